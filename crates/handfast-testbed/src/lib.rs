@@ -1,1 +1,4 @@
-//! handfast-testbed
+//! Both ends of every test: a PKI made at run time with every fault, and real peers to talk to.
+
+pub mod peers;
+pub mod pki;

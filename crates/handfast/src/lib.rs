@@ -1,1 +1,107 @@
-//! handfast
+//! TLS over any byte channel: verified peers, honest ends, explained failures.
+//!
+//! handfast secures a byte channel in a few lines, and leaves neither end in doubt about who the
+//! other is, how the exchange ended and, where it failed, why.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use std::io::Write;
+//! # use std::time::Duration;
+//! use handfast::{ClientContext, ClosePolicy};
+//!
+//! let client = ClientContext::builder().build()?; // platform trust store, verification on
+//! let mut stream = client.connect("example.org:443")?; // TCP, handshake, chain and name checked
+//! stream.write_all(b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n")?;
+//! let (bytes, ending) = stream.read_to_ending()?; // CloseNotify | Premature | Reset
+//! let outcome = stream.close(ClosePolicy::Wait(Duration::from_secs(2))); // Complete | SentOnly | PeerGone
+//! # let _ = (bytes, ending, outcome);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it is not
+//!
+//! It knows no HTTP (that is `handfast-https`), makes no certificates (`handfast-ca`), prints
+//! nothing, reads nothing from the environment (but for what the platform's trust store does by
+//! itself), keeps no process-global state and installs no logger. The cryptography is aws-lc-rs,
+//! the protocol rustls, the path building rustls-webpki; none of them shows in the interface.
+//!
+//! # Data flow
+//!
+//! ```text
+//!              ClientContext / ServerContext: identity, trust, policy, sessions (shared)
+//!                                         |
+//!   your code -- plaintext -->  +---------v---------+  -- records -->  +---------+
+//!                               |     Connection    |                  | channel | ==== peer
+//!   your code <- plaintext,  -- +-------------------+ <-- records ---  +---------+
+//!                Ending                                    TCP, Unix socket, pipes, tty, memory
+//!                      `------ Stream / AsyncStream: waiting, limits, closing ------'
+//! ```
+//!
+//! # The public interface is
+//!
+//! - contexts, built once: [`ClientContext`], [`ServerContext`], [`ClientAuth`], [`Timeouts`], [`Clock`],
+//!   [`TlsVersion`], [`RecordSizing`], [`TicketKeys`], [`KeyLog`];
+//! - what they are made of: [`Identity`], [`Passphrase`], [`TrustAnchors`], [`RevocationLists`],
+//!   [`SpkiSha256`], [`VerificationPolicy`];
+//! - connections: [`Connection`] (bytes in, bytes out), [`Stream`] (blocking, over a [`Channel`]),
+//!   [`AsyncStream`] (tokio), [`LineReader`];
+//! - what they tell: [`Report`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
+//! - errors: [`Error`], its [`Phase`] and [`Cause`], and the [`Explanation`] of each;
+//! - certificates as facts: [`CertificateFacts`].
+
+#[cfg(feature = "tokio")]
+mod async_stream;
+mod blocking;
+mod buffers;
+mod channel;
+mod classify;
+mod close;
+mod connection;
+mod context;
+mod error;
+mod explain;
+mod identity;
+mod key_log;
+mod line;
+mod record;
+mod report;
+mod resolve;
+mod resumption;
+mod trust;
+mod verify;
+mod witness;
+mod x509;
+
+#[cfg(feature = "tokio")]
+pub use async_stream::AsyncStream;
+pub use blocking::{HandshakeFailure, Stream};
+#[cfg(unix)]
+pub use channel::Device;
+pub use channel::{Channel, Pair, Plain, Waitable};
+pub use close::{CloseOutcome, ClosePolicy, Ending, LingerLimits};
+pub use connection::{Connection, Read};
+pub use context::{
+    ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, ServerContext,
+    ServerContextBuilder, Timeouts, TlsVersion, cipher_suite_names, group_names,
+};
+pub use error::{
+    Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
+};
+pub use explain::Explanation;
+pub use identity::{Identity, IdentityError, Passphrase};
+pub use key_log::KeyLog;
+pub use line::{Line, LineReader};
+pub use pki_types::{CertificateDer, UnixTime};
+pub use record::RecordSizing;
+pub use report::{Report, Side, Traffic};
+pub use resumption::TicketKeys;
+pub use trust::{TrustAnchors, TrustError, TrustOrigin, TrustProblem, TrustSource};
+pub use verify::{
+    CrlError, CrlProblem, InvalidPin, InvalidServerName, PathAnchor, Purpose, RevocationLists,
+    RevocationScope, ServerName, SpkiSha256, VerificationPolicy, VerifiedPath, VerifiedPeer,
+    VerifyCause, VerifyError,
+};
+pub use x509::{
+    CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,
+};

@@ -1,0 +1,41 @@
+//! Real peers: programs of other people that happen to be installed.
+//!
+//! A machine without one must still pass `cargo test`, loudly; continuous integration must never pass
+//! because everything was missing. So [`require`] says SKIPPED, or panics where
+//! `HANDFAST_REQUIRE_PEERS=1` is set.
+
+use std::env;
+use std::path::PathBuf;
+
+/// Finds a program on the `PATH`.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    // Debian keeps servers such as nginx where ordinary users do not look.
+    let extra = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(extra)
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
+/// Finds a program, or says that the test is skipped.
+///
+/// ```
+/// let Some(openssl) = handfast_testbed::peers::require("openssl") else { return };
+/// assert!(openssl.is_file());
+/// ```
+///
+/// # Panics
+/// When the program is missing and `HANDFAST_REQUIRE_PEERS=1` is set.
+pub fn require(program: &str) -> Option<PathBuf> {
+    let found = find(program);
+    if found.is_none() {
+        let must_run = env::var_os("HANDFAST_REQUIRE_PEERS").is_some_and(|value| value == "1");
+        assert!(
+            !must_run,
+            "{program} is not installed, and HANDFAST_REQUIRE_PEERS=1 demands it"
+        );
+        eprintln!("SKIPPED: {program} is not installed, so this test has no peer to talk to");
+    }
+    found
+}

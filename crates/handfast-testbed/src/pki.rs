@@ -1,0 +1,714 @@
+//! A public key infrastructure made at run time, with every fault that a certificate can have.
+//!
+//! rcgen makes what it is willing to make. Faults that it refuses (version 1, wrong signatures, keys
+//! too small, contradictions) are made by taking its certificate apart, changing the bytes and, where
+//! the fault is not the signature itself, signing again.
+//!
+//! ```
+//! use handfast_testbed::pki::{Pki, Spec};
+//!
+//! let pki = Pki::new();
+//! let intermediate = pki.root.issue(Spec::authority("Test Intermediate"));
+//! let server = intermediate.issue(Spec::server(&["shop.example", "127.0.0.1"]));
+//! let chain = [server.der.clone(), intermediate.der.clone()];
+//! assert!(server.cert_pem().starts_with("-----BEGIN CERTIFICATE-----"));
+//! # assert_eq!(chain.len(), 2);
+//! ```
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData, RevokedCertParams, SanType,
+    SerialNumber, SignatureAlgorithm, SigningKey, date_time_ymd,
+};
+
+/// Unix seconds as rcgen's date type, which rcgen does not re-export: hence no function.
+macro_rules! at {
+    ($unix_seconds:expr) => {
+        date_time_ymd(1970, 1, 1) + Duration::from_secs($unix_seconds)
+    };
+}
+
+/// One day, in seconds.
+pub const DAY_SECS: u64 = 86_400;
+
+/// Unix seconds now.
+pub fn now_secs() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// A root and what is usually wanted below it.
+pub struct Pki {
+    /// A self-signed authority, P-256.
+    pub root: Issued,
+}
+
+impl Pki {
+    /// A fresh root named `Test Root`, with a key of its own.
+    pub fn new() -> Self {
+        Self {
+            root: Spec::authority("Test Root").self_signed(),
+        }
+    }
+
+    /// A server certificate straight from the root.
+    pub fn server(&self, names: &[&str]) -> Issued {
+        self.root.issue(Spec::server(names))
+    }
+
+    /// A client certificate straight from the root.
+    pub fn client(&self, common_name: &str) -> Issued {
+        self.root.issue(Spec::client(common_name))
+    }
+
+    /// A chain of `count` authorities below the root, the lowest last.
+    pub fn intermediates(&self, count: usize) -> Vec<Issued> {
+        let mut chain: Vec<Issued> = Vec::with_capacity(count);
+        for number in 1..=count {
+            let issuer = chain.last().unwrap_or(&self.root);
+            let next = issuer.issue(Spec::authority(&format!("Test Intermediate {number}")));
+            chain.push(next);
+        }
+        chain
+    }
+}
+
+impl Default for Pki {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A certificate with its key: it can issue others, whether or not it has the right to.
+pub struct Issued {
+    /// The certificate.
+    pub der: CertificateDer<'static>,
+    /// What was asked for.
+    pub spec: Spec,
+    /// Its serial number.
+    pub serial: Vec<u8>,
+    key: KeyPair,
+}
+
+impl Issued {
+    /// Issues a certificate. Nothing is checked: an end entity issues as readily as an authority.
+    pub fn issue(&self, spec: Spec) -> Issued {
+        spec.issue(&self.spec.params(&[0]), &self.key)
+    }
+
+    /// A chain to send: this certificate, then `issuers` in the given order.
+    pub fn chain_with(&self, issuers: &[&Issued]) -> Vec<CertificateDer<'static>> {
+        std::iter::once(self)
+            .chain(issuers.iter().copied())
+            .map(|one| one.der.clone())
+            .collect()
+    }
+
+    /// The certificate as PEM.
+    pub fn cert_pem(&self) -> String {
+        pem("CERTIFICATE", &self.der)
+    }
+
+    /// The private key, PKCS#8 DER.
+    pub fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()))
+    }
+
+    /// The private key, PKCS#8 PEM.
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
+    /// The key pair.
+    pub fn key(&self) -> &KeyPair {
+        &self.key
+    }
+
+    /// The certificate followed by `issuers`, as PEM.
+    pub fn chain_pem(&self, issuers: &[&Issued]) -> String {
+        issuers
+            .iter()
+            .fold(self.cert_pem(), |text, issuer| text + &issuer.cert_pem())
+    }
+
+    /// Writes `NAME.pem` (this and `issuers`), `NAME.der` and `NAME.key` into a directory.
+    pub fn write(&self, directory: &Path, name: &str, issuers: &[&Issued]) -> IssuedFiles {
+        let files = IssuedFiles {
+            chain_pem: directory.join(format!("{name}.pem")),
+            der: directory.join(format!("{name}.der")),
+            key_pem: directory.join(format!("{name}.key")),
+        };
+        write(&files.chain_pem, self.chain_pem(issuers).as_bytes());
+        write(&files.der, &self.der);
+        write(&files.key_pem, self.key_pem().as_bytes());
+        files
+    }
+
+    /// A revocation list of this authority, valid from yesterday for a week.
+    pub fn crl(&self, revoked: &[&Issued]) -> CertificateRevocationListDer<'static> {
+        let now = now_secs();
+        self.crl_between(revoked, now - DAY_SECS, now + 7 * DAY_SECS)
+    }
+
+    /// A revocation list of this authority; times in unix seconds.
+    pub fn crl_between(
+        &self,
+        revoked: &[&Issued],
+        this_update: u64,
+        next_update: u64,
+    ) -> CertificateRevocationListDer<'static> {
+        let params = CertificateRevocationListParams {
+            this_update: at!(this_update),
+            next_update: at!(next_update),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked
+                .iter()
+                .map(|one| RevokedCertParams {
+                    serial_number: SerialNumber::from_slice(&one.serial),
+                    revocation_time: at!(this_update),
+                    reason_code: None,
+                    invalidity_date: None,
+                })
+                .collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let mut issuer_params = self.spec.params(&[0]);
+        // rcgen would refuse to let others sign lists; what verifiers say to that is our business.
+        issuer_params.key_usages = Vec::new();
+        let issuer = Issuer::from_params(&issuer_params, &self.key);
+        params
+            .signed_by(&issuer)
+            .expect("the list can be signed")
+            .der()
+            .clone()
+    }
+}
+
+/// Files that [`Issued::write`] made.
+#[derive(Debug)]
+pub struct IssuedFiles {
+    /// The certificate and the issuers given, PEM.
+    pub chain_pem: PathBuf,
+    /// The certificate alone, DER.
+    pub der: PathBuf,
+    /// The private key, PKCS#8 PEM.
+    pub key_pem: PathBuf,
+}
+
+/// What a certificate is to say, and what is to be wrong with it.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Subject common name; none makes an empty subject.
+    pub common_name: Option<String>,
+    /// Subject alternative names: DNS names and IP addresses.
+    pub names: Vec<String>,
+    /// Basic constraints.
+    pub basic: Basic,
+    /// Key usage; empty: no extension.
+    pub key_usage: Vec<KeyUsagePurpose>,
+    /// Extended key usage; empty: no extension.
+    pub extended_key_usage: Vec<ExtendedKeyUsagePurpose>,
+    /// DNS names under which alone this authority may issue.
+    pub permitted_names: Vec<String>,
+    /// First second of validity, unix.
+    pub not_before: u64,
+    /// Last second of validity, unix.
+    pub not_after: u64,
+    /// Kind of key.
+    pub key: Key,
+    /// Further extensions.
+    pub extensions: Vec<CustomExtension>,
+    /// What to spoil after signing, or to sign spoilt.
+    pub faults: Vec<Fault>,
+}
+
+/// Basic constraints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basic {
+    /// No extension: no authority.
+    Absent,
+    /// The extension, saying CA:FALSE.
+    NotAuthority,
+    /// CA:TRUE.
+    Authority,
+    /// CA:TRUE with a path length.
+    AuthorityWithin(u8),
+}
+
+/// Kinds of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// ECDSA on P-256, the default.
+    P256,
+    /// ECDSA on P-384.
+    P384,
+    /// Ed25519.
+    Ed25519,
+    /// RSA, 2048 bits.
+    Rsa2048,
+    /// A P-256 key signs, while the certificate shows a 1024-bit RSA key (whose private half nobody
+    /// has): enough for every check that comes before the handshake's signature.
+    ShownAsRsa1024,
+}
+
+/// What rcgen would not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// One bit of the signature is flipped.
+    SignatureBitFlipped,
+    /// Both algorithm fields say ECDSA with SHA-1; the signature is not one.
+    SaysSha1,
+    /// Both algorithm fields say an algorithm that nobody knows.
+    SaysUnknownAlgorithm,
+    /// The algorithm inside the signed part differs from the one outside.
+    AlgorithmsDisagree,
+    /// Version 1: no version field, no extensions. Properly signed.
+    Version1,
+    /// A byte follows the certificate.
+    TrailingByte,
+    /// The last ten bytes are missing.
+    CutOff,
+    /// Every byte after the header is replaced.
+    Garbage,
+}
+
+impl Spec {
+    /// A server's certificate for DNS names and IP addresses: CA:FALSE, serverAuth.
+    pub fn server(names: &[&str]) -> Self {
+        Self {
+            common_name: names.first().map(|name| (*name).to_owned()),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            extended_key_usage: vec![ExtendedKeyUsagePurpose::ServerAuth],
+            key_usage: vec![KeyUsagePurpose::DigitalSignature],
+            ..Self::plain()
+        }
+    }
+
+    /// A client's certificate: CA:FALSE, clientAuth, no names but the common one.
+    pub fn client(common_name: &str) -> Self {
+        Self {
+            common_name: Some(common_name.to_owned()),
+            extended_key_usage: vec![ExtendedKeyUsagePurpose::ClientAuth],
+            key_usage: vec![KeyUsagePurpose::DigitalSignature],
+            ..Self::plain()
+        }
+    }
+
+    /// An authority: CA:TRUE without path length, keyCertSign and cRLSign.
+    pub fn authority(common_name: &str) -> Self {
+        Self {
+            common_name: Some(common_name.to_owned()),
+            basic: Basic::Authority,
+            key_usage: vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign],
+            ..Self::plain()
+        }
+    }
+
+    /// What `openssl req -x509` makes by default: self-signed, CA:TRUE, no key usage.
+    pub fn openssl_req(names: &[&str]) -> Self {
+        Self {
+            basic: Basic::Authority,
+            key_usage: Vec::new(),
+            extended_key_usage: Vec::new(),
+            ..Self::server(names)
+        }
+    }
+
+    fn plain() -> Self {
+        let now = now_secs();
+        Self {
+            common_name: None,
+            names: Vec::new(),
+            basic: Basic::NotAuthority,
+            key_usage: Vec::new(),
+            extended_key_usage: Vec::new(),
+            permitted_names: Vec::new(),
+            not_before: now - DAY_SECS,
+            not_after: now + 365 * DAY_SECS,
+            key: Key::P256,
+            extensions: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Sets validity, in unix seconds.
+    #[must_use]
+    pub fn valid_between(mut self, not_before: u64, not_after: u64) -> Self {
+        (self.not_before, self.not_after) = (not_before, not_after);
+        self
+    }
+
+    /// Expired yesterday.
+    #[must_use]
+    pub fn expired(self) -> Self {
+        let now = now_secs();
+        self.valid_between(now - 30 * DAY_SECS, now - DAY_SECS)
+    }
+
+    /// Valid from tomorrow.
+    #[must_use]
+    pub fn not_yet_valid(self) -> Self {
+        let now = now_secs();
+        self.valid_between(now + DAY_SECS, now + 30 * DAY_SECS)
+    }
+
+    /// Sets basic constraints.
+    #[must_use]
+    pub fn basic(mut self, basic: Basic) -> Self {
+        self.basic = basic;
+        self
+    }
+
+    /// Sets key usage; empty: no extension.
+    #[must_use]
+    pub fn key_usage(mut self, usage: &[KeyUsagePurpose]) -> Self {
+        self.key_usage = usage.to_vec();
+        self
+    }
+
+    /// Sets extended key usage; empty: no extension.
+    #[must_use]
+    pub fn extended_key_usage(mut self, purposes: &[ExtendedKeyUsagePurpose]) -> Self {
+        self.extended_key_usage = purposes.to_vec();
+        self
+    }
+
+    /// Sets the kind of key.
+    #[must_use]
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Sets the subject common name; `None` makes an empty subject.
+    #[must_use]
+    pub fn common_name(mut self, common_name: Option<&str>) -> Self {
+        self.common_name = common_name.map(str::to_owned);
+        self
+    }
+
+    /// Sets the subject alternative names.
+    #[must_use]
+    pub fn names(mut self, names: &[&str]) -> Self {
+        self.names = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Constrains an authority to issue below these DNS names.
+    #[must_use]
+    pub fn permitting(mut self, names: &[&str]) -> Self {
+        self.permitted_names = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Adds an extension; `content` is DER.
+    #[must_use]
+    pub fn extension(mut self, oid: &[u64], content: &[u8], critical: bool) -> Self {
+        let mut extension = CustomExtension::from_oid_content(oid, content.to_vec());
+        extension.set_criticality(critical);
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Adds authority information access with the URL of the issuer's certificate.
+    #[must_use]
+    pub fn ca_issuers(self, url: &str) -> Self {
+        const CA_ISSUERS: [u8; 10] = [6, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 2];
+        let description = [CA_ISSUERS.to_vec(), der(0x86, url.as_bytes())].concat();
+        let content = der(0x30, &der(0x30, &description));
+        self.extension(&[1, 3, 6, 1, 5, 5, 7, 1, 1], &content, false)
+    }
+
+    /// Adds a fault.
+    #[must_use]
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// Makes a certificate that vouches for itself.
+    pub fn self_signed(self) -> Issued {
+        let key = new_key(self.key);
+        let serial = next_serial();
+        let params = self.params(&serial);
+        let issuer = Issuer::from_params(&params, &key);
+        let certificate = params
+            .self_signed(&key)
+            .expect("the certificate can be made");
+        let der = self.spoil(certificate.der().to_vec(), issuer.key());
+        Issued {
+            der: CertificateDer::from(der),
+            spec: self,
+            serial,
+            key,
+        }
+    }
+
+    fn issue(self, issuer: &CertificateParams, issuer_key: &KeyPair) -> Issued {
+        let key = new_key(self.key);
+        let serial = next_serial();
+        let params = self.params(&serial);
+        let signer = Issuer::from_params(issuer, issuer_key);
+        let certificate = match self.key {
+            Key::ShownAsRsa1024 => params.signed_by(&Rsa1024, &signer),
+            _ => params.signed_by(&key, &signer),
+        }
+        .expect("the certificate can be made");
+        let der = self.spoil(certificate.der().to_vec(), issuer_key);
+        Issued {
+            der: CertificateDer::from(der),
+            spec: self,
+            serial,
+            key,
+        }
+    }
+
+    fn params(&self, serial: &[u8]) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        if let Some(name) = &self.common_name {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, name.as_str());
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, "handfast tests");
+        }
+        params.subject_alt_names = self
+            .names
+            .iter()
+            .map(|name| match name.parse::<IpAddr>() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(name.as_str().try_into().expect("names are ASCII")),
+            })
+            .collect();
+        params.is_ca = match self.basic {
+            Basic::Absent => IsCa::NoCa,
+            Basic::NotAuthority => IsCa::ExplicitNoCa,
+            Basic::Authority => IsCa::Ca(BasicConstraints::Unconstrained),
+            Basic::AuthorityWithin(length) => IsCa::Ca(BasicConstraints::Constrained(length)),
+        };
+        params.key_usages = self.key_usage.clone();
+        params.extended_key_usages = self.extended_key_usage.clone();
+        if !self.permitted_names.is_empty() {
+            params.name_constraints = Some(NameConstraints {
+                permitted_subtrees: self
+                    .permitted_names
+                    .iter()
+                    .map(|name| GeneralSubtree::DnsName(name.clone()))
+                    .collect(),
+                excluded_subtrees: Vec::new(),
+            });
+        }
+        params.not_before = at!(self.not_before);
+        params.not_after = at!(self.not_after);
+        params.serial_number = Some(SerialNumber::from_slice(serial));
+        params.custom_extensions = self.extensions.clone();
+        // An authority key identifier is what every real certificate carries.
+        params.use_authority_key_identifier_extension = true;
+        params
+    }
+
+    fn spoil(&self, mut certificate: Vec<u8>, issuer_key: &KeyPair) -> Vec<u8> {
+        for fault in &self.faults {
+            certificate = fault.inflict(certificate, issuer_key);
+        }
+        certificate
+    }
+}
+
+const ECDSA_SHA256: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+const ECDSA_SHA1: &[u8] = &[0x30, 9, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1];
+const UNKNOWN_ALGORITHM: &[u8] = &[0x30, 6, 6, 4, 0x2a, 3, 4, 5];
+
+impl Fault {
+    fn inflict(&self, mut certificate: Vec<u8>, issuer_key: &KeyPair) -> Vec<u8> {
+        match self {
+            Self::SignatureBitFlipped => {
+                // Inside s of (r, s), never in the DER around it.
+                let place = certificate.len() - 3;
+                certificate[place] ^= 1;
+                certificate
+            }
+            Self::SaysSha1 => resigned(&certificate, issuer_key, |parts| {
+                parts.replace_algorithms(ECDSA_SHA1, ECDSA_SHA1);
+            }),
+            Self::SaysUnknownAlgorithm => resigned(&certificate, issuer_key, |parts| {
+                parts.replace_algorithms(UNKNOWN_ALGORITHM, UNKNOWN_ALGORITHM);
+            }),
+            Self::AlgorithmsDisagree => resigned(&certificate, issuer_key, |parts| {
+                parts.replace_algorithms(ECDSA_SHA1, ECDSA_SHA256);
+            }),
+            Self::Version1 => resigned(&certificate, issuer_key, |parts| {
+                parts
+                    .fields
+                    .retain(|field| !matches!(field.first(), Some(0xa0 | 0xa3)));
+            }),
+            Self::TrailingByte => {
+                certificate.push(0);
+                certificate
+            }
+            Self::CutOff => {
+                certificate.truncate(certificate.len() - 10);
+                certificate
+            }
+            Self::Garbage => {
+                certificate.iter_mut().skip(4).for_each(|byte| *byte = 0x55);
+                certificate
+            }
+        }
+    }
+}
+
+/// A certificate taken apart.
+struct Parts {
+    /// Fields of the signed part, each with its header.
+    fields: Vec<Vec<u8>>,
+    /// The algorithm outside the signed part.
+    algorithm: Vec<u8>,
+}
+
+impl Parts {
+    fn replace_algorithms(&mut self, inner: &[u8], outer: &[u8]) {
+        // version, serial number, algorithm
+        self.fields[2] = inner.to_vec();
+        self.algorithm = outer.to_vec();
+    }
+}
+
+fn resigned(certificate: &[u8], key: &KeyPair, change: impl FnOnce(&mut Parts)) -> Vec<u8> {
+    let whole = elements(content(certificate));
+    let mut parts = Parts {
+        fields: elements(content(&whole[0])),
+        algorithm: whole[1].clone(),
+    };
+    change(&mut parts);
+    let signed_part = der(0x30, &parts.fields.concat());
+    let signature = key.sign(&signed_part).expect("the key can sign");
+    let signature = der(3, &[&[0][..], &signature].concat());
+    der(0x30, &[signed_part, parts.algorithm, signature].concat())
+}
+
+/// One DER element.
+pub fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let header = match length {
+        0..=0x7f => vec![tag, length as u8],
+        0x80..=0xff => vec![tag, 0x81, length as u8],
+        _ => vec![tag, 0x82, (length >> 8) as u8, length as u8],
+    };
+    [header, content.to_vec()].concat()
+}
+
+/// Where the content of the DER element at the start of `bytes` lies.
+fn extent(bytes: &[u8]) -> std::ops::Range<usize> {
+    match bytes[1] {
+        0x81 => 3..3 + usize::from(bytes[2]),
+        0x82 => 4..4 + usize::from(bytes[2]) * 256 + usize::from(bytes[3]),
+        length => 2..2 + usize::from(length),
+    }
+}
+
+fn content(bytes: &[u8]) -> &[u8] {
+    &bytes[extent(bytes)]
+}
+
+fn elements(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let (element, rest) = bytes.split_at(extent(bytes).end);
+        found.push(element.to_vec());
+        bytes = rest;
+    }
+    found
+}
+
+/// A public key that is too small, for show.
+struct Rsa1024;
+
+impl PublicKeyData for Rsa1024 {
+    fn der_bytes(&self) -> &[u8] {
+        // RSAPublicKey { modulus: an odd number of 1024 bits, exponent: 65537 }
+        const KEY: [u8; 140] = {
+            let mut key = [0xc5; 140];
+            let head = [0x30, 0x81, 137, 0x02, 0x81, 129, 0x00];
+            let tail = [0x02, 3, 1, 0, 1];
+            let mut at = 0;
+            while at < head.len() {
+                key[at] = head[at];
+                at += 1;
+            }
+            at = 0;
+            while at < tail.len() {
+                key[135 + at] = tail[at];
+                at += 1;
+            }
+            key
+        };
+        &KEY
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_RSA_SHA256
+    }
+}
+
+fn new_key(kind: Key) -> KeyPair {
+    let algorithm = match kind {
+        Key::P256 | Key::ShownAsRsa1024 => &rcgen::PKCS_ECDSA_P256_SHA256,
+        Key::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+        Key::Ed25519 => &rcgen::PKCS_ED25519,
+        Key::Rsa2048 => &rcgen::PKCS_RSA_SHA256,
+    };
+    KeyPair::generate_for(algorithm).expect("a key can be made")
+}
+
+/// Serial numbers differ within a run and, by the clock, between runs. The top bit is never set.
+fn next_serial() -> Vec<u8> {
+    static COUNTER: AtomicU64 = AtomicU64::new(1);
+    let counter = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let mut serial = vec![0x5a];
+    serial.extend_from_slice(&now_secs().to_be_bytes()[4..]);
+    serial.extend_from_slice(&counter.to_be_bytes()[4..]);
+    serial
+}
+
+/// PEM, 64 columns.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut symbols = String::new();
+    for group in der.chunks(3) {
+        let bits = group
+            .iter()
+            .fold(0u32, |bits, byte| (bits << 8) | u32::from(*byte))
+            << (8 * (3 - group.len()));
+        for position in 0..4 {
+            let index = (bits >> (18 - 6 * position)) & 63;
+            symbols.push(if position <= group.len() {
+                char::from(ALPHABET[index as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in symbols.as_bytes().chunks(64) {
+        text.push_str(&String::from_utf8_lossy(line));
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}

@@ -1,0 +1,624 @@
+//! TLS over any tokio channel: the asynchronous twin of `blocking.rs`.
+//!
+//! Owns polling, wakers and time limits; what the bytes mean is `connection.rs`. While a stream
+//! waits it holds no buffers: those are lent by the thread for the time that bytes flow.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::net::{TcpStream, lookup_host};
+use ::tokio::time::{Sleep, sleep, timeout};
+
+use crate::blocking::{HandshakeFailure, ending_as_io, is_reset};
+use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
+use crate::connection::{Connection, Read};
+use crate::context::{ClientContext, ServerContext, Timeouts};
+use crate::error::{Error, NetworkCause, Phase};
+use crate::report::{Report, Traffic};
+use crate::resolve;
+
+impl ClientContext {
+    /// As [`connect`](Self::connect), without blocking the thread.
+    ///
+    /// # Errors
+    /// With the phase in which it failed: resolve, connect or handshake.
+    pub async fn connect_async(&self, authority: &str) -> Result<AsyncStream<TcpStream>, Error> {
+        let (host, port) = resolve::split_authority(authority)?;
+        let socket = connect_tcp(host, port, &self.timeouts())
+            .await
+            .map_err(|error| error.with_server_name(host))?;
+        Ok(self.secure_async(host, socket).await?)
+    }
+
+    /// Shakes hands as the client over any channel, verifying that the peer is `server_name`.
+    ///
+    /// # Errors
+    /// The failure, with the channel and what the peer had sent.
+    pub async fn secure_async<C: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        server_name: &str,
+        channel: C,
+    ) -> Result<AsyncStream<C>, HandshakeFailure<C>> {
+        match self.connection(server_name) {
+            Ok(connection) => AsyncStream::handshake(connection, channel, self.timeouts()).await,
+            Err(error) => Err(HandshakeFailure {
+                error,
+                channel,
+                received: Vec::new(),
+            }),
+        }
+    }
+}
+
+impl ServerContext {
+    /// Shakes hands as the server over any channel.
+    ///
+    /// # Errors
+    /// The failure, with the channel and what the peer had sent.
+    pub async fn accept_async<C: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        channel: C,
+    ) -> Result<AsyncStream<C>, HandshakeFailure<C>> {
+        match self.connection() {
+            Ok(connection) => AsyncStream::handshake(connection, channel, self.timeouts()).await,
+            Err(error) => Err(HandshakeFailure {
+                error,
+                channel,
+                received: Vec::new(),
+            }),
+        }
+    }
+}
+
+/// A TLS stream over a tokio channel.
+///
+/// Reads and writes as [`Stream`](crate::Stream) does, and ends alike: `poll_read` gives `Ok(0)`
+/// only after `close_notify`; a premature end is `UnexpectedEof`, a reset `ConnectionReset`, with an
+/// [`Error`] inside, after all data that had arrived. `poll_shutdown` flushes, sends `close_notify`
+/// and half-closes; [`close`](Self::close) waits for the peer's end besides.
+///
+/// Every method may be cancelled at any await: what was reported as read or written stays so, and
+/// nothing else happened.
+#[derive(Debug)]
+pub struct AsyncStream<C> {
+    channel: C,
+    connection: Connection,
+    report: Report,
+    reading: Patience,
+    writing: Patience,
+    flush_on_read: bool,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
+    /// What the handshake agreed on, and who the peer is.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// How the peer's direction ended, once everything before the end was read.
+    pub fn ending(&self) -> Option<Ending> {
+        self.connection.ending()
+    }
+
+    /// Bytes and records so far.
+    pub fn traffic(&self) -> Traffic {
+        self.connection.traffic()
+    }
+
+    /// The channel underneath.
+    pub fn channel(&self) -> &C {
+        &self.channel
+    }
+
+    /// The connection without its channel, for a caller that drives it differently from here on.
+    pub fn into_parts(self) -> (C, Connection) {
+        (self.channel, self.connection)
+    }
+
+    /// Memory held in buffers, in bytes; nearly nothing while idle.
+    pub fn memory_held(&self) -> usize {
+        self.connection.memory_held()
+    }
+
+    /// Changes the limits on reading and writing from here on.
+    pub fn set_timeouts(&mut self, timeouts: &Timeouts) {
+        self.reading = Patience::new(timeouts.read, Phase::Response);
+        self.writing = Patience::new(timeouts.write, Phase::Request);
+    }
+
+    /// Does waiting for the peer first send what was written and not flushed? Default: yes, which
+    /// is what a request and its reply need. A caller that always flushes turns it off, so that
+    /// reading ahead does not cut its writes into smaller records.
+    pub fn set_flush_on_read(&mut self, on: bool) {
+        self.flush_on_read = on;
+    }
+
+    /// Reads everything up to the peer's end, at most `bytes_max` bytes, and says how it ended.
+    /// Only [`Ending::CloseNotify`] proves that this was everything the peer sent.
+    ///
+    /// # Errors
+    /// A protocol error, an alert, a time-out, or more than `bytes_max`.
+    pub async fn read_to_ending(&mut self, bytes_max: usize) -> Result<(Vec<u8>, Ending), Error> {
+        let mut bytes = Vec::new();
+        let mut chunk = vec![0; 64 * 1024];
+        loop {
+            match poll_fn(|cx| self.poll_read_some(cx, &mut chunk)).await? {
+                Read::Data(count) => bytes.extend_from_slice(&chunk[..count]),
+                Read::End(ending) => return Ok((bytes, ending)),
+                Read::WouldBlock => {}
+            }
+            if bytes.len() > bytes_max {
+                let text = format!("more than {bytes_max} bytes at once");
+                let error = io::Error::new(io::ErrorKind::OutOfMemory, text);
+                return Err(Error::new(Phase::Response, NetworkCause::Io(error)));
+            }
+        }
+    }
+
+    /// Closes in two phases: flush, `close_notify`, FIN; then waits for the peer's end as the
+    /// policy says, discarding what still comes. Never fails: the outcome says how it went.
+    pub async fn close(&mut self, policy: ClosePolicy) -> CloseOutcome {
+        let lingering = Lingering::new(policy);
+        let began = Instant::now();
+        // Sending has a limit of its own: a peer that reads nothing must not hold us.
+        if poll_fn(|cx| Pin::new(&mut *self).poll_shutdown(cx))
+            .await
+            .is_err()
+        {
+            return CloseOutcome::PeerGone;
+        }
+        let Some(mut lingering) = lingering else {
+            return CloseOutcome::after(self.connection.ending());
+        };
+        while let Some(patience) = lingering.patience() {
+            let before = self.connection.traffic().bytes_received;
+            let mut discarded = [0; 4096];
+            let next = poll_fn(|cx| self.poll_read_some(cx, &mut discarded));
+            match timeout(patience, next).await {
+                Ok(Ok(Read::End(ending))) => return CloseOutcome::after(Some(ending)),
+                Ok(Ok(_)) => {}
+                // What came cannot be understood any more; only FIN can end it now.
+                Ok(Err(_)) if lingering.insists() => return CloseOutcome::SentOnly,
+                Ok(Err(_)) => return self.discard_raw(lingering, began).await,
+                Err(_) => return CloseOutcome::SentOnly,
+            }
+            let received = self.connection.traffic().bytes_received - before;
+            lingering.progressed(began.elapsed(), received);
+        }
+        CloseOutcome::SentOnly
+    }
+
+    async fn discard_raw(&mut self, mut lingering: Lingering, began: Instant) -> CloseOutcome {
+        let mut discarded = [0; 4096];
+        while let Some(patience) = lingering.patience() {
+            let read = poll_fn(|cx| poll_raw_read(&mut self.channel, cx, &mut discarded));
+            match timeout(patience, read).await {
+                Ok(Ok(0)) => break,
+                Ok(Ok(count)) => lingering.progressed(began.elapsed(), count as u64),
+                Ok(Err(error)) if is_reset(&error) => return CloseOutcome::PeerGone,
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        CloseOutcome::SentOnly
+    }
+
+    async fn handshake(
+        connection: Connection,
+        channel: C,
+        timeouts: Timeouts,
+    ) -> Result<Self, HandshakeFailure<C>> {
+        let mut handshake = Handshake {
+            channel,
+            connection,
+        };
+        let result = match timeouts.handshake {
+            None => handshake.run().await,
+            Some(limit) => timeout(limit, handshake.run()).await.unwrap_or_else(|_| {
+                Err(Error::new(
+                    Phase::Handshake,
+                    NetworkCause::TimedOut { limit },
+                ))
+            }),
+        };
+        let Handshake {
+            channel,
+            connection,
+        } = handshake;
+        match (result, connection.report().cloned()) {
+            (Ok(()), Some(report)) => Ok(Self {
+                channel,
+                connection,
+                report,
+                reading: Patience::new(timeouts.read, Phase::Response),
+                writing: Patience::new(timeouts.write, Phase::Request),
+                flush_on_read: true,
+            }),
+            (Ok(()), None) => unreachable!("a handshake that is done has a report"),
+            (Err(error), _) => {
+                let received = connection.first_bytes().to_vec();
+                Err(HandshakeFailure {
+                    error,
+                    channel,
+                    received,
+                })
+            }
+        }
+    }
+
+    /// Reads once; the peer's end is a value here, whichever it was (A15).
+    fn poll_read_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<Read, Error>> {
+        loop {
+            match self.connection.read(buffer) {
+                Ok(Read::WouldBlock) => {}
+                Ok(found) => {
+                    self.reading.progress();
+                    return Poll::Ready(Ok(found));
+                }
+                Err(error) => {
+                    // The alert tells the peer why; whether it arrives changes nothing for us.
+                    let _ = poll_transmit(&mut self.channel, &mut self.connection, cx);
+                    return Poll::Ready(Err(error));
+                }
+            }
+            if self.flush_on_read && !self.connection.close_notify_sent() {
+                self.connection.flush()?;
+                if let Poll::Ready(Err(error)) =
+                    poll_transmit(&mut self.channel, &mut self.connection, cx)
+                {
+                    return Poll::Ready(Err(error.in_phase(Phase::Request)));
+                }
+            }
+            match poll_receive(&mut self.channel, &mut self.connection, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.connection.rest();
+                    return self.reading.poll(cx).map(Err);
+                }
+            }
+        }
+    }
+
+    fn poll_write_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, Error>> {
+        if slices.iter().all(|slice| slice.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            let count = self.connection.write(slices)?;
+            if count == 0 {
+                ready!(self.poll_sent(cx))?;
+                continue;
+            }
+            // Full records go out at once. If the channel is full they wait for the next call;
+            // an error is met again then, too.
+            if !self.connection.outgoing().is_empty() {
+                let _ = poll_transmit(&mut self.channel, &mut self.connection, cx);
+            }
+            return Poll::Ready(Ok(count));
+        }
+    }
+
+    /// Until everything that is a record has been sent.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let before = self.connection.outgoing().len();
+        match poll_transmit(&mut self.channel, &mut self.connection, cx) {
+            Poll::Ready(result) => {
+                self.writing.progress();
+                Poll::Ready(result)
+            }
+            Poll::Pending => {
+                if self.connection.outgoing().len() < before {
+                    self.writing.progress();
+                }
+                self.writing.poll(cx).map(Err)
+            }
+        }
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> AsyncRead for AsyncStream<C> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let unfilled = buffer.initialize_unfilled();
+        if unfilled.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let bytes_received = this.connection.traffic().plaintext_received;
+        match ready!(this.poll_read_some(cx, unfilled))? {
+            Read::Data(count) => buffer.advance(count),
+            Read::End(ending) => {
+                ending_as_io(ending, bytes_received)?;
+            }
+            Read::WouldBlock => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AsyncStream<C> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut()
+            .poll_write_some(cx, slices)
+            .map_err(Into::into)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.connection.flush()?;
+        ready!(this.poll_sent(cx))?;
+        Pin::new(&mut this.channel).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.connection.send_close_notify()?;
+        ready!(this.poll_sent(cx))?;
+        ready!(Pin::new(&mut this.channel).poll_flush(cx))?;
+        match ready!(Pin::new(&mut this.channel).poll_shutdown(cx)) {
+            // The peer closed both directions before we did: there is nothing left to end.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            result => Poll::Ready(result),
+        }
+    }
+}
+
+/// A channel and a connection until the handshake is done.
+struct Handshake<C> {
+    channel: C,
+    connection: Connection,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Handshake<C> {
+    async fn run(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| {
+            let result = ready!(self.poll_done(cx));
+            if result.is_err() {
+                // The alert tells the peer why; whether it arrives changes nothing for us.
+                let _ = poll_transmit(&mut self.channel, &mut self.connection, cx);
+            }
+            Poll::Ready(result.map_err(|error| error.in_phase(Phase::Handshake)))
+        })
+        .await
+    }
+
+    fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            let sent = poll_transmit(&mut self.channel, &mut self.connection, cx)?;
+            if !self.connection.is_handshaking() {
+                // The last flight may wait for the channel: what is written next waits with it.
+                return Poll::Ready(Ok(()));
+            }
+            match poll_receive(&mut self.channel, &mut self.connection, cx)? {
+                Poll::Ready(()) => self.connection.process()?,
+                Poll::Pending => {
+                    self.connection.rest();
+                    let _ = sent;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+/// Sends until nothing is left or the channel is full.
+fn poll_transmit<C: AsyncRead + AsyncWrite + Unpin>(
+    channel: &mut C,
+    connection: &mut Connection,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
+    while !connection.outgoing().is_empty() {
+        match ready!(Pin::new(&mut *channel).poll_write(cx, connection.outgoing())) {
+            Ok(0) => return Poll::Ready(Err(io_error(io::ErrorKind::WriteZero.into()))),
+            Ok(count) => connection.sent(count),
+            Err(error) if is_reset(&error) => {
+                return Poll::Ready(Err(last_words(channel, connection, cx)));
+            }
+            Err(error) => return Poll::Ready(Err(io_error(error))),
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+fn poll_receive<C: AsyncRead + Unpin>(
+    channel: &mut C,
+    connection: &mut Connection,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
+    match ready!(poll_raw_read(channel, cx, connection.receive_room())) {
+        Ok(0) => connection.received_end(),
+        Ok(count) => connection.received(count),
+        Err(error) if is_reset(&error) => connection.received_reset(),
+        Err(error) => {
+            return Poll::Ready(Err(Error::new(Phase::Response, NetworkCause::from(error))));
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+fn poll_raw_read<C: AsyncRead + Unpin>(
+    channel: &mut C,
+    cx: &mut Context<'_>,
+    room: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(room);
+    ready!(Pin::new(channel).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// The peer is gone; what it sent before it went may say why: an alert.
+fn last_words<C: AsyncRead + Unpin>(
+    channel: &mut C,
+    connection: &mut Connection,
+    cx: &mut Context<'_>,
+) -> Error {
+    for _ in 0..64 {
+        let before = connection.traffic().bytes_received;
+        let read = poll_receive(channel, connection, cx);
+        if !matches!(read, Poll::Ready(Ok(()))) {
+            break;
+        }
+        let seen = if connection.is_handshaking() {
+            connection.process()
+        } else {
+            connection.read(&mut [0; 1024]).map(|_| ())
+        };
+        if let Err(error) = seen {
+            return error;
+        }
+        if connection.traffic().bytes_received == before {
+            break;
+        }
+    }
+    connection.received_reset();
+    Error::new(Phase::Request, NetworkCause::Reset)
+}
+
+fn io_error(error: io::Error) -> Error {
+    Error::new(Phase::Request, NetworkCause::from(error))
+}
+
+/// How long a direction may go without progress. Costs nothing while there is progress.
+#[derive(Debug)]
+struct Patience {
+    limit: Option<Duration>,
+    phase: Phase,
+    sleep: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Patience {
+    fn new(limit: Option<Duration>, phase: Phase) -> Self {
+        Self {
+            limit,
+            phase,
+            sleep: None,
+            waiting: false,
+        }
+    }
+
+    fn progress(&mut self) {
+        self.waiting = false;
+    }
+
+    /// Ready with the error when the limit has passed since the last progress.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let Some(limit) = self.limit else {
+            return Poll::Pending;
+        };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if !self.waiting {
+            self.waiting = true;
+            sleep.as_mut().reset(::tokio::time::Instant::now() + limit);
+        }
+        ready!(sleep.as_mut().poll(cx));
+        self.waiting = false;
+        Poll::Ready(Error::new(self.phase, NetworkCause::TimedOut { limit }))
+    }
+}
+
+/// After this long the next address is tried beside the first (RFC 8305, section 5).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+async fn connect_tcp(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpStream, Error> {
+    let lookup = lookup_host((host, port));
+    let answer = match timeouts.resolve {
+        None => lookup.await,
+        Some(limit) => timeout(limit, lookup)
+            .await
+            .map_err(|_| Error::new(Phase::Resolve, NetworkCause::TimedOut { limit }))?,
+    };
+    let addresses: Vec<_> = answer
+        .map_err(|source| {
+            let cause = NetworkCause::NotResolved {
+                host: host.to_owned(),
+                source,
+            };
+            Error::new(Phase::Resolve, cause)
+        })?
+        .collect();
+    let attempts = connect_any(host, &addresses);
+    match timeouts.connect {
+        None => attempts.await,
+        Some(limit) => timeout(limit, attempts)
+            .await
+            .map_err(|_| Error::new(Phase::Connect, NetworkCause::TimedOut { limit }))?,
+    }
+}
+
+/// The first address that answers: each gets a head start before the next is tried beside it.
+async fn connect_any(host: &str, addresses: &[std::net::SocketAddr]) -> Result<TcpStream, Error> {
+    let mut remaining = addresses.iter();
+    let mut running: Vec<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>> = Vec::new();
+    let mut last = None;
+    loop {
+        match remaining.next() {
+            Some(address) => running.push(Box::pin(TcpStream::connect(*address))),
+            None if running.is_empty() => {
+                return Err(resolve::unreachable(addresses.to_vec(), host, last));
+            }
+            None => {}
+        }
+        let more = remaining.len() > 0;
+        let mut head_start = pin!(sleep(NEXT_ADDRESS_AFTER));
+        let answer = poll_fn(|cx| {
+            let mut index = 0;
+            while index < running.len() {
+                match running[index].as_mut().poll(cx) {
+                    Poll::Ready(Ok(socket)) => return Poll::Ready(Some(Ok(socket))),
+                    Poll::Ready(Err(error)) => {
+                        drop(running.swap_remove(index));
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    Poll::Pending => index += 1,
+                }
+            }
+            if more {
+                head_start.as_mut().poll(cx).map(|()| None)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        match answer {
+            Some(Ok(socket)) => {
+                // Records are sent whole: waiting to fill segments only delays their tails.
+                let _ = socket.set_nodelay(true);
+                return Ok(socket);
+            }
+            Some(Err(error)) => last = Some(error),
+            None => {}
+        }
+    }
+}

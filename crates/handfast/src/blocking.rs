@@ -1,0 +1,546 @@
+//! TLS over a blocking channel: connect, accept, read, write, close in two phases.
+//!
+//! Owns the waiting and its limits; what the bytes mean is `connection.rs`.
+
+use std::io::{self, IoSlice};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::channel::Channel;
+use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
+use crate::connection::{Connection, Read};
+use crate::context::{ClientContext, ServerContext, Timeouts};
+use crate::error::{Error, NetworkCause, Phase};
+use crate::report::{Report, Traffic};
+use crate::resolve;
+
+/// What [`Stream::read_to_ending`] accepts at most, in bytes: a bound for peers that never stop.
+/// Larger transfers are read piece by piece.
+const READ_TO_ENDING_MAX: usize = 256 * 1024 * 1024;
+
+impl ClientContext {
+    /// Connects to `host:port` over TCP and shakes hands: the name resolved, every address tried,
+    /// the server's chain and name verified, each within its time limit.
+    ///
+    /// # Errors
+    /// With the phase in which it failed: resolve, connect or handshake.
+    pub fn connect(&self, authority: &str) -> Result<Stream<TcpStream>, Error> {
+        let (host, port) = resolve::split_authority(authority)?;
+        let timeouts = self.timeouts();
+        let socket = resolve::connect(host, port, &timeouts)
+            .map_err(|error| error.with_server_name(host))?;
+        Ok(self.secure(host, socket)?)
+    }
+
+    /// Shakes hands as the client over any channel, verifying that the peer is `server_name`.
+    ///
+    /// # Errors
+    /// The failure, with the channel and what the peer had sent.
+    pub fn secure<C: Channel>(
+        &self,
+        server_name: &str,
+        channel: C,
+    ) -> Result<Stream<C>, HandshakeFailure<C>> {
+        match self.connection(server_name) {
+            Ok(connection) => Stream::handshake(connection, channel, self.timeouts()),
+            Err(error) => Err(HandshakeFailure {
+                error,
+                channel,
+                received: Vec::new(),
+            }),
+        }
+    }
+}
+
+impl ServerContext {
+    /// Shakes hands as the server over any channel: a TCP stream, a Unix socket, pipes, a terminal.
+    ///
+    /// # Errors
+    /// The failure, with the channel and what the peer had sent.
+    pub fn accept<C: Channel>(&self, channel: C) -> Result<Stream<C>, HandshakeFailure<C>> {
+        match self.connection() {
+            Ok(connection) => Stream::handshake(connection, channel, self.timeouts()),
+            Err(error) => Err(HandshakeFailure {
+                error,
+                channel,
+                received: Vec::new(),
+            }),
+        }
+    }
+}
+
+/// A handshake that failed, and what is left of it.
+#[derive(Debug)]
+pub struct HandshakeFailure<C> {
+    /// Why it failed.
+    pub error: Error,
+    /// The channel, after the alert that told the peer. One whose peer does not speak TLS can be
+    /// answered in the peer's own protocol.
+    pub channel: C,
+    /// The first bytes that the peer sent, when they were not TLS; otherwise empty.
+    pub received: Vec<u8>,
+}
+
+impl<C> std::fmt::Display for HandshakeFailure<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<C: std::fmt::Debug> std::error::Error for HandshakeFailure<C> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl<C> From<HandshakeFailure<C>> for Error {
+    fn from(failure: HandshakeFailure<C>) -> Self {
+        failure.error
+    }
+}
+
+impl<C> From<HandshakeFailure<C>> for io::Error {
+    fn from(failure: HandshakeFailure<C>) -> Self {
+        failure.error.into()
+    }
+}
+
+/// A TLS stream over a blocking channel.
+///
+/// Writing is buffered: small pieces share records. Reading, [`flush`](io::Write::flush) and
+/// [`close`](Stream::close) send what was held back. Reading returns `Ok(0)` only after the peer's
+/// `close_notify`; a premature end is an error of kind `UnexpectedEof`, a reset one of kind
+/// `ConnectionReset`, both after all data that had arrived, both with an [`Error`] inside
+/// ([`Error::from_io`]).
+///
+/// Dropping a stream closes the channel without `close_notify`: an exchange that broke off must
+/// look broken off to the peer. End it with `close`.
+///
+/// Over a non-blocking channel, `WouldBlock` passes through and the call can be repeated.
+#[derive(Debug)]
+pub struct Stream<C> {
+    channel: C,
+    connection: Connection,
+    timeouts: Timeouts,
+    report: Report,
+    armed: Armed,
+}
+
+/// Time limits as last set on the channel: setting one costs a system call.
+#[derive(Debug, Default, Clone, Copy)]
+struct Armed {
+    read: Option<Option<Duration>>,
+    write: Option<Option<Duration>>,
+}
+
+impl<C: Channel> Stream<C> {
+    /// What the handshake agreed on, and who the peer is.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// How the peer's direction ended, once everything before the end was read.
+    pub fn ending(&self) -> Option<Ending> {
+        self.connection.ending()
+    }
+
+    /// Bytes and records so far.
+    pub fn traffic(&self) -> Traffic {
+        self.connection.traffic()
+    }
+
+    /// The channel underneath.
+    pub fn channel(&self) -> &C {
+        &self.channel
+    }
+
+    /// The channel underneath. Reading or writing it directly breaks the TLS stream.
+    pub fn channel_mut(&mut self) -> &mut C {
+        &mut self.channel
+    }
+
+    /// The connection without its channel, for a caller that goes on without blocking.
+    pub fn into_parts(self) -> (C, Connection) {
+        (self.channel, self.connection)
+    }
+
+    /// Changes the time limits from here on.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.timeouts = timeouts;
+    }
+
+    /// Reads once; the peer's end is a value here, whichever it was (A15).
+    ///
+    /// # Errors
+    /// A protocol error, an alert, a time-out; never an end.
+    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+        loop {
+            match self.connection.read(buffer) {
+                Ok(Read::WouldBlock) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    self.send_alert();
+                    return Err(error);
+                }
+            }
+            self.connection.flush()?;
+            self.transmit(Phase::Request)?;
+            if !self.receive(self.timeouts.read, Phase::Response)? {
+                return Ok(Read::WouldBlock);
+            }
+        }
+    }
+
+    /// Reads everything up to the peer's end, and says how it ended. Only
+    /// [`Ending::CloseNotify`] proves that this was everything the peer sent.
+    ///
+    /// # Errors
+    /// A protocol error, an alert, a time-out; or more than 256 MiB.
+    pub fn read_to_ending(&mut self) -> Result<(Vec<u8>, Ending), Error> {
+        let mut bytes = Vec::new();
+        let mut chunk = vec![0; 64 * 1024];
+        loop {
+            match self.read_some(&mut chunk)? {
+                Read::Data(count) => bytes.extend_from_slice(&chunk[..count]),
+                Read::End(ending) => return Ok((bytes, ending)),
+                Read::WouldBlock => {
+                    let error = io::Error::from(io::ErrorKind::WouldBlock);
+                    return Err(Error::new(Phase::Response, NetworkCause::Io(error)));
+                }
+            }
+            if bytes.len() > READ_TO_ENDING_MAX {
+                let text = format!("more than {READ_TO_ENDING_MAX} bytes at once");
+                let error = io::Error::new(io::ErrorKind::OutOfMemory, text);
+                return Err(Error::new(Phase::Response, NetworkCause::Io(error)));
+            }
+        }
+    }
+
+    /// Ends our direction (flush, `close_notify`, FIN) and goes on reading: a half-closed stream.
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        self.connection.send_close_notify()?;
+        self.transmit(Phase::Close)?;
+        self.channel
+            .half_close()
+            .map_err(|error| Error::new(Phase::Close, NetworkCause::from(error)))
+    }
+
+    /// Closes in two phases: ours as [`finish`](Self::finish), then waits for the peer's end as
+    /// the policy says, discarding what still comes. Never fails: the outcome says how it went.
+    pub fn close(&mut self, policy: ClosePolicy) -> CloseOutcome {
+        if self.finish().is_err() {
+            return CloseOutcome::PeerGone;
+        }
+        let Some(mut lingering) = Lingering::new(policy) else {
+            return CloseOutcome::after(self.connection.ending());
+        };
+        let began = Instant::now();
+        let mut discarded = vec![0; 16 * 1024];
+        while let Some(patience) = lingering.patience() {
+            let before = self.connection.traffic().bytes_received;
+            match self.connection.read(&mut discarded) {
+                Ok(Read::End(ending)) => return CloseOutcome::after(Some(ending)),
+                Ok(Read::Data(_)) => continue,
+                Ok(Read::WouldBlock) => {}
+                // What came cannot be understood any more; only FIN can end it now.
+                Err(_) if lingering.insists() => return CloseOutcome::SentOnly,
+                Err(_) => return self.discard_raw(lingering, began),
+            }
+            match self.receive(Some(patience), Phase::Close) {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return CloseOutcome::SentOnly,
+            }
+            let received = self.connection.traffic().bytes_received - before;
+            lingering.progressed(began.elapsed(), received);
+        }
+        CloseOutcome::SentOnly
+    }
+
+    fn handshake(
+        mut connection: Connection,
+        mut channel: C,
+        timeouts: Timeouts,
+    ) -> Result<Self, HandshakeFailure<C>> {
+        let deadline = timeouts
+            .handshake
+            .map(|limit| (Instant::now() + limit, limit));
+        let mut armed = Armed::default();
+        let result = loop {
+            let mut io = Io {
+                channel: &mut channel,
+                connection: &mut connection,
+                armed: &mut armed,
+            };
+            let step = io.transmit(deadline, Phase::Handshake).and_then(|()| {
+                if io.connection.is_handshaking() {
+                    io.receive(deadline, Phase::Handshake)?;
+                    io.connection.process()
+                } else {
+                    Ok(())
+                }
+            });
+            if let Err(error) = step {
+                // The alert tells the peer why; whether it arrives changes nothing for us.
+                let _ = io.transmit(deadline, Phase::Handshake);
+                break Err(error);
+            }
+            if !connection.is_handshaking() && connection.outgoing().is_empty() {
+                break Ok(());
+            }
+        };
+        match (result, connection.report().cloned()) {
+            (Ok(()), Some(report)) => Ok(Self {
+                channel,
+                connection,
+                timeouts,
+                report,
+                armed,
+            }),
+            (Ok(()), None) => unreachable!("a handshake that is done has a report"),
+            (Err(error), _) => {
+                let received = connection.first_bytes().to_vec();
+                Err(HandshakeFailure {
+                    error,
+                    channel,
+                    received,
+                })
+            }
+        }
+    }
+
+    fn io(&mut self) -> Io<'_, C> {
+        Io {
+            channel: &mut self.channel,
+            connection: &mut self.connection,
+            armed: &mut self.armed,
+        }
+    }
+
+    fn transmit(&mut self, phase: Phase) -> Result<(), Error> {
+        let limit = self.timeouts.write;
+        let deadline = limit.map(|limit| (Instant::now() + limit, limit));
+        self.io().transmit(deadline, phase)
+    }
+
+    /// One read of the channel; `false` when a non-blocking one has nothing.
+    fn receive(&mut self, limit: Option<Duration>, phase: Phase) -> Result<bool, Error> {
+        let deadline = limit.map(|limit| (Instant::now() + limit, limit));
+        self.io().receive(deadline, phase)
+    }
+
+    fn send_alert(&mut self) {
+        let _ = self.transmit(Phase::Response);
+    }
+
+    fn discard_raw(&mut self, mut lingering: Lingering, began: Instant) -> CloseOutcome {
+        let mut discarded = [0; 16 * 1024];
+        while let Some(patience) = lingering.patience() {
+            if self.channel.limit_read(Some(patience)).is_err() {
+                break;
+            }
+            match self.channel.read(&mut discarded) {
+                Ok(0) => break,
+                Ok(count) => lingering.progressed(began.elapsed(), count as u64),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_reset(&error) => return CloseOutcome::PeerGone,
+                Err(_) => break,
+            }
+        }
+        CloseOutcome::SentOnly
+    }
+}
+
+pub(crate) fn is_reset(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+    )
+}
+
+/// The channel and the connection while bytes move between them.
+struct Io<'s, C> {
+    channel: &'s mut C,
+    connection: &'s mut Connection,
+    armed: &'s mut Armed,
+}
+
+/// When to give up, and the limit that this comes from.
+type Deadline = Option<(Instant, Duration)>;
+
+impl<C: Channel> Io<'_, C> {
+    fn transmit(&mut self, deadline: Deadline, phase: Phase) -> Result<(), Error> {
+        while !self.connection.outgoing().is_empty() {
+            let left = time_left(deadline, phase)?;
+            if self.armed.write != Some(left) {
+                self.channel
+                    .limit_write(left)
+                    .map_err(|error| io_error(phase, error))?;
+                self.armed.write = Some(left);
+            }
+            match self.channel.write(self.connection.outgoing()) {
+                Ok(0) => return Err(io_error(phase, io::ErrorKind::WriteZero.into())),
+                Ok(count) => self.connection.sent(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => {
+                    time_left(deadline, phase)?;
+                    return Err(io_error(phase, error));
+                }
+                Err(error) if is_reset(&error) => return Err(self.last_words(phase)),
+                Err(error) => return Err(io_error(phase, error)),
+            }
+        }
+        self.channel.flush().map_err(|error| io_error(phase, error))
+    }
+
+    /// The peer is gone; what it sent before it went may say why: an alert.
+    fn last_words(&mut self, phase: Phase) -> Error {
+        let _ = self.channel.limit_read(Some(Duration::from_millis(1)));
+        self.armed.read = None;
+        for _ in 0..64 {
+            match self.channel.read(self.connection.receive_room()) {
+                Ok(count) if count > 0 => self.connection.received(count),
+                _ => break,
+            }
+            let seen = if self.connection.is_handshaking() {
+                self.connection.process()
+            } else {
+                self.connection.read(&mut [0; 1024]).map(|_| ())
+            };
+            if let Err(error) = seen {
+                return error;
+            }
+        }
+        self.connection.received_reset();
+        if self.connection.is_handshaking()
+            && let Err(error) = self.connection.process()
+        {
+            return error;
+        }
+        Error::new(phase, NetworkCause::Reset)
+    }
+
+    fn receive(&mut self, deadline: Deadline, phase: Phase) -> Result<bool, Error> {
+        loop {
+            let left = time_left(deadline, phase)?;
+            // A limit that is a little longer than what is left of it does no harm, and setting
+            // the same one for every record would double the number of system calls.
+            let armed = self.armed.read.flatten();
+            let keep = matches!((armed, left), (Some(armed), Some(left))
+                if left <= armed && armed <= left + left / 8);
+            if !keep && self.armed.read != Some(left) {
+                self.channel
+                    .limit_read(left)
+                    .map_err(|error| io_error(phase, error))?;
+                self.armed.read = Some(left);
+            }
+            match self.channel.read(self.connection.receive_room()) {
+                Ok(0) => self.connection.received_end(),
+                Ok(count) => self.connection.received(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) => {
+                    let waited = self.armed.read.flatten();
+                    return match (deadline, waited) {
+                        // Over a non-blocking channel the answer comes at once.
+                        (Some((at, limit)), Some(waited))
+                            if Instant::now() + waited / 4 >= at
+                                || error.kind() == io::ErrorKind::TimedOut =>
+                        {
+                            Err(Error::new(phase, NetworkCause::TimedOut { limit }))
+                        }
+                        _ => Ok(false),
+                    };
+                }
+                Err(error) if is_reset(&error) => self.connection.received_reset(),
+                Err(error) => return Err(io_error(phase, error)),
+            }
+            return Ok(true);
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
+}
+
+fn io_error(phase: Phase, error: io::Error) -> Error {
+    Error::new(phase, NetworkCause::from(error))
+}
+
+/// What is left until the deadline, or the error that says that nothing is.
+fn time_left(deadline: Deadline, phase: Phase) -> Result<Option<Duration>, Error> {
+    let Some((at, limit)) = deadline else {
+        return Ok(None);
+    };
+    match at.checked_duration_since(Instant::now()) {
+        Some(left) if !left.is_zero() => Ok(Some(left)),
+        _ => Err(Error::new(phase, NetworkCause::TimedOut { limit })),
+    }
+}
+
+impl<C: Channel> io::Read for Stream<C> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes_received = self.connection.traffic().plaintext_received;
+        match self.read_some(buffer)? {
+            Read::Data(count) => Ok(count),
+            Read::End(ending) => ending_as_io(ending, bytes_received),
+            Read::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// How `Read` and `AsyncRead` tell an end: only `close_notify` is one.
+pub(crate) fn ending_as_io(ending: Ending, bytes_received: u64) -> io::Result<usize> {
+    match ending {
+        Ending::CloseNotify => Ok(0),
+        Ending::Premature => {
+            let cause = crate::error::PeerCause::PrematureEnd { bytes_received };
+            Err(Error::new(Phase::Response, cause).into())
+        }
+        Ending::Reset => Err(Error::new(Phase::Response, NetworkCause::Reset).into()),
+    }
+}
+
+impl<C: Channel> io::Write for Stream<C> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if slices.iter().all(|slice| slice.is_empty()) {
+            return Ok(0);
+        }
+        loop {
+            let count = self.connection.write(slices)?;
+            // Full records go out as soon as there are any; the rest waits for company.
+            if count == 0 || !self.connection.outgoing().is_empty() {
+                match self.transmit(Phase::Request) {
+                    Ok(()) => {}
+                    // What was taken is in order and will be sent: only the next call can wait.
+                    Err(error) if count > 0 && would_block(&error) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if count > 0 {
+                return Ok(count);
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.connection.flush()?;
+        Ok(self.transmit(Phase::Request)?)
+    }
+}
+
+fn would_block(error: &Error) -> bool {
+    matches!(error.cause(), crate::error::Cause::Network(NetworkCause::Io(inner))
+        if inner.kind() == io::ErrorKind::WouldBlock)
+}

@@ -1,0 +1,174 @@
+//! Byte buffers that are recycled per thread, so that a steady state clears and faults no pages.
+//!
+//! Every connection needs a large buffer while bytes flow and none while it idles. Handing such
+//! buffers back to the allocator costs more than the cryptography: the kernel clears every page
+//! again. A thread keeps a few and lends them to whichever of its connections is active.
+
+use std::cell::RefCell;
+
+/// The size of a lent buffer: eight full records (16 KiB of plaintext, 5 bytes of header, at most
+/// 256 of expansion) fit, so that one system call moves many; and it fits a core's second-level cache.
+pub(crate) const BUFFER_SIZE: usize = 8 * (16 * 1024 + 5 + 256);
+
+/// How many buffers a thread keeps: enough for the connections that are active between two turns of
+/// an event loop, without making memory of a past burst permanent (16 of them are 2 MiB).
+const KEPT_MAX: usize = 16;
+
+thread_local! {
+    static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes from `start` to `end` of a buffer that exists only while there are any.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Window {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(crate) fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(crate) fn filled_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    /// At least `wanted` bytes of room behind what is filled.
+    pub(crate) fn room(&mut self, wanted: usize) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.bytes = lend();
+        }
+        if self.bytes.len() - self.end < wanted {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            if self.bytes.len() - self.end < wanted {
+                self.bytes.resize(self.end + wanted, 0);
+            }
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// `count` bytes of the room were filled.
+    pub(crate) fn fill(&mut self, count: usize) {
+        debug_assert!(self.end + count <= self.bytes.len());
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// `count` bytes at the front are done with. An empty window gives its buffer back.
+    pub(crate) fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len());
+        self.start = (self.start + count).min(self.end);
+        if self.is_empty() {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.consume(self.len());
+    }
+
+    /// Gives the buffer back when it holds nothing; a small rest moves to a buffer of its size.
+    pub(crate) fn rest(&mut self) {
+        if self.is_empty() {
+            give_back(std::mem::take(&mut self.bytes));
+        } else if self.bytes.len() >= BUFFER_SIZE && self.len() <= BUFFER_SIZE / 16 {
+            let small = self.filled().to_vec();
+            give_back(std::mem::take(&mut self.bytes));
+            (self.start, self.end) = (0, small.len());
+            self.bytes = small;
+        }
+    }
+
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.room(bytes.len()).get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.fill(bytes.len());
+        }
+    }
+
+    /// Copies from the front into `target`, consuming what was copied.
+    pub(crate) fn take_into(&mut self, target: &mut [u8]) -> usize {
+        let count = self.len().min(target.len());
+        target[..count].copy_from_slice(&self.filled()[..count]);
+        self.consume(count);
+        count
+    }
+
+    /// Memory held, in bytes.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        give_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+fn lend() -> Vec<u8> {
+    KEPT.try_with(|kept| kept.borrow_mut().pop())
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| vec![0; BUFFER_SIZE])
+}
+
+fn give_back(buffer: Vec<u8>) {
+    // Grown and shrunk ones go to the allocator: what is lent is always of one size.
+    if buffer.len() != BUFFER_SIZE {
+        return;
+    }
+    // The thread may be ending, its pool gone: then the allocator takes the buffer.
+    let _ = KEPT.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        if kept.len() < KEPT_MAX {
+            kept.push(buffer);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_keeps_its_bytes_when_it_moves_grows_and_rests() {
+        let mut window = Window::default();
+        assert_eq!(window.held(), 0);
+        window.extend(b"hello, world");
+        window.consume(7);
+        assert_eq!(window.filled(), b"world");
+        window.rest();
+        assert_eq!(window.filled(), b"world");
+        assert!(window.held() < 64);
+        window.extend(&vec![7; 2 * BUFFER_SIZE]);
+        assert_eq!(window.len(), 5 + 2 * BUFFER_SIZE);
+        assert_eq!(&window.filled()[..5], b"world");
+        window.clear();
+        window.rest();
+        assert_eq!(window.held(), 0);
+    }
+
+    #[test]
+    fn a_thread_recycles_its_buffers() {
+        let mut first = Window::default();
+        first.extend(b"x");
+        let address = first.bytes.as_ptr();
+        drop(first);
+        let mut second = Window::default();
+        second.extend(b"y");
+        assert_eq!(second.bytes.as_ptr(), address);
+    }
+}

@@ -1,0 +1,209 @@
+//! The one place where an error of rustls becomes a cause of ours.
+//!
+//! rustls says what it saw in its own terms; what else the connection knows (its side, a request
+//! for a client certificate seen earlier, the verifier's evidence) decides what it means.
+
+use rustls::{AlertDescription, Error as TlsError, PeerIncompatible};
+
+use crate::error::{Alert, Cause, LocalCause, PeerCause};
+use crate::report::Side;
+use crate::verify::VerifyError;
+use crate::witness::{Evidence, Session};
+
+/// What a connection has learned besides what rustls keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) side: Option<Side>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) bytes_received: u64,
+    pub(crate) first_bytes: Vec<u8>,
+    pub(crate) certificate_request: Option<Vec<Vec<u8>>>,
+    pub(crate) client_certificate_sent: bool,
+    pub(crate) session: Session,
+    pub(crate) failure: Option<Box<VerifyError>>,
+}
+
+impl Facts {
+    pub(crate) fn absorb(&mut self, evidence: Evidence) {
+        let Evidence {
+            failure,
+            certificate_request,
+            server_name,
+            session,
+        } = evidence;
+        self.failure = failure.or(self.failure.take());
+        self.certificate_request = certificate_request.or(self.certificate_request.take());
+        self.server_name = server_name.or(self.server_name.take());
+        self.session = session;
+    }
+}
+
+/// What this error of rustls means here.
+pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -> Cause {
+    if let Some(failure) = facts.failure.take() {
+        return PeerCause::Certificate(failure).into();
+    }
+    match error {
+        TlsError::AlertReceived(alert) => alert_received(alert, facts, after_handshake).into(),
+        TlsError::NoCertificatesPresented => PeerCause::ClientCertificateMissing.into(),
+        TlsError::PeerIncompatible(why) => incompatible(why).into(),
+        TlsError::NoApplicationProtocol => PeerCause::NoApplicationProtocol.into(),
+        TlsError::DecryptError => PeerCause::BadRecord.into(),
+        TlsError::PeerSentOversizedRecord => violation("a record longer than TLS allows"),
+        TlsError::InvalidMessage(what) => violation(&words(&format!("{what:?}"))),
+        TlsError::PeerMisbehaved(what) => violation(&words(&format!("{what:?}"))),
+        TlsError::InappropriateMessage { got_type, .. } => violation(&format!(
+            "a message of type {got_type:?} at the wrong moment"
+        )),
+        TlsError::InappropriateHandshakeMessage { got_type, .. } => violation(&format!(
+            "the handshake message {got_type:?} at the wrong moment"
+        )),
+        // The chain was fine by us, yet its key did not make the handshake's signature.
+        TlsError::InvalidCertificate(_) => {
+            violation("a handshake signature that its certificate's key did not make")
+        }
+        TlsError::FailedToGetRandomBytes => LocalCause::RandomUnavailable.into(),
+        other => LocalCause::Internal(other.to_string()).into(),
+    }
+}
+
+fn violation(what: &str) -> Cause {
+    PeerCause::ProtocolViolation {
+        what: what.to_owned(),
+    }
+    .into()
+}
+
+fn alert_received(alert: AlertDescription, facts: &Facts, after_handshake: bool) -> PeerCause {
+    use AlertDescription as A;
+    let code = Alert::new(u8::from(alert));
+    let asked = facts.side == Some(Side::Client) && facts.certificate_request.is_some();
+    let none_sent = asked && !facts.client_certificate_sent;
+    match alert {
+        A::CertificateRequired => required(code, facts),
+        // TLS 1.2 has no alert for it; servers use these after an empty Certificate message.
+        A::HandshakeFailure | A::BadCertificate | A::AccessDenied | A::NoCertificate
+            if none_sent =>
+        {
+            required(code, facts)
+        }
+        A::BadCertificate
+        | A::UnsupportedCertificate
+        | A::CertificateRevoked
+        | A::CertificateExpired
+        | A::CertificateUnknown
+        | A::UnknownCA
+        | A::AccessDenied
+        | A::DecryptError
+            if asked && facts.client_certificate_sent =>
+        {
+            PeerCause::ClientCertificateRefused { alert: code }
+        }
+        A::ProtocolVersion if !after_handshake => PeerCause::ProtocolVersion { alert: Some(code) },
+        A::NoApplicationProtocol => PeerCause::NoApplicationProtocol,
+        A::UnrecognisedName => PeerCause::NameUnrecognised,
+        _ => PeerCause::Alert(code),
+    }
+}
+
+fn required(alert: Alert, facts: &Facts) -> PeerCause {
+    let acceptable_issuers = facts.certificate_request.clone().unwrap_or_default();
+    PeerCause::ClientCertificateRequired {
+        alert,
+        acceptable_issuers,
+    }
+}
+
+fn incompatible(why: PeerIncompatible) -> PeerCause {
+    use PeerIncompatible as P;
+    match why {
+        P::ServerDoesNotSupportTls12Or13
+        | P::ServerTlsVersionIsDisabledByOurConfig
+        | P::SupportedVersionsExtensionRequired
+        | P::Tls12NotOffered
+        | P::Tls12NotOfferedOrEnabled => PeerCause::ProtocolVersion { alert: None },
+        P::NoCipherSuitesInCommon => PeerCause::NothingInCommon {
+            what: "cipher suite",
+        },
+        P::NoKxGroupsInCommon => PeerCause::NothingInCommon {
+            what: "key exchange group",
+        },
+        P::NoSignatureSchemesInCommon | P::NoCertificateRequestSignatureSchemesInCommon => {
+            PeerCause::NothingInCommon {
+                what: "signature scheme",
+            }
+        }
+        other => PeerCause::ProtocolViolation {
+            what: words(&format!("{other:?}")),
+        },
+    }
+}
+
+/// `MissingKeyShare` -> `missing key share`: rustls names its cases well, but for programmers.
+fn words(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 8);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            if text.ends_with(|last: char| last.is_ascii_lowercase() || last.is_ascii_digit()) {
+                text.push(' ');
+            }
+            text.push(c.to_ascii_lowercase());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(requested: bool, sent: bool) -> Facts {
+        Facts {
+            side: Some(Side::Client),
+            certificate_request: requested.then(Vec::new),
+            client_certificate_sent: sent,
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn an_alert_means_what_the_handshake_before_it_makes_it_mean() {
+        use AlertDescription as A;
+        let name = |alert, facts: &Facts| match alert_received(alert, facts, false) {
+            PeerCause::ClientCertificateRequired { .. } => "required",
+            PeerCause::ClientCertificateRefused { .. } => "refused",
+            PeerCause::ProtocolVersion { .. } => "version",
+            PeerCause::NoApplicationProtocol => "alpn",
+            PeerCause::NameUnrecognised => "name",
+            PeerCause::Alert(_) => "alert",
+            _ => "other",
+        };
+        for (alert, requested, sent, expected) in [
+            (A::CertificateRequired, true, false, "required"),
+            (A::HandshakeFailure, true, false, "required"),
+            (A::HandshakeFailure, false, false, "alert"),
+            (A::HandshakeFailure, true, true, "alert"),
+            (A::UnknownCA, true, true, "refused"),
+            (A::UnknownCA, false, false, "alert"),
+            (A::CertificateRevoked, true, true, "refused"),
+            (A::ProtocolVersion, false, false, "version"),
+            (A::NoApplicationProtocol, false, false, "alpn"),
+            (A::UnrecognisedName, false, false, "name"),
+            (A::InternalError, true, true, "alert"),
+        ] {
+            assert_eq!(name(alert, &client(requested, sent)), expected, "{alert:?}");
+        }
+    }
+
+    #[test]
+    fn names_become_words() {
+        assert_eq!(words("MissingKeyShare"), "missing key share");
+        assert_eq!(words("InvalidCcs"), "invalid ccs");
+        assert_eq!(
+            words("SelectedTls12UsingTls13VersionExtension"),
+            "selected tls12 using tls13 version extension"
+        );
+    }
+}

@@ -1,0 +1,773 @@
+//! The state machine of one TLS connection: bytes in, bytes out, no I/O.
+//!
+//! The only file that drives rustls. It owns what has arrived and is not decrypted, what is
+//! decrypted and not read, what is written and not yet a record, and what is a record and not yet
+//! sent. Channels, time limits and waiting belong to `blocking.rs` and `tokio.rs`, or to a caller
+//! that multiplexes connections itself.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
+
+use crate::buffers::Window;
+use crate::classify::{self, Facts};
+use crate::close::Ending;
+use crate::context::{Clock, Settings};
+use crate::error::{Error, LocalCause, PeerCause, Phase};
+use crate::record::{RECORD_MAX, Sizer};
+use crate::report::{Report, Side, Traffic};
+use crate::verify::ClientVerifier;
+use crate::witness::{self, Session};
+
+/// Ciphertext that may wait for the channel before [`Connection::write`] accepts no more. As much
+/// as one buffer holds: one system call's worth.
+const OUTGOING_MAX: usize = crate::buffers::BUFFER_SIZE;
+
+/// Room offered for one read of the channel: what one buffer holds, so that several records come
+/// with one system call.
+const INCOMING_ROOM_MIN: usize = 16 * 1024 + 5 + 256;
+
+/// A peer whose unfinished handshake message is longer than this is not going to finish it. TLS
+/// messages that we accept have at most 64 KiB; the rest is room for the records' headers.
+const HANDSHAKE_BYTES_MAX: usize = 256 * 1024;
+
+/// The first bytes of a peer that does not speak TLS, kept as evidence.
+const FIRST_BYTES_MAX: usize = 256;
+
+/// What [`Connection::read`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// So many bytes of plaintext, at least one unless the buffer given was empty.
+    Data(usize),
+    /// Nothing now: hand in more of what the peer sends.
+    WouldBlock,
+    /// The peer's direction has ended, and this is how. All data before it has been read.
+    End(Ending),
+}
+
+/// One TLS connection without I/O.
+///
+/// Getters may be called at any time. The order of the rest, over and over:
+///
+/// 1. send what [`outgoing`](Self::outgoing) holds, and report it by [`sent`](Self::sent);
+/// 2. read from the channel into [`receive_room`](Self::receive_room), and report it by
+///    [`received`](Self::received), [`received_end`](Self::received_end) or
+///    [`received_reset`](Self::received_reset); then let [`process`](Self::process) see it;
+/// 3. once [`is_handshaking`](Self::is_handshaking) is false, [`read`](Self::read),
+///    [`write`](Self::write), [`flush`](Self::flush), [`send_close_notify`](Self::send_close_notify).
+///
+/// After an error, what `outgoing` still holds is the alert that tells the peer: send it, then
+/// drop the connection. Dropping sends nothing: an exchange that broke off must look broken off.
+///
+/// ```
+/// # fn main() -> Result<(), handfast::Error> {
+/// use handfast::ClientContext;
+/// let client = ClientContext::builder().build()?;
+/// let connection = client.connection("example.org")?;
+/// assert!(connection.is_handshaking());
+/// assert!(!connection.outgoing().is_empty()); // the ClientHello
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    tls: Tls,
+    incoming: Window,
+    plaintext: Window,
+    /// Plaintext that waits for company in a record.
+    staged: Vec<u8>,
+    outgoing: Window,
+    sizer: Sizer,
+    write_buffer_size: usize,
+    /// The channel's word on the peer's direction, true once all of `incoming` is processed.
+    channel_ended: Option<Ending>,
+    ending: Option<Ending>,
+    close_notify_sent: bool,
+    failure: Option<Error>,
+    report: Option<Box<Report>>,
+    facts: Facts,
+    traffic: Traffic,
+    started: Instant,
+    client_verifier: Option<(Arc<ClientVerifier>, Clock)>,
+}
+
+enum Tls {
+    Client(Box<UnbufferedClientConnection>),
+    Server(Box<UnbufferedServerConnection>),
+}
+
+// Getters.
+impl Connection {
+    /// Is the handshake still to be finished?
+    pub fn is_handshaking(&self) -> bool {
+        self.report.is_none()
+    }
+
+    /// What the handshake agreed on, once it is done.
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_deref()
+    }
+
+    /// How the peer's direction ended, once all data before the end has been read.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending.filter(|_| self.plaintext.is_empty())
+    }
+
+    /// Bytes and records so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Has our `close_notify` been made into a record?
+    pub fn close_notify_sent(&self) -> bool {
+        self.close_notify_sent
+    }
+
+    /// Ciphertext to be sent to the peer.
+    pub fn outgoing(&self) -> &[u8] {
+        self.outgoing.filled()
+    }
+
+    /// Can anything be read without more input?
+    pub fn has_plaintext(&self) -> bool {
+        !self.plaintext.is_empty()
+    }
+
+    /// Memory held in buffers, in bytes; nearly nothing while idle.
+    pub fn memory_held(&self) -> usize {
+        self.incoming.held() + self.plaintext.held() + self.outgoing.held() + self.staged.capacity()
+    }
+
+    /// What the peer had sent when it turned out not to speak TLS, or nothing.
+    pub fn first_bytes(&self) -> &[u8] {
+        &self.facts.first_bytes
+    }
+}
+
+// What comes from the channel.
+impl Connection {
+    /// Room for the channel to read into; at least one record's worth.
+    pub fn receive_room(&mut self) -> &mut [u8] {
+        self.incoming.room(INCOMING_ROOM_MIN)
+    }
+
+    /// `count` bytes of [`receive_room`](Self::receive_room) were filled by the channel.
+    pub fn received(&mut self, count: usize) {
+        if self.facts.bytes_received < FIRST_BYTES_MAX as u64 && self.report.is_none() {
+            let before = self.incoming.len();
+            self.incoming.fill(count);
+            let fresh = self.incoming.filled().get(before..).unwrap_or_default();
+            let missing = FIRST_BYTES_MAX - self.facts.first_bytes.len();
+            self.facts
+                .first_bytes
+                .extend_from_slice(&fresh[..fresh.len().min(missing)]);
+        } else {
+            self.incoming.fill(count);
+        }
+        self.facts.bytes_received += count as u64;
+        self.traffic.bytes_received += count as u64;
+    }
+
+    /// The same in one step, for bytes that are in memory already.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        let room = self.incoming.room(bytes.len().max(1));
+        if let Some(room) = room.get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.received(bytes.len());
+        }
+    }
+
+    /// The channel has ended (FIN). A second end, or one after a reset, changes nothing.
+    pub fn received_end(&mut self) {
+        self.channel_ended.get_or_insert(Ending::Premature);
+    }
+
+    /// The channel was reset.
+    pub fn received_reset(&mut self) {
+        self.channel_ended.get_or_insert(Ending::Reset);
+    }
+
+    /// Takes the handshake as far as what was received allows.
+    ///
+    /// Afterwards [`outgoing`](Self::outgoing) may hold our next flight, or an alert. Needed during
+    /// the handshake only; later, [`read`](Self::read) does it.
+    ///
+    /// # Errors
+    /// Why the handshake failed; the same again on every later call.
+    pub fn process(&mut self) -> Result<(), Error> {
+        self.check()?;
+        if self.report.is_none() {
+            self.refuse_other_protocols()?;
+            self.advance(&mut [], None)?;
+        }
+        Ok(())
+    }
+}
+
+// What goes to the channel.
+impl Connection {
+    /// The first `count` bytes of [`outgoing`](Self::outgoing) have been sent.
+    pub fn sent(&mut self, count: usize) {
+        self.traffic.bytes_sent += count as u64;
+        self.outgoing.consume(count);
+    }
+
+    /// Gives back what is not needed while nothing flows. The streams call it before they wait.
+    pub fn rest(&mut self) {
+        self.incoming.rest();
+        self.plaintext.rest();
+        self.outgoing.rest();
+        if self.staged.is_empty() {
+            self.staged = Vec::new();
+        }
+    }
+}
+
+// Commands.
+impl Connection {
+    /// Reads plaintext.
+    ///
+    /// A small buffer costs no more than a large one: what a record holds beyond it is kept.
+    ///
+    /// # Errors
+    /// A protocol error or a fatal alert of the peer. An end is not an error here, whichever it
+    /// was: it is [`Read::End`].
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+        if !self.plaintext.is_empty() || buffer.is_empty() {
+            let count = self.plaintext.take_into(buffer);
+            return Ok(Read::Data(count));
+        }
+        if let Some(ending) = self.ending {
+            return Ok(Read::End(ending));
+        }
+        self.check()?;
+        let count = self.advance(buffer, None)?;
+        if count > 0 {
+            return Ok(Read::Data(count));
+        }
+        Ok(match self.ending {
+            Some(ending) => Read::End(ending),
+            None => Read::WouldBlock,
+        })
+    }
+
+    /// Takes plaintext to be sent: so many bytes from the front of the slices, taken together.
+    ///
+    /// Zero means that the channel must take some of [`outgoing`](Self::outgoing) first. Less than
+    /// a record stays back and leaves with what is written next, or by [`flush`](Self::flush):
+    /// what is written in pieces leaves in few, large records, head and body in one.
+    ///
+    /// # Errors
+    /// The connection has failed, is still in its handshake, or was closed by us.
+    pub fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
+        self.check_writable()?;
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        if offered == 0 || self.outgoing.len() >= OUTGOING_MAX {
+            return Ok(0);
+        }
+        let now = Instant::now();
+        let mut pieces = Pieces::new(slices);
+        while pieces.left() > 0 && self.outgoing.len() < OUTGOING_MAX {
+            let record = self
+                .sizer
+                .next_record(now, self.staged.len() + pieces.left());
+            let buffered = record.min(self.write_buffer_size);
+            if self.staged.len() + pieces.left() < buffered {
+                pieces.append_to(&mut self.staged, usize::MAX);
+            } else if self.staged.is_empty()
+                && let Some(direct) = pieces.contiguous(record)
+            {
+                self.encrypt(now, direct)?;
+                pieces.advance(direct.len());
+            } else {
+                let missing = record.saturating_sub(self.staged.len());
+                pieces.append_to(&mut self.staged, missing);
+                self.encrypt_staged(now)?;
+            }
+        }
+        Ok(offered - pieces.left())
+    }
+
+    /// Makes a record of what [`write`](Self::write) held back.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        self.check_writable()?;
+        self.encrypt_staged(Instant::now())
+    }
+
+    /// Ends our direction: flushes, then puts `close_notify` into [`outgoing`](Self::outgoing).
+    /// Reading goes on. A second call does nothing.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn send_close_notify(&mut self) -> Result<(), Error> {
+        if self.close_notify_sent {
+            return Ok(());
+        }
+        self.check()?;
+        if self.report.is_none() {
+            // Nothing was agreed on, so nothing can be ended in order: dropping is all there is.
+            return Ok(());
+        }
+        self.flush()?;
+        self.advance(&mut [], Some(Job::CloseNotify))?;
+        self.close_notify_sent = true;
+        Ok(())
+    }
+}
+
+// Helpers.
+impl Connection {
+    pub(crate) fn client(tls: UnbufferedClientConnection, settings: &Settings, name: &str) -> Self {
+        let facts = Facts {
+            side: Some(Side::Client),
+            server_name: Some(name.to_owned()),
+            client_certificate_sent: settings.has_client_certificate,
+            ..Facts::default()
+        };
+        Self::new(Tls::Client(Box::new(tls)), settings, facts)
+    }
+
+    pub(crate) fn server(tls: UnbufferedServerConnection, settings: &Settings) -> Self {
+        let facts = Facts {
+            side: Some(Side::Server),
+            ..Facts::default()
+        };
+        Self::new(Tls::Server(Box::new(tls)), settings, facts)
+    }
+
+    fn new(tls: Tls, settings: &Settings, facts: Facts) -> Self {
+        Self {
+            tls,
+            incoming: Window::default(),
+            plaintext: Window::default(),
+            staged: Vec::new(),
+            outgoing: Window::default(),
+            sizer: Sizer::new(settings.record_sizing),
+            write_buffer_size: settings.write_buffer_size.clamp(1, RECORD_MAX),
+            channel_ended: None,
+            ending: None,
+            close_notify_sent: false,
+            failure: None,
+            report: None,
+            facts,
+            traffic: Traffic::default(),
+            started: Instant::now(),
+            client_verifier: settings.client_verifier.clone(),
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.failure
+            .as_ref()
+            .map_or(Ok(()), |failure| Err(failure.duplicate()))
+    }
+
+    fn check_writable(&self) -> Result<(), Error> {
+        self.check()?;
+        if self.close_notify_sent || self.report.is_none() {
+            return Err(Error::new(Phase::Request, LocalCause::AfterEnd));
+        }
+        Ok(())
+    }
+
+    /// Says early and exactly that the peer does not speak TLS: rustls would say that a message
+    /// is corrupt, and would wait for bytes that never come.
+    fn refuse_other_protocols(&mut self) -> Result<(), Error> {
+        if self.traffic.records_received > 0 || looks_like_tls(&self.facts.first_bytes) {
+            return Ok(());
+        }
+        let first_bytes = self.facts.first_bytes.clone();
+        Err(self.fail(Phase::Handshake, PeerCause::NotTls { first_bytes }))
+    }
+
+    fn fail(&mut self, phase: Phase, cause: impl Into<crate::error::Cause>) -> Error {
+        let mut error = Error::new(phase, cause);
+        if let Some(name) = &self.facts.server_name {
+            error = error.with_server_name(name.clone());
+        }
+        self.failure = Some(error.duplicate());
+        error
+    }
+
+    fn encrypt(&mut self, now: Instant, record: &[u8]) -> Result<(), Error> {
+        self.advance(&mut [], Some(Job::Record(record)))?;
+        self.sizer.sent(now, record.len());
+        self.traffic.records_sent += 1;
+        self.traffic.plaintext_sent += record.len() as u64;
+        Ok(())
+    }
+
+    fn encrypt_staged(&mut self, now: Instant) -> Result<(), Error> {
+        let mut staged = std::mem::take(&mut self.staged);
+        let result = self.encrypt(now, &staged);
+        staged.clear();
+        self.staged = staged;
+        result
+    }
+
+    /// Lets rustls see what was received until it wants more, `target` is full or `job` is done.
+    /// Gives the number of bytes of plaintext put into `target`.
+    fn advance(&mut self, target: &mut [u8], mut job: Option<Job<'_>>) -> Result<usize, Error> {
+        let mut filled = 0;
+        loop {
+            let rest = target.get_mut(filled..).unwrap_or_default();
+            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, rest, job.take());
+            // Later, only a client's reading can meet something of interest: new tickets.
+            let witnessed = self.report.is_none() || turn.job.is_none();
+            if witnessed {
+                witness::begin(&self.facts.session);
+            }
+            let (discard, step) = turn.call(&mut self.tls, &mut self.incoming);
+            job = turn.job.take();
+            filled += turn.filled;
+            self.traffic.records_received += turn.records;
+            self.traffic.plaintext_received += turn.plaintext_received;
+            self.incoming.consume(discard);
+            if witnessed {
+                self.facts.absorb(witness::end());
+            }
+            if self.report.is_none() && !self.tls_state().is_handshaking() {
+                self.finish_handshake()?;
+            }
+            match step {
+                // Without a target, plaintext that comes is kept; a job waits for its turn.
+                Step::More if filled == target.len() && !target.is_empty() && job.is_none() => {
+                    return Ok(filled);
+                }
+                Step::More => {}
+                Step::JobDone => return Ok(filled),
+                Step::Ended => {
+                    // What follows close_notify is ignored (RFC 8446, section 6.1).
+                    self.incoming.clear();
+                    self.ending = Some(Ending::CloseNotify);
+                    if job.is_none() {
+                        return Ok(filled);
+                    }
+                }
+                Step::Failed(error) => return self.failed(filled, error),
+                Step::Drained if filled > 0 => return Ok(filled),
+                Step::Drained => return self.drained(job.is_some()),
+            }
+        }
+    }
+
+    /// rustls has used up what was received. Has the peer more to come?
+    fn drained(&mut self, job_undone: bool) -> Result<usize, Error> {
+        if job_undone {
+            return Err(Error::new(Phase::Request, LocalCause::AfterEnd));
+        }
+        if self.ending.is_some() {
+            self.incoming.clear();
+            return Ok(0);
+        }
+        let bytes_received = self.facts.bytes_received;
+        match (self.channel_ended, self.report.is_some()) {
+            (Some(ending), true) if self.plaintext.is_empty() => {
+                self.incoming.clear();
+                self.ending = Some(ending);
+            }
+            (Some(Ending::Reset), false) => {
+                let cause = PeerCause::ResetInHandshake { bytes_received };
+                return Err(self.fail(Phase::Handshake, cause));
+            }
+            (Some(_), false) => {
+                let cause = PeerCause::ClosedInHandshake { bytes_received };
+                return Err(self.fail(Phase::Handshake, cause));
+            }
+            _ if self.incoming.len() > HANDSHAKE_BYTES_MAX => {
+                let what = format!("a message of more than {HANDSHAKE_BYTES_MAX} bytes");
+                let phase = self.phase();
+                return Err(self.fail(phase, PeerCause::ProtocolViolation { what }));
+            }
+            _ => {}
+        }
+        Ok(0)
+    }
+
+    /// Data that was decrypted before the failure is delivered first; the failure stays.
+    fn failed(&mut self, filled: usize, error: rustls::Error) -> Result<usize, Error> {
+        self.collect_alert();
+        self.incoming.clear();
+        let phase = self.phase();
+        let cause = classify::cause(error, &mut self.facts, self.report.is_some());
+        let error = self.fail(phase, cause);
+        if filled > 0 { Ok(filled) } else { Err(error) }
+    }
+
+    /// After a failure rustls has an alert for the peer, and hands it out when asked once more.
+    /// Asked again, it would look at what else was received, and must not.
+    fn collect_alert(&mut self) {
+        let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, &mut [], None);
+        let _ = turn.call(&mut self.tls, &mut self.incoming);
+    }
+
+    fn phase(&self) -> Phase {
+        if self.report.is_some() {
+            Phase::Response
+        } else {
+            Phase::Handshake
+        }
+    }
+
+    fn tls_state(&self) -> &rustls::CommonState {
+        match &self.tls {
+            Tls::Client(tls) => tls,
+            Tls::Server(tls) => tls,
+        }
+    }
+
+    fn finish_handshake(&mut self) -> Result<(), Error> {
+        if let Some((verifier, clock)) = self.client_verifier.take()
+            && self.facts.session.path.is_none()
+            && let Some(chain) = self.tls_state().peer_certificates()
+        {
+            // A resumed session brings the client's chain along, as it was checked back then. The
+            // policy demands that it holds now.
+            match verifier.check(chain, clock.now()) {
+                Ok(path) => self.facts.session = Session::of(path),
+                Err(error) => {
+                    let cause = PeerCause::Certificate(Box::new(error));
+                    return Err(self.fail(Phase::Handshake, cause));
+                }
+            }
+        }
+        let handshake = self.started.elapsed();
+        self.report = Some(Box::new(Report::new(
+            self.tls_state(),
+            &self.facts,
+            handshake,
+        )));
+        self.facts.first_bytes = Vec::new();
+        Ok(())
+    }
+}
+
+/// A content type and a version that a first TLS record can have (RFC 8446, section 5.1): a
+/// handshake message, or an alert of a peer that gives up at once.
+fn looks_like_tls(first_bytes: &[u8]) -> bool {
+    first_bytes
+        .first()
+        .is_none_or(|kind| matches!(kind, 0x15 | 0x16))
+        && first_bytes.get(1).is_none_or(|major| *major == 3)
+}
+
+/// What to encrypt when rustls next allows it.
+enum Job<'j> {
+    Record(&'j [u8]),
+    CloseNotify,
+}
+
+enum Step {
+    /// There may be more to do with what was received.
+    More,
+    JobDone,
+    /// rustls needs more from the peer.
+    Drained,
+    /// The peer's `close_notify`.
+    Ended,
+    Failed(rustls::Error),
+}
+
+/// One call into rustls and what is done with its answer.
+struct Turn<'t, 'j> {
+    outgoing: &'t mut Window,
+    plaintext: &'t mut Window,
+    target: &'t mut [u8],
+    filled: usize,
+    records: u64,
+    plaintext_received: u64,
+    job: Option<Job<'j>>,
+}
+
+impl<'t, 'j> Turn<'t, 'j> {
+    fn new(
+        outgoing: &'t mut Window,
+        plaintext: &'t mut Window,
+        target: &'t mut [u8],
+        job: Option<Job<'j>>,
+    ) -> Self {
+        Self {
+            outgoing,
+            plaintext,
+            target,
+            filled: 0,
+            records: 0,
+            plaintext_received: 0,
+            job,
+        }
+    }
+
+    /// Gives how many bytes of `incoming` are used up, and what to do next.
+    fn call(&mut self, tls: &mut Tls, incoming: &mut Window) -> (usize, Step) {
+        match tls {
+            Tls::Client(tls) => self.take(tls.process_tls_records(incoming.filled_mut())),
+            Tls::Server(tls) => self.take(tls.process_tls_records(incoming.filled_mut())),
+        }
+    }
+
+    fn take<D>(&mut self, status: UnbufferedStatus<'_, '_, D>) -> (usize, Step) {
+        let UnbufferedStatus { mut discard, state } = status;
+        let step = match state {
+            Err(error) => Step::Failed(error),
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+                match traffic.next_record() {
+                    Some(Ok(record)) => {
+                        discard += record.discard;
+                        self.deliver(record.payload);
+                    }
+                    Some(Err(error)) => break Step::Failed(error),
+                    None => break Step::More,
+                }
+            },
+            Ok(ConnectionState::EncodeTlsData(mut encode)) => {
+                // Asking for room with none given tells how much is needed.
+                let needed = match encode.encode(&mut []) {
+                    Err(rustls::unbuffered::EncodeError::InsufficientSize(size)) => {
+                        size.required_size
+                    }
+                    _ => 0,
+                };
+                match encode.encode(self.outgoing.room(needed)) {
+                    Ok(count) => {
+                        self.outgoing.fill(count);
+                        Step::More
+                    }
+                    Err(error) => Step::Failed(rustls::Error::General(error.to_string())),
+                }
+            }
+            Ok(ConnectionState::TransmitTlsData(transmit)) => {
+                // `outgoing` keeps the order; whoever owns the channel sends it.
+                transmit.done();
+                Step::More
+            }
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => match self.job.take() {
+                None => Step::Drained,
+                Some(job) => {
+                    let size = match job {
+                        Job::Record(plaintext) => plaintext.len(),
+                        Job::CloseNotify => 0,
+                    };
+                    // Header, content type, tag and nonce of every suite; and, when the keys are
+                    // about to be renewed, a key update before it.
+                    let room = self.outgoing.room(size + 512);
+                    let written = match job {
+                        Job::Record(plaintext) => traffic.encrypt(plaintext, room),
+                        Job::CloseNotify => traffic.queue_close_notify(room),
+                    };
+                    match written {
+                        Ok(count) => {
+                            self.outgoing.fill(count);
+                            Step::JobDone
+                        }
+                        Err(_) => Step::Failed(rustls::Error::EncryptError),
+                    }
+                }
+            },
+            Ok(ConnectionState::BlockedHandshake) => Step::Drained,
+            Ok(ConnectionState::PeerClosed) => Step::Ended,
+            Ok(ConnectionState::Closed) => Step::Drained,
+            // Early data is never enabled; later variants of this enum are not known here.
+            Ok(_) => Step::Failed(rustls::Error::General("an unknown state".into())),
+        };
+        (discard, step)
+    }
+
+    fn deliver(&mut self, payload: &[u8]) {
+        self.records += 1;
+        self.plaintext_received += payload.len() as u64;
+        let direct = payload.len().min(self.target.len() - self.filled);
+        if self.plaintext.is_empty() && direct > 0 {
+            let (now, later) = payload.split_at(direct);
+            self.target[self.filled..self.filled + direct].copy_from_slice(now);
+            self.filled += direct;
+            self.plaintext.extend(later);
+        } else {
+            self.plaintext.extend(payload);
+        }
+    }
+}
+
+/// Several slices read as one, from the front.
+struct Pieces<'p> {
+    slices: &'p [IoSlice<'p>],
+    offset: usize,
+    left: usize,
+}
+
+impl<'p> Pieces<'p> {
+    fn new(slices: &'p [IoSlice<'p>]) -> Self {
+        let left = slices.iter().map(|slice| slice.len()).sum();
+        Self {
+            slices,
+            offset: 0,
+            left,
+        }
+    }
+
+    fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The first slice's rest, without empty ones before it.
+    fn front(&mut self) -> &'p [u8] {
+        while let Some((first, rest)) = self.slices.split_first() {
+            if let Some(front) = first.get(self.offset..)
+                && !front.is_empty()
+            {
+                return front;
+            }
+            self.slices = rest;
+            self.offset = 0;
+        }
+        &[]
+    }
+
+    /// A whole record without copying, when it lies in one slice or is all that is left.
+    fn contiguous(&mut self, record: usize) -> Option<&'p [u8]> {
+        let left = self.left;
+        let front = self.front();
+        if front.len() >= record {
+            front.get(..record)
+        } else {
+            (front.len() == left).then_some(front)
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.offset += count;
+        self.left -= count.min(self.left);
+    }
+
+    fn append_to(&mut self, target: &mut Vec<u8>, limit: usize) {
+        let mut wanted = limit.min(self.left);
+        while wanted > 0 {
+            let front = self.front();
+            let count = front.len().min(wanted);
+            if count == 0 {
+                break;
+            }
+            target.extend_from_slice(&front[..count]);
+            self.advance(count);
+            wanted -= count;
+        }
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Client(_) => "Client",
+            Self::Server(_) => "Server",
+        })
+    }
+}

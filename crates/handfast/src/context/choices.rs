@@ -1,0 +1,112 @@
+//! Protocol versions, cipher suites and groups: from names to what rustls is given.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
+use crate::report::{group_name, suite_name};
+
+/// A protocol version that can be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+/// What a builder was asked to narrow; empty lists mean the defaults.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choices {
+    pub(crate) versions: Vec<TlsVersion>,
+    pub(crate) cipher_suites: Vec<String>,
+    pub(crate) groups: Vec<String>,
+}
+
+impl Choices {
+    /// The cryptography with these choices made, its source of randomness tried (A6).
+    pub(crate) fn provider(&self) -> Result<Arc<CryptoProvider>, Error> {
+        let mut provider = aws_lc_rs::default_provider();
+        provider
+            .secure_random
+            .fill(&mut [0; 16])
+            .map_err(|_| Error::new(Phase::Configure, LocalCause::RandomUnavailable))?;
+        if !self.cipher_suites.is_empty() {
+            provider.cipher_suites = pick(
+                "cipher suite",
+                &self.cipher_suites,
+                aws_lc_rs::ALL_CIPHER_SUITES,
+                |suite| suite_name(suite.suite()),
+            )?;
+        }
+        if !self.groups.is_empty() {
+            provider.kx_groups = pick(
+                "key exchange group",
+                &self.groups,
+                aws_lc_rs::ALL_KX_GROUPS,
+                |group| group_name(group.name()),
+            )?;
+        }
+        Ok(Arc::new(provider))
+    }
+
+    pub(crate) fn versions(&self) -> Vec<&'static rustls::SupportedProtocolVersion> {
+        let all = [TlsVersion::Tls13, TlsVersion::Tls12];
+        all.into_iter()
+            .filter(|version| self.versions.is_empty() || self.versions.contains(version))
+            .map(|version| match version {
+                TlsVersion::Tls12 => &rustls::version::TLS12,
+                TlsVersion::Tls13 => &rustls::version::TLS13,
+            })
+            .collect()
+    }
+}
+
+/// The cipher suites that can be chosen, by IANA name, in the default order of preference.
+pub fn cipher_suite_names() -> Vec<&'static str> {
+    aws_lc_rs::ALL_CIPHER_SUITES
+        .iter()
+        .map(|suite| suite_name(suite.suite()))
+        .collect()
+}
+
+/// The key exchange groups that can be chosen, by IANA name, in the default order of preference.
+pub fn group_names() -> Vec<&'static str> {
+    aws_lc_rs::ALL_KX_GROUPS
+        .iter()
+        .map(|group| group_name(group.name()))
+        .collect()
+}
+
+fn pick<T: Copy>(
+    what: &'static str,
+    names: &[String],
+    all: &[T],
+    name_of: impl Fn(&T) -> &'static str,
+) -> Result<Vec<T>, Error> {
+    names
+        .iter()
+        .map(|name| {
+            all.iter()
+                .find(|item| name_of(item).eq_ignore_ascii_case(name))
+                .copied()
+                .ok_or_else(|| {
+                    let known = all.iter().map(&name_of).collect();
+                    let cause = ConfigurationCause::UnknownName {
+                        what,
+                        name: name.clone(),
+                        known,
+                    };
+                    Error::new(Phase::Configure, cause)
+                })
+        })
+        .collect()
+}
+
+/// rustls refuses combinations that leave nothing to negotiate with.
+pub(crate) fn nothing_left(_: rustls::Error) -> Error {
+    let what = "cipher suite for the protocol versions and groups chosen";
+    Error::new(Phase::Configure, ConfigurationCause::NothingLeft { what })
+}

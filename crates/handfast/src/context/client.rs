@@ -1,0 +1,274 @@
+//! The client's context and its builder.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::{Resumption, UnbufferedClientConnection};
+
+use super::choices::{Choices, TlsVersion, nothing_left};
+use super::{Clock, Settings, Timeouts, common_settings};
+use crate::connection::Connection;
+use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
+use crate::identity::Identity;
+use crate::key_log::KeyLog;
+use crate::record::RecordSizing;
+use crate::resumption::ClientSessions;
+use crate::trust::TrustAnchors;
+use crate::verify::{
+    AcceptAny, RevocationLists, ServerName, ServerVerifier, SpkiSha256, VerificationPolicy,
+};
+use crate::witness;
+
+/// Everything that a client's connections have in common (A1, A2).
+///
+/// Immutable, cheap to clone, safe to share between threads.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::io::{Read, Write};
+/// use std::time::Duration;
+/// use handfast::{ClientContext, ClosePolicy};
+///
+/// let client = ClientContext::builder().build()?; // platform trust store, verification on
+/// let mut stream = client.connect("example.org:443")?; // TCP, handshake, chain and name checked
+/// stream.write_all(b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n")?;
+/// let (bytes, ending) = stream.read_to_ending()?;
+/// let outcome = stream.close(ClosePolicy::Wait(Duration::from_secs(2)));
+/// println!("{} bytes, ended by {ending}, closed: {outcome}", bytes.len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ClientContext(Arc<Inner>);
+
+struct Inner {
+    tls: Arc<rustls::ClientConfig>,
+    settings: Settings,
+    policy: VerificationPolicy,
+}
+
+impl ClientContext {
+    /// Begins a context: platform trust store, verification on, TLS 1.2 and 1.3.
+    pub fn builder() -> ClientContextBuilder {
+        ClientContextBuilder::default()
+    }
+
+    /// A connection without I/O to the server of this name.
+    ///
+    /// The name is a DNS name, in Unicode or not, or an IP address; it is what the server's
+    /// certificate must be valid for (RFC 9525).
+    ///
+    /// # Errors
+    /// [`ConfigurationCause::ServerName`] when it is neither.
+    pub fn connection(&self, server_name: &str) -> Result<Connection, Error> {
+        let name = ServerName::parse(server_name).map_err(|problem| {
+            let cause = ConfigurationCause::ServerName {
+                text: server_name.to_owned(),
+                problem: problem.to_string(),
+            };
+            Error::new(Phase::Configure, cause)
+        })?;
+        let text = name.to_string();
+        UnbufferedClientConnection::new(Arc::clone(&self.0.tls), name.to_rustls())
+            .map_err(|error| Error::new(Phase::Handshake, LocalCause::Internal(error.to_string())))
+            .and_then(|tls| {
+                let mut connection = Connection::client(tls, &self.0.settings, &text);
+                // The ClientHello is there from the start.
+                connection.process()?;
+                Ok(connection)
+            })
+    }
+
+    /// The time limits of this context's streams.
+    pub fn timeouts(&self) -> Timeouts {
+        self.0.settings.timeouts
+    }
+
+    /// What peers are verified against. Meaningless when verification was switched off.
+    pub fn policy(&self) -> &VerificationPolicy {
+        &self.0.policy
+    }
+
+    /// Are peers verified? `false` only after [`DangerousClient::accept_any_certificate`].
+    pub fn verifies(&self) -> bool {
+        !self.0.settings.peer_unverified
+    }
+}
+
+impl fmt::Debug for ClientContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientContext")
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`ClientContext`].
+#[derive(Debug)]
+#[must_use]
+pub struct ClientContextBuilder {
+    policy: VerificationPolicy,
+    identity: Option<Identity>,
+    alpn: Vec<Vec<u8>>,
+    choices: Choices,
+    settings: Settings,
+    resumption: bool,
+    key_log: Option<KeyLog>,
+    clock: Clock,
+}
+
+impl Default for ClientContextBuilder {
+    fn default() -> Self {
+        Self {
+            policy: VerificationPolicy::new(TrustAnchors::platform()),
+            identity: None,
+            alpn: Vec::new(),
+            choices: Choices::default(),
+            settings: Settings::default(),
+            resumption: true,
+            key_log: None,
+            clock: Clock::system(),
+        }
+    }
+}
+
+impl ClientContextBuilder {
+    common_settings!();
+
+    /// The trust anchors that a server's chain must lead to. Default: the platform's.
+    pub fn trust(mut self, anchors: TrustAnchors) -> Self {
+        self.policy = self.policy.with_anchors(anchors);
+        self
+    }
+
+    /// The whole verification policy at once; replaces what was set before.
+    pub fn policy(mut self, policy: VerificationPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How many intermediates there may be between the server's certificate and the trust anchor
+    /// (A10). Default: see [`VerificationPolicy`].
+    pub fn chain_depth_max(mut self, intermediates: usize) -> Self {
+        self.policy = self.policy.with_chain_depth_max(intermediates);
+        self
+    }
+
+    /// One of the keys pinned so must be on the verified path. May be called repeatedly.
+    pub fn pin(mut self, spki: SpkiSha256) -> Self {
+        self.policy = self.policy.with_pin(spki);
+        self
+    }
+
+    /// Accepts the subject's common name where a certificate has no subject alternative names: a
+    /// rule that RFC 9525 has buried, for servers that have not noticed. Default: off.
+    pub fn legacy_common_name(mut self, on: bool) -> Self {
+        self.policy = self.policy.with_legacy_common_name(on);
+        self
+    }
+
+    /// Revocation lists to check the server's chain against. Default: none.
+    pub fn revocation_lists(mut self, lists: RevocationLists) -> Self {
+        self.policy = self.policy.with_revocation_lists(lists);
+        self
+    }
+
+    /// The certificate and key to show a server that asks for them. Default: none.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// What no program should do without saying so loudly.
+    pub fn danger(self) -> DangerousClient {
+        DangerousClient(self)
+    }
+
+    /// Makes the context; from here on nothing is read from files.
+    ///
+    /// # Errors
+    /// Choices that cannot be met ([`ConfigurationCause`]), or a machine without randomness
+    /// ([`LocalCause::RandomUnavailable`]).
+    pub fn build(self) -> Result<ClientContext, Error> {
+        let Self {
+            policy,
+            identity,
+            alpn,
+            choices,
+            mut settings,
+            resumption,
+            key_log,
+            clock,
+        } = self;
+        let provider = choices.provider()?;
+        let builder = rustls::ClientConfig::builder_with_details(
+            Arc::clone(&provider),
+            Arc::new(clock.clone()),
+        )
+        .with_protocol_versions(&choices.versions())
+        .map_err(nothing_left)?
+        .dangerous();
+        let builder = if settings.peer_unverified {
+            builder.with_custom_certificate_verifier(Arc::new(AcceptAny::new()))
+        } else {
+            let verifier = ServerVerifier::new(policy.clone());
+            builder.with_custom_certificate_verifier(Arc::new(verifier))
+        };
+        settings.has_client_certificate = identity.is_some();
+        let key = identity.as_ref().map(Identity::certified_key);
+        let mut tls = builder.with_client_cert_resolver(Arc::new(ClientIdentity { key }));
+        tls.alpn_protocols = alpn;
+        tls.resumption = if resumption {
+            Resumption::store(Arc::new(ClientSessions::new(clock)))
+        } else {
+            Resumption::disabled()
+        };
+        if let Some(log) = key_log {
+            tls.key_log = Arc::new(log);
+        }
+        Ok(ClientContext(Arc::new(Inner {
+            tls: Arc::new(tls),
+            settings,
+            policy,
+        })))
+    }
+}
+
+/// Choices that give up a protection. Reached through [`ClientContextBuilder::danger`] only, so that
+/// they can be searched for.
+#[derive(Debug)]
+#[must_use]
+pub struct DangerousClient(ClientContextBuilder);
+
+impl DangerousClient {
+    /// Takes whatever certificate a server shows, for whatever name: anybody on the path can read
+    /// and change everything. The connection's report then names no verified peer.
+    pub fn accept_any_certificate(mut self) -> ClientContextBuilder {
+        self.0.settings.peer_unverified = true;
+        self.0
+    }
+}
+
+/// Answers a server's request for a certificate, and remembers that there was one.
+#[derive(Debug)]
+struct ClientIdentity {
+    key: Option<Arc<rustls::sign::CertifiedKey>>,
+}
+
+impl rustls::client::ResolvesClientCert for ClientIdentity {
+    fn resolve(
+        &self,
+        acceptable_issuers: &[&[u8]],
+        schemes: &[rustls::SignatureScheme],
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        witness::note_certificate_request(acceptable_issuers);
+        let key = self.key.as_ref()?;
+        key.key.choose_scheme(schemes)?;
+        Some(Arc::clone(key))
+    }
+
+    /// Always: the request is worth knowing of even without a certificate to answer it.
+    fn has_certs(&self) -> bool {
+        true
+    }
+}

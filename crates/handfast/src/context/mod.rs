@@ -1,0 +1,239 @@
+//! Contexts: everything that connections have in common, set up once and shared by all of them.
+//!
+//! A context is immutable; cloning it is cheap. To change something while connections run, build
+//! another and use it for new connections: running ones keep the one they began with.
+
+mod choices;
+mod client;
+mod server;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pki_types::UnixTime;
+
+use crate::record::{RECORD_MAX, RecordSizing};
+use crate::verify::ClientVerifier;
+
+pub use choices::{TlsVersion, cipher_suite_names, group_names};
+pub use client::{ClientContext, ClientContextBuilder, DangerousClient};
+pub use server::{ClientAuth, ServerContext, ServerContextBuilder};
+
+/// How long each phase of an exchange may take in the stream layers.
+///
+/// `None` waits for ever. A [`Connection`](crate::Connection) without I/O knows no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// Turning a name into addresses. Default 10 s: two rounds of a resolver's retries.
+    pub resolve: Option<Duration>,
+    /// Reaching one of the addresses. Default 10 s: three retransmissions of a lost SYN.
+    pub connect: Option<Duration>,
+    /// The TLS handshake from its first byte to its last. Default 10 s: two or three round trips,
+    /// some of them retransmitted.
+    pub handshake: Option<Duration>,
+    /// The longest silence while reading. Default 60 s.
+    pub read: Option<Duration>,
+    /// The longest time without progress while writing. Default 60 s.
+    pub write: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            resolve: Some(Duration::from_secs(10)),
+            connect: Some(Duration::from_secs(10)),
+            handshake: Some(Duration::from_secs(10)),
+            read: Some(Duration::from_secs(60)),
+            write: Some(Duration::from_secs(60)),
+        }
+    }
+}
+
+impl Timeouts {
+    /// No limit on any phase.
+    pub const NONE: Self = Self {
+        resolve: None,
+        connect: None,
+        handshake: None,
+        read: None,
+        write: None,
+    };
+
+    /// The same limit for every phase.
+    pub const fn all(limit: Duration) -> Self {
+        let limit = Some(limit);
+        Self {
+            resolve: limit,
+            connect: limit,
+            handshake: limit,
+            read: limit,
+            write: limit,
+        }
+    }
+}
+
+/// Where a context takes the time from: certificates and tickets are valid for a while only.
+///
+/// ```
+/// # use handfast::Clock;
+/// # use std::time::{Duration, UNIX_EPOCH};
+/// // A test's clock that stands still.
+/// let clock = Clock::new(|| UNIX_EPOCH + Duration::from_secs(1_900_000_000));
+/// ```
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    /// A clock that reads the time from this function.
+    pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The operating system's clock.
+    pub fn system() -> Self {
+        Self::new(SystemTime::now)
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(self.now_unix()))
+    }
+
+    /// Seconds since 1970; 0 when the clock stands before that.
+    pub(crate) fn now_unix(&self) -> u64 {
+        (self.0)()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl rustls::time_provider::TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(self.now())
+    }
+}
+
+/// What a connection needs of its context besides what rustls keeps.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) timeouts: Timeouts,
+    pub(crate) record_sizing: RecordSizing,
+    pub(crate) write_buffer_size: usize,
+    /// We have a certificate to show when a server asks for one.
+    pub(crate) has_client_certificate: bool,
+    /// The peer's chain is taken as it comes.
+    pub(crate) peer_unverified: bool,
+    /// What clients are verified by, for sessions that are taken up again.
+    pub(crate) client_verifier: Option<(Arc<ClientVerifier>, Clock)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            record_sizing: RecordSizing::default(),
+            write_buffer_size: RECORD_MAX,
+            has_client_certificate: false,
+            peer_unverified: false,
+            client_verifier: None,
+        }
+    }
+}
+
+/// Methods that both builders have alike.
+macro_rules! common_settings {
+    () => {
+        /// The application protocols to offer or accept, the preferred first (RFC 7301).
+        ///
+        /// Default: none. ```builder.alpn(["h2", "http/1.1"])```
+        #[must_use]
+        pub fn alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+            self.alpn = protocols.into_iter().map(Into::into).collect();
+            self
+        }
+
+        /// The protocol versions to allow. Default: TLS 1.2 and 1.3.
+        #[must_use]
+        pub fn versions(mut self, versions: impl IntoIterator<Item = TlsVersion>) -> Self {
+            self.choices.versions = versions.into_iter().collect();
+            self
+        }
+
+        /// The cipher suites to allow, by IANA name, the preferred first. Default: all that rustls
+        /// considers safe. See [`cipher_suite_names`](crate::cipher_suite_names).
+        #[must_use]
+        pub fn cipher_suites<N: Into<String>>(
+            mut self,
+            names: impl IntoIterator<Item = N>,
+        ) -> Self {
+            self.choices.cipher_suites = names.into_iter().map(Into::into).collect();
+            self
+        }
+
+        /// The key exchange groups to allow, by IANA name, the preferred first. Default: the hybrid
+        /// post-quantum X25519MLKEM768, then X25519 and the NIST curves. See
+        /// [`group_names`](crate::group_names).
+        #[must_use]
+        pub fn groups<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+            self.choices.groups = names.into_iter().map(Into::into).collect();
+            self
+        }
+
+        /// Time limits per phase. Scope: the stream layers. Default: see [`Timeouts`].
+        #[must_use]
+        pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+            self.settings.timeouts = timeouts;
+            self
+        }
+
+        /// How plaintext is cut into records. Default: as few as possible.
+        #[must_use]
+        pub fn record_sizing(mut self, sizing: RecordSizing) -> Self {
+            self.settings.record_sizing = sizing;
+            self
+        }
+
+        /// How much plaintext may wait for more to share a record with, in bytes (1 to 16384).
+        /// Default 16384. 1 makes every write a record of its own.
+        #[must_use]
+        pub fn write_buffer_size(mut self, bytes: usize) -> Self {
+            self.settings.write_buffer_size = bytes;
+            self
+        }
+
+        /// Are sessions kept and taken up again? Default: yes.
+        #[must_use]
+        pub fn resumption(mut self, on: bool) -> Self {
+            self.resumption = on;
+            self
+        }
+
+        /// Writes the secrets of every session to this log. Default: nowhere.
+        #[must_use]
+        pub fn key_log(mut self, log: KeyLog) -> Self {
+            self.key_log = Some(log);
+            self
+        }
+
+        /// Where the time comes from. Default: the operating system.
+        #[must_use]
+        pub fn clock(mut self, clock: Clock) -> Self {
+            self.clock = clock;
+            self
+        }
+    };
+}
+pub(crate) use common_settings;

@@ -1,0 +1,258 @@
+//! The server's context and its builder.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::server::{ClientHello, ResolvesServerCert, UnbufferedServerConnection};
+use rustls::sign::CertifiedKey;
+
+use super::choices::{Choices, TlsVersion, nothing_left};
+use super::{Clock, Settings, Timeouts, common_settings};
+use crate::connection::Connection;
+use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
+use crate::identity::Identity;
+use crate::key_log::KeyLog;
+use crate::record::RecordSizing;
+use crate::resumption::{
+    NoSessions, PolicyId, PolicySessions, ServerSessions, TicketKeys, Ticketer,
+};
+use crate::trust::TrustAnchors;
+use crate::verify::{ClientVerifier, RevocationLists, VerificationPolicy};
+use crate::witness;
+
+/// What a server demands of its clients (A26).
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum ClientAuth {
+    /// No certificate is asked for.
+    #[default]
+    None,
+    /// One is asked for. A client without one is let in unnamed; one that does not pass is not.
+    Optional(TrustAnchors),
+    /// Who shows none, or one that does not pass, is not let in.
+    Required(TrustAnchors),
+}
+
+/// Everything that a server's connections have in common (A1, A2).
+///
+/// Immutable, cheap to clone, safe to share between threads.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::io::Write;
+/// use handfast::{ClosePolicy, Identity, Passphrase, ServerContext};
+///
+/// let identity = Identity::from_pem_files("chain.pem", "key.pem", Passphrase::none())?;
+/// let server = ServerContext::builder().identity(identity).build()?;
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let (socket, _) = listener.accept()?;
+/// let mut stream = server.accept(socket)?;
+/// stream.write_all(b"hello\n")?;
+/// stream.close(ClosePolicy::default());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ServerContext(Arc<Inner>);
+
+struct Inner {
+    tls: Arc<rustls::ServerConfig>,
+    settings: Settings,
+    tickets: TicketKeys,
+    sessions: ServerSessions,
+}
+
+impl ServerContext {
+    /// Begins a context: TLS 1.2 and 1.3, resumption on, no client authentication. The
+    /// [identity](ServerContextBuilder::identity) is what must be added.
+    pub fn builder() -> ServerContextBuilder {
+        ServerContextBuilder::default()
+    }
+
+    /// A connection without I/O to a client that is about to speak.
+    ///
+    /// # Errors
+    /// [`LocalCause::Internal`], never seen.
+    pub fn connection(&self) -> Result<Connection, Error> {
+        UnbufferedServerConnection::new(Arc::clone(&self.0.tls))
+            .map(|tls| Connection::server(tls, &self.0.settings))
+            .map_err(|error| Error::new(Phase::Handshake, LocalCause::Internal(error.to_string())))
+    }
+
+    /// The time limits of this context's streams.
+    pub fn timeouts(&self) -> Timeouts {
+        self.0.settings.timeouts
+    }
+}
+
+impl fmt::Debug for ServerContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerContext")
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`ServerContext`].
+#[derive(Debug)]
+#[must_use]
+pub struct ServerContextBuilder {
+    identity: Option<Identity>,
+    client_auth: ClientAuth,
+    chain_depth_max: Option<usize>,
+    crls: RevocationLists,
+    alpn: Vec<Vec<u8>>,
+    choices: Choices,
+    settings: Settings,
+    resumption: bool,
+    tickets: TicketKeys,
+    predecessor: Option<ServerContext>,
+    key_log: Option<KeyLog>,
+    clock: Clock,
+}
+
+impl Default for ServerContextBuilder {
+    fn default() -> Self {
+        Self {
+            identity: None,
+            client_auth: ClientAuth::None,
+            chain_depth_max: None,
+            crls: RevocationLists::none(),
+            alpn: Vec::new(),
+            choices: Choices::default(),
+            settings: Settings::default(),
+            resumption: true,
+            tickets: TicketKeys::new(),
+            predecessor: None,
+            key_log: None,
+            clock: Clock::system(),
+        }
+    }
+}
+
+impl ServerContextBuilder {
+    common_settings!();
+
+    /// The certificate chain and key to show to clients. Must be given.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// What is demanded of clients. Default: nothing.
+    pub fn client_auth(mut self, demand: ClientAuth) -> Self {
+        self.client_auth = demand;
+        self
+    }
+
+    /// How many intermediates there may be between a client's certificate and the trust anchor.
+    pub fn chain_depth_max(mut self, intermediates: usize) -> Self {
+        self.chain_depth_max = Some(intermediates);
+        self
+    }
+
+    /// Revocation lists to check clients' chains against. Default: none.
+    pub fn revocation_lists(mut self, lists: RevocationLists) -> Self {
+        self.crls = lists;
+        self
+    }
+
+    /// The keys for session tickets, to share them between contexts that serve the same clients.
+    /// Default: fresh ones.
+    pub fn ticket_keys(mut self, keys: TicketKeys) -> Self {
+        self.tickets = keys;
+        self
+    }
+
+    /// This context will take the place of that one: tickets and sessions of the one before stay
+    /// good, as long as the policy towards clients is the same.
+    pub fn succeeding(mut self, predecessor: &ServerContext) -> Self {
+        self.predecessor = Some(predecessor.clone());
+        self
+    }
+
+    /// Makes the context; from here on nothing is read from files.
+    ///
+    /// # Errors
+    /// Choices that cannot be met ([`ConfigurationCause`]), or a machine without randomness
+    /// ([`LocalCause::RandomUnavailable`]).
+    pub fn build(self) -> Result<ServerContext, Error> {
+        let Some(identity) = self.identity else {
+            return Err(Error::new(
+                Phase::Configure,
+                ConfigurationCause::IdentityMissing,
+            ));
+        };
+        let provider = self.choices.provider()?;
+        let builder = rustls::ServerConfig::builder_with_details(
+            Arc::clone(&provider),
+            Arc::new(self.clock.clone()),
+        )
+        .with_protocol_versions(&self.choices.versions())
+        .map_err(nothing_left)?;
+        let mut settings = self.settings;
+        let (anchors, required) = match self.client_auth {
+            ClientAuth::None => (None, false),
+            ClientAuth::Optional(anchors) => (Some(anchors), false),
+            ClientAuth::Required(anchors) => (Some(anchors), true),
+        };
+        let (builder, policy_id) = match anchors {
+            None => (
+                builder.with_no_client_auth(),
+                PolicyId::of(&[b"no client authentication"]),
+            ),
+            Some(anchors) => {
+                anchors.resolve()?;
+                let mut policy = VerificationPolicy::new(anchors).with_revocation_lists(self.crls);
+                if let Some(depth) = self.chain_depth_max {
+                    policy = policy.with_chain_depth_max(depth);
+                }
+                let demand: &[u8] = if required { b"required" } else { b"optional" };
+                let id = PolicyId::of(&[demand, &policy.fingerprint()]);
+                let verifier = Arc::new(ClientVerifier::new(policy, required));
+                settings.client_verifier = Some((Arc::clone(&verifier), self.clock.clone()));
+                (builder.with_client_cert_verifier(verifier), id)
+            }
+        };
+        let resolver = ServerIdentity {
+            key: identity.certified_key(),
+        };
+        let mut tls = builder.with_cert_resolver(Arc::new(resolver));
+        tls.alpn_protocols = self.alpn;
+        if let Some(log) = self.key_log {
+            tls.key_log = Arc::new(log);
+        }
+        let (tickets, sessions) = match &self.predecessor {
+            Some(before) => (before.0.tickets.clone(), before.0.sessions.clone()),
+            None => (self.tickets, ServerSessions::default()),
+        };
+        if self.resumption {
+            let clock = self.clock;
+            tls.ticketer = Arc::new(Ticketer::new(tickets.clone(), policy_id, clock.clone()));
+            tls.session_storage = Arc::new(PolicySessions::new(sessions.clone(), policy_id, clock));
+        } else {
+            tls.session_storage = Arc::new(NoSessions);
+            tls.send_tls13_tickets = 0;
+        }
+        let inner = Inner {
+            tls: Arc::new(tls),
+            settings,
+            tickets,
+            sessions,
+        };
+        Ok(ServerContext(Arc::new(inner)))
+    }
+}
+
+/// The one identity for every name, and a note of the name that was asked for.
+#[derive(Debug)]
+struct ServerIdentity {
+    key: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for ServerIdentity {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        witness::note_server_name(hello.server_name());
+        Some(Arc::clone(&self.key))
+    }
+}

@@ -1,0 +1,506 @@
+//! What can go wrong, as values: a phase, a cause sorted by whose fault it is, and the evidence.
+//!
+//! Causes are made once, at the boundary where rustls or the operating system hands an error over
+//! (`classify.rs`, `channel.rs`). What a person should be told about a cause is in `explain.rs`.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::explain::Explanation;
+use crate::identity::IdentityError;
+use crate::trust::TrustError;
+use crate::verify::VerifyError;
+
+/// The part of an exchange in which an error happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Building a context: identities, trust anchors, policy. No peer is involved yet.
+    Configure,
+    /// Turning a name into addresses.
+    Resolve,
+    /// Reaching an address: TCP connect, or opening another channel.
+    Connect,
+    /// The TLS handshake, verification of the peer included.
+    Handshake,
+    /// Sending to the peer after the handshake.
+    Request,
+    /// Receiving from the peer after the handshake.
+    Response,
+    /// Ending the exchange.
+    Close,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Configure => "configuration",
+            Self::Resolve => "name resolution",
+            Self::Connect => "connect",
+            Self::Handshake => "handshake",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Close => "close",
+        })
+    }
+}
+
+/// Why an operation failed, in which phase, and on what evidence.
+///
+/// [`fmt::Display`] prints one level; [`std::error::Error::source`] leads to the level below;
+/// [`Error::explain`] says what happened, what shows it and what to do, for a person.
+///
+/// Streams hand this error out inside an [`io::Error`], as the traits of the standard library
+/// demand; [`Error::from_io`] finds it again.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    phase: Phase,
+    cause: Cause,
+    server_name: Option<String>,
+}
+
+impl Error {
+    /// An error with this cause, in this phase.
+    pub fn new(phase: Phase, cause: impl Into<Cause>) -> Self {
+        Self(Box::new(Inner {
+            phase,
+            cause: cause.into(),
+            server_name: None,
+        }))
+    }
+
+    /// The phase in which it happened.
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// What caused it.
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// The server's name that the caller asked for, where one was asked for.
+    pub fn server_name(&self) -> Option<&str> {
+        self.0.server_name.as_deref()
+    }
+
+    /// The same error, told of another phase: for layers that know better where they are.
+    #[must_use]
+    pub fn in_phase(mut self, phase: Phase) -> Self {
+        self.0.phase = phase;
+        self
+    }
+
+    /// The same error with the name of the server that was asked for.
+    #[must_use]
+    pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
+        self.0.server_name = Some(name.into());
+        self
+    }
+
+    /// What happened, the evidence for it, and what to do about it.
+    pub fn explain(&self) -> Explanation {
+        crate::explain::explain(self)
+    }
+
+    /// The handfast error inside an `io::Error` that one of our streams returned.
+    ///
+    /// `io::Error::source` skips the error that it wraps, so walking the sources does not find it.
+    pub fn from_io(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// Takes the handfast error out of an `io::Error`; any other becomes a network cause.
+    pub fn from_io_owned(error: io::Error, phase: Phase) -> Self {
+        if !error.get_ref().is_some_and(|inner| inner.is::<Self>()) {
+            return Self::new(phase, NetworkCause::from(error));
+        }
+        match error.into_inner().map(|inner| inner.downcast::<Self>()) {
+            Some(Ok(ours)) => *ours,
+            _ => Self::new(
+                phase,
+                LocalCause::Internal("an error changed its type".into()),
+            ),
+        }
+    }
+
+    /// A copy for a second report of the same failure. What cannot be copied, such as an
+    /// operating system error's inner value, is reduced to its kind and text.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(Box::new(Inner {
+            phase: self.0.phase,
+            cause: self.0.cause.duplicate(),
+            server_name: self.0.server_name.clone(),
+        }))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("phase", &self.0.phase)
+            .field("cause", &self.0.cause)
+            .field("server_name", &self.0.server_name)
+            .finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.server_name {
+            Some(name) => write!(f, "{} with {name} failed", self.0.phase),
+            None => write!(f, "{} failed", self.0.phase),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0.cause)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error.0.cause {
+            Cause::Peer(PeerCause::PrematureEnd { .. } | PeerCause::ClosedInHandshake { .. }) => {
+                io::ErrorKind::UnexpectedEof
+            }
+            Cause::Peer(PeerCause::ResetInHandshake { .. })
+            | Cause::Network(NetworkCause::Reset) => io::ErrorKind::ConnectionReset,
+            Cause::Peer(_) => io::ErrorKind::InvalidData,
+            Cause::Network(NetworkCause::TimedOut { .. }) => io::ErrorKind::TimedOut,
+            Cause::Network(NetworkCause::Refused { .. }) => io::ErrorKind::ConnectionRefused,
+            Cause::Network(NetworkCause::Io(inner)) => inner.kind(),
+            Cause::Configuration(_) => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// The cause of an [`Error`], sorted by whose fault it is.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// What we were given to work with is wrong: files, names, choices.
+    Configuration(ConfigurationCause),
+    /// The peer did, sent or lacks something.
+    Peer(PeerCause),
+    /// What lies between: names, addresses, time, the operating system's transport.
+    Network(NetworkCause),
+    /// This program or this machine.
+    Local(LocalCause),
+}
+
+/// Faults of our own configuration.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConfigurationCause {
+    /// Our certificate chain and key cannot be used.
+    Identity(IdentityError),
+    /// Trust anchors or revocation lists cannot be used.
+    Trust(TrustError),
+    /// A server must have an identity, and none was given.
+    IdentityMissing,
+    /// This is neither a DNS name nor an IP address (RFC 9525, section 2).
+    ServerName {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Not of the form `host:port`.
+    Address {
+        /// What was given.
+        text: String,
+    },
+    /// A choice by name that nothing here goes by.
+    UnknownName {
+        /// What was being chosen: "cipher suite", "key exchange group".
+        what: &'static str,
+        /// The name given.
+        name: String,
+        /// The names that would have worked.
+        known: Vec<&'static str>,
+    },
+    /// The choices made leave nothing to negotiate with.
+    NothingLeft {
+        /// What there is none of.
+        what: &'static str,
+    },
+    /// A file needed by the configuration cannot be opened or written.
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+}
+
+/// What the peer did, sent or lacks.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum PeerCause {
+    /// Its certificate chain did not pass; the chain as sent is inside.
+    Certificate(Box<VerifyError>),
+    /// It ended the handshake or the exchange with a fatal alert (RFC 8446, section 6).
+    Alert(Alert),
+    /// It wants a client certificate and was given none.
+    ClientCertificateRequired {
+        /// The alert that said so.
+        alert: Alert,
+        /// The issuers it would accept, as DER-encoded names; empty when it named none.
+        acceptable_issuers: Vec<Vec<u8>>,
+    },
+    /// It did not accept the client certificate that we sent.
+    ClientCertificateRefused {
+        /// The alert that said so.
+        alert: Alert,
+    },
+    /// We demand a client certificate and it sent none.
+    ClientCertificateMissing,
+    /// What arrived is not TLS.
+    NotTls {
+        /// The first bytes that it sent, at most 256.
+        first_bytes: Vec<u8>,
+    },
+    /// It closed its direction before the handshake was done.
+    ClosedInHandshake {
+        /// How many bytes it had sent before.
+        bytes_received: u64,
+    },
+    /// It reset the connection before the handshake was done.
+    ResetInHandshake {
+        /// How many bytes it had sent before.
+        bytes_received: u64,
+    },
+    /// Its direction ended without `close_notify`: what arrived may have been cut off.
+    PrematureEnd {
+        /// How many bytes of plaintext had arrived before.
+        bytes_received: u64,
+    },
+    /// It speaks no protocol version that we allow.
+    ProtocolVersion {
+        /// The alert that said so, when it was the peer that gave up.
+        alert: Option<Alert>,
+    },
+    /// It shares none of our choices of this kind.
+    NothingInCommon {
+        /// "cipher suite", "key exchange group", "signature scheme".
+        what: &'static str,
+    },
+    /// It speaks none of the ALPN protocols offered (RFC 7301).
+    NoApplicationProtocol,
+    /// It does not serve the name that we asked for (RFC 6066, section 3).
+    NameUnrecognised,
+    /// A message of its was malformed or came at the wrong moment.
+    ProtocolViolation {
+        /// What was wrong with it.
+        what: String,
+    },
+    /// A record could not be decrypted or failed its integrity check.
+    BadRecord,
+}
+
+/// What lies between the two ends.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NetworkCause {
+    /// The name has no address.
+    NotResolved {
+        /// The name.
+        host: String,
+        /// The resolver's answer.
+        source: io::Error,
+    },
+    /// Nobody listens there.
+    Refused {
+        /// Every address tried.
+        addresses: Vec<SocketAddr>,
+    },
+    /// No address could be reached.
+    Unreachable {
+        /// Every address tried.
+        addresses: Vec<SocketAddr>,
+        /// The last answer of the operating system.
+        source: io::Error,
+    },
+    /// The phase's time limit passed.
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The connection was reset.
+    Reset,
+    /// Any other answer of the operating system.
+    Io(io::Error),
+}
+
+/// Faults of this program or this machine.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LocalCause {
+    /// The operating system gave no random bytes: nothing can be secured.
+    RandomUnavailable,
+    /// The caller used a connection after it had failed or been closed.
+    AfterEnd,
+    /// A bug or a limit of this library, with what is known of it.
+    Internal(String),
+}
+
+/// A TLS alert: its number and name (RFC 8446, appendix B.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Alert {
+    code: u8,
+}
+
+impl Alert {
+    /// The alert with this number.
+    pub const fn new(code: u8) -> Self {
+        Self { code }
+    }
+
+    /// Its number on the wire.
+    pub const fn code(self) -> u8 {
+        self.code
+    }
+
+    /// Its name in the field's spelling, or "unknown".
+    pub const fn name(self) -> &'static str {
+        match self.code {
+            0 => "close_notify",
+            10 => "unexpected_message",
+            20 => "bad_record_mac",
+            21 => "decryption_failed",
+            22 => "record_overflow",
+            30 => "decompression_failure",
+            40 => "handshake_failure",
+            41 => "no_certificate",
+            42 => "bad_certificate",
+            43 => "unsupported_certificate",
+            44 => "certificate_revoked",
+            45 => "certificate_expired",
+            46 => "certificate_unknown",
+            47 => "illegal_parameter",
+            48 => "unknown_ca",
+            49 => "access_denied",
+            50 => "decode_error",
+            51 => "decrypt_error",
+            60 => "export_restriction",
+            70 => "protocol_version",
+            71 => "insufficient_security",
+            80 => "internal_error",
+            86 => "inappropriate_fallback",
+            90 => "user_canceled",
+            100 => "no_renegotiation",
+            109 => "missing_extension",
+            110 => "unsupported_extension",
+            111 => "certificate_unobtainable",
+            112 => "unrecognized_name",
+            113 => "bad_certificate_status_response",
+            114 => "bad_certificate_hash_value",
+            115 => "unknown_psk_identity",
+            116 => "certificate_required",
+            120 => "no_application_protocol",
+            121 => "ech_required",
+            _ => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Alert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name(), self.code)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::explain::what(self))
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Configuration(ConfigurationCause::Identity(e)) => Some(e),
+            Self::Configuration(ConfigurationCause::Trust(e)) => Some(e),
+            Self::Configuration(ConfigurationCause::File { source, .. }) => Some(source),
+            Self::Peer(PeerCause::Certificate(e)) => Some(e.as_ref()),
+            Self::Network(
+                NetworkCause::NotResolved { source, .. }
+                | NetworkCause::Unreachable { source, .. }
+                | NetworkCause::Io(source),
+            ) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! cause_from {
+    ($($inner:ty => $variant:ident),+ $(,)?) => {$(
+        impl From<$inner> for Cause {
+            fn from(inner: $inner) -> Self {
+                Self::$variant(inner)
+            }
+        }
+    )+};
+}
+
+cause_from!(
+    ConfigurationCause => Configuration,
+    PeerCause => Peer,
+    NetworkCause => Network,
+    LocalCause => Local,
+);
+
+impl From<IdentityError> for Error {
+    fn from(e: IdentityError) -> Self {
+        Self::new(Phase::Configure, ConfigurationCause::Identity(e))
+    }
+}
+
+impl From<TrustError> for Error {
+    fn from(e: TrustError) -> Self {
+        Self::new(Phase::Configure, ConfigurationCause::Trust(e))
+    }
+}
+
+impl From<io::Error> for NetworkCause {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // A write to a connection that the peer has reset says "broken pipe" the second time.
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::Reset,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl Cause {
+    fn duplicate(&self) -> Self {
+        match self {
+            Self::Peer(peer) => Self::Peer(peer.clone()),
+            Self::Network(NetworkCause::TimedOut { limit }) => {
+                NetworkCause::TimedOut { limit: *limit }.into()
+            }
+            Self::Network(NetworkCause::Reset) => NetworkCause::Reset.into(),
+            Self::Network(NetworkCause::Io(e)) => {
+                NetworkCause::Io(io::Error::new(e.kind(), e.to_string())).into()
+            }
+            Self::Local(LocalCause::RandomUnavailable) => LocalCause::RandomUnavailable.into(),
+            Self::Local(LocalCause::AfterEnd) => LocalCause::AfterEnd.into(),
+            Self::Local(LocalCause::Internal(text)) => LocalCause::Internal(text.clone()).into(),
+            // No connection that already runs fails with the rest.
+            Self::Configuration(_) | Self::Network(_) => {
+                LocalCause::Internal(self.to_string()).into()
+            }
+        }
+    }
+}

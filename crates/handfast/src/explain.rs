@@ -1,0 +1,517 @@
+//! From a cause to what a person needs: a stable id, what happened, the evidence, what to do.
+//!
+//! One total match over the causes; nothing of this is said anywhere else. What the other end did
+//! wrong and what we did wrong never share a message, and no fix advises switching verification off.
+
+use std::fmt;
+
+use pki_types::CertificateDer;
+
+use crate::error::{
+    Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
+};
+use crate::verify::VerifyError;
+use crate::x509::{CertificateFacts, escape_control, format_utc};
+
+/// What a person should be told about an error.
+///
+/// `Display` prints all of it, in plain text without control characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// A stable id in kebab-case: part of the interface, for scripts and for documentation.
+    pub id: &'static str,
+    /// What happened, in one sentence without a full stop.
+    pub what: String,
+    /// What shows it, a line each.
+    pub evidence: Vec<String>,
+    /// What to do about it, a line each; empty where nothing is known.
+    pub fix: Vec<String>,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.what, self.id)?;
+        for line in &self.evidence {
+            write!(f, "\n  {line}")?;
+        }
+        for line in &self.fix {
+            write!(f, "\n  fix: {line}")?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn explain(error: &Error) -> Explanation {
+    let Told { id, fix } = told(error.cause());
+    Explanation {
+        id,
+        what: sentence(error),
+        evidence: evidence(error.cause()),
+        fix: fix.into_iter().collect(),
+    }
+}
+
+fn sentence(error: &Error) -> String {
+    let what = what(error.cause());
+    match error.server_name() {
+        // Some causes name the host themselves.
+        Some(name) if !what.contains(name) => format!("{}: {what}", escape_control(name)),
+        _ => what,
+    }
+}
+
+/// What happened, in one sentence.
+pub(crate) fn what(cause: &Cause) -> String {
+    match cause {
+        Cause::Configuration(cause) => configuration(cause),
+        Cause::Peer(cause) => peer(cause),
+        Cause::Network(cause) => network(cause),
+        Cause::Local(cause) => match cause {
+            LocalCause::RandomUnavailable => {
+                "the operating system gave no random bytes, so nothing can be secured".into()
+            }
+            LocalCause::AfterEnd => "the connection was used after its end".into(),
+            LocalCause::Internal(what) => format!("something that should not happen: {what}"),
+        },
+    }
+}
+
+fn configuration(cause: &ConfigurationCause) -> String {
+    match cause {
+        ConfigurationCause::Identity(error) => error.to_string(),
+        ConfigurationCause::Trust(error) => error.to_string(),
+        ConfigurationCause::IdentityMissing => "a server needs a certificate and its key".into(),
+        ConfigurationCause::ServerName { text, problem } => {
+            format!(
+                "`{}` is not the name of a server: {problem}",
+                escape_control(text)
+            )
+        }
+        ConfigurationCause::Address { text } => {
+            format!("`{}` is not of the form HOST:PORT", escape_control(text))
+        }
+        ConfigurationCause::UnknownName { what, name, .. } => {
+            format!("there is no {what} called `{}`", escape_control(name))
+        }
+        ConfigurationCause::NothingLeft { what } => format!("there is no {what} left to use"),
+        ConfigurationCause::File { path, .. } => {
+            format!(
+                "the file {} cannot be opened",
+                escape_control(&path.display().to_string())
+            )
+        }
+    }
+}
+
+fn peer(cause: &PeerCause) -> String {
+    match cause {
+        PeerCause::Certificate(error) => {
+            format!("the peer's certificate was not accepted: {}", error.cause)
+        }
+        PeerCause::Alert(alert) => format!("the peer gave up with the alert {alert}"),
+        PeerCause::ClientCertificateRequired { .. } => {
+            "the server demands a client certificate, and none was sent".into()
+        }
+        PeerCause::ClientCertificateRefused { alert } => {
+            format!("the server did not accept our client certificate: alert {alert}")
+        }
+        PeerCause::ClientCertificateMissing => {
+            "the client sent no certificate, and one is demanded".into()
+        }
+        PeerCause::NotTls { first_bytes } => match spoken(first_bytes) {
+            Some(protocol) => format!("the peer speaks {protocol} here, not TLS"),
+            None => "what the peer sent is not TLS".into(),
+        },
+        PeerCause::ClosedInHandshake { .. } => {
+            "the peer closed the connection during the handshake".into()
+        }
+        PeerCause::ResetInHandshake { .. } => {
+            "the connection was reset during the handshake".into()
+        }
+        PeerCause::PrematureEnd { .. } => {
+            "the connection ended without close_notify: what arrived may be cut off".into()
+        }
+        PeerCause::ProtocolVersion { .. } => "the two ends have no TLS version in common".into(),
+        PeerCause::NothingInCommon { what } => format!("the two ends have no {what} in common"),
+        PeerCause::NoApplicationProtocol => {
+            "the peer speaks none of the application protocols offered (ALPN)".into()
+        }
+        PeerCause::NameUnrecognised => "the server does not serve this name".into(),
+        PeerCause::ProtocolViolation { what } => {
+            format!("the peer broke the rules of TLS: {}", escape_control(what))
+        }
+        PeerCause::BadRecord => {
+            "a record of the peer failed its integrity check: altered on the way, or made with \
+             other keys"
+                .into()
+        }
+    }
+}
+
+fn network(cause: &NetworkCause) -> String {
+    match cause {
+        NetworkCause::NotResolved { host, .. } => {
+            format!("the name {} could not be resolved", escape_control(host))
+        }
+        NetworkCause::Refused { .. } => "nobody listens there: the connection was refused".into(),
+        NetworkCause::Unreachable { .. } => "no address of the server could be reached".into(),
+        NetworkCause::TimedOut { limit } => format!("the time limit of {limit:?} passed"),
+        NetworkCause::Reset => "the connection was reset".into(),
+        NetworkCause::Io(error) => match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => "the connection ended too early".into(),
+            _ => format!("the operating system reports: {}", plain(error)),
+        },
+    }
+}
+
+/// The operating system's words without the number that Rust adds.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    escape_control(text.split(" (os error").next().unwrap_or(&text)).into_owned()
+}
+
+struct Told {
+    id: &'static str,
+    fix: Option<String>,
+}
+
+/// The id, and what to do.
+fn told(cause: &Cause) -> Told {
+    let (id, fix) = match cause {
+        Cause::Configuration(cause) => match cause {
+            ConfigurationCause::Identity(error) => (error.id(), None),
+            ConfigurationCause::Trust(error) => (error.problem.id(), None),
+            ConfigurationCause::IdentityMissing => {
+                ("identity-missing", Some("give a certificate chain and its private key".into()))
+            }
+            ConfigurationCause::ServerName { .. } => (
+                "invalid-server-name",
+                Some("give a DNS name such as example.org, or an IP address".into()),
+            ),
+            ConfigurationCause::Address { .. } => {
+                ("invalid-address", Some("write it as example.org:443 or [::1]:443".into()))
+            }
+            ConfigurationCause::UnknownName { known, .. } => {
+                ("unknown-name", Some(format!("choose among {}", known.join(", "))))
+            }
+            ConfigurationCause::NothingLeft { .. } => {
+                ("nothing-left-to-negotiate", Some("allow more, or choose what fits together".into()))
+            }
+            ConfigurationCause::File { .. } => ("file-unusable", None),
+        },
+        Cause::Peer(cause) => match cause {
+            PeerCause::Certificate(error) => (error.cause.id(), certificate_fix(error)),
+            PeerCause::Alert(alert) => ("alert-received", alert_fix(*alert)),
+            PeerCause::ClientCertificateRequired { .. } => (
+                "client-certificate-required",
+                Some("give a certificate that the server accepts, and its key".into()),
+            ),
+            PeerCause::ClientCertificateRefused { .. } => (
+                "client-certificate-refused",
+                Some("check that it is valid, not revoked, and from an issuer that the server trusts".into()),
+            ),
+            PeerCause::ClientCertificateMissing => (
+                "client-certificate-missing",
+                Some("the client must be given a certificate from an issuer trusted here".into()),
+            ),
+            PeerCause::NotTls { first_bytes } => ("not-tls", not_tls_fix(first_bytes)),
+            PeerCause::ClosedInHandshake { .. } => (
+                "closed-in-handshake",
+                Some("see the other end's log; a middlebox that filters by name does this, too".into()),
+            ),
+            PeerCause::ResetInHandshake { .. } => (
+                "reset-in-handshake",
+                Some("see the other end's log; a firewall or a crashed process does this".into()),
+            ),
+            PeerCause::PrematureEnd { .. } => (
+                "premature-end",
+                Some("fetch it again; a server that always ends so should send close_notify".into()),
+            ),
+            PeerCause::ProtocolVersion { .. } => (
+                "protocol-version",
+                Some("let the other end speak TLS 1.2 or 1.3; older versions are broken".into()),
+            ),
+            PeerCause::NothingInCommon { .. } => {
+                ("nothing-in-common", Some("widen the choice at one of the two ends".into()))
+            }
+            PeerCause::NoApplicationProtocol => (
+                "no-application-protocol",
+                Some("offer a protocol that the server speaks, or none".into()),
+            ),
+            PeerCause::NameUnrecognised => {
+                ("name-unrecognised", Some("ask for a name that is configured there".into()))
+            }
+            PeerCause::ProtocolViolation { .. } => ("protocol-violation", None),
+            PeerCause::BadRecord => ("bad-record", None),
+        },
+        Cause::Network(cause) => match cause {
+            NetworkCause::NotResolved { .. } => {
+                ("name-not-resolved", Some("check the spelling and this machine's DNS".into()))
+            }
+            NetworkCause::Refused { .. } => (
+                "connection-refused",
+                Some("check the port, and that the server is running".into()),
+            ),
+            NetworkCause::Unreachable { .. } => ("unreachable", None),
+            NetworkCause::TimedOut { .. } => ("timed-out", None),
+            NetworkCause::Reset => ("reset", None),
+            NetworkCause::Io(_) => ("transport-error", None),
+        },
+        Cause::Local(cause) => match cause {
+            LocalCause::RandomUnavailable => ("no-randomness", None),
+            LocalCause::AfterEnd => ("used-after-end", None),
+            LocalCause::Internal(_) => {
+                ("internal", Some("please report this with what led to it".into()))
+            }
+        },
+    };
+    Told { id, fix }
+}
+
+fn alert_fix(alert: Alert) -> Option<String> {
+    let fix = match alert.name() {
+        "unknown_ca" => "the peer does not trust our issuer: give it the CA's certificate",
+        "certificate_expired" => "the peer finds our certificate expired: renew it",
+        "handshake_failure" => {
+            "versions, cipher suites or groups do not meet, or a certificate is missing: see the \
+             other end's log"
+        }
+        _ => return None,
+    };
+    Some(fix.to_owned())
+}
+
+fn certificate_fix(error: &VerifyError) -> Option<String> {
+    let fix = match error.cause.id() {
+        "certificate-expired" => {
+            "renew the certificate; if it is fresh, check this machine's clock"
+        }
+        "certificate-not-yet-valid" => "check the clocks of both machines",
+        "name-mismatch" => "ask for one of the names that the certificate is valid for",
+        "no-subject-alt-name" => {
+            "the certificate needs subject alternative names; a common name alone counts no more"
+        }
+        "self-signed" | "unknown-issuer" => {
+            "if you know this issuer, trust its certificate (--cacert FILE); if the server leaves \
+             an intermediate out, it must serve the full chain"
+        }
+        "issuer-not-a-ca" => "nobody but a certificate authority may sign: treat this as an attack",
+        "certificate-revoked" => "the issuer has taken it back: the peer needs a new certificate",
+        "pin-mismatch" => "either the server changed its key, or this is not the server you know",
+        "wrong-purpose" => "the certificate was issued for something else: issue another",
+        "chain-too-deep" => "raise the limit on the chain's depth if the chain is right",
+        _ => return None,
+    };
+    Some(fix.to_owned())
+}
+
+/// The protocol that first bytes give away.
+fn spoken(first_bytes: &[u8]) -> Option<&'static str> {
+    const OPENINGS: &[(&[u8], &str)] = &[
+        (b"HTTP/", "plain HTTP"),
+        (b"GET ", "plain HTTP"),
+        (b"POST ", "plain HTTP"),
+        (b"HEAD ", "plain HTTP"),
+        (b"PUT ", "plain HTTP"),
+        (b"OPTIONS ", "plain HTTP"),
+        (b"CONNECT ", "plain HTTP"),
+        (b"PRI * HTTP/2", "plain HTTP/2"),
+        (b"<!DOCTYPE", "plain HTTP (version 0.9)"),
+        (b"SSH-", "SSH"),
+        (b"* OK", "IMAP"),
+        (b"+OK", "POP3"),
+        (b"-ERR", "Redis or POP3"),
+        (b"RFB ", "VNC"),
+        (b"AMQP", "AMQP"),
+    ];
+    let opening = OPENINGS
+        .iter()
+        .find(|(bytes, _)| first_bytes.starts_with(bytes));
+    if let Some((_, name)) = opening {
+        return Some(name);
+    }
+    // SMTP and FTP greet alike; what follows the code tells them apart, if anything does.
+    if first_bytes.starts_with(b"220") {
+        let text = String::from_utf8_lossy(first_bytes).to_ascii_uppercase();
+        return Some(if text.contains("FTP") { "FTP" } else { "SMTP" });
+    }
+    None
+}
+
+fn not_tls_fix(first_bytes: &[u8]) -> Option<String> {
+    let fix = match spoken(first_bytes)? {
+        protocol if protocol.starts_with("plain HTTP") => {
+            "use the port that speaks HTTPS, or http:// where plain text is meant"
+        }
+        "SMTP" | "FTP" | "IMAP" | "POP3" => {
+            "this protocol begins in plain text: use its TLS port, or STARTTLS"
+        }
+        _ => return None,
+    };
+    Some(fix.to_owned())
+}
+
+fn evidence(cause: &Cause) -> Vec<String> {
+    match cause {
+        Cause::Configuration(ConfigurationCause::Identity(error)) => sources(error),
+        Cause::Configuration(ConfigurationCause::Trust(error)) => sources(error),
+        Cause::Configuration(ConfigurationCause::File { source, .. }) => vec![plain(source)],
+        Cause::Peer(PeerCause::Certificate(error)) => chain_as_sent(error),
+        Cause::Peer(PeerCause::ClientCertificateRequired {
+            alert,
+            acceptable_issuers,
+        }) => {
+            let mut lines = vec![format!("alert {alert}")];
+            lines.extend(acceptable_issuers.iter().take(5).map(|issuer| {
+                format!(
+                    "accepts certificates from {}",
+                    crate::x509::describe_name_der(issuer)
+                )
+            }));
+            if acceptable_issuers.len() > 5 {
+                lines.push(format!("and from {} more", acceptable_issuers.len() - 5));
+            }
+            lines
+        }
+        Cause::Peer(PeerCause::NotTls { first_bytes }) => {
+            vec![format!("its first bytes: {}", quoted(first_bytes))]
+        }
+        Cause::Peer(
+            PeerCause::ClosedInHandshake { bytes_received }
+            | PeerCause::ResetInHandshake { bytes_received },
+        ) => vec![match bytes_received {
+            0 => "it had not sent a single byte".to_owned(),
+            count => format!("after {count} bytes from it"),
+        }],
+        Cause::Peer(PeerCause::PrematureEnd { bytes_received }) => {
+            vec![format!("{bytes_received} bytes had arrived")]
+        }
+        Cause::Peer(PeerCause::ProtocolVersion { alert: Some(alert) }) => {
+            vec![format!("the peer's alert {alert}")]
+        }
+        Cause::Network(NetworkCause::NotResolved { source, .. }) => vec![plain(source)],
+        Cause::Network(NetworkCause::Refused { addresses }) => vec![tried(addresses)],
+        Cause::Network(NetworkCause::Unreachable { addresses, source }) => {
+            vec![tried(addresses), plain(source)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn tried(addresses: &[std::net::SocketAddr]) -> String {
+    let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    format!("tried {}", list.join(", "))
+}
+
+/// The levels below an error, a line each.
+fn sources(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    std::iter::successors(error.source(), |error| error.source())
+        .map(|error| escape_control(&error.to_string()).into_owned())
+        .collect()
+}
+
+/// The chain as the peer sent it, the element at fault marked.
+fn chain_as_sent(error: &VerifyError) -> Vec<String> {
+    let mut lines = vec!["the chain as sent:".to_owned()];
+    lines.extend(error.chain.iter().enumerate().map(|(index, certificate)| {
+        let mark = if error.at_index == Some(index) {
+            "->"
+        } else {
+            "  "
+        };
+        format!("{mark} {index} {}", certificate_line(certificate))
+    }));
+    if error.chain.is_empty() {
+        lines = vec!["no certificate was sent".to_owned()];
+    }
+    lines
+}
+
+/// One certificate in one line.
+pub(crate) fn certificate_line(certificate: &CertificateDer<'_>) -> String {
+    match CertificateFacts::from_der(certificate) {
+        Ok(facts) => {
+            let subject = if facts.subject.is_empty() {
+                "(no subject)"
+            } else {
+                &facts.subject
+            };
+            let kind = if facts.is_ca { "CA, " } else { "" };
+            format!(
+                "{subject}, {kind}issued by {}, {} to {}",
+                facts.issuer,
+                format_utc(facts.not_before),
+                format_utc(facts.not_after)
+            )
+        }
+        Err(_) => format!("{} bytes that are no certificate", certificate.len()),
+    }
+}
+
+/// Bytes as a person can read them: text with escapes, cut after 60 characters.
+fn quoted(bytes: &[u8]) -> String {
+    let text: String = bytes
+        .iter()
+        .take(60)
+        .flat_map(|byte| std::ascii::escape_default(*byte))
+        .map(char::from)
+        .collect();
+    let more = if bytes.len() > 60 { "..." } else { "" };
+    format!("\"{text}{more}\"")
+}
+
+/// In which phase: for lines of a log.
+impl Explanation {
+    /// One line: the phase, the id, what happened.
+    pub fn one_line(&self, phase: Phase) -> String {
+        format!("{phase}: {} [{}]", self.what, self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_are_named_and_quoted_without_control_characters() {
+        for (bytes, id, says) in [
+            (
+                &b"HTTP/1.1 400 Bad Request\r\n"[..],
+                "not-tls",
+                "plain HTTP",
+            ),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", "not-tls", "SSH"),
+            (b"220 mail.example ESMTP\r\n", "not-tls", "SMTP"),
+            (b"220 (vsFTPd 3.0.3)\r\n", "not-tls", "FTP"),
+            (b"\x1b[2J\0\xff", "not-tls", "is not TLS"),
+        ] {
+            let cause = PeerCause::NotTls {
+                first_bytes: bytes.to_vec(),
+            };
+            let explanation = Error::new(Phase::Handshake, cause).explain();
+            assert_eq!(explanation.id, id);
+            assert!(explanation.what.contains(says), "{explanation}");
+            assert!(
+                !explanation
+                    .to_string()
+                    .chars()
+                    .any(|c| c.is_control() && c != '\n')
+            );
+        }
+    }
+
+    #[test]
+    fn the_server_s_name_is_told_once() {
+        let cause = NetworkCause::Refused {
+            addresses: vec!["127.0.0.1:9".parse().unwrap()],
+        };
+        let error = Error::new(Phase::Connect, cause).with_server_name("example.org");
+        assert_eq!(
+            error.explain().to_string(),
+            "example.org: nobody listens there: the connection was refused [connection-refused]\n  \
+             tried 127.0.0.1:9\n  fix: check the port, and that the server is running"
+        );
+        assert_eq!(error.to_string(), "connect with example.org failed");
+    }
+}

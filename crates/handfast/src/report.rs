@@ -1,0 +1,118 @@
+//! Plain data about a handshake and what flowed after it.
+
+use std::time::Duration;
+
+use pki_types::CertificateDer;
+
+use crate::classify::Facts;
+use crate::verify::VerifiedPeer;
+
+/// Which end of the connection we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// We opened the handshake.
+    Client,
+    /// We answered it.
+    Server,
+}
+
+/// What a handshake agreed on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Report {
+    /// Which end we are.
+    pub side: Side,
+    /// The protocol version: `TLS 1.2` or `TLS 1.3`.
+    pub version: &'static str,
+    /// The cipher suite, by its IANA name.
+    pub cipher_suite: &'static str,
+    /// The key exchange group, by its IANA name; a resumed TLS 1.2 session has none.
+    pub group: Option<&'static str>,
+    /// The application protocol (RFC 7301), if one was agreed on.
+    pub alpn: Option<Vec<u8>>,
+    /// The server's name: the one asked for (client) or the one the client sent (server).
+    pub server_name: Option<String>,
+    /// Did this handshake take up an earlier session instead of authenticating anew?
+    pub resumed: bool,
+    /// The peer's chain as it sent it, end-entity certificate first; from the earlier session when
+    /// resumed. Empty when it sent none.
+    pub peer_chain: Vec<CertificateDer<'static>>,
+    /// Who the peer is, when that was verified.
+    pub peer: Option<VerifiedPeer>,
+    /// A client's view: did the server ask for a client certificate?
+    pub client_certificate_requested: bool,
+    /// From the making of the connection to the end of the handshake.
+    pub handshake: Duration,
+}
+
+/// Bytes and records of a connection so far. Records are those that carry application data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Records decrypted.
+    pub records_received: u64,
+    /// Records made.
+    pub records_sent: u64,
+    /// Plaintext bytes decrypted.
+    pub plaintext_received: u64,
+    /// Plaintext bytes encrypted.
+    pub plaintext_sent: u64,
+    /// Bytes that came from the channel.
+    pub bytes_received: u64,
+    /// Bytes that the channel took.
+    pub bytes_sent: u64,
+}
+
+impl Report {
+    pub(crate) fn new(state: &rustls::CommonState, facts: &Facts, handshake: Duration) -> Self {
+        let peer_chain = state.peer_certificates().unwrap_or_default().to_vec();
+        let peer = facts
+            .session
+            .path
+            .as_deref()
+            .cloned()
+            .map(VerifiedPeer::new)
+            .transpose()
+            .ok()
+            .flatten();
+        Self {
+            side: facts.side.unwrap_or(Side::Client),
+            version: match state.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+                Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+                _ => "unknown",
+            },
+            cipher_suite: state
+                .negotiated_cipher_suite()
+                .map_or("unknown", |suite| suite_name(suite.suite())),
+            group: state
+                .negotiated_key_exchange_group()
+                .map(|group| group_name(group.name())),
+            alpn: state.alpn_protocol().map(<[u8]>::to_vec),
+            server_name: facts.server_name.clone(),
+            resumed: state.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            peer_chain,
+            peer,
+            client_certificate_requested: facts.certificate_request.is_some(),
+            handshake,
+        }
+    }
+}
+
+/// The IANA name of a cipher suite. rustls' own name has a prefix for the TLS 1.3 ones.
+pub(crate) fn suite_name(suite: rustls::CipherSuite) -> &'static str {
+    let name = suite.as_str().unwrap_or("unknown");
+    match name {
+        "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+        "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+        "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other,
+    }
+}
+
+/// The IANA name of a key exchange group.
+pub(crate) fn group_name(group: rustls::NamedGroup) -> &'static str {
+    match group {
+        rustls::NamedGroup::X25519 => "x25519",
+        other => other.as_str().unwrap_or("unknown"),
+    }
+}

@@ -1,0 +1,545 @@
+//! Taking up earlier sessions (RFC 8446, section 2.2; RFC 5077): ticket keys and their rotation, the
+//! server's cache, the client's store.
+//!
+//! What the defaults of rustls leave open is closed here: a session is bound to the policy it was
+//! made under and ends with the first certificate that it stands for, and everything is bounded.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::digest::{self, SHA256};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use pki_types::ServerName;
+use rustls::NamedGroup;
+use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::server::{ProducesTickets, StoresServerSessions};
+use zeroize::Zeroizing;
+
+use crate::context::Clock;
+use crate::witness::{self, Session};
+
+/// How long a ticket key makes tickets: short enough that a stolen one opens little, long enough
+/// that most tickets meet the key that made them.
+const ROTATION: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How many earlier keys still open tickets: with the current one, a ticket works for at least
+/// twelve hours whenever it was made.
+const KEYS_BEFORE: usize = 2;
+
+/// Sessions that the server keeps for clients that cannot take tickets. About 200 bytes each.
+const SERVER_SESSIONS_MAX: usize = 4096;
+
+/// Servers that a client remembers.
+const CLIENT_SERVERS_MAX: usize = 256;
+
+/// Tickets that a client keeps for one server. TLS 1.3 tickets serve once: as many connections
+/// can be resumed side by side.
+const CLIENT_TICKETS_MAX: usize = 8;
+
+const KEY_NAME_LEN: usize = 16;
+const NONCE_LEN: usize = 12;
+
+/// Names the verification policy that sessions are made under. Sessions of one are never taken
+/// under another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PolicyId([u8; 32]);
+
+impl PolicyId {
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
+        let mut context = digest::Context::new(&SHA256);
+        for part in parts {
+            // Lengths keep ("ab", "c") and ("a", "bc") apart.
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut id = [0; 32];
+        id.copy_from_slice(context.finish().as_ref());
+        Self(id)
+    }
+}
+
+/// The keys that session tickets are locked with, the current one and those before it.
+///
+/// Shared between the contexts of one service, so that a replaced context, or the one on another
+/// core, opens the tickets of the one before. A new key is drawn every six hours; tickets of the
+/// two keys before it are still opened.
+#[derive(Clone)]
+pub struct TicketKeys(Arc<RwLock<Ring>>);
+
+struct Ring {
+    /// The current key first.
+    keys: VecDeque<Arc<TicketKey>>,
+}
+
+struct TicketKey {
+    name: [u8; KEY_NAME_LEN],
+    key: RandomizedNonceKey,
+    made: u64,
+}
+
+impl TicketKeys {
+    /// Fresh keys from the operating system's randomness.
+    pub fn new() -> Self {
+        Self(Arc::new(RwLock::new(Ring {
+            keys: VecDeque::new(),
+        })))
+    }
+
+    fn current(&self, now: u64) -> Option<Arc<TicketKey>> {
+        let young = |key: &&Arc<TicketKey>| now.saturating_sub(key.made) < ROTATION.as_secs();
+        {
+            let ring = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(key) = ring.keys.front().filter(young) {
+                return Some(Arc::clone(key));
+            }
+        }
+        let mut ring = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = ring.keys.front().filter(young) {
+            return Some(Arc::clone(key));
+        }
+        let key = Arc::new(TicketKey::draw(now)?);
+        ring.keys.push_front(Arc::clone(&key));
+        ring.keys.truncate(1 + KEYS_BEFORE);
+        Some(key)
+    }
+
+    fn by_name(&self, name: &[u8], now: u64) -> Option<Arc<TicketKey>> {
+        let oldest = ROTATION.as_secs() * (1 + KEYS_BEFORE as u64);
+        let ring = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        ring.keys
+            .iter()
+            .find(|key| key.name == name && now.saturating_sub(key.made) < oldest)
+            .map(Arc::clone)
+    }
+}
+
+impl Default for TicketKeys {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for TicketKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketKeys").finish_non_exhaustive()
+    }
+}
+
+impl TicketKey {
+    fn draw(now: u64) -> Option<Self> {
+        let random = SystemRandom::new();
+        let mut name = [0; KEY_NAME_LEN];
+        let mut secret = Zeroizing::new([0; 32]);
+        random.fill(&mut name).ok()?;
+        random.fill(secret.as_mut()).ok()?;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, secret.as_ref()).ok()?;
+        Some(Self {
+            name,
+            key,
+            made: now,
+        })
+    }
+}
+
+/// Locks and opens tickets for one policy.
+pub(crate) struct Ticketer {
+    keys: TicketKeys,
+    policy: PolicyId,
+    clock: Clock,
+}
+
+impl Ticketer {
+    pub(crate) fn new(keys: TicketKeys, policy: PolicyId, clock: Clock) -> Self {
+        Self {
+            keys,
+            policy,
+            clock,
+        }
+    }
+}
+
+impl fmt::Debug for Ticketer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticketer")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ProducesTickets for Ticketer {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        (ROTATION.as_secs() * KEYS_BEFORE as u64)
+            .try_into()
+            .unwrap_or(u32::MAX)
+    }
+
+    /// name | nonce | AES-256-GCM(deadline | session), the policy authenticated with it.
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let key = self.keys.current(self.clock.now_unix())?;
+        let mut sealed = deadline_prefixed(plain);
+        let nonce = key
+            .key
+            .seal_in_place_append_tag(Aad::from(self.policy.0), &mut sealed)
+            .ok()?;
+        let mut ticket = Vec::with_capacity(KEY_NAME_LEN + NONCE_LEN + sealed.len());
+        ticket.extend_from_slice(&key.name);
+        ticket.extend_from_slice(nonce.as_ref());
+        ticket.extend_from_slice(&sealed);
+        Some(ticket)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let now = self.clock.now_unix();
+        let (name, rest) = ticket.split_at_checked(KEY_NAME_LEN)?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
+        let key = self.keys.by_name(name, now)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut sealed = sealed.to_vec();
+        let plain = key
+            .key
+            .open_in_place(nonce, Aad::from(self.policy.0), &mut sealed)
+            .ok()?;
+        before_deadline(plain, now)
+    }
+}
+
+/// The server's sessions for clients without tickets (TLS 1.2 session ids), bounded; the oldest
+/// goes first. Shared like [`TicketKeys`].
+#[derive(Clone, Default)]
+pub(crate) struct ServerSessions(Arc<Mutex<Bounded<(PolicyId, Vec<u8>), Vec<u8>>>>);
+
+impl ServerSessions {
+    fn lock(&self) -> MutexGuard<'_, Bounded<(PolicyId, Vec<u8>), Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) struct PolicySessions {
+    sessions: ServerSessions,
+    policy: PolicyId,
+    clock: Clock,
+}
+
+impl PolicySessions {
+    pub(crate) fn new(sessions: ServerSessions, policy: PolicyId, clock: Clock) -> Self {
+        Self {
+            sessions,
+            policy,
+            clock,
+        }
+    }
+}
+
+impl fmt::Debug for PolicySessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolicySessions")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StoresServerSessions for PolicySessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        let value = deadline_prefixed(&value);
+        self.sessions
+            .lock()
+            .insert((self.policy, key), value, SERVER_SESSIONS_MAX);
+        true
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let value = self
+            .sessions
+            .lock()
+            .get(&(self.policy, key.to_vec()))
+            .cloned()?;
+        before_deadline(&value, self.clock.now_unix())
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let value = self.sessions.lock().remove(&(self.policy, key.to_vec()))?;
+        before_deadline(&value, self.clock.now_unix())
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// A server that resumes nothing.
+#[derive(Debug)]
+pub(crate) struct NoSessions;
+
+impl StoresServerSessions for NoSessions {
+    fn put(&self, _: Vec<u8>, _: Vec<u8>) -> bool {
+        false
+    }
+    fn get(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+    fn take(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+    fn can_cache(&self) -> bool {
+        false
+    }
+}
+
+/// The session at hand, after the moment when it stops being valid (8 bytes, big-endian; all ones
+/// for never).
+fn deadline_prefixed(session: &[u8]) -> Vec<u8> {
+    let deadline = witness::session().not_after.unwrap_or(u64::MAX);
+    let mut bytes = Vec::with_capacity(8 + session.len() + 16);
+    bytes.extend_from_slice(&deadline.to_be_bytes());
+    bytes.extend_from_slice(session);
+    bytes
+}
+
+fn before_deadline(bytes: &[u8], now: u64) -> Option<Vec<u8>> {
+    let (deadline, session) = bytes.split_first_chunk::<8>()?;
+    let deadline = u64::from_be_bytes(*deadline);
+    if now > deadline {
+        return None;
+    }
+    let not_after = (deadline != u64::MAX).then_some(deadline);
+    witness::set_session(Session {
+        not_after,
+        path: None,
+    });
+    Some(session.to_vec())
+}
+
+/// What a client remembers of servers: sessions, and the key exchange group that they chose.
+pub(crate) struct ClientSessions {
+    servers: Mutex<Bounded<ServerName<'static>, Remembered>>,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct Remembered {
+    group: Option<NamedGroup>,
+    tls12: Option<(Session, Tls12ClientSessionValue)>,
+    tls13: VecDeque<(Session, Tls13ClientSessionValue)>,
+}
+
+impl ClientSessions {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            servers: Mutex::default(),
+            clock,
+        }
+    }
+
+    fn with<R>(&self, name: &ServerName<'_>, f: impl FnOnce(&mut Remembered) -> R) -> R {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        f(servers.get_or_default(name.to_owned(), CLIENT_SERVERS_MAX))
+    }
+
+    /// May this session still be taken up? If so, the connection learns what it stands for.
+    fn take_up(&self, session: Session) -> bool {
+        let valid = session
+            .not_after
+            .is_none_or(|deadline| self.clock.now_unix() <= deadline);
+        if valid {
+            witness::set_session(session);
+        }
+        valid
+    }
+}
+
+impl fmt::Debug for ClientSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSessions").finish_non_exhaustive()
+    }
+}
+
+impl ClientSessionStore for ClientSessions {
+    fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
+        self.with(&name, |server| server.group = Some(group));
+    }
+
+    fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.with(name, |server| server.group)
+    }
+
+    fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
+        let session = witness::session();
+        self.with(&name, |server| server.tls12 = Some((session, value)));
+    }
+
+    fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        let (session, value) = self.with(name, |server| server.tls12.clone())?;
+        self.take_up(session).then_some(value)
+    }
+
+    fn remove_tls12_session(&self, name: &ServerName<'static>) {
+        self.with(name, |server| server.tls12 = None);
+    }
+
+    fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
+        let session = witness::session();
+        self.with(&name, |server| {
+            server.tls13.push_back((session, value));
+            if server.tls13.len() > CLIENT_TICKETS_MAX {
+                server.tls13.pop_front();
+            }
+        });
+    }
+
+    fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        // The newest first: it is the one most likely to be accepted.
+        let (session, value) = self.with(name, |server| server.tls13.pop_back())?;
+        self.take_up(session).then_some(value)
+    }
+}
+
+/// A map that forgets what was put in first when it is full.
+struct Bounded<K, V> {
+    entries: HashMap<K, V>,
+    order: VecDeque<K>,
+}
+
+impl<K, V> Default for Bounded<K, V> {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<K: std::hash::Hash + Eq + Clone, V> Bounded<K, V> {
+    fn insert(&mut self, key: K, value: V, limit: usize) {
+        if self.entries.insert(key.clone(), value).is_none() {
+            self.order.push_back(key);
+            self.shrink_to(limit);
+        }
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.entries.get(key)
+    }
+
+    fn remove(&mut self, key: &K) -> Option<V> {
+        self.entries.remove(key)
+    }
+
+    fn get_or_default(&mut self, key: K, limit: usize) -> &mut V
+    where
+        V: Default,
+    {
+        if !self.entries.contains_key(&key) {
+            self.insert(key.clone(), V::default(), limit);
+        }
+        self.entries.entry(key).or_default()
+    }
+
+    fn shrink_to(&mut self, limit: usize) {
+        // Removed keys stay in `order`: they are passed over here, and counted in its bound.
+        while self.entries.len() > limit || self.order.len() > 2 * limit {
+            match self.order.pop_front() {
+                Some(oldest) => self.entries.remove(&oldest),
+                None => break,
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    fn clock(at: &Arc<AtomicU64>) -> Clock {
+        let at = Arc::clone(at);
+        Clock::new(move || -> SystemTime {
+            UNIX_EPOCH + Duration::from_secs(at.load(Ordering::Relaxed))
+        })
+    }
+
+    fn ticketer(keys: &TicketKeys, policy: &[u8], at: &Arc<AtomicU64>) -> Ticketer {
+        Ticketer::new(keys.clone(), PolicyId::of(&[policy]), clock(at))
+    }
+
+    #[test]
+    fn tickets_outlive_rotation_with_overlap_and_no_longer() {
+        let at = Arc::new(AtomicU64::new(1_000_000));
+        let ticketer = ticketer(&TicketKeys::new(), b"policy", &at);
+        witness::begin(&Session::default());
+        let ticket = ticketer.encrypt(b"session").unwrap();
+        for rotations in 1..=2 {
+            at.fetch_add(ROTATION.as_secs(), Ordering::Relaxed);
+            ticketer.encrypt(b"draws a new key").unwrap();
+            assert_eq!(
+                ticketer.decrypt(&ticket).as_deref(),
+                Some(&b"session"[..]),
+                "{rotations}"
+            );
+        }
+        at.fetch_add(ROTATION.as_secs(), Ordering::Relaxed);
+        assert_eq!(ticketer.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn a_ticket_opens_only_under_its_policy_and_unaltered() {
+        let at = Arc::new(AtomicU64::new(1_000_000));
+        let keys = TicketKeys::new();
+        let open = ticketer(&keys, b"anybody", &at);
+        let strict = ticketer(&keys, b"clients with certificates", &at);
+        witness::begin(&Session::default());
+        let ticket = open.encrypt(b"session").unwrap();
+        assert!(open.decrypt(&ticket).is_some());
+        assert!(strict.decrypt(&ticket).is_none());
+        for index in 0..ticket.len() {
+            let mut altered = ticket.clone();
+            altered[index] ^= 1;
+            assert!(open.decrypt(&altered).is_none(), "byte {index}");
+            assert!(open.decrypt(&ticket[..index]).is_none(), "cut at {index}");
+        }
+    }
+
+    #[test]
+    fn a_session_ends_with_the_first_certificate_it_stands_for() {
+        let at = Arc::new(AtomicU64::new(1_000_000));
+        let ticketer = ticketer(&TicketKeys::new(), b"policy", &at);
+        let sessions =
+            PolicySessions::new(ServerSessions::default(), PolicyId::of(&[b"p"]), clock(&at));
+        witness::begin(&Session {
+            not_after: Some(1_000_100),
+            path: None,
+        });
+        let ticket = ticketer.encrypt(b"session").unwrap();
+        sessions.put(b"id".to_vec(), b"session".to_vec());
+        witness::begin(&Session::default());
+        assert!(ticketer.decrypt(&ticket).is_some());
+        assert_eq!(witness::end().session.not_after, Some(1_000_100));
+        assert!(sessions.get(b"id").is_some());
+        at.store(1_000_101, Ordering::Relaxed);
+        assert!(ticketer.decrypt(&ticket).is_none());
+        assert!(sessions.get(b"id").is_none());
+    }
+
+    #[test]
+    fn the_server_s_cache_is_bounded_and_bound_to_its_policy() {
+        let at = Arc::new(AtomicU64::new(1));
+        let shared = ServerSessions::default();
+        let one = PolicySessions::new(shared.clone(), PolicyId::of(&[b"one"]), clock(&at));
+        let two = PolicySessions::new(shared.clone(), PolicyId::of(&[b"two"]), clock(&at));
+        for n in 0..2 * SERVER_SESSIONS_MAX {
+            one.put(n.to_be_bytes().to_vec(), vec![1]);
+        }
+        assert_eq!(shared.lock().entries.len(), SERVER_SESSIONS_MAX);
+        let newest = (2 * SERVER_SESSIONS_MAX - 1).to_be_bytes();
+        assert!(two.take(&newest).is_none());
+        assert!(one.take(&newest).is_some());
+        assert!(one.take(&newest).is_none());
+    }
+}

@@ -1,0 +1,654 @@
+//! Whom we believe: trust anchors from the platform, files, directories and memory (A5).
+//!
+//! Owns reading certificates that the *caller* trusts and sorting them into two kinds: authorities,
+//! which may vouch for others, and end entities, which are trusted only as themselves. Leaves the
+//! judgement of a peer's chain to `verify`.
+//!
+//! The sorting is what keeps an ordinary certificate that somebody trusted from vouching for the
+//! whole world: webpki makes an issuer of whatever it is given as an anchor.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::{fmt, fs, io};
+
+use pki_types::pem::PemObject;
+use pki_types::{CertificateDer, TrustAnchor};
+use x509_parser::prelude::X509Version;
+
+use crate::x509::{self, Depth, escape_control};
+
+/// A file of certificates larger than this is a mistake: the largest real bundles are under 1 MiB.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// A set of certificates that the caller trusts. Cheap to clone; each `with_*` adds to the set.
+///
+/// [`platform`](Self::platform)`().with_file(..)` trusts a private authority *as well as* the
+/// platform's; [`empty`](Self::empty)`().with_file(..)` trusts it *alone*.
+///
+/// An added certificate becomes a trust anchor only if it is an authority (version 3, basic
+/// constraints with CA:TRUE). Any other is trusted as exactly itself: a peer that presents the very
+/// same bytes is believed, still subject to name, validity and purpose, and nothing that it signed is.
+/// A self-signed authority that a server presents as its own certificate, which is what
+/// `openssl req -x509` makes, is accepted in the same way.
+///
+/// ```no_run
+/// # use handfast::TrustAnchors;
+/// let anchors = TrustAnchors::empty().with_file("company-root.pem")?;
+/// for source in anchors.sources() {
+///     println!("trusting {source}");
+/// }
+/// # Ok::<(), handfast::TrustError>(())
+/// ```
+#[derive(Clone)]
+pub struct TrustAnchors {
+    inner: Arc<Inner>,
+}
+
+impl TrustAnchors {
+    /// The platform's own store: on Linux the distribution's CA bundle, on macOS and Windows the
+    /// system's.
+    ///
+    /// It is read once, at the first verification or call of [`resolve`](Self::resolve), because a
+    /// program that never verifies a peer should not pay for it. The environment variables
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` replace it, as they do for OpenSSL: they belong to what
+    /// "the platform's store" means, and nothing else in this library reads the environment.
+    pub fn platform() -> Self {
+        Self::new(true)
+    }
+
+    /// Trusts nobody, until certificates are added.
+    pub fn empty() -> Self {
+        Self::new(false)
+    }
+
+    /// Adds the certificates of a file: PEM with any number of them, or DER with one.
+    ///
+    /// # Errors
+    /// When the file cannot be read, holds no certificate, holds one that is malformed or only ones
+    /// that cannot be used, or has OpenSSL's private `TRUSTED CERTIFICATE` sections.
+    pub fn with_file(self, path: impl AsRef<Path>) -> Result<Self, TrustError> {
+        let path = path.as_ref();
+        let at = |problem| TrustError {
+            path: Some(path.to_owned()),
+            problem,
+        };
+        let bytes = read_bounded(path).map_err(at)?;
+        let certificates = certificates_in(&bytes).map_err(at)?;
+        self.with_all(
+            TrustOrigin::File(path.to_owned()),
+            certificates,
+            Strictness::Every,
+        )
+        .map_err(at)
+    }
+
+    /// Adds every certificate found in the files of a directory, such as one prepared by
+    /// `openssl rehash`. Files that hold no certificate are passed over, duplicates count once.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or no file in it holds a usable certificate.
+    pub fn with_directory(self, path: impl AsRef<Path>) -> Result<Self, TrustError> {
+        let path = path.as_ref();
+        let at = |problem| TrustError {
+            path: Some(path.to_owned()),
+            problem,
+        };
+        let unreadable = |error: io::Error| at(TrustProblem::Unreadable(Arc::new(error)));
+        let mut files: Vec<PathBuf> = Vec::new();
+        for entry in fs::read_dir(path).map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.path();
+            let is_hidden = file
+                .file_name()
+                .and_then(OsStr::to_str)
+                .is_none_or(is_hidden_name);
+            if !is_hidden && file.is_file() {
+                files.push(file);
+            }
+        }
+        // The order of a directory is arbitrary; that of the anchors should not be.
+        files.sort();
+        let certificates = files
+            .iter()
+            .filter_map(|file| {
+                read_bounded(file)
+                    .and_then(|bytes| certificates_in(&bytes))
+                    .ok()
+            })
+            .flatten()
+            .collect();
+        self.with_all(
+            TrustOrigin::Directory(path.to_owned()),
+            certificates,
+            Strictness::Any,
+        )
+        .map_err(at)
+    }
+
+    /// Adds every certificate of a PEM text.
+    ///
+    /// # Errors
+    /// As [`with_file`](Self::with_file), without a path.
+    pub fn with_pem(self, pem: &[u8]) -> Result<Self, TrustError> {
+        let at = |problem| TrustError {
+            path: None,
+            problem,
+        };
+        let certificates = certificates_in(pem).map_err(at)?;
+        self.with_all(TrustOrigin::Memory, certificates, Strictness::Every)
+            .map_err(at)
+    }
+
+    /// Adds one certificate.
+    ///
+    /// # Errors
+    /// When it is malformed, or of a version other than 3.
+    pub fn with_certificate_der(
+        self,
+        certificate: CertificateDer<'static>,
+    ) -> Result<Self, TrustError> {
+        self.with_all(TrustOrigin::Memory, vec![certificate], Strictness::Every)
+            .map_err(|problem| TrustError {
+                path: None,
+                problem,
+            })
+    }
+
+    /// Reads the platform's store now, if it is part of this set and was not read yet.
+    ///
+    /// # Errors
+    /// When nothing at all is trusted in the end: then no peer can ever be verified.
+    pub fn resolve(&self) -> Result<(), TrustError> {
+        let resolved = self.resolved();
+        if resolved.anchors.is_empty() && resolved.certificates.is_empty() {
+            let details = self
+                .sources()
+                .into_iter()
+                .flat_map(|source| source.problems)
+                .collect();
+            return Err(TrustError {
+                path: None,
+                problem: TrustProblem::NothingTrusted(details),
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the trust comes from and how much of it came from each place, in the order added, the
+    /// platform first. Reads the platform's store if that did not happen yet.
+    pub fn sources(&self) -> Vec<TrustSource> {
+        let platform = self.resolved().platform_source.iter();
+        platform.chain(&self.inner.sources).cloned().collect()
+    }
+
+    /// How many authorities are trusted. Reads the platform's store if that did not happen yet.
+    pub fn len(&self) -> usize {
+        self.resolved().anchors.len()
+    }
+
+    /// Whether no authority is trusted; an end entity trusted as itself does not count as one.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn resolved(&self) -> &Resolved {
+        self.inner.resolved.get_or_init(|| self.inner.resolve())
+    }
+
+    fn new(with_platform: bool) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                with_platform,
+                entries: Vec::new(),
+                sources: Vec::new(),
+                resolved: OnceLock::new(),
+            }),
+        }
+    }
+
+    fn with_all(
+        self,
+        origin: TrustOrigin,
+        certificates: Vec<CertificateDer<'static>>,
+        strictness: Strictness,
+    ) -> Result<Self, TrustProblem> {
+        if certificates.is_empty() {
+            return Err(TrustProblem::NoCertificate);
+        }
+        let (entries, source) = sort_out(origin, certificates, strictness)?;
+        let old = &self.inner;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                with_platform: old.with_platform,
+                entries: old
+                    .entries
+                    .iter()
+                    .cloned()
+                    .chain(entries.into_iter().map(Arc::new))
+                    .collect(),
+                sources: old.sources.iter().cloned().chain([source]).collect(),
+                resolved: OnceLock::new(),
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for TrustAnchors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Must not read the platform's store as a side effect of printing.
+        f.debug_struct("TrustAnchors")
+            .field("platform", &self.inner.with_platform)
+            .field("sources", &self.inner.sources)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One place that trust came from. `Display` is a line for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrustSource {
+    /// The place.
+    pub origin: TrustOrigin,
+    /// Authorities found there: trust anchors.
+    pub authorities: usize,
+    /// End-entity certificates found there, each trusted only as itself.
+    pub end_entities: usize,
+    /// Certificates that could not be used, and why.
+    pub problems: Vec<String>,
+}
+
+impl fmt::Display for TrustSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            TrustOrigin::Platform => f.write_str("the platform's store")?,
+            TrustOrigin::File(path) => write!(f, "file {}", path.display())?,
+            TrustOrigin::Directory(path) => write!(f, "directory {}", path.display())?,
+            TrustOrigin::Memory => f.write_str("given certificates")?,
+        }
+        let plural = if self.authorities == 1 { "y" } else { "ies" };
+        write!(f, ": {} authorit{plural}", self.authorities)?;
+        if self.end_entities > 0 {
+            write!(f, ", {} trusted only as itself", self.end_entities)?;
+        }
+        if !self.problems.is_empty() {
+            write!(f, ", {} unusable", self.problems.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// The kind of place that trust came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrustOrigin {
+    /// The platform's store, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` put in its place.
+    Platform,
+    /// A file of PEM or DER.
+    File(PathBuf),
+    /// A directory of such files.
+    Directory(PathBuf),
+    /// Bytes that the program handed over.
+    Memory,
+}
+
+/// Trusted certificates could not be taken in.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TrustError {
+    /// The file or directory, where there is one.
+    pub path: Option<PathBuf>,
+    /// What was wrong with it.
+    pub problem: TrustProblem,
+}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "cannot trust the certificates of {}", path.display()),
+            None => f.write_str("cannot trust the given certificates"),
+        }
+    }
+}
+
+impl std::error::Error for TrustError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.problem)
+    }
+}
+
+/// What was wrong with certificates to be trusted.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TrustProblem {
+    /// The operating system would not give the bytes.
+    Unreadable(Arc<io::Error>),
+    /// Larger than any certificate bundle.
+    TooLarge {
+        /// Size of the file.
+        bytes: u64,
+    },
+    /// Nothing in it.
+    Empty,
+    /// PEM whose sections are not certificates.
+    OtherPemSections {
+        /// Labels of the sections found.
+        labels: Vec<String>,
+    },
+    /// OpenSSL's `TRUSTED CERTIFICATE`, whose additional trust settings nobody else reads.
+    OpensslTrustedCertificate,
+    /// PEM that cannot be decoded.
+    Pem {
+        /// What the decoder stumbled over.
+        detail: String,
+    },
+    /// Neither PEM nor a DER certificate.
+    NoCertificate,
+    /// A certificate that cannot be read.
+    Malformed {
+        /// Its position in the file, from 0.
+        index: usize,
+        /// What the parser stumbled over.
+        detail: String,
+    },
+    /// Every certificate was of a kind that cannot be used.
+    NoneUsable {
+        /// Why, one line each.
+        details: Vec<String>,
+    },
+    /// Not one certificate is trusted after reading every source.
+    NothingTrusted(Vec<String>),
+}
+
+impl TrustProblem {
+    /// A stable identifier: part of the interface, for scripts and documentation.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) | Self::TooLarge { .. } => "trust-file-unreadable",
+            Self::Empty | Self::NoCertificate => "trust-file-without-certificate",
+            Self::OtherPemSections { .. } => "trust-file-holds-something-else",
+            Self::OpensslTrustedCertificate => "trust-file-openssl-trusted",
+            Self::Pem { .. } | Self::Malformed { .. } => "trust-file-malformed",
+            Self::NoneUsable { .. } => "trust-file-unusable",
+            Self::NothingTrusted(_) => "no-trust-anchors",
+        }
+    }
+}
+
+impl fmt::Display for TrustProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(_) => f.write_str("it cannot be read"),
+            Self::TooLarge { bytes } => write!(f, "{bytes} bytes are too many for a CA bundle"),
+            Self::Empty => f.write_str("it is empty"),
+            Self::OtherPemSections { labels } => {
+                write!(f, "it holds no certificate, but: {}", labels.join(", "))
+            }
+            Self::OpensslTrustedCertificate => f.write_str(
+                "it holds OpenSSL's TRUSTED CERTIFICATE, which carries settings only OpenSSL reads",
+            ),
+            Self::Pem { detail } => write!(f, "its PEM cannot be decoded: {detail}"),
+            Self::NoCertificate => f.write_str("it holds no certificate, neither PEM nor DER"),
+            Self::Malformed { index, detail } => {
+                write!(
+                    f,
+                    "certificate {} in it cannot be read: {detail}",
+                    index.saturating_add(1)
+                )
+            }
+            Self::NoneUsable { details } => {
+                write!(
+                    f,
+                    "no certificate in it can be used: {}",
+                    details.join("; ")
+                )
+            }
+            Self::NothingTrusted(details) if details.is_empty() => {
+                f.write_str("no certificate is trusted at all")
+            }
+            Self::NothingTrusted(details) => {
+                write!(
+                    f,
+                    "no certificate is trusted at all: {}",
+                    details.join("; ")
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for TrustProblem {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+/// What verification works with.
+pub(crate) struct Resolved {
+    /// Authorities, as webpki wants them.
+    pub(crate) anchors: Vec<TrustAnchor<'static>>,
+    /// For each of `anchors`, what webpki's type leaves out.
+    pub(crate) lifetimes: Vec<Lifetime>,
+    /// Every trusted certificate, to compare with what a peer presents as its own.
+    pub(crate) certificates: HashSet<CertificateDer<'static>>,
+    platform_source: Option<TrustSource>,
+}
+
+/// Validity of a trust anchor, both ends included, in unix seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetime {
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+}
+
+struct Inner {
+    with_platform: bool,
+    entries: Vec<Arc<Entry>>,
+    sources: Vec<TrustSource>,
+    resolved: OnceLock<Resolved>,
+}
+
+impl Inner {
+    fn resolve(&self) -> Resolved {
+        let mut resolved = Resolved {
+            anchors: Vec::new(),
+            lifetimes: Vec::new(),
+            certificates: HashSet::new(),
+            platform_source: None,
+        };
+        if self.with_platform {
+            let (entries, source) = platform_entries();
+            resolved.platform_source = Some(source);
+            for entry in entries {
+                resolved.add(&entry);
+            }
+        }
+        for entry in &self.entries {
+            resolved.add(entry);
+        }
+        resolved
+    }
+}
+
+impl Resolved {
+    fn add(&mut self, entry: &Entry) {
+        if !self.certificates.insert(entry.der.clone()) {
+            return;
+        }
+        if let Some((anchor, lifetime)) = &entry.authority {
+            self.anchors.push(anchor.clone());
+            self.lifetimes.push(*lifetime);
+        }
+    }
+}
+
+/// One trusted certificate; with an anchor if it is an authority.
+struct Entry {
+    der: CertificateDer<'static>,
+    authority: Option<(TrustAnchor<'static>, Lifetime)>,
+}
+
+/// Whether one bad certificate spoils its source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// Named by a person: anything malformed is a mistake they want to hear of.
+    Every,
+    /// Collected by a machine: take what can be used.
+    Any,
+}
+
+fn platform_entries() -> (Vec<Entry>, TrustSource) {
+    let found = rustls_native_certs::load_native_certs();
+    let errors: Vec<String> = found
+        .errors
+        .iter()
+        .map(|error| escape_control(&error.to_string()).into_owned())
+        .collect();
+    let (entries, mut source) = sort_out(TrustOrigin::Platform, found.certs, Strictness::Any)
+        .unwrap_or_else(|problem| {
+            let problems = vec![problem.to_string()];
+            let origin = TrustOrigin::Platform;
+            (
+                Vec::new(),
+                TrustSource {
+                    origin,
+                    authorities: 0,
+                    end_entities: 0,
+                    problems,
+                },
+            )
+        });
+    source.problems.extend(errors);
+    (entries, source)
+}
+
+/// Sorts certificates into authorities and end entities, leaving out what cannot be used.
+fn sort_out(
+    origin: TrustOrigin,
+    certificates: Vec<CertificateDer<'static>>,
+    strictness: Strictness,
+) -> Result<(Vec<Entry>, TrustSource), TrustProblem> {
+    let mut source = TrustSource {
+        origin,
+        authorities: 0,
+        end_entities: 0,
+        problems: Vec::new(),
+    };
+    let mut entries = Vec::with_capacity(certificates.len());
+    for (index, der) in certificates.into_iter().enumerate() {
+        match entry(der) {
+            Ok(entry) => {
+                match entry.authority {
+                    Some(_) => source.authorities += 1,
+                    None => source.end_entities += 1,
+                }
+                entries.push(entry);
+            }
+            Err(Unusable::Malformed(detail)) if strictness == Strictness::Every => {
+                return Err(TrustProblem::Malformed { index, detail });
+            }
+            Err(Unusable::Malformed(detail) | Unusable::Kind(detail)) => {
+                source.problems.push(detail);
+            }
+        }
+    }
+    if entries.is_empty() && source.origin != TrustOrigin::Platform {
+        return Err(TrustProblem::NoneUsable {
+            details: source.problems,
+        });
+    }
+    Ok((entries, source))
+}
+
+enum Unusable {
+    Malformed(String),
+    Kind(String),
+}
+
+fn entry(der: CertificateDer<'static>) -> Result<Entry, Unusable> {
+    let authority = {
+        let certificate = x509::parse(&der, Depth::Outline)
+            .map_err(|malformed| Unusable::Malformed(malformed.detail))?;
+        if certificate.version() != X509Version::V3 {
+            // Without extensions nothing says whether it may issue, nor for whom it is.
+            return Err(Unusable::Kind(format!(
+                "{} is of version {}, not 3",
+                x509::describe_name(certificate.subject()),
+                certificate.version().0.saturating_add(1),
+            )));
+        }
+        let lifetime = Lifetime {
+            not_before: certificate.validity().not_before.timestamp(),
+            not_after: certificate.validity().not_after.timestamp(),
+        };
+        // An authority that may not sign certificates is none.
+        let may_sign = x509::key_usage(&certificate).is_none_or(|usage| usage.key_cert_sign());
+        if x509::is_authority(&certificate) && may_sign {
+            let anchor = webpki::anchor_from_trusted_cert(&der)
+                .map_err(|error| Unusable::Malformed(error.to_string()))?;
+            Some((anchor.to_owned(), lifetime))
+        } else {
+            None
+        }
+    };
+    Ok(Entry { der, authority })
+}
+
+/// The certificates of a PEM text or of DER bytes.
+fn certificates_in(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustProblem> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(TrustProblem::Empty);
+    }
+    // DER begins with the tag of a SEQUENCE, which a PEM file's preamble may do too ('0').
+    if bytes.starts_with(&[0x30]) && x509::parse(bytes, Depth::Outline).is_ok() {
+        return Ok(vec![CertificateDer::from(bytes.to_vec())]);
+    }
+    let labels = pem_labels(bytes);
+    if labels.iter().any(|label| label == "TRUSTED CERTIFICATE") {
+        return Err(TrustProblem::OpensslTrustedCertificate);
+    }
+    let certificates = CertificateDer::pem_slice_iter(bytes)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| TrustProblem::Pem {
+            detail: error.to_string(),
+        })?;
+    match (certificates.is_empty(), labels.is_empty()) {
+        (false, _) => Ok(certificates),
+        (true, false) => Err(TrustProblem::OtherPemSections { labels }),
+        (true, true) => Err(TrustProblem::NoCertificate),
+    }
+}
+
+/// Labels of the PEM sections, each once, in order.
+fn pem_labels(bytes: &[u8]) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let label = line
+            .trim_ascii()
+            .strip_prefix(b"-----BEGIN ")
+            .and_then(|rest| rest.strip_suffix(b"-----"))
+            .map(|label| escape_control(&String::from_utf8_lossy(label)).into_owned());
+        if let Some(label) = label
+            && !labels.contains(&label)
+        {
+            labels.push(label);
+        }
+    }
+    labels
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, TrustProblem> {
+    let unreadable = |error: io::Error| TrustProblem::Unreadable(Arc::new(error));
+    let bytes = fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(TrustProblem::TooLarge { bytes });
+    }
+    fs::read(path).map_err(unreadable)
+}
+
+fn is_hidden_name(name: &str) -> bool {
+    name.starts_with('.')
+}

@@ -1,0 +1,132 @@
+//! How a server verifies a client, as rustls asks for it (A26).
+
+use pki_types::{CertificateDer, UnixTime};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+
+use super::error::VerifyError;
+use super::path::{VerifiedPath, signature_algorithms};
+use super::policy::VerificationPolicy;
+use crate::witness;
+use crate::x509::{self, Depth};
+
+/// The names of acceptable issuers share a message with everything else that a server asks for, and
+/// 64 KiB is the protocol's own limit. Beyond this many bytes none are named: any client certificate
+/// may then be offered, and is judged all the same.
+const ISSUER_HINTS_BYTES_MAX: usize = 16 * 1024;
+
+/// Applies a [`VerificationPolicy`] to clients and leaves the evidence in [`witness`].
+#[derive(Debug)]
+pub(crate) struct ClientVerifier {
+    policy: VerificationPolicy,
+    required: bool,
+    issuer_hints: Vec<DistinguishedName>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientVerifier {
+    pub(crate) fn new(policy: VerificationPolicy, required: bool) -> Self {
+        let issuer_hints = issuer_hints(&policy);
+        Self {
+            policy,
+            required,
+            issuer_hints,
+            algorithms: signature_algorithms(),
+        }
+    }
+}
+
+impl ClientVerifier {
+    /// Judges again the chain that a resumed session brings along.
+    pub(crate) fn check(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<VerifiedPath, VerifyError> {
+        self.policy.check_client_chain(chain, now)
+    }
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.issuer_hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        match self.policy.check_client(end_entity, intermediates, now) {
+            Ok(path) => {
+                witness::deposit_verified(path);
+                Ok(ClientCertVerified::assertion())
+            }
+            Err(error) => {
+                let told = error.to_rustls();
+                witness::deposit_failure(error);
+                Err(told)
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Names of the authorities, and of the issuers of certificates trusted only as themselves: a client
+/// picks its certificate by the issuer's name.
+fn issuer_hints(policy: &VerificationPolicy) -> Vec<DistinguishedName> {
+    let trust = policy.anchors().resolved();
+    let mut hints: Vec<DistinguishedName> = trust
+        .anchors
+        .iter()
+        .map(|anchor| DistinguishedName::in_sequence(anchor.subject.as_ref()))
+        .collect();
+    for certificate in &trust.certificates {
+        let Ok(outline) = x509::parse(certificate, Depth::Outline) else {
+            continue;
+        };
+        if !x509::is_authority(&outline) {
+            let issuer = outline.issuer().as_raw();
+            if !hints.iter().any(|hint| hint.as_ref() == issuer) {
+                hints.push(DistinguishedName::from(issuer.to_vec()));
+            }
+        }
+    }
+    let bytes: usize = hints
+        .iter()
+        .map(|hint| hint.as_ref().len().saturating_add(2))
+        .sum();
+    if bytes > ISSUER_HINTS_BYTES_MAX {
+        Vec::new()
+    } else {
+        hints
+    }
+}

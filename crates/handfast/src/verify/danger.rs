@@ -1,0 +1,113 @@
+//! No verification (A12): for callers who said `danger` and meant it.
+//!
+//! The handshake's signature is still checked, against the key in whatever certificate the peer sent:
+//! so the connection is to *somebody* who holds that key, and its fingerprint means something.
+
+use pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
+use webpki::RawPublicKeyEntity;
+
+use super::path::signature_algorithms;
+use crate::x509::{self, Depth};
+
+/// Accepts any chain.
+#[derive(Debug)]
+pub(crate) struct AcceptAny {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl AcceptAny {
+    pub(crate) fn new() -> Self {
+        Self {
+            algorithms: signature_algorithms(),
+        }
+    }
+
+    /// Unlike rustls' own function this takes the key from certificates that webpki would not parse:
+    /// version 1, unknown critical extensions. Those are what people who ask for this have.
+    fn check_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+        is_tls13: bool,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let bad_encoding = || Error::InvalidCertificate(CertificateError::BadEncoding);
+        let outline = x509::parse(certificate, Depth::Outline).map_err(|_| bad_encoding())?;
+        let key = SubjectPublicKeyInfoDer::from(outline.public_key().raw);
+        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| bad_encoding())?;
+        let (_, candidates) = self
+            .algorithms
+            .mapping
+            .iter()
+            .find(|(scheme, _)| *scheme == signed.scheme)
+            .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        // In TLS 1.3 a scheme names its curve, and the first algorithm is the one it means.
+        let count = if is_tls13 { 1 } else { candidates.len() };
+        if candidates.iter().take(count).any(|algorithm| {
+            key.verify_signature(*algorithm, message, signed.signature())
+                .is_ok()
+        }) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        Err(Error::InvalidCertificate(CertificateError::BadSignature))
+    }
+
+    fn check_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        // RFC 8446, 4.2.3: these must not sign a handshake, whatever was advertised for certificates.
+        let is_legacy = matches!(
+            signed.scheme,
+            SignatureScheme::RSA_PKCS1_SHA1
+                | SignatureScheme::ECDSA_SHA1_Legacy
+                | SignatureScheme::RSA_PKCS1_SHA256
+                | SignatureScheme::RSA_PKCS1_SHA384
+                | SignatureScheme::RSA_PKCS1_SHA512
+        );
+        if is_legacy {
+            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+        }
+        self.check_signature(message, certificate, signed, true)
+    }
+}
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.check_signature(message, certificate, signed, false)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.check_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

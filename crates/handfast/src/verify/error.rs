@@ -1,0 +1,611 @@
+//! Why a chain was refused: typed causes with their evidence, and what rustls is told of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use pki_types::CertificateDer;
+use rustls::{CertificateError, OtherError};
+
+use super::pin::SpkiSha256;
+use super::policy::Purpose;
+use crate::x509::{escape_control, format_utc};
+
+/// A peer's chain was refused. Carries all that is known, the unverified chain included.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct VerifyError {
+    /// What was wrong.
+    pub cause: VerifyCause,
+    /// Which certificate of [`chain`](Self::chain) it is about; `None` when it is about the trust
+    /// anchor, the path as a whole, or nothing that the peer sent.
+    pub at_index: Option<usize>,
+    /// The chain as the peer sent it. Nothing in it may be believed.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// What the peer wanted to prove with it.
+    pub purpose: Purpose,
+    /// The server name that was expected.
+    pub name: Option<String>,
+    /// When the judgement was made, in unix seconds.
+    pub now: u64,
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.purpose, &self.name) {
+            (Purpose::ServerAuth, Some(name)) => {
+                write!(f, "the server did not prove that it is {name}")
+            }
+            (Purpose::ServerAuth, None) => f.write_str("the server did not prove who it is"),
+            (Purpose::ClientAuth, _) => f.write_str("the client did not prove who it is"),
+        }
+    }
+}
+
+impl std::error::Error for VerifyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+impl VerifyError {
+    /// What rustls is told, so that the peer gets the alert that fits (RFC 8446, 6.2).
+    pub(crate) fn to_rustls(&self) -> rustls::Error {
+        rustls::Error::InvalidCertificate(self.cause.to_rustls())
+    }
+}
+
+/// What was wrong with a chain. Names in it are escaped: they are safe to print.
+///
+/// Times are unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyCause {
+    /// The peer sent no certificate.
+    NoCertificate,
+    /// More certificates or bytes than any honest peer sends.
+    ChainTooLarge {
+        /// How many were sent.
+        certificates: usize,
+        /// Their size together.
+        bytes: usize,
+    },
+    /// Nobody is trusted, so nobody can be verified.
+    NoTrustAnchors,
+    /// A certificate's validity is over.
+    Expired {
+        /// Whose it is.
+        subject: String,
+        /// Its last second.
+        not_after: i64,
+        /// When it was judged.
+        now: i64,
+    },
+    /// A certificate's validity has not begun: or our clock is wrong.
+    NotYetValid {
+        /// Whose it is.
+        subject: String,
+        /// Its first second.
+        not_before: i64,
+        /// When it was judged.
+        now: i64,
+    },
+    /// The certificate ends before it begins.
+    InvalidValidity {
+        /// Whose it is.
+        subject: String,
+        /// Its first second.
+        not_before: i64,
+        /// Its last second.
+        not_after: i64,
+    },
+    /// The certificate is for other names.
+    NameMismatch {
+        /// The name that was to be reached.
+        expected: String,
+        /// Every DNS name and IP address that the certificate is for.
+        presented: Vec<String>,
+    },
+    /// The certificate has no subject alternative name that could name a server.
+    NoSubjectAltName {
+        /// The name that was to be reached.
+        expected: String,
+        /// The subject's common name, which proves nothing (RFC 9525).
+        common_name: Option<String>,
+    },
+    /// Nobody that we trust issued this, and the certificate of its issuer was not sent.
+    UnknownIssuer {
+        /// Whose issuer is missing.
+        subject: String,
+        /// The issuer's name.
+        issuer: String,
+        /// Where the issuer's certificate may be had, according to the certificate.
+        ca_issuer_urls: Vec<String>,
+        /// Whether it is the peer's own certificate: then the server likely forgot to send the
+        /// intermediate.
+        is_end_entity: bool,
+    },
+    /// The peer's certificate vouches for itself, and we were not told to trust it.
+    SelfSigned {
+        /// Whose it is.
+        subject: String,
+    },
+    /// The chain ends in a root that we do not trust.
+    UntrustedRoot {
+        /// The root's name.
+        subject: String,
+    },
+    /// A certificate that is no authority was used to issue another.
+    NotACa {
+        /// Who issued without the right to.
+        subject: String,
+        /// Whether the caller trusts this very certificate, which does not let it issue.
+        is_trusted_as_itself: bool,
+    },
+    /// An authority's certificate was presented as the peer's own.
+    CaUsedAsEndEntity {
+        /// Whose it is.
+        subject: String,
+    },
+    /// An authority has more authorities below it than it may.
+    PathTooLong {
+        /// The authority whose limit is exceeded.
+        subject: String,
+        /// How many intermediates it allows below it.
+        path_len: Option<u32>,
+    },
+    /// More intermediates than the caller allows.
+    DepthExceeded {
+        /// How many were needed.
+        depth: usize,
+        /// How many are allowed.
+        depth_max: usize,
+    },
+    /// Path building was given up: it cost too much.
+    PathTooComplex,
+    /// A name lies outside what an authority may issue for.
+    NameConstraint {
+        /// The end entity's names.
+        presented: Vec<String>,
+        /// The authorities in the chain that have constraints.
+        constrained_by: Vec<String>,
+    },
+    /// The certificate is made for other purposes.
+    ExtendedKeyUsage {
+        /// Whose it is.
+        subject: String,
+        /// The purpose it lacks.
+        required: &'static str,
+        /// The purposes it has.
+        presented: Vec<String>,
+    },
+    /// The key may not be used for what it was used for.
+    KeyUsage {
+        /// Whose it is.
+        subject: String,
+        /// The use it lacks.
+        required: &'static str,
+        /// The uses it has.
+        presented: Vec<&'static str>,
+    },
+    /// A signature does not fit the issuer's key: tampered with, or another issuer of the same name.
+    BadSignature {
+        /// Whose certificate has the signature.
+        subject: String,
+        /// Who should have made it.
+        issuer: String,
+    },
+    /// A signature algorithm that has been broken.
+    WeakSignature {
+        /// Whose certificate has the signature.
+        subject: String,
+        /// The algorithm.
+        algorithm: String,
+    },
+    /// A signature algorithm that is not supported, or not for the issuer's kind of key.
+    UnsupportedSignature {
+        /// Whose certificate has the signature.
+        subject: String,
+        /// The algorithm.
+        algorithm: String,
+    },
+    /// The two places of a certificate that name its signature algorithm disagree.
+    SignatureAlgorithmMismatch {
+        /// Whose it is.
+        subject: String,
+    },
+    /// A key too small to be safe.
+    WeakKey {
+        /// Whose it is.
+        subject: String,
+        /// The kind of key.
+        algorithm: String,
+        /// Its size.
+        bits: u32,
+        /// The smallest size accepted.
+        bits_min: u32,
+    },
+    /// An extension that must be understood, and is not.
+    UnknownCriticalExtension {
+        /// Whose it is.
+        subject: String,
+        /// The extension's identifier, dotted.
+        oid: String,
+    },
+    /// Not X.509 version 3.
+    UnsupportedVersion {
+        /// Whose it is.
+        subject: String,
+        /// The version, as people count it.
+        version: u32,
+    },
+    /// A certificate that cannot be read.
+    Malformed {
+        /// What the parser stumbled over.
+        detail: String,
+    },
+    /// The issuer has revoked the certificate.
+    Revoked {
+        /// Whose it is.
+        subject: String,
+        /// Its serial number, hexadecimal.
+        serial: String,
+    },
+    /// No revocation list covers the certificate, and the policy demands one.
+    RevocationUnknown {
+        /// Whose it is.
+        subject: String,
+        /// Whose list is missing.
+        issuer: String,
+    },
+    /// The revocation list that covers the certificate is out of date.
+    CrlExpired {
+        /// Whose list it is.
+        issuer: String,
+        /// When a new one was due.
+        next_update: i64,
+        /// When it was judged.
+        now: i64,
+    },
+    /// The revocation list that covers the certificate was not made by its issuer, or not properly.
+    CrlUnusable {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The chain is fine, but no key in it is a pinned one.
+    PinMismatch {
+        /// The pins.
+        expected: Vec<SpkiSha256>,
+        /// The keys in the path, end entity first.
+        presented: Vec<SpkiSha256>,
+    },
+    /// Anything that has no name yet.
+    Other {
+        /// What the verifier said.
+        detail: String,
+    },
+}
+
+impl VerifyCause {
+    /// A stable identifier: part of the interface, for scripts and documentation.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no-certificate",
+            Self::ChainTooLarge { .. } => "chain-too-large",
+            Self::NoTrustAnchors => "no-trust-anchors",
+            Self::Expired { .. } => "certificate-expired",
+            Self::NotYetValid { .. } => "certificate-not-yet-valid",
+            Self::InvalidValidity { .. } => "certificate-validity-reversed",
+            Self::NameMismatch { .. } => "name-mismatch",
+            Self::NoSubjectAltName { .. } => "no-subject-alt-name",
+            Self::UnknownIssuer { .. } => "unknown-issuer",
+            Self::SelfSigned { .. } => "self-signed",
+            Self::UntrustedRoot { .. } => "untrusted-root",
+            Self::NotACa { .. } => "issuer-not-a-ca",
+            Self::CaUsedAsEndEntity { .. } => "ca-used-as-end-entity",
+            Self::PathTooLong { .. } => "path-too-long",
+            Self::DepthExceeded { .. } => "chain-too-deep",
+            Self::PathTooComplex => "path-too-complex",
+            Self::NameConstraint { .. } => "name-constraint",
+            Self::ExtendedKeyUsage { .. } => "wrong-purpose",
+            Self::KeyUsage { .. } => "wrong-key-usage",
+            Self::BadSignature { .. } => "bad-signature",
+            Self::WeakSignature { .. } => "weak-signature",
+            Self::UnsupportedSignature { .. } => "unsupported-signature",
+            Self::SignatureAlgorithmMismatch { .. } => "signature-algorithm-mismatch",
+            Self::WeakKey { .. } => "weak-key",
+            Self::UnknownCriticalExtension { .. } => "unknown-critical-extension",
+            Self::UnsupportedVersion { .. } => "unsupported-certificate-version",
+            Self::Malformed { .. } => "malformed-certificate",
+            Self::Revoked { .. } => "certificate-revoked",
+            Self::RevocationUnknown { .. } => "revocation-unknown",
+            Self::CrlExpired { .. } => "crl-expired",
+            Self::CrlUnusable { .. } => "crl-unusable",
+            Self::PinMismatch { .. } => "pin-mismatch",
+            Self::Other { .. } => "verification-failed",
+        }
+    }
+
+    /// The alerts that follow are those of OpenSSL (`ssl_x509err2alert`) wherever it has the same
+    /// cause, so that peers read from us what they read from others.
+    fn to_rustls(&self) -> CertificateError {
+        match self {
+            Self::Expired { .. } | Self::InvalidValidity { .. } => CertificateError::Expired,
+            Self::NotYetValid { .. } => CertificateError::NotValidYet,
+            Self::NameMismatch { .. } | Self::NoSubjectAltName { .. } => {
+                CertificateError::NotValidForName
+            }
+            Self::NoTrustAnchors
+            | Self::UnknownIssuer { .. }
+            | Self::SelfSigned { .. }
+            | Self::UntrustedRoot { .. }
+            | Self::NotACa { .. }
+            | Self::PathTooLong { .. }
+            | Self::DepthExceeded { .. }
+            | Self::PathTooComplex
+            | Self::ChainTooLarge { .. } => CertificateError::UnknownIssuer,
+            Self::CaUsedAsEndEntity { .. }
+            | Self::ExtendedKeyUsage { .. }
+            | Self::KeyUsage { .. } => CertificateError::InvalidPurpose,
+            Self::BadSignature { .. } => CertificateError::BadSignature,
+            Self::UnknownCriticalExtension { .. } => CertificateError::UnhandledCriticalExtension,
+            Self::Malformed { .. }
+            | Self::UnsupportedVersion { .. }
+            | Self::SignatureAlgorithmMismatch { .. }
+            | Self::WeakKey { .. }
+            | Self::WeakSignature { .. }
+            | Self::UnsupportedSignature { .. } => CertificateError::BadEncoding,
+            Self::Revoked { .. } => CertificateError::Revoked,
+            Self::RevocationUnknown { .. } | Self::CrlUnusable { .. } => {
+                CertificateError::UnknownRevocationStatus
+            }
+            Self::CrlExpired { .. } => CertificateError::ExpiredRevocationList,
+            Self::PinMismatch { .. } => CertificateError::ApplicationVerificationFailure,
+            Self::NoCertificate | Self::NameConstraint { .. } | Self::Other { .. } => {
+                CertificateError::Other(OtherError(Arc::new(self.clone())))
+            }
+        }
+    }
+}
+
+impl fmt::Display for VerifyCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCertificate => f.write_str("it sent no certificate"),
+            Self::ChainTooLarge {
+                certificates,
+                bytes,
+            } => {
+                write!(
+                    f,
+                    "it sent {certificates} certificates in {bytes} bytes, too many to look at"
+                )
+            }
+            Self::NoTrustAnchors => f.write_str("no certificate authority is trusted at all"),
+            Self::Expired {
+                subject, not_after, ..
+            } => {
+                write!(
+                    f,
+                    "the certificate of {} expired on {}",
+                    or_unnamed(subject),
+                    format_utc(*not_after)
+                )
+            }
+            Self::NotYetValid {
+                subject,
+                not_before,
+                ..
+            } => write!(
+                f,
+                "the certificate of {} is not valid before {}",
+                or_unnamed(subject),
+                format_utc(*not_before)
+            ),
+            Self::InvalidValidity { subject, .. } => {
+                write!(
+                    f,
+                    "the certificate of {} ends before it begins",
+                    or_unnamed(subject)
+                )
+            }
+            Self::NameMismatch {
+                expected,
+                presented,
+            } => {
+                write!(
+                    f,
+                    "the certificate is not for {expected} but for {}",
+                    list(presented)
+                )
+            }
+            Self::NoSubjectAltName {
+                expected,
+                common_name,
+            } => {
+                write!(
+                    f,
+                    "the certificate names no server, so not {expected} either"
+                )?;
+                match common_name {
+                    Some(name) => write!(f, " (its common name {name} does not count)"),
+                    None => Ok(()),
+                }
+            }
+            Self::UnknownIssuer {
+                subject, issuer, ..
+            } => write!(
+                f,
+                "the certificate of {} was issued by {}, who is not trusted and whose certificate was not sent",
+                or_unnamed(subject),
+                or_unnamed(issuer)
+            ),
+            Self::SelfSigned { subject } => {
+                write!(
+                    f,
+                    "the certificate of {} vouches only for itself",
+                    or_unnamed(subject)
+                )
+            }
+            Self::UntrustedRoot { subject } => {
+                write!(
+                    f,
+                    "the chain ends at {}, who is not trusted",
+                    or_unnamed(subject)
+                )
+            }
+            Self::NotACa { subject, .. } => write!(
+                f,
+                "{} issued a certificate without being a certificate authority",
+                or_unnamed(subject)
+            ),
+            Self::CaUsedAsEndEntity { subject } => write!(
+                f,
+                "the certificate of {} is for an authority, not for a server or client",
+                or_unnamed(subject)
+            ),
+            Self::PathTooLong {
+                subject,
+                path_len: Some(path_len),
+            } => write!(
+                f,
+                "{} allows {path_len} authorities below it, the chain has more",
+                or_unnamed(subject)
+            ),
+            Self::PathTooLong {
+                subject,
+                path_len: None,
+            } => {
+                write!(
+                    f,
+                    "the chain has more authorities than {} allows",
+                    or_unnamed(subject)
+                )
+            }
+            Self::DepthExceeded { depth, depth_max } => {
+                write!(
+                    f,
+                    "the chain needs {depth} intermediates, {depth_max} are allowed"
+                )
+            }
+            Self::PathTooComplex => f.write_str("the chain is too tangled to follow"),
+            Self::NameConstraint {
+                presented,
+                constrained_by,
+            } => write!(
+                f,
+                "{} may not issue for {}",
+                list(constrained_by),
+                list(presented)
+            ),
+            Self::ExtendedKeyUsage {
+                subject,
+                required,
+                presented,
+            } => write!(
+                f,
+                "the certificate of {} is not for {required} but for {}",
+                or_unnamed(subject),
+                list(presented)
+            ),
+            Self::KeyUsage {
+                subject,
+                required,
+                presented,
+            } => write!(
+                f,
+                "the key of {} is not for {required} but for {}",
+                or_unnamed(subject),
+                list(presented)
+            ),
+            Self::BadSignature { subject, issuer } => write!(
+                f,
+                "the certificate of {} was not signed by the key of {}",
+                or_unnamed(subject),
+                or_unnamed(issuer)
+            ),
+            Self::WeakSignature { subject, algorithm } => write!(
+                f,
+                "the certificate of {} is signed with {algorithm}, which is broken",
+                or_unnamed(subject)
+            ),
+            Self::UnsupportedSignature { subject, algorithm } => write!(
+                f,
+                "the certificate of {} is signed with {algorithm}, which is not supported",
+                or_unnamed(subject)
+            ),
+            Self::SignatureAlgorithmMismatch { subject } => write!(
+                f,
+                "the certificate of {} contradicts itself about its signature",
+                or_unnamed(subject)
+            ),
+            Self::WeakKey {
+                subject,
+                algorithm,
+                bits,
+                bits_min,
+            } => write!(
+                f,
+                "the {algorithm} key of {} has {bits} bits, {bits_min} are the least",
+                or_unnamed(subject)
+            ),
+            Self::UnknownCriticalExtension { subject, oid } => write!(
+                f,
+                "the certificate of {} depends on extension {oid}, which is not supported",
+                or_unnamed(subject)
+            ),
+            Self::UnsupportedVersion { subject, version } => write!(
+                f,
+                "the certificate of {} is of version {version}, not 3",
+                or_unnamed(subject)
+            ),
+            Self::Malformed { detail } => write!(f, "a certificate cannot be read: {detail}"),
+            Self::Revoked { subject, serial } => write!(
+                f,
+                "the certificate of {} (serial {serial}) was revoked",
+                or_unnamed(subject)
+            ),
+            Self::RevocationUnknown { subject, issuer } => write!(
+                f,
+                "whether the certificate of {} was revoked is unknown: no list of {}",
+                or_unnamed(subject),
+                or_unnamed(issuer)
+            ),
+            Self::CrlExpired {
+                issuer,
+                next_update,
+                ..
+            } => write!(
+                f,
+                "the revocation list of {} was to be replaced by {}",
+                or_unnamed(issuer),
+                format_utc(*next_update)
+            ),
+            Self::CrlUnusable { detail } => {
+                write!(f, "the revocation list cannot be used: {detail}")
+            }
+            Self::PinMismatch { .. } => f.write_str("no key in the chain is a pinned one"),
+            Self::Other { detail } => write!(f, "verification failed: {}", escape_control(detail)),
+        }
+    }
+}
+
+impl std::error::Error for VerifyCause {}
+
+fn or_unnamed(name: &str) -> &str {
+    if name.is_empty() {
+        "an unnamed subject"
+    } else {
+        name
+    }
+}
+
+fn list<T: AsRef<str>>(items: &[T]) -> String {
+    if items.is_empty() {
+        return "nothing".to_owned();
+    }
+    items
+        .iter()
+        .map(AsRef::as_ref)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,42 @@
+//! Is the peer who it claims to be? Chain, depth, purposes, names, pins, revocation (A10, A11, A12,
+//! A26).
+//!
+//! Owns the judgement and the evidence. The cryptography and the path building are rustls-webpki's;
+//! on top of it stand the rules it leaves out: the caller's limit on depth, the lifetime of the trust
+//! anchor, key usage, weak keys, pins, certificates trusted only as themselves. When a chain is
+//! refused, [`VerifyError`] names the cause, the culprit's place, and keeps the chain as it was sent.
+//!
+//! Leaves to others: reading trusted certificates (`trust`), describing certificates (`x509`), and
+//! the life of a connection (`connection`), which fetches what the verifiers deposit in `witness`.
+//!
+//! ```text
+//!   rustls -> server.rs / client.rs ---> policy.rs: check_*_chain -> path.rs (webpki + our rules)
+//!                  |                                                   |            | failed
+//!                  v                                                 name.rs   diagnose.rs
+//!               witness  <---- VerifiedPath, or VerifyError { cause, chain, at_index }
+//! ```
+
+mod client;
+mod danger;
+mod diagnose;
+mod error;
+mod name;
+mod path;
+mod peer;
+mod pin;
+mod policy;
+mod revocation;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use client::ClientVerifier;
+pub(crate) use danger::AcceptAny;
+pub use error::{VerifyCause, VerifyError};
+pub use name::{InvalidServerName, ServerName};
+pub use path::{PathAnchor, VerifiedPath};
+pub use peer::VerifiedPeer;
+pub use pin::{InvalidPin, SpkiSha256};
+pub use policy::{Purpose, VerificationPolicy};
+pub use revocation::{CrlError, CrlProblem, RevocationLists, RevocationScope};
+pub(crate) use server::ServerVerifier;

@@ -1,0 +1,198 @@
+//! Pins: the SHA-256 of a public key that must appear in the path.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::VerifyCause;
+use crate::x509::{CertificateFacts, MalformedCertificate, hex};
+
+/// SHA-256 of a certificate's subject public key info, which outlives renewals with the same key.
+///
+/// Written as curl's `--pinnedpubkey` writes it:
+///
+/// ```
+/// # use handfast::SpkiSha256;
+/// let pin: SpkiSha256 = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".parse()?;
+/// assert_eq!(pin.to_string(), "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+/// # Ok::<(), handfast::InvalidPin>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpkiSha256([u8; 32]);
+
+impl SpkiSha256 {
+    /// The pin of a certificate's key.
+    ///
+    /// # Errors
+    /// When the bytes are no certificate.
+    pub fn of_certificate(der: &[u8]) -> Result<Self, MalformedCertificate> {
+        CertificateFacts::from_der(der).map(|facts| Self(facts.spki_sha256))
+    }
+
+    /// From the hash itself.
+    pub fn from_bytes(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
+    /// The hash itself.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl FromStr for SpkiSha256 {
+    type Err = InvalidPin;
+
+    /// Reads `sha256//BASE64`, bare base64, or 64 hexadecimal digits, with or without colons.
+    fn from_str(text: &str) -> Result<Self, InvalidPin> {
+        let invalid = || InvalidPin {
+            text: crate::x509::escape_control(text).into_owned(),
+        };
+        let text = text.trim();
+        let bytes = match text.strip_prefix("sha256//") {
+            Some(base64) => from_base64(base64),
+            None => from_hex(text).or_else(|| from_base64(text)),
+        };
+        bytes
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+            .map(Self)
+            .ok_or_else(invalid)
+    }
+}
+
+impl fmt::Display for SpkiSha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256//{}", to_base64(&self.0))
+    }
+}
+
+impl fmt::Debug for SpkiSha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SpkiSha256({})", hex(&self.0))
+    }
+}
+
+/// Text that is no pin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidPin {
+    /// The text, escaped.
+    pub text: String,
+}
+
+impl fmt::Display for InvalidPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "\"{}\" is no pin: expected sha256// and the base64 of 32 bytes, or 64 hexadecimal digits",
+            self.text
+        )
+    }
+}
+
+impl std::error::Error for InvalidPin {}
+
+/// One of `pins`, if there are any, must be among the keys of the path.
+pub(super) fn check(pins: &[SpkiSha256], path: &[[u8; 32]]) -> Result<(), VerifyCause> {
+    if pins.is_empty() || pins.iter().any(|pin| path.contains(&pin.0)) {
+        return Ok(());
+    }
+    Err(VerifyCause::PinMismatch {
+        expected: pins.to_vec(),
+        presented: path.iter().copied().map(SpkiSha256).collect(),
+    })
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn to_base64(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group
+            .iter()
+            .fold(0u32, |bits, byte| (bits << 8) | u32::from(*byte))
+            << (8 * (3 - group.len()));
+        for position in 0..4 {
+            let index = (bits >> (18 - 6 * position)) & 63;
+            let symbol = ALPHABET
+                .get(index as usize)
+                .filter(|_| position <= group.len());
+            text.push(symbol.map_or('=', |symbol| char::from(*symbol)));
+        }
+    }
+    text
+}
+
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let symbols = text.trim_end_matches('=').as_bytes();
+    // 32 bytes are 43 symbols: anything else is refused before it can cost anything.
+    if symbols.len() != 43 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(32);
+    for group in symbols.chunks(4) {
+        let mut bits = 0u32;
+        for symbol in group {
+            let value = ALPHABET.iter().position(|known| known == symbol)?;
+            bits = (bits << 6) | u32::try_from(value).ok()?;
+        }
+        let whole = (bits << (6 * (4 - group.len()))).to_be_bytes();
+        bytes.extend(whole.iter().skip(1).take(group.len() * 6 / 8));
+    }
+    Some(bytes)
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|c| *c != ':')
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()?;
+    if digits.len() != 64 {
+        return None;
+    }
+    digits
+        .chunks_exact(2)
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_read_in_every_spelling_and_written_in_one() {
+        let hash: [u8; 32] = std::array::from_fn(|index| (index * 37) as u8);
+        let pin = SpkiSha256::from_bytes(hash);
+        let hexadecimal = hex(&hash);
+        let with_colons = hexadecimal
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| String::from_utf8_lossy(pair).to_uppercase())
+            .collect::<Vec<_>>()
+            .join(":");
+        let canonical = pin.to_string();
+        let bare = canonical.replace("sha256//", "");
+        for spelling in [&canonical, &bare, &hexadecimal, &with_colons] {
+            assert_eq!(spelling.parse::<SpkiSha256>(), Ok(pin), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_no_pin() {
+        for text in [
+            "",
+            "sha256//",
+            "sha256//AAAA",
+            "zz",
+            &"a".repeat(63),
+            &"=".repeat(64),
+            "é",
+        ] {
+            assert!(text.parse::<SpkiSha256>().is_err(), "{text}");
+        }
+    }
+}

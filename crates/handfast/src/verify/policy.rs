@@ -1,0 +1,282 @@
+//! What a caller demands of a peer's chain, and the order in which the demands are checked.
+
+use pki_types::{CertificateDer, UnixTime};
+
+use super::error::{VerifyCause, VerifyError};
+use super::name::{self, ServerName};
+use super::path::{self, Attempt, Finding, VerifiedPath};
+use super::pin::{self, SpkiSha256};
+use super::revocation::RevocationLists;
+use crate::trust::TrustAnchors;
+use crate::x509;
+
+/// The most intermediates that path building follows (rustls-webpki, mozilla::pkix and so Firefox).
+pub(crate) const CHAIN_DEPTH_LIMIT: usize = 6;
+
+/// What is demanded of a peer's certificate chain. Immutable once built, cheap to clone.
+///
+/// Always checked: signatures up to a trust anchor, validity of every certificate and of the anchor,
+/// basic constraints and path lengths, key usage, extended key usage, name constraints, key sizes,
+/// and for servers the name. The methods add demands, and relax one that is named `legacy`.
+///
+/// ```
+/// # use handfast::{ServerName, TrustAnchors, VerificationPolicy};
+/// use handfast::UnixTime;
+///
+/// let policy = VerificationPolicy::new(TrustAnchors::empty()).with_chain_depth_max(2);
+/// let name = ServerName::parse("shop.example")?;
+/// let refused = policy.check_server_chain(&[], &name, UnixTime::now()).unwrap_err();
+/// assert_eq!(refused.cause.id(), "no-certificate");
+/// # Ok::<(), handfast::InvalidServerName>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct VerificationPolicy {
+    anchors: TrustAnchors,
+    chain_depth_max: usize,
+    pins: Vec<SpkiSha256>,
+    legacy_common_name: bool,
+    revocation: RevocationLists,
+}
+
+impl VerificationPolicy {
+    /// The checks above, against `anchors`, with no pins and no revocation lists.
+    pub fn new(anchors: TrustAnchors) -> Self {
+        Self {
+            anchors,
+            chain_depth_max: CHAIN_DEPTH_LIMIT,
+            pins: Vec::new(),
+            legacy_common_name: false,
+            revocation: RevocationLists::none(),
+        }
+    }
+
+    /// Trusts these instead.
+    #[must_use]
+    pub fn with_anchors(mut self, anchors: TrustAnchors) -> Self {
+        self.anchors = anchors;
+        self
+    }
+
+    /// The number of intermediates allowed between the end entity and the trust anchor: 0 means that
+    /// an anchor itself must have issued the peer's certificate.
+    ///
+    /// Default 6, which is also the most: public chains have one or two, cross-signed ones three, and
+    /// the path builder follows no longer ones. A larger number is taken as 6.
+    #[must_use]
+    pub fn with_chain_depth_max(mut self, intermediates_max: usize) -> Self {
+        self.chain_depth_max = intermediates_max.min(CHAIN_DEPTH_LIMIT);
+        self
+    }
+
+    /// Demands that a pinned key appears in the verified path: the peer's own, an intermediate's, or
+    /// the anchor's (as RFC 7469, 2.6). One of several pins suffices. Pins are demanded on top of
+    /// everything else, never instead of it. Default: none.
+    #[must_use]
+    pub fn with_pin(mut self, pin: SpkiSha256) -> Self {
+        self.pins.push(pin);
+        self
+    }
+
+    /// Whether the subject's common name may name a server whose certificate has no subject
+    /// alternative name of DNS or IP type. RFC 9525 forbids it, and certificates made since 2017
+    /// should not need it. Default: no.
+    #[must_use]
+    pub fn with_legacy_common_name(mut self, allowed: bool) -> Self {
+        self.legacy_common_name = allowed;
+        self
+    }
+
+    /// Refuses what these certificate revocation lists revoke. Default: none, nothing is checked.
+    #[must_use]
+    pub fn with_revocation_lists(mut self, revocation: RevocationLists) -> Self {
+        self.revocation = revocation;
+        self
+    }
+
+    /// Whom this policy trusts.
+    pub fn anchors(&self) -> &TrustAnchors {
+        &self.anchors
+    }
+
+    /// The number of intermediates allowed.
+    pub fn chain_depth_max(&self) -> usize {
+        self.chain_depth_max
+    }
+
+    /// The pinned keys.
+    pub fn pins(&self) -> &[SpkiSha256] {
+        &self.pins
+    }
+
+    /// The revocation lists.
+    pub fn revocation_lists(&self) -> &RevocationLists {
+        &self.revocation
+    }
+
+    /// Judges `chain`, end entity first and then whatever else a server sent, for `name` at `now`.
+    ///
+    /// This is what a client does during a handshake; here also for chains that came from elsewhere.
+    ///
+    /// # Errors
+    /// [`VerifyError`], with the chain in it.
+    pub fn check_server_chain(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName,
+        now: UnixTime,
+    ) -> Result<VerifiedPath, VerifyError> {
+        match chain.split_first() {
+            Some((end_entity, rest)) => self.check_server(end_entity, rest, name, now),
+            None => Err(no_certificate(Purpose::ServerAuth, Some(name), now)),
+        }
+    }
+
+    /// Judges the chain of a client at `now`: as for a server, save that nobody expects a name.
+    ///
+    /// # Errors
+    /// [`VerifyError`], with the chain in it.
+    pub fn check_client_chain(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<VerifiedPath, VerifyError> {
+        match chain.split_first() {
+            Some((end_entity, rest)) => self.check_client(end_entity, rest, now),
+            None => Err(no_certificate(Purpose::ClientAuth, None, now)),
+        }
+    }
+
+    /// [`check_server_chain`](Self::check_server_chain) for a chain in the two parts that rustls
+    /// hands over.
+    pub(crate) fn check_server(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName,
+        now: UnixTime,
+    ) -> Result<VerifiedPath, VerifyError> {
+        self.check(
+            end_entity,
+            intermediates,
+            Purpose::ServerAuth,
+            Some(name),
+            now,
+        )
+    }
+
+    /// [`check_client_chain`](Self::check_client_chain), likewise.
+    pub(crate) fn check_client(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<VerifiedPath, VerifyError> {
+        self.check(end_entity, intermediates, Purpose::ClientAuth, None, now)
+    }
+
+    /// Stands for the whole policy: another one has another fingerprint.
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+        let trust = self.anchors.resolved();
+        let mut parts: Vec<Vec<u8>> = trust
+            .anchors
+            .iter()
+            .map(|anchor| {
+                [
+                    anchor.subject.as_ref(),
+                    anchor.subject_public_key_info.as_ref(),
+                    anchor.name_constraints.as_deref().unwrap_or_default(),
+                ]
+                .concat()
+            })
+            .chain(
+                trust
+                    .certificates
+                    .iter()
+                    .map(|certificate| certificate.to_vec()),
+            )
+            .collect();
+        parts.sort_unstable();
+        parts.push(format!("{} {:?}", self.chain_depth_max, self.pins).into_bytes());
+        parts.push(self.revocation.fingerprint().to_vec());
+        let digests: Vec<u8> = parts.iter().flat_map(|part| x509::sha256(part)).collect();
+        x509::sha256(&digests)
+    }
+
+    fn check(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        purpose: Purpose,
+        name: Option<&ServerName>,
+        now: UnixTime,
+    ) -> Result<VerifiedPath, VerifyError> {
+        let judge = || {
+            path::check_size(end_entity, intermediates)?;
+            let verified = Attempt {
+                end_entity,
+                intermediates,
+                trust: self.anchors.resolved(),
+                chain_depth_max: self.chain_depth_max,
+                revocation: &self.revocation,
+                purpose,
+                now,
+            }
+            .run()?;
+            if let Some(name) = name {
+                name::check(end_entity, name, self.legacy_common_name)
+                    .map_err(|cause| Finding::at(0, cause))?;
+            }
+            pin::check(&self.pins, verified.spki_sha256s()).map_err(Finding::anywhere)?;
+            Ok(verified)
+        };
+        judge().map_err(|finding: Finding| VerifyError {
+            cause: finding.cause,
+            at_index: finding.at_index,
+            chain: std::iter::once(end_entity)
+                .chain(intermediates)
+                .map(|der| der.clone().into_owned())
+                .collect(),
+            purpose,
+            name: name.map(|name| name.as_str().to_owned()),
+            now: now.as_secs(),
+        })
+    }
+}
+
+/// What a certificate is presented for (RFC 5280, 4.2.1.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// To prove that a server is who the client meant to reach.
+    ServerAuth,
+    /// To prove who a client is.
+    ClientAuth,
+}
+
+impl Purpose {
+    /// The purpose's name as RFC 5280 spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ServerAuth => "serverAuth",
+            Self::ClientAuth => "clientAuth",
+        }
+    }
+
+    pub(crate) fn key_usage(self) -> webpki::KeyUsage {
+        match self {
+            Self::ServerAuth => webpki::KeyUsage::server_auth(),
+            Self::ClientAuth => webpki::KeyUsage::client_auth(),
+        }
+    }
+}
+
+fn no_certificate(purpose: Purpose, name: Option<&ServerName>, now: UnixTime) -> VerifyError {
+    VerifyError {
+        cause: VerifyCause::NoCertificate,
+        at_index: None,
+        chain: Vec::new(),
+        purpose,
+        name: name.map(|name| name.as_str().to_owned()),
+        now: now.as_secs(),
+    }
+}

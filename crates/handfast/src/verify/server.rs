@@ -1,0 +1,76 @@
+//! How a client verifies a server, as rustls asks for it.
+
+use pki_types::{CertificateDer, ServerName as RustlsName, UnixTime};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+
+use super::name::ServerName;
+use super::path::signature_algorithms;
+use super::policy::VerificationPolicy;
+use crate::witness;
+
+/// Applies a [`VerificationPolicy`] to servers and leaves the evidence in [`witness`].
+#[derive(Debug)]
+pub(crate) struct ServerVerifier {
+    policy: VerificationPolicy,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerVerifier {
+    pub(crate) fn new(policy: VerificationPolicy) -> Self {
+        Self {
+            policy,
+            algorithms: signature_algorithms(),
+        }
+    }
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &RustlsName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let name = ServerName::from_rustls(server_name);
+        match self
+            .policy
+            .check_server(end_entity, intermediates, &name, now)
+        {
+            Ok(path) => {
+                witness::deposit_verified(path);
+                Ok(ServerCertVerified::assertion())
+            }
+            Err(error) => {
+                let told = error.to_rustls();
+                witness::deposit_failure(error);
+                Err(told)
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,94 @@
+//! What rustls' callbacks saw while a connection let it process a message.
+//!
+//! rustls calls verifiers, certificate resolvers and session stores synchronously, on the thread
+//! that processes the message, but its errors have no room for what they know. They deposit it
+//! here; the connection, which has opened the record just before, collects it right after. Between
+//! those two points no other connection can run on the thread.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::verify::{VerifiedPath, VerifyError};
+
+/// What was seen during one call into rustls.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    /// Why the peer's chain was refused, with the chain.
+    pub(crate) failure: Option<Box<VerifyError>>,
+    /// The issuers that a server's request for a client certificate names, as DER.
+    pub(crate) certificate_request: Option<Vec<Vec<u8>>>,
+    /// The name that a client asked for.
+    pub(crate) server_name: Option<String>,
+    /// What the session at hand stands for.
+    pub(crate) session: Session,
+}
+
+/// What a session that is taken up later must not outlive.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Session {
+    /// When the first certificate of the verified path expires, in seconds since 1970. The session
+    /// is not taken up after that.
+    pub(crate) not_after: Option<u64>,
+    /// The path that was verified when the session was made, where that is still known.
+    pub(crate) path: Option<Arc<VerifiedPath>>,
+}
+
+impl Session {
+    pub(crate) fn of(path: VerifiedPath) -> Self {
+        Self {
+            not_after: Some(path.not_after()),
+            path: Some(Arc::new(path)),
+        }
+    }
+}
+
+thread_local! {
+    static EVIDENCE: RefCell<Evidence> = RefCell::default();
+}
+
+/// Opens a clean record for a connection with this session.
+pub(crate) fn begin(session: &Session) {
+    EVIDENCE.with_borrow_mut(|evidence| {
+        *evidence = Evidence {
+            session: session.clone(),
+            ..Evidence::default()
+        };
+    });
+}
+
+/// Closes the record and hands it over.
+pub(crate) fn end() -> Evidence {
+    EVIDENCE.take()
+}
+
+/// The peer's chain was refused.
+pub(crate) fn deposit_failure(error: VerifyError) {
+    EVIDENCE.with_borrow_mut(|evidence| evidence.failure = Some(Box::new(error)));
+}
+
+/// The peer's chain was verified by this path.
+pub(crate) fn deposit_verified(path: VerifiedPath) {
+    set_session(Session::of(path));
+}
+
+/// An earlier session is taken up.
+pub(crate) fn set_session(session: Session) {
+    EVIDENCE.with_borrow_mut(|evidence| evidence.session = session);
+}
+
+/// The session at hand.
+pub(crate) fn session() -> Session {
+    EVIDENCE.with_borrow(|evidence| evidence.session.clone())
+}
+
+/// A server asks for a client certificate by one of these issuers.
+pub(crate) fn note_certificate_request(issuers: &[&[u8]]) {
+    let issuers = issuers.iter().map(|issuer| issuer.to_vec()).collect();
+    EVIDENCE.with_borrow_mut(|evidence| evidence.certificate_request = Some(issuers));
+}
+
+/// A client asked for this name.
+pub(crate) fn note_server_name(name: Option<&str>) {
+    let name = name.map(str::to_owned);
+    EVIDENCE.with_borrow_mut(|evidence| evidence.server_name = name);
+}
