@@ -29,6 +29,29 @@ pub struct Explanation {
     pub fix: Vec<String>,
 }
 
+impl Explanation {
+    /// An explanation of something that happened outside this library, told in the same shape.
+    ///
+    /// Text that a stranger wrote must have gone through [`escape_control`] before.
+    pub fn new(id: &'static str, what: impl Into<String>) -> Self {
+        Self { id, what: what.into(), evidence: Vec::new(), fix: Vec::new() }
+    }
+
+    /// Adds a line of evidence.
+    #[must_use]
+    pub fn with_evidence(mut self, line: impl Into<String>) -> Self {
+        self.evidence.push(line.into());
+        self
+    }
+
+    /// Adds a line of what to do.
+    #[must_use]
+    pub fn with_fix(mut self, line: impl Into<String>) -> Self {
+        self.fix.push(line.into());
+        self
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} [{}]", self.what, self.id)?;

@@ -1,0 +1,20 @@
+//! One module a command: its arguments, and what it does with them.
+
+pub(crate) mod ca;
+pub(crate) mod demo;
+pub(crate) mod get;
+pub(crate) mod serve;
+
+use std::process::ExitCode;
+
+use crate::cli::Command;
+use crate::failure::Failure;
+
+pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Get(args) => get::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Ca(args) => ca::run(args),
+    }
+}

@@ -1,0 +1,42 @@
+//! Where the local certificate authority lives.
+
+use std::env;
+use std::path::PathBuf;
+
+use handfast::Explanation;
+
+use crate::failure::{Failure, code};
+
+/// Names another directory for the local authority than the platform's.
+pub(crate) const CA_DIR_VARIABLE: &str = "HANDFAST_CA_DIR";
+
+/// The authority's directory: the one given, else `HANDFAST_CA_DIR`, else under the platform's data
+/// directory.
+pub(crate) fn ca_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    given.or_else(default_ca_dir).ok_or_else(|| {
+        let explanation = Explanation::new(
+            "no-data-directory",
+            "there is no place for the local certificate authority: this user has no home directory",
+        )
+        .with_fix(format!("give one with --ca-dir DIR or {CA_DIR_VARIABLE}"));
+        Failure::new(code::OTHER, explanation)
+    })
+}
+
+/// The certificate of the local authority, if there is one: `get` trusts it for the names that it may
+/// sign.
+pub(crate) fn local_ca_certificate() -> Option<PathBuf> {
+    default_ca_dir()
+        .map(|dir| dir.join("ca.pem"))
+        .filter(|file| file.is_file())
+}
+
+fn default_ca_dir() -> Option<PathBuf> {
+    env::var_os(CA_DIR_VARIABLE)
+        .filter(|dir| !dir.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| {
+            directories::ProjectDirs::from("", "", "handfast")
+                .map(|dirs| dirs.data_dir().join("ca"))
+        })
+}

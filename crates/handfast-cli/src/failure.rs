@@ -1,0 +1,103 @@
+//! What ends a command: an explanation for the person and an exit code for the script.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use handfast::{Cause, ConfigurationCause, Error, Explanation, NetworkCause, PeerCause, Phase};
+
+/// Exit codes with curl's meaning, so that scripts written for it understand ours.
+pub(crate) mod code {
+    /// Something that has no code of its own.
+    pub(crate) const OTHER: u8 = 1;
+    /// The arguments make no sense (clap's own code).
+    pub(crate) const USAGE: u8 = 2;
+    /// The URL cannot be used.
+    pub(crate) const BAD_URL: u8 = 3;
+    /// The name has no address.
+    pub(crate) const RESOLVE: u8 = 6;
+    /// Nobody answers there.
+    pub(crate) const CONNECT: u8 = 7;
+    /// The body ended before its announced end.
+    pub(crate) const SHORT_BODY: u8 = 18;
+    /// An HTTP status of 400 or more, with `--fail`.
+    pub(crate) const HTTP_STATUS: u8 = 22;
+    /// A local file cannot be written.
+    pub(crate) const WRITE: u8 = 23;
+    /// A local file cannot be read.
+    pub(crate) const READ: u8 = 26;
+    /// A time limit passed.
+    pub(crate) const TIMED_OUT: u8 = 28;
+    /// The TLS handshake failed.
+    pub(crate) const HANDSHAKE: u8 = 35;
+    /// Too many redirects.
+    pub(crate) const REDIRECTS: u8 = 47;
+    /// Not a byte came back.
+    pub(crate) const EMPTY_REPLY: u8 = 52;
+    /// The request could not be sent.
+    pub(crate) const SEND: u8 = 55;
+    /// The reply could not be received, or was cut off.
+    pub(crate) const RECEIVE: u8 = 56;
+    /// Our own certificate or key cannot be used.
+    pub(crate) const OWN_CERTIFICATE: u8 = 58;
+    /// The peer is not who it should be.
+    pub(crate) const PEER: u8 = 60;
+    /// The trusted certificates cannot be used.
+    pub(crate) const CA_FILE: u8 = 77;
+}
+
+/// An explained failure and the exit code that it ends the program with.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) explanation: Explanation,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, explanation: Explanation) -> Self {
+        Self { code, explanation }
+    }
+
+    /// Arguments that clap could not know to be wrong.
+    pub(crate) fn usage(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::new(code::USAGE, Explanation::new("usage", what).with_fix(fix))
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.explanation.fmt(f)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(exit_code(&error), error.explain())
+    }
+}
+
+/// curl's code for an error of the library.
+pub(crate) fn exit_code(error: &Error) -> u8 {
+    match error.cause() {
+        Cause::Configuration(ConfigurationCause::Identity(_)) => code::OWN_CERTIFICATE,
+        Cause::Configuration(ConfigurationCause::Trust(_)) => code::CA_FILE,
+        Cause::Configuration(
+            ConfigurationCause::ServerName { .. } | ConfigurationCause::Address { .. },
+        ) => code::BAD_URL,
+        Cause::Configuration(ConfigurationCause::UnknownName { .. }) => code::USAGE,
+        Cause::Configuration(ConfigurationCause::File { .. }) => code::READ,
+        Cause::Network(NetworkCause::TimedOut { .. }) => code::TIMED_OUT,
+        Cause::Peer(PeerCause::Certificate(_)) => code::PEER,
+        _ => match error.phase() {
+            Phase::Configure => code::OTHER,
+            Phase::Resolve => code::RESOLVE,
+            Phase::Connect => code::CONNECT,
+            Phase::Handshake => code::HANDSHAKE,
+            Phase::Request => code::SEND,
+            _ => code::RECEIVE,
+        },
+    }
+}

@@ -1,0 +1,100 @@
+//! How things are told: results on stdout, everything about them on stderr, colour on a terminal only.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+
+use crate::failure::Failure;
+
+/// How a piece of text is to stand out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// Something that went as it should.
+    Good,
+    /// Something that did not.
+    Bad,
+    /// Something to be careful about.
+    Warning,
+    /// A heading.
+    Heading,
+    /// What can be skipped.
+    Faint,
+}
+
+impl Tone {
+    fn sgr(self) -> &'static str {
+        match self {
+            Self::Good => "32",
+            Self::Bad => "1;31",
+            Self::Warning => "1;33",
+            Self::Heading => "1",
+            Self::Faint => "2",
+        }
+    }
+}
+
+/// Whether a stream takes colour: a terminal that is no dumb one, and no `NO_COLOR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Palette {
+    colour: bool,
+}
+
+impl Palette {
+    pub(crate) fn stdout() -> Self {
+        Self::of(io::stdout().is_terminal())
+    }
+
+    pub(crate) fn stderr() -> Self {
+        Self::of(io::stderr().is_terminal())
+    }
+
+    fn of(terminal: bool) -> Self {
+        let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            colour: terminal && !refused,
+        }
+    }
+
+    pub(crate) fn paint(self, tone: Tone, text: impl AsRef<str>) -> String {
+        let text = text.as_ref();
+        if self.colour {
+            format!("\x1b[{}m{text}\x1b[0m", tone.sgr())
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// One line on stderr. A stderr that is gone is nobody's to tell.
+pub(crate) fn note(text: impl AsRef<str>) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// A loud line on stderr.
+pub(crate) fn warning(text: impl AsRef<str>) {
+    let palette = Palette::stderr();
+    note(format!(
+        "{} {}",
+        palette.paint(Tone::Warning, "warning:"),
+        text.as_ref()
+    ));
+}
+
+/// What happened, the evidence, what to do.
+pub(crate) fn failure(failure: &Failure) {
+    let palette = Palette::stderr();
+    let explanation = &failure.explanation;
+    let mut text = format!(
+        "{} {} {}\n",
+        palette.paint(Tone::Bad, "handfast:"),
+        explanation.what,
+        palette.paint(Tone::Faint, format!("[{}]", explanation.id)),
+    );
+    for line in &explanation.evidence {
+        text.push_str(&format!("  {line}\n"));
+    }
+    for line in &explanation.fix {
+        text.push_str(&format!("  {} {line}\n", palette.paint(Tone::Good, "fix:")));
+    }
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
