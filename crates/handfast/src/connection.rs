@@ -21,7 +21,7 @@ use crate::error::{Error, LocalCause, PeerCause, Phase};
 use crate::record::{RECORD_MAX, Sizer};
 use crate::report::{Report, Side, Traffic};
 use crate::verify::ClientVerifier;
-use crate::witness::{self, Session};
+use crate::witness::{self, Evidence, Session};
 
 /// Ciphertext that may wait for the channel before [`Connection::write`] accepts no more. As much
 /// as one buffer holds: one system call's worth.
@@ -327,13 +327,19 @@ impl Connection {
 
 // Helpers.
 impl Connection {
-    pub(crate) fn client(tls: UnbufferedClientConnection, settings: &Settings, name: &str) -> Self {
-        let facts = Facts {
+    pub(crate) fn client(
+        tls: UnbufferedClientConnection,
+        settings: &Settings,
+        name: &str,
+        seen: Evidence,
+    ) -> Self {
+        let mut facts = Facts {
             side: Some(Side::Client),
             server_name: Some(name.to_owned()),
             client_certificate_sent: settings.has_client_certificate,
             ..Facts::default()
         };
+        facts.absorb(seen);
         Self::new(Tls::Client(Box::new(tls)), settings, facts)
     }
 

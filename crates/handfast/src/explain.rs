@@ -34,7 +34,12 @@ impl Explanation {
     ///
     /// Text that a stranger wrote must have gone through [`escape_control`] before.
     pub fn new(id: &'static str, what: impl Into<String>) -> Self {
-        Self { id, what: what.into(), evidence: Vec::new(), fix: Vec::new() }
+        Self {
+            id,
+            what: what.into(),
+            evidence: Vec::new(),
+            fix: Vec::new(),
+        }
     }
 
     /// Adds a line of evidence.

@@ -17,7 +17,7 @@ use crate::trust::TrustAnchors;
 use crate::verify::{
     AcceptAny, RevocationLists, ServerName, ServerVerifier, SpkiSha256, VerificationPolicy,
 };
-use crate::witness;
+use crate::witness::{self, Session};
 
 /// Everything that a client's connections have in common (A1, A2).
 ///
@@ -69,14 +69,16 @@ impl ClientContext {
             Error::new(Phase::Configure, cause)
         })?;
         let text = name.to_string();
-        UnbufferedClientConnection::new(Arc::clone(&self.0.tls), name.to_rustls())
-            .map_err(|error| Error::new(Phase::Handshake, LocalCause::Internal(error.to_string())))
-            .and_then(|tls| {
-                let mut connection = Connection::client(tls, &self.0.settings, &text);
-                // The ClientHello is there from the start.
-                connection.process()?;
-                Ok(connection)
-            })
+        // The ClientHello is made here, and with it the choice of a session to take up.
+        witness::begin(&Session::default());
+        let tls = UnbufferedClientConnection::new(Arc::clone(&self.0.tls), name.to_rustls());
+        let seen = witness::end();
+        let tls = tls.map_err(|error| {
+            Error::new(Phase::Handshake, LocalCause::Internal(error.to_string()))
+        })?;
+        let mut connection = Connection::client(tls, &self.0.settings, &text, seen);
+        connection.process()?;
+        Ok(connection)
     }
 
     /// The time limits of this context's streams.
