@@ -1,4 +1,6 @@
 //! Both ends of every test: a PKI made at run time with every fault, and real peers to talk to.
 
+pub mod careless;
+pub mod launch;
 pub mod peers;
 pub mod pki;

@@ -101,12 +101,12 @@ pub struct Issued {
 
 impl Issued {
     /// Issues a certificate. Nothing is checked: an end entity issues as readily as an authority.
-    pub fn issue(&self, spec: Spec) -> Issued {
+    pub fn issue(&self, spec: Spec) -> Self {
         spec.issue(&self.spec.params(&[0]), &self.key)
     }
 
     /// A chain to send: this certificate, then `issuers` in the given order.
-    pub fn chain_with(&self, issuers: &[&Issued]) -> Vec<CertificateDer<'static>> {
+    pub fn chain_with(&self, issuers: &[&Self]) -> Vec<CertificateDer<'static>> {
         std::iter::once(self)
             .chain(issuers.iter().copied())
             .map(|one| one.der.clone())
@@ -134,14 +134,14 @@ impl Issued {
     }
 
     /// The certificate followed by `issuers`, as PEM.
-    pub fn chain_pem(&self, issuers: &[&Issued]) -> String {
+    pub fn chain_pem(&self, issuers: &[&Self]) -> String {
         issuers
             .iter()
             .fold(self.cert_pem(), |text, issuer| text + &issuer.cert_pem())
     }
 
     /// Writes `NAME.pem` (this and `issuers`), `NAME.der` and `NAME.key` into a directory.
-    pub fn write(&self, directory: &Path, name: &str, issuers: &[&Issued]) -> IssuedFiles {
+    pub fn write(&self, directory: &Path, name: &str, issuers: &[&Self]) -> IssuedFiles {
         let files = IssuedFiles {
             chain_pem: directory.join(format!("{name}.pem")),
             der: directory.join(format!("{name}.der")),
@@ -154,7 +154,7 @@ impl Issued {
     }
 
     /// A revocation list of this authority, valid from yesterday for a week.
-    pub fn crl(&self, revoked: &[&Issued]) -> CertificateRevocationListDer<'static> {
+    pub fn crl(&self, revoked: &[&Self]) -> CertificateRevocationListDer<'static> {
         let now = now_secs();
         self.crl_between(revoked, now - DAY_SECS, now + 7 * DAY_SECS)
     }
@@ -162,7 +162,7 @@ impl Issued {
     /// A revocation list of this authority; times in unix seconds.
     pub fn crl_between(
         &self,
-        revoked: &[&Issued],
+        revoked: &[&Self],
         this_update: u64,
         next_update: u64,
     ) -> CertificateRevocationListDer<'static> {
