@@ -105,3 +105,12 @@ pub use verify::{
 pub use x509::{
     CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,
 };
+
+/// The guide's and the README's snippets are tests, too.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../docs/guide.md")]
+    struct Guide;
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+}
