@@ -24,10 +24,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension,
-    DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData, RevokedCertParams, SanType,
-    SerialNumber, SignatureAlgorithm, SigningKey, date_time_ymd,
+    DistinguishedName, DnType, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, NameConstraints,
+    PublicKeyData, RevokedCertParams, SanType, SerialNumber, SignatureAlgorithm, SigningKey,
+    date_time_ymd,
 };
+pub use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 
 /// Unix seconds as rcgen's date type, which rcgen does not re-export: hence no function.
 macro_rules! at {
@@ -103,6 +104,17 @@ impl Issued {
     /// Issues a certificate. Nothing is checked: an end entity issues as readily as an authority.
     pub fn issue(&self, spec: Spec) -> Self {
         spec.issue(&self.spec.params(&[0]), &self.key)
+    }
+
+    /// Issues a certificate for what `other` already has: its names, its key, under this issuer.
+    /// Two authorities that do so cross-sign it.
+    ///
+    /// # Panics
+    /// Never, unless rcgen changes.
+    pub fn cross_sign(&self, other: &Self) -> Self {
+        let key = KeyPair::try_from(other.key.serialize_der()).expect("the key can be read back");
+        let spec = other.spec.clone();
+        spec.issue_for(key, &self.spec.params(&[0]), &self.key)
     }
 
     /// A chain to send: this certificate, then `issuers` in the given order.
@@ -456,6 +468,10 @@ impl Spec {
 
     fn issue(self, issuer: &CertificateParams, issuer_key: &KeyPair) -> Issued {
         let key = new_key(self.key);
+        self.issue_for(key, issuer, issuer_key)
+    }
+
+    fn issue_for(self, key: KeyPair, issuer: &CertificateParams, issuer_key: &KeyPair) -> Issued {
         let serial = next_serial();
         let params = self.params(&serial);
         let signer = Issuer::from_params(issuer, issuer_key);

@@ -31,9 +31,9 @@ impl Facts {
             server_name,
             session,
         } = evidence;
-        self.failure = failure.or(self.failure.take());
-        self.certificate_request = certificate_request.or(self.certificate_request.take());
-        self.server_name = server_name.or(self.server_name.take());
+        self.failure = failure.or_else(|| self.failure.take());
+        self.certificate_request = certificate_request.or_else(|| self.certificate_request.take());
+        self.server_name = server_name.or_else(|| self.server_name.take());
         self.session = session;
     }
 }
@@ -45,6 +45,10 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
     }
     match error {
         TlsError::AlertReceived(alert) => alert_received(alert, facts, after_handshake).into(),
+        TlsError::NoCertificatesPresented if facts.side == Some(Side::Client) => {
+            let name = facts.server_name.clone();
+            PeerCause::Certificate(Box::new(VerifyError::of_silent_server(name))).into()
+        }
         TlsError::NoCertificatesPresented => PeerCause::ClientCertificateMissing.into(),
         TlsError::PeerIncompatible(why) => incompatible(why).into(),
         TlsError::NoApplicationProtocol => PeerCause::NoApplicationProtocol.into(),

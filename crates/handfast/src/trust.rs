@@ -431,17 +431,22 @@ pub(crate) struct Resolved {
     /// Authorities, as webpki wants them.
     pub(crate) anchors: Vec<TrustAnchor<'static>>,
     /// For each of `anchors`, what webpki's type leaves out.
-    pub(crate) lifetimes: Vec<Lifetime>,
+    pub(crate) limits: Vec<AnchorLimits>,
     /// Every trusted certificate, to compare with what a peer presents as its own.
     pub(crate) certificates: HashSet<CertificateDer<'static>>,
     platform_source: Option<TrustSource>,
 }
 
-/// Validity of a trust anchor, both ends included, in unix seconds.
+/// What a trust anchor's own certificate says of its use. RFC 5280, 6.1, leaves it to the verifier
+/// whether to heed this; whoever made the root meant it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lifetime {
+pub(crate) struct AnchorLimits {
+    /// First second of its validity, unix.
     pub(crate) not_before: i64,
+    /// Last second of its validity, unix.
     pub(crate) not_after: i64,
+    /// How many intermediates it allows below it.
+    pub(crate) path_len: Option<u32>,
 }
 
 struct Inner {
@@ -455,7 +460,7 @@ impl Inner {
     fn resolve(&self) -> Resolved {
         let mut resolved = Resolved {
             anchors: Vec::new(),
-            lifetimes: Vec::new(),
+            limits: Vec::new(),
             certificates: HashSet::new(),
             platform_source: None,
         };
@@ -478,9 +483,9 @@ impl Resolved {
         if !self.certificates.insert(entry.der.clone()) {
             return;
         }
-        if let Some((anchor, lifetime)) = &entry.authority {
+        if let Some((anchor, limits)) = &entry.authority {
             self.anchors.push(anchor.clone());
-            self.lifetimes.push(*lifetime);
+            self.limits.push(*limits);
         }
     }
 }
@@ -488,7 +493,7 @@ impl Resolved {
 /// One trusted certificate; with an anchor if it is an authority.
 struct Entry {
     der: CertificateDer<'static>,
-    authority: Option<(TrustAnchor<'static>, Lifetime)>,
+    authority: Option<(TrustAnchor<'static>, AnchorLimits)>,
 }
 
 /// Whether one bad certificate spoils its source.
@@ -580,16 +585,17 @@ fn entry(der: CertificateDer<'static>) -> Result<Entry, Unusable> {
                 certificate.version().0.saturating_add(1),
             )));
         }
-        let lifetime = Lifetime {
+        let limits = AnchorLimits {
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
+            path_len: x509::path_len(&certificate),
         };
         // An authority that may not sign certificates is none.
         let may_sign = x509::key_usage(&certificate).is_none_or(|usage| usage.key_cert_sign());
         if x509::is_authority(&certificate) && may_sign {
             let anchor = webpki::anchor_from_trusted_cert(&der)
                 .map_err(|error| Unusable::Malformed(error.to_string()))?;
-            Some((anchor.to_owned(), lifetime))
+            Some((anchor.to_owned(), limits))
         } else {
             None
         }

@@ -321,9 +321,26 @@ pub(crate) fn parse(der: &[u8], depth: Depth) -> Result<X509Certificate<'_>, Mal
 /// may ever issue. Anything unreadable or repeated is no authority.
 pub(crate) fn is_authority(certificate: &X509Certificate<'_>) -> bool {
     certificate.version() == X509Version::V3
-        && unique_extension(certificate, &oids::OID_X509_EXT_BASIC_CONSTRAINTS)
-            .and_then(|value| BasicConstraints::from_der(value).ok())
-            .is_some_and(|(_, constraints)| constraints.ca)
+        && basic_constraints(certificate).is_some_and(|constraints| constraints.ca)
+}
+
+/// How many intermediates an authority allows below it, where it says so.
+pub(crate) fn path_len(certificate: &X509Certificate<'_>) -> Option<u32> {
+    basic_constraints(certificate)?.path_len_constraint
+}
+
+fn basic_constraints(certificate: &X509Certificate<'_>) -> Option<BasicConstraints> {
+    unique_extension(certificate, &oids::OID_X509_EXT_BASIC_CONSTRAINTS)
+        .and_then(|value| BasicConstraints::from_der(value).ok())
+        .map(|(_, constraints)| constraints)
+}
+
+/// Whether this authority is bound to certain names, readably or not.
+pub(crate) fn has_name_constraints(certificate: &X509Certificate<'_>) -> bool {
+    certificate
+        .extensions()
+        .iter()
+        .any(|extension| extension.oid == oids::OID_X509_EXT_NAME_CONSTRAINTS)
 }
 
 /// The key usage extension, where present and readable.

@@ -159,14 +159,12 @@ macro_rules! common_settings {
         /// The application protocols to offer or accept, the preferred first (RFC 7301).
         ///
         /// Default: none. ```builder.alpn(["h2", "http/1.1"])```
-        #[must_use]
         pub fn alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
             self.alpn = protocols.into_iter().map(Into::into).collect();
             self
         }
 
         /// The protocol versions to allow. Default: TLS 1.2 and 1.3.
-        #[must_use]
         pub fn versions(mut self, versions: impl IntoIterator<Item = TlsVersion>) -> Self {
             self.choices.versions = versions.into_iter().collect();
             self
@@ -174,7 +172,6 @@ macro_rules! common_settings {
 
         /// The cipher suites to allow, by IANA name, the preferred first. Default: all that rustls
         /// considers safe. See [`cipher_suite_names`](crate::cipher_suite_names).
-        #[must_use]
         pub fn cipher_suites<N: Into<String>>(
             mut self,
             names: impl IntoIterator<Item = N>,
@@ -186,21 +183,18 @@ macro_rules! common_settings {
         /// The key exchange groups to allow, by IANA name, the preferred first. Default: the hybrid
         /// post-quantum X25519MLKEM768, then X25519 and the NIST curves. See
         /// [`group_names`](crate::group_names).
-        #[must_use]
         pub fn groups<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
             self.choices.groups = names.into_iter().map(Into::into).collect();
             self
         }
 
         /// Time limits per phase. Scope: the stream layers. Default: see [`Timeouts`].
-        #[must_use]
         pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
             self.settings.timeouts = timeouts;
             self
         }
 
         /// How plaintext is cut into records. Default: as few as possible.
-        #[must_use]
         pub fn record_sizing(mut self, sizing: RecordSizing) -> Self {
             self.settings.record_sizing = sizing;
             self
@@ -208,28 +202,24 @@ macro_rules! common_settings {
 
         /// How much plaintext may wait for more to share a record with, in bytes (1 to 16384).
         /// Default 16384. 1 makes every write a record of its own.
-        #[must_use]
         pub fn write_buffer_size(mut self, bytes: usize) -> Self {
             self.settings.write_buffer_size = bytes;
             self
         }
 
         /// Are sessions kept and taken up again? Default: yes.
-        #[must_use]
         pub fn resumption(mut self, on: bool) -> Self {
             self.resumption = on;
             self
         }
 
         /// Writes the secrets of every session to this log. Default: nowhere.
-        #[must_use]
         pub fn key_log(mut self, log: KeyLog) -> Self {
             self.key_log = Some(log);
             self
         }
 
         /// Where the time comes from. Default: the operating system.
-        #[must_use]
         pub fn clock(mut self, clock: Clock) -> Self {
             self.clock = clock;
             self

@@ -9,7 +9,6 @@ use pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use webpki::{EndEntityCert, Error, RawPublicKeyEntity};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::Oid;
-use x509_parser::oid_registry::OID_X509_EXT_NAME_CONSTRAINTS;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
@@ -96,7 +95,10 @@ pub(super) fn explain(
         | Error::MaximumNameConstraintComparisonsExceeded => {
             Finding::anywhere(VerifyCause::PathTooComplex)
         }
-        Error::NameConstraintViolation => name_constraint(attempt, &walk),
+        // A name that cannot be compared with the constraints is not within them.
+        Error::NameConstraintViolation | Error::MalformedDnsIdentifier => {
+            name_constraint(attempt, &walk)
+        }
         Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
             wrong_purpose(attempt, &walk)
         }
@@ -190,20 +192,6 @@ pub(super) fn unreadable(index: usize, der: &CertificateDer<'_>, error: &Error) 
         }
     };
     Finding::at(index, cause)
-}
-
-/// The cause where there are no anchors at all to build a path to.
-pub(super) fn unknown_issuer_of_end_entity(end_entity: &X509Certificate<'_>) -> VerifyCause {
-    let subject = x509::describe_name(end_entity.subject());
-    if end_entity.subject().as_raw() == end_entity.issuer().as_raw() {
-        return VerifyCause::SelfSigned { subject };
-    }
-    VerifyCause::UnknownIssuer {
-        subject,
-        issuer: x509::describe_name(end_entity.issuer()),
-        ca_issuer_urls: Vec::new(),
-        is_end_entity: true,
-    }
 }
 
 /// The path that the peer seems to have meant: from its own certificate, each followed by the first
@@ -328,6 +316,12 @@ fn unknown_issuer(attempt: &Attempt<'_>, walk: &Walk<'_>) -> Finding {
     let Some(last) = walk.links.last() else {
         return other(&Error::UnknownIssuer);
     };
+    if let Some(link) = walk
+        .issuers()
+        .find(|link| !x509::is_authority(&link.outline))
+    {
+        return not_a_ca(attempt, link);
+    }
     let subject = last.subject();
     if last.is_self_issued() {
         return last.finding(if last.index == 0 {
@@ -382,12 +376,7 @@ fn path_too_long(walk: &Walk<'_>) -> Finding {
 fn name_constraint(attempt: &Attempt<'_>, walk: &Walk<'_>) -> Finding {
     let mut constrained_by: Vec<String> = walk
         .issuers()
-        .filter(|link| {
-            link.outline
-                .extensions()
-                .iter()
-                .any(|ext| ext.oid == OID_X509_EXT_NAME_CONSTRAINTS)
-        })
+        .filter(|link| x509::has_name_constraints(&link.outline))
         .map(Link::subject)
         .collect();
     if let Some(last) = walk.links.last() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pki_types::CertificateDer;
+use pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, OtherError};
 
 use super::pin::SpkiSha256;
@@ -48,6 +48,18 @@ impl std::error::Error for VerifyError {
 }
 
 impl VerifyError {
+    /// A server that presents no certificate at all: rustls does not even ask the verifier then.
+    pub(crate) fn of_silent_server(name: Option<String>) -> Self {
+        Self {
+            cause: VerifyCause::NoCertificate,
+            at_index: None,
+            chain: Vec::new(),
+            purpose: Purpose::ServerAuth,
+            name,
+            now: UnixTime::now().as_secs(),
+        }
+    }
+
     /// What rustls is told, so that the peer gets the alert that fits (RFC 8446, 6.2).
     pub(crate) fn to_rustls(&self) -> rustls::Error {
         rustls::Error::InvalidCertificate(self.cause.to_rustls())

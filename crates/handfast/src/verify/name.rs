@@ -150,12 +150,20 @@ impl fmt::Display for InvalidServerName {
 
 impl std::error::Error for InvalidServerName {}
 
+/// What of a certificate bore the name that was expected.
+pub(super) enum MatchedBy {
+    /// A subject alternative name.
+    AlternativeName,
+    /// The subject's common name, here escaped, by the legacy rule.
+    CommonName(String),
+}
+
 /// Whether the certificate is for `name`.
 pub(super) fn check(
     end_entity: &CertificateDer<'_>,
     name: &ServerName,
     legacy_common_name: bool,
-) -> Result<(), VerifyCause> {
+) -> Result<MatchedBy, VerifyCause> {
     let certificate =
         EndEntityCert::try_from(end_entity).map_err(|error| VerifyCause::Malformed {
             detail: error.to_string(),
@@ -164,7 +172,7 @@ pub(super) fn check(
         .verify_is_valid_for_subject_name(&name.inner)
         .is_ok()
     {
-        return Ok(());
+        return Ok(MatchedBy::AlternativeName);
     }
     let facts =
         CertificateFacts::from_der(end_entity).map_err(|malformed| VerifyCause::Malformed {
@@ -178,15 +186,16 @@ pub(super) fn check(
             presented,
         });
     }
-    let common_name = facts.common_name;
+    let common_name = facts
+        .common_name
+        .map(|name| escape_control(&name).into_owned());
     if legacy_common_name
         && let Some(pattern) = &common_name
         && name.ip_address().is_none()
         && common_name_matches(pattern, name.as_str())
     {
-        return Ok(());
+        return Ok(MatchedBy::CommonName(pattern.clone()));
     }
-    let common_name = common_name.map(|name| escape_control(&name).into_owned());
     Err(VerifyCause::NoSubjectAltName {
         expected,
         common_name,

@@ -15,7 +15,7 @@ use super::diagnose;
 use super::error::VerifyCause;
 use super::policy::Purpose;
 use super::revocation::RevocationLists;
-use crate::trust::Resolved;
+use crate::trust::{AnchorLimits, Resolved};
 use crate::x509::{self, CertificateFacts, Depth};
 
 /// Real chains have up to five certificates and are under 16 KiB; some servers send a whole bundle.
@@ -39,6 +39,7 @@ pub struct VerifiedPath {
     anchor: PathAnchor,
     not_after: u64,
     spki_sha256s: Vec<[u8; 32]>,
+    constrained_by: Vec<String>,
 }
 
 impl VerifiedPath {
@@ -61,6 +62,11 @@ impl VerifiedPath {
     /// SHA-256 of every subject public key info of the path, end entity first, anchor last.
     pub(super) fn spki_sha256s(&self) -> &[[u8; 32]] {
         &self.spki_sha256s
+    }
+
+    /// The authorities of the path that are bound by name constraints, escaped.
+    pub(super) fn constrained_by(&self) -> &[String] {
+        &self.constrained_by
     }
 }
 
@@ -194,6 +200,7 @@ impl Attempt<'_> {
             anchor: PathAnchor::Itself,
             not_after: unsigned(facts.not_after),
             spki_sha256s: vec![facts.spki_sha256],
+            constrained_by: Vec::new(),
         })
     }
 
@@ -203,12 +210,11 @@ impl Attempt<'_> {
         outline: &X509Certificate<'_>,
     ) -> Result<VerifiedPath, Finding> {
         if self.trust.anchors.is_empty() {
-            let cause = if self.trust.certificates.is_empty() {
-                VerifyCause::NoTrustAnchors
+            return Err(if self.trust.certificates.is_empty() {
+                Finding::at(0, VerifyCause::NoTrustAnchors)
             } else {
-                diagnose::unknown_issuer_of_end_entity(outline)
-            };
-            return Err(Finding::at(0, cause));
+                diagnose::explain(self, outline, webpki::Error::UnknownIssuer)
+            });
         }
         // A path that webpki accepts and our rules do not: the best explanation there can be, because
         // it is the only thing that stood in the way.
@@ -273,10 +279,20 @@ impl Attempt<'_> {
                 });
             }
         }
-        if let Some(lifetime) = self.lifetime_of(candidate) {
+        if let Some(limits) = self.limits_of(candidate) {
             let subject = x509::describe_name_content(&candidate.anchor().subject);
-            check_lifetime(lifetime.not_before, lifetime.not_after, self.now, &subject)
+            check_lifetime(limits.not_before, limits.not_after, self.now, &subject)
                 .map_err(Finding::anywhere)?;
+            if limits
+                .path_len
+                .is_some_and(|path_len| (path_len as usize) < depth)
+            {
+                let path_len = limits.path_len;
+                return Err(Finding::anywhere(VerifyCause::PathTooLong {
+                    subject,
+                    path_len,
+                }));
+            }
         }
         Ok(())
     }
@@ -289,6 +305,7 @@ impl Attempt<'_> {
         let mut chain = vec![self.end_entity.clone().into_owned()];
         let mut spki_sha256s = vec![x509::sha256(outline.public_key().raw)];
         let mut not_after = outline.validity().not_after.timestamp();
+        let mut constrained_by = Vec::new();
         for intermediate in path.intermediate_certificates() {
             let der = intermediate.der();
             spki_sha256s.push(x509::sha256(&intermediate.subject_public_key_info()));
@@ -298,18 +315,25 @@ impl Attempt<'_> {
                 })
             })?;
             not_after = not_after.min(outline.validity().not_after.timestamp());
+            if x509::has_name_constraints(&outline) {
+                constrained_by.push(x509::describe_name(outline.subject()));
+            }
             chain.push(der.into_owned());
         }
-        if let Some(lifetime) = self.lifetime_of(path) {
-            not_after = not_after.min(lifetime.not_after);
+        if let Some(limits) = self.limits_of(path) {
+            not_after = not_after.min(limits.not_after);
         }
         spki_sha256s.push(x509::sha256(&webpki::spki_for_anchor(path.anchor())));
         let subject = x509::describe_name_content(&path.anchor().subject);
+        if path.anchor().name_constraints.is_some() {
+            constrained_by.push(subject.clone());
+        }
         Ok(VerifiedPath {
             chain,
             anchor: PathAnchor::Authority { subject },
             not_after: unsigned(not_after),
             spki_sha256s,
+            constrained_by,
         })
     }
 
@@ -345,13 +369,13 @@ impl Attempt<'_> {
             .and_then(|position| position.checked_add(1))
     }
 
-    fn lifetime_of(&self, path: &WebpkiPath<'_>) -> Option<crate::trust::Lifetime> {
+    fn limits_of(&self, path: &WebpkiPath<'_>) -> Option<AnchorLimits> {
         let index = self
             .trust
             .anchors
             .iter()
             .position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
-        self.trust.lifetimes.get(index).copied()
+        self.trust.limits.get(index).copied()
     }
 }
 

@@ -3,7 +3,7 @@
 use pki_types::{CertificateDer, UnixTime};
 
 use super::error::{VerifyCause, VerifyError};
-use super::name::{self, ServerName};
+use super::name::{self, MatchedBy, ServerName};
 use super::path::{self, Attempt, Finding, VerifiedPath};
 use super::pin::{self, SpkiSha256};
 use super::revocation::RevocationLists;
@@ -79,7 +79,8 @@ impl VerificationPolicy {
 
     /// Whether the subject's common name may name a server whose certificate has no subject
     /// alternative name of DNS or IP type. RFC 9525 forbids it, and certificates made since 2017
-    /// should not need it. Default: no.
+    /// should not need it. Below an authority that is bound by name constraints it never may: the
+    /// constraints could not hold it. Default: no.
     #[must_use]
     pub fn with_legacy_common_name(mut self, allowed: bool) -> Self {
         self.legacy_common_name = allowed;
@@ -223,8 +224,21 @@ impl VerificationPolicy {
             }
             .run()?;
             if let Some(name) = name {
-                name::check(end_entity, name, self.legacy_common_name)
+                let matched = name::check(end_entity, name, self.legacy_common_name)
                     .map_err(|cause| Finding::at(0, cause))?;
+                // Constraints bind alternative names. Were the common name let through beside
+                // them, the legacy rule would be the way out for an authority that is bound.
+                if let MatchedBy::CommonName(common_name) = matched
+                    && !verified.constrained_by().is_empty()
+                {
+                    return Err(Finding::at(
+                        0,
+                        VerifyCause::NameConstraint {
+                            presented: vec![common_name],
+                            constrained_by: verified.constrained_by().to_vec(),
+                        },
+                    ));
+                }
             }
             pin::check(&self.pins, verified.spki_sha256s()).map_err(Finding::anywhere)?;
             Ok(verified)
