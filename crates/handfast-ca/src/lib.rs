@@ -1,1 +1,107 @@
-//! handfast-ca
+//! A local certificate authority that can only sign for the names it was made for.
+//!
+//! ```
+//! use handfast_ca::{Authority, InitOptions, IssueRequest};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let home = tempfile::tempdir()?;
+//! # let dir = home.path().join("ca");
+//! let authority = Authority::init(&dir, &InitOptions::default())?;
+//! let issued = authority.issue(&IssueRequest::server(["localhost", "127.0.0.1"]))?;
+//! assert!(issued.chain_file.exists() && issued.key_file.exists());
+//!
+//! // Whoever steals the key cannot be a bank with it: the limits stand in the certificate that
+//! // people trust, so every verifier enforces them, and this library asks before it signs.
+//! let refused = authority.issue(&IssueRequest::server(["bank.example"]));
+//! assert!(refused.is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it is not
+//!
+//! No public authority, no ACME server, no hierarchy: one self-signed certificate with path length
+//! zero, kept in one directory by one user. It does not put itself into anybody's trust store,
+//! prints nothing, reads nothing from the environment, and takes passphrases as values.
+//!
+//! # What is where
+//!
+//! ```text
+//! DIR/            0700
+//!   ca.pem              the certificate to trust: name-constrained, for TLS only
+//!   ca.key        0600  its key
+//!   crl.pem             the revocation list, made anew at every revocation
+//!   ledger.jsonl  0600  what was issued and revoked, appended before anything is handed out
+//!   lock          0600  held while the ledger or the list changes
+//!   certs/        0700  certificates that were issued without naming another place
+//! ```
+//!
+//! Every file is written under another name in the same directory, with its final mode from the
+//! first byte, flushed to disk and then renamed: a file with its final name is whole.
+//!
+//! # The public interface is
+//!
+//! - [`Authority`]: made by [`init`](Authority::init) with [`InitOptions`], or opened;
+//! - [`IssueRequest`] and [`Issued`], with [`KeyType`];
+//! - [`RevokeTarget`] and [`Revocation`];
+//! - what it tells: [`Constraints`] with their [`IpNetwork`]s, [`IssuedRecord`];
+//! - [`CaError`].
+
+mod authority;
+mod constraints;
+mod error;
+mod files;
+mod issue;
+mod key;
+mod ledger;
+mod names;
+mod revoke;
+
+pub use authority::{Authority, CA_DAYS_DEFAULT, InitOptions};
+pub use constraints::{Constraints, IpNetwork};
+pub use error::CaError;
+pub use issue::{DAYS_DEFAULT, DAYS_MAX, IssueRequest, Issued};
+pub use key::KeyType;
+pub use ledger::IssuedRecord;
+pub use revoke::{Revocation, RevokeTarget};
+
+/// A day in seconds.
+const DAY_SECS: i64 = 86_400;
+
+/// How far ahead of ours a verifier's clock may be behind: machines of one network rarely differ by
+/// more, and a certificate that "is not yet valid" at its first use is the classic nuisance.
+const BACKDATE_SECS: i64 = 300;
+
+/// Unix seconds as rcgen's date type, which rcgen does not re-export: hence no function.
+macro_rules! date {
+    ($unix_seconds:expr) => {
+        rcgen::date_time_ymd(1970, 1, 1)
+            + std::time::Duration::from_secs(u64::try_from($unix_seconds).unwrap_or(0))
+    };
+}
+use date;
+
+/// Unix seconds now.
+fn now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or(0)
+}
+
+/// Lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// The fingerprint that people compare.
+fn sha256(der: &[u8]) -> String {
+    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref())
+}

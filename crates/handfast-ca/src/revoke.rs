@@ -1,0 +1,205 @@
+//! Revoking, and the list that tells verifiers (RFC 5280, section 5).
+
+use std::fs;
+use std::path::PathBuf;
+
+use pki_types::CertificateDer;
+use pki_types::pem::PemObject;
+use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
+
+use crate::authority::{Authority, Signer};
+use crate::error::CaError;
+use crate::files::{self, Readers};
+use crate::ledger::{Event, State};
+use crate::{BACKDATE_SECS, DAY_SECS, date, now, sha256};
+
+/// How long a revocation list is good for. Long enough that a server which reads it at its start does
+/// not refuse everybody after a holiday, short enough that an old copy is noticed.
+const CRL_DAYS: i64 = 30;
+
+/// Which certificate to revoke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RevokeTarget {
+    /// By its serial number: hexadecimal, upper or lower case, with or without colons.
+    Serial(String),
+    /// By a file that holds it, PEM.
+    File(PathBuf),
+}
+
+/// A certificate that is revoked now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Revocation {
+    /// Its serial number, 32 hexadecimal digits.
+    pub serial: String,
+    /// Its names.
+    pub names: Vec<String>,
+    /// When it was revoked, in Unix seconds.
+    pub revoked_at: i64,
+    /// Whether it had been revoked before.
+    pub already_revoked: bool,
+    /// The file of the list that says so.
+    pub crl_file: PathBuf,
+    /// The number of that list.
+    pub crl_number: u64,
+    /// Until when verifiers take that list, in Unix seconds.
+    pub crl_next_update: i64,
+}
+
+impl Authority {
+    /// Revokes a certificate and writes a new revocation list. Revoking twice is no error, and the
+    /// first time counts.
+    ///
+    /// # Errors
+    /// When the certificate was not issued here, or the list cannot be written.
+    pub fn revoke(&self, target: &RevokeTarget) -> Result<Revocation, CaError> {
+        let now = now();
+        let signer = self.signer()?;
+        let _lock = self.lock()?;
+        let state = self.ledger().read()?;
+        let record = match target {
+            RevokeTarget::Serial(text) => {
+                let serial = normalized_serial(text)?;
+                state
+                    .find(&serial)
+                    .ok_or(CaError::UnknownSerial { serial })?
+            }
+            RevokeTarget::File(path) => {
+                let pem = fs::read(path).map_err(CaError::file("read", path))?;
+                let certificate = CertificateDer::from_pem_slice(&pem)
+                    .map_err(|_| CaError::malformed(path, "it holds no certificate in PEM form"))?;
+                let fingerprint = sha256(&certificate);
+                state
+                    .issued
+                    .iter()
+                    .find(|record| record.sha256 == fingerprint)
+                    .ok_or_else(|| CaError::ForeignCertificate { path: path.clone() })?
+            }
+        };
+        if record.revoked_at.is_none() {
+            self.ledger().append(&Event::Revoked {
+                serial: record.serial.clone(),
+                at: now,
+            })?;
+        }
+        let (crl_number, crl_next_update) = self.write_crl(&signer, now)?;
+        Ok(Revocation {
+            serial: record.serial.clone(),
+            names: record.names.clone(),
+            revoked_at: record.revoked_at.unwrap_or(now),
+            already_revoked: record.revoked_at.is_some(),
+            crl_file: self.crl_file(),
+            crl_number,
+            crl_next_update,
+        })
+    }
+
+    /// Writes the revocation list anew, so that it is good for another 30 days. Tells its number and
+    /// its end in Unix seconds.
+    ///
+    /// # Errors
+    /// When the authority's key cannot be used or the list cannot be written.
+    pub fn renew_crl(&self) -> Result<(u64, i64), CaError> {
+        let signer = self.signer()?;
+        let _lock = self.lock()?;
+        self.write_crl(&signer, now())
+    }
+
+    /// The number of the latest revocation list and its end in Unix seconds.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn crl_status(&self) -> Result<(u64, i64), CaError> {
+        let state = self.ledger().read()?;
+        Ok((state.crl_number, state.crl_next_update))
+    }
+
+    /// Renews the list in passing when half of its time is over. The caller holds the lock.
+    pub(crate) fn keep_crl_fresh(&self, signer: &Signer, now: i64) -> Result<(), CaError> {
+        let state = self.ledger().read()?;
+        if state.crl_next_update - now < CRL_DAYS * DAY_SECS / 2 || !self.crl_file().exists() {
+            self.write_crl(signer, now)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the list of all that the ledger says is revoked. The caller holds the lock.
+    pub(crate) fn write_crl(&self, signer: &Signer, now: i64) -> Result<(u64, i64), CaError> {
+        const DOING: &str = "sign the revocation list";
+        let ledger = self.ledger();
+        let state = ledger.read()?;
+        let number = state.crl_number + 1;
+        let next_update = now + CRL_DAYS * DAY_SECS;
+        let list = CertificateRevocationListParams {
+            this_update: date!(now - BACKDATE_SECS),
+            next_update: date!(next_update),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked(&state),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let pem = list
+            .signed_by(signer.issuer())
+            .and_then(|list| list.pem())
+            .map_err(CaError::crypto(DOING))?;
+        // The number is spent before the list is seen: no two lists ever share one.
+        ledger.append(&Event::RevocationList {
+            number,
+            next_update,
+        })?;
+        files::replace(&self.crl_file(), pem.as_bytes(), Readers::Everybody)?;
+        Ok((number, next_update))
+    }
+}
+
+fn revoked(state: &State) -> Vec<RevokedCertParams> {
+    state
+        .issued
+        .iter()
+        .filter_map(|record| {
+            Some(RevokedCertParams {
+                serial_number: SerialNumber::from(bytes_of_hex(&record.serial)?),
+                revocation_time: date!(record.revoked_at?),
+                reason_code: None,
+                invalidity_date: None,
+            })
+        })
+        .collect()
+}
+
+fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let digits = digits?;
+    let pairs = digits.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    Some(
+        pairs
+            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+            .collect(),
+    )
+}
+
+/// As the ledger has it, whichever program printed it.
+fn normalized_serial(text: &str) -> Result<String, CaError> {
+    let digits: String = text
+        .trim()
+        .trim_start_matches("0x")
+        .chars()
+        .filter(|&c| c != ':')
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    let is_serial =
+        (1..=40).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_hexdigit());
+    if is_serial {
+        Ok(digits)
+    } else {
+        Err(CaError::InvalidSerial {
+            text: text.escape_debug().to_string(),
+        })
+    }
+}
