@@ -3,6 +3,8 @@
 //! One total match over the causes; nothing of this is said anywhere else. What the other end did
 //! wrong and what we did wrong never share a message, and no fix advises switching verification off.
 
+mod identity;
+
 use std::fmt;
 
 use pki_types::CertificateDer;
@@ -107,7 +109,7 @@ pub(crate) fn what(cause: &Cause) -> String {
 
 fn configuration(cause: &ConfigurationCause) -> String {
     match cause {
-        ConfigurationCause::Identity(error) => error.to_string(),
+        ConfigurationCause::Identity(error) => identity::what(error),
         ConfigurationCause::Trust(error) => error.to_string(),
         ConfigurationCause::IdentityMissing => "a server needs a certificate and its key".into(),
         ConfigurationCause::ServerName { text, problem } => {
@@ -208,7 +210,7 @@ struct Told {
 fn told(cause: &Cause) -> Told {
     let (id, fix) = match cause {
         Cause::Configuration(cause) => match cause {
-            ConfigurationCause::Identity(error) => (error.id(), None),
+            ConfigurationCause::Identity(error) => (error.id(), identity::fix(error)),
             ConfigurationCause::Trust(error) => (error.problem.id(), None),
             ConfigurationCause::IdentityMissing => {
                 ("identity-missing", Some("give a certificate chain and its private key".into()))
@@ -382,7 +384,7 @@ fn not_tls_fix(first_bytes: &[u8]) -> Option<String> {
 
 fn evidence(cause: &Cause) -> Vec<String> {
     match cause {
-        Cause::Configuration(ConfigurationCause::Identity(error)) => sources(error),
+        Cause::Configuration(ConfigurationCause::Identity(error)) => identity::evidence(error),
         Cause::Configuration(ConfigurationCause::Trust(error)) => sources(error),
         Cause::Configuration(ConfigurationCause::File { source, .. }) => vec![plain(source)],
         Cause::Peer(PeerCause::Certificate(error)) => chain_as_sent(error),

@@ -42,7 +42,8 @@
 //!
 //! - contexts, built once: [`ClientContext`], [`ServerContext`], [`ClientAuth`], [`Timeouts`], [`Clock`],
 //!   [`TlsVersion`], [`RecordSizing`], [`TicketKeys`], [`KeyLog`];
-//! - what they are made of: [`Identity`], [`Passphrase`], [`TrustAnchors`], [`RevocationLists`],
+//! - what they are made of: [`Identity`], [`Passphrase`] and its [`PassphraseRequest`], [`TrustAnchors`],
+//!   [`RevocationLists`],
 //!   [`SpkiSha256`], [`VerificationPolicy`];
 //! - connections: [`Connection`] (bytes in, bytes out), [`Stream`] (blocking, over a [`Channel`]),
 //!   [`AsyncStream`] (tokio), [`LineReader`];
@@ -89,7 +90,9 @@ pub use error::{
     Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
 };
 pub use explain::Explanation;
-pub use identity::{Identity, IdentityError, Passphrase};
+pub use identity::{
+    Identity, IdentityError, IdentityPart, IdentityProblem, Passphrase, PassphraseRequest,
+};
 pub use key_log::KeyLog;
 pub use line::{Line, LineReader};
 pub use pki_types::{CertificateDer, UnixTime};

@@ -1,61 +1,318 @@
-//! stub
-use pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+//! Who we are: a certificate chain and the private key that belongs to it (A3, A4).
+//!
+//! Everything that can be wrong with the two is found here, when the identity is built, and told as
+//! a typed [`IdentityError`]: never at the first connection. The work is divided:
+//!
+//! ```text
+//! file or bytes -> contents (pem, der: what is it?) -> unlock, pkcs12 (passphrase) -> chain (order, pair)
+//! ```
+
+mod chain;
+mod contents;
+mod der;
+mod error;
+mod passphrase;
+mod pem;
+mod pkcs12;
+mod unlock;
+
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
-/// stub
-#[derive(Debug)]
-pub struct IdentityError(String);
-impl std::fmt::Display for IdentityError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl std::error::Error for IdentityError {}
-impl IdentityError {
-    /// stub
-    pub fn id(&self) -> &'static str {
-        "identity"
-    }
-}
-/// stub
-#[derive(Clone, Debug)]
+
+use pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
+use rustls::sign::{CertifiedKey, SigningKey};
+use zeroize::Zeroizing;
+
+use crate::x509::{self, CertificateFacts};
+use chain::PublicHalf;
+use contents::{Contents, Input};
+use der::Kind;
+pub use error::{IdentityError, IdentityPart, IdentityProblem};
+pub use passphrase::{Passphrase, PassphraseRequest};
+
+/// RSA keys that aws-lc-rs signs with; smaller ones are refused by every verifier today.
+const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
+
+/// A certificate chain and its private key, checked: the key belongs to the first certificate, and
+/// each certificate that follows issued one before it.
+///
+/// Files and bytes may be PEM or DER, and the key PKCS#1, SEC1 or PKCS#8. A key may be locked with a
+/// passphrase: encrypted PKCS#8 (PBES2 with PBKDF2 or scrypt; AES or 3DES), OpenSSL's old
+/// `Proc-Type: 4,ENCRYPTED`, or a PKCS#12 file, which can stand in for either file or for both.
+///
+/// Cloning is cheap. `Debug` shows whose it is and nothing of the key.
+///
+/// ```no_run
+/// # fn main() -> Result<(), handfast::IdentityError> {
+/// use handfast::{Identity, Passphrase};
+///
+/// let identity = Identity::from_files("chain.pem", "key.pem", Passphrase::none())?;
+/// let in_one_file = Identity::from_file("identity.p12", Passphrase::from("correct horse"))?;
+/// println!("{}", identity.facts().subject);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
 pub struct Identity {
-    key: Arc<rustls::sign::CertifiedKey>,
+    key: Arc<CertifiedKey>,
+    facts: Arc<CertificateFacts>,
 }
-/// stub
-#[derive(Debug)]
-pub struct Passphrase;
-impl Passphrase {
-    /// stub
-    pub fn none() -> Self {
-        Self
-    }
-}
+
 impl Identity {
-    /// stub
-    pub fn from_bytes(chain: &[u8], key: &[u8], _p: Passphrase) -> Result<Self, IdentityError> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
-            .map(|c| c.unwrap())
-            .collect();
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| IdentityError(e.to_string()))?;
-        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
-        Ok(Self {
-            key: Arc::new(rustls::sign::CertifiedKey::new(chain, key)),
-        })
+    /// Reads the chain from one file and the key from another, each in any of the formats.
+    ///
+    /// The same path twice is one file that holds both.
+    ///
+    /// # Errors
+    /// [`IdentityError`] when a file cannot be read, is not what it should be, or the two do not
+    /// belong together.
+    pub fn from_files(
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        passphrase: Passphrase,
+    ) -> Result<Self, IdentityError> {
+        if chain.as_ref() == key.as_ref() {
+            return Self::from_file(chain, passphrase);
+        }
+        let chain = Input::read(IdentityPart::Chain, chain.as_ref())?;
+        let key = Input::read(IdentityPart::Key, key.as_ref())?;
+        from_inputs(&chain, &key, passphrase)
     }
-    /// stub
-    pub fn from_pem_files(chain: &str, key: &str, p: Passphrase) -> Result<Self, IdentityError> {
-        Self::from_bytes(
-            &std::fs::read(chain).unwrap(),
-            &std::fs::read(key).unwrap(),
-            p,
+
+    /// The usual case of [`from_files`](Self::from_files): PEM. The other formats are read as well.
+    ///
+    /// # Errors
+    /// As [`from_files`](Self::from_files).
+    pub fn from_pem_files(
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        passphrase: Passphrase,
+    ) -> Result<Self, IdentityError> {
+        Self::from_files(chain, key, passphrase)
+    }
+
+    /// Reads both from one file: PEM with certificates and a key, or PKCS#12.
+    ///
+    /// # Errors
+    /// As [`from_files`](Self::from_files).
+    pub fn from_file(
+        path: impl AsRef<Path>,
+        passphrase: Passphrase,
+    ) -> Result<Self, IdentityError> {
+        from_input(&Input::read(IdentityPart::Both, path.as_ref())?, passphrase)
+    }
+
+    /// Reads both from a PKCS#12 file (`.p12`, `.pfx`), as `openssl pkcs12 -export` writes it.
+    ///
+    /// The certificates may lie in any order, and some may belong to other chains.
+    ///
+    /// # Errors
+    /// As [`from_files`](Self::from_files).
+    pub fn from_pkcs12_file(
+        path: impl AsRef<Path>,
+        passphrase: Passphrase,
+    ) -> Result<Self, IdentityError> {
+        Self::from_file(path, passphrase)
+    }
+
+    /// The same as [`from_files`](Self::from_files) from bytes; the same bytes twice are one file
+    /// that holds both.
+    ///
+    /// # Errors
+    /// As [`from_files`](Self::from_files).
+    pub fn from_bytes(
+        chain: &[u8],
+        key: &[u8],
+        passphrase: Passphrase,
+    ) -> Result<Self, IdentityError> {
+        if chain == key {
+            return from_input(&Input::from_bytes(IdentityPart::Both, chain), passphrase);
+        }
+        from_inputs(
+            &Input::from_bytes(IdentityPart::Chain, chain),
+            &Input::from_bytes(IdentityPart::Key, key),
+            passphrase,
         )
     }
-    pub(crate) fn certified_key(&self) -> Arc<rustls::sign::CertifiedKey> {
+
+    /// The same as [`from_pkcs12_file`](Self::from_pkcs12_file) from bytes.
+    ///
+    /// # Errors
+    /// As [`from_files`](Self::from_files).
+    pub fn from_pkcs12(bytes: &[u8], passphrase: Passphrase) -> Result<Self, IdentityError> {
+        from_input(&Input::from_bytes(IdentityPart::Both, bytes), passphrase)
+    }
+
+    /// The chain as it will be sent, the end-entity certificate first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.key.cert
+    }
+
+    /// What the end-entity certificate says.
+    pub fn facts(&self) -> &CertificateFacts {
+        &self.facts
+    }
+
+    pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.key)
     }
 }
-impl From<Option<String>> for Passphrase {
-    fn from(_: Option<String>) -> Self {
-        Self
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("subject", &self.facts.subject)
+            .field("key", &self.facts.key_algorithm)
+            .field("certificates", &self.key.cert.len())
+            .field("sha256", &x509::hex(&self.facts.sha256))
+            .finish_non_exhaustive()
+    }
+}
+
+fn from_input(input: &Input, mut passphrase: Passphrase) -> Result<Identity, IdentityError> {
+    let mut contents = input.contents()?;
+    contents
+        .open(input.path.as_deref(), &mut passphrase)
+        .map_err(|problem| input.error(problem))?;
+    for (part, is_missing) in [
+        (IdentityPart::Chain, contents.certificates.is_empty()),
+        (IdentityPart::Key, contents.keys.is_empty()),
+    ] {
+        if is_missing {
+            return Err(input.error(contents.lacks(part)));
+        }
+    }
+    let certificates = std::mem::take(&mut contents.certificates);
+    let is_unordered = contents.is_unordered;
+    let key = signing_key(input, contents, &mut passphrase)?;
+    join(certificates, is_unordered, key).map_err(|problem| input.error(problem))
+}
+
+fn from_inputs(
+    chain: &Input,
+    key: &Input,
+    mut passphrase: Passphrase,
+) -> Result<Identity, IdentityError> {
+    let mut chain_contents = chain.contents()?;
+    let mut key_contents = key.contents()?;
+    let holds_key_only = |contents: &Contents| {
+        contents.certificates.is_empty() && !contents.keys.is_empty() && !contents.is_pkcs12()
+    };
+    let holds_chain_only =
+        |contents: &Contents| !contents.certificates.is_empty() && contents.keys.is_empty();
+    if holds_key_only(&chain_contents) && holds_chain_only(&key_contents) {
+        return Err(chain.error(IdentityProblem::Swapped));
+    }
+    for (input, contents) in [(chain, &mut chain_contents), (key, &mut key_contents)] {
+        contents
+            .open(input.path.as_deref(), &mut passphrase)
+            .map_err(|problem| input.error(problem))?;
+    }
+    if chain_contents.certificates.is_empty() {
+        return Err(chain.error(chain_contents.lacks(IdentityPart::Chain)));
+    }
+    if key_contents.keys.is_empty() {
+        return Err(key.error(key_contents.lacks(IdentityPart::Key)));
+    }
+    let signing_key = signing_key(key, key_contents, &mut passphrase)?;
+    join(
+        chain_contents.certificates,
+        chain_contents.is_unordered,
+        signing_key,
+    )
+    .map_err(|problem| match problem {
+        // Whichever of the two is the wrong one, the key is what was looked at last.
+        IdentityProblem::KeyMismatch { .. } => key.error(problem),
+        _ => chain.error(problem),
+    })
+}
+
+/// The one key of an input, unlocked and ready to sign.
+fn signing_key(
+    input: &Input,
+    mut contents: Contents,
+    passphrase: &mut Passphrase,
+) -> Result<Ready, IdentityError> {
+    let ready = match (contents.keys.pop(), contents.keys.len()) {
+        (Some(key), 0) => key
+            .unlock(input.path.as_deref(), passphrase)
+            .and_then(|(kind, der)| Ready::new(kind, &der)),
+        (None, _) => Err(contents.lacks(IdentityPart::Key)),
+        (Some(_), others) => Err(IdentityProblem::SeveralKeys {
+            count: others.saturating_add(1),
+        }),
+    };
+    ready.map_err(|problem| input.error(problem))
+}
+
+fn join(
+    certificates: Vec<CertificateDer<'static>>,
+    is_unordered: bool,
+    key: Ready,
+) -> Result<Identity, IdentityProblem> {
+    let mut chain = certificates;
+    if is_unordered {
+        let order = chain::arrange(&chain::read(&chain)?, &key.public);
+        chain = order
+            .into_iter()
+            .filter_map(|index| chain.get(index).cloned())
+            .collect();
+    }
+    let mut links = chain::read(&chain)?;
+    chain::check(&links, &key.public)?;
+    let facts = links.swap_remove(0).facts;
+    Ok(Identity {
+        facts: Arc::new(facts),
+        key: Arc::new(CertifiedKey::new(chain, key.signing)),
+    })
+}
+
+/// A key that can sign, and its public half.
+struct Ready {
+    signing: Arc<dyn SigningKey>,
+    public: PublicHalf,
+}
+
+impl Ready {
+    fn new(kind: Kind, der: &Zeroizing<Vec<u8>>) -> Result<Self, IdentityProblem> {
+        let (algorithm, rsa_bits) = der::describe_private_key(kind, der);
+        if let Some(bits) = rsa_bits.filter(|bits| !RSA_BITS.contains(bits)) {
+            return Err(IdentityProblem::KeySize {
+                bits,
+                bits_min: *RSA_BITS.start(),
+                bits_max: *RSA_BITS.end(),
+            });
+        }
+        let borrowed = match kind {
+            Kind::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der.as_slice())),
+            Kind::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der.as_slice())),
+            Kind::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.as_slice())),
+            _ => return Err(IdentityProblem::UnsupportedKey { algorithm }),
+        };
+        let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&borrowed).ok();
+        let spki_sha256 = signing
+            .as_ref()
+            .and_then(|key| key.public_key().map(|spki| x509::sha256(&spki)));
+        match (signing, spki_sha256) {
+            (Some(signing), Some(spki_sha256)) => Ok(Self {
+                signing,
+                public: PublicHalf {
+                    algorithm,
+                    spki_sha256,
+                },
+            }),
+            _ if ["RSA", "EC P-256", "EC P-384", "EC P-521", "Ed25519"]
+                .contains(&algorithm.as_str()) =>
+            {
+                Err(IdentityProblem::MalformedDer {
+                    what: format!("the {algorithm} private key"),
+                    detail: "it is damaged: its numbers do not fit together".to_owned(),
+                })
+            }
+            _ => Err(IdentityProblem::UnsupportedKey { algorithm }),
+        }
     }
 }

@@ -1,0 +1,97 @@
+//! What to say about a certificate chain and key that cannot be used.
+
+use super::plain;
+use crate::identity::{IdentityError, IdentityPart, IdentityProblem};
+use crate::x509::escape_control;
+
+/// What happened, in one sentence.
+pub(super) fn what(error: &IdentityError) -> String {
+    match &error.path {
+        Some(path) => format!(
+            "{}: {}",
+            escape_control(&path.display().to_string()),
+            error.problem
+        ),
+        None => format!("the given {}: {}", error.part, error.problem),
+    }
+}
+
+pub(super) fn evidence(error: &IdentityError) -> Vec<String> {
+    match &error.problem {
+        IdentityProblem::Unreadable(source) | IdentityProblem::PassphraseUnavailable(source) => {
+            vec![plain(source)]
+        }
+        IdentityProblem::PassphraseNeeded { encryption }
+        | IdentityProblem::WrongPassphrase { encryption } => vec![format!("locked: {encryption}")],
+        IdentityProblem::KeyMismatch {
+            certificate_key,
+            private_key,
+            ..
+        } => vec![
+            format!("the certificate's key: {certificate_key}"),
+            format!("the private key: {private_key}"),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn fix(error: &IdentityError) -> Option<String> {
+    let text = match &error.problem {
+        IdentityProblem::Unreadable(source) => match source.kind() {
+            std::io::ErrorKind::NotFound => "check the path",
+            std::io::ErrorKind::PermissionDenied => {
+                "let this user read the file; a key should be readable by nobody else"
+            }
+            _ => return None,
+        },
+        IdentityProblem::TooLarge { .. } => "check the path",
+        IdentityProblem::Empty
+        | IdentityProblem::MalformedPem { .. }
+        | IdentityProblem::MalformedDer { .. } => {
+            "the file is damaged or was only partly copied: copy or export it again"
+        }
+        IdentityProblem::Unrecognised { .. } => "give a PEM, DER or PKCS#12 file",
+        IdentityProblem::NoCertificate { .. } => {
+            "give the file with the end-entity certificate, followed by its intermediates"
+        }
+        IdentityProblem::NoKey { .. } => "give the file with the private key of the certificate",
+        IdentityProblem::Swapped => "exchange the two",
+        IdentityProblem::PublicKeyGiven if error.part == IdentityPart::Chain => {
+            "give the certificate that was issued for this public key"
+        }
+        IdentityProblem::PublicKeyGiven => "give the private key that this public key belongs to",
+        IdentityProblem::RequestGiven => {
+            "have the request signed by an authority, and give the certificate that comes back"
+        }
+        IdentityProblem::ParametersOnly { .. } => {
+            "give the key itself: parameters are what it was made with"
+        }
+        IdentityProblem::SeveralKeys { .. } => "leave only the key of this certificate in the file",
+        IdentityProblem::PassphraseNeeded { .. } => "give the passphrase",
+        IdentityProblem::PassphraseUnavailable(_) => return None,
+        IdentityProblem::WrongPassphrase { .. } => {
+            "give the passphrase with which this file was locked"
+        }
+        IdentityProblem::UnsupportedEncryption { .. } => {
+            "lock it anew: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW"
+        }
+        IdentityProblem::UnsupportedKey { .. } => {
+            "use an EC key (P-256, P-384, P-521), an Ed25519 key, or RSA"
+        }
+        IdentityProblem::KeySize { .. } => {
+            "make a new key, and have a certificate issued for it: EC P-256 is a good choice"
+        }
+        IdentityProblem::KeyMismatch { .. } => {
+            "find the key that the certificate was requested with, or request a new certificate"
+        }
+        IdentityProblem::EndEntityNotFirst { .. }
+        | IdentityProblem::IssuerOutOfOrder { .. }
+        | IdentityProblem::RepeatedCertificate { .. } => {
+            "put the end-entity certificate first, then its issuer, then the issuer's issuer"
+        }
+        IdentityProblem::UnrelatedCertificate { .. } => {
+            "take it out, and put the expected issuer in its place"
+        }
+    };
+    Some(text.to_owned())
+}

@@ -1,0 +1,158 @@
+//! The order of a chain, and whether the key belongs to it.
+//!
+//! RFC 8446, 4.4.2: the end-entity certificate comes first, and each that follows should certify one
+//! before it. Whether a peer will believe the chain is the peer's business; a chain that nobody could
+//! follow is a mistake to be told at once.
+
+use pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+
+use super::error::IdentityProblem;
+use crate::x509::{self, CertificateFacts, Depth, escape_control};
+
+/// One certificate, read.
+pub(super) struct Link<'a> {
+    certificate: X509Certificate<'a>,
+    pub(super) facts: CertificateFacts,
+}
+
+impl Link<'_> {
+    /// Who it is for: the subject, or where that is empty, the first name.
+    fn name(&self) -> String {
+        if !self.facts.subject.is_empty() {
+            return self.facts.subject.clone();
+        }
+        match self.facts.names.first() {
+            Some(name) => name.to_string(),
+            None => format!("(no subject, serial number {})", self.facts.serial),
+        }
+    }
+
+    fn issued(&self, other: &Self) -> bool {
+        // Issuers that were made anew under their old name have another key identifier.
+        let ids = (&self.facts.subject_key_id, &other.facts.authority_key_id);
+        let ids_agree = !matches!(ids, (Some(ours), Some(theirs)) if ours != theirs);
+        self.certificate.subject().as_raw() == other.certificate.issuer().as_raw() && ids_agree
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.facts.sha256 == other.facts.sha256
+    }
+}
+
+/// Reads every certificate of a chain.
+pub(super) fn read<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<Link<'a>>, IdentityProblem> {
+    chain
+        .iter()
+        .enumerate()
+        .map(|(index, der)| {
+            let link = x509::parse(der, Depth::Outline).and_then(|certificate| {
+                CertificateFacts::from_der(der).map(|facts| Link { certificate, facts })
+            });
+            link.map_err(|error| IdentityProblem::MalformedDer {
+                what: format!("certificate {}", index.saturating_add(1)),
+                detail: error.detail,
+            })
+        })
+        .collect()
+}
+
+/// Checks that the chain is in order, and that the key with this public half belongs to it.
+pub(super) fn check(links: &[Link<'_>], key: &PublicHalf) -> Result<(), IdentityProblem> {
+    let Some((first, issuers)) = links.split_first() else {
+        return Err(IdentityProblem::NoCertificate { found: Vec::new() });
+    };
+    if first.facts.spki_sha256 != key.spki_sha256 {
+        return Err(wrong_first(first, issuers, key));
+    }
+    for (index, link) in links.iter().enumerate().skip(1) {
+        let (before, after) = links.split_at(index);
+        let Some(previous) = before.last() else {
+            continue;
+        };
+        if before.iter().any(|earlier| earlier.is_same(link)) {
+            return Err(IdentityProblem::RepeatedCertificate {
+                at_index: index,
+                subject: link.name(),
+            });
+        }
+        if before.iter().any(|earlier| link.issued(earlier)) {
+            continue;
+        }
+        let issuer = after.iter().position(|later| later.issued(previous));
+        return Err(match issuer {
+            Some(offset) if !previous.facts.is_self_issued => IdentityProblem::IssuerOutOfOrder {
+                subject: previous.name(),
+                at_index: index,
+                found: link.name(),
+                issuer_index: index.saturating_add(offset),
+            },
+            _ => IdentityProblem::UnrelatedCertificate {
+                at_index: index,
+                found: link.name(),
+                expected: previous.facts.issuer.clone(),
+            },
+        });
+    }
+    Ok(())
+}
+
+/// The key belongs to another certificate of the chain, or to none.
+fn wrong_first(first: &Link<'_>, issuers: &[Link<'_>], key: &PublicHalf) -> IdentityProblem {
+    let matching = issuers
+        .iter()
+        .position(|link| link.facts.spki_sha256 == key.spki_sha256);
+    if let Some((offset, end_entity)) =
+        matching.and_then(|offset| Some((offset, issuers.get(offset)?)))
+    {
+        return IdentityProblem::EndEntityNotFirst {
+            first: first.name(),
+            end_entity: end_entity.name(),
+            at_index: offset.saturating_add(1),
+        };
+    }
+    IdentityProblem::KeyMismatch {
+        subject: first.name(),
+        certificate_key: describe_key(&first.facts.key_algorithm, &first.facts.spki_sha256),
+        private_key: describe_key(&key.algorithm, &key.spki_sha256),
+    }
+}
+
+/// The order in which certificates out of a bag make a chain: the one of the key, its issuer, and so
+/// on; what belongs to another chain stays behind. The bag's order where no certificate fits the key.
+pub(super) fn arrange(links: &[Link<'_>], key: &PublicHalf) -> Vec<usize> {
+    let end_entity = links
+        .iter()
+        .position(|link| link.facts.spki_sha256 == key.spki_sha256);
+    let Some(end_entity) = end_entity else {
+        return (0..links.len()).collect();
+    };
+    let mut order = vec![end_entity];
+    let mut last = links.get(end_entity);
+    while let Some(current) = last {
+        let issuer = links
+            .iter()
+            .enumerate()
+            .find(|(index, link)| !order.contains(index) && link.issued(current));
+        if current.facts.is_self_issued {
+            break;
+        }
+        order.extend(issuer.map(|(index, _)| index));
+        last = issuer.map(|(_, link)| link);
+    }
+    order
+}
+
+/// The public half of a private key.
+pub(super) struct PublicHalf {
+    pub(super) algorithm: String,
+    pub(super) spki_sha256: [u8; 32],
+}
+
+fn describe_key(algorithm: &str, spki_sha256: &[u8; 32]) -> String {
+    format!(
+        "{}, SHA-256 of the public key {}",
+        escape_control(algorithm),
+        x509::hex(spki_sha256)
+    )
+}

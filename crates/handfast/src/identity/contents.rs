@@ -1,0 +1,320 @@
+//! What a file holds: certificates, keys, and the things that people mistake for them.
+//!
+//! Owns reading and sorting. It takes no decision about what belongs where, and unlocks nothing
+//! before it is asked to.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use pki_types::CertificateDer;
+use zeroize::Zeroizing;
+
+use super::der::{self, Element, Kind};
+use super::error::{IdentityError, IdentityPart, IdentityProblem};
+use super::passphrase::Passphrase;
+use super::{pem, pkcs12, unlock};
+
+/// Far more than the longest chain with the largest keys; less than what a mistyped path may hold.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Where bytes came from, and the bytes: wiped, as they may be a key.
+pub(super) struct Input {
+    pub(super) part: IdentityPart,
+    pub(super) path: Option<PathBuf>,
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+}
+
+/// What was found in one input.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+    /// Whether the certificates come from a format that keeps no order.
+    pub(super) is_unordered: bool,
+    pub(super) keys: Vec<Key>,
+    others: Vec<Other>,
+    pkcs12: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// A private key, locked or not.
+pub(super) struct Key {
+    kind: Kind,
+    bytes: Zeroizing<Vec<u8>>,
+    /// Locked in the old manner of PEM; inside, the value of `DEK-Info`.
+    old_lock: Option<Option<String>>,
+}
+
+/// Something that is neither a certificate nor a private key.
+struct Other {
+    kind: Option<Kind>,
+    text: String,
+}
+
+impl Input {
+    /// Bytes that the caller has already.
+    pub(super) fn from_bytes(part: IdentityPart, bytes: &[u8]) -> Self {
+        Self {
+            part,
+            path: None,
+            bytes: Zeroizing::new(bytes.to_vec()),
+        }
+    }
+
+    pub(super) fn read(part: IdentityPart, path: &Path) -> Result<Self, IdentityError> {
+        let fail = |problem| IdentityError {
+            part,
+            path: Some(path.to_owned()),
+            problem,
+        };
+        match read_bounded(path) {
+            Ok(bytes) if bytes.len() as u64 > FILE_BYTES_MAX => {
+                Err(fail(IdentityProblem::TooLarge {
+                    bytes_max: FILE_BYTES_MAX,
+                }))
+            }
+            Ok(bytes) => Ok(Self {
+                part,
+                path: Some(path.to_owned()),
+                bytes,
+            }),
+            Err(error) => Err(fail(IdentityProblem::Unreadable(error))),
+        }
+    }
+
+    /// The problem as an error of this input.
+    pub(super) fn error(&self, problem: IdentityProblem) -> IdentityError {
+        IdentityError {
+            part: self.part,
+            path: self.path.clone(),
+            problem,
+        }
+    }
+
+    /// Reads what is there, PEM or DER.
+    pub(super) fn contents(&self) -> Result<Contents, IdentityError> {
+        sort(&self.bytes).map_err(|problem| self.error(problem))
+    }
+}
+
+/// Reads into one allocation, so that no half-read copy of a key stays behind.
+fn read_bounded(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    let expected = file.metadata()?.len().clamp(64 * 1024, FILE_BYTES_MAX);
+    let capacity = usize::try_from(expected).unwrap_or(64 * 1024);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity.saturating_add(64)));
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn sort(bytes: &[u8]) -> Result<Contents, IdentityProblem> {
+    let mut contents = Contents::default();
+    if bytes.trim_ascii().is_empty() {
+        return Err(IdentityProblem::Empty);
+    }
+    if let Some(kind) = der::recognise(bytes) {
+        contents.add(kind, bytes);
+    } else if pem::is_pem(bytes) {
+        for section in pem::sections(bytes)? {
+            contents.add_section(section)?;
+        }
+    } else {
+        return Err(unrecognised(bytes));
+    }
+    Ok(contents)
+}
+
+impl Contents {
+    fn add(&mut self, kind: Kind, bytes: &[u8]) {
+        match kind {
+            Kind::Certificate => self.certificates.push(bytes.to_vec().into()),
+            Kind::Pkcs1 | Kind::Sec1 | Kind::Pkcs8 | Kind::LockedPkcs8 | Kind::DsaKey => {
+                self.keys
+                    .push(Key::plain(kind, Zeroizing::new(bytes.to_vec())));
+            }
+            Kind::Pkcs12 => self.pkcs12 = Some(Zeroizing::new(bytes.to_vec())),
+            Kind::Request
+            | Kind::RevocationList
+            | Kind::PublicKey
+            | Kind::Pkcs7
+            | Kind::Parameters => self.others.push(Other {
+                kind: Some(kind),
+                text: kind.describe().to_owned(),
+            }),
+        }
+    }
+
+    fn add_section(&mut self, section: pem::Section) -> Result<(), IdentityProblem> {
+        let label = section.label.as_str();
+        let kind = match label {
+            "CERTIFICATE" | "X509 CERTIFICATE" => {
+                self.certificates.push(section.body.to_vec().into());
+                return Ok(());
+            }
+            "TRUSTED CERTIFICATE" => {
+                // OpenSSL's own: a certificate, then settings that are nobody else's business.
+                let settings = Element::first(&section.body).map_or(0, |(_, rest)| rest.len());
+                let length = section.body.len().saturating_sub(settings);
+                let certificate = section.body.get(..length).unwrap_or_default();
+                self.certificates.push(certificate.to_vec().into());
+                return Ok(());
+            }
+            "PRIVATE KEY"
+            | "ENCRYPTED PRIVATE KEY"
+            | "RSA PRIVATE KEY"
+            | "EC PRIVATE KEY"
+            | "DSA PRIVATE KEY" => return self.add_key_section(section),
+            "PUBLIC KEY" | "RSA PUBLIC KEY" => Some(Kind::PublicKey),
+            "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Some(Kind::Request),
+            "X509 CRL" => Some(Kind::RevocationList),
+            "PKCS7" | "CMS" | "PKCS #7 SIGNED DATA" => Some(Kind::Pkcs7),
+            _ if label.ends_with(" PARAMETERS") => Some(Kind::Parameters),
+            _ => None,
+        };
+        let text = match kind {
+            Some(Kind::Parameters) | None => format!("a PEM section {label}"),
+            Some(kind) => kind.describe().to_owned(),
+        };
+        self.others.push(Other { kind, text });
+        Ok(())
+    }
+
+    fn add_key_section(&mut self, section: pem::Section) -> Result<(), IdentityProblem> {
+        let (kind, old_lock) = if section.is_encrypted {
+            // What it is shows when it is unlocked.
+            (Kind::LockedPkcs8, Some(section.dek_info))
+        } else {
+            match der::recognise(&section.body) {
+                Some(
+                    kind @ (Kind::Pkcs1
+                    | Kind::Sec1
+                    | Kind::Pkcs8
+                    | Kind::LockedPkcs8
+                    | Kind::DsaKey),
+                ) => (kind, None),
+                other => {
+                    let detail = other.map_or_else(
+                        || der::complaint(&section.body).to_owned(),
+                        |kind| format!("it is {}", kind.describe()),
+                    );
+                    return Err(IdentityProblem::MalformedDer {
+                        what: format!("the {} of line {}", section.label, section.line),
+                        detail,
+                    });
+                }
+            }
+        };
+        self.keys.push(Key {
+            kind,
+            bytes: section.body,
+            old_lock,
+        });
+        Ok(())
+    }
+
+    /// Opens a PKCS#12 file, if this is one: its certificates and keys become those of the contents.
+    pub(super) fn open(
+        &mut self,
+        path: Option<&Path>,
+        passphrase: &mut Passphrase,
+    ) -> Result<(), IdentityProblem> {
+        let Some(der) = self.pkcs12.take() else {
+            return Ok(());
+        };
+        let opened = pkcs12::open(&der, path, passphrase)?;
+        self.is_unordered = true;
+        self.certificates = opened.certificates;
+        self.keys = opened.keys;
+        Ok(())
+    }
+
+    pub(super) fn is_pkcs12(&self) -> bool {
+        self.pkcs12.is_some()
+    }
+
+    /// Why there is no certificate here, or no key, where one was needed.
+    pub(super) fn lacks(&self, part: IdentityPart) -> IdentityProblem {
+        let other = |kind| self.others.iter().find(|other| other.kind == Some(kind));
+        if other(Kind::Request).is_some() {
+            IdentityProblem::RequestGiven
+        } else if other(Kind::PublicKey).is_some() && self.keys.is_empty() {
+            IdentityProblem::PublicKeyGiven
+        } else if let Some(parameters) = other(Kind::Parameters)
+            && self.keys.is_empty()
+            && self.certificates.is_empty()
+        {
+            IdentityProblem::ParametersOnly {
+                found: parameters.text.clone(),
+            }
+        } else if part == IdentityPart::Key {
+            IdentityProblem::NoKey {
+                found: self.describe(),
+            }
+        } else {
+            IdentityProblem::NoCertificate {
+                found: self.describe(),
+            }
+        }
+    }
+
+    /// What is here, for a person.
+    pub(super) fn describe(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        match self.certificates.len() {
+            0 => {}
+            1 => found.push("a certificate".to_owned()),
+            count => found.push(format!("{count} certificates")),
+        }
+        found.extend(self.keys.iter().map(|key| key.kind.describe().to_owned()));
+        if self.is_pkcs12() {
+            found.push(Kind::Pkcs12.describe().to_owned());
+        }
+        found.extend(self.others.iter().map(|other| other.text.clone()));
+        found.dedup();
+        found.truncate(5);
+        found
+    }
+}
+
+impl Key {
+    pub(super) fn plain(kind: Kind, bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self {
+            kind,
+            bytes,
+            old_lock: None,
+        }
+    }
+
+    /// The DER of the key and its encoding, unlocked where it was locked.
+    pub(super) fn unlock(
+        self,
+        path: Option<&Path>,
+        passphrase: &mut Passphrase,
+    ) -> Result<(Kind, Zeroizing<Vec<u8>>), IdentityProblem> {
+        match (self.old_lock, self.kind) {
+            (Some(dek_info), _) => {
+                unlock::old_pem(&self.bytes, dek_info.as_deref(), path, passphrase)
+            }
+            (None, Kind::LockedPkcs8) => unlock::pkcs8(&self.bytes, path, passphrase),
+            (None, kind) => Ok((kind, self.bytes)),
+        }
+    }
+}
+
+fn unrecognised(bytes: &[u8]) -> IdentityProblem {
+    if bytes.first() == Some(&0x30) {
+        return IdentityProblem::MalformedDer {
+            what: "the DER".to_owned(),
+            detail: der::complaint(bytes).to_owned(),
+        };
+    }
+    let found = if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        "UTF-16 text".to_owned()
+    } else if bytes.starts_with(b"ssh-") || bytes.starts_with(b"ecdsa-sha2-") {
+        "an SSH public key".to_owned()
+    } else if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0')) {
+        "text without a PEM section".to_owned()
+    } else {
+        "bytes of an unknown kind".to_owned()
+    };
+    IdentityProblem::Unrecognised { found }
+}

@@ -1,0 +1,318 @@
+//! Just enough DER to tell what a blob is, before anybody who knows better parses it.
+//!
+//! Owns recognition: certificate, request, key in which encoding, locked or not. Whether what was
+//! recognised is also right is for the parsers of each kind to say.
+
+use x509_parser::der_parser::Oid;
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+const CONTEXT_0: u8 = 0xa0;
+
+const PKCS7: &str = "1.2.840.113549.1.7.";
+
+/// What a DER blob is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Certificate,
+    Request,
+    RevocationList,
+    /// SubjectPublicKeyInfo, or PKCS#1's RSAPublicKey.
+    PublicKey,
+    Pkcs1,
+    Sec1,
+    Pkcs8,
+    LockedPkcs8,
+    /// The old encoding that OpenSSL alone used.
+    DsaKey,
+    Pkcs12,
+    Pkcs7,
+    Parameters,
+}
+
+impl Kind {
+    /// With an article, for messages.
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Certificate => "a certificate",
+            Self::Request => "a certificate signing request",
+            Self::RevocationList => "a revocation list",
+            Self::PublicKey => "a public key",
+            Self::Pkcs1 | Self::Sec1 | Self::Pkcs8 => "a private key",
+            Self::LockedPkcs8 => "a locked private key",
+            Self::DsaKey => "a DSA private key",
+            Self::Pkcs12 => "a PKCS#12 file",
+            Self::Pkcs7 => "a PKCS#7 bundle",
+            Self::Parameters => "key parameters",
+        }
+    }
+}
+
+/// One element: its tag and what it holds.
+#[derive(Clone, Copy)]
+pub(super) struct Element<'a> {
+    pub(super) tag: u8,
+    pub(super) content: &'a [u8],
+}
+
+impl<'a> Element<'a> {
+    /// Reads the first element, and returns what follows it.
+    pub(super) fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (&tag, rest) = bytes.split_first()?;
+        let (&length, rest) = rest.split_first()?;
+        let (length, rest) = match length {
+            0..=0x7f => (usize::from(length), rest),
+            0x81..=0x84 => {
+                let (octets, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+                let length = octets
+                    .iter()
+                    .fold(0usize, |length, octet| (length << 8) | usize::from(*octet));
+                (length, rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        Some((Self { tag, content }, rest))
+    }
+
+    /// Reads exactly one element.
+    pub(super) fn only(bytes: &'a [u8]) -> Option<Self> {
+        match Self::first(bytes)? {
+            (element, []) => Some(element),
+            _ => None,
+        }
+    }
+
+    /// The elements inside; ends early at anything malformed.
+    pub(super) fn children(self) -> impl Iterator<Item = Self> + Clone + use<'a> {
+        let mut rest = self.content;
+        std::iter::from_fn(move || {
+            let (element, after) = Self::first(rest)?;
+            rest = after;
+            Some(element)
+        })
+    }
+
+    /// The dotted form of an object identifier.
+    pub(super) fn oid(self) -> Option<String> {
+        (self.tag == OBJECT_IDENTIFIER).then(|| Oid::new(self.content.into()).to_id_string())
+    }
+
+    /// The bits of a positive INTEGER.
+    fn integer_bits(self) -> Option<u32> {
+        if self.tag != INTEGER {
+            return None;
+        }
+        let mut significant = self.content.iter().skip_while(|octet| **octet == 0);
+        let first = significant.next()?;
+        let rest = u32::try_from(significant.count()).ok()?.checked_mul(8)?;
+        rest.checked_add(8 - first.leading_zeros())
+    }
+}
+
+/// Tells what a blob is by its outermost structure.
+pub(super) fn recognise(der: &[u8]) -> Option<Kind> {
+    let outer = Element::only(der)?;
+    if outer.tag == OBJECT_IDENTIFIER {
+        return Some(Kind::Parameters);
+    }
+    if outer.tag != SEQUENCE {
+        return None;
+    }
+    // More elements than the longest of these structures has say nothing new.
+    let children: Vec<_> = outer.children().take(10).collect();
+    let tags: Vec<u8> = children.iter().map(|child| child.tag).collect();
+    match tags.as_slice() {
+        [SEQUENCE, OCTET_STRING] => Some(Kind::LockedPkcs8),
+        [SEQUENCE, BIT_STRING] => Some(Kind::PublicKey),
+        [SEQUENCE, SEQUENCE, BIT_STRING] => children.first().copied().and_then(signed),
+        [INTEGER, SEQUENCE, OCTET_STRING, ..] => Some(Kind::Pkcs8),
+        [INTEGER, OCTET_STRING, ..] => Some(Kind::Sec1),
+        [INTEGER, SEQUENCE, ..] => {
+            let content_type = children.get(1).and_then(|child| child.children().next());
+            let is_pkcs7 = content_type
+                .and_then(Element::oid)
+                .is_some_and(|oid| oid.starts_with(PKCS7));
+            // Otherwise the parameters of a curve that is spelled out.
+            Some(if is_pkcs7 {
+                Kind::Pkcs12
+            } else {
+                Kind::Parameters
+            })
+        }
+        [OBJECT_IDENTIFIER, CONTEXT_0] => children
+            .first()
+            .and_then(|child| child.oid())
+            .filter(|oid| oid.starts_with(PKCS7))
+            .map(|_| Kind::Pkcs7),
+        [INTEGER, rest @ ..] if rest.iter().all(|tag| *tag == INTEGER) => match tags.len() {
+            9 => Some(Kind::Pkcs1),
+            6 => Some(Kind::DsaKey),
+            // An RSA exponent is far smaller than its modulus; a Diffie-Hellman prime and its
+            // generator look the same, but nobody has them in DER.
+            2 => Some(Kind::PublicKey),
+            _ => Some(Kind::Parameters),
+        },
+        _ => None,
+    }
+}
+
+/// Tells apart what is signed: a certificate, a request, a revocation list.
+fn signed(body: Element<'_>) -> Option<Kind> {
+    let tags: Vec<u8> = body.children().take(5).map(|child| child.tag).collect();
+    match tags.as_slice() {
+        [CONTEXT_0, INTEGER, SEQUENCE, SEQUENCE, ..]
+        | [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] => Some(Kind::Certificate),
+        [INTEGER, SEQUENCE, SEQUENCE, ..]
+            if tags.get(3) != Some(&0x17) && tags.get(3) != Some(&0x18) =>
+        {
+            Some(Kind::Request)
+        }
+        [INTEGER, SEQUENCE, SEQUENCE, ..] | [SEQUENCE, SEQUENCE, ..] => Some(Kind::RevocationList),
+        _ => None,
+    }
+}
+
+/// What kind of key a PKCS#1, SEC1 or PKCS#8 private key is, by name, and the bits of an RSA modulus.
+pub(super) fn describe_private_key(kind: Kind, der: &[u8]) -> (String, Option<u32>) {
+    let children = Element::only(der).map(|outer| outer.children().collect::<Vec<_>>());
+    let children = children.unwrap_or_default();
+    match kind {
+        Kind::Pkcs1 => (
+            "RSA".to_owned(),
+            children.get(1).and_then(|modulus| modulus.integer_bits()),
+        ),
+        Kind::Sec1 => {
+            let curve = children
+                .iter()
+                .find(|child| child.tag == CONTEXT_0)
+                .and_then(|parameters| parameters.children().next());
+            (name_curve(curve), None)
+        }
+        Kind::Pkcs8 => {
+            let mut algorithm = children.get(1).map(|id| id.children());
+            let id = algorithm.as_mut().and_then(Iterator::next);
+            let parameters = algorithm.as_mut().and_then(Iterator::next);
+            let id = id.and_then(Element::oid).unwrap_or_default();
+            match id.as_str() {
+                "1.2.840.113549.1.1.1" => {
+                    let inner = children.get(2).map_or(&[][..], |key| key.content);
+                    describe_private_key(Kind::Pkcs1, inner)
+                }
+                "1.2.840.10045.2.1" => (name_curve(parameters), None),
+                _ => (name_key(&id), None),
+            }
+        }
+        Kind::DsaKey => ("DSA".to_owned(), None),
+        _ => ("no private key".to_owned(), None),
+    }
+}
+
+fn name_curve(curve: Option<Element<'_>>) -> String {
+    let Some(id) = curve.and_then(Element::oid) else {
+        return "EC with explicit or missing curve parameters".to_owned();
+    };
+    let name = match id.as_str() {
+        "1.2.840.10045.3.1.7" => "P-256",
+        "1.3.132.0.34" => "P-384",
+        "1.3.132.0.35" => "P-521",
+        "1.3.132.0.33" => "P-224",
+        "1.3.132.0.10" => "secp256k1",
+        "1.3.36.3.3.2.8.1.1.7" => "brainpoolP256r1",
+        "1.3.36.3.3.2.8.1.1.11" => "brainpoolP384r1",
+        "1.3.36.3.3.2.8.1.1.13" => "brainpoolP512r1",
+        other => other,
+    };
+    format!("EC {name}")
+}
+
+fn name_key(id: &str) -> String {
+    let name = match id {
+        "1.2.840.113549.1.1.10" => "RSASSA-PSS",
+        "1.2.840.113549.1.3.1" => "Diffie-Hellman",
+        "1.2.840.10040.4.1" => "DSA",
+        "1.3.101.110" => "X25519",
+        "1.3.101.111" => "X448",
+        "1.3.101.112" => "Ed25519",
+        "1.3.101.113" => "Ed448",
+        "2.16.840.1.101.3.4.3.17" => "ML-DSA-44",
+        "2.16.840.1.101.3.4.3.18" => "ML-DSA-65",
+        "2.16.840.1.101.3.4.3.19" => "ML-DSA-87",
+        "" => "of an unreadable type",
+        other => return format!("object identifier {other}"),
+    };
+    name.to_owned()
+}
+
+/// Every object identifier in a blob, in order, looking into octet strings that hold DER: to name an
+/// algorithm that a parser would not.
+pub(super) fn object_identifiers(der: &[u8]) -> Vec<String> {
+    // Deep enough for PKCS#12, which nests most, and no way to exhaust the stack.
+    const DEPTH_MAX: u8 = 24;
+    const COUNT_MAX: usize = 64;
+    fn walk(bytes: &[u8], depth: u8, found: &mut Vec<String>) {
+        let mut rest = bytes;
+        while let Some((element, after)) = Element::first(rest) {
+            if found.len() >= COUNT_MAX {
+                return;
+            }
+            found.extend(element.oid());
+            let holds_elements = element.tag & 0x20 != 0
+                || (element.tag == OCTET_STRING && Element::only(element.content).is_some());
+            if depth > 0 && holds_elements {
+                walk(element.content, depth - 1, found);
+            }
+            rest = after;
+        }
+    }
+    let mut found = Vec::new();
+    walk(der, DEPTH_MAX, &mut found);
+    found
+}
+
+/// Why a blob is no DER, as well as can be told.
+pub(super) fn complaint(der: &[u8]) -> &'static str {
+    match der {
+        [SEQUENCE, 0x80, ..] => "it is encoded with indefinite lengths (BER), which is not DER",
+        [SEQUENCE, ..] => match Element::first(der) {
+            None => "it is cut short",
+            Some((_, [])) => "it has an unknown structure",
+            Some(_) => "more bytes follow it",
+        },
+        _ => "it does not begin like DER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_that_lie_are_refused() {
+        for bytes in [
+            &[][..],
+            &[0x30],
+            &[0x30, 0x80, 0, 0],
+            &[0x30, 2, 0],
+            &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
+            &[0x30, 0x88, 0, 0, 0, 0, 0, 0, 0, 0],
+        ] {
+            assert!(Element::first(bytes).is_none(), "{bytes:?}");
+            assert_eq!(recognise(bytes), None);
+        }
+    }
+
+    #[test]
+    fn deep_nesting_ends() {
+        let mut bytes = vec![0x06, 1, 0x2a];
+        for _ in 0..60 {
+            let length = u8::try_from(bytes.len()).unwrap();
+            bytes.splice(0..0, [0x30, length]);
+        }
+        assert_eq!(object_identifiers(&bytes), Vec::<String>::new());
+        assert_eq!(object_identifiers(&[0x30, 3, 0x06, 1, 0x2a]), ["1.2"]);
+    }
+}

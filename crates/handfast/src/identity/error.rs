@@ -1,0 +1,359 @@
+//! Why an identity cannot be used: typed, with the file at fault and what was found in it.
+//!
+//! What to do about each is said in `explain/identity.rs`.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::x509::escape_control;
+
+/// A certificate chain and key that cannot be used, and why.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct IdentityError {
+    /// Which part of the identity is at fault.
+    pub part: IdentityPart,
+    /// The file at fault, where it came from a file.
+    pub path: Option<PathBuf>,
+    /// What is wrong with it.
+    pub problem: IdentityProblem,
+}
+
+/// The parts of an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IdentityPart {
+    /// The certificate chain.
+    Chain,
+    /// The private key.
+    Key,
+    /// Both, in one file.
+    Both,
+}
+
+/// What is wrong with a certificate chain or key.
+///
+/// Names and labels that a file holds are escaped already: they can be printed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IdentityProblem {
+    /// The operating system would not give the bytes.
+    Unreadable(io::Error),
+    /// Larger than any certificate chain or key.
+    TooLarge {
+        /// The most that is read.
+        bytes_max: u64,
+    },
+    /// Nothing in it.
+    Empty,
+    /// Neither PEM nor DER of anything that belongs to an identity.
+    Unrecognised {
+        /// What it looks like.
+        found: String,
+    },
+    /// PEM that cannot be decoded.
+    MalformedPem {
+        /// The line at fault, from 1.
+        line: usize,
+        /// What is wrong there.
+        detail: String,
+    },
+    /// A certificate or key whose DER cannot be read.
+    MalformedDer {
+        /// What it should have been: `certificate 2`, `a private key`.
+        what: String,
+        /// What the parser stumbled over.
+        detail: String,
+    },
+    /// No certificate where the chain belongs.
+    NoCertificate {
+        /// What was found instead.
+        found: Vec<String>,
+    },
+    /// No private key where it belongs.
+    NoKey {
+        /// What was found instead.
+        found: Vec<String>,
+    },
+    /// The chain was given as the key, and the key as the chain.
+    Swapped,
+    /// A public key where the private key, or the certificate, belongs.
+    PublicKeyGiven,
+    /// A certificate signing request where the certificate or the key belongs.
+    RequestGiven,
+    /// Key parameters (of a curve, of Diffie-Hellman) without a key or a certificate.
+    ParametersOnly {
+        /// Which: `EC PARAMETERS`.
+        found: String,
+    },
+    /// More than one private key: which one is meant cannot be told.
+    SeveralKeys {
+        /// How many.
+        count: usize,
+    },
+    /// The key is locked, and there is no passphrase.
+    PassphraseNeeded {
+        /// How it is locked.
+        encryption: String,
+    },
+    /// The key is locked, and the passphrase could not be had.
+    PassphraseUnavailable(io::Error),
+    /// The passphrase does not unlock the key.
+    WrongPassphrase {
+        /// How it is locked.
+        encryption: String,
+    },
+    /// The key is locked in a way that is not supported.
+    UnsupportedEncryption {
+        /// The algorithm: its name, or its object identifier.
+        encryption: String,
+    },
+    /// A key of a type that cannot sign in TLS, or that is not supported.
+    UnsupportedKey {
+        /// The algorithm: its name, or its object identifier.
+        algorithm: String,
+    },
+    /// An RSA key of a size that is refused.
+    KeySize {
+        /// Its size.
+        bits: u32,
+        /// The smallest size that is accepted.
+        bits_min: u32,
+        /// The largest size that is accepted.
+        bits_max: u32,
+    },
+    /// The key does not belong to the end-entity certificate.
+    KeyMismatch {
+        /// Subject of the certificate.
+        subject: String,
+        /// The certificate's key: `EC P-256, SHA-256 of the public key 0123...`.
+        certificate_key: String,
+        /// The same of the private key's public half.
+        private_key: String,
+    },
+    /// The end-entity certificate, to which the key belongs, is not the first of the chain.
+    EndEntityNotFirst {
+        /// Subject of the certificate that was found first.
+        first: String,
+        /// Subject of the end-entity certificate.
+        end_entity: String,
+        /// Position of the end-entity certificate, from 0.
+        at_index: usize,
+    },
+    /// A certificate is not followed by its issuer, which comes later in the chain.
+    IssuerOutOfOrder {
+        /// Subject of the certificate whose issuer should follow.
+        subject: String,
+        /// Position at which the issuer belongs, from 0.
+        at_index: usize,
+        /// Subject of the certificate found there.
+        found: String,
+        /// Position at which the issuer was found, from 0.
+        issuer_index: usize,
+    },
+    /// A certificate that issued none of those before it.
+    UnrelatedCertificate {
+        /// Its position, from 0.
+        at_index: usize,
+        /// Its subject.
+        found: String,
+        /// The issuer that the certificate before it names.
+        expected: String,
+    },
+    /// The same certificate twice.
+    RepeatedCertificate {
+        /// Position of the repetition, from 0.
+        at_index: usize,
+        /// Its subject.
+        subject: String,
+    },
+}
+
+impl IdentityError {
+    /// A stable id in kebab-case: part of the interface.
+    pub fn id(&self) -> &'static str {
+        self.problem.id()
+    }
+}
+
+impl IdentityProblem {
+    /// A stable id in kebab-case: part of the interface.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "identity-unreadable",
+            Self::TooLarge { .. } => "identity-too-large",
+            Self::Empty => "identity-empty",
+            Self::Unrecognised { .. } => "identity-unrecognised",
+            Self::MalformedPem { .. } => "identity-malformed-pem",
+            Self::MalformedDer { .. } => "identity-malformed-der",
+            Self::NoCertificate { .. } => "certificate-missing",
+            Self::NoKey { .. } => "private-key-missing",
+            Self::Swapped => "chain-and-key-swapped",
+            Self::PublicKeyGiven => "public-key-given",
+            Self::RequestGiven => "certificate-request-given",
+            Self::ParametersOnly { .. } => "key-parameters-only",
+            Self::SeveralKeys { .. } => "several-private-keys",
+            Self::PassphraseNeeded { .. } => "passphrase-needed",
+            Self::PassphraseUnavailable(_) => "passphrase-unavailable",
+            Self::WrongPassphrase { .. } => "wrong-passphrase",
+            Self::UnsupportedEncryption { .. } => "unsupported-key-encryption",
+            Self::UnsupportedKey { .. } => "unsupported-key-type",
+            Self::KeySize { .. } => "key-size-refused",
+            Self::KeyMismatch { .. } => "key-mismatch",
+            Self::EndEntityNotFirst { .. }
+            | Self::IssuerOutOfOrder { .. }
+            | Self::RepeatedCertificate { .. } => "chain-out-of-order",
+            Self::UnrelatedCertificate { .. } => "chain-unrelated-certificate",
+        }
+    }
+}
+
+impl fmt::Display for IdentityPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chain => "certificate chain",
+            Self::Key => "private key",
+            Self::Both => "certificate chain and private key",
+        })
+    }
+}
+
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(
+                f,
+                "cannot use {} as {}",
+                escape_control(&path.display().to_string()),
+                self.part
+            ),
+            None => write!(f, "cannot use the given {}", self.part),
+        }
+    }
+}
+
+impl std::error::Error for IdentityError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.problem)
+    }
+}
+
+impl fmt::Display for IdentityProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(_) => f.write_str("it cannot be read"),
+            Self::TooLarge { bytes_max } => {
+                write!(f, "it is larger than {bytes_max} bytes, so it is neither")
+            }
+            Self::Empty => f.write_str("it is empty"),
+            Self::Unrecognised { found } => {
+                write!(f, "it is neither PEM nor DER, but {found}")
+            }
+            Self::MalformedPem { line, detail } => {
+                write!(f, "its PEM cannot be decoded: line {line}: {detail}")
+            }
+            Self::MalformedDer { what, detail } => {
+                write!(f, "{what} in it cannot be read: {detail}")
+            }
+            Self::NoCertificate { found } => {
+                write!(f, "there is no certificate in it")?;
+                instead(f, found)
+            }
+            Self::NoKey { found } => {
+                write!(f, "there is no private key in it")?;
+                instead(f, found)
+            }
+            Self::Swapped => {
+                f.write_str("the chain was given as the key, and the key as the chain")
+            }
+            Self::PublicKeyGiven => f.write_str("it holds a public key only"),
+            Self::RequestGiven => f.write_str(
+                "it holds a certificate signing request: what is sent to an authority, not what \
+                 comes back",
+            ),
+            Self::ParametersOnly { found } => {
+                write!(f, "it holds key parameters only ({found})")
+            }
+            Self::SeveralKeys { count } => write!(f, "it holds {count} private keys"),
+            Self::PassphraseNeeded { .. } => {
+                f.write_str("the key is locked, and no passphrase was given")
+            }
+            Self::PassphraseUnavailable(_) => {
+                f.write_str("the key is locked, and the passphrase could not be had")
+            }
+            Self::WrongPassphrase { .. } => f.write_str("the passphrase is wrong"),
+            Self::UnsupportedEncryption { encryption } => write!(
+                f,
+                "the key is locked in a way that is not supported: {encryption}"
+            ),
+            Self::UnsupportedKey { algorithm } => {
+                write!(f, "keys of this type are not supported: {algorithm}")
+            }
+            Self::KeySize {
+                bits,
+                bits_min,
+                bits_max,
+            } => write!(
+                f,
+                "an RSA key of {bits} bits is refused: it must have {bits_min} to {bits_max}"
+            ),
+            Self::KeyMismatch { subject, .. } => {
+                write!(f, "the key does not belong to the certificate of {subject}")
+            }
+            Self::EndEntityNotFirst {
+                first,
+                end_entity,
+                at_index,
+            } => write!(
+                f,
+                "the certificate of {first} comes first, where that of {end_entity} belongs, \
+                 which is number {}",
+                at_index.saturating_add(1)
+            ),
+            Self::IssuerOutOfOrder {
+                subject,
+                at_index,
+                found,
+                issuer_index,
+            } => write!(
+                f,
+                "certificate {} is that of {found}, where the issuer of {subject} belongs, which \
+                 is number {}",
+                at_index.saturating_add(1),
+                issuer_index.saturating_add(1)
+            ),
+            Self::UnrelatedCertificate {
+                at_index,
+                found,
+                expected,
+            } => write!(
+                f,
+                "certificate {}, that of {found}, issued none of those before it; that of \
+                 {expected} was expected",
+                at_index.saturating_add(1)
+            ),
+            Self::RepeatedCertificate { at_index, subject } => write!(
+                f,
+                "certificate {} repeats that of {subject}",
+                at_index.saturating_add(1)
+            ),
+        }
+    }
+}
+
+fn instead(f: &mut fmt::Formatter<'_>, found: &[String]) -> fmt::Result {
+    if found.is_empty() {
+        return Ok(());
+    }
+    write!(f, ", but {}", found.join(", "))
+}
+
+impl std::error::Error for IdentityProblem {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(error) | Self::PassphraseUnavailable(error) => Some(error),
+            _ => None,
+        }
+    }
+}

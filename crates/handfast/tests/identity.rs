@@ -1,0 +1,361 @@
+//! Identities out of files that the real OpenSSL writes, in every form, and every way to get it wrong.
+
+use std::ffi::OsStr;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use handfast::{
+    Cause, ClientContext, ConfigurationCause, Connection, Error, Identity, IdentityError,
+    IdentityPart, IdentityProblem, Passphrase, Read, ServerContext, TrustAnchors,
+};
+use handfast_testbed::peers;
+use handfast_testbed::pki::{Key, Pki, Spec, pem};
+use proptest::prelude::*;
+
+const PASSPHRASE: &str = "correct horse / battery \u{e9}";
+
+/// A directory of fixtures, gone when dropped, and the OpenSSL that fills it.
+struct Bench {
+    openssl: PathBuf,
+    directory: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Option<Self> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let openssl = peers::require("openssl")?;
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("handfast-identity-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        Some(Self { openssl, directory })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    /// Runs OpenSSL with arguments separated by spaces; `PASS` stands for `pass:` and the passphrase.
+    fn openssl(&self, arguments: &str) {
+        let source = format!("pass:{PASSPHRASE}");
+        let arguments = arguments.split_whitespace().map(|argument| match argument {
+            "PASS" => OsStr::new(&source),
+            other => OsStr::new(other),
+        });
+        let output = Command::new(&self.openssl)
+            .args(arguments.clone())
+            .current_dir(&self.directory)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "openssl {:?}: {}",
+            arguments.collect::<Vec<_>>(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// A key, and a self-signed certificate for `localhost`: `NAME.key` and `NAME.crt`.
+    fn pair(&self, name: &str, genpkey: &str) {
+        self.openssl(&format!("genpkey {genpkey} -out {name}.key"));
+        self.openssl(&format!(
+            "req -x509 -new -key {name}.key -subj /CN={name} -days 30 -out {name}.crt \
+             -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
+        ));
+    }
+
+    fn load(
+        &self,
+        chain: &str,
+        key: &str,
+        passphrase: Passphrase,
+    ) -> Result<Identity, IdentityError> {
+        Identity::from_files(self.path(chain), self.path(key), passphrase)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+const KINDS: [(&str, &str); 5] = [
+    ("rsa", "-algorithm RSA -pkeyopt rsa_keygen_bits:2048"),
+    ("p256", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256"),
+    ("p384", "-algorithm EC -pkeyopt ec_paramgen_curve:P-384"),
+    ("p521", "-algorithm EC -pkeyopt ec_paramgen_curve:P-521"),
+    ("ed25519", "-algorithm ED25519"),
+];
+
+/// A handshake in memory between a server with this identity and a client that trusts `anchor`: the
+/// client verifies the signature that only the right private key can make.
+fn assert_serves(identity: Identity, anchor: &[u8], what: &str) {
+    let server = ServerContext::builder().identity(identity).build().unwrap();
+    let trust = TrustAnchors::empty().with_pem(anchor).unwrap();
+    let client = ClientContext::builder().trust(trust).build().unwrap();
+    let mut client = client.connection("localhost").unwrap();
+    let mut server = server.connection().unwrap();
+    for _ in 0..10 {
+        carry(&mut client, &mut server);
+        carry(&mut server, &mut client);
+    }
+    assert!(
+        !client.is_handshaking(),
+        "{what}: the handshake did not end"
+    );
+    client.write(&[IoSlice::new(b"ping")]).unwrap();
+    client.flush().unwrap();
+    carry(&mut client, &mut server);
+    let mut buffer = [0; 16];
+    let read = server.read(&mut buffer);
+    assert!(matches!(read, Ok(Read::Data(4))), "{what}: {read:?}");
+    assert_eq!(&buffer[..4], b"ping", "{what}");
+}
+
+/// The channel: what one has to send, the other receives.
+fn carry(from: &mut Connection, to: &mut Connection) {
+    let bytes = from.outgoing().to_vec();
+    to.receive(&bytes);
+    from.sent(bytes.len());
+    to.process().unwrap();
+}
+
+/// The forms of a key: a name, the OpenSSL command that makes it from `KEY` into `OUT`, and whether
+/// it is locked.
+const PLAIN: &[(&str, &str)] = &[
+    ("PKCS#8 PEM", "pkcs8 -topk8 -nocrypt -in KEY -out OUT"),
+    (
+        "PKCS#8 DER",
+        "pkcs8 -topk8 -nocrypt -in KEY -outform DER -out OUT",
+    ),
+];
+const LOCKED: &[(&str, &str)] = &[
+    (
+        "PBKDF2 SHA-256 AES-256",
+        "pkcs8 -topk8 -v2 aes-256-cbc -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "PBKDF2 SHA-256 AES-192",
+        "pkcs8 -topk8 -v2 aes-192-cbc -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "PBKDF2 SHA-256 AES-128",
+        "pkcs8 -topk8 -v2 aes-128-cbc -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "PBKDF2 SHA-1",
+        "pkcs8 -topk8 -v2prf hmacWithSHA1 -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "PBKDF2 SHA-384",
+        "pkcs8 -topk8 -v2prf hmacWithSHA384 -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "PBKDF2 SHA-512",
+        "pkcs8 -topk8 -v2prf hmacWithSHA512 -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "PBKDF2, many",
+        "pkcs8 -topk8 -iter 100000 -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "PBKDF2 3DES",
+        "pkcs8 -topk8 -v2 des3 -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "scrypt",
+        "pkcs8 -topk8 -scrypt -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "scrypt, other costs",
+        "pkcs8 -topk8 -scrypt -scrypt_N 1024 -scrypt_r 4 -scrypt_p 2 -in KEY -passout PASS -out OUT",
+    ),
+    (
+        "locked DER",
+        "pkcs8 -topk8 -v2 aes-256-cbc -in KEY -outform DER -passout PASS -out OUT",
+    ),
+    (
+        "scrypt DER",
+        "pkcs8 -topk8 -scrypt -in KEY -outform DER -passout PASS -out OUT",
+    ),
+];
+/// The old forms, which only RSA and EC keys have. `TYPE` is the OpenSSL command for the type.
+const OLD_PLAIN: &[(&str, &str)] = &[
+    ("old PEM", "TYPE -in KEY -out OUT"),
+    ("old DER", "TYPE -in KEY -outform DER -out OUT"),
+];
+const OLD_LOCKED: &[(&str, &str)] = &[
+    ("old AES-256", "TYPE -aes256 -in KEY -passout PASS -out OUT"),
+    ("old AES-192", "TYPE -aes192 -in KEY -passout PASS -out OUT"),
+    ("old AES-128", "TYPE -aes128 -in KEY -passout PASS -out OUT"),
+    ("old 3DES", "TYPE -des3 -in KEY -passout PASS -out OUT"),
+];
+const PKCS12: &[(&str, &str)] = &[
+    (
+        "PKCS#12",
+        "pkcs12 -export -inkey KEY -in CRT -passout PASS -out OUT",
+    ),
+    (
+        "PKCS#12 legacy",
+        "pkcs12 -export -legacy -inkey KEY -in CRT -passout PASS -out OUT",
+    ),
+    (
+        "PKCS#12 legacy 3DES",
+        "pkcs12 -export -legacy -descert -inkey KEY -in CRT -passout PASS -out OUT",
+    ),
+    (
+        "PKCS#12 SHA-512",
+        "pkcs12 -export -macalg sha512 -keypbe AES-128-CBC -certpbe AES-128-CBC -inkey KEY -in CRT -passout PASS -out OUT",
+    ),
+    (
+        "PKCS#12 without MAC",
+        "pkcs12 -export -nomac -inkey KEY -in CRT -passout PASS -out OUT",
+    ),
+    (
+        "PKCS#12 open certificates",
+        "pkcs12 -export -certpbe NONE -inkey KEY -in CRT -passout PASS -out OUT",
+    ),
+];
+
+fn old_command(kind: &str) -> Option<&'static str> {
+    match kind {
+        "rsa" => Some("rsa -traditional"),
+        "p256" | "p384" | "p521" => Some("ec"),
+        _ => None,
+    }
+}
+
+/// Every form that this kind of key has; `true` for those that are locked.
+fn forms(kind: &str) -> Vec<(&'static str, String, bool)> {
+    let mut forms = Vec::new();
+    for (table, is_locked) in [(PLAIN, false), (LOCKED, true)] {
+        forms.extend(
+            table
+                .iter()
+                .map(|(name, command)| (*name, (*command).to_owned(), is_locked)),
+        );
+    }
+    if let Some(old) = old_command(kind) {
+        for (table, is_locked) in [(OLD_PLAIN, false), (OLD_LOCKED, true)] {
+            let table = table.iter();
+            forms.extend(
+                table.map(|(name, command)| (*name, command.replace("TYPE", old), is_locked)),
+            );
+        }
+    }
+    forms
+}
+
+#[test]
+fn a3_a4_every_form_of_every_key_is_loaded_and_really_signs() {
+    let Some(bench) = Bench::new() else { return };
+    for (kind, genpkey) in KINDS {
+        bench.pair(kind, genpkey);
+        let anchor = bench.read(&format!("{kind}.crt"));
+        bench.openssl(&format!("x509 -in {kind}.crt -outform DER -out {kind}.der"));
+        for (form, command, is_locked) in forms(kind) {
+            let what = format!("{kind}, {form}");
+            bench.openssl(
+                &command
+                    .replace("KEY", &format!("{kind}.key"))
+                    .replace("OUT", "out"),
+            );
+            let load = |passphrase| bench.load(&format!("{kind}.der"), "out", passphrase);
+            let identity =
+                load(PASSPHRASE.into()).unwrap_or_else(|error| panic!("{what}: {}", told(error)));
+            assert_serves(identity, &anchor, &what);
+            if !is_locked {
+                load(Passphrase::none()).unwrap();
+                load(Passphrase::ask(|_| {
+                    panic!("asked although nothing is locked")
+                }))
+                .unwrap();
+                continue;
+            }
+            assert_locked(&what, IdentityPart::Key, &load);
+        }
+    }
+}
+
+#[test]
+fn a3_a4_pkcs12_files_are_loaded_and_really_sign() {
+    let Some(bench) = Bench::new() else { return };
+    for (kind, genpkey) in KINDS {
+        bench.pair(kind, genpkey);
+        let anchor = bench.read(&format!("{kind}.crt"));
+        for (form, command) in PKCS12 {
+            let what = format!("{kind}, {form}");
+            let command = command
+                .replace("KEY", &format!("{kind}.key"))
+                .replace("CRT", &format!("{kind}.crt"))
+                .replace("OUT", "out.p12");
+            bench.openssl(&command);
+            let load = |passphrase| Identity::from_pkcs12_file(bench.path("out.p12"), passphrase);
+            let identity =
+                load(PASSPHRASE.into()).unwrap_or_else(|error| panic!("{what}: {}", told(error)));
+            assert_eq!(identity.chain().len(), 1);
+            assert_serves(identity, &anchor, &what);
+            assert_locked(&what, IdentityPart::Both, &load);
+            // In the place of either file, or of both.
+            let (certificate, archive) = (format!("{kind}.crt"), "out.p12");
+            for (chain, key) in [(certificate.as_str(), archive), (archive, archive)] {
+                bench.load(chain, key, PASSPHRASE.into()).unwrap();
+            }
+            bench
+                .load(archive, &format!("{kind}.key"), PASSPHRASE.into())
+                .unwrap();
+            let bytes = bench.read(archive);
+            Identity::from_pkcs12(&bytes, PASSPHRASE.into()).unwrap();
+        }
+    }
+}
+
+/// What holds for everything locked: a wrong passphrase is called wrong, none is asked for once, and
+/// the callback's word counts.
+fn assert_locked(
+    what: &str,
+    part: IdentityPart,
+    load: &dyn Fn(Passphrase) -> Result<Identity, IdentityError>,
+) {
+    for wrong in ["wrong", "", "correct horse / battery \u{ea}"] {
+        let error = load(wrong.into()).unwrap_err();
+        assert_eq!(error.id(), "wrong-passphrase", "{what}: {}", told(error));
+        assert_eq!(error.part, part);
+    }
+    let error = load(Passphrase::none()).unwrap_err();
+    assert_eq!(error.id(), "passphrase-needed", "{what}");
+
+    let calls = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&calls);
+    let asked = Passphrase::ask(move |request| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        assert!(request.path.is_some());
+        assert!(request.encryption.len() > 10, "{request:?}");
+        Ok(PASSPHRASE.to_owned().into())
+    });
+    load(asked).unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 1, "{what}");
+
+    let refused = Passphrase::ask(|_| Err(io::Error::other("nobody is there")));
+    let error = load(refused).unwrap_err();
+    assert_eq!(error.id(), "passphrase-unavailable", "{what}");
+    assert!(told(error).contains("nobody is there"));
+}
+
+/// The error as a person sees it.
+fn told(error: IdentityError) -> String {
+    Error::from(error).explain().to_string()
+}
