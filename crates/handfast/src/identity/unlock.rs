@@ -214,12 +214,12 @@ pub(super) fn name_scheme(id: &str) -> (String, bool) {
         "1.3.14.3.2.7" => ("DES-CBC", true),
         "1.2.840.113549.1.5.14" => ("PBMAC1", false),
         "1.2.840.113549.3.2" => ("RC2-CBC", false),
-        "1.2.840.113549.1.12.1.1" => ("PKCS#12 SHA-1 and RC4-128", false),
-        "1.2.840.113549.1.12.1.2" => ("PKCS#12 SHA-1 and RC4-40", false),
-        "1.2.840.113549.1.12.1.3" => ("PKCS#12 SHA-1 and 3DES", false),
-        "1.2.840.113549.1.12.1.4" => ("PKCS#12 SHA-1 and two-key 3DES", false),
-        "1.2.840.113549.1.12.1.5" => ("PKCS#12 SHA-1 and RC2-128", false),
-        "1.2.840.113549.1.12.1.6" => ("PKCS#12 SHA-1 and RC2-40", false),
+        "1.2.840.113549.1.12.1.1" => ("PBE-SHA1-RC4-128", false),
+        "1.2.840.113549.1.12.1.2" => ("PBE-SHA1-RC4-40", false),
+        "1.2.840.113549.1.12.1.3" => ("PBE-SHA1-3DES", false),
+        "1.2.840.113549.1.12.1.4" => ("PBE-SHA1-2DES", false),
+        "1.2.840.113549.1.12.1.5" => ("PBE-SHA1-RC2-128", false),
+        "1.2.840.113549.1.12.1.6" => ("PBE-SHA1-RC2-40", false),
         "1.2.392.200011.61.1.1.1.2" => ("Camellia-128-CBC", false),
         "1.2.392.200011.61.1.1.1.4" => ("Camellia-256-CBC", false),
         other => return (format!("object identifier {other}"), false),
@@ -300,7 +300,7 @@ fn derive(key_bytes: usize, passphrase: &[u8], salt: &[u8]) -> Zeroizing<Vec<u8>
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || text.len() % 2 != 0 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }
     (0..text.len())

@@ -1,0 +1,6 @@
+//! Identities out of files that the real OpenSSL writes: in every form, with every mistake, damaged.
+
+mod bench;
+mod damage;
+mod forms;
+mod mistakes;

@@ -1,0 +1,779 @@
+//! Every way to get it wrong, and the one error that each of them is.
+
+use std::path::PathBuf;
+
+use handfast::{Error, Identity, IdentityError, IdentityPart, IdentityProblem, Passphrase};
+use handfast_testbed::pki::{Issued, Key, Pki, Spec};
+
+use crate::bench::{Bench, PASSPHRASE, assert_serves, told};
+
+use IdentityPart::Key as KeyPart;
+use IdentityPart::{Both, Chain};
+
+/// The files that mistakes are made with.
+fn bench() -> Option<Bench> {
+    let bench = Bench::new()?;
+    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    bench.pair("other", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    bench.pair("ed448", "-algorithm ED448");
+    bench.pair(
+        "secp256k1",
+        "-algorithm EC -pkeyopt ec_paramgen_curve:secp256k1",
+    );
+    bench.pair("small", "-algorithm RSA -pkeyopt rsa_keygen_bits:1024");
+    bench.pair("pss", "-algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048");
+    for command in [
+        "x509 -in good.crt -outform DER -out good.der",
+        "pkey -in good.key -outform DER -out good.key.der",
+        "pkey -in good.key -pubout -out public.pem",
+        "pkey -in good.key -pubout -outform DER -out public.der",
+        "rsa -in small.key -RSAPublicKey_out -out rsapublic.pem",
+        "req -new -key good.key -subj /CN=good -out request.pem",
+        "req -new -key good.key -subj /CN=good -outform DER -out request.der",
+        "ecparam -name prime256v1 -out parameters.pem",
+        "ecparam -name prime256v1 -outform DER -out parameters.der",
+        "genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048 -out dhparameters.pem",
+        "genpkey -algorithm X25519 -out x25519.key",
+        "crl2pkcs7 -nocrl -certfile good.crt -out bundle.p7b",
+        "crl2pkcs7 -nocrl -certfile good.crt -outform DER -out bundle.der",
+        "pkcs8 -topk8 -in good.key -passout PASS -out locked.key",
+        "pkcs8 -topk8 -v1 PBE-SHA1-3DES -in good.key -passout PASS -out pbes1.key",
+        "pkcs8 -topk8 -v2 camellia-256-cbc -in good.key -passout PASS -out camellia.key",
+        "ec -camellia256 -in good.key -passout PASS -out oldcamellia.key",
+        "pkcs12 -export -nocerts -inkey good.key -passout PASS -out nocerts.p12",
+        "pkcs12 -export -nokeys -in good.crt -passout PASS -out nokeys.p12",
+    ] {
+        bench.openssl(command);
+    }
+    let read = |name: &str| String::from_utf8(bench.read(name)).unwrap();
+    let (certificate, key) = (read("good.crt"), read("good.key"));
+    for (name, text) in [
+        ("empty", String::new()),
+        ("blank", " \r\n\n".to_owned()),
+        ("twokeys", key.clone() + &read("other.key")),
+        ("text", "Dear operator,\nplease find attached\n".to_owned()),
+        ("cut.crt", certificate[..certificate.len() / 2].to_owned()),
+        ("cut.key", key[..key.len() / 2].to_owned()),
+        ("typo.crt", certificate.replacen("MII", "M*I", 1)),
+        ("wrongend.key", key.replace("END PRIVATE", "END PUBLIC")),
+        ("relabelled.crt", key.replace("PRIVATE KEY", "CERTIFICATE")),
+        (
+            "relabelled.key",
+            certificate.replace("CERTIFICATE", "PRIVATE KEY"),
+        ),
+        (
+            "nodek.key",
+            read("oldcamellia.key").replace("DEK-Info", "No-Info"),
+        ),
+        (
+            "badiv.key",
+            read("oldcamellia.key").replace("CAMELLIA-256-CBC,", "AES-256-CBC,zz"),
+        ),
+        ("combined", key + &certificate),
+    ] {
+        bench.write(name, text);
+    }
+    bench.write("cut.der", &bench.read("good.der")[..200]);
+    bench.write("longer.der", [bench.read("good.der"), vec![0]].concat());
+    bench.write("ber.der", [0x30, 0x80, 0x02, 0x01, 0x03, 0, 0]);
+    bench.write("noise", [0x9c, 0x01, 0xff, 0xfe, 0x00, 0x80]);
+    bench.write("utf16", [0xff, 0xfe, b'-', 0, b'-', 0]);
+    bench.write("huge", vec![b'\n'; 5 << 20]);
+    // One bit of the private number: the point no longer belongs to it.
+    let mut damaged = bench.read("good.key.der");
+    damaged[20] ^= 1;
+    bench.write("damaged.key.der", damaged);
+    std::fs::create_dir(bench.path("directory")).unwrap();
+    Some(bench)
+}
+
+#[test]
+fn a3_every_mistake_is_one_typed_error_that_names_the_file() {
+    let Some(bench) = bench() else { return };
+    // chain, key, the part at fault, id, what a person reads
+    let cases: &[(&str, &str, IdentityPart, &str, &str)] = &[
+        (
+            "absent",
+            "good.key",
+            Chain,
+            "identity-unreadable",
+            "No such file",
+        ),
+        (
+            "good.crt",
+            "absent",
+            KeyPart,
+            "identity-unreadable",
+            "fix: check the path",
+        ),
+        (
+            "directory",
+            "good.key",
+            Chain,
+            "identity-unreadable",
+            "directory",
+        ),
+        ("huge", "good.key", Chain, "identity-too-large", "4194304"),
+        ("empty", "good.key", Chain, "identity-empty", "is empty"),
+        ("good.crt", "blank", KeyPart, "identity-empty", "is empty"),
+        (
+            "text",
+            "good.key",
+            Chain,
+            "identity-unrecognised",
+            "text without a PEM section",
+        ),
+        (
+            "good.crt",
+            "noise",
+            KeyPart,
+            "identity-unrecognised",
+            "unknown kind",
+        ),
+        (
+            "utf16",
+            "good.key",
+            Chain,
+            "identity-unrecognised",
+            "UTF-16",
+        ),
+        (
+            "cut.crt",
+            "good.key",
+            Chain,
+            "identity-malformed-pem",
+            "no END line",
+        ),
+        (
+            "good.crt",
+            "cut.key",
+            KeyPart,
+            "identity-malformed-pem",
+            "no END line",
+        ),
+        (
+            "typo.crt",
+            "good.key",
+            Chain,
+            "identity-malformed-pem",
+            "base64",
+        ),
+        (
+            "good.crt",
+            "wrongend.key",
+            KeyPart,
+            "identity-malformed-pem",
+            "line 5",
+        ),
+        (
+            "cut.der",
+            "good.key",
+            Chain,
+            "identity-malformed-der",
+            "cut short",
+        ),
+        (
+            "longer.der",
+            "good.key",
+            Chain,
+            "identity-malformed-der",
+            "more bytes follow",
+        ),
+        (
+            "ber.der",
+            "good.key",
+            Chain,
+            "identity-malformed-der",
+            "BER",
+        ),
+        (
+            "relabelled.crt",
+            "good.key",
+            Chain,
+            "identity-malformed-der",
+            "certificate 1",
+        ),
+        (
+            "good.crt",
+            "relabelled.key",
+            KeyPart,
+            "identity-malformed-der",
+            "it is a certificate",
+        ),
+        (
+            "good.crt",
+            "damaged.key.der",
+            KeyPart,
+            "identity-malformed-der",
+            "do not fit together",
+        ),
+        (
+            "good.crt",
+            "nodek.key",
+            KeyPart,
+            "identity-malformed-der",
+            "DEK-Info",
+        ),
+        (
+            "good.crt",
+            "badiv.key",
+            KeyPart,
+            "identity-malformed-der",
+            "initialisation vector",
+        ),
+        (
+            "good.key",
+            "other.key",
+            Chain,
+            "certificate-missing",
+            "but a private key",
+        ),
+        (
+            "bundle.p7b",
+            "good.key",
+            Chain,
+            "certificate-missing",
+            "a PKCS#7 bundle",
+        ),
+        (
+            "bundle.der",
+            "good.key",
+            Chain,
+            "certificate-missing",
+            "a PKCS#7 bundle",
+        ),
+        (
+            "good.crt",
+            "good.der",
+            KeyPart,
+            "private-key-missing",
+            "but a certificate",
+        ),
+        (
+            "good.crt",
+            "bundle.p7b",
+            KeyPart,
+            "private-key-missing",
+            "a PKCS#7 bundle",
+        ),
+        (
+            "good.key",
+            "good.crt",
+            Chain,
+            "chain-and-key-swapped",
+            "exchange the two",
+        ),
+        (
+            "good.key.der",
+            "good.der",
+            Chain,
+            "chain-and-key-swapped",
+            "exchange the two",
+        ),
+        (
+            "locked.key",
+            "good.crt",
+            Chain,
+            "chain-and-key-swapped",
+            "exchange the two",
+        ),
+        (
+            "good.crt",
+            "public.pem",
+            KeyPart,
+            "public-key-given",
+            "give the private key",
+        ),
+        (
+            "good.crt",
+            "public.der",
+            KeyPart,
+            "public-key-given",
+            "give the private key",
+        ),
+        (
+            "good.crt",
+            "rsapublic.pem",
+            KeyPart,
+            "public-key-given",
+            "give the private key",
+        ),
+        (
+            "public.pem",
+            "good.key",
+            Chain,
+            "public-key-given",
+            "give the certificate",
+        ),
+        (
+            "request.pem",
+            "good.key",
+            Chain,
+            "certificate-request-given",
+            "signed by an authority",
+        ),
+        (
+            "request.der",
+            "good.key",
+            Chain,
+            "certificate-request-given",
+            "signed by an authority",
+        ),
+        (
+            "good.crt",
+            "request.pem",
+            KeyPart,
+            "certificate-request-given",
+            "",
+        ),
+        (
+            "good.crt",
+            "parameters.pem",
+            KeyPart,
+            "key-parameters-only",
+            "EC PARAMETERS",
+        ),
+        (
+            "good.crt",
+            "parameters.der",
+            KeyPart,
+            "key-parameters-only",
+            "key parameters",
+        ),
+        (
+            "good.crt",
+            "dhparameters.pem",
+            KeyPart,
+            "key-parameters-only",
+            "DH PARAMETERS",
+        ),
+        (
+            "good.crt",
+            "twokeys",
+            KeyPart,
+            "several-private-keys",
+            "2 private keys",
+        ),
+        (
+            "good.crt",
+            "pbes1.key",
+            KeyPart,
+            "unsupported-key-encryption",
+            "PBE-SHA1-3DES",
+        ),
+        (
+            "good.crt",
+            "camellia.key",
+            KeyPart,
+            "unsupported-key-encryption",
+            "Camellia-256-CBC",
+        ),
+        (
+            "good.crt",
+            "oldcamellia.key",
+            KeyPart,
+            "unsupported-key-encryption",
+            "CAMELLIA-256-CBC",
+        ),
+        (
+            "ed448.crt",
+            "ed448.key",
+            KeyPart,
+            "unsupported-key-type",
+            "Ed448",
+        ),
+        (
+            "secp256k1.crt",
+            "secp256k1.key",
+            KeyPart,
+            "unsupported-key-type",
+            "EC secp256k1",
+        ),
+        (
+            "pss.crt",
+            "pss.key",
+            KeyPart,
+            "unsupported-key-type",
+            "RSASSA-PSS",
+        ),
+        (
+            "good.crt",
+            "x25519.key",
+            KeyPart,
+            "unsupported-key-type",
+            "X25519",
+        ),
+        (
+            "small.crt",
+            "small.key",
+            KeyPart,
+            "key-size-refused",
+            "1024 bits",
+        ),
+        ("good.crt", "other.key", KeyPart, "key-mismatch", "CN=good"),
+        (
+            "nokeys.p12",
+            "nokeys.p12",
+            Both,
+            "private-key-missing",
+            "but a certificate",
+        ),
+        (
+            "nocerts.p12",
+            "nocerts.p12",
+            Both,
+            "certificate-missing",
+            "a private key",
+        ),
+        (
+            "good.crt",
+            "good.crt",
+            Both,
+            "private-key-missing",
+            "but a certificate",
+        ),
+        (
+            "good.key",
+            "good.key",
+            Both,
+            "certificate-missing",
+            "but a private key",
+        ),
+    ];
+    for (chain, key, part, id, says) in cases {
+        let what = format!("chain {chain}, key {key}");
+        let error = match bench.load(chain, key, PASSPHRASE.into()) {
+            Ok(identity) => panic!("{what}: loaded {identity:?}"),
+            Err(error) => error,
+        };
+        let at_fault = if *part == KeyPart { key } else { chain };
+        assert_eq!(error.id(), *id, "{what}: {}", told(error));
+        assert_eq!(error.part, *part, "{what}");
+        assert_eq!(error.path, Some(bench.path(at_fault)), "{what}");
+        let text = told(error);
+        assert!(text.contains(says), "{what}: {text}");
+        assert!(text.contains(at_fault), "{what}: {text}");
+    }
+}
+
+#[test]
+fn a3_one_file_with_both_is_read_from_either_argument() {
+    let Some(bench) = bench() else { return };
+    let anchor = bench.read("good.crt");
+    let from_file = Identity::from_file(bench.path("combined"), Passphrase::none());
+    assert_serves(from_file.unwrap(), &anchor, "from_file");
+    for (chain, key) in [
+        ("combined", "combined"),
+        ("combined", "good.key"),
+        ("good.crt", "combined"),
+    ] {
+        let identity = bench.load(chain, key, Passphrase::none()).unwrap();
+        assert_serves(identity, &anchor, chain);
+    }
+    let bytes = bench.read("combined");
+    assert_serves(
+        Identity::from_bytes(&bytes, &bytes, Passphrase::none()).unwrap(),
+        &anchor,
+        "bytes",
+    );
+}
+
+#[test]
+fn a3_a_key_after_its_parameters_is_a_key() {
+    let Some(bench) = Bench::new() else { return };
+    bench.openssl("ecparam -name prime256v1 -genkey -out ec.key");
+    bench.openssl("req -x509 -new -key ec.key -subj /CN=ec -days 30 -out ec.crt");
+    let text = String::from_utf8(bench.read("ec.key")).unwrap();
+    assert!(
+        text.contains("EC PARAMETERS"),
+        "OpenSSL writes the parameters first"
+    );
+    bench.load("ec.crt", "ec.key", Passphrase::none()).unwrap();
+    // OpenSSL's TRUSTED CERTIFICATE carries settings behind the certificate; -text puts prose before.
+    bench.openssl("x509 -in ec.crt -trustout -addtrust serverAuth -out trusted.crt");
+    bench.openssl("x509 -in ec.crt -text -out text.crt");
+    for chain in ["trusted.crt", "text.crt"] {
+        bench.load(chain, "ec.key", Passphrase::none()).unwrap();
+    }
+}
+
+/// A root, three intermediates below each other, and a server below the last.
+struct Ladder {
+    root: Issued,
+    steps: Vec<Issued>,
+    server: Issued,
+}
+
+fn ladder() -> Ladder {
+    let pki = Pki::new();
+    let steps = pki.intermediates(3);
+    let server = steps[2].issue(Spec::server(&["localhost"]));
+    Ladder {
+        root: pki.root,
+        steps,
+        server,
+    }
+}
+
+impl Ladder {
+    /// `s` is the server, `1` to `3` the intermediates, `r` the root, `x` something unrelated.
+    fn load(&self, order: &str) -> Result<Identity, IdentityError> {
+        let stranger = Pki::new().server(&["stranger"]);
+        let chain: String = order
+            .chars()
+            .map(|name| match name {
+                's' => self.server.cert_pem(),
+                'r' => self.root.cert_pem(),
+                'x' => stranger.cert_pem(),
+                digit => self.steps[digit as usize - '1' as usize].cert_pem(),
+            })
+            .collect();
+        Identity::from_bytes(
+            chain.as_bytes(),
+            self.server.key_pem().as_bytes(),
+            Passphrase::none(),
+        )
+    }
+}
+
+#[test]
+fn a3_the_order_of_a_chain_is_checked_and_the_culprit_named() {
+    let ladder = ladder();
+    for order in ["s", "s3", "s32", "s321", "s321r"] {
+        let identity = ladder
+            .load(order)
+            .unwrap_or_else(|error| panic!("{order}: {}", told(error)));
+        assert_eq!(identity.chain().len(), order.len());
+        assert_eq!(identity.facts().common_name.as_deref(), Some("localhost"));
+    }
+    let cases: &[(&str, &str, &str)] = &[
+        (
+            "3s",
+            "chain-out-of-order",
+            "Test Intermediate 3 comes first, where that of CN=localhost belongs, which is number 2",
+        ),
+        (
+            "r123s",
+            "chain-out-of-order",
+            "Test Root comes first, where that of CN=localhost belongs, which is number 5",
+        ),
+        (
+            "s231",
+            "chain-out-of-order",
+            "certificate 2 is that of CN=Test Intermediate 2, where the issuer of CN=localhost belongs, which is number 3",
+        ),
+        (
+            "s312",
+            "chain-out-of-order",
+            "certificate 3 is that of CN=Test Intermediate 1, where the issuer of CN=Test Intermediate 3 belongs, which is number 4",
+        ),
+        (
+            "s3r21",
+            "chain-out-of-order",
+            "certificate 3 is that of CN=Test Root",
+        ),
+        (
+            "s33",
+            "chain-out-of-order",
+            "certificate 3 repeats that of CN=Test Intermediate 3",
+        ),
+        (
+            "ss3",
+            "chain-out-of-order",
+            "certificate 2 repeats that of CN=localhost",
+        ),
+        (
+            "s3x",
+            "chain-unrelated-certificate",
+            "that of CN=stranger, issued none of those before it; that of CN=Test Intermediate 2 was expected",
+        ),
+        (
+            "s1",
+            "chain-unrelated-certificate",
+            "that of CN=Test Intermediate 3 was expected",
+        ),
+        ("x", "key-mismatch", "CN=stranger"),
+        ("3", "key-mismatch", "Test Intermediate 3"),
+    ];
+    for (order, id, says) in cases {
+        let error = ladder.load(order).unwrap_err();
+        assert_eq!(error.id(), *id, "{order}: {}", told(error));
+        let text = told(error).replace("O=handfast tests, ", "");
+        assert!(text.contains(says), "{order}: {text}");
+    }
+}
+
+#[test]
+fn a3_cross_signed_issuers_may_stand_side_by_side() {
+    let (ours, theirs) = (Pki::new(), Spec::authority("Other Root").self_signed());
+    let intermediate = &ours.intermediates(1)[0];
+    let crossed = theirs.cross_sign(intermediate);
+    let server = intermediate.issue(Spec::server(&["localhost"]));
+    let chain = server.chain_pem(&[intermediate, &crossed]);
+    let key = server.key_pem();
+    Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none()).unwrap();
+}
+
+#[test]
+fn a3_an_issuer_made_anew_under_its_old_name_is_not_the_issuer() {
+    let old = Spec::authority("Test CA").self_signed();
+    let new = Spec::authority("Test CA").self_signed();
+    let server = old.issue(Spec::server(&["localhost"]));
+    let chain = server.chain_pem(&[&new]);
+    let key = server.key_pem();
+    let error = Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none());
+    assert_eq!(error.unwrap_err().id(), "chain-unrelated-certificate");
+}
+
+#[test]
+fn a3_pkcs12_chains_come_out_in_order_whatever_else_is_inside() {
+    let Some(bench) = Bench::new() else { return };
+    let ladder = ladder();
+    let stranger = Pki::new().server(&["stranger"]);
+    // The wrong way round, with a certificate that has no business here.
+    let others = stranger.chain_pem(&[
+        &ladder.root,
+        &ladder.steps[0],
+        &ladder.steps[1],
+        &ladder.steps[2],
+    ]);
+    bench.write("others.pem", others);
+    bench.write("server.pem", ladder.server.cert_pem());
+    bench.write("server.key", ladder.server.key_pem());
+    for options in ["", "-legacy"] {
+        bench.openssl(&format!(
+            "pkcs12 -export {options} -inkey server.key -in server.pem -certfile others.pem -passout PASS -out all.p12"
+        ));
+        let identity =
+            Identity::from_pkcs12_file(bench.path("all.p12"), PASSPHRASE.into()).unwrap();
+        let [third, second, first] = [2, 1, 0].map(|index| &ladder.steps[index]);
+        let expected = ladder
+            .server
+            .chain_with(&[third, second, first, &ladder.root]);
+        assert_eq!(identity.chain(), expected);
+        assert_serves(identity, ladder.root.cert_pem().as_bytes(), "all.p12");
+    }
+}
+
+#[test]
+fn a4_pkcs12_under_the_empty_passphrase_asks_nobody() {
+    let Some(bench) = Bench::new() else { return };
+    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    for options in [
+        "",
+        "-legacy",
+        "-keypbe NONE -certpbe NONE",
+        "-keypbe NONE -certpbe NONE -nomac",
+    ] {
+        bench.openssl(&format!(
+            "pkcs12 -export {options} -inkey good.key -in good.crt -passout pass: -out open.p12"
+        ));
+        let path = bench.path("open.p12");
+        let never = Passphrase::ask(|_| panic!("asked although the passphrase is empty"));
+        Identity::from_pkcs12_file(path, never)
+            .unwrap_or_else(|error| panic!("{options}: {}", told(error)));
+    }
+}
+
+#[test]
+fn a3_a_mismatch_shows_both_keys() {
+    let pki = Pki::new();
+    let server = pki.server(&["localhost"]);
+    let other = pki
+        .root
+        .issue(Spec::server(&["localhost"]).key(Key::Ed25519));
+    let error = Identity::from_bytes(
+        server.cert_pem().as_bytes(),
+        other.key_pem().as_bytes(),
+        Passphrase::none(),
+    )
+    .unwrap_err();
+    assert!(matches!(
+        &error.problem,
+        IdentityProblem::KeyMismatch { subject, certificate_key, private_key }
+            if subject == "O=handfast tests, CN=localhost"
+                && certificate_key.starts_with("EC P-256, SHA-256 of the public key ")
+                && private_key.starts_with("Ed25519, SHA-256 of the public key ")
+    ));
+    assert!(error.path.is_none());
+    let explanation = Error::from(error).explain();
+    assert_eq!(explanation.evidence.len(), 2);
+    assert_eq!(
+        explanation.what,
+        "the given private key: the key does not belong to the certificate of O=handfast tests, CN=localhost"
+    );
+}
+
+#[test]
+fn a4_nothing_secret_is_ever_shown() {
+    let Some(bench) = Bench::new() else { return };
+    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    bench.openssl("pkcs8 -topk8 -in good.key -passout PASS -out locked.key");
+    let secret = "open sesame";
+    for passphrase in [
+        Passphrase::from(secret),
+        Passphrase::from(secret.to_owned()),
+        Passphrase::from(secret.as_bytes()),
+        Passphrase::from(Some(secret)),
+        Passphrase::ask(move |_| Ok(secret.to_owned().into())),
+    ] {
+        assert!(!format!("{passphrase:?}").contains("sesame"));
+        let error = bench
+            .load("good.crt", "locked.key", passphrase)
+            .unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("sesame"));
+        assert!(!told(error).contains("sesame"));
+    }
+    let identity = bench
+        .load("good.crt", "locked.key", PASSPHRASE.into())
+        .unwrap();
+    let shown = format!("{identity:?}");
+    assert!(
+        shown.contains("CN=good") && shown.contains("EC P-256"),
+        "{shown}"
+    );
+    assert!(shown.len() < 250, "{shown}");
+}
+
+#[test]
+fn a4_a_person_reads_what_is_locked_and_how() {
+    let Some(bench) = Bench::new() else { return };
+    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    let cases = [
+        (
+            "pkcs8 -topk8 -in good.key -passout PASS -out locked",
+            "PKCS#8, PBKDF2 with HMAC-SHA256 (2048 iterations), AES-256-CBC",
+        ),
+        (
+            "pkcs8 -topk8 -scrypt -v2 aes-128-cbc -in good.key -passout PASS -out locked",
+            "PKCS#8, scrypt (N 16384, r 8, p 1), AES-128-CBC",
+        ),
+        (
+            "ec -des3 -in good.key -passout PASS -out locked",
+            "old PEM encryption (MD5, one iteration), DES-EDE3-CBC",
+        ),
+        (
+            "pkcs12 -export -inkey good.key -in good.crt -passout PASS -out locked",
+            "PKCS#12, PBES2, PBKDF2, HMAC-SHA256, AES-256-CBC",
+        ),
+        (
+            "pkcs12 -export -legacy -inkey good.key -in good.crt -passout PASS -out locked",
+            "PKCS#12, PBE-SHA1-RC2-40, PBE-SHA1-3DES",
+        ),
+    ];
+    for (command, encryption) in cases {
+        bench.openssl(command);
+        let path: PathBuf = bench.path("locked");
+        let error = bench
+            .load("good.crt", "locked", Passphrase::none())
+            .unwrap_err();
+        assert_eq!(
+            told(error),
+            format!(
+                "{}: the key is locked, and no passphrase was given [passphrase-needed]\n  \
+                 locked: {encryption}\n  fix: give the passphrase",
+                path.display()
+            )
+        );
+    }
+}
