@@ -113,14 +113,21 @@ impl Running {
     /// Waits until its standard output holds `text`, and gives everything up to the end of the
     /// line that it is in. `None` when the output ended or `limit` passed without.
     pub fn wait_for(&self, text: &str, limit: Duration) -> Option<String> {
+        self.wait_until(limit, |so_far| {
+            let place = so_far.find(text)?;
+            let end = so_far[place..].find('\n')?;
+            Some(so_far[..place + end].to_owned())
+        })
+    }
+
+    /// Waits until `find` finds what it wants in the standard output so far. `None` when the output
+    /// ended or `limit` passed without.
+    pub fn wait_until<R>(&self, limit: Duration, find: impl Fn(&str) -> Option<R>) -> Option<R> {
         let deadline = Instant::now() + limit;
         let mut state = self.stdout.lock();
         loop {
-            let so_far = String::from_utf8_lossy(&state.bytes).into_owned();
-            if let Some(place) = so_far.find(text)
-                && let Some(end) = so_far[place..].find('\n')
-            {
-                return Some(so_far[..place + end].to_owned());
+            if let Some(found) = find(&String::from_utf8_lossy(&state.bytes)) {
+                return Some(found);
             }
             let left = deadline.checked_duration_since(Instant::now())?;
             if state.ended {
