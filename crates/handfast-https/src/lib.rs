@@ -1,1 +1,3 @@
 //! handfast-https
+
+pub mod client;

@@ -1,0 +1,360 @@
+//! Is a response whole? The one place that decides (A16, C1).
+//!
+//! Only the framing of a body together with the way in which the stream ended can tell. Nothing here
+//! reads or waits: [`judge`] is a total function from what was seen to a verdict.
+//!
+//! | how the stream ended | length or chunks, all there | length or chunks, short | ends with the connection |
+//! |---|---|---|---|
+//! | it did not, yet | complete | not an end | not an end |
+//! | `close_notify` | complete | truncated | complete |
+//! | FIN without `close_notify` | complete, remark | truncated | truncated |
+//! | reset | complete, remark | truncated | truncated |
+//!
+//! Over HTTP/2 the stream's own end decides, and what the connection does is a remark at most.
+
+use std::fmt;
+
+use handfast::Ending;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, StatusCode, Version, response};
+
+/// How the end of a response's body is known (RFC 9112, section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Framing {
+    /// There is none: the answer to `HEAD`, or a status that has no body.
+    NoBody,
+    /// So many bytes were announced.
+    Length(u64),
+    /// Chunks, the last of which is empty.
+    Chunked,
+    /// Everything up to the end of the connection.
+    UntilClose,
+    /// An HTTP/2 stream, which ends with `END_STREAM` (RFC 9113, section 5.1), and the length that was
+    /// announced besides.
+    Stream(Option<u64>),
+}
+
+impl Framing {
+    /// The framing of the response with this head to a request with this method.
+    pub fn of(method: &Method, head: &response::Parts) -> Self {
+        if *method == Method::HEAD || has_no_body(head.status) {
+            return Self::NoBody;
+        }
+        let length = content_length(&head.headers);
+        if head.version == Version::HTTP_2 {
+            return Self::Stream(length);
+        }
+        if head.headers.contains_key(TRANSFER_ENCODING) {
+            // RFC 9112, section 6.3: a final coding other than chunked ends with the connection.
+            return if last_token(&head.headers, &TRANSFER_ENCODING)
+                .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+            {
+                Self::Chunked
+            } else {
+                Self::UntilClose
+            };
+        }
+        length.map_or(Self::UntilClose, Self::Length)
+    }
+
+    /// How many bytes the body must have, where that was announced.
+    pub fn expected(self) -> Option<u64> {
+        match self {
+            Self::NoBody => Some(0),
+            Self::Length(length) => Some(length),
+            Self::Stream(length) => length,
+            Self::Chunked | Self::UntilClose => None,
+        }
+    }
+
+    /// Does the body bring its own end, without the help of the connection's?
+    pub fn ends_itself(self) -> bool {
+        !matches!(self, Self::UntilClose)
+    }
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBody => f.write_str("no body"),
+            Self::Length(length) => write!(f, "content-length: {length}"),
+            Self::Chunked => f.write_str("chunked"),
+            Self::UntilClose => f.write_str("until the connection ends"),
+            Self::Stream(Some(length)) => {
+                write!(f, "HTTP/2 stream, content-length: {length}")
+            }
+            Self::Stream(None) => f.write_str("HTTP/2 stream"),
+        }
+    }
+}
+
+/// Will the connection stay open after this response (RFC 9112, section 9.3)?
+pub(super) fn persists(head: &response::Parts, framing: Framing) -> bool {
+    let said = |token: &str| {
+        head.headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    match head.version {
+        Version::HTTP_2 => true,
+        _ if !framing.ends_itself() => false,
+        Version::HTTP_11 => !said("close"),
+        _ => said("keep-alive") && !said("close"),
+    }
+}
+
+/// Proof that a response arrived whole. Only the judgement in this module makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    bytes: u64,
+    remark: Option<Ending>,
+}
+
+impl Whole {
+    /// How many bytes the body had, as framed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How the connection ended after the body, where that was not as it should be: the body is whole
+    /// by its own framing, but the peer did not say `close_notify`.
+    pub fn remark(&self) -> Option<Ending> {
+        self.remark
+    }
+}
+
+/// What is to be thought of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// All of it arrived.
+    Whole(Whole),
+    /// It ended before its end.
+    Truncated {
+        /// How many bytes should have come, where that was announced.
+        expected: Option<u64>,
+        /// How many came.
+        received: u64,
+        /// How the connection ended; `None` when it was the stream or its framing that broke off.
+        ending: Option<Ending>,
+    },
+}
+
+/// Judges a body that will not go on: `received` bytes of it arrived, `framed_end` says whether its
+/// own last mark was seen (all bytes of the length, the last chunk, `END_STREAM`), and `ending` how the
+/// connection's incoming direction ended, if it did.
+pub fn judge(framing: Framing, received: u64, framed_end: bool, ending: Option<Ending>) -> Verdict {
+    let whole = match framing {
+        Framing::NoBody => true,
+        Framing::Length(length) => received == length,
+        Framing::Chunked => framed_end,
+        Framing::Stream(length) => framed_end && length.is_none_or(|length| length == received),
+        Framing::UntilClose => ending == Some(Ending::CloseNotify),
+    };
+    if whole {
+        Verdict::Whole(Whole {
+            bytes: received,
+            remark: ending.filter(|ending| *ending != Ending::CloseNotify),
+        })
+    } else {
+        Verdict::Truncated {
+            expected: framing.expected(),
+            received,
+            ending,
+        }
+    }
+}
+
+fn has_no_body(status: StatusCode) -> bool {
+    status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+}
+
+/// The announced length; `None` without one. Contradictory ones were refused by the parser.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+    // A list of equal values is one value (RFC 9110, section 8.6).
+    text.split(',').next()?.trim().parse().ok()
+}
+
+fn last_token<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> Option<&'h str> {
+    let value = headers.get_all(name).iter().next_back()?;
+    value.to_str().ok()?.rsplit(',').next().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ENDINGS: [Option<Ending>; 4] = [
+        None,
+        Some(Ending::CloseNotify),
+        Some(Ending::Premature),
+        Some(Ending::Reset),
+    ];
+
+    /// `=` whole, `~` whole with a remark, `-` truncated.
+    fn symbol(verdict: Verdict) -> char {
+        match verdict {
+            Verdict::Whole(whole) if whole.remark().is_none() => '=',
+            Verdict::Whole(_) => '~',
+            Verdict::Truncated { .. } => '-',
+        }
+    }
+
+    #[test]
+    fn a16_the_table_of_endings_cell_by_cell() {
+        // Columns: the connection goes on, close_notify, FIN, reset.
+        for (framing, received, framed_end, expected) in [
+            (Framing::NoBody, 0, true, "==~~"),
+            (Framing::Length(10), 10, true, "==~~"),
+            (Framing::Length(10), 9, false, "----"),
+            (Framing::Length(0), 0, true, "==~~"),
+            (Framing::Chunked, 10, true, "==~~"),
+            (Framing::Chunked, 10, false, "----"),
+            (Framing::UntilClose, 10, true, "-=--"),
+            (Framing::UntilClose, 10, false, "-=--"),
+            (Framing::UntilClose, 0, false, "-=--"),
+            (Framing::Stream(None), 10, true, "==~~"),
+            (Framing::Stream(None), 10, false, "----"),
+            (Framing::Stream(Some(10)), 10, true, "==~~"),
+            (Framing::Stream(Some(10)), 10, false, "----"),
+            (Framing::Stream(Some(10)), 9, true, "----"),
+        ] {
+            let row: String = ENDINGS
+                .into_iter()
+                .map(|ending| symbol(judge(framing, received, framed_end, ending)))
+                .collect();
+            assert_eq!(row, expected, "{framing} {received} {framed_end}");
+        }
+    }
+
+    fn any_framing() -> impl Strategy<Value = Framing> {
+        prop_oneof![
+            Just(Framing::NoBody),
+            any::<u64>().prop_map(Framing::Length),
+            Just(Framing::Chunked),
+            Just(Framing::UntilClose),
+            any::<Option<u64>>().prop_map(Framing::Stream),
+        ]
+    }
+
+    proptest! {
+        /// C1: without the framing's own end, nothing but `close_notify` makes a body whole.
+        #[test]
+        fn c1_nothing_short_is_ever_whole(
+            framing in any_framing(),
+            received: u64,
+            framed_end: bool,
+            ending in prop::sample::select(&ENDINGS[..]),
+        ) {
+            let verdict = judge(framing, received, framed_end, ending);
+            if let Verdict::Whole(whole) = verdict {
+                prop_assert!(framing == Framing::NoBody
+                    || framing.expected().is_none_or(|expected| expected == received));
+                prop_assert!(framed_end
+                    || framing == Framing::NoBody
+                    || framing == Framing::Length(received)
+                    || ending == Some(Ending::CloseNotify));
+                prop_assert_eq!(whole.remark().is_some(),
+                    matches!(ending, Some(Ending::Premature | Ending::Reset)));
+            }
+        }
+    }
+
+    fn head(version: Version, status: u16, fields: &[(&str, &str)]) -> response::Parts {
+        let mut builder = http::Response::builder().version(version).status(status);
+        for (name, value) in fields {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn framing_follows_rfc_9112() {
+        let http1 = Version::HTTP_11;
+        for (method, head, framing, stays) in [
+            (
+                Method::GET,
+                head(http1, 200, &[("content-length", "5")]),
+                Framing::Length(5),
+                true,
+            ),
+            (
+                Method::HEAD,
+                head(http1, 200, &[("content-length", "5")]),
+                Framing::NoBody,
+                true,
+            ),
+            (Method::GET, head(http1, 204, &[]), Framing::NoBody, true),
+            (
+                Method::GET,
+                head(http1, 304, &[("content-length", "5")]),
+                Framing::NoBody,
+                true,
+            ),
+            (
+                Method::GET,
+                head(http1, 200, &[]),
+                Framing::UntilClose,
+                false,
+            ),
+            (
+                Method::GET,
+                head(
+                    http1,
+                    200,
+                    &[("transfer-encoding", "gzip, Chunked"), ("content-length", "5")],
+                ),
+                Framing::Chunked,
+                true,
+            ),
+            (
+                Method::GET,
+                head(http1, 200, &[("transfer-encoding", "gzip")]),
+                Framing::UntilClose,
+                false,
+            ),
+            (
+                Method::GET,
+                head(
+                    http1,
+                    200,
+                    &[("content-length", "5"), ("connection", "x, Close")],
+                ),
+                Framing::Length(5),
+                false,
+            ),
+            (
+                Method::GET,
+                head(Version::HTTP_10, 200, &[("content-length", "5")]),
+                Framing::Length(5),
+                false,
+            ),
+            (
+                Method::GET,
+                head(
+                    Version::HTTP_10,
+                    200,
+                    &[("content-length", "5"), ("connection", "keep-alive")],
+                ),
+                Framing::Length(5),
+                true,
+            ),
+            (
+                Method::GET,
+                head(Version::HTTP_2, 200, &[]),
+                Framing::Stream(None),
+                true,
+            ),
+        ] {
+            assert_eq!(Framing::of(&method, &head), framing, "{method} {head:?}");
+            assert_eq!(persists(&head, framing), stays, "{method} {head:?}");
+        }
+    }
+}

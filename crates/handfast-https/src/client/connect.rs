@@ -1,0 +1,147 @@
+//! From an origin to a secured stream: resolve, connect, shake hands, each phase told apart (A9).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use handfast::{Error, NetworkCause, Phase};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::event::Event;
+use super::settings::Settings;
+use super::wire::{Channel, TlsStream};
+
+/// After this long the next address is tried beside the first (RFC 8305, section 5).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// Whom to connect to: host and port. The scheme is always https.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Origin {
+    /// A DNS name in ASCII, or an IP address without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+/// Connects and shakes hands; tells `reached` of each phase after the first.
+pub(super) async fn open(
+    settings: &Settings,
+    origin: &Origin,
+    reached: impl Fn(Phase),
+) -> Result<(TlsStream, SocketAddr), Error> {
+    let limits = settings.context.timeouts();
+
+    let began = Instant::now();
+    let addresses = in_time(
+        Phase::Resolve,
+        limits.resolve,
+        addresses_of(settings, origin),
+    )
+    .await?;
+    settings.tell(&Event::Resolved {
+        host: &origin.host,
+        addresses: &addresses,
+        took: began.elapsed(),
+    });
+
+    reached(Phase::Connect);
+    let began = Instant::now();
+    let (socket, address) = in_time(Phase::Connect, limits.connect, connect_any(&addresses)).await?;
+    // Records are sent whole: waiting to fill segments only delays their tails.
+    let _ = socket.set_nodelay(true);
+    settings.tell(&Event::Connected {
+        address,
+        took: began.elapsed(),
+    });
+
+    reached(Phase::Handshake);
+    let channel: Box<dyn Channel> = Box::new(socket);
+    let mut stream = settings
+        .context
+        .secure_async(&origin.host, channel)
+        .await
+        .map_err(|failure| failure.error)?;
+    // hyper flushes whatever it wants sent; and how long silence may last is judged over both
+    // directions together, in `patience.rs`.
+    stream.set_flush_on_read(false);
+    stream.set_timeouts(&handfast::Timeouts::NONE);
+    Ok((stream, address))
+}
+
+async fn in_time<T>(
+    phase: Phase,
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match limit {
+        None => work.await,
+        Some(limit) => timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(phase, NetworkCause::TimedOut { limit }))),
+    }
+}
+
+async fn addresses_of(settings: &Settings, origin: &Origin) -> Result<Vec<SocketAddr>, Error> {
+    let Origin { host, port } = origin;
+    if let Some(addresses) = settings.fixed_addresses(host, *port) {
+        return Ok(addresses);
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, *port)]);
+    }
+    let not_resolved = |source| {
+        let cause = NetworkCause::NotResolved {
+            host: host.clone(),
+            source,
+        };
+        Error::new(Phase::Resolve, cause)
+    };
+    let addresses: Vec<_> = lookup_host((host.as_str(), *port))
+        .await
+        .map_err(not_resolved)?
+        .collect();
+    if addresses.is_empty() {
+        let nothing = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        return Err(not_resolved(nothing));
+    }
+    Ok(addresses)
+}
+
+/// The first address that answers: each gets a head start before the next is tried beside it.
+async fn connect_any(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
+    let mut remaining = addresses.iter().copied();
+    let mut attempts = JoinSet::new();
+    let mut last = None;
+    loop {
+        if let Some(address) = remaining.next() {
+            attempts
+                .spawn(async move { TcpStream::connect(address).await.map(|s| (s, address)) });
+        }
+        let next = if remaining.len() > 0 {
+            timeout(NEXT_ADDRESS_AFTER, attempts.join_next()).await
+        } else {
+            Ok(attempts.join_next().await)
+        };
+        match next {
+            Ok(Some(Ok(Ok(connected)))) => return Ok(connected),
+            Ok(Some(Ok(Err(error)))) => last = Some(error),
+            Ok(Some(Err(error))) => last = Some(io::Error::other(error)),
+            // Every attempt failed, or the head start is over.
+            Ok(None) if remaining.len() == 0 => {
+                return Err(unreachable(addresses.to_vec(), last));
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+fn unreachable(addresses: Vec<SocketAddr>, last: Option<io::Error>) -> Error {
+    let cause = match last {
+        Some(source) if source.kind() != io::ErrorKind::ConnectionRefused => {
+            NetworkCause::Unreachable { addresses, source }
+        }
+        _ => NetworkCause::Refused { addresses },
+    };
+    Error::new(Phase::Connect, cause)
+}

@@ -1,0 +1,215 @@
+//! A download's file: it has its final name only once it is whole (A16).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::completeness::Whole;
+use super::error::Error;
+
+/// A file that is being downloaded.
+///
+/// Bytes go to `NAME.part` beside the final name. [`complete`](Self::complete) demands the proof that
+/// the response was whole and gives the file its name; without, the `.part` stays what it is. A name
+/// that stands for something other than a file (a device, a pipe) is written to directly.
+#[derive(Debug)]
+pub struct Download {
+    file: File,
+    target: PathBuf,
+    part: Option<PathBuf>,
+}
+
+impl Download {
+    /// Begins a download to this file. What an earlier one left in `NAME.part` is overwritten.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be written, [`Error::DownloadRunning`] when another download
+    /// of the same name has not ended.
+    pub fn create(target: impl AsRef<Path>) -> Result<Self, Error> {
+        // Through a symbolic link the file that it leads to is replaced, not the link.
+        let target = target.as_ref();
+        let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        match fs::metadata(&target) {
+            Ok(found) if found.is_dir() => Err(unusable(
+                &target,
+                "write",
+                io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"),
+            )),
+            Ok(found) if !found.is_file() => {
+                let file = OpenOptions::new()
+                    .write(true)
+                    .open(&target)
+                    .map_err(|error| unusable(&target, "write", error))?;
+                Ok(Self {
+                    file,
+                    target,
+                    part: None,
+                })
+            }
+            _ => {
+                let part = part_of(&target);
+                Ok(Self {
+                    file: open_part(&part)?,
+                    target,
+                    part: Some(part),
+                })
+            }
+        }
+    }
+
+    /// Writes the next bytes.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file
+            .write_all(bytes)
+            .map_err(|error| unusable(self.path(), "write", error))
+    }
+
+    /// Where the bytes are now.
+    pub fn path(&self) -> &Path {
+        self.part.as_deref().unwrap_or(&self.target)
+    }
+
+    /// The `.part` file, unless the name stands for something that is no file.
+    pub fn part(&self) -> Option<&Path> {
+        self.part.as_deref()
+    }
+
+    /// Gives the file its final name, of which there was proof.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be renamed: then it keeps the name that ends in `.part`.
+    pub fn complete(self, _proof: &Whole) -> Result<PathBuf, Error> {
+        if let Some(part) = &self.part {
+            if let Ok(old) = fs::metadata(&self.target) {
+                // Whoever restricted the old file means the new one, too.
+                let _ = self.file.set_permissions(old.permissions());
+            }
+            fs::rename(part, &self.target).map_err(|error| unusable(part, "rename", error))?;
+        }
+        Ok(self.target)
+    }
+}
+
+fn part_of(target: &Path) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+fn unusable(path: &Path, action: &'static str, source: io::Error) -> Error {
+    Error::File {
+        path: path.to_owned(),
+        action,
+        source,
+    }
+}
+
+/// Opens a `.part` file for us alone.
+///
+/// Two downloads of one name must not mix their bytes, nor must one give its name to the other's
+/// half: so the file is locked as long as it is open, and emptied only under the lock.
+#[cfg(unix)]
+fn open_part(part: &Path) -> Result<File, Error> {
+    use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, stat};
+    let failed = |error: rustix::io::Errno| unusable(part, "write", error.into());
+    loop {
+        // No symbolic link: somebody else may own the directory.
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o666);
+        let file = File::from(rustix::fs::open(part, flags, mode).map_err(failed)?);
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(Error::DownloadRunning {
+                    part: part.to_owned(),
+                });
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        // Between opening and locking another download may have completed and renamed this very
+        // file: then it is no longer ours to empty.
+        let ours = fstat(&file).map_err(failed)?;
+        let named = stat(part);
+        if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)) {
+            file.set_len(0)
+                .map_err(|error| unusable(part, "write", error))?;
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn open_part(part: &Path) -> Result<File, Error> {
+    File::create(part).map_err(|error| unusable(part, "write", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::completeness::{Framing, Verdict, judge};
+
+    fn proof() -> Whole {
+        match judge(Framing::NoBody, 0, true, None) {
+            Verdict::Whole(whole) => whole,
+            Verdict::Truncated { .. } => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn a16_a_file_has_its_name_only_when_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("page.html");
+        fs::write(&target, "old").unwrap();
+
+        let mut cut_off = Download::create(&target).unwrap();
+        cut_off.write(b"half of a long ").unwrap();
+        let part = cut_off.path().to_owned();
+        assert!(matches!(
+            Download::create(&target),
+            Err(Error::DownloadRunning { .. })
+        ));
+        drop(cut_off);
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        assert_eq!(fs::read(&part).unwrap(), b"half of a long ");
+
+        let mut whole = Download::create(&target).unwrap();
+        whole.write(b"new").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        assert_eq!(whole.complete(&proof()).unwrap(), target.canonicalize().unwrap());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert!(!part.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_devices_and_modes_are_respected() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().join("real");
+        let link = directory.path().join("link");
+        fs::write(&real, "old").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&real, &link).unwrap();
+        let mut download = Download::create(&link).unwrap();
+        download.write(b"new").unwrap();
+        download.complete(&proof()).unwrap();
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+        assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+
+        let mut nowhere = Download::create("/dev/null").unwrap();
+        nowhere.write(b"gone").unwrap();
+        assert_eq!(nowhere.part(), None);
+        nowhere.complete(&proof()).unwrap();
+
+        // A trap laid in a directory that others can write to.
+        let trap = directory.path().join("name.part");
+        symlink(&real, &trap).unwrap();
+        assert!(Download::create(directory.path().join("name")).is_err());
+        assert!(Download::create(directory.path()).is_err());
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+    }
+}

@@ -1,0 +1,286 @@
+//! What can go wrong in an exchange over HTTP, and what a person is told about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use handfast::{Ending, Explanation, escape_control};
+use http::StatusCode;
+
+use super::completeness::Framing;
+
+/// Why an exchange failed.
+///
+/// [`fmt::Display`] prints one level, [`std::error::Error::source`] leads to the next, and
+/// [`explain`](Self::explain) says what happened, what shows it and what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// TLS or the network below it, with the phase in which it happened.
+    Connection(handfast::Error),
+    /// The text is no URL that can be fetched.
+    InvalidUrl {
+        /// What was given, without credentials.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A URL without TLS: nothing here fetches over plain HTTP.
+    PlainHttp {
+        /// The URL.
+        url: String,
+        /// The URL that redirected there, if one did.
+        redirected_from: Option<String>,
+    },
+    /// The request cannot be written down as HTTP.
+    InvalidRequest {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// More redirects than allowed.
+    TooManyRedirects {
+        /// How many are allowed.
+        limit: usize,
+        /// Where the last one led.
+        next: String,
+    },
+    /// A redirect to something that is no URL.
+    InvalidRedirect {
+        /// The `Location` field.
+        location: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A status of 400 or more, made an error by the caller's choice.
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// Of which URL.
+        url: String,
+    },
+    /// The server took the request and ended without a byte of response.
+    EmptyReply {
+        /// How the connection ended.
+        ending: Option<Ending>,
+    },
+    /// What the server sent is not HTTP as it should be.
+    Malformed {
+        /// What the parser said.
+        problem: String,
+    },
+    /// The response ended before its end.
+    Truncated(Box<Truncation>),
+    /// A file of ours cannot be used.
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What was to be done with it: "write", "rename".
+        action: &'static str,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// Another download of the same name is running.
+    DownloadRunning {
+        /// Its file.
+        part: PathBuf,
+    },
+}
+
+/// What is known of a response that was cut off.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Truncation {
+    /// How the end of the body would have been known; `None` when the head itself was cut off.
+    pub framing: Option<Framing>,
+    /// How many bytes of body should have come, where that was announced.
+    pub expected: Option<u64>,
+    /// How many came. Without a head: bytes of the head.
+    pub received: u64,
+    /// How the connection ended, if it was its end that cut the response off.
+    pub ending: Option<Ending>,
+    /// What HTTP had to say, where it was not the connection's end: a malformed chunk, a reset stream.
+    pub problem: Option<String>,
+    /// What TLS or the network had to say: a record that fails its check, an alert, a time limit.
+    pub failure: Option<handfast::Error>,
+}
+
+impl Error {
+    /// What happened, the evidence for it, and what to do about it.
+    pub fn explain(&self) -> Explanation {
+        match self {
+            Self::Connection(error) => error.explain(),
+            Self::InvalidUrl { text, problem } => Explanation::new(
+                "invalid-url",
+                format!("`{}` is no URL to fetch: {problem}", escape_control(text)),
+            )
+            .with_fix("write it as https://example.org/path"),
+            Self::PlainHttp {
+                url,
+                redirected_from,
+            } => {
+                let url = escape_control(url);
+                match redirected_from {
+                    None => {
+                        let secure = url.replacen("http://", "https://", 1);
+                        Explanation::new("plain-http", format!("{url} would be fetched in the clear"))
+                            .with_fix(format!("fetch {secure} instead"))
+                    }
+                    Some(from) => Explanation::new(
+                        "redirect-to-plain-http",
+                        format!("the server redirects to {url}, which is not secured"),
+                    )
+                    .with_evidence(format!("redirected from {}", escape_control(from)))
+                    .with_fix("tell whoever runs the server: a redirect must not give up TLS"),
+                }
+            }
+            Self::InvalidRequest { problem } => Explanation::new(
+                "invalid-request",
+                format!("the request cannot be sent: {}", escape_control(problem)),
+            ),
+            Self::TooManyRedirects { limit, next } => {
+                Explanation::new("too-many-redirects", format!("more than {limit} redirects"))
+                    .with_evidence(format!("the next would lead to {}", escape_control(next)))
+                    .with_fix("see with -v whether they go in a circle; --max-redirs allows more")
+            }
+            Self::InvalidRedirect { location, problem } => Explanation::new(
+                "invalid-redirect",
+                format!("the server redirects to what is no URL: {problem}"),
+            )
+            .with_evidence(format!("location: {}", escape_control(location))),
+            Self::Status { status, url } => Explanation::new(
+                "http-status",
+                format!("the server answered {status}"),
+            )
+            .with_evidence(format!("for {}", escape_control(url))),
+            Self::EmptyReply { ending } => Explanation::new(
+                "empty-reply",
+                "the server took the request and sent nothing back",
+            )
+            .with_evidence(ended(*ending))
+            .with_fix("see the server's log: it gave up on this request"),
+            Self::Malformed { problem } => Explanation::new(
+                "malformed-response",
+                format!("what the server sent is not HTTP: {}", escape_control(problem)),
+            ),
+            Self::Truncated(truncation) => truncation.explain(),
+            Self::File {
+                path,
+                action,
+                source,
+            } => Explanation::new(
+                "file-unusable",
+                format!(
+                    "cannot {action} {}: {}",
+                    escape_control(&path.display().to_string()),
+                    plain(source)
+                ),
+            ),
+            Self::DownloadRunning { part } => Explanation::new(
+                "download-running",
+                format!(
+                    "another download writes {} at this moment",
+                    escape_control(&part.display().to_string())
+                ),
+            )
+            .with_fix("wait for it, or choose another name"),
+        }
+    }
+}
+
+impl Truncation {
+    fn explain(&self) -> Explanation {
+        let what = match (&self.framing, self.expected) {
+            (None, _) => format!(
+                "the response was cut off within its head, after {}",
+                bytes(self.received)
+            ),
+            (Some(_), Some(expected)) => format!(
+                "the response was cut off: {} of {} arrived",
+                self.received,
+                bytes(expected)
+            ),
+            (Some(Framing::UntilClose), None) => format!(
+                "the response may have been cut off: {} arrived, and nothing says that this was all",
+                bytes(self.received)
+            ),
+            (Some(_), None) => format!(
+                "the response was cut off after {}",
+                bytes(self.received)
+            ),
+        };
+        let mut explanation = Explanation::new("truncated", what);
+        if let Some(framing) = self.framing {
+            explanation = explanation.with_evidence(format!("how its end would be known: {framing}"));
+        }
+        if let Some(problem) = &self.problem {
+            explanation =
+                explanation.with_evidence(format!("HTTP: {}", escape_control(problem)));
+        }
+        if let Some(failure) = &self.failure {
+            let below = failure.explain();
+            explanation = explanation.with_evidence(format!("{} [{}]", below.what, below.id));
+        }
+        if self.ending.is_some() || self.failure.is_none() && self.problem.is_none() {
+            explanation = explanation.with_evidence(ended(self.ending));
+        }
+        match (self.framing, self.ending) {
+            (Some(Framing::UntilClose), Some(Ending::Premature | Ending::Reset)) => explanation
+                .with_fix(
+                    "do not trust what arrived to be whole: anybody on the path can end a connection so",
+                )
+                .with_fix(
+                    "a server that always ends so should announce lengths, or end with close_notify",
+                ),
+            _ => explanation.with_fix("fetch it again"),
+        }
+    }
+}
+
+fn ended(ending: Option<Ending>) -> String {
+    match ending {
+        Some(ending) => format!("the connection ended by {ending}"),
+        None => "the connection itself goes on".to_owned(),
+    }
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        1 => "1 byte".to_owned(),
+        count => format!("{count} bytes"),
+    }
+}
+
+/// The operating system's words without the number that Rust adds.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    escape_control(text.split(" (os error").next().unwrap_or(&text)).into_owned()
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection(error) => error.fmt(f),
+            other => f.write_str(&other.explain().what),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connection(error) => error.source(),
+            Self::Truncated(truncation) => truncation
+                .failure
+                .as_ref()
+                .map(|error| error as &(dyn std::error::Error + 'static)),
+            Self::File { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<handfast::Error> for Error {
+    fn from(error: handfast::Error) -> Self {
+        Self::Connection(error)
+    }
+}

@@ -1,0 +1,111 @@
+//! What a client can tell while it works, for those who want to watch (`handfast get -v`).
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handfast::{CloseOutcome, Ending, Report, Traffic};
+use http::{HeaderMap, Method, StatusCode, Version};
+use url::Url;
+
+use super::completeness::{Framing, Whole};
+use super::error::Error;
+
+/// Something that happened during an exchange, told as it happens.
+///
+/// Header fields are as sent and received: whoever prints them must hide secrets and escape controls.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'e> {
+    /// The name has these addresses.
+    Resolved {
+        /// The name, or an IP address.
+        host: &'e str,
+        /// In the order in which they are tried.
+        addresses: &'e [SocketAddr],
+        /// How long it took.
+        took: Duration,
+    },
+    /// One of them answered.
+    Connected {
+        /// Which one.
+        address: SocketAddr,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The handshake is done and the server is who it should be, unless that is not being verified.
+    Secured {
+        /// What was agreed on, and who the server is.
+        report: &'e Report,
+    },
+    /// A connection made earlier serves this request, too.
+    Reused {
+        /// Where it leads.
+        address: SocketAddr,
+    },
+    /// A connection that was kept had gone in the meantime: the request goes out on another.
+    Retrying {
+        /// What happened on the old one.
+        error: &'e Error,
+    },
+    /// A request is being sent.
+    Requesting {
+        /// Its method.
+        method: &'e Method,
+        /// Its target.
+        url: &'e Url,
+        /// The version it is written in.
+        version: Version,
+        /// Its header fields.
+        headers: &'e HeaderMap,
+        /// The size of its body, in bytes.
+        body_bytes: usize,
+    },
+    /// The head of a response has come.
+    Responding {
+        /// Its version.
+        version: Version,
+        /// Its status.
+        status: StatusCode,
+        /// Its header fields.
+        headers: &'e HeaderMap,
+        /// How the end of its body will be known.
+        framing: Framing,
+    },
+    /// A redirect is being followed.
+    Redirecting {
+        /// Where to.
+        url: &'e Url,
+        /// With which method.
+        method: &'e Method,
+    },
+    /// A response is complete.
+    Completed {
+        /// The proof, with a remark where there is one.
+        whole: &'e Whole,
+        /// What went over the connection since it was made.
+        traffic: Traffic,
+        /// How the connection ended; `None` while it goes on.
+        ending: Option<Ending>,
+        /// Not all of the request was taken by the server before it answered.
+        request_cut_short: bool,
+    },
+    /// A connection was closed, in two phases.
+    Closed {
+        /// Where it led.
+        address: SocketAddr,
+        /// How that went.
+        outcome: CloseOutcome,
+    },
+}
+
+/// Somebody who watches.
+#[derive(Clone)]
+pub(super) struct Observer(pub(super) Arc<dyn Fn(&Event<'_>) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}

@@ -1,0 +1,156 @@
+//! Where a redirect leads, and what of the request goes along (RFC 9110, section 15.4).
+
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
+    CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, Method, StatusCode};
+
+use super::error::Error;
+use super::request::{Request, check_scheme};
+
+/// The request that a response redirects to; `None` when it does not redirect.
+pub(super) fn next(
+    request: &Request,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<Option<Request>, Error> {
+    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = headers.get(LOCATION) else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(location.as_bytes()).into_owned();
+    let mut url = request
+        .url
+        .join(&text)
+        .map_err(|error| Error::InvalidRedirect {
+            location: text,
+            problem: error.to_string(),
+        })?;
+    // Credentials are the user's to give, not the server's.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    if url.fragment().is_none() {
+        url.set_fragment(request.url.fragment());
+    }
+    let url = check_scheme(url, Some(&request.url))?;
+
+    let mut next = Request {
+        url,
+        ..request.clone()
+    };
+    let becomes_get = match status {
+        StatusCode::SEE_OTHER => next.method != Method::HEAD,
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => next.method == Method::POST,
+        _ => false,
+    };
+    if becomes_get {
+        next.method = Method::GET;
+        next.body = bytes::Bytes::new();
+        for name in [
+            CONTENT_ENCODING,
+            CONTENT_LANGUAGE,
+            CONTENT_LENGTH,
+            CONTENT_LOCATION,
+            CONTENT_TYPE,
+            TRANSFER_ENCODING,
+        ] {
+            next.headers.remove(name);
+        }
+    }
+    if next.url.origin() != request.url.origin() {
+        for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
+            next.headers.remove(name);
+        }
+    }
+    Ok(Some(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn redirected(
+        method: Method,
+        status: u16,
+        location: &str,
+    ) -> Result<Option<(String, String, usize, Vec<String>)>, Error> {
+        let request = Request::new(method, "https://a.example/dir/page?q#frag")
+            .unwrap()
+            .with_header(AUTHORIZATION, HeaderValue::from_static("Bearer x"))
+            .with_header(COOKIE, HeaderValue::from_static("k=v"))
+            .with_header(CONTENT_TYPE, HeaderValue::from_static("text/plain"))
+            .with_body("body");
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::try_from(location).unwrap());
+        let status = StatusCode::from_u16(status).unwrap();
+        Ok(next(&request, status, &headers)?.map(|next| {
+            let mut names: Vec<_> = next.headers.keys().map(ToString::to_string).collect();
+            names.sort();
+            (
+                next.method.to_string(),
+                next.url.to_string(),
+                next.body.len(),
+                names,
+            )
+        }))
+    }
+
+    #[test]
+    fn methods_follow_rfc_9110() {
+        for (method, status, expected, body) in [
+            (Method::POST, 301, "GET", 0),
+            (Method::POST, 302, "GET", 0),
+            (Method::POST, 303, "GET", 0),
+            (Method::POST, 307, "POST", 4),
+            (Method::POST, 308, "POST", 4),
+            (Method::PUT, 301, "PUT", 4),
+            (Method::PUT, 303, "GET", 0),
+            (Method::HEAD, 303, "HEAD", 4),
+        ] {
+            let next = redirected(method.clone(), status, "other").unwrap().unwrap();
+            assert_eq!(next.0, expected, "{method} {status}");
+            assert_eq!(next.1, "https://a.example/dir/other#frag");
+            assert_eq!(next.2, body, "{method} {status}");
+            assert_eq!(next.3.contains(&"content-type".to_owned()), body > 0);
+        }
+        assert!(redirected(Method::GET, 304, "other").unwrap().is_none());
+        assert!(redirected(Method::GET, 300, "other").unwrap().is_none());
+    }
+
+    #[test]
+    fn secrets_stay_with_their_origin() {
+        for (location, kept) in [
+            ("/x", true),
+            ("https://a.example:443/x", true),
+            ("//b.example/x", false),
+            ("https://a.example:8443/x", false),
+            ("https://sub.a.example/x", false),
+        ] {
+            let names = redirected(Method::GET, 307, location).unwrap().unwrap().3;
+            assert_eq!(names.contains(&"authorization".to_owned()), kept, "{location}");
+            assert_eq!(names.contains(&"cookie".to_owned()), kept, "{location}");
+        }
+        let url = redirected(Method::GET, 307, "https://u:p@a.example/").unwrap().unwrap().1;
+        assert_eq!(url, "https://a.example/#frag");
+    }
+
+    #[test]
+    fn nothing_leads_out_of_tls() {
+        assert!(matches!(
+            redirected(Method::GET, 302, "http://a.example/"),
+            Err(Error::PlainHttp { redirected_from: Some(_), .. })
+        ));
+        assert!(matches!(
+            redirected(Method::GET, 302, "file:///etc/passwd"),
+            Err(Error::InvalidUrl { .. })
+        ));
+        assert!(matches!(
+            redirected(Method::GET, 302, "https://[nonsense"),
+            Err(Error::InvalidRedirect { .. })
+        ));
+    }
+}

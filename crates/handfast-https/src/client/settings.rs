@@ -1,0 +1,124 @@
+//! What a client is set up with.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use handfast::ClientContext;
+
+use super::Client;
+use super::event::{Event, Observer};
+
+/// How long to wait for the peer's part of a close. Somebody waits for us meanwhile, and all that is
+/// to be had is the knowledge that the server closed in order.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest silence within an exchange. Servers that compute an answer need some time.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// As many as curl allows.
+const REDIRECTS_MAX: usize = 50;
+
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) context: ClientContext,
+    pub(super) redirects_max: Option<usize>,
+    pub(super) silence_max: Option<Duration>,
+    pub(super) total_max: Option<Duration>,
+    pub(super) connect_max: Option<Duration>,
+    pub(super) close_wait: Duration,
+    fixed: HashMap<(String, u16), Vec<IpAddr>>,
+    observer: Option<Observer>,
+}
+
+impl Settings {
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        if let Some(Observer(observe)) = &self.observer {
+            observe(event);
+        }
+    }
+
+    pub(super) fn fixed_addresses(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+        let addresses = self.fixed.get(&(host.to_ascii_lowercase(), port))?;
+        let with_port = |address: &IpAddr| SocketAddr::new(*address, port);
+        Some(addresses.iter().map(with_port).collect())
+    }
+}
+
+/// Builds a [`Client`].
+#[derive(Debug)]
+#[must_use]
+pub struct ClientBuilder(Settings);
+
+impl ClientBuilder {
+    pub(super) fn new(context: ClientContext) -> Self {
+        Self(Settings {
+            context,
+            redirects_max: None,
+            silence_max: Some(SILENCE),
+            total_max: None,
+            connect_max: None,
+            close_wait: CLOSE_WAIT,
+            fixed: HashMap::new(),
+            observer: None,
+        })
+    }
+
+    /// Follows redirects. Default: off; a redirect is a response like any other.
+    pub fn follow_redirects(mut self, on: bool) -> Self {
+        self.0.redirects_max = on.then(|| self.0.redirects_max.unwrap_or(REDIRECTS_MAX));
+        self
+    }
+
+    /// Follows at most so many redirects. Default when following: 50.
+    pub fn redirects_max(mut self, limit: usize) -> Self {
+        self.0.redirects_max = Some(limit);
+        self
+    }
+
+    /// The longest time without a byte in either direction, from the request on. Default: 60 s.
+    pub fn silence_max(mut self, limit: Option<Duration>) -> Self {
+        self.0.silence_max = limit;
+        self
+    }
+
+    /// The time that one call of [`Client::send`], redirects included, and the reading of its
+    /// response may take together. Default: no limit.
+    pub fn total_max(mut self, limit: Option<Duration>) -> Self {
+        self.0.total_max = limit;
+        self
+    }
+
+    /// The time that name resolution, TCP and TLS may take together, besides the limits of the
+    /// context for each of them. Default: no limit.
+    pub fn connect_max(mut self, limit: Option<Duration>) -> Self {
+        self.0.connect_max = limit;
+        self
+    }
+
+    /// How long a close waits for the server's `close_notify`. Default: 1 s.
+    pub fn close_wait(mut self, limit: Duration) -> Self {
+        self.0.close_wait = limit;
+        self
+    }
+
+    /// Connects to this address when asked for this host and port; the server must still be the one
+    /// with the host's name. May be called repeatedly, also for the same host.
+    pub fn resolve(mut self, host: &str, port: u16, address: IpAddr) -> Self {
+        let key = (host.to_ascii_lowercase(), port);
+        self.0.fixed.entry(key).or_default().push(address);
+        self
+    }
+
+    /// Tells this function what happens, as it happens.
+    pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.0.observer = Some(Observer(Arc::new(observe)));
+        self
+    }
+
+    /// Makes the client.
+    pub fn build(self) -> Client {
+        Client::from_settings(self.0)
+    }
+}

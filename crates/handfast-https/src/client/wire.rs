@@ -1,0 +1,221 @@
+//! The TLS stream as hyper sees it, shared with us so that its end can be judged afterwards.
+//!
+//! hyper hides errors below others and closes streams by itself. So this keeps the first error that
+//! it hands to hyper, closes nothing when hyper asks, and gives the stream back when hyper is done.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use handfast::{
+    AsyncStream, Cause, CloseOutcome, ClosePolicy, Ending, NetworkCause, Phase, Report, Traffic,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What a connection runs over.
+pub(super) trait Channel: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
+impl<C: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Channel for C {}
+
+/// A TLS stream over some channel.
+pub(super) type TlsStream = AsyncStream<Box<dyn Channel>>;
+
+/// Plaintext is handed to hyper through a buffer of this size: four full records.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// A handle on a shared stream.
+#[derive(Clone, Debug)]
+pub(super) struct Wire(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    stream: TlsStream,
+    /// The first error of reading, where it was none of the ends.
+    failure: Option<handfast::Error>,
+    /// Why sending stopped. What the peer had sent before is still to be read.
+    send_failure: Option<handfast::Error>,
+    scratch: Vec<u8>,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TlsStream) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            stream,
+            failure: None,
+            send_failure: None,
+            scratch: Vec::new(),
+        })))
+    }
+
+    pub(super) fn report(&self) -> Report {
+        self.state().stream.report().clone()
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        self.state().stream.traffic()
+    }
+
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.state().stream.ending()
+    }
+
+    /// Why reading failed, where that was none of the ends. Given once.
+    pub(super) fn take_failure(&self) -> Option<handfast::Error> {
+        self.state().failure.take()
+    }
+
+    /// Why not everything could be sent. Given once.
+    pub(super) fn take_send_failure(&self) -> Option<handfast::Error> {
+        self.state().send_failure.take()
+    }
+
+    /// Was sending cut off?
+    pub(super) fn sending_failed(&self) -> bool {
+        self.state().send_failure.is_some()
+    }
+
+    /// Waits until the peer has ended its direction, discarding what still comes.
+    pub(super) async fn wait_for_ending(&self, limit: Duration) -> Option<Ending> {
+        let drain = std::future::poll_fn(|cx| {
+            let mut discarded = [0; 4096];
+            loop {
+                let mut state = self.state();
+                let mut buffer = ReadBuf::new(&mut discarded);
+                let read = Pin::new(&mut state.stream).poll_read(cx, &mut buffer);
+                if ready!(read).is_err() || buffer.filled().is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        });
+        let _ = tokio::time::timeout(limit, drain).await;
+        self.ending()
+    }
+
+    /// Closes in two phases, when nobody else uses the stream any more.
+    pub(super) async fn close(self, policy: ClosePolicy) -> CloseOutcome {
+        match Arc::try_unwrap(self.0) {
+            Ok(state) => {
+                let State { mut stream, .. } =
+                    state.into_inner().unwrap_or_else(PoisonError::into_inner);
+                stream.close(policy).await
+            }
+            // hyper still holds it; dropping then ends it visibly without order.
+            Err(_) => CloseOutcome::PeerGone,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl hyper::rt::Read for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut target: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.state();
+        let State {
+            stream,
+            failure,
+            scratch,
+            ..
+        } = &mut *state;
+        if scratch.is_empty() {
+            scratch.resize(SCRATCH_BYTES, 0);
+        }
+        let room = target.remaining().min(scratch.len());
+        let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
+        match Pin::new(stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                target.put_slice(buffer.filled());
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => {
+                let kind = error.kind();
+                let error = handfast::Error::from_io_owned(error, Phase::Response);
+                // The ends are asked of the stream itself.
+                if !is_end(&error) && failure.is_none() {
+                    *failure = Some(error);
+                }
+                Poll::Ready(Err(kind.into()))
+            }
+            Poll::Pending => {
+                *scratch = Vec::new();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl hyper::rt::Write for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = slices.iter().map(|slice| slice.len()).sum();
+        self.sending(all, |stream| stream.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.sending((), |stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // When and how to close is ours to decide.
+        self.poll_flush(cx)
+    }
+}
+
+impl Wire {
+    /// Sends, and pretends to when the peer is gone: a server may answer before it has read the
+    /// whole request, and close. hyper would give up at the first failed write and lose that answer;
+    /// so reading goes on, and meets the answer or the end.
+    fn sending<T>(
+        &self,
+        pretended: T,
+        send: impl FnOnce(Pin<&mut TlsStream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let mut state = self.state();
+        if state.send_failure.is_some() {
+            return Poll::Ready(Ok(pretended));
+        }
+        match ready!(send(Pin::new(&mut state.stream))) {
+            Ok(done) => Poll::Ready(Ok(done)),
+            Err(error) => {
+                let kind = error.kind();
+                let error = handfast::Error::from_io_owned(error, Phase::Request);
+                if is_end(&error) {
+                    state.send_failure = Some(error);
+                    return Poll::Ready(Ok(pretended));
+                }
+                state.failure.get_or_insert(error);
+                Poll::Ready(Err(kind.into()))
+            }
+        }
+    }
+}
+
+fn is_end(error: &handfast::Error) -> bool {
+    matches!(
+        error.cause(),
+        Cause::Network(NetworkCause::Reset)
+            | Cause::Peer(handfast::PeerCause::PrematureEnd { .. })
+    )
+}
