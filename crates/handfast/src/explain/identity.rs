@@ -50,6 +50,9 @@ pub(super) fn fix(error: &IdentityError) -> Option<String> {
         | IdentityProblem::MalformedDer { .. } => {
             "the file is damaged or was only partly copied: copy or export it again"
         }
+        IdentityProblem::IndefiniteLengths => {
+            "turn it into PEM: openssl pkcs12 -in OLD -out NEW.pem, which holds chain and key"
+        }
         IdentityProblem::Unrecognised { .. } => "give a PEM, DER or PKCS#12 file",
         IdentityProblem::NoCertificate { .. } => {
             "give the file with the end-entity certificate, followed by its intermediates"

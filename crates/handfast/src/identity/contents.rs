@@ -301,6 +301,9 @@ impl Key {
 }
 
 fn unrecognised(bytes: &[u8]) -> IdentityProblem {
+    if der::is_indefinite(bytes) {
+        return IdentityProblem::IndefiniteLengths;
+    }
     if bytes.first() == Some(&0x30) {
         return IdentityProblem::MalformedDer {
             what: "the DER".to_owned(),

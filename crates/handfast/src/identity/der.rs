@@ -275,15 +275,17 @@ pub(super) fn object_identifiers(der: &[u8]) -> Vec<String> {
 
 /// Why a blob is no DER, as well as can be told.
 pub(super) fn complaint(der: &[u8]) -> &'static str {
-    match der {
-        [SEQUENCE, 0x80, ..] => "it is encoded with indefinite lengths (BER), which is not DER",
-        [SEQUENCE, ..] => match Element::first(der) {
-            None => "it is cut short",
-            Some((_, [])) => "it has an unknown structure",
-            Some(_) => "more bytes follow it",
-        },
-        _ => "it does not begin like DER",
+    match Element::first(der) {
+        _ if der.first() != Some(&SEQUENCE) => "it does not begin like DER",
+        None => "it is cut short",
+        Some((_, [])) => "it has an unknown structure",
+        Some(_) => "more bytes follow it",
     }
+}
+
+/// Whether it begins like a SEQUENCE of indefinite length, which BER allows and DER does not.
+pub(super) fn is_indefinite(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[SEQUENCE, 0x80])
 }
 
 #[cfg(test)]

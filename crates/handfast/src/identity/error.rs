@@ -52,6 +52,8 @@ pub enum IdentityProblem {
         /// What it looks like.
         found: String,
     },
+    /// BER with indefinite lengths, as some programs export PKCS#12: not DER.
+    IndefiniteLengths,
     /// PEM that cannot be decoded.
     MalformedPem {
         /// The line at fault, from 1.
@@ -185,6 +187,7 @@ impl IdentityProblem {
             Self::TooLarge { .. } => "identity-too-large",
             Self::Empty => "identity-empty",
             Self::Unrecognised { .. } => "identity-unrecognised",
+            Self::IndefiniteLengths => "identity-indefinite-lengths",
             Self::MalformedPem { .. } => "identity-malformed-pem",
             Self::MalformedDer { .. } => "identity-malformed-der",
             Self::NoCertificate { .. } => "certificate-missing",
@@ -249,6 +252,9 @@ impl fmt::Display for IdentityProblem {
             Self::Empty => f.write_str("it is empty"),
             Self::Unrecognised { found } => {
                 write!(f, "it is neither PEM nor DER, but {found}")
+            }
+            Self::IndefiniteLengths => {
+                f.write_str("it is encoded with indefinite lengths (BER), which is not DER")
             }
             Self::MalformedPem { line, detail } => {
                 write!(f, "its PEM cannot be decoded: line {line}: {detail}")

@@ -107,7 +107,8 @@ impl Identity {
 
     /// Reads both from a PKCS#12 file (`.p12`, `.pfx`), as `openssl pkcs12 -export` writes it.
     ///
-    /// The certificates may lie in any order, and some may belong to other chains.
+    /// The certificates may lie in any order, and some may belong to other chains: those are left
+    /// out. Whatever else [`from_file`](Self::from_file) reads is read as well.
     ///
     /// # Errors
     /// As [`from_files`](Self::from_files).

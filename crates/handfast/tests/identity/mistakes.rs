@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use handfast::{Error, Identity, IdentityError, IdentityPart, IdentityProblem, Passphrase};
+use handfast::{
+    Cause, ConfigurationCause, Error, Identity, IdentityError, IdentityPart, IdentityProblem,
+    Passphrase, Phase,
+};
 use handfast_testbed::pki::{Issued, Key, Pki, Spec};
 
 use crate::bench::{Bench, PASSPHRASE, assert_serves, told};
@@ -183,8 +186,8 @@ fn a3_every_mistake_is_one_typed_error_that_names_the_file() {
             "ber.der",
             "good.key",
             Chain,
-            "identity-malformed-der",
-            "BER",
+            "identity-indefinite-lengths",
+            "openssl pkcs12 -in OLD",
         ),
         (
             "relabelled.crt",
@@ -656,6 +659,25 @@ fn a3_pkcs12_chains_come_out_in_order_whatever_else_is_inside() {
 }
 
 #[test]
+fn a4_what_openssl_makes_of_a_pkcs12_file_is_read_from_one_file() {
+    let Some(bench) = Bench::new() else { return };
+    let ladder = ladder();
+    bench.write("chain.pem", ladder.server.chain_pem(&[&ladder.steps[2]]));
+    bench.write("server.key", ladder.server.key_pem());
+    for command in [
+        "pkcs12 -export -inkey server.key -in chain.pem -passout PASS -out all.p12",
+        "pkcs12 -in all.p12 -passin PASS -passout PASS -out all.pem",
+    ] {
+        bench.openssl(command);
+    }
+    let identity = Identity::from_file(bench.path("all.pem"), PASSPHRASE.into()).unwrap();
+    assert_eq!(identity.chain().len(), 2);
+    let error = Identity::from_file(bench.path("all.pem"), Passphrase::none()).unwrap_err();
+    assert_eq!(error.id(), "passphrase-needed");
+    assert_eq!(error.part, Both);
+}
+
+#[test]
 fn a4_pkcs12_under_the_empty_passphrase_asks_nobody() {
     let Some(bench) = Bench::new() else { return };
     bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
@@ -702,6 +724,29 @@ fn a3_a_mismatch_shows_both_keys() {
         explanation.what,
         "the given private key: the key does not belong to the certificate of O=handfast tests, CN=localhost"
     );
+}
+
+#[test]
+fn c2_every_error_leads_to_its_cause() {
+    use std::error::Error as _;
+
+    let error = Identity::from_files("/nonexistent", "/nonexistent/key", Passphrase::none());
+    let error = Error::from(error.unwrap_err());
+    assert_eq!(error.phase(), Phase::Configure);
+    assert!(matches!(
+        error.cause(),
+        Cause::Configuration(ConfigurationCause::Identity(inner))
+            if matches!(inner.problem, IdentityProblem::Unreadable(_))
+    ));
+    let mut levels = Vec::new();
+    let mut level = error.source();
+    while let Some(cause) = level {
+        levels.push(cause.to_string());
+        level = cause.source();
+    }
+    assert_eq!(levels.len(), 4, "{levels:?}");
+    assert_eq!(levels[1], "cannot use /nonexistent as certificate chain");
+    assert_eq!(levels[2], "it cannot be read");
 }
 
 #[test]
