@@ -9,7 +9,7 @@ use pki_types::pem::PemObject;
 use pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
+    Issuer, KeyUsagePurpose, PublicKeyData, SerialNumber,
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::{Zeroize, Zeroizing};
@@ -39,7 +39,6 @@ const CERTS: &str = "certs";
 
 /// What a new authority is to be.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct InitOptions {
     /// Its name. Default: `handfast local CA` and the beginning of its key's identifier, so that two
     /// authorities never have the same one.
@@ -197,7 +196,7 @@ impl Authority {
     pub(crate) fn signer(&self) -> Result<Signer, CaError> {
         let path = self.key_file();
         let key = read_key(&path)?;
-        if key.pair().subject_public_key_info() != self.spki {
+        if key.subject_public_key_info() != self.spki {
             return Err(CaError::KeyMismatch { path });
         }
         Signer::new(&self.certificate, key)
@@ -289,20 +288,17 @@ impl Authority {
 
 /// The authority's key at work, wiped when dropped.
 pub(crate) struct Signer {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, PrivateKey>,
 }
 
 impl Signer {
     fn new(certificate: &CertificateDer<'_>, key: PrivateKey) -> Result<Self, CaError> {
-        const DOING: &str = "use the authority's key";
-        let der = Zeroizing::new(key.pair().serialized_der().to_vec());
-        let pair = KeyPair::try_from(&PrivatePkcs8KeyDer::from(der.as_slice()))
-            .map_err(CaError::crypto(DOING))?;
-        let issuer = Issuer::from_ca_cert_der(certificate, pair).map_err(CaError::crypto(DOING))?;
+        let issuer = Issuer::from_ca_cert_der(certificate, key)
+            .map_err(CaError::crypto("use the authority's key"))?;
         Ok(Self { issuer })
     }
 
-    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+    pub(crate) fn issuer(&self) -> &Issuer<'static, PrivateKey> {
         &self.issuer
     }
 }
@@ -335,7 +331,7 @@ fn certify_self(
     key: &PrivateKey,
 ) -> Result<rcgen::Certificate, CaError> {
     let mut params = CertificateParams::default();
-    let identifier = hex(&params.key_identifier(key.pair()));
+    let identifier = hex(&params.key_identifier(key));
     let common_name = options.common_name.clone().unwrap_or_else(|| {
         format!(
             "handfast local CA {}",
@@ -364,7 +360,7 @@ fn certify_self(
     params.use_authority_key_identifier_extension = true;
     params.custom_extensions = vec![constraints.to_extension()];
     params
-        .self_signed(key.pair())
+        .self_signed(key)
         .map_err(CaError::crypto("sign the authority's certificate"))
 }
 

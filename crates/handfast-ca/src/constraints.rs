@@ -156,6 +156,21 @@ pub struct Constraints {
 }
 
 impl Constraints {
+    /// What an authority may sign for unless more is permitted when it is made: local names and
+    /// private addresses.
+    pub fn local() -> Self {
+        let v4 = LOCAL_NETWORKS_V4.map(|(address, bits)| (IpAddr::V4(address), bits));
+        let v6 = LOCAL_NETWORKS_V6.map(|(address, bits)| (IpAddr::V6(address), bits));
+        Self {
+            domains: LOCAL_DOMAINS.map(str::to_owned).to_vec(),
+            networks: v4
+                .into_iter()
+                .chain(v6)
+                .filter_map(|(address, bits)| IpNetwork::around(address, bits))
+                .collect(),
+        }
+    }
+
     /// The domains, each with everything below it, in lower-case A-labels.
     pub fn domains(&self) -> &[String] {
         &self.domains
@@ -188,19 +203,9 @@ impl Constraints {
         self.domains.iter().cloned().chain(networks).collect()
     }
 
-    /// Local names and private addresses, and whatever else is explicitly permitted: domains,
-    /// addresses, networks.
+    /// The local ones, and whatever else is explicitly permitted: domains, addresses, networks.
     pub(crate) fn local_and(permit: &[String]) -> Result<Self, CaError> {
-        let v4 = LOCAL_NETWORKS_V4.map(|(address, bits)| (IpAddr::V4(address), bits));
-        let v6 = LOCAL_NETWORKS_V6.map(|(address, bits)| (IpAddr::V6(address), bits));
-        let mut constraints = Self {
-            domains: LOCAL_DOMAINS.map(str::to_owned).to_vec(),
-            networks: v4
-                .into_iter()
-                .chain(v6)
-                .filter_map(|(address, bits)| IpNetwork::around(address, bits))
-                .collect(),
-        };
+        let mut constraints = Self::local();
         for text in permit {
             constraints.widen(text)?;
         }

@@ -10,6 +10,7 @@ use rcgen::{
 use zeroize::Zeroizing;
 
 use crate::authority::{Authority, Signer, random_serial};
+use crate::constraints::Constraints;
 use crate::error::CaError;
 use crate::files::{self, Readers, Staged};
 use crate::key::{KeyType, PrivateKey};
@@ -37,7 +38,6 @@ const ORGANIZATION: &str = "handfast local certificate";
 /// request.days = 90;
 /// ```
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct IssueRequest {
     /// The names to certify: host names, also with wildcards or in any script, and IP addresses. For
     /// a client also, once, whom it is for: a word, a full name or a mail address, which becomes the
@@ -78,6 +78,27 @@ impl IssueRequest {
             client: true,
             ..Self::server(names)
         }
+    }
+
+    /// Whether an authority with these constraints would issue it: every error that needs neither the
+    /// clock nor a file.
+    ///
+    /// # Errors
+    /// As those of [`Authority::issue`] about names, days and the passphrase.
+    pub fn check(&self, constraints: &Constraints) -> Result<(), CaError> {
+        for name in &self.read_names()? {
+            constraints.check(name)?;
+        }
+        if !(1..=DAYS_MAX).contains(&self.days) {
+            return Err(CaError::InvalidDays {
+                days: self.days,
+                days_max: DAYS_MAX,
+            });
+        }
+        if self.passphrase.as_ref().is_some_and(|text| text.is_empty()) {
+            return Err(CaError::EmptyPassphrase);
+        }
+        Ok(())
     }
 
     /// The names as they will stand in the certificate, each once.
@@ -207,23 +228,8 @@ impl Authority {
     }
 
     pub(crate) fn issue_at(&self, request: &IssueRequest, now: i64) -> Result<Issued, CaError> {
+        request.check(self.permitted())?;
         let names = request.read_names()?;
-        for name in &names {
-            self.permitted().check(name)?;
-        }
-        if !(1..=DAYS_MAX).contains(&request.days) {
-            return Err(CaError::InvalidDays {
-                days: request.days,
-                days_max: DAYS_MAX,
-            });
-        }
-        if request
-            .passphrase
-            .as_ref()
-            .is_some_and(|text| text.is_empty())
-        {
-            return Err(CaError::EmptyPassphrase);
-        }
         if now > self.not_after() {
             return Err(CaError::Expired {
                 not_after: self.not_after(),
@@ -364,7 +370,7 @@ fn certify(
         params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
     }
     params
-        .signed_by(key.pair(), signer.issuer())
+        .signed_by(key, signer.issuer())
         .map_err(CaError::crypto(DOING))
 }
 

@@ -9,7 +9,7 @@ use pkcs8::der::pem::LineEnding;
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use pki_types::PrivatePkcs8KeyDer;
-use rcgen::{KeyPair, RsaKeySize};
+use rcgen::{KeyPair, PublicKeyData, RsaKeySize, SignatureAlgorithm, SigningKey};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -116,10 +116,6 @@ impl PrivateKey {
         KeyPair::try_from(der).map(Self)
     }
 
-    pub(crate) fn pair(&self) -> &KeyPair {
-        &self.0
-    }
-
     /// PKCS#8 in PEM: `PRIVATE KEY`, or with a passphrase `ENCRYPTED PRIVATE KEY`.
     ///
     /// Encrypted with PBES2, PBKDF2 and AES-256-CBC: scrypt would resist better, but GnuTLS and Java
@@ -152,6 +148,22 @@ impl PrivateKey {
         encrypted
             .to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)
             .map_err(CaError::crypto(DOING))
+    }
+}
+
+impl PublicKeyData for PrivateKey {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.0.algorithm()
+    }
+}
+
+impl SigningKey for PrivateKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.0.sign(message)
     }
 }
 

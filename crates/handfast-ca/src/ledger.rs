@@ -139,7 +139,7 @@ impl Ledger {
             })
             .map_err(CaError::file("write", &self.path))?;
         if is_new {
-            files::sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
+            files::sync_dir(self.path.parent().unwrap_or_else(|| Path::new(".")))?;
         }
         Ok(())
     }

@@ -244,8 +244,10 @@ fn b5_certificates_last_as_long_as_they_should() {
     assert_eq!(issued.not_after - issued.not_before + 1, 397 * day);
     assert!(!issued.shortened);
 
-    let mut options = InitOptions::default();
-    options.days = 30;
+    let options = InitOptions {
+        days: 30,
+        ..Default::default()
+    };
     let short_lived = Home::with(&options);
     let issued = short_lived
         .authority

@@ -126,10 +126,12 @@ fn b5_all_accept_people() {
 
 #[test]
 fn c5_all_accept_what_was_permitted() {
-    let mut options = InitOptions::default();
-    options.permit = ["corp.example", "192.0.2.0/24", "2001:db8::7"]
-        .map(str::to_owned)
-        .to_vec();
+    let options = InitOptions {
+        permit: ["corp.example", "192.0.2.0/24", "2001:db8::7"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..Default::default()
+    };
     let home = Home::with(&options);
     let ca = home.authority.certificate_file();
     let names = [

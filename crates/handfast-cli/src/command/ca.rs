@@ -1,12 +1,505 @@
-//! `handfast ca`.
+//! `handfast ca`: the local certificate authority from the command line.
 
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::failure::Failure;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use handfast::{Explanation, escape_control, format_utc};
+use handfast_ca::{
+    Authority, CA_DAYS_DEFAULT, CaError, Constraints, DAYS_DEFAULT, DAYS_MAX, InitOptions,
+    IssueRequest, Issued, IssuedRecord, KeyType, Revocation, RevokeTarget,
+};
+use serde_json::json;
+
+use crate::data_dir;
+use crate::failure::{Failure, code};
+use crate::output::{self, Palette, Tone};
+use crate::passphrase::PassphraseSource;
+
+const EXAMPLES: &str = "\
+Examples:
+  handfast ca issue localhost 127.0.0.1 ::1      localhost.pem and localhost.key, for a server
+  handfast ca issue --client alice@corp.example  a certificate for a person to show
+  handfast ca init --permit corp.example         an authority for your own domain as well
+  handfast ca show                               where it is, what it may sign, what it issued
+  handfast ca revoke localhost.pem               no longer to be believed, says crl.pem";
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where the authority lives [default: HANDFAST_CA_DIR, or the platform's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    ca_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    action: Action,
+}
 
-pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Make the authority, for local names and private addresses only unless more is permitted
+    Init(InitArgs),
+    /// Issue a certificate and its key, NAME.pem and NAME.key; makes the authority if there is none
+    Issue(IssueArgs),
+    /// Show where the authority lives, what it may sign for and what it issued
+    Show(ShowArgs),
+    /// Revoke a certificate and write the revocation list
+    Revoke(RevokeArgs),
+    /// Write the revocation list anew, good for another 30 days
+    Crl,
+}
+
+#[derive(Debug, clap::Args)]
+struct InitArgs {
+    /// Also sign for this domain and all below it, this address, or this network (repeatable)
+    #[arg(long, value_name = "NAME")]
+    permit: Vec<String>,
+    /// What the authority is called
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// How long it lives
+    #[arg(long, default_value_t = CA_DAYS_DEFAULT)]
+    days: u32,
+}
+
+#[derive(Debug, clap::Args)]
+struct IssueArgs {
+    /// Host names (*.dev.localhost too) and addresses; with --client, whom it is for
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// For a client rather than a server
+    #[arg(long)]
+    client: bool,
+    /// How long it lives
+    #[arg(long, default_value_t = DAYS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
+    days: u32,
+    /// Where the two files go
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    /// The kind of key
+    #[arg(long, value_name = "TYPE", default_value_t, value_parser = key_type_parser())]
+    key_type: KeyType,
+    /// Encrypt the key file with a passphrase
+    #[arg(long)]
+    encrypt_key: bool,
+    /// Where the passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt or pass:TEXT
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        requires = "encrypt_key",
+        default_value = "prompt",
+        hide_default_value = true
+    )]
+    pass: PassphraseSource,
+    /// Replace NAME.pem and NAME.key if they exist
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ShowArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RevokeArgs {
+    /// The certificate's file, or its serial number as `ca show` prints it
+    #[arg(value_name = "SERIAL|FILE")]
+    target: String,
+}
+
+fn key_type_parser() -> impl TypedValueParser<Value = KeyType> {
+    PossibleValuesParser::new(KeyType::ALL.map(KeyType::as_str))
+        .try_map(|text| text.parse::<KeyType>())
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let dir = data_dir::ca_dir(args.ca_dir)?;
+    match args.action {
+        Action::Init(args) => init(&dir, args)?,
+        Action::Issue(args) => issue(&dir, args)?,
+        Action::Show(args) => show(&dir, &args)?,
+        Action::Revoke(args) => revoke(&dir, &args)?,
+        Action::Crl => renew_crl(&dir)?,
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn init(dir: &Path, args: InitArgs) -> Result<(), Failure> {
+    let options = InitOptions {
+        common_name: args.name,
+        permit: args.permit,
+        days: args.days,
+    };
+    let authority = Authority::init(dir, &options)?;
+    print(&identity(&authority, Palette::stdout()))?;
+    output::note("Clients trust it by its certificate file; its key stays where it is.");
+    Ok(())
+}
+
+fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
+    let passphrase = if args.encrypt_key {
+        let read = args.pass.read_new("the new key");
+        Some(read.map_err(|error| passphrase_failure(&args.pass, &error))?)
+    } else {
+        None
+    };
+    let request = IssueRequest {
+        names: args.names,
+        client: args.client,
+        days: args.days,
+        out: Some(args.out),
+        key_type: args.key_type,
+        passphrase,
+        overwrite: args.force,
+    };
+    let explained = |error| issue_failure(error, args.client);
+    let authority = match Authority::open(dir) {
+        Err(CaError::Missing { .. }) => {
+            // A request that the usual authority cannot fulfil must not be what makes it: whoever
+            // asks needs `ca init --permit` first.
+            request.check(&Constraints::local()).map_err(explained)?;
+            make_for_issue(dir)?
+        }
+        opened => opened?,
+    };
+    let issued = authority.issue(&request).map_err(explained)?;
+    if issued.shortened {
+        output::warning("it ends with the authority, earlier than asked for");
+    }
+    print(&issued_text(&issued, Palette::stdout()))?;
+    output::note(issued_hint(&authority, &issued, args.client));
+    Ok(())
+}
+
+fn make_for_issue(dir: &Path) -> Result<Authority, Failure> {
+    let (authority, created) = Authority::open_or_init(dir, &InitOptions::default())?;
+    if created {
+        output::note(format!(
+            "made a certificate authority: {}",
+            authority.certificate_file().display()
+        ));
+    }
+    Ok(authority)
+}
+
+fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
+    let authority = Authority::open(dir)?;
+    let records = authority.issued()?;
+    let crl = authority.crl_status()?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&as_json(&authority, &records, crl));
+        // Strings, numbers and lists: nothing that JSON cannot hold.
+        return print(&(text.unwrap_or_default() + "\n"));
+    }
+    let palette = Palette::stdout();
+    let now = now();
+    let mut text = identity(&authority, palette);
+    text.push_str(&row(
+        "revocations",
+        &crl_words(&authority, crl, now),
+        palette,
+    ));
+    text.push('\n');
+    if records.is_empty() {
+        text.push_str("Nothing was issued yet.\n");
+    } else {
+        text.push_str(&palette.paint(Tone::Heading, "Issued"));
+        text.push('\n');
+    }
+    for record in &records {
+        text.push_str(&record_text(record, now, palette));
+    }
+    print(&text)
+}
+
+fn revoke(dir: &Path, args: &RevokeArgs) -> Result<(), Failure> {
+    let authority = Authority::open(dir)?;
+    let file = Path::new(&args.target);
+    let target = if file.exists() || args.target.contains(['/', '\\', '.']) {
+        RevokeTarget::File(file.to_owned())
+    } else {
+        RevokeTarget::Serial(args.target.clone())
+    };
+    let revocation = authority.revoke(&target)?;
+    print(&revocation_text(&revocation, Palette::stdout()))?;
+    output::note("Servers that check it must be given the list again.");
+    Ok(())
+}
+
+fn renew_crl(dir: &Path) -> Result<(), Failure> {
+    let authority = Authority::open(dir)?;
+    let crl = authority.renew_crl()?;
+    let words = crl_words(&authority, crl, now());
+    print(&row("revocations", &words, Palette::stdout()))
+}
+
+/// What the authority is and may do.
+fn identity(authority: &Authority, palette: Palette) -> String {
+    let permitted = authority.permitted();
+    let domains = permitted.domains().join(", ") + ", and all names below them";
+    let networks: Vec<String> = permitted
+        .networks()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let validity = format!(
+        "{} to {}",
+        format_utc(authority.not_before()),
+        format_utc(authority.not_after())
+    );
+    let mut text = palette.paint(Tone::Heading, escape_control(authority.common_name()));
+    text.push('\n');
+    for (label, value) in [
+        (
+            "certificate",
+            authority.certificate_file().display().to_string(),
+        ),
+        ("SHA-256", fingerprint(&authority.sha256())),
+        ("valid", validity),
+        ("signs for", domains),
+        ("", networks.join(", ")),
+    ] {
+        text.push_str(&row(label, &value, palette));
+    }
+    text
+}
+
+fn issued_text(issued: &Issued, palette: Palette) -> String {
+    let mut text = String::new();
+    for (label, value) in [
+        ("certificate", issued.chain_file.display().to_string()),
+        ("key", issued.key_file.display().to_string()),
+        (
+            "names",
+            escape_control(&issued.names.join(", ")).into_owned(),
+        ),
+        ("valid until", format_utc(issued.not_after)),
+        ("serial", issued.serial.clone()),
+    ] {
+        text.push_str(&row(label, &value, palette));
+    }
+    text
+}
+
+/// What to do with it now.
+fn issued_hint(authority: &Authority, issued: &Issued, client: bool) -> String {
+    let (certificate, key) = (issued.chain_file.display(), issued.key_file.display());
+    let ca = authority.certificate_file();
+    if client {
+        format!(
+            "Show it with: curl --cert {certificate} --key {key} ...\nServers trust it with: --client-ca {}",
+            ca.display()
+        )
+    } else {
+        format!(
+            "Serve with it: handfast serve --cert {certificate} --key {key} DIR\nClients trust it with: --cacert {}",
+            ca.display()
+        )
+    }
+}
+
+fn record_text(record: &IssuedRecord, now: i64, palette: Palette) -> String {
+    let (tone, state) = match record.revoked_at {
+        Some(at) => (Tone::Bad, format!("revoked {}", format_utc(at))),
+        None if now > record.not_after => (
+            Tone::Faint,
+            format!("expired {}", format_utc(record.not_after)),
+        ),
+        None => (
+            Tone::Good,
+            format!("valid until {}", format_utc(record.not_after)),
+        ),
+    };
+    let purpose = if record.client { "client" } else { "server" };
+    format!(
+        "  {}  {purpose}  {}\n    {}, {}, {}\n",
+        record.serial,
+        escape_control(&record.names.join(", ")),
+        palette.paint(tone, state),
+        record.key_type,
+        palette.paint(Tone::Faint, record.chain_file.display().to_string()),
+    )
+}
+
+fn revocation_text(revocation: &Revocation, palette: Palette) -> String {
+    let state = if revocation.already_revoked {
+        format!("since {} already", format_utc(revocation.revoked_at))
+    } else {
+        format_utc(revocation.revoked_at)
+    };
+    let list = format!(
+        "{}, number {}, good until {}",
+        revocation.crl_file.display(),
+        revocation.crl_number,
+        format_utc(revocation.crl_next_update)
+    );
+    let mut text = String::new();
+    for (label, value) in [
+        ("serial", revocation.serial.clone()),
+        (
+            "names",
+            escape_control(&revocation.names.join(", ")).into_owned(),
+        ),
+        ("revoked", state),
+        ("list", list),
+    ] {
+        text.push_str(&row(label, &value, palette));
+    }
+    text
+}
+
+fn crl_words(authority: &Authority, (number, next_update): (u64, i64), now: i64) -> String {
+    let file = authority.crl_file();
+    let until = format_utc(next_update);
+    if now > next_update {
+        return format!(
+            "{}, number {number}, outdated since {until}: `handfast ca crl` renews it",
+            file.display()
+        );
+    }
+    format!("{}, number {number}, good until {until}", file.display())
+}
+
+fn as_json(
+    authority: &Authority,
+    records: &[IssuedRecord],
+    (crl_number, crl_next_update): (u64, i64),
+) -> serde_json::Value {
+    let permitted = authority.permitted();
+    let networks: Vec<String> = permitted
+        .networks()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    json!({
+        "directory": authority.dir().to_string_lossy(),
+        "certificate_file": authority.certificate_file().to_string_lossy(),
+        "common_name": authority.common_name(),
+        "sha256": authority.sha256(),
+        "not_before": format_utc(authority.not_before()),
+        "not_after": format_utc(authority.not_after()),
+        "permitted": { "domains": permitted.domains(), "networks": networks },
+        "crl": {
+            "file": authority.crl_file().to_string_lossy(),
+            "number": crl_number,
+            "next_update": format_utc(crl_next_update),
+        },
+        "issued": records.iter().map(record_json).collect::<Vec<_>>(),
+    })
+}
+
+fn record_json(record: &IssuedRecord) -> serde_json::Value {
+    json!({
+        "serial": record.serial,
+        "names": record.names,
+        "purpose": if record.client { "client" } else { "server" },
+        "key_type": record.key_type.as_str(),
+        "sha256": record.sha256,
+        "issued_at": format_utc(record.issued_at),
+        "not_before": format_utc(record.not_before),
+        "not_after": format_utc(record.not_after),
+        "revoked_at": record.revoked_at.map(format_utc),
+        "certificate_file": record.chain_file.to_string_lossy(),
+        "key_file": record.key_file.to_string_lossy(),
+    })
+}
+
+/// `AB:CD:...`, the way browsers and OpenSSL show it.
+fn fingerprint(hex: &str) -> String {
+    let mut text = String::with_capacity(hex.len() * 3 / 2);
+    for (index, digit) in hex.chars().enumerate() {
+        if index > 0 && index % 2 == 0 {
+            text.push(':');
+        }
+        text.push(digit.to_ascii_uppercase());
+    }
+    text
+}
+
+fn row(label: &str, value: &str, palette: Palette) -> String {
+    let label = palette.paint(Tone::Faint, format!("{label:<11}"));
+    format!("  {label}  {value}\n")
+}
+
+/// Results on stdout; that nobody reads them any more is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            code::WRITE,
+            Explanation::new("stdout", "cannot write to the standard output")
+                .with_evidence(error.to_string()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or(0)
+}
+
+fn issue_failure(error: CaError, client: bool) -> Failure {
+    let is_dotted = matches!(&error, CaError::NotPermitted { name, .. } if name.contains('.'));
+    let mut failure = Failure::from(error);
+    if client && is_dotted {
+        failure.explanation = failure.explanation.with_fix(
+            "a client's name with a dot in it is read as a host name: for a person, write it \
+             without the dot or give the mail address",
+        );
+    }
+    failure
+}
+
+fn passphrase_failure(source: &PassphraseSource, error: &io::Error) -> Failure {
+    Failure::new(
+        code::OTHER,
+        Explanation::new("passphrase", "there is no passphrase for the new key")
+            .with_evidence(format!("{}: {error}", source.describe()))
+            .with_fix("give one with --pass env:VAR, file:PATH, fd:N or stdin, or at a terminal"),
+    )
+}
+
+impl From<CaError> for Failure {
+    fn from(error: CaError) -> Self {
+        let code = match &error {
+            CaError::InvalidName { .. }
+            | CaError::InvalidPermit { .. }
+            | CaError::InvalidDays { .. }
+            | CaError::InvalidSerial { .. }
+            | CaError::NoName
+            | CaError::SeveralSubjects { .. } => code::USAGE,
+            CaError::File { doing: "read", .. } => code::READ,
+            CaError::File { .. } | CaError::FileExists { .. } => code::WRITE,
+            _ => code::OTHER,
+        };
+        let mut explanation = Explanation::new(error.id(), error.to_string());
+        match &error {
+            CaError::NotPermitted { permitted, .. } => {
+                explanation =
+                    explanation.with_evidence(format!("it may sign for {}", permitted.join(", ")));
+            }
+            CaError::Expired { not_after } => {
+                explanation = explanation.with_evidence(format!("at {}", format_utc(*not_after)));
+            }
+            CaError::File { source, .. } => {
+                explanation = explanation.with_evidence(source.to_string());
+            }
+            _ => {}
+        }
+        if let Some(fix) = error.fix() {
+            explanation = explanation.with_fix(fix);
+        }
+        Self::new(code, explanation)
+    }
 }

@@ -1,0 +1,482 @@
+//! `handfast ca` as a person or a script uses it: the real binary, files, exit codes, words.
+
+#![allow(missing_docs)]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use handfast_testbed::peers;
+use tempfile::TempDir;
+
+/// A directory to work in, and an authority below it that the environment names.
+struct Place {
+    temp: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            temp: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_handfast"));
+        command
+            .arg("ca")
+            .args(arguments)
+            .current_dir(self.temp.path())
+            .env("HANDFAST_CA_DIR", self.path("ca"))
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Told {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    fn show(&self) -> serde_json::Value {
+        let told = self.run(&["show", "--json"]);
+        assert_eq!(told.code, 0, "{told:?}");
+        serde_json::from_str(&told.stdout).unwrap()
+    }
+}
+
+#[derive(Debug)]
+struct Told {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Told {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Told {
+    #[track_caller]
+    fn expect(self, code: i32, in_stderr: &[&str]) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        for words in in_stderr {
+            assert!(self.stderr.contains(words), "{words:?} is not in {self:#?}");
+        }
+        self
+    }
+}
+
+fn openssl(place: &Place, arguments: &[&str]) -> Option<Told> {
+    let program = peers::require("openssl")?;
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(place.temp.path())
+        .stdin(Stdio::null())
+        .output();
+    Some(output.unwrap().into())
+}
+
+const VERIFY: [&str; 4] = ["verify", "-x509_strict", "-CAfile", "ca/ca.pem"];
+
+fn verify(place: &Place, more: &[&str]) -> Option<Told> {
+    openssl(place, &[&VERIFY[..], more].concat())
+}
+
+#[test]
+fn b5_from_nothing_to_a_certificate_in_one_command() {
+    let place = Place::new();
+    let told = place
+        .run(&["issue", "localhost", "127.0.0.1", "::1"])
+        .expect(
+            0,
+            &[
+                "made a certificate authority",
+                "--cacert",
+                "handfast serve --cert",
+            ],
+        );
+    assert!(told.stdout.contains("localhost.pem"), "{told:?}");
+    if let Some(verdict) = verify(
+        &place,
+        &[
+            "-purpose",
+            "sslserver",
+            "-verify_ip",
+            "::1",
+            "localhost.pem",
+        ],
+    ) {
+        verdict.expect(0, &[]);
+    }
+    let again = place.run(&["issue", "db.internal"]).expect(0, &[]);
+    assert!(
+        !again.stderr.contains("made a certificate authority"),
+        "{again:?}"
+    );
+    let client = place
+        .run(&["issue", "--client", "alice@corp.example", "--out", "people"])
+        .expect(0, &["--client-ca"]);
+    assert!(client.stdout.contains("people"), "{client:?}");
+    let file = "people/alice@corp.example.pem";
+    if let Some(verdict) = verify(&place, &["-purpose", "sslclient", file]) {
+        verdict.expect(0, &[]);
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |name: &str| {
+            let metadata = fs::metadata(place.path(name)).unwrap();
+            metadata.permissions().mode() & 0o7777
+        };
+        assert_eq!(mode("ca"), 0o700);
+        assert_eq!(mode("ca/ca.key"), 0o600);
+        assert_eq!(mode("localhost.key"), 0o600);
+        assert_eq!(mode("people/alice@corp.example.key"), 0o600);
+    }
+}
+
+#[test]
+fn b5_each_kind_of_key() {
+    let place = Place::new();
+    for key_type in [
+        "ecdsa-p256",
+        "ecdsa-p384",
+        "ed25519",
+        "rsa-2048",
+        "rsa-3072",
+    ] {
+        let told = place.run(&[
+            "issue",
+            "localhost",
+            "--key-type",
+            key_type,
+            "--out",
+            key_type,
+            "--days",
+            "30",
+        ]);
+        told.expect(0, &[]);
+        let file = format!("{key_type}/localhost.pem");
+        if let Some(verdict) = verify(&place, &[&file]) {
+            verdict.expect(0, &[]);
+        }
+    }
+    place
+        .run(&["issue", "localhost", "--key-type", "dsa"])
+        .expect(2, &["possible values"]);
+    place
+        .run(&["issue", "localhost", "--days", "826"])
+        .expect(2, &["825"]);
+}
+
+#[test]
+fn c5_names_outside_are_refused_and_the_way_is_told() {
+    let place = Place::new();
+    place.run(&["issue", "bank.example"]).expect(
+        1,
+        &[
+            "bank.example",
+            "nothing was signed",
+            "[ca-name-not-permitted]",
+            "--permit bank.example",
+        ],
+    );
+    assert!(
+        !place.path("ca").exists(),
+        "the wrong authority was not made in passing"
+    );
+
+    place
+        .run(&[
+            "init",
+            "--permit",
+            "corp.example",
+            "--permit",
+            "192.0.2.0/24",
+        ])
+        .expect(0, &[]);
+    place
+        .run(&["issue", "www.corp.example", "192.0.2.7"])
+        .expect(0, &[]);
+    for names in [&["bank.example"][..], &["www.corp.example", "8.8.8.8"]] {
+        place
+            .run(&[&["issue", "--out", "out"], names].concat())
+            .expect(1, &["fix:"]);
+    }
+    assert!(!place.path("out").exists());
+    place
+        .run(&["issue", "--client", "alice.smith"])
+        .expect(1, &["read as a host name"]);
+    place.run(&["issue", "*.local"]).expect(2, &["two labels"]);
+    place
+        .run(&["issue", "https://localhost:8443"])
+        .expect(2, &["URL"]);
+    assert_eq!(place.show()["issued"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn b5_made_once() {
+    let place = Place::new();
+    let told = place.run(&["init", "--name", "Our CA"]).expect(0, &[]);
+    assert!(
+        told.stdout.contains("Our CA") && told.stdout.contains("home.arpa"),
+        "{told:?}"
+    );
+    let before = fs::read(place.path("ca/ca.pem")).unwrap();
+    place
+        .run(&["init"])
+        .expect(1, &["[ca-exists]", "ca/ca.pem", "--ca-dir"]);
+    assert_eq!(fs::read(place.path("ca/ca.pem")).unwrap(), before);
+    place
+        .run(&["show", "--ca-dir", "nowhere"])
+        .expect(1, &["[ca-missing]", "handfast ca init"]);
+    place.run(&["--ca-dir", "other", "init"]).expect(0, &[]);
+    assert!(place.path("other/ca.pem").is_file());
+    place
+        .run(&["init", "--ca-dir", "third", "--permit", "*.corp.example"])
+        .expect(2, &["without the wildcard"]);
+}
+
+#[test]
+fn b5_show_tells_everything() {
+    let place = Place::new();
+    place
+        .run(&["issue", "localhost", "*.dev.localhost"])
+        .expect(0, &[]);
+    place.run(&["issue", "--client", "Zoë"]).expect(0, &[]);
+    place.run(&["revoke", "Zoë.pem"]).expect(0, &[]);
+    let text = place.run(&["show"]).expect(0, &[]).stdout;
+    for words in [
+        "ca/ca.pem",
+        "signs for",
+        "localhost, local",
+        "10.0.0.0/8",
+        "number 2",
+        "*.dev.localhost",
+        "Zoë",
+        "revoked 20",
+        "valid until",
+        "ecdsa-p256",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in {text}");
+    }
+    let json = place.show();
+    assert_eq!(json["issued"][0]["names"][1], "*.dev.localhost");
+    assert_eq!(json["issued"][0]["purpose"], "server");
+    assert!(json["issued"][0]["revoked_at"].is_null());
+    assert_eq!(json["issued"][1]["purpose"], "client");
+    assert!(json["issued"][1]["revoked_at"].is_string());
+    assert_eq!(json["crl"]["number"], 2);
+    if let Some(told) = openssl(
+        &place,
+        &[
+            "x509",
+            "-in",
+            "ca/ca.pem",
+            "-noout",
+            "-fingerprint",
+            "-sha256",
+        ],
+    ) {
+        let fingerprint = told.stdout.trim().split_once('=').unwrap().1.to_owned();
+        assert!(
+            text.contains(&fingerprint),
+            "{fingerprint} is not in {text}"
+        );
+    }
+}
+
+#[test]
+fn b5_revoked_by_file_or_serial() {
+    let place = Place::new();
+    for name in ["a.test", "b.test", "c.test"] {
+        place.run(&["issue", name]).expect(0, &[]);
+    }
+    let serial = place.show()["issued"][1]["serial"]
+        .as_str()
+        .unwrap()
+        .to_ascii_uppercase();
+    place.run(&["revoke", "a.test.pem"]).expect(0, &[]);
+    place.run(&["revoke", &serial]).expect(0, &[]);
+    let again = place.run(&["revoke", "a.test.pem"]).expect(0, &[]);
+    assert!(again.stdout.contains("already"), "{again:?}");
+    for (file, code, words) in [
+        ("a.test.pem", 2, "certificate revoked"),
+        ("b.test.pem", 2, "certificate revoked"),
+        ("c.test.pem", 0, ""),
+    ] {
+        if let Some(told) = verify(&place, &["-crl_check", "-CRLfile", "ca/crl.pem", file]) {
+            told.expect(code, &[words]);
+        }
+    }
+    place
+        .run(&["revoke", "00ff"])
+        .expect(1, &["[ca-unknown-serial]", "ca show"]);
+    place
+        .run(&["revoke", "what"])
+        .expect(2, &["[ca-invalid-serial]"]);
+    place
+        .run(&["revoke", "missing.pem"])
+        .expect(26, &["missing.pem"]);
+    place
+        .run(&["revoke", "a.test.key"])
+        .expect(1, &["no certificate"]);
+    let before = place.show()["crl"]["number"].as_u64().unwrap();
+    place.run(&["crl"]).expect(0, &[]);
+    assert_eq!(place.show()["crl"]["number"].as_u64(), Some(before + 1));
+}
+
+#[test]
+fn b5_existing_files_are_kept_without_force() {
+    let place = Place::new();
+    place.run(&["issue", "localhost"]).expect(0, &[]);
+    let key = fs::read(place.path("localhost.key")).unwrap();
+    place
+        .run(&["issue", "localhost"])
+        .expect(23, &["localhost.key", "left as it is", "--force"]);
+    assert_eq!(fs::read(place.path("localhost.key")).unwrap(), key);
+    place.run(&["issue", "localhost", "--force"]).expect(0, &[]);
+    assert_ne!(fs::read(place.path("localhost.key")).unwrap(), key);
+    fs::write(place.path("plain"), "").unwrap();
+    place
+        .run(&["issue", "localhost", "--out", "plain"])
+        .expect(23, &["plain"]);
+}
+
+#[test]
+fn c5_the_passphrase_comes_from_anywhere_but_is_never_told() {
+    let place = Place::new();
+    fs::write(place.path("secret"), "hunter2\n").unwrap();
+    for (name, source) in [
+        ("a.test", "env:PASSPHRASE"),
+        ("b.test", "file:secret"),
+        ("c.test", "stdin"),
+        ("d.test", "pass:hunter2"),
+    ] {
+        let mut child = place
+            .command(&["issue", name, "--encrypt-key", "--pass", source])
+            .env("PASSPHRASE", "hunter2")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"hunter2\n").ok();
+        let told = Told::from(child.wait_with_output().unwrap()).expect(0, &[]);
+        assert!(!told.stdout.contains("hunter2") && !told.stderr.contains("hunter2"));
+        let key = fs::read_to_string(place.path(&format!("{name}.key"))).unwrap();
+        assert!(key.contains("ENCRYPTED PRIVATE KEY"), "{source}");
+        let file = format!("{name}.key");
+        for (passphrase, code) in [("pass:hunter2", 0), ("pass:hunter3", 1)] {
+            if let Some(told) = openssl(
+                &place,
+                &["pkey", "-in", &file, "-noout", "-passin", passphrase],
+            ) {
+                told.expect(code, &[]);
+            }
+        }
+    }
+    place
+        .run(&["issue", "e.test", "--encrypt-key", "--pass", "env:MISSING"])
+        .expect(1, &["env:MISSING", "--pass"]);
+    place
+        .run(&["issue", "e.test", "--pass", "stdin"])
+        .expect(2, &["--encrypt-key"]);
+    assert!(!place.path("e.test.pem").exists());
+}
+
+/// Killed at any moment: what has its final name is whole, what is whole is recorded, and the next one
+/// works.
+#[cfg(unix)]
+#[test]
+fn b5_a_killed_issue_leaves_nothing_half_made() {
+    let place = Place::new();
+    place.run(&["init"]).expect(0, &[]);
+    let mut finished = 0;
+    for turn in 0..40_u64 {
+        let name = format!("host-{turn}.test");
+        let mut child = place
+            .command(&["issue", &name, "--out", "out"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Not for readiness: the moment of the kill is what is tried out.
+        thread::sleep(Duration::from_micros(turn * 400));
+        child.kill().unwrap();
+        finished += u32::from(child.wait().unwrap().success());
+    }
+    let issued = place.show();
+    let recorded: Vec<_> = issued["issued"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["certificate_file"].as_str().unwrap().to_owned())
+        .collect();
+    let mut whole = 0;
+    for entry in fs::read_dir(place.path("out")).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.starts_with(".handfast-unfinished-") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("-----BEGIN ") && text.trim_end().ends_with("-----"),
+            "{text:?}"
+        );
+        if name.ends_with(".pem") {
+            whole += 1;
+            assert!(
+                recorded.iter().any(|file| Path::new(file) == path),
+                "{name} is not recorded"
+            );
+            assert!(path.with_extension("key").is_file(), "{name} has no key");
+        }
+    }
+    eprintln!(
+        "{finished} of 40 finished, {whole} certificates are whole, {} are recorded",
+        recorded.len()
+    );
+    place.run(&["issue", "after.test"]).expect(0, &[]);
+    place.run(&["revoke", "after.test.pem"]).expect(0, &[]);
+}
+
+#[test]
+fn b5_many_at_once_are_all_recorded() {
+    let place = Place::new();
+    let children: Vec<_> = (0..12)
+        .map(|number| {
+            let name = format!("host-{number}.test");
+            place
+                .command(&["issue", &name, "--out", "out"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(place.show()["issued"].as_array().unwrap().len(), 12);
+    // One authority, though all of them found none.
+    for number in 0..12 {
+        if let Some(told) = verify(&place, &[&format!("out/host-{number}.test.pem")]) {
+            told.expect(0, &[]);
+        }
+    }
+}
