@@ -1,3 +1,5 @@
 //! handfast-https
 
 pub mod client;
+pub mod load;
+pub mod server;

@@ -1,0 +1,479 @@
+//! One connection: socket, TLS, HTTP. Never waits.
+//!
+//! Readiness is edge-triggered, so that reading goes on until the socket is drained, which a read
+//! that fills less than the room offered shows without asking once more.
+
+use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use handfast::{Connection, Ending, Error, NetworkCause, PeerCause, Phase, Read};
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+
+use super::desk::{Asked, Desk};
+use super::http1::{Fed, Parser};
+use super::http2::Session;
+use super::measure::Fault;
+use super::plan::Protocol;
+use super::schedule::Nanos;
+
+/// How long a server may take to close a connection that it said it would, or that we have ended.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Link {
+    socket: TcpStream,
+    tls: Connection,
+    http: Http,
+    stage: Stage,
+    pub(super) opened: Nanos,
+    /// Does the channel take nothing more, for good?
+    deaf: bool,
+    /// HTTP/1.1: how much of the request is still to be written; counted from its end.
+    unsent: usize,
+    /// HTTP/2: frames that found no room.
+    backlog: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Connecting,
+    Handshaking,
+    Ready,
+    /// No more requests; until then the server may end its direction.
+    Closing {
+        until: Nanos,
+    },
+}
+
+#[derive(Debug)]
+enum Http {
+    Unknown,
+    One {
+        parser: Parser,
+        asked: Option<Asked>,
+    },
+    Two(Session<Asked>),
+}
+
+/// Is a connection still there after an event?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Open,
+    Over,
+}
+
+// Getters.
+impl Link {
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.stage == Stage::Ready
+    }
+
+    /// Would it take another request now?
+    pub(super) fn has_room(&self) -> bool {
+        self.is_ready()
+            && match &self.http {
+                Http::Unknown => false,
+                Http::One { asked, .. } => asked.is_none(),
+                Http::Two(session) => session.has_room(),
+            }
+    }
+
+    /// Requests under way: those without and those with the beginning of a response.
+    pub(super) fn under_way(&self) -> (u64, u64) {
+        match &self.http {
+            Http::One {
+                parser,
+                asked: Some(_),
+            } => match parser.has_begun() {
+                false => (1, 0),
+                true => (0, 1),
+            },
+            Http::Two(session) => {
+                session.under_way().fold(
+                    (0, 0),
+                    |(no, yes), (_, begun)| {
+                        if begun { (no, yes + 1) } else { (no + 1, yes) }
+                    },
+                )
+            }
+            _ => (0, 0),
+        }
+    }
+
+    /// When the oldest request under way was sent.
+    pub(super) fn oldest(&self) -> Option<Nanos> {
+        match &self.http {
+            Http::Unknown => None,
+            Http::One { asked, .. } => asked.map(|asked| asked.sent),
+            Http::Two(session) => session.under_way().map(|(asked, _)| asked.sent).min(),
+        }
+    }
+
+    /// Where it is, for the error of a limit that passed.
+    pub(super) fn phase(&self) -> Phase {
+        match self.stage {
+            Stage::Connecting => Phase::Connect,
+            Stage::Handshaking => Phase::Handshake,
+            Stage::Ready | Stage::Closing { .. } => Phase::Response,
+        }
+    }
+}
+
+impl Link {
+    /// Begins to connect to the preferred address.
+    pub(super) fn open(token: Token, desk: &mut Desk<'_>) -> Result<Self, Fault> {
+        let shared = desk.shared;
+        let address = shared.addresses.get(desk.preferred).copied();
+        let Some(address) = address.or_else(|| shared.addresses.first().copied()) else {
+            let cause = NetworkCause::Refused {
+                addresses: Vec::new(),
+            };
+            return Err(Fault::Connection(Error::new(Phase::Connect, cause)));
+        };
+        desk.sample.connections += 1;
+        let tls = shared
+            .context
+            .connection(&shared.plan.target.host)
+            .map_err(Fault::Connection)?;
+        let opened = desk.now;
+        let connect = || -> io::Result<TcpStream> {
+            let mut socket = TcpStream::connect(address)?;
+            let both = Interest::READABLE | Interest::WRITABLE;
+            desk.registry.register(&mut socket, token, both)?;
+            // Records are sent whole: waiting to fill segments only delays their tails.
+            let _ = socket.set_nodelay(true);
+            Ok(socket)
+        };
+        let socket = connect().map_err(|error| transport(Phase::Connect, error, desk))?;
+        let mut link = Self {
+            socket,
+            tls,
+            http: Http::Unknown,
+            stage: Stage::Connecting,
+            opened,
+            deaf: false,
+            unsent: 0,
+            backlog: Vec::new(),
+        };
+        // Near by, the connection is there already.
+        link.push(desk)?;
+        Ok(link)
+    }
+
+    /// Something happened on the socket. `insist` when the server's direction has ended: the end
+    /// must be read, as it is not going to be announced again.
+    pub(super) fn event(&mut self, insist: bool, desk: &mut Desk<'_>) -> Result<Status, Fault> {
+        if self.stage == Stage::Connecting {
+            self.push(desk)?;
+        }
+        let mut scratch = std::mem::take(&mut desk.scratch);
+        let status = self.receive(insist, &mut scratch, desk);
+        desk.scratch = scratch;
+        status
+    }
+
+    /// Sends the request; [`flush`](Self::flush) then moves it.
+    pub(super) fn ask(&mut self, asked: Asked, desk: &mut Desk<'_>) {
+        match &mut self.http {
+            Http::Unknown => {}
+            Http::One { asked: slot, .. } => {
+                *slot = Some(asked);
+                self.unsent = desk.shared.http1.len();
+            }
+            Http::Two(session) => session.start(&desk.shared.http2, asked, &mut desk.out),
+        }
+    }
+
+    /// Makes records of what is to be sent, and sends what the channel takes.
+    pub(super) fn flush(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
+        if !desk.out.is_empty() {
+            if self.backlog.is_empty() {
+                let taken = self.write(&desk.out)?;
+                self.backlog
+                    .extend_from_slice(desk.out.get(taken..).unwrap_or_default());
+            } else {
+                self.backlog.extend_from_slice(&desk.out);
+            }
+            desk.out.clear();
+        }
+        loop {
+            if self.unsent > 0 {
+                let request = &desk.shared.http1;
+                let rest = request.get(request.len() - self.unsent..);
+                self.unsent -= self.write(rest.unwrap_or_default())?;
+            }
+            if !self.backlog.is_empty() {
+                let backlog = std::mem::take(&mut self.backlog);
+                let taken = self.write(&backlog)?;
+                self.backlog = backlog;
+                self.backlog.drain(..taken);
+            }
+            self.push(desk)?;
+            let done = self.unsent == 0 && self.backlog.is_empty();
+            if done || !self.tls.outgoing().is_empty() || self.deaf {
+                break;
+            }
+        }
+        self.tls.rest();
+        Ok(())
+    }
+
+    /// The test is over, or the connection has failed: says goodbye as well as it can.
+    pub(super) fn leave(mut self, ending: Option<Ending>, desk: &mut Desk<'_>) {
+        if ending != Some(Ending::Reset) && !self.deaf {
+            if let Http::Two(session) = &mut self.http
+                && self.stage == Stage::Ready
+            {
+                session.leave(&mut desk.out);
+            }
+            let _ = self.flush(desk);
+            let _ = self.tls.send_close_notify();
+            let _ = self.push(desk);
+        }
+        desk.out.clear();
+        desk.sample.ended(ending, &self.tls.traffic());
+    }
+}
+
+// Receiving.
+impl Link {
+    fn receive(
+        &mut self,
+        insist: bool,
+        scratch: &mut [u8],
+        desk: &mut Desk<'_>,
+    ) -> Result<Status, Fault> {
+        loop {
+            let room = self.tls.receive_room();
+            let offered = room.len();
+            let drained = match self.socket.read(room) {
+                Ok(0) => {
+                    self.tls.received_end();
+                    true
+                }
+                Ok(count) => {
+                    self.tls.received(count);
+                    desk.sample.bytes_received += count as u64;
+                    count < offered && !insist
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::NotConnected => return Ok(Status::Open),
+                    ErrorKind::Interrupted => continue,
+                    ErrorKind::ConnectionReset
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::BrokenPipe
+                        if self.stage != Stage::Connecting =>
+                    {
+                        self.tls.received_reset();
+                        true
+                    }
+                    _ => return Err(transport(self.phase(), error, desk)),
+                },
+            };
+            desk.look_at_the_clock();
+            if self.tls.is_handshaking() {
+                self.tls.process().map_err(Fault::Connection)?;
+                if !self.tls.is_handshaking() {
+                    self.handshake_done(desk)?;
+                }
+                self.push(desk)?;
+            }
+            if !self.tls.is_handshaking() {
+                loop {
+                    match self.tls.read(scratch).map_err(Fault::Connection)? {
+                        Read::Data(count) => {
+                            let bytes = scratch.get(..count).unwrap_or_default();
+                            self.plaintext(bytes, desk)?;
+                        }
+                        Read::WouldBlock => break,
+                        Read::End(ending) => return Ok(self.end(ending, desk)),
+                    }
+                }
+            }
+            if drained {
+                return Ok(Status::Open);
+            }
+        }
+    }
+
+    fn handshake_done(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
+        let Some(report) = self.tls.report() else {
+            return Ok(());
+        };
+        let took = u64::try_from(report.handshake.as_nanos()).unwrap_or(Nanos::MAX);
+        desk.sample.handshake.record(took);
+        desk.sample.agreed(report);
+        let plan = &desk.shared.plan;
+        self.http = if report.alpn.as_deref() == Some(b"h2") {
+            Http::Two(Session::new(plan.streams, &mut desk.out))
+        } else if plan.protocol == Protocol::Http2 {
+            let cause = PeerCause::NoApplicationProtocol;
+            return Err(Fault::Connection(Error::new(Phase::Handshake, cause)));
+        } else {
+            Http::One {
+                parser: Parser::new(&plan.request.method),
+                asked: None,
+            }
+        };
+        self.stage = Stage::Ready;
+        Ok(())
+    }
+
+    fn plaintext(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Result<(), Fault> {
+        match &mut self.http {
+            Http::Unknown => {}
+            Http::One { parser, asked } => {
+                let Some(request) = *asked else {
+                    if self.stage == Stage::Ready {
+                        desk.sample.surplus += 1;
+                        self.close(false, desk);
+                    }
+                    return Ok(());
+                };
+                match parser.feed(bytes).map_err(Fault::Http)? {
+                    Fed::Partial => {}
+                    Fed::Complete {
+                        response,
+                        used,
+                        keep_alive,
+                    } => {
+                        *asked = None;
+                        desk.complete(request, response);
+                        let surplus = used < bytes.len();
+                        desk.sample.surplus += u64::from(surplus);
+                        if surplus || !keep_alive || desk.one_shot() || self.unsent > 0 {
+                            self.close(!keep_alive && self.unsent == 0, desk);
+                        }
+                    }
+                }
+            }
+            Http::Two(session) => {
+                let request = &desk.shared.http2;
+                let fed = session.feed(bytes, request, &mut desk.out, &mut desk.done);
+                let over = session.open() == 0
+                    && (session.is_going() || !desk.done.is_empty() && desk.one_shot());
+                desk.book_done();
+                fed.map_err(Fault::Http)?;
+                if over && self.stage == Stage::Ready {
+                    self.close(false, desk);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No more requests on this connection. The server ends it, or else we do.
+    fn close(&mut self, server_first: bool, desk: &mut Desk<'_>) {
+        if let Stage::Closing { .. } = self.stage {
+            return;
+        }
+        let limit = u64::try_from(CLOSING_MAX.as_nanos()).unwrap_or(Nanos::MAX);
+        self.stage = Stage::Closing {
+            until: desk.now.saturating_add(limit),
+        };
+        if server_first {
+            return;
+        }
+        if let Http::Two(session) = &mut self.http {
+            session.leave(&mut desk.out);
+        }
+        self.unsent = 0;
+        // What cannot be sent now is not worth waiting for.
+        let _ = self.flush(desk);
+        let _ = self.tls.send_close_notify();
+        let _ = self.push(desk);
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// The server's direction has ended.
+    fn end(&mut self, ending: Ending, desk: &mut Desk<'_>) -> Status {
+        match &mut self.http {
+            Http::Unknown => {}
+            Http::One { parser, asked } => {
+                if let Some(request) = asked.take() {
+                    match parser.end(ending) {
+                        Ok(response) => desk.complete(request, response),
+                        Err(broken) => desk.fail_by(broken),
+                    }
+                }
+            }
+            Http::Two(session) => {
+                session.end(ending, &mut desk.done);
+                desk.book_done();
+            }
+        }
+        self.unsent = 0;
+        Status::Over
+    }
+
+    /// How the server's direction ended, where it did.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.tls.ending()
+    }
+}
+
+// Sending.
+impl Link {
+    /// Makes a record, or a few, of as much as there is room for.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        if self.deaf || self.tls.close_notify_sent() {
+            return Ok(bytes.len());
+        }
+        self.tls
+            .write(&[IoSlice::new(bytes)])
+            .map_err(Fault::Connection)
+    }
+
+    /// Sends what the channel takes.
+    fn push(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
+        while !self.tls.outgoing().is_empty() {
+            match self.socket.write(self.tls.outgoing()) {
+                Ok(count) => {
+                    self.tls.sent(count);
+                    if self.stage == Stage::Connecting {
+                        self.stage = Stage::Handshaking;
+                        desk.look_at_the_clock();
+                        let took = desk.now.saturating_sub(self.opened);
+                        desk.sample.connect.record(took);
+                    }
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::NotConnected => break,
+                    ErrorKind::Interrupted => {}
+                    _ if self.stage == Stage::Connecting => {
+                        return Err(transport(Phase::Connect, error, desk));
+                    }
+                    // The server may have answered before it closed: what there is to read tells.
+                    _ => {
+                        self.deaf = true;
+                        let lost = self.tls.outgoing().len();
+                        self.tls.sent(lost);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the operating system's answer means in this phase.
+fn transport(phase: Phase, error: io::Error, desk: &Desk<'_>) -> Fault {
+    let addresses = || desk.shared.addresses.clone();
+    let cause = match (phase, error.kind()) {
+        (Phase::Connect, ErrorKind::ConnectionRefused) => NetworkCause::Refused {
+            addresses: addresses(),
+        },
+        (Phase::Connect, _) => NetworkCause::Unreachable {
+            addresses: addresses(),
+            source: error,
+        },
+        _ => NetworkCause::from(error),
+    };
+    Fault::Connection(Error::new(phase, cause))
+}

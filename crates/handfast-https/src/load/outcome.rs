@@ -1,0 +1,95 @@
+//! What became of one request.
+
+use handfast::{Ending, Explanation};
+
+/// A complete response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) body_bytes: u64,
+}
+
+/// Why there was no complete response, as far as HTTP can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// It began and did not finish (A16).
+    Truncated(Ending),
+    /// It never began: the connection ended so.
+    Empty(Ending),
+    /// What came is not HTTP.
+    Malformed(String),
+    /// HTTP/2: the server gave the stream up with this error code, and had begun the response or not.
+    StreamReset { code: u32, begun: bool },
+    /// HTTP/2: the server is closing the connection (GOAWAY) and did not process the request.
+    GoAway { code: u32 },
+}
+
+impl Broken {
+    pub(super) fn malformed(what: &str) -> Self {
+        Self::Malformed(handfast::escape_control(what).into_owned())
+    }
+
+    /// Did a response begin that never became whole?
+    pub(super) fn is_truncated(&self) -> bool {
+        matches!(
+            self,
+            Self::Truncated(_) | Self::StreamReset { begun: true, .. }
+        )
+    }
+
+    pub(super) fn explain(&self) -> Explanation {
+        match self {
+            Self::Truncated(ending) => Explanation::new(
+                "truncated",
+                "a response began and ended before it was whole",
+            )
+            .with_evidence(format!("the stream ended by {ending}")),
+            Self::Empty(Ending::Reset) => {
+                Explanation::new("reset", "the connection was reset before a response came")
+            }
+            Self::Empty(ending) => Explanation::new(
+                "empty-reply",
+                "the server ended the connection without a response",
+            )
+            .with_evidence(format!("the stream ended by {ending}")),
+            Self::Malformed(what) => Explanation::new(
+                "malformed-response",
+                "what the server sent is not a response",
+            )
+            .with_evidence(what.clone()),
+            Self::StreamReset { code, .. } => {
+                Explanation::new("stream-reset", "the server gave up the request's stream")
+                    .with_evidence(format!("RST_STREAM with {}", http2_error(*code)))
+            }
+            Self::GoAway { code } => Explanation::new(
+                "go-away",
+                "the server closes the connection and did not process the request",
+            )
+            .with_evidence(format!("GOAWAY with {}", http2_error(*code))),
+        }
+    }
+}
+
+/// The name of an HTTP/2 error code (RFC 9113, section 7).
+fn http2_error(code: u32) -> String {
+    const NAMES: [&str; 14] = [
+        "NO_ERROR",
+        "PROTOCOL_ERROR",
+        "INTERNAL_ERROR",
+        "FLOW_CONTROL_ERROR",
+        "SETTINGS_TIMEOUT",
+        "STREAM_CLOSED",
+        "FRAME_SIZE_ERROR",
+        "REFUSED_STREAM",
+        "CANCEL",
+        "COMPRESSION_ERROR",
+        "CONNECT_ERROR",
+        "ENHANCE_YOUR_CALM",
+        "INADEQUATE_SECURITY",
+        "HTTP_1_1_REQUIRED",
+    ];
+    usize::try_from(code)
+        .ok()
+        .and_then(|index| NAMES.get(index))
+        .map_or_else(|| format!("error {code:#x}"), |name| (*name).to_owned())
+}

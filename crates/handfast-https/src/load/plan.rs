@@ -1,0 +1,310 @@
+//! What a load test is asked to do: plain data, checked where it is built.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use url::{Host, Url};
+
+/// The one origin and resource that requests go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The host: a DNS name or an IP address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Host and port as a request names them (RFC 9110, section 7.2): without the default port.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+}
+
+/// This is not a URL that can be tested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidTarget {
+    /// What was given.
+    pub text: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for InvalidTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` cannot be tested: {}",
+            handfast::escape_control(&self.text),
+            self.problem
+        )
+    }
+}
+
+impl std::error::Error for InvalidTarget {}
+
+impl Target {
+    /// Takes an `https` URL apart; without a scheme, `https` is meant.
+    ///
+    /// # Errors
+    /// When it is no URL, of another scheme, or carries a user name: credentials in a URL end up
+    /// in logs, and a header says the same.
+    pub fn parse(text: &str) -> Result<Self, InvalidTarget> {
+        let invalid = |problem: String| InvalidTarget {
+            text: text.to_owned(),
+            problem,
+        };
+        let full = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("https://{text}")
+        };
+        let url = Url::parse(&full).map_err(|error| invalid(error.to_string()))?;
+        if url.scheme() != "https" {
+            return Err(invalid(format!(
+                "the scheme is {}, not https",
+                url.scheme()
+            )));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(invalid(
+                "it carries credentials; send them in a header".to_owned(),
+            ));
+        }
+        let (host, shown) = match url.host() {
+            Some(Host::Domain(name)) => (name.to_owned(), name.to_owned()),
+            Some(Host::Ipv4(address)) => (address.to_string(), address.to_string()),
+            Some(Host::Ipv6(address)) => (address.to_string(), format!("[{address}]")),
+            None => return Err(invalid("it names no host".to_owned())),
+        };
+        let authority = url
+            .port()
+            .map_or_else(|| shown.clone(), |port| format!("{shown}:{port}"));
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        Ok(Self {
+            host,
+            port: url.port().unwrap_or(443),
+            authority,
+            path,
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}{}", self.authority, self.path)
+    }
+}
+
+/// The request that is sent over and over.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The method. Default GET.
+    pub method: Method,
+    /// Further header fields. `Host` replaces the authority that the URL names. Those that belong
+    /// to one connection (RFC 9110, section 7.6.1) are not sent.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("handfast/", env!("CARGO_PKG_VERSION"))),
+        );
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        Self {
+            method: Method::GET,
+            headers,
+            body: Bytes::new(),
+        }
+    }
+}
+
+impl Request {
+    /// The fields that travel, without those that belong to one connection.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        const OF_ONE_CONNECTION: [HeaderName; 6] = [
+            header::HOST,
+            header::CONNECTION,
+            header::TRANSFER_ENCODING,
+            header::CONTENT_LENGTH,
+            header::UPGRADE,
+            header::TE,
+        ];
+        self.headers
+            .iter()
+            .filter(|(name, _)| !OF_ONE_CONNECTION.contains(name) && *name != "keep-alive")
+    }
+
+    /// Must a length be told? Where a body is expected, also an empty one is announced
+    /// (RFC 9110, section 8.6).
+    pub(super) fn content_length(&self) -> Option<usize> {
+        let expected = [Method::POST, Method::PUT, Method::PATCH].contains(&self.method);
+        (expected || !self.body.is_empty()).then_some(self.body.len())
+    }
+
+    /// The authority that the request names.
+    pub(super) fn authority<'a>(&'a self, target: &'a Target) -> &'a [u8] {
+        self.headers
+            .get(header::HOST)
+            .map_or(target.authority.as_bytes(), HeaderValue::as_bytes)
+    }
+}
+
+/// The HTTP version to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Whichever the server prefers by ALPN; HTTP/1.1 where it has no preference.
+    #[default]
+    Negotiated,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone: a server that does not choose it fails.
+    Http2,
+}
+
+/// How connections are made and kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Handshake {
+    /// Connections are opened before the clock starts and kept as long as the server keeps them.
+    #[default]
+    KeepAlive,
+    /// Every request has a connection of its own, with a full handshake.
+    Full,
+    /// Every request has a connection of its own, whose handshake takes up an earlier session
+    /// where the server allows it. The first ones have none to take up.
+    Resumed,
+}
+
+/// When requests are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Pacing {
+    /// Closed loop: each connection (or stream) sends its next request when the last is answered.
+    /// A server that stalls is asked less while it does, so that a stall hardly shows.
+    #[default]
+    Closed,
+    /// Open loop: requests are due at this many per second whether or not the server keeps up, and
+    /// latency counts from when a request was due. Those that find every connection busy queue, in
+    /// order.
+    Open {
+        /// Requests per second over all threads; positive.
+        per_second: f64,
+    },
+}
+
+/// A load test.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where to.
+    pub target: Target,
+    /// What is sent.
+    pub request: Request,
+    /// In which version of HTTP. Default: negotiated.
+    pub protocol: Protocol,
+    /// Over which connections. Default: kept ones.
+    pub handshake: Handshake,
+    /// When. Default: closed loop.
+    pub pacing: Pacing,
+    /// How many connections at once. Default 16: enough to keep a server of a few cores busy
+    /// without being taken for an attack.
+    pub connections: usize,
+    /// How many requests at once on an HTTP/2 connection, as far as the server allows. Default 1.
+    pub streams: usize,
+    /// How many requests in all, whether or not they succeed. Default: as many as time allows.
+    pub requests: Option<u64>,
+    /// For how long requests are sent. Default 10 s.
+    pub duration: Option<Duration>,
+    /// How many threads, at most one a connection. Default: one a core.
+    pub threads: usize,
+    /// How long a request may take, connecting included; what takes longer has failed. Default 10 s.
+    pub request_limit: Duration,
+    /// How long to wait at the end for what is under way. Default 1 s.
+    pub grace: Duration,
+}
+
+impl Plan {
+    /// The defaults, against this target.
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            request: Request::default(),
+            protocol: Protocol::default(),
+            handshake: Handshake::default(),
+            pacing: Pacing::default(),
+            connections: 16,
+            streams: 1,
+            requests: None,
+            duration: Some(Duration::from_secs(10)),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            request_limit: Duration::from_secs(10),
+            grace: Duration::from_secs(1),
+        }
+    }
+
+    /// The same with what cannot be had brought within bounds: at least one of everything, no
+    /// more connections than requests, no more threads than connections.
+    pub(super) fn bounded(&self) -> Self {
+        let mut plan = self.clone();
+        plan.streams = plan.streams.clamp(1, super::http2::STREAMS_MAX);
+        let requests = plan
+            .requests
+            .and_then(|requests| usize::try_from(requests).ok())
+            .unwrap_or(usize::MAX);
+        plan.connections = plan.connections.min(requests).max(1);
+        plan.threads = plan.threads.min(plan.connections).max(1);
+        plan
+    }
+
+    pub(super) fn alpn(&self) -> &'static [&'static str] {
+        match self.protocol {
+            Protocol::Negotiated => &["h2", "http/1.1"],
+            Protocol::Http1 => &["http/1.1"],
+            Protocol::Http2 => &["h2"],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b6_a_target_is_an_https_url_without_credentials() {
+        let target = Target::parse("https://example.org/a/b?c=d#e").unwrap();
+        assert_eq!(target.authority, "example.org");
+        assert_eq!((target.host.as_str(), target.port), ("example.org", 443));
+        assert_eq!(target.path, "/a/b?c=d");
+        let target = Target::parse("localhost:8443").unwrap();
+        assert_eq!(target.authority, "localhost:8443");
+        assert_eq!(target.path, "/");
+        let target = Target::parse("https://[::1]:8443/x").unwrap();
+        assert_eq!(target.host, "::1");
+        assert_eq!(target.to_string(), "https://[::1]:8443/x");
+        for refused in [
+            "http://example.org/",
+            "https://a:b@c/",
+            "https://",
+            "ftp://x/",
+            "",
+        ] {
+            assert!(Target::parse(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn b6_a_plan_has_no_more_connections_than_requests_and_no_more_threads_than_connections() {
+        let mut plan = Plan::new(Target::parse("localhost").unwrap());
+        plan.requests = Some(3);
+        plan.connections = 100;
+        plan.threads = 8;
+        let plan = plan.bounded();
+        assert_eq!((plan.connections, plan.threads), (3, 3));
+    }
+}
