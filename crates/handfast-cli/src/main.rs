@@ -5,6 +5,7 @@
 //! how things are told.
 
 mod cli;
+mod columns;
 mod command;
 mod data_dir;
 mod failure;

@@ -1,0 +1,321 @@
+//! `handfast demo`: both ends of an exchange meet on loopback, and each tells what it saw.
+//!
+//! Five acts: a page, the same over a resumed session, with a client certificate, from a server that
+//! cuts its reply short, from a server with the wrong name. `stage.rs` sets up the ends, this file plays
+//! the client, tells both sides and judges whether all went as it should.
+
+mod stage;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use handfast::{Cause, ClientContext, Identity, PeerCause, Report, TrustAnchors};
+use handfast::{Explanation, escape_control};
+use handfast_https::client::{ALPN, Client, Download, Error, Finished, Request, Response};
+
+use crate::columns::side_by_side;
+use crate::failure::{Failure, code};
+use crate::output::{Palette, Tone};
+use stage::Stage;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// More than any page of the demonstration.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| cannot("start a runtime", &error))?;
+    let stage = Stage::set()?;
+    let mut teller = Teller {
+        palette: Palette::stdout(),
+        acts: 0,
+        strange: 0,
+    };
+    teller.say(&format!(
+        "Both ends of HTTPS, on this machine: a temporary authority that may sign for local names only,\n\
+         a server at https://localhost:{}/ and a client that trusts the authority.\n",
+        stage.port(),
+    ))?;
+    runtime.block_on(play(&stage, &mut teller))?;
+    teller.conclude()
+}
+
+async fn play(stage: &Stage, teller: &mut Teller) -> Result<(), Failure> {
+    let context = client_context(stage, None)?;
+    teller.tell(
+        "A page, fetched",
+        &fetch(stage, &context, "/", Expect::FullHandshake).await,
+    )?;
+    let again = fetch(stage, &context, "/measurements.csv", Expect::Resumed).await;
+    teller.tell(
+        "Again, over a resumed session: nobody shows a certificate twice",
+        &again,
+    )?;
+    let named = client_context(stage, Some(stage.client_identity()?))?;
+    let known = fetch(stage, &named, "/", Expect::ClientNamed).await;
+    teller.tell("With a client certificate", &known)?;
+    teller.tell(
+        "A server that cuts its reply short",
+        &truncated(stage, &context).await,
+    )?;
+    teller.tell(
+        "A server with the wrong name",
+        &wrong_name(stage, &context).await,
+    )
+}
+
+fn client_context(stage: &Stage, identity: Option<Identity>) -> Result<ClientContext, Failure> {
+    let trust = TrustAnchors::empty()
+        .with_file(stage.authority_file())
+        .map_err(handfast::Error::from)?;
+    let mut builder = ClientContext::builder().trust(trust).alpn(ALPN);
+    if let Some(identity) = identity {
+        builder = builder.identity(identity);
+    }
+    Ok(builder.build()?)
+}
+
+/// What both ends saw of one exchange, and whether it was what should be seen.
+struct Act {
+    client: Vec<String>,
+    server: Vec<String>,
+    as_expected: bool,
+}
+
+/// What a good exchange must show besides being good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    FullHandshake,
+    Resumed,
+    ClientNamed,
+}
+
+async fn fetch(stage: &Stage, context: &ClientContext, path: &str, expect: Expect) -> Act {
+    // A client of its own, so that the connection is a new one.
+    let client = Client::new(context.clone());
+    let url = format!("https://localhost:{}{path}", stage.port());
+    let mut lines = Vec::new();
+    let exchange = async {
+        let mut response = client.send(Request::get(&url)?).await?;
+        lines.extend(handshake_lines(&response.report()));
+        lines.push(reply_line(path, &response));
+        response.bytes(PAGE_BYTES_MAX).await?;
+        let report = response.report();
+        Ok::<_, Error>((report, response.finish().await?))
+    };
+    let result = exchange.await;
+    let closed = client.close().await;
+    let server = stage.server_saw();
+    let good = match result {
+        Ok((report, finished)) => {
+            lines.push(completeness_line(&finished));
+            if let Some((_, outcome)) = closed.first() {
+                lines.push(format!("closed in two phases: {outcome}"));
+            }
+            match expect {
+                Expect::FullHandshake => !report.resumed && report.peer.is_some(),
+                Expect::Resumed => report.resumed && report.peer.is_some(),
+                Expect::ClientNamed => server.iter().any(|line| line.contains(stage::CLIENT_NAME)),
+            }
+        }
+        Err(error) => {
+            lines.extend(explained(&error.explain()));
+            false
+        }
+    };
+    Act {
+        client: lines,
+        server,
+        as_expected: good,
+    }
+}
+
+async fn truncated(stage: &Stage, context: &ClientContext) -> Act {
+    let mut lines = Vec::new();
+    let mut good = false;
+    let server = match stage.cutting_server() {
+        Ok(server) => server,
+        Err(failure) => {
+            lines.extend(explained(&failure.explanation));
+            return Act {
+                client: lines,
+                server: Vec::new(),
+                as_expected: false,
+            };
+        }
+    };
+    let client = Client::new(context.clone());
+    let url = format!("https://localhost:{}/archive.tar", server.port());
+    let target = stage.download_target();
+    let exchange = async {
+        let mut response = client.send(Request::get(&url)?).await?;
+        lines.push(reply_line("/archive.tar", &response));
+        let mut download = Download::create(&target)?;
+        while let Some(chunk) = response.chunk().await? {
+            download.write(&chunk)?;
+        }
+        let finished = response.finish().await?;
+        download.complete(&finished.whole)
+    };
+    match exchange.await {
+        Ok(_) => lines.push("took the piece for the whole: it must not".to_owned()),
+        Err(error) => {
+            good = matches!(error, Error::Truncated(_)) && !target.exists();
+            lines.extend(explained(&error.explain()));
+            if good {
+                lines
+                    .push("archive.tar.part is kept, and no file is called archive.tar".to_owned());
+            }
+        }
+    }
+    Act {
+        client: lines,
+        server: server.saw(),
+        as_expected: good,
+    }
+}
+
+async fn wrong_name(stage: &Stage, context: &ClientContext) -> Act {
+    let mut lines = Vec::new();
+    let mut good = false;
+    let mut saw = Vec::new();
+    match stage.misnamed_server() {
+        Err(failure) => lines.extend(explained(&failure.explanation)),
+        Ok(server) => {
+            let client = Client::new(context.clone());
+            let url = format!("https://localhost:{}/", server.port());
+            let exchange = async { client.send(Request::get(&url)?).await };
+            match exchange.await {
+                Ok(_) => lines.push("took somebody else for localhost: it must not".to_owned()),
+                Err(error) => {
+                    good = matches!(&error, Error::Connection(error)
+                        if matches!(error.cause(), Cause::Peer(PeerCause::Certificate(_))));
+                    lines.extend(explained(&error.explain()));
+                    lines.push("not a byte of the request was sent".to_owned());
+                }
+            }
+            saw = server.saw();
+        }
+    }
+    Act {
+        client: lines,
+        server: saw,
+        as_expected: good,
+    }
+}
+
+/// Version, suite and group; and who the server is.
+fn handshake_lines(report: &Report) -> Vec<String> {
+    let mut lines = vec![agreed(report)];
+    if let Some(peer) = &report.peer {
+        let names: Vec<String> = peer
+            .names()
+            .iter()
+            .take(2)
+            .map(ToString::to_string)
+            .collect();
+        lines.push(format!("the server is {}, verified", names.join(", ")));
+    }
+    lines
+}
+
+/// One line on what a handshake agreed on; the same on both ends.
+fn agreed(report: &Report) -> String {
+    let group = report
+        .group
+        .map(|group| format!(", {group}"))
+        .unwrap_or_default();
+    let kind = if report.resumed {
+        "resumed session"
+    } else {
+        "full handshake"
+    };
+    let millis = report.handshake.as_secs_f64() * 1e3;
+    format!(
+        "{}, {kind} in {millis:.1} ms: {}{group}",
+        report.version, report.cipher_suite
+    )
+}
+
+fn reply_line(path: &str, response: &Response) -> String {
+    let version = format!("{:?}", response.version());
+    format!(
+        "GET {path}: {version} {}, {}",
+        response.status(),
+        response.framing()
+    )
+}
+
+fn completeness_line(finished: &Finished) -> String {
+    let records = finished.traffic.records_received;
+    format!(
+        "{} bytes of body are all of it ({records} record{} in all)",
+        finished.whole.bytes(),
+        if records == 1 { "" } else { "s" },
+    )
+}
+
+fn explained(explanation: &Explanation) -> Vec<String> {
+    std::iter::once(format!("{} [{}]", explanation.what, explanation.id))
+        .chain(explanation.evidence.iter().cloned())
+        .chain(explanation.fix.iter().map(|line| format!("fix: {line}")))
+        .map(|line| escape_control(&line).into_owned())
+        .collect()
+}
+
+/// Tells the acts on stdout and counts what was not as it should be.
+struct Teller {
+    palette: Palette,
+    acts: usize,
+    strange: usize,
+}
+
+impl Teller {
+    fn tell(&mut self, title: &str, act: &Act) -> Result<(), Failure> {
+        self.acts += 1;
+        let mark = if act.as_expected {
+            self.palette.paint(Tone::Good, "as it should be")
+        } else {
+            self.strange += 1;
+            self.palette.paint(Tone::Bad, "NOT as it should be")
+        };
+        let title = self
+            .palette
+            .paint(Tone::Heading, format!("{}  {title}", self.acts));
+        let columns = side_by_side(
+            ("the client saw", &act.client),
+            ("the server saw", &act.server),
+        );
+        self.say(&format!("{title}: {mark}\n{columns}"))
+    }
+
+    fn conclude(&self) -> Result<ExitCode, Failure> {
+        if self.strange == 0 {
+            self.say(&format!("All {} went as they should.\n", self.acts))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        self.say(&format!(
+            "{} of {} did not go as they should.\n",
+            self.strange, self.acts
+        ))?;
+        Ok(ExitCode::from(code::OTHER))
+    }
+
+    fn say(&self, text: &str) -> Result<(), Failure> {
+        match writeln!(io::stdout().lock(), "{text}") {
+            // Nobody is listening any more: that is their choice.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(|error| cannot("write to stdout", &error)),
+        }
+    }
+}
+
+fn cannot(what: &str, error: &io::Error) -> Failure {
+    let explanation = Explanation::new("demo-failed", format!("the demonstration cannot {what}"))
+        .with_evidence(error.to_string());
+    Failure::new(code::OTHER, explanation)
+}

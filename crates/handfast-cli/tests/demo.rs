@@ -1,0 +1,39 @@
+//! The main job in one command: `handfast demo`.
+
+use std::process::Command;
+
+#[test]
+fn both_ends_meet_and_tell_what_they_saw() {
+    let temporary = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_handfast"))
+        .arg("demo")
+        .env("TMPDIR", temporary.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert_eq!(errors, "");
+    // A25, A26, A16, A11: each act shows what it is there for, on both sides.
+    for sign in [
+        "full handshake in",
+        "resumed session in",
+        "the client is alice, verified",
+        "closed in two phases: complete",
+        "[truncated]",
+        "announced 100000 bytes, sent 40000",
+        "[name-mismatch]",
+        "bad_certificate",
+        "All 5 went as they should.",
+    ] {
+        assert!(text.contains(sign), "{sign} is missing:\n{text}");
+    }
+    assert_eq!(text.matches(": as it should be").count(), 5, "{text}");
+    assert!(!text.contains('\x1b'), "colour is for terminals only");
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 100),
+        "{text}"
+    );
+    let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
