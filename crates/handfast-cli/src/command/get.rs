@@ -1,12 +1,103 @@
-//! `handfast get`.
+//! `handfast get`: fetch, and say whether all of it arrived. Flags and exit codes are curl's.
+
+mod arguments;
+mod context;
+mod outcome;
+mod sink;
+mod watch;
 
 use std::process::ExitCode;
 
-use crate::failure::Failure;
+use handfast_https::client::{Client, Response};
+use http::Method;
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+use self::outcome::explained;
+use self::sink::{Sink, Written};
+use crate::failure::{Failure, code};
+use crate::output;
 
-pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
-    Ok(ExitCode::SUCCESS)
+pub(crate) use self::arguments::Args;
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let result = fetch_all(&args);
+    match result {
+        Err(failure) if args.is_silent() => Ok(failure.exit_code()),
+        Err(failure) => Err(failure),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn fetch_all(args: &Args) -> Result<(), Failure> {
+    let jobs = args.jobs()?;
+    let client = context::client(args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            let what = format!("the operating system gives no event loop: {error}");
+            Failure::new(code::OTHER, handfast::Explanation::new("no-runtime", what))
+        })?;
+    runtime.block_on(async {
+        let mut last = Ok(());
+        for job in jobs {
+            if let Err(failure) = std::mem::replace(&mut last, Ok(())) {
+                // As curl does it: the others are fetched all the same, the last one's code counts.
+                if !args.is_silent() {
+                    output::failure(&failure);
+                }
+            }
+            match fetch(args, &client, job).await {
+                Ok(Written::All) => {}
+                // Nobody reads any more what we write: there is nothing left to do.
+                Ok(Written::ReaderGone) => return Ok(()),
+                Err(failure) => last = Err(failure),
+            }
+        }
+        client.close().await;
+        last
+    })
+}
+
+async fn fetch(args: &Args, client: &Client, job: arguments::Job) -> Result<Written, Failure> {
+    let method = job.request.method().clone();
+    let mut response = client.send(job.request).await.map_err(explained)?;
+    if args.fails_on_error() {
+        response.error_for_status().map_err(explained)?;
+    }
+    let mut sink = Sink::open(job.target).map_err(explained)?;
+    let written = copy(args, &method, &mut response, &mut sink).await;
+    match written {
+        Ok(Written::All) => {}
+        Ok(Written::ReaderGone) => return Ok(Written::ReaderGone),
+        Err(failure) => return Err(sink.keep(failure)),
+    }
+    let finished = match response.finish().await {
+        Ok(finished) => finished,
+        Err(error) => return Err(sink.keep(explained(error))),
+    };
+    sink.complete(&finished.whole).map_err(explained)?;
+    if !args.is_silent() {
+        outcome::remark(&finished);
+    }
+    Ok(Written::All)
+}
+
+async fn copy(
+    args: &Args,
+    method: &Method,
+    response: &mut Response,
+    sink: &mut Sink,
+) -> Result<Written, Failure> {
+    if args.includes_head() || *method == Method::HEAD {
+        let head = watch::head_text(response);
+        if sink.write(&head).map_err(explained)? == Written::ReaderGone {
+            return Ok(Written::ReaderGone);
+        }
+    }
+    while let Some(chunk) = response.chunk().await.map_err(explained)? {
+        if sink.write(&chunk).map_err(explained)? == Written::ReaderGone {
+            return Ok(Written::ReaderGone);
+        }
+    }
+    sink.flush().map_err(explained)
 }

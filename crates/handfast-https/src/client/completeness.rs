@@ -309,7 +309,10 @@ mod tests {
                 head(
                     http1,
                     200,
-                    &[("transfer-encoding", "gzip, Chunked"), ("content-length", "5")],
+                    &[
+                        ("transfer-encoding", "gzip, Chunked"),
+                        ("content-length", "5"),
+                    ],
                 ),
                 Framing::Chunked,
                 true,

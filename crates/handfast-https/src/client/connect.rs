@@ -47,7 +47,8 @@ pub(super) async fn open(
 
     reached(Phase::Connect);
     let began = Instant::now();
-    let (socket, address) = in_time(Phase::Connect, limits.connect, connect_any(&addresses)).await?;
+    let (socket, address) =
+        in_time(Phase::Connect, limits.connect, connect_any(&addresses)).await?;
     // Records are sent whole: waiting to fill segments only delays their tails.
     let _ = socket.set_nodelay(true);
     settings.tell(&Event::Connected {
@@ -115,8 +116,7 @@ async fn connect_any(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr)
     let mut last = None;
     loop {
         if let Some(address) = remaining.next() {
-            attempts
-                .spawn(async move { TcpStream::connect(address).await.map(|s| (s, address)) });
+            attempts.spawn(async move { TcpStream::connect(address).await.map(|s| (s, address)) });
         }
         let next = if remaining.len() > 0 {
             timeout(NEXT_ADDRESS_AFTER, attempts.join_next()).await

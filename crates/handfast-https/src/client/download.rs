@@ -178,7 +178,10 @@ mod tests {
         let mut whole = Download::create(&target).unwrap();
         whole.write(b"new").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"old");
-        assert_eq!(whole.complete(&proof()).unwrap(), target.canonicalize().unwrap());
+        assert_eq!(
+            whole.complete(&proof()).unwrap(),
+            target.canonicalize().unwrap()
+        );
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert!(!part.exists());
     }

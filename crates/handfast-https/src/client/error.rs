@@ -122,8 +122,11 @@ impl Error {
                 match redirected_from {
                     None => {
                         let secure = url.replacen("http://", "https://", 1);
-                        Explanation::new("plain-http", format!("{url} would be fetched in the clear"))
-                            .with_fix(format!("fetch {secure} instead"))
+                        Explanation::new(
+                            "plain-http",
+                            format!("{url} would be fetched in the clear"),
+                        )
+                        .with_fix(format!("fetch {secure} instead"))
                     }
                     Some(from) => Explanation::new(
                         "redirect-to-plain-http",
@@ -147,11 +150,10 @@ impl Error {
                 format!("the server redirects to what is no URL: {problem}"),
             )
             .with_evidence(format!("location: {}", escape_control(location))),
-            Self::Status { status, url } => Explanation::new(
-                "http-status",
-                format!("the server answered {status}"),
-            )
-            .with_evidence(format!("for {}", escape_control(url))),
+            Self::Status { status, url } => {
+                Explanation::new("http-status", format!("the server answered {status}"))
+                    .with_evidence(format!("for {}", escape_control(url)))
+            }
             Self::EmptyReply { ending } => Explanation::new(
                 "empty-reply",
                 "the server took the request and sent nothing back",
@@ -160,7 +162,10 @@ impl Error {
             .with_fix("see the server's log: it gave up on this request"),
             Self::Malformed { problem } => Explanation::new(
                 "malformed-response",
-                format!("what the server sent is not HTTP: {}", escape_control(problem)),
+                format!(
+                    "what the server sent is not HTTP: {}",
+                    escape_control(problem)
+                ),
             ),
             Self::Truncated(truncation) => truncation.explain(),
             Self::File {
@@ -203,18 +208,15 @@ impl Truncation {
                 "the response may have been cut off: {} arrived, and nothing says that this was all",
                 bytes(self.received)
             ),
-            (Some(_), None) => format!(
-                "the response was cut off after {}",
-                bytes(self.received)
-            ),
+            (Some(_), None) => format!("the response was cut off after {}", bytes(self.received)),
         };
         let mut explanation = Explanation::new("truncated", what);
         if let Some(framing) = self.framing {
-            explanation = explanation.with_evidence(format!("how its end would be known: {framing}"));
+            explanation =
+                explanation.with_evidence(format!("how its end would be known: {framing}"));
         }
         if let Some(problem) = &self.problem {
-            explanation =
-                explanation.with_evidence(format!("HTTP: {}", escape_control(problem)));
+            explanation = explanation.with_evidence(format!("HTTP: {}", escape_control(problem)));
         }
         if let Some(failure) = &self.failure {
             let below = failure.explain();
@@ -269,10 +271,10 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Connection(error) => error.source(),
-            Self::Truncated(truncation) => truncation
-                .failure
-                .as_ref()
-                .map(|error| error as &(dyn std::error::Error + 'static)),
+            Self::Truncated(truncation) => {
+                let failure = truncation.failure.as_ref()?;
+                Some(failure)
+            }
             Self::File { source, .. } => Some(source),
             _ => None,
         }

@@ -111,7 +111,9 @@ mod tests {
             (Method::PUT, 303, "GET", 0),
             (Method::HEAD, 303, "HEAD", 4),
         ] {
-            let next = redirected(method.clone(), status, "other").unwrap().unwrap();
+            let next = redirected(method.clone(), status, "other")
+                .unwrap()
+                .unwrap();
             assert_eq!(next.0, expected, "{method} {status}");
             assert_eq!(next.1, "https://a.example/dir/other#frag");
             assert_eq!(next.2, body, "{method} {status}");
@@ -131,10 +133,17 @@ mod tests {
             ("https://sub.a.example/x", false),
         ] {
             let names = redirected(Method::GET, 307, location).unwrap().unwrap().3;
-            assert_eq!(names.contains(&"authorization".to_owned()), kept, "{location}");
+            assert_eq!(
+                names.contains(&"authorization".to_owned()),
+                kept,
+                "{location}"
+            );
             assert_eq!(names.contains(&"cookie".to_owned()), kept, "{location}");
         }
-        let url = redirected(Method::GET, 307, "https://u:p@a.example/").unwrap().unwrap().1;
+        let url = redirected(Method::GET, 307, "https://u:p@a.example/")
+            .unwrap()
+            .unwrap()
+            .1;
         assert_eq!(url, "https://a.example/#frag");
     }
 
@@ -142,7 +151,10 @@ mod tests {
     fn nothing_leads_out_of_tls() {
         assert!(matches!(
             redirected(Method::GET, 302, "http://a.example/"),
-            Err(Error::PlainHttp { redirected_from: Some(_), .. })
+            Err(Error::PlainHttp {
+                redirected_from: Some(_),
+                ..
+            })
         ));
         assert!(matches!(
             redirected(Method::GET, 302, "file:///etc/passwd"),

@@ -247,9 +247,16 @@ mod tests {
         );
         assert!(!format!("{request:?}").contains("s3cret"));
         assert!(!format!("{:?}", request.headers()).contains("czNjcmV0"));
-        for text in ["http://u:s3cret@h/", "https://u:s3cret@h:99999/", "ftp://u:s3cret@h/"] {
+        for text in [
+            "http://u:s3cret@h/",
+            "https://u:s3cret@h:99999/",
+            "ftp://u:s3cret@h/",
+        ] {
             let error = Request::get(text).unwrap_err();
-            assert!(!format!("{error:?} {}", error.explain()).contains("s3cret"), "{text}");
+            assert!(
+                !format!("{error:?} {}", error.explain()).contains("s3cret"),
+                "{text}"
+            );
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use handfast::{CloseOutcome, Ending, Phase, Report, Traffic};
 use http::{HeaderMap, StatusCode, Version, response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use url::Url;
 
 use super::Shared;
@@ -17,7 +18,6 @@ use super::error::{Error, Truncation};
 use super::event::Event;
 use super::link::{Link, chain_text};
 use super::patience::Patience;
-use std::sync::Arc;
 
 /// A response whose head has come and whose body is being read.
 ///
@@ -169,8 +169,13 @@ impl Response {
                     }
                 },
                 Ok(None) => {
+                    // hyper calls a stream that the server reset with NO_ERROR ended, too: only
+                    // END_STREAM proves that nothing is missing (RFC 9113, section 8.1).
+                    let is_stream = matches!(self.framing, Framing::Stream(_));
+                    self.framed_end = !is_stream || self.body.is_end_stream();
+                    let problem = "the stream was reset before its end".to_owned();
+                    self.judge(is_stream.then_some(problem), None)?;
                     self.framed_end = true;
-                    self.judge(None, None)?;
                 }
                 Ok(Some(Err(error))) => {
                     let problem = chain_text(&error);

@@ -215,7 +215,6 @@ impl Wire {
 fn is_end(error: &handfast::Error) -> bool {
     matches!(
         error.cause(),
-        Cause::Network(NetworkCause::Reset)
-            | Cause::Peer(handfast::PeerCause::PrematureEnd { .. })
+        Cause::Network(NetworkCause::Reset) | Cause::Peer(handfast::PeerCause::PrematureEnd { .. })
     )
 }

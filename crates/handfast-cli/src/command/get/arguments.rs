@@ -1,0 +1,438 @@
+//! What was typed, and the requests that were meant by it.
+
+use std::fs;
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use handfast::SpkiSha256;
+use handfast_https::client::Request;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::outcome::explained;
+use super::sink::Target;
+use crate::failure::{Failure, code};
+use crate::passphrase::PassphraseSource;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// What to fetch; without a scheme, https is meant
+    #[arg(required = true, value_name = "URL")]
+    urls: Vec<String>,
+
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
+    pub(super) trust: Trust,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  handfast get https://localhost:8443/               the body on stdout
+  handfast get -O https://localhost:8443/page.html   into page.html, once all of it has arrived
+  handfast get -v https://example.org/               what happened, phase by phase, on stderr
+  handfast get -d @order.json -H 'Content-Type: application/json' https://api.internal/orders
+  handfast get --cacert ca.pem --cert me.pem --key me.key https://db.internal:8443/
+
+Exit codes are curl's: 0 whole, 6 no address, 7 no connection, 18 or 56 cut off, 22 status (with -f),
+28 time, 35 handshake, 47 redirects, 52 empty reply, 60 the server is not who it should be.";
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+struct Output {
+    /// Write to this file, which gets its name only when all of the body has arrived; `-` is stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+    /// Write to a file named like the last part of the URL
+    #[arg(short = 'O', long, conflicts_with = "output")]
+    remote_name: bool,
+    /// Ask for the head only (HEAD), and show it
+    #[arg(short = 'I', long, conflicts_with = "data")]
+    head: bool,
+    /// Show the response's head, too
+    #[arg(short, long)]
+    include: bool,
+    /// Exit with 22 and without output when the status is 400 or more
+    #[arg(short, long)]
+    fail: bool,
+    /// Say nothing on stderr, errors included (with -S: errors are said)
+    #[arg(short, long)]
+    silent: bool,
+    /// With -s: say errors all the same
+    #[arg(short = 'S', long)]
+    show_error: bool,
+    /// Say what happens, phase by phase
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Request")]
+struct RequestArgs {
+    /// Use this method
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    request: Option<String>,
+    /// Send this field; `Name:` leaves a default field out, `Name;` sends it empty
+    #[arg(short = 'H', long, value_name = "NAME: VALUE")]
+    header: Vec<String>,
+    /// Send this as the body (POST); @FILE reads it from a file, @- from stdin; several are joined by `&`
+    #[arg(short, long, value_name = "DATA")]
+    data: Vec<String>,
+    /// Follow redirects, never to plain HTTP
+    #[arg(short = 'L', long)]
+    location: bool,
+    /// Follow at most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    max_redirs: usize,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Trust and identity")]
+pub(super) struct Trust {
+    /// Accept any certificate: whoever is on the path can read and change everything
+    #[arg(short = 'k', long)]
+    pub(super) insecure: bool,
+    /// Trust the certificates of this file, too
+    #[arg(long, value_name = "FILE")]
+    pub(super) cacert: Vec<PathBuf>,
+    /// Trust those of --cacert alone
+    #[arg(long, requires = "cacert")]
+    pub(super) only_cacert: bool,
+    /// Demand that one of these keys is on the verified path
+    #[arg(long, value_name = "sha256//BASE64")]
+    pub(super) pin: Vec<SpkiSha256>,
+    /// Refuse what these revocation lists revoke
+    #[arg(long, value_name = "FILE")]
+    pub(super) crl: Vec<PathBuf>,
+    /// Show the server this certificate when it asks for one
+    #[arg(long, value_name = "FILE")]
+    pub(super) cert: Option<PathBuf>,
+    /// Its private key, unless it is in the same file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(super) key: Option<PathBuf>,
+    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    #[arg(long, value_name = "SOURCE", requires = "cert")]
+    pub(super) pass: Option<PassphraseSource>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct ConnectionArgs {
+    /// Connect to ADDR when the URL says HOST:PORT
+    #[arg(long, value_name = "HOST:PORT:ADDR")]
+    pub(super) resolve: Vec<Resolve>,
+    /// Allow so many seconds for all of it
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) max_time: Option<Duration>,
+    /// Allow so many seconds until the connection is secured
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) connect_timeout: Option<Duration>,
+    /// Speak HTTP/1.1 only
+    #[arg(long = "http1.1")]
+    pub(super) http1_1: bool,
+    /// Offer HTTP/2, then HTTP/1.1 (the default)
+    #[arg(long, conflicts_with = "http1_1")]
+    pub(super) http2: bool,
+    /// Speak TLS 1.2 or later (the default)
+    #[arg(long = "tlsv1.2")]
+    pub(super) tlsv1_2: bool,
+    /// Speak TLS 1.3 only
+    #[arg(long = "tlsv1.3")]
+    pub(super) tlsv1_3: bool,
+    /// Speak no later version than this: 1.2 or 1.3
+    #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with = "tlsv1_3")]
+    pub(super) tls_max: Option<String>,
+    /// Append the secrets of the sessions to this file, for a packet analyser
+    #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE")]
+    pub(super) key_log: Option<PathBuf>,
+}
+
+/// One of `--resolve`: `HOST:PORT:ADDR`, the addresses separated by commas.
+#[derive(Debug, Clone)]
+pub(super) struct Resolve {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+impl FromStr for Resolve {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let usage = || "expected HOST:PORT:ADDR, such as example.org:443:127.0.0.1".to_owned();
+        let (host, rest) = match text.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:").ok_or_else(usage)?,
+            None => text.split_once(':').ok_or_else(usage)?,
+        };
+        let (port, addresses) = rest.split_once(':').ok_or_else(usage)?;
+        let address = |text: &str| {
+            let bare = text.trim_start_matches('[').trim_end_matches(']');
+            bare.parse()
+                .map_err(|_| format!("`{text}` is no IP address"))
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            port: port.parse().map_err(|_| usage())?,
+            addresses: addresses
+                .split(',')
+                .map(address)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Seconds, perhaps a fraction of one.
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
+}
+
+/// One URL: what to send, and where to put what comes.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) request: Request,
+    pub(super) target: Target,
+}
+
+impl Args {
+    pub(super) fn is_silent(&self) -> bool {
+        self.output.silent && !self.output.show_error
+    }
+
+    pub(super) fn is_verbose(&self) -> bool {
+        self.output.verbose
+    }
+
+    pub(super) fn includes_head(&self) -> bool {
+        self.output.include
+    }
+
+    pub(super) fn fails_on_error(&self) -> bool {
+        self.output.fail
+    }
+
+    pub(super) fn redirects_max(&self) -> Option<usize> {
+        self.request.location.then_some(self.request.max_redirs)
+    }
+
+    /// The requests. Reads what `-d @FILE` names.
+    pub(super) fn jobs(&self) -> Result<Vec<Job>, Failure> {
+        let body = body(&self.request.data)?;
+        let method = self.method(body.is_some())?;
+        let headers = headers(&self.request.header, body.is_some())?;
+        let outputs = self
+            .output
+            .output
+            .iter()
+            .map(Some)
+            .chain(std::iter::repeat(None));
+        self.urls
+            .iter()
+            .zip(outputs)
+            .map(|(url, output)| {
+                let url = with_scheme(url);
+                let mut request = Request::new(method.clone(), &url).map_err(explained)?;
+                let credentials = std::mem::replace(request.headers_mut(), headers.clone());
+                for (name, value) in &credentials {
+                    // A field that was typed counts more than credentials in the URL.
+                    if !headers.contains_key(name) {
+                        request.headers_mut().insert(name, value.clone());
+                    }
+                }
+                if let Some(body) = &body {
+                    request = request.with_body(body.clone());
+                }
+                let target = match output {
+                    Some(path) if path == Path::new("-") => Target::Stdout,
+                    Some(path) => Target::File(path.clone()),
+                    None if self.output.remote_name => Target::File(remote_name(&request)?),
+                    None => Target::Stdout,
+                };
+                Ok(Job { request, target })
+            })
+            .collect()
+    }
+
+    fn method(&self, has_body: bool) -> Result<Method, Failure> {
+        match &self.request.request {
+            Some(text) => Method::from_bytes(text.as_bytes()).map_err(|_| {
+                Failure::usage(
+                    format!("`{}` is no method", text.escape_debug()),
+                    "give a word such as PUT or DELETE",
+                )
+            }),
+            None if self.output.head => Ok(Method::HEAD),
+            None if has_body => Ok(Method::POST),
+            None => Ok(Method::GET),
+        }
+    }
+}
+
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") {
+        url.to_owned()
+    } else {
+        format!("https://{url}")
+    }
+}
+
+/// The name of the file that `-O` writes: the last part of the URL's path, as it stands there.
+fn remote_name(request: &Request) -> Result<PathBuf, Failure> {
+    let last = request
+        .url()
+        .path_segments()
+        .and_then(|mut parts| parts.next_back());
+    match last {
+        Some(name) if !name.is_empty() && name != "." && name != ".." => Ok(name.into()),
+        _ => {
+            let what = format!("the path of {} does not end in a name", request.url());
+            let explanation = handfast::Explanation::new("no-remote-name", what)
+                .with_fix("choose one with -o FILE");
+            Err(Failure::new(code::WRITE, explanation))
+        }
+    }
+}
+
+/// The body that the `-d` make together.
+fn body(data: &[String]) -> Result<Option<Vec<u8>>, Failure> {
+    if data.is_empty() {
+        return Ok(None);
+    }
+    let pieces: Vec<Vec<u8>> = data
+        .iter()
+        .map(|one| piece(one))
+        .collect::<Result<_, _>>()?;
+    Ok(Some(pieces.join(&b'&')))
+}
+
+fn piece(text: &str) -> Result<Vec<u8>, Failure> {
+    let Some(name) = text.strip_prefix('@') else {
+        return Ok(text.as_bytes().to_vec());
+    };
+    let read = if name == "-" {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(name)
+    };
+    let mut bytes = read.map_err(|error| {
+        let what = format!("cannot read {}: {error}", name.escape_debug());
+        Failure::new(
+            code::READ,
+            handfast::Explanation::new("file-unusable", what),
+        )
+    })?;
+    // As curl does for forms: line ends belong to the file, not to the value.
+    bytes.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
+    Ok(bytes)
+}
+
+fn headers(given: &[String], has_body: bool) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    let agent = concat!("handfast/", env!("CARGO_PKG_VERSION"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    if has_body {
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, form);
+    }
+    let mut typed = HeaderMap::new();
+    for text in given {
+        let usage = |problem: &str| {
+            // Not quoted back: the value may be a secret.
+            Failure::usage(
+                format!("one of the -H cannot be sent: {problem}"),
+                "write it as 'Name: value', 'Name;' for an empty one, 'Name:' to leave it out",
+            )
+        };
+        let (name, value) = match (text.split_once(':'), text.strip_suffix(';')) {
+            (Some((name, value)), _) => (name, Some(value.trim()).filter(|v| !v.is_empty())),
+            (None, Some(name)) => (name, Some("")),
+            (None, None) => return Err(usage("it has no colon")),
+        };
+        let name: HeaderName = name.trim().parse().map_err(|_| usage("not a field name"))?;
+        headers.remove(&name);
+        let Some(value) = value else { continue };
+        let mut value = HeaderValue::try_from(value).map_err(|_| usage("not a field value"))?;
+        value.set_sensitive(super::watch::is_secret(&name));
+        typed.append(name, value);
+    }
+    headers.extend(typed);
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_typed_as_for_curl() {
+        let given = [
+            "X-One: 1",
+            "x-one: 2",
+            "Accept:",
+            "X-Empty;",
+            "user-agent: me",
+        ];
+        let headers = headers(&given.map(str::to_owned), true).unwrap();
+        let ones: Vec<_> = headers.get_all("x-one").iter().collect();
+        assert_eq!(ones, ["1", "2"]);
+        assert!(!headers.contains_key(ACCEPT));
+        assert_eq!(headers["x-empty"], "");
+        assert_eq!(headers[USER_AGENT], "me");
+        assert_eq!(headers[CONTENT_TYPE], "application/x-www-form-urlencoded");
+        for bad in ["no colon", "bad name: x", "x: a\u{1}b"] {
+            assert!(super::headers(&[bad.to_owned()], false).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_given_as_for_curl() {
+        let one: Resolve = "example.org:443:127.0.0.1,[::1]".parse().unwrap();
+        assert_eq!(
+            (one.host.as_str(), one.port, one.addresses.len()),
+            ("example.org", 443, 2)
+        );
+        let two: Resolve = "[::1]:8443:::1".parse().unwrap();
+        assert_eq!(
+            (two.host.as_str(), two.port, two.addresses.len()),
+            ("::1", 8443, 1)
+        );
+        for bad in ["", "a:b", "a:1", "a:x:127.0.0.1", "a:1:nowhere"] {
+            assert!(bad.parse::<Resolve>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn remote_names_stay_in_the_directory() {
+        for (url, expected) in [
+            ("https://h/a/b.txt?q", Some("b.txt")),
+            ("https://h/a/..%2fb", Some("..%2fb")),
+            ("https://h/", None),
+            ("https://h/a/", None),
+            ("https://h/a/..", None),
+        ] {
+            let name = remote_name(&Request::get(url).unwrap()).ok();
+            assert_eq!(name.as_deref(), expected.map(Path::new), "{url}");
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_and_fractions() {
+        assert_eq!(seconds("0.25").unwrap(), Duration::from_millis(250));
+        for bad in ["0", "-1", "x", "1e300", "nan", ""] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

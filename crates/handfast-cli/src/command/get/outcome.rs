@@ -1,0 +1,53 @@
+//! From the client's errors to curl's exit codes, and what is worth a remark when all went well.
+
+use handfast::Explanation;
+use handfast_https::client::{Error, Finished, Framing};
+
+use crate::failure::{Failure, code, exit_code};
+use crate::output;
+
+/// A failure of the client with its exit code.
+pub(super) fn explained(error: Error) -> Failure {
+    let code = match &error {
+        Error::Connection(error) => exit_code(error),
+        Error::InvalidUrl { .. } | Error::PlainHttp { .. } => code::BAD_URL,
+        Error::InvalidRedirect { .. } => code::BAD_URL,
+        Error::InvalidRequest { .. } => code::USAGE,
+        Error::TooManyRedirects { .. } => code::REDIRECTS,
+        Error::Status { .. } => code::HTTP_STATUS,
+        Error::EmptyReply { .. } => code::EMPTY_REPLY,
+        Error::File { .. } | Error::DownloadRunning { .. } => code::WRITE,
+        Error::Truncated(truncation) => match (&truncation.failure, truncation.framing) {
+            (Some(failure), _) => exit_code(failure),
+            (None, None | Some(Framing::UntilClose)) => code::RECEIVE,
+            (None, Some(_)) => code::SHORT_BODY,
+        },
+        _ => code::RECEIVE,
+    };
+    Failure::new(code, error.explain())
+}
+
+/// Says what was not as it should be although the response is whole.
+pub(super) fn remark(finished: &Finished) {
+    if let Some(ending) = finished.whole.remark() {
+        output::note(format!(
+            "note: the response is whole ({} bytes), but the connection ended by {ending}",
+            finished.whole.bytes()
+        ));
+    }
+    if finished.request_cut_short {
+        output::note("note: the server answered and closed before it had taken the whole request");
+    }
+}
+
+/// Adds where the part that arrived is kept.
+pub(super) fn kept_in(failure: Failure, part: &std::path::Path) -> Failure {
+    let Failure { code, explanation } = failure;
+    let path = part.display().to_string();
+    let line = format!(
+        "what arrived is kept in {}",
+        handfast::escape_control(&path)
+    );
+    let explanation: Explanation = explanation.with_evidence(line);
+    Failure::new(code, explanation)
+}

@@ -1,0 +1,205 @@
+//! `-v`: what happens, phase by phase, on stderr. Lines begin as curl's do: `*` about the exchange,
+//! `>` what is sent, `<` what comes.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use handfast::{PathAnchor, Report, escape_control, format_utc};
+use handfast_https::client::{Event, Response};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION, SET_COOKIE};
+use http::{HeaderMap, StatusCode, Version};
+
+use crate::output::{Palette, Tone, note};
+
+/// Fields whose values are nobody else's business.
+pub(super) fn is_secret(name: &HeaderName) -> bool {
+    [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, SET_COOKIE].contains(name)
+}
+
+pub(super) fn event(event: &Event<'_>) {
+    match event {
+        Event::Resolved {
+            host,
+            addresses,
+            took,
+        } => {
+            let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            tell(format!(
+                "resolve: {} is {} ({})",
+                escape_control(host),
+                list.join(", "),
+                millis(*took)
+            ));
+        }
+        Event::Connected { address, took } => {
+            tell(format!("connect: {address} ({})", millis(*took)));
+        }
+        Event::Secured { report } => secured(report),
+        Event::Reused { address } => tell(format!("connection to {address} is used again")),
+        Event::Retrying { error } => {
+            tell(format!(
+                "the kept connection had gone ({error}): trying another"
+            ));
+        }
+        Event::Requesting {
+            method,
+            url,
+            version,
+            headers,
+            body_bytes,
+        } => {
+            line('>', format!("{method} {url} {version:?}"));
+            fields('>', headers);
+            line('>', "");
+            if *body_bytes > 0 {
+                tell(format!("request: {body_bytes} bytes of body"));
+            }
+        }
+        Event::Responding {
+            version,
+            status,
+            headers,
+            framing,
+        } => {
+            line('<', status_line(*version, *status));
+            fields('<', headers);
+            line('<', "");
+            tell(format!("body: {framing}"));
+        }
+        Event::Redirecting { url, method } => tell(format!("redirected: {method} {url}")),
+        Event::Completed {
+            whole,
+            traffic,
+            ending,
+            request_cut_short,
+        } => {
+            let remark = match whole.remark() {
+                None => String::new(),
+                Some(remark) => format!(", although the connection ended by {remark}"),
+            };
+            good(format!("response: whole, {} bytes{remark}", whole.bytes()));
+            if *request_cut_short {
+                tell("request: the server closed before it had taken all of it");
+            }
+            tell(format!(
+                "received {} records, {} bytes ({} on the wire); sent {} records, {} bytes ({} on the wire)",
+                traffic.records_received,
+                traffic.plaintext_received,
+                traffic.bytes_received,
+                traffic.records_sent,
+                traffic.plaintext_sent,
+                traffic.bytes_sent,
+            ));
+            match ending {
+                Some(ending) => tell(format!("end: {ending}")),
+                None => tell("end: none, the connection is kept"),
+            }
+        }
+        Event::Closed { address, outcome } => tell(format!("close: {address}: {outcome}")),
+        _ => {}
+    }
+}
+
+fn secured(report: &Report) {
+    let alpn = report.alpn.as_deref().map(String::from_utf8_lossy);
+    tell(format!(
+        "handshake: {}, {}, {}, ALPN {}{} ({})",
+        report.version,
+        report.cipher_suite,
+        report.group.unwrap_or("no key exchange"),
+        alpn.as_deref().map_or("none".into(), escape_control),
+        if report.resumed { ", resumed" } else { "" },
+        millis(report.handshake)
+    ));
+    if report.client_certificate_requested {
+        tell("handshake: the server asked for a client certificate");
+    }
+    let Some(peer) = &report.peer else {
+        line_toned('*', Tone::Bad, "server: NOT VERIFIED, it may be anybody");
+        return;
+    };
+    let facts = peer.facts();
+    good(format!(
+        "server: verified as {}",
+        report
+            .server_name
+            .as_deref()
+            .map_or("?".into(), escape_control)
+    ));
+    let names: Vec<_> = peer.names().iter().map(ToString::to_string).collect();
+    tell(format!("  subject: {}", peer.subject()));
+    tell(format!("  names:   {}", names.join(", ")));
+    tell(format!("  issuer:  {}", facts.issuer));
+    tell(format!(
+        "  valid:   {} to {}",
+        format_utc(facts.not_before),
+        format_utc(facts.not_after)
+    ));
+    tell(format!(
+        "  key:     {}, {}",
+        facts.key_algorithm,
+        peer.spki_sha256()
+    ));
+    match peer.path().anchor() {
+        PathAnchor::Authority { subject } => tell(format!("  anchor:  {subject}")),
+        PathAnchor::Itself => tell("  anchor:  itself: this very certificate is trusted"),
+        _ => {}
+    }
+}
+
+/// The head of a response as text, for `-i` and `-I`.
+pub(super) fn head_text(response: &Response) -> Vec<u8> {
+    let mut text = status_line(response.version(), response.status()).into_bytes();
+    text.extend_from_slice(b"\r\n");
+    for (name, value) in response.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    text
+}
+
+fn status_line(version: Version, status: StatusCode) -> String {
+    let mut line = format!("{version:?} {}", status.as_str());
+    if let Some(reason) = status
+        .canonical_reason()
+        .filter(|_| version < Version::HTTP_2)
+    {
+        let _ = write!(line, " {reason}");
+    }
+    line
+}
+
+fn fields(mark: char, headers: &HeaderMap) {
+    for (name, value) in headers {
+        let shown = if is_secret(name) || value.is_sensitive() {
+            "(hidden)".into()
+        } else {
+            escape_control(&String::from_utf8_lossy(value.as_bytes())).into_owned()
+        };
+        line(mark, format!("{name}: {shown}"));
+    }
+}
+
+fn tell(text: impl AsRef<str>) {
+    line('*', text);
+}
+
+fn good(text: impl AsRef<str>) {
+    line_toned('*', Tone::Good, text);
+}
+
+fn line(mark: char, text: impl AsRef<str>) {
+    let mark = Palette::stderr().paint(Tone::Faint, mark.to_string());
+    note(format!("{mark} {}", text.as_ref()).trim_end());
+}
+
+fn line_toned(mark: char, tone: Tone, text: impl AsRef<str>) {
+    line(mark, Palette::stderr().paint(tone, text));
+}
+
+fn millis(took: Duration) -> String {
+    format!("{:.1} ms", took.as_secs_f64() * 1000.0)
+}
