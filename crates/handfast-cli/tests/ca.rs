@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
 use handfast_testbed::peers;
 use tempfile::TempDir;
@@ -403,10 +403,14 @@ fn c5_the_passphrase_comes_from_anywhere_but_is_never_told() {
 #[cfg(unix)]
 #[test]
 fn b5_a_killed_issue_leaves_nothing_half_made() {
+    const TURNS: u32 = 60;
     let place = Place::new();
     place.run(&["init"]).expect(0, &[]);
+    let started = Instant::now();
+    place.run(&["issue", "first.test"]).expect(0, &[]);
+    let usual = started.elapsed();
     let mut finished = 0;
-    for turn in 0..40_u64 {
+    for turn in 0..TURNS {
         let name = format!("host-{turn}.test");
         let mut child = place
             .command(&["issue", &name, "--out", "out"])
@@ -415,7 +419,7 @@ fn b5_a_killed_issue_leaves_nothing_half_made() {
             .spawn()
             .unwrap();
         // Not for readiness: the moment of the kill is what is tried out.
-        thread::sleep(Duration::from_micros(turn * 400));
+        thread::sleep(usual.mul_f64(1.4 * f64::from(turn) / f64::from(TURNS)));
         child.kill().unwrap();
         finished += u32::from(child.wait().unwrap().success());
     }
@@ -448,7 +452,7 @@ fn b5_a_killed_issue_leaves_nothing_half_made() {
         }
     }
     eprintln!(
-        "{finished} of 40 finished, {whole} certificates are whole, {} are recorded",
+        "{finished} of {TURNS} finished, {whole} certificates are whole, {} are recorded",
         recorded.len()
     );
     place.run(&["issue", "after.test"]).expect(0, &[]);
