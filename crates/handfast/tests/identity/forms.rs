@@ -206,6 +206,28 @@ fn a3_a4_pkcs12_files_are_loaded_and_really_sign() {
     }
 }
 
+/// One wrong passphrase in 256 yields a padding that fits, and noise for a key: still, it is the
+/// passphrase that is wrong, not the file.
+#[test]
+fn a4_noise_that_a_wrong_passphrase_yields_is_not_called_a_damaged_key() {
+    let Some(bench) = Bench::new() else { return };
+    bench.pair("ec", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    for command in [
+        "ec -aes256 -in ec.key -passout PASS -out locked",
+        "pkcs8 -topk8 -iter 1 -in ec.key -passout PASS -out locked",
+        "pkcs12 -export -iter 1 -nomac -inkey ec.key -in ec.crt -passout PASS -out locked",
+    ] {
+        bench.openssl(command);
+        let (certificate, locked) = (bench.read("ec.crt"), bench.read("locked"));
+        // That none of them fits happens once in 2500 runs.
+        for number in 0..2000 {
+            let wrong = Passphrase::from(format!("wrong {number}"));
+            let error = Identity::from_bytes(&certificate, &locked, wrong).unwrap_err();
+            assert_eq!(error.id(), "wrong-passphrase", "{command}: {}", told(error));
+        }
+    }
+}
+
 /// What holds for everything locked: a wrong passphrase is called wrong, none is asked for once, and
 /// the callback's word counts.
 fn assert_locked(
