@@ -1,4 +1,17 @@
-//! handfast-https
+//! HTTP/1.1 and HTTP/2 over [`handfast`]: a client that knows when a reply is whole, a server that
+//! never loses its last one.
+//!
+//! TLS says how a stream ended, HTTP says where a body should end; only both together can call a
+//! reply complete. This crate is where they meet:
+//!
+//! - [`client`]: fetches, follows redirects, judges every body, and gives a download its name only
+//!   when all of it arrived;
+//! - [`server`]: listens, keeps limits, answers through a [`Handler`](server::Handler) (a directory of
+//!   files is one), and closes so that the last reply arrives;
+//! - [`load`]: many exchanges at once, to measure a server.
+//!
+//! HTTP is spelled by hyper, except under load. The crate prints nothing, reads nothing from the
+//! environment and installs no logger: observers are told what happens.
 
 pub mod client;
 pub mod load;
