@@ -1,0 +1,138 @@
+//! What a server is told before it starts.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use handfast::{ClosePolicy, ServerContext};
+
+use super::observer::{Observer, Silent};
+
+/// The application protocols that the server speaks, for
+/// [`ServerContextBuilder::alpn`](handfast::ServerContextBuilder::alpn): without it clients get
+/// HTTP/1.1.
+pub const ALPN: [&str; 2] = ["h2", "http/1.1"];
+
+/// Bounds on what clients may take, all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections at once. At the limit no more are accepted; they wait in the system's queue.
+    /// Default 8192: what a process with 20,000 descriptors can give a file each.
+    pub connections_max: usize,
+    /// From the accepting of a connection to the end of its first request head, handshake included;
+    /// for a later request on it, from the head's first byte to its last. Default 15 s: a handshake
+    /// and a head over a path that loses packets.
+    pub head: Duration,
+    /// Between a reply and the next request. Default 60 s.
+    pub idle: Duration,
+    /// Without any progress of a reply that the client does not take. A client that takes a little
+    /// now and then is served, however slow. Default 60 s.
+    pub write: Duration,
+    /// Of silence while a handler waits for the request's body. Default 30 s.
+    pub read: Duration,
+    /// Bytes of a request head. Default 32 KiB; less than 8 KiB is 8 KiB.
+    pub head_bytes_max: usize,
+    /// Header fields of a request. Default 100.
+    pub fields_max: usize,
+    /// HTTP/2 streams at once on a connection. Default 128: RFC 9113 recommends no less than 100.
+    pub streams_max: u32,
+    /// Bytes of a request body that nobody wanted, to be read all the same so that the reply arrives
+    /// and the connection can be used again. Default 4 MiB.
+    pub discard_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 8192,
+            head: Duration::from_secs(15),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+            read: Duration::from_secs(30),
+            head_bytes_max: 32 * 1024,
+            fields_max: 100,
+            streams_max: 128,
+            discard_max: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// How a [`Server`](super::Server) is to be set up.
+#[derive(Clone)]
+#[must_use]
+pub struct ServerConfig {
+    pub(super) context: ServerContext,
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) threads: Option<NonZeroUsize>,
+    pub(super) limits: Limits,
+    pub(super) close: ClosePolicy,
+    pub(super) observer: Arc<dyn Observer>,
+}
+
+impl ServerConfig {
+    /// A server with this identity and policy towards clients. It listens nowhere yet.
+    pub fn new(context: ServerContext) -> Self {
+        Self {
+            context,
+            listen: Vec::new(),
+            threads: None,
+            limits: Limits::default(),
+            close: ClosePolicy::default(),
+            observer: Arc::new(Silent),
+        }
+    }
+
+    /// Adds an address to listen on. Port 0 takes a free one, which
+    /// [`Server::local_addrs`](super::Server::local_addrs) tells. Default: none.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// How many threads serve. Default: one per core that the process may use.
+    pub fn threads(mut self, count: NonZeroUsize) -> Self {
+        self.threads = Some(count);
+        self
+    }
+
+    /// Bounds on what clients may take. Default: see [`Limits`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How to close connections. Default: [`ClosePolicy::Linger`], with which a reply is never
+    /// destroyed by bytes of the request that nobody read.
+    pub fn close_policy(mut self, policy: ClosePolicy) -> Self {
+        self.close = policy;
+        self
+    }
+
+    /// Who is told what happens. Default: nobody.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Arc::new(observer);
+        self
+    }
+
+    pub(super) fn thread_count(&self) -> usize {
+        self.threads
+            .or_else(|| thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get)
+    }
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("context", &self.context)
+            .field("listen", &self.listen)
+            .field("threads", &self.threads)
+            .field("limits", &self.limits)
+            .field("close", &self.close)
+            .finish_non_exhaustive()
+    }
+}

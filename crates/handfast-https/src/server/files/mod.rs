@@ -1,0 +1,275 @@
+//! A directory as a [`Handler`]: files beneath it and nothing else.
+//!
+//! `path.rs` reads the target, `open.rs` has the kernel open beneath the directory, `reply.rs` judges
+//! conditions and ranges, `chunks.rs` reads without stopping the thread, `listing.rs` shows what a
+//! directory holds. This file strings them together.
+
+mod chunks;
+mod listing;
+mod media_type;
+mod open;
+mod path;
+mod reply;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use hyper::header::{
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::http::{HeaderMap, Method, StatusCode};
+
+use self::open::{Found, Kind, NotOpened, Root};
+use self::path::{Refusal, Target};
+use self::reply::{Validators, Verdict};
+use super::body::Body;
+use super::handler::{ConnectionInfo, Handler, Request, Response};
+use super::service::plain;
+
+pub(super) use self::chunks::FileBody;
+
+/// What is looked for in a directory before its listing.
+const INDEX: &[u8] = b"index.html";
+
+/// Serves the files beneath a directory.
+///
+/// - `GET` and `HEAD`; conditional requests (RFC 9110, section 13) and single ranges (section 14).
+/// - A name that leads out of the directory, be it by `..` or by a symbolic link, is not found: the
+///   kernel does the resolving (`openat2` with `RESOLVE_BENEATH` on Linux; elsewhere no symbolic link
+///   is followed at all).
+/// - Names that begin with a dot are not found, except `/.well-known/` (RFC 8615).
+/// - A directory answers with its `index.html`, or else with a listing.
+/// - Only regular files are served: a pipe or a device is not found.
+/// - A file that shrinks while it is sent breaks the reply off; it is never padded.
+#[derive(Debug, Clone)]
+pub struct Files {
+    root: Arc<Root>,
+    listing: bool,
+}
+
+impl Files {
+    /// The files beneath `directory`, which stays the same directory even when it is renamed.
+    ///
+    /// # Errors
+    /// When it is no directory or cannot be opened.
+    pub fn new(directory: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self {
+            root: Arc::new(Root::open(directory.as_ref())?),
+            listing: true,
+        })
+    }
+
+    /// Is a directory without an index listed? Default: yes; otherwise it is not found.
+    #[must_use]
+    pub fn with_listing(mut self, on: bool) -> Self {
+        self.listing = on;
+        self
+    }
+
+    async fn answer(&self, request: &Request) -> Response {
+        let head = match *request.method() {
+            Method::GET => false,
+            Method::HEAD => true,
+            _ => {
+                let mut response = plain(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "only GET and HEAD are answered here\n",
+                );
+                response
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                return response;
+            }
+        };
+        let target = match Target::parse(request.uri().path()) {
+            Ok(target) => target,
+            Err(Refusal::Malformed) => return plain(StatusCode::BAD_REQUEST, "malformed path\n"),
+            Err(Refusal::NotFound) => return not_found(),
+        };
+        let found = match self.open(&target).await {
+            Ok(found) => found,
+            Err(error) => return refused(&error),
+        };
+        match found.kind {
+            Kind::File(facts) if !target.is_directory() => {
+                let media = media_type::of(&target);
+                file(found.file, &facts, media, request.headers(), head).await
+            }
+            // "file.html/" is a name that nothing has.
+            Kind::File(_) => not_found(),
+            Kind::Directory if target.is_directory() => {
+                self.directory(found.file, &target, request.headers(), head)
+                    .await
+            }
+            Kind::Directory => to_directory(&target, request.uri().query()),
+        }
+    }
+
+    async fn directory(
+        &self,
+        directory: File,
+        target: &Target,
+        headers: &HeaderMap,
+        head: bool,
+    ) -> Response {
+        let index = target.entry(INDEX);
+        match self.open(&index).await {
+            Ok(Found {
+                file: opened,
+                kind: Kind::File(facts),
+            }) => return file(opened, &facts, media_type::of(&index), headers, head).await,
+            Ok(_) | Err(NotOpened::Missing) => {}
+            Err(error) => return refused(&error),
+        }
+        if !self.listing {
+            return not_found();
+        }
+        let root = Arc::clone(&self.root);
+        let target = target.clone();
+        let made = tokio::task::spawn_blocking(move || listing::html(&root, &directory, &target));
+        let Ok(Ok(html)) = made.await else {
+            return plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the directory cannot be read\n",
+            );
+        };
+        let length = html.len() as u64;
+        let mut response = Response::new(if head { Body::empty() } else { html.into() });
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        );
+        headers.insert(CONTENT_LENGTH, length.into());
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(
+            HeaderName::from_static("content-security-policy"),
+            HeaderValue::from_static(listing::CONTENT_SECURITY_POLICY),
+        );
+        response
+    }
+
+    /// Opens without waiting for a disk when the names are known to the kernel; otherwise off the
+    /// thread.
+    async fn open(&self, target: &Target) -> Result<Found, NotOpened> {
+        match self.root.find_cached(target) {
+            Err(NotOpened::WouldBlock) => {
+                let root = Arc::clone(&self.root);
+                let target = target.clone();
+                tokio::task::spawn_blocking(move || root.find(&target))
+                    .await
+                    .unwrap_or_else(|_| Err(NotOpened::Missing))
+            }
+            found => found,
+        }
+    }
+}
+
+impl Handler for Files {
+    async fn handle(&self, request: Request, _connection: &Arc<ConnectionInfo>) -> Response {
+        self.answer(&request).await
+    }
+}
+
+/// The answer with a file, a part of it, or why neither.
+async fn file(
+    file: File,
+    facts: &open::FileFacts,
+    media: HeaderValue,
+    request: &HeaderMap,
+    head: bool,
+) -> Response {
+    let validators = Validators::new(facts);
+    let verdict = reply::judge(request, &validators, facts, head);
+    let (status, start, length) = match verdict {
+        Verdict::Whole => (StatusCode::OK, 0, facts.size),
+        Verdict::Part { start, length } => (StatusCode::PARTIAL_CONTENT, start, length),
+        Verdict::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
+        Verdict::PreconditionFailed => {
+            return plain(StatusCode::PRECONDITION_FAILED, "precondition failed\n");
+        }
+        Verdict::OutOfRange => {
+            let mut response = plain(StatusCode::RANGE_NOT_SATISFIABLE, "no such range\n");
+            insert_text(
+                response.headers_mut(),
+                CONTENT_RANGE,
+                format!("bytes */{}", facts.size),
+            );
+            return response;
+        }
+    };
+    let has_body = !head && status != StatusCode::NOT_MODIFIED;
+    let mut response = Response::new(if has_body {
+        chunks::body(file, start, length)
+    } else {
+        Body::empty()
+    });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(ETAG, validators.etag);
+    headers.insert(LAST_MODIFIED, validators.last_modified);
+    if status == StatusCode::NOT_MODIFIED {
+        return response;
+    }
+    headers.insert(CONTENT_TYPE, media);
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if head {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    if status == StatusCode::PARTIAL_CONTENT {
+        let last = (start + length).saturating_sub(1);
+        insert_text(
+            headers,
+            CONTENT_RANGE,
+            format!("bytes {start}-{last}/{}", facts.size),
+        );
+    }
+    response
+}
+
+/// The same path with a slash at its end, where relative references mean what they should.
+fn to_directory(target: &Target, query: Option<&str>) -> Response {
+    // Made of the decoded segments: it begins with one slash and a name, so that it can lead to no
+    // other host however the client reads it ("//host", "/\host").
+    let mut location = target.url_path();
+    location.push('/');
+    if let Some(query) = query {
+        location.push('?');
+        location.push_str(query);
+    }
+    let mut response = plain(
+        StatusCode::PERMANENT_REDIRECT,
+        "a directory: mind the slash\n",
+    );
+    insert_text(response.headers_mut(), LOCATION, location);
+    response
+}
+
+fn insert_text(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn not_found() -> Response {
+    plain(StatusCode::NOT_FOUND, "not found\n")
+}
+
+fn refused(error: &NotOpened) -> Response {
+    match error {
+        NotOpened::Missing | NotOpened::WouldBlock => not_found(),
+        NotOpened::Forbidden => plain(StatusCode::FORBIDDEN, "forbidden\n"),
+        NotOpened::Exhausted => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too busy to open another file\n",
+        ),
+        NotOpened::Failed => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the file cannot be opened\n",
+        ),
+    }
+}

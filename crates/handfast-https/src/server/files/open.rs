@@ -1,0 +1,447 @@
+//! Opening beneath a directory, and nowhere else.
+//!
+//! On Linux the kernel resolves the whole name under `RESOLVE_BENEATH`: there is no moment between a
+//! check and a use. Elsewhere each component is opened in turn without following symbolic links.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::path::Target;
+
+/// What an opened file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileFacts {
+    pub(super) size: u64,
+    /// Nanoseconds since 1970.
+    pub(super) modified_ns: u128,
+    pub(super) changed_ns: u128,
+}
+
+impl FileFacts {
+    pub(super) fn modified(&self) -> SystemTime {
+        let seconds = u64::try_from(self.modified_ns / 1_000_000_000).unwrap_or(u64::MAX);
+        let nanos = u32::try_from(self.modified_ns % 1_000_000_000).unwrap_or(0);
+        UNIX_EPOCH
+            .checked_add(Duration::new(seconds, nanos))
+            // Beyond what HTTP can write: a file with such a time has none that could be told.
+            .filter(|_| seconds < 253_402_300_800)
+            .unwrap_or(UNIX_EPOCH)
+    }
+
+    /// As HTTP's dates have it: to the second.
+    pub(super) fn modified_second(&self) -> SystemTime {
+        let since = self
+            .modified()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        UNIX_EPOCH + Duration::from_secs(since.as_secs())
+    }
+}
+
+/// Something that was opened.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) file: File,
+    pub(super) kind: Kind,
+}
+
+/// Nothing else is ever found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File(FileFacts),
+    Directory,
+}
+
+/// Why nothing was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotOpened {
+    /// There is no such thing, or not beneath the directory, or it is neither file nor directory.
+    Missing,
+    /// It may not be read.
+    Forbidden,
+    /// The process or the system has no descriptors left.
+    Exhausted,
+    /// The disk would have to be asked.
+    WouldBlock,
+    /// Any other answer of the operating system.
+    Failed,
+}
+
+/// The directory served.
+#[derive(Debug)]
+pub(super) struct Root(platform::Root);
+
+impl Root {
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        platform::Root::open(directory).map(Self)
+    }
+
+    /// Finds a target without waiting for a disk, or says that it would have to.
+    pub(super) fn find_cached(&self, target: &Target) -> Result<Found, NotOpened> {
+        self.0.open_cached(target).and_then(examine)
+    }
+
+    /// The names in a directory. May block.
+    #[cfg(not(unix))]
+    pub(super) fn names(&self, target: &Target) -> io::Result<Vec<Vec<u8>>> {
+        self.0.names(target)
+    }
+
+    /// Finds a target. May block.
+    pub(super) fn find(&self, target: &Target) -> Result<Found, NotOpened> {
+        self.0.open_beneath(target).and_then(examine)
+    }
+}
+
+/// Told of the descriptor, not of the name, which may mean something else by now.
+fn examine(file: File) -> Result<Found, NotOpened> {
+    let metadata = file.metadata().map_err(|_| NotOpened::Failed)?;
+    let kind = if metadata.is_file() {
+        Kind::File(platform::facts(&metadata))
+    } else if metadata.is_dir() {
+        Kind::Directory
+    } else {
+        // A pipe, a socket or a device: reading it could wait for ever, or do something.
+        return Err(NotOpened::Missing);
+    };
+    Ok(Found { file, kind })
+}
+
+#[cfg(unix)]
+mod platform {
+    use std::fs::{File, Metadata};
+    use std::io;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
+
+    use rustix::fs::{Mode, OFlags};
+    use rustix::io::Errno;
+
+    use super::{FileFacts, NotOpened, Target};
+
+    /// Never waits for the other end of a pipe, takes no terminal, is not inherited.
+    const FLAGS: OFlags = OFlags::RDONLY
+        .union(OFlags::NONBLOCK)
+        .union(OFlags::NOCTTY)
+        .union(OFlags::CLOEXEC);
+
+    #[derive(Debug)]
+    pub(super) struct Root {
+        directory: OwnedFd,
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        kernel: kernel::Abilities,
+    }
+
+    impl Root {
+        pub(super) fn open(directory: &Path) -> io::Result<Self> {
+            let flags = FLAGS | OFlags::DIRECTORY;
+            let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+            Ok(Self {
+                directory,
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                kernel: kernel::Abilities::default(),
+            })
+        }
+
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        pub(super) fn open_cached(&self, target: &Target) -> Result<File, NotOpened> {
+            self.kernel.open_cached(&self.directory, target)
+        }
+
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        pub(super) fn open_beneath(&self, target: &Target) -> Result<File, NotOpened> {
+            match self.kernel.open_beneath(&self.directory, target) {
+                Some(result) => result,
+                None => self.open_in_steps(target),
+            }
+        }
+
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        pub(super) fn open_cached(&self, _target: &Target) -> Result<File, NotOpened> {
+            Err(NotOpened::WouldBlock)
+        }
+
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        pub(super) fn open_beneath(&self, target: &Target) -> Result<File, NotOpened> {
+            self.open_in_steps(target)
+        }
+
+        /// Component by component: symbolic links are refused wherever they lead.
+        pub(super) fn open_in_steps(&self, target: &Target) -> Result<File, NotOpened> {
+            let mut here = rustix::fs::openat(
+                &self.directory,
+                ".",
+                FLAGS | OFlags::DIRECTORY,
+                Mode::empty(),
+            )
+            .map_err(classify)?;
+            let mut names = target.names().iter().peekable();
+            while let Some(name) = names.next() {
+                let mut flags = FLAGS | OFlags::NOFOLLOW;
+                if names.peek().is_some() {
+                    flags |= OFlags::DIRECTORY;
+                }
+                here = rustix::fs::openat(&here, name.as_slice(), flags, Mode::empty())
+                    .map_err(classify)?;
+            }
+            Ok(here.into())
+        }
+    }
+
+    pub(super) fn facts(metadata: &Metadata) -> FileFacts {
+        let nanoseconds = |seconds: i64, nanos: i64| {
+            u128::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(nanos)).unwrap_or(0)
+        };
+        FileFacts {
+            size: metadata.size(),
+            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn classify(error: Errno) -> NotOpened {
+        match error {
+            // EXDEV: it leads out. ENXIO: a socket, or a device without a driver.
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::LOOP
+            | Errno::XDEV
+            | Errno::NAMETOOLONG
+            | Errno::NXIO
+            | Errno::NODEV
+            | Errno::INVAL
+            | Errno::ILSEQ => NotOpened::Missing,
+            Errno::ACCESS | Errno::PERM => NotOpened::Forbidden,
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM => NotOpened::Exhausted,
+            _ => NotOpened::Failed,
+        }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    mod kernel {
+        use std::ffi::OsString;
+        use std::fs::File;
+        use std::os::fd::OwnedFd;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        use rustix::fs::{Mode, ResolveFlags, openat2};
+        use rustix::io::Errno;
+
+        use super::super::{NotOpened, Target};
+        use super::{FLAGS, classify};
+
+        const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+
+        /// A rename elsewhere can make the kernel unsure whether `..` in a symbolic link stayed
+        /// beneath; it then asks to try again.
+        const ATTEMPTS: usize = 16;
+
+        /// What this kernel turned out not to know.
+        #[derive(Debug, Default)]
+        pub(super) struct Abilities {
+            no_openat2: AtomicBool,
+            no_cached: AtomicBool,
+        }
+
+        impl Abilities {
+            pub(super) fn open_cached(
+                &self,
+                directory: &OwnedFd,
+                target: &Target,
+            ) -> Result<File, NotOpened> {
+                if self.no_cached.load(Ordering::Relaxed) {
+                    return Err(NotOpened::WouldBlock);
+                }
+                let Some(path) = target.relative() else {
+                    return Err(NotOpened::Missing);
+                };
+                match open(directory, &path, BENEATH | ResolveFlags::CACHED) {
+                    Ok(file) => Ok(file.into()),
+                    Err(Errno::AGAIN) => Err(NotOpened::WouldBlock),
+                    // Before Linux 5.12, or no openat2 at all: the other way finds out which.
+                    Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+                        self.no_cached.store(true, Ordering::Relaxed);
+                        Err(NotOpened::WouldBlock)
+                    }
+                    Err(error) => Err(classify(error)),
+                }
+            }
+
+            /// `None` when the kernel has no `openat2`.
+            pub(super) fn open_beneath(
+                &self,
+                directory: &OwnedFd,
+                target: &Target,
+            ) -> Option<Result<File, NotOpened>> {
+                if self.no_openat2.load(Ordering::Relaxed) {
+                    return None;
+                }
+                let Some(path) = target.relative() else {
+                    return Some(Err(NotOpened::Missing));
+                };
+                for _ in 0..ATTEMPTS {
+                    match open(directory, &path, BENEATH) {
+                        Ok(file) => return Some(Ok(file.into())),
+                        Err(Errno::AGAIN | Errno::INTR) => {}
+                        Err(Errno::NOSYS) => {
+                            self.no_openat2.store(true, Ordering::Relaxed);
+                            return None;
+                        }
+                        Err(error) => return Some(Err(classify(error))),
+                    }
+                }
+                Some(Err(NotOpened::Missing))
+            }
+        }
+
+        fn open(directory: &OwnedFd, path: &OsString, how: ResolveFlags) -> Result<OwnedFd, Errno> {
+            openat2(directory, path.as_os_str(), FLAGS, Mode::empty(), how)
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod platform {
+    use std::fs::{File, Metadata};
+    use std::io;
+    use std::path::{Path, PathBuf};
+    use std::time::UNIX_EPOCH;
+
+    use super::{FileFacts, NotOpened, Target};
+
+    /// The best that the standard library can do: the resolved name must lie beneath.
+    #[derive(Debug)]
+    pub(super) struct Root {
+        directory: PathBuf,
+    }
+
+    impl Root {
+        pub(super) fn open(directory: &Path) -> io::Result<Self> {
+            let directory = directory.canonicalize()?;
+            if !directory.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(Self { directory })
+        }
+
+        pub(super) fn open_cached(&self, _target: &Target) -> Result<File, NotOpened> {
+            Err(NotOpened::WouldBlock)
+        }
+
+        pub(super) fn open_beneath(&self, target: &Target) -> Result<File, NotOpened> {
+            let relative = target.relative().ok_or(NotOpened::Missing)?;
+            let resolved = self
+                .directory
+                .join(relative)
+                .canonicalize()
+                .map_err(|_| NotOpened::Missing)?;
+            if !resolved.starts_with(&self.directory) {
+                return Err(NotOpened::Missing);
+            }
+            File::open(resolved).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => NotOpened::Missing,
+                io::ErrorKind::PermissionDenied => NotOpened::Forbidden,
+                _ => NotOpened::Failed,
+            })
+        }
+    }
+
+    impl Root {
+        pub(super) fn names(&self, target: &Target) -> io::Result<Vec<Vec<u8>>> {
+            let relative = target.relative().ok_or(io::ErrorKind::NotFound)?;
+            std::fs::read_dir(self.directory.join(relative))?
+                .map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default().into()))
+                .collect()
+        }
+    }
+
+    pub(super) fn facts(metadata: &Metadata) -> FileFacts {
+        let nanoseconds = |time: io::Result<std::time::SystemTime>| {
+            time.ok()
+                .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+                .map_or(0, |since| since.as_nanos())
+        };
+        FileFacts {
+            size: metadata.len(),
+            modified_ns: nanoseconds(metadata.modified()),
+            changed_ns: nanoseconds(metadata.created()),
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn target(path: &str) -> Target {
+        Target::parse(path).unwrap()
+    }
+
+    /// Both ways of resolving, over the same tree.
+    #[test]
+    fn b1_the_kernel_keeps_names_beneath_the_directory() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), "s").unwrap();
+        let base = tempfile::tempdir().unwrap();
+        let root = base.path();
+        fs::create_dir(root.join("d")).unwrap();
+        fs::write(root.join("d/f"), "12345").unwrap();
+        symlink("d/f", root.join("inside")).unwrap();
+        symlink("../inside", root.join("d/up")).unwrap();
+        symlink(outside.path().join("secret"), root.join("absolute")).unwrap();
+        symlink("../../../../../../../../etc/passwd", root.join("climbing")).unwrap();
+        symlink(outside.path(), root.join("out")).unwrap();
+        symlink("/proc/self/root", root.join("magic")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        let opened = Root::open(root).unwrap();
+        // Path, with the kernel's help, without it.
+        let cases = [
+            ("/", true, true),
+            ("/d/", true, true),
+            ("/d/f", true, true),
+            ("/inside", true, false),
+            ("/d/up", true, false),
+            ("/absolute", false, false),
+            ("/climbing", false, false),
+            ("/out/secret", false, false),
+            ("/magic/etc/passwd", false, false),
+            ("/loop", false, false),
+            ("/d/f/x", false, false),
+            ("/none", false, false),
+        ];
+        for (path, with, without) in cases {
+            let found = opened.find(&target(path));
+            if cfg!(target_os = "linux") {
+                assert_eq!(found.is_ok(), with, "{path}: {found:?}");
+                let again = opened.find_cached(&target(path));
+                assert_eq!(again.is_ok(), with, "{path}, cached: {again:?}");
+            }
+            let found = opened.0.open_in_steps(&target(path));
+            assert_eq!(found.is_ok(), without, "{path}, in steps: {found:?}");
+        }
+    }
+
+    #[test]
+    fn b1_a_pipe_is_not_found_and_not_waited_for() {
+        let base = tempfile::tempdir().unwrap();
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            base.path().join("pipe"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        );
+        if made.is_err() {
+            return;
+        }
+        let opened = Root::open(base.path()).unwrap();
+        let found = opened.find(&target("/pipe")).map(|found| found.kind);
+        assert_eq!(found, Err(NotOpened::Missing));
+    }
+}

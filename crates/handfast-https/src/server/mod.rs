@@ -1,0 +1,70 @@
+//! An HTTPS server: HTTP/1.1 and HTTP/2 over [`handfast`], embeddable in other programs.
+//!
+//! It owns listening, limits, closing and stopping; what is answered is a [`Handler`]'s business, and
+//! [`Files`] is one. It prints nothing: an [`Observer`] is told of every request, every failed
+//! handshake and how each connection ended. Where bytes become records is `handfast`'s; how HTTP is
+//! spelled is hyper's, which shows nowhere in the interface but through its body traits.
+//!
+//! ```text
+//!            Server::start
+//!                 |
+//!   +-------------+--------------+      one thread, one runtime, one SO_REUSEPORT listener per core;
+//!   |             |              |      a connection stays where it was accepted
+//! worker        worker        worker
+//!   |
+//!   accept -> handshake -> HTTP -> Handler -> Body -> flush -> close_notify, FIN, linger
+//!   `---- one deadline -----'                `- write limit -'  `------ ClosePolicy ----'
+//! ```
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use handfast::{Identity, Passphrase, ServerContext};
+//! use handfast_https::server::{ALPN, Body, ConnectionInfo, Request, Response, Server, ServerConfig};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let identity = Identity::from_pem_files("chain.pem", "key.pem", Passphrase::none())?;
+//! let context = ServerContext::builder().identity(identity).alpn(ALPN).build()?;
+//! let config = ServerConfig::new(context).listen("127.0.0.1:8443".parse()?);
+//! let server = Server::bind(config, |_request: Request, client: Arc<ConnectionInfo>| async move {
+//!     Response::new(Body::from(format!("hello, {}\n", client.peer)))
+//! })?;
+//! println!("listening on {:?}", server.local_addrs());
+//! let running = server.start()?;
+//! // ... and when it is enough:
+//! running.shutdown(Duration::from_secs(10));
+//! running.join();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The public interface is
+//!
+//! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`];
+//! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`] and [`ConnectionInfo`];
+//! - [`Files`]: a directory;
+//! - [`Observer`] and its events.
+
+mod activity;
+mod body;
+mod config;
+mod connection;
+mod files;
+mod handler;
+mod listener;
+mod observer;
+mod plain_http;
+mod running;
+mod service;
+mod transport;
+mod worker;
+
+pub use body::{Body, BodyError};
+pub use config::{ALPN, Limits, ServerConfig};
+pub use files::Files;
+pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response};
+pub use listener::BindError;
+pub use observer::{
+    CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, Silent, TransferEnd,
+};
+pub use running::{Running, Server};

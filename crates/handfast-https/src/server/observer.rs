@@ -1,0 +1,149 @@
+//! What the server tells about itself: values for an audit log, never text on a stream (A24, C3).
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use handfast::{CloseOutcome, Ending, Error, Traffic, VerifiedPeer};
+use hyper::http::{Method, StatusCode, Uri, Version};
+
+use super::handler::ConnectionInfo;
+
+/// Is told what happens, on the threads that serve: it must not block for long.
+///
+/// What a client sent (targets, names, first bytes) is given as it was sent; before it goes to a
+/// terminal or a line-based log it must be escaped ([`handfast::escape_control`]).
+pub trait Observer: Send + Sync + 'static {
+    /// A request has been answered, or its answer broke off.
+    fn request(&self, event: &RequestEvent<'_>) {
+        let _ = event;
+    }
+
+    /// A handshake failed: one event for each, also for a connection that was opened and closed
+    /// without a byte.
+    fn handshake_failed(&self, event: &HandshakeEvent<'_>) {
+        let _ = event;
+    }
+
+    /// A connection whose handshake had succeeded has ended.
+    fn connection_closed(&self, event: &CloseEvent<'_>) {
+        let _ = event;
+    }
+
+    /// The system refused to hand out a connection (no descriptors, no memory). The server goes on
+    /// after `pause`.
+    fn accept_failed(&self, error: &io::Error, pause: Duration) {
+        let _ = (error, pause);
+    }
+}
+
+/// The observer that keeps everything to itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// How the transfer of a reply ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransferEnd {
+    /// All of it was handed to the transport and flushed.
+    Complete,
+    /// It broke off: the client went away or stalled, the file shrank, the server stopped.
+    Aborted,
+}
+
+/// A request and what became of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RequestEvent<'a> {
+    /// When its head had arrived.
+    pub time: SystemTime,
+    /// From whom and over what it came.
+    pub connection: &'a ConnectionInfo,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its target as sent.
+    pub target: &'a Uri,
+    /// Its protocol version.
+    pub version: Version,
+    /// The answer's status; `None` when the client went away before there was one.
+    pub status: Option<StatusCode>,
+    /// Bytes of the answer's body that were handed to the transport.
+    pub bytes: u64,
+    /// From the head's arrival to the end of the answer.
+    pub duration: Duration,
+    /// Whether all of the answer went out.
+    pub end: TransferEnd,
+}
+
+impl RequestEvent<'_> {
+    /// Who the client proved to be, if it was asked.
+    pub fn client(&self) -> Option<&VerifiedPeer> {
+        self.connection.client()
+    }
+}
+
+/// A handshake that failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HandshakeEvent<'a> {
+    /// When it failed.
+    pub time: SystemTime,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Where it connected to.
+    pub local: SocketAddr,
+    /// The server name that the client asked for (RFC 6066), if it came that far.
+    pub server_name: Option<&'a str>,
+    /// Why it failed.
+    pub error: &'a Error,
+    /// What the client sent instead of TLS: its first bytes.
+    pub first_bytes: &'a [u8],
+    /// The status of the plain HTTP reply, where the client spoke plain HTTP: 308 or 400.
+    pub plain_http: Option<StatusCode>,
+    /// From accepting to the failure.
+    pub duration: Duration,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// HTTP was done: the last reply said so, or the client left between requests.
+    Finished,
+    /// No request came for [`Limits::idle`](super::Limits::idle).
+    Idle,
+    /// A request head did not end within [`Limits::head`](super::Limits::head).
+    HeadTimedOut,
+    /// A reply made no progress for [`Limits::write`](super::Limits::write).
+    Stalled,
+    /// What the client sent is not HTTP; it was told so where the protocol allows.
+    BadRequest(String),
+    /// The exchange broke off.
+    BrokenOff(String),
+    /// The server stopped, and the time for running replies was over.
+    Stopped,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CloseEvent<'a> {
+    /// When.
+    pub time: SystemTime,
+    /// Which connection.
+    pub connection: &'a ConnectionInfo,
+    /// Why.
+    pub reason: CloseReason,
+    /// How the two-phase close went; `None` when the connection was cut instead, so that the client
+    /// cannot take what it has for whole.
+    pub outcome: Option<CloseOutcome>,
+    /// How the client's direction had ended.
+    pub ending: Option<Ending>,
+    /// Bytes and records.
+    pub traffic: Traffic,
+    /// How many requests it carried.
+    pub requests: u64,
+    /// From accepting to the end.
+    pub duration: Duration,
+}

@@ -1,0 +1,176 @@
+//! Starting and stopping.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use handfast::ServerContext;
+use tokio::sync::watch;
+
+use super::config::ServerConfig;
+use super::handler::Handler;
+use super::listener::{self, BindError, Listening};
+use super::worker::{self, Contexts, Gauge, Order, Shared};
+
+/// A server that listens and does not yet serve: clients that connect wait.
+#[must_use]
+pub struct Server<H> {
+    shared: Arc<Shared<H>>,
+    listening: Vec<Listening>,
+    threads: usize,
+}
+
+impl<H: Handler> Server<H> {
+    /// Listens on every address of the configuration.
+    ///
+    /// # Errors
+    /// The first address that could not be had, and why; also when somebody else listens there.
+    pub fn bind(config: ServerConfig, handler: H) -> Result<Self, BindError> {
+        let threads = config.thread_count();
+        let listening = listener::bind(&config.listen, threads)?;
+        let shared = Arc::new(Shared {
+            handler,
+            contexts: Contexts::new(config.context),
+            limits: config.limits,
+            close: config.close,
+            observer: config.observer,
+            gauge: Arc::new(Gauge::default()),
+        });
+        Ok(Self {
+            shared,
+            listening,
+            threads,
+        })
+    }
+
+    /// The addresses listened on, in the order of the configuration, with their real ports.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listening.iter().map(|one| one.address).collect()
+    }
+
+    /// Serves, on threads of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no event queue.
+    pub fn start(self) -> io::Result<Running> {
+        let addresses = self.local_addrs();
+        let (orders, receiver) = watch::channel(Order::Serve);
+        let mut sockets: Vec<Vec<(SocketAddr, TcpListener)>> =
+            (0..self.threads).map(|_| Vec::new()).collect();
+        for one in self.listening {
+            for (mine, socket) in sockets.iter_mut().zip(one.sockets) {
+                mine.push((one.address, socket));
+            }
+        }
+        let contexts = Arc::clone(&self.shared);
+        let mut running = Running {
+            addresses,
+            orders,
+            gauge: Arc::clone(&self.shared.gauge),
+            replace: Box::new(move |context| contexts.contexts.replace(context)),
+            threads: Vec::new(),
+        };
+        for (number, listeners) in sockets.into_iter().enumerate() {
+            let shared = Arc::clone(&self.shared);
+            let receiver = receiver.clone();
+            let (ready, started) = std::sync::mpsc::channel();
+            let thread = thread::Builder::new()
+                .name(format!("handfast-{number}"))
+                .spawn(move || match worker::runtime() {
+                    Ok(runtime) => {
+                        let _ = ready.send(Ok(()));
+                        worker::run(runtime, shared, listeners, receiver);
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                    }
+                })?;
+            running.threads.push(thread);
+            // A runtime cannot move between threads, so its making is reported from there.
+            started
+                .recv()
+                .unwrap_or_else(|_| Err(io::Error::other("a serving thread ended at once")))?;
+        }
+        Ok(running)
+    }
+}
+
+impl<H> std::fmt::Debug for Server<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("listening", &self.listening)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that serves. Dropping it stops it at once, running replies included.
+#[must_use]
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    orders: watch::Sender<Order>,
+    gauge: Arc<Gauge>,
+    replace: Box<dyn Fn(ServerContext) + Send + Sync>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// The addresses listened on, with their real ports.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Connections that are open now, those that shake hands or close included.
+    pub fn connections(&self) -> usize {
+        self.gauge.connections()
+    }
+
+    /// New connections get this context; running ones keep the one they began with (A2). Make it
+    /// [`succeeding`](handfast::ServerContextBuilder::succeeding) the present one so that sessions
+    /// can still be resumed.
+    pub fn replace_context(&self, context: ServerContext) {
+        (self.replace)(context);
+    }
+
+    /// Stops: nothing more is accepted, idle connections are closed, HTTP/2 clients are told to open no
+    /// more streams, and replies that run may finish within `grace`; then what is left is cut. Returns
+    /// at once; [`join`](Self::join) waits. A second call can shorten the time.
+    pub fn shutdown(&self, grace: Duration) {
+        let now = Instant::now();
+        let deadline = now.checked_add(grace).unwrap_or(now);
+        self.orders.send_replace(Order::StopBy(deadline));
+    }
+
+    /// Waits until it has stopped.
+    pub fn join(mut self) {
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        for thread in self.threads.drain(..) {
+            // A panic of a handler ends its connection's task, not the thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.shutdown(Duration::ZERO);
+            self.wait();
+        }
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("addresses", &self.addresses)
+            .field("connections", &self.connections())
+            .field("threads", &self.threads.len())
+            .finish_non_exhaustive()
+    }
+}

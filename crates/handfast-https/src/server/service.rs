@@ -1,0 +1,175 @@
+//! One request: from hyper's hands to the handler's and back, with a record of how it went.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue};
+use hyper::http::{Method, StatusCode, Version};
+
+use super::body::{Body, BodyError};
+use super::handler::{Handler, RequestBody, Response};
+use super::transport::{Link, Record};
+use super::worker::Shared;
+
+/// Answers one request.
+pub(super) async fn answer<H: Handler>(
+    shared: Arc<Shared<H>>,
+    link: Rc<Link>,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Tracked>, Infallible> {
+    let mut flight = Flight::new(&link, &request);
+    let response = match refusal(&request, shared.limits.fields_max) {
+        Some((status, text)) => plain(status, text),
+        None => {
+            let expected = request.headers().contains_key(EXPECT);
+            let silence = shared.limits.read;
+            let request =
+                request.map(|body| RequestBody::new(body, expected, Rc::clone(&link), silence));
+            shared.handler.handle(request, &link.info).await
+        }
+    };
+    flight.record(|record| {
+        record.status = Some(response.status());
+        // Such a reply ends with its head, whatever body comes along (RFC 9112, section 6.3).
+        record.whole = record.method == Method::HEAD || response.body().is_end_stream();
+    });
+    Ok(response.map(|body| Tracked {
+        body,
+        flight,
+        held: false,
+    }))
+}
+
+/// A short answer in plain text.
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}
+
+/// What no handler needs to see.
+fn refusal(
+    request: &hyper::Request<Incoming>,
+    fields_max: usize,
+) -> Option<(StatusCode, &'static str)> {
+    if request.headers().len() > fields_max {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Some((status, "too many header fields\n"));
+    }
+    // RFC 9112, section 3.2.
+    let hosts = request.headers().get_all(HOST).iter().take(2).count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Some((
+            StatusCode::BAD_REQUEST,
+            "exactly one Host field is needed\n",
+        ));
+    }
+    None
+}
+
+/// A request under way: its record is entered into the ledger when it is dropped, however that comes.
+struct Flight {
+    link: Rc<Link>,
+    record: Option<Record>,
+}
+
+impl Flight {
+    fn new(link: &Rc<Link>, request: &hyper::Request<Incoming>) -> Self {
+        link.activity.request_began();
+        let record = Record {
+            time: SystemTime::now(),
+            began: Instant::now(),
+            method: request.method().clone(),
+            target: request.uri().clone(),
+            version: request.version(),
+            status: None,
+            bytes: 0,
+            whole: false,
+        };
+        Self {
+            link: Rc::clone(link),
+            record: Some(record),
+        }
+    }
+
+    fn record(&mut self, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            change(record);
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.link.activity.request_ended();
+        if let Some(record) = self.record.take() {
+            self.link.enter(record);
+        }
+    }
+}
+
+/// The body of an answer, watched.
+pub(super) struct Tracked {
+    body: Body,
+    flight: Flight,
+    /// A piece was handed over and the next one was not asked for yet.
+    held: bool,
+}
+
+impl Tracked {
+    fn let_go(&mut self) {
+        if std::mem::take(&mut self.held) {
+            self.flight.link.activity.asked();
+        }
+    }
+}
+
+impl hyper::body::Body for Tracked {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        this.let_go();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let ended = this.body.is_end_stream();
+        this.flight.record(|record| match &frame {
+            Some(Ok(frame)) => {
+                record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                record.whole = ended;
+            }
+            Some(Err(_)) => record.whole = false,
+            None => record.whole = true,
+        });
+        if matches!(frame, Some(Ok(_))) {
+            this.held = true;
+            this.flight.link.activity.handed_over();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}

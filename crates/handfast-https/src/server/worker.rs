@@ -1,0 +1,347 @@
+//! One serving thread: its runtime, its listeners, its connections (A18).
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use handfast::{ClosePolicy, ServerContext};
+use hyper::server::conn::{http1, http2};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_local;
+use tokio::time::{sleep, sleep_until};
+
+use super::config::Limits;
+use super::connection::{self, Accepted};
+use super::handler::Handler;
+use super::listener::INHERITS_NODELAY;
+use super::observer::Observer;
+use super::transport::SameThread;
+
+/// Connections accepted in a row before others get their turn: a burst of handshakes must not starve
+/// the replies that are running.
+const ACCEPTS_IN_A_ROW: usize = 8;
+
+/// After a refusal for want of descriptors or memory, doubling up to the second.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Blocking file reads at once, for each thread.
+const BLOCKING_THREADS: usize = 16;
+
+/// A blocking thread that has nothing to do goes after this long.
+const BLOCKING_IDLE: Duration = Duration::from_secs(5);
+
+/// How long the end of the last blocking reads is waited for.
+const BLOCKING_END: Duration = Duration::from_millis(500);
+
+/// What the threads have in common.
+pub(super) struct Shared<H> {
+    pub(super) handler: H,
+    pub(super) contexts: Contexts,
+    pub(super) limits: Limits,
+    pub(super) close: ClosePolicy,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) gauge: Arc<Gauge>,
+}
+
+/// The context for new connections. Threads keep a copy and look here only when it was replaced.
+pub(super) struct Contexts {
+    current: RwLock<ServerContext>,
+    generation: AtomicU64,
+}
+
+impl Contexts {
+    pub(super) fn new(context: ServerContext) -> Self {
+        Self {
+            current: RwLock::new(context),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn replace(&self, context: ServerContext) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = context;
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    fn current(&self) -> (u64, ServerContext) {
+        let generation = self.generation.load(Ordering::Acquire);
+        let context = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        (generation, context.clone())
+    }
+}
+
+/// How many connections there are.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    connections: AtomicUsize,
+    room: Notify,
+}
+
+impl Gauge {
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    async fn wait_for_room(&self, connections_max: usize) {
+        loop {
+            let room = self.room.notified();
+            if self.connections() < connections_max {
+                return;
+            }
+            room.await;
+        }
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted<H> {
+    worker: Rc<Worker<H>>,
+}
+
+impl<H> Counted<H> {
+    fn new(worker: &Rc<Worker<H>>) -> Self {
+        worker
+            .shared
+            .gauge
+            .connections
+            .fetch_add(1, Ordering::Relaxed);
+        worker.live.set(worker.live.get() + 1);
+        Self {
+            worker: Rc::clone(worker),
+        }
+    }
+}
+
+impl<H> Drop for Counted<H> {
+    fn drop(&mut self) {
+        let worker = &self.worker;
+        worker
+            .shared
+            .gauge
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
+        worker.shared.gauge.room.notify_one();
+        worker.live.set(worker.live.get().saturating_sub(1));
+        if worker.live.get() == 0 {
+            worker.emptied.notify_one();
+        }
+    }
+}
+
+/// What a thread is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Serve,
+    /// Accept no more, finish what runs, and be gone by then.
+    StopBy(Instant),
+}
+
+/// One serving thread.
+pub(super) struct Worker<H> {
+    pub(super) shared: Arc<Shared<H>>,
+    pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<SameThread>,
+    context: RefCell<(u64, ServerContext)>,
+    live: Cell<usize>,
+    emptied: Notify,
+    draining: Cell<bool>,
+    drain: Notify,
+}
+
+impl<H: Handler> Worker<H> {
+    fn new(shared: Arc<Shared<H>>) -> Self {
+        let limits = &shared.limits;
+        let mut http1 = http1::Builder::new();
+        http1
+            .half_close(true)
+            // Heads have a deadline of ours, which covers the handshake too.
+            .header_read_timeout(None)
+            .max_buf_size(limits.head_bytes_max.max(8 * 1024));
+        if limits.fields_max != HYPER_FIELDS_MAX {
+            http1.max_headers(limits.fields_max);
+        }
+        let mut http2 = http2::Builder::new(SameThread);
+        http2
+            .max_concurrent_streams(limits.streams_max)
+            .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+            // Against streams that are opened only to be reset (CVE-2023-44487, CVE-2025-8671).
+            .max_pending_accept_reset_streams(20)
+            .max_local_error_reset_streams(256)
+            .max_send_buf_size(HTTP2_SEND_BUFFER);
+        let context = RefCell::new(shared.contexts.current());
+        Self {
+            shared,
+            http1,
+            http2,
+            context,
+            live: Cell::new(0),
+            emptied: Notify::new(),
+            draining: Cell::new(false),
+            drain: Notify::new(),
+        }
+    }
+
+    /// The context for a new connection.
+    pub(super) fn context(&self) -> ServerContext {
+        let mut context = self.context.borrow_mut();
+        if context.0 != self.shared.contexts.generation.load(Ordering::Acquire) {
+            *context = self.shared.contexts.current();
+        }
+        context.1.clone()
+    }
+
+    /// Ready once the thread takes no more requests.
+    pub(super) async fn draining(&self) {
+        // No await in between, and all on one thread: nothing is missed.
+        let drain = self.drain.notified();
+        if !self.draining.get() {
+            drain.await;
+        }
+    }
+}
+
+/// hyper keeps this many fields on the stack, and allocates for any other number.
+const HYPER_FIELDS_MAX: usize = 100;
+
+/// Bytes that a stream may buffer: two chunks of a file.
+const HTTP2_SEND_BUFFER: usize = 256 * 1024;
+
+/// A serving thread's runtime.
+pub(super) fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_IDLE)
+        .build_local(LocalOptions::default())
+}
+
+/// Serves until ordered to stop.
+pub(super) fn run<H: Handler>(
+    runtime: LocalRuntime,
+    shared: Arc<Shared<H>>,
+    listeners: Vec<(SocketAddr, TcpListener)>,
+    orders: watch::Receiver<Order>,
+) {
+    runtime.block_on(serve(shared, listeners, orders));
+    // Connections that are left are dropped here, unclosed: they look broken off, as they are.
+    runtime.shutdown_timeout(BLOCKING_END);
+}
+
+async fn serve<H: Handler>(
+    shared: Arc<Shared<H>>,
+    listeners: Vec<(SocketAddr, TcpListener)>,
+    mut orders: watch::Receiver<Order>,
+) {
+    let worker = Rc::new(Worker::new(shared));
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|(address, listener)| spawn_local(accept(Rc::clone(&worker), address, listener)))
+        .collect();
+    let mut deadline = stop_order(&mut orders).await;
+    for task in accepting {
+        task.abort();
+        // Until it is gone the listener is still open.
+        let _ = task.await;
+    }
+    worker.draining.set(true);
+    worker.drain.notify_waiters();
+    while worker.live.get() > 0 {
+        tokio::select! {
+            () = worker.emptied.notified() => {}
+            () = sleep_until(deadline.into()) => break,
+            // In a greater hurry than before.
+            sooner = next_order(&mut orders) => deadline = sooner,
+        }
+    }
+}
+
+/// When to be gone, once that has been ordered. A server whose owner is gone stops at once.
+async fn stop_order(orders: &mut watch::Receiver<Order>) -> Instant {
+    match orders
+        .wait_for(|order| *order != Order::Serve)
+        .await
+        .map(|order| *order)
+    {
+        Ok(Order::StopBy(deadline)) => deadline,
+        Ok(Order::Serve) | Err(_) => Instant::now(),
+    }
+}
+
+async fn next_order(orders: &mut watch::Receiver<Order>) -> Instant {
+    if orders.changed().await.is_err() {
+        return pending().await;
+    }
+    let order = *orders.borrow_and_update();
+    match order {
+        Order::StopBy(deadline) => deadline,
+        Order::Serve => pending().await,
+    }
+}
+
+/// Accepts for as long as it is not aborted. No error ends it.
+fn accept<H: Handler>(
+    worker: Rc<Worker<H>>,
+    local: SocketAddr,
+    listener: TcpListener,
+) -> impl Future<Output = ()> {
+    let listener = tokio::net::TcpListener::from_std(listener);
+    async move {
+        let Ok(listener) = listener else {
+            return;
+        };
+        let mut pause = PAUSE_MIN;
+        let mut in_a_row = 0;
+        loop {
+            let limit = worker.shared.limits.connections_max;
+            worker.shared.gauge.wait_for_room(limit).await;
+            match listener.accept().await {
+                Ok((socket, peer)) => {
+                    pause = PAUSE_MIN;
+                    if !INHERITS_NODELAY {
+                        let _ = socket.set_nodelay(true);
+                    }
+                    let accepted = Accepted {
+                        socket,
+                        peer,
+                        local,
+                        at: Instant::now(),
+                    };
+                    let counted = Counted::new(&worker);
+                    spawn_local(async move {
+                        connection::run(Rc::clone(&counted.worker), accepted).await;
+                        drop(counted);
+                    });
+                }
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    worker.shared.observer.accept_failed(&error, pause);
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+            in_a_row += 1;
+            if in_a_row >= ACCEPTS_IN_A_ROW {
+                in_a_row = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// Errors of the connection that was about to be accepted, not of accepting.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
