@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use handfast::{
-    Cause, ConfigurationCause, Error, Identity, IdentityError, IdentityPart, IdentityProblem,
-    Passphrase, Phase,
+    Cause, ConfigurationCause, Error, Identity, IdentityPart, IdentityProblem, Passphrase, Phase,
 };
-use handfast_testbed::pki::{Issued, Key, Pki, Spec};
+use handfast_testbed::pki::{Key, Pki, Spec};
 
 use crate::bench::{Bench, PASSPHRASE, assert_serves, told};
 
@@ -94,354 +93,61 @@ fn bench() -> Option<Bench> {
 fn a3_every_mistake_is_one_typed_error_that_names_the_file() {
     let Some(bench) = bench() else { return };
     // chain, key, the part at fault, id, what a person reads
+    #[rustfmt::skip]
     let cases: &[(&str, &str, IdentityPart, &str, &str)] = &[
-        (
-            "absent",
-            "good.key",
-            Chain,
-            "identity-unreadable",
-            "No such file",
-        ),
-        (
-            "good.crt",
-            "absent",
-            KeyPart,
-            "identity-unreadable",
-            "fix: check the path",
-        ),
-        (
-            "directory",
-            "good.key",
-            Chain,
-            "identity-unreadable",
-            "directory",
-        ),
+        ("absent", "good.key", Chain, "identity-unreadable", "No such file"),
+        ("good.crt", "absent", KeyPart, "identity-unreadable", "fix: check the path"),
+        ("directory", "good.key", Chain, "identity-unreadable", "directory"),
         ("huge", "good.key", Chain, "identity-too-large", "4194304"),
         ("empty", "good.key", Chain, "identity-empty", "is empty"),
         ("good.crt", "blank", KeyPart, "identity-empty", "is empty"),
-        (
-            "text",
-            "good.key",
-            Chain,
-            "identity-unrecognised",
-            "text without a PEM section",
-        ),
-        (
-            "good.crt",
-            "noise",
-            KeyPart,
-            "identity-unrecognised",
-            "unknown kind",
-        ),
-        (
-            "utf16",
-            "good.key",
-            Chain,
-            "identity-unrecognised",
-            "UTF-16",
-        ),
-        (
-            "cut.crt",
-            "good.key",
-            Chain,
-            "identity-malformed-pem",
-            "no END line",
-        ),
-        (
-            "good.crt",
-            "cut.key",
-            KeyPart,
-            "identity-malformed-pem",
-            "no END line",
-        ),
-        (
-            "typo.crt",
-            "good.key",
-            Chain,
-            "identity-malformed-pem",
-            "base64",
-        ),
-        (
-            "good.crt",
-            "wrongend.key",
-            KeyPart,
-            "identity-malformed-pem",
-            "line 5",
-        ),
-        (
-            "cut.der",
-            "good.key",
-            Chain,
-            "identity-malformed-der",
-            "cut short",
-        ),
-        (
-            "longer.der",
-            "good.key",
-            Chain,
-            "identity-malformed-der",
-            "more bytes follow",
-        ),
-        (
-            "ber.der",
-            "good.key",
-            Chain,
-            "identity-indefinite-lengths",
-            "openssl pkcs12 -in OLD",
-        ),
-        (
-            "relabelled.crt",
-            "good.key",
-            Chain,
-            "identity-malformed-der",
-            "certificate 1",
-        ),
-        (
-            "good.crt",
-            "relabelled.key",
-            KeyPart,
-            "identity-malformed-der",
-            "it is a certificate",
-        ),
-        (
-            "good.crt",
-            "damaged.key.der",
-            KeyPart,
-            "identity-malformed-der",
-            "do not fit together",
-        ),
-        (
-            "good.crt",
-            "nodek.key",
-            KeyPart,
-            "identity-malformed-der",
-            "DEK-Info",
-        ),
-        (
-            "good.crt",
-            "badiv.key",
-            KeyPart,
-            "identity-malformed-der",
-            "initialisation vector",
-        ),
-        (
-            "good.key",
-            "other.key",
-            Chain,
-            "certificate-missing",
-            "but a private key",
-        ),
-        (
-            "bundle.p7b",
-            "good.key",
-            Chain,
-            "certificate-missing",
-            "a PKCS#7 bundle",
-        ),
-        (
-            "bundle.der",
-            "good.key",
-            Chain,
-            "certificate-missing",
-            "a PKCS#7 bundle",
-        ),
-        (
-            "good.crt",
-            "good.der",
-            KeyPart,
-            "private-key-missing",
-            "but a certificate",
-        ),
-        (
-            "good.crt",
-            "bundle.p7b",
-            KeyPart,
-            "private-key-missing",
-            "a PKCS#7 bundle",
-        ),
-        (
-            "good.key",
-            "good.crt",
-            Chain,
-            "chain-and-key-swapped",
-            "exchange the two",
-        ),
-        (
-            "good.key.der",
-            "good.der",
-            Chain,
-            "chain-and-key-swapped",
-            "exchange the two",
-        ),
-        (
-            "locked.key",
-            "good.crt",
-            Chain,
-            "chain-and-key-swapped",
-            "exchange the two",
-        ),
-        (
-            "good.crt",
-            "public.pem",
-            KeyPart,
-            "public-key-given",
-            "give the private key",
-        ),
-        (
-            "good.crt",
-            "public.der",
-            KeyPart,
-            "public-key-given",
-            "give the private key",
-        ),
-        (
-            "good.crt",
-            "rsapublic.pem",
-            KeyPart,
-            "public-key-given",
-            "give the private key",
-        ),
-        (
-            "public.pem",
-            "good.key",
-            Chain,
-            "public-key-given",
-            "give the certificate",
-        ),
-        (
-            "request.pem",
-            "good.key",
-            Chain,
-            "certificate-request-given",
-            "signed by an authority",
-        ),
-        (
-            "request.der",
-            "good.key",
-            Chain,
-            "certificate-request-given",
-            "signed by an authority",
-        ),
-        (
-            "good.crt",
-            "request.pem",
-            KeyPart,
-            "certificate-request-given",
-            "",
-        ),
-        (
-            "good.crt",
-            "parameters.pem",
-            KeyPart,
-            "key-parameters-only",
-            "EC PARAMETERS",
-        ),
-        (
-            "good.crt",
-            "parameters.der",
-            KeyPart,
-            "key-parameters-only",
-            "key parameters",
-        ),
-        (
-            "good.crt",
-            "dhparameters.pem",
-            KeyPart,
-            "key-parameters-only",
-            "DH PARAMETERS",
-        ),
-        (
-            "good.crt",
-            "twokeys",
-            KeyPart,
-            "several-private-keys",
-            "2 private keys",
-        ),
-        (
-            "good.crt",
-            "pbes1.key",
-            KeyPart,
-            "unsupported-key-encryption",
-            "PBE-SHA1-3DES",
-        ),
-        (
-            "good.crt",
-            "camellia.key",
-            KeyPart,
-            "unsupported-key-encryption",
-            "Camellia-256-CBC",
-        ),
-        (
-            "good.crt",
-            "oldcamellia.key",
-            KeyPart,
-            "unsupported-key-encryption",
-            "CAMELLIA-256-CBC",
-        ),
-        (
-            "ed448.crt",
-            "ed448.key",
-            KeyPart,
-            "unsupported-key-type",
-            "Ed448",
-        ),
-        (
-            "secp256k1.crt",
-            "secp256k1.key",
-            KeyPart,
-            "unsupported-key-type",
-            "EC secp256k1",
-        ),
-        (
-            "pss.crt",
-            "pss.key",
-            KeyPart,
-            "unsupported-key-type",
-            "RSASSA-PSS",
-        ),
-        (
-            "good.crt",
-            "x25519.key",
-            KeyPart,
-            "unsupported-key-type",
-            "X25519",
-        ),
-        (
-            "small.crt",
-            "small.key",
-            KeyPart,
-            "key-size-refused",
-            "1024 bits",
-        ),
+        ("text", "good.key", Chain, "identity-unrecognised", "text without a PEM section"),
+        ("good.crt", "noise", KeyPart, "identity-unrecognised", "unknown kind"),
+        ("utf16", "good.key", Chain, "identity-unrecognised", "UTF-16"),
+        ("cut.crt", "good.key", Chain, "identity-malformed-pem", "no END line"),
+        ("good.crt", "cut.key", KeyPart, "identity-malformed-pem", "no END line"),
+        ("typo.crt", "good.key", Chain, "identity-malformed-pem", "base64"),
+        ("good.crt", "wrongend.key", KeyPart, "identity-malformed-pem", "line 5"),
+        ("cut.der", "good.key", Chain, "identity-malformed-der", "cut short"),
+        ("longer.der", "good.key", Chain, "identity-malformed-der", "more bytes follow"),
+        ("ber.der", "good.key", Chain, "identity-indefinite-lengths", "openssl pkcs12 -in OLD"),
+        ("relabelled.crt", "good.key", Chain, "identity-malformed-der", "certificate 1"),
+        ("good.crt", "relabelled.key", KeyPart, "identity-malformed-der", "it is a certificate"),
+        ("good.crt", "damaged.key.der", KeyPart, "identity-malformed-der", "do not fit together"),
+        ("good.crt", "nodek.key", KeyPart, "identity-malformed-der", "DEK-Info"),
+        ("good.crt", "badiv.key", KeyPart, "identity-malformed-der", "initialisation vector"),
+        ("good.key", "other.key", Chain, "certificate-missing", "but a private key"),
+        ("bundle.p7b", "good.key", Chain, "certificate-missing", "a PKCS#7 bundle"),
+        ("bundle.der", "good.key", Chain, "certificate-missing", "a PKCS#7 bundle"),
+        ("good.crt", "good.der", KeyPart, "private-key-missing", "but a certificate"),
+        ("good.crt", "bundle.p7b", KeyPart, "private-key-missing", "a PKCS#7 bundle"),
+        ("good.key", "good.crt", Chain, "chain-and-key-swapped", "exchange the two"),
+        ("good.key.der", "good.der", Chain, "chain-and-key-swapped", "exchange the two"),
+        ("locked.key", "good.crt", Chain, "chain-and-key-swapped", "exchange the two"),
+        ("good.crt", "public.pem", KeyPart, "public-key-given", "give the private key"),
+        ("good.crt", "public.der", KeyPart, "public-key-given", "give the private key"),
+        ("good.crt", "rsapublic.pem", KeyPart, "public-key-given", "give the private key"),
+        ("public.pem", "good.key", Chain, "public-key-given", "give the certificate"),
+        ("request.pem", "good.key", Chain, "certificate-request-given", "signed by an authority"),
+        ("request.der", "good.key", Chain, "certificate-request-given", "signed by an authority"),
+        ("good.crt", "request.pem", KeyPart, "certificate-request-given", ""),
+        ("good.crt", "parameters.pem", KeyPart, "key-parameters-only", "EC PARAMETERS"),
+        ("good.crt", "parameters.der", KeyPart, "key-parameters-only", "key parameters"),
+        ("good.crt", "dhparameters.pem", KeyPart, "key-parameters-only", "DH PARAMETERS"),
+        ("good.crt", "twokeys", KeyPart, "several-private-keys", "2 private keys"),
+        ("good.crt", "pbes1.key", KeyPart, "unsupported-key-encryption", "PBE-SHA1-3DES"),
+        ("good.crt", "camellia.key", KeyPart, "unsupported-key-encryption", "Camellia-256-CBC"),
+        ("good.crt", "oldcamellia.key", KeyPart, "unsupported-key-encryption", "CAMELLIA-256-CBC"),
+        ("ed448.crt", "ed448.key", KeyPart, "unsupported-key-type", "Ed448"),
+        ("secp256k1.crt", "secp256k1.key", KeyPart, "unsupported-key-type", "EC secp256k1"),
+        ("pss.crt", "pss.key", KeyPart, "unsupported-key-type", "RSASSA-PSS"),
+        ("good.crt", "x25519.key", KeyPart, "unsupported-key-type", "X25519"),
+        ("small.crt", "small.key", KeyPart, "key-size-refused", "1024 bits"),
         ("good.crt", "other.key", KeyPart, "key-mismatch", "CN=good"),
-        (
-            "nokeys.p12",
-            "nokeys.p12",
-            Both,
-            "private-key-missing",
-            "but a certificate",
-        ),
-        (
-            "nocerts.p12",
-            "nocerts.p12",
-            Both,
-            "certificate-missing",
-            "a private key",
-        ),
-        (
-            "good.crt",
-            "good.crt",
-            Both,
-            "private-key-missing",
-            "but a certificate",
-        ),
-        (
-            "good.key",
-            "good.key",
-            Both,
-            "certificate-missing",
-            "but a private key",
-        ),
+        ("nokeys.p12", "nokeys.p12", Both, "private-key-missing", "but a certificate"),
+        ("nocerts.p12", "nocerts.p12", Both, "certificate-missing", "a private key"),
+        ("good.crt", "good.crt", Both, "private-key-missing", "but a certificate"),
+        ("good.key", "good.key", Both, "certificate-missing", "but a private key"),
     ];
     for (chain, key, part, id, says) in cases {
         let what = format!("chain {chain}, key {key}");
@@ -498,183 +204,6 @@ fn a3_a_key_after_its_parameters_is_a_key() {
     for chain in ["trusted.crt", "text.crt"] {
         bench.load(chain, "ec.key", Passphrase::none()).unwrap();
     }
-}
-
-/// A root, three intermediates below each other, and a server below the last.
-struct Ladder {
-    root: Issued,
-    steps: Vec<Issued>,
-    server: Issued,
-}
-
-fn ladder() -> Ladder {
-    let pki = Pki::new();
-    let steps = pki.intermediates(3);
-    let server = steps[2].issue(Spec::server(&["localhost"]));
-    Ladder {
-        root: pki.root,
-        steps,
-        server,
-    }
-}
-
-impl Ladder {
-    /// `s` is the server, `1` to `3` the intermediates, `r` the root, `x` something unrelated.
-    fn load(&self, order: &str) -> Result<Identity, IdentityError> {
-        let stranger = Pki::new().server(&["stranger"]);
-        let chain: String = order
-            .chars()
-            .map(|name| match name {
-                's' => self.server.cert_pem(),
-                'r' => self.root.cert_pem(),
-                'x' => stranger.cert_pem(),
-                digit => self.steps[digit as usize - '1' as usize].cert_pem(),
-            })
-            .collect();
-        Identity::from_bytes(
-            chain.as_bytes(),
-            self.server.key_pem().as_bytes(),
-            Passphrase::none(),
-        )
-    }
-}
-
-#[test]
-fn a3_the_order_of_a_chain_is_checked_and_the_culprit_named() {
-    let ladder = ladder();
-    for order in ["s", "s3", "s32", "s321", "s321r"] {
-        let identity = ladder
-            .load(order)
-            .unwrap_or_else(|error| panic!("{order}: {}", told(error)));
-        assert_eq!(identity.chain().len(), order.len());
-        assert_eq!(identity.facts().common_name.as_deref(), Some("localhost"));
-    }
-    let cases: &[(&str, &str, &str)] = &[
-        (
-            "3s",
-            "chain-out-of-order",
-            "Test Intermediate 3 comes first, where that of CN=localhost belongs, which is number 2",
-        ),
-        (
-            "r123s",
-            "chain-out-of-order",
-            "Test Root comes first, where that of CN=localhost belongs, which is number 5",
-        ),
-        (
-            "s231",
-            "chain-out-of-order",
-            "certificate 2 is that of CN=Test Intermediate 2, where the issuer of CN=localhost belongs, which is number 3",
-        ),
-        (
-            "s312",
-            "chain-out-of-order",
-            "certificate 3 is that of CN=Test Intermediate 1, where the issuer of CN=Test Intermediate 3 belongs, which is number 4",
-        ),
-        (
-            "s3r21",
-            "chain-out-of-order",
-            "certificate 3 is that of CN=Test Root",
-        ),
-        (
-            "s33",
-            "chain-out-of-order",
-            "certificate 3 repeats that of CN=Test Intermediate 3",
-        ),
-        (
-            "ss3",
-            "chain-out-of-order",
-            "certificate 2 repeats that of CN=localhost",
-        ),
-        (
-            "s3x",
-            "chain-unrelated-certificate",
-            "that of CN=stranger, issued none of those before it; that of CN=Test Intermediate 2 was expected",
-        ),
-        (
-            "s1",
-            "chain-unrelated-certificate",
-            "that of CN=Test Intermediate 3 was expected",
-        ),
-        ("x", "key-mismatch", "CN=stranger"),
-        ("3", "key-mismatch", "Test Intermediate 3"),
-    ];
-    for (order, id, says) in cases {
-        let error = ladder.load(order).unwrap_err();
-        assert_eq!(error.id(), *id, "{order}: {}", told(error));
-        let text = told(error).replace("O=handfast tests, ", "");
-        assert!(text.contains(says), "{order}: {text}");
-    }
-}
-
-#[test]
-fn a3_cross_signed_issuers_may_stand_side_by_side() {
-    let (ours, theirs) = (Pki::new(), Spec::authority("Other Root").self_signed());
-    let intermediate = &ours.intermediates(1)[0];
-    let crossed = theirs.cross_sign(intermediate);
-    let server = intermediate.issue(Spec::server(&["localhost"]));
-    let chain = server.chain_pem(&[intermediate, &crossed]);
-    let key = server.key_pem();
-    Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none()).unwrap();
-}
-
-#[test]
-fn a3_an_issuer_made_anew_under_its_old_name_is_not_the_issuer() {
-    let old = Spec::authority("Test CA").self_signed();
-    let new = Spec::authority("Test CA").self_signed();
-    let server = old.issue(Spec::server(&["localhost"]));
-    let chain = server.chain_pem(&[&new]);
-    let key = server.key_pem();
-    let error = Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none());
-    assert_eq!(error.unwrap_err().id(), "chain-unrelated-certificate");
-}
-
-#[test]
-fn a3_pkcs12_chains_come_out_in_order_whatever_else_is_inside() {
-    let Some(bench) = Bench::new() else { return };
-    let ladder = ladder();
-    let stranger = Pki::new().server(&["stranger"]);
-    // The wrong way round, with a certificate that has no business here.
-    let others = stranger.chain_pem(&[
-        &ladder.root,
-        &ladder.steps[0],
-        &ladder.steps[1],
-        &ladder.steps[2],
-    ]);
-    bench.write("others.pem", others);
-    bench.write("server.pem", ladder.server.cert_pem());
-    bench.write("server.key", ladder.server.key_pem());
-    for options in ["", "-legacy"] {
-        bench.openssl(&format!(
-            "pkcs12 -export {options} -inkey server.key -in server.pem -certfile others.pem -passout PASS -out all.p12"
-        ));
-        let identity =
-            Identity::from_pkcs12_file(bench.path("all.p12"), PASSPHRASE.into()).unwrap();
-        let [third, second, first] = [2, 1, 0].map(|index| &ladder.steps[index]);
-        let expected = ladder
-            .server
-            .chain_with(&[third, second, first, &ladder.root]);
-        assert_eq!(identity.chain(), expected);
-        assert_serves(identity, ladder.root.cert_pem().as_bytes(), "all.p12");
-    }
-}
-
-#[test]
-fn a4_what_openssl_makes_of_a_pkcs12_file_is_read_from_one_file() {
-    let Some(bench) = Bench::new() else { return };
-    let ladder = ladder();
-    bench.write("chain.pem", ladder.server.chain_pem(&[&ladder.steps[2]]));
-    bench.write("server.key", ladder.server.key_pem());
-    for command in [
-        "pkcs12 -export -inkey server.key -in chain.pem -passout PASS -out all.p12",
-        "pkcs12 -in all.p12 -passin PASS -passout PASS -out all.pem",
-    ] {
-        bench.openssl(command);
-    }
-    let identity = Identity::from_file(bench.path("all.pem"), PASSPHRASE.into()).unwrap();
-    assert_eq!(identity.chain().len(), 2);
-    let error = Identity::from_file(bench.path("all.pem"), Passphrase::none()).unwrap_err();
-    assert_eq!(error.id(), "passphrase-needed");
-    assert_eq!(error.part, Both);
 }
 
 #[test]
