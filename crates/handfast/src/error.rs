@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::explain::Explanation;
 use crate::identity::IdentityError;
+use crate::starttls::StartTlsError;
 use crate::trust::TrustError;
 use crate::verify::VerifyError;
 
@@ -24,6 +25,8 @@ pub enum Phase {
     Resolve,
     /// Reaching an address: TCP connect, or opening another channel.
     Connect,
+    /// The plain-text dialogue of a protocol that turns to TLS.
+    StartTls,
     /// The TLS handshake, verification of the peer included.
     Handshake,
     /// Sending to the peer after the handshake.
@@ -40,6 +43,7 @@ impl fmt::Display for Phase {
             Self::Configure => "configuration",
             Self::Resolve => "name resolution",
             Self::Connect => "connect",
+            Self::StartTls => "STARTTLS",
             Self::Handshake => "handshake",
             Self::Request => "request",
             Self::Response => "response",
@@ -264,6 +268,8 @@ pub enum PeerCause {
     },
     /// We demand a client certificate and it sent none.
     ClientCertificateMissing,
+    /// Before TLS, in the plain text of its own protocol, it did not come to begin it.
+    StartTls(Box<StartTlsError>),
     /// What arrived is not TLS.
     NotTls {
         /// The first bytes that it sent, at most 256.
@@ -432,6 +438,7 @@ impl std::error::Error for Cause {
             Self::Configuration(ConfigurationCause::Trust(e)) => Some(e),
             Self::Configuration(ConfigurationCause::File { source, .. }) => Some(source),
             Self::Peer(PeerCause::Certificate(e)) => Some(e.as_ref()),
+            Self::Peer(PeerCause::StartTls(e)) => Some(e.as_ref()),
             Self::Network(
                 NetworkCause::NotResolved { source, .. }
                 | NetworkCause::Unreachable { source, .. }

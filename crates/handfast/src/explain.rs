@@ -4,6 +4,7 @@
 //! wrong and what we did wrong never share a message, and no fix advises switching verification off.
 
 mod identity;
+mod starttls;
 
 use std::fmt;
 
@@ -149,6 +150,7 @@ fn peer(cause: &PeerCause) -> String {
         PeerCause::ClientCertificateMissing => {
             "the client sent no certificate, and one is demanded".into()
         }
+        PeerCause::StartTls(error) => error.to_string(),
         PeerCause::NotTls { first_bytes } => match spoken(first_bytes) {
             Some(protocol) => format!("the peer speaks {protocol} here, not TLS"),
             None => "what the peer sent is not TLS".into(),
@@ -245,6 +247,7 @@ fn told(cause: &Cause) -> Told {
                 "client-certificate-missing",
                 Some("the client must be given a certificate from an issuer trusted here".into()),
             ),
+            PeerCause::StartTls(error) => (error.problem.id(), starttls::fix(error)),
             PeerCause::NotTls { first_bytes } => ("not-tls", not_tls_fix(first_bytes)),
             PeerCause::ClosedInHandshake { .. } => (
                 "closed-in-handshake",
@@ -404,6 +407,7 @@ fn evidence(cause: &Cause) -> Vec<String> {
             }
             lines
         }
+        Cause::Peer(PeerCause::StartTls(error)) => starttls::evidence(error),
         Cause::Peer(PeerCause::NotTls { first_bytes }) => {
             vec![format!("its first bytes: {}", quoted(first_bytes))]
         }

@@ -47,6 +47,7 @@
 //!   [`SpkiSha256`], [`VerificationPolicy`];
 //! - connections: [`Connection`] (bytes in, bytes out), [`Stream`] (blocking, over a [`Channel`]),
 //!   [`AsyncStream`] (tokio), [`LineReader`];
+//! - the plain text before TLS: [`StartTls`] and its [`StartTlsDialogue`];
 //! - what they tell: [`Report`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
 //! - errors: [`Error`], its [`Phase`] and [`Cause`], and the [`Explanation`] of each;
 //! - certificates as facts: [`CertificateFacts`].
@@ -69,6 +70,7 @@ mod record;
 mod report;
 mod resolve;
 mod resumption;
+mod starttls;
 mod trust;
 mod verify;
 mod witness;
@@ -99,6 +101,7 @@ pub use pki_types::{CertificateDer, UnixTime};
 pub use record::RecordSizing;
 pub use report::{Report, Side, Traffic};
 pub use resumption::TicketKeys;
+pub use starttls::{StartTls, StartTlsDialogue, StartTlsError, StartTlsProblem, UnknownStartTls};
 pub use trust::{TrustAnchors, TrustError, TrustOrigin, TrustProblem, TrustSource};
 pub use verify::{
     CrlError, CrlProblem, InvalidPin, InvalidServerName, PathAnchor, Purpose, RevocationLists,

@@ -1,0 +1,371 @@
+//! The protocols that talk in lines: SMTP, IMAP, POP3, FTP, ManageSieve, NNTP.
+//!
+//! Each is a table of turns: what is said, what shape the answer has, what it must be.
+
+use super::{StartTls, StartTlsProblem, Step, evidence};
+
+/// One turn of a dialogue: something is said (nothing before a greeting), and an answer awaited.
+#[derive(Debug)]
+pub(super) struct Turn {
+    say: &'static str,
+    /// The answer, for messages.
+    pub(super) awaited: &'static str,
+    shape: Shape,
+    judge: fn(&[&str]) -> Verdict,
+}
+
+/// Where an answer ends.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    /// With its first line.
+    Line,
+    /// `250-first`, `250 last` (RFC 5321, section 4.2.1; RFC 959, section 4.2).
+    Coded,
+    /// With the line of this tag (RFC 9051, section 2.2.2).
+    Tagged(&'static str),
+    /// With a lone dot, unless it begins with an error (RFC 1939, section 3).
+    Dotted,
+    /// With a line of `OK`, `NO` or `BYE` (RFC 5804, section 1.3).
+    Sieve,
+}
+
+enum Verdict {
+    Fine,
+    NotOffered,
+    Refused,
+    /// Not an answer at all.
+    Nonsense,
+}
+
+/// `localhost`: a client's own name is nobody's business before TLS, and servers that check it check
+/// it again afterwards (RFC 3207, section 4.2).
+const SMTP: &[Turn] = &[
+    turn("", "the greeting", Shape::Coded, greeting_220),
+    turn(
+        "EHLO localhost\r\n",
+        "the answer to EHLO",
+        Shape::Coded,
+        ehlo,
+    ),
+    turn(
+        "STARTTLS\r\n",
+        "the answer to STARTTLS",
+        Shape::Coded,
+        code_220,
+    ),
+];
+
+const IMAP: &[Turn] = &[
+    turn("", "the greeting", Shape::Line, imap_greeting),
+    turn(
+        "a CAPABILITY\r\n",
+        "the capabilities",
+        Shape::Tagged("a"),
+        imap_capability,
+    ),
+    turn(
+        "b STARTTLS\r\n",
+        "the answer to STARTTLS",
+        Shape::Tagged("b"),
+        imap_ok,
+    ),
+];
+
+const POP3: &[Turn] = &[
+    turn("", "the greeting", Shape::Line, pop3_ok),
+    turn(
+        "CAPA\r\n",
+        "the capabilities",
+        Shape::Dotted,
+        pop3_capabilities,
+    ),
+    turn("STLS\r\n", "the answer to STLS", Shape::Line, pop3_ok),
+];
+
+const FTP: &[Turn] = &[
+    turn("", "the greeting", Shape::Coded, greeting_220),
+    turn(
+        "AUTH TLS\r\n",
+        "the answer to AUTH TLS",
+        Shape::Coded,
+        ftp_auth,
+    ),
+];
+
+const SIEVE: &[Turn] = &[
+    turn("", "the capabilities", Shape::Sieve, sieve_capabilities),
+    turn(
+        "STARTTLS\r\n",
+        "the answer to STARTTLS",
+        Shape::Sieve,
+        sieve_ok,
+    ),
+];
+
+const NNTP: &[Turn] = &[
+    turn("", "the greeting", Shape::Line, nntp_greeting),
+    turn(
+        "STARTTLS\r\n",
+        "the answer to STARTTLS",
+        Shape::Line,
+        nntp_starttls,
+    ),
+];
+
+const fn turn(
+    say: &'static str,
+    awaited: &'static str,
+    shape: Shape,
+    judge: fn(&[&str]) -> Verdict,
+) -> Turn {
+    Turn {
+        say,
+        awaited,
+        shape,
+        judge,
+    }
+}
+
+pub(super) fn turns(protocol: StartTls) -> &'static [Turn] {
+    match protocol {
+        StartTls::Imap => IMAP,
+        StartTls::Pop3 => POP3,
+        StartTls::Ftp => FTP,
+        StartTls::Sieve => SIEVE,
+        StartTls::Nntp => NNTP,
+        _ => SMTP,
+    }
+}
+
+pub(super) fn step(turns: &mut &'static [Turn], input: &[u8]) -> Result<Step, StartTlsProblem> {
+    let Some((turn, rest)) = turns.split_first() else {
+        return Ok(Step::Wait);
+    };
+    let Some(used) = answer_len(turn.shape, input) else {
+        return match input.first() {
+            // None of these protocols has answers that begin so: waiting for a line is in vain.
+            Some(byte) if !byte.is_ascii_graphic() => Err(StartTlsProblem::Unexpected {
+                awaited: turn.awaited,
+                answer: evidence(input),
+            }),
+            _ => Ok(Step::Wait),
+        };
+    };
+    let answer = input.get(..used).unwrap_or_default();
+    let text = String::from_utf8_lossy(answer);
+    let lines: Vec<&str> = text.lines().collect();
+    let answer = || evidence(answer);
+    match (turn.judge)(&lines) {
+        Verdict::Fine => {}
+        Verdict::NotOffered => return Err(StartTlsProblem::NotOffered { offered: answer() }),
+        Verdict::Refused => return Err(StartTlsProblem::Refused { answer: answer() }),
+        Verdict::Nonsense => {
+            return Err(StartTlsProblem::Unexpected {
+                awaited: turn.awaited,
+                answer: answer(),
+            });
+        }
+    }
+    *turns = rest;
+    Ok(match rest.first() {
+        Some(next) => Step::Say {
+            used,
+            next: next.say.as_bytes().to_vec(),
+        },
+        None => Step::Done {
+            used,
+            last: Vec::new(),
+        },
+    })
+}
+
+/// How many bytes the answer has, once it is whole.
+fn answer_len(shape: Shape, input: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    let mut first: Option<&[u8]> = None;
+    for line in input.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.strip_suffix(b"\n")?;
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        end += line.len();
+        let is_first = first.is_none();
+        let first = *first.get_or_insert(text);
+        let last = match shape {
+            Shape::Line => true,
+            // Between the first and the last line FTP allows anything.
+            Shape::Coded if is_first => text.get(3) != Some(&b'-') || !begins_with_code(text),
+            Shape::Coded => text.get(3) != Some(&b'-') && text.get(..3) == first.get(..3),
+            Shape::Tagged(tag) => {
+                text.strip_prefix(tag.as_bytes())
+                    .is_some_and(|rest| rest.first() == Some(&b' '))
+                    // A server that hangs up or does not understand answers without the tag.
+                    || text.starts_with(b"* BYE")
+                    || text.starts_with(b"* BAD")
+            }
+            Shape::Dotted => text == b"." || (is_first && !text.starts_with(b"+OK")),
+            Shape::Sieve => {
+                [&b"OK"[..], b"NO", b"BYE"]
+                    .iter()
+                    .any(|word| is_word(text, word))
+                    || (is_first && text.first() != Some(&b'"'))
+            }
+        };
+        if last {
+            return Some(end);
+        }
+    }
+    None
+}
+
+fn begins_with_code(line: &[u8]) -> bool {
+    line.get(..3)
+        .is_some_and(|code| code.iter().all(u8::is_ascii_digit))
+}
+
+fn is_word(line: &[u8], word: &[u8]) -> bool {
+    line.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
+        && line
+            .get(word.len())
+            .is_none_or(|next| !next.is_ascii_alphanumeric())
+}
+
+/// The three digits that the last line of the answer begins with.
+fn code(lines: &[&str]) -> Option<u16> {
+    let digits = lines.last()?.get(..3)?;
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits.then(|| digits.parse().ok()).flatten()
+}
+
+/// The verdict on a code: this one is fine, errors are refusals.
+fn coded(lines: &[&str], fine: &[u16]) -> Verdict {
+    match code(lines) {
+        Some(code) if fine.contains(&code) => Verdict::Fine,
+        Some(400..=599) => Verdict::Refused,
+        _ => Verdict::Nonsense,
+    }
+}
+
+fn greeting_220(lines: &[&str]) -> Verdict {
+    coded(lines, &[220])
+}
+
+fn code_220(lines: &[&str]) -> Verdict {
+    coded(lines, &[220])
+}
+
+fn ehlo(lines: &[&str]) -> Verdict {
+    match code(lines) {
+        Some(250) => offered(lines.iter().any(|line| {
+            line.get(4..)
+                .is_some_and(|keyword| first_word_is(keyword, "STARTTLS"))
+        })),
+        // A server that knows no EHLO knows no extension (RFC 5321, section 3.2).
+        Some(500..=504) => Verdict::NotOffered,
+        Some(400..=599) => Verdict::Refused,
+        _ => Verdict::Nonsense,
+    }
+}
+
+fn offered(yes: bool) -> Verdict {
+    if yes {
+        Verdict::Fine
+    } else {
+        Verdict::NotOffered
+    }
+}
+
+fn first_word_is(line: &str, word: &str) -> bool {
+    line.split_whitespace()
+        .next()
+        .is_some_and(|first| first.eq_ignore_ascii_case(word))
+}
+
+/// `PREAUTH` is no way to TLS: STARTTLS is forbidden in the authenticated state, which is why an
+/// attacker would send it (RFC 9051, section 11.1).
+fn imap_greeting(lines: &[&str]) -> Verdict {
+    let line = lines.first().copied().unwrap_or_default();
+    let mut words = line.split_whitespace();
+    match (
+        words.next(),
+        words.next().map(str::to_ascii_uppercase).as_deref(),
+    ) {
+        (Some("*"), Some("OK")) => Verdict::Fine,
+        (Some("*"), Some("PREAUTH" | "BYE")) => Verdict::Refused,
+        _ => Verdict::Nonsense,
+    }
+}
+
+fn imap_capability(lines: &[&str]) -> Verdict {
+    match imap_ok(lines) {
+        Verdict::Fine => offered(lines.iter().any(|line| {
+            line.starts_with("* ")
+                && line
+                    .split_whitespace()
+                    .any(|word| word.eq_ignore_ascii_case("STARTTLS"))
+        })),
+        other => other,
+    }
+}
+
+fn imap_ok(lines: &[&str]) -> Verdict {
+    let last = lines.last().copied().unwrap_or_default();
+    match last.split_whitespace().nth(1) {
+        Some(word) if word.eq_ignore_ascii_case("OK") => Verdict::Fine,
+        Some(_) => Verdict::Refused,
+        None => Verdict::Nonsense,
+    }
+}
+
+fn pop3_ok(lines: &[&str]) -> Verdict {
+    let line = lines.first().copied().unwrap_or_default();
+    if line.starts_with("+OK") {
+        Verdict::Fine
+    } else if line.starts_with("-ERR") {
+        Verdict::Refused
+    } else {
+        Verdict::Nonsense
+    }
+}
+
+fn pop3_capabilities(lines: &[&str]) -> Verdict {
+    match pop3_ok(lines) {
+        Verdict::Fine => offered(lines.iter().skip(1).any(|line| first_word_is(line, "STLS"))),
+        // Older than CAPA (RFC 2449), which STLS is not bound to.
+        Verdict::Refused => Verdict::Fine,
+        other => other,
+    }
+}
+
+fn ftp_auth(lines: &[&str]) -> Verdict {
+    coded(lines, &[234])
+}
+
+fn nntp_greeting(lines: &[&str]) -> Verdict {
+    coded(lines, &[200, 201])
+}
+
+fn nntp_starttls(lines: &[&str]) -> Verdict {
+    coded(lines, &[382])
+}
+
+fn sieve_capabilities(lines: &[&str]) -> Verdict {
+    match sieve_ok(lines) {
+        Verdict::Fine => offered(
+            lines
+                .iter()
+                .any(|line| line.trim().eq_ignore_ascii_case("\"STARTTLS\"")),
+        ),
+        other => other,
+    }
+}
+
+fn sieve_ok(lines: &[&str]) -> Verdict {
+    let last = lines.last().copied().unwrap_or_default().as_bytes();
+    if is_word(last, b"OK") {
+        Verdict::Fine
+    } else if is_word(last, b"NO") || is_word(last, b"BYE") {
+        Verdict::Refused
+    } else {
+        Verdict::Nonsense
+    }
+}
