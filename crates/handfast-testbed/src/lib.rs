@@ -2,5 +2,6 @@
 
 pub mod careless;
 pub mod launch;
+pub mod misbehaving;
 pub mod peers;
 pub mod pki;

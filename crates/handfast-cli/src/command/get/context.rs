@@ -11,6 +11,7 @@ use super::watch;
 use crate::data_dir::local_ca_certificate;
 use crate::failure::{Failure, code};
 use crate::output;
+use crate::passphrase::or_prompt;
 
 pub(super) fn client(args: &Args) -> Result<Client, Failure> {
     let connection = &args.connection;
@@ -99,9 +100,15 @@ fn identity(args: &Trust) -> Result<Option<Identity>, Failure> {
     let Some(chain) = &args.cert else {
         return Ok(None);
     };
-    let key = args.key.as_ref().unwrap_or(chain);
-    let (chain, key) = (chain.display().to_string(), key.display().to_string());
-    Identity::from_pem_files(&chain, &key, Passphrase::none())
+    let passphrase = match or_prompt(args.pass.clone()) {
+        Some(source) => Passphrase::ask(move |request| source.read(&request.to_string())),
+        None => Passphrase::none(),
+    };
+    let identity = match &args.key {
+        Some(key) => Identity::from_files(chain, key, passphrase),
+        None => Identity::from_file(chain, passphrase),
+    };
+    identity
         .map(Some)
         .map_err(|error| handfast::Error::from(error).into())
 }

@@ -23,7 +23,7 @@ pub(super) fn event(event: &Event<'_>) {
             addresses,
             took,
         } => {
-            let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            let list: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
             tell(format!(
                 "resolve: {} is {} ({})",
                 escape_control(host),
