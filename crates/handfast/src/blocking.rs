@@ -25,11 +25,19 @@ impl ClientContext {
     /// # Errors
     /// With the phase in which it failed: resolve, connect or handshake.
     pub fn connect(&self, authority: &str) -> Result<Stream<TcpStream>, Error> {
+        let (host, _) = resolve::split_authority(authority)?;
+        Ok(self.secure(host, self.connect_tcp(authority)?)?)
+    }
+
+    /// The first half of [`connect`](Self::connect), for what must be said before TLS
+    /// ([`StartTls`](crate::StartTls)) or on the way to the server (a proxy). The second half is
+    /// [`secure`](Self::secure).
+    ///
+    /// # Errors
+    /// With the phase in which it failed: resolve or connect.
+    pub fn connect_tcp(&self, authority: &str) -> Result<TcpStream, Error> {
         let (host, port) = resolve::split_authority(authority)?;
-        let timeouts = self.timeouts();
-        let socket = resolve::connect(host, port, &timeouts)
-            .map_err(|error| error.with_server_name(host))?;
-        Ok(self.secure(host, socket)?)
+        resolve::connect(host, port, &self.timeouts()).map_err(|error| error.with_server_name(host))
     }
 
     /// Shakes hands as the client over any channel, verifying that the peer is `server_name`.

@@ -110,6 +110,7 @@ impl fmt::Debug for ClientContext {
 #[must_use]
 pub struct ClientContextBuilder {
     policy: VerificationPolicy,
+    expected_name: Option<ServerName>,
     identity: Option<Identity>,
     alpn: Vec<Vec<u8>>,
     choices: Choices,
@@ -123,6 +124,7 @@ impl Default for ClientContextBuilder {
     fn default() -> Self {
         Self {
             policy: VerificationPolicy::new(TrustAnchors::platform()),
+            expected_name: None,
             identity: None,
             alpn: Vec::new(),
             choices: Choices::default(),
@@ -175,6 +177,14 @@ impl ClientContextBuilder {
         self
     }
 
+    /// What the server's certificate must be valid for, where that is not the name that the
+    /// connection is made with and that is sent to the server (SNI, RFC 6066). Scope: every
+    /// connection of the context. Default: the same name.
+    pub fn expected_name(mut self, name: ServerName) -> Self {
+        self.expected_name = Some(name);
+        self
+    }
+
     /// The certificate and key to show a server that asks for them. Default: none.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
@@ -194,6 +204,7 @@ impl ClientContextBuilder {
     pub fn build(self) -> Result<ClientContext, Error> {
         let Self {
             policy,
+            expected_name,
             identity,
             alpn,
             choices,
@@ -213,7 +224,7 @@ impl ClientContextBuilder {
         let builder = if settings.peer_unverified {
             builder.with_custom_certificate_verifier(Arc::new(AcceptAny::new()))
         } else {
-            let verifier = ServerVerifier::new(policy.clone());
+            let verifier = ServerVerifier::new(policy.clone(), expected_name);
             builder.with_custom_certificate_verifier(Arc::new(verifier))
         };
         settings.has_client_certificate = identity.is_some();

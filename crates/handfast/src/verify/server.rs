@@ -14,13 +14,16 @@ use crate::witness;
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
     policy: VerificationPolicy,
+    expected: Option<ServerName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerVerifier {
-    pub(crate) fn new(policy: VerificationPolicy) -> Self {
+    /// Servers must be `expected`, or else what the connection was made for.
+    pub(crate) fn new(policy: VerificationPolicy, expected: Option<ServerName>) -> Self {
         Self {
             policy,
+            expected,
             algorithms: signature_algorithms(),
         }
     }
@@ -35,7 +38,10 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let name = ServerName::from_rustls(server_name);
+        let name = match &self.expected {
+            Some(expected) => expected.clone(),
+            None => ServerName::from_rustls(server_name),
+        };
         match self
             .policy
             .check_server(end_entity, intermediates, &name, now)
