@@ -50,7 +50,8 @@
 //! - the plain text before TLS: [`StartTls`] and its [`StartTlsDialogue`];
 //! - what they tell: [`Report`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
 //! - errors: [`Error`], its [`Phase`] and [`Cause`], and the [`Explanation`] of each;
-//! - certificates as facts: [`CertificateFacts`].
+//! - certificates as facts: [`CertificateFacts`];
+//! - [`probe`]: asking a server what it would speak, without speaking it.
 
 #[cfg(feature = "tokio")]
 mod async_stream;
@@ -66,6 +67,7 @@ mod explain;
 mod identity;
 mod key_log;
 mod line;
+pub mod probe;
 mod record;
 mod report;
 mod resolve;

@@ -1,0 +1,328 @@
+//! What a server says to a ClientHello: parsed as it arrives, believed in nothing.
+
+use super::groups::GroupId;
+use super::hello::WireVersion;
+use super::suites::SuiteId;
+use crate::error::Alert;
+
+/// A record longer than this is no record (RFC 5246, section 6.2.3).
+const RECORD_MAX: usize = 16 * 1024 + 2048;
+/// More than any real first flight: chains have some KiB.
+const FLIGHT_MAX: usize = 256 * 1024;
+/// The first bytes of something that is not TLS, kept as evidence.
+const FIRST_BYTES_MAX: usize = 256;
+
+/// The random of a ServerHello that is a HelloRetryRequest: SHA-256 of those words (RFC 8446, 4.1.3).
+const RETRY_RANDOM: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+    0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
+/// A server's answer to a [`ClientHello`](super::ClientHello).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// It would go on with this.
+    Hello(ServerHello),
+    /// It refuses.
+    Alert(Alert),
+    /// It does not speak TLS.
+    NotTls {
+        /// What it sent, at most 256 bytes.
+        first_bytes: Vec<u8>,
+    },
+    /// It began to speak TLS and broke its rules.
+    Malformed {
+        /// What was wrong.
+        what: &'static str,
+    },
+    /// It closed or reset the connection before it had answered.
+    Closed {
+        /// How many bytes it had sent before.
+        bytes_received: usize,
+    },
+    /// It did not answer within the time that it was given.
+    Silent,
+}
+
+/// What a server chose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerHello {
+    /// The protocol version.
+    pub version: WireVersion,
+    /// The cipher suite.
+    pub suite: SuiteId,
+    /// The key exchange group, where the handshake has one.
+    pub group: Option<GroupId>,
+    /// The size of the prime of a Diffie-Hellman group that the server brought itself, in bits.
+    pub dh_bits: Option<u32>,
+    /// The application protocol; TLS 1.3 would tell it later, encrypted.
+    pub alpn: Option<Vec<u8>>,
+    /// Whether it is a HelloRetryRequest, which asks for another hello with a key share.
+    pub is_retry: bool,
+}
+
+/// Takes bytes as they come until they decide what the answer is.
+///
+/// ```
+/// use handfast::probe::{Answer, AnswerReader};
+/// let mut reader = AnswerReader::new();
+/// assert_eq!(reader.push(&[21, 3, 1, 0]), None);
+/// let Some(Answer::Alert(alert)) = reader.push(&[2, 2, 70]) else { panic!() };
+/// assert_eq!(alert.name(), "protocol_version");
+/// ```
+#[derive(Debug, Default)]
+pub struct AnswerReader {
+    received: Vec<u8>,
+    /// How much of `received` was taken apart into records.
+    parsed: usize,
+    handshake: Vec<u8>,
+    hello: Option<ServerHello>,
+}
+
+impl AnswerReader {
+    /// A reader that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes more bytes; `Some` once they say enough. After that nothing more should be pushed.
+    pub fn push(&mut self, bytes: &[u8]) -> Option<Answer> {
+        self.received.extend_from_slice(bytes);
+        if self.received.len() > FLIGHT_MAX {
+            return Some(self.hello_or(Answer::Malformed {
+                what: "a first flight without end",
+            }));
+        }
+        loop {
+            match self.next_record() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(answer) => return Some(answer),
+            }
+        }
+    }
+
+    /// The answer when nothing more comes.
+    pub fn end(self) -> Answer {
+        let bytes_received = self.received.len();
+        self.hello_or(Answer::Closed { bytes_received })
+    }
+
+    /// The answer when the server was given up on.
+    pub fn give_up(self) -> Answer {
+        match self.received.len() {
+            0 => Answer::Silent,
+            _ => self.end(),
+        }
+    }
+
+    /// A ServerHello counts even if what should follow it never comes.
+    fn hello_or(&self, otherwise: Answer) -> Answer {
+        self.hello.clone().map_or(otherwise, Answer::Hello)
+    }
+
+    /// Takes one record apart. `Ok(false)`: there is none yet; `Err`: the answer is known.
+    fn next_record(&mut self) -> Result<bool, Answer> {
+        let pending = self.received.get(self.parsed..).unwrap_or_default();
+        let is_tls = |pending: &[u8]| {
+            pending.first().is_none_or(|kind| (20..=23).contains(kind))
+                && pending.get(1).is_none_or(|major| *major == 3)
+        };
+        if !is_tls(pending) {
+            let first_bytes = self
+                .received
+                .iter()
+                .take(FIRST_BYTES_MAX)
+                .copied()
+                .collect();
+            return Err(if self.parsed == 0 {
+                Answer::NotTls { first_bytes }
+            } else {
+                self.hello_or(Answer::Malformed {
+                    what: "bytes that are no record",
+                })
+            });
+        }
+        let mut reader = Reader(pending);
+        let Some((kind, _version, length)) = reader.record_header() else {
+            return Ok(false);
+        };
+        if length > RECORD_MAX {
+            return Err(self.hello_or(Answer::Malformed {
+                what: "a record longer than TLS allows",
+            }));
+        }
+        let Some(fragment) = reader.take(length) else {
+            return Ok(false);
+        };
+        match (kind, fragment) {
+            // A warning that the name is unknown: the handshake goes on (RFC 6066, section 3).
+            (21, [1, 112]) => {}
+            (21, [_, code]) => return Err(Answer::Alert(Alert::new(*code))),
+            (22, fragment) => self.handshake.extend_from_slice(fragment),
+            (20, _) => {}
+            _ => {
+                return Err(self.hello_or(Answer::Malformed {
+                    what: "a record of the wrong kind",
+                }));
+            }
+        }
+        self.parsed += length + 5;
+        self.read_messages()?;
+        Ok(true)
+    }
+
+    fn read_messages(&mut self) -> Result<(), Answer> {
+        let messages = std::mem::take(&mut self.handshake);
+        let mut reader = Reader(&messages);
+        loop {
+            let rest = reader.0;
+            let message = (|| Some((reader.u8()?, reader.vector::<3>()?)))();
+            let Some((kind, body)) = message else {
+                self.handshake = rest.to_vec();
+                return Ok(());
+            };
+            self.read_message(kind, body)?;
+        }
+    }
+
+    fn read_message(&mut self, kind: u8, body: &[u8]) -> Result<(), Answer> {
+        match (kind, &mut self.hello) {
+            (2, None) => {
+                let hello = read_server_hello(body)?;
+                let is_complete = !awaits_key_exchange(&hello);
+                let hello = self.hello.insert(hello);
+                if is_complete {
+                    return Err(Answer::Hello(hello.clone()));
+                }
+                Ok(())
+            }
+            (_, None) => Err(Answer::Malformed {
+                what: "a handshake that does not begin with ServerHello",
+            }),
+            (12, Some(hello)) => {
+                read_key_exchange(body, hello);
+                Err(Answer::Hello(hello.clone()))
+            }
+            // ServerHelloDone: a key exchange that never came.
+            (14, Some(hello)) => Err(Answer::Hello(hello.clone())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the group comes later, in ServerKeyExchange.
+fn awaits_key_exchange(hello: &ServerHello) -> bool {
+    let name = hello.suite.name();
+    hello.version < WireVersion::Tls13
+        && (hello.suite.has_group() || name.starts_with("TLS_DHE_") || name.contains("DH_anon"))
+}
+
+fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
+    let malformed = |what| Answer::Malformed { what };
+    let cut = || malformed("a ServerHello that is cut off");
+    let mut reader = Reader(body);
+    let mut number = reader.u16().ok_or_else(cut)?;
+    let is_retry = reader.take(32).ok_or_else(cut)? == RETRY_RANDOM;
+    reader.vector::<1>().ok_or_else(cut)?;
+    let suite = SuiteId(reader.u16().ok_or_else(cut)?);
+    reader.u8().ok_or_else(cut)?;
+    let (mut group, mut alpn) = (None, None);
+    // SSL 3 has no extensions, and older servers leave the list out when it is empty.
+    let mut extensions = Reader(match reader.0 {
+        [] => &[],
+        _ => reader.vector::<2>().ok_or_else(cut)?,
+    });
+    while !extensions.0.is_empty() {
+        let kind = extensions.u16().ok_or_else(cut)?;
+        let content = extensions.vector::<2>().ok_or_else(cut)?;
+        let mut content = Reader(content);
+        match kind {
+            16 => {
+                alpn = content
+                    .vector::<2>()
+                    .and_then(|list| Reader(list).vector::<1>().map(<[u8]>::to_vec));
+            }
+            43 => number = content.u16().ok_or_else(cut)?,
+            // The group alone in a retry, a share of the group otherwise.
+            51 => group = content.u16().map(GroupId),
+            _ => {}
+        }
+    }
+    let version = WireVersion::from_number(number)
+        .ok_or_else(|| malformed("a protocol version that nobody offered"))?;
+    Ok(ServerHello {
+        version,
+        suite,
+        group,
+        dh_bits: None,
+        alpn,
+        is_retry,
+    })
+}
+
+/// Reads the start of ServerKeyExchange; what it does not say stays unknown.
+fn read_key_exchange(body: &[u8], hello: &mut ServerHello) {
+    const NAMED_CURVE: u8 = 3;
+    let mut reader = Reader(body);
+    if hello.suite.has_group() {
+        if reader.u8() == Some(NAMED_CURVE) {
+            hello.group = reader.u16().map(GroupId);
+        }
+    } else if let Some(prime) = reader.vector::<2>() {
+        hello.dh_bits = bits(prime);
+    }
+}
+
+/// The length in bits of an unsigned big-endian number.
+fn bits(number: &[u8]) -> Option<u32> {
+    let mut significant = number.iter().skip_while(|byte| **byte == 0);
+    let first = significant.next()?;
+    let rest = u32::try_from(significant.count()).ok()?.checked_mul(8)?;
+    rest.checked_add(8 - first.leading_zeros())
+}
+
+/// Takes bytes from the front; `None` where there are too few.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self, bytes: usize) -> Option<usize> {
+        let bytes = self.take(bytes)?;
+        Some(
+            bytes
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+        )
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.number(2).and_then(|number| u16::try_from(number).ok())
+    }
+
+    fn record_header(&mut self) -> Option<(u8, u16, usize)> {
+        Some((self.u8()?, self.u16()?, self.number(2)?))
+    }
+
+    /// What a length of so many bytes announces.
+    fn vector<const LENGTH_BYTES: usize>(&mut self) -> Option<&'a [u8]> {
+        let before = self.0;
+        let length = self.number(LENGTH_BYTES)?;
+        let taken = self.take(length);
+        if taken.is_none() {
+            self.0 = before;
+        }
+        taken
+    }
+}

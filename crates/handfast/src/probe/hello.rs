@@ -1,0 +1,275 @@
+//! A ClientHello by hand: any version, any offer, however outdated.
+
+use std::fmt;
+
+use super::groups::GroupId;
+use super::judgement::Judgement;
+use super::suites::SuiteId;
+
+/// More of a kind than any client offers: what goes beyond is left out, so that lengths always fit.
+const LIST_MAX: usize = 1000;
+
+/// The largest fragment of one record (RFC 8446, section 5.1).
+const FRAGMENT_MAX: usize = 16 * 1024;
+
+/// Nothing hangs on the randomness of a handshake that is never finished, and a hello that is always
+/// the same can be told apart in a server's logs.
+const RANDOM: [u8; 32] = *b"handfast probe, not a handshake.";
+
+/// Signature schemes that are offered unless others are asked for, the good ones first
+/// (RFC 8446, section 4.2.3): all that anybody deployed, so that nothing fails for want of one.
+const SCHEMES: &[u16] = &[
+    0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0809, 0x080a, 0x080b, 0x0804, 0x0805, 0x0806, 0x081a,
+    0x081b, 0x081c, 0x0904, 0x0905, 0x0906, 0x0401, 0x0501, 0x0601, 0x0402, 0x0302, 0x0203, 0x0201,
+    0x0202,
+];
+
+/// A protocol version as it stands on the wire, from the one that POODLE broke to today's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WireVersion {
+    /// SSL 3 (RFC 6101).
+    Ssl3,
+    /// TLS 1.0 (RFC 2246).
+    Tls10,
+    /// TLS 1.1 (RFC 4346).
+    Tls11,
+    /// TLS 1.2 (RFC 5246).
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+impl WireVersion {
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 5] = [
+        Self::Ssl3,
+        Self::Tls10,
+        Self::Tls11,
+        Self::Tls12,
+        Self::Tls13,
+    ];
+
+    /// The number on the wire.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Ssl3 => 0x0300,
+            Self::Tls10 => 0x0301,
+            Self::Tls11 => 0x0302,
+            Self::Tls12 => 0x0303,
+            Self::Tls13 => 0x0304,
+        }
+    }
+
+    /// The version with this number.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|version| version.number() == number)
+    }
+
+    /// `SSL 3`, `TLS 1.0` and so on.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ssl3 => "SSL 3",
+            Self::Tls10 => "TLS 1.0",
+            Self::Tls11 => "TLS 1.1",
+            Self::Tls12 => "TLS 1.2",
+            Self::Tls13 => "TLS 1.3",
+        }
+    }
+
+    /// What to think of a server that speaks it.
+    pub const fn judgement(self) -> Judgement {
+        match self {
+            Self::Ssl3 => Judgement::broken("its padding gives plaintext away (POODLE, RFC 7568)"),
+            Self::Tls10 | Self::Tls11 => {
+                Judgement::weak("signs with SHA-1 and MD5; deprecated (RFC 8996)")
+            }
+            Self::Tls12 => Judgement::fine("as good as the cipher suite"),
+            Self::Tls13 => Judgement::fine("the current version"),
+        }
+    }
+}
+
+impl fmt::Display for WireVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What to offer a server. [`encode`](Self::encode) makes the bytes.
+///
+/// For TLS 1.3 no key share is sent: a server answers such a hello by HelloRetryRequest, which names
+/// the group that it would like best (RFC 8446, section 4.2.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientHello {
+    pub(super) version: WireVersion,
+    pub(super) suites: Vec<SuiteId>,
+    pub(super) groups: Vec<GroupId>,
+    schemes: Vec<u16>,
+    alpn: Vec<Vec<u8>>,
+    server_name: Option<String>,
+}
+
+impl ClientHello {
+    /// Offers this version alone, with every suite, group and signature scheme that belongs to it.
+    pub fn new(version: WireVersion) -> Self {
+        let is_tls13 = version == WireVersion::Tls13;
+        Self {
+            version,
+            suites: SuiteId::all(is_tls13),
+            groups: GroupId::all(is_tls13),
+            schemes: SCHEMES.to_vec(),
+            alpn: Vec::new(),
+            server_name: None,
+        }
+    }
+
+    /// The version offered.
+    pub fn version(&self) -> WireVersion {
+        self.version
+    }
+
+    /// Offers these cipher suites instead, the preferred first.
+    #[must_use]
+    pub fn with_suites(mut self, suites: impl IntoIterator<Item = SuiteId>) -> Self {
+        self.suites = suites.into_iter().take(LIST_MAX).collect();
+        self
+    }
+
+    /// Offers these groups instead, the preferred first.
+    #[must_use]
+    pub fn with_groups(mut self, groups: impl IntoIterator<Item = GroupId>) -> Self {
+        self.groups = groups.into_iter().take(LIST_MAX).collect();
+        self
+    }
+
+    /// Offers these signature schemes instead, by number. SSL 3, TLS 1.0 and 1.1 have none.
+    #[must_use]
+    pub fn with_signature_schemes(mut self, schemes: impl IntoIterator<Item = u16>) -> Self {
+        self.schemes = schemes.into_iter().take(LIST_MAX).collect();
+        self
+    }
+
+    /// Offers these application protocols; empty ones and those over 255 bytes are left out.
+    #[must_use]
+    pub fn with_alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols
+            .into_iter()
+            .map(Into::into)
+            .filter(|protocol: &Vec<u8>| (1..=255).contains(&protocol.len()))
+            .take(LIST_MAX / 32)
+            .collect();
+        self
+    }
+
+    /// Asks for this server. An IP address, or what cannot be a DNS name for its length, is not sent
+    /// (RFC 6066, section 3).
+    #[must_use]
+    pub fn with_server_name(mut self, name: &str) -> Self {
+        let is_name = (1..=255).contains(&name.len())
+            && name.parse::<std::net::IpAddr>().is_err()
+            && !name.contains(':');
+        self.server_name = is_name.then(|| name.to_owned());
+        self
+    }
+
+    /// The records to send.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut message = vec![1]; // client_hello
+        with_length::<3>(&mut message, |out| self.body(out));
+        // Servers that know no better compare the record's version, too.
+        let record_version = self.version.number().min(WireVersion::Tls10.number());
+        let mut records = Vec::with_capacity(message.len() + 5);
+        for fragment in message.chunks(FRAGMENT_MAX) {
+            records.push(22); // handshake
+            put(&mut records, record_version);
+            with_length::<2>(&mut records, |out| out.extend_from_slice(fragment));
+        }
+        records
+    }
+
+    fn body(&self, out: &mut Vec<u8>) {
+        let is_tls13 = self.version == WireVersion::Tls13;
+        put(out, self.version.number().min(WireVersion::Tls12.number()));
+        out.extend_from_slice(&RANDOM);
+        // What looks like a session of TLS 1.2 gets past middleboxes (RFC 8446, appendix D.4).
+        let session: &[u8] = if is_tls13 { &RANDOM } else { &[] };
+        with_length::<1>(out, |out| out.extend_from_slice(session));
+        with_length::<2>(out, |out| {
+            self.suites.iter().for_each(|suite| put(out, suite.0));
+        });
+        out.extend_from_slice(&[1, 0]); // no compression
+        if self.version != WireVersion::Ssl3 {
+            with_length::<2>(out, |out| self.extensions(out));
+        }
+    }
+
+    fn extensions(&self, out: &mut Vec<u8>) {
+        let is_tls13 = self.version == WireVersion::Tls13;
+        if let Some(name) = &self.server_name {
+            extension(out, 0, |out| {
+                with_length::<2>(out, |out| {
+                    out.push(0); // host_name
+                    with_length::<2>(out, |out| out.extend_from_slice(name.as_bytes()));
+                });
+            });
+        }
+        if !self.groups.is_empty() {
+            extension(out, 10, |out| {
+                with_length::<2>(out, |out| {
+                    self.groups.iter().for_each(|group| put(out, group.0));
+                });
+            });
+        }
+        if self.version >= WireVersion::Tls12 && !self.schemes.is_empty() {
+            extension(out, 13, |out| {
+                with_length::<2>(out, |out| {
+                    self.schemes.iter().for_each(|scheme| put(out, *scheme));
+                });
+            });
+        }
+        if !self.alpn.is_empty() {
+            extension(out, 16, |out| {
+                with_length::<2>(out, |out| {
+                    for protocol in &self.alpn {
+                        with_length::<1>(out, |out| out.extend_from_slice(protocol));
+                    }
+                });
+            });
+        }
+        if is_tls13 {
+            extension(out, 43, |out| {
+                with_length::<1>(out, |out| put(out, self.version.number()));
+            });
+            extension(out, 45, |out| out.extend_from_slice(&[1, 1])); // psk_dhe_ke
+            extension(out, 51, |out| with_length::<2>(out, |_| {})); // no key share yet
+        } else {
+            extension(out, 11, |out| out.extend_from_slice(&[1, 0])); // uncompressed points
+            extension(out, 23, |_| {}); // extended_master_secret
+            extension(out, 0xff01, |out| out.push(0)); // renegotiation_info
+        }
+    }
+}
+
+fn put(out: &mut Vec<u8>, number: u16) {
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
+fn extension(out: &mut Vec<u8>, number: u16, content: impl FnOnce(&mut Vec<u8>)) {
+    put(out, number);
+    with_length::<2>(out, content);
+}
+
+/// Appends what `content` writes, with its length in `BYTES` bytes before it. The limits on what is
+/// offered keep every length within its field.
+fn with_length<const BYTES: usize>(out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.extend_from_slice(&[0; BYTES]);
+    content(out);
+    let length = (out.len() - at - BYTES).to_be_bytes();
+    let low = &length[length.len() - BYTES..];
+    if let Some(field) = out.get_mut(at..at + BYTES) {
+        field.copy_from_slice(low);
+    }
+}
