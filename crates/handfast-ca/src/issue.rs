@@ -205,10 +205,17 @@ impl Authority {
     /// # Errors
     /// As [`issue`](Self::issue).
     pub fn issue_or_reuse(&self, request: &IssueRequest) -> Result<(Issued, bool), CaError> {
+        self.issue_or_reuse_at(request, now())
+    }
+
+    fn issue_or_reuse_at(
+        &self,
+        request: &IssueRequest,
+        now: i64,
+    ) -> Result<(Issued, bool), CaError> {
         if request.out.is_none() && request.passphrase.is_none() {
             let names = request.read_names()?;
             let wanted: Vec<String> = names.iter().map(ToString::to_string).collect();
-            let now = now();
             let certs = self.certs_dir();
             let usable = self.issued()?.into_iter().rev().find(|record| {
                 record.revoked_at.is_none()
@@ -224,10 +231,10 @@ impl Authority {
                 return Ok((Issued::from_record(record, false), false));
             }
         }
-        self.issue(request).map(|issued| (issued, true))
+        self.issue_at(request, now).map(|issued| (issued, true))
     }
 
-    pub(crate) fn issue_at(&self, request: &IssueRequest, now: i64) -> Result<Issued, CaError> {
+    fn issue_at(&self, request: &IssueRequest, now: i64) -> Result<Issued, CaError> {
         request.check(self.permitted())?;
         let names = request.read_names()?;
         if now > self.not_after() {
@@ -391,4 +398,53 @@ fn subject(names: &[Name]) -> DistinguishedName {
         subject.push(DnType::CommonName, common_name);
     }
     subject
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InitOptions;
+
+    fn authority() -> (tempfile::TempDir, Authority) {
+        let temp = tempfile::tempdir().unwrap();
+        let authority = Authority::init(&temp.path().join("ca"), &InitOptions::default()).unwrap();
+        (temp, authority)
+    }
+
+    #[test]
+    fn b5_in_its_last_third_a_certificate_is_replaced() {
+        let (_temp, authority) = authority();
+        let request = IssueRequest::server(["localhost"]);
+        let start = now();
+        let (first, _) = authority.issue_or_reuse_at(&request, start).unwrap();
+        for (day, reused) in [(1, true), (264, true), (265, false)] {
+            let then = start + day * DAY_SECS;
+            let (issued, made) = authority.issue_or_reuse_at(&request, then).unwrap();
+            assert_eq!(issued.serial == first.serial, reused, "day {day}");
+            assert_eq!(made, !reused, "day {day}");
+        }
+    }
+
+    #[test]
+    fn b5_an_expired_authority_issues_nothing() {
+        let (_temp, authority) = authority();
+        let request = IssueRequest::server(["localhost"]);
+        let last = authority.issue_at(&request, authority.not_after()).unwrap();
+        assert_eq!(last.not_after, authority.not_after());
+        let late = authority.issue_at(&request, authority.not_after() + 1);
+        assert!(matches!(late, Err(CaError::Expired { .. })), "{late:?}");
+    }
+
+    #[test]
+    fn b5_the_revocation_list_is_renewed_in_passing() {
+        let (_temp, authority) = authority();
+        let request = IssueRequest::server(["localhost"]);
+        let start = now();
+        for (day, number) in [(0, 1), (14, 1), (16, 2), (17, 2), (100, 3)] {
+            authority
+                .issue_at(&request, start + day * DAY_SECS)
+                .unwrap();
+            assert_eq!(authority.crl().unwrap().number, number, "day {day}");
+        }
+    }
 }

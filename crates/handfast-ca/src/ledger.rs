@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub(crate) crl_number: u64,
     /// When the next list is due.
     pub(crate) crl_next_update: i64,
+    /// Whether something was revoked after that list: the process ended in between.
+    pub(crate) crl_is_behind: bool,
 }
 
 impl State {
@@ -109,6 +111,7 @@ impl Ledger {
                     if let Some(record) = record {
                         record.revoked_at.get_or_insert(at);
                     }
+                    state.crl_is_behind = true;
                 }
                 Event::RevocationList {
                     number,
@@ -116,6 +119,7 @@ impl Ledger {
                 } => {
                     state.crl_number = state.crl_number.max(number);
                     state.crl_next_update = next_update;
+                    state.crl_is_behind = false;
                 }
             }
         }
@@ -254,5 +258,12 @@ mod tests {
         let state = ledger.read().unwrap();
         assert_eq!(state.find("aa").unwrap().revoked_at, Some(7));
         assert_eq!((state.crl_number, state.crl_next_update), (4, 50));
+        assert!(!state.crl_is_behind);
+        let late = Event::Revoked {
+            serial: "aa".into(),
+            at: 60,
+        };
+        ledger.append(&late).unwrap();
+        assert!(ledger.read().unwrap().crl_is_behind);
     }
 }

@@ -24,6 +24,12 @@
 //! zero, kept in one directory by one user. It does not put itself into anybody's trust store,
 //! prints nothing, reads nothing from the environment, and takes passphrases as values.
 //!
+//! # Who enforces the limits
+//!
+//! OpenSSL, GnuTLS, webpki (and with it rustls) and Go hold a trust anchor's name constraints against
+//! every certificate below it. Java does not look at those of an anchor, so a Java client that trusts
+//! the authority is protected by the key's secrecy alone.
+//!
 //! # What is where
 //!
 //! ```text
@@ -43,7 +49,7 @@
 //!
 //! - [`Authority`]: made by [`init`](Authority::init) with [`InitOptions`], or opened;
 //! - [`IssueRequest`] and [`Issued`], with [`KeyType`];
-//! - [`RevokeTarget`] and [`Revocation`];
+//! - [`RevokeTarget`] and [`Revocation`], with the [`RevocationList`];
 //! - what it tells: [`Constraints`] with their [`IpNetwork`]s, [`IssuedRecord`];
 //! - [`CaError`].
 
@@ -63,7 +69,7 @@ pub use error::CaError;
 pub use issue::{DAYS_DEFAULT, DAYS_MAX, IssueRequest, Issued};
 pub use key::KeyType;
 pub use ledger::IssuedRecord;
-pub use revoke::{Revocation, RevokeTarget};
+pub use revoke::{Revocation, RevocationList, RevokeTarget};
 
 /// A day in seconds.
 const DAY_SECS: i64 = 86_400;

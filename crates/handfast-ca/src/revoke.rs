@@ -1,10 +1,10 @@
 //! Revoking, and the list that tells verifiers (RFC 5280, section 5).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use pki_types::CertificateDer;
 use pki_types::pem::PemObject;
+use pki_types::{CertificateDer, CertificateRevocationListDer};
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
 
 use crate::authority::{Authority, Signer};
@@ -38,12 +38,23 @@ pub struct Revocation {
     pub revoked_at: i64,
     /// Whether it had been revoked before.
     pub already_revoked: bool,
-    /// The file of the list that says so.
-    pub crl_file: PathBuf,
-    /// The number of that list.
-    pub crl_number: u64,
-    /// Until when verifiers take that list, in Unix seconds.
-    pub crl_next_update: i64,
+    /// The list that says so.
+    pub list: RevocationList,
+}
+
+/// The authority's revocation list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RevocationList {
+    /// Its file, PEM.
+    pub file: PathBuf,
+    /// Its number. Each list has a greater one than those before.
+    pub number: u64,
+    /// Until when verifiers take it, in Unix seconds.
+    pub next_update: i64,
+    /// Whether the file is that list and names all that is revoked. If it does not, a process was
+    /// ended while it revoked something; whatever writes the list next repairs that.
+    pub complete: bool,
 }
 
 impl Authority {
@@ -82,49 +93,53 @@ impl Authority {
                 at: now,
             })?;
         }
-        let (crl_number, crl_next_update) = self.write_crl(&signer, now)?;
+        let list = self.write_crl(&signer, now)?;
         Ok(Revocation {
             serial: record.serial.clone(),
             names: record.names.clone(),
             revoked_at: record.revoked_at.unwrap_or(now),
             already_revoked: record.revoked_at.is_some(),
-            crl_file: self.crl_file(),
-            crl_number,
-            crl_next_update,
+            list,
         })
     }
 
-    /// Writes the revocation list anew, so that it is good for another 30 days. Tells its number and
-    /// its end in Unix seconds.
+    /// Writes the revocation list anew, so that it is good for another 30 days.
     ///
     /// # Errors
     /// When the authority's key cannot be used or the list cannot be written.
-    pub fn renew_crl(&self) -> Result<(u64, i64), CaError> {
+    pub fn renew_crl(&self) -> Result<RevocationList, CaError> {
         let signer = self.signer()?;
         let _lock = self.lock()?;
         self.write_crl(&signer, now())
     }
 
-    /// The number of the latest revocation list and its end in Unix seconds.
+    /// The latest revocation list.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn crl_status(&self) -> Result<(u64, i64), CaError> {
+    pub fn crl(&self) -> Result<RevocationList, CaError> {
         let state = self.ledger().read()?;
-        Ok((state.crl_number, state.crl_next_update))
+        let file = self.crl_file();
+        Ok(RevocationList {
+            number: state.crl_number,
+            next_update: state.crl_next_update,
+            complete: !state.crl_is_behind && number_in(&file) == Some(state.crl_number),
+            file,
+        })
     }
 
-    /// Renews the list in passing when half of its time is over. The caller holds the lock.
+    /// Renews the list in passing, when half of its time is over or it does not say what it should.
+    /// The caller holds the lock.
     pub(crate) fn keep_crl_fresh(&self, signer: &Signer, now: i64) -> Result<(), CaError> {
-        let state = self.ledger().read()?;
-        if state.crl_next_update - now < CRL_DAYS * DAY_SECS / 2 || !self.crl_file().exists() {
+        let list = self.crl()?;
+        if !list.complete || list.next_update - now < CRL_DAYS * DAY_SECS / 2 {
             self.write_crl(signer, now)?;
         }
         Ok(())
     }
 
     /// Writes the list of all that the ledger says is revoked. The caller holds the lock.
-    pub(crate) fn write_crl(&self, signer: &Signer, now: i64) -> Result<(u64, i64), CaError> {
+    pub(crate) fn write_crl(&self, signer: &Signer, now: i64) -> Result<RevocationList, CaError> {
         const DOING: &str = "sign the revocation list";
         let ledger = self.ledger();
         let state = ledger.read()?;
@@ -147,9 +162,22 @@ impl Authority {
             number,
             next_update,
         })?;
-        files::replace(&self.crl_file(), pem.as_bytes(), Readers::Everybody)?;
-        Ok((number, next_update))
+        let file = self.crl_file();
+        files::replace(&file, pem.as_bytes(), Readers::Everybody)?;
+        Ok(RevocationList {
+            file,
+            number,
+            next_update,
+            complete: true,
+        })
     }
+}
+
+/// The number of the list in a file.
+fn number_in(file: &Path) -> Option<u64> {
+    let der = CertificateRevocationListDer::from_pem_file(file).ok()?;
+    let (_, list) = x509_parser::parse_x509_crl(&der).ok()?;
+    list.crl_number()?.to_string().parse().ok()
 }
 
 fn revoked(state: &State) -> Vec<RevokedCertParams> {

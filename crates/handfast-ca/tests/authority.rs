@@ -319,7 +319,7 @@ fn b5_all_of_many_at_once_are_recorded() {
                     let revoked = authority
                         .revoke(&RevokeTarget::Serial(serials[0].clone()))
                         .unwrap();
-                    (serials, revoked.crl_number)
+                    (serials, revoked.list.number)
                 })
             })
             .collect();
@@ -410,7 +410,7 @@ fn b5_revoking_what_is_not_there() {
         let refused = authority.revoke(&target).unwrap_err();
         assert_eq!(refused.id(), id, "{target:?}");
     }
-    let before = authority.crl_status().unwrap().0;
+    let before = authority.crl().unwrap().number;
     let colons: Vec<_> = issued
         .serial
         .as_bytes()
@@ -427,10 +427,10 @@ fn b5_revoking_what_is_not_there() {
     assert!(again.already_revoked);
     assert_eq!(again.revoked_at, first.revoked_at);
     assert_eq!(
-        (first.crl_number, again.crl_number),
+        (first.list.number, again.list.number),
         (before + 1, before + 2)
     );
-    assert_eq!(authority.renew_crl().unwrap().0, before + 3);
+    assert_eq!(authority.renew_crl().unwrap().number, before + 3);
 }
 
 #[test]
@@ -501,4 +501,38 @@ fn b5_another_authoritys_key_is_not_used() {
         .issue(&IssueRequest::server(["localhost"]))
         .unwrap_err();
     assert_eq!(refused.id(), "ca-key-mismatch");
+}
+
+/// A process that ended between recording a revocation and publishing it.
+#[test]
+fn b5_a_list_that_fell_behind_is_told_and_repaired() {
+    let home = Home::new();
+    let authority = &home.authority;
+    let issued = authority
+        .issue(&IssueRequest::server(["localhost"]))
+        .unwrap();
+    assert!(authority.crl().unwrap().complete);
+    let old_list = fs::read(authority.crl_file()).unwrap();
+    authority
+        .revoke(&RevokeTarget::Serial(issued.serial.clone()))
+        .unwrap();
+    let ledger = authority.dir().join("ledger.jsonl");
+    let whole = fs::read_to_string(&ledger).unwrap();
+
+    // Before the new list was numbered, and before it was written.
+    let unnumbered = whole.trim_end().rsplit_once('\n').unwrap().0.to_owned() + "\n";
+    for left_behind in [&unnumbered, &whole] {
+        fs::write(&ledger, left_behind).unwrap();
+        fs::write(authority.crl_file(), &old_list).unwrap();
+        assert!(!authority.crl().unwrap().complete);
+        authority
+            .issue(&IssueRequest::server(["other.localhost"]))
+            .unwrap();
+        assert!(authority.crl().unwrap().complete);
+        let list = authority.crl_file();
+        if let Some(text) = openssl(&["crl", "-in", list.to_str().unwrap(), "-noout", "-text"]) {
+            let serial = issued.serial.to_ascii_uppercase();
+            assert!(text.words.contains(&serial), "{}", text.words);
+        }
+    }
 }

@@ -308,7 +308,7 @@ fn b5_the_revocation_list_is_believed() {
     let second = authority
         .revoke(&RevokeTarget::File(by_file.chain_file.clone()))
         .unwrap();
-    assert!(second.crl_number > first.crl_number);
+    assert!(second.list.number > first.list.number);
     for (issued, accepted) in [(&kept, true), (&lost, false), (&by_file, false)] {
         if let Some(verdict) = judge(&issued.chain_file) {
             assert_eq!(verdict.accepted, accepted, "{}", verdict.words);
@@ -321,7 +321,7 @@ fn b5_the_revocation_list_is_believed() {
         }
     }
     if let Some(text) = openssl(&["crl", "-in", crl.to_str().unwrap(), "-noout", "-text"]) {
-        let numbered = format!("{:X}", second.crl_number);
+        let numbered = format!("{:X}", second.list.number);
         assert!(text.words.contains("X509v3 CRL Number"), "{}", text.words);
         assert!(text.words.contains(&numbered), "{}", text.words);
     }

@@ -9,7 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use handfast::{Explanation, escape_control, format_utc};
 use handfast_ca::{
     Authority, CA_DAYS_DEFAULT, CaError, Constraints, DAYS_DEFAULT, DAYS_MAX, InitOptions,
-    IssueRequest, Issued, IssuedRecord, KeyType, Revocation, RevokeTarget,
+    IssueRequest, Issued, IssuedRecord, KeyType, Revocation, RevocationList, RevokeTarget,
 };
 use serde_json::json;
 
@@ -189,20 +189,16 @@ fn make_for_issue(dir: &Path) -> Result<Authority, Failure> {
 fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
     let authority = Authority::open(dir)?;
     let records = authority.issued()?;
-    let crl = authority.crl_status()?;
+    let crl = authority.crl()?;
     if args.json {
-        let text = serde_json::to_string_pretty(&as_json(&authority, &records, crl));
+        let text = serde_json::to_string_pretty(&as_json(&authority, &records, &crl));
         // Strings, numbers and lists: nothing that JSON cannot hold.
         return print(&(text.unwrap_or_default() + "\n"));
     }
     let palette = Palette::stdout();
     let now = now();
     let mut text = identity(&authority, palette);
-    text.push_str(&row(
-        "revocations",
-        &crl_words(&authority, crl, now),
-        palette,
-    ));
+    text.push_str(&row("revocations", &crl_words(&crl, now), palette));
     text.push('\n');
     if records.is_empty() {
         text.push_str("Nothing was issued yet.\n");
@@ -233,7 +229,7 @@ fn revoke(dir: &Path, args: &RevokeArgs) -> Result<(), Failure> {
 fn renew_crl(dir: &Path) -> Result<(), Failure> {
     let authority = Authority::open(dir)?;
     let crl = authority.renew_crl()?;
-    let words = crl_words(&authority, crl, now());
+    let words = crl_words(&crl, now());
     print(&row("revocations", &words, Palette::stdout()))
 }
 
@@ -331,12 +327,6 @@ fn revocation_text(revocation: &Revocation, palette: Palette) -> String {
     } else {
         format_utc(revocation.revoked_at)
     };
-    let list = format!(
-        "{}, number {}, good until {}",
-        revocation.crl_file.display(),
-        revocation.crl_number,
-        format_utc(revocation.crl_next_update)
-    );
     let mut text = String::new();
     for (label, value) in [
         ("serial", revocation.serial.clone()),
@@ -345,29 +335,29 @@ fn revocation_text(revocation: &Revocation, palette: Palette) -> String {
             escape_control(&revocation.names.join(", ")).into_owned(),
         ),
         ("revoked", state),
-        ("list", list),
+        ("list", crl_words(&revocation.list, revocation.revoked_at)),
     ] {
         text.push_str(&row(label, &value, palette));
     }
     text
 }
 
-fn crl_words(authority: &Authority, (number, next_update): (u64, i64), now: i64) -> String {
-    let file = authority.crl_file();
-    let until = format_utc(next_update);
-    if now > next_update {
-        return format!(
-            "{}, number {number}, outdated since {until}: `handfast ca crl` renews it",
-            file.display()
-        );
-    }
-    format!("{}, number {number}, good until {until}", file.display())
+fn crl_words(list: &RevocationList, now: i64) -> String {
+    let until = format_utc(list.next_update);
+    let state = if !list.complete {
+        "incomplete: `handfast ca crl` repairs it".to_owned()
+    } else if now > list.next_update {
+        format!("outdated since {until}: `handfast ca crl` renews it")
+    } else {
+        format!("good until {until}")
+    };
+    format!("{}, number {}, {state}", list.file.display(), list.number)
 }
 
 fn as_json(
     authority: &Authority,
     records: &[IssuedRecord],
-    (crl_number, crl_next_update): (u64, i64),
+    list: &RevocationList,
 ) -> serde_json::Value {
     let permitted = authority.permitted();
     let networks: Vec<String> = permitted
@@ -384,9 +374,10 @@ fn as_json(
         "not_after": format_utc(authority.not_after()),
         "permitted": { "domains": permitted.domains(), "networks": networks },
         "crl": {
-            "file": authority.crl_file().to_string_lossy(),
-            "number": crl_number,
-            "next_update": format_utc(crl_next_update),
+            "file": list.file.to_string_lossy(),
+            "number": list.number,
+            "next_update": format_utc(list.next_update),
+            "complete": list.complete,
         },
         "issued": records.iter().map(record_json).collect::<Vec<_>>(),
     })
