@@ -50,13 +50,15 @@
 //! - the plain text before TLS: [`StartTls`] and its [`StartTlsDialogue`];
 //! - what they tell: [`Report`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
 //! - errors: [`Error`], its [`Phase`] and [`Cause`], and the [`Explanation`] of each;
-//! - certificates as facts: [`CertificateFacts`];
+//! - certificates as facts: [`CertificateFacts`], and the files they stand in:
+//!   [`certificates_from_file`], [`certificates_to_pem`];
 //! - [`probe`]: asking a server what it would speak, without speaking it.
 
 #[cfg(feature = "tokio")]
 mod async_stream;
 mod blocking;
 mod buffers;
+mod bundle;
 mod channel;
 mod classify;
 mod close;
@@ -80,6 +82,7 @@ mod x509;
 
 #[cfg(feature = "tokio")]
 pub use async_stream::AsyncStream;
+pub use bundle::{certificates_from_file, certificates_to_pem};
 pub use blocking::{HandshakeFailure, Stream};
 #[cfg(unix)]
 pub use channel::Device;

@@ -41,6 +41,9 @@ pub struct Report {
     pub peer: Option<VerifiedPeer>,
     /// A client's view: did the server ask for a client certificate?
     pub client_certificate_requested: bool,
+    /// A client's view: the issuers that the server would accept a client certificate from, escaped;
+    /// empty when it named none.
+    pub acceptable_issuers: Vec<String>,
     /// From the making of the connection to the end of the handshake.
     pub handshake: Duration,
 }
@@ -93,6 +96,12 @@ impl Report {
             peer_chain,
             peer,
             client_certificate_requested: facts.certificate_request.is_some(),
+            acceptable_issuers: facts
+                .certificate_request
+                .iter()
+                .flatten()
+                .map(|issuer| crate::x509::describe_name_der(issuer))
+                .collect(),
             handshake,
         }
     }

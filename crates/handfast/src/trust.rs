@@ -628,6 +628,13 @@ fn certificates_in(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustPr
     }
 }
 
+/// The certificates of a file, trusted or not.
+pub(crate) fn certificates_of_file(
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TrustProblem> {
+    certificates_in(&read_bounded(path)?)
+}
+
 /// Labels of the PEM sections, each once, in order.
 fn pem_labels(bytes: &[u8]) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
