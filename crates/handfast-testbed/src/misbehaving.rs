@@ -94,10 +94,10 @@ impl Misbehaving {
         self
     }
 
-    /// The only version that it speaks. Default: all.
+    /// Speaks TLS 1.2 only. Default: 1.3 as well.
     #[must_use]
-    pub fn version(mut self, version: &'static SupportedProtocolVersion) -> Self {
-        self.versions = vec![version];
+    pub fn tls12(mut self) -> Self {
+        self.versions = vec![&rustls::version::TLS12];
         self
     }
 
