@@ -38,6 +38,12 @@ pub(super) fn open(
                 // PKCS#12 passphrases are text by definition: no other can be right.
                 return Err(IdentityProblem::WrongPassphrase { encryption });
             };
+            // The decoder turns passphrases into UCS-2, which has no room for these.
+            if text.chars().any(|character| character > '\u{ffff}') {
+                return Err(IdentityProblem::UnsupportedEncryption {
+                    encryption: format!("{encryption}, with a passphrase beyond U+FFFF"),
+                });
+            }
             Pkcs12Archive::from_pkcs12(der, text)
         }
         result => result,

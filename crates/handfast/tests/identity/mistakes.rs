@@ -227,6 +227,20 @@ fn a4_pkcs12_under_the_empty_passphrase_asks_nobody() {
 }
 
 #[test]
+fn a4_pkcs12_passphrases_that_cannot_be_encoded_are_told() {
+    let Some(bench) = Bench::new() else { return };
+    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    bench.openssl("pkcs12 -export -inkey good.key -in good.crt -passout PASS -out locked.p12");
+    for (passphrase, id) in [
+        (Passphrase::from("\u{1f600}"), "unsupported-key-encryption"),
+        (Passphrase::from(&b"\xff"[..]), "wrong-passphrase"),
+    ] {
+        let error = Identity::from_pkcs12_file(bench.path("locked.p12"), passphrase).unwrap_err();
+        assert_eq!(error.id(), id, "{}", told(error));
+    }
+}
+
+#[test]
 fn a3_a_mismatch_shows_both_keys() {
     let pki = Pki::new();
     let server = pki.server(&["localhost"]);
