@@ -1,12 +1,396 @@
-//! `handfast serve`.
+//! `handfast serve`: a directory over HTTPS.
+//!
+//! On stdout: where it listens and how to reach it. On stderr: a line for each request, each failed
+//! handshake, each connection that came to a bad end.
 
+mod context;
+mod log;
+
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::failure::Failure;
+use handfast::{ClosePolicy, Explanation};
+use handfast_https::server::{BindError, Files, Running, Server, ServerConfig};
+
+use self::context::Prepared;
+use self::log::{Log, Writer};
+use crate::failure::{Failure, code};
+use crate::output;
+use crate::passphrase::PassphraseSource;
+
+/// Where it listens unless told otherwise, on both loopback addresses.
+const PORT_DEFAULT: u16 = 8443;
+
+/// With `--close wait`: how long the client's `close_notify` is insisted on.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+const EXAMPLES: &str = "\
+Examples:
+  handfast serve ./public                              at https://localhost:8443/, from your own authority
+  handfast serve --listen 0.0.0.0:8443 ./public        for the whole network
+  handfast serve --cert chain.pem --key key.pem .      with a certificate from elsewhere
+  handfast serve --client-ca ca.pem .                  for those who show a certificate of that authority
+  handfast serve --listen 127.0.0.1:0 --quiet .        on a free port, without a log";
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The directory; nothing outside of it is ever served, nor names that begin with a dot
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Listen here (repeatable); port 0 takes a free one [default: 127.0.0.1:8443 and [::1]:8443]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<SocketAddr>,
+    /// Do not list directories that have no index.html
+    #[arg(long)]
+    no_listing: bool,
+    #[command(flatten)]
+    identity: Identity,
+    #[command(flatten)]
+    clients: Clients,
+    #[command(flatten)]
+    running: RunningArgs,
+    #[command(flatten)]
+    tls: Tls,
+}
 
-pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Identity")]
+struct Identity {
+    /// Certificate chain, end entity first [default: one from the local authority]
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Its private key, unless it is in the same file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    #[arg(long, value_name = "SOURCE", requires = "cert")]
+    pass: Option<PassphraseSource>,
+    /// Where the local authority lives [default: HANDFAST_CA_DIR, or the platform's data directory]
+    #[arg(long, value_name = "DIR", conflicts_with = "cert")]
+    ca_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Clients")]
+struct Clients {
+    /// Ask clients for a certificate that leads to one of this file
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// May a client come without one?
+    #[arg(
+        long,
+        value_name = "DEMAND",
+        requires = "client_ca",
+        default_value = "required"
+    )]
+    client_auth: Demand,
+    /// Refuse clients whose certificates these lists revoke (repeatable)
+    #[arg(long, value_name = "FILE", requires = "client_ca")]
+    crl: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Demand {
+    /// It may, unnamed
+    Optional,
+    /// It may not
+    Required,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Running")]
+struct RunningArgs {
+    /// After SIGINT or SIGTERM, let replies that run finish for so long; a second signal does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    grace: u64,
+    /// How to close connections
+    #[arg(long, value_name = "POLICY", default_value = "linger")]
+    close: Close,
+    /// How many threads serve [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// No log
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Log how every connection ended, too
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Close {
+    /// close_notify and FIN, no waiting
+    Send,
+    /// Then read until the client ends, within limits, so that the last reply always arrives
+    Linger,
+    /// Insist on the client's close_notify
+    Wait,
+}
+
+impl From<Close> for ClosePolicy {
+    fn from(close: Close) -> Self {
+        match close {
+            Close::Send => Self::Send,
+            Close::Linger => Self::default(),
+            Close::Wait => Self::Wait(CLOSE_WAIT),
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "TLS")]
+struct Tls {
+    /// Speak TLS 1.3 or later
+    #[arg(long = "tlsv1.3")]
+    tlsv1_3: bool,
+    /// Speak no later version than this
+    #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with = "tlsv1_3")]
+    tls_max: Option<String>,
+    /// Write the sessions' secrets to this file, for Wireshark: who has it can read everything
+    #[arg(long, value_name = "FILE")]
+    key_log: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let files = Files::new(&args.directory)
+        .map_err(|error| directory_failure(&args, &error))?
+        .with_listing(!args.no_listing);
+    raise_descriptor_limit();
+    let listen = addresses(&args.listen);
+    let prepared = context::prepare(&args, &listen)?;
+    let log = Writer::start();
+    let mut config = ServerConfig::new(prepared.context.clone())
+        .close_policy(args.running.close.into())
+        .observer(Log::new(&log, args.running.quiet, args.running.verbose));
+    for address in listen {
+        config = config.listen(address);
+    }
+    if let Some(threads) = args.running.threads {
+        config = config.threads(threads);
+    }
+    let server = Server::bind(config, files).map_err(bind_failure)?;
+    let running = server.start().map_err(|error| {
+        let what = "the server cannot start";
+        Failure::new(
+            code::OTHER,
+            Explanation::new("start", what).with_evidence(error.to_string()),
+        )
+    })?;
+    announce(&args, &prepared, running.local_addrs())?;
+    let result = until_stopped(running, Duration::from_secs(args.running.grace));
+    log.finish();
+    result
+}
+
+/// Both loopback addresses, as far as this machine has them: clients turn `localhost` into either.
+fn addresses(given: &[SocketAddr]) -> Vec<SocketAddr> {
+    if !given.is_empty() {
+        return given.to_vec();
+    }
+    let mut addresses = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT))];
+    if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        addresses.push((Ipv6Addr::LOCALHOST, PORT_DEFAULT).into());
+    }
+    addresses
+}
+
+/// Where it listens, a line each, and what to type to reach it.
+fn announce(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Result<(), Failure> {
+    let mut text = String::new();
+    for address in addresses {
+        text.push_str(&format!("listening on https://{address}/\n"));
+    }
+    if let (Some(authority), Some(address)) = (&prepared.authority, addresses.first()) {
+        let url = format!("https://{}:{}/", reachable(address.ip()), address.port());
+        let authority_file = output_path(&authority.file);
+        let client = match (&args.clients.client_ca, args.clients.client_auth) {
+            (Some(_), Demand::Required) => " --cert CLIENT.pem --key CLIENT.key",
+            _ => "",
+        };
+        let cacert = if authority.is_default {
+            String::new()
+        } else {
+            format!(" --cacert {authority_file}")
+        };
+        text.push_str(&format!(
+            "\n  handfast get{cacert}{client} {url}\n  curl --cacert {authority_file}{client} {url}\n\n",
+        ));
+    }
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        // Nobody wants to know; the server is of use all the same.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            code::WRITE,
+            Explanation::new("stdout", "cannot write to the standard output")
+                .with_evidence(error.to_string()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The name to reach an address by that the certificate holds.
+fn reachable(ip: IpAddr) -> String {
+    if ip.is_loopback() || ip.is_unspecified() {
+        return "localhost".to_owned();
+    }
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+/// A file name as a shell takes it.
+fn output_path(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Waits for a signal, then for replies that run; a second signal ends it at once.
+fn until_stopped(running: Running, grace: Duration) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(no_signals)?;
+    let hurried = runtime.block_on(async {
+        let mut signals = Signals::new().map_err(no_signals)?;
+        signals.next().await;
+        running.shutdown(grace);
+        let stopped = tokio::task::spawn_blocking(move || running.join());
+        tokio::select! {
+            _ = stopped => Ok::<_, Failure>(false),
+            () = signals.next() => Ok(true),
+        }
+    })?;
+    // What still runs is left to the end of the process.
+    runtime.shutdown_background();
+    if hurried {
+        output::note("stopped at once");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn no_signals(error: io::Error) -> Failure {
+    let what = "signals cannot be waited for";
+    Failure::new(
+        code::OTHER,
+        Explanation::new("signals", what).with_evidence(error.to_string()),
+    )
+}
+
+/// SIGINT and SIGTERM; elsewhere than on Unix, Ctrl-C.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// As many descriptors as the system lets us have: each connection is one, and each open file.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // Without it the server still serves, only fewer at once.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}
+
+fn directory_failure(args: &Args, error: &io::Error) -> Failure {
+    let directory = handfast::escape_control(&args.directory.display().to_string()).into_owned();
+    let explanation = match error.kind() {
+        io::ErrorKind::NotFound => {
+            Explanation::new("no-directory", format!("there is no directory {directory}"))
+        }
+        io::ErrorKind::NotADirectory => {
+            Explanation::new("no-directory", format!("{directory} is not a directory"))
+                .with_fix("give the directory that the file is in")
+        }
+        _ => Explanation::new("no-directory", format!("{directory} cannot be opened")),
+    };
+    Failure::new(code::READ, explanation.with_evidence(error.to_string()))
+}
+
+fn bind_failure(error: BindError) -> Failure {
+    let explanation = match error.source.kind() {
+        io::ErrorKind::AddrInUse => Explanation::new("address-in-use", error.to_string())
+            .with_evidence("another program listens there already")
+            .with_fix("end that program, or choose another address with --listen ADDR:PORT"),
+        io::ErrorKind::PermissionDenied => {
+            Explanation::new("address-not-permitted", error.to_string())
+                .with_evidence("ports below 1024 are the administrator's on this system")
+                .with_fix("choose a higher port with --listen ADDR:PORT")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            Explanation::new("address-not-available", error.to_string())
+                .with_evidence("this machine does not have that address")
+                .with_fix("--listen 0.0.0.0:PORT listens on all that it has")
+        }
+        _ => Explanation::new("cannot-listen", error.to_string())
+            .with_evidence(error.source.to_string()),
+    };
+    Failure::new(code::OTHER, explanation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b1_the_commands_shown_can_be_typed() {
+        assert_eq!(output_path("/a/b-c.pem".as_ref()), "/a/b-c.pem");
+        assert_eq!(output_path("/a b/it's".as_ref()), r"'/a b/it'\''s'");
+        assert_eq!(reachable(Ipv4Addr::LOCALHOST.into()), "localhost");
+        assert_eq!(reachable(Ipv6Addr::UNSPECIFIED.into()), "localhost");
+        assert_eq!(reachable("10.0.0.7".parse().unwrap()), "10.0.0.7");
+        assert_eq!(reachable("fd00::7".parse().unwrap()), "[fd00::7]");
+    }
 }

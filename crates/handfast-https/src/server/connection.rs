@@ -187,6 +187,9 @@ async fn drive<H: Handler, C: Drive>(
             return Poll::Ready(judge(result, link, &watchdog));
         }
         link.poll_discard(cx);
+        if let Poll::Ready(Err(error)) = link.poll_promised_flush(cx) {
+            return Poll::Ready(CloseReason::BrokenOff(chain(&error)));
+        }
         match watchdog.poll(cx, worker, link) {
             Poll::Ready(Due::Idle) if link.info.is_http2() && !watchdog.winding_up => {
                 // The client is told which streams were served (RFC 9113, section 6.8), and has as

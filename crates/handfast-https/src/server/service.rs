@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue};
 use hyper::http::{Method, StatusCode, Version};
 
 use super::body::{Body, BodyError};
@@ -24,6 +24,7 @@ pub(super) async fn answer<H: Handler>(
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Tracked>, Infallible> {
     let mut flight = Flight::new(&link, &request);
+    let is_head = request.method() == Method::HEAD;
     let response = match refusal(&request, shared.limits.fields_max) {
         Some((status, text)) => plain(status, text),
         None => {
@@ -34,16 +35,33 @@ pub(super) async fn answer<H: Handler>(
             shared.handler.handle(request, &link.info).await
         }
     };
+    let response = if is_head {
+        headless(response)
+    } else {
+        response
+    };
     flight.record(|record| {
         record.status = Some(response.status());
-        // Such a reply ends with its head, whatever body comes along (RFC 9112, section 6.3).
-        record.whole = record.method == Method::HEAD || response.body().is_end_stream();
+        record.whole = response.body().is_end_stream();
     });
     Ok(response.map(|body| Tracked {
         body,
         flight,
         held: false,
     }))
+}
+
+/// The answer to HEAD: what the answer to GET would say of its body, without it (RFC 9110, section
+/// 9.3.2). hyper leaves the body out over HTTP/1 only.
+fn headless(mut response: Response) -> Response {
+    let size = response.body().size_hint().exact();
+    if let Some(size) = size.filter(|size| *size > 0) {
+        response
+            .headers_mut()
+            .entry(CONTENT_LENGTH)
+            .or_insert_with(|| size.into());
+    }
+    response.map(|_| Body::empty())
 }
 
 /// A short answer in plain text.

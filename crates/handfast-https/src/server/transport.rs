@@ -24,7 +24,15 @@ use super::observer::{CloseEvent, CloseReason, Observer, RequestEvent, TransferE
 /// What one read takes at most, in bytes: a full record.
 const SCRATCH: usize = 16 * 1024;
 
+/// HTTP/2 frames that are gathered, in bytes: four full records, for one system call.
+const STAGED_MAX: usize = 64 * 1024;
+
+/// Buffers for that which a thread keeps; one is in use for each connection that is writing.
+const STAGING_KEPT: usize = 8;
+
 thread_local! {
+    static STAGING: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+
     /// hyper's buffer can be filled without `unsafe` only by copying, so that plaintext passes through
     /// here. It is the small direction: requests.
     static READING: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -38,10 +46,24 @@ pub(super) struct Link {
     accepted: Instant,
     /// Replies that were handed over and not yet flushed.
     ledger: RefCell<Vec<Record>>,
+    /// What HTTP/2 has written and the stream has not taken.
+    staged: RefCell<Staged>,
     discarding: RefCell<Option<Discarding>>,
     discard_max: u64,
     observer: Arc<dyn Observer>,
     reported: Cell<bool>,
+}
+
+/// HTTP/2 frames on their way into records.
+///
+/// hyper flushes after every DATA frame, which would make a record and a system call of each. Its
+/// frames are gathered here instead and go to the stream together, when this is full or hyper has
+/// nothing more to write.
+#[derive(Default)]
+struct Staged {
+    bytes: Vec<u8>,
+    taken: usize,
+    flush: bool,
 }
 
 /// A request body that nobody wanted.
@@ -78,6 +100,7 @@ impl Link {
             info,
             accepted,
             ledger: RefCell::default(),
+            staged: RefCell::default(),
             discarding: RefCell::default(),
             discard_max,
             observer,
@@ -191,6 +214,62 @@ impl Link {
         self.settle(true);
         Poll::Ready(Ok(()))
     }
+
+    /// Adds frames to what is staged; waits for the stream when that is full.
+    fn poll_stage(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.staged.borrow().bytes.len() >= STAGED_MAX {
+            ready!(self.poll_unstage(cx))?;
+        }
+        let mut staged = self.staged.borrow_mut();
+        if staged.bytes.capacity() == 0 {
+            staged.bytes = STAGING
+                .with_borrow_mut(Vec::pop)
+                .unwrap_or_else(|| Vec::with_capacity(STAGED_MAX + STAGED_MAX / 4));
+        }
+        let mut count = 0;
+        for slice in slices {
+            staged.bytes.extend_from_slice(slice);
+            count += slice.len();
+            if staged.bytes.len() >= STAGED_MAX {
+                break;
+            }
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Hands what is staged to the stream.
+    fn poll_unstage(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut staged = self.staged.borrow_mut();
+        while let Some(rest) = staged.bytes.get(staged.taken..)
+            && !rest.is_empty()
+        {
+            let count = ready!(self.poll_stream(|stream| stream.poll_write(cx, rest)))?;
+            self.activity.sent();
+            staged.taken += count;
+        }
+        staged.taken = 0;
+        staged.bytes.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// The flush that HTTP/2 was promised. To be called whenever hyper waits.
+    pub(super) fn poll_promised_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.staged.borrow().flush {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_unstage(cx))?;
+        ready!(self.poll_flush(cx))?;
+        let mut staged = self.staged.borrow_mut();
+        staged.flush = false;
+        // An idle connection holds no buffer.
+        let bytes = std::mem::take(&mut staged.bytes);
+        STAGING.with_borrow_mut(|kept| {
+            if kept.len() < STAGING_KEPT {
+                kept.push(bytes);
+            }
+        });
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl Drop for Link {
@@ -237,9 +316,7 @@ impl hyper::rt::Write for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(self.0.poll_stream(|stream| stream.poll_write(cx, bytes)))?;
-        self.0.activity.sent();
-        Poll::Ready(Ok(count))
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -247,11 +324,12 @@ impl hyper::rt::Write for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(
-            self.0
-                .poll_stream(|stream| stream.poll_write_vectored(cx, slices))
-        )?;
-        self.0.activity.sent();
+        let link = &self.0;
+        if link.info.is_http2() {
+            return link.poll_stage(cx, slices);
+        }
+        let count = ready!(link.poll_stream(|stream| stream.poll_write_vectored(cx, slices)))?;
+        link.activity.sent();
         Poll::Ready(Ok(count))
     }
 
@@ -260,11 +338,19 @@ impl hyper::rt::Write for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.info.is_http2() {
+            self.0.staged.borrow_mut().flush = true;
+            return Poll::Ready(Ok(()));
+        }
         self.0.poll_flush(cx)
     }
 
     /// hyper is done. The end of the stream is not its to send: that takes lingering.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.info.is_http2() {
+            self.0.staged.borrow_mut().flush = true;
+            return self.0.poll_promised_flush(cx);
+        }
         self.0.poll_flush(cx)
     }
 }

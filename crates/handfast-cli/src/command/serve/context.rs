@@ -1,0 +1,137 @@
+//! From arguments to a server context: identity, demands on clients, versions.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use handfast::{
+    ClientAuth, Explanation, Identity, KeyLog, Passphrase, RevocationLists, ServerContext,
+    TlsVersion, TrustAnchors,
+};
+use handfast_ca::{Authority, InitOptions, IssueRequest};
+use handfast_https::server::ALPN;
+
+use super::{Args, Demand};
+use crate::data_dir;
+use crate::failure::{Failure, code};
+use crate::output;
+use crate::passphrase;
+
+/// A context, and what clients need to trust it.
+pub(super) struct Prepared {
+    pub(super) context: ServerContext,
+    /// The local authority, when it issued the certificate.
+    pub(super) authority: Option<Trusted>,
+}
+
+/// The local authority's certificate.
+pub(super) struct Trusted {
+    pub(super) file: PathBuf,
+    /// Does `handfast get` trust it without being told?
+    pub(super) is_default: bool,
+}
+
+pub(super) fn prepare(args: &Args, listen: &[SocketAddr]) -> Result<Prepared, Failure> {
+    let (identity, authority) = match &args.identity.cert {
+        Some(chain) => (given_identity(args, chain)?, None),
+        None => {
+            let (identity, trusted) = local_identity(args, listen)?;
+            (identity, Some(trusted))
+        }
+    };
+    let mut builder = ServerContext::builder()
+        .identity(identity)
+        .alpn(ALPN)
+        .versions(versions(args))
+        .client_auth(client_auth(args)?)
+        .revocation_lists(revocation_lists(args)?);
+    if let Some(path) = &args.tls.key_log {
+        output::warning(
+            "--key-log: whoever reads that file can decrypt what is served from now on",
+        );
+        builder = builder.key_log(KeyLog::to_file(path)?);
+    }
+    Ok(Prepared {
+        context: builder.build()?,
+        authority,
+    })
+}
+
+fn given_identity(args: &Args, chain: &PathBuf) -> Result<Identity, Failure> {
+    let key = args.identity.key.as_ref().unwrap_or(chain);
+    let passphrase = match passphrase::or_prompt(args.identity.pass.clone()) {
+        None => Passphrase::none(),
+        Some(source) => {
+            let what = key.display().to_string();
+            Passphrase::ask(move |_| source.read(&what))
+        }
+    };
+    Identity::from_files(chain, key, passphrase)
+        .map_err(|error| handfast::Error::from(error).into())
+}
+
+/// A certificate for this machine's own names, from the authority that is made if need be.
+fn local_identity(args: &Args, listen: &[SocketAddr]) -> Result<(Identity, Trusted), Failure> {
+    let is_default = args.identity.ca_dir.is_none();
+    let directory = data_dir::ca_dir(args.identity.ca_dir.clone())?;
+    let (authority, made) = Authority::open_or_init(&directory, &InitOptions::default())?;
+    if made {
+        output::note(format!(
+            "made a local certificate authority in {}: it can sign for local names only",
+            directory.display()
+        ));
+    }
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    for address in listen {
+        let name = address.ip().to_string();
+        if !address.ip().is_unspecified() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let (issued, _) = authority.issue_or_reuse(&IssueRequest::server(names))?;
+    let identity = Identity::from_files(&issued.chain_file, &issued.key_file, Passphrase::none())
+        .map_err(|error| Failure::from(handfast::Error::from(error)))?;
+    let trusted = Trusted {
+        file: authority.certificate_file(),
+        is_default,
+    };
+    Ok((identity, trusted))
+}
+
+fn client_auth(args: &Args) -> Result<ClientAuth, Failure> {
+    let Some(file) = &args.clients.client_ca else {
+        return Ok(ClientAuth::None);
+    };
+    let anchors = TrustAnchors::empty()
+        .with_file(file)
+        .map_err(handfast::Error::from)?;
+    Ok(match args.clients.client_auth {
+        Demand::Optional => ClientAuth::Optional(anchors),
+        Demand::Required => ClientAuth::Required(anchors),
+    })
+}
+
+fn revocation_lists(args: &Args) -> Result<RevocationLists, Failure> {
+    let mut lists = RevocationLists::none();
+    for file in &args.clients.crl {
+        lists = lists.with_file(file).map_err(|error| {
+            let explanation = Explanation::new(error.problem.id(), error.to_string())
+                .with_evidence(error.problem.to_string());
+            Failure::new(code::CA_FILE, explanation)
+        })?;
+    }
+    Ok(lists)
+}
+
+fn versions(args: &Args) -> Vec<TlsVersion> {
+    if args.tls.tlsv1_3 {
+        vec![TlsVersion::Tls13]
+    } else if args.tls.tls_max.as_deref() == Some("1.2") {
+        vec![TlsVersion::Tls12]
+    } else {
+        vec![TlsVersion::Tls12, TlsVersion::Tls13]
+    }
+}

@@ -1,0 +1,228 @@
+//! The server's log: a line for each event, on stderr, from a thread of its own, so that a terminal
+//! that stands still or a full pipe never holds up serving.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use handfast::{escape_control, format_utc};
+use handfast_https::server::{
+    CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, TransferEnd,
+};
+
+/// Lines that may wait for stderr. What comes while so many wait is counted, not kept.
+const LINES_WAITING_MAX: usize = 4096;
+
+/// How long the last lines are waited for when the server ends.
+const LAST_LINES: Duration = Duration::from_millis(300);
+
+/// Writes lines to stderr.
+pub(super) struct Writer {
+    lines: SyncSender<String>,
+    lost: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start() -> Self {
+        let (lines, receiver) = sync_channel(LINES_WAITING_MAX);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&lost);
+        let thread = thread::Builder::new()
+            .name("handfast-log".into())
+            .spawn(move || write(&receiver, &counter))
+            .ok();
+        Self {
+            lines,
+            lost,
+            thread,
+        }
+    }
+
+    /// Writes what is waiting and ends. Every [`Log`] must be gone by now, or this waits in vain.
+    pub(super) fn finish(self) {
+        drop(self.lines);
+        let Some(thread) = self.thread else { return };
+        let deadline = std::time::Instant::now() + LAST_LINES;
+        while !thread.is_finished() && std::time::Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn write(lines: &Receiver<String>, lost: &AtomicU64) {
+    while let Ok(mut text) = lines.recv() {
+        // All that is there in one system call.
+        while text.len() < 64 * 1024
+            && let Ok(more) = lines.try_recv()
+        {
+            text.push_str(&more);
+        }
+        match lost.swap(0, Ordering::Relaxed) {
+            0 => {}
+            count => {
+                let _ = writeln!(text, "{count} lines were lost: this log is read too slowly");
+            }
+        }
+        // A stderr that is gone is nobody's to tell.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// Turns events into lines.
+pub(super) struct Log {
+    lines: Option<SyncSender<String>>,
+    lost: Arc<AtomicU64>,
+    verbose: bool,
+}
+
+impl Log {
+    pub(super) fn new(writer: &Writer, quiet: bool, verbose: bool) -> Self {
+        Self {
+            lines: (!quiet).then(|| writer.lines.clone()),
+            lost: Arc::clone(&writer.lost),
+            verbose,
+        }
+    }
+
+    fn line(&self, time: SystemTime, make: impl FnOnce(&mut String) -> std::fmt::Result) {
+        let Some(lines) = &self.lines else { return };
+        let mut text = String::with_capacity(128);
+        text.push_str(&format_utc(unix_seconds(time)));
+        text.push(' ');
+        // Writing to a string does not fail.
+        let _ = make(&mut text);
+        text.push('\n');
+        if lines.try_send(text).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Observer for Log {
+    fn request(&self, event: &RequestEvent<'_>) {
+        self.line(event.time, |text| {
+            // Over HTTP/2 the target comes in parts, with a scheme and an authority.
+            let target = match event.target.path_and_query() {
+                Some(path) => path.to_string(),
+                None => event.target.to_string(),
+            };
+            write!(text, "{} ", event.connection.peer)?;
+            match event.client() {
+                Some(client) => write!(text, "\"{}\" ", quoted(client.subject()))?,
+                None => text.push_str("- "),
+            }
+            write!(
+                text,
+                "\"{} {} {:?}\" ",
+                event.method,
+                quoted(&target),
+                event.version
+            )?;
+            match event.status {
+                Some(status) => write!(text, "{} ", status.as_u16())?,
+                None => text.push_str("- "),
+            }
+            write!(text, "{} {}", event.bytes, Milliseconds(event.duration))?;
+            if event.end == TransferEnd::Aborted {
+                text.push_str(" ABORTED");
+            }
+            Ok(())
+        });
+    }
+
+    fn handshake_failed(&self, event: &HandshakeEvent<'_>) {
+        self.line(event.time, |text| {
+            let explanation = event.error.explain();
+            write!(
+                text,
+                "{} handshake failed: {} [{}]",
+                event.peer,
+                one_line(&explanation.what),
+                explanation.id
+            )?;
+            if let Some(name) = event.server_name
+                && !explanation.what.contains(name)
+            {
+                write!(text, " for {}", escape_control(name))?;
+            }
+            if let Some(status) = event.plain_http {
+                write!(text, ", answered {} in plain HTTP", status.as_u16())?;
+            }
+            write!(text, " {}", Milliseconds(event.duration))
+        });
+    }
+
+    fn connection_closed(&self, event: &CloseEvent<'_>) {
+        let reason = match &event.reason {
+            CloseReason::HeadTimedOut => "no request head within the time limit".to_owned(),
+            CloseReason::BadRequest(why) => format!("bad request: {why}"),
+            // A request's own line says already that it broke off.
+            CloseReason::Stalled if self.verbose || event.requests == 0 => "stalled".to_owned(),
+            CloseReason::BrokenOff(why) if self.verbose || event.requests == 0 => {
+                format!("broken off: {why}")
+            }
+            CloseReason::Idle if self.verbose => "idle".to_owned(),
+            CloseReason::Finished if self.verbose => "finished".to_owned(),
+            CloseReason::Stopped if self.verbose => "server stopped".to_owned(),
+            _ => return,
+        };
+        self.line(event.time, |text| {
+            write!(
+                text,
+                "{} connection closed: {}",
+                event.connection.peer,
+                one_line(&reason)
+            )?;
+            match event.outcome {
+                Some(outcome) => write!(text, ", close {outcome}")?,
+                None => text.push_str(", cut"),
+            }
+            if let Some(ending) = event.ending {
+                write!(text, ", client ended with {ending}")?;
+            }
+            write!(
+                text,
+                ", {} requests, {} records out {}",
+                event.requests,
+                event.traffic.records_sent,
+                Milliseconds(event.duration)
+            )
+        });
+    }
+
+    fn accept_failed(&self, error: &io::Error, pause: Duration) {
+        self.line(SystemTime::now(), |text| {
+            let pause = Milliseconds(pause);
+            write!(text, "no connection can be accepted for {pause}: {error}")
+        });
+    }
+}
+
+/// As it stands within quotes on one line.
+fn quoted(text: &str) -> String {
+    one_line(text).replace('"', "\\\"")
+}
+
+fn one_line(text: &str) -> String {
+    escape_control(text).into_owned()
+}
+
+struct Milliseconds(Duration);
+
+impl std::fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1}ms", self.0.as_secs_f64() * 1000.0)
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or(0)
+}
