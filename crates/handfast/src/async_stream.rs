@@ -6,7 +6,8 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -90,6 +91,7 @@ pub struct AsyncStream<C> {
     report: Report,
     reading: Patience,
     writing: Patience,
+    senders: Senders,
     flush_on_read: bool,
 }
 
@@ -235,6 +237,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
                 report,
                 reading: Patience::new(timeouts.read, Phase::Response),
                 writing: Patience::new(timeouts.write, Phase::Request),
+                senders: Senders::default(),
                 flush_on_read: true,
             }),
             (Ok(()), None) => unreachable!("a handshake that is done has a report"),
@@ -270,9 +273,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
             }
             if self.flush_on_read && !self.connection.close_notify_sent() {
                 self.connection.flush()?;
-                if let Poll::Ready(Err(error)) =
-                    poll_transmit(&mut self.channel, &mut self.connection, cx)
-                {
+                if let Poll::Ready(Err(error)) = self.poll_send(cx, Sender::Reader) {
                     return Poll::Ready(Err(error.in_phase(Phase::Request)));
                 }
             }
@@ -304,7 +305,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
             // Full records go out at once. If the channel is full they wait for the next call;
             // an error is met again then, too.
             if !self.connection.outgoing().is_empty() {
-                let _ = poll_transmit(&mut self.channel, &mut self.connection, cx);
+                let _ = self.poll_send(cx, Sender::Writer);
             }
             return Poll::Ready(Ok(count));
         }
@@ -313,7 +314,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     /// Until everything that is a record has been sent.
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let before = self.connection.outgoing().len();
-        match poll_transmit(&mut self.channel, &mut self.connection, cx) {
+        match self.poll_send(cx, Sender::Writer) {
             Poll::Ready(result) => {
                 self.writing.progress();
                 Poll::Ready(result)
@@ -325,6 +326,28 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
                 self.writing.poll(cx).map(Err)
             }
         }
+    }
+
+    /// Sends on behalf of a reader or a writer, who may be different tasks.
+    fn poll_send(&mut self, cx: &mut Context<'_>, who: Sender) -> Poll<Result<(), Error>> {
+        let sent = poll_transmit(&mut self.channel, &mut self.connection, cx);
+        if sent.is_ready() {
+            self.senders.sent(cx.waker());
+            return sent;
+        }
+        let Some(both) = self.senders.waits(who, cx.waker()) else {
+            return sent;
+        };
+        // The channel remembers one waker, and that was just made ours: it must be both's.
+        let sent = poll_transmit(
+            &mut self.channel,
+            &mut self.connection,
+            &mut Context::from_waker(&both),
+        );
+        if sent.is_ready() {
+            self.senders.sent(cx.waker());
+        }
+        sent
     }
 }
 
@@ -415,16 +438,18 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Handshake<C> {
 
     fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            let sent = poll_transmit(&mut self.channel, &mut self.connection, cx)?;
+            let _ = poll_transmit(&mut self.channel, &mut self.connection, cx)?;
             if !self.connection.is_handshaking() {
-                // The last flight may wait for the channel: what is written next waits with it.
-                return Poll::Ready(Ok(()));
+                // Our last flight is the peer's to wait for, and nobody might write soon.
+                return match self.connection.owes_handshake() {
+                    true => Poll::Pending,
+                    false => Poll::Ready(Ok(())),
+                };
             }
             match poll_receive(&mut self.channel, &mut self.connection, cx)? {
                 Poll::Ready(()) => self.connection.process()?,
                 Poll::Pending => {
                     self.connection.rest();
-                    let _ = sent;
                     return Poll::Pending;
                 }
             }
@@ -477,7 +502,8 @@ fn poll_raw_read<C: AsyncRead + Unpin>(
     Poll::Ready(Ok(buffer.filled().len()))
 }
 
-/// The peer is gone; what it sent before it went may say why: an alert.
+/// The peer is gone; what it sent before it went may say why: an alert. Data among it, such as an early
+/// answer, is still to be read afterwards.
 fn last_words<C: AsyncRead + Unpin>(
     channel: &mut C,
     connection: &mut Connection,
@@ -489,12 +515,7 @@ fn last_words<C: AsyncRead + Unpin>(
         if !matches!(read, Poll::Ready(Ok(()))) {
             break;
         }
-        let seen = if connection.is_handshaking() {
-            connection.process()
-        } else {
-            connection.read(&mut [0; 1024]).map(|_| ())
-        };
-        if let Err(error) = seen {
+        if let Err(error) = connection.look_ahead() {
             return error;
         }
         if connection.traffic().bytes_received == before {
@@ -507,6 +528,59 @@ fn last_words<C: AsyncRead + Unpin>(
 
 fn io_error(error: io::Error) -> Error {
     Error::new(Phase::Request, NetworkCause::from(error))
+}
+
+/// Who waits until the channel takes more.
+///
+/// Reading sends too: what was written and not flushed. When the two halves of a stream are driven
+/// by different tasks, both may wait for the same channel, which remembers only the last waker.
+#[derive(Debug, Default)]
+struct Senders {
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Sender {
+    Reader,
+    Writer,
+}
+
+impl Senders {
+    /// Remembers who waits; gives a waker for both if another task does, too.
+    fn waits(&mut self, who: Sender, waker: &Waker) -> Option<Waker> {
+        let (mine, other) = match who {
+            Sender::Reader => (&mut self.reader, &self.writer),
+            Sender::Writer => (&mut self.writer, &self.reader),
+        };
+        match mine {
+            Some(mine) => mine.clone_from(waker),
+            None => *mine = Some(waker.clone()),
+        }
+        let other = other.as_ref().filter(|other| !other.will_wake(waker))?;
+        Some(Arc::new(Both(waker.clone(), other.clone())).into())
+    }
+
+    /// Everything was sent: nobody has to wait any more.
+    fn sent(&mut self, by: &Waker) {
+        for waker in [self.reader.take(), self.writer.take()]
+            .into_iter()
+            .flatten()
+        {
+            if !waker.will_wake(by) {
+                waker.wake();
+            }
+        }
+    }
+}
+
+struct Both(Waker, Waker);
+
+impl Wake for Both {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+        self.1.wake_by_ref();
+    }
 }
 
 /// How long a direction may go without progress. Costs nothing while there is progress.

@@ -182,6 +182,7 @@ impl<C: Channel> Stream<C> {
     /// # Errors
     /// A protocol error, an alert, a time-out; never an end.
     pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+        let mut deadline = None;
         loop {
             match self.connection.read(buffer) {
                 Ok(Read::WouldBlock) => {}
@@ -193,7 +194,10 @@ impl<C: Channel> Stream<C> {
             }
             self.connection.flush()?;
             self.transmit(Phase::Request)?;
-            if !self.receive(self.timeouts.read, Phase::Response)? {
+            // Bytes that yield no plaintext are no progress: a peer could drip them for ever.
+            let limit = self.timeouts.read;
+            let deadline = *deadline.get_or_insert_with(|| deadline_in(limit));
+            if !self.io().receive(deadline, Phase::Response)? {
                 return Ok(Read::WouldBlock);
             }
         }
@@ -272,9 +276,7 @@ impl<C: Channel> Stream<C> {
         mut channel: C,
         timeouts: Timeouts,
     ) -> Result<Self, HandshakeFailure<C>> {
-        let deadline = timeouts
-            .handshake
-            .map(|limit| (Instant::now() + limit, limit));
+        let deadline = deadline_in(timeouts.handshake);
         let mut armed = Armed::default();
         let result = loop {
             let mut io = Io {
@@ -328,15 +330,13 @@ impl<C: Channel> Stream<C> {
     }
 
     fn transmit(&mut self, phase: Phase) -> Result<(), Error> {
-        let limit = self.timeouts.write;
-        let deadline = limit.map(|limit| (Instant::now() + limit, limit));
+        let deadline = deadline_in(self.timeouts.write);
         self.io().transmit(deadline, phase)
     }
 
     /// One read of the channel; `false` when a non-blocking one has nothing.
     fn receive(&mut self, limit: Option<Duration>, phase: Phase) -> Result<bool, Error> {
-        let deadline = limit.map(|limit| (Instant::now() + limit, limit));
-        self.io().receive(deadline, phase)
+        self.io().receive(deadline_in(limit), phase)
     }
 
     fn send_alert(&mut self) {
@@ -405,7 +405,8 @@ impl<C: Channel> Io<'_, C> {
         self.channel.flush().map_err(|error| io_error(phase, error))
     }
 
-    /// The peer is gone; what it sent before it went may say why: an alert.
+    /// The peer is gone; what it sent before it went may say why: an alert. Data among it, such as
+    /// an early answer, is still to be read afterwards.
     fn last_words(&mut self, phase: Phase) -> Error {
         let _ = self.channel.limit_read(Some(Duration::from_millis(1)));
         self.armed.read = None;
@@ -414,12 +415,7 @@ impl<C: Channel> Io<'_, C> {
                 Ok(count) if count > 0 => self.connection.received(count),
                 _ => break,
             }
-            let seen = if self.connection.is_handshaking() {
-                self.connection.process()
-            } else {
-                self.connection.read(&mut [0; 1024]).map(|_| ())
-            };
-            if let Err(error) = seen {
+            if let Err(error) = self.connection.look_ahead() {
                 return error;
             }
         }
@@ -480,6 +476,10 @@ fn is_timeout(error: &io::Error) -> bool {
 
 fn io_error(phase: Phase, error: io::Error) -> Error {
     Error::new(phase, NetworkCause::from(error))
+}
+
+fn deadline_in(limit: Option<Duration>) -> Deadline {
+    limit.map(|limit| (Instant::now() + limit, limit))
 }
 
 /// What is left until the deadline, or the error that says that nothing is.

@@ -255,6 +255,21 @@ impl Connection {
         })
     }
 
+    /// Looks at everything that was received without reading it: what is plaintext is kept.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); during the handshake as [`process`](Self::process).
+    pub(crate) fn look_ahead(&mut self) -> Result<(), Error> {
+        if self.report.is_none() {
+            return self.process();
+        }
+        self.check()?;
+        if self.ending.is_none() {
+            self.advance(&mut [], None)?;
+        }
+        Ok(())
+    }
+
     /// Takes plaintext to be sent: so many bytes from the front of the slices, taken together.
     ///
     /// Zero means that the channel must take some of [`outgoing`](Self::outgoing) first. Less than
@@ -327,6 +342,16 @@ impl Connection {
 
 // Helpers.
 impl Connection {
+    /// Does the peer need what is still to be sent so that its handshake can end? All but the
+    /// tickets of a TLS 1.3 server, which a peer that does not read yet must not hold up.
+    pub(crate) fn owes_handshake(&self) -> bool {
+        !self.outgoing.is_empty()
+            && self
+                .report
+                .as_ref()
+                .is_none_or(|report| report.side == Side::Client || report.version != "TLS 1.3")
+    }
+
     pub(crate) fn client(
         tls: UnbufferedClientConnection,
         settings: &Settings,

@@ -1,0 +1,653 @@
+//! Whole exchanges by the asynchronous stream: ends, closing, limits, cancellation (A15 to A17, A22,
+//! A27). The twin of `exchange.rs`.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use handfast::{
+    AsyncStream, Cause, ClientContext, CloseOutcome, ClosePolicy, Ending, Error, Identity,
+    LingerLimits, NetworkCause, Passphrase, PeerCause, Phase, ServerContext, Timeouts, TlsVersion,
+    TrustAnchors,
+};
+use handfast_testbed::pki::Pki;
+use proptest::prelude::*;
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
+const WAIT: ClosePolicy = ClosePolicy::Wait(Duration::from_secs(5));
+const LONG: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_millis(50);
+
+struct Ends {
+    client: ClientContext,
+    server: ServerContext,
+}
+
+fn ends(version: TlsVersion) -> Ends {
+    let pki = Pki::new();
+    let server = pki.server(&["localhost"]);
+    let (chain, key) = (server.cert_pem(), server.key_pem());
+    let identity =
+        Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none()).unwrap();
+    let trust = TrustAnchors::empty().with_certificate_der(pki.root.der.clone());
+    Ends {
+        server: ServerContext::builder()
+            .identity(identity)
+            .versions([version])
+            .build()
+            .unwrap(),
+        client: ClientContext::builder()
+            .trust(trust.unwrap())
+            .versions([version])
+            .build()
+            .unwrap(),
+    }
+}
+
+impl Ends {
+    async fn over_tcp(&self) -> (AsyncStream<TcpStream>, AsyncStream<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (far, _) = listener.accept().await.unwrap();
+        self.over(near, far).await
+    }
+
+    async fn over<A, B>(&self, near: A, far: B) -> (AsyncStream<A>, AsyncStream<B>)
+    where
+        A: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug,
+        B: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug,
+    {
+        let (client, server) = tokio::join!(
+            self.client.secure_async("localhost", near),
+            self.server.accept_async(far)
+        );
+        (client.unwrap(), server.unwrap())
+    }
+}
+
+fn ours(error: &io::Error) -> &Error {
+    Error::from_io(error).expect("one of our errors")
+}
+
+#[tokio::test]
+async fn a17_a22_both_ends_close_in_two_phases_and_know_it() {
+    for version in VERSIONS {
+        let (mut client, mut server) = ends(version).over_tcp().await;
+        let serving = async {
+            let mut request = [0; 5];
+            server.read_exact(&mut request).await.unwrap();
+            server.write_all(b"reply").await.unwrap();
+            let outcome = server.close(ClosePolicy::default()).await;
+            (request, outcome, server.ending())
+        };
+        let asking = async {
+            client.write_all(b"hello").await.unwrap();
+            let (bytes, ending) = client.read_to_ending(100).await.unwrap();
+            assert_eq!((&bytes[..], ending), (&b"reply"[..], Ending::CloseNotify));
+            client.close(WAIT).await
+        };
+        let ((request, outcome, ending), asked) = tokio::join!(serving, asking);
+        assert_eq!(&request, b"hello");
+        assert_eq!(asked, CloseOutcome::Complete, "{version:?}");
+        assert_eq!(outcome, CloseOutcome::Complete, "{version:?}");
+        assert_eq!(ending, Some(Ending::CloseNotify));
+    }
+}
+
+#[tokio::test]
+async fn a15_a16_close_notify_fin_and_reset_are_three_different_ends() {
+    for version in VERSIONS {
+        for (how, expected) in [
+            ("close_notify", Ending::CloseNotify),
+            ("fin", Ending::Premature),
+            ("reset", Ending::Reset),
+        ] {
+            let (mut client, mut server) = ends(version).over_tcp().await;
+            let (_, received) = tokio::join!(
+                async {
+                    server.write_all(&[7; 100_000]).await.unwrap();
+                    server.flush().await.unwrap();
+                },
+                async {
+                    let mut bytes = vec![0; 100_000];
+                    client.read_exact(&mut bytes).await.unwrap();
+                    bytes
+                }
+            );
+            assert!(received.iter().all(|byte| *byte == 7));
+            match how {
+                "close_notify" => server.shutdown().await.unwrap(),
+                "fin" => {}
+                _ => {
+                    let socket = socket2::SockRef::from(server.channel());
+                    socket.set_linger(Some(Duration::ZERO)).unwrap();
+                }
+            }
+            drop(server);
+            let mut rest = [0; 16];
+            let read = client.read(&mut rest).await;
+            match expected {
+                Ending::CloseNotify => assert_eq!(read.unwrap(), 0),
+                Ending::Premature => {
+                    let error = read.unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+                    assert!(matches!(
+                        ours(&error).cause(),
+                        Cause::Peer(PeerCause::PrematureEnd {
+                            bytes_received: 100_000
+                        })
+                    ));
+                }
+                Ending::Reset => {
+                    let error = read.unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+                    assert!(matches!(
+                        ours(&error).cause(),
+                        Cause::Network(NetworkCause::Reset)
+                    ));
+                }
+            }
+            assert_eq!(client.ending(), Some(expected), "{version:?} {how}");
+            // It stays so, however often it is asked for.
+            let again = client.read_to_ending(100).await.unwrap();
+            assert_eq!(again, (Vec::new(), expected), "{version:?} {how}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a16_data_before_a_premature_end_is_delivered_first() {
+    for version in VERSIONS {
+        let (mut client, mut server) = ends(version).over_tcp().await;
+        server.write_all(&[1; 50_000]).await.unwrap();
+        server.flush().await.unwrap();
+        // FIN without close_notify, the socket itself kept open.
+        let (mut socket, _) = server.into_parts();
+        AsyncWriteExt::shutdown(&mut socket).await.unwrap();
+        let (bytes, ending) = client.read_to_ending(100_000).await.unwrap();
+        assert_eq!((bytes.len(), ending), (50_000, Ending::Premature));
+    }
+}
+
+#[tokio::test]
+async fn a22_a_direction_that_has_ended_leaves_the_other_open() {
+    for version in VERSIONS {
+        let (mut client, mut server) = ends(version).over_tcp().await;
+        client.write_all(b"request").await.unwrap();
+        client.shutdown().await.unwrap();
+        let (request, ending) = server.read_to_ending(100).await.unwrap();
+        assert_eq!(
+            (&request[..], ending),
+            (&b"request"[..], Ending::CloseNotify)
+        );
+        server.write_all(&[5; 200_000]).await.unwrap();
+        let (outcome, reply) = tokio::join!(server.close(WAIT), client.read_to_ending(1 << 20));
+        let (reply, ending) = reply.unwrap();
+        assert_eq!((reply.len(), ending), (200_000, Ending::CloseNotify));
+        assert_eq!(outcome, CloseOutcome::Complete);
+        // Ours is over: writing says so, and does not panic.
+        assert!(client.write_all(b"more").await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a22_lingering_gives_up_on_a_peer_that_never_ends() {
+    let (mut client, _server) = ends(TlsVersion::Tls13).over_tcp().await;
+    assert_eq!(
+        client.close(ClosePolicy::Wait(SHORT)).await,
+        CloseOutcome::SentOnly
+    );
+    let (_client, mut server) = ends(TlsVersion::Tls13).over_tcp().await;
+    let limits = LingerLimits {
+        silence: SHORT,
+        ..LingerLimits::default()
+    };
+    assert_eq!(
+        server.close(ClosePolicy::Linger(limits)).await,
+        CloseOutcome::SentOnly
+    );
+}
+
+#[tokio::test]
+async fn a27_every_phase_has_its_limit() {
+    let ends = ends(TlsVersion::Tls13);
+    let timed_out = |error: &Error, phase| {
+        assert_eq!(error.phase(), phase, "{error:?}");
+        let cause = error.cause();
+        assert!(
+            matches!(cause, Cause::Network(NetworkCause::TimedOut { limit }) if *limit == SHORT),
+            "{error:?}"
+        );
+    };
+    // A server that accepts and says nothing; a client that connects and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let pki = Pki::new();
+    let trust = TrustAnchors::empty().with_certificate_der(pki.root.der.clone());
+    let impatient = ClientContext::builder()
+        .trust(trust.unwrap())
+        .timeouts(Timeouts::all(SHORT))
+        .build()
+        .unwrap();
+    let error = impatient
+        .connect_async(&address.to_string())
+        .await
+        .unwrap_err();
+    timed_out(&error, Phase::Handshake);
+    let identity = {
+        let server = pki.server(&["localhost"]);
+        let (chain, key) = (server.cert_pem(), server.key_pem());
+        Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none()).unwrap()
+    };
+    let impatient = ServerContext::builder()
+        .identity(identity)
+        .timeouts(Timeouts::all(SHORT))
+        .build()
+        .unwrap();
+    let (near, _far) = duplex(1024);
+    let failure = impatient.accept_async(near).await.unwrap_err();
+    timed_out(&failure.error, Phase::Handshake);
+    // A peer that sends nothing; one that reads nothing.
+    let (near, far) = duplex(4096);
+    let (mut client, _server) = ends.over(near, far).await;
+    client.set_timeouts(&Timeouts::all(SHORT));
+    let error = client.read(&mut [0; 10]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    timed_out(ours(&error), Phase::Response);
+    let error = client.write_all(&vec![0; 1 << 20]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    timed_out(ours(&error), Phase::Request);
+    // And that peer does not hold us when we close, either.
+    let closing = timeout(LONG, client.close(WAIT)).await;
+    assert_eq!(closing.expect("a bounded close"), CloseOutcome::PeerGone);
+}
+
+#[tokio::test]
+async fn a27_a_peer_that_drips_bytes_of_a_record_meets_the_read_limit() {
+    let (near, far) = duplex(4096);
+    let (mut client, mut server) = ends(TlsVersion::Tls13).over(near, far).await;
+    client.set_timeouts(&Timeouts::all(Duration::from_millis(200)));
+    server.write_all(&[0; 1000]).await.unwrap();
+    let (mut channel, connection) = {
+        let (channel, mut connection) = server.into_parts();
+        connection.flush().unwrap();
+        (channel, connection)
+    };
+    let record = connection.outgoing().to_vec();
+    let dripping = async {
+        for byte in &record[..record.len() - 1] {
+            if channel.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let reading = async {
+        let error = client.read(&mut [0; 10]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    };
+    tokio::select! {
+        () = dripping => panic!("the reader waits as long as bytes drip"),
+        () = reading => {}
+    }
+}
+
+#[tokio::test]
+async fn a9_every_failure_says_its_phase() {
+    let ends = ends(TlsVersion::Tls13);
+    let refused = ends.client.connect_async("127.0.0.1:1").await.unwrap_err();
+    assert_eq!(refused.phase(), Phase::Connect);
+    assert!(matches!(
+        refused.cause(),
+        Cause::Network(NetworkCause::Refused { .. })
+    ));
+    let nonsense = ends.client.connect_async("no port").await.unwrap_err();
+    assert_eq!(nonsense.phase(), Phase::Configure);
+    let unresolved = ends
+        .client
+        .connect_async("does-not-exist.invalid:443")
+        .await;
+    assert_eq!(unresolved.unwrap_err().phase(), Phase::Resolve);
+}
+
+#[tokio::test]
+async fn c2_a_peer_that_does_not_speak_tls_is_quoted_and_can_be_answered() {
+    let ends = ends(TlsVersion::Tls13);
+    let (mut browser, far) = duplex(4096);
+    browser.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut failure = ends.server.accept_async(far).await.unwrap_err();
+    assert!(failure.received.starts_with(b"GET / HTTP/1.1\r\n"));
+    assert!(matches!(
+        failure.error.cause(),
+        Cause::Peer(PeerCause::NotTls { .. })
+    ));
+    failure
+        .channel
+        .write_all(b"HTTP/1.1 400 \r\n\r\n")
+        .await
+        .unwrap();
+    drop(failure);
+    let mut reply = String::new();
+    browser.read_to_string(&mut reply).await.unwrap();
+    assert!(reply.ends_with("HTTP/1.1 400 \r\n\r\n"));
+}
+
+/// Counts the reads that a channel answers with bytes.
+#[derive(Debug)]
+struct Counting<C> {
+    inner: C,
+    reads: Arc<AtomicUsize>,
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Counting<C> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Counting<C> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a14_a_million_reads_of_one_byte_cost_no_more_reads_of_the_channel() {
+    const TOTAL: usize = 1_000_000;
+    async fn reads_for(step: usize) -> usize {
+        // Room for everything: how it arrives must not depend on who runs when.
+        let (near, far) = duplex(2 * TOTAL);
+        let reads = Arc::new(AtomicUsize::new(0));
+        let near = Counting {
+            inner: near,
+            reads: Arc::clone(&reads),
+        };
+        let (mut client, mut server) = ends(TlsVersion::Tls13).over(near, far).await;
+        server.write_all(&vec![9; TOTAL]).await.unwrap();
+        server.shutdown().await.unwrap();
+        reads.store(0, Ordering::Relaxed);
+        let mut buffer = vec![0; step];
+        let mut total = 0;
+        loop {
+            match client.read(&mut buffer).await.unwrap() {
+                0 => break,
+                count => total += count,
+            }
+        }
+        assert_eq!(total, TOTAL);
+        reads.load(Ordering::Relaxed)
+    }
+    let (bytewise, chunked) = (reads_for(1).await, reads_for(16 * 1024).await);
+    // Eight records fit into one read; 62 records are 1 MB.
+    assert!(bytewise <= 16, "{bytewise} reads, {chunked} by 16 KiB");
+    assert!(chunked <= 16, "{chunked} reads");
+}
+
+/// A channel that does as little as it may: short reads, short writes, and every so often neither.
+#[derive(Debug)]
+struct Moody {
+    inner: DuplexStream,
+    dice: Dice,
+}
+
+/// xorshift64: reproducible from the seed that proptest reports.
+#[derive(Debug, Clone)]
+struct Dice(u64);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % limit
+    }
+}
+
+impl Moody {
+    fn sulks(&mut self, cx: &Context<'_>) -> bool {
+        let sulks = self.dice.below(3) == 0;
+        if sulks {
+            cx.waker().wake_by_ref();
+        }
+        sulks
+    }
+}
+
+impl AsyncRead for Moody {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.sulks(cx) {
+            return Poll::Pending;
+        }
+        let limit = 1 + self.dice.below(3000);
+        let mut part = buffer.take(limit);
+        let result = Pin::new(&mut self.inner).poll_read(cx, &mut part);
+        let filled = part.filled().len();
+        // `part` borrows the same memory, which is initialised as far as it was filled.
+        buffer.initialize_unfilled_to(filled);
+        buffer.advance(filled);
+        result
+    }
+}
+
+impl AsyncWrite for Moody {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.sulks(cx) {
+            return Poll::Pending;
+        }
+        let limit = (1 + self.dice.below(3000)).min(bytes.len());
+        Pin::new(&mut self.inner).poll_write(cx, &bytes[..limit])
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.sulks(cx) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.sulks(cx) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Polls a future so often, then drops it: a cancellation at an arbitrary await.
+async fn impatiently<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut left = polls;
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Sends `bytes` in pieces, giving up and trying again; believes only what was reported.
+async fn send<W: AsyncWrite + Unpin>(stream: &mut W, bytes: &[u8], mut dice: Dice) {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        let end = (sent + 1 + dice.below(40_000)).min(bytes.len());
+        let writing = stream.write(&bytes[sent..end]);
+        if let Some(count) = impatiently(writing, dice.below(4)).await {
+            sent += count.unwrap();
+        }
+        if dice.below(4) == 0 {
+            // Whether it got to its end or not must not matter.
+            let _ = impatiently(stream.flush(), dice.below(3)).await;
+        }
+        tokio::task::yield_now().await;
+    }
+    while impatiently(stream.shutdown(), dice.below(3))
+        .await
+        .is_none()
+    {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn receive<R: AsyncRead + Unpin>(stream: &mut R, mut dice: Dice) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 30_000];
+    loop {
+        let limit = 1 + dice.below(buffer.len());
+        let reading = stream.read(&mut buffer[..limit]);
+        match impatiently(reading, dice.below(4)).await {
+            Some(Ok(0)) => return bytes,
+            Some(Ok(count)) => bytes.extend_from_slice(&buffer[..count]),
+            Some(Err(error)) => panic!("{error:?}"),
+            None => tokio::task::yield_now().await,
+        }
+    }
+}
+
+fn noise(length: usize, dice: &mut Dice) -> Vec<u8> {
+    (0..length).map(|_| dice.below(256) as u8).collect()
+}
+
+fn in_time<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async { timeout(LONG, future).await.expect("nobody waits for ever") })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is cancelled wherever: what was reported as sent arrives once, what was reported as
+    /// read was sent, and the ends are orderly. One task per end, as HTTP has it.
+    #[test]
+    fn a27_cancelling_loses_and_repeats_nothing(
+        seed in any::<u64>(),
+        length in 1..200_000usize,
+        pipe in 500..50_000usize,
+        tls13 in any::<bool>(),
+    ) {
+        let mut dice = Dice::new(seed);
+        let ends = ends(VERSIONS[usize::from(tls13)]);
+        let (there, back) = (noise(length, &mut dice), noise(length / 2, &mut dice));
+        let (near, far) = duplex(pipe);
+        let near = Moody { inner: near, dice: Dice::new(seed ^ 1 << 20) };
+        let far = Moody { inner: far, dice: Dice::new(seed ^ 1 << 40) };
+        let (arrived, returned) = in_time(async {
+            let (mut client, mut server) = ends.over(near, far).await;
+            tokio::join!(
+                async {
+                    let arrived = receive(&mut server, Dice::new(seed ^ 3)).await;
+                    send(&mut server, &back, Dice::new(seed ^ 7)).await;
+                    arrived
+                },
+                async {
+                    send(&mut client, &there, Dice::new(seed ^ 5)).await;
+                    receive(&mut client, Dice::new(seed ^ 9)).await
+                },
+            )
+        });
+        prop_assert!(arrived == there, "{} of {} bytes", arrived.len(), there.len());
+        prop_assert!(returned == back, "{} of {} bytes", returned.len(), back.len());
+    }
+
+    /// The same with both directions at once, each half of a stream in a task of its own.
+    #[test]
+    fn a27_halves_in_tasks_of_their_own_never_forget_each_other(
+        seed in any::<u64>(),
+        length in 1..200_000usize,
+        pipe in 500..50_000usize,
+    ) {
+        let mut dice = Dice::new(seed);
+        let ends = ends(TlsVersion::Tls13);
+        let (there, back) = (noise(length, &mut dice), noise(length / 2, &mut dice));
+        let (near, far) = duplex(pipe);
+        let near = Moody { inner: near, dice: Dice::new(seed ^ 1 << 20) };
+        let far = Moody { inner: far, dice: Dice::new(seed ^ 1 << 40) };
+        let expected = (there.clone(), back.clone());
+        let received = in_time(async {
+            let (client, server) = ends.over(near, far).await;
+            let (mut client_read, mut client_write) = tokio::io::split(client);
+            let (mut server_read, mut server_write) = tokio::io::split(server);
+            let d = |salt: u64| Dice::new(seed ^ salt);
+            let (d1, d2, d3, d4) = (d(3), d(5), d(7), d(9));
+            let sending = tokio::spawn(async move { send(&mut client_write, &there, d1).await });
+            let replying = tokio::spawn(async move { send(&mut server_write, &back, d2).await });
+            let arriving = tokio::spawn(async move { receive(&mut server_read, d3).await });
+            let returning = tokio::spawn(async move { receive(&mut client_read, d4).await });
+            let (sent, replied, arrived, returned) =
+                tokio::join!(sending, replying, arriving, returning);
+            sent.unwrap();
+            replied.unwrap();
+            (arrived.unwrap(), returned.unwrap())
+        });
+        prop_assert!(received == expected);
+    }
+}
+
+/// A reader that comes to wait while a writer waits for the channel must not take its place.
+#[tokio::test]
+async fn a27_a_waiting_reader_does_not_displace_a_waiting_writer() {
+    let (near, far) = duplex(1000);
+    let (client, mut server) = ends(TlsVersion::Tls13).over(near, far).await;
+    let (mut reader, mut writer) = tokio::io::split(client);
+    let writing = tokio::spawn(async move {
+        writer.write_all(&vec![1; 500_000]).await.unwrap();
+        writer.flush().await.unwrap();
+        writer
+    });
+    // Let the writer run into the full pipe, then the reader.
+    tokio::task::yield_now().await;
+    let reading = tokio::spawn(async move {
+        let mut reply = [0; 5];
+        reader.read_exact(&mut reply).await.unwrap();
+        reply
+    });
+    tokio::task::yield_now().await;
+    let mut request = vec![0; 500_000];
+    let read = timeout(LONG, server.read_exact(&mut request)).await;
+    read.expect("the writer is woken").unwrap();
+    let _writer = writing.await.unwrap();
+    server.write_all(b"reply").await.unwrap();
+    server.flush().await.unwrap();
+    assert_eq!(&reading.await.unwrap(), b"reply");
+}
