@@ -509,8 +509,10 @@ fn last_words<C: AsyncRead + Unpin>(
     connection: &mut Connection,
     cx: &mut Context<'_>,
 ) -> Error {
+    connection.note_reset();
     for _ in 0..64 {
         let before = connection.traffic().bytes_received;
+        // Pending does not mean that nothing came: the reactor may not have told of it yet.
         let read = poll_receive(channel, connection, cx);
         if !matches!(read, Poll::Ready(Ok(()))) {
             break;
@@ -522,7 +524,6 @@ fn last_words<C: AsyncRead + Unpin>(
             break;
         }
     }
-    connection.received_reset();
     Error::new(Phase::Request, NetworkCause::Reset)
 }
 

@@ -85,6 +85,7 @@ pub struct Connection {
     write_buffer_size: usize,
     /// The channel's word on the peer's direction, true once all of `incoming` is processed.
     channel_ended: Option<Ending>,
+    reset_noted: bool,
     ending: Option<Ending>,
     close_notify_sent: bool,
     failure: Option<Error>,
@@ -183,7 +184,17 @@ impl Connection {
 
     /// The channel has ended (FIN). A second end, or one after a reset, changes nothing.
     pub fn received_end(&mut self) {
-        self.channel_ended.get_or_insert(Ending::Premature);
+        self.channel_ended.get_or_insert(if self.reset_noted {
+            Ending::Reset
+        } else {
+            Ending::Premature
+        });
+    }
+
+    /// Sending met a reset. What had come before is still to be received; the end that follows is no
+    /// FIN, although the operating system, which tells of a reset only once, may call it one.
+    pub(crate) fn note_reset(&mut self) {
+        self.reset_noted = true;
     }
 
     /// The channel was reset.
@@ -253,6 +264,21 @@ impl Connection {
             Some(ending) => Read::End(ending),
             None => Read::WouldBlock,
         })
+    }
+
+    /// Looks at everything that was received without reading it: what is plaintext is kept.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); during the handshake as [`process`](Self::process).
+    pub(crate) fn look_ahead(&mut self) -> Result<(), Error> {
+        if self.report.is_none() {
+            return self.process();
+        }
+        self.check()?;
+        if self.ending.is_none() {
+            self.advance(&mut [], None)?;
+        }
+        Ok(())
     }
 
     /// Looks at everything that was received without reading it: what is plaintext is kept.
@@ -386,6 +412,7 @@ impl Connection {
             sizer: Sizer::new(settings.record_sizing),
             write_buffer_size: settings.write_buffer_size.clamp(1, RECORD_MAX),
             channel_ended: None,
+            reset_noted: false,
             ending: None,
             close_notify_sent: false,
             failure: None,

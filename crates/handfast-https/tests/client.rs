@@ -1,0 +1,333 @@
+//! The client as a library: what can be seen below the command line.
+
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use handfast::{ClientContext, CloseOutcome, Ending, TrustAnchors};
+use handfast_https::client::{ALPN, Client, Error, Event, Framing, Request};
+use handfast_testbed::misbehaving::{Misbehaving, Served, Step, http2};
+use handfast_testbed::pki::Pki;
+
+fn bench() -> (Pki, ClientContext) {
+    let pki = Pki::new();
+    let trust = TrustAnchors::empty()
+        .with_certificate_der(pki.root.der.clone())
+        .unwrap();
+    let context = ClientContext::builder()
+        .trust(trust)
+        .alpn(ALPN)
+        .build()
+        .unwrap();
+    (pki, context)
+}
+
+fn server(pki: &Pki) -> Misbehaving {
+    Misbehaving::new(&pki.server(&["localhost"]), &[])
+}
+
+fn get(server: &Served) -> Request {
+    Request::get(&server.url("/")).unwrap()
+}
+
+/// An early answer: the server says something and resets while we still write.
+fn answers_and_resets(pki: &Pki) -> Served {
+    server(pki).serve([
+        Step::Read(1), // Fits the window that a connection begins with.
+        Step::say(vec![b'x'; 30_000]),
+        Step::Reset,
+    ])
+}
+
+#[test]
+fn a13_what_came_before_a_reset_can_be_read_after_a_failed_write() {
+    let (pki, context) = bench();
+    for _ in 0..10 {
+        let server = answers_and_resets(&pki);
+        let mut stream = context
+            .connect(&format!("localhost:{}", server.address().port()))
+            .unwrap();
+        while stream.write_all(&[0; 16 * 1024]).is_ok() {}
+        let mut bytes = Vec::new();
+        let error = stream.read_to_end(&mut bytes).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(stream.ending(), Some(Ending::Reset));
+        assert_eq!(bytes.len(), 30_000);
+    }
+}
+
+#[tokio::test]
+async fn a13_the_same_without_blocking() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (pki, context) = bench();
+    for _ in 0..10 {
+        let server = answers_and_resets(&pki);
+        let authority = format!("localhost:{}", server.address().port());
+        let mut stream = context.connect_async(&authority).await.unwrap();
+        stream.set_flush_on_read(false);
+        while stream.write_all(&[0; 16 * 1024]).await.is_ok() {}
+        let mut bytes = Vec::new();
+        let error = stream.read_to_end(&mut bytes).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(stream.ending(), Some(Ending::Reset));
+        assert_eq!(bytes.len(), 30_000);
+    }
+}
+
+#[tokio::test]
+async fn a17_a_client_closes_in_two_phases_and_says_how_it_went() {
+    let (pki, context) = bench();
+    for (end, expected) in [
+        (vec![Step::CloseNotify, Step::Fin], CloseOutcome::Complete),
+        (vec![Step::Fin], CloseOutcome::SentOnly),
+        (vec![Step::Reset], CloseOutcome::PeerGone),
+        (
+            vec![Step::Pause(Duration::from_secs(3))],
+            CloseOutcome::SentOnly,
+        ),
+    ] {
+        let mut script = vec![
+            Step::ReadHead,
+            Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+            // Ends without error only when our close_notify came.
+            Step::ReadToEnd,
+        ];
+        script.extend(end);
+        let server = server(&pki).serve(script);
+        let client = Client::builder(context.clone())
+            .close_wait(Duration::from_millis(300))
+            .build();
+        let mut response = client.send(get(&server)).await.unwrap();
+        assert_eq!(response.bytes(100).await.unwrap(), b"ok");
+        let finished = response.finish().await.unwrap();
+        assert_eq!((finished.close, finished.ending), (None, None));
+        let outcomes: Vec<_> = client.close().await.into_iter().map(|one| one.1).collect();
+        assert_eq!(outcomes, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn a16_a_connection_that_closes_is_judged_by_its_end() {
+    let (pki, context) = bench();
+    for (end, ending, close) in [
+        (
+            vec![Step::CloseNotify, Step::Fin],
+            Ending::CloseNotify,
+            CloseOutcome::Complete,
+        ),
+        (vec![Step::Fin], Ending::Premature, CloseOutcome::SentOnly),
+        (vec![Step::Reset], Ending::Reset, CloseOutcome::PeerGone),
+    ] {
+        let mut script = vec![
+            Step::ReadHead,
+            Step::say("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"),
+        ];
+        script.extend(end);
+        let server = server(&pki).serve(script);
+        let response = Client::new(context.clone())
+            .send(get(&server))
+            .await
+            .unwrap();
+        assert_eq!(response.framing(), Framing::Length(2));
+        let finished = response.finish().await.unwrap();
+        assert_eq!(finished.ending, Some(ending));
+        assert_eq!(
+            finished.whole.remark().is_some(),
+            ending != Ending::CloseNotify
+        );
+        assert_eq!(finished.close, Some(close));
+    }
+}
+
+#[tokio::test]
+async fn connections_are_kept_and_used_again_over_both_versions() {
+    let (pki, context) = bench();
+    let first = server(&pki).serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+        Step::ReadHead,
+        Step::say(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: y\r\n\r\n",
+        ),
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+    ]);
+    let stream = |id| {
+        let frames = [http2::headers(id, &[], false), http2::data(id, b"ok", true)];
+        Step::say(frames.concat())
+    };
+    let second = server(&pki).alpn(&["h2"]).serve([
+        Step::say(http2::settings()),
+        Step::ReadHttp2Request,
+        stream(1),
+        Step::ReadHttp2Request,
+        stream(3),
+        Step::ReadHttp2Request,
+        stream(5),
+    ]);
+    for server in [first, second] {
+        let client = Client::new(context.clone());
+        for number in 0..3 {
+            let mut response = client.send(get(&server)).await.unwrap();
+            assert_eq!(response.bytes(100).await.unwrap(), b"ok");
+            let finished = response.finish().await.unwrap();
+            assert_eq!(
+                finished.trailers.is_some(),
+                number == 1 && finished.trailers.is_some()
+            );
+            assert_eq!(finished.close, None);
+        }
+        assert_eq!(server.connections(), 1);
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_may_do_harm_is_not_sent_twice() {
+    let (pki, context) = bench();
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let server = server(&pki).serve([Step::ReadHead, Step::say(answer), Step::ReadHead, Step::Fin]);
+    let client = Client::new(context);
+    client
+        .send(get(&server))
+        .await
+        .unwrap()
+        .finish()
+        .await
+        .unwrap();
+    let post = Request::new(http::Method::POST, &server.url("/")).unwrap();
+    let error = client.send(post).await.unwrap_err();
+    assert!(matches!(error, Error::EmptyReply { .. }), "{error:?}");
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a27_limits_tell_the_phase_and_count_silence_only() {
+    let (pki, context) = bench();
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n";
+    let drips = server(&pki).serve([
+        Step::ReadHead,
+        Step::say(head),
+        Step::Drip(b"01234567".to_vec(), Duration::from_millis(100)),
+    ]);
+    let client = Client::builder(context.clone())
+        .silence_max(Some(Duration::from_millis(400)))
+        .build();
+    let mut response = client.send(get(&drips)).await.unwrap();
+    assert_eq!(response.bytes(100).await.unwrap(), b"01234567");
+
+    let stalls = server(&pki).serve([Step::ReadHead, Step::say(head), Step::say("0123")]);
+    let began = Instant::now();
+    let mut response = client.send(get(&stalls)).await.unwrap();
+    let Err(Error::Truncated(truncation)) = response.bytes(100).await else {
+        panic!("not truncated");
+    };
+    assert_eq!((truncation.expected, truncation.received), (Some(8), 4));
+    let failure = truncation.failure.unwrap();
+    assert_eq!(failure.phase(), handfast::Phase::Response);
+    assert_eq!(failure.explain().id, "timed-out");
+    assert!(began.elapsed() < Duration::from_secs(5));
+
+    // A listener that nobody accepts from: TCP connects, and then nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "https://localhost:{}/",
+        listener.local_addr().unwrap().port()
+    );
+    let client = Client::builder(context)
+        .connect_max(Some(Duration::from_millis(300)))
+        .build();
+    let Err(Error::Connection(error)) = client.send(Request::get(&url).unwrap()).await else {
+        panic!("connected to nobody");
+    };
+    assert_eq!(error.phase(), handfast::Phase::Handshake);
+    assert_eq!(error.explain().id, "timed-out");
+}
+
+#[tokio::test]
+async fn a_dropped_response_breaks_off_and_leaves_no_task() {
+    let (pki, context) = bench();
+    let endless = server(&pki).serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\n\r\n"),
+        Step::Forever(vec![b'x'; 16 * 1024]),
+    ]);
+    let client = Client::new(context);
+    let mut response = client.send(get(&endless)).await.unwrap();
+    assert!(response.chunk().await.unwrap().is_some());
+    drop(response);
+    drop(client);
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while tasks() > 0 && Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(tasks(), 0);
+}
+
+#[tokio::test]
+async fn observers_are_told_in_order() {
+    let (pki, context) = bench();
+    let server = server(&pki).serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 302 X\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n"),
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nend"),
+        Step::CloseNotify,
+        Step::Fin,
+    ]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let client = Client::builder(context)
+        .follow_redirects(true)
+        .observer(move |event| {
+            let text = format!("{event:?}");
+            let name = text.split([' ', '{']).next().unwrap_or_default().to_owned();
+            log.lock().unwrap().push(name);
+            if let Event::Secured { report } = event {
+                assert!(report.peer.is_some());
+            }
+        })
+        .build();
+    let response = client.send(get(&server)).await.unwrap();
+    assert_eq!(response.url().path(), "/b");
+    assert_eq!(response.redirects().len(), 1);
+    response.finish().await.unwrap();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            "Resolved",
+            "Connected",
+            "Secured",
+            "Requesting",
+            "Responding",
+            "Completed",
+            "Redirecting",
+            "Reused",
+            "Requesting",
+            "Responding",
+            "Completed",
+            "Closed",
+        ]
+    );
+}
+
+#[test]
+fn clients_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    fn moved<T: Send>(_: T) {}
+    shared::<Client>();
+    let (_, context) = bench();
+    let client = Client::new(context);
+    moved(async move {
+        let mut response = client.send(Request::get("https://localhost/")?).await?;
+        response.chunk().await?;
+        response.finish().await?;
+        client.close().await;
+        Ok::<_, Error>(())
+    });
+}
