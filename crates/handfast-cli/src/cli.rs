@@ -3,6 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{ca, demo, get, serve};
+#[cfg(unix)]
+use crate::command::connect;
 
 /// HTTPS from both ends: a verified client, a server, a local certificate authority.
 ///
@@ -25,6 +27,9 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Talk to a TLS server, or be one, on the terminal and over any channel
+    #[cfg(unix)]
+    Connect(connect::Args),
     /// Show both ends of an exchange on loopback: what each of them saw
     Demo(demo::Args),
     /// Fetch a URL, verified, and say whether all of it arrived

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use handfast::{Cause, ConfigurationCause, Error, Explanation, NetworkCause, PeerCause, Phase};
+use handfast::{
+    Cause, ConfigurationCause, Error, Explanation, NetworkCause, PeerCause, Phase, StartTlsProblem,
+};
 
 /// Exit codes with curl's meaning, so that scripts written for it understand ours.
 pub(crate) mod code {
@@ -21,6 +23,8 @@ pub(crate) mod code {
     pub(crate) const SHORT_BODY: u8 = 18;
     /// An HTTP status of 400 or more, with `--fail`.
     pub(crate) const HTTP_STATUS: u8 = 22;
+    /// What the peer said makes no sense.
+    pub(crate) const WEIRD_REPLY: u8 = 8;
     /// A local file cannot be written.
     pub(crate) const WRITE: u8 = 23;
     /// A local file cannot be read.
@@ -41,6 +45,8 @@ pub(crate) mod code {
     pub(crate) const OWN_CERTIFICATE: u8 = 58;
     /// The peer is not who it should be.
     pub(crate) const PEER: u8 = 60;
+    /// TLS was demanded, and the peer does not begin it (STARTTLS).
+    pub(crate) const NO_TLS: u8 = 64;
     /// The trusted certificates cannot be used.
     pub(crate) const CA_FILE: u8 = 77;
 }
@@ -91,6 +97,10 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
         Cause::Configuration(ConfigurationCause::File { .. }) => code::READ,
         Cause::Network(NetworkCause::TimedOut { .. }) => code::TIMED_OUT,
         Cause::Peer(PeerCause::Certificate(_)) => code::PEER,
+        Cause::Peer(PeerCause::StartTls(error)) => match error.problem {
+            StartTlsProblem::NotOffered { .. } | StartTlsProblem::Refused { .. } => code::NO_TLS,
+            _ => code::WEIRD_REPLY,
+        },
         _ => match error.phase() {
             Phase::Configure => code::OTHER,
             Phase::Resolve => code::RESOLVE,

@@ -1,6 +1,8 @@
 //! One module a command: its arguments, and what it does with them.
 
 pub(crate) mod ca;
+#[cfg(unix)]
+pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod serve;
@@ -12,6 +14,8 @@ use crate::failure::Failure;
 
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        #[cfg(unix)]
+        Command::Connect(args) => connect::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Get(args) => get::run(args),
         Command::Serve(args) => serve::run(args),

@@ -1,0 +1,144 @@
+//! From an open channel to a secured one: the plain-text dialogue where there is one, the handshake.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use handfast::{Connection, Error, NetworkCause, Phase, StartTlsDialogue};
+use rustix::event::{PollFd, PollFlags};
+
+use super::poll::{self, Signals};
+use super::wire::{Received, Sent, Wire};
+
+/// When to give up, and the limit that this comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// `limit` from now.
+    pub(super) fn after(limit: Duration) -> Self {
+        Self {
+            at: Instant::now() + limit,
+            limit,
+        }
+    }
+}
+
+/// How waiting went.
+enum Waited {
+    Readable,
+    Writable,
+    Interrupted,
+}
+
+/// Leads the dialogue to its end; `false` when a signal came first.
+pub(super) fn begin_tls(
+    wire: &mut Wire,
+    mut dialogue: StartTlsDialogue,
+    deadline: Deadline,
+    signals: &Signals,
+) -> Result<bool, Error> {
+    const PHASE: Phase = Phase::StartTls;
+    let mut room = [0; 4096];
+    loop {
+        while !dialogue.outgoing().is_empty() {
+            match wire.send(dialogue.outgoing()).map_err(failed(PHASE))? {
+                Sent::Bytes(count) => dialogue.sent(count),
+                Sent::Nothing => break,
+                Sent::Gone => return Err(dialogue.received_end().into()),
+            }
+        }
+        if dialogue.is_done() {
+            return Ok(true);
+        }
+        let sending = !dialogue.outgoing().is_empty();
+        match wait(wire, sending, deadline, PHASE, signals)? {
+            Waited::Interrupted => return Ok(false),
+            Waited::Writable => {}
+            Waited::Readable => match wire.receive(&mut room).map_err(failed(PHASE))? {
+                Received::Bytes(count) => {
+                    dialogue.received(room.get(..count).unwrap_or_default())?;
+                }
+                Received::Nothing => {}
+                Received::End | Received::Reset => return Err(dialogue.received_end().into()),
+            },
+        }
+    }
+}
+
+/// Shakes hands; `false` when a signal came first.
+pub(super) fn handshake(
+    wire: &mut Wire,
+    connection: &mut Connection,
+    deadline: Deadline,
+    signals: &Signals,
+) -> Result<bool, Error> {
+    const PHASE: Phase = Phase::Handshake;
+    let mut gone = false;
+    loop {
+        while !gone && !connection.outgoing().is_empty() {
+            match wire.send(connection.outgoing()).map_err(failed(PHASE))? {
+                Sent::Bytes(count) => connection.sent(count),
+                Sent::Nothing => break,
+                // What it said before it went may tell why.
+                Sent::Gone => gone = true,
+            }
+        }
+        let sending = !gone && !connection.outgoing().is_empty();
+        if !connection.is_handshaking() && !sending {
+            return Ok(true);
+        }
+        match wait(wire, sending, deadline, PHASE, signals)? {
+            Waited::Interrupted => return Ok(false),
+            Waited::Writable => {}
+            Waited::Readable => {
+                match wire
+                    .receive(connection.receive_room())
+                    .map_err(failed(PHASE))?
+                {
+                    Received::Bytes(count) => connection.received(count),
+                    Received::Nothing => continue,
+                    Received::End => connection.received_end(),
+                    Received::Reset => connection.received_reset(),
+                }
+                if let Err(error) = connection.process() {
+                    // The alert tells the peer why, if it can be had at once.
+                    let _ = wire.send(connection.outgoing());
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+fn wait(
+    wire: &Wire,
+    sending: bool,
+    deadline: Deadline,
+    phase: Phase,
+    signals: &Signals,
+) -> Result<Waited, Error> {
+    let mut fds = vec![signals.poll_fd()];
+    if let Some(reader) = wire.reader() {
+        fds.push(PollFd::from_borrowed_fd(reader, PollFlags::IN));
+    }
+    if let Some(writer) = wire.writer().filter(|_| sending) {
+        fds.push(PollFd::from_borrowed_fd(writer, PollFlags::OUT));
+    }
+    if !poll::wait(&mut fds, Some(deadline.at)).map_err(failed(phase))? {
+        let limit = deadline.limit;
+        return Err(Error::new(phase, NetworkCause::TimedOut { limit }));
+    }
+    let mut ready = fds.iter().map(poll::is_ready);
+    Ok(match (ready.next(), ready.next()) {
+        (Some(true), _) => Waited::Interrupted,
+        (_, Some(true)) => Waited::Readable,
+        _ => Waited::Writable,
+    })
+}
+
+pub(super) fn failed(phase: Phase) -> impl Fn(io::Error) -> Error {
+    move |error| Error::new(phase, NetworkCause::from(error))
+}

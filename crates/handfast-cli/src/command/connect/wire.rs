@@ -1,0 +1,308 @@
+//! The channel of a session: opened or accepted, read and written without blocking, given up in order.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use handfast::{ClientContext, Explanation, StartTls};
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+
+use super::poll::{self, Signals};
+use super::serial::SerialLine;
+use super::target::{Target, authority};
+use crate::failure::{Failure, code};
+use crate::output;
+
+/// How long a command may take to end once its input has ended. One that takes longer is not going
+/// to; it gets killed.
+const CHILD_ENDS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Between two looks whether the command has ended.
+const CHILD_LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// A byte channel in both directions, none of whose operations blocks.
+#[derive(Debug)]
+pub(super) struct Wire {
+    ends: Ends,
+    leads_to: String,
+}
+
+#[derive(Debug)]
+enum Ends {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Child {
+        child: Child,
+        stdin: Option<ChildStdin>,
+        stdout: Option<ChildStdout>,
+    },
+    Serial(SerialLine),
+}
+
+/// What a read found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    Bytes(usize),
+    Nothing,
+    End,
+    Reset,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    Bytes(usize),
+    Nothing,
+    /// Nobody is there to read any more.
+    Gone,
+}
+
+impl Wire {
+    /// Opens the channel to a server.
+    pub(super) fn connect(
+        target: &Target,
+        context: &ClientContext,
+        starttls: Option<StartTls>,
+    ) -> Result<Self, Failure> {
+        let (ends, leads_to) = match target {
+            Target::Tcp { host, port } => {
+                let port = port.or(starttls.map(StartTls::default_port));
+                let socket = context.connect_tcp(&authority(host, port))?;
+                let address = socket.peer_addr().map(|address| address.to_string());
+                (Ends::Tcp(socket), address.unwrap_or_default())
+            }
+            Target::Unix(path) => {
+                let socket = UnixStream::connect(path).map_err(|e| unusable(target, &e))?;
+                (Ends::Unix(socket), target.to_string())
+            }
+            Target::Exec(_) | Target::Serial { .. } => return Self::open(target),
+        };
+        Self::new(ends, leads_to).map_err(|error| unusable(target, &error))
+    }
+
+    /// Waits for one client, or opens a channel that has one at its other end. `None` when a signal
+    /// came first.
+    pub(super) fn accept(target: &Target, signals: &Signals) -> Result<Option<Self>, Failure> {
+        let failed = |error: io::Error| unusable(target, &error);
+        let (ends, leads_to) = match target {
+            Target::Tcp { host, port } => {
+                let Some(port) = *port else {
+                    return Err(Failure::usage(
+                        "an address to listen on needs a port",
+                        "write it as 127.0.0.1:8443; port 0 takes any that is free",
+                    ));
+                };
+                let listener = TcpListener::bind((host.as_str(), port)).map_err(failed)?;
+                let address = listener.local_addr().map_err(failed)?;
+                output::note(format!("listening on {address}"));
+                if !wait_for_client(&listener, signals).map_err(failed)? {
+                    return Ok(None);
+                }
+                let (socket, address) = listener.accept().map_err(failed)?;
+                // Records are sent whole: waiting to fill segments only delays their tails.
+                let _ = socket.set_nodelay(true);
+                (Ends::Tcp(socket), address.to_string())
+            }
+            Target::Unix(path) => {
+                let listener = OwnSocket::bind(path).map_err(failed)?;
+                output::note(format!("listening on {target}"));
+                if !wait_for_client(&listener.socket, signals).map_err(failed)? {
+                    return Ok(None);
+                }
+                let (socket, _) = listener.socket.accept().map_err(failed)?;
+                (Ends::Unix(socket), target.to_string())
+            }
+            Target::Exec(_) | Target::Serial { .. } => {
+                output::note(format!("listening on {target}"));
+                return Self::open(target).map(Some);
+            }
+        };
+        Self::new(ends, leads_to).map(Some).map_err(failed)
+    }
+
+    /// Channels that are the same for both sides.
+    fn open(target: &Target) -> Result<Self, Failure> {
+        let failed = |error: io::Error| unusable(target, &error);
+        let ends = match target {
+            Target::Serial { device, speed } => {
+                Ends::Serial(SerialLine::open(device, *speed).map_err(failed)?)
+            }
+            Target::Exec(command) => {
+                let mut child = Command::new("/bin/sh")
+                    .arg("-c")
+                    .arg(command)
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .spawn()
+                    .map_err(failed)?;
+                Ends::Child {
+                    stdin: child.stdin.take(),
+                    stdout: child.stdout.take(),
+                    child,
+                }
+            }
+            Target::Tcp { .. } | Target::Unix(_) => {
+                return Err(failed(io::ErrorKind::Unsupported.into()));
+            }
+        };
+        let leads_to = match &ends {
+            Ends::Serial(line) => match line.speed() {
+                Some(speed) => format!("{target} at {speed} bit/s"),
+                None => target.to_string(),
+            },
+            _ => target.to_string(),
+        };
+        Self::new(ends, leads_to).map_err(failed)
+    }
+
+    fn new(ends: Ends, leads_to: String) -> io::Result<Self> {
+        let wire = Self { ends, leads_to };
+        for fd in [wire.reader(), wire.writer()].into_iter().flatten() {
+            poll::set_nonblocking(fd)?;
+        }
+        Ok(wire)
+    }
+
+    /// Where it leads, safe to print.
+    pub(super) fn leads_to(&self) -> &str {
+        &self.leads_to
+    }
+
+    /// To be polled for input.
+    pub(super) fn reader(&self) -> Option<BorrowedFd<'_>> {
+        match &self.ends {
+            Ends::Tcp(socket) => Some(socket.as_fd()),
+            Ends::Unix(socket) => Some(socket.as_fd()),
+            Ends::Child { stdout, .. } => stdout.as_ref().map(AsFd::as_fd),
+            Ends::Serial(line) => Some(line.file().as_fd()),
+        }
+    }
+
+    /// To be polled for room; none once our direction has ended.
+    pub(super) fn writer(&self) -> Option<BorrowedFd<'_>> {
+        match &self.ends {
+            Ends::Tcp(socket) => Some(socket.as_fd()),
+            Ends::Unix(socket) => Some(socket.as_fd()),
+            Ends::Child { stdin, .. } => stdin.as_ref().map(AsFd::as_fd),
+            Ends::Serial(line) => Some(line.file().as_fd()),
+        }
+    }
+
+    pub(super) fn receive(&self, room: &mut [u8]) -> io::Result<Received> {
+        let Some(reader) = self.reader() else {
+            return Ok(Received::End);
+        };
+        match rustix::io::read(reader, room) {
+            Ok(0) => Ok(Received::End),
+            Ok(count) => Ok(Received::Bytes(count)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Received::Nothing),
+            Err(Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE) => Ok(Received::Reset),
+            // A line whose other end was closed or pulled out.
+            Err(Errno::IO) if matches!(self.ends, Ends::Serial(_)) => Ok(Received::End),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<Sent> {
+        let Some(writer) = self.writer() else {
+            return Ok(Sent::Gone);
+        };
+        match rustix::io::write(writer, bytes) {
+            Ok(0) => Ok(Sent::Nothing),
+            Ok(count) => Ok(Sent::Bytes(count)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Sent::Nothing),
+            Err(Errno::PIPE | Errno::CONNRESET | Errno::CONNABORTED | Errno::IO) => Ok(Sent::Gone),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends our direction where the channel can tell it.
+    pub(super) fn half_close(&mut self) {
+        match &mut self.ends {
+            // A peer that is gone already needs no FIN.
+            Ends::Tcp(socket) => drop(socket.shutdown(std::net::Shutdown::Write)),
+            Ends::Unix(socket) => drop(socket.shutdown(std::net::Shutdown::Write)),
+            Ends::Child { stdin, .. } => *stdin = None,
+            Ends::Serial(_) => {}
+        }
+    }
+
+    /// Gives the channel up: a command is waited for, a line's settings are restored. What there is
+    /// to remark about that, safe to print.
+    pub(super) fn finish(self) -> Option<String> {
+        let Ends::Child {
+            mut child,
+            stdin,
+            stdout,
+        } = self.ends
+        else {
+            return None;
+        };
+        drop((stdin, stdout));
+        let deadline = Instant::now() + CHILD_ENDS_WITHIN;
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) if status.success() => return None,
+                Ok(Some(status)) => return Some(format!("the command ended with {status}")),
+                Ok(None) if Instant::now() < deadline => thread::sleep(CHILD_LOOK_EVERY),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        // Both fail only when it has ended after all.
+        let _ = child.kill();
+        let _ = child.wait();
+        Some("the command did not end and was killed".to_owned())
+    }
+}
+
+/// A listening Unix socket, whose name is gone when it is.
+#[derive(Debug)]
+struct OwnSocket {
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+impl OwnSocket {
+    fn bind(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            socket: UnixListener::bind(path)?,
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Drop for OwnSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// `false` when a signal came first.
+fn wait_for_client(listener: &impl AsFd, signals: &Signals) -> io::Result<bool> {
+    let mut fds = [PollFd::new(listener, PollFlags::IN), signals.poll_fd()];
+    poll::wait(&mut fds, None)?;
+    Ok(!poll::is_ready(&fds[1]))
+}
+
+fn unusable(target: &Target, error: &io::Error) -> Failure {
+    let text = error.to_string();
+    let why = text.split(" (os error").next().unwrap_or(&text);
+    let what = format!("{target} cannot be used as a channel: {why}");
+    let explanation = Explanation::new("channel-unusable", what);
+    let explanation = match (error.kind(), target) {
+        (io::ErrorKind::AddrInUse, Target::Unix(_)) => explanation
+            .with_fix("remove the socket if nobody listens on it, or choose another path"),
+        (io::ErrorKind::AddrInUse, _) => explanation.with_fix("choose another port, or 0 for any"),
+        _ => match Errno::from_io_error(error) {
+            Some(Errno::NOTTY) => explanation.with_fix("give the device of a serial line"),
+            _ => explanation,
+        },
+    };
+    Failure::new(code::CONNECT, explanation)
+}

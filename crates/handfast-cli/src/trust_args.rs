@@ -1,0 +1,185 @@
+//! Whom to trust and who we are, as flags that several commands share: typed here, made into a
+//! library's builder here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use handfast::{
+    ClientContext, ClientContextBuilder, Explanation, Identity, KeyLog, Passphrase,
+    RevocationLists, SpkiSha256, TlsVersion, TrustAnchors,
+};
+
+use crate::data_dir::local_ca_certificate;
+use crate::failure::{Failure, code};
+use crate::output;
+use crate::passphrase::{PassphraseSource, or_prompt};
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Trust and identity")]
+pub(crate) struct TrustArgs {
+    /// Accept any certificate: whoever is on the path can read and change everything
+    #[arg(short = 'k', long)]
+    pub(crate) insecure: bool,
+    /// Trust the certificates of this file, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Vec<PathBuf>,
+    /// Trust those of --cacert alone
+    #[arg(long, requires = "cacert")]
+    pub(crate) only_cacert: bool,
+    /// Demand that one of these keys is on the verified path
+    #[arg(long, value_name = "sha256//BASE64")]
+    pub(crate) pin: Vec<SpkiSha256>,
+    /// Refuse what these revocation lists revoke
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crl: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct IdentityArgs {
+    /// Our certificate chain, for a peer that asks for it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its private key, unless it is in the same file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    #[arg(long, value_name = "SOURCE", requires = "cert")]
+    pub(crate) pass: Option<PassphraseSource>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Session")]
+pub(crate) struct SessionArgs {
+    /// Offer these application protocols, the preferred first, separated by commas
+    #[arg(long, value_name = "PROTOCOLS", value_delimiter = ',')]
+    pub(crate) alpn: Vec<String>,
+    /// Speak these versions only: 1.2, 1.3 (default: both)
+    #[arg(long, value_name = "VERSIONS", value_delimiter = ',', value_parser = version)]
+    pub(crate) tls: Vec<TlsVersion>,
+    /// Allow so many seconds until the connection is secured
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) connect_timeout: Option<Duration>,
+    /// Append the secrets of the sessions to this file, for a packet analyser
+    #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE")]
+    pub(crate) key_log: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    /// The anchors: the platform's and the local authority's unless `--only-cacert`, and those given.
+    pub(crate) fn anchors(&self) -> Result<TrustAnchors, Failure> {
+        let anchors = if self.only_cacert {
+            TrustAnchors::empty()
+        } else {
+            with_local_ca(TrustAnchors::platform())
+        };
+        with_files(anchors, &self.cacert)
+    }
+
+    pub(crate) fn revocation_lists(&self) -> Result<RevocationLists, Failure> {
+        let mut lists = RevocationLists::none();
+        for file in &self.crl {
+            lists = lists.with_file(file).map_err(|error| {
+                let explanation = Explanation::new(error.problem.id(), error.to_string())
+                    .with_evidence(error.problem.to_string());
+                Failure::new(code::CA_FILE, explanation)
+            })?;
+        }
+        Ok(lists)
+    }
+
+    /// A client's context with all of this. Warns, loudly, when nothing will be verified.
+    pub(crate) fn client(&self, session: &SessionArgs) -> Result<ClientContextBuilder, Failure> {
+        let mut builder = ClientContext::builder()
+            .revocation_lists(self.revocation_lists()?)
+            .versions(session.tls.iter().copied())
+            .alpn(session.alpn.iter().map(String::as_bytes));
+        for pin in &self.pin {
+            builder = builder.pin(*pin);
+        }
+        if let Some(identity) = self.identity.read()? {
+            builder = builder.identity(identity);
+        }
+        if let Some(log) = session.key_log()? {
+            builder = builder.key_log(log);
+        }
+        if self.insecure {
+            output::warning(
+                "--insecure: the server's certificate is NOT verified; anybody on the path can \
+                 read and change what is sent",
+            );
+            Ok(builder.danger().accept_any_certificate())
+        } else {
+            Ok(builder.trust(self.anchors()?))
+        }
+    }
+}
+
+impl IdentityArgs {
+    pub(crate) fn read(&self) -> Result<Option<Identity>, Failure> {
+        let Some(chain) = &self.cert else {
+            return Ok(None);
+        };
+        let passphrase = match or_prompt(self.pass.clone()) {
+            Some(source) => Passphrase::ask(move |request| source.read(&request.to_string())),
+            None => Passphrase::none(),
+        };
+        let identity = match &self.key {
+            Some(key) => Identity::from_files(chain, key, passphrase),
+            None => Identity::from_file(chain, passphrase),
+        };
+        identity
+            .map(Some)
+            .map_err(|error| handfast::Error::from(error).into())
+    }
+}
+
+impl SessionArgs {
+    pub(crate) fn key_log(&self) -> Result<Option<KeyLog>, Failure> {
+        Ok(self.key_log.as_ref().map(KeyLog::to_file).transpose()?)
+    }
+}
+
+/// These anchors and those of the files.
+pub(crate) fn with_files(
+    mut anchors: TrustAnchors,
+    files: &[PathBuf],
+) -> Result<TrustAnchors, Failure> {
+    for file in files {
+        anchors = anchors.with_file(file).map_err(handfast::Error::from)?;
+    }
+    Ok(anchors)
+}
+
+/// The local authority is bound by name constraints: trusting it cannot harm any other name.
+fn with_local_ca(anchors: TrustAnchors) -> TrustAnchors {
+    let Some(file) = local_ca_certificate() else {
+        return anchors;
+    };
+    match anchors.clone().with_file(&file) {
+        Ok(more) => more,
+        Err(error) => {
+            let why = handfast::Error::from(error).explain();
+            output::warning(format!("the local authority is not trusted: {}", why.what));
+            anchors
+        }
+    }
+}
+
+/// Seconds, perhaps a fraction of one.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
+}
+
+fn version(text: &str) -> Result<TlsVersion, String> {
+    match text {
+        "1.2" => Ok(TlsVersion::Tls12),
+        "1.3" => Ok(TlsVersion::Tls13),
+        _ => Err("expected 1.2 or 1.3: older versions are broken".to_owned()),
+    }
+}
