@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{ca, demo, get, serve};
+use crate::command::{bench, ca, demo, get, inspect, serve};
 #[cfg(unix)]
 use crate::command::connect;
 
@@ -19,14 +19,16 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  handfast demo                                      both ends meet on loopback and tell what they saw
-  handfast serve ./public                            a directory over HTTPS at https://localhost:8443/
-  handfast get -o page.html https://localhost:8443/  fetched, verified, named only when complete
-  handfast get -v https://example.org/               what happened, phase by phase
-  handfast ca issue db.internal 10.0.0.7             a certificate from your own local authority";
+  handfast demo                            both ends meet and tell what they saw
+  handfast serve ./public                  a directory at https://localhost:8443/
+  handfast get -O https://localhost:8443/page.html     named only once complete
+  handfast get -v https://example.org/     what happened, phase by phase
+  handfast ca issue db.internal 10.0.0.7   a certificate from an authority of your own";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Put load on a server and measure it honestly
+    Bench(bench::Args),
     /// Talk to a TLS server, or be one, on the terminal and over any channel
     #[cfg(unix)]
     Connect(connect::Args),
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// Fetch a URL, verified, and say whether all of it arrived
     Get(get::Args),
+    /// Say everything about a TLS server, verified; or judge a chain in a file
+    Inspect(inspect::Args),
     /// Serve a directory over HTTPS
     Serve(serve::Args),
     /// A local certificate authority that can only sign for the names it was made for

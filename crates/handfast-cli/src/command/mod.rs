@@ -1,10 +1,12 @@
 //! One module a command: its arguments, and what it does with them.
 
+pub(crate) mod bench;
 pub(crate) mod ca;
 #[cfg(unix)]
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod get;
+pub(crate) mod inspect;
 pub(crate) mod serve;
 
 use std::process::ExitCode;
@@ -14,10 +16,12 @@ use crate::failure::Failure;
 
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Bench(args) => bench::run(args),
         #[cfg(unix)]
         Command::Connect(args) => connect::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Get(args) => get::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Ca(args) => ca::run(args),
     }

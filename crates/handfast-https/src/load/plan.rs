@@ -250,7 +250,7 @@ impl Plan {
 
     /// The same with what cannot be had brought within bounds: at least one of everything, no
     /// more connections than requests, no more threads than connections.
-    pub(super) fn bounded(&self) -> Self {
+    pub fn bounded(&self) -> Self {
         let mut plan = self.clone();
         plan.streams = plan.streams.clamp(1, super::http2::STREAMS_MAX);
         let requests = plan

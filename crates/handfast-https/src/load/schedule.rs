@@ -88,12 +88,18 @@ impl Work {
 
     /// Takes the next request if it is due, and says since when: in the closed loop since now.
     pub(super) fn take(&mut self, now: Nanos) -> Option<Nanos> {
-        if self.is_closed() && now >= self.end {
+        if !self.is_due(now) {
             return None;
         }
-        let due = self.due_at(self.taken).filter(|due| *due <= now)?;
+        let due = self.due_at(self.taken)?;
         self.taken += 1;
         Some(if self.is_closed() { now } else { due })
+    }
+
+    /// Is a request due?
+    pub(super) fn is_due(&self, now: Nanos) -> bool {
+        (!self.is_closed() || now < self.end)
+            && self.due_at(self.taken).is_some_and(|due| due <= now)
     }
 
     /// When the next request is due; `None` when there will be no more.

@@ -193,15 +193,21 @@ impl<'s> Worker<'s> {
     /// Waits for sockets and moves those that have something.
     fn wait(&mut self, limit: Duration) -> io::Result<()> {
         let mut limit = limit;
-        if !self.idle.is_empty()
-            && let Some(due) = self.desk.work.next_due()
+        let now = self.desk.now;
+        if self.idle.is_empty() {
+            // What becomes due can only wait for a connection to become free.
+        } else if self.desk.work.is_due(now) {
+            limit = Duration::ZERO;
+        } else if let Some(wait) = self
+            .desk
+            .work
+            .next_due()
+            .and_then(|due| due.checked_sub(now))
         {
-            let wait = Duration::from_nanos(due.saturating_sub(self.desk.now));
-            limit = match wait.is_zero() {
-                true => Duration::ZERO,
-                false if wait < limit => self.alarm.set(wait, limit),
-                false => limit,
-            };
+            let wait = Duration::from_nanos(wait);
+            if wait < limit {
+                limit = self.alarm.set(wait, limit);
+            }
         }
         match self.poll.poll(&mut self.events, Some(limit)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -237,16 +243,10 @@ impl<'s> Worker<'s> {
 
     /// Gives requests that are due to slots with room.
     fn hand_out(&mut self) {
-        let mut turns = self.idle.len();
-        while turns > 0
-            && self
-                .desk
-                .work
-                .next_due()
-                .is_some_and(|due| due <= self.desk.now)
+        // Every turn takes a request or a slot off its list.
+        while self.desk.work.is_due(self.desk.now)
             && let Some(index) = self.idle.pop_front()
         {
-            turns -= 1;
             let Some(slot) = self.slots.get_mut(index) else {
                 continue;
             };
@@ -261,9 +261,7 @@ impl<'s> Worker<'s> {
                 }
                 slot.settle(&mut self.desk);
             }
-            let before = self.idle.len();
             self.list(index);
-            turns += self.idle.len() - before;
         }
     }
 

@@ -1,0 +1,445 @@
+//! `handfast bench`: load on one URL, honestly measured (B6).
+//!
+//! Arguments and output only: the work is done by [`handfast_https::load`].
+
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ArgGroup;
+use handfast::{
+    ClientContext, ClientContextBuilder, Explanation, Identity, Passphrase, TlsVersion,
+    TrustAnchors, VerificationPolicy,
+};
+use handfast_https::load::{
+    self, Handshake, Measurements, Observer, Pacing, Plan, Protocol, Second, Stop, Target, report,
+};
+use http::header::{self, HeaderName, HeaderValue};
+
+use crate::data_dir;
+use crate::failure::{self, Failure, code};
+use crate::output;
+use crate::passphrase::{self, PassphraseSource};
+
+const EXAMPLES: &str = "\
+Examples:
+  handfast bench https://localhost:8443/                   10 seconds, 16 connections kept
+  handfast bench --rate 2000 -d 30s https://localhost:8443/  latency at a given load, as users meet it
+  handfast bench --http2 --streams 16 -n 100000 https://localhost:8443/
+  handfast bench --handshake full -c 64 https://localhost:8443/
+  handfast bench --html report.html https://localhost:8443/
+
+Only load servers that are yours to load. Ctrl-C ends the test and prints what was measured.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("version").args(["http1_1", "http2"]))]
+pub(crate) struct Args {
+    /// The URL to load; nothing else is ever contacted, redirects are counted and not followed
+    url: String,
+
+    #[command(flatten, next_help_heading = "Load")]
+    load: Load,
+    #[command(flatten, next_help_heading = "Request")]
+    request: RequestArgs,
+    #[command(flatten, next_help_heading = "TLS")]
+    tls: Tls,
+    #[command(flatten, next_help_heading = "Output")]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+struct Load {
+    /// How many connections at once
+    #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = count)]
+    connections: usize,
+    /// End after this many requests
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+    /// End after this time, as in 500ms, 30s, 2m [default: 10s, or until -n is done]
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Send this many requests a second, whether or not the server keeps up (open loop): latency
+    /// counts from when a request was due
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    rate: Option<f64>,
+    /// How connections are made
+    #[arg(long, value_enum, default_value_t = HandshakeArg::Keepalive)]
+    handshake: HandshakeArg,
+    /// How many requests at once on an HTTP/2 connection
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
+    streams: usize,
+    /// How many threads [default: one a core]
+    #[arg(short, long, value_name = "N", value_parser = count)]
+    threads: Option<usize>,
+    /// What takes longer, connecting included, has failed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum HandshakeArg {
+    /// Connections are kept
+    Keepalive,
+    /// Every request has its own connection and a full handshake
+    Full,
+    /// Every request has its own connection, which takes up an earlier session
+    Resumed,
+}
+
+#[derive(Debug, clap::Args)]
+struct RequestArgs {
+    /// HTTP/1.1 only [default: what the server prefers]
+    #[arg(long = "http1.1")]
+    http1_1: bool,
+    /// HTTP/2 only
+    #[arg(long)]
+    http2: bool,
+    /// The method [default: GET, or POST with a body]
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    method: Option<http::Method>,
+    /// A header field, `Name: value` (repeatable)
+    #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body; @FILE for a file's content, @- for what stdin brings
+    #[arg(long, value_name = "TEXT|@FILE")]
+    data: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Tls {
+    /// Also trust the authorities in this file
+    #[arg(long, value_name = "FILE")]
+    cacert: Vec<PathBuf>,
+    /// Trust the authorities given by --cacert alone
+    #[arg(long, requires = "cacert")]
+    only_cacert: bool,
+    /// Do not verify the server: anybody on the path can pose as it
+    #[arg(long, conflicts_with_all = ["cacert", "only_cacert"])]
+    insecure: bool,
+    /// The client certificate to show, with its chain: PEM, DER or PKCS#12
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Its private key [default: in the same file]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    #[arg(long, value_name = "SOURCE", requires = "cert")]
+    pass: Option<PassphraseSource>,
+    /// The protocol version, 1.2 or 1.3 [default: both]
+    #[arg(long, value_name = "VERSION", value_parser = tls_version)]
+    tls: Vec<TlsVersion>,
+    /// The key exchange groups to offer, the preferred first, as in x25519 [default: X25519MLKEM768, ...]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    groups: Vec<String>,
+    /// The cipher suites to offer, the preferred first
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    ciphers: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Output {
+    /// Print JSON, schema handfast-bench/1
+    #[arg(long)]
+    json: bool,
+    /// Also write a page with plots, which opens offline
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Nothing on the terminal while the test runs
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let plan = plan(&args)?;
+    let tls = tls(&args.tls)?;
+    let mut page = args.output.html.as_deref().map(create).transpose()?;
+    let stop = Stop::new();
+    stop_at_interrupt(stop.clone());
+    let mut live = Live {
+        plan: &plan,
+        on: io::stderr().is_terminal() && !args.output.quiet,
+    };
+    let measured = load::run(&plan, tls, &stop, &mut live)?;
+    if let Some((file, path)) = &mut page {
+        file.write_all(report::html(&plan, &measured).as_bytes())
+            .map_err(|error| unwritable(path, &error))?;
+    }
+    let told = if args.output.json {
+        format!("{:#}\n", report::json(&plan, &measured))
+    } else {
+        report::text(&plan, &measured)
+    };
+    match io::stdout().lock().write_all(told.as_bytes()) {
+        // Whoever read enough has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(unwritable(Path::new("stdout"), &error));
+        }
+        _ => {}
+    }
+    Ok(ExitCode::from(verdict(&measured)))
+}
+
+/// 0 when anything succeeded, which an interrupt does not change; else the code of what failed.
+fn verdict(measured: &Measurements) -> u8 {
+    let requests = &measured.requests;
+    if requests.complete > 0 {
+        return 0;
+    }
+    let most = measured
+        .failures
+        .iter()
+        .max_by_key(|(_, failure)| failure.count);
+    match most {
+        Some((_, failure)) => match (&failure.error, failure.explanation.id) {
+            (Some(error), _) => failure::exit_code(error),
+            (None, "empty-reply") => code::EMPTY_REPLY,
+            (None, _) => code::RECEIVE,
+        },
+        None if requests.unfinished > 0 => code::TIMED_OUT,
+        None => code::OTHER,
+    }
+}
+
+fn plan(args: &Args) -> Result<Plan, Failure> {
+    let target = Target::parse(&args.url).map_err(|error| {
+        let explanation = Explanation::new("invalid-url", error.to_string())
+            .with_fix("give an https:// URL, as in https://localhost:8443/");
+        Failure::new(code::BAD_URL, explanation)
+    })?;
+    let mut plan = Plan::new(target);
+    let load = &args.load;
+    plan.connections = load.connections;
+    plan.streams = load.streams;
+    plan.requests = load.requests;
+    plan.request_limit = load.timeout;
+    if load.duration.is_some() || load.requests.is_some() {
+        plan.duration = load.duration;
+    }
+    if let Some(threads) = load.threads {
+        plan.threads = threads;
+    }
+    if let Some(per_second) = load.rate {
+        plan.pacing = Pacing::Open { per_second };
+    }
+    plan.handshake = match load.handshake {
+        HandshakeArg::Keepalive => Handshake::KeepAlive,
+        HandshakeArg::Full => Handshake::Full,
+        HandshakeArg::Resumed => Handshake::Resumed,
+    };
+    let request = &args.request;
+    if request.http1_1 && load.streams > 1 {
+        return Err(Failure::usage(
+            "HTTP/1.1 has one request at a time on a connection",
+            "leave out --streams, or use --http2",
+        ));
+    }
+    plan.protocol = match (request.http1_1, request.http2) {
+        (true, _) => Protocol::Http1,
+        (_, true) => Protocol::Http2,
+        _ => Protocol::Negotiated,
+    };
+    if let Some(data) = &request.data {
+        plan.request.body = body(data)?.into();
+        plan.request.method = http::Method::POST;
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        plan.request.headers.insert(header::CONTENT_TYPE, form);
+    }
+    if let Some(method) = &request.method {
+        plan.request.method = method.clone();
+    }
+    for (name, _) in &request.headers {
+        plan.request.headers.remove(name);
+    }
+    for (name, value) in &request.headers {
+        plan.request.headers.append(name, value.clone());
+    }
+    Ok(plan.bounded())
+}
+
+fn body(data: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match data.strip_prefix('@') {
+        None => return Ok(data.as_bytes().to_vec()),
+        Some("-") => io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
+        Some(path) => fs::read(path),
+    };
+    read.map_err(|error| {
+        let explanation = Explanation::new("file-unusable", "the body cannot be read")
+            .with_evidence(format!("{}: {error}", handfast::escape_control(data)));
+        Failure::new(code::READ, explanation)
+    })
+}
+
+fn tls(args: &Tls) -> Result<ClientContextBuilder, Failure> {
+    let mut builder = ClientContext::builder();
+    if args.insecure {
+        output::warning("the server is not verified: anybody on the path can pose as it");
+        builder = builder.danger().accept_any_certificate();
+    } else {
+        builder = builder.policy(VerificationPolicy::new(anchors(args)?));
+    }
+    if !args.tls.is_empty() {
+        builder = builder.versions(args.tls.iter().copied());
+    }
+    if !args.groups.is_empty() {
+        builder = builder.groups(args.groups.iter().cloned());
+    }
+    if !args.ciphers.is_empty() {
+        builder = builder.cipher_suites(args.ciphers.iter().cloned());
+    }
+    if let Some(cert) = &args.cert {
+        builder = builder.identity(identity(cert, args)?);
+    }
+    Ok(builder)
+}
+
+/// As for `get`: the platform's authorities, the local one if there is one, and those given.
+fn anchors(args: &Tls) -> Result<TrustAnchors, Failure> {
+    let mut anchors = if args.only_cacert {
+        TrustAnchors::empty()
+    } else {
+        TrustAnchors::platform()
+    };
+    if !args.only_cacert
+        && let Some(local) = data_dir::local_ca_certificate()
+    {
+        anchors = anchors.with_file(local).map_err(handfast::Error::from)?;
+    }
+    for file in &args.cacert {
+        anchors = anchors.with_file(file).map_err(handfast::Error::from)?;
+    }
+    Ok(anchors)
+}
+
+fn identity(cert: &Path, args: &Tls) -> Result<Identity, Failure> {
+    let passphrase = match passphrase::or_prompt(args.pass.clone()) {
+        Some(source) => Passphrase::ask(move |request| source.read(&request.to_string())),
+        None => Passphrase::none(),
+    };
+    let identity = match &args.key {
+        Some(key) => Identity::from_files(cert, key, passphrase),
+        None => Identity::from_file(cert, passphrase),
+    };
+    Ok(identity.map_err(handfast::Error::from)?)
+}
+
+/// Opened before the test: an hour of load must not end in a file that cannot be written.
+fn create(path: &Path) -> Result<(fs::File, PathBuf), Failure> {
+    let file = fs::File::create(path).map_err(|error| unwritable(path, &error))?;
+    Ok((file, path.to_owned()))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let explanation = Explanation::new("file-unusable", "the report cannot be written")
+        .with_evidence(format!("{}: {error}", path.display()));
+    Failure::new(code::WRITE, explanation)
+}
+
+/// The first Ctrl-C ends the test, the second the program.
+fn stop_at_interrupt(stop: Stop) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        // Without a runtime, Ctrl-C does what it does by default.
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if stop.is_stopped() {
+                    std::process::exit(130);
+                }
+                stop.stop();
+            }
+        });
+    });
+}
+
+/// One line a second on a terminal.
+struct Live<'p> {
+    plan: &'p Plan,
+    on: bool,
+}
+
+impl Observer for Live<'_> {
+    fn second(&mut self, second: &Second, so_far: &Measurements) {
+        if self.on {
+            output::note(report::second_line(self.plan, second, so_far));
+        }
+    }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1_000_000) => Ok(count),
+        _ => Err("expected a number from 1 to 1000000".to_owned()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("expected a positive number of requests a second".to_owned()),
+    }
+}
+
+/// `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("expected a time such as 500ms, 30s, 2m or 1h".to_owned()),
+    };
+    match number.parse::<f64>().map(|number| number * scale) {
+        // A century is as good as for ever, and does not overflow.
+        Ok(secs) if secs > 0.0 && secs < 3.2e9 => Ok(Duration::from_secs_f64(secs)),
+        _ => Err("expected a time such as 500ms, 30s, 2m or 1h".to_owned()),
+    }
+}
+
+fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
+    let name = name
+        .trim()
+        .parse::<HeaderName>()
+        .map_err(|_| "this is no name of a header field")?;
+    let value = value
+        .trim()
+        .parse::<HeaderValue>()
+        .map_err(|_| "this is no value of a header field")?;
+    Ok((name, value))
+}
+
+fn tls_version(text: &str) -> Result<TlsVersion, String> {
+    match text {
+        "1.2" => Ok(TlsVersion::Tls12),
+        "1.3" => Ok(TlsVersion::Tls13),
+        _ => Err("expected 1.2 or 1.3".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b6_times_and_fields_are_read() {
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "s", "-1s", "1d", "0", "1e400h", "1.2.3"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(field("X-A: b").is_ok());
+        assert!(field("no colon").is_err());
+        assert!(field("X: a\r\nY: b").is_err());
+        assert!(rate("0").is_err() && rate("inf").is_err() && rate("12.5").is_ok());
+    }
+}

@@ -1,0 +1,246 @@
+//! What was measured, told: as text, as JSON, as a page that opens offline.
+//!
+//! Only rendering: every number comes from [`Measurements`], and nothing is printed here.
+
+mod html;
+mod json;
+mod plot;
+mod text;
+
+pub use html::html;
+pub use json::json;
+pub use text::{second_line, text};
+
+use std::time::Duration;
+
+use super::measure::{Distribution, Measurements};
+use super::plan::{Handshake, Pacing, Plan, Protocol};
+
+/// The percentiles that every report names.
+const PERCENTILES: [(f64, &str); 5] = [
+    (50.0, "p50"),
+    (75.0, "p75"),
+    (90.0, "p90"),
+    (99.0, "p99"),
+    (99.9, "p99.9"),
+];
+
+/// What the numbers mean, and what to be careful about.
+fn remarks(plan: &Plan, measured: &Measurements) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if measured.gave_up {
+        remarks.push("broken off: not one request had succeeded".to_owned());
+    }
+    if measured.generator_saturated() {
+        remarks.push(
+            "the generator was busy all the time: latencies include its own queue, and the server \
+             could have done more"
+                .to_owned(),
+        );
+    }
+    if measured.requests.unsent > 0 {
+        remarks.push(format!(
+            "the server did not keep up: {} requests were due and found no free connection until \
+             the end; latencies are those of the others",
+            measured.requests.unsent
+        ));
+    }
+    if measured.ends.premature > 0 {
+        remarks.push(format!(
+            "{} connections ended without close_notify: what was complete by its framing counts as \
+             complete",
+            measured.ends.premature
+        ));
+    }
+    if measured.surplus > 0 {
+        remarks.push(format!(
+            "{} connections brought more than was asked for, and were given up",
+            measured.surplus
+        ));
+    }
+    if plan.handshake == Handshake::Resumed
+        && measured.handshakes().1 == 0
+        && measured.handshakes().0 > 0
+    {
+        remarks.push("the server took up no earlier session".to_owned());
+    }
+    if plan.pacing == Pacing::Closed && !measured.latency.is_empty() {
+        let longest = measured.latency.max();
+        if longest > 20 * measured.latency.percentile(99.0) && longest > Duration::from_millis(50) {
+            remarks.push(
+                "closed loop: a stall holds back the requests that would have met it, so the upper \
+                 percentiles are flattered; a fixed rate shows them as users would see them"
+                    .to_owned(),
+            );
+        }
+    }
+    remarks
+}
+
+fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Negotiated => "HTTP version negotiated",
+        Protocol::Http1 => "HTTP/1.1",
+        Protocol::Http2 => "HTTP/2",
+    }
+}
+
+fn handshake_name(handshake: Handshake) -> &'static str {
+    match handshake {
+        Handshake::KeepAlive => "kept connections",
+        Handshake::Full => "a full handshake for every request",
+        Handshake::Resumed => "a resumed handshake for every request",
+    }
+}
+
+fn pacing_name(pacing: Pacing) -> String {
+    match pacing {
+        Pacing::Closed => "closed loop".to_owned(),
+        Pacing::Open { per_second } => format!("open loop at {per_second}/s"),
+    }
+}
+
+/// The plan in one line.
+fn summary(plan: &Plan) -> String {
+    let plural = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    let mut parts = vec![
+        plan.request.method.to_string(),
+        protocol_name(plan.protocol).to_owned(),
+        handshake_name(plan.handshake).to_owned(),
+        pacing_name(plan.pacing),
+        plural(plan.connections, "connection"),
+    ];
+    if plan.streams > 1 {
+        parts.push(format!("up to {} streams each", plan.streams));
+    }
+    parts.push(plural(plan.threads, "thread"));
+    parts.join(", ")
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// A duration with three digits and the unit that fits.
+fn short(duration: Duration) -> String {
+    let secs = duration.as_secs_f64();
+    let (value, unit) = match duration.as_nanos() {
+        0..1_000_000 => (secs * 1e6, "us"),
+        1_000_000..1_000_000_000 => (secs * 1e3, "ms"),
+        _ => (secs, "s"),
+    };
+    let digits = match value {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+/// A number of bytes with the unit that fits.
+fn bytes(count: f64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = if unit == 0 || value >= 100.0 { 0 } else { 1 };
+    format!("{value:.digits$} {}", UNITS.get(unit).unwrap_or(&"B"))
+}
+
+/// Bounds for a histogram with logarithmic steps that covers most of a distribution.
+fn log_bounds(distribution: &Distribution, steps: usize) -> Vec<Duration> {
+    let low = distribution.min().as_nanos().max(1000) as f64;
+    let high = (distribution.max().as_nanos() as f64).max(low * 1.5);
+    let ratio = (high / low).powf(1.0 / steps as f64);
+    (0..=steps)
+        .map(|step| Duration::from_nanos((low * ratio.powi(step as i32)) as u64))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::measure::Sample;
+    use crate::load::outcome::Response;
+    use crate::load::plan::Target;
+
+    /// Measurements made by hand: a slow second and a fast one.
+    fn measured() -> (Plan, Measurements) {
+        let plan = Plan::new(Target::parse("https://localhost/<script>?a=\"b\"").unwrap());
+        let mut measured = Measurements {
+            threads: 2,
+            ..Measurements::default()
+        };
+        for second in 0..3 {
+            let mut sample = Sample::default();
+            for request in 0..100u64 {
+                let response = Response {
+                    status: if request == 0 { 503 } else { 200 },
+                    body_bytes: 10,
+                };
+                sample.requests.started += 1;
+                let nanos = (request + 1) * 1_000_000 * (second + 1);
+                sample.complete(nanos, nanos / 2, response);
+            }
+            sample.cpu = Some(Duration::from_millis(10));
+            measured.absorb(second, Duration::from_secs(1), sample);
+        }
+        (plan, measured)
+    }
+
+    #[test]
+    fn b6_text_json_and_page_tell_the_same() {
+        let (plan, measured) = measured();
+        let text = text(&plan, &measured);
+        assert!(text.contains("300 complete"), "{text}");
+        assert!(text.contains("100/s"), "{text}");
+        let json = json(&plan, &measured);
+        assert_eq!(json["requests"]["complete"], 300);
+        assert_eq!(json["statuses"]["503"], 3);
+        assert_eq!(json["status_classes"]["2xx"], 297);
+        assert_eq!(json["seconds"].as_array().map(Vec::len), Some(3));
+        let p50 = json["latency"]["p50_ms"].as_f64().unwrap();
+        assert!((60.0..100.0).contains(&p50), "{p50}");
+        assert_eq!(json["generator"]["cpu_s"], 0.03);
+        assert_eq!(json["generator"]["requests_per_cpu_second"], 10_000.0);
+    }
+
+    #[test]
+    fn b6_the_page_is_whole_and_asks_nobody_for_anything() {
+        let (plan, measured) = measured();
+        let page = html(&plan, &measured);
+        assert_eq!(page.matches("<svg").count(), 3);
+        assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+        // What the user typed is text, not markup; nothing is loaded and nothing runs.
+        assert!(!page.contains("<script"));
+        for loads in [" src=", " href=", "@import", "url("] {
+            assert!(!page.contains(loads), "{loads}");
+        }
+        assert!(page.contains("%3Cscript%3E") || page.contains("&lt;script&gt;"));
+    }
+
+    #[test]
+    fn b6_an_empty_test_can_be_told() {
+        let plan = Plan::new(Target::parse("localhost").unwrap());
+        let measured = Measurements::default();
+        assert!(text(&plan, &measured).contains("0 complete"));
+        assert!(html(&plan, &measured).contains("</html>"));
+        assert_eq!(json(&plan, &measured)["requests"]["complete"], 0);
+    }
+
+    #[test]
+    fn b6_units_fit() {
+        assert_eq!(short(Duration::from_nanos(1_234)), "1.23 us");
+        assert_eq!(short(Duration::from_micros(45_600)), "45.6 ms");
+        assert_eq!(short(Duration::from_secs(123)), "123 s");
+        assert_eq!(bytes(1023.0), "1023 B");
+        assert_eq!(bytes(1536.0), "1.5 KiB");
+        assert_eq!(bytes(1e12), "931 GiB");
+    }
+}

@@ -1,0 +1,145 @@
+//! The report for a terminal.
+
+use std::fmt::Write as _;
+
+use super::super::measure::{Distribution, Measurements, Second, per_second};
+use super::super::plan::{Pacing, Plan};
+use super::{PERCENTILES, bytes, remarks, short, summary};
+
+/// The whole report, in plain text, with a line end at its end.
+pub fn text(plan: &Plan, measured: &Measurements) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = render(&mut text, plan, measured);
+    text
+}
+
+/// A second of a test that goes on, in one line without its end.
+pub fn second_line(plan: &Plan, second: &Second, so_far: &Measurements) -> String {
+    let rate = per_second(second.complete, second.length);
+    let mut line = format!(
+        "{:>4} s  {rate:>8.0}/s  {:>10}/s  p50 {:>8}  p99 {:>8}  max {:>8}  {} done",
+        second.index + 1,
+        bytes(second.bytes_received as f64 / second.length.as_secs_f64().max(1e-9)),
+        short(second.p50),
+        short(second.p99),
+        short(second.max),
+        so_far.requests.complete,
+    );
+    let failed = so_far.requests.failed + so_far.requests.truncated;
+    if failed > 0 {
+        let _ = write!(line, ", {failed} failed");
+    }
+    if plan.pacing != Pacing::Closed && second.waiting > 0 {
+        let _ = write!(line, ", {} waiting", second.waiting);
+    }
+    line
+}
+
+fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::Result {
+    let requests = &measured.requests;
+    let target = plan.target.to_string();
+    writeln!(out, "{}", handfast::escape_control(&target))?;
+    writeln!(out, "{}\n", summary(plan))?;
+    write!(
+        out,
+        "requests     {} complete, {} truncated, {} failed, {} unfinished",
+        requests.complete, requests.truncated, requests.failed, requests.unfinished
+    )?;
+    if plan.pacing != Pacing::Closed {
+        write!(out, ", {} never sent", requests.unsent)?;
+    }
+    writeln!(out, ", in {}", short(measured.elapsed))?;
+    let seconds = measured.elapsed.as_secs_f64().max(1e-9);
+    writeln!(
+        out,
+        "rate         {:.0}/s, {}/s received",
+        measured.rate(),
+        bytes(measured.traffic.bytes_received as f64 / seconds)
+    )?;
+    distribution(out, "latency", &measured.latency)?;
+    if plan.pacing != Pacing::Closed {
+        distribution(out, "from sending", &measured.service)?;
+    }
+    distribution(out, "connect", &measured.connect)?;
+    distribution(out, "handshake", &measured.handshake)?;
+    if !measured.statuses.is_empty() {
+        let statuses: Vec<String> = measured
+            .statuses
+            .iter()
+            .map(|(status, count)| format!("{status}: {count}"))
+            .collect();
+        writeln!(out, "statuses     {}", statuses.join(", "))?;
+    }
+    let (full, resumed) = measured.handshakes();
+    for (agreed, count) in &measured.agreed {
+        let kind = if agreed.resumed { "resumed" } else { "full" };
+        let group = agreed
+            .group
+            .map_or_else(String::new, |group| format!(", {group}"));
+        let alpn = agreed.alpn.as_deref().map_or_else(String::new, |alpn| {
+            format!(", {}", handfast::escape_control(alpn))
+        });
+        writeln!(
+            out,
+            "tls          {count} {kind}: {}, {}{group}{alpn}",
+            agreed.version, agreed.cipher_suite
+        )?;
+    }
+    if resumed > 0 && full > 0 {
+        let share = 100.0 * resumed as f64 / (full + resumed) as f64;
+        writeln!(
+            out,
+            "             {share:.1}% of the handshakes resumed a session"
+        )?;
+    }
+    let ends = &measured.ends;
+    writeln!(
+        out,
+        "connections  {} tried; ended by close_notify {}, without it {}, by reset {}, by us {}",
+        measured.connections, ends.close_notify, ends.premature, ends.reset, ends.ours
+    )?;
+    let traffic = &measured.traffic;
+    writeln!(
+        out,
+        "traffic      {} in {} records received, {} in {} records sent; bodies {}",
+        bytes(traffic.bytes_received as f64),
+        traffic.records_received,
+        bytes(traffic.bytes_sent as f64),
+        traffic.records_sent,
+        bytes(measured.body_bytes as f64),
+    )?;
+    if let Some(cpu) = measured.cpu {
+        let each = measured.per_cpu_second().unwrap_or(0.0);
+        let cpu = short(cpu);
+        writeln!(
+            out,
+            "generator    {cpu} of processor time: {each:.0} requests a second of it"
+        )?;
+    }
+    for (id, failure) in &measured.failures {
+        writeln!(
+            out,
+            "failure      {} x {} [{id}]",
+            failure.count, failure.explanation.what
+        )?;
+        for line in &failure.explanation.evidence {
+            writeln!(out, "             {line}")?;
+        }
+    }
+    for remark in remarks(plan, measured) {
+        writeln!(out, "note         {remark}")?;
+    }
+    Ok(())
+}
+
+fn distribution(out: &mut String, name: &str, of: &Distribution) -> std::fmt::Result {
+    if of.is_empty() {
+        return Ok(());
+    }
+    write!(out, "{name:<12}")?;
+    for (percent, label) in PERCENTILES {
+        write!(out, " {label} {} ", short(of.percentile(percent)))?;
+    }
+    writeln!(out, " max {}  mean {}", short(of.max()), short(of.mean()))
+}
