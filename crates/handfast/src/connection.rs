@@ -281,21 +281,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Looks at everything that was received without reading it: what is plaintext is kept.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read); during the handshake as [`process`](Self::process).
-    pub(crate) fn look_ahead(&mut self) -> Result<(), Error> {
-        if self.report.is_none() {
-            return self.process();
-        }
-        self.check()?;
-        if self.ending.is_none() {
-            self.advance(&mut [], None)?;
-        }
-        Ok(())
-    }
-
     /// Takes plaintext to be sent: so many bytes from the front of the slices, taken together.
     ///
     /// Zero means that the channel must take some of [`outgoing`](Self::outgoing) first. Less than
