@@ -541,6 +541,30 @@ fn a13_an_answer_that_comes_before_the_request_is_read_is_not_lost() {
 }
 
 #[test]
+fn a13_the_same_over_http2() {
+    let bench = Bench::new();
+    let body = bench.path("upload");
+    fs::write(&body, vec![b'x'; 8 * 1024 * 1024]).unwrap();
+    let data = format!("@{}", body.display());
+    for (end_stream, expected) in [(true, 0), (false, 18)] {
+        // RFC 9113, section 8.1: the whole answer, then a reset with NO_ERROR: send no more.
+        let frames = [
+            http2::headers(1, &[], false),
+            http2::data(1, b"enough", end_stream),
+            http2::reset(1, 0),
+        ];
+        let server = bench.server().alpn(&["h2"]).serve([
+            Step::say(http2::settings()),
+            Step::Read(10_000),
+            Step::say(frames.concat()),
+        ]);
+        let finished = bench.get(["-d", &data, &server.url("/")]);
+        assert_eq!(code(&finished), expected, "{finished}");
+        assert_eq!(finished.out(), "enough");
+    }
+}
+
+#[test]
 fn a13_a_request_that_cannot_be_sent_is_an_error() {
     let bench = Bench::new();
     let body = bench.path("upload");

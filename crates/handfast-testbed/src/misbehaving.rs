@@ -138,7 +138,7 @@ impl Misbehaving {
                 }
                 let Ok(socket) = socket else { continue };
                 let number = server.connections.fetch_add(1, Ordering::Relaxed);
-                let script = scripts.get(number).or(scripts.last()).cloned();
+                let script = scripts.get(number).or_else(|| scripts.last()).cloned();
                 let tls = ServerConnection::new(Arc::clone(&config));
                 let server = Arc::clone(&server);
                 thread::spawn(move || {

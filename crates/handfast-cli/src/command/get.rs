@@ -61,8 +61,11 @@ fn fetch_all(args: &Args) -> Result<(), Failure> {
 async fn fetch(args: &Args, client: &Client, job: arguments::Job) -> Result<Written, Failure> {
     let method = job.request.method().clone();
     let mut response = client.send(job.request).await.map_err(explained)?;
-    if args.fails_on_error() {
-        response.error_for_status().map_err(explained)?;
+    if args.fails_on_error()
+        && let Err(error) = response.error_for_status()
+    {
+        response.discard().await;
+        return Err(explained(error));
     }
     let mut sink = Sink::open(job.target).map_err(explained)?;
     let written = copy(args, &method, &mut response, &mut sink).await;

@@ -73,11 +73,10 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn redirected(
-        method: Method,
-        status: u16,
-        location: &str,
-    ) -> Result<Option<(String, String, usize, Vec<String>)>, Error> {
+    /// Method, URL, bytes of body, names of the fields.
+    type Next = (String, String, usize, Vec<String>);
+
+    fn redirected(method: Method, status: u16, location: &str) -> Result<Option<Next>, Error> {
         let request = Request::new(method, "https://a.example/dir/page?q#frag")
             .unwrap()
             .with_header(AUTHORIZATION, HeaderValue::from_static("Bearer x"))

@@ -267,9 +267,9 @@ impl Response {
         })
     }
 
-    /// Leaves the response, of which nothing more is wanted, in favour of a redirect: a short rest
-    /// is read so that the connection can be kept.
-    pub(super) async fn discard(mut self) {
+    /// Leaves a response of which nothing more is wanted, in order: a short rest is read, so that the
+    /// connection can be kept for another; before a long one it is closed.
+    pub async fn discard(mut self) {
         while self.received <= DISCARDED_BYTES_MAX {
             match self.chunk().await {
                 Ok(Some(_)) => {}

@@ -76,6 +76,11 @@ impl Wire {
         self.state().send_failure.is_some()
     }
 
+    /// Gives back what is not needed while nothing is being fetched.
+    pub(super) fn rest(&self) {
+        self.state().scratch = Vec::new();
+    }
+
     /// Waits until the peer has ended its direction, discarding what still comes.
     pub(super) async fn wait_for_ending(&self, limit: Duration) -> Option<Ending> {
         let drain = std::future::poll_fn(|cx| {
@@ -143,10 +148,7 @@ impl hyper::rt::Read for Wire {
                 }
                 Poll::Ready(Err(kind.into()))
             }
-            Poll::Pending => {
-                *scratch = Vec::new();
-                Poll::Pending
-            }
+            Poll::Pending => Poll::Pending,
         }
     }
 }
