@@ -274,10 +274,11 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// Nothing was answered, and every connection has failed twice: it is not going to get better.
+    /// Nothing was answered, and every connection has failed three times: it is not going to get
+    /// better.
     fn is_hopeless(&mut self) -> bool {
-        let enough = 2 * self.slots.len() as u64;
-        let hopeless = self.desk.answered == 0 && self.desk.failed >= enough.max(4);
+        let enough = 3 * self.slots.len() as u64;
+        let hopeless = self.desk.answered == 0 && self.desk.failed >= enough.max(10);
         self.desk.sample.gave_up |= hopeless;
         hopeless
     }
