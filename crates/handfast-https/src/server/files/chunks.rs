@@ -22,6 +22,10 @@ const CHUNK: usize = 128 * 1024;
 /// Buffers that a thread keeps for the next pieces.
 const KEPT: usize = 16;
 
+/// Up to here a piece gets memory of its own size. HTTP/2 has hundreds of small replies under way at
+/// once, each of which would hold a lent buffer for a few bytes.
+const SMALL: usize = 16 * 1024;
+
 thread_local! {
     static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -118,8 +122,14 @@ impl FileBody {
     }
 }
 
-/// Reads up to `length` bytes into a lent buffer.
+/// Reads up to `length` bytes, into a lent buffer when they are many.
 fn read(length: usize, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Bytes> {
+    if length <= SMALL {
+        let mut buffer = vec![0; length];
+        let count = read(&mut buffer)?;
+        buffer.truncate(count);
+        return Ok(buffer.into());
+    }
     let mut lent = Lent::new();
     let count = read(lent.buffer.get_mut(..length).unwrap_or_default())?;
     lent.filled = count.min(length);
