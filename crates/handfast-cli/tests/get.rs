@@ -1109,3 +1109,34 @@ fn openssl_and_gnutls_serve_pages() {
         }
     }
 }
+
+#[test]
+fn a25_a_session_is_taken_up_again_and_said_to_be() {
+    let bench = Bench::new();
+    let files = bench
+        .pki
+        .server(&["localhost"])
+        .write(bench.directory.path(), "server", &[]);
+    let (chain, key) = (
+        files.chain_pem.to_str().unwrap(),
+        files.key_pem.to_str().unwrap(),
+    );
+    // Closes after every response; serves files of the directory that the tests run in.
+    let Some(server) = OpensslServer::launch(&["-WWW", "-cert", chain, "-key", key]) else {
+        return;
+    };
+    let url = format!("https://localhost:{}/Cargo.toml", server.address().port());
+    let file = fs::read_to_string("Cargo.toml").unwrap();
+    for tls in ["1.2", "1.3"] {
+        let finished = bench.get(["-v", "--tls-max", tls, &url, &url]);
+        assert_eq!(code(&finished), 0, "{finished}");
+        assert_eq!(finished.out(), file.repeat(2));
+        assert_eq!(finished.err().matches(", resumed").count(), 1, "{finished}");
+        // A resumed session has shown no certificate, and is verified all the same.
+        assert_eq!(
+            finished.err().matches("verified as localhost").count(),
+            2,
+            "{finished}"
+        );
+    }
+}

@@ -139,6 +139,92 @@ async fn a16_a_connection_that_closes_is_judged_by_its_end() {
     }
 }
 
+/// C1: wherever a response is cut, and however, nothing short of it is called whole.
+#[tokio::test]
+async fn c1_cut_at_every_byte() {
+    let (pki, context) = bench();
+    let length = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n0123456789".to_vec();
+    let chunked =
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n01234\r\n5;x=y\r\n56789\r\n0\r\nt: u\r\n\r\n"
+            .to_vec();
+    let until_close = b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n0123456789".to_vec();
+    let stream = [
+        http2::settings(),
+        http2::headers(1, &[("x", "y")], false),
+        http2::data(1, b"01234", false),
+        http2::data(1, b"56789", true),
+    ]
+    .concat();
+    let ends = [
+        vec![Step::CloseNotify, Step::Fin],
+        vec![Step::Fin],
+        vec![Step::Reset],
+    ];
+    for (bytes, is_http2) in [
+        (length, false),
+        (chunked, false),
+        (until_close, false),
+        (stream, true),
+    ] {
+        for end in &ends {
+            // One server for all the cuts: its clients come one after the other.
+            let scripts = (0..=bytes.len()).map(|cut| {
+                let read = if is_http2 {
+                    Step::ReadHttp2Request
+                } else {
+                    Step::ReadHead
+                };
+                let mut script = vec![read, Step::say(&bytes[..cut])];
+                script.extend(end.clone());
+                script
+            });
+            let mut peer = server(&pki);
+            if is_http2 {
+                peer = peer.alpn(&["h2"]);
+            }
+            let peer = peer.serve_each(scripts);
+            for cut in 0..=bytes.len() {
+                let client = Client::new(context.clone());
+                let fetched = async {
+                    let mut response = client.send(get(&peer)).await?;
+                    let body = response.bytes(100).await?;
+                    response
+                        .finish()
+                        .await
+                        .map(|finished| (body, finished.whole))
+                };
+                let is_until_close = bytes.starts_with(b"HTTP/1.1 200 OK\r\nx: y");
+                let by_close_notify = matches!(end[0], Step::CloseNotify);
+                match fetched.await {
+                    Ok((body, whole)) if is_until_close => {
+                        // That is all there is to know; and the head at least was whole.
+                        assert!(by_close_notify, "{cut} {end:?}");
+                        assert_eq!(body.len(), cut - (bytes.len() - 10));
+                        assert_eq!(whole.remark(), None);
+                    }
+                    Ok((body, whole)) => {
+                        assert_eq!(cut, bytes.len(), "{end:?}");
+                        assert_eq!((body.as_slice(), whole.bytes()), (&b"0123456789"[..], 10));
+                    }
+                    Err(error) => {
+                        let fits = cut < bytes.len() || is_until_close && !by_close_notify;
+                        assert!(fits, "{cut} {end:?} {error:?}");
+                        assert!(
+                            matches!(
+                                error,
+                                Error::Truncated(_)
+                                    | Error::EmptyReply { .. }
+                                    | Error::Connection(_)
+                            ),
+                            "{cut} {end:?} {error:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn connections_are_kept_and_used_again_over_both_versions() {
     let (pki, context) = bench();
