@@ -7,3 +7,4 @@ mod ends;
 mod office;
 mod our_client;
 mod our_server;
+mod quirks;

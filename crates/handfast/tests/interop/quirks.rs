@@ -1,0 +1,196 @@
+//! What real peers do besides shaking hands and exchanging data: renew keys, ask for renegotiation,
+//! log their secrets.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+
+use handfast::{
+    Cause, ClientContext, ClosePolicy, Error, KeyLog, PeerCause, ServerContext, Stream, TlsVersion,
+};
+use handfast_testbed::launch::{OpensslServer, Program};
+
+use crate::office::{Office, REQUEST, SOON, VERSIONS, openssl_server};
+
+/// Our client in conversation with `s_server`, whose input is a terminal's.
+fn conversation(
+    office: &Office,
+    version: TlsVersion,
+) -> Option<(OpensslServer, Stream<TcpStream>)> {
+    let mut server = openssl_server(office, false, &[])?;
+    let socket = TcpStream::connect(server.address()).unwrap();
+    let mut stream = office
+        .client(version, false)
+        .secure("localhost", socket)
+        .unwrap();
+    stream.write_all(b"hello\n").unwrap();
+    stream.flush().unwrap();
+    server.process().wait_for("hello", SOON).expect("it hears");
+    Some((server, stream))
+}
+
+fn line(stream: &mut Stream<TcpStream>) -> String {
+    let mut line = String::new();
+    BufReader::with_capacity(1, stream)
+        .read_line(&mut line)
+        .unwrap();
+    line
+}
+
+/// `K` makes s_server renew its keys and ask us to renew ours; `k` renews its own alone.
+#[test]
+fn a15_openssl_may_renew_its_keys_and_ask_for_ours() {
+    let office = Office::new();
+    let Some((mut server, mut stream)) = conversation(&office, TlsVersion::Tls13) else {
+        return;
+    };
+    // With this its tickets are read, too.
+    server.process().say("ready\n").unwrap();
+    assert_eq!(line(&mut stream), "ready\n");
+    for command in ["K\n", "k\n", "K\n"] {
+        server.process().say(command).unwrap();
+        // What it reads at once is either a command or text: await the KeyUpdate.
+        stream.channel().set_read_timeout(Some(SOON)).unwrap();
+        assert_eq!(stream.channel().peek(&mut [0]).unwrap(), 1);
+        server.process().say("fresh keys\n").unwrap();
+        assert_eq!(line(&mut stream), "fresh keys\n");
+        stream.write_all(b"mine, too\n").unwrap();
+        stream.flush().unwrap();
+    }
+    let heard = server.process().wait_until(SOON, |told| {
+        (told.matches("mine, too").count() == 3).then_some(())
+    });
+    assert!(heard.is_some(), "{}", server.process().output());
+}
+
+/// `R` makes s_server ask for renegotiation, `r` as well: TLS 1.2 lets us decline (RFC 5246, 7.4.1.1).
+#[test]
+fn a15_renegotiation_is_declined() {
+    let office = Office::new();
+    let Some((mut server, mut stream)) = conversation(&office, TlsVersion::Tls12) else {
+        return;
+    };
+    server.process().say("R\n").unwrap();
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    assert!(rest.is_empty());
+    gave_up(&end.unwrap_err());
+}
+
+/// OpenSSL takes our `no_renegotiation` for the end of it all, and says so.
+fn gave_up(error: &std::io::Error) {
+    let error = Error::from_io(error).expect("one of our errors");
+    let Cause::Peer(PeerCause::Alert(alert)) = error.cause() else {
+        panic!("{error:?}");
+    };
+    assert_eq!(alert.name(), "handshake_failure");
+}
+
+/// The same asked of our server, by `s_client`.
+#[test]
+fn a15_renegotiation_asked_of_our_server_is_declined() {
+    let office = Office::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let Some(openssl) = Program::new("openssl") else {
+        return;
+    };
+    let mut client = openssl
+        .args([
+            "s_client",
+            "-connect",
+            &address.to_string(),
+            "-tls1_2",
+            "-CAfile",
+        ])
+        .arg(&office.root)
+        .start();
+    let server = office.server(TlsVersion::Tls12, false);
+    let mut stream = server.accept(listener.accept().unwrap().0).unwrap();
+    client.say("R\n").unwrap();
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    assert!(rest.is_empty(), "nothing of it is data");
+    gave_up(&end.unwrap_err());
+    stream.close(ClosePolicy::default());
+}
+
+/// The lines of a key log, without comments.
+fn secrets(file: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect()
+}
+
+#[test]
+fn our_key_log_and_openssls_hold_the_same_secrets() {
+    let office = Office::new();
+    for version in VERSIONS {
+        let name = |what: &str| {
+            office
+                .directory
+                .path()
+                .join(format!("{what}-{version:?}.log"))
+        };
+        let (ours, theirs) = (name("ours"), name("theirs"));
+        let flag = match version {
+            TlsVersion::Tls12 => "-tls1_2",
+            _ => "-tls1_3",
+        };
+
+        let server = ServerContext::builder()
+            .identity(office.server_identity.clone())
+            .key_log(KeyLog::to_file(&ours).unwrap())
+            .build()
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let Some(openssl) = Program::new("openssl") else {
+            return;
+        };
+        let client = openssl
+            .args([
+                "s_client",
+                "-connect",
+                &address,
+                flag,
+                "-ign_eof",
+                "-keylogfile",
+            ])
+            .arg(&theirs)
+            .stdin(REQUEST)
+            .start();
+        let mut stream = server.accept(listener.accept().unwrap().0).unwrap();
+        stream.close(ClosePolicy::default());
+        drop(client);
+        assert_eq!(secrets(&ours), secrets(&theirs), "{version:?}");
+        assert!(!secrets(&ours).is_empty());
+
+        let (ours, theirs) = (name("our-client"), name("their-server"));
+        let keylog = ["-www", "-keylogfile", theirs.to_str().unwrap()];
+        let Some(server) = openssl_server(&office, false, &keylog) else {
+            return;
+        };
+        let client = ClientContext::builder()
+            .trust(office.trust.clone())
+            .versions([version])
+            .key_log(KeyLog::to_file(&ours).unwrap())
+            .build()
+            .unwrap();
+        let socket = TcpStream::connect(server.address()).unwrap();
+        let mut stream = client.secure("localhost", socket).unwrap();
+        stream.write_all(REQUEST.as_bytes()).unwrap();
+        stream.read_to_ending().unwrap();
+        drop(server);
+        assert_eq!(secrets(&ours), secrets(&theirs), "{version:?}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(&ours).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "its reader reads the traffic");
+        }
+    }
+}
