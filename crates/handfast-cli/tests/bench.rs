@@ -1,0 +1,196 @@
+//! `handfast bench` as a user meets it: output, files, exit codes, Ctrl-C (B6).
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use handfast::{ClosePolicy, Identity, Passphrase, ServerContext};
+use handfast_testbed::launch::free_address;
+use handfast_testbed::pki::Pki;
+use serde_json::Value;
+
+/// A server that answers every request with `hello`, and the file with its authority.
+struct Server {
+    directory: tempfile::TempDir,
+    ca: PathBuf,
+    url: String,
+    /// Hears of every answer.
+    answers: mpsc::Receiver<()>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let pki = Pki::new();
+        let issued = pki.server(&["localhost"]);
+        let directory = tempfile::tempdir().unwrap();
+        let ca = directory.path().join("ca.pem");
+        fs::write(&ca, pki.root.cert_pem()).unwrap();
+        let identity = Identity::from_bytes(
+            issued.chain_pem(&[]).as_bytes(),
+            issued.key_pem().as_bytes(),
+            Passphrase::none(),
+        );
+        let context = ServerContext::builder().identity(identity.unwrap());
+        let context = Arc::new(context.build().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!(
+            "https://localhost:{}/",
+            listener.local_addr().unwrap().port()
+        );
+        let (answered, answers) = mpsc::channel();
+        thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                let (context, answered) = (Arc::clone(&context), answered.clone());
+                thread::spawn(move || {
+                    let _ = socket.set_nodelay(true);
+                    let Ok(mut stream) = context.accept(socket) else {
+                        return;
+                    };
+                    let mut buffer = [0; 4096];
+                    // Requests are small and come one at a time.
+                    while matches!(stream.read(&mut buffer), Ok(1..)) {
+                        let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+                        if stream
+                            .write_all(reply)
+                            .and_then(|()| stream.flush())
+                            .is_err()
+                        {
+                            return;
+                        }
+                        let _ = answered.send(());
+                    }
+                    stream.close(ClosePolicy::default());
+                });
+            }
+        });
+        Self {
+            directory,
+            ca,
+            url,
+            answers,
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = bench();
+        command.arg("--cacert").arg(&self.ca).arg("--only-cacert");
+        command
+    }
+}
+
+fn bench() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handfast"));
+    command.arg("bench").stdin(Stdio::null());
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn b6_text_json_and_page() {
+    let server = Server::start();
+    let output = server
+        .command()
+        .args(["-n", "50", &server.url])
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    assert!(
+        text.contains("50 complete, 0 truncated, 0 failed, 0 unfinished"),
+        "{text}"
+    );
+    assert!(
+        text.contains("200: 50") && text.contains("TLS 1.3"),
+        "{text}"
+    );
+    // The live view is for terminals.
+    assert!(output.stderr.is_empty(), "{output:?}");
+
+    let page = server.directory.path().join("report.html");
+    let mut command = server.command();
+    command.args(["-n", "50", "--rate", "1000", "--json", "--html"]);
+    let output = command.arg(&page).arg(&server.url).output().unwrap();
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(json["schema"], "handfast-bench/1");
+    assert_eq!(json["requests"]["complete"], 50);
+    assert_eq!(json["plan"]["rate"], 1000.0);
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
+    assert_eq!(page.matches("<svg").count(), 3);
+}
+
+#[test]
+fn b6_when_nothing_succeeds_the_exit_code_says_why() {
+    let nobody = format!("https://localhost:{}/", free_address().port());
+    for (args, expected) in [
+        (vec!["-n", "5", &nobody], 7),
+        (vec!["http://localhost/"], 3),
+        (vec!["--rate", "0", &nobody], 2),
+        (vec!["--http1.1", "--streams", "4", &nobody], 2),
+        (vec!["--cacert", "/nowhere", &nobody], 77),
+        (vec!["--html", "/nowhere/report.html", &nobody], 23),
+        (vec!["--data", "@/nowhere", &nobody], 26),
+    ] {
+        let output = bench().args(&args).output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{args:?} {output:?}");
+    }
+    let server = Server::start();
+    let output = bench().args(["-n", "5", &server.url]).output().unwrap();
+    assert_eq!(output.status.code(), Some(60), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("[unknown-issuer]"), "{told}");
+    let output = server
+        .command()
+        .args(["--http2", "-n", "5", &server.url])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(35), "{output:?}");
+    let output = bench()
+        .args(["--insecure", "-n", "5", &server.url])
+        .output()
+        .unwrap();
+    assert!(stdout(&output).contains("5 complete"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("warning"));
+}
+
+#[cfg(unix)]
+#[test]
+fn b6_ctrl_c_prints_what_was_measured() {
+    let server = Server::start();
+    let mut command = server.command();
+    command
+        .args(["-d", "60s", &server.url])
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    for _ in 0..10 {
+        server
+            .answers
+            .recv_timeout(Duration::from_secs(20))
+            .unwrap();
+    }
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    let mut text = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("latency") && !text.contains(" 0 complete"),
+        "{text}"
+    );
+}
