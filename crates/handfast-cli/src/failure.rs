@@ -97,6 +97,11 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
         Cause::Configuration(ConfigurationCause::File { .. }) => code::READ,
         Cause::Network(NetworkCause::TimedOut { .. }) => code::TIMED_OUT,
         Cause::Peer(PeerCause::Certificate(_)) => code::PEER,
+        // In TLS 1.3 the server says so after the handshake, and means the same.
+        Cause::Peer(
+            PeerCause::ClientCertificateRequired { .. }
+            | PeerCause::ClientCertificateRefused { .. },
+        ) => code::HANDSHAKE,
         Cause::Peer(PeerCause::StartTls(error)) => match error.problem {
             StartTlsProblem::NotOffered { .. } | StartTlsProblem::Refused { .. } => code::NO_TLS,
             _ => code::WEIRD_REPLY,

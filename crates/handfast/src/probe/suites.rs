@@ -7,13 +7,16 @@ use super::judgement::Judgement;
 pub struct SuiteId(pub u16);
 
 impl SuiteId {
-    /// Every suite of the table that belongs to TLS 1.3 (`true`) or to what came before (`false`).
+    /// Every suite of the table that belongs to TLS 1.3 (`true`) or to what came before (`false`),
+    /// the better judged first: a server that leaves the choice to us chooses well.
     pub fn all(tls13: bool) -> Vec<Self> {
-        TABLE
+        let mut suites: Vec<Self> = TABLE
             .iter()
             .map(|(code, _)| Self(*code))
             .filter(|suite| suite.is_tls13() == tls13)
-            .collect()
+            .collect();
+        suites.sort_by_key(|suite| suite.judgement().grade);
+        suites
     }
 
     /// Its name in IANA's registry, or its number for one that is not in the table.

@@ -1,0 +1,123 @@
+//! A chain in a file, judged without any network.
+
+use std::path::{Path, PathBuf};
+
+use handfast::{
+    CertificateDer, CertificateFacts, ConfigurationCause, Error, Explanation, Identity, Passphrase,
+    Phase, ServerName, SubjectAltName, UnixTime, VerificationPolicy, certificates_from_file,
+    escape_control,
+};
+
+use super::findings::Findings;
+use super::{Args, PurposeArg};
+use crate::failure::{Failure, code};
+use crate::passphrase::or_prompt;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Files instead of a server")]
+pub(super) struct FileArgs {
+    /// Judge the chain in this file, offline
+    #[arg(long, value_name = "CHAIN")]
+    pub(super) file: Option<PathBuf>,
+    /// The server name that it must be valid for [default: the first that it has]
+    #[arg(long, value_name = "NAME", requires = "file")]
+    name: Option<String>,
+    /// Judge it as of this time, such as 2027-01-31T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", requires = "file", value_parser = time)]
+    at: Option<i64>,
+    /// What it is to prove
+    #[arg(
+        long,
+        value_name = "PURPOSE",
+        requires = "file",
+        default_value = "server"
+    )]
+    purpose: PurposeArg,
+}
+
+fn time(text: &str) -> Result<i64, String> {
+    text.parse::<jiff::Timestamp>()
+        .map(jiff::Timestamp::as_second)
+        .map_err(|_| "expected a time such as 2027-01-31T12:00:00Z".to_owned())
+}
+
+pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
+    let chain = certificates_from_file(path).map_err(|error| {
+        let what = format!("{}: {}", path.display(), error.problem);
+        let mut explanation = Explanation::new(error.problem.id(), escape_control(&what));
+        if let Some(source) = std::error::Error::source(&error.problem) {
+            explanation = explanation.with_evidence(escape_control(&source.to_string()));
+        }
+        Failure::new(code::READ, explanation)
+    })?;
+    let seconds = args
+        .files
+        .at
+        .unwrap_or_else(|| jiff::Timestamp::now().as_second());
+    let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+        u64::try_from(seconds).unwrap_or(0),
+    ));
+    let trust = args.trust.as_shared();
+    let anchors = trust.anchors()?;
+    let lists = trust.revocation_lists()?;
+    let mut found = Findings::new(&path.display().to_string(), seconds);
+    found.expires_within = args.expires_within;
+    found.crls = lists.len();
+    found.trust = anchors.sources().iter().map(ToString::to_string).collect();
+    let mut policy = VerificationPolicy::new(anchors).with_revocation_lists(lists);
+    for pin in &trust.pin {
+        policy = policy.with_pin(*pin);
+    }
+    let verdict = match args.files.purpose {
+        PurposeArg::Client => policy.check_client_chain(&chain, now),
+        PurposeArg::Server => {
+            let name = match &args.files.name {
+                Some(name) => name.clone(),
+                None => own_name(&chain),
+            };
+            let name = ServerName::parse(&name).map_err(|problem| {
+                let cause = ConfigurationCause::ServerName {
+                    text: name.clone(),
+                    problem: problem.to_string(),
+                };
+                Error::new(Phase::Configure, cause)
+            })?;
+            found.name = Some(name.to_string());
+            policy.check_server_chain(&chain, &name, now)
+        }
+    };
+    match verdict {
+        Ok(path) => found.path = Some(path),
+        Err(refused) => found.refused = Some(Box::new(refused)),
+    }
+    if let Some(key) = &args.trust.key {
+        let passphrase = match or_prompt(args.trust.pass.clone()) {
+            Some(source) => Passphrase::ask(move |request| source.read(&request.to_string())),
+            None => Passphrase::none(),
+        };
+        let belongs = Identity::from_files(path, key, passphrase);
+        found.key = Some(belongs.map(|_| ()).map_err(Error::from));
+    }
+    found.chain = chain;
+    Ok(found)
+}
+
+/// A name that the chain's first certificate is valid for: asked about itself, it must say yes.
+fn own_name(chain: &[CertificateDer<'_>]) -> String {
+    let facts = chain
+        .first()
+        .and_then(|der| CertificateFacts::from_der(der).ok());
+    let own = facts.as_ref().and_then(|facts| {
+        facts.names.iter().find_map(|name| match name {
+            SubjectAltName::Dns(name) => Some(match name.strip_prefix("*.") {
+                Some(parent) => format!("any.{parent}"),
+                None => name.clone(),
+            }),
+            SubjectAltName::Ip(address) => Some(address.to_string()),
+            _ => None,
+        })
+    });
+    own.or_else(|| facts.and_then(|facts| facts.common_name))
+        .filter(|name| ServerName::parse(name).is_ok())
+        .unwrap_or_else(|| "localhost".to_owned())
+}

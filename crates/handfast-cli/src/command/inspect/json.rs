@@ -1,0 +1,213 @@
+//! The findings as JSON. The schema is an interface: docs/inspect-json.md describes it, and fields are
+//! only ever added.
+
+use std::time::Duration;
+
+use handfast::probe::{Answer, Judgement, Offer, Survey};
+use handfast::{
+    CertificateDer, CertificateFacts, PathAnchor, SpkiSha256, escape_control, format_utc,
+};
+use serde_json::{Value, json};
+
+use super::findings::{Findings, Live, Resumption};
+use super::text::{hex, is_post_quantum};
+
+/// The version of the schema: it changes only when a field changes its meaning.
+const SCHEMA: &str = "handfast.inspect/1";
+
+pub(super) fn document(found: &[Findings]) -> String {
+    let document = json!({
+        "schema": SCHEMA,
+        "inspected": found.iter().map(one).collect::<Vec<_>>(),
+    });
+    // Strings, numbers and lists: nothing that JSON cannot hold.
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+fn one(found: &Findings) -> Value {
+    let refused = found.verify_error();
+    json!({
+        "target": found.subject,
+        "name": found.name.as_deref().map(escape_control),
+        "judged_at": format_utc(found.now),
+        "ok": found.failure().is_none(),
+        "failure": found.failure().map(|failure| json!({
+            "id": failure.explanation.id,
+            "what": failure.explanation.what,
+            "evidence": failure.explanation.evidence,
+            "fix": failure.explanation.fix,
+            "exit_code": failure.code,
+            "phase": found.error.as_ref().map(|error| error.phase().to_string()),
+        })),
+        "verified": found.path.is_some(),
+        "refused": refused.map(|refused| json!({
+            "id": refused.cause.id(),
+            "what": refused.cause.to_string(),
+            "at": refused.at_index,
+        })),
+        "anchor": found.path.as_ref().map(|path| match path.anchor() {
+            PathAnchor::Authority { subject } => subject.clone(),
+            _ => "itself".to_owned(),
+        }),
+        "path_ends": found.path.as_ref().map(|path| {
+            format_utc(i64::try_from(path.not_after()).unwrap_or(i64::MAX))
+        }),
+        "trust": found.trust,
+        "revocation": {
+            "lists": found.crls,
+            "checked": found.crls > 0 && found.path.is_some(),
+        },
+        "chain": found.chain.iter().map(certificate).collect::<Vec<_>>(),
+        "key_belongs": found.key.as_ref().map(Result::is_ok),
+        "connection": found.live.as_ref().map(connection),
+    })
+}
+
+fn certificate(der: &CertificateDer<'_>) -> Value {
+    let Ok(facts) = CertificateFacts::from_der(der) else {
+        return json!({ "readable": false, "bytes": der.len() });
+    };
+    json!({
+        "readable": true,
+        "subject": facts.subject,
+        "issuer": facts.issuer,
+        "serial": facts.serial,
+        "version": facts.version,
+        "names": facts.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "not_before": format_utc(facts.not_before),
+        "not_after": format_utc(facts.not_after),
+        "key": facts.key_algorithm,
+        "key_bits": facts.key_bits,
+        "signature": facts.signature_algorithm,
+        "is_ca": facts.is_ca,
+        "path_len": facts.path_len,
+        "key_usage": facts.key_usage,
+        "extended_key_usage": facts.extended_key_usage,
+        "ca_issuer_urls": escaped(&facts.ca_issuer_urls),
+        "ocsp_urls": escaped(&facts.ocsp_urls),
+        "has_scts": facts.has_scts,
+        "sha256": hex(&facts.sha256),
+        "spki": SpkiSha256::from_bytes(facts.spki_sha256).to_string(),
+    })
+}
+
+fn escaped(texts: &[String]) -> Vec<String> {
+    texts
+        .iter()
+        .map(|text| escape_control(text).into_owned())
+        .collect()
+}
+
+fn connection(live: &Live) -> Value {
+    let resumption: serde_json::Map<String, Value> = live
+        .resumption
+        .iter()
+        .map(|(version, outcome)| {
+            let told = match outcome {
+                Resumption::Works => json!({ "spoken": true, "resumed": true }),
+                Resumption::DoesNot => json!({ "spoken": true, "resumed": false }),
+                Resumption::Untried(id) => json!({ "spoken": false, "failure": id }),
+            };
+            ((*version).to_owned(), told)
+        })
+        .collect();
+    json!({
+        "starttls": live.starttls.map(|protocol| protocol.name()),
+        "addresses": live.tried.iter().map(|tried| json!({
+            "address": tried.address.to_string(),
+            "problem": tried.problem,
+            "connect_ms": ms(tried.took),
+        })).collect::<Vec<_>>(),
+        "timing": {
+            "resolve_ms": live.resolved_in.map(ms),
+            "starttls_ms": live.dialogue_in.map(ms),
+            "handshake_ms": live.report.as_ref().map(|report| ms(report.handshake)),
+        },
+        "session": live.report.as_ref().map(|report| json!({
+            "for_diagnosis_only": live.report_is_unverified,
+            "version": report.version,
+            "cipher_suite": report.cipher_suite,
+            "group": report.group,
+            "post_quantum": report.group.is_some_and(is_post_quantum),
+            "alpn": report.alpn.as_ref().map(|alpn| {
+                escape_control(&String::from_utf8_lossy(alpn)).into_owned()
+            }),
+            "server_name": report.server_name.as_deref().map(escape_control),
+            "client_certificate_requested": report.client_certificate_requested,
+            "acceptable_issuers": report.acceptable_issuers,
+        })),
+        "resumption": resumption,
+        "closing": live.closing.as_ref().map(|closing| json!({
+            "ending": closing.ending.map(|ending| ending.to_string()),
+            "outcome": closing.outcome.to_string(),
+            "unasked_bytes": closing.unasked_bytes,
+        })),
+        "scan": live.survey.as_ref().map(|survey| match survey {
+            Ok(survey) => json!({ "complete": true, "versions": versions(survey) }),
+            Err(problem) => json!({ "complete": false, "problem": problem }),
+        }),
+    })
+}
+
+fn ms(duration: Duration) -> f64 {
+    // To the microsecond: more digits would only pretend.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn versions(survey: &Survey) -> Vec<Value> {
+    survey
+        .versions
+        .iter()
+        .map(|found| match &found.offer {
+            Ok(offer) => json!({
+                "version": found.version.name(),
+                "accepted": true,
+                "judgement": judged(found.version.judgement()),
+                "suites": offer.suites.iter().map(|suite| json!({
+                    "name": suite.name(),
+                    "number": suite.0,
+                    "judgement": judged(suite.judgement()),
+                })).collect::<Vec<_>>(),
+                "suite_order": offer.suite_order.name(),
+                "groups": groups(offer),
+                "group_order": offer.group_order.name(),
+                "dh_bits": offer.dh_bits,
+            }),
+            Err(answer) => json!({
+                "version": found.version.name(),
+                "accepted": false,
+                "refusal": refusal(answer),
+            }),
+        })
+        .collect()
+}
+
+fn groups(offer: &Offer) -> Vec<Value> {
+    offer
+        .groups
+        .iter()
+        .map(|group| {
+            json!({
+                "name": group.name(),
+                "number": group.0,
+                "post_quantum": group.is_post_quantum(),
+                "judgement": judged(group.judgement()),
+            })
+        })
+        .collect()
+}
+
+fn judged(judgement: Judgement) -> Value {
+    json!({ "grade": judgement.grade.to_string(), "reason": judgement.reason })
+}
+
+fn refusal(answer: &Answer) -> String {
+    match answer {
+        Answer::Alert(alert) => alert.name().to_owned(),
+        Answer::Hello(hello) => format!("answered {}", hello.version),
+        Answer::NotTls { .. } => "not-tls".to_owned(),
+        Answer::Malformed { .. } => "malformed".to_owned(),
+        Answer::Closed { .. } => "closed".to_owned(),
+        _ => "silent".to_owned(),
+    }
+}

@@ -1,0 +1,185 @@
+//! `handfast inspect`: everything about a TLS endpoint, or about a chain in a file.
+//!
+//! `live.rs` finds things out over the network, `file.rs` without it; both fill plain values
+//! (`findings.rs`), which `text.rs` tells a person and `json.rs` a program. A failed verification ends
+//! nothing here: for diagnosis alone, a second handshake takes whatever the server shows.
+
+mod file;
+mod findings;
+mod json;
+mod live;
+mod probing;
+mod text;
+mod words;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use handfast::{Explanation, SpkiSha256, StartTls, certificates_to_pem};
+
+use crate::failure::{Failure, code};
+use crate::output::{self, Palette};
+use crate::passphrase::PassphraseSource;
+use crate::trust_args::{IdentityArgs, TrustArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  handfast inspect example.org                       session, chain, trust, resumption, close
+  handfast inspect --scan mail.example:993           versions, suites and groups, each judged
+  handfast inspect --starttls smtp mail.example      TLS that begins inside another protocol
+  handfast inspect --expires-within 30d a.org b.org  exit code 1 when a chain ends within 30 days
+  handfast inspect --file chain.pem --key key.pem --name a.example   files, offline";
+
+/// Say everything about a TLS server, verified; or judge a chain in a file.
+///
+/// Goes on after a failed verification, for diagnosis only, and exits with the failure's code.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The servers, each as HOST or HOST:PORT; the port is 443 unless --starttls implies another
+    #[arg(
+        value_name = "HOST[:PORT]",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    hosts: Vec<String>,
+    /// Try out the protocol versions, cipher suites and groups that the server accepts
+    #[arg(long, conflicts_with = "file")]
+    scan: bool,
+    /// Print JSON (docs/inspect-json.md says what is in it)
+    #[arg(long)]
+    json: bool,
+    /// Save the chain as the server sent it to this file
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    pem: Option<PathBuf>,
+    /// Exit with 1 when a certificate of the chain ends within this time: 12h, 30d, 8w
+    #[arg(long, value_name = "TIME", value_parser = words::span)]
+    expires_within: Option<Duration>,
+    /// Begin in plain text, then TLS: smtp, imap, pop3, ftp, ldap, xmpp, postgres, mysql, sieve, nntp
+    #[arg(long, value_name = "PROTOCOL", conflicts_with = "file")]
+    starttls: Option<StartTls>,
+    /// Ask for this server name, and verify it, instead of HOST
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    sni: Option<String>,
+    /// Connect to this place instead of HOST:PORT
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "file")]
+    connect_to: Option<String>,
+    /// Offer these application protocols, separated by commas [default: h2,http/1.1; none with --starttls]
+    #[arg(
+        long,
+        value_name = "PROTOCOLS",
+        value_delimiter = ',',
+        conflicts_with = "file"
+    )]
+    alpn: Option<Vec<String>>,
+    /// Give up on each phase after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = crate::trust_args::seconds)]
+    timeout: Duration,
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    files: file::FileArgs,
+}
+
+/// As for other commands, save that `--key` goes with `--file`, too.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Trust and identity")]
+struct Trust {
+    /// Trust the certificates of this file, too
+    #[arg(long, value_name = "FILE")]
+    cacert: Vec<PathBuf>,
+    /// Trust those of --cacert alone
+    #[arg(long, requires = "cacert")]
+    only_cacert: bool,
+    /// Demand that one of these keys is on the verified path
+    #[arg(long, value_name = "sha256//BASE64")]
+    pin: Vec<SpkiSha256>,
+    /// Refuse what these revocation lists revoke
+    #[arg(long, value_name = "FILE")]
+    crl: Vec<PathBuf>,
+    /// Our certificate chain, for a server that asks for it
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    cert: Option<PathBuf>,
+    /// Its private key; with --file: does this key belong to the chain?
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    #[arg(long, value_name = "SOURCE", requires = "key")]
+    pass: Option<PassphraseSource>,
+}
+
+impl Trust {
+    fn as_shared(&self) -> TrustArgs {
+        TrustArgs {
+            insecure: false,
+            cacert: self.cacert.clone(),
+            only_cacert: self.only_cacert,
+            pin: self.pin.clone(),
+            crl: self.crl.clone(),
+            identity: IdentityArgs {
+                cert: self.cert.clone(),
+                key: self.key.clone(),
+                pass: self.pass.clone(),
+            },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PurposeArg {
+    Server,
+    Client,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    if args.trust.key.is_some() && args.trust.cert.is_none() && args.files.file.is_none() {
+        return Err(Failure::usage(
+            "--key without the certificate that it belongs to",
+            "add --cert FILE, or --file CHAIN to compare the two",
+        ));
+    }
+    if args.pem.is_some() && args.hosts.len() > 1 {
+        return Err(Failure::usage(
+            "--pem with several hosts: their chains would overwrite each other",
+            "inspect one host at a time",
+        ));
+    }
+    let found = match &args.files.file {
+        Some(chain) => vec![file::inspect(chain, &args)?],
+        None => live::inspect_all(&args)?,
+    };
+    if let (Some(path), Some(first)) = (&args.pem, found.first()) {
+        std::fs::write(path, certificates_to_pem(&first.chain)).map_err(|error| {
+            let what = format!("{} cannot be written", path.display());
+            let explanation = Explanation::new("file-unusable", what);
+            Failure::new(code::WRITE, explanation.with_evidence(error.to_string()))
+        })?;
+    }
+    let told = if args.json {
+        json::document(&found)
+    } else {
+        let palette = Palette::stdout();
+        let each: Vec<String> = found.iter().map(|one| text::page(one, palette)).collect();
+        each.join("\n")
+    };
+    if let Err(error) = io::stdout().lock().write_all(told.as_bytes())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let explanation = Explanation::new("file-unusable", "the report cannot be written");
+        let explanation = explanation.with_evidence(error.to_string());
+        return Err(Failure::new(code::WRITE, explanation));
+    }
+    let mut exit = 0;
+    for failure in found.iter().filter_map(findings::Findings::failure) {
+        if !args.json {
+            output::failure(&failure);
+        }
+        if exit == 0 {
+            exit = failure.code;
+        }
+    }
+    Ok(ExitCode::from(exit))
+}

@@ -1,0 +1,99 @@
+//! Times and spans as people say them.
+
+use std::time::Duration;
+
+const DAY: i64 = 86_400;
+
+/// How long something took: `0.4 ms`, `12 ms`, `1.2 s`.
+pub(super) fn took(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1000.0;
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else if ms < 1000.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", duration.as_secs_f64())
+    }
+}
+
+/// Where `now` stands in a validity: `89 more days`, `expired 2 days ago`, `begins in 3 hours`.
+pub(super) fn validity(not_before: i64, not_after: i64, now: i64) -> String {
+    if now < not_before {
+        format!("begins in {}", span_words(not_before.saturating_sub(now)))
+    } else if now > not_after {
+        format!("expired {} ago", span_words(now.saturating_sub(not_after)))
+    } else {
+        format!("{} left", span_words(not_after.saturating_sub(now)))
+    }
+}
+
+fn span_words(seconds: i64) -> String {
+    let (count, unit) = match seconds {
+        ..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / DAY, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A span as people type it: a number and s, m, h, d or w.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a number and a unit: 12h, 30d, 8w".to_owned();
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text
+        .strip_suffix(unit)
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(wrong)?;
+    number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b4_spans_are_read_and_told() {
+        for (text, seconds) in [
+            ("30d", Some(30 * 86_400)),
+            ("12h", Some(12 * 3600)),
+            ("8w", Some(8 * 604_800)),
+            ("0s", Some(0)),
+            ("d", None),
+            ("30", None),
+            ("-1d", None),
+            ("30\u{e4}", None),
+            ("99999999999999999999w", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                span(text).ok().map(|span| span.as_secs()),
+                seconds,
+                "{text}"
+            );
+        }
+        for (at, words) in [
+            (-DAY, "begins in 24 hours"),
+            (0, "100 days left"),
+            (99 * DAY, "24 hours left"),
+            (100 * DAY - 1, "1 second left"),
+            (103 * DAY, "expired 3 days ago"),
+        ] {
+            assert_eq!(validity(0, 100 * DAY, at), words);
+        }
+        assert_eq!(took(Duration::from_micros(420)), "0.4 ms");
+        assert_eq!(took(Duration::from_millis(42)), "42 ms");
+        assert_eq!(took(Duration::from_millis(4200)), "4.2 s");
+    }
+}
