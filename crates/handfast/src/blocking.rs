@@ -124,7 +124,8 @@ impl<C> From<HandshakeFailure<C>> for io::Error {
 /// Dropping a stream closes the channel without `close_notify`: an exchange that broke off must
 /// look broken off to the peer. End it with `close`.
 ///
-/// Over a non-blocking channel, `WouldBlock` passes through and the call can be repeated.
+/// Over a non-blocking channel, `WouldBlock` passes through and the call can be repeated; only the
+/// handshake cannot, and fails with it: drive a [`Connection`] instead.
 #[derive(Debug)]
 pub struct Stream<C> {
     channel: C,
@@ -286,7 +287,11 @@ impl<C: Channel> Stream<C> {
             };
             let step = io.transmit(deadline, Phase::Handshake).and_then(|()| {
                 if io.connection.is_handshaking() {
-                    io.receive(deadline, Phase::Handshake)?;
+                    if !io.receive(deadline, Phase::Handshake)? {
+                        // Non-blocking: trying until something comes would burn a core.
+                        let error = io::ErrorKind::WouldBlock.into();
+                        return Err(io_error(Phase::Handshake, error));
+                    }
                     io.connection.process()
                 } else {
                     Ok(())

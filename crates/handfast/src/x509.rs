@@ -343,11 +343,10 @@ pub(crate) fn has_name_constraints(certificate: &X509Certificate<'_>) -> bool {
         .any(|extension| extension.oid == oids::OID_X509_EXT_NAME_CONSTRAINTS)
 }
 
-/// The key usage extension, where present and readable.
+/// The key usage extension, where present. One that cannot be read allows nothing.
 pub(crate) fn key_usage(certificate: &X509Certificate<'_>) -> Option<KeyUsage> {
     unique_extension(certificate, &oids::OID_X509_EXT_KEY_USAGE)
-        .and_then(|value| KeyUsage::from_der(value).ok())
-        .map(|(_, usage)| usage)
+        .map(|value| KeyUsage::from_der(value).map_or(KeyUsage { flags: 0 }, |(_, usage)| usage))
 }
 
 /// Names of the bits that are set, as RFC 5280 spells them.

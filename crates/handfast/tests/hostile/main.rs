@@ -683,3 +683,17 @@ fn a27_a_peer_that_drips_meets_the_limit() {
     drop(failure);
     dripping.join().unwrap();
 }
+
+/// Only blocking channels can wait: over another, a handshake fails at once instead of spinning.
+#[test]
+fn a8_a_blocking_handshake_does_not_spin_over_a_channel_that_does_not_block() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let failure = ends(TlsVersion::Tls13)
+        .client
+        .secure("localhost", socket)
+        .unwrap_err();
+    let error = io::Error::from(failure);
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+}

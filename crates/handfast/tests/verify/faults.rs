@@ -175,9 +175,14 @@ fn a10_purposes_and_key_usages() {
         let fitting = pki
             .root
             .issue(Spec::authority("Fitting").extended_key_usage(&both[1..]));
+        let unreadable = Spec::authority("Unreadable").key_usage(&[]);
+        let unreadable = unreadable.extension(&[2, 5, 29, 15], &[0x30, 0], true);
+        let unreadable = pki.root.issue(unreadable);
+        let no_cert_signing =
+            refused!(at Some(1), VerifyCause::KeyUsage { required: "keyCertSign", .. });
         let agreement = [KeyUsagePurpose::KeyAgreement];
         let spec = || good(purpose);
-        let table: [(&str, &Issued, Spec, Option<Refusal>); 8] = [
+        let table: [(&str, &Issued, Spec, Option<Refusal>); 10] = [
             (
                 "other purpose",
                 &middle,
@@ -204,6 +209,20 @@ fn a10_purposes_and_key_usages() {
             ),
             ("intermediate for another purpose", &narrow, spec(), at_1),
             ("intermediate for the purpose", &fitting, spec(), None),
+            (
+                "a key usage that cannot be read",
+                &middle,
+                spec()
+                    .key_usage(&[])
+                    .extension(&[2, 5, 29, 15], &[0x30, 0], true),
+                no_signing,
+            ),
+            (
+                "an intermediate's key usage that cannot be read",
+                &unreadable,
+                spec(),
+                no_cert_signing,
+            ),
             (
                 "a key that may not sign",
                 &middle,
