@@ -30,27 +30,28 @@ thread_local! {
     static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `length` bytes of a file from `start` on, as the body of an answer.
-pub(super) fn body(file: File, start: u64, length: u64) -> Body {
+/// `length` bytes of a file from `start` on, as the body of an answer; and the bytes themselves, if
+/// they could be read at once.
+pub(super) fn body(file: &Arc<File>, start: u64, length: u64) -> (Body, Option<Bytes>) {
     if length == 0 {
-        return Body::empty();
+        return (Body::empty(), None);
     }
     let mut rest = FileBody {
-        file: Arc::new(file),
+        file: Arc::clone(file),
         at: start,
         left: length,
         reading: None,
     };
-    // Small files, the most frequent ones, are read at once and closed.
+    // Small files, the most frequent ones, are read at once.
     if length <= CHUNK as u64
         && let Some(Ok(bytes)) = rest.read_cached()
         && bytes.len() as u64 == length
     {
-        return bytes.into();
+        return (bytes.clone().into(), Some(bytes));
     }
     rest.at = start;
     rest.left = length;
-    Body::file(rest)
+    (Body::file(rest), None)
 }
 
 /// The rest of a file that is being sent.

@@ -16,7 +16,10 @@ pub(super) fn of(target: &Target) -> HeaderValue {
         // The frequent ones without an allocation.
         "text/html" => HeaderValue::from_static("text/html; charset=utf-8"),
         "text/css" => HeaderValue::from_static("text/css; charset=utf-8"),
-        "text/javascript" => HeaderValue::from_static("text/javascript; charset=utf-8"),
+        // RFC 9239 retired the second spelling.
+        "text/javascript" | "application/javascript" => {
+            HeaderValue::from_static("text/javascript; charset=utf-8")
+        }
         "text/plain" => HeaderValue::from_static("text/plain; charset=utf-8"),
         text if text.starts_with("text/") => {
             HeaderValue::try_from(format!("{text}; charset=utf-8"))

@@ -1,10 +1,11 @@
 //! A directory as a [`Handler`]: files beneath it and nothing else.
 //!
 //! `path.rs` reads the target, `open.rs` has the kernel open beneath the directory, `reply.rs` judges
-//! conditions and ranges, `chunks.rs` reads without stopping the thread, `listing.rs` shows what a
+//! conditions and ranges, `hot.rs` keeps what is asked for often, `chunks.rs` reads without stopping the thread, `listing.rs` shows what a
 //! directory holds. This file strings them together.
 
 mod chunks;
+mod hot;
 mod listing;
 mod media_type;
 mod open;
@@ -22,9 +23,10 @@ use hyper::header::{
 };
 use hyper::http::{HeaderMap, Method, StatusCode};
 
+use self::hot::Ready;
 use self::open::{Found, Kind, NotOpened, Root};
 use self::path::{Refusal, Target};
-use self::reply::{Validators, Verdict};
+use self::reply::Verdict;
 use super::body::Body;
 use super::handler::{ConnectionInfo, Handler, Request, Response};
 use super::service::plain;
@@ -84,7 +86,11 @@ impl Files {
                 return response;
             }
         };
-        let target = match Target::parse(request.uri().path()) {
+        let path = request.uri().path();
+        if let Some(ready) = hot::find(&self.root, path) {
+            return file(&ready, request.headers(), head);
+        }
+        let target = match Target::parse(path) {
             Ok(target) => target,
             Err(Refusal::Malformed) => return plain(StatusCode::BAD_REQUEST, "malformed path\n"),
             Err(Refusal::NotFound) => return not_found(),
@@ -95,14 +101,14 @@ impl Files {
         };
         match found.kind {
             Kind::File(facts) if !target.is_directory() => {
-                let media = media_type::of(&target);
-                file(found.file, &facts, media, request.headers(), head).await
+                let ready = Ready::new(found.file, facts, media_type::of(&target));
+                hot::keep(&self.root, path, &ready);
+                file(&ready, request.headers(), head)
             }
             // "file.html/" is a name that nothing has.
             Kind::File(_) => not_found(),
             Kind::Directory if target.is_directory() => {
-                self.directory(found.file, &target, request.headers(), head)
-                    .await
+                self.directory(found.file, &target, request, head).await
             }
             Kind::Directory => to_directory(&target, request.uri().query()),
         }
@@ -112,7 +118,7 @@ impl Files {
         &self,
         directory: File,
         target: &Target,
-        headers: &HeaderMap,
+        request: &Request,
         head: bool,
     ) -> Response {
         let index = target.entry(INDEX);
@@ -120,7 +126,11 @@ impl Files {
             Ok(Found {
                 file: opened,
                 kind: Kind::File(facts),
-            }) => return file(opened, &facts, media_type::of(&index), headers, head).await,
+            }) => {
+                let ready = Ready::new(opened, facts, media_type::of(&index));
+                hot::keep(&self.root, request.uri().path(), &ready);
+                return file(&ready, request.headers(), head);
+            }
             Ok(_) | Err(NotOpened::Missing) => {}
             Err(error) => return refused(&error),
         }
@@ -175,15 +185,9 @@ impl Handler for Files {
 }
 
 /// The answer with a file, a part of it, or why neither.
-async fn file(
-    file: File,
-    facts: &open::FileFacts,
-    media: HeaderValue,
-    request: &HeaderMap,
-    head: bool,
-) -> Response {
-    let validators = Validators::new(facts);
-    let verdict = reply::judge(request, &validators, facts, head);
+fn file(ready: &Ready, request: &HeaderMap, head: bool) -> Response {
+    let (facts, validators) = (&ready.facts, &ready.validators);
+    let verdict = reply::judge(request, validators, facts, head);
     let (status, start, length) = match verdict {
         Verdict::Whole => (StatusCode::OK, 0, facts.size),
         Verdict::Part { start, length } => (StatusCode::PARTIAL_CONTENT, start, length),
@@ -203,18 +207,18 @@ async fn file(
     };
     let has_body = !head && status != StatusCode::NOT_MODIFIED;
     let mut response = Response::new(if has_body {
-        chunks::body(file, start, length)
+        body(ready, start, length)
     } else {
         Body::empty()
     });
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(ETAG, validators.etag);
-    headers.insert(LAST_MODIFIED, validators.last_modified);
+    headers.insert(ETAG, validators.etag.clone());
+    headers.insert(LAST_MODIFIED, validators.last_modified.clone());
     if status == StatusCode::NOT_MODIFIED {
         return response;
     }
-    headers.insert(CONTENT_TYPE, media);
+    headers.insert(CONTENT_TYPE, ready.media.clone());
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if head {
@@ -229,6 +233,18 @@ async fn file(
         );
     }
     response
+}
+
+/// A part of a file, from memory where it is there.
+fn body(ready: &Ready, start: u64, length: u64) -> Body {
+    if let Some(content) = ready.content(start, length) {
+        return content.into();
+    }
+    let (body, read) = chunks::body(&ready.file, start, length);
+    if let Some(content) = read {
+        ready.keep_content(&content);
+    }
+    body
 }
 
 /// The same path with a slash at its end, where relative references mean what they should.

@@ -30,6 +30,14 @@ impl FileFacts {
             .unwrap_or(UNIX_EPOCH)
     }
 
+    /// Is it so long since the last change that another one would show?
+    pub(super) fn is_settled(&self, now: SystemTime, margin: Duration) -> bool {
+        let now_ns = now
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos());
+        self.modified_ns.max(self.changed_ns) + margin.as_nanos() < now_ns
+    }
+
     /// As HTTP's dates have it: to the second.
     pub(super) fn modified_second(&self) -> SystemTime {
         let since = self
@@ -92,6 +100,16 @@ impl Root {
     /// Finds a target. May block.
     pub(super) fn find(&self, target: &Target) -> Result<Found, NotOpened> {
         self.0.open_beneath(target).and_then(examine)
+    }
+}
+
+/// What an open file is now. An error when it is no regular file.
+pub(super) fn look_at(file: &File) -> io::Result<FileFacts> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Ok(platform::facts(&metadata))
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
     }
 }
 

@@ -1,0 +1,258 @@
+//! Files that are asked for again and again, kept ready by the thread that serves them.
+//!
+//! A hot file stays open with everything about it that a reply says, and a small one with its content.
+//! Before each use the open file is looked at (`fstat`): a change of it is seen at once. What its name
+//! stands for is looked up anew every [`VALID`], so that a file that was replaced or removed is served
+//! no longer than that.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fs::File;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+
+use super::open::{FileFacts, Root, look_at};
+use super::reply::Validators;
+
+/// How long a name is taken to mean the same file. A second costs a hot file nothing measurable, and
+/// nobody who replaces a file expects to see it sooner.
+const VALID: Duration = Duration::from_secs(1);
+
+/// Files kept by a thread. Each takes a descriptor, of which a process often has only 1024.
+const KEPT_MAX: usize = 128;
+
+/// The largest content that is kept: with [`KEPT_MAX`] of them, 2 MiB for a thread.
+const CONTENT_MAX: u64 = 16 * 1024;
+
+/// A file system's clock ticks in milliseconds at worst in seconds (ext3, FAT): a file whose times are
+/// younger than this may change once more without showing it.
+const SETTLED: Duration = Duration::from_secs(3);
+
+thread_local! {
+    static KEPT: RefCell<HashMap<usize, Hot>> = RefCell::default();
+    static SWEEPING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The hot files of one served directory, by the path as requests spell it.
+struct Hot {
+    files: HashMap<Box<str>, Kept>,
+    /// Keeps the address, by which the directory is known, from being used again.
+    _root: Arc<Root>,
+}
+
+struct Kept {
+    ready: Rc<Ready>,
+    looked_up: Instant,
+}
+
+impl Kept {
+    fn is_valid(&self) -> bool {
+        self.looked_up.elapsed() < VALID
+    }
+}
+
+/// A file and what a reply says of it.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) file: Arc<File>,
+    pub(super) facts: FileFacts,
+    pub(super) validators: Validators,
+    pub(super) media: HeaderValue,
+    content: RefCell<Option<Bytes>>,
+}
+
+impl Ready {
+    pub(super) fn new(file: File, facts: FileFacts, media: HeaderValue) -> Rc<Self> {
+        Rc::new(Self {
+            file: Arc::new(file),
+            validators: Validators::new(&facts),
+            facts,
+            media,
+            content: RefCell::new(None),
+        })
+    }
+
+    /// A part of the content, if the whole is at hand.
+    pub(super) fn content(&self, start: u64, length: u64) -> Option<Bytes> {
+        let content = self.content.borrow();
+        let start = usize::try_from(start).ok()?;
+        let end = start.checked_add(usize::try_from(length).ok()?)?;
+        content
+            .as_ref()
+            .filter(|content| end <= content.len())
+            .map(|content| content.slice(start..end))
+    }
+
+    /// Keeps the whole content, which was just read, if it is small and cannot change unseen.
+    pub(super) fn keep_content(&self, content: &Bytes) {
+        if self.facts.size <= CONTENT_MAX
+            && content.len() as u64 == self.facts.size
+            && self.facts.is_settled(SystemTime::now(), SETTLED)
+        {
+            *self.content.borrow_mut() = Some(content.clone());
+        }
+    }
+}
+
+/// The file that was kept for this path, if it is still what it was.
+pub(super) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
+    KEPT.with_borrow_mut(|kept| {
+        let files = &mut kept.get_mut(&address(root))?.files;
+        let found = files.get(path)?;
+        if found.is_valid() && look_at(&found.ready.file).ok() == Some(found.ready.facts) {
+            return Some(Rc::clone(&found.ready));
+        }
+        files.remove(path);
+        None
+    })
+}
+
+/// Keeps a file that was just opened for this path.
+pub(super) fn keep(root: &Arc<Root>, path: &str, ready: &Rc<Ready>) {
+    KEPT.with_borrow_mut(|kept| {
+        let hot = kept.entry(address(root)).or_insert_with(|| Hot {
+            files: HashMap::new(),
+            _root: Arc::clone(root),
+        });
+        if hot.files.len() >= KEPT_MAX {
+            hot.files.retain(|_, one| one.is_valid());
+        }
+        // More hot files in a second than are kept: the others are opened as usual.
+        if hot.files.len() < KEPT_MAX {
+            let one = Kept {
+                ready: Rc::clone(ready),
+                looked_up: Instant::now(),
+            };
+            hot.files.insert(path.into(), one);
+        }
+    });
+    sweep();
+}
+
+/// Lets go of files that nobody asks for any more: a removed file's space is free only then.
+fn sweep() {
+    if SWEEPING.replace(true) {
+        return;
+    }
+    tokio::spawn(async {
+        loop {
+            tokio::time::sleep(VALID).await;
+            let empty = KEPT.with_borrow_mut(|kept| {
+                kept.retain(|_, hot| {
+                    hot.files.retain(|_, one| one.is_valid());
+                    !hot.files.is_empty()
+                });
+                kept.is_empty()
+            });
+            if empty {
+                SWEEPING.set(false);
+                return;
+            }
+        }
+    });
+}
+
+fn address(root: &Arc<Root>) -> usize {
+    Arc::as_ptr(root).addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::open::Kind;
+    use super::super::path::Target;
+    use super::*;
+
+    fn root_with(content: &str) -> (tempfile::TempDir, Arc<Root>) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), content).unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        (dir, root)
+    }
+
+    fn open(root: &Arc<Root>) -> Rc<Ready> {
+        let found = root.find(&Target::parse("/a").unwrap()).unwrap();
+        let Kind::File(facts) = found.kind else {
+            panic!("a file")
+        };
+        let ready = Ready::new(found.file, facts, HeaderValue::from_static("text/plain"));
+        keep(root, "/a", &ready);
+        ready
+    }
+
+    fn age(path: &Path) {
+        let before = SystemTime::now() - Duration::from_secs(100);
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(before)
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn c4_a_hot_file_is_kept_until_it_changes() {
+        let (dir, root) = root_with("one");
+        let ready = open(&root);
+        assert!(Rc::ptr_eq(&find(&root, "/a").unwrap(), &ready));
+        assert!(find(&root, "/b").is_none());
+        let (_other, other_root) = root_with("one");
+        assert!(
+            find(&other_root, "/a").is_none(),
+            "another directory has other files"
+        );
+
+        fs::write(dir.path().join("a"), "other").unwrap();
+        assert!(find(&root, "/a").is_none(), "a change is seen at once");
+        open(&root);
+        age(&dir.path().join("a"));
+        assert!(find(&root, "/a").is_none(), "its times count, too");
+    }
+
+    #[tokio::test]
+    async fn c4_content_that_could_change_unseen_is_not_kept() {
+        let (_dir, root) = root_with("one");
+        let ready = open(&root);
+        let content = Bytes::from_static(b"one");
+        // It was written a moment ago.
+        ready.keep_content(&content);
+        assert_eq!(ready.content(0, 3), None);
+        let settled = Ready {
+            facts: FileFacts {
+                modified_ns: 1,
+                changed_ns: 1,
+                ..ready.facts
+            },
+            file: Arc::clone(&ready.file),
+            validators: Validators::new(&ready.facts),
+            media: ready.media.clone(),
+            content: RefCell::new(None),
+        };
+        settled.keep_content(&Bytes::from_static(b"on"));
+        assert_eq!(settled.content(0, 2), None, "a part is not the whole");
+        settled.keep_content(&content);
+        assert_eq!(settled.content(1, 2).as_deref(), Some(&b"ne"[..]));
+        assert_eq!(settled.content(1, 3), None);
+        assert_eq!(settled.content(u64::MAX, 2), None);
+    }
+
+    #[tokio::test]
+    async fn c4_what_nobody_asks_for_is_let_go() {
+        let (_dir, root) = root_with("one");
+        let ready = open(&root);
+        assert_eq!(Rc::strong_count(&ready), 2);
+        let gone = async {
+            while Rc::strong_count(&ready) > 1 {
+                tokio::time::sleep(VALID / 20).await;
+            }
+        };
+        tokio::time::timeout(10 * VALID, gone).await.unwrap();
+        assert!(KEPT.with_borrow(HashMap::is_empty));
+    }
+}
