@@ -107,7 +107,8 @@ fn secured(report: &Report) {
         report.version,
         report.cipher_suite,
         report.group.unwrap_or("no key exchange"),
-        alpn.as_deref().map_or("none".into(), escape_control),
+        alpn.as_deref()
+            .map_or_else(|| "none".into(), escape_control),
         if report.resumed { ", resumed" } else { "" },
         millis(report.handshake)
     ));
@@ -124,7 +125,7 @@ fn secured(report: &Report) {
         report
             .server_name
             .as_deref()
-            .map_or("?".into(), escape_control)
+            .map_or_else(|| "?".into(), escape_control)
     ));
     let names: Vec<_> = peer.names().iter().map(ToString::to_string).collect();
     tell(format!("  subject: {}", peer.subject()));
