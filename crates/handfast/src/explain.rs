@@ -3,18 +3,16 @@
 //! One total match over the causes; nothing of this is said anywhere else. What the other end did
 //! wrong and what we did wrong never share a message, and no fix advises switching verification off.
 
+mod certificate;
 mod identity;
 mod starttls;
 
 use std::fmt;
 
-use pki_types::CertificateDer;
-
 use crate::error::{
     Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
 };
-use crate::verify::VerifyError;
-use crate::x509::{CertificateFacts, escape_control, format_utc};
+use crate::x509::escape_control;
 
 /// What a person should be told about an error.
 ///
@@ -84,7 +82,10 @@ pub(crate) fn explain(error: &Error) -> Explanation {
 }
 
 fn sentence(error: &Error) -> String {
-    let what = what(error.cause());
+    let mut what = what(error.cause());
+    if let Cause::Network(NetworkCause::TimedOut { .. }) = error.cause() {
+        what = format!("{what} during the {}", error.phase());
+    }
     match error.server_name() {
         // Some causes name the host themselves.
         Some(name) if !what.contains(name) => format!("{}: {what}", escape_control(name)),
@@ -233,7 +234,7 @@ fn told(cause: &Cause) -> Told {
             ConfigurationCause::File { .. } => ("file-unusable", None),
         },
         Cause::Peer(cause) => match cause {
-            PeerCause::Certificate(error) => (error.cause.id(), certificate_fix(error)),
+            PeerCause::Certificate(error) => (error.cause.id(), certificate::fix(error)),
             PeerCause::Alert(alert) => ("alert-received", alert_fix(*alert)),
             PeerCause::ClientCertificateRequired { .. } => (
                 "client-certificate-required",
@@ -306,34 +307,16 @@ fn alert_fix(alert: Alert) -> Option<String> {
     let fix = match alert.name() {
         "unknown_ca" => "the peer does not trust our issuer: give it the CA's certificate",
         "certificate_expired" => "the peer finds our certificate expired: renew it",
+        "certificate_unknown" | "bad_certificate" | "unsupported_certificate" => {
+            "the peer does not accept our certificate: see the other end's log"
+        }
+        "certificate_revoked" => "the peer knows our certificate as revoked: get another",
+        "insufficient_security" => "the peer wants stronger cipher suites than those in common",
+        "internal_error" => "the peer failed by itself: see the other end's log",
         "handshake_failure" => {
             "versions, cipher suites or groups do not meet, or a certificate is missing: see the \
              other end's log"
         }
-        _ => return None,
-    };
-    Some(fix.to_owned())
-}
-
-fn certificate_fix(error: &VerifyError) -> Option<String> {
-    let fix = match error.cause.id() {
-        "certificate-expired" => {
-            "renew the certificate; if it is fresh, check this machine's clock"
-        }
-        "certificate-not-yet-valid" => "check the clocks of both machines",
-        "name-mismatch" => "ask for one of the names that the certificate is valid for",
-        "no-subject-alt-name" => {
-            "the certificate needs subject alternative names; a common name alone counts no more"
-        }
-        "self-signed" | "unknown-issuer" => {
-            "if you know this issuer, trust its certificate (--cacert FILE); if the server leaves \
-             an intermediate out, it must serve the full chain"
-        }
-        "issuer-not-a-ca" => "nobody but a certificate authority may sign: treat this as an attack",
-        "certificate-revoked" => "the issuer has taken it back: the peer needs a new certificate",
-        "pin-mismatch" => "either the server changed its key, or this is not the server you know",
-        "wrong-purpose" => "the certificate was issued for something else: issue another",
-        "chain-too-deep" => "raise the limit on the chain's depth if the chain is right",
         _ => return None,
     };
     Some(fix.to_owned())
@@ -357,6 +340,21 @@ fn spoken(first_bytes: &[u8]) -> Option<&'static str> {
         (b"-ERR", "Redis or POP3"),
         (b"RFB ", "VNC"),
         (b"AMQP", "AMQP"),
+        (b"* PREAUTH", "IMAP"),
+        (b"* BYE", "IMAP"),
+        (b"-NOAUTH", "Redis"),
+        (b"-DENIED", "Redis"),
+        (b"ERROR\r\n", "memcached"),
+        (b"200 ", "NNTP"),
+        (b"201 ", "NNTP"),
+        (b"421 ", "SMTP"),
+        (b"554 ", "SMTP"),
+        (b"<?xml", "XMPP"),
+        (b"<stream", "XMPP"),
+        (b"\"IMPLEMENTATION\"", "ManageSieve"),
+        (b"\xff\xfb", "Telnet"),
+        (b"\xff\xfd", "Telnet"),
+        (b"@RSYNCD:", "rsync"),
     ];
     let opening = OPENINGS
         .iter()
@@ -364,25 +362,57 @@ fn spoken(first_bytes: &[u8]) -> Option<&'static str> {
     if let Some((_, name)) = opening {
         return Some(name);
     }
-    // SMTP and FTP greet alike; what follows the code tells them apart, if anything does.
-    if first_bytes.starts_with(b"220") {
-        let text = String::from_utf8_lossy(first_bytes).to_ascii_uppercase();
-        return Some(if text.contains("FTP") { "FTP" } else { "SMTP" });
+    match first_bytes {
+        // SMTP and FTP greet alike; what follows the code tells them apart, if anything does.
+        [b'2', b'2', b'0', ..] => {
+            let text = String::from_utf8_lossy(first_bytes).to_ascii_uppercase();
+            Some(if text.contains("FTP") { "FTP" } else { "SMTP" })
+        }
+        // A packet's length in three bytes, its number, and version 10 of the protocol.
+        [_, _, 0, 0, 10, b'0'..=b'9', ..] => Some("MySQL"),
+        // An error with its severity, or the refusal of a byte to go on with TLS.
+        [b'E', 0, 0, _, _, b'S' | b'F', ..] | [b'N'] => Some("PostgreSQL"),
+        // The SETTINGS frame that an HTTP/2 server begins with.
+        [0, 0, _, 4, 0, 0, 0, 0, 0, ..] => Some("plain HTTP/2"),
+        _ => None,
     }
-    None
 }
 
 fn not_tls_fix(first_bytes: &[u8]) -> Option<String> {
-    let fix = match spoken(first_bytes)? {
-        protocol if protocol.starts_with("plain HTTP") => {
-            "use the port that speaks HTTPS, or http:// where plain text is meant"
-        }
-        "SMTP" | "FTP" | "IMAP" | "POP3" => {
-            "this protocol begins in plain text: use its TLS port, or STARTTLS"
-        }
-        _ => return None,
+    let protocol = spoken(first_bytes)?;
+    let starttls = |name: &str| {
+        format!(
+            "{protocol} begins in plain text: use its TLS port, or STARTTLS (--starttls {name})"
+        )
     };
-    Some(fix.to_owned())
+    Some(match protocol {
+        _ if is_portal(first_bytes) => {
+            "a captive portal answers like this: open a page in a browser, and log in to the network"
+                .to_owned()
+        }
+        protocol if protocol.starts_with("plain HTTP") => {
+            "use the port that speaks HTTPS, or http:// where plain text is meant".to_owned()
+        }
+        "SMTP" => starttls("smtp"),
+        "FTP" => starttls("ftp"),
+        "IMAP" => starttls("imap"),
+        "POP3" => starttls("pop3"),
+        "NNTP" => starttls("nntp"),
+        "XMPP" => starttls("xmpp"),
+        "ManageSieve" => starttls("sieve"),
+        "MySQL" => starttls("mysql"),
+        "PostgreSQL" => starttls("postgres"),
+        _ => format!("this port is for {protocol}: check the port"),
+    })
+}
+
+/// Whether plain HTTP on a TLS port sends everybody elsewhere, as networks do that want a login
+/// (RFC 6585, section 6, has a status for it).
+fn is_portal(first_bytes: &[u8]) -> bool {
+    let status = first_bytes
+        .strip_prefix(b"HTTP/1.1 ")
+        .or_else(|| first_bytes.strip_prefix(b"HTTP/1.0 "));
+    status.is_some_and(|status| status.starts_with(b"511") || status.starts_with(b"302"))
 }
 
 fn evidence(cause: &Cause) -> Vec<String> {
@@ -390,7 +420,7 @@ fn evidence(cause: &Cause) -> Vec<String> {
         Cause::Configuration(ConfigurationCause::Identity(error)) => identity::evidence(error),
         Cause::Configuration(ConfigurationCause::Trust(error)) => sources(error),
         Cause::Configuration(ConfigurationCause::File { source, .. }) => vec![plain(source)],
-        Cause::Peer(PeerCause::Certificate(error)) => chain_as_sent(error),
+        Cause::Peer(PeerCause::Certificate(error)) => certificate::evidence(error),
         Cause::Peer(PeerCause::ClientCertificateRequired {
             alert,
             acceptable_issuers,
@@ -445,44 +475,6 @@ fn sources(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
         .collect()
 }
 
-/// The chain as the peer sent it, the element at fault marked.
-fn chain_as_sent(error: &VerifyError) -> Vec<String> {
-    let mut lines = vec!["the chain as sent:".to_owned()];
-    lines.extend(error.chain.iter().enumerate().map(|(index, certificate)| {
-        let mark = if error.at_index == Some(index) {
-            "->"
-        } else {
-            "  "
-        };
-        format!("{mark} {index} {}", certificate_line(certificate))
-    }));
-    if error.chain.is_empty() {
-        lines = vec!["no certificate was sent".to_owned()];
-    }
-    lines
-}
-
-/// One certificate in one line.
-pub(crate) fn certificate_line(certificate: &CertificateDer<'_>) -> String {
-    match CertificateFacts::from_der(certificate) {
-        Ok(facts) => {
-            let subject = if facts.subject.is_empty() {
-                "(no subject)"
-            } else {
-                &facts.subject
-            };
-            let kind = if facts.is_ca { "CA, " } else { "" };
-            format!(
-                "{subject}, {kind}issued by {}, {} to {}",
-                facts.issuer,
-                format_utc(facts.not_before),
-                format_utc(facts.not_after)
-            )
-        }
-        Err(_) => format!("{} bytes that are no certificate", certificate.len()),
-    }
-}
-
 /// Bytes as a person can read them: text with escapes, cut after 60 characters.
 fn quoted(bytes: &[u8]) -> String {
     let text: String = bytes
@@ -518,6 +510,20 @@ mod tests {
             (b"SSH-2.0-OpenSSH_9.2\r\n", "not-tls", "SSH"),
             (b"220 mail.example ESMTP\r\n", "not-tls", "SMTP"),
             (b"220 (vsFTPd 3.0.3)\r\n", "not-tls", "FTP"),
+            (
+                b"HTTP/1.1 511 Network Authentication Required\r\n",
+                "not-tls",
+                "plain HTTP",
+            ),
+            (b"\x4a\0\0\0\x0a8.0.36\0", "not-tls", "MySQL"),
+            (b"E\0\0\0\x8dSFATAL\0", "not-tls", "PostgreSQL"),
+            (b"\0\0\x12\x04\0\0\0\0\0", "not-tls", "HTTP/2"),
+            (b"-NOAUTH Authentication required.\r\n", "not-tls", "Redis"),
+            (
+                b"\"IMPLEMENTATION\" \"Dovecot Pigeonhole\"\r\n",
+                "not-tls",
+                "ManageSieve",
+            ),
             (b"\x1b[2J\0\xff", "not-tls", "is not TLS"),
         ] {
             let cause = PeerCause::NotTls {

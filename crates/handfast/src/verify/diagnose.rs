@@ -13,6 +13,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::error::VerifyCause;
+use super::interception;
 use super::name::server_names;
 use super::path::{Attempt, Finding, RSA_BITS_MIN, signature_algorithms, weak_key};
 use crate::x509::{self, CertificateFacts, Depth};
@@ -323,6 +324,12 @@ fn unknown_issuer(attempt: &Attempt<'_>, walk: &Walk<'_>) -> Finding {
         return not_a_ca(attempt, link);
     }
     let subject = last.subject();
+    if (last.index > 0 || !last.is_self_issued())
+        && let Some(product) = interception::product(&last.issuer())
+    {
+        let issuer = last.issuer();
+        return last.finding(VerifyCause::LikelyInterception { issuer, product });
+    }
     if last.is_self_issued() {
         return last.finding(if last.index == 0 {
             VerifyCause::SelfSigned { subject }

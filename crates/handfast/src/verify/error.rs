@@ -146,6 +146,14 @@ pub enum VerifyCause {
         /// The root's name.
         subject: String,
     },
+    /// Nobody that we trust issued this, and whoever did is named like a product that reads TLS on its
+    /// way: a company's proxy, a virus scanner, a debugging tool.
+    LikelyInterception {
+        /// The issuer's name.
+        issuer: String,
+        /// The product.
+        product: &'static str,
+    },
     /// A certificate that is no authority was used to issue another.
     NotACa {
         /// Who issued without the right to.
@@ -307,9 +315,21 @@ impl VerifyCause {
             Self::Expired { .. } => "certificate-expired",
             Self::NotYetValid { .. } => "certificate-not-yet-valid",
             Self::InvalidValidity { .. } => "certificate-validity-reversed",
+            Self::NameMismatch {
+                expected,
+                presented,
+            } if names_no_address(expected, presented) => "ip-address-not-listed",
             Self::NameMismatch { .. } => "name-mismatch",
             Self::NoSubjectAltName { .. } => "no-subject-alt-name",
+            // An authority that says where its certificate is, and stands directly above the peer's:
+            // an intermediate.
+            Self::UnknownIssuer {
+                ca_issuer_urls,
+                is_end_entity: true,
+                ..
+            } if !ca_issuer_urls.is_empty() => "missing-intermediate",
             Self::UnknownIssuer { .. } => "unknown-issuer",
+            Self::LikelyInterception { .. } => "likely-interception",
             Self::SelfSigned { .. } => "self-signed",
             Self::UntrustedRoot { .. } => "untrusted-root",
             Self::NotACa { .. } => "issuer-not-a-ca",
@@ -350,6 +370,7 @@ impl VerifyCause {
             | Self::UnknownIssuer { .. }
             | Self::SelfSigned { .. }
             | Self::UntrustedRoot { .. }
+            | Self::LikelyInterception { .. }
             | Self::NotACa { .. }
             | Self::PathTooLong { .. }
             | Self::DepthExceeded { .. }
@@ -450,6 +471,11 @@ impl fmt::Display for VerifyCause {
                 "the certificate of {} was issued by {}, who is not trusted and whose certificate was not sent",
                 or_unnamed(subject),
                 or_unnamed(issuer)
+            ),
+            Self::LikelyInterception { issuer, product } => write!(
+                f,
+                "it was issued by {issuer}, who is not trusted and is named like {product}, which \
+                 reads TLS on its way"
             ),
             Self::SelfSigned { subject } => {
                 write!(
@@ -602,6 +628,16 @@ impl fmt::Display for VerifyCause {
 }
 
 impl std::error::Error for VerifyCause {}
+
+/// An address was asked for, and there is none among the names; one that is spelt as a DNS name is
+/// none.
+fn names_no_address(expected: &str, presented: &[String]) -> bool {
+    let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
+    is_address(expected)
+        && presented
+            .iter()
+            .all(|name| name == expected || !is_address(name))
+}
 
 fn or_unnamed(name: &str) -> &str {
     if name.is_empty() {

@@ -23,6 +23,7 @@ mod client;
 mod danger;
 mod diagnose;
 mod error;
+mod interception;
 mod name;
 mod path;
 mod peer;
