@@ -1,11 +1,20 @@
-//! Files over HTTPS, told by a client that sees every byte.
+//! Files over HTTPS, told by a client that sees every byte, and by curl and wget.
 
 mod server_common;
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, UNIX_EPOCH};
 
-use handfast::Ending;
-use server_common::Fixture;
+use handfast::{ClosePolicy, Ending, Read};
+use handfast_https::server::{CloseReason, TransferEnd};
+use handfast_testbed::launch::Program;
+use server_common::{Fixture, Setup};
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|n| (n * 7 % 251) as u8).collect()
+}
 
 #[test]
 fn b1_a_file_arrives_with_its_type_and_validators() {
@@ -26,10 +35,338 @@ fn b1_a_file_arrives_with_its_type_and_validators() {
     );
     assert!(reply.field("etag").is_some_and(|tag| tag.starts_with('"')));
     assert_eq!(reply.field("accept-ranges"), Some("bytes"));
+    assert!(reply.field("date").is_some());
     assert_eq!(reply.ending, Ending::CloseNotify);
     let events = server
         .witness
         .wait("a request", |events| events.requests.len() == 1);
-    assert_eq!(events.requests[0].line, "GET /hello.txt HTTP/1.1");
-    let _ = fs::metadata(server.public()).unwrap();
+    let seen = &events.requests[0];
+    assert_eq!(seen.line, "GET /hello.txt HTTP/1.1");
+    assert_eq!((seen.status, seen.bytes), (Some(200), 6));
+    assert_eq!(seen.end, TransferEnd::Complete);
+}
+
+#[test]
+fn b1_head_and_other_methods() {
+    let server = Fixture::files();
+    server.put("f", pattern(100_000));
+    let head = server.ask("HEAD /f HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert_eq!(head.status, 200);
+    assert_eq!(head.field("content-length"), Some("100000"));
+    assert!(head.body.is_empty());
+    let missing = server.ask("HEAD /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert_eq!((missing.status, missing.body.len()), (404, 0));
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+        let head = format!(
+            "{method} /f HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let reply = server.ask(&head);
+        assert_eq!(reply.status, 405, "{method}");
+        assert_eq!(reply.field("allow"), Some("GET, HEAD"), "{method}");
+    }
+}
+
+#[test]
+fn b1_hosts_are_demanded_where_the_protocol_does() {
+    let server = Fixture::files();
+    server.put("f", "x");
+    for (head, status) in [
+        ("GET /f HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
+        (
+            "GET /f HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+            400,
+        ),
+        ("GET /f HTTP/1.0\r\n\r\n", 200),
+        (
+            "GET https://h/f HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+            200,
+        ),
+        // Bare line feeds, as broken clients send them.
+        ("GET /f HTTP/1.1\nHost: h\nConnection: close\n\n", 200),
+    ] {
+        assert_eq!(server.ask(head).status, status, "{head:?}");
+    }
+}
+
+#[test]
+fn b1_only_what_lies_beneath_is_found() {
+    let server = Fixture::files();
+    server.put("a/f.txt", "inside");
+    server.put(".env", "secret");
+    server.put(".git/config", "secret");
+    server.put("a/.hidden", "secret");
+    server.put(".well-known/acme-challenge/token", "public");
+    server.put("with space & %41.txt", "odd");
+    fs::write(server.directory.path().join("secret"), "secret").unwrap();
+    let public = server.public();
+    symlink("a/f.txt", public.join("link")).unwrap();
+    symlink("../secret", public.join("out")).unwrap();
+    symlink("/etc/passwd", public.join("absolute")).unwrap();
+    symlink("..", public.join("up")).unwrap();
+    symlink("/proc/self/root", public.join("magic")).unwrap();
+    let made = rustix_fifo(&public.join("pipe"));
+    let cases = [
+        ("/a/f.txt", 200, "inside"),
+        ("/link", 200, "inside"),
+        ("/.well-known/acme-challenge/token", 200, "public"),
+        ("/with%20space%20%26%20%2541.txt", 200, "odd"),
+        ("/a/f.txt?query=../../x", 200, "inside"),
+        ("/a/f.txt/", 404, ""),
+        ("/../secret", 404, ""),
+        ("/a/../../secret", 404, ""),
+        ("/%2e%2e/secret", 404, ""),
+        ("/..%2fsecret", 400, ""),
+        ("/..%5csecret", 404, ""),
+        ("/%252e%252e%252fsecret", 404, ""),
+        ("/a%00", 400, ""),
+        ("/%zz", 400, ""),
+        ("/out", 404, ""),
+        ("/absolute", 404, ""),
+        ("/up/secret", 404, ""),
+        ("/magic/etc/passwd", 404, ""),
+        ("/.env", 404, ""),
+        ("/.git/config", 404, ""),
+        ("/a/.hidden", 404, ""),
+        ("/%2eenv", 404, ""),
+        ("//a/f.txt", 404, ""),
+        ("/none", 404, ""),
+    ];
+    for (target, status, body) in cases {
+        let reply = server.get(target);
+        assert_eq!(reply.status, status, "{target}: {}", reply.text());
+        if status == 200 {
+            assert_eq!(reply.text(), body, "{target}");
+        }
+        assert!(!reply.text().contains("secret"), "{target}");
+    }
+    if made {
+        assert_eq!(server.get("/pipe").status, 404);
+    }
+}
+
+fn rustix_fifo(path: &std::path::Path) -> bool {
+    use rustix::fs::{CWD, FileType, mknodat};
+    mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).is_ok()
+}
+
+#[test]
+fn b1_directories_redirect_index_and_list() {
+    let server = Fixture::files();
+    server.put("site/index.html", "<p>home");
+    server.put("plain/<b>.txt", "x");
+    server.put("plain/.hidden", "x");
+    server.put("plain/sub/f", "x");
+    server.put("\\\\evil.example/f", "x");
+    symlink("/etc", server.public().join("plain/etc")).unwrap();
+
+    let reply = server.get("/site?a=1");
+    assert_eq!(reply.status, 308);
+    assert_eq!(reply.field("location"), Some("/site/?a=1"));
+    // Never to another host.
+    let reply = server.get("/%5c%5cevil.example");
+    assert_eq!(reply.field("location"), Some("/%5C%5Cevil.example/"));
+    assert_eq!(server.get("//evil.example").status, 404);
+
+    let reply = server.get("/site/");
+    assert_eq!((reply.status, reply.text().as_str()), (200, "<p>home"));
+    assert_eq!(
+        reply.field("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+
+    let page = server.get("/plain/").text();
+    assert!(page.contains("href=\"./%3Cb%3E.txt\""), "{page}");
+    assert!(page.contains("&lt;b&gt;.txt"), "{page}");
+    assert!(page.contains("href=\"./sub/\""), "{page}");
+    assert!(!page.contains("hidden") && !page.contains("etc"), "{page}");
+    let followed = server.get("/plain/%3Cb%3E.txt");
+    assert_eq!(followed.status, 200);
+}
+
+#[test]
+fn b1_ranges_and_conditions_on_the_wire() {
+    let server = Fixture::files();
+    let content = pattern(300_000);
+    server.put("f", &content);
+    let old = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    fs::File::options()
+        .write(true)
+        .open(server.public().join("f"))
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    let whole = server.get("/f");
+    assert_eq!((whole.status, whole.body.len()), (200, content.len()));
+    let etag = whole.field("etag").unwrap().to_owned();
+    let date = whole.field("last-modified").unwrap().to_owned();
+    assert_eq!(date, "Tue, 14 Nov 2023 22:13:20 GMT");
+    let cases = [
+        ("Range: bytes=0-9".to_owned(), 206, 0..10),
+        ("Range: bytes=299990-".to_owned(), 206, 299_990..300_000),
+        ("Range: bytes=-5".to_owned(), 206, 299_995..300_000),
+        ("Range: bytes=100-250000".to_owned(), 206, 100..250_001),
+        ("Range: bytes=300000-".to_owned(), 416, 0..0),
+        ("Range: bytes=0-1,5-6".to_owned(), 200, 0..300_000),
+        (format!("Range: bytes=0-9\r\nIf-Range: {etag}"), 206, 0..10),
+        (
+            "Range: bytes=0-9\r\nIf-Range: \"other\"".to_owned(),
+            200,
+            0..300_000,
+        ),
+        (format!("If-None-Match: {etag}"), 304, 0..0),
+        (format!("If-Modified-Since: {date}"), 304, 0..0),
+        ("If-Match: \"other\"".to_owned(), 412, 0..0),
+    ];
+    for (field, status, range) in cases {
+        let reply = server.get_with("/f", &format!("{field}\r\n"));
+        assert_eq!(reply.status, status, "{field}");
+        match status {
+            206 => {
+                let last = range.end - 1;
+                let expected = format!("bytes {}-{last}/300000", range.start);
+                assert_eq!(reply.field("content-range"), Some(expected.as_str()));
+                assert!(reply.body == content[range], "{field}");
+            }
+            200 => assert!(reply.body == content[range], "{field}"),
+            416 => assert_eq!(reply.field("content-range"), Some("bytes */300000")),
+            304 => {
+                assert!(reply.body.is_empty());
+                assert_eq!(reply.field("etag"), Some(etag.as_str()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A file that ends before its announced end must not pass as whole.
+#[test]
+fn c1_a_file_that_shrinks_breaks_the_reply_off() {
+    let server = Fixture::files();
+    // Larger than everything that can be under way.
+    let length = 64 * 1024 * 1024;
+    server.put("f", "");
+    let file = fs::File::options()
+        .write(true)
+        .open(server.public().join("f"))
+        .unwrap();
+    file.set_len(length).unwrap();
+    let mut stream = server.connect();
+    stream
+        .write_all(b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    let mut received = stream.read_exact_some();
+    file.set_len(0).unwrap();
+    let mut buffer = vec![0; 65536];
+    let ending = loop {
+        match stream.read_some(&mut buffer).unwrap() {
+            Read::Data(count) => received += count as u64,
+            Read::End(ending) => break ending,
+            Read::WouldBlock => {}
+        }
+    };
+    assert!(received < length, "{received}");
+    assert_ne!(ending, Ending::CloseNotify, "it must look broken off");
+    let events = server
+        .witness
+        .wait("the end", |events| events.closes.len() == 1);
+    assert_eq!(events.requests[0].end, TransferEnd::Aborted);
+    let reason = &events.closes[0].reason;
+    assert!(
+        matches!(reason, CloseReason::BrokenOff(why) if why.contains("the file ended")),
+        "{reason:?}"
+    );
+    assert_eq!(events.closes[0].outcome, None);
+}
+
+trait ReadSome {
+    fn read_exact_some(&mut self) -> u64;
+}
+
+impl ReadSome for handfast::Stream<std::net::TcpStream> {
+    fn read_exact_some(&mut self) -> u64 {
+        loop {
+            if let Read::Data(count) = self.read_some(&mut [0; 1000]).unwrap() {
+                return count as u64;
+            }
+        }
+    }
+}
+
+/// A head and 100 KiB of body: six full records and the rest, the head in the first of them.
+#[test]
+fn a21_a_reply_leaves_in_few_large_records() {
+    for setup in [1, 2] {
+        let server = Fixture::files_with(Setup {
+            threads: setup,
+            ..Setup::default()
+        });
+        server.put("f", pattern(100 * 1024));
+        let mut stream = server.connect();
+        stream
+            .write_all(b"GET /f HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let (bytes, ending) = stream.read_to_ending().unwrap();
+        assert_eq!(ending, Ending::CloseNotify);
+        let head = bytes.len() - 100 * 1024;
+        assert!(head < 1024);
+        assert_eq!(stream.traffic().records_received, 7);
+        stream.close(ClosePolicy::Send);
+    }
+}
+
+#[test]
+fn b1_curl_gets_files_over_http1_and_http2_tls_12_and_13() {
+    let server = Fixture::files();
+    let content = pattern(3_000_000);
+    server.put("f.bin", &content);
+    let ca = server.ca_file.display().to_string();
+    for http in ["--http1.1", "--http2"] {
+        for tls in [["--tls-max", "1.2"], ["--tlsv1.3", "-s"]] {
+            let Some(curl) = Program::new("curl") else {
+                return;
+            };
+            let url = server.url("/f.bin");
+            let finished = curl
+                .args(["-sS", "--cacert", &ca, http, tls[0], tls[1], &url])
+                .run();
+            assert!(finished.succeeded(), "{http} {tls:?}: {finished}");
+            assert!(finished.stdout == content, "{http} {tls:?}");
+        }
+    }
+    // Several at once on one connection, a range and a HEAD among them.
+    let Some(curl) = Program::new("curl") else {
+        return;
+    };
+    let finished = curl
+        .args(["-sS", "--cacert", &ca, "--http2", "-o", "/dev/null"])
+        .args(["-w", "%{http_version} %{http_code} %{size_download}\n"])
+        .args(["-r", "10-19", &server.url("/f.bin")])
+        .args(["--next", "-sS", "--cacert", &ca, "-I", "-o", "/dev/null"])
+        .args(["-w", "%{http_version} %{http_code} %{size_download}\n"])
+        .arg(server.url("/f.bin"))
+        .run();
+    assert_eq!(finished.out(), "2 206 10\n2 200 0\n", "{finished}");
+}
+
+#[test]
+fn b1_wget_mirrors_by_the_listing() {
+    let server = Fixture::files();
+    server.put("a.txt", "one");
+    server.put("d/odd name & more.txt", "two");
+    let into = tempfile::tempdir().unwrap();
+    let Some(wget) = Program::new("wget") else {
+        return;
+    };
+    let finished = wget
+        .args(["-q", "-r", "-np", "-nH", "-e", "robots=off"])
+        .args(["--ca-certificate", &server.ca_file.display().to_string()])
+        .args(["-P", &into.path().display().to_string()])
+        .arg(server.url("/"))
+        .run();
+    assert!(finished.succeeded(), "{finished}");
+    assert_eq!(fs::read(into.path().join("a.txt")).unwrap(), b"one");
+    assert_eq!(
+        fs::read(into.path().join("d/odd name & more.txt")).unwrap(),
+        b"two"
+    );
 }

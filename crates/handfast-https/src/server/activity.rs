@@ -3,7 +3,7 @@
 //! No timers here: `connection.rs` asks when something is due, and arms one timer for it.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::Limits;
 
@@ -16,7 +16,13 @@ pub(super) enum Due {
     Idle,
     /// A reply is not taken.
     Stall,
+    /// The rest of a request body that nobody wants does not come.
+    Discard,
 }
+
+/// How long after its reply the rest of an unwanted request body is read, so that the connection can be
+/// used again. Then it is closed, lingering: that costs the client a new connection and nothing else.
+const DISCARD: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
@@ -39,6 +45,8 @@ pub(super) struct Activity {
     /// When the transport last took something.
     progress: Cell<Instant>,
     requests: Cell<u64>,
+    /// Request bodies are being discarded.
+    discarding: Cell<bool>,
     http2: bool,
 }
 
@@ -51,6 +59,7 @@ impl Activity {
             held: Cell::new(0),
             progress: Cell::new(accepted),
             requests: Cell::new(0),
+            discarding: Cell::new(false),
             http2,
         }
     }
@@ -93,6 +102,10 @@ impl Activity {
         self.held.set(self.held.get().saturating_sub(1));
     }
 
+    pub(super) fn discards(&self, on: bool) {
+        self.discarding.set(on);
+    }
+
     pub(super) fn requests(&self) -> u64 {
         self.requests.get()
     }
@@ -108,6 +121,9 @@ impl Activity {
             return (self.held.get() > 0).then(|| (self.progress.get() + limits.write, Due::Stall));
         }
         let since = self.since.get();
+        if self.discarding.get() {
+            return Some((since.max(self.progress.get()) + DISCARD, Due::Discard));
+        }
         Some(match self.waiting.get() {
             Waiting::FirstHead | Waiting::Head => (since + limits.head, Due::Head),
             // The end of a reply may still be on its way to a slow client.
@@ -118,8 +134,6 @@ impl Activity {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
 use handfast::{
-    AsyncStream, CloseOutcome, Error, HandshakeFailure, NetworkCause, PeerCause, Phase, Timeouts,
+    AsyncStream, CloseOutcome, ClosePolicy, Error, HandshakeFailure, NetworkCause, PeerCause,
+    Phase, Timeouts,
 };
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -199,6 +200,11 @@ async fn drive<H: Handler, C: Drive>(
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
+            Poll::Ready(Due::Discard) => {
+                link.give_up_discarding();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(Due::Idle) => Poll::Ready(CloseReason::Idle),
             Poll::Ready(Due::Head) => Poll::Ready(CloseReason::HeadTimedOut),
             Poll::Ready(Due::Stall) => Poll::Ready(CloseReason::Stalled),
@@ -216,7 +222,7 @@ fn judge(result: hyper::Result<()>, link: &Link, watchdog: &Watchdog) -> CloseRe
         // hyper has answered 400, 414 or 431 already.
         Err(error) if error.is_parse() => CloseReason::BadRequest(chain(&error)),
         // The client left where nothing was under way.
-        Err(_) if link.ending().is_some() && link.activity.is_idle() => CloseReason::Finished,
+        Err(_) if link.ending().is_some() && link.is_idle() => CloseReason::Finished,
         Err(error) => CloseReason::BrokenOff(chain(&error)),
     }
 }
@@ -244,15 +250,17 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// Ends the connection as the reason demands, and reports it.
 async fn end<H: Handler>(worker: &Worker<H>, link: &Link, reason: CloseReason) {
     let mut stream = link.take_stream();
-    let polite = match &reason {
-        CloseReason::Finished | CloseReason::Idle | CloseReason::BadRequest(_) => true,
-        // Nothing was promised to this client.
-        CloseReason::HeadTimedOut => true,
+    let policy = match &reason {
+        CloseReason::Finished | CloseReason::Idle | CloseReason::BadRequest(_) => {
+            Some(worker.shared.close)
+        }
+        // Nothing was said that could be lost, and who drips a head would drip on.
+        CloseReason::HeadTimedOut => Some(ClosePolicy::Send),
         // Dropping is not closing: what was cut must look cut.
-        _ => false,
+        _ => None,
     };
-    let outcome = match &mut stream {
-        Some(stream) if polite => Some(close(worker, stream).await),
+    let outcome = match (&mut stream, policy) {
+        (Some(stream), Some(policy)) => Some(stream.close(policy).await),
         _ => None,
     };
     link.settle(matches!(
@@ -260,13 +268,6 @@ async fn end<H: Handler>(worker: &Worker<H>, link: &Link, reason: CloseReason) {
         Some(CloseOutcome::Complete | CloseOutcome::SentOnly)
     ));
     link.report(stream.as_ref(), reason, outcome);
-}
-
-async fn close<H: Handler>(
-    worker: &Worker<H>,
-    stream: &mut AsyncStream<TcpStream>,
-) -> CloseOutcome {
-    stream.close(worker.shared.close).await
 }
 
 /// One timer for all limits of a connection. It is set for the earliest moment at which something may

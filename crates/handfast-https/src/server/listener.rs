@@ -9,6 +9,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that may wait to be accepted; the system may allow fewer (`somaxconn`).
 const BACKLOG: i32 = 4096;
 
+/// Bytes that may wait in the system to be sent for the first time. Without it the system takes
+/// megabytes at once and asks for more only when a third of them is gone: a slow client would seem not
+/// to move for minutes, and each would hold as much of the kernel's memory.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NOTSENT: u32 = 128 * 1024;
+
 /// Can several sockets listen on one address, so that the system spreads connections over them?
 const SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
@@ -110,6 +116,9 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     // Inherited by every connection where the system spreads them: one system call saved for each.
     // Records are sent whole; waiting to fill segments would only delay their tails.
     socket.set_tcp_nodelay(true)?;
+    // Inherited as well.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(NOTSENT)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -48,7 +48,7 @@ pub(super) struct Link {
     ledger: RefCell<Vec<Record>>,
     /// What HTTP/2 has written and the stream has not taken.
     staged: RefCell<Staged>,
-    discarding: RefCell<Option<Discarding>>,
+    discarding: RefCell<Vec<Discarding>>,
     discard_max: u64,
     observer: Arc<dyn Observer>,
     reported: Cell<bool>,
@@ -70,6 +70,20 @@ struct Staged {
 struct Discarding {
     body: Incoming,
     left: u64,
+}
+
+impl Discarding {
+    /// Ready at its end, or when it is too much.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let count = frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.left = self.left.saturating_sub(count);
+            if self.left == 0 {
+                break;
+            }
+        }
+        Poll::Ready(())
+    }
 }
 
 /// What is known of a request and its reply.
@@ -108,36 +122,41 @@ impl Link {
         })
     }
 
-    /// Takes over a body that its handler did not read: HTTP/1 must get past it, or the client that is
-    /// still sending it never reads the reply. HTTP/2 resets the stream instead.
+    /// Takes over a body that its handler did not read. A client that is still sending it may read the
+    /// reply only afterwards (HTTP/1), or take the reset of its stream for a failure (HTTP/2).
     pub(super) fn discard(&self, body: Incoming) {
-        if !self.info.is_http2() && self.discard_max > 0 {
+        if self.discard_max > 0 {
             let left = self.discard_max;
-            *self.discarding.borrow_mut() = Some(Discarding { body, left });
+            self.discarding.borrow_mut().push(Discarding { body, left });
+            self.activity.discards(true);
         }
     }
 
     /// Reads what is to be discarded. The waker is called when there is more.
     pub(super) fn poll_discard(&self, cx: &mut Context<'_>) {
-        let mut slot = self.discarding.borrow_mut();
-        while let Some(discarding) = slot.as_mut() {
-            match Pin::new(&mut discarding.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    let count = frame.data_ref().map_or(0, |data| data.len() as u64);
-                    discarding.left = discarding.left.saturating_sub(count);
-                    if discarding.left == 0 {
-                        *slot = None;
-                    }
-                }
-                Poll::Ready(_) => *slot = None,
-                Poll::Pending => return,
-            }
+        let mut all = self.discarding.borrow_mut();
+        if all.is_empty() {
+            return;
         }
+        all.retain_mut(|one| one.poll(cx).is_pending());
+        self.activity.discards(!all.is_empty());
+    }
+
+    /// Discards no more: hyper closes what it cannot read past.
+    pub(super) fn give_up_discarding(&self) {
+        // Dropping wakes hyper, on this thread but not at once.
+        self.discarding.borrow_mut().clear();
+        self.activity.discards(false);
     }
 
     /// A reply was handed over, or given up.
     pub(super) fn enter(&self, record: Record) {
         self.ledger.borrow_mut().push(record);
+    }
+
+    /// Is everything that was asked answered, and sent?
+    pub(super) fn is_idle(&self) -> bool {
+        self.activity.is_idle() && self.ledger.borrow().is_empty()
     }
 
     /// Reports what is in the ledger: everything before this moment was flushed, or nothing more of it

@@ -133,8 +133,11 @@ pub struct Setup {
     pub limits: Limits,
     pub close: ClosePolicy,
     pub threads: usize,
-    pub context: Box<dyn FnOnce(&Pki, ServerContextBuilder) -> ServerContextBuilder>,
+    pub context: Adjust,
 }
+
+/// A change to the server's context before it is built.
+type Adjust = Box<dyn FnOnce(&Pki, ServerContextBuilder) -> ServerContextBuilder>;
 
 impl Default for Setup {
     fn default() -> Self {

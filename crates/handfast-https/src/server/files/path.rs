@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn b1_paths_are_decoded_once_and_refused_when_they_name_nothing() {
         use Refusal::{Malformed, NotFound};
-        let cases: &[(&str, Result<(&str, bool), Refusal>)] = &[
+        type Expected = Result<(&'static str, bool), Refusal>;
+        let cases: &[(&str, Expected)] = &[
             ("/", Ok((".", true))),
             ("/a", Ok(("a", false))),
             ("/a/", Ok(("a", true))),
