@@ -2,9 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bench, ca, demo, get, inspect, serve};
 #[cfg(unix)]
 use crate::command::connect;
+use crate::command::{bench, ca, demo, get, inspect, serve};
 
 /// HTTPS from both ends: a verified client, a server, a local certificate authority.
 ///

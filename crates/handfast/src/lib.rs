@@ -82,8 +82,8 @@ mod x509;
 
 #[cfg(feature = "tokio")]
 pub use async_stream::AsyncStream;
-pub use bundle::{certificates_from_file, certificates_to_pem};
 pub use blocking::{HandshakeFailure, Stream};
+pub use bundle::{certificates_from_file, certificates_to_pem};
 #[cfg(unix)]
 pub use channel::Device;
 pub use channel::{Channel, Pair, Plain, Waitable};

@@ -213,10 +213,13 @@ impl ProducesTickets for Ticketer {
 /// The server's sessions for clients without tickets (TLS 1.2 session ids), bounded; the oldest
 /// goes first. Shared like [`TicketKeys`].
 #[derive(Clone, Default)]
-pub(crate) struct ServerSessions(Arc<Mutex<Bounded<(PolicyId, Vec<u8>), Vec<u8>>>>);
+pub(crate) struct ServerSessions(Arc<Mutex<SessionMap>>);
+
+/// Sessions by the policy they were made under and their id.
+type SessionMap = Bounded<(PolicyId, Vec<u8>), Vec<u8>>;
 
 impl ServerSessions {
-    fn lock(&self) -> MutexGuard<'_, Bounded<(PolicyId, Vec<u8>), Vec<u8>>> {
+    fn lock(&self) -> MutexGuard<'_, SessionMap> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

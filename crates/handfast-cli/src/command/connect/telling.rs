@@ -15,7 +15,8 @@ pub(super) fn report(report: &Report, leads_to: &str) {
             report.version,
             report.cipher_suite,
             report.group.unwrap_or("no key exchange"),
-            alpn.as_deref().map_or_else(|| "none".into(), escape_control),
+            alpn.as_deref()
+                .map_or_else(|| "none".into(), escape_control),
             if report.resumed { ", resumed" } else { "" },
             report.handshake.as_secs_f64() * 1000.0
         ),

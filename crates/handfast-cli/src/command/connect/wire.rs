@@ -119,8 +119,9 @@ impl Wire {
                 (Ends::Unix(socket), target.to_string())
             }
             Target::Exec(_) | Target::Serial { .. } => {
+                let wire = Self::open(target)?;
                 output::note(format!("listening on {target}"));
-                return Self::open(target).map(Some);
+                return Ok(Some(wire));
             }
         };
         Self::new(ends, leads_to).map(Some).map_err(failed)
