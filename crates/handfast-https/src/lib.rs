@@ -14,5 +14,6 @@
 //! environment and installs no logger: observers are told what happens.
 
 pub mod client;
+#[allow(clippy::needless_pass_by_ref_mut, clippy::collapsible_match)]
 pub mod load;
 pub mod server;
