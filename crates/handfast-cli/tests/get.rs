@@ -266,7 +266,7 @@ fn a16_http2_end_stream_decides() {
         ),
         (
             "length, no END_STREAM",
-            [with_length.clone(), data(false)].concat(),
+            [with_length, data(false)].concat(),
             body,
             [None, Some(Cut(18)), Some(Cut(18)), Some(Cut(18))],
         ),
@@ -284,7 +284,7 @@ fn a16_http2_end_stream_decides() {
         ),
         (
             "GOAWAY",
-            [plain.clone(), data(false), http2::go_away(1, 0)].concat(),
+            [plain, data(false), http2::go_away(1, 0)].concat(),
             body,
             [None, Some(Cut(18)), Some(Cut(18)), Some(Cut(18))],
         ),
@@ -824,7 +824,7 @@ fn exit_codes_are_curls() {
         ),
         (
             "data file",
-            vec!["-d".into(), "@/no/such/file".into(), good_url.clone()],
+            vec!["-d".into(), "@/no/such/file".into(), good_url],
             26,
             "",
         ),

@@ -226,7 +226,10 @@ impl Diary {
 impl Observer for Diary {
     fn request(&self, event: &RequestEvent<'_>) {
         let client = match event.client() {
-            Some(peer) => format!("{}, verified", peer.common_name().unwrap_or(peer.subject())),
+            Some(peer) => format!(
+                "{}, verified",
+                peer.common_name().unwrap_or_else(|| peer.subject())
+            ),
             None => "nobody in particular".to_owned(),
         };
         self.write(agreed(&event.connection.report));
