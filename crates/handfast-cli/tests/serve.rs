@@ -1,0 +1,284 @@
+//! `handfast serve` as a person or a script runs it.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use handfast_testbed::launch::{Program, Running};
+use handfast_testbed::pki::Pki;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn handfast() -> Program {
+    Program::at(env!("CARGO_BIN_EXE_handfast"))
+}
+
+/// A directory to serve, and an authority's directory of its own.
+struct Place {
+    base: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let base = tempfile::tempdir().unwrap();
+        fs::create_dir(base.path().join("public")).unwrap();
+        fs::write(base.path().join("public/f.txt"), "served\n").unwrap();
+        Self { base }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.base.path().join(name)
+    }
+
+    fn serve(&self, more: &[&str]) -> Serving {
+        let running = handfast()
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(more)
+            .arg(self.path("public"))
+            .env("HANDFAST_CA_DIR", self.path("ca"))
+            .start();
+        running
+            .wait_for("listening on https://127.0.0.1:", PATIENCE)
+            .unwrap_or_else(|| panic!("{}", running.output()));
+        let port = loop {
+            let output = running.output();
+            let rest = output
+                .split_once("listening on https://127.0.0.1:")
+                .map(|(_, rest)| rest);
+            if let Some((port, _)) = rest.and_then(|rest| rest.split_once("/\n")) {
+                break port.parse().unwrap();
+            }
+            std::thread::yield_now();
+        };
+        Serving { running, port }
+    }
+}
+
+struct Serving {
+    running: Running,
+    port: u16,
+}
+
+impl Serving {
+    fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.port)
+    }
+
+    /// Waits until it has said so, on either stream.
+    fn wait_for(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.running.output().contains(text) {
+            assert!(
+                Instant::now() < deadline,
+                "{text}: {}",
+                self.running.output()
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.running.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        self.running.wait(PATIENCE).and_then(|status| status.code())
+    }
+}
+
+fn curl(ca: &Path, url: &str) -> Option<Program> {
+    Some(
+        Program::new("curl")?
+            .args(["-sS", "--cacert"])
+            .arg(ca)
+            .arg(url),
+    )
+}
+
+/// With nothing but a directory: an authority, a certificate, and commands that work as printed.
+#[test]
+fn b1_the_commands_that_it_prints_reach_it() {
+    let place = Place::new();
+    let mut server = place.serve(&[]);
+    let url = server.url("/");
+    server
+        .running
+        .wait_for(&format!("{url}\n\n"), PATIENCE)
+        .unwrap_or_else(|| panic!("{}", server.running.output()));
+    let said = String::from_utf8(server.running.stdout()).unwrap();
+    let mut commands = 0;
+    for line in said.lines().filter(|line| line.starts_with("  ")) {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let program = match words[0] {
+            "handfast" => Some(handfast()),
+            other => Program::new(other),
+        };
+        let Some(program) = program else { continue };
+        let finished = program
+            .args(&words[1..])
+            .env("HANDFAST_CA_DIR", place.path("ca"))
+            .run();
+        assert!(finished.succeeded(), "{line}: {finished}");
+        assert!(finished.out().contains("f.txt"), "{line}: {finished}");
+        commands += 1;
+    }
+    assert!(commands >= 1, "{said}");
+    // A second run makes nothing new.
+    let certificates = fs::read_dir(place.path("ca/certs")).unwrap().count();
+    server.signal("INT");
+    assert_eq!(server.code(), Some(0));
+    let mut again = place.serve(&["--quiet"]);
+    assert_eq!(
+        fs::read_dir(place.path("ca/certs")).unwrap().count(),
+        certificates
+    );
+    again.signal("TERM");
+    assert_eq!(again.code(), Some(0));
+}
+
+/// A line for each request and each failed handshake, and no control characters from strangers.
+#[test]
+fn a24_what_happens_is_one_line_each_on_stderr() {
+    let place = Place::new();
+    let mut server = place.serve(&[]);
+    let Some(client) = curl(&place.path("ca/ca.pem"), &server.url("/f.txt?a=%1b")) else {
+        return;
+    };
+    assert_eq!(client.run().out(), "served\n");
+    // A port scan, and plain HTTP.
+    drop(TcpStream::connect(("127.0.0.1", server.port)).unwrap());
+    let mut plain = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    plain
+        .write_all(b"GET /\x1b[2J HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    let mut reply = String::new();
+    plain.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 "), "{reply}");
+    for expected in ["\" 200 7 ", "[closed-in-handshake]", "[not-tls]"] {
+        server.wait_for(expected);
+    }
+    server.signal("TERM");
+    assert_eq!(server.code(), Some(0));
+    let output = server.running.output();
+    let count = |what: &str| output.matches(what).count();
+    assert_eq!(
+        (count("GET /f.txt"), count("handshake failed")),
+        (1, 2),
+        "{output}"
+    );
+    assert!(!output.contains('\x1b'), "{output:?}");
+}
+
+#[test]
+fn a26_client_certificates_are_demanded_and_logged() {
+    let place = Place::new();
+    let pki = Pki::new();
+    let root = pki.root.write(place.base.path(), "root", &[]);
+    let own = pki
+        .server(&["localhost"])
+        .write(place.base.path(), "own", &[]);
+    let alice = pki.client("alice").write(place.base.path(), "alice", &[]);
+    let text = |path: &Path| path.display().to_string();
+    let server = place.serve(&[
+        "--cert",
+        &text(&own.chain_pem),
+        "--key",
+        &text(&own.key_pem),
+        "--client-ca",
+        &text(&root.chain_pem),
+    ]);
+    let url = server.url("/f.txt");
+    let Some(unnamed) = curl(&root.chain_pem, &url) else {
+        return;
+    };
+    assert!(!unnamed.run().succeeded());
+    let Some(named) = curl(&root.chain_pem, &url) else {
+        return;
+    };
+    let finished = named
+        .arg("--cert")
+        .arg(&alice.chain_pem)
+        .arg("--key")
+        .arg(&alice.key_pem)
+        .run();
+    assert_eq!(finished.out(), "served\n", "{finished}");
+    for expected in ["alice", "[client-certificate-missing]"] {
+        server.wait_for(expected);
+    }
+}
+
+#[test]
+fn b1_what_cannot_be_done_is_explained() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let public = place.path("public").display().to_string();
+    let file = place.path("public/f.txt").display().to_string();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["--listen", &address, &public], 1, "[address-in-use]"),
+        (
+            &["--listen", "10.255.255.1:0", &public],
+            1,
+            "[address-not-available]",
+        ),
+        (&["/nowhere/at/all"], 26, "[no-directory]"),
+        (&[&file], 26, "is not a directory"),
+        (&["--cert", &file, &public], 58, "fix:"),
+        (&["--client-ca", &file, &public], 77, "[trust"),
+        (&["--key", &file, &public], 2, "--cert"),
+    ];
+    for (args, code, text) in cases {
+        let finished = handfast()
+            .arg("serve")
+            .args(args.iter())
+            .env("HANDFAST_CA_DIR", place.path("ca"))
+            .run();
+        assert_eq!(finished.code, Some(*code), "{args:?}: {finished}");
+        assert!(finished.err().contains(text), "{args:?}: {finished}");
+    }
+}
+
+/// A second signal does not wait for what the first would have waited for.
+#[test]
+fn b1_the_second_signal_ends_it_at_once() {
+    let place = Place::new();
+    fs::File::create(place.path("public/large"))
+        .unwrap()
+        .set_len(1 << 30)
+        .unwrap();
+    let mut server = place.serve(&["--grace", "600"]);
+    let url = server.url("/large");
+    let Some(client) = curl(&place.path("ca/ca.pem"), &url) else {
+        return;
+    };
+    let target = place.path("partial");
+    let mut client = client
+        .args(["--limit-rate", "100k", "-o"])
+        .arg(&target)
+        .start();
+    let deadline = Instant::now() + PATIENCE;
+    while fs::metadata(&target).map_or(0, |metadata| metadata.len()) == 0 {
+        assert!(Instant::now() < deadline, "{}", client.output());
+        std::thread::yield_now();
+    }
+    server.signal("TERM");
+    // Stopping: nobody new is let in, and the reply still runs.
+    while TcpStream::connect(("127.0.0.1", server.port)).is_ok() {
+        assert!(Instant::now() < deadline, "it still accepts");
+    }
+    assert!(!server.running.has_ended() && !client.has_ended());
+    server.signal("TERM");
+    assert_eq!(server.code(), Some(0));
+    // curl sees that it was cut off.
+    let status = client.wait(PATIENCE);
+    assert!(status.is_some_and(|status| !status.success()));
+}
