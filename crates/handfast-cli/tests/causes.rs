@@ -1,0 +1,693 @@
+//! A table of causes: each produced for real, and what the library, `get` and `inspect` call it.
+//!
+//! No cause may be reported as another one. Where the wire allows it, TLS 1.2 and 1.3 say the same.
+
+use std::any::Any;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use handfast::{
+    Cause, ClientContext, Identity, NetworkCause, Passphrase, RevocationLists, SpkiSha256,
+    Timeouts, TrustAnchors,
+};
+use handfast_testbed::careless::{Careless, version};
+use handfast_testbed::launch::{Finished, OpensslServer, Program, free_address};
+use handfast_testbed::pki::{
+    Basic, DAY_SECS, ExtendedKeyUsagePurpose, Fault, Issued, Key, KeyUsagePurpose, Pki, Spec,
+    now_secs, pem,
+};
+use serde_json::Value;
+
+const NAME: &str = "shop.example";
+/// What curl's exit codes mean here.
+const HANDSHAKE: i32 = 35;
+const PEER: i32 = 60;
+
+/// A peer at work, and whatever keeps it alive.
+struct Peer {
+    address: SocketAddr,
+    _keep: Option<Box<dyn Any>>,
+}
+
+impl Peer {
+    fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            _keep: None,
+        }
+    }
+
+    fn openssl(server: OpensslServer) -> Self {
+        Self {
+            address: server.address(),
+            _keep: Some(Box::new(server)),
+        }
+    }
+}
+
+/// A PKI whose root alone is trusted, and a directory.
+struct Bench {
+    pki: Pki,
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self {
+            pki: Pki::new(),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        bench.trust(&[&bench.pki.root]);
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn trust(&self, roots: &[&Issued]) {
+        let text: String = roots.iter().map(|root| root.cert_pem()).collect();
+        fs::write(self.path("ca.pem"), text).unwrap();
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    fn openssl(&self, server: &Issued, args: &[&str]) -> Option<Peer> {
+        let files = server.write(self.directory.path(), "server", &[]);
+        let identity = [
+            OsStr::new("-cert"),
+            files.chain_pem.as_os_str(),
+            OsStr::new("-key"),
+            files.key_pem.as_os_str(),
+        ];
+        let args: Vec<&OsStr> = identity
+            .into_iter()
+            .chain(args.iter().map(OsStr::new))
+            .collect();
+        OpensslServer::launch(&args).map(Peer::openssl)
+    }
+
+    fn run(&self, command: &str, args: &[String]) -> Finished {
+        let finished = Program::at(env!("CARGO_BIN_EXE_handfast"))
+            .env("HANDFAST_CA_DIR", self.path("no-such-ca"))
+            .args([command, "--only-cacert", "--cacert"])
+            .arg(self.path("ca.pem"))
+            .args(args)
+            .run();
+        assert!(!finished.timed_out, "{finished}");
+        finished
+    }
+
+    /// The id that the library gives, through its blocking stream.
+    fn library(&self, peer: &Peer, case: &Case) -> Option<&'static str> {
+        let mut builder = ClientContext::builder()
+            .trust(
+                TrustAnchors::empty()
+                    .with_file(self.path("ca.pem"))
+                    .unwrap(),
+            )
+            .timeouts(Timeouts::all(Duration::from_secs(case.seconds)));
+        let mut args = case.args.iter();
+        let (mut chain, mut key) = (None, None);
+        while let (Some(flag), Some(value)) = (args.next(), args.next()) {
+            builder = match flag.as_str() {
+                "--crl" => {
+                    builder.revocation_lists(RevocationLists::none().with_file(value).unwrap())
+                }
+                "--pin" => builder.pin(value.parse::<SpkiSha256>().unwrap()),
+                "--cert" => {
+                    chain = Some(value);
+                    builder
+                }
+                "--key" => {
+                    key = Some(value);
+                    builder
+                }
+                other => panic!("{other}"),
+            };
+        }
+        if let (Some(chain), Some(key)) = (chain, key) {
+            let identity = match Identity::from_files(chain, key, Passphrase::none()) {
+                Ok(identity) => identity,
+                Err(error) => return Some(handfast::Error::from(error).explain().id),
+            };
+            builder = builder.identity(identity);
+        }
+        let context = builder.alpn(["h2", "http/1.1"]).build().unwrap();
+        let socket = match TcpStream::connect(peer.address) {
+            Ok(socket) => socket,
+            Err(_) => {
+                let refused = context.connect(&peer.address.to_string());
+                return refused.err().map(|error| error.explain().id);
+            }
+        };
+        match context.secure(case.name, socket) {
+            Err(failure) => Some(failure.error.explain().id),
+            // In TLS 1.3 a client learns of its certificate's refusal only when it reads.
+            Ok(mut stream) => match stream.read_some(&mut [0; 1024]) {
+                Err(error)
+                    if matches!(error.cause(), Cause::Network(NetworkCause::TimedOut { .. })) =>
+                {
+                    None
+                }
+                Err(error) => Some(error.explain().id),
+                Ok(_) => None,
+            },
+        }
+    }
+
+    /// Asks all three, and compares.
+    fn check(&self, what: &str, peer: &Peer, case: &Case) {
+        let port = peer.address.port();
+        let seconds = case.seconds.to_string();
+        assert_eq!(
+            self.library(peer, case),
+            Some(case.library),
+            "library: {what}"
+        );
+
+        let mut args = case.args.clone();
+        args.extend([
+            "--connect-timeout".to_owned(),
+            seconds.clone(),
+            "--resolve".to_owned(),
+            format!("{}:{port}:{}", case.name, peer.address.ip()),
+            format!("https://{}:{port}/", case.name),
+        ]);
+        let got = self.run("get", &args);
+        assert!(
+            got.err().contains(&format!("[{}]", case.library)),
+            "get: {what}: {} {got}",
+            case.library
+        );
+        assert_eq!(got.code, Some(case.code), "get: {what} {got}");
+
+        let mut args = case.args.clone();
+        args.extend([
+            "--json".to_owned(),
+            "--timeout".to_owned(),
+            seconds,
+            "--connect-to".to_owned(),
+            peer.address.to_string(),
+            case.name.to_owned(),
+        ]);
+        let inspected = self.run("inspect", &args);
+        assert_eq!(
+            inspected.code,
+            Some(case.code),
+            "inspect: {what} {inspected}"
+        );
+        // Our own mistakes end the program before there is anything to report.
+        if inspected.stdout.is_empty() {
+            let id = format!("[{}]", case.inspect);
+            assert!(inspected.err().contains(&id), "inspect: {what} {inspected}");
+            return;
+        }
+        let document: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+        let found = &document["inspected"][0];
+        assert_eq!(
+            found["failure"]["id"], case.inspect,
+            "inspect: {what} {found:#}"
+        );
+        assert!(
+            !found["failure"]["what"]
+                .to_string()
+                .contains("should not happen"),
+            "{what} {found:#}"
+        );
+    }
+}
+
+/// What is asked for, and what must come of it.
+struct Case {
+    name: &'static str,
+    args: Vec<String>,
+    seconds: u64,
+    library: &'static str,
+    inspect: &'static str,
+    code: i32,
+}
+
+impl Case {
+    fn new(id: &'static str, code: i32) -> Self {
+        Self {
+            name: NAME,
+            args: Vec::new(),
+            seconds: 5,
+            library: id,
+            inspect: id,
+            code,
+        }
+    }
+
+    fn name(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    fn args(mut self, args: &[&str]) -> Self {
+        self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        self
+    }
+
+    /// A probe knows better what the server lacks than an alert says.
+    fn inspect(mut self, id: &'static str) -> Self {
+        self.inspect = id;
+        self
+    }
+
+    fn seconds(mut self, seconds: u64) -> Self {
+        self.seconds = seconds;
+        self
+    }
+}
+
+/// Checks a chain, with the key of its first certificate, under both protocol versions.
+fn chain(bench: &Bench, end_entity: &Issued, issuers: &[&Issued], case: &Case) {
+    for protocol in [&version::TLS12, &version::TLS13] {
+        let careless = Careless::new(end_entity.chain_with(issuers), &end_entity.key_der());
+        let peer = Peer::at(careless.serve(protocol, 40));
+        bench.check(
+            &format!("{} {:?}", case.library, protocol.version),
+            &peer,
+            case,
+        );
+    }
+}
+
+fn refused(id: &'static str) -> Case {
+    Case::new(id, PEER)
+}
+
+#[test]
+fn c2_issuers_that_are_missing_unknown_or_no_issuers() {
+    let bench = Bench::new();
+    let root = &bench.pki.root;
+    let server = || Spec::server(&[NAME]);
+    let middle = root.issue(Spec::authority("Middle"));
+    let foreign = Pki {
+        root: Spec::authority("Foreign Root").self_signed(),
+    };
+
+    let forgot = middle.issue(server().ca_issuers("http://ca.example/middle.der"));
+    chain(&bench, &forgot, &[], &refused("missing-intermediate"));
+    chain(
+        &bench,
+        &foreign.server(&[NAME]),
+        &[],
+        &refused("unknown-issuer"),
+    );
+    chain(
+        &bench,
+        &server().self_signed(),
+        &[],
+        &refused("self-signed"),
+    );
+    let openssl_req = Spec::openssl_req(&[NAME]).self_signed();
+    chain(&bench, &openssl_req, &[], &refused("self-signed"));
+    let stranger = foreign.server(&[NAME]);
+    chain(
+        &bench,
+        &stranger,
+        &[&foreign.root],
+        &refused("untrusted-root"),
+    );
+    let proxy = Spec::authority("Zscaler Root CA").self_signed();
+    let intercepted = proxy.issue(server());
+    chain(&bench, &intercepted, &[], &refused("likely-interception"));
+    chain(
+        &bench,
+        &intercepted,
+        &[&proxy],
+        &refused("likely-interception"),
+    );
+
+    let impostor = root.issue(Spec::server(&["evil.example"]));
+    let forged = impostor.issue(server());
+    chain(&bench, &forged, &[&impostor], &refused("issuer-not-a-ca"));
+    let authority = root.issue(server().basic(Basic::Authority));
+    chain(&bench, &authority, &[], &refused("ca-used-as-end-entity"));
+    let narrow = root.issue(Spec::authority("Narrow").basic(Basic::AuthorityWithin(0)));
+    let below = narrow.issue(Spec::authority("Below"));
+    let too_long = below.issue(server());
+    chain(
+        &bench,
+        &too_long,
+        &[&below, &narrow],
+        &refused("path-too-long"),
+    );
+    let bound = root.issue(Spec::authority("Bound").permitting(&["other.example"]));
+    chain(
+        &bench,
+        &bound.issue(server()),
+        &[&bound],
+        &refused("name-constraint"),
+    );
+    let many = bench.pki.intermediates(7);
+    let deep = many.last().unwrap().issue(server());
+    let above: Vec<&Issued> = many.iter().rev().collect();
+    chain(&bench, &deep, &above, &refused("chain-too-deep"));
+    let crowd: Vec<Issued> = (0..33)
+        .map(|_| root.issue(Spec::authority("One of many")))
+        .collect();
+    let crowd: Vec<&Issued> = crowd.iter().collect();
+    chain(
+        &bench,
+        &root.issue(server()),
+        &crowd,
+        &refused("chain-too-large"),
+    );
+}
+
+#[test]
+fn c2_times_names_and_purposes() {
+    let bench = Bench::new();
+    let root = &bench.pki.root;
+    let server = || Spec::server(&[NAME]);
+    let now = now_secs();
+
+    chain(
+        &bench,
+        &root.issue(server().expired()),
+        &[],
+        &refused("certificate-expired"),
+    );
+    let late = root.issue(Spec::authority("Late").expired());
+    chain(
+        &bench,
+        &late.issue(server()),
+        &[&late],
+        &refused("certificate-expired"),
+    );
+    let early = root.issue(server().not_yet_valid());
+    chain(&bench, &early, &[], &refused("certificate-not-yet-valid"));
+    let reversed = root.issue(server().valid_between(now + DAY_SECS, now - DAY_SECS));
+    chain(
+        &bench,
+        &reversed,
+        &[],
+        &refused("certificate-validity-reversed"),
+    );
+
+    let other = root.issue(Spec::server(&["www.shop.example"]));
+    chain(&bench, &other, &[], &refused("name-mismatch"));
+    let nameless = root.issue(Spec::server(&[]).common_name(Some(NAME)));
+    chain(&bench, &nameless, &[], &refused("no-subject-alt-name"));
+    let by_name = root.issue(server());
+    chain(
+        &bench,
+        &by_name,
+        &[],
+        &refused("ip-address-not-listed").name("127.0.0.1"),
+    );
+
+    let client = root.issue(server().extended_key_usage(&[ExtendedKeyUsagePurpose::ClientAuth]));
+    chain(&bench, &client, &[], &refused("wrong-purpose"));
+    let cannot_sign = root.issue(server().key_usage(&[KeyUsagePurpose::KeyAgreement]));
+    chain(&bench, &cannot_sign, &[], &refused("wrong-key-usage"));
+
+    let old_root = Spec::authority("Old Root").expired().self_signed();
+    bench.trust(&[&old_root]);
+    chain(
+        &bench,
+        &old_root.issue(server()),
+        &[],
+        &refused("certificate-expired"),
+    );
+}
+
+#[test]
+fn c2_keys_signatures_and_encodings() {
+    let bench = Bench::new();
+    let root = &bench.pki.root;
+    let server = || Spec::server(&[NAME]);
+    for (spec, id) in [
+        (Spec::authority("A").key(Key::ShownAsRsa1024), "weak-key"),
+        (
+            Spec::authority("A").fault(Fault::SaysSha1),
+            "weak-signature",
+        ),
+        (
+            Spec::authority("A").fault(Fault::SaysUnknownAlgorithm),
+            "unsupported-signature",
+        ),
+        (
+            Spec::authority("A").fault(Fault::SignatureBitFlipped),
+            "bad-signature",
+        ),
+        (
+            Spec::authority("A").fault(Fault::AlgorithmsDisagree),
+            "signature-algorithm-mismatch",
+        ),
+        (
+            Spec::authority("A").extension(&[1, 3, 6, 1, 4, 1, 99_999, 1], &[5, 0], true),
+            "unknown-critical-extension",
+        ),
+        (
+            Spec::authority("A").fault(Fault::TrailingByte),
+            "malformed-certificate",
+        ),
+    ] {
+        let spoilt = root.issue(spec);
+        chain(&bench, &spoilt.issue(server()), &[&spoilt], &refused(id));
+    }
+    let old = root.issue(server().fault(Fault::Version1));
+    chain(
+        &bench,
+        &old,
+        &[],
+        &refused("unsupported-certificate-version"),
+    );
+}
+
+#[test]
+fn c2_revocation_and_pins() {
+    let bench = Bench::new();
+    let root = &bench.pki.root;
+    let server = root.issue(Spec::server(&[NAME]));
+    let now = now_secs();
+    let list = |name: &str, der: &[u8]| bench.write(name, &pem("X509 CRL", der));
+    let revoking = list("revoking.pem", &root.crl(&[&server]));
+    let foreign = list(
+        "foreign.pem",
+        &Spec::authority("Foreign").self_signed().crl(&[]),
+    );
+    let overdue = root.crl_between(&[], now - 2 * DAY_SECS, now - DAY_SECS);
+    let overdue = list("overdue.pem", &overdue);
+    for (file, id) in [
+        (&revoking, "certificate-revoked"),
+        (&foreign, "revocation-unknown"),
+        (&overdue, "crl-expired"),
+    ] {
+        chain(&bench, &server, &[], &refused(id).args(&["--crl", file]));
+    }
+    let pin = SpkiSha256::from_bytes([7; 32]).to_string();
+    chain(
+        &bench,
+        &server,
+        &[],
+        &refused("pin-mismatch").args(&["--pin", &pin]),
+    );
+}
+
+#[test]
+fn c2_nothing_in_common_with_openssl() {
+    let bench = Bench::new();
+    let rsa = bench
+        .pki
+        .root
+        .issue(Spec::server(&[NAME]).key(Key::Rsa2048));
+    let failed = |id| Case::new(id, HANDSHAKE);
+    for (args, case) in [
+        (
+            &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"][..],
+            failed("protocol-version"),
+        ),
+        (
+            &["-tls1_2", "-cipher", "AES128-SHA"],
+            failed("alert-received").inspect("nothing-in-common"),
+        ),
+        (
+            &["-tls1_3", "-groups", "P-521"],
+            failed("alert-received").inspect("nothing-in-common"),
+        ),
+        (&["-alpn", "imap"], failed("no-application-protocol")),
+        (
+            &["-servername", "other.example", "-servername_fatal"],
+            failed("name-unrecognised"),
+        ),
+    ] {
+        let mut args = args.to_vec();
+        let files = rsa.write(bench.directory.path(), "second", &[]);
+        let (second, key) = (
+            files.chain_pem.display().to_string(),
+            files.key_pem.display().to_string(),
+        );
+        if args.contains(&"-servername") {
+            args.extend(["-cert2", &second, "-key2", &key]);
+        }
+        let Some(peer) = bench.openssl(&rsa, &args) else {
+            return;
+        };
+        bench.check(&args.join(" "), &peer, &case);
+    }
+}
+
+#[test]
+fn c2_client_certificates_and_our_own_mistakes() {
+    let bench = Bench::new();
+    let server = bench.pki.root.issue(Spec::server(&[NAME]));
+    let write = |name, issued: &Issued| {
+        let files = issued.write(bench.directory.path(), name, &[]);
+        (
+            files.chain_pem.display().to_string(),
+            files.key_pem.display().to_string(),
+        )
+    };
+    let (stranger, stranger_key) = write("stranger", &Pki::new().client("mallory"));
+    let (own, _) = write("own", &bench.pki.client("alice"));
+    let ca = bench.path("ca.pem").display().to_string();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let args = [
+            version,
+            "-www",
+            "-Verify",
+            "1",
+            "-verify_return_error",
+            "-CAfile",
+            &ca,
+        ];
+        let Some(peer) = bench.openssl(&server, &args) else {
+            return;
+        };
+        let required = Case::new("client-certificate-required", HANDSHAKE);
+        bench.check(version, &peer, &required);
+        let refused = Case::new("client-certificate-refused", HANDSHAKE);
+        let refused = refused.args(&["--cert", &stranger, "--key", &stranger_key]);
+        bench.check(version, &peer, &refused);
+        let mixed = Case::new("key-mismatch", 58).args(&["--cert", &own, "--key", &stranger_key]);
+        bench.check(version, &peer, &mixed);
+    }
+}
+
+#[test]
+fn c2_a_wrong_passphrase_says_so() {
+    let bench = Bench::new();
+    let files = bench
+        .pki
+        .client("alice")
+        .write(bench.directory.path(), "alice", &[]);
+    let locked = bench.path("locked.pem");
+    let Some(openssl) = Program::new("openssl") else {
+        return;
+    };
+    let made = openssl
+        .args(["pkcs8", "-topk8", "-passout", "pass:right", "-in"])
+        .arg(&files.key_pem)
+        .arg("-out")
+        .arg(&locked)
+        .run();
+    assert!(made.succeeded(), "{made}");
+    let args = |pass: &str| -> Vec<String> {
+        let (chain, key) = (files.chain_pem.display(), locked.display());
+        let line = format!("--cert {chain} --key {key} --pass pass:{pass}");
+        line.split(' ').map(str::to_owned).collect()
+    };
+    for (command, target) in [("get", "https://localhost:1/"), ("inspect", "localhost:1")] {
+        let mut args = args("wrong");
+        args.push(target.to_owned());
+        let finished = bench.run(command, &args);
+        assert_eq!(finished.code, Some(58), "{finished}");
+        assert!(finished.err().contains("[wrong-passphrase]"), "{finished}");
+        assert!(!finished.says("pass:wrong"), "{finished}");
+    }
+}
+
+/// A server that does this with every client.
+fn serve(each: impl Fn(TcpStream) + Send + Sync + 'static) -> Peer {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let each = Arc::new(each);
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (socket, each) = (socket.unwrap(), Arc::clone(&each));
+            thread::spawn(move || each(socket));
+        }
+    });
+    Peer::at(address)
+}
+
+/// A server that reads a ClientHello, says this, and does that.
+fn stranger(greeting: &'static [u8], then: impl Fn(TcpStream) + Send + Sync + 'static) -> Peer {
+    serve(move |mut socket| {
+        let _ = socket.read(&mut [0; 64 * 1024]);
+        let _ = socket.write_all(greeting);
+        then(socket);
+    })
+}
+
+fn fin(socket: TcpStream) {
+    let _ = socket.shutdown(Shutdown::Write);
+    let mut socket = socket;
+    let _ = socket.read(&mut [0; 1024]);
+}
+
+#[test]
+fn c2_peers_that_do_not_speak_tls_or_stop() {
+    let bench = Bench::new();
+    let failed = |id| Case::new(id, HANDSHAKE);
+    for (greeting, says) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "plain HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH"),
+        (b"220 mail.example ESMTP\r\n", "--starttls smtp"),
+        (b"* OK IMAP4rev1 ready\r\n", "--starttls imap"),
+        (b"+OK POP3 ready\r\n", "--starttls pop3"),
+        (b"220 (vsFTPd 3.0.3)\r\n", "--starttls ftp"),
+        (
+            b"HTTP/1.1 511 Network Authentication Required\r\n\r\n",
+            "captive portal",
+        ),
+    ] {
+        let peer = stranger(greeting, fin);
+        bench.check(says, &peer, &failed("not-tls"));
+        let args = [
+            "--connect-to".to_owned(),
+            peer.address.to_string(),
+            NAME.to_owned(),
+        ];
+        let told = bench.run("inspect", &args);
+        assert!(told.err().contains(says), "{says} {told}");
+        assert!(told.err().contains("its first bytes: "), "{told}");
+    }
+    bench.check(
+        "closed",
+        &stranger(b"", fin),
+        &failed("closed-in-handshake"),
+    );
+    // A close with bytes unread is a reset.
+    bench.check(
+        "reset",
+        &serve(|mut socket| drop(socket.read(&mut [0; 1]))),
+        &failed("reset-in-handshake"),
+    );
+    let silent = stranger(b"", |mut socket| {
+        let _ = socket.set_read_timeout(Some(Duration::from_secs(20)));
+        let _ = socket.read(&mut [0; 1024]);
+    });
+    bench.check("silent", &silent, &Case::new("timed-out", 28).seconds(1));
+    let garbage = stranger(&[0x16, 3, 3, 0, 4, 2, 0, 0, 0], fin);
+    bench.check("garbage", &garbage, &failed("protocol-violation"));
+    let alert = stranger(&[0x15, 3, 3, 0, 2, 2, 80], fin);
+    bench.check("internal_error", &alert, &failed("alert-received"));
+    let nobody = Peer::at(free_address());
+    bench.check("nobody", &nobody, &Case::new("connection-refused", 7));
+}
