@@ -1,0 +1,276 @@
+//! Sessions with OpenSSL, GnuTLS and scripted servers: what passes, what is told, what is refused.
+
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
+
+use handfast::ClosePolicy;
+use handfast_testbed::launch::{GnutlsServer, OpensslServer, free_address};
+use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
+use handfast_testbed::pki::{Pki, Spec};
+
+use crate::support::{Bench, PATIENCE, Talk, run, serve};
+
+fn openssl(bench: &Bench, args: &[&str]) -> Option<OpensslServer> {
+    let mut all = vec![
+        OsStr::new("-cert"),
+        bench.chain.as_os_str(),
+        OsStr::new("-key"),
+        bench.key.as_os_str(),
+    ];
+    all.extend(args.iter().map(OsStr::new));
+    OpensslServer::launch(&all)
+}
+
+#[test]
+fn b3_a_session_with_openssl_carries_both_directions_in_every_version() {
+    let bench = Bench::new();
+    for (version, flag) in [("1.3", "-tls1_3"), ("1.2", "-tls1_2")] {
+        let Some(mut server) = openssl(&bench, &[flag]) else {
+            return;
+        };
+        let address = server.address().to_string();
+        let mut talk = Talk::start(&mut bench.connect([&address]));
+        talk.told(&format!("TLS {version}"));
+        talk.say("from the client\n");
+        server
+            .process()
+            .wait_for("from the client", PATIENCE)
+            .expect("OpenSSL did not get what was typed");
+        server.process().say("from the server\n").unwrap();
+        talk.heard("from the server");
+        // `Q` makes it close the socket without another word: a premature end, for real.
+        server.process().say("Q\n").unwrap();
+        let finished = talk.wait().expect(
+            56,
+            &[
+                "* secured: 127.0.0.1:",
+                "* server: verified",
+                "names: localhost, 127.0.0.1",
+                "anchor: O=handfast tests, CN=Test Root",
+                "FIN without close_notify; close: sent only; 16 bytes received, 16 sent",
+                "premature-end",
+            ],
+        );
+        assert_eq!(finished.out(), "from the server\n");
+    }
+}
+
+#[test]
+fn b3_end_of_input_ends_the_session_with_openssl_in_order() {
+    let bench = Bench::new();
+    let Some(mut server) = openssl(&bench, &[]) else {
+        return;
+    };
+    let finished = run(
+        &mut bench.connect([server.address().to_string()]),
+        b"all of it\n",
+    );
+    finished.expect(0, &["the peer sent close_notify; close: complete"]);
+    assert!(server.process().wait_for("all of it", PATIENCE).is_some());
+}
+
+#[test]
+fn b3_gnutls_echoes_what_is_typed() {
+    let bench = Bench::new();
+    let Some(server) = GnutlsServer::launch(&[
+        OsStr::new("--echo"),
+        OsStr::new("--x509certfile"),
+        bench.chain.as_os_str(),
+        OsStr::new("--x509keyfile"),
+        bench.key.as_os_str(),
+    ]) else {
+        return;
+    };
+    let target = format!("127.0.0.1:{}", server.address().port());
+    for version in ["1.2", "1.3"] {
+        let mut talk = Talk::start(&mut bench.connect([&target, "--tls", version]));
+        talk.told(&format!("TLS {version}"));
+        talk.say("one line\n");
+        talk.heard("one line");
+        talk.say("another\n");
+        talk.heard("another");
+        let finished = talk.finish().expect(0, &["close: complete"]);
+        assert_eq!(finished.out(), "one line\nanother\n");
+    }
+}
+
+#[test]
+fn b3_quiet_is_quiet_and_crlf_is_sent() {
+    let bench = Bench::new();
+    let context = bench.server_context();
+    let (address, server) = serve(move |socket| {
+        let mut stream = context.accept(socket).unwrap();
+        let (bytes, _) = stream.read_to_ending().unwrap();
+        stream.write_all(b"bye").unwrap();
+        stream.close(ClosePolicy::default());
+        bytes
+    });
+    let mut command = bench.connect(["-q", "--crlf", &address.to_string()]);
+    let finished = run(&mut command, b"EHLO x\nQUIT\r\n").expect(0, &[]);
+    assert_eq!(finished.stderr, "");
+    assert_eq!(finished.out(), "bye");
+    assert_eq!(server.join().unwrap(), b"EHLO x\r\nQUIT\r\n");
+}
+
+#[test]
+fn b3_options_shape_the_handshake() {
+    let bench = Bench::new();
+    let context = handfast::ServerContext::builder()
+        .identity(bench.identity())
+        .alpn(["two"])
+        .build()
+        .unwrap();
+    let (address, server) = serve(move |socket| {
+        let mut stream = context.accept(socket).unwrap();
+        let report = stream.report().clone();
+        let _ = stream.read_to_ending();
+        stream.close(ClosePolicy::default());
+        report
+    });
+    let log = bench.path("keys");
+    let mut command = bench.connect([
+        "--alpn",
+        "one,two",
+        "--tls",
+        "1.2",
+        "--sni",
+        "other.example",
+    ]);
+    command.arg("--key-log").arg(&log);
+    // The certificate must be valid for this name, whatever is sent.
+    command.args(["--servername", "localhost", &address.to_string()]);
+    run(&mut command, b"").expect(0, &["TLS 1.2", "ALPN two", "server: verified"]);
+    let report = server.join().unwrap();
+    assert_eq!(report.server_name.as_deref(), Some("other.example"));
+    assert_eq!(report.alpn.as_deref(), Some(&b"two"[..]));
+    let secrets = std::fs::read_to_string(log).unwrap();
+    assert!(secrets.contains("CLIENT_RANDOM"), "{secrets}");
+}
+
+#[test]
+fn a10_a11_a12_who_is_not_verified_is_not_talked_to() {
+    let bench = Bench::new();
+    let server = || -> Served {
+        bench.misbehaving().serve([
+            Step::say("hello"),
+            Step::ReadToEnd,
+            Step::CloseNotify,
+            Step::Fin,
+        ])
+    };
+    let rejected = |args: &[&str], says| {
+        let served = server();
+        let mut command = bench.connect(args);
+        let finished = run(command.arg(served.address().to_string()), b"secret\n");
+        assert_eq!(finished.expect(60, &[says]).stdout, b"");
+        assert_eq!(served.received(), b"");
+    };
+    rejected(&["--servername", "other.example"], "name-mismatch");
+    let pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    rejected(&["--pin", pin], "pin-mismatch");
+    let stranger = bench.path("stranger.pem");
+    // Of the same name, which is all that a stranger needs to copy.
+    std::fs::write(&stranger, Pki::new().root.cert_pem()).unwrap();
+    let served = server();
+    let mut command = bench.program();
+    command.args(["--only-cacert", "--cacert"]).arg(&stranger);
+    let finished = run(command.arg(served.address().to_string()), b"secret");
+    assert_eq!(finished.expect(60, &["bad-signature"]).stdout, b"");
+
+    // Only by a name that shouts, and then it is said, even quietly.
+    let served = server();
+    let mut command = bench.program();
+    command.args(["-q", "--insecure", &served.address().to_string()]);
+    run(&mut command, b"x").expect(0, &["warning:", "NOT verified"]);
+    let served = server();
+    let mut command = bench.program();
+    command.args(["-k", &served.address().to_string()]);
+    run(&mut command, b"x").expect(0, &["server: NOT VERIFIED, it may be anybody"]);
+}
+
+#[test]
+fn a26_a_server_that_asks_gets_our_certificate() {
+    let bench = Bench::new();
+    let ca = bench.ca.to_str().unwrap();
+    let Some(server) = openssl(
+        &bench,
+        &[
+            "-Verify",
+            "1",
+            "-verify_return_error",
+            "-CAfile",
+            ca,
+            "-rev",
+        ],
+    ) else {
+        return;
+    };
+    let address = server.address().to_string();
+    let directory = bench.directory.path();
+    let client = bench.pki.client("somebody").write(directory, "client", &[]);
+    let mut command = bench.connect([&address]);
+    command.arg("--cert").arg(&client.chain_pem);
+    command.arg("--key").arg(&client.key_pem);
+    let mut talk = Talk::start(&mut command);
+    talk.told("asked for our certificate");
+    talk.say("abc\n");
+    talk.heard("cba");
+    talk.finish().expect(0, &[]);
+    // Without one, TLS 1.3 says so only after the handshake.
+    let finished = run(&mut bench.connect([&address]), b"");
+    finished.expect(35, &["client-certificate-required"]);
+}
+
+#[test]
+fn c2_what_the_peer_says_of_itself_is_escaped_and_its_data_is_not() {
+    let bench = Bench::new();
+    let spec = Spec::server(&["localhost", "127.0.0.1"]).common_name(Some("\u{1b}[2Jevil\r\n"));
+    let served = Misbehaving::new(&bench.pki.root.issue(spec), &[]).serve([
+        Step::say("\u{1b}[31mred\n"),
+        Step::CloseNotify,
+        Step::Fin,
+    ]);
+    let talk = Talk::start(&mut bench.connect([served.address().to_string()]));
+    talk.heard("red");
+    let finished = talk.finish().expect(0, &["evil"]);
+    assert_eq!(finished.out(), "\u{1b}[31mred\n");
+}
+
+#[test]
+fn a9_failures_before_the_session_have_their_own_codes() {
+    let bench = Bench::new();
+    let fails = |args: &[&str], code, says: &[&str]| {
+        run(&mut bench.connect(args), b"").expect(code, says);
+    };
+    fails(&[&free_address().to_string()], 7, &["connection-refused"]);
+    fails(&["no-such-host.invalid:443"], 6, &["name-not-resolved"]);
+    fails(&["localhost"], 2, &["has no port", "localhost:443"]);
+    fails(
+        &["unix:/nowhere", "--servername", "x"],
+        7,
+        &["channel-unusable", "/nowhere"],
+    );
+    fails(&["unix:/nowhere"], 2, &["--servername"]);
+    fails(
+        &["localhost:1", "--servername", "a b"],
+        3,
+        &["invalid-server-name"],
+    );
+    fails(
+        &["--pass", "stdin", "--cert", "x", "localhost:1"],
+        2,
+        &["stdin"],
+    );
+    // A port that speaks something else.
+    let (address, _server) = serve(|mut socket| {
+        socket.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").unwrap();
+        let _ = socket.read(&mut [0; 1]);
+    });
+    fails(&[&address.to_string()], 35, &["not-tls", "SSH"]);
+    // One that says nothing.
+    let (address, _server) = serve(|mut socket| {
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let address = address.to_string();
+    fails(&[&address, "--connect-timeout", "0.2"], 28, &["timed-out"]);
+}
