@@ -1,6 +1,9 @@
 //! `handfast connect` against real peers, scripted ones and itself, over every channel.
 #![cfg(unix)]
 
+mod bulk;
+mod channels;
 mod endings;
+mod listening;
 mod sessions;
 mod support;

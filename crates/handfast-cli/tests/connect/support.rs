@@ -15,18 +15,18 @@ use handfast_testbed::misbehaving::Misbehaving;
 use handfast_testbed::pki::Pki;
 
 /// A machine under load is not the program's fault.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Bench {
-    pub pki: Pki,
-    pub directory: tempfile::TempDir,
-    pub ca: PathBuf,
-    pub chain: PathBuf,
-    pub key: PathBuf,
+pub(crate) struct Bench {
+    pub(crate) pki: Pki,
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) ca: PathBuf,
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Bench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let pki = Pki::new();
         let ca = directory.path().join("ca.pem");
@@ -43,12 +43,12 @@ impl Bench {
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// `handfast connect` that trusts the PKI alone.
-    pub fn connect<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+    pub(crate) fn connect<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.program();
         command.args(["--only-cacert", "--cacert"]).arg(&self.ca);
         command.args(args);
@@ -56,7 +56,7 @@ impl Bench {
     }
 
     /// `handfast connect --listen` with the server's identity.
-    pub fn listen<S: AsRef<OsStr>>(
+    pub(crate) fn listen<S: AsRef<OsStr>>(
         &self,
         target: &str,
         args: impl IntoIterator<Item = S>,
@@ -70,7 +70,7 @@ impl Bench {
     }
 
     /// Without anything of the environment that would change it.
-    pub fn program(&self) -> Command {
+    pub(crate) fn program(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handfast"));
         command
             .env("HANDFAST_CA_DIR", self.path("no-such-ca"))
@@ -79,31 +79,31 @@ impl Bench {
         command
     }
 
-    pub fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         Identity::from_files(&self.chain, &self.key, Passphrase::none()).unwrap()
     }
 
-    pub fn server_context(&self) -> ServerContext {
+    pub(crate) fn server_context(&self) -> ServerContext {
         ServerContext::builder()
             .identity(self.identity())
             .build()
             .unwrap()
     }
 
-    pub fn client_context(&self) -> ClientContext {
+    pub(crate) fn client_context(&self) -> ClientContext {
         ClientContext::builder()
             .trust(TrustAnchors::empty().with_file(&self.ca).unwrap())
             .build()
             .unwrap()
     }
 
-    pub fn misbehaving(&self) -> Misbehaving {
+    pub(crate) fn misbehaving(&self) -> Misbehaving {
         Misbehaving::new(&self.pki.server(&["localhost", "127.0.0.1"]), &[])
     }
 }
 
 /// One connection served on a thread; what it returns is had by joining.
-pub fn serve<T: Send + 'static>(
+pub(crate) fn serve<T: Send + 'static>(
     serve: impl FnOnce(TcpStream) -> T + Send + 'static,
 ) -> (SocketAddr, JoinHandle<T>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -117,8 +117,8 @@ pub fn serve<T: Send + 'static>(
 }
 
 /// The program while it runs. Dropping kills it.
-pub struct Talk {
-    pub child: Child,
+pub(crate) struct Talk {
+    pub(crate) child: Child,
     stdin: Option<ChildStdin>,
     stdout: Arc<Collected>,
     stderr: Arc<Collected>,
@@ -126,20 +126,20 @@ pub struct Talk {
 
 /// The program's run.
 #[derive(Debug)]
-pub struct Finished {
-    pub code: Option<i32>,
-    pub stdout: Vec<u8>,
-    pub stderr: String,
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 impl Finished {
-    pub fn out(&self) -> String {
+    pub(crate) fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
     /// Ended with this code, having said all of these things about it.
     #[track_caller]
-    pub fn expect(self, code: i32, says: &[&str]) -> Self {
+    pub(crate) fn expect(self, code: i32, says: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         for text in says {
             assert!(self.stderr.contains(text), "{text:?} is missing: {self:#?}");
@@ -151,12 +151,12 @@ impl Finished {
 }
 
 impl Talk {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         Self::with_stdout(command.stdout(Stdio::piped()))
     }
 
     /// With a standard output of the caller's.
-    pub fn with_stdout(command: &mut Command) -> Self {
+    pub(crate) fn with_stdout(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
@@ -170,45 +170,57 @@ impl Talk {
         }
     }
 
-    pub fn say(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) {
         let stdin = self.stdin.as_mut().unwrap();
         stdin.write_all(bytes.as_ref()).unwrap();
     }
 
-    pub fn take_stdin(&mut self) -> ChildStdin {
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
         self.stdin.take().unwrap()
     }
 
-    pub fn end_input(&mut self) {
+    pub(crate) fn end_input(&mut self) {
         self.stdin = None;
     }
 
     /// Waits until its standard error says `text`; gives the rest of that line.
     #[track_caller]
-    pub fn told(&self, text: &str) -> String {
+    pub(crate) fn told(&self, text: &str) -> String {
         self.stderr.wait_for(text)
     }
 
     /// Waits until its standard output has `text` and a line's end behind it.
     #[track_caller]
-    pub fn heard(&self, text: &str) -> String {
+    pub(crate) fn heard(&self, text: &str) -> String {
         self.stdout.wait_for(text)
     }
 
-    pub fn address(&self) -> SocketAddr {
+    /// Waits until its standard output has so many bytes.
+    #[track_caller]
+    pub(crate) fn heard_bytes(&self, count: usize) {
+        let state = self.stdout.state.lock().unwrap();
+        let (state, _) = self
+            .stdout
+            .changed
+            .wait_timeout_while(state, PATIENCE, |state| !state.1 && state.0.len() < count)
+            .unwrap();
+        assert!(state.0.len() >= count, "{} bytes came", state.0.len());
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
         self.told("listening on ").parse().unwrap()
     }
 
     /// Ends its input and waits for its end.
     #[track_caller]
-    pub fn finish(mut self) -> Finished {
+    pub(crate) fn finish(mut self) -> Finished {
         self.end_input();
         self.wait()
     }
 
     /// Waits for its end.
     #[track_caller]
-    pub fn wait(mut self) -> Finished {
+    pub(crate) fn wait(mut self) -> Finished {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -238,7 +250,7 @@ impl Drop for Talk {
 
 /// Runs it to its end with this input.
 #[track_caller]
-pub fn run(command: &mut Command, input: &[u8]) -> Finished {
+pub(crate) fn run(command: &mut Command, input: &[u8]) -> Finished {
     let mut talk = Talk::start(command);
     // It may have ended before it took its input.
     let _ = talk.take_stdin().write_all(input);

@@ -1,0 +1,191 @@
+//! Every channel that is not TCP, from both sides (A7).
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::net::UnixListener;
+use std::thread;
+
+use handfast::{ClosePolicy, Device, Ending};
+use handfast_testbed::peers;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+
+use crate::support::{Bench, PATIENCE, Talk, run, serve};
+
+/// Copies between its standard input and output and a socket, as `nc` would.
+const RELAY: &str = r"
+import os, select, socket, sys
+kind, where = sys.argv[1:3]
+if kind == 'unix':
+    s = socket.socket(socket.AF_UNIX); s.connect(where)
+else:
+    host, port = where.rsplit(':', 1); s = socket.create_connection((host, int(port)))
+open_ends = {0, s}
+while open_ends:
+    for end in select.select(list(open_ends), [], [])[0]:
+        data = os.read(0, 65536) if end == 0 else s.recv(65536)
+        if not data:
+            open_ends.discard(end)
+            if end == 0: s.shutdown(socket.SHUT_WR)
+            else: os.close(1)
+        elif end == 0: s.sendall(data)
+        else:
+            while data: data = data[os.write(1, data):]
+";
+
+/// The command that relays to there, for `exec:`.
+fn relay(bench: &Bench, kind: &str, target: &str) -> Option<String> {
+    let python = peers::require("python3")?;
+    let script = bench.path("relay.py");
+    std::fs::write(&script, RELAY).unwrap();
+    let (python, script) = (python.display(), script.display());
+    Some(format!("exec:exec {python} {script} {kind} {target}"))
+}
+
+#[test]
+fn a7_both_sides_meet_over_a_unix_socket_whose_name_is_gone_afterwards() {
+    let bench = Bench::new();
+    let path = bench.path("socket");
+    let target = format!("unix:{}", path.display());
+    let mut server = Talk::start(&mut bench.listen(&target, [""; 0]));
+    server.told("listening on unix:");
+    let args = ["--servername", "localhost", &target];
+    let mut client = Talk::start(&mut bench.connect(args));
+    client.say("from the client\n");
+    server.heard("from the client");
+    server.say("from the server\n");
+    client.heard("from the server");
+    assert!(!path.exists(), "the socket is of no use to anybody else");
+    client.end_input();
+    server.finish().expect(0, &["close: complete"]);
+    client
+        .wait()
+        .expect(0, &["verified, asked for as localhost", "close: complete"]);
+}
+
+#[test]
+fn a7_a_command_is_the_channel_and_is_reaped() {
+    let bench = Bench::new();
+    let context = bench.server_context();
+    let (address, server) = serve(move |socket| {
+        let mut stream = context.accept(socket).unwrap();
+        stream.write_all(b"answer").unwrap();
+        let (bytes, ending) = stream.read_to_ending().unwrap();
+        stream.close(ClosePolicy::default());
+        (bytes, ending)
+    });
+    let Some(command) = relay(&bench, "tcp", &address.to_string()) else {
+        return;
+    };
+    let mut command = bench.connect(["--servername", "localhost", &command]);
+    let finished = run(&mut command, b"question").expect(0, &["exec:exec", "close: complete"]);
+    assert_eq!(finished.out(), "answer");
+    let came = server.join().unwrap();
+    assert_eq!(came, (b"question".to_vec(), Ending::CloseNotify));
+}
+
+#[test]
+fn a7_a_server_runs_over_a_command_too() {
+    let bench = Bench::new();
+    let path = bench.path("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let context = bench.client_context();
+    let client = thread::spawn(move || {
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = context.secure("localhost", socket).unwrap();
+        stream.write_all(b"question").unwrap();
+        stream.finish().unwrap();
+        stream.read_to_ending().unwrap()
+    });
+    let Some(command) = relay(&bench, "unix", &path.display().to_string()) else {
+        return;
+    };
+    let finished = run(&mut bench.listen(&command, [""; 0]), b"answer");
+    let finished = finished.expect(0, &["asked for as localhost", "close: complete"]);
+    assert_eq!(finished.out(), "question");
+    let came = client.join().unwrap();
+    assert_eq!(came, (b"answer".to_vec(), Ending::CloseNotify));
+}
+
+#[test]
+fn a7_a_command_that_fails_is_told_and_one_that_stays_is_killed() {
+    let bench = Bench::new();
+    let connect = |command: &str| bench.connect(["--servername", "localhost", command]);
+    run(&mut connect("exec:exit 3"), b"").expect(35, &["closed-in-handshake", "exit status: 3"]);
+    run(&mut connect("exec:echo 'no such host'"), b"").expect(35, &["not-tls", "no such host"]);
+    let stays = "exec:exec >&-; exec sleep 1000";
+    run(&mut connect(stays), b"").expect(35, &["did not end and was killed"]);
+}
+
+/// A pseudo terminal: the end that we keep, the one that the program uses, and its name.
+fn terminal() -> (File, File, String) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let theirs = File::options().read(true).write(true).open(&name).unwrap();
+    (File::from(ours), theirs, name)
+}
+
+#[test]
+fn a7_a_serial_line_is_raw_during_the_session_and_as_before_afterwards() {
+    let bench = Bench::new();
+    let (ours, theirs, name) = terminal();
+    let before = tcgetattr(&theirs).unwrap();
+    assert!(before.local_modes.contains(LocalModes::ICANON));
+    let context = bench.server_context();
+    // Every byte there is, the ones that a terminal would swallow or change included.
+    let all: Vec<u8> = (0..=255).cycle().take(20_000).collect();
+    let expected = all.clone();
+    let server = thread::spawn(move || {
+        let mut stream = context.accept(Device::new(ours)).unwrap();
+        // A line has no FIN: close_notify alone tells.
+        let (bytes, ending) = stream.read_to_ending().unwrap();
+        stream.write_all(&bytes).unwrap();
+        stream.flush().unwrap();
+        stream.close(ClosePolicy::Send);
+        // The other end of a terminal must not go before everything was read.
+        (ending, stream)
+    });
+    let target = format!("serial:{name},115200");
+    let mut command = bench.connect(["--servername", "localhost", &target]);
+    let finished = run(&mut command, &all).expect(0, &["at 115200 bit/s", "close: complete"]);
+    assert!(finished.stdout == expected);
+    let (ending, _line) = server.join().unwrap();
+    assert_eq!(ending, Ending::CloseNotify);
+    let after = tcgetattr(&theirs).unwrap();
+    assert_eq!(format!("{after:?}"), format!("{before:?}"));
+}
+
+#[test]
+fn a7_a_server_on_a_serial_line() {
+    let bench = Bench::new();
+    let (ours, theirs, name) = terminal();
+    let before = tcgetattr(&theirs).unwrap();
+    let mut server = Talk::start(&mut bench.listen(&format!("serial:{name}"), [""; 0]));
+    // From here on the line is raw.
+    server.told("listening on serial:");
+    let context = bench.client_context();
+    let mut stream = context.secure("localhost", Device::new(ours)).unwrap();
+    stream.write_all(b"question\n").unwrap();
+    stream.flush().unwrap();
+    server.heard("question");
+    server.say("answer");
+    server.end_input();
+    let (bytes, ending) = stream.read_to_ending().unwrap();
+    assert_eq!((&bytes[..], ending), (&b"answer"[..], Ending::CloseNotify));
+    stream.close(ClosePolicy::Send);
+    server.wait().expect(0, &["close: complete"]);
+    assert_eq!(
+        format!("{:?}", tcgetattr(&theirs).unwrap()),
+        format!("{before:?}")
+    );
+}
+
+#[test]
+fn a7_what_is_no_serial_line_is_refused() {
+    let bench = Bench::new();
+    let mut command = bench.connect(["--servername", "x", "serial:/dev/null"]);
+    run(&mut command, b"").expect(7, &["channel-unusable", "serial line"]);
+}
