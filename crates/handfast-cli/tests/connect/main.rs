@@ -5,5 +5,7 @@ mod bulk;
 mod channels;
 mod endings;
 mod listening;
+mod real_starttls;
 mod sessions;
+mod starttls;
 mod support;

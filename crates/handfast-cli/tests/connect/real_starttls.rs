@@ -1,0 +1,182 @@
+//! STARTTLS with real servers: PostgreSQL's and a mail server's.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use handfast_testbed::launch::{Running, free_address};
+use handfast_testbed::peers;
+
+use crate::support::{Bench, Talk, run};
+
+/// Debian keeps the server's programs out of the way, one directory a version.
+fn initdb() -> Option<PathBuf> {
+    let beside = |program: PathBuf| program.canonicalize().ok()?.parent().map(Path::to_owned);
+    peers::find("initdb").or_else(|| {
+        let directory = peers::require("postgres").and_then(beside)?;
+        Some(directory.join("initdb")).filter(|initdb| initdb.is_file())
+    })
+}
+
+/// As nobody where we are root, which PostgreSQL refuses to be.
+fn unprivileged(program: &Path) -> Command {
+    if rustix::process::geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+/// A file that the server can read, and, being its key, nobody else.
+fn give(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
+    }
+}
+
+#[test]
+fn b3_postgresql_begins_tls_and_answers_under_it() {
+    let Some(initdb) = initdb() else {
+        return;
+    };
+    let bench = Bench::new();
+    give(bench.directory.path(), 0o700);
+    give(&bench.key, 0o600);
+    give(&bench.chain, 0o644);
+    let data = bench.path("data");
+    let made = unprivileged(&initdb)
+        .args(["-A", "trust", "-U", "somebody", "--no-sync", "-D"])
+        .arg(&data)
+        .current_dir(bench.directory.path())
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let port = free_address().port();
+    let setting = |name: &str, value: &Path| format!("{name}={}", value.display());
+    let mut command = unprivileged(&initdb.with_file_name("postgres"));
+    command.arg("-D").arg(&data);
+    for setting in [
+        "ssl=on".to_owned(),
+        setting("ssl_cert_file", &bench.chain),
+        setting("ssl_key_file", &bench.key),
+        setting("unix_socket_directories", bench.directory.path()),
+        format!("port={port}"),
+        "listen_addresses=127.0.0.1".to_owned(),
+        "fsync=off".to_owned(),
+    ] {
+        command.arg("-c").arg(setting);
+    }
+    let server = Running::start(command.current_dir(bench.directory.path()));
+    let target = format!("127.0.0.1:{port}");
+    let args = ["--starttls", "postgres", target.as_str()];
+    let mut command = bench.connect(args);
+    // A StartupMessage of protocol 3.0 for this user and database, then Terminate.
+    let mut startup = b"\0\0\0\0\0\x03\0\0user\0somebody\0database\0postgres\0\0".to_vec();
+    startup[3] = startup.len().try_into().unwrap();
+    startup.extend_from_slice(b"X\0\0\0\x04");
+    let mut finished = run(&mut command, &startup);
+    // It says nowhere but in a log that it listens.
+    for _ in 0..400 {
+        let not_yet = finished.code == Some(7) || finished.stderr.contains("starting up");
+        if !not_yet && !finished.out().contains("starting up") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        finished = run(&mut command, &startup);
+    }
+    // PostgreSQL closes without close_notify; that it did is told, and its answer was passed on.
+    assert!(
+        finished.stderr.contains("* server: verified"),
+        "{finished:?} {}",
+        server.output()
+    );
+    assert!(finished.out().contains("server_version"), "{finished:?}");
+    assert!(matches!(finished.code, Some(0 | 56)), "{finished:?}");
+
+    // With TLS switched off it says so, and nothing is sent.
+    drop(server);
+    let port = free_address().port();
+    let mut command = unprivileged(&initdb.with_file_name("postgres"));
+    command.arg("-D").arg(&data).args(["-c", "ssl=off", "-c"]);
+    command.arg(setting("unix_socket_directories", bench.directory.path()));
+    command.args([
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        &format!("port={port}"),
+    ]);
+    let _server = Running::start(command.current_dir(bench.directory.path()));
+    let target = format!("127.0.0.1:{port}");
+    let mut command = bench.connect(["--starttls", "postgres", &target]);
+    let finished = (0..400)
+        .map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(25));
+            run(&mut command, b"")
+        })
+        .find(|finished| finished.code != Some(7))
+        .unwrap();
+    finished.expect(64, &["starttls-not-offered", "PostgreSQL"]);
+}
+
+/// aiosmtpd, which is not of the standard library.
+const MAIL_SERVER: &str = r#"
+import asyncio, ssl, sys
+from aiosmtpd.smtp import SMTP
+from aiosmtpd.handlers import Sink
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+async def main():
+    make = lambda: SMTP(Sink(), tls_context=context, require_starttls=True, hostname="mail.example")
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    print("port", server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"#;
+
+#[test]
+fn b3_a_real_mail_server_begins_tls_and_takes_a_message() {
+    let Some(python) = peers::require("python3") else {
+        return;
+    };
+    let known = Command::new(&python)
+        .args(["-c", "import aiosmtpd"])
+        .output()
+        .unwrap();
+    if !known.status.success() {
+        eprintln!("SKIPPED: Python knows no aiosmtpd, so there is no mail server to talk to");
+        return;
+    }
+    let bench = Bench::new();
+    let script = bench.path("mail.py");
+    fs::write(&script, MAIL_SERVER).unwrap();
+    let mut command = Command::new(python);
+    command.arg(script).arg(&bench.chain).arg(&bench.key);
+    let server = Running::start(&mut command);
+    let said = server.wait_for("port ", crate::support::PATIENCE).unwrap();
+    let port = said.rsplit(' ').next().unwrap();
+    let target = format!("localhost:{port}");
+    let mut talk = Talk::start(&mut bench.connect(["--crlf", "--starttls", "smtp", &target]));
+    talk.told("verified, asked for as localhost");
+    for (said, answer) in [
+        ("EHLO client.example\n", "250 HELP"),
+        ("MAIL FROM:<a@client.example>\n", "250 OK"),
+        ("RCPT TO:<b@mail.example>\n", "250 OK"),
+        ("DATA\n", "354 "),
+        ("Subject: x\n\nhello\n.\n", "250 OK"),
+        ("QUIT\n", "221 "),
+    ] {
+        talk.say(said);
+        talk.heard(answer);
+    }
+    let finished = talk.finish();
+    assert!(!finished.out().contains("STARTTLS"), "{finished:?}");
+}
