@@ -1,16 +1,14 @@
 //! Every channel that is not TCP, from both sides (A7).
 
-use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 use std::thread;
 
 use handfast::{ClosePolicy, Device, Ending};
 use handfast_testbed::peers;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
-use crate::support::{Bench, PATIENCE, Talk, run, serve};
+use crate::support::{Bench, PATIENCE, Talk, run, serve, terminal};
 
 /// Copies between its standard input and output and a socket, as `nc` would.
 const RELAY: &str = r"
@@ -116,16 +114,6 @@ fn a7_a_command_that_fails_is_told_and_one_that_stays_is_killed() {
     run(&mut connect("exec:echo 'no such host'"), b"").expect(35, &["not-tls", "no such host"]);
     let stays = "exec:exec >&-; exec sleep 1000";
     run(&mut connect(stays), b"").expect(35, &["did not end and was killed"]);
-}
-
-/// A pseudo terminal: the end that we keep, the one that the program uses, and its name.
-fn terminal() -> (File, File, String) {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
-    let theirs = File::options().read(true).write(true).open(&name).unwrap();
-    (File::from(ours), theirs, name)
 }
 
 #[test]

@@ -12,7 +12,7 @@ use handfast::{CloseOutcome, ClosePolicy, Ending, Read, Timeouts};
 use handfast_testbed::misbehaving::Step;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Bench, Talk, run, serve};
+use crate::support::{Bench, Talk, run, serve, terminal};
 
 #[test]
 fn b3_end_of_input_half_closes_and_reading_goes_on() {
@@ -263,6 +263,51 @@ fn cpu_ticks(talk: &Talk) -> u64 {
         .split_whitespace()
         .collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn a8_on_a_terminal_the_session_ends_with_either_end() {
+    let bench = Bench::new();
+    // What is typed at the end, and what of it the server gets.
+    for (typed, ends_first) in [("line\n", false), ("line\n\u{4}", true)] {
+        let context = bench.server_context();
+        let (address, server) = serve(move |socket| {
+            let mut stream = context.accept(socket).unwrap();
+            stream.write_all(b"hello\n").unwrap();
+            stream.flush().unwrap();
+            let mut line = [0; 5];
+            stream.read_exact(&mut line).unwrap();
+            let ending = ends_first.then(|| stream.read_to_ending().unwrap().1);
+            stream.close(ClosePolicy::default());
+            (line, ending)
+        });
+        let (mut ours, theirs, _) = terminal();
+        let mut command = bench.connect([address.to_string()]);
+        command.stdin(theirs.try_clone().unwrap()).stdout(theirs);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        ours.write_all(typed.as_bytes()).unwrap();
+        let (line, ending) = server.join().unwrap();
+        assert_eq!(&line, b"line\n");
+        assert_eq!(ending, ends_first.then_some(Ending::CloseNotify));
+        let mut told = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut told)
+            .unwrap();
+        assert!(child.wait().unwrap().success(), "{told}");
+        // Nobody had to be waited for.
+        assert!(
+            told.contains("close: complete") && !told.contains("silent"),
+            "{told}"
+        );
+        let mut screen = [0; 256];
+        let count = ours.read(&mut screen).unwrap();
+        let screen = String::from_utf8_lossy(&screen[..count]);
+        assert!(screen.contains("hello"), "{screen}");
+    }
 }
 
 #[test]

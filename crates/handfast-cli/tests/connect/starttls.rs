@@ -105,13 +105,17 @@ fn expect(socket: &mut TcpStream, bytes: &[u8]) {
     );
 }
 
-/// Plays the turns, then whatever `then` is. Gives what the client said after them in plain text.
+/// What the client said under TLS and how it ended; or what it said in plain text to a server that
+/// did not begin TLS.
+type Came = Result<(Vec<u8>, Ending), Vec<u8>>;
+
+/// Plays the turns, then TLS with `then`, if it is to come to that.
 fn connect(
     bench: &Bench,
     protocol: &str,
     turns: Vec<(Vec<u8>, Vec<u8>)>,
     then: Option<ServerContext>,
-) -> (Finished, Result<(Vec<u8>, Ending), Vec<u8>>) {
+) -> (Finished, Came) {
     let is_mysql = protocol == "mysql";
     let (address, server) = serve(move |mut socket| {
         for (awaited, said) in turns {

@@ -1,7 +1,7 @@
 //! A PKI with its files, the program under test as a conversation, and in-process peers.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use handfast::{ClientContext, Identity, Passphrase, ServerContext, TrustAnchors};
 use handfast_testbed::misbehaving::Misbehaving;
 use handfast_testbed::pki::Pki;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// A machine under load is not the program's fault.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -255,6 +256,16 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Finished {
     // It may have ended before it took its input.
     let _ = talk.take_stdin().write_all(input);
     talk.wait()
+}
+
+/// A pseudo terminal: the end that we keep, the one that the program uses, and its name.
+pub(crate) fn terminal() -> (File, File, String) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let theirs = File::options().read(true).write(true).open(&name).unwrap();
+    (File::from(ours), theirs, name)
 }
 
 #[derive(Default)]
