@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(unix)]
 use crate::command::connect;
-use crate::command::{bench, ca, demo, get, inspect, serve};
+use crate::command::{bench, ca, demo, explain, get, inspect, serve};
 
 /// HTTPS from both ends: a verified client, a server, a local certificate authority.
 ///
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Connect(connect::Args),
     /// Show both ends of an exchange on loopback: what each of them saw
     Demo(demo::Args),
+    /// Say what a failure's id means, how to see it and how to fix it
+    Explain(explain::Args),
     /// Fetch a URL, verified, and say whether all of it arrived
     Get(get::Args),
     /// Say everything about a TLS server, verified; or judge a chain in a file

@@ -143,12 +143,9 @@ impl Bench {
             builder = builder.identity(identity);
         }
         let context = builder.alpn(["h2", "http/1.1"]).build().unwrap();
-        let socket = match TcpStream::connect(peer.address) {
-            Ok(socket) => socket,
-            Err(_) => {
-                let refused = context.connect(&peer.address.to_string());
-                return refused.err().map(|error| error.explain().id);
-            }
+        let Ok(socket) = TcpStream::connect(peer.address) else {
+            let refused = context.connect(&peer.address.to_string());
+            return refused.err().map(|error| error.explain().id);
         };
         match context.secure(case.name, socket) {
             Err(failure) => Some(failure.error.explain().id),

@@ -382,6 +382,11 @@ fn b4_chains_are_saved_judged_offline_and_compared_with_keys() {
     for (args, code, says) in [
         (&[][..], 0, "verified for localhost"),
         (&["--name", "shop.example"], 60, "[name-mismatch]"),
+        (
+            &["--name", "www.localhost"],
+            60,
+            "\n  it is for localhost, without www.\n",
+        ),
         (&["--at", &later], 60, "[certificate-expired]"),
         (&["--purpose", "client"], 60, "[wrong-purpose]"),
         (

@@ -6,6 +6,7 @@ pub(crate) mod ca;
 #[allow(clippy::needless_pass_by_ref_mut)]
 pub(crate) mod connect;
 pub(crate) mod demo;
+pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod inspect;
 pub(crate) mod serve;
@@ -21,6 +22,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         #[cfg(unix)]
         Command::Connect(args) => connect::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Get(args) => get::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Serve(args) => serve::run(args),

@@ -156,11 +156,8 @@ impl Findings {
                 }
                 None => error.explain(),
             };
-            if self
-                .verify_error()
-                .is_some_and(|error| !error.chain.is_empty())
-            {
-                explanation.evidence.clear();
+            if let Some(refused) = self.verify_error() {
+                leave_chain_out(&mut explanation, refused);
             }
             explanation.evidence.extend(self.would_speak_lines());
             return Some(Failure::new(exit_code(error), explanation));
@@ -172,7 +169,7 @@ impl Findings {
             );
             let mut explanation = error.explain();
             explanation.what = format!("{}: {}", self.subject, refused.cause);
-            explanation.evidence.clear();
+            leave_chain_out(&mut explanation, refused);
             return Some(Failure::new(code::PEER, explanation));
         }
         if let Some(Err(error)) = &self.key {
@@ -242,5 +239,14 @@ impl Findings {
                 ))
             })
             .collect()
+    }
+}
+
+/// The report draws the chain in more detail than the evidence, which begins with a heading and a line
+/// for each certificate of it. What else shows the cause stays.
+fn leave_chain_out(explanation: &mut Explanation, refused: &VerifyError) {
+    if !refused.chain.is_empty() {
+        let lines = explanation.evidence.len().min(refused.chain.len() + 1);
+        explanation.evidence.drain(..lines);
     }
 }

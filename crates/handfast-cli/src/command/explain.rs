@@ -1,0 +1,343 @@
+//! `handfast explain`: the pages of docs/causes, one for each id that a failure is told with.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use handfast::escape_control;
+
+use crate::failure::Failure;
+use crate::output::{Palette, Tone};
+
+/// Say what a failure's id means, how to see it, and how to fix it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The id, as it stands in brackets after what happened; without one, all are listed
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+}
+
+macro_rules! pages {
+    ($($id:literal),+ $(,)?) => {
+        &[$(($id, include_str!(concat!("../../../../docs/causes/", $id, ".md")))),+]
+    };
+}
+
+/// Each id with its page.
+const PAGES: &[(&str, &str)] = pages![
+    "alert-received",
+    "bad-record",
+    "bad-signature",
+    "ca-used-as-end-entity",
+    "certificate-expired",
+    "certificate-expires-soon",
+    "certificate-missing",
+    "certificate-not-yet-valid",
+    "certificate-request-given",
+    "certificate-revoked",
+    "certificate-validity-reversed",
+    "chain-and-key-swapped",
+    "chain-out-of-order",
+    "chain-too-deep",
+    "chain-too-large",
+    "chain-unrelated-certificate",
+    "client-certificate-missing",
+    "client-certificate-refused",
+    "client-certificate-required",
+    "closed-in-handshake",
+    "connection-refused",
+    "crl-expired",
+    "crl-file-malformed",
+    "crl-file-unreadable",
+    "crl-file-unusable",
+    "crl-file-without-list",
+    "crl-unusable",
+    "download-running",
+    "empty-reply",
+    "file-unusable",
+    "go-away",
+    "http-status",
+    "identity-empty",
+    "identity-indefinite-lengths",
+    "identity-malformed-der",
+    "identity-malformed-pem",
+    "identity-missing",
+    "identity-too-large",
+    "identity-unreadable",
+    "identity-unrecognised",
+    "internal",
+    "invalid-address",
+    "invalid-redirect",
+    "invalid-request",
+    "invalid-server-name",
+    "invalid-url",
+    "ip-address-not-listed",
+    "issuer-not-a-ca",
+    "key-mismatch",
+    "key-parameters-only",
+    "key-size-refused",
+    "likely-interception",
+    "malformed-certificate",
+    "malformed-response",
+    "missing-intermediate",
+    "name-constraint",
+    "name-mismatch",
+    "name-not-resolved",
+    "name-unrecognised",
+    "no-application-protocol",
+    "no-certificate",
+    "no-randomness",
+    "no-subject-alt-name",
+    "no-trust-anchors",
+    "not-tls",
+    "nothing-in-common",
+    "nothing-left-to-negotiate",
+    "passphrase-needed",
+    "passphrase-unavailable",
+    "path-too-complex",
+    "path-too-long",
+    "pin-mismatch",
+    "plain-http",
+    "premature-end",
+    "private-key-missing",
+    "protocol-version",
+    "protocol-violation",
+    "public-key-given",
+    "redirect-to-plain-http",
+    "reset",
+    "reset-in-handshake",
+    "revocation-unknown",
+    "self-signed",
+    "several-private-keys",
+    "signature-algorithm-mismatch",
+    "starttls-already-tls",
+    "starttls-ended",
+    "starttls-injection",
+    "starttls-not-offered",
+    "starttls-refused",
+    "starttls-unexpected-answer",
+    "stream-reset",
+    "timed-out",
+    "too-many-redirects",
+    "transport-error",
+    "truncated",
+    "trust-file-holds-something-else",
+    "trust-file-malformed",
+    "trust-file-openssl-trusted",
+    "trust-file-unreadable",
+    "trust-file-unusable",
+    "trust-file-without-certificate",
+    "unknown-critical-extension",
+    "unknown-issuer",
+    "unknown-name",
+    "unreachable",
+    "unsupported-certificate-version",
+    "unsupported-key-encryption",
+    "unsupported-key-type",
+    "unsupported-signature",
+    "untrusted-root",
+    "usage",
+    "used-after-end",
+    "verification-failed",
+    "weak-key",
+    "weak-signature",
+    "wrong-key-usage",
+    "wrong-passphrase",
+    "wrong-purpose",
+];
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let palette = Palette::stdout();
+    let text = match &args.id {
+        None => list(palette),
+        Some(id) => {
+            // As it is copied from a message, brackets and all.
+            let id = id.trim_matches(['[', ']']);
+            match PAGES.iter().find(|(known, _)| *known == id) {
+                Some((_, page)) => painted(page, palette),
+                None => return Err(unknown(id)),
+            }
+        }
+    };
+    // A reader that has seen enough is no failure.
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every id and the first sentence of its page.
+fn list(palette: Palette) -> String {
+    PAGES
+        .iter()
+        .map(|(id, page)| {
+            let id = palette.paint(Tone::Heading, id);
+            format!("{id}\n    {}\n", first_sentence(page))
+        })
+        .collect()
+}
+
+fn first_sentence(page: &str) -> String {
+    let body: Vec<&str> = page
+        .lines()
+        .skip_while(|line| line.is_empty() || line.starts_with('#'))
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let body = body.join(" ");
+    let end = body.find(". ").map_or(body.len(), |dot| dot + 1);
+    body.get(..end).unwrap_or_default().to_owned()
+}
+
+/// The page as text: headings stand out by their tone, not by their marks.
+fn painted(page: &str, palette: Palette) -> String {
+    page.lines()
+        .map(|line| {
+            let heading = line.trim_start_matches('#');
+            if heading.len() == line.len() {
+                format!("{line}\n")
+            } else {
+                format!("{}\n", palette.paint(Tone::Heading, heading.trim_start()))
+            }
+        })
+        .collect()
+}
+
+fn unknown(id: &str) -> Failure {
+    let what = format!("no page explains `{}`", escape_control(id));
+    let parts: Vec<&str> = id.split('-').filter(|part| part.len() > 2).collect();
+    let near: Vec<&str> = PAGES
+        .iter()
+        .map(|(known, _)| *known)
+        .filter(|known| parts.iter().any(|part| known.contains(part)))
+        .take(5)
+        .collect();
+    let fix = match near.is_empty() {
+        true => "`handfast explain` lists all of them".to_owned(),
+        false => format!("perhaps one of: {}", near.join(", ")),
+    };
+    Failure::usage(what, fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    }
+
+    fn sources(directory: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                // Tests make up ids of their own.
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                found.push(code.to_owned());
+            }
+        }
+    }
+
+    fn is_id(text: &str) -> bool {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !text.is_empty() && text.chars().all(allowed)
+    }
+
+    /// The string literals in a piece of code.
+    fn literals(code: &str) -> impl Iterator<Item = &str> {
+        code.split('"').skip(1).step_by(2)
+    }
+
+    /// The ids that a crate's code can tell: what `fn id` returns, the first of each pair in
+    /// `fn told`, and the first argument of `Explanation::new`.
+    fn ids_of(crate_name: &str) -> BTreeSet<String> {
+        let mut all = Vec::new();
+        sources(
+            &root().join("crates").join(crate_name).join("src"),
+            &mut all,
+        );
+        let mut ids = BTreeSet::new();
+        for code in &all {
+            for body in code.split("fn id(&self) -> &'static str {").skip(1) {
+                let body = body.split("\n    }\n").next().unwrap_or_default();
+                ids.extend(literals(body).filter(|text| is_id(text)).map(str::to_owned));
+            }
+            for rest in code.split("Explanation::new(").skip(1) {
+                let rest = rest.trim_start();
+                if rest.starts_with('"') {
+                    ids.extend(literals(rest).next().map(str::to_owned));
+                }
+            }
+            if let Some((_, told)) = code.split_once("fn told(") {
+                let told = told.split("\n}\n").next().unwrap_or_default();
+                for rest in told.split('(').skip(1) {
+                    let rest = rest.trim_start();
+                    if rest.starts_with('"') {
+                        let first = literals(rest).next().filter(|text| is_id(text));
+                        ids.extend(first.map(str::to_owned));
+                    }
+                }
+            }
+        }
+        ids
+    }
+
+    #[test]
+    fn c2_every_id_that_the_libraries_can_tell_has_a_page() {
+        let known: BTreeSet<String> = PAGES.iter().map(|(id, _)| (*id).to_owned()).collect();
+        let library = ids_of("handfast");
+        for id in [
+            "certificate-expired",
+            "timed-out",
+            "key-mismatch",
+            "not-tls",
+            "internal",
+        ] {
+            assert!(library.contains(id), "the search misses {id}");
+        }
+        assert!(
+            library.len() > 80,
+            "the search finds too little: {library:?}"
+        );
+        let told: BTreeSet<String> = library.union(&ids_of("handfast-https")).cloned().collect();
+        let missing: Vec<&String> = told.difference(&known).collect();
+        assert!(missing.is_empty(), "no page for {missing:?}");
+    }
+
+    #[test]
+    fn c2_every_page_is_in_the_program_and_whole() {
+        let mut files: Vec<String> = fs::read_dir(root().join("docs/causes"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        files.sort();
+        let known: Vec<&str> = PAGES.iter().map(|(id, _)| *id).collect();
+        assert_eq!(files, known, "sorted, and one for each file");
+        for (id, page) in PAGES {
+            assert!(page.starts_with(&format!("# {id}\n")), "{id}");
+            assert!(page.contains("\n## How to fix it\n"), "{id}");
+            assert!(!first_sentence(page).is_empty(), "{id}");
+            for advice in ["--insecure", "accept_any", " -k "] {
+                assert!(!page.contains(advice), "{id} advises to verify less");
+            }
+        }
+    }
+
+    #[test]
+    fn c2_unknown_ids_lead_to_near_ones() {
+        let failure = unknown("expired-certificate");
+        assert!(
+            failure.to_string().contains("certificate-expired"),
+            "{failure}"
+        );
+        assert!(!unknown("\u{1b}[2J").to_string().contains('\u{1b}'));
+        assert_eq!(
+            first_sentence("# a\n\nOne\ntwo. Three.\n\n## b\n"),
+            "One two."
+        );
+    }
+}
