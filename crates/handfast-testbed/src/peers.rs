@@ -7,15 +7,25 @@
 use std::env;
 use std::path::PathBuf;
 
-/// Finds a program on the `PATH`.
+/// Finds a program on the `PATH`, or where Debian keeps servers.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     // Debian keeps servers such as nginx where ordinary users do not look.
     let extra = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
     env::split_paths(&path)
         .chain(extra)
+        .chain(postgresql())
         .map(|directory| directory.join(program))
         .find(|candidate| candidate.is_file())
+}
+
+/// Where Debian keeps PostgreSQL's programs: a directory a version.
+fn postgresql() -> impl Iterator<Item = PathBuf> {
+    std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|version| version.path().join("bin"))
 }
 
 /// Finds a program, or says that the test is skipped.
@@ -30,12 +40,29 @@ pub fn find(program: &str) -> Option<PathBuf> {
 pub fn require(program: &str) -> Option<PathBuf> {
     let found = find(program);
     if found.is_none() {
-        let must_run = env::var_os("HANDFAST_REQUIRE_PEERS").is_some_and(|value| value == "1");
-        assert!(
-            !must_run,
-            "{program} is not installed, and HANDFAST_REQUIRE_PEERS=1 demands it"
-        );
-        eprintln!("SKIPPED: {program} is not installed, so this test has no peer to talk to");
+        missing(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Finds a Python that has a module, or says that the test is skipped.
+///
+/// # Panics
+/// As [`require`].
+pub fn require_python_with(module: &str) -> Option<PathBuf> {
+    let python = require("python3")?;
+    let known = std::process::Command::new(&python)
+        .args(["-c", &format!("import {module}")])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !known {
+        missing(&format!("Python has no module {module}"));
+    }
+    known.then_some(python)
+}
+
+fn missing(what: &str) {
+    let must_run = env::var_os("HANDFAST_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    assert!(!must_run, "{what}, and HANDFAST_REQUIRE_PEERS=1 demands it");
+    eprintln!("SKIPPED: {what}, so this test has no peer to talk to");
 }

@@ -193,6 +193,7 @@ impl Connection {
 
     /// Sending met a reset. What had come before is still to be received; the end that follows is no
     /// FIN, although the operating system, which tells of a reset only once, may call it one.
+    #[cfg(feature = "tokio")]
     pub(crate) fn note_reset(&mut self) {
         self.reset_noted = true;
     }
@@ -355,6 +356,7 @@ impl Connection {
 impl Connection {
     /// Does the peer need what is still to be sent so that its handshake can end? All but the
     /// tickets of a TLS 1.3 server, which a peer that does not read yet must not hold up.
+    #[cfg(feature = "tokio")]
     pub(crate) fn owes_handshake(&self) -> bool {
         !self.outgoing.is_empty()
             && self

@@ -2,22 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use handfast_testbed::launch::{Running, free_address};
 use handfast_testbed::peers;
 
 use crate::support::{Bench, Talk, run};
-
-/// Debian keeps the server's programs out of the way, one directory a version.
-fn initdb() -> Option<PathBuf> {
-    let beside = |program: PathBuf| program.canonicalize().ok()?.parent().map(Path::to_owned);
-    peers::find("initdb").or_else(|| {
-        let directory = peers::require("postgres").and_then(beside)?;
-        Some(directory.join("initdb")).filter(|initdb| initdb.is_file())
-    })
-}
 
 /// As nobody where we are root, which PostgreSQL refuses to be.
 fn unprivileged(program: &Path) -> Command {
@@ -41,7 +32,7 @@ fn give(path: &Path, mode: u32) {
 
 #[test]
 fn b3_postgresql_begins_tls_and_answers_under_it() {
-    let Some(initdb) = initdb() else {
+    let Some(initdb) = peers::require("initdb") else {
         return;
     };
     let bench = Bench::new();
@@ -144,17 +135,9 @@ asyncio.run(main())
 
 #[test]
 fn b3_a_real_mail_server_begins_tls_and_takes_a_message() {
-    let Some(python) = peers::require("python3") else {
+    let Some(python) = peers::require_python_with("aiosmtpd") else {
         return;
     };
-    let known = Command::new(&python)
-        .args(["-c", "import aiosmtpd"])
-        .output()
-        .unwrap();
-    if !known.status.success() {
-        eprintln!("SKIPPED: Python knows no aiosmtpd, so there is no mail server to talk to");
-        return;
-    }
     let bench = Bench::new();
     let script = bench.path("mail.py");
     fs::write(&script, MAIL_SERVER).unwrap();
