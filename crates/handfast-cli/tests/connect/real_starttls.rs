@@ -8,7 +8,7 @@ use std::process::Command;
 use handfast_testbed::launch::{Running, free_address};
 use handfast_testbed::peers;
 
-use crate::support::{Bench, Talk, run};
+use crate::support::{Bench, PATIENCE, Talk, run};
 
 /// As nobody where we are root, which PostgreSQL refuses to be.
 fn unprivileged(program: &Path) -> Command {
@@ -66,7 +66,7 @@ fn b3_postgresql_begins_tls_and_answers_under_it() {
     ] {
         command.arg("-c").arg(setting);
     }
-    let server = Running::start(command.current_dir(bench.directory.path()));
+    let mut server = Running::start(command.current_dir(bench.directory.path()));
     let target = format!("127.0.0.1:{port}");
     let args = ["--starttls", "postgres", target.as_str()];
     let mut command = bench.connect(args);
@@ -94,7 +94,10 @@ fn b3_postgresql_begins_tls_and_answers_under_it() {
     assert!(matches!(finished.code, Some(0 | 56)), "{finished:?}");
 
     // With TLS switched off it says so, and nothing is sent.
-    drop(server);
+    // A killed one would leave its helpers behind for a moment, and they hold the data.
+    let pid = rustix::process::Pid::from_raw(server.id().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    server.wait(PATIENCE).unwrap();
     let port = free_address().port();
     let mut command = unprivileged(&initdb.with_file_name("postgres"));
     command.arg("-D").arg(&data).args(["-c", "ssl=off", "-c"]);
@@ -144,7 +147,7 @@ fn b3_a_real_mail_server_begins_tls_and_takes_a_message() {
     let mut command = Command::new(python);
     command.arg(script).arg(&bench.chain).arg(&bench.key);
     let server = Running::start(&mut command);
-    let said = server.wait_for("port ", crate::support::PATIENCE).unwrap();
+    let said = server.wait_for("port ", PATIENCE).unwrap();
     let port = said.rsplit(' ').next().unwrap();
     let target = format!("localhost:{port}");
     let mut talk = Talk::start(&mut bench.connect(["--crlf", "--starttls", "smtp", &target]));
