@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use handfast::proxy::ProxyProblem;
 use handfast::{
     Cause, ConfigurationCause, Error, Explanation, NetworkCause, PeerCause, Phase, StartTlsProblem,
 };
@@ -15,6 +16,8 @@ pub(crate) mod code {
     pub(crate) const USAGE: u8 = 2;
     /// The URL cannot be used.
     pub(crate) const BAD_URL: u8 = 3;
+    /// The proxy's name has no address.
+    pub(crate) const RESOLVE_PROXY: u8 = 5;
     /// The name has no address.
     pub(crate) const RESOLVE: u8 = 6;
     /// Nobody answers there.
@@ -96,6 +99,11 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
         Cause::Configuration(ConfigurationCause::UnknownName { .. }) => code::USAGE,
         Cause::Configuration(ConfigurationCause::File { .. }) => code::READ,
         Cause::Network(NetworkCause::TimedOut { .. }) => code::TIMED_OUT,
+        Cause::Network(NetworkCause::Proxy(error)) => match error.problem {
+            ProxyProblem::NotResolved => code::RESOLVE_PROXY,
+            ProxyProblem::Unreachable { .. } => code::CONNECT,
+            _ => code::RECEIVE,
+        },
         Cause::Peer(PeerCause::Certificate(_)) => code::PEER,
         // In TLS 1.3 the server says so after the handshake, and means the same.
         Cause::Peer(

@@ -11,6 +11,7 @@ mod data_dir;
 mod failure;
 mod output;
 mod passphrase;
+mod proxy_args;
 mod trust_args;
 
 use std::process::ExitCode;

@@ -364,6 +364,46 @@ fn nginx_configuration(directory: &Path, http: &str) -> String {
     )
 }
 
+/// tinyproxy: an HTTP proxy that connects to whatever it is asked for.
+#[derive(Debug)]
+pub struct Tinyproxy {
+    running: Running,
+    address: SocketAddr,
+}
+
+impl Tinyproxy {
+    /// Starts it with these lines added to its configuration, which is written into `directory`.
+    ///
+    /// `None` when it is not installed.
+    ///
+    /// # Panics
+    /// When it does not come to listen.
+    pub fn launch(directory: &Path, settings: &str) -> Option<Self> {
+        let program = peers::require("tinyproxy")?;
+        let (running, address) = on_a_free_port(|port| {
+            let file = directory.join("tinyproxy.conf");
+            let text = format!(
+                "Listen 127.0.0.1\nPort {port}\nTimeout 20\nLogLevel Connect\n{settings}\n"
+            );
+            fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            let mut command = Command::new(&program);
+            command.arg("-d").arg("-c").arg(&file);
+            Running::start(&mut command)
+        });
+        Some(Self { running, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process; its log is its output.
+    pub fn process(&mut self) -> &mut Running {
+        &mut self.running
+    }
+}
+
 /// Starts a server that must be told its port, until one is listening on a port that was free.
 fn on_a_free_port(start: impl Fn(u16) -> Running) -> (Running, SocketAddr) {
     let mut complaints = String::new();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::explain::Explanation;
 use crate::identity::IdentityError;
+use crate::proxy::{self, ProxyError};
 use crate::starttls::StartTlsError;
 use crate::trust::TrustError;
 use crate::verify::VerifyError;
@@ -103,6 +104,25 @@ impl Error {
     #[must_use]
     pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
         self.0.server_name = Some(name.into());
+        self
+    }
+
+    /// The same failure to reach a machine, told as what it is when that machine is a proxy. Time
+    /// limits and what is not about reaching it stay as they are.
+    #[must_use]
+    pub fn of_proxy(mut self, target: &proxy::Target) -> Self {
+        self.0.cause = match self.0.cause {
+            Cause::Network(
+                cause @ (NetworkCause::NotResolved { .. }
+                | NetworkCause::Refused { .. }
+                | NetworkCause::Unreachable { .. }
+                | NetworkCause::Io(_)
+                | NetworkCause::Reset),
+            ) => {
+                NetworkCause::Proxy(Box::new(ProxyError::unreachable(target.clone(), cause))).into()
+            }
+            other => other,
+        };
         self
     }
 
@@ -341,6 +361,8 @@ pub enum NetworkCause {
         /// The limit.
         limit: Duration,
     },
+    /// A proxy did not give us a channel to the server.
+    Proxy(Box<ProxyError>),
     /// The connection was reset.
     Reset,
     /// Any other answer of the operating system.
@@ -439,6 +461,7 @@ impl std::error::Error for Cause {
             Self::Configuration(ConfigurationCause::File { source, .. }) => Some(source),
             Self::Peer(PeerCause::Certificate(e)) => Some(e.as_ref()),
             Self::Peer(PeerCause::StartTls(e)) => Some(e.as_ref()),
+            Self::Network(NetworkCause::Proxy(e)) => Some(e.as_ref()),
             Self::Network(
                 NetworkCause::NotResolved { source, .. }
                 | NetworkCause::Unreachable { source, .. }
@@ -498,6 +521,7 @@ impl Cause {
                 NetworkCause::TimedOut { limit: *limit }.into()
             }
             Self::Network(NetworkCause::Reset) => NetworkCause::Reset.into(),
+            Self::Network(NetworkCause::Proxy(e)) => NetworkCause::Proxy(e.clone()).into(),
             Self::Network(NetworkCause::Io(e)) => {
                 NetworkCause::Io(io::Error::new(e.kind(), e.to_string())).into()
             }

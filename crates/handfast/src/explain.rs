@@ -5,6 +5,7 @@
 
 mod certificate;
 mod identity;
+mod proxy;
 mod starttls;
 
 use std::fmt;
@@ -190,6 +191,7 @@ fn network(cause: &NetworkCause) -> String {
         NetworkCause::Refused { .. } => "nobody listens there: the connection was refused".into(),
         NetworkCause::Unreachable { .. } => "no address of the server could be reached".into(),
         NetworkCause::TimedOut { limit } => format!("the time limit of {limit:?} passed"),
+        NetworkCause::Proxy(error) => error.to_string(),
         NetworkCause::Reset => "the connection was reset".into(),
         NetworkCause::Io(error) => match error.kind() {
             std::io::ErrorKind::UnexpectedEof => "the connection ended too early".into(),
@@ -199,7 +201,7 @@ fn network(cause: &NetworkCause) -> String {
 }
 
 /// The operating system's words without the number that Rust adds.
-fn plain(error: &std::io::Error) -> String {
+pub(crate) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     escape_control(text.split(" (os error").next().unwrap_or(&text)).into_owned()
 }
@@ -289,6 +291,7 @@ fn told(cause: &Cause) -> Told {
             ),
             NetworkCause::Unreachable { .. } => ("unreachable", None),
             NetworkCause::TimedOut { .. } => ("timed-out", None),
+            NetworkCause::Proxy(error) => (error.problem.id(), proxy::fix(error)),
             NetworkCause::Reset => ("reset", None),
             NetworkCause::Io(_) => ("transport-error", None),
         },
@@ -456,6 +459,7 @@ fn evidence(cause: &Cause) -> Vec<String> {
         }
         Cause::Network(NetworkCause::NotResolved { source, .. }) => vec![plain(source)],
         Cause::Network(NetworkCause::Refused { addresses }) => vec![tried(addresses)],
+        Cause::Network(NetworkCause::Proxy(error)) => proxy::evidence(error),
         Cause::Network(NetworkCause::Unreachable { addresses, source }) => {
             vec![tried(addresses), plain(source)]
         }

@@ -21,7 +21,7 @@
 //!
 //! # What it is not
 //!
-//! It knows no HTTP (that is `handfast-https`), makes no certificates (`handfast-ca`), prints
+//! It knows no HTTP but the CONNECT that asks a proxy for a channel (the rest is `handfast-https`), makes no certificates (`handfast-ca`), prints
 //! nothing, reads nothing from the environment (but for what the platform's trust store does by
 //! itself), keeps no process-global state and installs no logger. The cryptography is aws-lc-rs,
 //! the protocol rustls, the path building rustls-webpki; none of them shows in the interface.
@@ -47,7 +47,7 @@
 //!   [`SpkiSha256`], [`VerificationPolicy`];
 //! - connections: [`Connection`] (bytes in, bytes out), [`Stream`] (blocking, over a [`Channel`]),
 //!   [`AsyncStream`] (tokio), [`LineReader`];
-//! - the plain text before TLS: [`StartTls`] and its [`StartTlsDialogue`];
+//! - the plain text before TLS: [`StartTls`] and its [`StartTlsDialogue`], [`proxy`];
 //! - what they tell: [`Report`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
 //! - errors: [`Error`], its [`Phase`] and [`Cause`], and the [`Explanation`] of each;
 //! - certificates as facts: [`CertificateFacts`], and the files they stand in:
@@ -70,6 +70,7 @@ mod identity;
 mod key_log;
 mod line;
 pub mod probe;
+pub mod proxy;
 mod record;
 mod report;
 mod resolve;

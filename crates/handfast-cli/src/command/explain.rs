@@ -1,4 +1,4 @@
-//! `handfast explain`: the pages of docs/causes, one for each id that a failure is told with.
+//! `handfast explain`: the pages of causes/, one for each id that a failure is told with.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 
 macro_rules! pages {
     ($($id:literal),+ $(,)?) => {
-        &[$(($id, include_str!(concat!("../../../../docs/causes/", $id, ".md")))),+]
+        &[$(($id, include_str!(concat!("../../causes/", $id, ".md")))),+]
     };
 }
 
@@ -101,6 +101,12 @@ const PAGES: &[(&str, &str)] = pages![
     "private-key-missing",
     "protocol-version",
     "protocol-violation",
+    "proxy-authentication-required",
+    "proxy-ended",
+    "proxy-not-http",
+    "proxy-not-resolved",
+    "proxy-refused",
+    "proxy-unreachable",
     "public-key-given",
     "redirect-to-plain-http",
     "reset",
@@ -309,7 +315,7 @@ mod tests {
 
     #[test]
     fn c2_every_page_is_in_the_program_and_whole() {
-        let mut files: Vec<String> = fs::read_dir(root().join("docs/causes"))
+        let mut files: Vec<String> = fs::read_dir(root().join("crates/handfast-cli/causes"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::event::Event;
+use super::proxy::connect_through;
 use super::settings::Settings;
 use super::wire::{Channel, TlsStream};
 
@@ -24,14 +25,65 @@ pub(super) struct Origin {
     pub(super) port: u16,
 }
 
-/// Connects and shakes hands; tells `reached` of each phase after the first.
+/// Connects, through a proxy where one is set, and shakes hands; tells `reached` of each phase after the first.
 pub(super) async fn open(
     settings: &Settings,
     origin: &Origin,
     reached: impl Fn(Phase),
 ) -> Result<(TlsStream, SocketAddr), Error> {
-    let limits = settings.context.timeouts();
+    let (socket, address) = reach(settings, origin, &reached).await?;
+    reached(Phase::Handshake);
+    let channel: Box<dyn Channel> = Box::new(socket);
+    let mut stream = settings
+        .context
+        .secure_async(&origin.host, channel)
+        .await
+        .map_err(|failure| failure.error)?;
+    // hyper flushes whatever it wants sent; and how long silence may last is judged over both
+    // directions together, in `patience.rs`.
+    stream.set_flush_on_read(false);
+    stream.set_timeouts(&handfast::Timeouts::NONE);
+    Ok((stream, address))
+}
 
+/// A channel to the origin: TCP, through a proxy where one is set.
+pub(super) async fn reach(
+    settings: &Settings,
+    origin: &Origin,
+    reached: impl Fn(Phase),
+) -> Result<(TcpStream, SocketAddr), Error> {
+    let proxy = settings
+        .proxy
+        .as_ref()
+        .filter(|proxy| proxy.is_for(&origin.host));
+    let Some(proxy) = proxy else {
+        return reach_directly(settings, origin, reached).await;
+    };
+    let target = proxy.target(&origin.host, origin.port);
+    let itself = Origin {
+        host: proxy.host().to_owned(),
+        port: proxy.port(),
+    };
+    let (mut socket, address) = reach_directly(settings, &itself, reached)
+        .await
+        .map_err(|error| error.of_proxy(&target))?;
+    let began = Instant::now();
+    let asking = connect_through(&mut socket, target.clone(), proxy.credentials());
+    in_time(Phase::Connect, settings.context.timeouts().connect, asking).await?;
+    settings.tell(&Event::Proxied {
+        proxy: &target.proxy,
+        server: &target.authority,
+        took: began.elapsed(),
+    });
+    Ok((socket, address))
+}
+
+async fn reach_directly(
+    settings: &Settings,
+    origin: &Origin,
+    reached: impl Fn(Phase),
+) -> Result<(TcpStream, SocketAddr), Error> {
+    let limits = settings.context.timeouts();
     let began = Instant::now();
     let addresses = in_time(
         Phase::Resolve,
@@ -55,19 +107,7 @@ pub(super) async fn open(
         address,
         took: began.elapsed(),
     });
-
-    reached(Phase::Handshake);
-    let channel: Box<dyn Channel> = Box::new(socket);
-    let mut stream = settings
-        .context
-        .secure_async(&origin.host, channel)
-        .await
-        .map_err(|failure| failure.error)?;
-    // hyper flushes whatever it wants sent; and how long silence may last is judged over both
-    // directions together, in `patience.rs`.
-    stream.set_flush_on_read(false);
-    stream.set_timeouts(&handfast::Timeouts::NONE);
-    Ok((stream, address))
+    Ok((socket, address))
 }
 
 async fn in_time<T>(

@@ -34,6 +34,15 @@ pub enum Event<'e> {
         /// How long it took.
         took: Duration,
     },
+    /// A proxy has connected to the server for us.
+    Proxied {
+        /// The proxy, as `host:port`.
+        proxy: &'e str,
+        /// The server, as `host:port`.
+        server: &'e str,
+        /// How long it took.
+        took: Duration,
+    },
     /// The handshake is done and the server is who it should be, unless that is not being verified.
     Secured {
         /// What was agreed on, and who the server is.

@@ -9,6 +9,7 @@ use handfast::ClientContext;
 
 use super::Client;
 use super::event::{Event, Observer};
+use super::proxy::Proxy;
 
 /// How long to wait for the peer's part of a close. Somebody waits for us meanwhile, and all that is
 /// to be had is the knowledge that the server closed in order.
@@ -28,6 +29,7 @@ pub(super) struct Settings {
     pub(super) total_max: Option<Duration>,
     pub(super) connect_max: Option<Duration>,
     pub(super) close_wait: Duration,
+    pub(super) proxy: Option<Proxy>,
     fixed: HashMap<(String, u16), Vec<IpAddr>>,
     observer: Option<Observer>,
 }
@@ -60,6 +62,7 @@ impl ClientBuilder {
             total_max: None,
             connect_max: None,
             close_wait: CLOSE_WAIT,
+            proxy: None,
             fixed: HashMap::new(),
             observer: None,
         })
@@ -108,6 +111,13 @@ impl ClientBuilder {
     pub fn resolve(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         let key = (host.to_ascii_lowercase(), port);
         self.0.fixed.entry(key).or_default().push(address);
+        self
+    }
+
+    /// Reaches servers through this proxy, but for those that it is not for. Their names are then
+    /// resolved by the proxy. Default: none; the environment is not asked.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.0.proxy = Some(proxy);
         self
     }
 

@@ -16,6 +16,7 @@ use super::outcome::explained;
 use super::sink::Target;
 use crate::failure::{Failure, code};
 use crate::passphrase::PassphraseSource;
+use crate::proxy_args::ProxyArgs;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -32,6 +33,8 @@ pub(crate) struct Args {
     pub(super) trust: Trust,
     #[command(flatten)]
     pub(super) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(super) proxy: ProxyArgs,
 }
 
 const EXAMPLES: &str = "\

@@ -51,6 +51,9 @@ pub(super) fn client(args: &Args) -> Result<Client, Failure> {
             client = client.resolve(&fixed.host, fixed.port, *address);
         }
     }
+    if let Some(proxy) = args.proxy.proxy()? {
+        client = client.proxy(proxy);
+    }
     if args.is_verbose() {
         client = client.observer(watch::event);
     }

@@ -34,6 +34,18 @@ pub(super) fn event(event: &Event<'_>) {
         Event::Connected { address, took } => {
             tell(format!("connect: {address} ({})", millis(*took)));
         }
+        Event::Proxied {
+            proxy,
+            server,
+            took,
+        } => {
+            tell(format!(
+                "proxy: {} connected to {} ({})",
+                escape_control(proxy),
+                escape_control(server),
+                millis(*took)
+            ));
+        }
         Event::Secured { report } => secured(report),
         Event::Reused { address } => tell(format!("connection to {address} is used again")),
         Event::Retrying { error } => {

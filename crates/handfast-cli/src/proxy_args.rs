@@ -1,0 +1,119 @@
+//! Which proxy servers are reached through: flags as curl has them, and the variables of the
+//! environment that everybody's tools read.
+
+use std::env;
+use std::fmt;
+use std::str::FromStr;
+
+use handfast::Explanation;
+use handfast::proxy::Credentials;
+use handfast_https::client::Proxy;
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, code};
+use crate::passphrase::{PassphraseSource, or_prompt};
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Proxy")]
+pub(crate) struct ProxyArgs {
+    /// Have this HTTP proxy connect to the server (CONNECT); "" for none [default: the variable https_proxy, or all_proxy]
+    #[arg(short = 'x', long, value_name = "[http://]HOST[:PORT]")]
+    proxy: Option<String>,
+    /// Reach these hosts without it: domains, addresses, networks, `*` [default: the variable no_proxy]
+    #[arg(long, value_name = "HOSTS")]
+    noproxy: Option<String>,
+    /// The name that the proxy knows, and the password, unless --proxy-pass or the prompt gives it
+    #[arg(short = 'U', long, value_name = "USER[:PASSWORD]")]
+    proxy_user: Option<Secret>,
+    /// Where the password for the proxy comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    #[arg(long, value_name = "SOURCE", requires = "proxy_user")]
+    proxy_pass: Option<PassphraseSource>,
+}
+
+/// What was typed and is nobody else's business.
+#[derive(Clone)]
+struct Secret(Zeroizing<String>);
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+impl ProxyArgs {
+    /// The proxy that was meant, if any.
+    pub(crate) fn proxy(&self) -> Result<Option<Proxy>, Failure> {
+        let (text, origin) = match &self.proxy {
+            Some(text) => (text.clone(), "--proxy".to_owned()),
+            None => match first_set(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) {
+                Some((name, text)) => (text, format!("the variable {name}")),
+                None => return Ok(None),
+            },
+        };
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let bypass = match &self.noproxy {
+            Some(hosts) => hosts.clone(),
+            None => {
+                first_set(&["no_proxy", "NO_PROXY"]).map_or_else(String::new, |(_, hosts)| hosts)
+            }
+        };
+        let proxy = Proxy::parse(&text).map_err(|problem| {
+            Failure::usage(
+                format!("{origin}: {problem}"),
+                "write it as http://proxy.example:3128",
+            )
+        })?;
+        let proxy = proxy.bypassing(&bypass);
+        Ok(Some(match self.credentials(&proxy)? {
+            Some(credentials) => proxy.with_credentials(credentials),
+            None => proxy,
+        }))
+    }
+
+    fn credentials(&self, proxy: &Proxy) -> Result<Option<Credentials>, Failure> {
+        let Some(Secret(given)) = &self.proxy_user else {
+            return Ok(None);
+        };
+        let (user, password) = match given.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (given.as_str(), None),
+        };
+        if let (Some(password), None) = (password, &self.proxy_pass) {
+            return Ok(Some(Credentials::basic(user, password)));
+        }
+        let source = or_prompt(self.proxy_pass.clone()).ok_or_else(|| {
+            Failure::usage(
+                "there is no password for the proxy",
+                "give it by --proxy-pass SOURCE, or behind the name and a colon",
+            )
+        })?;
+        let password = source
+            .read(&format!("the proxy {proxy}"))
+            .map_err(|error| {
+                let what = format!(
+                    "the password for the proxy cannot be had from {}",
+                    source.describe()
+                );
+                let explanation = Explanation::new("passphrase-unavailable", what);
+                Failure::new(code::USAGE, explanation.with_evidence(error.to_string()))
+            })?;
+        Ok(Some(Credentials::basic(user, &password)))
+    }
+}
+
+/// The first of these variables that is set, even to nothing, and what it says.
+fn first_set(names: &[&str]) -> Option<(String, String)> {
+    names
+        .iter()
+        .find_map(|name| Some(((*name).to_owned(), env::var(name).ok()?)))
+}

@@ -1,0 +1,264 @@
+//! Servers behind an HTTP proxy: a real one, and ones that refuse, babble, vanish or are not there.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use handfast_testbed::launch::{Finished, Program, Tinyproxy, free_address};
+use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
+use handfast_testbed::pki::Pki;
+
+struct Bench {
+    pki: Pki,
+    directory: tempfile::TempDir,
+    ca: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let pki = Pki::new();
+        let ca = directory.path().join("ca.pem");
+        fs::write(&ca, pki.root.cert_pem()).unwrap();
+        Self { pki, directory, ca }
+    }
+
+    fn server(&self) -> Served {
+        Misbehaving::new(&self.pki.server(&["localhost", "127.0.0.1"]), &[]).serve([
+            Step::ReadHead,
+            Step::say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"),
+            Step::CloseNotify,
+            Step::Fin,
+        ])
+    }
+
+    /// `handfast get` in an environment that names no proxy but these.
+    fn get<S: AsRef<OsStr>>(
+        &self,
+        environment: &[(&str, &str)],
+        args: impl IntoIterator<Item = S>,
+    ) -> Finished {
+        let mut program = Program::at(env!("CARGO_BIN_EXE_handfast"))
+            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"));
+        for name in [
+            "https_proxy",
+            "HTTPS_PROXY",
+            "all_proxy",
+            "ALL_PROXY",
+            "no_proxy",
+            "NO_PROXY",
+        ] {
+            program = program.env(name, "");
+        }
+        for (name, value) in environment {
+            program = program.env(name, value);
+        }
+        program
+            .args(["get", "--only-cacert", "--cacert"])
+            .arg(&self.ca)
+            .args(args)
+            .run()
+    }
+}
+
+#[test]
+fn b2_a_real_proxy_leads_to_the_server() {
+    let bench = Bench::new();
+    let server = bench.server();
+    let url = server.url("/");
+    let Some(mut open) = Tinyproxy::launch(bench.directory.path(), "") else {
+        return;
+    };
+    let proxy = format!("http://{}", open.address());
+    let by_flag = bench.get(&[], ["-v", "-x", &proxy, &url]);
+    assert_eq!(
+        (by_flag.code, by_flag.out().as_str()),
+        (Some(0), "hello"),
+        "{by_flag}"
+    );
+    assert!(by_flag.err().contains("proxy: 127.0.0.1:"), "{by_flag}");
+    let target = format!("localhost:{}", server.address().port());
+    let log = open
+        .process()
+        .wait_for(&format!("CONNECT {target} "), Duration::from_secs(5));
+    assert!(log.is_some(), "{}", open.process().output());
+
+    let by_environment = bench.get(&[("https_proxy", &proxy)], ["-v", &url]);
+    assert!(by_environment.err().contains("proxy: "), "{by_environment}");
+    assert_eq!(by_environment.out(), "hello");
+    for (environment, args) in [
+        (
+            &[
+                ("https_proxy", proxy.as_str()),
+                ("no_proxy", "example.org,localhost"),
+            ][..],
+            &[][..],
+        ),
+        (&[("https_proxy", proxy.as_str())], &["--noproxy", "*"]),
+        (&[("https_proxy", proxy.as_str())], &["-x", ""]),
+    ] {
+        let direct = bench.get(
+            environment,
+            ["-v"].iter().chain(args).chain([&url.as_str()]),
+        );
+        assert!(!direct.err().contains("proxy: "), "{direct}");
+        assert_eq!(direct.out(), "hello", "{direct}");
+    }
+}
+
+#[test]
+fn b2_a_real_proxy_that_wants_a_password() {
+    let bench = Bench::new();
+    let server = bench.server();
+    let url = server.url("/");
+    let Some(locked) = Tinyproxy::launch(bench.directory.path(), "BasicAuth alice s3cret") else {
+        return;
+    };
+    let proxy = locked.address().to_string();
+    let with_name = format!("http://alice:s3cret@{proxy}");
+    for args in [
+        &["-x", &proxy, "-U", "alice:s3cret"][..],
+        &[
+            "-x",
+            &proxy,
+            "--proxy-user",
+            "alice",
+            "--proxy-pass",
+            "pass:s3cret",
+        ],
+        &["-x", &with_name],
+    ] {
+        let got = bench.get(&[], ["-v"].iter().chain(args).chain([&url.as_str()]));
+        assert_eq!(got.out(), "hello", "{got}");
+        assert!(
+            !got.says("s3cret") && !got.says("YWxpY2U6czNjcmV0"),
+            "{got}"
+        );
+    }
+    for (args, says) in [
+        (&["-x", &proxy][..], "wants a name and a password"),
+        (
+            &["-x", &proxy, "-U", "alice:wrong"],
+            "did not accept the name",
+        ),
+    ] {
+        let got = bench.get(&[], args.iter().chain([&url.as_str()]));
+        assert_eq!(got.code, Some(56), "{got}");
+        assert!(
+            got.err().contains("[proxy-authentication-required]"),
+            "{got}"
+        );
+        assert!(got.err().contains(says) && !got.says("wrong"), "{got}");
+        // curl ends with the same code.
+        let Some(curl) = Program::new("curl") else {
+            continue;
+        };
+        let theirs = curl
+            .env("no_proxy", "")
+            .arg("-sk")
+            .args(args)
+            .arg(&url)
+            .run();
+        assert_eq!(theirs.code, got.code, "{theirs}");
+    }
+}
+
+/// A proxy that reads a request, says this and ends.
+fn scripted(answer: &'static [u8], stays: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (mut socket, answer) = (socket.unwrap(), Arc::clone(&answer));
+            thread::spawn(move || {
+                let _ = socket.read(&mut [0; 4096]);
+                let _ = socket.write_all(&answer);
+                if !stays {
+                    let _ = socket.shutdown(Shutdown::Write);
+                }
+                let _ = socket.set_read_timeout(Some(Duration::from_secs(20)));
+                let _ = socket.read(&mut [0; 1024]);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn c2_a_proxy_s_failures_are_its_own() {
+    let bench = Bench::new();
+    let nobody = free_address().to_string();
+    let at = |answer, stays| scripted(answer, stays).to_string();
+    for (proxy, id, code, says) in [
+        (
+            at(
+                b"HTTP/1.1 403 No\x1b[2J way\r\n\r\nBlocked by policy 7\x07",
+                false,
+            ),
+            "proxy-refused",
+            56,
+            "Blocked by policy 7\\x07",
+        ),
+        (
+            at(b"HTTP/1.0 503 Later\r\n\r\n", true),
+            "proxy-refused",
+            56,
+            "503 Later",
+        ),
+        (
+            at(b"SSH-2.0-OpenSSH\r\n", true),
+            "proxy-not-http",
+            56,
+            "SSH-2.0",
+        ),
+        (at(b"", false), "proxy-ended", 56, "ended the connection"),
+        (
+            at(b"HTTP/1.1 200 Conn", false),
+            "proxy-ended",
+            56,
+            "ended the connection",
+        ),
+        (at(b"", true), "timed-out", 28, "during the connect"),
+        // The server behind it speaks no TLS: that is the server's doing.
+        (
+            at(b"HTTP/1.1 200 OK\r\n\r\nSSH-2.0-x\r\n", false),
+            "not-tls",
+            35,
+            "SSH",
+        ),
+        (nobody, "proxy-unreachable", 7, "refused"),
+        (
+            "proxy.invalid:1".to_owned(),
+            "proxy-not-resolved",
+            5,
+            "proxy.invalid",
+        ),
+    ] {
+        let args = [
+            "--connect-timeout",
+            "2",
+            "-x",
+            &proxy,
+            "https://shop.example/",
+        ];
+        let got = bench.get(&[], args);
+        assert!(got.err().contains(&format!("[{id}]")), "{id} {got}");
+        assert!(got.err().contains(says), "{id} {got}");
+        assert_eq!(got.code, Some(code), "{id} {got}");
+        assert!(
+            !got.err().chars().any(|c| c.is_control() && c != '\n'),
+            "{id} {got}"
+        );
+    }
+    for bad in ["socks5://p:1", "http://u:s3cret@"] {
+        let got = bench.get(&[], ["-x", bad, "https://shop.example/"]);
+        assert_eq!(got.code, Some(2), "{got}");
+        assert!(!got.says("s3cret"), "{got}");
+    }
+}

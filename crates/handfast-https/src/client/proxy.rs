@@ -1,0 +1,270 @@
+//! Proxies: which one a server is reached through, and the waiting for it to connect.
+//!
+//! What is said to a proxy is in [`handfast::proxy`]; which variables of the environment name one is
+//! the program's to read.
+
+use std::net::IpAddr;
+
+use handfast::proxy::{Credentials, ProxyDialogue, Target};
+use handfast::{Error, NetworkCause, Phase, escape_control};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+use url::{Host, Url};
+
+/// The port of a proxy whose address names none: curl's choice.
+const DEFAULT_PORT: u16 = 1080;
+/// A refusal is known by its head; its body is only waited for so long.
+const BODY_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// An HTTP proxy that connects to servers on request (CONNECT, RFC 9110, section 9.3.6).
+///
+/// ```
+/// use handfast_https::client::Proxy;
+/// let proxy = Proxy::parse("http://proxy.internal:3128")?.bypassing("localhost,.internal,10.0.0.0/8");
+/// assert_eq!(proxy.to_string(), "proxy.internal:3128");
+/// assert!(proxy.is_for("example.org") && !proxy.is_for("db.internal") && !proxy.is_for("10.1.2.3"));
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    host: String,
+    port: u16,
+    credentials: Option<Credentials>,
+    bypass: Vec<String>,
+}
+
+impl Proxy {
+    /// Reads `[http://][USER[:PASSWORD]@]HOST[:PORT]`; the port is 1080 unless given, as for curl.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that do not repeat a password.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = match text.contains("://") {
+            true => text.to_owned(),
+            false => format!("http://{text}"),
+        };
+        // `url` drops a port that is the scheme's own, and so must be told which scheme that is.
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
+        if !scheme.eq_ignore_ascii_case("http") {
+            return Err(format!(
+                "a proxy of the kind {} is not supported: give http://HOST:PORT",
+                escape_control(scheme)
+            ));
+        }
+        let parsed = Url::parse(&format!("handfast-proxy://{rest}"))
+            .map_err(|error| format!("not the address of a proxy: {error}"))?;
+        let host = match parsed.host() {
+            Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Ipv6(address)) => address.to_string(),
+            _ => return Err("not the address of a proxy: it has no host".to_owned()),
+        };
+        let decode = |text: &str| {
+            percent_encoding::percent_decode_str(text)
+                .decode_utf8_lossy()
+                .into_owned()
+        };
+        let credentials = (!parsed.username().is_empty()).then(|| {
+            Credentials::basic(
+                &decode(parsed.username()),
+                &decode(parsed.password().unwrap_or_default()),
+            )
+        });
+        Ok(Self {
+            host,
+            port: parsed.port().unwrap_or(DEFAULT_PORT),
+            credentials,
+            bypass: Vec::new(),
+        })
+    }
+
+    /// With these credentials instead of those of the address.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// Not for these hosts, separated by commas: a domain and all below it, an IP address, a network
+    /// such as `10.0.0.0/8`, or `*` for all.
+    #[must_use]
+    pub fn bypassing(mut self, hosts: &str) -> Self {
+        self.bypass = hosts
+            .split([',', ' '])
+            .map(|host| host.trim().trim_start_matches('.').to_ascii_lowercase())
+            .filter(|host| !host.is_empty())
+            .collect();
+        self
+    }
+
+    /// Its host: a DNS name, or an IP address without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it is to be told about who we are.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
+    }
+
+    /// Whether this host is reached through it.
+    pub fn is_for(&self, host: &str) -> bool {
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches([']', '.'])
+            .to_ascii_lowercase();
+        let address = host.parse::<IpAddr>().ok();
+        !self.bypass.iter().any(|rule| match address {
+            _ if rule == "*" => true,
+            Some(address) => in_network(address, rule),
+            None => host
+                .strip_suffix(rule.as_str())
+                .is_some_and(|front| front.is_empty() || front.ends_with('.')),
+        })
+    }
+
+    /// What to ask it for.
+    pub fn target(&self, host: &str, port: u16) -> Target {
+        Target::new(self.to_string(), host, port)
+    }
+}
+
+/// `host:port`, without credentials.
+impl std::fmt::Display for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// Whether an address is this one, or in this network.
+fn in_network(address: IpAddr, rule: &str) -> bool {
+    let (base, bits) = match rule.split_once('/') {
+        None => (rule, None),
+        Some((base, bits)) => (base, Some(bits)),
+    };
+    let bare = base.trim_start_matches('[').trim_end_matches(']');
+    let Ok(base) = bare.parse::<IpAddr>() else {
+        return false;
+    };
+    let Some(bits) = bits else {
+        return base == address;
+    };
+    let Ok(bits) = bits.parse::<u32>() else {
+        return false;
+    };
+    let same = |one: u128, other: u128, width: u32| match width.checked_sub(bits) {
+        Some(free) => one.checked_shr(free) == other.checked_shr(free),
+        None => false,
+    };
+    match (base, address) {
+        (IpAddr::V4(base), IpAddr::V4(address)) => {
+            same(base.to_bits().into(), address.to_bits().into(), 32)
+        }
+        (IpAddr::V6(base), IpAddr::V6(address)) => same(base.to_bits(), address.to_bits(), 128),
+        _ => false,
+    }
+}
+
+/// Asks the proxy at the other end of `stream` for a channel to the target.
+///
+/// Afterwards the stream leads to the server itself. No time limit of its own: see `tokio::time`.
+///
+/// # Errors
+/// [`NetworkCause::Proxy`] for whatever the proxy did otherwise, in [`Phase::Connect`].
+pub async fn connect_through<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    target: Target,
+    credentials: Option<&Credentials>,
+) -> Result<(), Error> {
+    let failed = |error| Error::new(Phase::Connect, NetworkCause::from(error));
+    let mut dialogue = ProxyDialogue::new(target, credentials);
+    stream
+        .write_all(dialogue.outgoing())
+        .await
+        .map_err(failed)?;
+    stream.flush().await.map_err(failed)?;
+    dialogue.sent(usize::MAX);
+    let mut room = [0; 512];
+    while !dialogue.is_done() {
+        let wanted = dialogue.wanted().min(room.len());
+        let reading = stream.read(room.get_mut(..wanted).unwrap_or_default());
+        let read = match dialogue.is_refused() {
+            true => timeout(BODY_WITHIN, reading).await.unwrap_or(Ok(0)),
+            false => reading.await,
+        };
+        match read {
+            Ok(0) => return Err(dialogue.received_end().into()),
+            Ok(count) => dialogue.received(room.get(..count).unwrap_or_default())?,
+            Err(error) if dialogue.is_refused() || is_reset(&error) => {
+                return Err(dialogue.received_end().into());
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}
+
+fn is_reset(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::ConnectionReset
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b2_proxies_are_written_as_for_curl() {
+        for (text, shown) in [
+            ("http://proxy:3128", Some("proxy:3128")),
+            ("proxy", Some("proxy:1080")),
+            ("http://proxy:80/", Some("proxy:80")),
+            ("al%20ice:s3cret@[::1]:8080", Some("[::1]:8080")),
+            ("127.0.0.1:1", Some("127.0.0.1:1")),
+            ("socks5://proxy:1080", None),
+            ("https://proxy:1080", None),
+            ("http://", None),
+            ("http://u:s3cret@:x", None),
+        ] {
+            let parsed = Proxy::parse(text);
+            assert_eq!(
+                parsed.as_ref().ok().map(ToString::to_string).as_deref(),
+                shown,
+                "{text}"
+            );
+            assert!(!format!("{parsed:?}").contains("s3cret"), "{parsed:?}");
+        }
+        assert!(Proxy::parse("u@p:1").unwrap().credentials().is_some());
+    }
+
+    #[test]
+    fn b2_some_hosts_are_reached_without_it() {
+        let proxy = Proxy::parse("p:1").unwrap();
+        let proxy = proxy.bypassing("localhost, .internal,a.example,10.0.0.0/8,::1,192.0.2.7");
+        for (host, is_for) in [
+            ("example.org", true),
+            ("localhost", false),
+            ("LOCALHOST.", false),
+            ("notlocalhost", true),
+            ("db.internal", false),
+            ("internal", false),
+            ("b.a.example", false),
+            ("xa.example", true),
+            ("10.255.0.1", false),
+            ("11.0.0.1", true),
+            ("[::1]", false),
+            ("::2", true),
+            ("192.0.2.7", false),
+        ] {
+            assert_eq!(proxy.is_for(host), is_for, "{host}");
+        }
+        assert!(!proxy.bypassing("*").is_for("example.org"));
+    }
+}

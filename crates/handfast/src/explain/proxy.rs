@@ -1,0 +1,48 @@
+//! What to say about a proxy that gave no channel.
+
+use super::quoted;
+use crate::proxy::{ProxyError, ProxyProblem};
+use crate::x509::escape_control;
+
+pub(super) fn evidence(error: &ProxyError) -> Vec<String> {
+    match &error.problem {
+        ProxyProblem::Refused { body, .. } if !body.is_empty() => {
+            vec![format!("its page begins: {}", quoted(body))]
+        }
+        ProxyProblem::NotHttp { first_bytes } => {
+            vec![format!("its first bytes: {}", quoted(first_bytes))]
+        }
+        ProxyProblem::AuthenticationRequired { schemes, .. } if !schemes.is_empty() => {
+            vec![format!("it takes: {}", escape_control(&schemes.join(", ")))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn fix(error: &ProxyError) -> Option<String> {
+    let ProxyProblem::AuthenticationRequired { schemes, .. } = &error.problem else {
+        let text = match &error.problem {
+            ProxyProblem::NotResolved => "check the proxy's name (--proxy, https_proxy)",
+            ProxyProblem::Unreachable { .. } => {
+                "check the proxy's address (--proxy, https_proxy), and that it is running"
+            }
+            ProxyProblem::Refused {
+                status: 502..=504, ..
+            } => "the proxy did not reach the server: check the server's name and port",
+            ProxyProblem::Refused { .. } => {
+                "ask whoever runs the proxy, or reach this server without it (--noproxy, no_proxy)"
+            }
+            _ => "check the proxy's address and port: it must be one for HTTP (CONNECT)",
+        };
+        return Some(text.to_owned());
+    };
+    let takes_basic = schemes.is_empty()
+        || schemes
+            .iter()
+            .any(|scheme| scheme.eq_ignore_ascii_case("basic"));
+    Some(match takes_basic {
+        true => "give the name and the password that the proxy knows (--proxy-user)".to_owned(),
+        false => "of its ways to log in none is supported here: ask for one by name and password"
+            .to_owned(),
+    })
+}
