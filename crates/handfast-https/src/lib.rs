@@ -14,6 +14,7 @@
 //! environment and installs no logger: observers are told what happens.
 
 pub mod client;
+mod http2;
 #[allow(clippy::needless_pass_by_ref_mut, clippy::collapsible_match)]
 pub mod load;
 pub mod server;

@@ -285,7 +285,7 @@ fn a20_bad_requests_are_answered_and_told() {
     );
     let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(40));
     for (head, status) in [
-        ("GET / HTTP/9.9\r\n\r\n", 400),
+        ("GET / HTTP/9.9\r\n\r\n", 505),
         ("nonsense\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400),
         (

@@ -12,18 +12,17 @@ use handfast::{
     AsyncStream, CloseOutcome, ClosePolicy, Error, HandshakeFailure, NetworkCause, PeerCause,
     Phase, Timeouts,
 };
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::{HttpService, service_fn};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until, timeout_at};
 
 use super::activity::Due;
+use super::engine::{Engine, Failure};
 use super::handler::{ConnectionInfo, Handler};
+use super::http1::Http1;
+use super::http2::Http2;
+use super::link::Link;
 use super::observer::{CloseReason, HandshakeEvent};
 use super::plain_http;
-use super::service::{Tracked, answer};
-use super::transport::{Io, Link, SameThread};
 use super::worker::Worker;
 
 /// A connection as it was accepted.
@@ -48,13 +47,34 @@ pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     });
     let shared = &worker.shared;
     let observer = Arc::clone(&shared.observer);
-    let link = Link::new(stream, info, at, shared.limits.discard_max, observer);
-    let reason = if link.info.is_http2() {
-        Box::pin(speak_http2(&worker, &link)).await
-    } else {
-        Box::pin(speak_http1(&worker, &link)).await
+    let link = Link::new(info, at, shared.limits.discard_max, observer);
+    let mut live = Live {
+        stream: Some(stream),
+        link,
     };
-    Box::pin(end(&worker, &link, reason)).await;
+    let (shared, link) = (Arc::clone(shared), Rc::clone(&live.link));
+    let reason = if link.info.is_http2() {
+        let engine = Http2::new(shared, link);
+        Box::pin(drive(&worker, &mut live, engine)).await
+    } else {
+        let engine = Http1::new(shared, link);
+        Box::pin(drive(&worker, &mut live, engine)).await
+    };
+    Box::pin(end(&worker, &mut live, reason)).await;
+}
+
+/// A connection whose handshake is done. However its task ends, its end is reported.
+struct Live {
+    stream: Option<AsyncStream<TcpStream>>,
+    link: Rc<Link>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.link.settle(false);
+        self.link
+            .report(self.stream.as_ref(), CloseReason::Stopped, None);
+    }
 }
 
 /// The handshake, within the deadline for the first request head. A failure is reported here.
@@ -124,132 +144,67 @@ async fn shake_hands<H: Handler>(
     None
 }
 
-async fn speak_http1<H: Handler>(worker: &Rc<Worker<H>>, link: &Rc<Link>) -> CloseReason {
-    let shared = Arc::clone(&worker.shared);
-    let service_link = Rc::clone(link);
-    let service =
-        service_fn(move |request| answer(Arc::clone(&shared), Rc::clone(&service_link), request));
-    let connection = worker.http1.serve_connection(Io(Rc::clone(link)), service);
-    drive(worker, link, connection).await
-}
-
-async fn speak_http2<H: Handler>(worker: &Rc<Worker<H>>, link: &Rc<Link>) -> CloseReason {
-    let shared = Arc::clone(&worker.shared);
-    let service_link = Rc::clone(link);
-    let service =
-        service_fn(move |request| answer(Arc::clone(&shared), Rc::clone(&service_link), request));
-    let connection = worker.http2.serve_connection(Io(Rc::clone(link)), service);
-    drive(worker, link, connection).await
-}
-
-/// Either of hyper's connections.
-trait Drive: Future<Output = hyper::Result<()>> {
-    /// Take no more requests; end when those under way are answered.
-    fn wind_up(self: Pin<&mut Self>);
-}
-
-impl<S> Drive for http1::Connection<Io, S>
-where
-    S: HttpService<Incoming, ResBody = Tracked>,
-    S::Error: Into<super::BodyError>,
-{
-    fn wind_up(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<S> Drive for http2::Connection<Io, S, SameThread>
-where
-    S: HttpService<Incoming, ResBody = Tracked>,
-    S::Error: Into<super::BodyError>,
-    S::Future: 'static,
-{
-    fn wind_up(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-/// Polls hyper, discards what must be, and keeps the limits.
-async fn drive<H: Handler, C: Drive>(
+/// Polls the engine, and keeps the limits.
+async fn drive<H: Handler, E: Engine>(
     worker: &Worker<H>,
-    link: &Link,
-    connection: C,
+    live: &mut Live,
+    mut engine: E,
 ) -> CloseReason {
-    let mut connection = pin!(connection);
     let mut draining = pin!(worker.draining());
     let mut drained = false;
     let mut watchdog = Watchdog::default();
+    let link = Rc::clone(&live.link);
     poll_fn(|cx| {
+        let Some(stream) = &mut live.stream else {
+            return Poll::Ready(CloseReason::Stopped);
+        };
         if !drained && draining.as_mut().poll(cx).is_ready() {
             drained = true;
-            connection.as_mut().wind_up();
+            engine.wind_up();
         }
-        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-            return Poll::Ready(judge(result, link, &watchdog));
-        }
-        link.poll_discard(cx);
-        if let Poll::Ready(Err(error)) = link.poll_promised_flush(cx) {
-            return Poll::Ready(CloseReason::BrokenOff(chain(&error)));
-        }
-        match watchdog.poll(cx, worker, link) {
-            Poll::Ready(Due::Idle) if link.info.is_http2() && !watchdog.winding_up => {
-                // The client is told which streams were served (RFC 9113, section 6.8), and has as
-                // long as for a head to take note.
-                watchdog.wind_up(worker.shared.limits.head);
-                connection.as_mut().wind_up();
-                cx.waker().wake_by_ref();
-                Poll::Pending
+        loop {
+            if let Poll::Ready(result) = engine.poll(cx, stream) {
+                return Poll::Ready(judge(result, stream, &link, &watchdog));
             }
-            Poll::Ready(Due::Discard) => {
-                link.give_up_discarding();
-                cx.waker().wake_by_ref();
-                Poll::Pending
+            match watchdog.poll(cx, worker, &link) {
+                Poll::Ready(Due::Idle) if link.info.is_http2() && !watchdog.winding_up => {
+                    // The client is told which streams were served (RFC 9113, section 6.8), and has
+                    // as long as for a head to take note.
+                    watchdog.wind_up(worker.shared.limits.head);
+                    engine.wind_up();
+                }
+                Poll::Ready(Due::Discard) => engine.give_up_discarding(),
+                Poll::Ready(Due::Idle) => return Poll::Ready(CloseReason::Idle),
+                Poll::Ready(Due::Head) => return Poll::Ready(CloseReason::HeadTimedOut),
+                Poll::Ready(Due::Stall) => return Poll::Ready(CloseReason::Stalled),
+                Poll::Pending => return Poll::Pending,
             }
-            Poll::Ready(Due::Idle) => Poll::Ready(CloseReason::Idle),
-            Poll::Ready(Due::Head) => Poll::Ready(CloseReason::HeadTimedOut),
-            Poll::Ready(Due::Stall) => Poll::Ready(CloseReason::Stalled),
-            Poll::Pending => Poll::Pending,
         }
     })
     .await
 }
 
-/// What hyper's end means.
-fn judge(result: hyper::Result<()>, link: &Link, watchdog: &Watchdog) -> CloseReason {
+/// What an engine's end means.
+fn judge(
+    result: Result<(), Failure>,
+    stream: &AsyncStream<TcpStream>,
+    link: &Link,
+    watchdog: &Watchdog,
+) -> CloseReason {
     match result {
         Ok(()) if watchdog.winding_up => CloseReason::Idle,
         Ok(()) => CloseReason::Finished,
-        // hyper has answered 400, 414 or 431 already.
-        Err(error) if error.is_parse() => CloseReason::BadRequest(chain(&error)),
+        Err(Failure::BadRequest(what)) => CloseReason::BadRequest(what),
         // The client left where nothing was under way.
-        Err(_) if link.ending().is_some() && link.is_idle() => CloseReason::Finished,
-        Err(error) => CloseReason::BrokenOff(chain(&error)),
-    }
-}
-
-/// An error and its sources on one line; hyper prints one level only.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let more = error.to_string();
-        // hyper repeats its source in some of its messages.
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
+        Err(Failure::BrokenOff(_)) if stream.ending().is_some() && link.is_idle() => {
+            CloseReason::Finished
         }
-        // `io::Error` hides what it wraps from its `source`.
-        next = match error.downcast_ref::<std::io::Error>() {
-            Some(io) => io.get_ref().and_then(|inner| inner.source()),
-            None => error.source(),
-        };
+        Err(Failure::BrokenOff(what)) => CloseReason::BrokenOff(what),
     }
-    text
 }
 
 /// Ends the connection as the reason demands, and reports it.
-async fn end<H: Handler>(worker: &Worker<H>, link: &Link, reason: CloseReason) {
-    let mut stream = link.take_stream();
+async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live, reason: CloseReason) {
     let policy = match &reason {
         CloseReason::Finished | CloseReason::Idle | CloseReason::BadRequest(_) => {
             Some(worker.shared.close)
@@ -259,15 +214,15 @@ async fn end<H: Handler>(worker: &Worker<H>, link: &Link, reason: CloseReason) {
         // Dropping is not closing: what was cut must look cut.
         _ => None,
     };
-    let outcome = match (&mut stream, policy) {
+    let outcome = match (&mut live.stream, policy) {
         (Some(stream), Some(policy)) => Some(stream.close(policy).await),
         _ => None,
     };
-    link.settle(matches!(
+    live.link.settle(matches!(
         outcome,
         Some(CloseOutcome::Complete | CloseOutcome::SentOnly)
     ));
-    link.report(stream.as_ref(), reason, outcome);
+    live.link.report(live.stream.as_ref(), reason, outcome);
 }
 
 /// One timer for all limits of a connection. It is set for the earliest moment at which something may

@@ -4,18 +4,17 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use handfast::{Report, VerifiedPeer};
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::{Body, BodyError};
-use super::transport::Link;
+use super::incoming::Incoming;
 
 /// A request: its head as soon as it is there, its body as it comes.
 pub type Request = hyper::Request<RequestBody>;
@@ -82,25 +81,15 @@ impl ConnectionInfo {
 /// One that a handler does not read to its end is discarded by the server as far as
 /// [`Limits::discard_max`](super::Limits::discard_max), so that the answer arrives.
 pub struct RequestBody {
-    incoming: Option<Incoming>,
-    /// The client waits for a `100 Continue` before it sends (RFC 9110, section 10.1.1).
-    expected: bool,
-    link: Rc<Link>,
+    incoming: Incoming,
     silence: Duration,
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBody {
-    pub(super) fn new(
-        incoming: Incoming,
-        expected: bool,
-        link: Rc<Link>,
-        silence: Duration,
-    ) -> Self {
+    pub(super) fn new(incoming: Incoming, silence: Duration) -> Self {
         Self {
-            incoming: Some(incoming),
-            expected,
-            link,
+            incoming,
             silence,
             patience: None,
         }
@@ -159,42 +148,32 @@ impl hyper::body::Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        // From the first look on, hyper tells the client to go on.
-        this.expected = false;
-        let Some(incoming) = &mut this.incoming else {
-            return Poll::Ready(None);
-        };
-        match Pin::new(incoming).poll_frame(cx) {
-            Poll::Ready(frame) => {
+        // From the first look on, a client that waits for it is told to go on.
+        match this.incoming.poll_next(cx) {
+            Poll::Ready(piece) => {
                 if let Some(sleep) = &mut this.patience {
                     sleep.as_mut().reset(Instant::now() + this.silence);
                 }
-                Poll::Ready(frame.map(|result| result.map_err(Into::into)))
+                Poll::Ready(piece.map(|result| result.map(Frame::data).map_err(Into::into)))
             }
             Poll::Pending => this.poll_silence(cx).map(|error| Some(Err(error))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+        self.incoming.is_end()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.incoming
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+            .remaining()
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let Some(incoming) = self.incoming.take() else {
-            return;
-        };
-        // A client that was never told to go on sends nothing: there is nothing to discard.
-        if !incoming.is_end_stream() && !self.expected {
-            self.link.discard(incoming);
-        }
+        self.incoming.give_up();
     }
 }
 

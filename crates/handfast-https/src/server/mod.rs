@@ -2,8 +2,8 @@
 //!
 //! It owns listening, limits, closing and stopping; what is answered is a [`Handler`]'s business, and
 //! [`Files`] is one. It prints nothing: an [`Observer`] is told of every request, every failed
-//! handshake and how each connection ended. Where bytes become records is `handfast`'s; how HTTP is
-//! spelled is hyper's, which shows nowhere in the interface but through its body traits.
+//! handshake and how each connection ended. Where bytes become records is `handfast`'s; HTTP is
+//! spelled here, by an engine for each of its versions.
 //!
 //! ```text
 //!            Server::start
@@ -49,14 +49,20 @@ mod activity;
 mod body;
 mod config;
 mod connection;
+mod date;
+mod engine;
 mod files;
 mod handler;
+mod http1;
+mod http2;
+mod incoming;
+mod link;
 mod listener;
 mod observer;
 mod plain_http;
+mod receive;
 mod running;
 mod service;
-mod transport;
 mod worker;
 
 pub use body::{Body, BodyError};

@@ -1,6 +1,5 @@
-//! One request: from hyper's hands to the handler's and back, with a record of how it went.
+//! One request: to the handler and back, with a record of how it went.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,33 +7,25 @@ use std::task::{Context, Poll, ready};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue};
-use hyper::http::{Method, StatusCode, Version};
+use hyper::body::{Body as _, Frame, SizeHint};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
+use hyper::http::{Method, StatusCode};
 
 use super::body::{Body, BodyError};
-use super::handler::{Handler, RequestBody, Response};
-use super::transport::{Link, Record};
+use super::date;
+use super::handler::{Handler, Request, Response};
+use super::link::{Link, Record};
 use super::worker::Shared;
 
 /// Answers one request.
 pub(super) async fn answer<H: Handler>(
     shared: Arc<Shared<H>>,
     link: Rc<Link>,
-    request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Tracked>, Infallible> {
+    request: Request,
+) -> hyper::Response<Tracked> {
     let mut flight = Flight::new(&link, &request);
     let is_head = request.method() == Method::HEAD;
-    let response = match refusal(&request, shared.limits.fields_max) {
-        Some((status, text)) => plain(status, text),
-        None => {
-            let expected = request.headers().contains_key(EXPECT);
-            let silence = shared.limits.read;
-            let request =
-                request.map(|body| RequestBody::new(body, expected, Rc::clone(&link), silence));
-            shared.handler.handle(request, &link.info).await
-        }
-    };
+    let response = shared.handler.handle(request, &link.info).await;
     let response = if is_head {
         headless(response)
     } else {
@@ -44,15 +35,15 @@ pub(super) async fn answer<H: Handler>(
         record.status = Some(response.status());
         record.whole = response.body().is_end_stream();
     });
-    Ok(response.map(|body| Tracked {
+    response.map(|body| Tracked {
         body,
         flight,
         held: false,
-    }))
+    })
 }
 
 /// The answer to HEAD: what the answer to GET would say of its body, without it (RFC 9110, section
-/// 9.3.2). hyper leaves the body out over HTTP/1 only.
+/// 9.3.2).
 fn headless(mut response: Response) -> Response {
     let size = response.body().size_hint().exact();
     if let Some(size) = size.filter(|size| *size > 0) {
@@ -73,24 +64,14 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {
     response
 }
 
-/// What no handler needs to see.
-fn refusal(
-    request: &hyper::Request<Incoming>,
-    fields_max: usize,
-) -> Option<(StatusCode, &'static str)> {
-    if request.headers().len() > fields_max {
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Some((status, "too many header fields\n"));
-    }
-    // RFC 9112, section 3.2.
-    let hosts = request.headers().get_all(HOST).iter().take(2).count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Some((
-            StatusCode::BAD_REQUEST,
-            "exactly one Host field is needed\n",
-        ));
-    }
-    None
+/// The fields of a short answer in plain text that no handler gave.
+pub(super) fn plain_reply(length: usize) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    fields.insert(CONTENT_TYPE, plain);
+    fields.insert(CONTENT_LENGTH, length.into());
+    fields.insert(DATE, date::value());
+    fields
 }
 
 /// A request under way: its record is entered into the ledger when it is dropped, however that comes.
@@ -100,7 +81,7 @@ struct Flight {
 }
 
 impl Flight {
-    fn new(link: &Rc<Link>, request: &hyper::Request<Incoming>) -> Self {
+    fn new(link: &Rc<Link>, request: &Request) -> Self {
         link.activity.request_began();
         let record = Record {
             time: SystemTime::now(),

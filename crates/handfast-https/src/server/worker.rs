@@ -10,7 +10,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use handfast::{ClosePolicy, ServerContext};
-use hyper::server::conn::{http1, http2};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
@@ -21,7 +20,6 @@ use super::connection::{self, Accepted};
 use super::handler::Handler;
 use super::listener::INHERITS_NODELAY;
 use super::observer::Observer;
-use super::transport::SameThread;
 
 /// Connections accepted in a row before others get their turn: a burst of handshakes must not starve
 /// the replies that are running.
@@ -145,8 +143,6 @@ pub(super) enum Order {
 /// One serving thread.
 pub(super) struct Worker<H> {
     pub(super) shared: Arc<Shared<H>>,
-    pub(super) http1: http1::Builder,
-    pub(super) http2: http2::Builder<SameThread>,
     context: RefCell<(u64, ServerContext)>,
     live: Cell<usize>,
     emptied: Notify,
@@ -156,29 +152,9 @@ pub(super) struct Worker<H> {
 
 impl<H: Handler> Worker<H> {
     fn new(shared: Arc<Shared<H>>) -> Self {
-        let limits = &shared.limits;
-        let mut http1 = http1::Builder::new();
-        http1
-            .half_close(true)
-            // Heads have a deadline of ours, which covers the handshake too.
-            .header_read_timeout(None)
-            .max_buf_size(limits.head_bytes_max.max(8 * 1024));
-        if limits.fields_max != HYPER_FIELDS_MAX {
-            http1.max_headers(limits.fields_max);
-        }
-        let mut http2 = http2::Builder::new(SameThread);
-        http2
-            .max_concurrent_streams(limits.streams_max)
-            .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
-            // Against streams that are opened only to be reset (CVE-2023-44487, CVE-2025-8671).
-            .max_pending_accept_reset_streams(20)
-            .max_local_error_reset_streams(256)
-            .max_send_buf_size(HTTP2_SEND_BUFFER);
         let context = RefCell::new(shared.contexts.current());
         Self {
             shared,
-            http1,
-            http2,
             context,
             live: Cell::new(0),
             emptied: Notify::new(),
@@ -205,12 +181,6 @@ impl<H: Handler> Worker<H> {
         }
     }
 }
-
-/// hyper keeps this many fields on the stack, and allocates for any other number.
-const HYPER_FIELDS_MAX: usize = 100;
-
-/// Bytes that a stream may buffer: two chunks of a file.
-const HTTP2_SEND_BUFFER: usize = 256 * 1024;
 
 /// A serving thread's runtime.
 pub(super) fn runtime() -> io::Result<LocalRuntime> {

@@ -4,25 +4,20 @@
 //! while they pass. Receive windows are as large as the protocol allows, so that it is never this
 //! end that slows a server down.
 
-mod frame;
 mod hpack;
-mod huffman;
 
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use handfast::Ending;
 
-use self::frame::{Frame, FrameReader, Piece, flag, kind};
 use self::hpack::{Decoder, RequestBlocks};
 use super::outcome::{Broken, Response};
 use super::plan::Plan;
+use crate::http2::frame::{self, Frame, FrameReader, Piece, STREAM_ID_MAX, WINDOW_MAX, flag, kind};
 
 /// The most streams at once on a connection: ids and states are searched one by one.
 pub(super) const STREAMS_MAX: usize = 1024;
-
-/// The largest window that the protocol allows.
-const WINDOW_MAX: u32 = 0x7fff_ffff;
 
 /// A window is refilled when half of it is used.
 const WINDOW_REFILL: u32 = WINDOW_MAX / 2;
@@ -35,9 +30,6 @@ const FRAME_MAX: usize = 16_384;
 
 /// Header blocks that are longer are not decoded: nobody has answers with 64 KiB of fields.
 const BLOCK_MAX: usize = 64 * 1024;
-
-/// Stream ids end here (RFC 9113, section 5.1.1).
-const STREAM_ID_MAX: u32 = 0x7fff_ffff;
 
 /// Answers to pings and settings that wait for the channel: a peer that sends more without
 /// reading is flooding.
@@ -234,10 +226,10 @@ impl<T> Session<T> {
             result = match piece {
                 Ok(Piece::Data {
                     stream,
-                    count,
+                    body,
                     flow,
                     end,
-                }) => self.data(stream, count, flow, end, out, done),
+                }) => self.data(stream, body.len() as u32, flow, end, out, done),
                 Ok(Piece::Frame(frame)) => self.frame(&frame, request, out, done),
                 Err(what) => Err(Violation::new(frame::code::FRAME_SIZE_ERROR, what)),
             };
@@ -248,7 +240,8 @@ impl<T> Session<T> {
         });
         self.reader = reader;
         result.map_err(|violation| {
-            frame::put_goaway(out, violation.code);
+            // We never process a stream of the server's: the last one is always 0.
+            frame::put_goaway(out, 0, violation.code, b"");
             Broken::malformed(violation.what)
         })
     }
@@ -268,7 +261,7 @@ impl<T> Session<T> {
 
     /// Says that no more requests will come.
     pub(super) fn leave(&mut self, out: &mut Vec<u8>) {
-        frame::put_goaway(out, frame::code::NO_ERROR);
+        frame::put_goaway(out, 0, frame::code::NO_ERROR, b"");
         self.going
             .get_or_insert((STREAM_ID_MAX, frame::code::NO_ERROR));
     }

@@ -268,8 +268,8 @@ fn b6_a_server_without_a_table_gets_literals() {
 fn data_bytes(frames: &[u8]) -> u64 {
     let mut bytes = 0;
     FrameReader::default().read(frames, |piece| {
-        if let Ok(Piece::Data { count, .. }) = piece {
-            bytes += u64::from(count);
+        if let Ok(Piece::Data { body, .. }) = piece {
+            bytes += body.len() as u64;
         }
         ControlFlow::Continue(())
     });

@@ -2,61 +2,74 @@
 
 use std::ops::ControlFlow;
 
-const HEADER_LEN: usize = 9;
+/// The bytes in front of each payload.
+pub(crate) const HEADER_LEN: usize = 9;
+
+/// The largest number of a stream.
+pub(crate) const STREAM_ID_MAX: u32 = 0x7fff_ffff;
+
+/// The largest window that the protocol allows.
+pub(crate) const WINDOW_MAX: u32 = 0x7fff_ffff;
 
 /// The largest payload we said we would take: the protocol's default.
 const PAYLOAD_MAX: u32 = 16_384;
 
-pub(super) mod kind {
-    pub(in super::super) const DATA: u8 = 0;
-    pub(in super::super) const HEADERS: u8 = 1;
-    pub(in super::super) const RST_STREAM: u8 = 3;
-    pub(in super::super) const SETTINGS: u8 = 4;
-    pub(in super::super) const PUSH_PROMISE: u8 = 5;
-    pub(in super::super) const PING: u8 = 6;
-    pub(in super::super) const GOAWAY: u8 = 7;
-    pub(in super::super) const WINDOW_UPDATE: u8 = 8;
-    pub(in super::super) const CONTINUATION: u8 = 9;
+pub(crate) mod kind {
+    pub(crate) const DATA: u8 = 0;
+    pub(crate) const HEADERS: u8 = 1;
+    pub(crate) const PRIORITY: u8 = 2;
+    pub(crate) const RST_STREAM: u8 = 3;
+    pub(crate) const SETTINGS: u8 = 4;
+    pub(crate) const PUSH_PROMISE: u8 = 5;
+    pub(crate) const PING: u8 = 6;
+    pub(crate) const GOAWAY: u8 = 7;
+    pub(crate) const WINDOW_UPDATE: u8 = 8;
+    pub(crate) const CONTINUATION: u8 = 9;
 }
 
-pub(super) mod flag {
-    pub(in super::super) const END_STREAM: u8 = 0x1;
-    pub(in super::super) const ACK: u8 = 0x1;
-    pub(in super::super) const END_HEADERS: u8 = 0x4;
-    pub(in super::super) const PADDED: u8 = 0x8;
-    pub(in super::super) const PRIORITY: u8 = 0x20;
+pub(crate) mod flag {
+    pub(crate) const END_STREAM: u8 = 0x1;
+    pub(crate) const ACK: u8 = 0x1;
+    pub(crate) const END_HEADERS: u8 = 0x4;
+    pub(crate) const PADDED: u8 = 0x8;
+    pub(crate) const PRIORITY: u8 = 0x20;
 }
 
-pub(super) mod setting {
-    pub(in super::super) const HEADER_TABLE_SIZE: u16 = 1;
-    pub(in super::super) const ENABLE_PUSH: u16 = 2;
-    pub(in super::super) const MAX_CONCURRENT_STREAMS: u16 = 3;
-    pub(in super::super) const INITIAL_WINDOW_SIZE: u16 = 4;
-    pub(in super::super) const MAX_FRAME_SIZE: u16 = 5;
+pub(crate) mod setting {
+    pub(crate) const HEADER_TABLE_SIZE: u16 = 1;
+    pub(crate) const ENABLE_PUSH: u16 = 2;
+    pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 3;
+    pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
+    pub(crate) const MAX_FRAME_SIZE: u16 = 5;
+    pub(crate) const MAX_HEADER_LIST_SIZE: u16 = 6;
+    pub(crate) const NO_RFC7540_PRIORITIES: u16 = 9;
 }
 
-pub(super) mod code {
-    pub(in super::super) const NO_ERROR: u32 = 0;
-    pub(in super::super) const PROTOCOL_ERROR: u32 = 1;
-    pub(in super::super) const FLOW_CONTROL_ERROR: u32 = 3;
-    pub(in super::super) const FRAME_SIZE_ERROR: u32 = 6;
-    pub(in super::super) const CANCEL: u32 = 8;
-    pub(in super::super) const COMPRESSION_ERROR: u32 = 9;
-    pub(in super::super) const ENHANCE_YOUR_CALM: u32 = 11;
+pub(crate) mod code {
+    pub(crate) const NO_ERROR: u32 = 0;
+    pub(crate) const PROTOCOL_ERROR: u32 = 1;
+    pub(crate) const INTERNAL_ERROR: u32 = 2;
+    pub(crate) const FLOW_CONTROL_ERROR: u32 = 3;
+    pub(crate) const STREAM_CLOSED: u32 = 5;
+    pub(crate) const FRAME_SIZE_ERROR: u32 = 6;
+    pub(crate) const REFUSED_STREAM: u32 = 7;
+    pub(crate) const CANCEL: u32 = 8;
+    pub(crate) const COMPRESSION_ERROR: u32 = 9;
+    pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 }
 
 /// A whole frame other than DATA.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frame<'b> {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
-    pub(super) payload: &'b [u8],
+pub(crate) struct Frame<'b> {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: &'b [u8],
 }
 
 impl<'b> Frame<'b> {
     /// The payload without padding.
-    pub(super) fn unpadded(&self) -> Option<&'b [u8]> {
+    pub(crate) fn unpadded(&self) -> Option<&'b [u8]> {
         if self.flags & flag::PADDED == 0 {
             return Some(self.payload);
         }
@@ -65,16 +78,16 @@ impl<'b> Frame<'b> {
     }
 
     /// The payload, where it is one number.
-    pub(super) fn u32(&self) -> Option<u32> {
+    pub(crate) fn u32(&self) -> Option<u32> {
         Some(u32::from_be_bytes(self.payload.try_into().ok()?))
     }
 
-    pub(super) fn u32_at(&self, offset: usize) -> Option<u32> {
+    pub(crate) fn u32_at(&self, offset: usize) -> Option<u32> {
         let bytes = self.payload.get(offset..offset + 4)?;
         Some(u32::from_be_bytes(bytes.try_into().ok()?))
     }
 
-    pub(super) fn settings(&self) -> impl Iterator<Item = (u16, u32)> + use<'b> {
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (u16, u32)> + use<'b> {
         self.payload.chunks_exact(6).map(|chunk| {
             let [a, b, c, d, e, f] = <[u8; 6]>::try_from(chunk).unwrap_or_default();
             (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f]))
@@ -84,12 +97,12 @@ impl<'b> Frame<'b> {
 
 /// What a reader hands out.
 #[derive(Debug)]
-pub(super) enum Piece<'b> {
-    /// Some of a DATA frame, the body's bytes passed over.
+pub(crate) enum Piece<'b> {
+    /// Some of a DATA frame, as it came.
     Data {
         stream: u32,
         /// Bytes of the body.
-        count: u32,
+        body: &'b [u8],
         /// Bytes that count for flow control: padding too.
         flow: u32,
         /// Is it the stream's end?
@@ -101,7 +114,7 @@ pub(super) enum Piece<'b> {
 
 /// Cuts a stream of bytes into frames. Buffers what is cut in half, except bodies.
 #[derive(Debug, Default)]
-pub(super) struct FrameReader {
+pub(crate) struct FrameReader {
     /// An incomplete frame: its header, then what there is of its payload.
     partial: Vec<u8>,
     /// The DATA frame that is passing.
@@ -118,7 +131,7 @@ struct Data {
 
 impl FrameReader {
     /// Hands every piece found to `each`, until that breaks off.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         bytes: &[u8],
         mut each: impl FnMut(Result<Piece<'_>, &'static str>) -> ControlFlow<()>,
@@ -259,9 +272,12 @@ impl FrameReader {
         each: &mut impl FnMut(Result<Piece<'_>, &'static str>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let flow = u32::try_from(rest.len()).unwrap_or(u32::MAX).min(data.left);
-        *rest = rest.get(flow as usize..).unwrap_or_default();
+        let (passing, after) = rest.split_at_checked(flow as usize).unwrap_or((*rest, &[]));
+        *rest = after;
         let body_left = data.left - data.padding;
-        let count = flow.min(body_left);
+        let body = passing
+            .get(..flow.min(body_left) as usize)
+            .unwrap_or_default();
         data.left -= flow;
         data.padding = data.padding.min(data.left);
         let whole = data.left == 0;
@@ -270,7 +286,7 @@ impl FrameReader {
         }
         each(Ok(Piece::Data {
             stream: data.stream,
-            count,
+            body,
             flow,
             end: whole && data.flags & flag::END_STREAM != 0,
         }))
@@ -306,14 +322,19 @@ impl Header {
     }
 }
 
-pub(super) fn put_header(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {
+/// The number at the front.
+pub(crate) fn u32_of(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+pub(crate) fn put_header(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {
     let [_, l0, l1, l2] = (length as u32).to_be_bytes();
     let [s0, s1, s2, s3] = stream.to_be_bytes();
     out.extend_from_slice(&[l0, l1, l2, kind, flags, s0, s1, s2, s3]);
 }
 
 /// HEADERS, and CONTINUATION where the block does not fit one frame.
-pub(super) fn put_headers(
+pub(crate) fn put_headers(
     out: &mut Vec<u8>,
     stream: u32,
     block: [&[u8]; 2],
@@ -344,13 +365,13 @@ pub(super) fn put_headers(
     }
 }
 
-pub(super) fn put_data(out: &mut Vec<u8>, stream: u32, part: &[u8], end: bool) {
+pub(crate) fn put_data(out: &mut Vec<u8>, stream: u32, part: &[u8], end: bool) {
     let flags = if end { flag::END_STREAM } else { 0 };
     put_header(out, part.len(), kind::DATA, flags, stream);
     out.extend_from_slice(part);
 }
 
-pub(super) fn put_settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
+pub(crate) fn put_settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
     put_header(out, settings.len() * 6, kind::SETTINGS, 0, 0);
     for (id, value) in settings {
         out.extend_from_slice(&id.to_be_bytes());
@@ -358,28 +379,29 @@ pub(super) fn put_settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
     }
 }
 
-pub(super) fn put_settings_ack(out: &mut Vec<u8>) {
+pub(crate) fn put_settings_ack(out: &mut Vec<u8>) {
     put_header(out, 0, kind::SETTINGS, flag::ACK, 0);
 }
 
-pub(super) fn put_ping_ack(out: &mut Vec<u8>, payload: [u8; 8]) {
+pub(crate) fn put_ping_ack(out: &mut Vec<u8>, payload: [u8; 8]) {
     put_header(out, payload.len(), kind::PING, flag::ACK, 0);
     out.extend_from_slice(&payload);
 }
 
-pub(super) fn put_window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
+pub(crate) fn put_window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
     put_header(out, 4, kind::WINDOW_UPDATE, 0, stream);
     out.extend_from_slice(&increment.to_be_bytes());
 }
 
-pub(super) fn put_rst_stream(out: &mut Vec<u8>, stream: u32, code: u32) {
+pub(crate) fn put_rst_stream(out: &mut Vec<u8>, stream: u32, code: u32) {
     put_header(out, 4, kind::RST_STREAM, 0, stream);
     out.extend_from_slice(&code.to_be_bytes());
 }
 
-/// We never process a stream of the server's, so that the last one is always 0.
-pub(super) fn put_goaway(out: &mut Vec<u8>, code: u32) {
-    put_header(out, 8, kind::GOAWAY, 0, 0);
-    out.extend_from_slice(&0u32.to_be_bytes());
+/// `last` is the last stream of the peer's that was or may have been processed.
+pub(crate) fn put_goaway(out: &mut Vec<u8>, last: u32, code: u32, debug: &[u8]) {
+    put_header(out, 8 + debug.len(), kind::GOAWAY, 0, 0);
+    out.extend_from_slice(&last.to_be_bytes());
     out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(debug);
 }

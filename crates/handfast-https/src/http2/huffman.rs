@@ -82,7 +82,7 @@ const fn symbols() -> [u16; EOS + 1] {
 }
 
 /// Hands every byte of the decoded string to `each`; `None` when the string is malformed.
-pub(super) fn decode(encoded: &[u8], mut each: impl FnMut(u8)) -> Option<()> {
+pub(crate) fn decode(encoded: &[u8], mut each: impl FnMut(u8)) -> Option<()> {
     let mut code = 0u32;
     let mut bits = 0usize;
     for byte in encoded {

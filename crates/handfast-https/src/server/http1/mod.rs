@@ -1,0 +1,392 @@
+//! HTTP/1.1 and HTTP/1.0, the server's side (RFC 9112): one request after the other.
+//!
+//! `head.rs` reads heads, `body.rs` request bodies, `reply.rs` writes replies; here they take turns.
+//! A connection that waits for a request holds no buffer.
+
+mod body;
+mod head;
+mod reply;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use handfast::AsyncStream;
+use hyper::http::{Method, Version};
+use tokio::io::AsyncWrite as _;
+use tokio::net::TcpStream;
+
+use self::body::{Decoder, Found};
+use self::head::{Bounds, Framing, Head, Refusal};
+use self::reply::{Reply, Terms};
+use super::engine::{Engine, Failure};
+use super::handler::{Handler, RequestBody};
+use super::incoming::{Broken, Incoming};
+use super::link::Link;
+use super::receive::{Received, poll_receive};
+use super::service::{Tracked, answer};
+use super::worker::Shared;
+
+/// Requests that a client sends ahead of their replies, in bytes: more are left to the system.
+const AHEAD_MAX: usize = 64 * 1024;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+type Answer = Pin<Box<dyn Future<Output = hyper::Response<Tracked>>>>;
+
+/// One connection.
+pub(super) struct Http1<H> {
+    shared: Arc<Shared<H>>,
+    link: Rc<Link>,
+    received: Received,
+    /// Bytes of it in which no end of a head was found.
+    seen: usize,
+    exchange: Option<Box<Exchange>>,
+    /// What came was no request.
+    refused: Option<Refusal>,
+    winding_up: bool,
+    /// After what is being written the connection ends.
+    closing: bool,
+}
+
+/// A request under way.
+struct Exchange {
+    answer: Option<Answer>,
+    reply: Option<Reply>,
+    replied: bool,
+    body: Option<Body>,
+    version: Version,
+    is_head: bool,
+    persistent: bool,
+}
+
+/// A request body that is arriving.
+struct Body {
+    decoder: Decoder,
+    incoming: Incoming,
+    discarded: u64,
+    /// What is left to be said before the client sends it.
+    leave: Option<&'static [u8]>,
+}
+
+impl<H: Handler> Http1<H> {
+    pub(super) fn new(shared: Arc<Shared<H>>, link: Rc<Link>) -> Self {
+        Self {
+            shared,
+            link,
+            received: Received::default(),
+            seen: 0,
+            exchange: None,
+            refused: None,
+            winding_up: false,
+            closing: false,
+        }
+    }
+
+    fn next_head(&mut self) -> Option<Result<Head, Refusal>> {
+        let limits = &self.shared.limits;
+        let bounds = Bounds {
+            bytes_max: limits.head_bytes_max.max(8 * 1024),
+            fields_max: limits.fields_max,
+        };
+        let Some(found) = head::find(self.received.bytes(), self.seen, bounds) else {
+            self.seen = self.received.bytes().len();
+            return None;
+        };
+        self.seen = 0;
+        Some(found.map(|(head, length)| {
+            self.received.consume(length);
+            head
+        }))
+    }
+
+    fn begin(&mut self, head: Head) {
+        let decoder = Decoder::new(head.framing);
+        let announced = match head.framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => None,
+        };
+        let incoming = Incoming::new(announced);
+        if decoder.is_done() {
+            incoming.finish(Ok(()));
+        }
+        let body = RequestBody::new(incoming.clone(), self.shared.limits.read);
+        let mut request = hyper::Request::new(body);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = head.target;
+        *request.version_mut() = head.version;
+        *request.headers_mut() = head.fields;
+        self.exchange = Some(Box::new(Exchange {
+            version: head.version,
+            is_head: request.method() == Method::HEAD,
+            persistent: head.persistent,
+            answer: Some(Box::pin(answer(
+                Arc::clone(&self.shared),
+                Rc::clone(&self.link),
+                request,
+            ))),
+            reply: None,
+            replied: false,
+            body: (!decoder.is_done()).then_some(Body {
+                decoder,
+                incoming,
+                discarded: 0,
+                leave: head.expects.then_some(CONTINUE),
+            }),
+        }));
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.refused = Some(refusal);
+        self.closing = true;
+        self.exchange = Some(Box::new(Exchange {
+            answer: None,
+            reply: Some(Reply::refusing(refusal)),
+            replied: false,
+            body: None,
+            version: Version::HTTP_11,
+            is_head: false,
+            persistent: false,
+        }));
+    }
+
+    /// Ready when the reply was handed over and the request's body is out of the way.
+    fn poll_exchange(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut AsyncStream<TcpStream>,
+    ) -> Poll<Result<(), Failure>> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Ready(Ok(()));
+        };
+        loop {
+            if let Some(answer) = &mut exchange.answer
+                && let Poll::Ready(response) = answer.as_mut().poll(cx)
+            {
+                exchange.answer = None;
+                // A client that was never told to go on may or may not send its body now: nothing
+                // after it can be understood.
+                let untold = exchange
+                    .body
+                    .as_ref()
+                    .is_some_and(|body| body.leave.is_some());
+                let terms = Terms {
+                    version: exchange.version,
+                    is_head: exchange.is_head,
+                    persistent: exchange.persistent && !self.winding_up && !self.closing && !untold,
+                };
+                let reply = Reply::new(response, terms);
+                self.closing |= reply.closes;
+                exchange.reply = Some(reply);
+            }
+            if let Some(reply) = &mut exchange.reply
+                && reply.poll(cx, stream, &self.link)?.is_ready()
+            {
+                exchange.reply = None;
+                exchange.replied = true;
+            }
+            let body_moved = match &mut exchange.body {
+                Some(body) => {
+                    let end = body.poll(cx, stream, &mut self.received, &self.link)?;
+                    self.closing |= end == BodyState::Abandoned;
+                    if matches!(end, BodyState::Done | BodyState::Abandoned) {
+                        exchange.body = None;
+                        self.link.activity.discards(false);
+                    }
+                    end == BodyState::Moved
+                }
+                None if exchange.replied => return Poll::Ready(Ok(())),
+                // Is the client still there?
+                None => {
+                    if !self.received.has_ended() && self.received.bytes().len() < AHEAD_MAX {
+                        let _ = poll_receive(cx, stream, &mut self.received, &self.link)?;
+                    }
+                    false
+                }
+            };
+            if exchange.replied
+                && let Some(body) = &exchange.body
+            {
+                if body.leave.is_some() {
+                    exchange.body = None;
+                    continue;
+                }
+                if body.incoming.is_unwanted() {
+                    // The client may wait with reading until it has sent all.
+                    let _ = poll_flush(cx, stream, &self.link)?;
+                    self.link.activity.discards(true);
+                }
+            }
+            if exchange.replied && exchange.body.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            if !body_moved {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<H: Handler> Engine for Http1<H> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut AsyncStream<TcpStream>,
+    ) -> Poll<Result<(), Failure>> {
+        loop {
+            ready!(self.poll_exchange(cx, stream))?;
+            self.exchange = None;
+            if !self.closing {
+                match self.next_head() {
+                    Some(Ok(head)) => {
+                        self.begin(head);
+                        continue;
+                    }
+                    Some(Err(refusal)) => {
+                        self.refuse(refusal);
+                        continue;
+                    }
+                    None => {}
+                }
+            }
+            // Replies to requests that came together leave together: flushed is what must wait.
+            ready!(poll_flush(cx, stream, &self.link))?;
+            let idle = self.received.bytes().is_empty();
+            if self.closing || self.received.has_ended() || (self.winding_up && idle) {
+                return Poll::Ready(match self.refused {
+                    Some(refusal) => Err(Failure::BadRequest(refusal.what.trim_end().to_owned())),
+                    None => Ok(()),
+                });
+            }
+            self.received.rest();
+            ready!(poll_receive(cx, stream, &mut self.received, &self.link))?;
+        }
+    }
+
+    fn wind_up(&mut self) {
+        self.winding_up = true;
+    }
+
+    fn give_up_discarding(&mut self) {
+        self.link.activity.discards(false);
+        if let Some(exchange) = &mut self.exchange
+            && exchange.replied
+            && exchange.body.take().is_some()
+        {
+            self.closing = true;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyState {
+    /// Nothing can be done now.
+    Waits,
+    /// The handler has something new to look at.
+    Moved,
+    Done,
+    /// There is more of it, or it is malformed: what follows is no request.
+    Abandoned,
+}
+
+impl Body {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut AsyncStream<TcpStream>,
+        received: &mut Received,
+        link: &Link,
+    ) -> Result<BodyState, Failure> {
+        let mut state = BodyState::Waits;
+        loop {
+            let discards = self.incoming.is_unwanted();
+            if discards && self.leave.is_some() {
+                return Ok(state);
+            }
+            if !discards && !self.incoming.poll_wanted(cx) {
+                return Ok(state);
+            }
+            if !self.poll_leave(cx, stream)? {
+                return Ok(state);
+            }
+            match self.decoder.decode(received.bytes()) {
+                Ok((used, Found::Piece(piece))) => {
+                    received.consume(used);
+                    if discards {
+                        self.discarded += piece.len() as u64;
+                        if self.discarded > link.discard_max {
+                            return Ok(BodyState::Abandoned);
+                        }
+                    }
+                    self.incoming.push(piece);
+                    state = BodyState::Moved;
+                }
+                Ok((used, Found::End)) => {
+                    received.consume(used);
+                    self.incoming.finish(Ok(()));
+                    return Ok(BodyState::Done);
+                }
+                Ok((used, Found::More)) => {
+                    received.consume(used);
+                    if received.has_ended() {
+                        let cut =
+                            Broken::Cut("the client ended the connection within a request's body");
+                        self.incoming.finish(Err(cut));
+                        return Ok(BodyState::Abandoned);
+                    }
+                    if poll_receive(cx, stream, received, link)?.is_pending() {
+                        return Ok(state);
+                    }
+                }
+                Err(what) => {
+                    self.incoming.finish(Err(Broken::Malformed(what)));
+                    return Ok(BodyState::Abandoned);
+                }
+            }
+        }
+    }
+
+    /// Tells the client to go on, when it waits for that; true once it was told.
+    fn poll_leave(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut AsyncStream<TcpStream>,
+    ) -> Result<bool, Failure> {
+        while let Some(rest) = self.leave {
+            if rest.is_empty() {
+                // A reader that waits flushes nothing itself.
+                if Pin::new(&mut *stream)
+                    .poll_flush(cx)
+                    .map_err(Failure::io)?
+                    .is_pending()
+                {
+                    return Ok(false);
+                }
+                self.leave = None;
+                break;
+            }
+            match Pin::new(&mut *stream)
+                .poll_write(cx, rest)
+                .map_err(Failure::io)?
+            {
+                Poll::Ready(count) => self.leave = rest.get(count..),
+                Poll::Pending => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Flushes; what was handed over before is then on its way.
+fn poll_flush(
+    cx: &mut Context<'_>,
+    stream: &mut AsyncStream<TcpStream>,
+    link: &Link,
+) -> Poll<Result<(), Failure>> {
+    ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;
+    link.settle(true);
+    Poll::Ready(Ok(()))
+}

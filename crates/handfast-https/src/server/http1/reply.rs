@@ -1,0 +1,275 @@
+//! Replies over HTTP/1 (RFC 9112): the head, and the body in the framing that its length asks for.
+//!
+//! The head waits for the first piece of the body, so that both leave in one record (A21).
+
+use std::io::{IoSlice, Write as _};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use handfast::AsyncStream;
+use hyper::body::Body as _;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::{StatusCode, Version};
+use tokio::io::AsyncWrite as _;
+use tokio::net::TcpStream;
+
+use super::super::date;
+use super::super::engine::Failure;
+use super::super::link::Link;
+use super::super::service::{Tracked, plain_reply};
+use super::head::Refusal;
+
+/// What a head takes, as a first guess.
+const HEAD_ROOM: usize = 384;
+
+/// How the end of the body is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// There is none.
+    None,
+    /// So many bytes are still to come.
+    Length(u64),
+    Chunked,
+    /// By the end of the connection: what HTTP/1.0 has for bodies of unknown length.
+    Close,
+}
+
+/// A reply on its way.
+pub(super) struct Reply {
+    /// Goes before `piece`: the head, or a chunk's size.
+    before: Vec<u8>,
+    written: usize,
+    piece: Bytes,
+    body: Option<Tracked>,
+    framing: Framing,
+    /// Something was written since the last flush.
+    unflushed: bool,
+    /// The connection ends with this reply.
+    pub(super) closes: bool,
+}
+
+/// What the request has to say about its reply.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    /// May the connection go on afterwards?
+    pub(super) persistent: bool,
+}
+
+impl Reply {
+    pub(super) fn new(response: hyper::Response<Tracked>, terms: Terms) -> Self {
+        let (parts, body) = response.into_parts();
+        let status = parts.status;
+        let mut fields = parts.headers;
+        let size = body.size_hint().exact();
+        let bodiless = terms.is_head
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let announced = fields.get(CONTENT_LENGTH).and_then(decimal);
+        let framing = match (bodiless, size.or(announced)) {
+            (true, _) => Framing::None,
+            (false, Some(length)) => Framing::Length(length),
+            (false, None) if terms.version == Version::HTTP_11 => Framing::Chunked,
+            (false, None) => Framing::Close,
+        };
+        let closes = !terms.persistent || framing == Framing::Close || says_close(&fields);
+        // How the message is framed is decided here, whatever a handler says.
+        fields.remove(TRANSFER_ENCODING);
+        fields.remove(CONNECTION);
+        let length = match framing {
+            Framing::Length(length) => {
+                fields.remove(CONTENT_LENGTH);
+                Some(length)
+            }
+            _ => None,
+        };
+        let mut before = Vec::with_capacity(HEAD_ROOM);
+        put_head(&mut before, status, &fields);
+        if let Some(length) = length {
+            let _ = write!(before, "content-length: {length}\r\n");
+        }
+        if framing == Framing::Chunked {
+            before.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        if closes {
+            before.extend_from_slice(b"connection: close\r\n");
+        } else if terms.version == Version::HTTP_10 {
+            before.extend_from_slice(b"connection: keep-alive\r\n");
+        }
+        // The line that ends the head; a chunk's size brings it along.
+        if framing != Framing::Chunked {
+            before.extend_from_slice(b"\r\n");
+        }
+        let mut reply = Self {
+            before,
+            written: 0,
+            piece: Bytes::new(),
+            body: Some(body),
+            framing,
+            unflushed: false,
+            closes,
+        };
+        if framing == Framing::None {
+            reply.body = None;
+        }
+        reply
+    }
+
+    /// The reply to what is no request.
+    pub(super) fn refusing(refusal: Refusal) -> Self {
+        let mut before = Vec::with_capacity(HEAD_ROOM);
+        put_head(
+            &mut before,
+            refusal.status,
+            &plain_reply(refusal.what.len()),
+        );
+        before.extend_from_slice(b"connection: close\r\n\r\n");
+        before.extend_from_slice(refusal.what.as_bytes());
+        Self {
+            before,
+            written: 0,
+            piece: Bytes::new(),
+            body: None,
+            framing: Framing::None,
+            unflushed: false,
+            closes: true,
+        }
+    }
+
+    /// Ready when all of it was handed to the stream, which may not have flushed it yet.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut AsyncStream<TcpStream>,
+        link: &Link,
+    ) -> Poll<Result<(), Failure>> {
+        loop {
+            if self.piece.is_empty() && self.body.is_some() {
+                match self.poll_piece(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => {
+                        // What there is should not wait for what is not.
+                        ready!(self.poll_write(cx, stream, link))?;
+                        if self.unflushed {
+                            ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(Failure::io)?;
+                            self.unflushed = false;
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+            ready!(self.poll_write(cx, stream, link))?;
+            if self.body.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Asks the body for its next piece; drops it after its last.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(Ok(()));
+        };
+        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Err(Failure::body(&*error))),
+            None => {
+                self.body = None;
+                return Poll::Ready(self.finish());
+            }
+        };
+        // Trailers: nobody here has any.
+        let piece = frame.into_data().unwrap_or_default();
+        match &mut self.framing {
+            Framing::Length(left) => {
+                let Some(rest) = left.checked_sub(piece.len() as u64) else {
+                    return Poll::Ready(Err(Failure::server("the body is longer than announced")));
+                };
+                *left = rest;
+            }
+            Framing::Chunked if !piece.is_empty() => {
+                let _ = write!(self.before, "\r\n{:x}\r\n", piece.len());
+            }
+            Framing::Chunked | Framing::Close | Framing::None => {}
+        }
+        self.piece = piece;
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        match self.framing {
+            Framing::Length(1..) => {
+                return Err(Failure::server("the body is shorter than announced"));
+            }
+            Framing::Chunked => self.before.extend_from_slice(b"\r\n0\r\n\r\n"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut AsyncStream<TcpStream>,
+        link: &Link,
+    ) -> Poll<Result<(), Failure>> {
+        loop {
+            let before = self.before.get(self.written..).unwrap_or_default();
+            if before.is_empty() && self.piece.is_empty() {
+                self.before.clear();
+                self.written = 0;
+                break;
+            }
+            let slices = [IoSlice::new(before), IoSlice::new(&self.piece)];
+            let count = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))
+                .map_err(Failure::io)?;
+            link.activity.sent();
+            self.unflushed = true;
+            let of_before = count.min(before.len());
+            self.written += of_before;
+            self.piece.advance(count - of_before);
+        }
+        // The last piece was handed over: the reply is complete as far as its body goes.
+        if self.framing == Framing::Length(0) {
+            self.body = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Status line and fields, without the line that ends the head.
+fn put_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in fields {
+        put_field(out, name.as_str(), value.as_bytes());
+    }
+    if !fields.contains_key(DATE) {
+        put_field(out, "date", &date::now());
+    }
+}
+
+fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn says_close(fields: &HeaderMap) -> bool {
+    fields
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+fn decimal(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
+}

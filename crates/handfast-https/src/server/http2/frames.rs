@@ -1,0 +1,710 @@
+//! What a client's frames do to its connection (RFC 9113, section 6), and what they may not do.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+
+use bytes::Bytes;
+use hyper::http::StatusCode;
+
+use super::super::engine::Failure;
+use super::super::handler::{Handler, RequestBody};
+use super::super::incoming::{Broken, Incoming};
+use super::super::service::{answer, plain_reply};
+use super::request::{Bounds, Head, Judged, Request};
+use super::stream::{Arriving, FRAME_MAX, Stream};
+use super::{CONNECTION_WINDOW, Http2, STREAM_WINDOW, State};
+use crate::http2::frame::{self, Frame, FrameReader, Piece, code, flag, kind, setting};
+
+/// What every client begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The PING behind the first GOAWAY: its answer says that the client has seen both.
+pub(super) const LAST_CALL: [u8; 8] = *b"lastcall";
+
+/// Frames that bring nothing forward, in a row: clients have a few to say at a time.
+const IDLE_FRAMES_MAX: u32 = 2000;
+
+/// Streams that came to nothing, more than those that were replied to: what a browser cancels when its
+/// user leaves a page with many pictures. Whoever opens streams only to have them reset makes the
+/// server work for nothing (CVE-2023-44487, CVE-2025-8671).
+const FRUITLESS_MAX: u32 = 256;
+
+/// Frames of one header block: each carries up to 16 KiB (CVE-2024-27316).
+const BLOCK_FRAMES_MAX: u32 = 16;
+
+/// A header block that is arriving.
+#[derive(Debug)]
+pub(super) struct Block {
+    stream: u32,
+    end_stream: bool,
+    bytes: Vec<u8>,
+    frames: u32,
+}
+
+/// How much nonsense there was.
+#[derive(Debug, Default)]
+pub(super) struct Strikes {
+    idle_frames: u32,
+    fruitless: u32,
+}
+
+impl Strikes {
+    /// Something was asked, sent or received.
+    pub(super) fn progress(&mut self) {
+        self.idle_frames = 0;
+    }
+
+    pub(super) fn replied(&mut self) {
+        self.fruitless = self.fruitless.saturating_sub(1);
+        self.progress();
+    }
+
+    fn fruitless(&mut self) -> Result<(), Violation> {
+        self.fruitless += 1;
+        if self.fruitless > FRUITLESS_MAX {
+            return Err(Violation::calm("too many streams that came to nothing"));
+        }
+        Ok(())
+    }
+
+    fn idle_frame(&mut self) -> Result<(), Violation> {
+        self.idle_frames += 1;
+        if self.idle_frames > IDLE_FRAMES_MAX {
+            return Err(Violation::calm(
+                "too many frames that bring nothing forward",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How the client broke the protocol: the connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Violation {
+    code: u32,
+    what: &'static str,
+}
+
+impl Violation {
+    const fn new(code: u32, what: &'static str) -> Self {
+        Self { code, what }
+    }
+
+    const fn protocol(what: &'static str) -> Self {
+        Self::new(code::PROTOCOL_ERROR, what)
+    }
+
+    const fn calm(what: &'static str) -> Self {
+        Self::new(code::ENHANCE_YOUR_CALM, what)
+    }
+}
+
+impl<H: Handler> Http2<H> {
+    /// Takes what was received; nothing means the end.
+    pub(super) fn receive(&mut self, cx: &mut Context<'_>, reader: &mut FrameReader, bytes: &[u8]) {
+        if bytes.is_empty() {
+            self.end_of_input();
+            return;
+        }
+        let mut result = Ok(());
+        match self.take_preface(bytes) {
+            Ok(rest) => reader.read(rest, |piece| {
+                result = self.piece(cx, piece);
+                match result {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            }),
+            Err(violation) => result = Err(violation),
+        }
+        if let Err(violation) = result {
+            self.fail(violation);
+        }
+    }
+
+    /// No more frames will come; replies may still be taken.
+    fn end_of_input(&mut self) {
+        self.ended = true;
+        let cut: Vec<u32> = self
+            .streams
+            .iter_mut()
+            .filter_map(|(id, stream)| stream.receiving().map(|_| *id))
+            .collect();
+        for id in cut {
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            if let Some(arriving) = stream.incoming.take() {
+                let cut = Broken::Cut("the client ended the connection within a request's body");
+                arriving.body.finish(Err(cut));
+            }
+            if stream.is_done() {
+                self.drop_stream(id);
+            }
+        }
+    }
+
+    fn take_preface<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Violation> {
+        let missing = PREFACE.get(self.preface..).unwrap_or_default();
+        let (front, rest) = bytes.split_at(missing.len().min(bytes.len()));
+        if !missing.starts_with(front) {
+            return Err(Violation::protocol("no preface of HTTP/2"));
+        }
+        self.preface += front.len();
+        Ok(rest)
+    }
+
+    /// The client broke the protocol: it is told, and everything under way is dropped.
+    fn fail(&mut self, violation: Violation) {
+        let ids: Vec<u32> = self.streams.keys().copied().collect();
+        for id in ids {
+            self.drop_stream(id);
+        }
+        let last = self.last;
+        let what = violation.what;
+        frame::put_goaway(self.out.bytes(), last, violation.code, what.as_bytes());
+        self.state = State::Failing(Failure::BadRequest(what.to_owned()));
+    }
+
+    fn piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: Result<Piece<'_>, &'static str>,
+    ) -> Result<(), Violation> {
+        let piece = piece.map_err(|what| Violation::new(code::FRAME_SIZE_ERROR, what))?;
+        if !self.settled {
+            match &piece {
+                Piece::Frame(frame) if frame.kind == kind::SETTINGS => self.settled = true,
+                _ => return Err(Violation::protocol("the first frame is not SETTINGS")),
+            }
+        }
+        match piece {
+            Piece::Data {
+                stream,
+                body,
+                flow,
+                end,
+            } => self.data(stream, body, flow, end),
+            Piece::Frame(frame) => self.frame(cx, &frame),
+        }
+    }
+
+    fn frame(&mut self, cx: &mut Context<'_>, frame: &Frame<'_>) -> Result<(), Violation> {
+        if self.block.is_some() && frame.kind != kind::CONTINUATION {
+            return Err(Violation::protocol("a frame within a header block"));
+        }
+        match frame.kind {
+            kind::HEADERS => self.headers(cx, frame),
+            kind::CONTINUATION => self.continuation(cx, frame),
+            kind::WINDOW_UPDATE => self.window_update(frame),
+            kind::RST_STREAM => self.rst_stream(frame),
+            kind::SETTINGS => self.settings(frame),
+            kind::PING => self.ping(frame),
+            kind::GOAWAY => {
+                if frame.stream != 0 || frame.payload.len() < 8 {
+                    return Err(Violation::protocol("a malformed GOAWAY"));
+                }
+                // It opens no more streams; when those it has are answered, all is said.
+                self.state = State::WindingUp;
+                Ok(())
+            }
+            kind::PUSH_PROMISE => Err(Violation::protocol("PUSH_PROMISE from a client")),
+            kind::PRIORITY => {
+                if frame.stream == 0 {
+                    return Err(Violation::protocol("PRIORITY of no stream"));
+                }
+                if frame.payload.len() != 5 {
+                    return Err(Violation::new(
+                        code::FRAME_SIZE_ERROR,
+                        "a malformed PRIORITY",
+                    ));
+                }
+                self.strikes.idle_frame()
+            }
+            // Unknown kinds are ignored (RFC 9113, section 5.5), as long as they are few.
+            _ => self.strikes.idle_frame(),
+        }
+    }
+
+    fn headers(&mut self, cx: &mut Context<'_>, frame: &Frame<'_>) -> Result<(), Violation> {
+        if frame.stream == 0 || frame.stream % 2 == 0 {
+            return Err(Violation::protocol(
+                "HEADERS on a stream that is not the client's",
+            ));
+        }
+        let mut payload = frame
+            .unpadded()
+            .ok_or(Violation::protocol("padding longer than its frame"))?;
+        if frame.flags & flag::PRIORITY != 0 {
+            let depends_on = frame::u32_of(payload).map(|id| id & frame::STREAM_ID_MAX);
+            if depends_on == Some(frame.stream) {
+                return Err(Violation::protocol("a stream that depends on itself"));
+            }
+            payload = payload
+                .get(5..)
+                .ok_or(Violation::new(code::FRAME_SIZE_ERROR, "HEADERS cut short"))?;
+        }
+        let end_stream = frame.flags & flag::END_STREAM != 0;
+        if frame.flags & flag::END_HEADERS != 0 {
+            return self.block(cx, frame.stream, end_stream, payload);
+        }
+        self.block = Some(Block {
+            stream: frame.stream,
+            end_stream,
+            bytes: payload.to_vec(),
+            frames: 1,
+        });
+        Ok(())
+    }
+
+    fn continuation(&mut self, cx: &mut Context<'_>, frame: &Frame<'_>) -> Result<(), Violation> {
+        let Some(mut block) = self.block.take() else {
+            return Err(Violation::protocol("CONTINUATION of nothing"));
+        };
+        if block.stream != frame.stream {
+            return Err(Violation::protocol("CONTINUATION of another stream"));
+        }
+        block.frames += 1;
+        // As much again as the list may take, so that whoever sends a little too much is told so by
+        // a reply.
+        let bytes_max = self.bounds().bytes_max.saturating_mul(2);
+        if block.frames > BLOCK_FRAMES_MAX || block.bytes.len() + frame.payload.len() > bytes_max {
+            return Err(Violation::calm("a header block that is far too large"));
+        }
+        block.bytes.extend_from_slice(frame.payload);
+        if frame.flags & flag::END_HEADERS != 0 {
+            return self.block(cx, block.stream, block.end_stream, &block.bytes);
+        }
+        self.block = Some(block);
+        Ok(())
+    }
+
+    fn bounds(&self) -> Bounds {
+        let limits = &self.shared.limits;
+        Bounds {
+            bytes_max: limits.head_bytes_max.max(8 * 1024),
+            fields_max: limits.fields_max,
+        }
+    }
+
+    /// A whole header block: a request, or the trailer fields of one.
+    fn block(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: u32,
+        end_stream: bool,
+        block: &[u8],
+    ) -> Result<(), Violation> {
+        let bounds = self.bounds();
+        let mut head = Head::new();
+        self.decoder
+            .decode(block, |field, size| head.add(field, size, bounds))
+            .ok_or(Violation::new(
+                code::COMPRESSION_ERROR,
+                "a header block that cannot be decoded",
+            ))?;
+        if id <= self.last {
+            return self.trailers(id, end_stream);
+        }
+        if matches!(self.state, State::WindingUp) {
+            // Beyond what we said we would answer: the client asks again elsewhere.
+            return Ok(());
+        }
+        self.last = id;
+        self.strikes.progress();
+        if self.streams.len() >= self.shared.limits.streams_max as usize {
+            self.strikes.fruitless()?;
+            self.reset(id, code::REFUSED_STREAM);
+            return Ok(());
+        }
+        match head.judge(bounds) {
+            Judged::Request(request) => self.begin(cx, id, end_stream, request),
+            Judged::TooLarge => {
+                self.strikes.fruitless()?;
+                let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                self.refuse(
+                    id,
+                    end_stream,
+                    status,
+                    b"the header fields are too many or too long\n",
+                );
+                Ok(())
+            }
+            Judged::Malformed(_) => {
+                self.strikes.fruitless()?;
+                self.reset(id, code::PROTOCOL_ERROR);
+                Ok(())
+            }
+        }
+    }
+
+    /// A second header block on a stream: what it says is of no interest, that it ends the body is.
+    fn trailers(&mut self, id: u32, end_stream: bool) -> Result<(), Violation> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            if self.reset.contains(&id) {
+                return Ok(());
+            }
+            let what = "HEADERS on a stream that is closed";
+            return Err(Violation::new(code::STREAM_CLOSED, what));
+        };
+        if stream.receiving().is_none() {
+            self.strikes.fruitless()?;
+            self.reset(id, code::STREAM_CLOSED);
+        } else if !end_stream {
+            self.strikes.fruitless()?;
+            self.reset(id, code::PROTOCOL_ERROR);
+        } else {
+            self.end_body(id)?;
+        }
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: u32,
+        end_stream: bool,
+        request: Request,
+    ) -> Result<(), Violation> {
+        let Request {
+            head,
+            length,
+            expects,
+        } = request;
+        if end_stream && length.is_some_and(|length| length > 0) {
+            self.strikes.fruitless()?;
+            self.reset(id, code::PROTOCOL_ERROR);
+            return Ok(());
+        }
+        let body = Incoming::new(if end_stream { Some(0) } else { length });
+        let mut stream = Box::new(Stream::new(self.stream_window));
+        if end_stream {
+            body.finish(Ok(()));
+        } else {
+            stream.incoming = Some(Arriving::new(body.clone(), length, expects));
+        }
+        let silence = self.shared.limits.read;
+        let request = head.map(|()| RequestBody::new(body, silence));
+        let (shared, link) = (Arc::clone(&self.shared), Rc::clone(&self.link));
+        stream.answer = Some(Box::pin(answer(shared, link, request)));
+        self.streams.insert(id, stream);
+        self.poll_answer(cx, id);
+        self.tend_body(id);
+        Ok(())
+    }
+
+    /// Answers what no handler needs to see.
+    fn refuse(&mut self, id: u32, end_stream: bool, status: StatusCode, text: &'static [u8]) {
+        let mut block = Vec::with_capacity(64);
+        let fields = plain_reply(text.len());
+        super::hpack::put_reply(
+            &mut block,
+            !std::mem::replace(&mut self.replied, true),
+            status,
+            &fields,
+        );
+        let out = self.out.bytes();
+        frame::put_headers(out, id, [&[], &block], false, FRAME_MAX);
+        frame::put_data(out, id, text, true);
+        self.window -= text.len() as i64;
+        if !end_stream {
+            self.reset(id, code::NO_ERROR);
+        }
+    }
+
+    fn data(&mut self, id: u32, body: &[u8], flow: u32, end: bool) -> Result<(), Violation> {
+        if self.block.is_some() {
+            return Err(Violation::protocol("a frame within a header block"));
+        }
+        if id == 0 || id > self.last {
+            return Err(Violation::protocol(
+                "DATA on a stream that was never opened",
+            ));
+        }
+        self.window_in = self.window_in.checked_sub(flow).ok_or(Violation::new(
+            code::FLOW_CONTROL_ERROR,
+            "more DATA than the window takes",
+        ))?;
+        if body.is_empty() && !end {
+            self.strikes.idle_frame()?;
+        } else {
+            self.strikes.progress();
+        }
+        let Some(arriving) = self
+            .streams
+            .get_mut(&id)
+            .and_then(|stream| stream.receiving())
+        else {
+            self.owe(flow);
+            if self.reset.contains(&id) {
+                return Ok(());
+            }
+            if self.streams.contains_key(&id) {
+                self.strikes.fruitless()?;
+                self.reset(id, code::STREAM_CLOSED);
+                return Ok(());
+            }
+            let what = "DATA on a stream that is closed";
+            return Err(Violation::new(code::STREAM_CLOSED, what));
+        };
+        let count = body.len() as u64;
+        let in_window = arriving.window.checked_sub(flow);
+        let in_length = match arriving.length_left {
+            None => Some(None),
+            Some(left) => left.checked_sub(count).map(Some),
+        };
+        let (Some(window), Some(length_left)) = (in_window, in_length) else {
+            self.owe(flow);
+            self.strikes.fruitless()?;
+            let code = match in_window {
+                None => code::FLOW_CONTROL_ERROR,
+                Some(_) => code::PROTOCOL_ERROR,
+            };
+            self.reset(id, code);
+            return Ok(());
+        };
+        arriving.window = window;
+        arriving.length_left = length_left;
+        arriving.expects = false;
+        // Padding is nobody's to read.
+        arriving.owed += flow - body.len() as u32;
+        if arriving.body.is_unwanted() {
+            arriving.discarded += count;
+            arriving.owed += body.len() as u32;
+        } else if !body.is_empty() {
+            arriving.body.push(Bytes::copy_from_slice(body));
+        }
+        if end {
+            return self.end_body(id);
+        }
+        self.tend_body(id);
+        Ok(())
+    }
+
+    /// The client has said all of the request's body.
+    fn end_body(&mut self, id: u32) -> Result<(), Violation> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(arriving) = stream.receiving() else {
+            return Ok(());
+        };
+        if arriving.length_left.is_some_and(|left| left > 0) {
+            let short = Broken::Malformed("the body is shorter than announced");
+            arriving.body.finish(Err(short));
+            self.strikes.fruitless()?;
+            self.reset(id, code::PROTOCOL_ERROR);
+            return Ok(());
+        }
+        arriving.body.finish(Ok(()));
+        arriving.ended = true;
+        if std::mem::take(&mut stream.discards) {
+            self.no_more_discarded();
+        }
+        self.tend_body(id);
+        Ok(())
+    }
+
+    /// Gives back the room of what the handler has read; tells a client that waits to go on.
+    pub(super) fn tend_body(&mut self, id: u32) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.incoming.is_none() {
+            return;
+        }
+        let waker = stream.waker(|| self.woken.waker(id));
+        let Some(arriving) = &mut stream.incoming else {
+            return;
+        };
+        // Registers for what the handler does next.
+        arriving.body.poll_wanted(&Context::from_waker(&waker));
+        arriving.owed += arriving.body.take_taken() as u32;
+        if arriving.ended {
+            // The window of a stream that ended matters to nobody; the connection's does.
+            let owed = std::mem::take(&mut arriving.owed);
+            arriving.window += owed;
+            if arriving.held() == 0 || arriving.body.is_unwanted() {
+                stream.incoming = None;
+            }
+            if stream.is_done() {
+                self.streams.remove(&id);
+            }
+            self.owe(owed);
+            return;
+        }
+        if arriving.expects && arriving.body.is_read() {
+            arriving.expects = false;
+            let mut block = Vec::new();
+            if !std::mem::replace(&mut self.replied, true) {
+                block.push(0x20);
+            }
+            block.extend_from_slice(b"\x08\x03100");
+            frame::put_headers(self.out.bytes(), id, [&[], &block], false, FRAME_MAX);
+        }
+        let unwanted = arriving.body.is_unwanted();
+        let too_much = unwanted && arriving.discarded > self.link.discard_max;
+        let mut owed = 0;
+        // Who sends more than is read of what nobody wants gets no more room.
+        if arriving.owed >= STREAM_WINDOW / 2 && !too_much {
+            owed = std::mem::take(&mut arriving.owed);
+            arriving.window += owed;
+            frame::put_window_update(self.out.bytes(), id, owed);
+        }
+        let has_replied = stream.answer.is_none() && stream.reply.is_none();
+        self.owe(owed);
+        if has_replied && too_much {
+            // Not an error: the reply was complete without it (RFC 9113, section 8.1).
+            self.reset(id, code::NO_ERROR);
+        } else {
+            self.mark_discarding(id);
+        }
+    }
+
+    fn window_update(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
+        let Some(increment) = frame.u32() else {
+            return Err(Violation::new(
+                code::FRAME_SIZE_ERROR,
+                "a malformed WINDOW_UPDATE",
+            ));
+        };
+        let increment = i64::from(increment & frame::STREAM_ID_MAX);
+        if frame.stream > self.last {
+            return Err(Violation::protocol(
+                "WINDOW_UPDATE on a stream that was never opened",
+            ));
+        }
+        self.strikes.idle_frame()?;
+        if frame.stream == 0 {
+            self.window += increment;
+            if increment == 0 {
+                return Err(Violation::protocol("WINDOW_UPDATE by nothing"));
+            }
+            if self.window > i64::from(frame::WINDOW_MAX) {
+                return Err(Violation::new(
+                    code::FLOW_CONTROL_ERROR,
+                    "the window overflows",
+                ));
+            }
+            return Ok(());
+        }
+        let Some(stream) = self.streams.get_mut(&frame.stream) else {
+            return Ok(());
+        };
+        stream.window += increment;
+        if increment == 0 || stream.window > i64::from(frame::WINDOW_MAX) {
+            self.strikes.fruitless()?;
+            self.reset(
+                frame.stream,
+                if increment == 0 {
+                    code::PROTOCOL_ERROR
+                } else {
+                    code::FLOW_CONTROL_ERROR
+                },
+            );
+        } else {
+            self.enqueue(frame.stream);
+        }
+        Ok(())
+    }
+
+    fn rst_stream(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
+        if frame.payload.len() != 4 {
+            return Err(Violation::new(
+                code::FRAME_SIZE_ERROR,
+                "a malformed RST_STREAM",
+            ));
+        }
+        if frame.stream == 0 || frame.stream > self.last {
+            return Err(Violation::protocol(
+                "RST_STREAM on a stream that was never opened",
+            ));
+        }
+        if self.streams.contains_key(&frame.stream) {
+            self.strikes.fruitless()?;
+            self.drop_stream(frame.stream);
+        } else {
+            self.strikes.idle_frame()?;
+        }
+        Ok(())
+    }
+
+    fn settings(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
+        if frame.stream != 0 {
+            return Err(Violation::protocol("SETTINGS of a stream"));
+        }
+        self.strikes.idle_frame()?;
+        let is_ack = frame.flags & flag::ACK != 0;
+        if is_ack && !frame.payload.is_empty() || frame.payload.len() % 6 != 0 {
+            return Err(Violation::new(code::FRAME_SIZE_ERROR, "malformed SETTINGS"));
+        }
+        if is_ack {
+            return Ok(());
+        }
+        for (id, value) in frame.settings() {
+            match id {
+                setting::INITIAL_WINDOW_SIZE => self.resize_windows(value)?,
+                setting::ENABLE_PUSH if value > 1 => {
+                    return Err(Violation::protocol("ENABLE_PUSH is neither 0 nor 1"));
+                }
+                setting::MAX_FRAME_SIZE if !(16_384..=16_777_215).contains(&value) => {
+                    return Err(Violation::protocol("MAX_FRAME_SIZE out of its range"));
+                }
+                // Frames are never larger than the least, no table is kept, nothing is pushed.
+                _ => {}
+            }
+        }
+        frame::put_settings_ack(self.out.bytes());
+        Ok(())
+    }
+
+    /// RFC 9113, section 6.9.2.
+    fn resize_windows(&mut self, size: u32) -> Result<(), Violation> {
+        const OVERFLOW: Violation =
+            Violation::new(code::FLOW_CONTROL_ERROR, "the window overflows");
+        if size > frame::WINDOW_MAX {
+            return Err(OVERFLOW);
+        }
+        let difference = i64::from(size) - self.stream_window;
+        self.stream_window = i64::from(size);
+        let mut larger = Vec::new();
+        for (id, stream) in &mut self.streams {
+            stream.window += difference;
+            if stream.window > i64::from(frame::WINDOW_MAX) {
+                return Err(OVERFLOW);
+            }
+            larger.push(*id);
+        }
+        if difference > 0 {
+            // In the order in which they were opened.
+            larger.sort_unstable();
+            for id in larger {
+                self.enqueue(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn ping(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
+        let Ok(payload) = <[u8; 8]>::try_from(frame.payload) else {
+            return Err(Violation::new(code::FRAME_SIZE_ERROR, "a malformed PING"));
+        };
+        if frame.stream != 0 {
+            return Err(Violation::protocol("PING of a stream"));
+        }
+        if frame.flags & flag::ACK == 0 {
+            self.strikes.idle_frame()?;
+            frame::put_ping_ack(self.out.bytes(), payload);
+        } else if payload == LAST_CALL && matches!(self.state, State::Announced) {
+            self.state = State::WindingUp;
+            let last = self.last;
+            frame::put_goaway(self.out.bytes(), last, code::NO_ERROR, b"");
+        }
+        Ok(())
+    }
+}
+
+// What is owed fits: no window of ours is larger.
+const _: () = assert!(CONNECTION_WINDOW < frame::WINDOW_MAX && STREAM_WINDOW <= CONNECTION_WINDOW);

@@ -1,0 +1,267 @@
+//! The body of a request on its way from the connection that receives it to the handler that reads it.
+//!
+//! Both are on one thread, and usually in one task. The connection decodes only as much as is asked
+//! for; what a handler leaves unread it discards, within limits, so that the answer arrives.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+/// Bytes that wait for a slow handler before no more are read from the connection.
+const QUEUED_MAX: usize = 64 * 1024;
+
+/// Either end of the pipe.
+#[derive(Debug, Clone)]
+pub(super) struct Incoming(Rc<RefCell<State>>);
+
+#[derive(Debug)]
+struct State {
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    /// Bytes that the handler took since the connection last asked.
+    taken: u64,
+    /// What the head announced and has not arrived.
+    announced: Option<u64>,
+    end: Option<Result<(), Broken>>,
+    reader: Reader,
+    handler: Option<Waker>,
+    connection: Option<Waker>,
+}
+
+/// What the handler does with the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// It has not looked yet.
+    Idle,
+    /// It looked.
+    Reads,
+    /// It never will (again).
+    Gone,
+}
+
+/// Why a body ended before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The connection or the stream ended.
+    Cut(&'static str),
+    /// It is spelled wrong.
+    Malformed(&'static str),
+}
+
+impl Broken {
+    fn to_error(&self) -> io::Error {
+        match self {
+            Self::Cut(what) => io::Error::new(io::ErrorKind::UnexpectedEof, *what),
+            Self::Malformed(what) => io::Error::new(io::ErrorKind::InvalidData, *what),
+        }
+    }
+}
+
+impl Incoming {
+    /// A body of so many bytes, or of any number.
+    pub(super) fn new(announced: Option<u64>) -> Self {
+        Self(Rc::new(RefCell::new(State {
+            queue: VecDeque::new(),
+            queued: 0,
+            taken: 0,
+            announced,
+            end: None,
+            reader: Reader::Idle,
+            handler: None,
+            connection: None,
+        })))
+    }
+}
+
+// The connection's end.
+impl Incoming {
+    /// Should more be decoded now? The connection is woken when that changes.
+    pub(super) fn poll_wanted(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.0.borrow_mut();
+        let wanted = state.end.is_none() && state.reader == Reader::Reads && !state.is_full();
+        if !wanted {
+            state.connection = Some(cx.waker().clone());
+        }
+        wanted
+    }
+
+    /// Has the handler looked for the body?
+    pub(super) fn is_read(&self) -> bool {
+        self.0.borrow().reader == Reader::Reads
+    }
+
+    /// Will nobody read what comes?
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.0.borrow().reader == Reader::Gone
+    }
+
+    /// Hands over a piece. One that nobody will read is dropped.
+    pub(super) fn push(&self, piece: Bytes) {
+        let mut state = self.0.borrow_mut();
+        if let Some(announced) = &mut state.announced {
+            *announced = announced.saturating_sub(piece.len() as u64);
+        }
+        if state.reader == Reader::Gone || piece.is_empty() {
+            return;
+        }
+        state.queued += piece.len();
+        state.queue.push_back(piece);
+        state.wake_handler();
+    }
+
+    /// Nothing more will come; the first call counts.
+    pub(super) fn finish(&self, end: Result<(), Broken>) {
+        let mut state = self.0.borrow_mut();
+        if state.end.is_none() {
+            state.end = Some(end);
+            state.wake_handler();
+        }
+    }
+
+    /// Bytes that the handler took since this was last asked: room for the client to send.
+    pub(super) fn take_taken(&self) -> u64 {
+        std::mem::take(&mut self.0.borrow_mut().taken)
+    }
+}
+
+// The handler's end.
+impl Incoming {
+    /// The next piece; `None` after the last.
+    pub(super) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let mut state = self.0.borrow_mut();
+        let first_look = state.reader == Reader::Idle;
+        state.reader = Reader::Reads;
+        if let Some(piece) = state.queue.pop_front() {
+            let was_full = state.is_full();
+            state.queued -= piece.len();
+            state.taken += piece.len() as u64;
+            if was_full || state.queue.is_empty() {
+                state.wake_connection();
+            }
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        match &state.end {
+            Some(Ok(())) => return Poll::Ready(None),
+            Some(Err(broken)) => return Poll::Ready(Some(Err(broken.to_error()))),
+            None => {}
+        }
+        state.handler = Some(cx.waker().clone());
+        if first_look {
+            state.wake_connection();
+        }
+        Poll::Pending
+    }
+
+    /// Has all of it been read?
+    pub(super) fn is_end(&self) -> bool {
+        let state = self.0.borrow();
+        state.queue.is_empty() && state.end == Some(Ok(()))
+    }
+
+    /// Bytes that are still to be read, where that is known.
+    pub(super) fn remaining(&self) -> Option<u64> {
+        let state = self.0.borrow();
+        let queued = state.queued as u64;
+        match &state.end {
+            Some(_) => Some(queued),
+            None => state.announced.map(|announced| announced + queued),
+        }
+    }
+
+    /// The handler is done with it.
+    pub(super) fn give_up(&self) {
+        let mut state = self.0.borrow_mut();
+        state.reader = Reader::Gone;
+        state.taken += std::mem::take(&mut state.queued) as u64;
+        state.queue = VecDeque::new();
+        state.wake_connection();
+    }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.queued >= QUEUED_MAX
+    }
+
+    fn wake_handler(&mut self) {
+        if let Some(waker) = self.handler.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_connection(&mut self) {
+        if let Some(waker) = self.connection.take() {
+            waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(body: &Incoming) -> Poll<Option<Result<Bytes, io::ErrorKind>>> {
+        body.poll_next(&Context::from_waker(Waker::noop()))
+            .map(|piece| piece.map(|result| result.map_err(|error| error.kind())))
+    }
+
+    #[test]
+    fn a20_what_is_not_asked_for_is_not_decoded() {
+        let cx = Context::from_waker(Waker::noop());
+        let body = Incoming::new(Some(3));
+        assert!(!body.poll_wanted(&cx));
+        assert!(next(&body).is_pending());
+        assert!(body.poll_wanted(&cx));
+        assert_eq!(body.remaining(), Some(3));
+        body.push(Bytes::from_static(b"abc"));
+        body.finish(Ok(()));
+        assert!(!body.is_end());
+        assert_eq!(
+            next(&body),
+            Poll::Ready(Some(Ok(Bytes::from_static(b"abc"))))
+        );
+        assert_eq!(next(&body), Poll::Ready(None));
+        assert!(body.is_end());
+        assert_eq!((body.take_taken(), body.take_taken()), (3, 0));
+    }
+
+    #[test]
+    fn a20_a_slow_handler_holds_the_client_up() {
+        let cx = Context::from_waker(Waker::noop());
+        let body = Incoming::new(None);
+        assert!(next(&body).is_pending());
+        body.push(Bytes::from(vec![0; QUEUED_MAX]));
+        assert!(!body.poll_wanted(&cx));
+        assert!(next(&body).is_ready());
+        assert!(body.poll_wanted(&cx));
+    }
+
+    #[test]
+    fn a16_a_body_that_was_cut_never_ends_in_order() {
+        let body = Incoming::new(Some(5));
+        body.push(Bytes::from_static(b"abc"));
+        body.finish(Err(Broken::Cut("the client left")));
+        body.finish(Ok(()));
+        assert!(next(&body).is_ready());
+        assert_eq!(
+            next(&body),
+            Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof)))
+        );
+        assert!(!body.is_end());
+    }
+
+    #[test]
+    fn a20_nobody_keeps_what_nobody_reads() {
+        let body = Incoming::new(None);
+        body.push(Bytes::from_static(b"abc"));
+        body.give_up();
+        body.push(Bytes::from_static(b"def"));
+        assert!(body.is_unwanted());
+        assert_eq!(body.take_taken(), 3);
+        assert_eq!(body.0.borrow().queued, 0);
+    }
+}
