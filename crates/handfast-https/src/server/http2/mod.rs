@@ -42,11 +42,12 @@ use crate::http2::frame::{self, FrameReader, code, setting};
 /// The window that everything begins with (RFC 9113, section 6.9.2).
 const WINDOW_INITIAL: i64 = 65_535;
 
-/// What a client may send of one body before the handler has read it.
-const STREAM_WINDOW: u32 = 256 * 1024;
+/// What a client may send of one body before the handler has read it. Not less than a MiB: curl 7.88
+/// stops sending for good when it has to wait for more room while a reply comes.
+const STREAM_WINDOW: u32 = 1024 * 1024;
 
-/// The same of all bodies of a connection.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The same of all bodies of a connection, so that one that nobody reads does not hold up the others.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// Bytes that are gathered for the stream: four full records, for one system call.
 const OUT_MAX: usize = 64 * 1024;
