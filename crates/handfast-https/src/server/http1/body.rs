@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn a20_bodies_table() {
-        let cases: &[(Framing, &str, Result<Option<(&str, usize)>, ()>)] = &[
+        type Body<'b> = Result<Option<(&'b str, usize)>, ()>;
+        let cases: &[(Framing, &str, Body<'_>)] = &[
             (Framing::None, "next", Ok(Some(("", 4)))),
             (Framing::Length(3), "abcnext", Ok(Some(("abc", 4)))),
             (Framing::Length(3), "ab", Ok(None)),

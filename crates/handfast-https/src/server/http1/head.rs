@@ -277,7 +277,8 @@ mod tests {
     fn a20_heads_table() {
         let many = "A: b\r\n".repeat(20);
         let long = "x".repeat(1000);
-        let cases: &[(&str, Result<(Framing, bool), u16>)] = &[
+        type Found = Result<(Framing, bool), u16>;
+        let cases: &[(&str, Found)] = &[
             (
                 "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
                 Ok((Framing::None, true)),

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
 
-use bytes::Bytes;
 use hyper::http::StatusCode;
 
 use super::super::engine::Failure;
@@ -61,7 +60,7 @@ impl Strikes {
         self.progress();
     }
 
-    fn fruitless(&mut self) -> Result<(), Violation> {
+    pub(super) fn fruitless(&mut self) -> Result<(), Violation> {
         self.fruitless += 1;
         if self.fruitless > FRUITLESS_MAX {
             return Err(Violation::calm("too many streams that came to nothing"));
@@ -69,7 +68,7 @@ impl Strikes {
         Ok(())
     }
 
-    fn idle_frame(&mut self) -> Result<(), Violation> {
+    pub(super) fn idle_frame(&mut self) -> Result<(), Violation> {
         self.idle_frames += 1;
         if self.idle_frames > IDLE_FRAMES_MAX {
             return Err(Violation::calm(
@@ -88,11 +87,11 @@ pub(super) struct Violation {
 }
 
 impl Violation {
-    const fn new(code: u32, what: &'static str) -> Self {
+    pub(super) const fn new(code: u32, what: &'static str) -> Self {
         Self { code, what }
     }
 
-    const fn protocol(what: &'static str) -> Self {
+    pub(super) const fn protocol(what: &'static str) -> Self {
         Self::new(code::PROTOCOL_ERROR, what)
     }
 
@@ -229,7 +228,7 @@ impl<H: Handler> Http2<H> {
     }
 
     fn headers(&mut self, cx: &mut Context<'_>, frame: &Frame<'_>) -> Result<(), Violation> {
-        if frame.stream == 0 || frame.stream % 2 == 0 {
+        if frame.stream == 0 || frame.stream.is_multiple_of(2) {
             return Err(Violation::protocol(
                 "HEADERS on a stream that is not the client's",
             ));
@@ -320,7 +319,7 @@ impl<H: Handler> Http2<H> {
             return Ok(());
         }
         match head.judge(bounds) {
-            Judged::Request(request) => self.begin(cx, id, end_stream, request),
+            Judged::Request(request) => self.begin(cx, id, end_stream, *request),
             Judged::TooLarge => {
                 self.strikes.fruitless()?;
                 let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -414,155 +413,6 @@ impl<H: Handler> Http2<H> {
         }
     }
 
-    fn data(&mut self, id: u32, body: &[u8], flow: u32, end: bool) -> Result<(), Violation> {
-        if self.block.is_some() {
-            return Err(Violation::protocol("a frame within a header block"));
-        }
-        if id == 0 || id > self.last {
-            return Err(Violation::protocol(
-                "DATA on a stream that was never opened",
-            ));
-        }
-        self.window_in = self.window_in.checked_sub(flow).ok_or(Violation::new(
-            code::FLOW_CONTROL_ERROR,
-            "more DATA than the window takes",
-        ))?;
-        if body.is_empty() && !end {
-            self.strikes.idle_frame()?;
-        } else {
-            self.strikes.progress();
-        }
-        let Some(arriving) = self
-            .streams
-            .get_mut(&id)
-            .and_then(|stream| stream.receiving())
-        else {
-            self.owe(flow);
-            if self.reset.contains(&id) {
-                return Ok(());
-            }
-            if self.streams.contains_key(&id) {
-                self.strikes.fruitless()?;
-                self.reset(id, code::STREAM_CLOSED);
-                return Ok(());
-            }
-            let what = "DATA on a stream that is closed";
-            return Err(Violation::new(code::STREAM_CLOSED, what));
-        };
-        let count = body.len() as u64;
-        let in_window = arriving.window.checked_sub(flow);
-        let in_length = match arriving.length_left {
-            None => Some(None),
-            Some(left) => left.checked_sub(count).map(Some),
-        };
-        let (Some(window), Some(length_left)) = (in_window, in_length) else {
-            self.owe(flow);
-            self.strikes.fruitless()?;
-            let code = match in_window {
-                None => code::FLOW_CONTROL_ERROR,
-                Some(_) => code::PROTOCOL_ERROR,
-            };
-            self.reset(id, code);
-            return Ok(());
-        };
-        arriving.window = window;
-        arriving.length_left = length_left;
-        arriving.expects = false;
-        // Padding is nobody's to read.
-        arriving.owed += flow - body.len() as u32;
-        if arriving.body.is_unwanted() {
-            arriving.discarded += count;
-            arriving.owed += body.len() as u32;
-        } else if !body.is_empty() {
-            arriving.body.push(Bytes::copy_from_slice(body));
-        }
-        if end {
-            return self.end_body(id);
-        }
-        self.tend_body(id);
-        Ok(())
-    }
-
-    /// The client has said all of the request's body.
-    fn end_body(&mut self, id: u32) -> Result<(), Violation> {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return Ok(());
-        };
-        let Some(arriving) = stream.receiving() else {
-            return Ok(());
-        };
-        if arriving.length_left.is_some_and(|left| left > 0) {
-            let short = Broken::Malformed("the body is shorter than announced");
-            arriving.body.finish(Err(short));
-            self.strikes.fruitless()?;
-            self.reset(id, code::PROTOCOL_ERROR);
-            return Ok(());
-        }
-        arriving.body.finish(Ok(()));
-        arriving.ended = true;
-        if std::mem::take(&mut stream.discards) {
-            self.no_more_discarded();
-        }
-        self.tend_body(id);
-        Ok(())
-    }
-
-    /// Gives back the room of what the handler has read; tells a client that waits to go on.
-    pub(super) fn tend_body(&mut self, id: u32) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        if stream.incoming.is_none() {
-            return;
-        }
-        let waker = stream.waker(|| self.woken.waker(id));
-        let Some(arriving) = &mut stream.incoming else {
-            return;
-        };
-        // Registers for what the handler does next.
-        arriving.body.poll_wanted(&Context::from_waker(&waker));
-        arriving.owed += arriving.body.take_taken() as u32;
-        if arriving.ended {
-            // The window of a stream that ended matters to nobody; the connection's does.
-            let owed = std::mem::take(&mut arriving.owed);
-            arriving.window += owed;
-            if arriving.held() == 0 || arriving.body.is_unwanted() {
-                stream.incoming = None;
-            }
-            if stream.is_done() {
-                self.streams.remove(&id);
-            }
-            self.owe(owed);
-            return;
-        }
-        if arriving.expects && arriving.body.is_read() {
-            arriving.expects = false;
-            let mut block = Vec::new();
-            if !std::mem::replace(&mut self.replied, true) {
-                block.push(0x20);
-            }
-            block.extend_from_slice(b"\x08\x03100");
-            frame::put_headers(self.out.bytes(), id, [&[], &block], false, FRAME_MAX);
-        }
-        let unwanted = arriving.body.is_unwanted();
-        let too_much = unwanted && arriving.discarded > self.link.discard_max;
-        let mut owed = 0;
-        // Who sends more than is read of what nobody wants gets no more room.
-        if arriving.owed >= STREAM_WINDOW / 2 && !too_much {
-            owed = std::mem::take(&mut arriving.owed);
-            arriving.window += owed;
-            frame::put_window_update(self.out.bytes(), id, owed);
-        }
-        let has_replied = stream.answer.is_none() && stream.reply.is_none();
-        self.owe(owed);
-        if has_replied && too_much {
-            // Not an error: the reply was complete without it (RFC 9113, section 8.1).
-            self.reset(id, code::NO_ERROR);
-        } else {
-            self.mark_discarding(id);
-        }
-    }
-
     fn window_update(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
         let Some(increment) = frame.u32() else {
             return Err(Violation::new(
@@ -637,7 +487,7 @@ impl<H: Handler> Http2<H> {
         }
         self.strikes.idle_frame()?;
         let is_ack = frame.flags & flag::ACK != 0;
-        if is_ack && !frame.payload.is_empty() || frame.payload.len() % 6 != 0 {
+        if is_ack && !frame.payload.is_empty() || !frame.payload.len().is_multiple_of(6) {
             return Err(Violation::new(code::FRAME_SIZE_ERROR, "malformed SETTINGS"));
         }
         if is_ack {

@@ -1,7 +1,7 @@
 //! HTTP/2, the server's side (RFC 9113): many requests at once on one connection.
 //!
 //! All streams of a connection live in its task. What was received is understood frame by frame
-//! (`frames.rs`); handlers and bodies are polled when they are woken (`wake.rs`); replies take turns
+//! (`frames.rs`, `bodies.rs`); handlers and bodies are polled when they are woken (`wake.rs`); replies take turns
 //! of one DATA frame each into one buffer, which goes to the stream in few, large records. This file
 //! owns the turns.
 //!
@@ -10,12 +10,11 @@
 //!                `-> DATA -> Incoming -> handler
 //! ```
 
+mod bodies;
 mod frames;
 mod hpack;
 mod request;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod wake;
 
 use std::cell::RefCell;

@@ -1,7 +1,7 @@
 //! From the fields of a header block to a request (RFC 9113, section 8.3).
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hyper::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use hyper::http::{Method, Uri, Version};
 
@@ -23,7 +23,7 @@ pub(super) struct Head {
 /// What a header block was.
 #[derive(Debug)]
 pub(super) enum Judged {
-    Request(Request),
+    Request(Box<Request>),
     /// A request, but more of it than is taken.
     TooLarge,
     /// The stream's error (RFC 9113, section 8.1.1), which has a number on the wire and no words.
@@ -140,11 +140,11 @@ impl Head {
         *head.uri_mut() = uri;
         *head.version_mut() = Version::HTTP_2;
         *head.headers_mut() = self.fields;
-        Judged::Request(Request {
+        Judged::Request(Box::new(Request {
             head,
             length,
             expects,
-        })
+        }))
     }
 
     fn length(&self) -> Result<Option<u64>, &'static str> {
@@ -161,7 +161,7 @@ impl Head {
     }
 
     /// Two names for whom the request is meant for must not differ (RFC 9113, section 8.3.1).
-    fn agree_on_authority(&mut self) -> Result<(), &'static str> {
+    fn agree_on_authority(&self) -> Result<(), &'static str> {
         let mut hosts = self.fields.get_all(HOST).iter();
         let host = hosts.next();
         if hosts.next().is_some() {
@@ -193,7 +193,7 @@ impl Head {
             joined.put_slice(crumb.as_bytes());
         }
         if let Ok(cookie) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
-            self.fields.insert(HeaderName::from(COOKIE), cookie);
+            self.fields.insert(COOKIE, cookie);
         }
     }
 }
@@ -221,7 +221,7 @@ mod tests {
             .decode(&block, |field, size| head.add(field, size, BOUNDS))
             .unwrap();
         match head.judge(BOUNDS) {
-            Judged::Request(request) => Ok(request),
+            Judged::Request(request) => Ok(*request),
             Judged::TooLarge => Err("too large".into()),
             Judged::Malformed(what) => Err(what.into()),
         }
