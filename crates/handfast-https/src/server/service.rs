@@ -124,6 +124,14 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
+    /// The last so many bytes that were handed over are not going to be sent.
+    pub(super) fn abort(&mut self, unsent: u64) {
+        self.flight.record(|record| {
+            record.whole = false;
+            record.bytes = record.bytes.saturating_sub(unsent);
+        });
+    }
+
     fn let_go(&mut self) {
         if std::mem::take(&mut self.held) {
             self.flight.link.activity.asked();

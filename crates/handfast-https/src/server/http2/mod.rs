@@ -292,9 +292,12 @@ impl<H: Handler> Http2<H> {
     }
 
     fn drop_stream(&mut self, id: u32) {
-        let Some(stream) = self.streams.remove(&id) else {
+        let Some(mut stream) = self.streams.remove(&id) else {
             return;
         };
+        if let Some(reply) = stream.reply.take() {
+            reply.abort();
+        }
         if stream.discards {
             self.no_more_discarded();
         }

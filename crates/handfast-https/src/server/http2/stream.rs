@@ -157,6 +157,11 @@ pub(super) fn begin(response: hyper::Response<Tracked>) -> (StatusCode, HeaderMa
 }
 
 impl Reply {
+    /// It is not going to be sent to its end.
+    pub(super) fn abort(mut self) {
+        self.body.abort(self.piece.len() as u64);
+    }
+
     /// Puts one DATA frame into `out`, of at most `window` bytes.
     pub(super) fn emit(
         &mut self,

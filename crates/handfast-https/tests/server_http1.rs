@@ -1,0 +1,277 @@
+//! HTTP/1.1 and HTTP/1.0 on the wire (RFC 9112): framing, pipelining, leave to send, persistence.
+
+mod server_common;
+
+use std::convert::Infallible;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use handfast::{Ending, Stream};
+use handfast_https::server::{Body, CloseReason, ConnectionInfo, Request, Response, TransferEnd};
+use hyper::body::Frame;
+
+use self::server_common::{Fixture, PATIENCE, Setup};
+
+/// A body of unknown length.
+struct Pieces(Vec<&'static str>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(
+            self.0
+                .pop()
+                .map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))),
+        )
+    }
+}
+
+/// Echoes bodies, but for a few paths.
+fn echo() -> Fixture {
+    Fixture::start(Setup::default(), |_| {
+        |mut request: Request, _: Arc<ConnectionInfo>| async move {
+            match request.uri().path() {
+                "/ignore" => Response::new(Body::from("ignored")),
+                "/pieces" => Response::new(Body::new(Pieces(vec!["ghi", "", "def", "abc"]))),
+                "/short" => {
+                    let mut response = Response::new(Body::new(Pieces(vec!["abc"])));
+                    response.headers_mut().insert("content-length", 5.into());
+                    response
+                }
+                "/long" => {
+                    let mut response = Response::new(Body::new(Pieces(vec!["def", "abc"])));
+                    response.headers_mut().insert("content-length", 5.into());
+                    response
+                }
+                "/empty" => {
+                    let mut response = Response::new(Body::empty());
+                    *response.status_mut() = hyper::StatusCode::NO_CONTENT;
+                    response
+                }
+                "/bye" => {
+                    let mut response = Response::new(Body::from("bye"));
+                    let close = hyper::header::HeaderValue::from_static("close");
+                    response.headers_mut().insert("connection", close);
+                    response
+                }
+                _ => match request.body_mut().read_to_end(1 << 20).await {
+                    Ok(body) => Response::new(Body::from(body)),
+                    Err(error) => {
+                        let mut response = Response::new(Body::from(error.to_string()));
+                        *response.status_mut() = hyper::StatusCode::BAD_REQUEST;
+                        response
+                    }
+                },
+            }
+        }
+    })
+}
+
+fn send(stream: &mut Stream<TcpStream>, bytes: &str) {
+    stream.write_all(bytes.as_bytes()).unwrap();
+    stream.flush().unwrap();
+}
+
+/// Reads up to and including `end`.
+fn read_to(stream: &mut Stream<TcpStream>, end: &str) -> String {
+    stream.channel().set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(end.as_bytes()) {
+        let mut byte = [0];
+        let count = stream.read(&mut byte).unwrap();
+        assert_eq!(
+            count,
+            1,
+            "{:?} and no {end:?}",
+            String::from_utf8_lossy(&text)
+        );
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// Everything up to the end of the connection, without the fields that are always there.
+fn rest(stream: &mut Stream<TcpStream>) -> (String, Ending) {
+    let (bytes, ending) = stream.read_to_ending().unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let kept: Vec<&str> = text
+        .split_inclusive("\r\n")
+        .filter(|line| !line.starts_with("date: ") && !line.starts_with("content-type: "))
+        .collect();
+    (kept.concat(), ending)
+}
+
+/// Requests on one connection, and all that comes back.
+#[test]
+fn a20_replies_are_framed_as_the_request_asks() {
+    const GET: &str = "Host: a\r\nConnection: close\r\n\r\n";
+    let server = echo();
+    let cases: &[(&str, &str)] = &[
+        (
+            "GET /pieces HTTP/1.1\r\n@",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n3\r\nghi\r\n0\r\n\r\n",
+        ),
+        // By the connection's end, and told so, where chunks are not understood.
+        (
+            "GET /pieces HTTP/1.0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nabcdefghi",
+        ),
+        (
+            "GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nabcdefghi",
+        ),
+        (
+            "GET /ignore HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /ignore HTTP/1.0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: keep-alive\r\n\r\nignoredHTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nignored",
+        ),
+        (
+            "GET /empty HTTP/1.1\r\n@",
+            "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n",
+        ),
+        (
+            "HEAD /ignore HTTP/1.1\r\n@",
+            "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\n",
+        ),
+        (
+            "GET /bye HTTP/1.1\r\nHost: a\r\n\r\nGET /ignore HTTP/1.1\r\nHost: a\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbye",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x\r\nc\r\n0\r\nX: y\r\n\r\nGET /ignore HTTP/1.1\r\n@",
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nignored",
+        ),
+        // A body that nobody reads is not taken for the next request.
+        (
+            "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n12345GET /bye HTTP/1.1\r\n@",
+            "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nignoredHTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbye",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nGET /smuggled HTTP/1.1\r\n@",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 27\r\nconnection: close\r\n\r\na chunk's size is malformed",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 42\r\nconnection: close\r\n\r\nboth Transfer-Encoding and Content-Length\n",
+        ),
+    ];
+    for (request, expected) in cases {
+        let mut stream = server.connect();
+        send(&mut stream, &request.replace('@', GET));
+        let (got, ending) = rest(&mut stream);
+        assert_eq!(got, *expected, "{request}");
+        assert_eq!(ending, Ending::CloseNotify, "{request}");
+    }
+}
+
+#[test]
+fn a21_pipelined_requests_are_answered_in_order_and_together() {
+    let server = echo();
+    let mut stream = server.connect();
+    let one = "GET /ignore HTTP/1.1\r\nHost: a\r\n\r\n";
+    let before = stream.traffic().records_received;
+    send(
+        &mut stream,
+        &format!(
+            "{}{}",
+            one.repeat(30),
+            "GET /bye HTTP/1.1\r\nHost: a\r\n\r\n"
+        ),
+    );
+    let (got, _) = rest(&mut stream);
+    assert_eq!(got.matches("ignored").count(), 30);
+    assert!(got.ends_with("bye"));
+    // Thirty-one replies of about 100 bytes.
+    let records = stream.traffic().records_received - before;
+    assert!(records <= 5, "{records} records");
+}
+
+#[test]
+fn a20_leave_to_send_is_given_when_the_body_is_read() {
+    let server = echo();
+    let mut stream = server.connect();
+    send(
+        &mut stream,
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+    );
+    assert_eq!(
+        read_to(&mut stream, "\r\n\r\n"),
+        "HTTP/1.1 100 Continue\r\n\r\n"
+    );
+    send(&mut stream, "abc");
+    assert!(read_to(&mut stream, "abc").contains(" 200 "));
+    // Nobody reads it: no leave, and what might follow is not understood.
+    send(
+        &mut stream,
+        "POST /ignore HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+    );
+    let (got, ending) = rest(&mut stream);
+    assert_eq!(
+        got,
+        "HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nignored"
+    );
+    assert_eq!(ending, Ending::CloseNotify);
+}
+
+#[test]
+fn c1_a_body_that_is_not_what_was_announced_breaks_off() {
+    let server = echo();
+    for path in ["/short", "/long"] {
+        let mut stream = server.connect();
+        send(
+            &mut stream,
+            &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        );
+        let (got, ending) = rest(&mut stream);
+        assert_ne!(ending, Ending::CloseNotify, "{path}: {got}");
+    }
+    let events = server
+        .witness
+        .wait("both", |events| events.closes.len() == 2);
+    for (request, close) in events.requests.iter().zip(&events.closes) {
+        assert_eq!(request.end, TransferEnd::Aborted);
+        assert!(
+            matches!(&close.reason, CloseReason::BrokenOff(what) if what.contains("announced")),
+            "{close:?}"
+        );
+    }
+}
+
+#[test]
+fn a16_a_body_that_is_cut_is_told_to_its_handler() {
+    let server = echo();
+    let mut stream = server.connect();
+    send(
+        &mut stream,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
+    );
+    stream.finish().unwrap();
+    let (got, _) = rest(&mut stream);
+    assert!(
+        got.starts_with("HTTP/1.1 400 ") && got.contains("within a request's body"),
+        "{got}"
+    );
+}
+
+#[test]
+fn a20_a_request_in_single_bytes_is_one_request() {
+    let server = echo();
+    let mut stream = server.connect();
+    let request = "\r\nPOST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    for byte in request.split_inclusive(|_| true) {
+        send(&mut stream, byte);
+    }
+    let (got, _) = rest(&mut stream);
+    assert_eq!(
+        got,
+        "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc"
+    );
+}
