@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use handfast::{
     Timeouts, TrustAnchors,
 };
 use handfast_testbed::careless::{Careless, version};
-use handfast_testbed::launch::{Finished, OpensslServer, Program, free_address};
+use handfast_testbed::launch::{Finished, Nginx, OpensslServer, Program, free_address};
 use handfast_testbed::pki::{
     Basic, DAY_SECS, ExtendedKeyUsagePurpose, Fault, Issued, Key, KeyUsagePurpose, Pki, Spec,
     now_secs, pem,
@@ -182,11 +183,33 @@ impl Bench {
         ]);
         let got = self.run("get", &args);
         assert!(
-            got.err().contains(&format!("[{}]", case.library)),
+            got.err().contains(&format!("[{}]", case.probed)),
             "get: {what}: {} {got}",
-            case.library
+            case.probed
         );
         assert_eq!(got.code, Some(case.code), "get: {what} {got}");
+
+        let mut args = case.args.clone();
+        args.extend([
+            "--connect-timeout".to_owned(),
+            seconds.clone(),
+            "--servername".to_owned(),
+            case.name.to_owned(),
+            "--alpn".to_owned(),
+            "h2,http/1.1".to_owned(),
+            peer.address.to_string(),
+        ]);
+        let connected = self.run("connect", &args);
+        assert!(
+            connected.err().contains(&format!("[{}]", case.probed)),
+            "connect: {what}: {} {connected}",
+            case.probed
+        );
+        assert_eq!(
+            connected.code,
+            Some(case.code),
+            "connect: {what} {connected}"
+        );
 
         let mut args = case.args.clone();
         args.extend([
@@ -205,14 +228,14 @@ impl Bench {
         );
         // Our own mistakes end the program before there is anything to report.
         if inspected.stdout.is_empty() {
-            let id = format!("[{}]", case.inspect);
+            let id = format!("[{}]", case.probed);
             assert!(inspected.err().contains(&id), "inspect: {what} {inspected}");
             return;
         }
         let document: Value = serde_json::from_slice(&inspected.stdout).unwrap();
         let found = &document["inspected"][0];
         assert_eq!(
-            found["failure"]["id"], case.inspect,
+            found["failure"]["id"], case.probed,
             "inspect: {what} {found:#}"
         );
         assert!(
@@ -230,7 +253,7 @@ struct Case {
     args: Vec<String>,
     seconds: u64,
     library: &'static str,
-    inspect: &'static str,
+    probed: &'static str,
     code: i32,
 }
 
@@ -241,7 +264,7 @@ impl Case {
             args: Vec::new(),
             seconds: 5,
             library: id,
-            inspect: id,
+            probed: id,
             code,
         }
     }
@@ -257,8 +280,8 @@ impl Case {
     }
 
     /// A probe knows better what the server lacks than an alert says.
-    fn inspect(mut self, id: &'static str) -> Self {
-        self.inspect = id;
+    fn probed(mut self, id: &'static str) -> Self {
+        self.probed = id;
         self
     }
 
@@ -496,31 +519,57 @@ fn c2_revocation_and_pins() {
     );
 }
 
+/// What the library says with the questions of a probe behind it.
+fn clarified(bench: &Bench, peer: &Peer, case: &Case) -> handfast::Error {
+    let anchors = TrustAnchors::empty()
+        .with_file(bench.path("ca.pem"))
+        .unwrap();
+    let context = ClientContext::builder().trust(anchors).build().unwrap();
+    let again = || TcpStream::connect(peer.address);
+    let failed = context.secure(case.name, again().unwrap()).unwrap_err();
+    let limit = Duration::from_secs(5);
+    handfast::probe::clarify(failed.error, &context, case.name, limit, again)
+}
+
 #[test]
 fn c2_nothing_in_common_with_openssl() {
     let bench = Bench::new();
-    let rsa = bench
-        .pki
-        .root
-        .issue(Spec::server(&[NAME]).key(Key::Rsa2048));
+    let root = &bench.pki.root;
+    let rsa = root.issue(Spec::server(&[NAME]).key(Key::Rsa2048));
     let failed = |id| Case::new(id, HANDSHAKE);
-    for (args, case) in [
+    let alert = |id| failed("alert-received").probed(id);
+    let old = ["-cipher", "ALL:@SECLEVEL=0"];
+    for (args, case, says) in [
         (
-            &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"][..],
+            &[&["-tls1"], &old[..]].concat()[..],
             failed("protocol-version"),
+            "would take: TLS 1.0 (weak",
+        ),
+        (
+            &[&["-tls1_1"], &old[..]].concat(),
+            failed("protocol-version"),
+            "would take: TLS 1.1 (weak",
         ),
         (
             &["-tls1_2", "-cipher", "AES128-SHA"],
-            failed("alert-received").inspect("nothing-in-common"),
+            alert("no-shared-cipher-suite"),
+            "would take, under TLS 1.2: TLS_RSA_WITH_AES_128_CBC_SHA (",
         ),
         (
             &["-tls1_3", "-groups", "P-521"],
-            failed("alert-received").inspect("nothing-in-common"),
+            alert("no-shared-group"),
+            "would take: secp521r1",
         ),
-        (&["-alpn", "imap"], failed("no-application-protocol")),
+        (
+            &["-tls1_2", "-groups", "P-521", "-cipher", "ECDHE"],
+            alert("no-shared-group"),
+            "would take: secp521r1",
+        ),
+        (&["-alpn", "imap"], failed("no-application-protocol"), ""),
         (
             &["-servername", "other.example", "-servername_fatal"],
             failed("name-unrecognised"),
+            "",
         ),
     ] {
         let mut args = args.to_vec();
@@ -532,10 +581,145 @@ fn c2_nothing_in_common_with_openssl() {
         if args.contains(&"-servername") {
             args.extend(["-cert2", &second, "-key2", &key]);
         }
+        let what = args.join(" ");
         let Some(peer) = bench.openssl(&rsa, &args) else {
             return;
         };
-        bench.check(&args.join(" "), &peer, &case);
+        bench.check(&what, &peer, &case);
+        if case.probed != case.library || what.contains("-tls1") {
+            let told = clarified(&bench, &peer, &case).explain();
+            assert_eq!(told.id, case.probed, "{what} {told}");
+            assert!(told.to_string().contains(says), "{what} {told}");
+        }
+    }
+}
+
+/// A certificate and its key for kinds of keys that the testbed does not make.
+fn odd_identity(bench: &Bench, algorithm: &[&str]) -> Option<[String; 2]> {
+    let [cert, key] = ["odd.pem", "odd.key"].map(|name| bench.path(name).display().to_string());
+    let made = Program::new("openssl")?
+        .args([
+            "req", "-x509", "-nodes", "-subj", "/CN=odd", "-days", "3", "-newkey",
+        ])
+        .args(algorithm)
+        .args(["-keyout", &key, "-out", &cert])
+        .run();
+    assert!(made.succeeded(), "{made}");
+    Some([cert, key])
+}
+
+/// Whether a ClientHello names a server.
+fn names_a_server(hello: &[u8]) -> bool {
+    hello
+        .windows(NAME.len())
+        .any(|part| part == NAME.as_bytes())
+}
+
+#[test]
+fn c2_servers_that_go_by_name() {
+    let bench = Bench::new();
+    let server = bench.pki.root.issue(Spec::server(&["other.example"]));
+    let files = server.write(bench.directory.path(), "named", &[]);
+    let nginx = Nginx::launch(bench.directory.path(), |port| {
+        format!(
+            "server {{ listen 127.0.0.1:{port} ssl default_server; ssl_reject_handshake on; }}\n\
+             server {{ listen 127.0.0.1:{port} ssl; server_name other.example;\n\
+             ssl_certificate {}; ssl_certificate_key {}; }}\n",
+            files.chain_pem.display(),
+            files.key_pem.display()
+        )
+    });
+    if let Some(nginx) = nginx {
+        let peer = Peer::at(nginx.address());
+        for (name, id) in [(NAME, "name-unrecognised"), ("127.0.0.1", "name-needed")] {
+            bench.check(id, &peer, &Case::new(id, HANDSHAKE).name(name));
+        }
+    }
+
+    // One that gives up without saying why, unless it is not told a name.
+    let hello = [0x16, 3, 3, 0, 0x2c, 2, 0, 0, 0x28, 3, 3].into_iter();
+    let hello = hello.chain([7; 32]).chain([0, 0, 0x9c, 0, 0, 0]);
+    let hello: Vec<u8> = hello.collect();
+    let shy = serve(move |mut socket| {
+        let mut room = [0; 64 * 1024];
+        let count = socket.read(&mut room).unwrap_or(0);
+        let answer = match names_a_server(&room[..count]) {
+            true => &[0x15, 3, 3, 0, 2, 2, 40],
+            false => &hello[..],
+        };
+        let _ = socket.write_all(answer);
+        fin(socket);
+    });
+    let case = Case::new("alert-received", HANDSHAKE).probed("name-unrecognised");
+    bench.check("shy", &shy, &case);
+    let told = clarified(&bench, &shy, &case).explain().to_string();
+    assert!(told.contains("leaves the name out"), "{told}");
+}
+
+#[test]
+fn c2_probes_are_few_and_can_be_forbidden() {
+    let bench = Bench::new();
+    let refusal: &[u8] = &[0x15, 3, 3, 0, 2, 2, 40];
+    let counted = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&counted);
+    let peer = serve(move |mut socket| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        let _ = socket.read(&mut [0; 64 * 1024]);
+        let _ = socket.write_all(refusal);
+        fin(socket);
+    });
+    let port = peer.address.port();
+    let url = format!("https://{NAME}:{port}/");
+    let place = peer.address.to_string();
+    let resolve = format!("{NAME}:{port}:127.0.0.1");
+    for (command, args) in [
+        ("get", &["--resolve", &resolve, &url][..]),
+        ("connect", &["--servername", NAME, &place]),
+        ("inspect", &["--connect-to", &place, NAME]),
+    ] {
+        let strings = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+        counted.store(0, Ordering::SeqCst);
+        let told = bench.run(command, &strings(args));
+        assert!(
+            told.err().contains("refused everything from SSL 3"),
+            "{told}"
+        );
+        assert!(told.err().contains("[alert-received]"), "{told}");
+        assert!(
+            (2..=9).contains(&counted.load(Ordering::SeqCst)),
+            "{command} {counted:?}"
+        );
+        counted.store(0, Ordering::SeqCst);
+        let told = bench.run(command, &strings(&[&["--no-probe"], args].concat()));
+        assert!(!told.err().contains("asked by a probe"), "{told}");
+        assert_eq!(counted.load(Ordering::SeqCst), 1, "{command}");
+    }
+}
+
+#[test]
+fn c2_signature_schemes_that_nobody_checks_here() {
+    let bench = Bench::new();
+    for (algorithm, says) in [
+        (&["ed448"][..], "would sign by: ed448"),
+        (
+            &["rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"],
+            "would sign by: rsa_pss_pss_",
+        ),
+    ] {
+        let Some([cert, key]) = odd_identity(&bench, algorithm) else {
+            return;
+        };
+        for version in ["-tls1_2", "-tls1_3"] {
+            let args = ["-cert", &cert, "-key", &key, version];
+            let Some(peer) = OpensslServer::launch(&args).map(Peer::openssl) else {
+                return;
+            };
+            let case = Case::new("alert-received", HANDSHAKE).probed("no-shared-signature-scheme");
+            let what = format!("{algorithm:?} {version}");
+            bench.check(&what, &peer, &case);
+            let told = clarified(&bench, &peer, &case).explain().to_string();
+            assert!(told.contains(says), "{what} {told}");
+        }
     }
 }
 

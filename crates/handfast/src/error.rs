@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::explain::Explanation;
 use crate::identity::IdentityError;
+use crate::probe::Probed;
 use crate::proxy::{self, ProxyError};
 use crate::starttls::StartTlsError;
 use crate::trust::TrustError;
@@ -66,6 +67,7 @@ struct Inner {
     phase: Phase,
     cause: Cause,
     server_name: Option<String>,
+    probed: Option<Box<Probed>>,
 }
 
 impl Error {
@@ -75,6 +77,7 @@ impl Error {
             phase,
             cause: cause.into(),
             server_name: None,
+            probed: None,
         }))
     }
 
@@ -91,6 +94,20 @@ impl Error {
     /// The server's name that the caller asked for, where one was asked for.
     pub fn server_name(&self) -> Option<&str> {
         self.0.server_name.as_deref()
+    }
+
+    /// What a probe found out about the failure, if one was made ([`crate::probe::clarify`]).
+    pub fn probed(&self) -> Option<&Probed> {
+        self.0.probed.as_deref()
+    }
+
+    /// The same failure with what a probe found, and the cause that this makes certain.
+    pub(crate) fn with_probed(mut self, cause: Option<PeerCause>, probed: Probed) -> Self {
+        if let Some(cause) = cause {
+            self.0.cause = cause.into();
+        }
+        self.0.probed = Some(Box::new(probed));
+        self
     }
 
     /// The same error, told of another phase: for layers that know better where they are.
@@ -159,6 +176,7 @@ impl Error {
             phase: self.0.phase,
             cause: self.0.cause.duplicate(),
             server_name: self.0.server_name.clone(),
+            probed: self.0.probed.clone(),
         }))
     }
 }
@@ -169,6 +187,7 @@ impl fmt::Debug for Error {
             .field("phase", &self.0.phase)
             .field("cause", &self.0.cause)
             .field("server_name", &self.0.server_name)
+            .field("probed", &self.0.probed)
             .finish()
     }
 }

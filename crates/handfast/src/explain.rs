@@ -5,6 +5,7 @@
 
 mod certificate;
 mod identity;
+mod probed;
 mod proxy;
 mod starttls;
 
@@ -73,13 +74,17 @@ impl fmt::Display for Explanation {
 }
 
 pub(crate) fn explain(error: &Error) -> Explanation {
-    let Told { id, fix } = told(error.cause());
-    Explanation {
+    let Told { id, fix } = told(error);
+    let mut explanation = Explanation {
         id,
         what: sentence(error),
         evidence: evidence(error.cause()),
         fix: fix.into_iter().collect(),
+    };
+    if let Some(probed) = error.probed() {
+        probed::add(&mut explanation, probed);
     }
+    explanation
 }
 
 fn sentence(error: &Error) -> String {
@@ -87,11 +92,21 @@ fn sentence(error: &Error) -> String {
     if let Cause::Network(NetworkCause::TimedOut { .. }) = error.cause() {
         what = format!("{what} during the {}", error.phase());
     }
+    if matches!(error.cause(), Cause::Peer(PeerCause::NameUnrecognised)) && asked_by_address(error)
+    {
+        what = "the server wants to be asked for a name, and an IP address is none".into();
+    }
     match error.server_name() {
         // Some causes name the host themselves.
         Some(name) if !what.contains(name) => format!("{}: {what}", escape_control(name)),
         _ => what,
     }
+}
+
+fn asked_by_address(error: &Error) -> bool {
+    error
+        .server_name()
+        .is_some_and(|name| name.parse::<std::net::IpAddr>().is_ok())
 }
 
 /// What happened, in one sentence.
@@ -212,8 +227,8 @@ struct Told {
 }
 
 /// The id, and what to do.
-fn told(cause: &Cause) -> Told {
-    let (id, fix) = match cause {
+fn told(error: &Error) -> Told {
+    let (id, fix) = match error.cause() {
         Cause::Configuration(cause) => match cause {
             ConfigurationCause::Identity(error) => (error.id(), identity::fix(error)),
             ConfigurationCause::Trust(error) => (error.problem.id(), None),
@@ -268,12 +283,28 @@ fn told(cause: &Cause) -> Told {
                 "protocol-version",
                 Some("let the other end speak TLS 1.2 or 1.3; older versions are broken".into()),
             ),
+            PeerCause::NothingInCommon { what: "cipher suite" } => (
+                "no-shared-cipher-suite",
+                Some("have the other end allow a suite of today, such as TLS_AES_128_GCM_SHA256".into()),
+            ),
+            PeerCause::NothingInCommon { what: "key exchange group" } => (
+                "no-shared-group",
+                Some("have the other end allow a usual group, such as x25519 or secp256r1".into()),
+            ),
+            PeerCause::NothingInCommon { what: "signature scheme" } => (
+                "no-shared-signature-scheme",
+                Some("have its certificate issued for a usual key: EC P-256, Ed25519, or RSA with 2048 bits".into()),
+            ),
             PeerCause::NothingInCommon { .. } => {
                 ("nothing-in-common", Some("widen the choice at one of the two ends".into()))
             }
             PeerCause::NoApplicationProtocol => (
                 "no-application-protocol",
                 Some("offer a protocol that the server speaks, or none".into()),
+            ),
+            PeerCause::NameUnrecognised if asked_by_address(error) => (
+                "name-needed",
+                Some("ask for it by name: an address is not sent as one (RFC 6066, section 3)".into()),
             ),
             PeerCause::NameUnrecognised => {
                 ("name-unrecognised", Some("ask for a name that is configured there".into()))

@@ -48,6 +48,11 @@ pub enum Event<'e> {
         /// What was agreed on, and who the server is.
         report: &'e Report,
     },
+    /// The handshake failed, and the server is being asked what it would have taken.
+    Probing {
+        /// What it failed with.
+        error: &'e handfast::Error,
+    },
     /// A connection made earlier serves this request, too.
     Reused {
         /// Where it leads.

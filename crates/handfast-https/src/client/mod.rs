@@ -30,6 +30,7 @@ mod error;
 mod event;
 mod link;
 mod patience;
+mod probing;
 mod proxy;
 mod redirect;
 mod request;
@@ -195,11 +196,16 @@ impl Client {
             *phase.lock().unwrap_or_else(PoisonError::into_inner) = reached;
         });
         let reached = || *phase.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stream, address) = patience
-            .wait(reached, opening)
-            .await
-            .and_then(|opened| opened)
-            .map_err(|error| error.with_server_name(&origin.host))?;
+        let opened = patience.wait(reached, opening).await;
+        let (stream, address) = match opened.and_then(|opened| opened) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let error = error.with_server_name(&origin.host);
+                return Err(probing::clarify(settings, origin, error, patience)
+                    .await
+                    .into());
+            }
+        };
         settings.tell(&Event::Secured {
             report: stream.report(),
         });

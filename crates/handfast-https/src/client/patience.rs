@@ -37,6 +37,13 @@ impl Patience {
         Self { deadline, ..self }
     }
 
+    /// How long to wait for something that should take `limit` at most.
+    pub(super) fn at_most(&self, limit: Duration) -> Duration {
+        self.deadline.map_or(limit, |(at, _)| {
+            limit.min(at.saturating_duration_since(Instant::now()))
+        })
+    }
+
     /// Waits for what runs over no connection yet.
     pub(super) async fn wait<T>(
         &self,

@@ -30,6 +30,7 @@ pub(super) struct Settings {
     pub(super) connect_max: Option<Duration>,
     pub(super) close_wait: Duration,
     pub(super) proxy: Option<Proxy>,
+    pub(super) probes: bool,
     fixed: HashMap<(String, u16), Vec<IpAddr>>,
     observer: Option<Observer>,
 }
@@ -38,6 +39,14 @@ impl Settings {
     pub(super) fn tell(&self, event: &Event<'_>) {
         if let Some(Observer(observe)) = &self.observer {
             observe(event);
+        }
+    }
+
+    /// The same, for connections that are nobody's exchange.
+    pub(super) fn without_observer(&self) -> Self {
+        Self {
+            observer: None,
+            ..self.clone()
         }
     }
 
@@ -63,6 +72,7 @@ impl ClientBuilder {
             connect_max: None,
             close_wait: CLOSE_WAIT,
             proxy: None,
+            probes: false,
             fixed: HashMap::new(),
             observer: None,
         })
@@ -118,6 +128,14 @@ impl ClientBuilder {
     /// resolved by the proxy. Default: none; the environment is not asked.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.0.proxy = Some(proxy);
+        self
+    }
+
+    /// After a handshake that failed over what was offered, asks the server over a few more
+    /// connections what it would have taken, and puts that into the error
+    /// ([`handfast::probe::Inquiry`]). Default: off.
+    pub fn probes(mut self, on: bool) -> Self {
+        self.0.probes = on;
         self
     }
 

@@ -52,10 +52,18 @@ impl Choices {
         Ok(Arc::new(provider))
     }
 
-    pub(crate) fn versions(&self) -> Vec<&'static rustls::SupportedProtocolVersion> {
-        let all = [TlsVersion::Tls13, TlsVersion::Tls12];
+    /// The protocol versions that are left, the oldest first.
+    pub(crate) fn allowed(&self) -> Vec<TlsVersion> {
+        let all = [TlsVersion::Tls12, TlsVersion::Tls13];
         all.into_iter()
             .filter(|version| self.versions.is_empty() || self.versions.contains(version))
+            .collect()
+    }
+
+    pub(crate) fn versions(&self) -> Vec<&'static rustls::SupportedProtocolVersion> {
+        self.allowed()
+            .into_iter()
+            .rev()
             .map(|version| match version {
                 TlsVersion::Tls12 => &rustls::version::TLS12,
                 TlsVersion::Tls13 => &rustls::version::TLS13,

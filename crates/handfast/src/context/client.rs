@@ -11,6 +11,7 @@ use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
 use crate::identity::Identity;
 use crate::key_log::KeyLog;
+use crate::probe::{GroupId, OwnOffer, SchemeId, SuiteId, WireVersion};
 use crate::record::RecordSizing;
 use crate::resumption::ClientSessions;
 use crate::trust::TrustAnchors;
@@ -45,6 +46,7 @@ struct Inner {
     tls: Arc<rustls::ClientConfig>,
     settings: Settings,
     policy: VerificationPolicy,
+    versions: Vec<TlsVersion>,
 }
 
 impl ClientContext {
@@ -84,6 +86,38 @@ impl ClientContext {
     /// The time limits of this context's streams.
     pub fn timeouts(&self) -> Timeouts {
         self.0.settings.timeouts
+    }
+
+    /// What is offered to servers, by number: for questions by hand ([`crate::probe`]).
+    pub fn own_offer(&self) -> OwnOffer {
+        let provider = self.0.tls.crypto_provider();
+        OwnOffer {
+            versions: self
+                .0
+                .versions
+                .iter()
+                .map(|version| match version {
+                    TlsVersion::Tls12 => WireVersion::Tls12,
+                    TlsVersion::Tls13 => WireVersion::Tls13,
+                })
+                .collect(),
+            suites: provider
+                .cipher_suites
+                .iter()
+                .map(|suite| SuiteId(suite.suite().into()))
+                .collect(),
+            groups: provider
+                .kx_groups
+                .iter()
+                .map(|group| GroupId(group.name().into()))
+                .collect(),
+            schemes: provider
+                .signature_verification_algorithms
+                .supported_schemes()
+                .into_iter()
+                .map(|scheme| SchemeId(scheme.into()))
+                .collect(),
+        }
     }
 
     /// What peers are verified against. Meaningless when verification was switched off.
@@ -214,6 +248,7 @@ impl ClientContextBuilder {
             clock,
         } = self;
         let provider = choices.provider()?;
+        let versions = choices.allowed();
         let builder = rustls::ClientConfig::builder_with_details(
             Arc::clone(&provider),
             Arc::new(clock.clone()),
@@ -243,6 +278,7 @@ impl ClientContextBuilder {
             tls: Arc::new(tls),
             settings,
             policy,
+            versions,
         })))
     }
 }

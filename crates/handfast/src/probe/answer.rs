@@ -2,6 +2,7 @@
 
 use super::groups::GroupId;
 use super::hello::WireVersion;
+use super::schemes::SchemeId;
 use super::suites::SuiteId;
 use crate::error::Alert;
 
@@ -59,6 +60,8 @@ pub struct ServerHello {
     pub dh_bits: Option<u32>,
     /// The application protocol; TLS 1.3 would tell it later, encrypted.
     pub alpn: Option<Vec<u8>>,
+    /// How it signs, where TLS 1.2 shows it.
+    pub scheme: Option<SchemeId>,
     /// Whether it is a HelloRetryRequest, which asks for another hello with a key share.
     pub is_retry: bool,
 }
@@ -259,6 +262,7 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
         group,
         dh_bits: None,
         alpn,
+        scheme: None,
         is_retry,
     })
 }
@@ -267,12 +271,22 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
 fn read_key_exchange(body: &[u8], hello: &mut ServerHello) {
     const NAMED_CURVE: u8 = 3;
     let mut reader = Reader(body);
-    if hello.suite.has_group() {
-        if reader.u8() == Some(NAMED_CURVE) {
-            hello.group = reader.u16().map(GroupId);
+    let params = if hello.suite.has_group() {
+        if reader.u8() != Some(NAMED_CURVE) {
+            return;
         }
-    } else if let Some(prime) = reader.vector::<2>() {
-        hello.dh_bits = bits(prime);
+        hello.group = reader.u16().map(GroupId);
+        reader.vector::<1>()
+    } else {
+        let prime = reader.vector::<2>();
+        hello.dh_bits = prime.and_then(bits);
+        prime
+            .and_then(|_| reader.vector::<2>())
+            .and_then(|_| reader.vector::<2>())
+    };
+    let is_signed = !hello.suite.name().contains("anon");
+    if params.is_some() && is_signed && hello.version == WireVersion::Tls12 {
+        hello.scheme = reader.u16().map(SchemeId);
     }
 }
 

@@ -16,6 +16,22 @@ const FRAGMENT_MAX: usize = 16 * 1024;
 /// the same can be told apart in a server's logs.
 const RANDOM: [u8; 32] = *b"handfast probe, not a handshake.";
 
+/// The base point of X25519 (RFC 7748, section 4.1): the public half of the private key 1.
+const X25519_BASE: [u8; 32] = {
+    let mut point = [0; 32];
+    point[0] = 9;
+    point
+};
+
+/// The base point of P-256, uncompressed (SEC 2, section 2.4.2).
+const P256_BASE: [u8; 65] = [
+    0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40,
+    0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2,
+    0x96, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e,
+    0x16, 0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51,
+    0xf5,
+];
+
 /// Signature schemes that are offered unless others are asked for, the good ones first
 /// (RFC 8446, section 4.2.3): all that anybody deployed, so that nothing fails for want of one.
 const SCHEMES: &[u16] = &[
@@ -109,6 +125,9 @@ pub struct ClientHello {
     schemes: Vec<u16>,
     alpn: Vec<Vec<u8>>,
     server_name: Option<String>,
+    /// Older versions, too.
+    with_older: bool,
+    with_key_shares: bool,
 }
 
 impl ClientHello {
@@ -122,10 +141,35 @@ impl ClientHello {
             schemes: SCHEMES.to_vec(),
             alpn: Vec::new(),
             server_name: None,
+            with_older: false,
+            with_key_shares: false,
         }
     }
 
-    /// The version offered.
+    /// Offers every version from TLS 1.3 down, with everything that belongs to any of them: a server
+    /// answers with the newest that it speaks.
+    pub fn of_all_versions() -> Self {
+        let mut hello = Self::new(WireVersion::Tls13);
+        hello.suites.extend(SuiteId::all(false));
+        for group in GroupId::all(false) {
+            if !hello.groups.contains(&group) {
+                hello.groups.push(group);
+            }
+        }
+        hello.with_older = true;
+        hello
+    }
+
+    /// Sends key shares for the two most common groups, where they are offered: a server of TLS 1.3
+    /// then goes on to choose how it signs. Their private halves are known to everybody, and the
+    /// handshake is never finished.
+    #[must_use]
+    pub fn with_key_shares(mut self) -> Self {
+        self.with_key_shares = true;
+        self
+    }
+
+    /// The newest version offered.
     pub fn version(&self) -> WireVersion {
         self.version
     }
@@ -240,14 +284,39 @@ impl ClientHello {
         }
         if is_tls13 {
             extension(out, 43, |out| {
-                with_length::<1>(out, |out| put(out, self.version.number()));
+                with_length::<1>(out, |out| {
+                    put(out, self.version.number());
+                    if self.with_older {
+                        for older in [WireVersion::Tls12, WireVersion::Tls11, WireVersion::Tls10] {
+                            put(out, older.number());
+                        }
+                    }
+                });
             });
             extension(out, 45, |out| out.extend_from_slice(&[1, 1])); // psk_dhe_ke
-            extension(out, 51, |out| with_length::<2>(out, |_| {})); // no key share yet
-        } else {
+            extension(out, 51, |out| {
+                with_length::<2>(out, |out| self.key_shares(out))
+            });
+        }
+        if !is_tls13 || self.with_older {
             extension(out, 11, |out| out.extend_from_slice(&[1, 0])); // uncompressed points
             extension(out, 23, |_| {}); // extended_master_secret
             extension(out, 0xff01, |out| out.push(0)); // renegotiation_info
+        }
+    }
+}
+
+impl ClientHello {
+    fn key_shares(&self, out: &mut Vec<u8>) {
+        if !self.with_key_shares {
+            return;
+        }
+        let shares: [(u16, &[u8]); 2] = [(29, &X25519_BASE), (23, &P256_BASE)];
+        for (group, point) in shares {
+            if self.groups.contains(&GroupId(group)) {
+                put(out, group);
+                with_length::<2>(out, |out| out.extend_from_slice(point));
+            }
         }
     }
 }

@@ -5,8 +5,9 @@
 //! a time, from SSL 3 to TLS 1.3, reads the server's choice and hangs up: no key is agreed on, no
 //! secret is sent, nothing is believed. It is a question, not a connection.
 //!
-//! No I/O here: [`ClientHello::encode`] makes bytes, [`AnswerReader`] takes them, and [`survey`]
-//! is told how to ask. Owns the names of suites and groups by number and the judgement on each:
+//! [`ClientHello::encode`] makes bytes, [`AnswerReader`] takes them, and [`survey`] is told how to ask.
+//! After a handshake that failed, [`clarify`] asks a few questions and puts what it finds into the
+//! error; [`Inquiry`] is the same without I/O. Owns the names of suites and groups by number and the judgement on each:
 //! [`SuiteId`], [`GroupId`], [`WireVersion`], each with a [`Judgement`].
 //!
 //! ```
@@ -23,7 +24,9 @@
 mod answer;
 mod groups;
 mod hello;
+mod inquiry;
 mod judgement;
+mod schemes;
 mod suites;
 mod survey;
 #[cfg(test)]
@@ -32,6 +35,8 @@ mod tests;
 pub use answer::{Answer, AnswerReader, ServerHello};
 pub use groups::GroupId;
 pub use hello::{ClientHello, WireVersion};
+pub use inquiry::{Finding, Inquiry, OwnOffer, Probed, ask, clarify};
 pub use judgement::{Grade, Judgement};
+pub use schemes::SchemeId;
 pub use suites::SuiteId;
 pub use survey::{Offer, Order, Survey, VersionSurvey, survey};

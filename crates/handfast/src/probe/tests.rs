@@ -151,6 +151,7 @@ impl Model {
                     group: Some(group),
                     dh_bits: None,
                     alpn: None,
+                    scheme: None,
                     is_retry: true,
                 })
             }
@@ -198,6 +199,36 @@ proptest! {
             prop_assert_eq!(offer.suite_order, order(model.suites.len()));
             prop_assert_eq!(offer.group_order, order(model.groups.len()));
         }
+    }
+
+    #[test]
+    fn c2_an_inquiry_finds_where_two_offers_do_not_meet(model in model(), own in model()) {
+        let ours = OwnOffer {
+            versions: vec![WireVersion::Tls12, WireVersion::Tls13],
+            suites: own.suites.clone(),
+            groups: own.groups.clone(),
+            schemes: Vec::new(),
+        };
+        let mut inquiry = Inquiry::about(ours, "shop.example");
+        let mut asked = 0;
+        while let Some(hello) = inquiry.question() {
+            inquiry.answered(model.answer(&hello));
+            asked += 1;
+        }
+        prop_assert!(asked <= 8);
+        let error = crate::Error::new(crate::Phase::Handshake, crate::PeerCause::Alert(crate::Alert::new(40)));
+        let id = inquiry.refine(error).explain().id;
+        let meet = |one: Vec<u16>, other: Vec<u16>| one.iter().any(|item| other.contains(item));
+        let codes = |suites: &[SuiteId]| suites.iter().map(|suite| suite.0).collect();
+        let groups = |groups: &[GroupId]| groups.iter().map(|group| group.0).collect();
+        let expected = if !meet(codes(&own.suites), codes(&model.suites)) {
+            "no-shared-cipher-suite"
+        } else if !meet(groups(&own.groups), groups(&model.groups)) {
+            "no-shared-group"
+        } else {
+            "alert-received"
+        };
+        prop_assert_eq!(id, expected);
     }
 
     #[test]

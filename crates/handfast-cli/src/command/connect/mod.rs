@@ -2,6 +2,7 @@
 
 mod negotiate;
 mod poll;
+mod probing;
 mod serial;
 mod session;
 mod stdio;
@@ -57,6 +58,9 @@ pub(crate) struct Args {
     /// Keep our direction open when the input ends
     #[arg(long)]
     keep_open: bool,
+    /// When the handshake fails, do not ask the server over further connections what it would take
+    #[arg(long)]
+    no_probe: bool,
     /// Say nothing on stderr but warnings and failures
     #[arg(short, long)]
     quiet: bool,
@@ -145,7 +149,11 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
                 return Ok(ExitCode::from(INTERRUPTED));
             }
         }
-        args.converse(wire, context.connection(sent)?, deadline, &signals)
+        let clarify = |error| match args.no_probe {
+            true => error,
+            false => probing::clarify(error, target, &context, sent, args.starttls),
+        };
+        args.converse(wire, context.connection(sent)?, deadline, &signals, clarify)
     })
 }
 
@@ -163,7 +171,9 @@ fn listen(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
     };
     let deadline = args.session.connect_timeout.map(Deadline::after);
     args.over(wire, |wire| {
-        args.converse(wire, context.connection()?, deadline, &signals)
+        args.converse(wire, context.connection()?, deadline, &signals, |error| {
+            error
+        })
     })
 }
 
@@ -190,9 +200,10 @@ impl Args {
         mut connection: Connection,
         deadline: Option<Deadline>,
         signals: &Signals,
+        clarify: impl FnOnce(Error) -> Error,
     ) -> Result<ExitCode, Failure> {
         let deadline = deadline.unwrap_or_else(|| Deadline::after(handshake_limit()));
-        if !handshake(wire, &mut connection, deadline, signals)? {
+        if !handshake(wire, &mut connection, deadline, signals).map_err(clarify)? {
             return Ok(ExitCode::from(INTERRUPTED));
         }
         if !self.quiet

@@ -153,6 +153,9 @@ pub(super) struct ConnectionArgs {
     /// Speak no later version than this: 1.2 or 1.3
     #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with = "tlsv1_3")]
     pub(super) tls_max: Option<String>,
+    /// When the handshake fails, do not ask the server over further connections what it would take
+    #[arg(long)]
+    pub(super) no_probe: bool,
     /// Append the secrets of the sessions to this file, for a packet analyser
     #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE")]
     pub(super) key_log: Option<PathBuf>,

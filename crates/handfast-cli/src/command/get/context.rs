@@ -42,6 +42,7 @@ pub(super) fn client(args: &Args) -> Result<Client, Failure> {
     }
     let mut client = Client::builder(builder.build()?)
         .total_max(connection.max_time)
+        .probes(!connection.no_probe)
         .connect_max(connection.connect_timeout);
     if let Some(limit) = args.redirects_max() {
         client = client.redirects_max(limit);

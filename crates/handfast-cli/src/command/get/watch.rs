@@ -47,6 +47,10 @@ pub(super) fn event(event: &Event<'_>) {
             ));
         }
         Event::Secured { report } => secured(report),
+        Event::Probing { error } => tell(format!(
+            "handshake: {}; asking the server what it would take",
+            error.explain().what
+        )),
         Event::Reused { address } => tell(format!("connection to {address} is used again")),
         Event::Retrying { error } => {
             tell(format!(

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use handfast::probe::{Survey, VersionSurvey, WireVersion};
+use handfast::probe::Survey;
 use handfast::{
     CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, PeerCause, Report,
     StartTls, VerifiedPath, VerifyError, escape_control, format_utc,
@@ -32,8 +32,6 @@ pub(super) struct Findings {
     pub(super) refused: Option<Box<VerifyError>>,
     /// What ended the exchange, the first of them.
     pub(super) error: Option<Error>,
-    /// What the server would have spoken, where it did not speak with us.
-    pub(super) would_speak: Vec<VersionSurvey>,
     /// Whether the key given belongs to the chain.
     pub(super) key: Option<Result<(), Error>>,
     /// How much longer the chain must last.
@@ -102,7 +100,6 @@ impl Findings {
             crls: 0,
             refused: None,
             error: None,
-            would_speak: Vec::new(),
             key: None,
             expires_within: None,
         }
@@ -145,21 +142,10 @@ impl Findings {
     /// What ends the program, and with which code. The chain is in the report already.
     pub(super) fn failure(&self) -> Option<Failure> {
         if let Some(error) = &self.error {
-            let mut explanation = match self.lacks_in_common() {
-                Some(cause) => {
-                    let evidence = error.explain().what;
-                    let mut told = Error::new(error.phase(), cause);
-                    if let Some(name) = error.server_name() {
-                        told = told.with_server_name(name);
-                    }
-                    told.explain().with_evidence(evidence)
-                }
-                None => error.explain(),
-            };
+            let mut explanation = error.explain();
             if let Some(refused) = self.verify_error() {
                 leave_chain_out(&mut explanation, refused);
             }
-            explanation.evidence.extend(self.would_speak_lines());
             return Some(Failure::new(exit_code(error), explanation));
         }
         if let Some(refused) = &self.refused {
@@ -177,68 +163,6 @@ impl Findings {
         }
         self.expires_soon()
             .map(|explanation| Failure::new(code::OTHER, explanation))
-    }
-
-    /// What an alert that says little must have meant, by what a probe found the server to speak.
-    fn lacks_in_common(&self) -> Option<PeerCause> {
-        let handfast::Cause::Peer(PeerCause::Alert(alert)) = self.error.as_ref()?.cause() else {
-            return None;
-        };
-        let offers: Vec<_> = self
-            .would_speak
-            .iter()
-            .filter_map(|found| Some((found.version, found.offer.as_ref().ok()?)))
-            .collect();
-        if offers.is_empty() {
-            return None;
-        }
-        let ours: Vec<_> = offers
-            .iter()
-            .filter(|(version, _)| *version >= WireVersion::Tls12)
-            .collect();
-        if ours.is_empty() {
-            let alert = Some(*alert);
-            return Some(PeerCause::ProtocolVersion { alert });
-        }
-        let (suites, groups) = (handfast::cipher_suite_names(), handfast::group_names());
-        let with_suites: Vec<_> = ours
-            .iter()
-            .filter(|(_, offer)| {
-                let mut theirs = offer.suites.iter();
-                theirs.any(|suite| suites.contains(&suite.name().as_str()))
-            })
-            .collect();
-        let has_group = with_suites.iter().any(|(_, offer)| {
-            let mut theirs = offer.groups.iter();
-            theirs.any(|group| groups.contains(&group.name().as_str()))
-        });
-        match (with_suites.is_empty(), has_group) {
-            (true, _) => Some("cipher suite"),
-            (false, false) => Some("key exchange group"),
-            (false, true) => None,
-        }
-        .map(|what| PeerCause::NothingInCommon { what })
-    }
-
-    /// What a probe learned from a server that would not speak with us, a line each.
-    fn would_speak_lines(&self) -> Vec<String> {
-        self.would_speak
-            .iter()
-            .filter_map(|found| {
-                let offer = found.offer.as_ref().ok()?;
-                let names: Vec<String> = offer.suites.iter().map(|suite| suite.name()).collect();
-                let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-                let more = match names.len().saturating_sub(3) {
-                    0 => String::new(),
-                    more => format!(" and {more} more"),
-                };
-                Some(format!(
-                    "asked by a probe, the server speaks {} ({}): {shown}{more}",
-                    found.version,
-                    found.version.judgement().grade,
-                ))
-            })
-            .collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use handfast::probe::WireVersion;
+use handfast::probe::{self, WireVersion};
 use handfast::{
     Cause, ClientContext, ClientContextBuilder, CloseOutcome, ConfigurationCause, Ending, Error,
     Identity, NetworkCause, PeerCause, Phase, Read, RevocationLists, SpkiSha256, StartTls, Stream,
@@ -18,6 +18,8 @@ use crate::failure::Failure;
 const HTTPS_PORT: u16 = 443;
 /// How long to wait for the server's end once we have said ours.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// What the questions after a failed handshake may take together.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
 /// What a server may say unasked before we hang up: greetings and settings are shorter.
 const UNASKED_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -137,10 +139,14 @@ impl<'a> Plan<'a> {
             let survey = place.survey(&WireVersion::ALL);
             live.survey =
                 Some(survey.map_err(|error| escape_control(&error.to_string()).into_owned()));
-        } else if found.error.as_ref().is_some_and(is_about_choices)
-            && let Ok(survey) = place.survey(&WireVersion::ALL)
-        {
-            found.would_speak = survey.versions;
+        }
+        if !self.args.no_probe {
+            let limit = PROBE_WITHIN.min(self.args.timeout);
+            found.error = found.error.take().map(|error| {
+                probe::clarify(error, &verifying, &target.server_name, limit, || {
+                    place.connect()
+                })
+            });
         }
         Ok(())
     }
@@ -316,22 +322,6 @@ fn end(stream: &mut Stream<TcpStream>) -> Result<Closing, Error> {
         outcome,
         unasked_bytes,
     })
-}
-
-/// Whether the two ends found nothing in common: then it helps to know what the server has.
-fn is_about_choices(error: &Error) -> bool {
-    const HANDSHAKE_FAILURE: u8 = 40;
-    const INSUFFICIENT_SECURITY: u8 = 71;
-    error.phase() == Phase::Handshake
-        && match error.cause() {
-            Cause::Peer(PeerCause::ProtocolVersion { .. } | PeerCause::NothingInCommon { .. }) => {
-                true
-            }
-            Cause::Peer(PeerCause::Alert(alert)) => {
-                matches!(alert.code(), HANDSHAKE_FAILURE | INSUFFICIENT_SECURITY)
-            }
-            _ => false,
-        }
 }
 
 /// `HOST`, `HOST:PORT`, `[V6]:PORT`, a bare IPv6 address, or a whole https URL.

@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Try out the protocol versions, cipher suites and groups that the server accepts
     #[arg(long, conflicts_with = "file")]
     scan: bool,
+    /// When the handshake fails, do not ask the server over further connections what it would take
+    #[arg(long, conflicts_with = "scan")]
+    no_probe: bool,
     /// Print JSON (docs/inspect-json.md says what is in it)
     #[arg(long)]
     json: bool,

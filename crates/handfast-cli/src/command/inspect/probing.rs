@@ -1,14 +1,12 @@
 //! The survey's questions over real sockets.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use handfast::StartTls;
-use handfast::probe::{Answer, AnswerReader, ClientHello, Survey, WireVersion, survey};
+use handfast::probe::{self, Answer, ClientHello, Survey, WireVersion, survey};
 
-/// A server that has not answered a hello by then is not going to.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// A survey that takes longer is given up: some hundred questions to a server at the other end of
 /// the world.
 const SURVEY_WITHIN: Duration = Duration::from_secs(90);
@@ -38,38 +36,11 @@ impl Place<'_> {
     }
 
     fn ask(&self, hello: &ClientHello) -> io::Result<Answer> {
-        let mut socket = self.connect()?;
-        let mut reader = AnswerReader::new();
-        if socket.write_all(&hello.encode()).is_err() {
-            return Ok(reader.end());
-        }
-        let deadline = Instant::now() + ANSWER_WITHIN.min(self.limit);
-        let mut chunk = [0; 8192];
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(reader.give_up());
-            }
-            socket.set_read_timeout(Some(left))?;
-            match socket.read(&mut chunk) {
-                Ok(0) => return Ok(reader.end()),
-                Ok(count) => {
-                    if let Some(answer) = reader.push(chunk.get(..count).unwrap_or_default()) {
-                        return Ok(answer);
-                    }
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        return Ok(reader.give_up());
-                    }
-                    _ => return Ok(reader.end()),
-                },
-            }
-        }
+        let deadline = Instant::now() + self.limit;
+        Ok(probe::ask(&mut self.connect()?, hello, deadline))
     }
 
-    fn connect(&self) -> io::Result<TcpStream> {
+    pub(super) fn connect(&self) -> io::Result<TcpStream> {
         let mut attempt = 0;
         let mut socket = loop {
             match TcpStream::connect_timeout(&self.address, self.limit) {

@@ -1,0 +1,42 @@
+//! After a handshake that failed: asking the server, over channels of their own, what it would have
+//! taken. Only channels that can be opened again without a side effect are: no command is run twice,
+//! no line is dialled.
+
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use handfast::probe;
+use handfast::{ClientContext, Error, StartTls};
+
+use super::target::{Target, authority};
+
+/// What all questions together may take: somebody waits for the message.
+const WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) fn clarify(
+    error: Error,
+    target: &Target,
+    context: &ClientContext,
+    server_name: &str,
+    starttls: Option<StartTls>,
+) -> Error {
+    let begin = |channel| -> Result<_, Error> {
+        let mut channel = channel;
+        if let Some(protocol) = starttls {
+            protocol.negotiate(&mut channel, server_name, Some(WITHIN))?;
+        }
+        Ok(channel)
+    };
+    match target {
+        Target::Tcp { host, port } => {
+            let authority = authority(host, port.or(starttls.map(StartTls::default_port)));
+            let again = || begin(context.connect_tcp(&authority)?);
+            probe::clarify(error, context, server_name, WITHIN, again)
+        }
+        Target::Unix(path) if starttls.is_none() => {
+            let again = || UnixStream::connect(path);
+            probe::clarify(error, context, server_name, WITHIN, again)
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,384 @@
+//! After a handshake that failed: a few questions that find out over what.
+//!
+//! An alert such as `handshake_failure` says that two offers do not meet, and not where. So the
+//! server is asked again, first with all that there ever was, then with less and less that is not
+//! ours: where it begins to refuse is where the two do not meet. Owns which question follows from
+//! which answers and what they mean together; asking is the caller's, or [`clarify`]'s.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::answer::{Answer, AnswerReader, ServerHello};
+use super::groups::GroupId;
+use super::hello::{ClientHello, WireVersion};
+use super::schemes::SchemeId;
+use super::suites::SuiteId;
+use crate::channel::Channel;
+use crate::context::ClientContext;
+use crate::error::{Cause, Error, PeerCause, Phase};
+
+/// A server that has not answered a hello by then is not going to.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+/// What a client offers to servers, by number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnOffer {
+    /// Protocol versions, the oldest first.
+    pub versions: Vec<WireVersion>,
+    /// Cipher suites of all these versions, the preferred first.
+    pub suites: Vec<SuiteId>,
+    /// Key exchange groups, the preferred first.
+    pub groups: Vec<GroupId>,
+    /// Signature schemes, the preferred first.
+    pub schemes: Vec<SchemeId>,
+}
+
+/// What an inquiry found a server to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Probed {
+    /// How many connections were made for it.
+    pub connections: usize,
+    /// Where the two offers do not meet.
+    pub finding: Finding,
+    /// What the handshake itself had failed with, in one sentence.
+    pub failed_with: String,
+}
+
+/// Where the offers of a client and a server do not meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// No protocol version is common.
+    Versions {
+        /// Ours.
+        ours: Vec<WireVersion>,
+        /// What the server would take.
+        theirs: ServerHello,
+    },
+    /// No cipher suite is.
+    Suites {
+        /// What the server would take.
+        theirs: ServerHello,
+    },
+    /// No key exchange group is.
+    Groups {
+        /// Ours.
+        ours: Vec<GroupId>,
+        /// What the server would take.
+        theirs: ServerHello,
+    },
+    /// The server can sign by no scheme that we check.
+    Schemes {
+        /// What it would sign by; one of them, where several could not be told apart, or none.
+        theirs: Vec<SchemeId>,
+    },
+    /// It answers when it is not told the name.
+    Name {
+        /// What it would take then.
+        theirs: ServerHello,
+    },
+    /// It took the same offer from a probe: the cause lies elsewhere.
+    NotTheOffer,
+    /// It refused every offer that there is.
+    RefusesAll,
+}
+
+/// The questions to a server with which a handshake failed.
+///
+/// ```
+/// use handfast::probe::{Answer, Inquiry};
+/// use handfast::{ClientContext, Error};
+///
+/// fn explain(context: &ClientContext, error: Error, mut ask: impl FnMut(&[u8]) -> Answer) -> Error {
+///     if !Inquiry::is_worthwhile(&error) {
+///         return error;
+///     }
+///     let mut inquiry = Inquiry::new(context, "shop.example");
+///     while let Some(hello) = inquiry.question() {
+///         inquiry.answered(ask(&hello.encode())); // over a new connection each time
+///     }
+///     inquiry.refine(error)
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Inquiry {
+    ours: OwnOffer,
+    server_name: String,
+    answers: Vec<Answer>,
+}
+
+/// A question that has no answer yet.
+struct Open(Box<ClientHello>);
+
+impl Inquiry {
+    /// Begins one with the server of this name, about what the context offers.
+    pub fn new(context: &ClientContext, server_name: &str) -> Self {
+        Self::about(context.own_offer(), server_name)
+    }
+
+    pub(super) fn about(ours: OwnOffer, server_name: &str) -> Self {
+        Self {
+            ours,
+            server_name: server_name.to_owned(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// Whether this error may come from offers that do not meet.
+    pub fn is_worthwhile(error: &Error) -> bool {
+        error.phase() == Phase::Handshake
+            && error.probed().is_none()
+            && match error.cause() {
+                Cause::Peer(PeerCause::Alert(alert)) => matches!(
+                    alert.name(),
+                    "handshake_failure"
+                        | "illegal_parameter"
+                        | "insufficient_security"
+                        | "internal_error"
+                        | "missing_extension"
+                ),
+                Cause::Peer(
+                    PeerCause::ProtocolVersion { .. }
+                    | PeerCause::NothingInCommon { .. }
+                    | PeerCause::ClosedInHandshake { .. }
+                    | PeerCause::ResetInHandshake { .. },
+                ) => true,
+                _ => false,
+            }
+    }
+
+    /// The next question; `None` once the answers say enough. Never more than eight.
+    pub fn question(&self) -> Option<ClientHello> {
+        self.finding().err().map(|Open(hello)| *hello)
+    }
+
+    /// The server's answer to the last question.
+    pub fn answered(&mut self, answer: Answer) {
+        self.answers.push(answer);
+    }
+
+    /// The error with what was found out; as it was while there are questions left.
+    #[must_use]
+    pub fn refine(self, error: Error) -> Error {
+        let Ok(finding) = self.finding() else {
+            return error;
+        };
+        let alert = match error.cause() {
+            Cause::Peer(PeerCause::Alert(alert)) => Some(*alert),
+            Cause::Peer(PeerCause::ProtocolVersion { alert }) => *alert,
+            _ => None,
+        };
+        let lacking = |what| Some(PeerCause::NothingInCommon { what });
+        let cause = match &finding {
+            Finding::Versions { .. } => Some(PeerCause::ProtocolVersion { alert }),
+            Finding::Suites { .. } => lacking("cipher suite"),
+            Finding::Groups { .. } => lacking("key exchange group"),
+            Finding::Schemes { .. } => lacking("signature scheme"),
+            Finding::Name { .. } => Some(PeerCause::NameUnrecognised),
+            Finding::NotTheOffer | Finding::RefusesAll => None,
+        };
+        let probed = Probed {
+            connections: self.answers.len(),
+            finding,
+            failed_with: crate::explain::what(error.cause()),
+        };
+        error.with_probed(cause, probed)
+    }
+
+    /// Goes through the questions from the first, with the answers that there are.
+    fn finding(&self) -> Result<Finding, Open> {
+        let mut answers = self.answers.iter();
+        let mut ask = |hello: ClientHello| match answers.next() {
+            Some(Answer::Hello(theirs)) => Ok(Some(theirs.clone())),
+            Some(_) => Ok(None),
+            None => Err(Open(Box::new(hello))),
+        };
+        let Some(theirs) = ask(self.everything())? else {
+            return self.without_an_answer(ask);
+        };
+        let ours = &self.ours.versions;
+        let theirs = match ours.iter().max() {
+            // It prefers a version that is newer than ours, and may speak ours as well.
+            Some(newest) if theirs.version > *newest => {
+                let older = self.named(ClientHello::new(*newest));
+                match ask(older)? {
+                    Some(older) => older,
+                    None => theirs,
+                }
+            }
+            _ => theirs,
+        };
+        if !ours.contains(&theirs.version) {
+            return Ok(Finding::Versions {
+                ours: ours.clone(),
+                theirs,
+            });
+        }
+        self.narrow(theirs, ask)
+    }
+
+    /// The version is common: what else is not?
+    fn narrow(
+        &self,
+        mut theirs: ServerHello,
+        mut ask: impl FnMut(ClientHello) -> Result<Option<ServerHello>, Open>,
+    ) -> Result<Finding, Open> {
+        let version = theirs.version;
+        let is_tls13 = version == WireVersion::Tls13;
+        let mut suites = self.ours.suites.clone();
+        suites.retain(|suite| suite.is_tls13() == is_tls13);
+        let hello = self.named(ClientHello::new(version)).with_key_shares();
+        let schemes = |hello: ClientHello, schemes: &[SchemeId]| {
+            hello.with_signature_schemes(schemes.iter().map(|scheme| scheme.0))
+        };
+        let own_suites = hello.with_suites(suites);
+        let own_groups = own_suites.clone().with_groups(self.ours.groups.clone());
+        if ask(schemes(own_groups.clone(), &self.ours.schemes))?.is_some() {
+            return Ok(Finding::NotTheOffer);
+        }
+        match ask(own_suites)? {
+            None => return Ok(Finding::Suites { theirs }),
+            Some(next) => theirs = next,
+        }
+        let Some(signing) = ask(own_groups.clone())? else {
+            let ours = self.ours.groups.clone();
+            return Ok(Finding::Groups { ours, theirs });
+        };
+        if let Some(scheme) = signing.scheme {
+            let theirs = vec![scheme];
+            return Ok(Finding::Schemes { theirs });
+        }
+        for family in SchemeId::FAMILIES {
+            let foreign: Vec<SchemeId> = family
+                .iter()
+                .filter(|scheme| !self.ours.schemes.contains(scheme))
+                .copied()
+                .collect();
+            if !foreign.is_empty() && ask(schemes(own_groups.clone(), &foreign))?.is_some() {
+                return Ok(Finding::Schemes { theirs: foreign });
+            }
+        }
+        Ok(Finding::Schemes { theirs: Vec::new() })
+    }
+
+    /// All versions at once were refused: without the name, then as an old client would ask.
+    fn without_an_answer(
+        &self,
+        mut ask: impl FnMut(ClientHello) -> Result<Option<ServerHello>, Open>,
+    ) -> Result<Finding, Open> {
+        if self.server_name.parse::<IpAddr>().is_err()
+            && let Some(theirs) = ask(ClientHello::of_all_versions())?
+        {
+            return Ok(Finding::Name { theirs });
+        }
+        for version in [WireVersion::Tls12, WireVersion::Ssl3] {
+            let Some(theirs) = ask(self.named(ClientHello::new(version)))? else {
+                continue;
+            };
+            if self.ours.versions.contains(&theirs.version) {
+                return self.narrow(theirs, ask);
+            }
+            return Ok(Finding::Versions {
+                ours: self.ours.versions.clone(),
+                theirs,
+            });
+        }
+        Ok(Finding::RefusesAll)
+    }
+
+    fn everything(&self) -> ClientHello {
+        self.named(ClientHello::of_all_versions())
+    }
+
+    fn named(&self, hello: ClientHello) -> ClientHello {
+        hello.with_server_name(&self.server_name)
+    }
+}
+
+/// Finds out over what a handshake failed, and gives the error back with what was found.
+///
+/// `connect` makes a new channel to the same server, up to where TLS begins: through the same proxy,
+/// past the same STARTTLS. It is called a few times at most, within `limit` altogether; what cannot be
+/// found out in that time leaves the error as it was. Errors that no question could clear up come back
+/// at once ([`Inquiry::is_worthwhile`]).
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+/// use handfast::{ClientContext, probe};
+///
+/// let client = ClientContext::builder().build()?;
+/// if let Err(error) = client.connect("old.example:443") {
+///     let again = || TcpStream::connect("old.example:443");
+///     let error = probe::clarify(error, &client, "old.example", Duration::from_secs(5), again);
+///     eprintln!("{}", error.explain()); // the two ends have no TLS version in common [protocol-version]
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn clarify<C: Channel, E>(
+    error: Error,
+    context: &ClientContext,
+    server_name: &str,
+    limit: Duration,
+    mut connect: impl FnMut() -> Result<C, E>,
+) -> Error {
+    if !Inquiry::is_worthwhile(&error) {
+        return error;
+    }
+    let deadline = Instant::now() + limit;
+    let mut inquiry = Inquiry::new(context, server_name);
+    while let Some(hello) = inquiry.question() {
+        if Instant::now() >= deadline {
+            return error;
+        }
+        let Ok(mut channel) = connect() else {
+            return error;
+        };
+        match ask(&mut channel, &hello, deadline) {
+            Answer::Silent => return error,
+            answer => inquiry.answered(answer),
+        }
+    }
+    inquiry.refine(error)
+}
+
+/// Sends a hello over a channel of its own, and reads the server's answer to it.
+///
+/// What goes wrong on the way is an answer, too: [`Answer::Closed`], or [`Answer::Silent`] when the
+/// server has not answered by the deadline, or in four seconds.
+pub fn ask<C: Channel>(channel: &mut C, hello: &ClientHello, deadline: Instant) -> Answer {
+    let deadline = deadline.min(Instant::now() + ANSWER_WITHIN);
+    let mut reader = AnswerReader::new();
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let sent = channel
+        .limit_write(Some(left()))
+        .and_then(|()| channel.write_all(&hello.encode()))
+        .and_then(|()| channel.flush());
+    // A server may have said why before it closed.
+    let _ = sent;
+    let mut chunk = [0; 8192];
+    loop {
+        if left().is_zero() || channel.limit_read(Some(left())).is_err() {
+            return reader.give_up();
+        }
+        match channel.read(&mut chunk) {
+            Ok(0) => return reader.end(),
+            Ok(count) => {
+                if let Some(answer) = reader.push(chunk.get(..count).unwrap_or_default()) {
+                    return answer;
+                }
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return reader.give_up(),
+                _ => return reader.end(),
+            },
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Signature schemes by number, and their names.
+
+/// A signature scheme by its number on the wire (RFC 8446, section 4.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SchemeId(pub u16);
+
+const TABLE: &[(u16, &str)] = &[
+    (0x0201, "rsa_pkcs1_sha1"),
+    (0x0202, "dsa_sha1"),
+    (0x0203, "ecdsa_sha1"),
+    (0x0302, "dsa_sha224"),
+    (0x0401, "rsa_pkcs1_sha256"),
+    (0x0402, "dsa_sha256"),
+    (0x0403, "ecdsa_secp256r1_sha256"),
+    (0x0501, "rsa_pkcs1_sha384"),
+    (0x0503, "ecdsa_secp384r1_sha384"),
+    (0x0601, "rsa_pkcs1_sha512"),
+    (0x0603, "ecdsa_secp521r1_sha512"),
+    (0x0804, "rsa_pss_rsae_sha256"),
+    (0x0805, "rsa_pss_rsae_sha384"),
+    (0x0806, "rsa_pss_rsae_sha512"),
+    (0x0807, "ed25519"),
+    (0x0808, "ed448"),
+    (0x0809, "rsa_pss_pss_sha256"),
+    (0x080a, "rsa_pss_pss_sha384"),
+    (0x080b, "rsa_pss_pss_sha512"),
+    (0x081a, "ecdsa_brainpoolP256r1tls13_sha256"),
+    (0x081b, "ecdsa_brainpoolP384r1tls13_sha384"),
+    (0x081c, "ecdsa_brainpoolP512r1tls13_sha512"),
+    (0x0904, "mldsa44"),
+    (0x0905, "mldsa65"),
+    (0x0906, "mldsa87"),
+];
+
+impl SchemeId {
+    /// Schemes that TLS 1.3 hides in its encrypted part, by the kinds of keys that they need.
+    pub(super) const FAMILIES: [&'static [Self]; 4] = [
+        &[Self(0x0808)],
+        &[Self(0x0809), Self(0x080a), Self(0x080b)],
+        &[Self(0x081a), Self(0x081b), Self(0x081c)],
+        &[Self(0x0904), Self(0x0905), Self(0x0906)],
+    ];
+
+    /// Its name in IANA's registry, or its number for one that is not in the table.
+    pub fn name(self) -> String {
+        TABLE.iter().find(|(code, _)| *code == self.0).map_or_else(
+            || format!("0x{:04x}", self.0),
+            |(_, name)| (*name).to_owned(),
+        )
+    }
+}
