@@ -425,7 +425,7 @@ fn print(text: &str) -> Result<(), Failure> {
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
             code::WRITE,
-            Explanation::new("stdout", "cannot write to the standard output")
+            Explanation::new("output-unwritable", "cannot write to the standard output")
                 .with_evidence(error.to_string()),
         )),
         _ => Ok(()),
@@ -455,9 +455,12 @@ fn issue_failure(error: CaError, client: bool) -> Failure {
 fn passphrase_failure(source: &PassphraseSource, error: &io::Error) -> Failure {
     Failure::new(
         code::OTHER,
-        Explanation::new("passphrase", "there is no passphrase for the new key")
-            .with_evidence(format!("{}: {error}", source.describe()))
-            .with_fix("give one with --pass env:VAR, file:PATH, fd:N or stdin, or at a terminal"),
+        Explanation::new(
+            "passphrase-unavailable",
+            "there is no passphrase for the new key",
+        )
+        .with_evidence(format!("{}: {error}", source.describe()))
+        .with_fix("give one with --pass env:VAR, file:PATH, fd:N or stdin, or at a terminal"),
     )
 }
 

@@ -178,7 +178,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         let what = "the server cannot start";
         Failure::new(
             code::OTHER,
-            Explanation::new("start", what).with_evidence(error.to_string()),
+            Explanation::new("no-runtime", what).with_evidence(error.to_string()),
         )
     })?;
     announce(&args, &prepared, running.local_addrs())?;
@@ -229,7 +229,7 @@ fn announce(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Resul
         // Nobody wants to know; the server is of use all the same.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
             code::WRITE,
-            Explanation::new("stdout", "cannot write to the standard output")
+            Explanation::new("output-unwritable", "cannot write to the standard output")
                 .with_evidence(error.to_string()),
         )),
         _ => Ok(()),
@@ -285,7 +285,7 @@ fn no_signals(error: io::Error) -> Failure {
     let what = "signals cannot be waited for";
     Failure::new(
         code::OTHER,
-        Explanation::new("signals", what).with_evidence(error.to_string()),
+        Explanation::new("no-signals", what).with_evidence(error.to_string()),
     )
 }
 
