@@ -19,6 +19,7 @@ use handfast::{
 };
 use handfast_testbed::careless::{Careless, version};
 use handfast_testbed::launch::{Finished, Nginx, OpensslServer, Program, free_address};
+use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
 use handfast_testbed::pki::{
     Basic, DAY_SECS, ExtendedKeyUsagePurpose, Fault, Issued, Key, KeyUsagePurpose, Pki, Spec,
     now_secs, pem,
@@ -445,6 +446,154 @@ fn c2_times_names_and_purposes() {
     );
 }
 
+/// A server that answers every request so, and keeps what it was asked.
+fn answering(identity: &Issued, response: String) -> Served {
+    Misbehaving::new(identity, &[]).serve([
+        Step::ReadHead,
+        Step::say(response),
+        Step::CloseNotify,
+        Step::Fin,
+    ])
+}
+
+#[test]
+fn c2_a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
+    let bench = Bench::new();
+    let root = &bench.pki.root;
+    let server = || Spec::server(&[NAME]);
+    let now = now_secs();
+    let http_date = |at: u64| {
+        let at = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+        httpdate::fmt_http_date(at)
+    };
+    let dated = |at| {
+        format!(
+            "HTTP/1.1 200 OK\r\nDate: {}\r\nContent-Length: 0\r\n\r\n",
+            http_date(at)
+        )
+    };
+    let last_year = server().valid_between(now - 400 * DAY_SECS, now - 10 * DAY_SECS);
+    let next_week = server().valid_between(now + 5 * DAY_SECS, now + 90 * DAY_SECS);
+    let hotel = Spec::server(&["login.hotel.example"]);
+    let www = Spec::server(&["www.shop.example"]);
+    let redirect =
+        |host: &str| format!("HTTP/1.1 302 Found\r\nLocation: https://{host}/in\x1b[2J\r\n\r\n");
+    for (spec, response, library, id, says) in [
+        (
+            &last_year,
+            dated(now),
+            "certificate-expired",
+            "certificate-expired",
+            "(unproven)",
+        ),
+        (
+            &last_year,
+            dated(now - 20 * DAY_SECS),
+            "certificate-expired",
+            "clock-skew",
+            "they are 20 days apart",
+        ),
+        (
+            &last_year,
+            "HTTP/1.1 500 \r\n\r\n".to_owned(),
+            "certificate-expired",
+            "certificate-expired",
+            "clock says",
+        ),
+        (
+            &next_week,
+            dated(now + 6 * DAY_SECS),
+            "certificate-not-yet-valid",
+            "clock-skew",
+            "(unproven)",
+        ),
+        (
+            &hotel,
+            redirect("login.hotel.example"),
+            "name-mismatch",
+            "captive-portal",
+            "log in to the network",
+        ),
+        (
+            &hotel,
+            "HTTP/1.1 511 x\r\n\r\n".to_owned(),
+            "name-mismatch",
+            "captive-portal",
+            "wants a login",
+        ),
+        (
+            &hotel,
+            dated(now),
+            "name-mismatch",
+            "name-mismatch",
+            "login.hotel.example",
+        ),
+        // A site that has forgotten a name is no portal.
+        (
+            &www,
+            redirect("www.shop.example"),
+            "name-mismatch",
+            "name-mismatch",
+            "without verification, it redirects to www.shop.example",
+        ),
+    ] {
+        let identity = root.issue(spec.clone());
+        let served = answering(&identity, response);
+        let peer = Peer::at(served.address());
+        let case = Case::new(library, PEER);
+        assert_eq!(bench.library(&peer, &case), Some(library), "{id}");
+        let port = peer.address.port();
+        let url = format!("https://alice:s3cret@{NAME}:{port}/private");
+        let resolve = format!("{NAME}:{port}:127.0.0.1");
+        let place = peer.address.to_string();
+        for (command, args) in [
+            (
+                "get",
+                &["--resolve", &resolve, "-H", "Cookie: k=s3cret", &url][..],
+            ),
+            ("inspect", &["--connect-to", &place, NAME]),
+        ] {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            let told = bench.run(command, &args);
+            assert_eq!(told.code, Some(PEER), "{command} {id} {told}");
+            assert!(
+                told.err().contains(&format!("[{id}]")),
+                "{command} {id} {told}"
+            );
+            assert!(told.err().contains(says), "{command} {id} {told}");
+            assert!(!told.err().contains('\x1b'), "{told}");
+            let forbidden = bench.run(command, &[&["--no-probe".to_owned()], &args[..]].concat());
+            assert!(
+                forbidden.err().contains(&format!("[{library}]")),
+                "{forbidden}"
+            );
+            assert!(!forbidden.err().contains("unproven"), "{forbidden}");
+        }
+    }
+}
+
+#[test]
+fn c2_nothing_of_the_user_s_reaches_a_server_that_is_not_verified() {
+    let bench = Bench::new();
+    let identity = bench.pki.root.issue(Spec::server(&[NAME]).expired());
+    let served = answering(&identity, "HTTP/1.1 200 OK\r\n\r\n".to_owned());
+    let port = served.address().port();
+    let url = format!("https://alice:s3cret@{NAME}:{port}/private?q=s3cret");
+    let args = [
+        "--resolve",
+        &format!("{NAME}:{port}:127.0.0.1"),
+        "-H",
+        "Cookie: k=s3cret",
+        "-d",
+        "s3cret",
+        &url,
+    ];
+    let told = bench.run("get", &args.map(str::to_owned));
+    assert!(told.err().contains("[certificate-expired]"), "{told}");
+    let expected = format!("HEAD / HTTP/1.1\r\nHost: {NAME}:{port}\r\nConnection: close\r\n\r\n");
+    assert_eq!(served.received_text(), expected);
+}
+
 #[test]
 fn c2_keys_signatures_and_encodings() {
     let bench = Bench::new();
@@ -835,11 +984,19 @@ fn c2_peers_that_do_not_speak_tls_or_stop() {
         (b"220 (vsFTPd 3.0.3)\r\n", "--starttls ftp"),
         (
             b"HTTP/1.1 511 Network Authentication Required\r\n\r\n",
-            "captive portal",
+            "wants a login",
+        ),
+        (
+            b"HTTP/1.0 302 Found\r\nLocation: http://login.hotel.example/?from=x\r\n\r\n",
+            "wants a login",
         ),
     ] {
         let peer = stranger(greeting, fin);
-        bench.check(says, &peer, &failed("not-tls"));
+        let id = match says {
+            "wants a login" => "captive-portal",
+            _ => "not-tls",
+        };
+        bench.check(says, &peer, &failed(id));
         let args = [
             "--connect-to".to_owned(),
             peer.address.to_string(),

@@ -15,7 +15,7 @@ use crate::probe::Probed;
 use crate::proxy::{self, ProxyError};
 use crate::starttls::StartTlsError;
 use crate::trust::TrustError;
-use crate::verify::VerifyError;
+use crate::verify::{VerifyCause, VerifyError};
 
 /// The part of an exchange in which an error happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +68,32 @@ struct Inner {
     cause: Cause,
     server_name: Option<String>,
     probed: Option<Box<Probed>>,
+    hearsay: Option<Box<Hearsay>>,
+}
+
+/// What a peer said over HTTP that had not been verified: worth knowing, and believed in nothing.
+///
+/// After a refusal that may be the fault of this machine's clock, or of a network that wants a login,
+/// the peer's own word is a hint. Anybody can say anything, so it never changes a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Hearsay {
+    /// The status of its response.
+    pub status: u16,
+    /// Its clock, by the `Date` field, in unix seconds.
+    pub date: Option<i64>,
+    /// The host that it redirects to.
+    pub redirects_to: Option<String>,
+}
+
+impl Hearsay {
+    /// A response with this status, of which no more is known.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            ..Self::default()
+        }
+    }
 }
 
 impl Error {
@@ -78,6 +104,7 @@ impl Error {
             cause: cause.into(),
             server_name: None,
             probed: None,
+            hearsay: None,
         }))
     }
 
@@ -99,6 +126,35 @@ impl Error {
     /// What a probe found out about the failure, if one was made ([`crate::probe::clarify`]).
     pub fn probed(&self) -> Option<&Probed> {
         self.0.probed.as_deref()
+    }
+
+    /// What the peer said of itself without having been verified, if it was asked.
+    pub fn hearsay(&self) -> Option<&Hearsay> {
+        self.0.hearsay.as_deref()
+    }
+
+    /// The same error with what the peer said when it was asked without being verified. An
+    /// explanation then tells a wrong clock from a certificate that has expired, and a network that
+    /// wants a login from a server with another name; both labelled as unproven.
+    #[must_use]
+    pub fn with_hearsay(mut self, hearsay: Hearsay) -> Self {
+        self.0.hearsay = Some(Box::new(hearsay));
+        self
+    }
+
+    /// Whether the peer's own word could help to explain this error: a certificate refused over time
+    /// or over its name.
+    pub fn wants_hearsay(&self) -> bool {
+        let Cause::Peer(PeerCause::Certificate(refused)) = &self.0.cause else {
+            return false;
+        };
+        matches!(
+            refused.cause,
+            VerifyCause::Expired { .. }
+                | VerifyCause::NotYetValid { .. }
+                | VerifyCause::CrlExpired { .. }
+                | VerifyCause::NameMismatch { .. }
+        )
     }
 
     /// The same failure with what a probe found, and the cause that this makes certain.
@@ -177,6 +233,7 @@ impl Error {
             cause: self.0.cause.duplicate(),
             server_name: self.0.server_name.clone(),
             probed: self.0.probed.clone(),
+            hearsay: self.0.hearsay.clone(),
         }))
     }
 }
@@ -188,6 +245,7 @@ impl fmt::Debug for Error {
             .field("cause", &self.0.cause)
             .field("server_name", &self.0.server_name)
             .field("probed", &self.0.probed)
+            .field("hearsay", &self.0.hearsay)
             .finish()
     }
 }

@@ -4,6 +4,7 @@
 //! wrong and what we did wrong never share a message, and no fix advises switching verification off.
 
 mod certificate;
+mod hearsay;
 mod identity;
 mod probed;
 mod proxy;
@@ -84,6 +85,7 @@ pub(crate) fn explain(error: &Error) -> Explanation {
     if let Some(probed) = error.probed() {
         probed::add(&mut explanation, probed);
     }
+    hearsay::add(&mut explanation, error);
     explanation
 }
 
@@ -95,6 +97,11 @@ fn sentence(error: &Error) -> String {
     if matches!(error.cause(), Cause::Peer(PeerCause::NameUnrecognised)) && asked_by_address(error)
     {
         what = "the server wants to be asked for a name, and an IP address is none".into();
+    }
+    if let Cause::Peer(PeerCause::NotTls { first_bytes }) = error.cause()
+        && is_portal(first_bytes, error.server_name())
+    {
+        what = "not the server answers, but a network that wants a login, in plain HTTP".into();
     }
     match error.server_name() {
         // Some causes name the host themselves.
@@ -266,6 +273,10 @@ fn told(error: &Error) -> Told {
                 Some("the client must be given a certificate from an issuer trusted here".into()),
             ),
             PeerCause::StartTls(error) => (error.problem.id(), starttls::fix(error)),
+            PeerCause::NotTls { first_bytes } if is_portal(first_bytes, error.server_name()) => (
+                "captive-portal",
+                Some("open a page in a browser, log in to the network, and try again".into()),
+            ),
             PeerCause::NotTls { first_bytes } => ("not-tls", not_tls_fix(first_bytes)),
             PeerCause::ClosedInHandshake { .. } => (
                 "closed-in-handshake",
@@ -420,10 +431,6 @@ fn not_tls_fix(first_bytes: &[u8]) -> Option<String> {
         )
     };
     Some(match protocol {
-        _ if is_portal(first_bytes) => {
-            "a captive portal answers like this: open a page in a browser, and log in to the network"
-                .to_owned()
-        }
         protocol if protocol.starts_with("plain HTTP") => {
             "use the port that speaks HTTPS, or http:// where plain text is meant".to_owned()
         }
@@ -440,13 +447,36 @@ fn not_tls_fix(first_bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// Whether plain HTTP on a TLS port sends everybody elsewhere, as networks do that want a login
-/// (RFC 6585, section 6, has a status for it).
-fn is_portal(first_bytes: &[u8]) -> bool {
-    let status = first_bytes
-        .strip_prefix(b"HTTP/1.1 ")
-        .or_else(|| first_bytes.strip_prefix(b"HTTP/1.0 "));
-    status.is_some_and(|status| status.starts_with(b"511") || status.starts_with(b"302"))
+/// Whether plain HTTP on a TLS port is that of a network that wants a login: it says so (RFC 6585,
+/// section 6), or sends everybody to a host of its own.
+fn is_portal(first_bytes: &[u8], server_name: Option<&str>) -> bool {
+    let text = String::from_utf8_lossy(first_bytes);
+    let Some(rest) = text.strip_prefix("HTTP/1.").and_then(|text| text.get(2..)) else {
+        return false;
+    };
+    if rest.starts_with("511") {
+        return true;
+    }
+    let redirects = ["302", "303", "307"]
+        .iter()
+        .any(|status| rest.starts_with(status));
+    redirects
+        && rest.lines().skip(1).any(|line| {
+            let Some((name, target)) = line.split_once(':') else {
+                return false;
+            };
+            let host = target.trim().split_once("://").map(|(_, rest)| {
+                let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+                authority
+                    .rsplit_once(':')
+                    .map_or(authority, |(host, _)| host)
+            });
+            name.eq_ignore_ascii_case("location")
+                && host.is_some_and(|host| {
+                    !host.is_empty()
+                        && server_name.is_none_or(|name| !name.eq_ignore_ascii_case(host))
+                })
+        })
 }
 
 fn evidence(cause: &Cause) -> Vec<String> {
@@ -547,6 +577,16 @@ mod tests {
             (b"220 (vsFTPd 3.0.3)\r\n", "not-tls", "FTP"),
             (
                 b"HTTP/1.1 511 Network Authentication Required\r\n",
+                "captive-portal",
+                "plain HTTP",
+            ),
+            (
+                b"HTTP/1.1 302 Found\r\nLocation: http://login.hotel.example/\r\n\r\n",
+                "captive-portal",
+                "wants a login",
+            ),
+            (
+                b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n",
                 "not-tls",
                 "plain HTTP",
             ),

@@ -95,7 +95,7 @@ pub use context::{
     ServerContextBuilder, Timeouts, TlsVersion, cipher_suite_names, group_names,
 };
 pub use error::{
-    Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
+    Alert, Cause, ConfigurationCause, Error, Hearsay, LocalCause, NetworkCause, PeerCause, Phase,
 };
 pub use explain::Explanation;
 pub use identity::{

@@ -48,7 +48,7 @@ pub enum Event<'e> {
         /// What was agreed on, and who the server is.
         report: &'e Report,
     },
-    /// The handshake failed, and the server is being asked what it would have taken.
+    /// The handshake failed, and the server is being asked what it would have taken, or for its clock.
     Probing {
         /// What it failed with.
         error: &'e handfast::Error,

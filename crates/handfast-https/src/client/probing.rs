@@ -1,4 +1,4 @@
-//! After a handshake that failed: asking the server what it would have taken.
+//! After a handshake that failed: asking the server what it would have taken, or for its clock.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::connect::{Origin, reach};
 use super::event::Event;
+use super::hearsay::hear;
 use super::patience::Patience;
 use super::settings::Settings;
 
@@ -17,18 +18,31 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// A server that has not answered a hello by then is not going to.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// The error with what the server says it would have taken, where that was the matter.
+/// The error with what the server says it would have taken, where that was the matter; or with what
+/// it says when nobody verifies it, where time or name was.
 pub(super) async fn clarify(
     settings: &Settings,
     origin: &Origin,
     error: Error,
     patience: Patience,
 ) -> Error {
-    if !settings.probes || !Inquiry::is_worthwhile(&error) {
+    let is_about_offers = Inquiry::is_worthwhile(&error);
+    if !settings.probes || !(is_about_offers || error.wants_hearsay()) {
         return error;
     }
     settings.tell(&Event::Probing { error: &error });
     let quiet = settings.without_observer();
+    if !is_about_offers {
+        let limit = patience.at_most(WITHIN);
+        let hearing = async {
+            let (socket, _) = reach(&quiet, origin, |_| {}).await.ok()?;
+            hear(&origin.host, origin.port, limit, socket).await
+        };
+        return match timeout(limit, hearing).await {
+            Ok(Some(hearsay)) => error.with_hearsay(hearsay),
+            _ => error,
+        };
+    }
     let asking = async {
         let mut inquiry = Inquiry::new(&settings.context, &origin.host);
         while let Some(hello) = inquiry.question() {

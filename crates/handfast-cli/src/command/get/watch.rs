@@ -48,8 +48,12 @@ pub(super) fn event(event: &Event<'_>) {
         }
         Event::Secured { report } => secured(report),
         Event::Probing { error } => tell(format!(
-            "handshake: {}; asking the server what it would take",
-            error.explain().what
+            "handshake: {}; asking the server {}",
+            error.explain().what,
+            match error.wants_hearsay() {
+                true => "for its clock, without believing it",
+                false => "what it would take",
+            }
         )),
         Event::Reused { address } => tell(format!("connection to {address} is used again")),
         Event::Retrying { error } => {

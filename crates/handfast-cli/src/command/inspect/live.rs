@@ -9,6 +9,7 @@ use handfast::{
     Identity, NetworkCause, PeerCause, Phase, Read, RevocationLists, SpkiSha256, StartTls, Stream,
     Timeouts, TlsVersion, TrustAnchors, escape_control,
 };
+use handfast_https::client::with_hearsay;
 
 use super::Args;
 use super::findings::{Closing, Findings, Live, Resumption, Tried};
@@ -141,14 +142,28 @@ impl<'a> Plan<'a> {
                 Some(survey.map_err(|error| escape_control(&error.to_string()).into_owned()));
         }
         if !self.args.no_probe {
-            let limit = PROBE_WITHIN.min(self.args.timeout);
-            found.error = found.error.take().map(|error| {
-                probe::clarify(error, &verifying, &target.server_name, limit, || {
-                    place.connect()
-                })
-            });
+            let asked = found.error.take();
+            found.error = asked.map(|error| self.ask_why(error, &verifying, target, &place));
         }
         Ok(())
+    }
+
+    /// The error with what the server says about it when it is asked again.
+    fn ask_why(
+        &self,
+        error: Error,
+        context: &ClientContext,
+        target: &Target,
+        place: &Place<'_>,
+    ) -> Error {
+        let limit = PROBE_WITHIN.min(self.args.timeout);
+        let name = &target.server_name;
+        let error = probe::clarify(error, context, name, limit, || place.connect());
+        match target.starttls {
+            None => with_hearsay(error, name, target.port, limit, || place.connect()),
+            // Mail servers and their like have no Date to ask for.
+            Some(_) => error,
+        }
     }
 
     fn target(&self, host: &str) -> Result<Target, Failure> {

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Try out the protocol versions, cipher suites and groups that the server accepts
     #[arg(long, conflicts_with = "file")]
     scan: bool,
-    /// When the handshake fails, do not ask the server over further connections what it would take
+    /// When the handshake fails, do not ask over further connections what the server would take, or for its clock
     #[arg(long, conflicts_with = "scan")]
     no_probe: bool,
     /// Print JSON (docs/inspect-json.md says what is in it)

@@ -1,0 +1,177 @@
+//! What a server says that was refused: its clock, and where it would send us.
+//!
+//! Asked over a connection that verifies nothing, so nothing of the user's goes along: no header
+//! field, no credentials, no path, no client certificate. Nothing that comes back is believed; it is
+//! evidence, labelled as unproven.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant, SystemTime};
+
+use handfast::{ClientContext, Error, Hearsay, Stream, Timeouts};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use url::Url;
+
+/// A head that is longer is not worth reading.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// A context that accepts any certificate, offers none of ours, and is for one question.
+///
+/// # Errors
+/// As [`handfast::ClientContextBuilder::build`].
+fn unverified(limit: Duration) -> Result<ClientContext, Error> {
+    ClientContext::builder()
+        .timeouts(Timeouts::all(limit))
+        .alpn(["http/1.1"])
+        .resumption(false)
+        .danger()
+        .accept_any_certificate()
+        .build()
+}
+
+/// The error with what the server says when it is asked without being verified, where that could
+/// help ([`Error::wants_hearsay`]); over a blocking channel that `connect` makes.
+///
+/// `host` and `port` are the server's as they stand in a URL. Sends `HEAD /` and nothing else.
+#[must_use]
+pub fn with_hearsay<C: handfast::Channel, E>(
+    error: Error,
+    host: &str,
+    port: u16,
+    limit: Duration,
+    connect: impl FnOnce() -> Result<C, E>,
+) -> Error {
+    if !error.wants_hearsay() {
+        return error;
+    }
+    let heard = || -> Option<Hearsay> {
+        let deadline = Instant::now() + limit;
+        let context = unverified(limit).ok()?;
+        let mut stream: Stream<C> = context.secure(host, connect().ok()?).ok()?;
+        stream.write_all(question(host, port).as_bytes()).ok()?;
+        stream.flush().ok()?;
+        let mut head = Vec::new();
+        let mut chunk = [0; 4096];
+        while !is_over(&head) && Instant::now() < deadline {
+            match stream.read(&mut chunk) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => head.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+            }
+        }
+        answer(&head)
+    };
+    match heard() {
+        Some(hearsay) => error.with_hearsay(hearsay),
+        None => error,
+    }
+}
+
+/// The same over what a client of this crate runs on; the caller keeps the time.
+pub(super) async fn hear<C>(host: &str, port: u16, limit: Duration, channel: C) -> Option<Hearsay>
+where
+    C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let context = unverified(limit).ok()?;
+    let mut stream = context.secure_async(host, channel).await.ok()?;
+    stream
+        .write_all(question(host, port).as_bytes())
+        .await
+        .ok()?;
+    stream.flush().await.ok()?;
+    let mut head = Vec::new();
+    let mut chunk = vec![0; 4096];
+    while !is_over(&head) {
+        match stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => head.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+        }
+    }
+    answer(&head)
+}
+
+fn question(host: &str, port: u16) -> String {
+    let host = match host.contains(':') {
+        true => format!("[{host}]"),
+        false => host.to_owned(),
+    };
+    let authority = match port {
+        443 => host,
+        port => format!("{host}:{port}"),
+    };
+    format!("HEAD / HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")
+}
+
+fn is_over(head: &[u8]) -> bool {
+    head.len() > HEAD_BYTES_MAX
+        || head.windows(4).any(|end| end == b"\r\n\r\n")
+        || head.windows(2).any(|end| end == b"\n\n")
+}
+
+/// Reads a head that anybody may have written.
+fn answer(head: &[u8]) -> Option<Hearsay> {
+    let text = String::from_utf8_lossy(head.get(..HEAD_BYTES_MAX.min(head.len()))?);
+    let mut lines = text.lines();
+    let status = lines
+        .next()?
+        .strip_prefix("HTTP/1.")?
+        .get(2..5)?
+        .parse()
+        .ok()?;
+    let mut hearsay = Hearsay::new(status);
+    for line in lines.take_while(|line| !line.is_empty()) {
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
+        if name.eq_ignore_ascii_case("date") {
+            hearsay.date = httpdate::parse_http_date(value.trim())
+                .ok()
+                .and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok())
+                .and_then(|since| i64::try_from(since.as_secs()).ok());
+        } else if name.eq_ignore_ascii_case("location") && (300..400).contains(&status) {
+            hearsay.redirects_to = Url::parse(value.trim())
+                .ok()
+                .and_then(|url| url.host_str().map(str::to_owned));
+        }
+    }
+    Some(hearsay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c2_what_a_stranger_says_is_read_and_bounded() {
+        let heard = |text: &str| {
+            answer(text.as_bytes()).map(|said| (said.status, said.date, said.redirects_to))
+        };
+        let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT";
+        for (text, expected) in [
+            (
+                format!("HTTP/1.1 200 OK\r\n{date}\r\n\r\n"),
+                Some((200, Some(784_111_777), None)),
+            ),
+            (
+                "HTTP/1.0 302 Found\nLocation: https://Login.example/x\n\n".to_owned(),
+                Some((302, None, Some("login.example".to_owned()))),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nDate: never\r\nLocation: x\r\n\r\n".to_owned(),
+                Some((200, None, None)),
+            ),
+            (
+                format!("HTTP/1.1 511 x\r\n\r\n{date}\r\n"),
+                Some((511, None, None)),
+            ),
+            ("SSH-2.0".to_owned(), None),
+            ("HTTP/1.1".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(heard(&text), expected, "{text}");
+        }
+        assert!(is_over(&vec![b'x'; HEAD_BYTES_MAX + 1]));
+        assert_eq!(
+            question("::1", 8443),
+            "HEAD / HTTP/1.1\r\nHost: [::1]:8443\r\nConnection: close\r\n\r\n"
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! What a peer's own word adds to an explanation. It is unproven, and labelled so: it may explain a
+//! refusal, and never lifts one.
+
+use super::Explanation;
+use crate::error::{Error, Hearsay, PeerCause};
+use crate::verify::{VerifyCause, VerifyError};
+use crate::x509::{CertificateFacts, escape_control, format_utc};
+
+/// Clocks that differ by less than this refuse nobody's certificate for long.
+const SKEW_MIN_SECS: i64 = 5 * 60;
+
+/// The status of networks that want a login (RFC 6585, section 6).
+const NETWORK_AUTHENTICATION_REQUIRED: u16 = 511;
+
+/// What the peer's word turns the explanation into, or adds to it.
+pub(super) fn add(explanation: &mut Explanation, error: &Error) {
+    let (Some(hearsay), crate::error::Cause::Peer(PeerCause::Certificate(refused))) =
+        (error.hearsay(), error.cause())
+    else {
+        return;
+    };
+    match &refused.cause {
+        VerifyCause::Expired { now, .. }
+        | VerifyCause::NotYetValid { now, .. }
+        | VerifyCause::CrlExpired { now, .. } => {
+            if let Some(date) = hearsay.date {
+                clock(explanation, refused, *now, date);
+            }
+        }
+        VerifyCause::NameMismatch {
+            expected,
+            presented,
+        } => portal(explanation, hearsay, expected, presented),
+        _ => {}
+    }
+}
+
+fn clock(explanation: &mut Explanation, refused: &VerifyError, now: i64, date: i64) {
+    explanation.evidence.push(format!(
+        "the server's clock says {} (unproven)",
+        format_utc(date)
+    ));
+    let apart = date.saturating_sub(now);
+    if apart.abs() < SKEW_MIN_SECS || !is_valid_at(refused, date) {
+        return;
+    }
+    let told = Explanation::new(
+        "clock-skew",
+        format!(
+            "by this machine's clock the peer's certificate is not valid, and by the server's clock it is: \
+             they are {} apart",
+            span(apart.unsigned_abs())
+        ),
+    );
+    explanation.id = told.id;
+    explanation.what = told.what;
+    explanation.fix = vec![
+        "set this machine's clock by a source that you trust; if it is right, the certificate is not valid, \
+         and the server's word about the time is wrong"
+            .to_owned(),
+    ];
+}
+
+/// Whether everything that ends would have been valid then.
+fn is_valid_at(refused: &VerifyError, date: i64) -> bool {
+    if let VerifyCause::CrlExpired { next_update, .. } = refused.cause
+        && date > next_update
+    {
+        return false;
+    }
+    !refused.chain.is_empty()
+        && refused.chain.iter().all(|der| {
+            CertificateFacts::from_der(der)
+                .is_ok_and(|facts| facts.not_before <= date && date <= facts.not_after)
+        })
+}
+
+fn span(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    match count {
+        1 => format!("1 {unit}"),
+        count => format!("{count} {unit}s"),
+    }
+}
+
+fn portal(explanation: &mut Explanation, hearsay: &Hearsay, expected: &str, presented: &[String]) {
+    let elsewhere = hearsay
+        .redirects_to
+        .as_deref()
+        .filter(|host| !host.eq_ignore_ascii_case(expected));
+    if let Some(host) = elsewhere {
+        explanation.evidence.push(format!(
+            "asked without verification, it redirects to {} (unproven)",
+            escape_control(host)
+        ));
+    }
+    let leads_home = |host: &str| {
+        presented.iter().any(|name| covers(name, host)) && !are_related(host, expected)
+    };
+    if hearsay.status != NETWORK_AUTHENTICATION_REQUIRED && !elsewhere.is_some_and(leads_home) {
+        return;
+    }
+    let told = Explanation::new(
+        "captive-portal",
+        "not the server answers, but a network that wants a login: its certificate is for another name",
+    );
+    explanation.id = told.id;
+    explanation.what = format!("{expected}: {}", told.what);
+    explanation.fix =
+        vec!["open a page in a browser, log in to the network, and try again".to_owned()];
+}
+
+fn covers(name: &str, host: &str) -> bool {
+    name.eq_ignore_ascii_case(host)
+        || name.strip_prefix("*.").is_some_and(|parent| {
+            host.split_once('.')
+                .is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent))
+        })
+}
+
+/// Whether two names probably have one owner: `example.org` and `www.example.org`.
+fn are_related(one: &str, other: &str) -> bool {
+    let domain = |name: &str| {
+        let mut labels: Vec<String> = name
+            .rsplit('.')
+            .take(2)
+            .map(str::to_ascii_lowercase)
+            .collect();
+        labels.reverse();
+        labels.join(".")
+    };
+    domain(one) == domain(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c2_spans_and_relations() {
+        assert_eq!(span(600), "10 minutes");
+        assert_eq!(span(3 * 3600), "3 hours");
+        assert_eq!(span(10 * 86_400), "10 days");
+        assert!(are_related("example.org", "www.example.org"));
+        assert!(!are_related("login.hotel.example", "shop.test"));
+        assert!(covers("*.hotel.example", "login.hotel.example"));
+        assert!(!covers("*.hotel.example", "hotel.example"));
+    }
+}
