@@ -247,6 +247,25 @@ fn b1_what_cannot_be_done_is_explained() {
     }
 }
 
+/// Whoever comes when all places are taken is let in once one is free, and not before.
+#[test]
+fn a18_connections_beyond_the_number_allowed_wait_their_turn() {
+    let place = Place::new();
+    let mut server = place.serve(&["--connections-max", "1", "--threads", "1", "--quiet"]);
+    let held = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let ask = |limit| {
+        curl(&place.path("ca/ca.pem"), &server.url("/f.txt"))
+            .map(|client| client.args(["--max-time", limit]).run())
+    };
+    let Some(refused) = ask("1") else { return };
+    assert_eq!(refused.code, Some(28), "{refused}");
+    drop(held);
+    let served = ask("20").unwrap();
+    assert!(served.succeeded() && served.out() == "served\n", "{served}");
+    server.signal("TERM");
+    assert_eq!(server.code(), Some(0));
+}
+
 /// A second signal does not wait for what the first would have waited for.
 #[test]
 fn b1_the_second_signal_ends_it_at_once() {

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use handfast::{ClosePolicy, Explanation};
-use handfast_https::server::{BindError, Files, Running, Server, ServerConfig};
+use handfast_https::server::{BindError, Files, Limits, Running, Server, ServerConfig};
 
 use self::context::Prepared;
 use self::log::{Log, Writer};
@@ -114,6 +114,9 @@ struct RunningArgs {
     /// How many threads serve [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// Keep at most so many connections at once; more wait until one ends [default: 8192]
+    #[arg(long, value_name = "N")]
+    connections_max: Option<NonZeroUsize>,
     /// No log
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -172,6 +175,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if let Some(threads) = args.running.threads {
         config = config.threads(threads);
+    }
+    if let Some(count) = args.running.connections_max {
+        let mut limits = Limits::default();
+        limits.connections_max = count.get();
+        config = config.limits(limits);
     }
     let server = Server::bind(config, files).map_err(bind_failure)?;
     let running = server.start().map_err(|error| {
