@@ -15,6 +15,5 @@
 
 pub mod client;
 mod http2;
-#[allow(clippy::needless_pass_by_ref_mut, clippy::collapsible_match)]
 pub mod load;
 pub mod server;

@@ -36,7 +36,7 @@ mod linux {
 
         /// Wakes the poll that follows after `wait`, replacing what was set before; gives the time
         /// limit to poll with. Edge-triggered, the timer need not be read.
-        pub(in super::super) fn set(&mut self, wait: Duration, limit: Duration) -> Duration {
+        pub(in super::super) fn set(&self, wait: Duration, limit: Duration) -> Duration {
             let value = Itimerspec {
                 it_interval: Timespec {
                     tv_sec: 0,
@@ -72,7 +72,7 @@ mod other {
             Ok(Self)
         }
 
-        pub(in super::super) fn set(&mut self, wait: Duration, limit: Duration) -> Duration {
+        pub(in super::super) fn set(&self, wait: Duration, limit: Duration) -> Duration {
             wait.min(limit)
         }
     }

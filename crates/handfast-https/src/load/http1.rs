@@ -157,7 +157,7 @@ impl Parser {
     ///
     /// # Errors
     /// [`Broken`] when the response was cut off, or never came.
-    pub(super) fn end(&mut self, ending: Ending) -> Result<Response, Broken> {
+    pub(super) fn end(&self, ending: Ending) -> Result<Response, Broken> {
         match self.state {
             State::UntilClose if ending == Ending::CloseNotify => Ok(self.response),
             _ if self.has_begun() => Err(Broken::Truncated(ending)),

@@ -537,12 +537,11 @@ impl<T> Session<T> {
         let mut window_changed = false;
         for (id, value) in frame.settings() {
             match id {
-                frame::setting::HEADER_TABLE_SIZE => {
+                frame::setting::HEADER_TABLE_SIZE
                     if (value as usize) < request.blocks.table_bytes
-                        && !matches!(self.encoding, Encoding::Literal { .. })
-                    {
-                        self.encoding = Encoding::Literal { update_due: true };
-                    }
+                        && !matches!(self.encoding, Encoding::Literal { .. }) =>
+                {
+                    self.encoding = Encoding::Literal { update_due: true };
                 }
                 frame::setting::MAX_CONCURRENT_STREAMS => {
                     self.streams_max = self.streams_max.min(value as usize);
