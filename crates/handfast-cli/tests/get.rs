@@ -661,7 +661,7 @@ fn redirects_in_a_circle_or_out_of_tls_end() {
         Step::say("HTTP/1.1 302 X\r\nlocation: http://localhost/\r\ncontent-length: 0\r\n\r\n"),
     ]);
     let finished = bench.get(["-L", &server.url("/")]);
-    assert_eq!(code(&finished), 3, "{finished}");
+    assert_eq!(code(&finished), 1, "{finished}");
     assert!(
         finished.err().contains("[redirect-to-plain-http]"),
         "{finished}"
@@ -736,10 +736,15 @@ fn exit_codes_are_curls() {
         (
             "plain http",
             vec!["http://localhost/".into()],
-            3,
+            1,
             "[plain-http]",
         ),
-        ("ftp", vec!["ftp://localhost/".into()], 3, "[invalid-url]"),
+        (
+            "ftp",
+            vec!["ftp://localhost/".into()],
+            1,
+            "[unsupported-scheme]",
+        ),
         (
             "resolve",
             vec!["https://nothing.invalid/".into()],

@@ -181,6 +181,7 @@ const PAGES: &[(&str, &str)] = pages![
     "unsupported-certificate-version",
     "unsupported-key-encryption",
     "unsupported-key-type",
+    "unsupported-scheme",
     "unsupported-signature",
     "untrusted-root",
     "usage",

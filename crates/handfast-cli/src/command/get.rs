@@ -6,6 +6,7 @@ mod outcome;
 mod sink;
 mod watch;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use handfast_https::client::{Client, Response};
@@ -69,6 +70,10 @@ async fn fetch(args: &Args, client: &Client, job: arguments::Job) -> Result<Writ
     }
     let mut sink = Sink::open(job.target).map_err(explained)?;
     let written = copy(args, &method, &mut response, &mut sink).await;
+    if sink.is_mid_line() && (args.is_verbose() || written.is_err()) && io::stderr().is_terminal() {
+        // What is said next would otherwise follow the body's last byte.
+        output::note("");
+    }
     match written {
         Ok(Written::All) => {}
         Ok(Written::ReaderGone) => return Ok(Written::ReaderGone),
@@ -92,7 +97,7 @@ async fn copy(
     sink: &mut Sink,
 ) -> Result<Written, Failure> {
     if args.includes_head() || *method == Method::HEAD {
-        let head = watch::head_text(response);
+        let head = watch::head_text(response, sink.is_terminal());
         if sink.write(&head).map_err(explained)? == Written::ReaderGone {
             return Ok(Written::ReaderGone);
         }

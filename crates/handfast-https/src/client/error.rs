@@ -8,6 +8,7 @@ use handfast::{Ending, Explanation, escape_control};
 use http::StatusCode;
 
 use super::completeness::Framing;
+use super::request::without_credentials;
 
 /// Why an exchange failed.
 ///
@@ -29,6 +30,15 @@ pub enum Error {
     PlainHttp {
         /// The URL.
         url: String,
+        /// The URL that redirected there, if one did.
+        redirected_from: Option<String>,
+    },
+    /// A URL of another scheme than https.
+    UnsupportedScheme {
+        /// The URL, without credentials.
+        url: String,
+        /// Its scheme.
+        scheme: String,
         /// The URL that redirected there, if one did.
         redirected_from: Option<String>,
     },
@@ -136,6 +146,29 @@ impl Error {
                     .with_fix("tell whoever runs the server: a redirect must not give up TLS"),
                 }
             }
+            Self::UnsupportedScheme {
+                url,
+                scheme,
+                redirected_from,
+            } => {
+                let scheme = escape_control(scheme);
+                let what = match redirected_from {
+                    None => format!("nothing here fetches {scheme}: {}", escape_control(url)),
+                    Some(_) => format!(
+                        "the server redirects to {}, and nothing here fetches {scheme}",
+                        escape_control(url)
+                    ),
+                };
+                let explanation = Explanation::new("unsupported-scheme", what);
+                match redirected_from {
+                    None => explanation.with_fix("give a URL that begins with https://"),
+                    Some(from) => explanation
+                        .with_evidence(format!("redirected from {}", escape_control(from)))
+                        .with_fix(
+                            "tell whoever runs the server: such a redirect leads out of HTTPS",
+                        ),
+                }
+            }
             Self::InvalidRequest { problem } => Explanation::new(
                 "invalid-request",
                 format!("the request cannot be sent: {}", escape_control(problem)),
@@ -149,7 +182,10 @@ impl Error {
                 "invalid-redirect",
                 format!("the server redirects to what is no URL: {problem}"),
             )
-            .with_evidence(format!("location: {}", escape_control(location))),
+            .with_evidence(format!(
+                "location: {}",
+                escape_control(&without_credentials(location))
+            )),
             Self::Status { status, url } => {
                 Explanation::new("http-status", format!("the server answered {status}"))
                     .with_evidence(format!("for {}", escape_control(url)))

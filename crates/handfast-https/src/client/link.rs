@@ -23,6 +23,10 @@ const HEAD_BYTES_MAX: usize = 256 * 1024;
 /// More header fields than any real response has.
 const HEAD_FIELDS_MAX: usize = 1000;
 
+/// How much may come before the head of a response, interim responses included: real ones are a
+/// few, and a body that comes along with its head is read in smaller pieces.
+const BEFORE_HEAD_BYTES_MAX: u64 = 2 * 1024 * 1024;
+
 /// How much of a body may be in flight on one HTTP/2 stream, and on the connection: a gigabit per
 /// second over 60 ms.
 const HTTP2_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
@@ -81,6 +85,8 @@ impl Link {
             tasks.spawn(async move {
                 // hyper must not close what is ours to close. What went wrong reaches the request.
                 let _ = std::future::poll_fn(|cx| driver.poll_without_shutdown(cx)).await;
+                let rest = driver.into_parts();
+                rest.io.note_left_over(rest.read_buf.len() as u64);
             });
             Sender::Http1(sender)
         };
@@ -117,7 +123,8 @@ impl Link {
     ) -> Result<Response<Incoming>, hyper::Error> {
         self.served += 1;
         self.before = self.wire.traffic();
-        match &mut self.sender {
+        self.wire.await_head(Some(BEFORE_HEAD_BYTES_MAX));
+        let response = match &mut self.sender {
             Sender::Http1(sender) => {
                 sender.ready().await?;
                 sender.send_request(request).await
@@ -126,7 +133,11 @@ impl Link {
                 sender.ready().await?;
                 sender.send_request(request).await
             }
+        };
+        if response.is_ok() {
+            self.wire.await_head(None);
         }
+        response
     }
 
     /// Has anything come since the last exchange began?
@@ -138,6 +149,11 @@ impl Link {
     pub(super) fn no_response(&self, error: &hyper::Error) -> Error {
         let is_http2 = matches!(self.sender, Sender::Http2(_));
         broken(&self.wire, self.before, is_http2, error)
+    }
+
+    /// Gives hyper the chance to see what came after a response, which ends the connection.
+    pub(super) async fn settle(&self) {
+        tokio::task::yield_now().await;
     }
 
     /// Closes in order: hyper lets go, then `close_notify`, FIN, and the server's end.
@@ -159,6 +175,11 @@ impl Link {
 fn broken(wire: &Wire, before: Traffic, is_http2: bool, error: &hyper::Error) -> Error {
     if let Some(failure) = wire.take_failure() {
         return Error::Connection(failure);
+    }
+    if wire.never_got_to_the_head() {
+        return Error::Malformed {
+            problem: format!("{BEFORE_HEAD_BYTES_MAX} bytes of interim responses, and no response"),
+        };
     }
     let received = wire
         .traffic()

@@ -53,7 +53,7 @@ pub use event::Event;
 pub use hearsay::with_hearsay;
 pub use proxy::{Proxy, connect_through};
 pub use request::Request;
-pub use response::{Finished, Response};
+pub use response::{Finished, Oddity, Response};
 pub use settings::ClientBuilder;
 
 use connect::Origin;

@@ -157,7 +157,10 @@ mod tests {
         ));
         assert!(matches!(
             redirected(Method::GET, 302, "file:///etc/passwd"),
-            Err(Error::InvalidUrl { .. })
+            Err(Error::UnsupportedScheme {
+                redirected_from: Some(_),
+                ..
+            })
         ));
         assert!(matches!(
             redirected(Method::GET, 302, "https://[nonsense"),

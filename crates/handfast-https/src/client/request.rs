@@ -44,7 +44,8 @@ impl Request {
     /// A request of this URL.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`], or [`Error::PlainHttp`] when its scheme is `http`.
+    /// [`Error::InvalidUrl`]; [`Error::PlainHttp`] or [`Error::UnsupportedScheme`] when its scheme is
+    /// another than `https`.
     pub fn new(method: Method, url: &str) -> Result<Self, Error> {
         let parsed = Url::parse(url).map_err(|error| Error::InvalidUrl {
             text: without_credentials(url),
@@ -186,8 +187,8 @@ const CONNECTION_FIELDS: [&str; 5] = [
 
 /// Only https is fetched.
 pub(super) fn check_scheme(url: Url, redirected_from: Option<&Url>) -> Result<Url, Error> {
-    let problem = match url.scheme() {
-        "https" if url.host_str().is_none_or(str::is_empty) => "it has no host".to_owned(),
+    match url.scheme() {
+        "https" if url.host_str().is_none_or(str::is_empty) => {}
         "https" => return Ok(url),
         "http" => {
             return Err(Error::PlainHttp {
@@ -195,16 +196,22 @@ pub(super) fn check_scheme(url: Url, redirected_from: Option<&Url>) -> Result<Ur
                 redirected_from: redirected_from.map(Url::to_string),
             });
         }
-        other => format!("the scheme {other} is not supported"),
-    };
+        other => {
+            return Err(Error::UnsupportedScheme {
+                url: without_credentials(url.as_str()),
+                scheme: other.to_owned(),
+                redirected_from: redirected_from.map(Url::to_string),
+            });
+        }
+    }
     Err(Error::InvalidUrl {
         text: without_credentials(url.as_str()),
-        problem,
+        problem: "it has no host".to_owned(),
     })
 }
 
 /// For messages: what looks like `user:secret@` is hidden, whether or not the rest is a URL.
-fn without_credentials(text: &str) -> String {
+pub(super) fn without_credentials(text: &str) -> String {
     let start = text.find("//").map_or(0, |place| place + 2);
     let (scheme, rest) = text.split_at(start);
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use handfast::{CloseOutcome, Ending, Phase, Report, Traffic};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode, Version, response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -53,6 +54,36 @@ pub struct Finished {
     pub traffic: Traffic,
     /// The server answered, and closed, before it had taken the whole request.
     pub request_cut_short: bool,
+    /// What was not as HTTP has it, and did no harm.
+    pub oddities: Vec<Oddity>,
+}
+
+/// Something about a response that is whole and that HTTP does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Oddity {
+    /// Bytes came after its end. They were thrown away, and the connection was closed.
+    LeftOver {
+        /// How many were seen.
+        bytes: u64,
+    },
+    /// It announced a length and sent chunks, which count (RFC 9112, section 6.3): servers and
+    /// proxies that read it differently can be played off against each other.
+    LengthAndChunks,
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeftOver { bytes: 1 } => f.write_str("1 byte came after the end of the response, and was thrown away"),
+            Self::LeftOver { bytes } => {
+                write!(f, "{bytes} bytes came after the end of the response, and were thrown away")
+            }
+            Self::LengthAndChunks => f.write_str(
+                "the response announced a length and sent chunks: the chunks counted, and the connection was not used again",
+            ),
+        }
+    }
 }
 
 impl Response {
@@ -215,13 +246,26 @@ impl Response {
     /// As [`chunk`](Self::chunk).
     pub async fn finish(mut self) -> Result<Finished, Error> {
         while self.chunk().await?.is_some() {}
-        let persists = persists(&self.head, self.framing) && !self.link.wire.sending_failed();
+        let has_two_framings =
+            self.framing == Framing::Chunked && self.head.headers.contains_key(CONTENT_LENGTH);
+        let persists = persists(&self.head, self.framing)
+            && !has_two_framings
+            && !self.link.wire.sending_failed();
         if !persists {
             // The server closes first: its end belongs to this response.
             self.link
                 .wire
                 .wait_for_ending(self.shared.settings.close_wait)
                 .await;
+        }
+        self.link.settle().await;
+        let mut oddities = Vec::new();
+        if has_two_framings {
+            oddities.push(Oddity::LengthAndChunks);
+        }
+        match self.link.wire.left_over() {
+            0 => {}
+            bytes => oddities.push(Oddity::LeftOver { bytes }),
         }
         let mut whole = self.judge(None, None)?;
         let mut ending = self.link.wire.ending();
@@ -264,6 +308,7 @@ impl Response {
             close,
             traffic,
             request_cut_short,
+            oddities,
         })
     }
 

@@ -37,6 +37,10 @@ struct State {
     /// Why sending stopped. What the peer had sent before is still to be read.
     send_failure: Option<handfast::Error>,
     scratch: Vec<u8>,
+    /// How many bytes may still come before the head of a response; `None` while none is awaited.
+    before_head: Option<u64>,
+    /// Bytes that came after the end of a response, and belong to none.
+    left_over: u64,
 }
 
 impl Wire {
@@ -46,6 +50,8 @@ impl Wire {
             failure: None,
             send_failure: None,
             scratch: Vec::new(),
+            before_head: None,
+            left_over: 0,
         })))
     }
 
@@ -76,6 +82,27 @@ impl Wire {
         self.state().send_failure.is_some()
     }
 
+    /// A response's head is awaited, and at most so many bytes may come before it; `None`: it has come.
+    pub(super) fn await_head(&self, bytes_max: Option<u64>) {
+        self.state().before_head = bytes_max;
+    }
+
+    /// Did more come before the head of a response than may?
+    pub(super) fn never_got_to_the_head(&self) -> bool {
+        self.state().before_head == Some(0)
+    }
+
+    /// So many more bytes came after the end of the last response.
+    pub(super) fn note_left_over(&self, bytes: u64) {
+        let mut state = self.state();
+        state.left_over = state.left_over.saturating_add(bytes);
+    }
+
+    /// How many bytes came after the end of the last response, as far as they were read.
+    pub(super) fn left_over(&self) -> u64 {
+        self.state().left_over
+    }
+
     /// Gives back what is not needed while nothing is being fetched.
     pub(super) fn rest(&self) {
         self.state().scratch = Vec::new();
@@ -89,7 +116,10 @@ impl Wire {
                 let mut state = self.state();
                 let mut buffer = ReadBuf::new(&mut discarded);
                 let read = Pin::new(&mut state.stream).poll_read(cx, &mut buffer);
-                if ready!(read).is_err() || buffer.filled().is_empty() {
+                let is_err = ready!(read).is_err();
+                let count = buffer.filled().len() as u64;
+                state.left_over = state.left_over.saturating_add(count);
+                if is_err || count == 0 {
                     return Poll::Ready(());
                 }
             }
@@ -127,8 +157,12 @@ impl hyper::rt::Read for Wire {
             stream,
             failure,
             scratch,
+            before_head,
             ..
         } = &mut *state;
+        if *before_head == Some(0) {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         if scratch.is_empty() {
             scratch.resize(SCRATCH_BYTES, 0);
         }
@@ -136,6 +170,9 @@ impl hyper::rt::Read for Wire {
         let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
         match Pin::new(stream).poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) => {
+                if let Some(left) = before_head {
+                    *left = left.saturating_sub(buffer.filled().len() as u64);
+                }
                 target.put_slice(buffer.filled());
                 Poll::Ready(Ok(()))
             }

@@ -10,8 +10,9 @@ use crate::output;
 pub(super) fn explained(error: Error) -> Failure {
     let code = match &error {
         Error::Connection(error) => exit_code(error),
-        Error::InvalidUrl { .. } | Error::PlainHttp { .. } => code::BAD_URL,
-        Error::InvalidRedirect { .. } => code::BAD_URL,
+        // As for curl, which calls it an unsupported protocol.
+        Error::PlainHttp { .. } | Error::UnsupportedScheme { .. } => code::OTHER,
+        Error::InvalidUrl { .. } | Error::InvalidRedirect { .. } => code::BAD_URL,
         Error::InvalidRequest { .. } => code::USAGE,
         Error::TooManyRedirects { .. } => code::REDIRECTS,
         Error::Status { .. } => code::HTTP_STATUS,
@@ -34,6 +35,9 @@ pub(super) fn remark(finished: &Finished) {
             "note: the response is whole ({} bytes), but the connection ended by {ending}",
             finished.whole.bytes()
         ));
+    }
+    for oddity in &finished.oddities {
+        output::note(format!("note: {oddity}"));
     }
     if finished.request_cut_short {
         output::note("note: the server answered and closed before it had taken the whole request");

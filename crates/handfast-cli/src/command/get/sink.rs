@@ -1,6 +1,6 @@
 //! Where a body goes: stdout, or a file that has its name only when whole.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use handfast_https::client::{Download, Error, Whole};
@@ -15,7 +15,7 @@ pub(super) enum Target {
 }
 
 pub(super) enum Sink {
-    Stdout(io::Stdout),
+    Stdout(Screen),
     File(Download),
 }
 
@@ -29,21 +29,31 @@ pub(super) enum Written {
 impl Sink {
     pub(super) fn open(target: Target) -> Result<Self, Error> {
         match target {
-            Target::Stdout => Ok(Self::Stdout(io::stdout())),
+            Target::Stdout => Ok(Self::Stdout(Screen::new())),
             Target::File(path) => Download::create(path).map(Self::File),
         }
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<Written, Error> {
         match self {
-            Self::Stdout(stdout) => judged(write_through(stdout, bytes)),
+            Self::Stdout(screen) => judged(screen.write_through(bytes)),
             Self::File(download) => download.write(bytes).map(|()| Written::All),
         }
     }
 
+    /// Does a person read what is written?
+    pub(super) fn is_terminal(&self) -> bool {
+        matches!(self, Self::Stdout(screen) if screen.is_terminal)
+    }
+
+    /// Does the cursor of a terminal stand behind the last byte of a body?
+    pub(super) fn is_mid_line(&self) -> bool {
+        matches!(self, Self::Stdout(screen) if screen.is_terminal && screen.mid_line)
+    }
+
     pub(super) fn flush(&mut self) -> Result<Written, Error> {
         match self {
-            Self::Stdout(stdout) => judged(stdout.flush()),
+            Self::Stdout(screen) => judged(screen.stdout.flush()),
             Self::File(_) => Ok(Written::All),
         }
     }
@@ -68,11 +78,32 @@ impl Sink {
     }
 }
 
-/// What arrived is shown at once: stdout by itself would wait for the end of a line.
-fn write_through(stdout: &io::Stdout, bytes: &[u8]) -> io::Result<()> {
-    let mut lock = stdout.lock();
-    lock.write_all(bytes)?;
-    lock.flush()
+/// Standard output, and whether that is a terminal.
+pub(super) struct Screen {
+    stdout: io::Stdout,
+    is_terminal: bool,
+    mid_line: bool,
+}
+
+impl Screen {
+    fn new() -> Self {
+        let stdout = io::stdout();
+        Self {
+            is_terminal: stdout.is_terminal(),
+            stdout,
+            mid_line: false,
+        }
+    }
+
+    /// What arrived is shown at once: stdout by itself would wait for the end of a line.
+    fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(last) = bytes.last() {
+            self.mid_line = *last != b'\n';
+        }
+        let mut lock = self.stdout.lock();
+        lock.write_all(bytes)?;
+        lock.flush()
+    }
 }
 
 fn judged(result: io::Result<()>) -> Result<Written, Error> {

@@ -11,9 +11,39 @@ use http::{HeaderMap, StatusCode, Version};
 
 use crate::output::{Palette, Tone, note};
 
-/// Fields whose values are nobody else's business.
+/// Fields whose values are nobody else's business: the standard ones, and what people name theirs.
 pub(super) fn is_secret(name: &HeaderName) -> bool {
+    let text = name.as_str();
     [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, SET_COOKIE].contains(name)
+        || text.ends_with("-token")
+        || ["api-key", "apikey", "secret", "password"]
+            .iter()
+            .any(|part| text.contains(part))
+}
+
+/// A field's value with what stands as `user:password@` in URLs hidden.
+fn without_userinfo(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("//") {
+        let (before, after) = rest.split_at(at + 2);
+        shown.push_str(before);
+        let ends = |c: char| {
+            matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | ',' | ';') || c.is_whitespace()
+        };
+        let end = after.find(ends).unwrap_or(after.len());
+        let (authority, behind) = after.split_at(end);
+        match authority.rsplit_once('@') {
+            Some((_, host)) => {
+                shown.push_str("(hidden)@");
+                shown.push_str(host);
+            }
+            None => shown.push_str(authority),
+        }
+        rest = behind;
+    }
+    shown.push_str(rest);
+    shown
 }
 
 pub(super) fn event(event: &Event<'_>) {
@@ -168,14 +198,21 @@ fn secured(report: &Report) {
     }
 }
 
-/// The head of a response as text, for `-i` and `-I`.
-pub(super) fn head_text(response: &Response) -> Vec<u8> {
+/// The head of a response as text, for `-i` and `-I`: as it came, or for a terminal without what
+/// would move its cursor.
+pub(super) fn head_text(response: &Response, for_terminal: bool) -> Vec<u8> {
     let mut text = status_line(response.version(), response.status()).into_bytes();
     text.extend_from_slice(b"\r\n");
     for (name, value) in response.headers() {
         text.extend_from_slice(name.as_str().as_bytes());
         text.extend_from_slice(b": ");
-        text.extend_from_slice(value.as_bytes());
+        match for_terminal {
+            true => {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                text.extend_from_slice(escape_control(&value).as_bytes());
+            }
+            false => text.extend_from_slice(value.as_bytes()),
+        }
         text.extend_from_slice(b"\r\n");
     }
     text.extend_from_slice(b"\r\n");
@@ -198,7 +235,7 @@ fn fields(mark: char, headers: &HeaderMap) {
         let shown = if is_secret(name) || value.is_sensitive() {
             "(hidden)".into()
         } else {
-            escape_control(&String::from_utf8_lossy(value.as_bytes())).into_owned()
+            without_userinfo(&escape_control(&String::from_utf8_lossy(value.as_bytes())))
         };
         line(mark, format!("{name}: {shown}"));
     }
@@ -223,4 +260,39 @@ fn line_toned(mark: char, tone: Tone, text: impl AsRef<str>) {
 
 fn millis(took: Duration) -> String {
     format!("{:.1} ms", took.as_secs_f64() * 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c5_credentials_in_fields_are_hidden() {
+        for (text, shown) in [
+            ("https://u:s3cret@h/a", "https://(hidden)@h/a"),
+            ("//u@h", "//(hidden)@h"),
+            (
+                "5; url=https://u:p@h/?next=//x@y",
+                "5; url=https://(hidden)@h/?next=//(hidden)@y",
+            ),
+            (
+                "<https://u:p@a/>; rel=x, <https://b/@c>",
+                "<https://(hidden)@a/>; rel=x, <https://b/@c>",
+            ),
+            ("/a@b", "/a@b"),
+            ("a // b@c", "a // b@c"),
+        ] {
+            assert_eq!(without_userinfo(text), shown);
+        }
+        for (name, secret) in [
+            ("authorization", true),
+            ("x-api-key", true),
+            ("x-auth-token", true),
+            ("set-cookie", true),
+            ("location", false),
+            ("www-authenticate", false),
+        ] {
+            assert_eq!(is_secret(&HeaderName::from_static(name)), secret, "{name}");
+        }
+    }
 }

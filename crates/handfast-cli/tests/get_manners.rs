@@ -1,0 +1,210 @@
+//! What `handfast get` says and shows: no secrets, no control characters on a terminal, and a remark
+//! on what HTTP does not allow.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use handfast_testbed::launch::{Finished, Program};
+use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
+use handfast_testbed::pki::Pki;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+struct Bench {
+    pki: Pki,
+    directory: tempfile::TempDir,
+    ca: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let pki = Pki::new();
+        let ca = directory.path().join("ca.pem");
+        fs::write(&ca, pki.root.cert_pem()).unwrap();
+        Self { pki, directory, ca }
+    }
+
+    fn serve(&self, script: impl IntoIterator<Item = Step>) -> Served {
+        Misbehaving::new(&self.pki.server(&["localhost", "127.0.0.1"]), &[]).serve(script)
+    }
+
+    fn get<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
+        Program::at(env!("CARGO_BIN_EXE_handfast"))
+            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"))
+            .args(["get", "--only-cacert", "--cacert"])
+            .arg(&self.ca)
+            .args(args)
+            .run()
+    }
+
+    /// What a person sees on a terminal.
+    fn on_a_terminal(&self, args: &[&str]) -> String {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap();
+        let theirs = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(name.to_str().unwrap())
+            .unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_handfast"))
+            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"))
+            .env("NO_COLOR", "1")
+            .args(["get", "--only-cacert", "--cacert"])
+            .arg(&self.ca)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(theirs.try_clone().unwrap())
+            .stderr(theirs)
+            .spawn()
+            .unwrap();
+        assert!(child.wait().unwrap().success());
+        let mut terminal = fs::File::from(ours);
+        let mut seen = Vec::new();
+        let mut chunk = [0; 4096];
+        // Linux reports the end of a terminal whose other side is closed as an error.
+        while let Ok(count) = terminal.read(&mut chunk) {
+            if count == 0 {
+                break;
+            }
+            seen.extend_from_slice(&chunk[..count]);
+        }
+        String::from_utf8_lossy(&seen).into_owned()
+    }
+}
+
+fn whole(head: &str) -> [Step; 4] {
+    let response = format!("HTTP/1.1 200 OK\r\n{head}content-length: 4\r\n\r\nbody");
+    [
+        Step::ReadHead,
+        Step::say(response),
+        Step::CloseNotify,
+        Step::Fin,
+    ]
+}
+
+#[test]
+fn c5_no_secret_is_shown() {
+    let bench = Bench::new();
+    let head = "location: https://alice:s3cret@other.example/\r\n\
+                link: <https://bob:s3cret@x.example/>; rel=next\r\n\
+                set-cookie: id=s3cret\r\nx-auth-token: s3cret\r\n";
+    let server = bench.serve(whole(head));
+    let port = server.address().port();
+    let url = format!("https://carol:s3cret@localhost:{port}/");
+    let args = [
+        "-v",
+        "-H",
+        "Cookie: s3cret",
+        "-H",
+        "X-Api-Key: s3cret",
+        &url,
+    ];
+    let finished = bench.get(args);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    assert!(!finished.says("s3cret"), "{finished}");
+    for shown in ["https://(hidden)@other.example/", "x-auth-token: (hidden)"] {
+        assert!(finished.err().contains(shown), "{finished}");
+    }
+    let circle =
+        "HTTP/1.1 302 X\r\nlocation: https://u:s3cret@[nonsense/\r\ncontent-length: 0\r\n\r\n";
+    let server = bench.serve([Step::ReadHead, Step::say(circle)]);
+    let finished = bench.get(["-L", "-v", &server.url("/")]);
+    assert!(finished.err().contains("[invalid-redirect]"), "{finished}");
+    assert!(!finished.says("s3cret"), "{finished}");
+}
+
+#[test]
+fn c2_a_terminal_gets_no_control_characters_of_a_server_s() {
+    let bench = Bench::new();
+    let server = bench.serve(whole("x-evil: a\u{9b}2Jb\r\n"));
+    let seen = bench.on_a_terminal(&["-i", "-v", &server.url("/")]);
+    let bad = |c: char| c.is_control() && !matches!(c, '\r' | '\n');
+    assert!(!seen.chars().any(bad), "{seen:?}");
+    assert!(seen.contains("x-evil: a"), "{seen}");
+    // What is said after a body begins a line of its own.
+    assert!(seen.contains("body\r\n"), "{seen}");
+    assert!(!seen.contains("body*"), "{seen}");
+    // Elsewhere the head is what came, to the byte.
+    let server = bench.serve(whole("x-evil: a\u{9b}2Jb\r\n"));
+    let piped = bench.get(["-i", &server.url("/")]);
+    assert!(piped.out().contains("x-evil: a\u{9b}2Jb"), "{piped}");
+}
+
+#[test]
+fn a20_interim_responses_without_end_are_given_up() {
+    let bench = Bench::new();
+    let interim = b"HTTP/1.1 100 Continue\r\nx-filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
+    let server = bench.serve([Step::ReadHead, Step::Forever(interim.repeat(100))]);
+    let began = Instant::now();
+    let finished = bench.get([&server.url("/")]);
+    assert!(
+        finished.err().contains("[malformed-response]"),
+        "{finished}"
+    );
+    assert!(finished.err().contains("interim responses"), "{finished}");
+    assert_eq!(finished.code, Some(56), "{finished}");
+    assert!(began.elapsed() < Duration::from_secs(20));
+    // A few are as HTTP has them.
+    let few = format!(
+        "{}HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody",
+        String::from_utf8_lossy(&interim.repeat(20))
+    );
+    let server = bench.serve([Step::ReadHead, Step::say(few)]);
+    assert_eq!(bench.get([&server.url("/")]).out(), "body");
+}
+
+#[test]
+fn a16_what_http_does_not_allow_is_remarked_on() {
+    let bench = Bench::new();
+    let chunks = "4\r\nbody\r\n0\r\n\r\n";
+    for (response, code, says) in [
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbodyand more".to_owned(),
+            0,
+            "note: 8 bytes came after the end of the response",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbodyx".to_owned(),
+            0,
+            "note: 1 byte came after",
+        ),
+        (
+            format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"
+            ),
+            0,
+            "note: the response announced a length and sent chunks",
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"),
+            0,
+            "",
+        ),
+        // RFC 9112, section 6.3, rule 5: nobody knows where this ends.
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nbody".to_owned(),
+            56,
+            "[malformed-response]",
+        ),
+    ] {
+        let server = bench.serve([
+            Step::ReadHead,
+            Step::say(response.clone()),
+            Step::CloseNotify,
+            Step::Fin,
+        ]);
+        let finished = bench.get([&server.url("/")]);
+        assert_eq!(finished.code, Some(code), "{response:?} {finished}");
+        assert!(finished.err().contains(says), "{response:?} {finished}");
+        if code == 0 {
+            assert_eq!(finished.out(), "body", "{response:?} {finished}");
+        }
+        assert!(!says.is_empty() || finished.err().is_empty(), "{finished}");
+    }
+}
