@@ -3,5 +3,6 @@
 pub mod careless;
 pub mod launch;
 pub mod misbehaving;
+pub mod ocsp;
 pub mod peers;
 pub mod pki;

@@ -13,6 +13,7 @@ use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Error, NetworkCause, Phase};
 use crate::report::{Report, Traffic};
 use crate::resolve;
+use crate::resumption::Ticket;
 
 /// What [`Stream::read_to_ending`] accepts at most, in bytes: a bound for peers that never stop.
 /// Larger transfers are read piece by piece.
@@ -151,6 +152,11 @@ impl<C: Channel> Stream<C> {
     /// How the peer's direction ended, once everything before the end was read.
     pub fn ending(&self) -> Option<Ending> {
         self.connection.ending()
+    }
+
+    /// The tickets that the server has given out so far: see [`Connection::tickets`].
+    pub fn tickets(&self) -> &[Ticket] {
+        self.connection.tickets()
     }
 
     /// Bytes and records so far.

@@ -7,8 +7,13 @@ use rustls::{AlertDescription, Error as TlsError, PeerIncompatible};
 
 use crate::error::{Alert, Cause, LocalCause, PeerCause};
 use crate::report::Side;
-use crate::verify::VerifyError;
+use crate::resumption::Ticket;
+use crate::verify::{Staple, VerifyError};
 use crate::witness::{Evidence, Session};
+
+/// Tickets that are remembered of one connection. Servers give out two, and whoever floods us with
+/// them gets no memory for it.
+const TICKETS_MAX: usize = 16;
 
 /// What a connection has learned besides what rustls keeps.
 #[derive(Debug, Default)]
@@ -19,6 +24,8 @@ pub(crate) struct Facts {
     pub(crate) first_bytes: Vec<u8>,
     pub(crate) certificate_request: Option<Vec<Vec<u8>>>,
     pub(crate) client_certificate_sent: bool,
+    pub(crate) staple: Option<Staple>,
+    pub(crate) tickets: Vec<Ticket>,
     pub(crate) session: Session,
     pub(crate) failure: Option<Box<VerifyError>>,
 }
@@ -29,11 +36,16 @@ impl Facts {
             failure,
             certificate_request,
             server_name,
+            staple,
+            tickets,
             session,
         } = evidence;
         self.failure = failure.or_else(|| self.failure.take());
         self.certificate_request = certificate_request.or_else(|| self.certificate_request.take());
         self.server_name = server_name.or_else(|| self.server_name.take());
+        self.staple = staple.or_else(|| self.staple.take());
+        let room = TICKETS_MAX.saturating_sub(self.tickets.len());
+        self.tickets.extend(tickets.into_iter().take(room));
         self.session = session;
     }
 }

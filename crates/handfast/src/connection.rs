@@ -20,6 +20,7 @@ use crate::context::{Clock, Settings};
 use crate::error::{Error, LocalCause, PeerCause, Phase};
 use crate::record::{RECORD_MAX, Sizer};
 use crate::report::{Report, Side, Traffic};
+use crate::resumption::Ticket;
 use crate::verify::ClientVerifier;
 use crate::witness::{self, Evidence, Session};
 
@@ -116,6 +117,13 @@ impl Connection {
     /// How the peer's direction ended, once all data before the end has been read.
     pub fn ending(&self) -> Option<Ending> {
         self.ending.filter(|_| self.plaintext.is_empty())
+    }
+
+    /// The tickets that the server has given out so far, at most 16: a client's view, kept by contexts
+    /// that [`note_tickets`](crate::ClientContextBuilder::note_tickets). In TLS 1.3 they come after the
+    /// handshake, and are met by reading.
+    pub fn tickets(&self) -> &[Ticket] {
+        &self.facts.tickets
     }
 
     /// Bytes and records so far.

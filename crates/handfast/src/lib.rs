@@ -64,6 +64,7 @@ mod classify;
 mod close;
 mod connection;
 mod context;
+mod der;
 mod error;
 mod explain;
 mod identity;
@@ -75,6 +76,7 @@ mod record;
 mod report;
 mod resolve;
 mod resumption;
+mod sct;
 mod starttls;
 mod trust;
 mod verify;
@@ -106,13 +108,14 @@ pub use line::{Line, LineReader};
 pub use pki_types::{CertificateDer, UnixTime};
 pub use record::RecordSizing;
 pub use report::{Report, Side, Traffic};
-pub use resumption::TicketKeys;
+pub use resumption::{Ticket, TicketKeys};
+pub use sct::{MalformedSctList, SignedCertificateTimestamp};
 pub use starttls::{StartTls, StartTlsDialogue, StartTlsError, StartTlsProblem, UnknownStartTls};
 pub use trust::{TrustAnchors, TrustError, TrustOrigin, TrustProblem, TrustSource};
 pub use verify::{
     CrlError, CrlProblem, InvalidPin, InvalidServerName, PathAnchor, Purpose, RevocationLists,
-    RevocationScope, ServerName, SpkiSha256, VerificationPolicy, VerifiedPath, VerifiedPeer,
-    VerifyCause, VerifyError,
+    RevocationScope, RevokedBy, ServerName, SpkiSha256, StapleProblem, StapledResponse,
+    StapledStatus, VerificationPolicy, VerifiedPath, VerifiedPeer, VerifyCause, VerifyError,
 };
 pub use x509::{
     CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pki_types::CertificateDer;
 
 use crate::classify::Facts;
-use crate::verify::VerifiedPeer;
+use crate::verify::{StapleProblem, StapledResponse, VerifiedPeer};
 
 /// Which end of the connection we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +44,11 @@ pub struct Report {
     /// A client's view: the issuers that the server would accept a client certificate from, escaped;
     /// empty when it named none.
     pub acceptable_issuers: Vec<String>,
+    /// A client's view: the verdict on the OCSP response that the server stapled to its certificate
+    /// (RFC 6066, section 8). `None` without one, and for a resumed session, in which no certificate
+    /// is sent. A response that revokes the certificate ends the handshake; one that cannot be
+    /// believed is worth a remark.
+    pub staple: Option<Result<StapledResponse, StapleProblem>>,
     /// From the making of the connection to the end of the handshake.
     pub handshake: Duration,
 }
@@ -102,6 +107,7 @@ impl Report {
                 .flatten()
                 .map(|issuer| crate::x509::describe_name_der(issuer))
                 .collect(),
+            staple: facts.staple.clone(),
             handshake,
         }
     }

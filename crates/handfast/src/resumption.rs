@@ -319,8 +319,21 @@ fn before_deadline(bytes: &[u8], now: u64) -> Option<Vec<u8>> {
     Some(session.to_vec())
 }
 
+/// What a server gave out for its session to be taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ticket {
+    /// How long the server means it to be used: at most seven days count (RFC 8446, section 4.6.1).
+    /// `None` when that is not known; a TLS 1.2 server may leave it open by saying zero.
+    pub lifetime: Option<Duration>,
+    /// How much early data it allows (RFC 8446, section 4.2.10), in bytes; 0 for none, as in TLS 1.2.
+    pub early_data_bytes_max: u32,
+}
+
 /// What a client remembers of servers: sessions, and the key exchange group that they chose.
 pub(crate) struct ClientSessions {
+    /// Whether connections are told of the tickets that they brought.
+    notes_tickets: bool,
     servers: Mutex<Bounded<ServerName<'static>, Remembered>>,
     clock: Clock,
 }
@@ -333,8 +346,9 @@ struct Remembered {
 }
 
 impl ClientSessions {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, notes_tickets: bool) -> Self {
         Self {
+            notes_tickets,
             servers: Mutex::default(),
             clock,
         }
@@ -373,6 +387,12 @@ impl ClientSessionStore for ClientSessions {
     }
 
     fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
+        if self.notes_tickets {
+            witness::note_ticket(Ticket {
+                lifetime: lifetime(&value),
+                early_data_bytes_max: 0,
+            });
+        }
         let session = witness::session();
         self.with(&name, |server| server.tls12 = Some((session, value)));
     }
@@ -387,6 +407,12 @@ impl ClientSessionStore for ClientSessions {
     }
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
+        if self.notes_tickets {
+            witness::note_ticket(Ticket {
+                lifetime: lifetime(&value),
+                early_data_bytes_max: value.max_early_data_size(),
+            });
+        }
         let session = witness::session();
         self.with(&name, |server| {
             server.tls13.push_back((session, value));
@@ -401,6 +427,15 @@ impl ClientSessionStore for ClientSessions {
         let (session, value) = self.with(name, |server| server.tls13.pop_back())?;
         self.take_up(session).then_some(value)
     }
+}
+
+/// How long the server means its ticket to be used. rustls keeps this to itself and shows it only in
+/// its `Debug` form; should that change, we do not know, and a test says so.
+fn lifetime(session: &impl fmt::Debug) -> Option<Duration> {
+    let text = format!("{session:?}");
+    let (_, after) = text.split_once("lifetime_secs: ")?;
+    let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok().map(Duration::from_secs)
 }
 
 /// A map that forgets what was put in first when it is full.

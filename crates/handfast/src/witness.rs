@@ -8,7 +8,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::verify::{VerifiedPath, VerifyError};
+use crate::resumption::Ticket;
+use crate::verify::{Staple, VerifiedPath, VerifyError};
 
 /// What was seen during one call into rustls.
 #[derive(Debug, Default)]
@@ -19,6 +20,10 @@ pub(crate) struct Evidence {
     pub(crate) certificate_request: Option<Vec<Vec<u8>>>,
     /// The name that a client asked for.
     pub(crate) server_name: Option<String>,
+    /// What became of the OCSP response that a server stapled to its certificate.
+    pub(crate) staple: Option<Staple>,
+    /// Tickets that a server gave out.
+    pub(crate) tickets: Vec<Ticket>,
     /// What the session at hand stands for.
     pub(crate) session: Session,
 }
@@ -79,6 +84,16 @@ pub(crate) fn set_session(session: Session) {
 /// The session at hand.
 pub(crate) fn session() -> Session {
     EVIDENCE.with_borrow(|evidence| evidence.session.clone())
+}
+
+/// A server stapled this to its certificate, or nothing.
+pub(crate) fn note_staple(staple: Option<Staple>) {
+    EVIDENCE.with_borrow_mut(|evidence| evidence.staple = staple);
+}
+
+/// A server gave out a ticket.
+pub(crate) fn note_ticket(ticket: Ticket) {
+    EVIDENCE.with_borrow_mut(|evidence| evidence.tickets.push(ticket));
 }
 
 /// A server asks for a client certificate by one of these issuers.

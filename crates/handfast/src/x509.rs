@@ -19,6 +19,12 @@ use x509_parser::prelude::{FromDer, X509Version};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
+use crate::der::{Element, INTEGER, SEQUENCE};
+use crate::sct::SignedCertificateTimestamp;
+
+/// Features that a server must support (RFC 7633).
+const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
+
 /// Everything about one certificate that a person or a program may want to know.
 ///
 /// Text fields hold what the certificate says. [`subject`](Self::subject) and
@@ -67,6 +73,10 @@ pub struct CertificateFacts {
     pub ocsp_urls: Vec<String>,
     /// Whether signed certificate timestamps are embedded (RFC 6962).
     pub has_scts: bool,
+    /// Those timestamps; empty when their list is malformed.
+    pub timestamps: Vec<SignedCertificateTimestamp>,
+    /// Whether a server must staple an OCSP response to it (TLS feature extension, RFC 7633).
+    pub must_staple: bool,
     /// Critical extensions that handfast does not process, as dotted identifiers.
     pub unknown_critical_extensions: Vec<String>,
     /// SHA-256 of the whole certificate.
@@ -109,6 +119,8 @@ impl CertificateFacts {
             ca_issuer_urls: Vec::new(),
             ocsp_urls: Vec::new(),
             has_scts: false,
+            timestamps: Vec::new(),
+            must_staple: false,
             unknown_critical_extensions: Vec::new(),
             sha256: sha256(der),
             spki_sha256: sha256(certificate.public_key().raw),
@@ -119,6 +131,13 @@ impl CertificateFacts {
                 facts
                     .unknown_critical_extensions
                     .push(extension.oid.to_id_string());
+            }
+            if extension.oid == oids::OID_CT_LIST_SCT {
+                facts.timestamps = SignedCertificateTimestamp::list_from_extension(extension.value)
+                    .unwrap_or_default();
+            }
+            if extension.oid.to_id_string() == TLS_FEATURE {
+                facts.must_staple = asks_for_status(extension.value);
             }
             facts.read_extension(extension.parsed_extension());
         }
@@ -493,6 +512,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
             text
         },
     )
+}
+
+/// Whether the features that a server must support include `status_request` (RFC 7633, 4.2.3.1).
+fn asks_for_status(value: &[u8]) -> bool {
+    const STATUS_REQUEST: &[u8] = &[5];
+    Element::only_of(value, SEQUENCE).is_some_and(|features| {
+        features
+            .children()
+            .any(|feature| feature.tag == INTEGER && feature.content == STATUS_REQUEST)
+    })
 }
 
 /// Extensions that verification acts upon (those that webpki reads), or that need no action.

@@ -150,6 +150,7 @@ pub struct ClientContextBuilder {
     choices: Choices,
     settings: Settings,
     resumption: bool,
+    notes_tickets: bool,
     key_log: Option<KeyLog>,
     clock: Clock,
 }
@@ -164,6 +165,7 @@ impl Default for ClientContextBuilder {
             choices: Choices::default(),
             settings: Settings::default(),
             resumption: true,
+            notes_tickets: false,
             key_log: None,
             clock: Clock::system(),
         }
@@ -225,6 +227,14 @@ impl ClientContextBuilder {
         self
     }
 
+    /// Whether connections keep what they learn of a server's tickets
+    /// ([`Connection::tickets`](crate::Connection::tickets)). It costs a little for each ticket: for
+    /// reports, not for traffic. Default: no.
+    pub fn note_tickets(mut self, on: bool) -> Self {
+        self.notes_tickets = on;
+        self
+    }
+
     /// What no program should do without saying so loudly.
     pub fn danger(self) -> DangerousClient {
         DangerousClient(self)
@@ -244,6 +254,7 @@ impl ClientContextBuilder {
             choices,
             mut settings,
             resumption,
+            notes_tickets,
             key_log,
             clock,
         } = self;
@@ -267,7 +278,7 @@ impl ClientContextBuilder {
         let mut tls = builder.with_client_cert_resolver(Arc::new(ClientIdentity { key }));
         tls.alpn_protocols = alpn;
         tls.resumption = if resumption {
-            Resumption::store(Arc::new(ClientSessions::new(clock)))
+            Resumption::store(Arc::new(ClientSessions::new(clock, notes_tickets)))
         } else {
             Resumption::disabled()
         };

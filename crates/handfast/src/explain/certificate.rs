@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use pki_types::CertificateDer;
 
-use crate::verify::{VerifyCause, VerifyError};
+use crate::verify::{RevokedBy, VerifyCause, VerifyError};
 use crate::x509::{CertificateFacts, escape_control, format_utc};
 
 /// Names and URLs shown; more would push the fix off the screen.
@@ -147,6 +147,22 @@ pub(crate) fn details(error: &VerifyError) -> Vec<String> {
                 format!("{label} {}", pins.join(", "))
             };
             vec![list("pinned:", expected), list("presented:", presented)]
+        }
+        C::Revoked {
+            by:
+                RevokedBy::StapledResponse {
+                    at,
+                    reason,
+                    produced_at,
+                },
+            ..
+        } => {
+            let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+            vec![format!(
+                "revoked since {}{reason}, by the OCSP response that the server stapled, of {}",
+                format_utc(*at),
+                format_utc(*produced_at)
+            )]
         }
         _ => Vec::new(),
     }

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
-use super::der::{self, Element, Kind};
+use super::der::{self, Kind};
 use super::error::{IdentityError, IdentityPart, IdentityProblem};
 use super::passphrase::Passphrase;
 use super::{pem, pkcs12, unlock};
+use crate::der::Element;
 
 /// Far more than the longest chain with the largest keys; less than what a mistyped path may hold.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -3,14 +3,9 @@
 //! Owns recognition: certificate, request, key in which encoding, locked or not. Whether what was
 //! recognised is also right is for the parsers of each kind to say.
 
-use x509_parser::der_parser::Oid;
-
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
-const CONTEXT_0: u8 = 0xa0;
+use crate::der::{
+    BIT_STRING, CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE,
+};
 
 const PKCS7: &str = "1.2.840.113549.1.7.";
 
@@ -51,66 +46,15 @@ impl Kind {
     }
 }
 
-/// One element: its tag and what it holds.
-#[derive(Clone, Copy)]
-pub(super) struct Element<'a> {
-    pub(super) tag: u8,
-    pub(super) content: &'a [u8],
-}
-
-impl<'a> Element<'a> {
-    /// Reads the first element, and returns what follows it.
-    pub(super) fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (&tag, rest) = bytes.split_first()?;
-        let (&length, rest) = rest.split_first()?;
-        let (length, rest) = match length {
-            0..=0x7f => (usize::from(length), rest),
-            0x81..=0x84 => {
-                let (octets, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-                let length = octets
-                    .iter()
-                    .fold(0usize, |length, octet| (length << 8) | usize::from(*octet));
-                (length, rest)
-            }
-            _ => return None,
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        Some((Self { tag, content }, rest))
+/// The bits of a positive INTEGER.
+fn integer_bits(element: Element<'_>) -> Option<u32> {
+    if element.tag != INTEGER {
+        return None;
     }
-
-    /// Reads exactly one element.
-    pub(super) fn only(bytes: &'a [u8]) -> Option<Self> {
-        match Self::first(bytes)? {
-            (element, []) => Some(element),
-            _ => None,
-        }
-    }
-
-    /// The elements inside; ends early at anything malformed.
-    pub(super) fn children(self) -> impl Iterator<Item = Self> + Clone + use<'a> {
-        let mut rest = self.content;
-        std::iter::from_fn(move || {
-            let (element, after) = Self::first(rest)?;
-            rest = after;
-            Some(element)
-        })
-    }
-
-    /// The dotted form of an object identifier.
-    pub(super) fn oid(self) -> Option<String> {
-        (self.tag == OBJECT_IDENTIFIER).then(|| Oid::new(self.content.into()).to_id_string())
-    }
-
-    /// The bits of a positive INTEGER.
-    fn integer_bits(self) -> Option<u32> {
-        if self.tag != INTEGER {
-            return None;
-        }
-        let mut significant = self.content.iter().skip_while(|octet| **octet == 0);
-        let first = significant.next()?;
-        let rest = u32::try_from(significant.count()).ok()?.checked_mul(8)?;
-        rest.checked_add(8 - first.leading_zeros())
-    }
+    let mut significant = element.content.iter().skip_while(|octet| **octet == 0);
+    let first = significant.next()?;
+    let rest = u32::try_from(significant.count()).ok()?.checked_mul(8)?;
+    rest.checked_add(8 - first.leading_zeros())
 }
 
 /// Tells what a blob is by its outermost structure.
@@ -183,7 +127,7 @@ pub(super) fn describe_private_key(kind: Kind, der: &[u8]) -> (String, Option<u3
     match kind {
         Kind::Pkcs1 => (
             "RSA".to_owned(),
-            children.get(1).and_then(|modulus| modulus.integer_bits()),
+            children.get(1).copied().and_then(integer_bits),
         ),
         Kind::Sec1 => {
             let curve = children

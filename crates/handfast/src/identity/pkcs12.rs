@@ -10,10 +10,11 @@ use pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::contents::Key;
-use super::der::{self, Element, Kind};
+use super::der::{self, Kind};
 use super::error::IdentityProblem;
 use super::passphrase::{Passphrase, PassphraseRequest};
 use super::unlock::name_scheme;
+use crate::der::Element;
 
 /// What was in the file.
 pub(super) struct Opened {

@@ -12,7 +12,7 @@ use x509_parser::der_parser::Oid;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::error::VerifyCause;
+use super::error::{RevokedBy, VerifyCause};
 use super::interception;
 use super::name::server_names;
 use super::path::{Attempt, Finding, RSA_BITS_MIN, signature_algorithms, weak_key};
@@ -121,6 +121,7 @@ pub(super) fn explain(
                 |link| {
                     let serial = x509::hex(link.outline.raw_serial());
                     link.finding(VerifyCause::Revoked {
+                        by: RevokedBy::List,
                         subject: link.subject(),
                         serial,
                     })

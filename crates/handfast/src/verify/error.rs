@@ -269,6 +269,8 @@ pub enum VerifyCause {
         subject: String,
         /// Its serial number, hexadecimal.
         serial: String,
+        /// Who says so.
+        by: RevokedBy,
     },
     /// No revocation list covers the certificate, and the policy demands one.
     RevocationUnknown {
@@ -302,6 +304,23 @@ pub enum VerifyCause {
     Other {
         /// What the verifier said.
         detail: String,
+    },
+}
+
+/// Who says that a certificate is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RevokedBy {
+    /// A revocation list that the caller gave.
+    List,
+    /// The OCSP response that the server itself stapled to its certificate.
+    StapledResponse {
+        /// Since when, in unix seconds.
+        at: i64,
+        /// Why, as RFC 5280, 5.3.1 names it.
+        reason: Option<&'static str>,
+        /// When the response was made.
+        produced_at: i64,
     },
 }
 
@@ -597,7 +616,9 @@ impl fmt::Display for VerifyCause {
                 or_unnamed(subject)
             ),
             Self::Malformed { detail } => write!(f, "a certificate cannot be read: {detail}"),
-            Self::Revoked { subject, serial } => write!(
+            Self::Revoked {
+                subject, serial, ..
+            } => write!(
                 f,
                 "the certificate of {} (serial {serial}) was revoked",
                 or_unnamed(subject)

@@ -12,7 +12,8 @@ use webpki::{EndEntityCert, VerifiedPath as WebpkiPath};
 use x509_parser::certificate::X509Certificate;
 
 use super::diagnose;
-use super::error::VerifyCause;
+use super::error::{RevokedBy, VerifyCause};
+use super::ocsp::Issuer;
 use super::policy::Purpose;
 use super::revocation::RevocationLists;
 use crate::trust::{AnchorLimits, Resolved};
@@ -40,6 +41,7 @@ pub struct VerifiedPath {
     not_after: u64,
     spki_sha256s: Vec<[u8; 32]>,
     constrained_by: Vec<String>,
+    issuer: Option<Issuer>,
 }
 
 impl VerifiedPath {
@@ -62,6 +64,11 @@ impl VerifiedPath {
     /// SHA-256 of every subject public key info of the path, end entity first, anchor last.
     pub(super) fn spki_sha256s(&self) -> &[[u8; 32]] {
         &self.spki_sha256s
+    }
+
+    /// Who issued the peer's own certificate; `None` for one that is trusted as itself.
+    pub(super) fn issuer(&self) -> Option<&Issuer> {
+        self.issuer.as_ref()
     }
 
     /// The authorities of the path that are bound by name constraints, escaped.
@@ -193,7 +200,14 @@ impl Attempt<'_> {
         let serial = outline.raw_serial();
         if self.revocation.names(outline.issuer().as_raw(), serial) {
             let (serial, subject) = (x509::hex(serial), subject.clone());
-            return Err(Finding::at(0, VerifyCause::Revoked { subject, serial }));
+            return Err(Finding::at(
+                0,
+                VerifyCause::Revoked {
+                    subject,
+                    serial,
+                    by: RevokedBy::List,
+                },
+            ));
         }
         Ok(VerifiedPath {
             chain: vec![self.end_entity.clone().into_owned()],
@@ -201,6 +215,7 @@ impl Attempt<'_> {
             not_after: unsigned(facts.not_after),
             spki_sha256s: vec![facts.spki_sha256],
             constrained_by: Vec::new(),
+            issuer: None,
         })
     }
 
@@ -323,7 +338,18 @@ impl Attempt<'_> {
         if let Some(limits) = self.limits_of(path) {
             not_after = not_after.min(limits.not_after);
         }
-        spki_sha256s.push(x509::sha256(&webpki::spki_for_anchor(path.anchor())));
+        let anchor_key = webpki::spki_for_anchor(path.anchor());
+        let issuer = match path.intermediate_certificates().next() {
+            Some(issuer) => Issuer {
+                name: x509::wrap_sequence(issuer.subject()),
+                key: issuer.subject_public_key_info().to_vec(),
+            },
+            None => Issuer {
+                name: x509::wrap_sequence(&path.anchor().subject),
+                key: anchor_key.to_vec(),
+            },
+        };
+        spki_sha256s.push(x509::sha256(&anchor_key));
         let subject = x509::describe_name_content(&path.anchor().subject);
         if path.anchor().name_constraints.is_some() {
             constrained_by.push(subject.clone());
@@ -334,6 +360,7 @@ impl Attempt<'_> {
             not_after: unsigned(not_after),
             spki_sha256s,
             constrained_by,
+            issuer: Some(issuer),
         })
     }
 

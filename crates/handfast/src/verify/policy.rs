@@ -4,6 +4,7 @@ use pki_types::{CertificateDer, UnixTime};
 
 use super::error::{VerifyCause, VerifyError};
 use super::name::{self, MatchedBy, ServerName};
+use super::ocsp::{StapleProblem, StapledResponse};
 use super::path::{self, Attempt, Finding, VerifiedPath};
 use super::pin::{self, SpkiSha256};
 use super::revocation::RevocationLists;
@@ -12,6 +13,9 @@ use crate::x509;
 
 /// The most intermediates that path building follows (rustls-webpki, mozilla::pkix and so Firefox).
 pub(crate) const CHAIN_DEPTH_LIMIT: usize = 6;
+
+/// The verdict on a stapled response.
+pub(crate) type Staple = Result<StapledResponse, StapleProblem>;
 
 /// What is demanded of a peer's certificate chain. Immutable once built, cheap to clone.
 ///
@@ -127,7 +131,9 @@ impl VerificationPolicy {
         now: UnixTime,
     ) -> Result<VerifiedPath, VerifyError> {
         match chain.split_first() {
-            Some((end_entity, rest)) => self.check_server(end_entity, rest, name, now),
+            Some((end_entity, rest)) => self
+                .check_server(end_entity, rest, name, &[], now)
+                .map(|(path, _)| path),
             None => Err(no_certificate(Purpose::ServerAuth, Some(name), now)),
         }
     }
@@ -148,19 +154,24 @@ impl VerificationPolicy {
     }
 
     /// [`check_server_chain`](Self::check_server_chain) for a chain in the two parts that rustls
-    /// hands over.
+    /// hands over, with the OCSP response that the server stapled to it, or nothing.
+    ///
+    /// A response that can be believed and says "revoked" is believed, always. One that cannot be, or
+    /// says less, changes nothing: a server is free to send none.
     pub(crate) fn check_server(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName,
+        staple: &[u8],
         now: UnixTime,
-    ) -> Result<VerifiedPath, VerifyError> {
+    ) -> Result<(VerifiedPath, Option<Staple>), VerifyError> {
         self.check(
             end_entity,
             intermediates,
             Purpose::ServerAuth,
             Some(name),
+            staple,
             now,
         )
     }
@@ -172,7 +183,15 @@ impl VerificationPolicy {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<VerifiedPath, VerifyError> {
-        self.check(end_entity, intermediates, Purpose::ClientAuth, None, now)
+        self.check(
+            end_entity,
+            intermediates,
+            Purpose::ClientAuth,
+            None,
+            &[],
+            now,
+        )
+        .map(|(path, _)| path)
     }
 
     /// Stands for the whole policy: another one has another fingerprint.
@@ -209,8 +228,9 @@ impl VerificationPolicy {
         intermediates: &[CertificateDer<'_>],
         purpose: Purpose,
         name: Option<&ServerName>,
+        staple: &[u8],
         now: UnixTime,
-    ) -> Result<VerifiedPath, VerifyError> {
+    ) -> Result<(VerifiedPath, Option<Staple>), VerifyError> {
         let judge = || {
             path::check_size(end_entity, intermediates)?;
             let verified = Attempt {
@@ -241,7 +261,14 @@ impl VerificationPolicy {
                 }
             }
             pin::check(&self.pins, verified.spki_sha256s()).map_err(Finding::anywhere)?;
-            Ok(verified)
+            let staple = (!staple.is_empty())
+                .then(|| StapledResponse::check_by(staple, end_entity, verified.issuer(), now));
+            if let Some(Ok(response)) = &staple
+                && let Some(cause) = response.revokes(end_entity)
+            {
+                return Err(Finding::at(0, cause));
+            }
+            Ok((verified, staple))
         };
         judge().map_err(|finding: Finding| VerifyError {
             cause: finding.cause,

@@ -35,7 +35,7 @@ impl ServerCertVerifier for ServerVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &RustlsName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let name = match &self.expected {
@@ -44,9 +44,10 @@ impl ServerCertVerifier for ServerVerifier {
         };
         match self
             .policy
-            .check_server(end_entity, intermediates, &name, now)
+            .check_server(end_entity, intermediates, &name, ocsp_response, now)
         {
-            Ok(path) => {
+            Ok((path, staple)) => {
+                witness::note_staple(staple);
                 witness::deposit_verified(path);
                 Ok(ServerCertVerified::assertion())
             }

@@ -10,5 +10,6 @@ mod evidence;
 mod faults;
 mod issuers;
 mod names;
+mod ocsp;
 mod revocation;
 mod tampering;

@@ -1,0 +1,154 @@
+//! Signed certificate timestamps (RFC 6962, 3.2 and 3.3): a log's promise to make a certificate public.
+//!
+//! Owns reading them. Their signatures are not verified: that takes a list of the logs and their keys,
+//! which browsers ship and change by the week.
+
+use std::fmt;
+
+use crate::der::{Element, OCTET_STRING};
+use crate::x509::hex;
+
+/// Servers send two or three; a list of 64 KiB could hold some 1,400 that mean nothing.
+const COUNT_MAX: usize = 64;
+
+/// One signed certificate timestamp. Its signature is not verified.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct SignedCertificateTimestamp {
+    /// The log: SHA-256 of its key, hexadecimal.
+    pub log_id: String,
+    /// When the log promised, in unix milliseconds.
+    pub timestamp_ms: u64,
+}
+
+impl SignedCertificateTimestamp {
+    /// Reads a `SignedCertificateTimestampList` as the TLS extension carries it (RFC 6962, 3.3).
+    ///
+    /// Timestamps of versions other than 1 are passed over, as that section asks.
+    ///
+    /// # Errors
+    /// [`MalformedSctList`] when lengths disagree, something is left over, or there are more than 64.
+    ///
+    /// ```
+    /// use handfast::SignedCertificateTimestamp;
+    /// assert!(SignedCertificateTimestamp::list_from_bytes(&[0, 0]).is_err()); // RFC: at least one
+    /// ```
+    pub fn list_from_bytes(bytes: &[u8]) -> Result<Vec<Self>, MalformedSctList> {
+        let mut list = whole_vector(bytes)?;
+        if list.is_empty() {
+            return Err(MalformedSctList);
+        }
+        let mut timestamps = Vec::new();
+        for _ in 0..COUNT_MAX {
+            let Some((one, rest)) = vector(list) else {
+                return Err(MalformedSctList);
+            };
+            timestamps.extend(Self::read(one)?);
+            list = rest;
+            if list.is_empty() {
+                return Ok(timestamps);
+            }
+        }
+        Err(MalformedSctList)
+    }
+
+    /// The same from an extension of a certificate or of an OCSP response: an OCTET STRING around it.
+    pub(crate) fn list_from_extension(value: &[u8]) -> Result<Vec<Self>, MalformedSctList> {
+        let inner = Element::only_of(value, OCTET_STRING).ok_or(MalformedSctList)?;
+        Self::list_from_bytes(inner.content)
+    }
+
+    /// `None` for a version that is not known.
+    fn read(one: &[u8]) -> Result<Option<Self>, MalformedSctList> {
+        let (&version, rest) = one.split_first().ok_or(MalformedSctList)?;
+        if version != 0 {
+            return Ok(None);
+        }
+        let (log_id, rest) = rest.split_first_chunk::<32>().ok_or(MalformedSctList)?;
+        let (timestamp, rest) = rest.split_first_chunk::<8>().ok_or(MalformedSctList)?;
+        let (_extensions, rest) = vector(rest).ok_or(MalformedSctList)?;
+        let (_algorithm, signature) = rest.split_first_chunk::<2>().ok_or(MalformedSctList)?;
+        whole_vector(signature)?;
+        Ok(Some(Self {
+            log_id: hex(log_id),
+            timestamp_ms: u64::from_be_bytes(*timestamp),
+        }))
+    }
+
+    /// When the log promised, in unix seconds.
+    pub fn timestamp(&self) -> i64 {
+        i64::try_from(self.timestamp_ms / 1000).unwrap_or(i64::MAX)
+    }
+}
+
+/// A list of timestamps that contradicts itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MalformedSctList;
+
+impl fmt::Display for MalformedSctList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the list of signed certificate timestamps cannot be read")
+    }
+}
+
+impl std::error::Error for MalformedSctList {}
+
+/// What a two-byte length announces, and what follows it.
+fn vector(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+}
+
+fn whole_vector(bytes: &[u8]) -> Result<&[u8], MalformedSctList> {
+    match vector(bytes) {
+        Some((content, [])) => Ok(content),
+        _ => Err(MalformedSctList),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(version: u8) -> Vec<u8> {
+        let mut sct = vec![version];
+        sct.extend([0xab; 32]);
+        sct.extend(1_700_000_000_123u64.to_be_bytes());
+        sct.extend([0, 0, 4, 3, 0, 2, 9, 9]);
+        sct
+    }
+
+    fn list(scts: &[Vec<u8>]) -> Vec<u8> {
+        let with_length = |bytes: &[u8]| {
+            let length = u16::try_from(bytes.len()).unwrap();
+            [&length.to_be_bytes()[..], bytes].concat()
+        };
+        let all: Vec<u8> = scts.iter().flat_map(|sct| with_length(sct)).collect();
+        with_length(&all)
+    }
+
+    #[test]
+    fn b4_lists_are_read_whole_or_not_at_all() {
+        let good = list(&[one(0), one(7), one(0)]);
+        let read = SignedCertificateTimestamp::list_from_bytes(&good).unwrap();
+        assert_eq!(
+            read.len(),
+            2,
+            "the version that nobody knows is passed over"
+        );
+        assert_eq!(read[0].log_id, "ab".repeat(32));
+        assert_eq!(read[0].timestamp(), 1_700_000_000);
+        for length in 0..good.len() {
+            let cut = &good[..length];
+            assert!(
+                SignedCertificateTimestamp::list_from_bytes(cut).is_err(),
+                "{length}"
+            );
+        }
+        let longer = [&good[..], &[0]].concat();
+        assert!(SignedCertificateTimestamp::list_from_bytes(&longer).is_err());
+        let many = list(&vec![one(0); COUNT_MAX + 1]);
+        assert!(SignedCertificateTimestamp::list_from_bytes(&many).is_err());
+    }
+}
