@@ -86,7 +86,7 @@ fn b4_a_response_counts_only_by_its_issuer_s_word() {
             &appointed_rsa,
             Status::Good,
             &["-rmd", "sha384"],
-            Ok(good.clone()),
+            Ok(good),
         ),
         (
             "without its certificate",
@@ -144,11 +144,7 @@ fn b4_a_response_counts_only_by_its_issuer_s_word() {
             return;
         };
         let judged = check(&response, &about, &issuer, now_secs());
-        assert_eq!(
-            judged.as_ref().map(|told| told.status.clone()),
-            expected.as_ref().map(Clone::clone),
-            "{case}"
-        );
+        assert_eq!(judged.clone().map(|told| told.status), expected, "{case}");
         if let Ok(told) = judged {
             assert!(
                 told.produced_at.abs_diff(i64::try_from(now).unwrap()) < 300,
