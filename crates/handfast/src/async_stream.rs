@@ -93,6 +93,7 @@ pub struct AsyncStream<C> {
     writing: Patience,
     senders: Senders,
     flush_on_read: bool,
+    send_at: usize,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
@@ -137,6 +138,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     /// reading ahead does not cut its writes into smaller records.
     pub fn set_flush_on_read(&mut self, on: bool) {
         self.flush_on_read = on;
+    }
+
+    /// How many bytes of records writing gathers before it sends them, without a flush. Default: 1,
+    /// every full record goes out at once. A caller that always flushes after the last write of
+    /// several saves system calls by more; beyond 128 KiB nothing is gained.
+    pub fn set_send_at(&mut self, bytes: usize) {
+        self.send_at = bytes.clamp(1, crate::buffers::BUFFER_SIZE);
     }
 
     /// Reads everything up to the peer's end, at most `bytes_max` bytes, and says how it ended.
@@ -239,6 +247,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
                 writing: Patience::new(timeouts.write, Phase::Request),
                 senders: Senders::default(),
                 flush_on_read: true,
+                send_at: 1,
             }),
             (Ok(()), None) => unreachable!("a handshake that is done has a report"),
             (Err(error), _) => {
@@ -302,9 +311,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
                 ready!(self.poll_sent(cx))?;
                 continue;
             }
-            // Full records go out at once. If the channel is full they wait for the next call;
-            // an error is met again then, too.
-            if !self.connection.outgoing().is_empty() {
+            // If the channel is full, records wait for the next call; an error is met again then, too.
+            if self.connection.outgoing().len() >= self.send_at {
                 let _ = self.poll_send(cx, Sender::Writer);
             }
             return Poll::Ready(Ok(count));

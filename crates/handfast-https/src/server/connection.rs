@@ -33,6 +33,10 @@ pub(super) struct Accepted {
     pub(super) at: Instant,
 }
 
+/// Records that are gathered before they are sent: a reply of up to four full ones, head included,
+/// leaves with one system call, and a long body with one for each 128 KiB.
+const SEND_AT: usize = 96 * 1024;
+
 /// Serves one connection to its end. Everything that fails in here is told to the observer.
 pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     let (peer, local, at) = (accepted.peer, accepted.local, accepted.at);
@@ -103,6 +107,7 @@ async fn shake_hands<H: Handler>(
             timeouts.write = Some(worker.shared.limits.write);
             stream.set_timeouts(&timeouts);
             stream.set_flush_on_read(false);
+            stream.set_send_at(SEND_AT);
             return Some(stream);
         }
         Ok(Err(HandshakeFailure {

@@ -63,6 +63,7 @@ mod plain_http;
 mod receive;
 mod running;
 mod service;
+mod turn;
 mod worker;
 
 pub use body::{Body, BodyError};

@@ -20,6 +20,7 @@ use super::connection::{self, Accepted};
 use super::handler::Handler;
 use super::listener::INHERITS_NODELAY;
 use super::observer::Observer;
+use super::turn;
 
 /// Connections accepted in a row before others get their turn: a burst of handshakes must not starve
 /// the replies that are running.
@@ -189,6 +190,7 @@ pub(super) fn runtime() -> io::Result<LocalRuntime> {
         .enable_time()
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_IDLE)
+        .on_thread_unpark(turn::begin)
         .build_local(LocalOptions::default())
 }
 

@@ -1,7 +1,8 @@
 //! Files that are asked for again and again, kept ready by the thread that serves them.
 //!
 //! A hot file stays open with everything about it that a reply says, and a small one with its content.
-//! Before each use the open file is looked at (`fstat`): a change of it is seen at once. What its name
+//! Before each use the open file is looked at (`fstat`), once in a turn of the event loop: a change of
+//! it is seen at once. What its name
 //! stands for is looked up anew every [`VALID`], so that a file that was replaced or removed is served
 //! no longer than that.
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 
+use super::super::turn::Look;
 use super::open::{FileFacts, Root, look_at};
 use super::reply::Validators;
 
@@ -47,11 +49,22 @@ struct Hot {
 struct Kept {
     ready: Rc<Ready>,
     looked_up: Instant,
+    looked_at: Cell<Look>,
 }
 
 impl Kept {
-    fn is_valid(&self) -> bool {
-        self.looked_up.elapsed() < VALID
+    fn is_valid(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.looked_up) < VALID
+    }
+
+    /// Is the open file what it was?
+    fn is_unchanged(&self, now: Instant) -> bool {
+        if self.looked_at.get().is_fresh(now) {
+            return true;
+        }
+        let unchanged = look_at(&self.ready.file).ok() == Some(self.ready.facts);
+        self.looked_at.set(Look::now(now));
+        unchanged
     }
 }
 
@@ -103,7 +116,8 @@ pub(super) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
     KEPT.with_borrow_mut(|kept| {
         let files = &mut kept.get_mut(&address(root))?.files;
         let found = files.get(path)?;
-        if found.is_valid() && look_at(&found.ready.file).ok() == Some(found.ready.facts) {
+        let now = Instant::now();
+        if found.is_valid(now) && found.is_unchanged(now) {
             return Some(Rc::clone(&found.ready));
         }
         files.remove(path);
@@ -118,14 +132,16 @@ pub(super) fn keep(root: &Arc<Root>, path: &str, ready: &Rc<Ready>) {
             files: HashMap::new(),
             _root: Arc::clone(root),
         });
+        let now = Instant::now();
         if hot.files.len() >= KEPT_MAX {
-            hot.files.retain(|_, one| one.is_valid());
+            hot.files.retain(|_, one| one.is_valid(now));
         }
         // More hot files in a second than are kept: the others are opened as usual.
         if hot.files.len() < KEPT_MAX {
             let one = Kept {
                 ready: Rc::clone(ready),
-                looked_up: Instant::now(),
+                looked_up: now,
+                looked_at: Cell::new(Look::now(now)),
             };
             hot.files.insert(path.into(), one);
         }
@@ -141,9 +157,10 @@ fn sweep() {
     tokio::spawn(async {
         loop {
             tokio::time::sleep(VALID).await;
+            let now = Instant::now();
             let empty = KEPT.with_borrow_mut(|kept| {
                 kept.retain(|_, hot| {
-                    hot.files.retain(|_, one| one.is_valid());
+                    hot.files.retain(|_, one| one.is_valid(now));
                     !hot.files.is_empty()
                 });
                 kept.is_empty()
