@@ -58,8 +58,8 @@ pub struct RevocationList {
 }
 
 impl Authority {
-    /// Revokes a certificate and writes a new revocation list. Revoking twice is no error, and the
-    /// first time counts.
+    /// Revokes a certificate and writes a new revocation list. Revoking twice is no error, the first
+    /// time counts, and nothing is written for the second while the list is whole and fresh.
     ///
     /// # Errors
     /// When the certificate was not issued here, or the list cannot be written.
@@ -87,13 +87,17 @@ impl Authority {
                     .ok_or_else(|| CaError::ForeignCertificate { path: path.clone() })?
             }
         };
-        if record.revoked_at.is_none() {
+        let list = if record.revoked_at.is_none() {
             self.ledger().append(&Event::Revoked {
                 serial: record.serial.clone(),
                 at: now,
             })?;
-        }
-        let list = self.write_crl(&signer, now)?;
+            self.write_crl(&signer, now)?
+        } else {
+            // The list says so already: a new one only if that is not so, or it is getting old.
+            self.keep_crl_fresh(&signer, now)?;
+            self.crl()?
+        };
         Ok(Revocation {
             serial: record.serial.clone(),
             names: record.names.clone(),

@@ -89,20 +89,26 @@ impl TrustArgs {
         Ok(lists)
     }
 
-    /// A client's context with all of this. Warns, loudly, when nothing will be verified.
+    /// A client's context with all of this, and the session's choices.
     pub(crate) fn client(&self, session: &SessionArgs) -> Result<ClientContextBuilder, Failure> {
-        let mut builder = ClientContext::builder()
-            .revocation_lists(self.revocation_lists()?)
+        let mut builder = self
+            .builder()?
             .versions(session.tls.iter().copied())
             .alpn(session.alpn.iter().map(String::as_bytes));
+        if let Some(log) = session.key_log()? {
+            builder = builder.key_log(log);
+        }
+        Ok(builder)
+    }
+
+    /// A client's context with all of this. Warns, loudly, when nothing will be verified.
+    pub(crate) fn builder(&self) -> Result<ClientContextBuilder, Failure> {
+        let mut builder = ClientContext::builder().revocation_lists(self.revocation_lists()?);
         for pin in &self.pin {
             builder = builder.pin(*pin);
         }
         if let Some(identity) = self.identity.read()? {
             builder = builder.identity(identity);
-        }
-        if let Some(log) = session.key_log()? {
-            builder = builder.key_log(log);
         }
         if self.insecure {
             output::warning(

@@ -3,7 +3,6 @@
 pub(crate) mod bench;
 pub(crate) mod ca;
 #[cfg(unix)]
-#[allow(clippy::needless_pass_by_ref_mut)]
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod explain;

@@ -35,7 +35,7 @@ enum Waited {
 
 /// Leads the dialogue to its end; `false` when a signal came first.
 pub(super) fn begin_tls(
-    wire: &mut Wire,
+    wire: &Wire,
     mut dialogue: StartTlsDialogue,
     deadline: Deadline,
     signals: &Signals,
@@ -70,7 +70,7 @@ pub(super) fn begin_tls(
 
 /// Shakes hands; `false` when a signal came first.
 pub(super) fn handshake(
-    wire: &mut Wire,
+    wire: &Wire,
     connection: &mut Connection,
     deadline: Deadline,
     signals: &Signals,

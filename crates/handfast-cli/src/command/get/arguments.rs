@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use handfast::SpkiSha256;
 use handfast_https::client::Request;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
@@ -15,8 +14,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::outcome::explained;
 use super::sink::Target;
 use crate::failure::{Failure, code};
-use crate::passphrase::PassphraseSource;
 use crate::proxy_args::ProxyArgs;
+use crate::trust_args::{TrustArgs, seconds};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -30,7 +29,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
-    pub(super) trust: Trust,
+    pub(super) trust: TrustArgs,
     #[command(flatten)]
     pub(super) connection: ConnectionArgs,
     #[command(flatten)]
@@ -95,35 +94,6 @@ struct RequestArgs {
     /// Follow at most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
     max_redirs: usize,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Trust and identity")]
-pub(super) struct Trust {
-    /// Accept any certificate: whoever is on the path can read and change everything
-    #[arg(short = 'k', long)]
-    pub(super) insecure: bool,
-    /// Trust the certificates of this file, too
-    #[arg(long, value_name = "FILE")]
-    pub(super) cacert: Vec<PathBuf>,
-    /// Trust those of --cacert alone
-    #[arg(long, requires = "cacert")]
-    pub(super) only_cacert: bool,
-    /// Demand that one of these keys is on the verified path
-    #[arg(long, value_name = "sha256//BASE64")]
-    pub(super) pin: Vec<SpkiSha256>,
-    /// Refuse what these revocation lists revoke
-    #[arg(long, value_name = "FILE")]
-    pub(super) crl: Vec<PathBuf>,
-    /// Show the server this certificate when it asks for one
-    #[arg(long, value_name = "FILE")]
-    pub(super) cert: Option<PathBuf>,
-    /// Its private key, unless it is in the same file
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub(super) key: Option<PathBuf>,
-    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
-    #[arg(long, value_name = "SOURCE", requires = "cert")]
-    pub(super) pass: Option<PassphraseSource>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -193,15 +163,6 @@ impl FromStr for Resolve {
                 .collect::<Result<_, _>>()?,
         })
     }
-}
-
-/// Seconds, perhaps a fraction of one.
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .filter(|seconds| *seconds > 0.0)
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
 /// One URL: what to send, and where to put what comes.
