@@ -6,23 +6,20 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
-use handfast::{
-    AsyncStream, CloseOutcome, ClosePolicy, Error, HandshakeFailure, NetworkCause, PeerCause,
-    Phase, Timeouts,
-};
+use handfast::{AsyncStream, CloseOutcome, ClosePolicy};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep_until, timeout_at};
+use tokio::time::{Sleep, sleep_until};
 
 use super::activity::Due;
 use super::engine::{Engine, Failure};
 use super::handler::{ConnectionInfo, Handler};
+use super::handshake::shake_hands;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::link::Link;
-use super::observer::{CloseReason, HandshakeEvent};
-use super::plain_http;
+use super::observer::CloseReason;
 use super::worker::Worker;
 
 /// A connection as it was accepted.
@@ -41,9 +38,10 @@ const SEND_AT: usize = 96 * 1024;
 pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     let (peer, local, at) = (accepted.peer, accepted.local, accepted.at);
     // Each phase is boxed, so that a connection occupies what its present phase needs and no more.
-    let Some(stream) = Box::pin(shake_hands(&worker, accepted)).await else {
+    let Some(mut stream) = Box::pin(shake_hands(&worker, accepted)).await else {
         return;
     };
+    stream.set_send_at(SEND_AT);
     let info = Arc::new(ConnectionInfo {
         peer,
         local,
@@ -79,74 +77,6 @@ impl Drop for Live {
         self.link
             .report(self.stream.as_ref(), CloseReason::Stopped, None);
     }
-}
-
-/// The handshake, within the deadline for the first request head. A failure is reported here.
-async fn shake_hands<H: Handler>(
-    worker: &Worker<H>,
-    accepted: Accepted,
-) -> Option<AsyncStream<TcpStream>> {
-    let Accepted {
-        socket,
-        peer,
-        local,
-        at,
-    } = accepted;
-    let limit = worker.shared.limits.head;
-    let deadline = (at + limit).into();
-    let context = worker.context();
-    let result = tokio::select! {
-        biased;
-        // A stopping server has no use for clients that have asked for nothing yet.
-        () = worker.draining() => return None,
-        result = timeout_at(deadline, context.accept_async(socket)) => result,
-    };
-    let (error, plain_channel) = match result {
-        Ok(Ok(mut stream)) => {
-            let mut timeouts = Timeouts::NONE;
-            timeouts.write = Some(worker.shared.limits.write);
-            stream.set_timeouts(&timeouts);
-            stream.set_flush_on_read(false);
-            stream.set_send_at(SEND_AT);
-            return Some(stream);
-        }
-        Ok(Err(HandshakeFailure {
-            error,
-            channel,
-            received,
-        })) => (error, Some((channel, received))),
-        Err(_) => {
-            let cause = NetworkCause::TimedOut { limit };
-            (Error::new(Phase::Handshake, cause), None)
-        }
-    };
-    let duration = at.elapsed();
-    let (first_bytes, plain_http) = match plain_channel {
-        Some((channel, received)) => {
-            let not_tls = matches!(
-                error.cause(),
-                handfast::Cause::Peer(PeerCause::NotTls { .. })
-            );
-            let status = if not_tls {
-                plain_http::answer(channel, &received, local.port(), deadline).await
-            } else {
-                None
-            };
-            (received, status)
-        }
-        None => (Vec::new(), None),
-    };
-    worker.shared.observer.handshake_failed(&HandshakeEvent {
-        time: SystemTime::now(),
-        peer,
-        local,
-        server_name: error.server_name(),
-        error: &error,
-        first_bytes: &first_bytes,
-        plain_http,
-        duration,
-    });
-    None
 }
 
 /// Polls the engine, and keeps the limits.

@@ -53,6 +53,7 @@ mod date;
 mod engine;
 mod files;
 mod handler;
+mod handshake;
 mod http1;
 mod http2;
 mod incoming;
