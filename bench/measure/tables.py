@@ -109,7 +109,7 @@ def document(report, groups):
     meta = report["meta"]
     lines = [f"{meta['date']}; {meta['machine']}, {meta['cores']} cores, Linux {meta['kernel']}; revision "
              f"{meta['revision']}. {meta['passes']} passes over everything, the peers next to each other in each"
-             f"{'; a quick run: short, and with a quarter of the gibibyte' if meta['quick'] else ''}.", ""]
+             f"{'; a quick run, which leaves workloads out and has a quarter of the gibibyte' if meta['quick'] else ''}.", ""]
     lines += [f"- {name}: {version}" for name, version in report["versions"].items()]
     lines += [f"- {name}: {why}" for name, why in report["missing"].items()]
     lines.append("")

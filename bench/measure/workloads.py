@@ -4,10 +4,12 @@ from . import clients, drive, generators
 
 
 class Workload:
-    def __init__(self, what, unit, measure, certificate="ecdsa", runs=None, tickets=True):
+    def __init__(self, what, unit, measure, certificate="ecdsa", runs=None, tickets=True,
+                 quick=True):
         self.what, self.unit, self.measure, self.certificate = what, unit, measure, certificate
         # `runs`: no more than so many, where one run takes long and varies little.
-        self.runs, self.tickets = runs, tickets
+        # `quick`: is it part of a quick look?
+        self.runs, self.tickets, self.quick = runs, tickets, quick
 
 
 CLOSE = ("-H", "Connection: close")
@@ -20,31 +22,35 @@ SERVERS = {
     "handshake-tls13-rsa": Workload("the same in TLS 1.3 with RSA-2048", "connection",
                                     drive.wrk("/4k.bin", 16, *CLOSE, version="tls13"), certificate="rsa"),
     "handshake-tls12-rsa": Workload("the same in TLS 1.2 with RSA-2048", "connection",
-                                    drive.wrk("/4k.bin", 16, *CLOSE, version="tls12"), certificate="rsa"),
+                                    drive.wrk("/4k.bin", 16, *CLOSE, version="tls12"), certificate="rsa",
+                                    quick=False),
     "handshake-mlkem": Workload("the same in TLS 1.3 with X25519MLKEM768; handfast bench", "connection",
                                 drive.handfast("/4k.bin", 16, "--http1.1", "--handshake", "full", "--groups",
                                                "X25519MLKEM768", hybrid=True)),
     "resumed-tls13": Workload("resumed handshake (TLS 1.3) + 4 KiB + close; openssl s_time", "connection",
                               drive.s_time("-reuse", "-tls1_3")),
-    "resumed-tls12": Workload("the same in TLS 1.2", "connection", drive.s_time("-reuse", "-tls1_2")),
+    "resumed-tls12": Workload("the same in TLS 1.2", "connection", drive.s_time("-reuse", "-tls1_2"),
+                              quick=False),
     "http1-4k": Workload("HTTP/1.1, 4 KiB, 32 connections kept; wrk", "request", drive.wrk("/4k.bin", 32)),
     "http1-64k": Workload("the same with 64 KiB", "request", drive.wrk("/64k.bin", 32, needs="files")),
     "http2-4k-1": Workload("HTTP/2, 4 KiB, 32 connections x 1 stream; h2load", "request",
-                           drive.h2load("/4k.bin", 32, 1)),
+                           drive.h2load("/4k.bin", 32, 1), quick=False),
     "http2-4k-16": Workload("the same with 32 x 16", "request", drive.h2load("/4k.bin", 32, 16)),
     "http2-4k-100": Workload("the same with 8 x 100", "request", drive.h2load("/4k.bin", 8, 100)),
     "bulk-http1": Workload("1 GiB in one stream, HTTP/1.1; curl", "GiB", drive.bulk("--http1.1", 1)),
     "bulk-http2": Workload("the same over HTTP/2", "GiB", drive.bulk("--http2", 1)),
-    "bulk-http1-8": Workload("1 GiB 8 times at once, HTTP/1.1", "GiB", drive.bulk("--http1.1", 8), runs=1),
-    "bulk-http2-8": Workload("the same over HTTP/2", "GiB", drive.bulk("--http2", 8), runs=1),
+    "bulk-http1-8": Workload("1 GiB 8 times at once, HTTP/1.1", "GiB", drive.bulk("--http1.1", 8), runs=1,
+                             quick=False),
+    "bulk-http2-8": Workload("the same over HTTP/2", "GiB", drive.bulk("--http2", 8), runs=1, quick=False),
     "mixed-files": Workload("10,000 files of 1 to 64 KiB in turn, HTTP/1.1, 32 connections; wrk", "request",
-                            drive.wrk("/", 32, "-s", lambda options: str(options.place.mixed), needs="files")),
+                            drive.wrk("/", 32, "-s", lambda options: str(options.place.mixed), needs="files"),
+                            quick=False),
     "listing": Workload("listing of a directory of 10,000 entries, one after the other; curl", "listing",
                         drive.listing(20), runs=2),
     "idle-1000": Workload("memory for each of 1,000 connections kept after a request", "connection",
                           drive.idle(lambda options: 1000), runs=2),
     "idle-10000": Workload("the same with 10,000", "connection",
-                           drive.idle(lambda options: 3000 if options.quick else 10_000), runs=1),
+                           drive.idle(lambda options: 10_000), runs=1, quick=False),
 }
 
 CLIENTS = {
@@ -54,10 +60,11 @@ CLIENTS = {
                                     clients.cold_start(platform=True)),
     "download-http1": Workload("1 GiB to /dev/null, HTTP/1.1", "GiB", clients.download(1, to_file=False)),
     "download-http2": Workload("the same over HTTP/2", "GiB", clients.download(2, to_file=False)),
-    "download-http1-file": Workload("1 GiB to a file, HTTP/1.1", "GiB", clients.download(1, to_file=True)),
-    "download-http2-file": Workload("the same over HTTP/2", "GiB", clients.download(2, to_file=True)),
+    "download-http1-file": Workload("1 GiB to a file, HTTP/1.1", "GiB", clients.download(1, to_file=True),
+                                    quick=False),
+    "download-http2-file": Workload("the same over HTTP/2", "GiB", clients.download(2, to_file=True), quick=False),
     "small-kept": Workload("1,000 fetches of 4 KiB over one connection, HTTP/1.1", "fetch", clients.small(kept=True)),
-    "small-kept-http2": Workload("the same over HTTP/2", "fetch", clients.small(kept=True, http=2)),
+    "small-kept-http2": Workload("the same over HTTP/2", "fetch", clients.small(kept=True, http=2), quick=False),
     "small-full": Workload("the same, each over its own connection, full handshakes", "fetch",
                            clients.small(kept=False), tickets=False),
     "small-resumed": Workload("the same, sessions resumed", "fetch", clients.small(kept=False, resumed=True)),
