@@ -79,7 +79,11 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
             violation("a handshake signature that its certificate's key did not make")
         }
         TlsError::FailedToGetRandomBytes => LocalCause::RandomUnavailable.into(),
-        other => LocalCause::Internal(other.to_string()).into(),
+        other => LocalCause::Unrecognised {
+            said: other.to_string(),
+            first_bytes: facts.first_bytes.clone(),
+        }
+        .into(),
     }
 }
 
@@ -210,6 +214,27 @@ mod tests {
             (A::InternalError, true, true, "alert"),
         ] {
             assert_eq!(name(alert, &client(requested, sent)), expected, "{alert:?}");
+        }
+    }
+
+    #[test]
+    fn c2_what_nobody_thought_of_is_called_unrecognised_with_its_evidence() {
+        for error in [
+            TlsError::General("a message from elsewhere".into()),
+            TlsError::FailedToGetCurrentTime,
+            TlsError::EncryptError,
+            TlsError::UnsupportedNameType,
+        ] {
+            let mut facts = Facts {
+                first_bytes: b"\x16\x03\x03".to_vec(),
+                ..client(false, false)
+            };
+            let said = error.to_string();
+            let cause = cause(error, &mut facts, false);
+            let told = crate::Error::new(crate::Phase::Handshake, cause).explain();
+            assert_eq!(told.id, "unrecognised");
+            assert!(told.what.contains(&said), "{told}");
+            assert!(told.to_string().contains("\\x16\\x03\\x03"), "{told}");
         }
     }
 

@@ -454,6 +454,13 @@ pub enum LocalCause {
     RandomUnavailable,
     /// The caller used a connection after it had failed or been closed.
     AfterEnd,
+    /// A failure that nobody here has thought of, with the raw evidence.
+    Unrecognised {
+        /// What the layer below said.
+        said: String,
+        /// How what the peer had sent begins, where that is known.
+        first_bytes: Vec<u8>,
+    },
     /// A bug or a limit of this library, with what is known of it.
     Internal(String),
 }
@@ -604,6 +611,13 @@ impl Cause {
             }
             Self::Local(LocalCause::RandomUnavailable) => LocalCause::RandomUnavailable.into(),
             Self::Local(LocalCause::AfterEnd) => LocalCause::AfterEnd.into(),
+            Self::Local(LocalCause::Unrecognised { said, first_bytes }) => {
+                LocalCause::Unrecognised {
+                    said: said.clone(),
+                    first_bytes: first_bytes.clone(),
+                }
+                .into()
+            }
             Self::Local(LocalCause::Internal(text)) => LocalCause::Internal(text.clone()).into(),
             // No connection that already runs fails with the rest.
             Self::Configuration(_) | Self::Network(_) => {

@@ -4,6 +4,9 @@
 //! wrong and what we did wrong never share a message, and no fix advises switching verification off.
 
 mod certificate;
+// The operating system's words are Linux's.
+#[cfg(all(test, target_os = "linux"))]
+mod golden;
 mod hearsay;
 mod identity;
 mod probed;
@@ -15,6 +18,7 @@ use std::fmt;
 use crate::error::{
     Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
 };
+use crate::trust::{TrustError, TrustProblem};
 use crate::x509::escape_control;
 
 /// What a person should be told about an error.
@@ -105,9 +109,25 @@ fn sentence(error: &Error) -> String {
     }
     match error.server_name() {
         // Some causes name the host themselves.
-        Some(name) if !what.contains(name) => format!("{}: {what}", escape_control(name)),
+        Some(name) if !mentions(&what, name) => format!("{}: {what}", escape_control(name)),
         _ => what,
     }
+}
+
+/// Whether a name stands in a text by itself, not as a part of another name.
+fn mentions(text: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    text.match_indices(name).any(|(at, found)| {
+        let before = text.get(..at).and_then(|text| text.chars().next_back());
+        let mut after = text.get(at + found.len()..).unwrap_or_default().chars();
+        let ends = match after.next() {
+            // The end of a sentence is no further label.
+            Some('.') => !after.next().is_some_and(is_part),
+            Some(c) => !is_part(c),
+            None => true,
+        };
+        !before.is_some_and(is_part) && ends
+    })
 }
 
 fn asked_by_address(error: &Error) -> bool {
@@ -127,6 +147,9 @@ pub(crate) fn what(cause: &Cause) -> String {
                 "the operating system gave no random bytes, so nothing can be secured".into()
             }
             LocalCause::AfterEnd => "the connection was used after its end".into(),
+            LocalCause::Unrecognised { said, .. } => {
+                format!("a failure that is not known here: {}", escape_control(said))
+            }
             LocalCause::Internal(what) => format!("something that should not happen: {what}"),
         },
     }
@@ -238,7 +261,7 @@ fn told(error: &Error) -> Told {
     let (id, fix) = match error.cause() {
         Cause::Configuration(cause) => match cause {
             ConfigurationCause::Identity(error) => (error.id(), identity::fix(error)),
-            ConfigurationCause::Trust(error) => (error.problem.id(), None),
+            ConfigurationCause::Trust(error) => (error.problem.id(), Some(trust_fix(error).into())),
             ConfigurationCause::IdentityMissing => {
                 ("identity-missing", Some("give a certificate chain and its private key".into()))
             }
@@ -255,7 +278,7 @@ fn told(error: &Error) -> Told {
             ConfigurationCause::NothingLeft { .. } => {
                 ("nothing-left-to-negotiate", Some("allow more, or choose what fits together".into()))
             }
-            ConfigurationCause::File { .. } => ("file-unusable", None),
+            ConfigurationCause::File { .. } => ("file-unusable", Some("check the path, and who may read and write there".into())),
         },
         Cause::Peer(cause) => match cause {
             PeerCause::Certificate(error) => (error.cause.id(), certificate::fix(error)),
@@ -320,8 +343,14 @@ fn told(error: &Error) -> Told {
             PeerCause::NameUnrecognised => {
                 ("name-unrecognised", Some("ask for a name that is configured there".into()))
             }
-            PeerCause::ProtocolViolation { .. } => ("protocol-violation", None),
-            PeerCause::BadRecord => ("bad-record", None),
+            PeerCause::ProtocolViolation { .. } => (
+                "protocol-violation",
+                Some("its software is at fault, or something between changes what it sends: try from another network".into()),
+            ),
+            PeerCause::BadRecord => (
+                "bad-record",
+                Some("try again; if it stays, try from another network: something between changes what is sent".into()),
+            ),
         },
         Cause::Network(cause) => match cause {
             NetworkCause::NotResolved { .. } => {
@@ -331,15 +360,34 @@ fn told(error: &Error) -> Told {
                 "connection-refused",
                 Some("check the port, and that the server is running".into()),
             ),
-            NetworkCause::Unreachable { .. } => ("unreachable", None),
-            NetworkCause::TimedOut { .. } => ("timed-out", None),
+            NetworkCause::Unreachable { .. } => (
+                "unreachable",
+                Some("check this machine's network, and that the addresses are the server's".into()),
+            ),
+            NetworkCause::TimedOut { .. } => ("timed-out", Some(timed_out_fix(error.phase()).into())),
             NetworkCause::Proxy(error) => (error.problem.id(), proxy::fix(error)),
-            NetworkCause::Reset => ("reset", None),
-            NetworkCause::Io(_) => ("transport-error", None),
+            NetworkCause::Reset => (
+                "reset",
+                Some("try again; if it stays, see the other end's log: its process may have crashed".into()),
+            ),
+            NetworkCause::Io(_) => (
+                "transport-error",
+                Some("the words are the operating system's: see what they say of this machine".into()),
+            ),
         },
         Cause::Local(cause) => match cause {
-            LocalCause::RandomUnavailable => ("no-randomness", None),
-            LocalCause::AfterEnd => ("used-after-end", None),
+            LocalCause::RandomUnavailable => (
+                "no-randomness",
+                Some("let the program call getrandom, or read /dev/urandom".into()),
+            ),
+            LocalCause::AfterEnd => (
+                "used-after-end",
+                Some("the program that does this has a mistake: after an end there is nothing to use".into()),
+            ),
+            LocalCause::Unrecognised { .. } => (
+                "unrecognised",
+                Some("please report this with what stands above: it should have a name of its own".into()),
+            ),
             LocalCause::Internal(_) => {
                 ("internal", Some("please report this with what led to it".into()))
             }
@@ -362,9 +410,47 @@ fn alert_fix(alert: Alert) -> Option<String> {
             "versions, cipher suites or groups do not meet, or a certificate is missing: see the \
              other end's log"
         }
-        _ => return None,
+        _ => "see the other end's log",
     };
     Some(fix.to_owned())
+}
+
+fn timed_out_fix(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Resolve => "check this machine's DNS",
+        Phase::Connect => "check the address and the port; a firewall that drops packets does this",
+        Phase::StartTls => {
+            "something answers there and stays silent: check that the protocol is spoken on this port"
+        }
+        Phase::Handshake => {
+            "something answers there and stays silent: check that TLS is spoken on this port"
+        }
+        _ => "see the other end's log, or allow more time",
+    }
+}
+
+fn trust_fix(error: &TrustError) -> &'static str {
+    match &error.problem {
+        TrustProblem::Unreadable(_) => "check the path, and that this user may read the file",
+        TrustProblem::TooLarge { .. } => "check the path",
+        TrustProblem::OpensslTrustedCertificate => {
+            "turn it into a plain certificate: openssl x509 -in OLD -out NEW"
+        }
+        TrustProblem::Pem { .. } | TrustProblem::Malformed { .. } => {
+            "the file is damaged or was only partly copied: copy or export it again"
+        }
+        TrustProblem::NoneUsable { .. } => {
+            "trust an authority of today: EC P-256, or RSA with 2048 bits or more"
+        }
+        TrustProblem::NothingTrusted(_) => {
+            "install the platform's CA certificates, or trust some (--cacert FILE)"
+        }
+        TrustProblem::Empty
+        | TrustProblem::NoCertificate
+        | TrustProblem::OtherPemSections { .. } => {
+            "give a file with the authority's certificate: -----BEGIN CERTIFICATE-----"
+        }
+    }
 }
 
 /// The protocol that first bytes give away.
@@ -424,7 +510,11 @@ fn spoken(first_bytes: &[u8]) -> Option<&'static str> {
 }
 
 fn not_tls_fix(first_bytes: &[u8]) -> Option<String> {
-    let protocol = spoken(first_bytes)?;
+    let Some(protocol) = spoken(first_bytes) else {
+        return Some(
+            "check the host and the port: what answers there speaks something else".to_owned(),
+        );
+    };
     let starttls = |name: &str| {
         format!(
             "{protocol} begins in plain text: use its TLS port, or STARTTLS (--starttls {name})"
@@ -432,7 +522,7 @@ fn not_tls_fix(first_bytes: &[u8]) -> Option<String> {
     };
     Some(match protocol {
         protocol if protocol.starts_with("plain HTTP") => {
-            "use the port that speaks HTTPS, or http:// where plain text is meant".to_owned()
+            "use the port that speaks HTTPS: 443 is the usual one".to_owned()
         }
         "SMTP" => starttls("smtp"),
         "FTP" => starttls("ftp"),
@@ -518,6 +608,12 @@ fn evidence(cause: &Cause) -> Vec<String> {
         Cause::Peer(PeerCause::ProtocolVersion { alert: Some(alert) }) => {
             vec![format!("the peer's alert {alert}")]
         }
+        Cause::Local(LocalCause::Unrecognised { first_bytes, .. }) if !first_bytes.is_empty() => {
+            vec![format!(
+                "what the peer had sent begins: {}",
+                quoted(first_bytes)
+            )]
+        }
         Cause::Network(NetworkCause::NotResolved { source, .. }) => vec![plain(source)],
         Cause::Network(NetworkCause::Refused { addresses }) => vec![tried(addresses)],
         Cause::Network(NetworkCause::Proxy(error)) => proxy::evidence(error),
@@ -536,7 +632,10 @@ fn tried(addresses: &[std::net::SocketAddr]) -> String {
 /// The levels below an error, a line each.
 fn sources(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     std::iter::successors(error.source(), |error| error.source())
-        .map(|error| escape_control(&error.to_string()).into_owned())
+        .map(|error| {
+            let text = error.to_string();
+            escape_control(text.split(" (os error").next().unwrap_or(&text)).into_owned()
+        })
         .collect()
 }
 

@@ -178,6 +178,7 @@ const PAGES: &[(&str, &str)] = pages![
     "unknown-issuer",
     "unknown-name",
     "unreachable",
+    "unrecognised",
     "unsupported-certificate-version",
     "unsupported-key-encryption",
     "unsupported-key-type",
@@ -351,6 +352,14 @@ mod tests {
             library.len() > 80,
             "the search finds too little: {library:?}"
         );
+        // Each that is an error's is compared with the text that somebody has read.
+        let texts = root().join("crates/handfast/tests/explanations");
+        for id in library.iter().filter(|id| !id.starts_with("crl-file-")) {
+            assert!(
+                texts.join(format!("{id}.txt")).is_file(),
+                "no text for {id}"
+            );
+        }
         let program = ids_of("handfast-cli");
         assert!(program.contains("no-remote-name"), "{program:?}");
         let mut told = library;

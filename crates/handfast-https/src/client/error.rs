@@ -1,5 +1,9 @@
 //! What can go wrong in an exchange over HTTP, and what a person is told about it.
 
+// The operating system's words are Linux's.
+#[cfg(all(test, target_os = "linux"))]
+mod golden;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;

@@ -95,15 +95,16 @@ pub(super) fn fix(error: &VerifyError) -> Option<String> {
         C::PinMismatch { .. } => {
             "either the server changed its key, or this is not the server you know"
         }
-        C::Other { .. } => return None,
+        C::Other { .. } => "please report this with the chain: it should have a name of its own",
     };
     Some(text.to_owned())
 }
 
 /// The chain as the peer sent it, the element at fault marked, and what else shows the cause.
 pub(super) fn evidence(error: &VerifyError) -> Vec<String> {
+    // Where none is kept, the cause itself says how many came.
     let mut lines = match error.chain.is_empty() {
-        true => vec!["no certificate was sent".to_owned()],
+        true => Vec::new(),
         false => vec!["the chain as sent:".to_owned()],
     };
     lines.extend(error.chain.iter().enumerate().map(|(index, certificate)| {
@@ -122,17 +123,13 @@ pub(super) fn evidence(error: &VerifyError) -> Vec<String> {
 pub(crate) fn details(error: &VerifyError) -> Vec<String> {
     use VerifyCause as C;
     match &error.cause {
-        C::Expired { now, .. } | C::NotYetValid { now, .. } => {
+        C::Expired { now, .. } | C::NotYetValid { now, .. } | C::CrlExpired { now, .. } => {
             vec![format!("this machine's clock says {}", format_utc(*now))]
         }
         C::NameMismatch {
             expected,
             presented,
         } => near_miss(expected, presented).into_iter().collect(),
-        C::NoSubjectAltName {
-            common_name: Some(name),
-            ..
-        } => vec![format!("its common name is {}", escape_control(name))],
         C::UnknownIssuer { ca_issuer_urls, .. } => ca_issuer_urls
             .iter()
             .take(SHOWN_MAX)

@@ -70,8 +70,12 @@ pub(super) fn fix(error: &IdentityError) -> Option<String> {
             "give the key itself: parameters are what it was made with"
         }
         IdentityProblem::SeveralKeys { .. } => "leave only the key of this certificate in the file",
-        IdentityProblem::PassphraseNeeded { .. } => "give the passphrase",
-        IdentityProblem::PassphraseUnavailable(_) => return None,
+        IdentityProblem::PassphraseNeeded { .. } => {
+            "give the passphrase, or say where it comes from (--pass SOURCE)"
+        }
+        IdentityProblem::PassphraseUnavailable(_) => {
+            "check the source: env:VAR, file:PATH, fd:N, stdin or a prompt (--pass)"
+        }
         IdentityProblem::WrongPassphrase { .. } => {
             "give the passphrase with which this file was locked"
         }

@@ -247,7 +247,10 @@ impl fmt::Display for IdentityProblem {
         match self {
             Self::Unreadable(_) => f.write_str("it cannot be read"),
             Self::TooLarge { bytes_max } => {
-                write!(f, "it is larger than {bytes_max} bytes, so it is neither")
+                write!(
+                    f,
+                    "it is larger than any chain or key: more than {bytes_max} bytes"
+                )
             }
             Self::Empty => f.write_str("it is empty"),
             Self::Unrecognised { found } => {
