@@ -13,6 +13,7 @@ use bytes::Bytes;
 use handfast::{Ending, Stream};
 use handfast_https::server::{Body, CloseReason, ConnectionInfo, Request, Response, TransferEnd};
 use hyper::body::Frame;
+use proptest::prelude::*;
 
 use self::server_common::{Fixture, PATIENCE, Setup};
 
@@ -274,4 +275,34 @@ fn a20_a_request_in_single_bytes_is_one_request() {
         got,
         "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc"
     );
+}
+
+/// Whatever a client sends, its connection ends and nobody else's is harmed.
+#[test]
+fn a18_no_bytes_hang_or_harm_the_server() {
+    let server = echo();
+    let part = prop_oneof![
+        Just("GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),
+        Just("POST / HTTP/1.1\r\nHost: a\r\n".to_owned()),
+        Just("Content-Length: 5\r\n".to_owned()),
+        Just("Transfer-Encoding: chunked\r\n".to_owned()),
+        Just("Expect: 100-continue\r\n".to_owned()),
+        Just("\r\n".to_owned()),
+        Just("3\r\nabc\r\n".to_owned()),
+        "[ -~\r\n]{0,30}",
+    ];
+    let parts = proptest::collection::vec(part, 1..20);
+    let runner = &mut proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(150));
+    runner
+        .run(&parts, |parts| {
+            let mut stream = server.connect();
+            let _ = stream.write_all(parts.concat().as_bytes());
+            let _ = stream.finish();
+            let (_, ending) = stream.read_to_ending().unwrap();
+            prop_assert_eq!(ending, Ending::CloseNotify);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(server.get("/ignore").text(), "ignored");
+    server.wait_idle();
 }

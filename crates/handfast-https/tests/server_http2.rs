@@ -7,11 +7,12 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handfast::Stream;
+use handfast::{Ending, Stream};
 use handfast_https::server::{
     Body, CloseReason, ConnectionInfo, Limits, Request, Response, TransferEnd,
 };
 use handfast_testbed::launch::Program;
+use proptest::prelude::*;
 
 use self::server_common::{Fixture, PATIENCE, Setup};
 
@@ -760,4 +761,41 @@ fn b1_curl_is_served_forty_streams_at_once() {
         40,
         "{told}"
     );
+}
+
+/// Frames of any kind and content, most of them nonsense, some of them nearly right.
+fn any_frames() -> impl Strategy<Value = Vec<u8>> {
+    let payload = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..40),
+        Just(block(GET, "/", &[])),
+        Just(block(POST, "/large", &[("content-length", "5")])),
+        Just(vec![0, 0, 0, 5]),
+        Just(vec![0, 4, 0, 0, 0, 9]),
+    ];
+    let one = (0u8..11, any::<u8>(), 0u32..8, payload)
+        .prop_map(|(kind, flags, stream, payload)| frame(kind, flags, stream, &payload));
+    proptest::collection::vec(one, 1..30).prop_map(|frames| frames.concat())
+}
+
+/// Whatever a client sends, its connection ends in order and nobody else's is harmed.
+#[test]
+fn a18_no_sequence_of_frames_hangs_or_harms_the_server() {
+    let server = echo(Setup::default());
+    let runner = &mut proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(150));
+    runner
+        .run(&any_frames(), |frames| {
+            let mut client = Client::new(&server);
+            // It may have been told to go away before all was sent.
+            let _ = client.0.write_all(&frames);
+            let _ = client.0.finish();
+            let (_, ending) = client.0.read_to_ending().unwrap();
+            prop_assert_eq!(ending, Ending::CloseNotify);
+            Ok(())
+        })
+        .unwrap();
+    let mut client = Client::new(&server);
+    client.send(&get(1, "/"));
+    assert_eq!(client.reply(1), Ok((OK, vec![])));
+    drop(client);
+    server.wait_idle();
 }
