@@ -10,8 +10,9 @@
 //!   files is one), and closes so that the last reply arrives;
 //! - [`load`]: many exchanges at once, to measure a server.
 //!
-//! HTTP is spelled by hyper, except under load. The crate prints nothing, reads nothing from the
-//! environment and installs no logger: observers are told what happens.
+//! The client's HTTP is hyper's; the server and the load generator spell it themselves. The crate
+//! prints nothing, reads nothing from the environment and installs no logger: observers are told what
+//! happens.
 
 pub mod client;
 mod http2;

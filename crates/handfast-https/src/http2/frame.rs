@@ -327,10 +327,14 @@ pub(crate) fn u32_of(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-pub(crate) fn put_header(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {
+pub(crate) fn header(length: usize, kind: u8, flags: u8, stream: u32) -> [u8; HEADER_LEN] {
     let [_, l0, l1, l2] = (length as u32).to_be_bytes();
     let [s0, s1, s2, s3] = stream.to_be_bytes();
-    out.extend_from_slice(&[l0, l1, l2, kind, flags, s0, s1, s2, s3]);
+    [l0, l1, l2, kind, flags, s0, s1, s2, s3]
+}
+
+pub(crate) fn put_header(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {
+    out.extend_from_slice(&header(length, kind, flags, stream));
 }
 
 /// HEADERS, and CONTINUATION where the block does not fit one frame.

@@ -1,6 +1,7 @@
 //! The body of an answer.
 
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -44,6 +45,19 @@ impl Body {
 
     pub(super) fn file(file: FileBody) -> Self {
         Self(Kind::File(file))
+    }
+
+    /// Is it worth while to ask it to [`fill`](Self::fill) a buffer?
+    pub(super) fn fills(&self) -> bool {
+        matches!(&self.0, Kind::File(_))
+    }
+
+    /// Fills a buffer, where that can be done without waiting and without a copy in between.
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        match &mut self.0 {
+            Kind::File(file) => file.fill(buffer),
+            _ => None,
+        }
     }
 }
 

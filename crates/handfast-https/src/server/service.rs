@@ -1,5 +1,6 @@
 //! One request: to the handler and back, with a record of how it went.
 
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -130,6 +131,25 @@ impl Tracked {
             record.whole = false;
             record.bytes = record.bytes.saturating_sub(unsent);
         });
+    }
+
+    /// As [`Body::fills`].
+    pub(super) fn fills(&self) -> bool {
+        self.body.fills()
+    }
+
+    /// As [`Body::fill`].
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        let result = self.body.fill(buffer)?;
+        let ended = self.body.is_end_stream();
+        self.flight.record(|record| match &result {
+            Ok(count) => {
+                record.bytes += *count as u64;
+                record.whole = ended;
+            }
+            Err(_) => record.whole = false,
+        });
+        Some(result)
     }
 
     fn let_go(&mut self) {

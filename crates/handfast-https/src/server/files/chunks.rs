@@ -95,6 +95,25 @@ impl FileBody {
         Poll::Ready(Some(self.account(result)))
     }
 
+    /// Fills a buffer of the caller's with what is in memory already; `None` when nothing is, and
+    /// [`poll_chunk`](Self::poll_chunk) has to wait for it.
+    pub(in crate::server) fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        if self.reading.is_some() || self.left == 0 {
+            return None;
+        }
+        let length = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        match read_at_nowait(&self.file, part, self.at) {
+            Err(error) if is_no_answer(&error) => None,
+            Ok(0) => Some(Err(self.ended_early())),
+            Ok(count) => {
+                self.advance(count);
+                Some(Ok(count))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
     fn next_length(&self) -> usize {
         usize::try_from(self.left).map_or(CHUNK, |left| left.min(CHUNK))
     }
@@ -111,15 +130,23 @@ impl FileBody {
     fn account(&mut self, result: io::Result<Bytes>) -> io::Result<Bytes> {
         let bytes = result?;
         if bytes.is_empty() {
-            let text = format!(
-                "the file ended {} bytes before its announced end",
-                self.left
-            );
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            return Err(self.ended_early());
         }
-        self.at += bytes.len() as u64;
-        self.left = self.left.saturating_sub(bytes.len() as u64);
+        self.advance(bytes.len());
         Ok(bytes)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.at += count as u64;
+        self.left = self.left.saturating_sub(count as u64);
+    }
+
+    fn ended_early(&self) -> io::Error {
+        let text = format!(
+            "the file ended {} bytes before its announced end",
+            self.left
+        );
+        io::Error::new(io::ErrorKind::UnexpectedEof, text)
     }
 }
 
@@ -242,6 +269,24 @@ mod tests {
         }
         assert!(got == content);
         assert_eq!(body.remaining(), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn b1_a_file_fills_what_it_is_given() {
+        let content: Vec<u8> = (0..1000).map(|n| (n % 251) as u8).collect();
+        let (named, mut body) = open(&content);
+        let mut buffer = [0; 600];
+        assert_eq!(body.fill(&mut buffer).unwrap().unwrap(), 600);
+        assert_eq!(buffer[..], content[..600]);
+        assert_eq!(body.fill(&mut buffer).unwrap().unwrap(), 400);
+        assert_eq!(buffer[..400], content[600..]);
+        assert!(body.fill(&mut buffer).is_none());
+        let (_, mut shrunk) = open(&content);
+        shrunk.file = Arc::clone(&body.file);
+        named.as_file().set_len(0).unwrap();
+        let error = shrunk.fill(&mut buffer).unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]

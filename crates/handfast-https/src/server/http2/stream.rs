@@ -12,6 +12,7 @@ use hyper::http::{HeaderMap, StatusCode};
 use super::super::incoming::Incoming;
 use super::super::service::Tracked;
 use super::STREAM_WINDOW;
+use crate::http2::frame::{self, HEADER_LEN, flag, kind};
 
 pub(super) type Answer = Pin<Box<dyn Future<Output = hyper::Response<Tracked>>>>;
 
@@ -170,6 +171,11 @@ impl Reply {
         window: i64,
         out: &mut Vec<u8>,
     ) -> Emitted {
+        if self.piece.is_empty()
+            && let Some(emitted) = self.fill(id, window, out)
+        {
+            return emitted;
+        }
         if self.piece.is_empty() {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => return Emitted::Waits,
@@ -208,16 +214,49 @@ impl Reply {
             return Emitted::Failed;
         }
         let part = self.piece.get(..count).unwrap_or_default();
-        crate::http2::frame::put_data(out, id, part, is_last);
+        frame::put_data(out, id, part, is_last);
         self.piece.advance(count);
         Emitted::Data { end: is_last }
+    }
+
+    /// Has the body fill a DATA frame where it stands; `None` when it cannot.
+    fn fill(&mut self, id: u32, window: i64, out: &mut Vec<u8>) -> Option<Emitted> {
+        let room = FRAME_MAX.min(usize::try_from(window).unwrap_or(0));
+        if room == 0 || !self.body.fills() {
+            return None;
+        }
+        let start = out.len();
+        out.resize(start + HEADER_LEN + room, 0);
+        let payload = out.get_mut(start + HEADER_LEN..).unwrap_or_default();
+        let Some(result) = self.body.fill(payload) else {
+            out.truncate(start);
+            return None;
+        };
+        let end = self.body.is_end_stream();
+        let left = match (&result, self.left) {
+            (Ok(count), Some(left)) => left.checked_sub(*count as u64),
+            _ => self.left,
+        };
+        let fits =
+            left.is_some() == self.left.is_some() && !(end && left.is_some_and(|left| left > 0));
+        let (Ok(count), true) = (result, fits) else {
+            out.truncate(start);
+            return Some(Emitted::Failed);
+        };
+        self.left = left;
+        out.truncate(start + HEADER_LEN + count);
+        let flags = if end { flag::END_STREAM } else { 0 };
+        if let Some(header) = out.get_mut(start..start + HEADER_LEN) {
+            header.copy_from_slice(&frame::header(count, kind::DATA, flags, id));
+        }
+        Some(Emitted::Data { end })
     }
 
     fn end(&self, id: u32, out: &mut Vec<u8>) -> Emitted {
         if self.left.is_some_and(|left| left > 0) {
             return Emitted::Failed;
         }
-        crate::http2::frame::put_data(out, id, &[], true);
+        frame::put_data(out, id, &[], true);
         Emitted::Data { end: true }
     }
 }
