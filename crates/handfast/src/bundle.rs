@@ -5,7 +5,11 @@ use std::path::Path;
 use base64ct::{Base64, Encoding};
 use pki_types::CertificateDer;
 
+use crate::der::{CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
 use crate::trust::{self, TrustError};
+
+/// Bundles of authorities that cross-sign each other have a dozen.
+const BUNDLED_MAX: usize = 64;
 
 /// The certificates of a file: PEM with any number of them, in order, or DER with one.
 ///
@@ -23,6 +27,57 @@ pub fn certificates_from_file(
         path: Some(path.to_owned()),
         problem,
     })
+}
+
+/// The certificates of what a server hands out under a certificate's `caIssuers` (RFC 5280, 4.2.2.1;
+/// RFC 5652): one in DER, PEM with any number of them, or a certs-only PKCS#7 bundle in DER or PEM.
+///
+/// Nothing in them is looked at, and nothing about them may be believed.
+///
+/// # Errors
+/// When there is no certificate in it. See [`certificates_from_file`] for what its `Display` says.
+pub fn certificates_from_bytes(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let unpacked = pkcs7_of_pem(bytes);
+    if let Some(bundled) = of_pkcs7(unpacked.as_deref().unwrap_or(bytes)) {
+        return Ok(bundled);
+    }
+    trust::certificates_in(bytes).map_err(|problem| TrustError {
+        path: None,
+        problem,
+    })
+}
+
+/// The body of a PEM section that holds a bundle.
+fn pkcs7_of_pem(bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (_, after) = text.split_once("-----BEGIN PKCS7-----")?;
+    let (body, _) = after.split_once("-----END PKCS7-----")?;
+    let symbols: String = body.split_ascii_whitespace().collect();
+    Base64::decode_vec(&symbols).ok()
+}
+
+/// The certificates of a SignedData that signs nothing; `None` when it is none, or holds none.
+fn of_pkcs7(der: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
+    const SET: u8 = 0x31;
+    let mut content_info = Element::only_of(der, SEQUENCE)?.reader();
+    let kind = content_info.take(OBJECT_IDENTIFIER)?.oid()?;
+    let signed = content_info.take_wrapped(CONTEXT_0, SEQUENCE)?;
+    if kind != SIGNED_DATA {
+        return None;
+    }
+    let mut fields = signed.reader();
+    fields.take(INTEGER)?;
+    fields.take(SET)?;
+    fields.take(SEQUENCE)?;
+    let certificates: Vec<_> = fields
+        .take(CONTEXT_0)?
+        .children()
+        .filter(|one| one.tag == SEQUENCE)
+        .take(BUNDLED_MAX)
+        .map(|one| CertificateDer::from(one.raw.to_vec()))
+        .collect();
+    (!certificates.is_empty()).then_some(certificates)
 }
 
 /// The certificates as PEM (RFC 7468), one section each.

@@ -86,7 +86,7 @@ mod x509;
 #[cfg(feature = "tokio")]
 pub use async_stream::AsyncStream;
 pub use blocking::{HandshakeFailure, Stream};
-pub use bundle::{certificates_from_file, certificates_to_pem};
+pub use bundle::{certificates_from_bytes, certificates_from_file, certificates_to_pem};
 #[cfg(unix)]
 pub use channel::Device;
 pub use channel::{Channel, Pair, Plain, Waitable};
@@ -108,6 +108,7 @@ pub use line::{Line, LineReader};
 pub use pki_types::{CertificateDer, UnixTime};
 pub use record::RecordSizing;
 pub use report::{Report, Side, Traffic};
+pub use resolve::resolve;
 pub use resumption::{Ticket, TicketKeys};
 pub use sct::{MalformedSctList, SignedCertificateTimestamp};
 pub use starttls::{StartTls, StartTlsDialogue, StartTlsError, StartTlsProblem, UnknownStartTls};
@@ -116,6 +117,7 @@ pub use verify::{
     CrlError, CrlProblem, InvalidPin, InvalidServerName, PathAnchor, Purpose, RevocationLists,
     RevocationScope, RevokedBy, ServerName, SpkiSha256, StapleProblem, StapledResponse,
     StapledStatus, VerificationPolicy, VerifiedPath, VerifiedPeer, VerifyCause, VerifyError,
+    is_issued_by,
 };
 pub use x509::{
     CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,

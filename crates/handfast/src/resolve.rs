@@ -88,9 +88,20 @@ pub(crate) fn connect(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpS
     }
 }
 
+/// The addresses of a host, as the operating system finds them; an IP address is its own.
+///
 /// The operating system's resolver cannot be interrupted: it runs on a thread that is left behind
 /// when the limit passes, and ends by itself.
-fn resolve(host: &str, port: u16, limit: Option<Duration>) -> Result<Vec<SocketAddr>, Error> {
+///
+/// # Errors
+/// [`NetworkCause::NotResolved`], or [`NetworkCause::TimedOut`] in [`Phase::Resolve`].
+///
+/// ```
+/// let addresses = handfast::resolve("127.0.0.1", 443, None)?;
+/// assert_eq!(addresses, ["127.0.0.1:443".parse().unwrap()]);
+/// # Ok::<(), handfast::Error>(())
+/// ```
+pub fn resolve(host: &str, port: u16, limit: Option<Duration>) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }

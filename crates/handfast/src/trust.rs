@@ -604,7 +604,7 @@ fn entry(der: CertificateDer<'static>) -> Result<Entry, Unusable> {
 }
 
 /// The certificates of a PEM text or of DER bytes.
-fn certificates_in(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustProblem> {
+pub(crate) fn certificates_in(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustProblem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(TrustProblem::Empty);
     }

@@ -5,6 +5,7 @@ use super::hello::WireVersion;
 use super::schemes::SchemeId;
 use super::suites::SuiteId;
 use crate::error::Alert;
+use crate::sct::SignedCertificateTimestamp;
 
 /// A record longer than this is no record (RFC 5246, section 6.2.3).
 const RECORD_MAX: usize = 16 * 1024 + 2048;
@@ -62,6 +63,8 @@ pub struct ServerHello {
     pub alpn: Option<Vec<u8>>,
     /// How it signs, where TLS 1.2 shows it.
     pub scheme: Option<SchemeId>,
+    /// Signed certificate timestamps, for whoever asked for them; a broken list counts as none.
+    pub timestamps: Vec<SignedCertificateTimestamp>,
     /// Whether it is a HelloRetryRequest, which asks for another hello with a key share.
     pub is_retry: bool,
 }
@@ -232,7 +235,7 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
     reader.vector::<1>().ok_or_else(cut)?;
     let suite = SuiteId(reader.u16().ok_or_else(cut)?);
     reader.u8().ok_or_else(cut)?;
-    let (mut group, mut alpn) = (None, None);
+    let (mut group, mut alpn, mut timestamps) = (None, None, Vec::new());
     // SSL 3 has no extensions, and older servers leave the list out when it is empty.
     let mut extensions = Reader(match reader.0 {
         [] => &[],
@@ -247,6 +250,10 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
                 alpn = content
                     .vector::<2>()
                     .and_then(|list| Reader(list).vector::<1>().map(<[u8]>::to_vec));
+            }
+            18 => {
+                timestamps =
+                    SignedCertificateTimestamp::list_from_bytes(content.0).unwrap_or_default();
             }
             43 => number = content.u16().ok_or_else(cut)?,
             // The group alone in a retry, a share of the group otherwise.
@@ -263,6 +270,7 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
         dh_bits: None,
         alpn,
         scheme: None,
+        timestamps,
         is_retry,
     })
 }

@@ -128,6 +128,7 @@ pub struct ClientHello {
     /// Older versions, too.
     with_older: bool,
     with_key_shares: bool,
+    with_timestamps: bool,
 }
 
 impl ClientHello {
@@ -143,6 +144,7 @@ impl ClientHello {
             server_name: None,
             with_older: false,
             with_key_shares: false,
+            with_timestamps: false,
         }
     }
 
@@ -166,6 +168,14 @@ impl ClientHello {
     #[must_use]
     pub fn with_key_shares(mut self) -> Self {
         self.with_key_shares = true;
+        self
+    }
+
+    /// Asks for signed certificate timestamps (RFC 6962, 3.3.1): up to TLS 1.2 they come where anybody
+    /// can read them, in [`ServerHello::timestamps`](super::ServerHello::timestamps).
+    #[must_use]
+    pub fn asking_for_timestamps(mut self) -> Self {
+        self.with_timestamps = true;
         self
     }
 
@@ -281,6 +291,9 @@ impl ClientHello {
                     }
                 });
             });
+        }
+        if self.with_timestamps {
+            extension(out, 18, |_| {});
         }
         if is_tls13 {
             extension(out, 43, |out| {

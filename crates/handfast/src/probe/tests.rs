@@ -152,6 +152,7 @@ impl Model {
                     dh_bits: None,
                     alpn: None,
                     scheme: None,
+                    timestamps: Vec::new(),
                     is_retry: true,
                 })
             }

@@ -6,7 +6,7 @@
 //! about anything but words.
 
 use pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
-use webpki::{EndEntityCert, Error, RawPublicKeyEntity};
+use webpki::{EndEntityCert, Error};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::Oid;
 use x509_parser::prelude::FromDer;
@@ -14,8 +14,9 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::error::{RevokedBy, VerifyCause};
 use super::interception;
+use super::issued;
 use super::name::server_names;
-use super::path::{Attempt, Finding, RSA_BITS_MIN, signature_algorithms, weak_key};
+use super::path::{Attempt, Finding, RSA_BITS_MIN, weak_key};
 use crate::x509::{self, CertificateFacts, Depth};
 
 /// The cause and the place of webpki's `error`.
@@ -295,15 +296,7 @@ impl<'a> Link<'a> {
 
     /// Whether any supported algorithm finds this certificate signed by `key`.
     fn is_signed_by(&self, key: &SubjectPublicKeyInfoDer<'_>) -> bool {
-        let Ok(key) = RawPublicKeyEntity::try_from(key) else {
-            return false;
-        };
-        let message = self.outline.tbs_certificate.as_ref();
-        let signature = self.outline.signature_value.data.as_ref();
-        signature_algorithms()
-            .all
-            .iter()
-            .any(|algorithm| key.verify_signature(*algorithm, message, signature).is_ok())
+        issued::is_signed_by(&self.outline, key)
     }
 }
 

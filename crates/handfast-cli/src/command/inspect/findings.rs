@@ -6,9 +6,11 @@ use std::time::Duration;
 use handfast::probe::Survey;
 use handfast::{
     CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, PeerCause, Report,
-    StartTls, VerifiedPath, VerifyError, escape_control, format_utc,
+    SignedCertificateTimestamp, StapleProblem, StapledResponse, StartTls, Ticket, VerifiedPath,
+    VerifyError, escape_control, format_utc,
 };
 
+use super::fetch::Completed;
 use crate::failure::{Failure, code, exit_code};
 
 /// Everything found out about one server, or about a chain in a file.
@@ -28,6 +30,10 @@ pub(super) struct Findings {
     pub(super) path: Option<VerifiedPath>,
     /// How many revocation lists were consulted.
     pub(super) crls: usize,
+    /// What became of the OCSP response that the server stapled to its certificate.
+    pub(super) staple: Option<Result<StapledResponse, StapleProblem>>,
+    /// The chain with what was missing, if that was asked for.
+    pub(super) completed: Option<Completed>,
     /// The chain's own failing, without a connection to blame.
     pub(super) refused: Option<Box<VerifyError>>,
     /// What ended the exchange, the first of them.
@@ -44,11 +50,15 @@ pub(super) struct Live {
     pub(super) starttls: Option<StartTls>,
     pub(super) tried: Vec<Tried>,
     pub(super) resolved_in: Option<Duration>,
+    /// Who connected to the server for us, and how long that took.
+    pub(super) proxied_in: Option<(String, Duration)>,
     pub(super) dialogue_in: Option<Duration>,
     pub(super) report: Option<Report>,
     /// The report is of a second handshake, that took whatever was shown.
     pub(super) report_is_unverified: bool,
-    pub(super) resumption: Vec<(&'static str, Resumption)>,
+    pub(super) resumption: Vec<VersionTried>,
+    /// Timestamps that the server added to a handshake of TLS 1.2.
+    pub(super) timestamps: Vec<SignedCertificateTimestamp>,
     pub(super) closing: Option<Closing>,
     pub(super) survey: Option<Result<Survey, String>>,
 }
@@ -61,22 +71,20 @@ pub(super) struct Tried {
     pub(super) problem: Option<String>,
 }
 
+/// Two connections under one version.
+pub(super) struct VersionTried {
+    pub(super) version: &'static str,
+    pub(super) outcome: Resumption,
+    /// What the first of them was given to be resumed by.
+    pub(super) tickets: Vec<Ticket>,
+}
+
 /// Whether a second connection took up the session of a first one.
 pub(super) enum Resumption {
     Works,
     DoesNot,
     /// The version is not spoken, or a handshake failed: the id of why.
     Untried(&'static str),
-}
-
-impl Resumption {
-    pub(super) fn word(&self) -> &'static str {
-        match self {
-            Self::Works => "works",
-            Self::DoesNot => "full handshake again",
-            Self::Untried(_) => "not spoken",
-        }
-    }
 }
 
 /// How the connection ended after we had said `close_notify`.
@@ -98,6 +106,8 @@ impl Findings {
             trust: Vec::new(),
             path: None,
             crls: 0,
+            staple: None,
+            completed: None,
             refused: None,
             error: None,
             key: None,
@@ -116,12 +126,42 @@ impl Findings {
         }
     }
 
-    /// The first end of validity in the chain, and whose it is.
+    /// The first end of validity in the chain, and whose it is. What was sent beside a verified path
+    /// may end when it likes.
     pub(super) fn first_to_expire(&self) -> Option<CertificateFacts> {
-        self.chain
+        let path = self.path.as_ref().map(VerifiedPath::chain);
+        path.unwrap_or(&self.chain)
             .iter()
             .filter_map(|der| CertificateFacts::from_der(der).ok())
             .min_by_key(|facts| facts.not_after)
+    }
+
+    /// Every signed certificate timestamp, and where it came in.
+    pub(super) fn timestamps(&self) -> Vec<(&'static str, SignedCertificateTimestamp)> {
+        let own = self.chain.first();
+        let own = own.and_then(|der| CertificateFacts::from_der(der).ok());
+        let embedded = own.map(|facts| facts.timestamps).unwrap_or_default();
+        let stapled = match &self.staple {
+            Some(Ok(response)) => response.timestamps.clone(),
+            _ => Vec::new(),
+        };
+        let live = self.live.as_ref();
+        let sent = live.map(|live| live.timestamps.clone()).unwrap_or_default();
+        [
+            ("certificate", embedded),
+            ("OCSP response", stapled),
+            ("handshake", sent),
+        ]
+        .into_iter()
+        .flat_map(|(place, list)| list.into_iter().map(move |one| (place, one)))
+        .collect()
+    }
+
+    /// Whether the server's certificate says that a stapled OCSP response comes with it.
+    pub(super) fn must_staple(&self) -> bool {
+        let own = self.chain.first();
+        own.and_then(|der| CertificateFacts::from_der(der).ok())
+            .is_some_and(|facts| facts.must_staple)
     }
 
     /// What a monitor asked to hear of in time.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use handfast::probe::{Answer, Judgement, Offer, Survey};
 use handfast::{
-    CertificateDer, CertificateFacts, PathAnchor, SpkiSha256, escape_control, format_utc,
+    CertificateDer, CertificateFacts, PathAnchor, SpkiSha256, StapleProblem, StapledResponse,
+    StapledStatus, escape_control, format_utc,
 };
 use serde_json::{Value, json};
 
@@ -56,10 +57,47 @@ fn one(found: &Findings) -> Value {
         "revocation": {
             "lists": found.crls,
             "checked": found.crls > 0 && found.path.is_some(),
+            "must_staple": found.must_staple(),
+            "staple": found.staple.as_ref().map(staple),
         },
+        "timestamps": found.timestamps().iter().map(|(place, one)| json!({
+            "place": place,
+            "log_id": one.log_id,
+            "time": format_utc(one.timestamp()),
+        })).collect::<Vec<_>>(),
+        "completed": found.completed.as_ref().map(|completed| json!({
+            "chain": completed.chain.iter().map(certificate).collect::<Vec<_>>(),
+            "fetched": completed.fetched.iter().map(|(url, outcome)| json!({
+                "url": url,
+                "problem": outcome.as_ref().err(),
+            })).collect::<Vec<_>>(),
+            "would_be_verified": completed.verdict.is_ok(),
+        })),
         "chain": found.chain.iter().map(certificate).collect::<Vec<_>>(),
         "key_belongs": found.key.as_ref().map(Result::is_ok),
         "connection": found.live.as_ref().map(connection),
+    })
+}
+
+fn staple(staple: &Result<StapledResponse, StapleProblem>) -> Value {
+    let response = match staple {
+        Ok(response) => response,
+        Err(problem) => return json!({ "counts": false, "problem": problem.to_string() }),
+    };
+    let (status, at, reason) = match &response.status {
+        StapledStatus::Good => ("good", None, None),
+        StapledStatus::Revoked { at, reason } => ("revoked", Some(format_utc(*at)), *reason),
+        _ => ("unknown", None, None),
+    };
+    json!({
+        "counts": true,
+        "status": status,
+        "revoked_at": at,
+        "revocation_reason": reason,
+        "produced_at": format_utc(response.produced_at),
+        "this_update": format_utc(response.this_update),
+        "next_update": response.next_update.map(format_utc),
+        "responder": response.responder,
     })
 }
 
@@ -86,6 +124,7 @@ fn certificate(der: &CertificateDer<'_>) -> Value {
         "ca_issuer_urls": escaped(&facts.ca_issuer_urls),
         "ocsp_urls": escaped(&facts.ocsp_urls),
         "has_scts": facts.has_scts,
+        "must_staple": facts.must_staple,
         "sha256": hex(&facts.sha256),
         "spki": SpkiSha256::from_bytes(facts.spki_sha256).to_string(),
     })
@@ -102,13 +141,23 @@ fn connection(live: &Live) -> Value {
     let resumption: serde_json::Map<String, Value> = live
         .resumption
         .iter()
-        .map(|(version, outcome)| {
-            let told = match outcome {
+        .map(|tried| {
+            let mut told = match tried.outcome {
                 Resumption::Works => json!({ "spoken": true, "resumed": true }),
                 Resumption::DoesNot => json!({ "spoken": true, "resumed": false }),
                 Resumption::Untried(id) => json!({ "spoken": false, "failure": id }),
             };
-            ((*version).to_owned(), told)
+            told["tickets"] = tried
+                .tickets
+                .iter()
+                .map(|ticket| {
+                    json!({
+                        "lifetime_s": ticket.lifetime.map(|lifetime| lifetime.as_secs()),
+                        "early_data_bytes_max": ticket.early_data_bytes_max,
+                    })
+                })
+                .collect();
+            (tried.version.to_owned(), told)
         })
         .collect();
     json!({
@@ -118,7 +167,9 @@ fn connection(live: &Live) -> Value {
             "problem": tried.problem,
             "connect_ms": ms(tried.took),
         })).collect::<Vec<_>>(),
+        "proxy": live.proxied_in.as_ref().map(|(proxy, _)| escape_control(proxy)),
         "timing": {
+            "proxy_ms": live.proxied_in.as_ref().map(|(_, took)| ms(*took)),
             "resolve_ms": live.resolved_in.map(ms),
             "starttls_ms": live.dialogue_in.map(ms),
             "handshake_ms": live.report.as_ref().map(|report| ms(report.handshake)),

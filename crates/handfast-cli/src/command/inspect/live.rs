@@ -1,19 +1,22 @@
 //! A server, asked over the network: connect, verify, go on for diagnosis, resume, close, survey.
 
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use handfast::probe::{self, WireVersion};
 use handfast::{
-    Cause, ClientContext, ClientContextBuilder, CloseOutcome, ConfigurationCause, Ending, Error,
-    Identity, NetworkCause, PeerCause, Phase, Read, RevocationLists, SpkiSha256, StartTls, Stream,
-    Timeouts, TlsVersion, TrustAnchors, escape_control,
+    Cause, ClientContext, ClientContextBuilder, CloseOutcome, Ending, Error, Identity, PeerCause,
+    Read, RevocationLists, SpkiSha256, StartTls, Stream, Ticket, Timeouts, TlsVersion,
+    TrustAnchors, VerificationPolicy, escape_control,
 };
-use handfast_https::client::with_hearsay;
+use handfast_https::client::{Proxy, with_hearsay};
 
-use super::Args;
-use super::findings::{Closing, Findings, Live, Resumption, Tried};
-use super::probing::Place;
+use super::findings::{Closing, Findings, Live, Resumption, VersionTried};
+use super::route::{Route, Target, split};
+use super::{Args, fetch, probing};
 use crate::failure::Failure;
 
 const HTTPS_PORT: u16 = 443;
@@ -23,10 +26,35 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
 /// What a server may say unasked before we hang up: greetings and settings are shorter.
 const UNASKED_BYTES_MAX: u64 = 1024 * 1024;
+/// Hosts that are inspected at once: most of the time is waiting, and nobody is to be flooded.
+const HOSTS_AT_ONCE: usize = 8;
 
+/// Inspects every host, several at once, and gives what was found in the order that they were named in.
 pub(super) fn inspect_all(args: &Args) -> Result<Vec<Findings>, Failure> {
     let plan = Plan::new(args)?;
-    args.hosts.iter().map(|host| plan.inspect(host)).collect()
+    let targets = args.hosts.iter().map(|host| plan.target(host));
+    // What is no address is told before anybody is connected to.
+    let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..targets.len().min(HOSTS_AT_ONCE) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(target) = targets.get(number) else {
+                        return;
+                    };
+                    let one = plan.inspect(target);
+                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                    found.push((number, one));
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|(number, _)| *number);
+    found.into_iter().map(|(_, one)| one).collect()
 }
 
 /// What is the same for every host.
@@ -37,14 +65,7 @@ struct Plan<'a> {
     pins: Vec<SpkiSha256>,
     identity: Option<Identity>,
     alpn: Vec<String>,
-}
-
-/// Where to go and who should be there.
-struct Target {
-    host: String,
-    port: u16,
-    server_name: String,
-    starttls: Option<StartTls>,
+    proxy: Option<Proxy>,
 }
 
 impl<'a> Plan<'a> {
@@ -61,27 +82,46 @@ impl<'a> Plan<'a> {
             identity: trust.identity.read()?,
             pins: trust.pin,
             alpn: alpn.into_iter().filter(|name| !name.is_empty()).collect(),
+            proxy: args.proxy.proxy()?,
             args,
         })
     }
 
-    fn inspect(&self, host: &str) -> Result<Findings, Failure> {
-        let target = self.target(host)?;
-        let mut found = Findings::new(host, jiff::Timestamp::now().as_second());
+    fn target(&self, text: &str) -> Result<Target, Failure> {
+        let starttls = self.args.starttls;
+        let port = starttls.map_or(HTTPS_PORT, StartTls::default_port);
+        let (named, named_port) = split(text, port)?;
+        let (host, port) = match &self.args.connect_to {
+            Some(elsewhere) => split(elsewhere, named_port)?,
+            None => (named.clone(), named_port),
+        };
+        Ok(Target {
+            text: text.to_owned(),
+            proxy: self.proxy.clone().filter(|proxy| proxy.is_for(&host)),
+            host,
+            port,
+            server_name: self.args.sni.clone().unwrap_or(named),
+            starttls,
+            limit: self.args.timeout,
+        })
+    }
+
+    fn inspect(&self, target: &Target) -> Result<Findings, Failure> {
+        let mut found = Findings::new(&target.text, jiff::Timestamp::now().as_second());
         found.name = Some(target.server_name.clone());
         found.expires_within = self.args.expires_within;
         let mut live = Live {
             starttls: target.starttls,
             ..Live::default()
         };
-        self.fill(&target, &mut found, &mut live)?;
+        self.fill(target, &mut found, &mut live)?;
         found.live = Some(live);
         Ok(found)
     }
 
     fn fill(&self, target: &Target, found: &mut Findings, live: &mut Live) -> Result<(), Failure> {
         let verifying = self.context().build()?;
-        let (address, socket) = match self.reach(target, live) {
+        let (route, socket) = match target.reach(live) {
             Ok(reached) => reached,
             Err(error) => {
                 found.error = Some(error.with_server_name(&target.server_name));
@@ -101,19 +141,16 @@ impl<'a> Plan<'a> {
         let stream = match verified {
             Ok(stream) => Some(stream),
             Err(failure) => {
-                let is_about_the_chain = matches!(
-                    failure.error.cause(),
-                    Cause::Peer(PeerCause::Certificate(_))
-                );
-                if let Cause::Peer(PeerCause::Certificate(refused)) = failure.error.cause() {
-                    found.chain = refused.chain.clone();
-                }
-                found.error = Some(failure.error);
+                // Its channel is closed with it: many a server takes the next client only then.
+                let error = Error::from(failure);
                 live.report_is_unverified = true;
-                match is_about_the_chain {
-                    true => self.secure(&accepting, target, address).ok(),
-                    false => None,
+                let mut again = None;
+                if let Cause::Peer(PeerCause::Certificate(refused)) = error.cause() {
+                    found.chain = refused.chain.clone();
+                    again = secure(&accepting, &route).ok();
                 }
+                found.error = Some(error);
+                again
             }
         };
         let is_refused = found.error.is_some();
@@ -121,6 +158,7 @@ impl<'a> Plan<'a> {
             let report = stream.report().clone();
             found.chain = report.peer_chain.clone();
             found.path = report.peer.as_ref().map(|peer| peer.path().clone());
+            found.staple = report.staple.clone();
             live.report = Some(report);
             match end(&mut stream) {
                 Ok(closing) => live.closing = Some(closing),
@@ -128,180 +166,112 @@ impl<'a> Plan<'a> {
                     found.error.get_or_insert(error);
                 }
             }
-            live.resumption = self.try_resumption(target, address, is_refused)?;
+            live.resumption = self.try_resumption(&route, is_refused)?;
+            let speaks_tls12 = live.resumption.iter().any(|tried| {
+                tried.version == "TLS 1.2" && !matches!(tried.outcome, Resumption::Untried(_))
+            });
+            if speaks_tls12 {
+                live.timestamps = probing::timestamps(&route);
+            }
         }
-        let place = Place {
-            address,
-            starttls: target.starttls,
-            server_name: &target.server_name,
-            limit: self.args.timeout,
-        };
+        if self.args.fetch_missing && !found.chain.is_empty() {
+            found.completed = Some(fetch::complete(
+                &found.chain,
+                &self.policy(),
+                &target.server_name,
+                found.now,
+                target.limit,
+            ));
+        }
         if self.args.scan {
-            let survey = place.survey(&WireVersion::ALL);
+            let survey = probing::survey(&route, &WireVersion::ALL);
             live.survey =
                 Some(survey.map_err(|error| escape_control(&error.to_string()).into_owned()));
         }
         if !self.args.no_probe {
             let asked = found.error.take();
-            found.error = asked.map(|error| self.ask_why(error, &verifying, target, &place));
+            found.error = asked.map(|error| ask_why(error, &verifying, &route));
         }
         Ok(())
     }
 
-    /// The error with what the server says about it when it is asked again.
-    fn ask_why(
-        &self,
-        error: Error,
-        context: &ClientContext,
-        target: &Target,
-        place: &Place<'_>,
-    ) -> Error {
-        let limit = PROBE_WITHIN.min(self.args.timeout);
-        let name = &target.server_name;
-        let error = probe::clarify(error, context, name, limit, || place.connect());
-        match target.starttls {
-            None => with_hearsay(error, name, target.port, limit, || place.connect()),
-            // Mail servers and their like have no Date to ask for.
-            Some(_) => error,
-        }
-    }
-
-    fn target(&self, host: &str) -> Result<Target, Failure> {
-        let starttls = self.args.starttls;
-        let port = starttls.map_or(HTTPS_PORT, StartTls::default_port);
-        let (named, named_port) = split(host, port)?;
-        let (host, port) = match &self.args.connect_to {
-            Some(elsewhere) => split(elsewhere, named_port)?,
-            None => (named.clone(), named_port),
-        };
-        Ok(Target {
-            host,
-            port,
-            server_name: self.args.sni.clone().unwrap_or(named),
-            starttls,
-        })
-    }
-
     fn context(&self) -> ClientContextBuilder {
-        let mut builder = ClientContext::builder()
-            .trust(self.anchors.clone())
-            .revocation_lists(self.lists.clone())
+        let builder = ClientContext::builder()
+            .policy(self.policy())
             .alpn(self.alpn.iter().map(String::as_bytes))
-            .timeouts(Timeouts::all(self.args.timeout));
-        for pin in &self.pins {
-            builder = builder.pin(*pin);
-        }
+            .timeouts(Timeouts::all(self.args.timeout))
+            .note_tickets(true);
         match &self.identity {
             Some(identity) => builder.identity(identity.clone()),
             None => builder,
         }
     }
 
-    /// Resolves, connects and gets to where TLS begins, noting how long each took.
-    fn reach(&self, target: &Target, live: &mut Live) -> Result<(SocketAddr, TcpStream), Error> {
-        let began = Instant::now();
-        let resolved = (target.host.as_str(), target.port).to_socket_addrs();
-        live.resolved_in = Some(began.elapsed());
-        let addresses: Vec<SocketAddr> = resolved
-            .map_err(|source| {
-                let host = target.host.clone();
-                Error::new(Phase::Resolve, NetworkCause::NotResolved { host, source })
-            })?
-            .collect();
-        let mut last = None;
-        for address in addresses {
-            let began = Instant::now();
-            let attempt = TcpStream::connect_timeout(&address, self.args.timeout);
-            let problem = attempt.as_ref().err().map(|error| {
-                let text = error.to_string();
-                let plain = text.split(" (os error").next().unwrap_or(&text);
-                escape_control(plain).into_owned()
-            });
-            live.tried.push(Tried {
-                address,
-                took: began.elapsed(),
-                problem,
-            });
-            match attempt {
-                Ok(socket) => {
-                    let _ = socket.set_nodelay(true);
-                    let began = Instant::now();
-                    let socket = self.begin(target, socket)?;
-                    live.dialogue_in = target.starttls.map(|_| began.elapsed());
-                    return Ok((address, socket));
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        let addresses = live.tried.iter().map(|tried| tried.address).collect();
-        let cause = match last {
-            None => NetworkCause::NotResolved {
-                host: target.host.clone(),
-                source: std::io::Error::other("the name has no address"),
-            },
-            Some(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                NetworkCause::Refused { addresses }
-            }
-            Some(error) if error.kind() == std::io::ErrorKind::TimedOut => NetworkCause::TimedOut {
-                limit: self.args.timeout,
-            },
-            Some(source) => NetworkCause::Unreachable { addresses, source },
-        };
-        Err(Error::new(Phase::Connect, cause))
-    }
-
-    fn begin(&self, target: &Target, mut socket: TcpStream) -> Result<TcpStream, Error> {
-        if let Some(protocol) = target.starttls {
-            protocol.negotiate(&mut socket, &target.server_name, Some(self.args.timeout))?;
-        }
-        Ok(socket)
-    }
-
-    fn secure(
-        &self,
-        context: &ClientContext,
-        target: &Target,
-        address: SocketAddr,
-    ) -> Result<Stream<TcpStream>, Error> {
-        let socket = TcpStream::connect_timeout(&address, self.args.timeout)
-            .map_err(|error| Error::new(Phase::Connect, NetworkCause::from(error)))?;
-        let _ = socket.set_nodelay(true);
-        let socket = self.begin(target, socket)?;
-        Ok(context.secure(&target.server_name, socket)?)
+    fn policy(&self) -> VerificationPolicy {
+        self.pins.iter().fold(
+            VerificationPolicy::new(self.anchors.clone()).with_revocation_lists(self.lists.clone()),
+            |policy, pin| policy.with_pin(*pin),
+        )
     }
 
     /// Connects twice under each version: the second time with the session of the first.
     fn try_resumption(
         &self,
-        target: &Target,
-        address: SocketAddr,
+        route: &Route<'_>,
         is_refused: bool,
-    ) -> Result<Vec<(&'static str, Resumption)>, Failure> {
-        let mut tried = Vec::new();
-        for (version, name) in [
+    ) -> Result<Vec<VersionTried>, Failure> {
+        let mut all = Vec::new();
+        for (allowed, version) in [
             (TlsVersion::Tls12, "TLS 1.2"),
             (TlsVersion::Tls13, "TLS 1.3"),
         ] {
-            let mut builder = self.context().versions([version]);
+            let mut builder = self.context().versions([allowed]);
             if is_refused {
                 builder = builder.danger().accept_any_certificate();
             }
             let context = builder.build()?;
-            let connect = || -> Result<bool, Error> {
-                let mut stream = self.secure(&context, target, address)?;
+            let connect = || -> Result<(bool, Vec<Ticket>), Error> {
+                let mut stream = secure(&context, route)?;
                 let is_resumed = stream.report().resumed;
                 // Tickets of TLS 1.3 come after the handshake, and so does a refusal.
                 end(&mut stream)?;
-                Ok(is_resumed)
+                Ok((is_resumed, stream.tickets().to_vec()))
             };
-            let outcome = match connect().and_then(|_| connect()) {
-                Ok(true) => Resumption::Works,
-                Ok(false) => Resumption::DoesNot,
+            let mut tickets = Vec::new();
+            let outcome = connect().and_then(|(_, given)| {
+                tickets = given;
+                connect()
+            });
+            let outcome = match outcome {
+                Ok((true, _)) => Resumption::Works,
+                Ok((false, _)) => Resumption::DoesNot,
                 Err(error) => Resumption::Untried(error.explain().id),
             };
-            tried.push((name, outcome));
+            all.push(VersionTried {
+                version,
+                outcome,
+                tickets,
+            });
         }
-        Ok(tried)
+        Ok(all)
+    }
+}
+
+fn secure(context: &ClientContext, route: &Route<'_>) -> Result<Stream<TcpStream>, Error> {
+    Ok(context.secure(&route.target.server_name, route.open()?)?)
+}
+
+/// The error with what the server says about it when it is asked again.
+fn ask_why(error: Error, context: &ClientContext, route: &Route<'_>) -> Error {
+    let target = route.target;
+    let limit = PROBE_WITHIN.min(target.limit);
+    let name = &target.server_name;
+    let open = || route.open().map_err(std::io::Error::from);
+    let error = probe::clarify(error, context, name, limit, open);
+    match target.starttls {
+        None => with_hearsay(error, name, target.port, limit, open),
+        // Mail servers and their like have no Date to ask for.
+        Some(_) => error,
     }
 }
 
@@ -337,68 +307,4 @@ fn end(stream: &mut Stream<TcpStream>) -> Result<Closing, Error> {
         outcome,
         unasked_bytes,
     })
-}
-
-/// `HOST`, `HOST:PORT`, `[V6]:PORT`, a bare IPv6 address, or a whole https URL.
-fn split(text: &str, default_port: u16) -> Result<(String, u16), Failure> {
-    let rest = text.strip_prefix("https://").unwrap_or(text);
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let wrong = || -> Failure {
-        let text = text.to_owned();
-        Error::new(Phase::Configure, ConfigurationCause::Address { text }).into()
-    };
-    if authority.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Ok((authority.to_owned(), default_port));
-    }
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest.split_once(']').ok_or_else(wrong)?;
-            (
-                host,
-                after
-                    .strip_prefix(':')
-                    .or_else(|| (!after.is_empty()).then_some("?")),
-            )
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
-    };
-    let port = match port {
-        Some(port) => port.parse().map_err(|_| wrong())?,
-        None => default_port,
-    };
-    if host.is_empty() {
-        return Err(wrong());
-    }
-    Ok((host.to_owned(), port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn b4_hosts_are_read_as_people_write_them() {
-        for (text, expected) in [
-            ("example.org", Some(("example.org", 443))),
-            ("example.org:8443", Some(("example.org", 8443))),
-            ("https://example.org/path", Some(("example.org", 443))),
-            ("https://example.org:1/a:b", Some(("example.org", 1))),
-            ("::1", Some(("::1", 443))),
-            ("[::1]", Some(("::1", 443))),
-            ("[::1]:8443", Some(("::1", 8443))),
-            ("[::1]x", None),
-            ("a:b:c", None),
-            (":443", None),
-            ("a:", None),
-            ("a:70000", None),
-            ("", None),
-        ] {
-            let split = split(text, 443).ok();
-            let split = split.as_ref().map(|(host, port)| (host.as_str(), *port));
-            assert_eq!(split, expected, "{text}");
-        }
-    }
 }

@@ -4,11 +4,14 @@
 //! (`findings.rs`), which `text.rs` tells a person and `json.rs` a program. A failed verification ends
 //! nothing here: for diagnosis alone, a second handshake takes whatever the server shows.
 
+mod fetch;
 mod file;
 mod findings;
 mod json;
 mod live;
 mod probing;
+mod route;
+mod status;
 mod text;
 mod words;
 
@@ -23,6 +26,7 @@ use handfast::{Explanation, SpkiSha256, StartTls, certificates_to_pem};
 use crate::failure::{Failure, code};
 use crate::output::{self, Palette};
 use crate::passphrase::PassphraseSource;
+use crate::proxy_args::ProxyArgs;
 use crate::trust_args::{IdentityArgs, TrustArgs};
 
 const EXAMPLES: &str = "\
@@ -30,6 +34,7 @@ Examples:
   handfast inspect example.org                       session, chain, trust, resumption, close
   handfast inspect --scan mail.example:993           versions, suites and groups, each judged
   handfast inspect --starttls smtp mail.example      TLS that begins inside another protocol
+  handfast inspect --pem full.pem --fetch-missing a.example   the chain as it should have been sent
   handfast inspect --expires-within 30d a.org b.org  exit code 1 when a chain ends within 30 days
   handfast inspect --file chain.pem --key key.pem --name a.example   files, offline";
 
@@ -58,6 +63,12 @@ pub(crate) struct Args {
     /// Save the chain as the server sent it to this file
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     pem: Option<PathBuf>,
+    /// With --pem: complete the chain by the issuers' certificates, fetched from the http URLs in those sent
+    ///
+    /// For a file that the server can serve. Nothing that was fetched is trusted, and the exit code is that
+    /// of the chain as sent. Asked directly, not through --proxy.
+    #[arg(long, requires = "pem", conflicts_with = "file")]
+    fetch_missing: bool,
     /// Exit with 1 when a certificate of the chain ends within this time: 12h, 30d, 8w
     #[arg(long, value_name = "TIME", value_parser = words::span)]
     expires_within: Option<Duration>,
@@ -81,6 +92,8 @@ pub(crate) struct Args {
     /// Give up on each phase after this many seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = crate::trust_args::seconds)]
     timeout: Duration,
+    #[command(flatten)]
+    proxy: ProxyArgs,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
@@ -155,7 +168,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         None => live::inspect_all(&args)?,
     };
     if let (Some(path), Some(first)) = (&args.pem, found.first()) {
-        std::fs::write(path, certificates_to_pem(&first.chain)).map_err(|error| {
+        let completed = first.completed.as_ref().map(|completed| &completed.chain);
+        let chain = completed.unwrap_or(&first.chain);
+        std::fs::write(path, certificates_to_pem(chain)).map_err(|error| {
             let what = format!("{} cannot be written", path.display());
             let explanation = Explanation::new("file-unusable", what);
             Failure::new(code::WRITE, explanation.with_evidence(error.to_string()))
@@ -180,7 +195,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         if !args.json {
             output::failure(&failure);
         }
-        if exit == 0 {
+        // What is broken now is worse than what will end soon.
+        if exit == 0 || exit == code::OTHER {
             exit = failure.code;
         }
     }

@@ -8,7 +8,7 @@ use handfast::{
 };
 
 use super::findings::{Closing, Findings, Live};
-use super::words;
+use super::{status, words};
 use crate::output::{Palette, Tone};
 
 /// Room for the longest label.
@@ -72,6 +72,16 @@ impl Page {
                 Some(problem) => format!("{problem} after {took}"),
             };
             self.row(label, &format!("{}: {outcome}{resolved}", tried.address));
+        }
+        if let Some((proxy, took)) = &live.proxied_in {
+            let took = words::took(*took);
+            self.row(
+                "",
+                &format!(
+                    "the proxy {} connected to the server in {took}",
+                    escape_control(proxy)
+                ),
+            );
         }
         if let (Some(protocol), Some(took)) = (live.starttls, live.dialogue_in) {
             self.row(
@@ -184,13 +194,20 @@ impl Page {
             let label = if index == 0 { "trusting" } else { "" };
             self.row(label, &escape_control(source));
         }
-        let revocation = match (found.crls, &found.path) {
-            (0, _) => "not checked".to_owned(),
-            (count, Some(_)) => format!("not revoked, by {count} list{}", plural(count)),
-            (count, None) => format!("{count} list{} given", plural(count)),
-        };
-        if !found.chain.is_empty() {
-            self.row("revocation", &revocation);
+        if found.chain.is_empty() {
+            return;
+        }
+        self.rows("revocation", &status::revocation(found));
+        self.rows("SCTs", &status::timestamps(found));
+        if let Some(completed) = &found.completed {
+            self.rows("fetched", &status::completed(completed));
+        }
+    }
+
+    /// A label, and a line for each of these beside it.
+    fn rows(&mut self, label: &str, lines: &[String]) {
+        for (index, line) in lines.iter().enumerate() {
+            self.row(if index == 0 { label } else { "" }, line);
         }
     }
 
@@ -245,9 +262,8 @@ impl Page {
             Some(bits) if facts.key_algorithm == "RSA" => format!(" {bits}"),
             _ => String::new(),
         };
-        let scts = if facts.has_scts { "; has SCTs" } else { "" };
         self.line(&format!(
-            "{indent}{}{bits}, signed with {}; {}{scts}",
+            "{indent}{}{bits}, signed with {}; {}",
             facts.key_algorithm,
             facts.signature_algorithm,
             purposes(&facts)
@@ -273,12 +289,8 @@ impl Page {
     }
 
     fn resumption(&mut self, live: &Live) {
-        let tried: Vec<String> = live
-            .resumption
-            .iter()
-            .map(|(version, outcome)| format!("{version} {}", outcome.word()))
-            .collect();
-        self.row("resumption", &tried.join("; "));
+        let tried: Vec<String> = live.resumption.iter().map(status::resumption).collect();
+        self.rows("resumption", &tried);
     }
 
     fn closing(&mut self, live: &Live) {
@@ -440,10 +452,6 @@ fn purposes(facts: &CertificateFacts) -> String {
         all.extend(usage.iter().map(|usage| (*usage).to_owned()));
     }
     all.join(", ")
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 /// The chain as a path by names, whatever order it was sent in.

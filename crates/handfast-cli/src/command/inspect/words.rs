@@ -27,7 +27,8 @@ pub(super) fn validity(not_before: i64, not_after: i64, now: i64) -> String {
     }
 }
 
-fn span_words(seconds: i64) -> String {
+/// How long: `2 hours`, `89 days`, in the largest unit of which there are two.
+pub(super) fn span_words(seconds: i64) -> String {
     let (count, unit) = match seconds {
         ..60 => (seconds, "second"),
         60..3600 => (seconds / 60, "minute"),
@@ -35,6 +36,11 @@ fn span_words(seconds: i64) -> String {
         _ => (seconds / DAY, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The ending of a noun, of which there are so many.
+pub(super) fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// A span as people type it: a number and s, m, h, d or w.

@@ -1,0 +1,408 @@
+//! What servers add to their chains, as `handfast inspect` tells it: stapled OCSP responses by
+//! OpenSSL, nginx and GnuTLS, certificate timestamps, tickets and early data.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use handfast_testbed::launch::{Finished, GnutlsServer, Nginx, OpensslServer, Program};
+use handfast_testbed::ocsp::{Status, respond};
+use handfast_testbed::pki::{ExtendedKeyUsagePurpose, Issued, KeyUsagePurpose, Pki, Spec, der};
+use serde_json::Value;
+
+/// A root, an issuer below it, and their files.
+struct Bench {
+    issuer: Issued,
+    directory: tempfile::TempDir,
+    ca: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let pki = Pki::new();
+        let issuer = pki.root.issue(Spec::authority("Issuer"));
+        let ca = directory.path().join("ca.pem");
+        fs::write(&ca, pki.root.cert_pem()).unwrap();
+        Self {
+            issuer,
+            directory,
+            ca,
+        }
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn staple(
+        &self,
+        name: &str,
+        signer: &Issued,
+        about: &Issued,
+        status: Status,
+    ) -> Option<PathBuf> {
+        let directory = self.directory.path();
+        let response = respond(directory, &self.issuer, signer, about, status, &[])?;
+        Some(self.file(name, &response))
+    }
+
+    /// `openssl s_server` with this certificate and its issuer's.
+    fn openssl(&self, server: &Issued, args: &[OsString]) -> Option<OpensslServer> {
+        let files = server.write(self.directory.path(), "server", &[]);
+        let above = self.issuer.write(self.directory.path(), "issuer", &[]);
+        let mut all: Vec<OsString> = vec![
+            "-cert".into(),
+            files.chain_pem.into(),
+            "-cert_chain".into(),
+            above.chain_pem.into(),
+            "-key".into(),
+            files.key_pem.into(),
+        ];
+        // It answers requests, or takes early data, not both.
+        if !args.iter().any(|arg| arg == "-early_data") {
+            all.push("-www".into());
+        }
+        all.extend(args.iter().cloned());
+        OpensslServer::launch(&all)
+    }
+
+    fn run<S: AsRef<OsStr>>(&self, command: &str, args: impl IntoIterator<Item = S>) -> Finished {
+        let finished = Program::at(env!("CARGO_BIN_EXE_handfast"))
+            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"))
+            .args([command, "--only-cacert", "--cacert"])
+            .arg(&self.ca)
+            .args(args)
+            .run();
+        assert!(!finished.timed_out, "{finished}");
+        finished
+    }
+
+    fn json(&self, address: SocketAddr) -> (Value, Option<i32>) {
+        let finished = self.run("inspect", ["--json", &localhost(address)]);
+        let document: Value = serde_json::from_slice(&finished.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {finished}"));
+        (document["inspected"][0].clone(), finished.code)
+    }
+}
+
+fn localhost(address: SocketAddr) -> String {
+    format!("localhost:{}", address.port())
+}
+
+fn os(args: &[&str]) -> Vec<OsString> {
+    args.iter().map(OsString::from).collect()
+}
+
+#[test]
+fn b4_a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
+    let bench = Bench::new();
+    let server = bench.issuer.issue(Spec::server(&["localhost"]));
+    let other = bench.issuer.issue(Spec::server(&["localhost"]));
+    let appointed = bench.issuer.issue(
+        Spec::client("Responder")
+            .extended_key_usage(&[ExtendedKeyUsagePurpose::OcspSigning])
+            .key_usage(&[KeyUsagePurpose::DigitalSignature]),
+    );
+    let by_issuer = &bench.issuer;
+    for (signer, about, status, says) in [
+        (
+            by_issuer,
+            &server,
+            Status::Good,
+            "good by the stapled OCSP response, produced 20",
+        ),
+        (
+            &appointed,
+            &server,
+            Status::Good,
+            "signed by O=handfast tests, CN=Responder",
+        ),
+        (
+            by_issuer,
+            &server,
+            Status::Unknown,
+            "unknown to the stapled OCSP response",
+        ),
+        (
+            by_issuer,
+            &server,
+            Status::Revoked,
+            "REVOKED since 2026-10-01T12:00:00Z (keyCompromise) by the stapled",
+        ),
+        (
+            &appointed,
+            &server,
+            Status::Revoked,
+            "REVOKED since 2026-10-01T12:00:00Z (keyCompromise) by the stapled",
+        ),
+        (
+            by_issuer,
+            &other,
+            Status::Revoked,
+            "does not count: it is about another certificate",
+        ),
+        (
+            &other,
+            &server,
+            Status::Revoked,
+            "does not count: it was signed neither by the issuer nor",
+        ),
+    ] {
+        let Some(staple) = bench.staple("staple.der", signer, about, status) else {
+            return;
+        };
+        let is_revoked = says.starts_with("REVOKED");
+        for version in ["-tls1_2", "-tls1_3"] {
+            let args = [os(&[version, "-status_file"]), vec![staple.clone().into()]].concat();
+            let Some(running) = bench.openssl(&server, &args) else {
+                return;
+            };
+            let finished = bench.run("inspect", [localhost(running.address())]);
+            let line = finished.out();
+            let line = line.lines().find(|line| line.starts_with("  revocation "));
+            assert!(
+                line.is_some_and(|line| line.contains(says)),
+                "{version} {says} {finished}"
+            );
+            assert_eq!(
+                finished.code,
+                Some(if is_revoked { 60 } else { 0 }),
+                "{version} {finished}"
+            );
+            assert_eq!(
+                finished.err().contains("[certificate-revoked]"),
+                is_revoked,
+                "{finished}"
+            );
+            if is_revoked {
+                let url = format!("https://{}/", localhost(running.address()));
+                let refused = bench.run("get", [&url]);
+                assert_eq!(refused.code, Some(60), "{version} {refused}");
+                assert!(refused.says("[certificate-revoked]"), "{refused}");
+                assert!(
+                    refused.says("by the OCSP response that the server stapled"),
+                    "{refused}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn b4_what_nginx_and_gnutls_staple_counts_alike() {
+    let bench = Bench::new();
+    let server = bench.issuer.issue(Spec::server(&["localhost"]));
+    let files = server.write(bench.directory.path(), "server", &[&bench.issuer]);
+    for (status, expected, code) in [(Status::Good, "good", 0), (Status::Revoked, "revoked", 60)] {
+        let Some(staple) = bench.staple("staple.der", &bench.issuer, &server, status) else {
+            return;
+        };
+        let nginx = Nginx::launch(bench.directory.path(), |port| {
+            format!(
+                "server {{ listen 127.0.0.1:{port} ssl; server_name localhost;\n\
+                 ssl_certificate {}; ssl_certificate_key {};\n\
+                 ssl_stapling on; ssl_stapling_file {};\n\
+                 location / {{ return 204; }} }}",
+                files.chain_pem.display(),
+                files.key_pem.display(),
+                staple.display()
+            )
+        });
+        // GnuTLS itself refuses to staple that it is revoked.
+        let gnutls = (status == Status::Good).then(|| {
+            GnutlsServer::launch(&[
+                OsStr::new("--http"),
+                OsStr::new("--x509certfile"),
+                files.chain_pem.as_os_str(),
+                OsStr::new("--x509keyfile"),
+                files.key_pem.as_os_str(),
+                OsStr::new("--ocsp-response"),
+                staple.as_os_str(),
+            ])
+        });
+        let gnutls = gnutls.flatten();
+        let addresses = [
+            nginx.as_ref().map(Nginx::address),
+            gnutls.as_ref().map(GnutlsServer::address),
+        ];
+        for address in addresses.into_iter().flatten() {
+            let (found, exit) = bench.json(address);
+            assert_eq!(exit, Some(code), "{found:#}");
+            if status == Status::Good {
+                assert_eq!(
+                    found["revocation"]["staple"]["status"], expected,
+                    "{found:#}"
+                );
+                assert_eq!(found["revocation"]["staple"]["counts"], true);
+            } else {
+                assert_eq!(found["failure"]["id"], "certificate-revoked", "{found:#}");
+            }
+        }
+    }
+}
+
+#[test]
+fn b4_a_certificate_that_demands_a_staple_and_gets_none_is_told_of() {
+    let bench = Bench::new();
+    let must_staple = Spec::server(&["localhost"]).extension(
+        &[1, 3, 6, 1, 5, 5, 7, 1, 24],
+        &der(0x30, &der(2, &[5])),
+        false,
+    );
+    let server = bench.issuer.issue(must_staple);
+    let Some(running) = bench.openssl(&server, &[]) else {
+        return;
+    };
+    let finished = bench.run("inspect", [localhost(running.address())]);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    assert!(
+        finished.says("an OCSP response must be stapled to it, and none was"),
+        "{finished}"
+    );
+    let (found, _) = bench.json(running.address());
+    assert_eq!(found["revocation"]["must_staple"], true);
+    assert_eq!(found["revocation"]["staple"], Value::Null);
+}
+
+/// A list of timestamps as RFC 6962 writes it, by logs of these first bytes.
+fn timestamps(logs: &[u8]) -> Vec<u8> {
+    let with_length = |bytes: &[u8]| {
+        let length = u16::try_from(bytes.len()).unwrap();
+        [&length.to_be_bytes()[..], bytes].concat()
+    };
+    let all: Vec<u8> = logs
+        .iter()
+        .flat_map(|log| {
+            let signature = der(0x30, &[der(2, &[1]), der(2, &[1])].concat());
+            with_length(
+                &[
+                    &[0][..],
+                    &[*log; 32],
+                    &1_790_856_000_500u64.to_be_bytes(),
+                    &[0, 0, 4, 3],
+                    &with_length(&signature),
+                ]
+                .concat(),
+            )
+        })
+        .collect();
+    with_length(&all)
+}
+
+#[test]
+fn b4_certificate_timestamps_are_counted_wherever_they_come() {
+    let bench = Bench::new();
+    let embedded = timestamps(&[0xaa, 0xbb]);
+    let spec = Spec::server(&["localhost"]).extension(
+        &[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2],
+        &der(4, &embedded),
+        false,
+    );
+    let server = bench.issuer.issue(spec);
+    // OpenSSL reads the same in it.
+    let files = server.write(bench.directory.path(), "read", &[]);
+    let Some(openssl) = Program::new("openssl") else {
+        return;
+    };
+    let read = openssl
+        .args(["x509", "-noout", "-text", "-in"])
+        .arg(&files.chain_pem)
+        .run();
+    assert_eq!(
+        read.out().matches("Signed Certificate Timestamp:").count(),
+        2,
+        "{read}"
+    );
+    let sent = timestamps(&[0xcc]);
+    let extension = [
+        &[0, 18][..],
+        &u16::try_from(sent.len()).unwrap().to_be_bytes(),
+        &sent,
+    ]
+    .concat();
+    let info = handfast_testbed::pki::pem("SERVERINFO FOR timestamps", &extension);
+    let info = bench.file("serverinfo.pem", info.as_bytes());
+    let args = [os(&["-serverinfo"]), vec![info.into()]].concat();
+    let Some(running) = bench.openssl(&server, &args) else {
+        return;
+    };
+    let finished = bench.run("inspect", [localhost(running.address())]);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    for line in [
+        "  SCTs         2 in the certificate, 1 in the handshake; signatures not verified"
+            .to_owned(),
+        format!(
+            "                 2026-10-01T12:00:00Z by log {}",
+            "aa".repeat(32)
+        ),
+        format!(
+            "                 2026-10-01T12:00:00Z by log {}",
+            "cc".repeat(32)
+        ),
+    ] {
+        assert!(
+            finished.out().lines().any(|found| found == line),
+            "{line}\n{finished}"
+        );
+    }
+    let (found, _) = bench.json(running.address());
+    let places: Vec<_> = found["timestamps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["place"].as_str().unwrap())
+        .collect();
+    assert_eq!(places, ["certificate", "certificate", "handshake"]);
+}
+
+#[test]
+fn b4_tickets_are_counted_and_early_data_is_told() {
+    let bench = Bench::new();
+    let server = bench.issuer.issue(Spec::server(&["localhost"]));
+    for (args, tls12, tls13, early) in [
+        (
+            &[
+                "-early_data",
+                "-max_early_data",
+                "4096",
+                "-num_tickets",
+                "3",
+            ][..],
+            1,
+            3,
+            4096,
+        ),
+        (&["-num_tickets", "1"], 1, 1, 0),
+        (&["-no_ticket", "-no_cache", "-num_tickets", "0"], 0, 0, 0),
+    ] {
+        let Some(running) = bench.openssl(&server, &os(args)) else {
+            return;
+        };
+        let (found, code) = bench.json(running.address());
+        assert_eq!(code, Some(0), "{found:#}");
+        let resumption = &found["connection"]["resumption"];
+        for (version, count) in [("TLS 1.2", tls12), ("TLS 1.3", tls13)] {
+            let tickets = resumption[version]["tickets"].as_array().unwrap();
+            assert_eq!(tickets.len(), count, "{args:?} {version} {found:#}");
+            for ticket in tickets {
+                // What OpenSSL gives unless told otherwise.
+                assert_eq!(ticket["lifetime_s"], 7200, "{args:?} {version} {found:#}");
+                let expected = if version == "TLS 1.3" { early } else { 0 };
+                assert_eq!(
+                    ticket["early_data_bytes_max"], expected,
+                    "{args:?} {version}"
+                );
+            }
+        }
+        let finished = bench.run("inspect", [localhost(running.address())]);
+        assert_eq!(
+            finished.says("3 tickets given for 2 hours, early data of up to 4096 bytes offered"),
+            early > 0,
+            "{finished}"
+        );
+    }
+}

@@ -1,0 +1,43 @@
+//! Did this key sign that certificate? One link of a chain, for those who put chains together.
+
+use pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use webpki::RawPublicKeyEntity;
+use x509_parser::certificate::X509Certificate;
+
+use super::path::signature_algorithms;
+use crate::x509::{self, Depth};
+
+/// Whether `issuer` bears the name that `certificate` gives as its issuer's, and its key made the
+/// signature.
+///
+/// Nothing else is asked: neither whether the issuer may issue, nor whether anybody trusts it. That is
+/// for a [`VerificationPolicy`](crate::VerificationPolicy).
+pub fn is_issued_by(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -> bool {
+    let (Ok(certificate), Ok(issuer)) = (
+        x509::parse(certificate, Depth::Outline),
+        x509::parse(issuer, Depth::Outline),
+    ) else {
+        return false;
+    };
+    certificate.issuer().as_raw() == issuer.subject().as_raw()
+        && is_signed_by(
+            &certificate,
+            &SubjectPublicKeyInfoDer::from(issuer.public_key().raw),
+        )
+}
+
+/// Whether any supported algorithm finds this certificate signed by `key`.
+pub(super) fn is_signed_by(
+    certificate: &X509Certificate<'_>,
+    key: &SubjectPublicKeyInfoDer<'_>,
+) -> bool {
+    let Ok(key) = RawPublicKeyEntity::try_from(key) else {
+        return false;
+    };
+    let message = certificate.tbs_certificate.as_ref();
+    let signature = certificate.signature_value.data.as_ref();
+    signature_algorithms()
+        .all
+        .iter()
+        .any(|algorithm| key.verify_signature(*algorithm, message, signature).is_ok())
+}
