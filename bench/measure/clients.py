@@ -77,8 +77,9 @@ def python(job):
 def xh(job):
     if len(job.urls) > 1:
         return None
-    output = ["--download", "-o", job.output] if job.output else ["--body"]
-    return ["xh", "--ignore-stdin", "--quiet", f"--http-version={job.http if job.http == 2 else '1.1'}",
+    # Without an output it looks at /dev/null and reads no body.
+    output = ["-o", job.output or "/dev/null"]
+    return ["xh", "--ignore-stdin", f"--http-version={job.http if job.http == 2 else '1.1'}",
             f"--verify={job.ca}", *output, *job.urls]
 
 

@@ -117,6 +117,8 @@ def charged(server, drive, *arguments, **options):
 def wrk(path, connections, *extra, version=None, needs="small"):
     def measure(server, options):
         require(server, needs)
+        if version == "tls12":
+            require_tls12(server)
         env = {"OPENSSL_CONF": str(getattr(options.place, version))} if version else None
         more = [part(options) if callable(part) else part for part in extra]
         return charged(server, wrk_run, path, options.seconds, connections, more, env)
@@ -146,6 +148,8 @@ def handfast(path, connections, *extra, hybrid=False, resumed=False):
 def s_time(*arguments):
     """Connections by `openssl s_time`, one after the other, each with one request and a close."""
     def measure(server, options):
+        if "-tls1_2" in arguments:
+            require_tls12(server)
         before = server.cpu()
         # s_time counts in whole seconds.
         done = system.run(["openssl", "s_time", "-connect", f"127.0.0.1:{server.port}", "-www", "/4k.bin", "-time",
@@ -219,16 +223,19 @@ def idle(count):
         request = b"GET /4k.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"
         held = []
         try:
-            before = server.memory()
+            before, began = server.memory(), time.monotonic()
             for _ in range(wanted):
                 raw = socket.create_connection(("127.0.0.1", server.port), timeout=20)
                 held.append(context.wrap_socket(raw, server_hostname="localhost"))
                 held[-1].sendall(request)
                 drain(held[-1])
             memory = server.memory() - before
-            # They are still there, all of them: the first answers again.
-            held[0].sendall(request)
-            drain(held[0])
+            try:
+                # They are still there, all of them: the first answers again.
+                held[0].sendall(request)
+                drain(held[0])
+            except (OSError, RuntimeError):
+                raise DoesNotFit(f"closes them within {time.monotonic() - began:.0f} s") from None
         finally:
             for stream in held:
                 stream.close()
@@ -256,3 +263,10 @@ def drain(stream):
 def require(server, what):
     if what not in server.peer.does:
         raise DoesNotFit("has no files")
+
+
+def require_tls12(server):
+    done = subprocess.run(["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{server.port}"],
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+    if done.returncode != 0:
+        raise DoesNotFit("no TLS 1.2")
