@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hyper::header::HeaderValue;
-
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 const LENGTH: usize = 29;
 
@@ -26,11 +24,6 @@ pub(super) fn now() -> [u8; LENGTH] {
     text
 }
 
-/// The same for a map of fields.
-pub(super) fn value() -> HeaderValue {
-    HeaderValue::from_bytes(&now()).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +34,5 @@ mod tests {
         let told = httpdate::parse_http_date(std::str::from_utf8(&text).unwrap()).unwrap();
         let age = SystemTime::now().duration_since(told).unwrap();
         assert!(age.as_secs() < 3, "{age:?}");
-        assert_eq!(value().len(), LENGTH);
     }
 }

@@ -81,13 +81,14 @@ impl ConnectionInfo {
 /// One that a handler does not read to its end is discarded by the server as far as
 /// [`Limits::discard_max`](super::Limits::discard_max), so that the answer arrives.
 pub struct RequestBody {
-    incoming: Incoming,
+    /// Most requests have none.
+    incoming: Option<Incoming>,
     silence: Duration,
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, silence: Duration) -> Self {
+    pub(super) fn new(incoming: Option<Incoming>, silence: Duration) -> Self {
         Self {
             incoming,
             silence,
@@ -148,8 +149,11 @@ impl hyper::body::Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        let Some(incoming) = &this.incoming else {
+            return Poll::Ready(None);
+        };
         // From the first look on, a client that waits for it is told to go on.
-        match this.incoming.poll_next(cx) {
+        match incoming.poll_next(cx) {
             Poll::Ready(piece) => {
                 if let Some(sleep) = &mut this.patience {
                     sleep.as_mut().reset(Instant::now() + this.silence);
@@ -161,19 +165,22 @@ impl hyper::body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end()
+        self.incoming.as_ref().is_none_or(Incoming::is_end)
     }
 
     fn size_hint(&self) -> SizeHint {
         self.incoming
-            .remaining()
+            .as_ref()
+            .map_or(Some(0), Incoming::remaining)
             .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        self.incoming.give_up();
+        if let Some(incoming) = &self.incoming {
+            incoming.give_up();
+        }
     }
 }
 

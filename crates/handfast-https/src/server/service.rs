@@ -9,11 +9,10 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::{Method, StatusCode};
 
 use super::body::{Body, BodyError};
-use super::date;
 use super::handler::{Handler, Request, Response};
 use super::link::{Link, Record};
 use super::worker::Shared;
@@ -66,12 +65,10 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {
 }
 
 /// The fields of a short answer in plain text that no handler gave.
-pub(super) fn plain_reply(length: usize) -> HeaderMap {
+pub(super) fn plain_fields() -> HeaderMap {
     let mut fields = HeaderMap::new();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     fields.insert(CONTENT_TYPE, plain);
-    fields.insert(CONTENT_LENGTH, length.into());
-    fields.insert(DATE, date::value());
     fields
 }
 

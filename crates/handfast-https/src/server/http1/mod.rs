@@ -105,14 +105,10 @@ impl<H: Handler> Http1<H> {
     fn begin(&mut self, head: Head) {
         let decoder = Decoder::new(head.framing);
         let announced = match head.framing {
-            Framing::None => Some(0),
             Framing::Length(length) => Some(length),
-            Framing::Chunked => None,
+            Framing::None | Framing::Chunked => None,
         };
-        let incoming = Incoming::new(announced);
-        if decoder.is_done() {
-            incoming.finish(Ok(()));
-        }
+        let incoming = (!decoder.is_done()).then(|| Incoming::new(announced));
         let body = RequestBody::new(incoming.clone(), self.shared.limits.read);
         let mut request = hyper::Request::new(body);
         *request.method_mut() = head.method;
@@ -130,7 +126,7 @@ impl<H: Handler> Http1<H> {
             ))),
             reply: None,
             replied: false,
-            body: (!decoder.is_done()).then_some(Body {
+            body: incoming.map(|incoming| Body {
                 decoder,
                 incoming,
                 discarded: 0,
@@ -201,8 +197,10 @@ impl<H: Handler> Http1<H> {
                 None if exchange.replied => return Poll::Ready(Ok(())),
                 // Is the client still there?
                 None => {
-                    if !self.received.has_ended() && self.received.bytes().len() < AHEAD_MAX {
-                        let _ = poll_receive(cx, stream, &mut self.received, &self.link)?;
+                    while !self.received.has_ended()
+                        && self.received.bytes().len() < AHEAD_MAX
+                        && poll_receive(cx, stream, &mut self.received, &self.link)?.is_ready()
+                    {
                     }
                     false
                 }

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use super::super::date;
 use super::super::engine::Failure;
 use super::super::link::Link;
-use super::super::service::{Tracked, plain_reply};
+use super::super::service::{Tracked, plain_fields};
 use super::head::Refusal;
 
 /// What a head takes, as a first guess.
@@ -120,12 +120,12 @@ impl Reply {
     /// The reply to what is no request.
     pub(super) fn refusing(refusal: Refusal) -> Self {
         let mut before = Vec::with_capacity(HEAD_ROOM);
-        put_head(
-            &mut before,
-            refusal.status,
-            &plain_reply(refusal.what.len()),
+        put_head(&mut before, refusal.status, &plain_fields());
+        let length = refusal.what.len();
+        let _ = write!(
+            before,
+            "content-length: {length}\r\nconnection: close\r\n\r\n"
         );
-        before.extend_from_slice(b"connection: close\r\n\r\n");
         before.extend_from_slice(refusal.what.as_bytes());
         Self {
             before,

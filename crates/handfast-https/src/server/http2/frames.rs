@@ -10,9 +10,9 @@ use hyper::http::StatusCode;
 use super::super::engine::Failure;
 use super::super::handler::{Handler, RequestBody};
 use super::super::incoming::{Broken, Incoming};
-use super::super::service::{answer, plain_reply};
+use super::super::service::{answer, plain_fields};
 use super::request::{Bounds, Head, Judged, Request};
-use super::stream::{Arriving, FRAME_MAX, Stream};
+use super::stream::{Arriving, Stream};
 use super::{CONNECTION_WINDOW, Http2, STREAM_WINDOW, State};
 use crate::http2::frame::{self, Frame, FrameReader, Piece, code, flag, kind, setting};
 
@@ -377,13 +377,11 @@ impl<H: Handler> Http2<H> {
             self.reset(id, code::PROTOCOL_ERROR);
             return Ok(());
         }
-        let body = Incoming::new(if end_stream { Some(0) } else { length });
+        let body = (!end_stream).then(|| Incoming::new(length));
         let mut stream = Box::new(Stream::new(self.stream_window));
-        if end_stream {
-            body.finish(Ok(()));
-        } else {
-            stream.incoming = Some(Arriving::new(body.clone(), length, expects));
-        }
+        stream.incoming = body
+            .clone()
+            .map(|body| Arriving::new(body, length, expects));
         let silence = self.shared.limits.read;
         let request = head.map(|()| RequestBody::new(body, silence));
         let (shared, link) = (Arc::clone(&self.shared), Rc::clone(&self.link));
@@ -396,17 +394,8 @@ impl<H: Handler> Http2<H> {
 
     /// Answers what no handler needs to see.
     fn refuse(&mut self, id: u32, end_stream: bool, status: StatusCode, text: &'static [u8]) {
-        let mut block = Vec::with_capacity(64);
-        let fields = plain_reply(text.len());
-        super::hpack::put_reply(
-            &mut block,
-            !std::mem::replace(&mut self.replied, true),
-            status,
-            &fields,
-        );
-        let out = self.out.bytes();
-        frame::put_headers(out, id, [&[], &block], false, FRAME_MAX);
-        frame::put_data(out, id, text, true);
+        self.put_head(id, status, &plain_fields(), Some(text.len() as u64), false);
+        frame::put_data(self.out.bytes(), id, text, true);
         self.window -= text.len() as i64;
         if !end_stream {
             self.reset(id, code::NO_ERROR);

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{DATE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::http::{Method, StatusCode};
 
+use super::super::date;
 use crate::http2::hpack::{
     ENTRY_OVERHEAD, HpackString, STATIC_ENTRIES, TABLE_SIZE, integer, put_integer,
 };
@@ -216,7 +217,13 @@ fn parse_value(name: &Name, value: &[u8]) -> Field {
 
 /// The head of a reply. `first` on a connection says that no table is used: ours is never filled, so
 /// that there is nothing to keep in step, to search or to guard (RFC 7541, section 4.2).
-pub(super) fn put_reply(block: &mut Vec<u8>, first: bool, status: StatusCode, fields: &HeaderMap) {
+pub(super) fn put_reply(
+    block: &mut Vec<u8>,
+    first: bool,
+    status: StatusCode,
+    fields: &HeaderMap,
+    length: Option<u64>,
+) {
     if first {
         block.push(0x20);
     }
@@ -236,6 +243,30 @@ pub(super) fn put_reply(block: &mut Vec<u8>, first: bool, status: StatusCode, fi
     for (name, value) in fields {
         put_field(block, name.as_str(), value.as_bytes(), value.is_sensitive());
     }
+    if let Some(length) = length {
+        let mut digits = [0; DIGITS_MAX];
+        put_field(block, "content-length", decimal(length, &mut digits), false);
+    }
+    if !fields.contains_key(DATE) {
+        put_field(block, "date", &date::now(), false);
+    }
+}
+
+/// What the largest number takes.
+const DIGITS_MAX: usize = 20;
+
+fn decimal(number: u64, digits: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut left = number;
+    let mut start = DIGITS_MAX;
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (left % 10) as u8;
+        left /= 10;
+        start = at;
+        if left == 0 {
+            break;
+        }
+    }
+    digits.get(start..).unwrap_or_default()
 }
 
 /// A literal without indexing; one that must never be indexed says so (RFC 7541, section 6.2.3).
@@ -418,9 +449,29 @@ mod tests {
         fields.insert("content-type", HeaderValue::from_static("text/plain"));
         fields.insert("x-own", HeaderValue::from_static("value"));
         let mut block = Vec::new();
-        put_reply(&mut block, true, StatusCode::IM_A_TEAPOT, &fields);
+        put_reply(
+            &mut block,
+            true,
+            StatusCode::IM_A_TEAPOT,
+            &fields,
+            Some(1_203),
+        );
         let decoded = decode(&mut Decoder::default(), &block).unwrap();
-        assert_eq!(decoded[1..], ["content-type text/plain", "x-own value"]);
+        assert_eq!(
+            decoded[1..4],
+            [
+                "content-type text/plain",
+                "x-own value",
+                "content-length 1203"
+            ]
+        );
+        assert!(decoded[4].starts_with("date "));
+        for number in [0, 7, 10, u64::MAX] {
+            assert_eq!(
+                decimal(number, &mut [0; DIGITS_MAX]),
+                number.to_string().as_bytes()
+            );
+        }
         assert!(block.starts_with(b"\x20\x08\x03418"));
     }
 

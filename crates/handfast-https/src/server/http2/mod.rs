@@ -25,6 +25,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use handfast::AsyncStream;
+use hyper::header::HeaderMap;
+use hyper::http::StatusCode;
 use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 
@@ -36,7 +38,7 @@ use super::incoming::Broken;
 use super::link::Link;
 use super::receive::poll_read_with;
 use super::worker::Shared;
-use crate::http2::frame::{self, FrameReader, code, setting};
+use crate::http2::frame::{self, FrameReader, HEADER_LEN, code, flag, kind, setting};
 
 /// The window that everything begins with (RFC 9113, section 6.9.2).
 const WINDOW_INITIAL: i64 = 65_535;
@@ -172,21 +174,42 @@ impl<H: Handler> Http2<H> {
             return;
         };
         stream.answer = None;
-        let (status, fields, reply) = stream::begin(response);
-        let mut block = Vec::with_capacity(256);
-        hpack::put_reply(
-            &mut block,
-            !std::mem::replace(&mut self.replied, true),
-            status,
-            &fields,
-        );
+        let (status, fields, length, reply) = stream::begin(response);
         let ends = reply.is_none();
-        frame::put_headers(self.out.bytes(), id, [&[], &block], ends, stream::FRAME_MAX);
         stream.reply = reply;
+        self.put_head(id, status, &fields, length, ends);
         if ends {
             self.replied_to(id);
         } else {
             self.enqueue(id);
+        }
+    }
+
+    /// Puts the head of a reply into the buffer.
+    fn put_head(
+        &mut self,
+        id: u32,
+        status: StatusCode,
+        fields: &HeaderMap,
+        length: Option<u64>,
+        ends: bool,
+    ) {
+        let first = !std::mem::replace(&mut self.replied, true);
+        let out = self.out.bytes();
+        let start = out.len();
+        out.extend_from_slice(&[0; HEADER_LEN]);
+        hpack::put_reply(out, first, status, fields, length);
+        let count = out.len() - start - HEADER_LEN;
+        if count > stream::FRAME_MAX {
+            let block = out.split_off(start + HEADER_LEN);
+            out.truncate(start);
+            frame::put_headers(out, id, [&[], &block], ends, stream::FRAME_MAX);
+            return;
+        }
+        let end = if ends { flag::END_STREAM } else { 0 };
+        let header = frame::header(count, kind::HEADERS, end | flag::END_HEADERS, id);
+        if let Some(room) = out.get_mut(start..start + HEADER_LEN) {
+            room.copy_from_slice(&header);
         }
     }
 
@@ -226,7 +249,7 @@ impl<H: Handler> Http2<H> {
             match emitted {
                 Emitted::Data { end } => {
                     let frame = self.out.bytes().len() - before;
-                    let count = frame.saturating_sub(frame::HEADER_LEN) as i64;
+                    let count = frame.saturating_sub(HEADER_LEN) as i64;
                     stream.window -= count;
                     self.window -= count;
                     if count > 0 {
@@ -413,7 +436,7 @@ impl<H: Handler> Engine for Http2<H> {
             // In two steps, so that no request that is on its way is lost (RFC 9113, section 6.8).
             self.state = State::Announced;
             frame::put_goaway(self.out.bytes(), frame::STREAM_ID_MAX, code::NO_ERROR, b"");
-            frame::put_header(self.out.bytes(), 8, frame::kind::PING, 0, 0);
+            frame::put_header(self.out.bytes(), 8, kind::PING, 0, 0);
             self.out.bytes().extend_from_slice(&frames::LAST_CALL);
         }
     }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, Bytes};
 use hyper::body::Body as _;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::http::{HeaderMap, StatusCode};
 
 use super::super::incoming::Incoming;
@@ -130,8 +130,11 @@ impl Arriving {
     }
 }
 
-/// The head of a reply as HTTP/2 spells it, and the reply, unless it ends with its head.
-pub(super) fn begin(response: hyper::Response<Tracked>) -> (StatusCode, HeaderMap, Option<Reply>) {
+/// A reply's status and fields, its length where no field tells it, and its body, unless it ends with
+/// its head.
+pub(super) fn begin(
+    response: hyper::Response<Tracked>,
+) -> (StatusCode, HeaderMap, Option<u64>, Option<Reply>) {
     let (parts, body) = response.into_parts();
     let mut fields = parts.headers;
     // What belongs to a connection of HTTP/1.1 (RFC 9113, section 8.2.2).
@@ -141,20 +144,13 @@ pub(super) fn begin(response: hyper::Response<Tracked>) -> (StatusCode, HeaderMa
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let size = body.size_hint().exact();
-    if announced.is_none()
-        && let Some(size) = size.filter(|size| *size > 0)
-    {
-        fields.insert(CONTENT_LENGTH, size.into());
-    }
-    if !fields.contains_key(DATE) {
-        fields.insert(DATE, super::super::date::value());
-    }
+    let untold = size.filter(|size| *size > 0 && announced.is_none());
     let reply = (!body.is_end_stream()).then(|| Reply {
         body,
         piece: Bytes::new(),
         left: announced.or(size),
     });
-    (parts.status, fields, reply)
+    (parts.status, fields, untold, reply)
 }
 
 impl Reply {
