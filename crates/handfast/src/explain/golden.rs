@@ -408,6 +408,21 @@ impl Chains {
                 ),
             ),
             (
+                "certificate-revoked.stapled",
+                self.refused(
+                    VerifyCause::Revoked {
+                        subject: subject(),
+                        serial: "2a".to_owned(),
+                        by: RevokedBy::StapledResponse {
+                            at: NOW - 30 * DAY,
+                            reason: Some("keyCompromise"),
+                            produced_at: NOW - DAY,
+                        },
+                    },
+                    Some(0),
+                ),
+            ),
+            (
                 "revocation-unknown",
                 self.refused(
                     VerifyCause::RevocationUnknown {
@@ -468,6 +483,7 @@ fn hello(version: WireVersion, suite: u16, group: u16) -> ServerHello {
         dh_bits: None,
         alpn: None,
         scheme: None,
+        timestamps: Vec::new(),
         is_retry: false,
     }
 }
