@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use handfast::{ClosePolicy, Identity, Passphrase, ServerContext};
+use handfast::{ClientAuth, ClosePolicy, Identity, Passphrase, ServerContext, TrustAnchors};
 use handfast_testbed::launch::free_address;
 use handfast_testbed::pki::Pki;
 use serde_json::Value;
@@ -19,13 +19,16 @@ struct Server {
     directory: tempfile::TempDir,
     ca: PathBuf,
     url: String,
-    /// Hears of every answer.
-    answers: mpsc::Receiver<()>,
+    /// Every request that was answered, as it came.
+    answers: mpsc::Receiver<Vec<u8>>,
 }
 
 impl Server {
     fn start() -> Self {
-        let pki = Pki::new();
+        Self::start_asking(&Pki::new(), ClientAuth::None)
+    }
+
+    fn start_asking(pki: &Pki, clients: ClientAuth) -> Self {
         let issued = pki.server(&["localhost"]);
         let directory = tempfile::tempdir().unwrap();
         let ca = directory.path().join("ca.pem");
@@ -35,7 +38,9 @@ impl Server {
             issued.key_pem().as_bytes(),
             Passphrase::none(),
         );
-        let context = ServerContext::builder().identity(identity.unwrap());
+        let context = ServerContext::builder()
+            .identity(identity.unwrap())
+            .client_auth(clients);
         let context = Arc::new(context.build().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!(
@@ -53,7 +58,7 @@ impl Server {
                     };
                     let mut buffer = [0; 4096];
                     // Requests are small and come one at a time.
-                    while matches!(stream.read(&mut buffer), Ok(1..)) {
+                    while let Ok(count @ 1..) = stream.read(&mut buffer) {
                         let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
                         if stream
                             .write_all(reply)
@@ -62,7 +67,7 @@ impl Server {
                         {
                             return;
                         }
-                        let _ = answered.send(());
+                        let _ = answered.send(buffer[..count].to_vec());
                     }
                     stream.close(ClosePolicy::default());
                 });
@@ -125,6 +130,129 @@ fn b6_text_json_and_page() {
     let page = fs::read_to_string(page).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
     assert_eq!(page.matches("<svg").count(), 3);
+}
+
+fn json(command: &mut Command) -> Value {
+    let output = command.args(["--json", "--quiet"]).output().unwrap();
+    serde_json::from_str(&stdout(&output)).unwrap()
+}
+
+/// Method, fields and body go over the wire as they were given, every time.
+#[test]
+fn b6_the_request_is_the_one_that_was_asked_for() {
+    let server = Server::start();
+    let file = server.directory.path().join("body");
+    fs::write(&file, "from a file").unwrap();
+    let from_file = format!("@{}", file.display());
+    let cases: &[(&[&str], &[&str])] = &[
+        (&[], &["GET / HTTP/1.1\r\n", "\r\n\r\n"]),
+        (&["-X", "PURGE"], &["PURGE / HTTP/1.1\r\n"]),
+        (
+            &["-H", "X-One: 1", "-H", "x-one: 2", "-H", "User-Agent: mine"],
+            &["x-one: 1\r\nx-one: 2\r\n", "user-agent: mine\r\n"],
+        ),
+        (
+            &["--data", "a=b"],
+            &[
+                "POST / HTTP/1.1\r\n",
+                "Content-Length: 3\r\n",
+                "content-type: application/x-www-form-urlencoded\r\n",
+                "\r\n\r\na=b",
+            ],
+        ),
+        (
+            &["-X", "PUT", "--data", &from_file],
+            &["PUT / HTTP/1.1\r\n", "\r\n\r\nfrom a file"],
+        ),
+    ];
+    for (args, expected) in cases {
+        let output = server
+            .command()
+            .args(["-n", "4", "-c", "2"])
+            .args(args.iter())
+            .arg(&server.url)
+            .output()
+            .unwrap();
+        assert!(stdout(&output).contains("4 complete"), "{args:?}");
+        for _ in 0..4 {
+            let request = server.answers.recv_timeout(Duration::from_secs(20));
+            let request = String::from_utf8(request.unwrap()).unwrap();
+            for part in *expected {
+                assert!(request.contains(part), "{args:?}: {request}");
+            }
+            assert_eq!(request.ends_with("\r\n\r\n"), !args.contains(&"--data"));
+            let agents = request.to_lowercase().matches("user-agent:").count();
+            assert_eq!(agents, 1, "{request}");
+        }
+    }
+}
+
+/// What handshakes agreed on is what was asked for; full and resumed ones are told apart.
+#[test]
+fn b6_versions_groups_suites_and_handshakes_are_chosen_and_told() {
+    let server = Server::start();
+    for (version, group, suite, told) in [
+        (
+            "1.2",
+            "x25519",
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+            "TLS 1.2",
+        ),
+        ("1.3", "secp256r1", "TLS_AES_128_GCM_SHA256", "TLS 1.3"),
+        ("1.3", "X25519MLKEM768", "TLS_AES_256_GCM_SHA384", "TLS 1.3"),
+    ] {
+        for handshake in ["full", "resumed", "keepalive"] {
+            let mut command = server.command();
+            command
+                .args(["-n", "30", "-c", "2", "-t", "1", "--handshake", handshake])
+                .args(["--tls", version, "--groups", group, "--ciphers", suite])
+                .arg(&server.url);
+            let json = json(&mut command);
+            let what = format!("{version} {group} {handshake}: {json:#}");
+            assert_eq!(json["requests"]["complete"], 30, "{what}");
+            let agreed = json["tls"]["agreed"].as_array().unwrap();
+            for one in agreed {
+                assert_eq!(one["version"], told, "{what}");
+                assert_eq!(one["cipher_suite"], suite, "{what}");
+                if one["resumed"] == false {
+                    assert_eq!(one["group"].as_str(), Some(group), "{what}");
+                }
+            }
+            let count = |name: &str| json["tls"][name].as_u64().unwrap();
+            match handshake {
+                "full" => assert_eq!((count("full"), count("resumed")), (30, 0), "{what}"),
+                "resumed" => assert!(count("resumed") >= 25, "{what}"),
+                _ => assert_eq!(count("full") + count("resumed"), 2, "{what}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn b6_a_client_certificate_is_shown_where_one_is_given() {
+    let pki = Pki::new();
+    let anchors = TrustAnchors::empty().with_pem(pki.root.cert_pem().as_bytes());
+    let server = Server::start_asking(&pki, ClientAuth::Required(anchors.unwrap()));
+    let files = pki
+        .client("loader")
+        .write(server.directory.path(), "loader", &[]);
+    let mut command = server.command();
+    command.arg("--cert").arg(&files.chain_pem);
+    command.arg("--key").arg(&files.key_pem);
+    let told = json(command.args(["-n", "6", &server.url]));
+    assert_eq!(told["requests"]["complete"], 6, "{told:#}");
+    let output = server
+        .command()
+        .args(["-n", "6", "--json", &server.url])
+        .output()
+        .unwrap();
+    assert_ne!(output.status.code(), Some(0), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ids: Vec<_> = told["failures"].as_array().unwrap().iter().collect();
+    assert!(!ids.is_empty(), "{told:#}");
+    for failure in ids {
+        assert_eq!(failure["id"], "client-certificate-required", "{told:#}");
+    }
 }
 
 #[test]

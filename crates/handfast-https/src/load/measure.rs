@@ -12,6 +12,10 @@ use super::schedule::Nanos;
 /// Significant decimal digits of what distributions keep: an error of one in a thousand.
 const DIGITS: u8 = 3;
 
+/// A test never ends exactly at a second: shorter than this, what is left over is no second of its
+/// own unless something happened in it.
+const LEFTOVER_MAX: Duration = Duration::from_millis(100);
+
 /// How often each of many durations occurred, exact to three digits.
 #[derive(Debug, Clone)]
 pub struct Distribution(Histogram<u64>);
@@ -260,9 +264,11 @@ impl Measurements {
         classes
     }
 
-    /// A second of all threads together.
-    pub(super) fn absorb(&mut self, second: u64, length: Duration, sample: Sample) {
-        self.seconds.push(Second {
+    /// A second of all threads together. Says whether it is one to be told of: what is left over at
+    /// the end is not, if nothing happened in it.
+    pub(super) fn absorb(&mut self, second: u64, length: Duration, sample: Sample) -> bool {
+        let seen = length >= LEFTOVER_MAX || !sample.is_empty();
+        let told = Second {
             index: second,
             length,
             complete: sample.requests.complete,
@@ -274,7 +280,10 @@ impl Measurements {
             p99: sample.latency.percentile(99.0),
             max: sample.latency.max(),
             waiting: sample.waiting,
-        });
+        };
+        if seen {
+            self.seconds.push(told);
+        }
         self.elapsed = self.elapsed.max(Duration::from_secs(second) + length);
         add_requests(&mut self.requests, &sample.requests);
         for (status, count) in sample.statuses {
@@ -297,6 +306,7 @@ impl Measurements {
             *self.cpu.get_or_insert_default() += cpu;
         }
         self.gave_up |= sample.gave_up;
+        seen
     }
 }
 
@@ -377,6 +387,12 @@ pub(super) struct Sample {
 }
 
 impl Sample {
+    /// Did nothing come to anything?
+    fn is_empty(&self) -> bool {
+        let requests = &self.requests;
+        requests.complete + requests.truncated + requests.failed == 0 && self.agreed.is_empty()
+    }
+
     pub(super) fn complete(&mut self, latency: Nanos, service: Nanos, response: Response) {
         self.requests.complete += 1;
         self.latency.record(latency);

@@ -263,8 +263,9 @@ impl Coordinator<'_> {
             && *entry.key() < before
         {
             let (second, (length, sample)) = entry.remove_entry();
-            self.measurements.absorb(second, length, sample);
-            if let Some(second) = self.measurements.seconds.last() {
+            if self.measurements.absorb(second, length, sample)
+                && let Some(second) = self.measurements.seconds.last()
+            {
                 self.observer.second(second, &self.measurements);
             }
         }

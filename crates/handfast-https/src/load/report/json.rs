@@ -1,17 +1,23 @@
 //! The report for programs.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::super::measure::{Distribution, Measurements, per_second};
 use super::super::plan::{Handshake, Pacing, Plan, Protocol};
-use super::{PERCENTILES, millis, remarks};
+use super::{PERCENTILES, log_bounds, millis, remarks};
+
+/// Steps of a histogram.
+const STEPS: usize = 200;
 
 /// The whole report as JSON.
 ///
 /// `schema` is `handfast-bench/1`; fields may be added to it, never changed. Times are in
 /// milliseconds where a name ends in `_ms` and in seconds where it ends in `_s`; a distribution has
-/// `count`, `min_ms`, `mean_ms`, `deviation_ms`, `p50_ms`, `p75_ms`, `p90_ms`, `p99_ms`, `p99.9_ms`
-/// and `max_ms`.
+/// `count`, `min_ms`, `mean_ms`, `deviation_ms`, `p50_ms`, `p75_ms`, `p90_ms`, `p99_ms`, `p99.9_ms`,
+/// `max_ms` and `histogram`: a list of `[below_ms, count]`, where each entry counts what is below its
+/// bound and not below that of the entry before.
 ///
 /// | field | what it holds |
 /// |---|---|
@@ -160,5 +166,24 @@ fn distribution(of: &Distribution) -> Value {
         );
     }
     put("max_ms", json!(millis(of.max())));
+    put("histogram", histogram(of));
     Value::Object(fields)
+}
+
+/// Steps in which nothing was seen are told only where they bound one in which something was.
+fn histogram(of: &Distribution) -> Value {
+    if of.is_empty() {
+        return json!([]);
+    }
+    let mut bounds = log_bounds(of, STEPS);
+    // What is not below the last bound must have one, too; values are exact to a thousandth.
+    bounds.push(of.max() + of.max() / 500 + Duration::from_micros(1));
+    let counts = of.counts_between(&bounds);
+    let steps = bounds.iter().zip(&counts).enumerate();
+    steps
+        .filter(|(index, (_, count))| {
+            **count > 0 || counts.get(index + 1).is_some_and(|next| *next > 0)
+        })
+        .map(|(_, (bound, count))| json!([millis(*bound), count]))
+        .collect()
 }

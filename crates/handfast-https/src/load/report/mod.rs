@@ -194,6 +194,20 @@ mod tests {
         (plan, measured)
     }
 
+    /// A test of two seconds that ends three milliseconds later has two seconds.
+    #[test]
+    fn b6_what_is_left_over_is_a_second_only_if_something_happened() {
+        let mut measured = Measurements::default();
+        let moment = Duration::from_millis(3);
+        assert!(measured.absorb(0, Duration::from_secs(1), Sample::default()));
+        assert!(!measured.absorb(1, moment, Sample::default()));
+        assert_eq!(measured.seconds.len(), 1);
+        assert_eq!(measured.elapsed, Duration::from_secs(1) + moment);
+        let mut sample = Sample::default();
+        sample.complete(1000, 1000, Response::default());
+        assert!(measured.absorb(1, moment, sample));
+    }
+
     #[test]
     fn b6_text_json_and_page_tell_the_same() {
         let (plan, measured) = measured();
@@ -205,6 +219,21 @@ mod tests {
         assert_eq!(json["statuses"]["503"], 3);
         assert_eq!(json["status_classes"]["2xx"], 297);
         assert_eq!(json["seconds"].as_array().map(Vec::len), Some(3));
+        let histogram = json["latency"]["histogram"].as_array().unwrap();
+        let counted: u64 = histogram.iter().filter_map(|step| step[1].as_u64()).sum();
+        assert_eq!(counted, 300, "{histogram:?}");
+        let bounds: Vec<f64> = histogram
+            .iter()
+            .filter_map(|step| step[0].as_f64())
+            .collect();
+        assert!(bounds.is_sorted() && *bounds.last().unwrap() > 300.0);
+        // Up to 100 ms: a hundred of the first second, half of the second, a third of the third.
+        let below: u64 = histogram
+            .iter()
+            .take_while(|step| step[0].as_f64() <= Some(100.0))
+            .filter_map(|step| step[1].as_u64())
+            .sum();
+        assert!((170..=184).contains(&below), "{below}");
         let p50 = json["latency"]["p50_ms"].as_f64().unwrap();
         assert!((60.0..100.0).contains(&p50), "{p50}");
         assert_eq!(json["generator"]["cpu_s"], 0.03);
