@@ -105,3 +105,60 @@ pub fn certificates_to_pem(certificates: &[CertificateDer<'_>]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x509::wrap_sequence;
+    use proptest::prelude::*;
+
+    fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+        let mut element = wrap_sequence(content);
+        element[0] = tag;
+        element
+    }
+
+    /// SignedData without signers (RFC 5652, 5.1).
+    fn bundle(certificates: &[Vec<u8>]) -> Vec<u8> {
+        let oid = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+        let signed = [
+            &[2, 1, 1, 0x31, 0, 0x30, 0][..],
+            &element(0xa0, &certificates.concat()),
+            &[0x31, 0],
+        ]
+        .concat();
+        let wrapped = element(0xa0, &wrap_sequence(&signed));
+        wrap_sequence(&[&oid[..], &wrapped].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn b4_bundles_give_back_what_was_put_in(
+            contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..5),
+        ) {
+            let certificates: Vec<Vec<u8>> = contents.iter().map(|one| wrap_sequence(one)).collect();
+            let expected: Vec<_> = certificates.iter().cloned().map(CertificateDer::from).collect();
+            let der = bundle(&certificates);
+            prop_assert_eq!(&certificates_from_bytes(&der).unwrap(), &expected);
+            let text = Base64::encode_string(&der);
+            let pem = format!("-----BEGIN PKCS7-----\n{text}\n-----END PKCS7-----\n");
+            prop_assert_eq!(&certificates_from_bytes(pem.as_bytes()).unwrap(), &expected);
+        }
+
+        #[test]
+        fn b4_no_bytes_are_too_strange(
+            at in any::<prop::sample::Index>(),
+            with in any::<u8>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut der = bundle(&[wrap_sequence(&[7; 200]), wrap_sequence(&[8; 20])]);
+            let at = at.index(der.len());
+            der[at] = with;
+            der.truncate(cut.index(der.len()) + 1);
+            // Whatever comes out, each is an element of its own.
+            for one in certificates_from_bytes(&der).into_iter().flatten() {
+                prop_assert!(Element::only(&one).is_some());
+            }
+        }
+    }
+}

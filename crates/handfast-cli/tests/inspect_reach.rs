@@ -1,0 +1,291 @@
+//! How `handfast inspect` gets to servers and to what is missing: proxies, many hosts, authority
+//! information access; and that none of it can be made to hang or to trust.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use handfast_testbed::careless::{Careless, version};
+use handfast_testbed::launch::{Finished, Program, Tinyproxy, free_address};
+use handfast_testbed::pki::{Pki, Spec, pem};
+use serde_json::Value;
+
+struct Bench {
+    pki: Pki,
+    directory: tempfile::TempDir,
+    ca: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let pki = Pki::new();
+        let ca = directory.path().join("ca.pem");
+        fs::write(&ca, pki.root.cert_pem()).unwrap();
+        Self { pki, directory, ca }
+    }
+
+    fn inspect<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
+        let finished = Program::at(env!("CARGO_BIN_EXE_handfast"))
+            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"))
+            .args(["inspect", "--only-cacert", "--cacert"])
+            .arg(&self.ca)
+            .args(args)
+            .run();
+        assert!(!finished.timed_out, "{finished}");
+        finished
+    }
+
+    /// A server that sends its own certificate alone.
+    fn server(&self) -> SocketAddr {
+        let server = self.pki.server(&["localhost"]);
+        Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS13, 500)
+    }
+}
+
+fn localhost(address: SocketAddr) -> String {
+    format!("localhost:{}", address.port())
+}
+
+/// Answers every request, whatever it is, with these bytes, and counts nothing.
+fn answering(bytes: Vec<u8>, then: Then) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (mut socket, bytes) = (socket.unwrap(), bytes.clone());
+            thread::spawn(move || {
+                let mut request = [0; 4096];
+                let _ = socket.read(&mut request);
+                let _ = socket.write_all(&bytes);
+                match then {
+                    Then::Close => {}
+                    // Until the client has enough of it.
+                    Then::Stall => drop(socket.read(&mut request)),
+                    Then::Flood => while socket.write_all(&[b'x'; 65536]).is_ok() {},
+                }
+            });
+        }
+    });
+    address
+}
+
+#[derive(Clone, Copy)]
+enum Then {
+    Close,
+    Stall,
+    Flood,
+}
+
+fn http(body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+#[test]
+fn b4_a_chain_is_completed_for_its_file_and_never_for_trust() {
+    let bench = Bench::new();
+    let issuer = bench.pki.root.issue(Spec::authority("Issuer"));
+    let stranger = Spec::authority("Issuer").self_signed();
+    let pkcs7 = |form: &str| {
+        let files = issuer.write(bench.directory.path(), "issuer", &[&stranger]);
+        let made = Program::new("openssl")?
+            .args(["crl2pkcs7", "-nocrl", "-outform", form, "-certfile"])
+            .arg(&files.chain_pem)
+            .run();
+        assert!(made.succeeded(), "{made}");
+        Some(made.stdout)
+    };
+    let (Some(bundle), Some(pem_bundle)) = (pkcs7("DER"), pkcs7("PEM")) else {
+        return;
+    };
+    let loud = "CN=x\u{1b}[2J\r\n";
+    for (case, answer, then, says) in [
+        ("DER", http(&issuer.der), Then::Close, None),
+        ("PEM", http(issuer.cert_pem().as_bytes()), Then::Close, None),
+        ("bundle", http(&bundle), Then::Close, None),
+        ("bundle in PEM", http(&pem_bundle), Then::Close, None),
+        (
+            "another of that name",
+            http(&stranger.der),
+            Then::Close,
+            Some("it is not the issuer's certificate"),
+        ),
+        (
+            "no certificate",
+            http(b"<html>"),
+            Then::Close,
+            Some("nothing from http://"),
+        ),
+        (
+            "cut short",
+            http(&issuer.der)[..200].to_vec(),
+            Then::Close,
+            Some("bytes came of"),
+        ),
+        (
+            "status",
+            format!("HTTP/1.1 404 {loud}\r\n\r\n").into_bytes(),
+            Then::Close,
+            Some("the answer was status 404"),
+        ),
+        (
+            "silence",
+            Vec::new(),
+            Then::Stall,
+            Some("the time limit of 1s passed"),
+        ),
+        (
+            "flood",
+            Vec::new(),
+            Then::Flood,
+            Some("it is larger than 256 KiB"),
+        ),
+    ] {
+        let url = format!("http://{}/i.crt?a=b", answering(answer, then));
+        let server = issuer.issue(Spec::server(&["localhost"]).ca_issuers(&url));
+        let address =
+            Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS13, 20);
+        let saved = bench.directory.path().join("saved.pem");
+        let args = ["--fetch-missing", "--timeout", "1", "--pem"].map(OsStr::new);
+        let host = localhost(address);
+        let finished = bench.inspect(
+            args.into_iter()
+                .chain([saved.as_os_str(), OsStr::new(&host)]),
+        );
+        // The server is to blame, whatever was found elsewhere.
+        assert_eq!(finished.code, Some(60), "{case} {finished}");
+        assert!(finished.says("[missing-intermediate]"), "{case} {finished}");
+        let pem_text = fs::read_to_string(&saved).unwrap();
+        match says {
+            None => {
+                assert!(finished.says("would be verified"), "{case} {finished}");
+                assert_eq!(pem_text, server.chain_pem(&[&issuer]), "{case}");
+            }
+            Some(says) => {
+                assert!(finished.says(says), "{case} {says} {finished}");
+                assert!(finished.says("would be refused, too"), "{case} {finished}");
+                assert_eq!(pem_text, server.chain_pem(&[]), "{case}");
+            }
+        }
+        assert!(!finished.out().contains('\u{1b}'), "{case} {finished}");
+    }
+}
+
+#[test]
+fn b4_two_missing_certificates_are_found_and_the_root_is_left_where_it_belongs() {
+    let bench = Bench::new();
+    let root = answering(http(&bench.pki.root.der), Then::Close);
+    let upper = bench
+        .pki
+        .root
+        .issue(Spec::authority("Upper").ca_issuers(&format!("http://{root}/root")));
+    let upper_at = answering(http(pem("CERTIFICATE", &upper.der).as_bytes()), Then::Close);
+    let lower = upper.issue(Spec::authority("Lower").ca_issuers(&format!("http://{upper_at}/u")));
+    let lower_at = answering(http(&lower.der), Then::Close);
+    let server =
+        lower.issue(Spec::server(&["localhost"]).ca_issuers(&format!("http://{lower_at}/l")));
+    let address =
+        Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS12, 20);
+    let saved = bench.directory.path().join("saved.pem");
+    let host = localhost(address);
+    let args = ["--json", "--fetch-missing", "--pem"].map(OsStr::new);
+    let finished = bench.inspect(
+        args.into_iter()
+            .chain([saved.as_os_str(), OsStr::new(&host)]),
+    );
+    let document: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    let completed = &document["inspected"][0]["completed"];
+    assert_eq!(completed["would_be_verified"], true, "{finished}");
+    assert_eq!(
+        completed["fetched"].as_array().unwrap().len(),
+        2,
+        "{finished}"
+    );
+    assert_eq!(document["inspected"][0]["verified"], false);
+    let expected = server.chain_pem(&[&lower, &upper]);
+    assert_eq!(fs::read_to_string(&saved).unwrap(), expected);
+}
+
+#[test]
+fn b4_many_hosts_are_inspected_at_once_and_told_in_their_order() {
+    let bench = Bench::new();
+    // Twelve that never say a word, a second each, and a good one between them.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mute = localhost(mute.local_addr().map(|address| (address, mute)).unwrap().0);
+    let good = localhost(bench.server());
+    let silent = answering(Vec::new(), Then::Stall);
+    let silent = localhost(silent);
+    let mut hosts = vec![silent.clone(); 12];
+    hosts.insert(5, good.clone());
+    hosts.push(mute.clone());
+    let began = Instant::now();
+    let args = ["--timeout", "1", "--no-probe"].map(str::to_owned);
+    let finished = bench.inspect(args.into_iter().chain(hosts.clone()));
+    // One after the other they would take twelve seconds and more.
+    assert!(
+        began.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(finished.code, Some(28), "{finished}");
+    let told: Vec<String> = finished
+        .out()
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with(' '))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(told, hosts, "{finished}");
+    assert!(
+        finished.says("chain        verified for localhost"),
+        "{finished}"
+    );
+}
+
+#[test]
+fn b4_a_broken_host_outweighs_one_that_ends_soon() {
+    let bench = Bench::new();
+    let good = localhost(bench.server());
+    let nobody = localhost(free_address());
+    let within = ["--expires-within", "5000d"];
+    for (hosts, code) in [
+        (vec![good.clone()], 1),
+        (vec![good.clone(), nobody.clone()], 7),
+        (vec![nobody, good], 7),
+    ] {
+        let args = within.iter().map(ToString::to_string).chain(hosts.clone());
+        let finished = bench.inspect(args);
+        assert_eq!(finished.code, Some(code), "{hosts:?} {finished}");
+    }
+}
+
+#[test]
+fn b4_a_server_behind_a_proxy_is_inspected_and_scanned() {
+    let bench = Bench::new();
+    let Some(proxy) = Tinyproxy::launch(bench.directory.path(), "Allow 127.0.0.1") else {
+        return;
+    };
+    let host = localhost(bench.server());
+    let proxy = format!("http://{}", proxy.address());
+    let finished = bench.inspect(["--proxy", &proxy, "--scan", &host]);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    for says in [
+        "connected to the server in ",
+        "verified for localhost",
+        "TLS 1.3 full handshake again",
+        "fine    TLS 1.3: the current version",
+    ] {
+        assert!(finished.says(says), "{says} {finished}");
+    }
+    // A proxy that is not there is told as such.
+    let nobody = format!("http://{}", free_address());
+    let finished = bench.inspect(["--proxy", &nobody, &host]);
+    assert!(finished.says("[proxy-unreachable]"), "{finished}");
+    // And a host that is to be reached without it is.
+    let finished = bench.inspect(["--proxy", &nobody, "--noproxy", "localhost", &host]);
+    assert_eq!(finished.code, Some(0), "{finished}");
+}
