@@ -100,6 +100,10 @@ fn alert_received(alert: AlertDescription, facts: &Facts, after_handshake: bool)
     let asked = facts.side == Some(Side::Client) && facts.certificate_request.is_some();
     let none_sent = asked && !facts.client_certificate_sent;
     match alert {
+        // Some end a handshake as if it were a stream.
+        A::CloseNotify if !after_handshake => PeerCause::ClosedInHandshake {
+            bytes_received: facts.bytes_received,
+        },
         A::CertificateRequired => required(code, facts),
         // TLS 1.2 has no alert for it; servers use these after an empty Certificate message.
         A::HandshakeFailure | A::BadCertificate | A::AccessDenied | A::NoCertificate
