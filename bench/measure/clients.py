@@ -10,7 +10,7 @@ import sys
 
 from . import system
 from .drive import DoesNotFit
-from .peers import BENCH, HANDFAST
+from .peers import BENCH, HANDFAST, short_version
 from .place import GIB
 
 FETCH = BENCH / "measure" / "fetch.py"
@@ -30,7 +30,7 @@ class Client:
         flag = "--version"
         done = subprocess.run([self.binary, flag], capture_output=True, text=True, timeout=10)
         lines = (done.stdout + done.stderr).strip().splitlines()
-        return lines[0].strip() if lines else "unknown version"
+        return short_version(lines[0]) if lines else "unknown version"
 
 
 class Job:

@@ -4,7 +4,7 @@ import subprocess
 
 from . import drive, system
 from .drive import DoesNotFit
-from .peers import HANDFAST
+from .peers import HANDFAST, short_version
 
 
 class Generator:
@@ -17,7 +17,7 @@ class Generator:
 
     def version(self):
         done = subprocess.run([self.binary, self.version_flag], capture_output=True, text=True, timeout=10)
-        return (done.stdout + done.stderr).strip().splitlines()[0].strip()
+        return short_version((done.stdout + done.stderr).strip().splitlines()[0])
 
 
 def of(kind):

@@ -16,6 +16,12 @@ HANDFAST = BENCH.parent / "target" / "release" / "handfast"
 EVERYTHING = frozenset({"small", "files", "listing"})
 
 
+def short_version(line):
+    """A program's name and version from the line in which it says so, without what it was built with."""
+    line = line.strip().removeprefix("Server version: ").removeprefix("nginx version: ")
+    return " ".join(line.split()[:3])
+
+
 class Peer:
     """A server: `does` says what it can take part in, `groups` which key exchange it knows besides X25519."""
 
@@ -34,7 +40,7 @@ class Peer:
                 continue
             text = (out.stdout + out.stderr).strip().splitlines()
             if out.returncode == 0 and text:
-                return text[0].strip()
+                return short_version(text[0])
         return "unknown version"
 
     def start(self, place, certificate, threads=1, cores=system.SERVER_CORE, tickets=True, log_connections=False):

@@ -24,14 +24,18 @@ def quantity(value, key, unit):
     return f"{number(value / 1e3)} ms" if value >= 1000 else f"{number(value)} us"
 
 
+def ranged(show, middle, low, high):
+    return show(middle) if low == high else f"{show(middle)} ({show(low)} to {show(high)})"
+
+
 def row(name, runs, key, unit, best, best_rate):
     middle, low, high = spread([run[key] for run in runs])
     show = lambda value: quantity(value, key, unit)
-    cells = [f"{show(middle)} ({show(low)} to {show(high)})", f"{middle / best:.2f}" if best else ""]
+    cells = [ranged(show, middle, low, high), f"{middle / best:.2f}" if best else ""]
     if key == "bytes":
         return [name, *cells, "", "", "", ""]
     rate, slow, fast = spread([run["per_s"] for run in runs])
-    cells += [f"{number(rate)} ({number(slow)} to {number(fast)})", f"{rate / best_rate:.2f}" if best_rate else ""]
+    cells += [ranged(number, rate, slow, fast), f"{rate / best_rate:.2f}" if best_rate else ""]
     for quantile in ("p50_ms", "p99_ms"):
         seen = [run[quantile] for run in runs if run.get(quantile) is not None]
         cells.append(f"{number(statistics.median(seen))} ms" if seen else "")
@@ -96,8 +100,8 @@ def scaling_table(curves, cores):
                   "|---|---|---|---|---|---|---|"]
         for job, peers in cores.items():
             for peer, runs in peers.items():
-                one, two = ({key: statistics.median(run[index][key] for run in runs) for key in ("per_s", "cpu_us")}
-                            for index in (0, 1))
+                one, two = ({key: statistics.median(run[index][key] for run in runs)
+                             for key in ("per_s", "cpu_us")} for index in (0, 1))
                 lines.append(f"| {job} | {peer} | {number(one['per_s'])} | {number(two['per_s'])} | "
                              f"{two['per_s'] / one['per_s']:.2f} | {number(one['cpu_us'])} us | "
                              f"{number(two['cpu_us'])} us |")
@@ -107,9 +111,10 @@ def scaling_table(curves, cores):
 
 def document(report, groups):
     meta = report["meta"]
+    passes = "one pass" if meta["passes"] == 1 else f"up to {meta['passes']} passes"
+    quick = "; a quick run, which leaves workloads out and has a quarter of the gibibyte" if meta["quick"] else ""
     lines = [f"{meta['date']}; {meta['machine']}, {meta['cores']} cores, Linux {meta['kernel']}; revision "
-             f"{meta['revision']}. {meta['passes']} passes over everything, the peers next to each other in each"
-             f"{'; a quick run, which leaves workloads out and has a quarter of the gibibyte' if meta['quick'] else ''}.", ""]
+             f"{meta['revision']}; {passes} over everything, the peers next to each other in each{quick}.", ""]
     lines += [f"- {name}: {version}" for name, version in report["versions"].items()]
     lines += [f"- {name}: {why}" for name, why in report["missing"].items()]
     lines.append("")
