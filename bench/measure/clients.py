@@ -63,7 +63,8 @@ def curl(job):
 def wget2(job):
     close = [] if job.kept else ["--header", "Connection: close"]
     urls = ["-i", job.many.file] if job.many else job.urls
-    return ["wget2", "-q", "--no-config", "--max-threads=1", f"--ca-certificate={job.ca}", "--ca-directory=/nonexistent",
+    return ["wget2", "-q", "--no-config", "--max-threads=1", f"--ca-certificate={job.ca}",
+            "--ca-directory=/nonexistent",
             *(["--no-http2"] if job.http == 1 else []), *close, "-O", job.output or "/dev/null", *urls]
 
 

@@ -4,6 +4,7 @@ A run gives a dict: `cpu_us` per unit for the server, `per_s`, `p50_ms` and `p99
 `bytes` for memory. Third parties drive wherever they can; where none can, `handfast bench` does and is named.
 """
 
+import concurrent.futures
 import json
 import re
 import socket
@@ -222,13 +223,19 @@ def idle(count):
         context = ssl.create_default_context(cafile=server.certificate.ca)
         request = b"GET /4k.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"
         held = []
+
+        def hold(_):
+            raw = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            stream = context.wrap_socket(raw, server_hostname="localhost")
+            held.append(stream)
+            stream.sendall(request)
+            drain(stream)
+
         try:
             before, began = server.memory(), time.monotonic()
-            for _ in range(wanted):
-                raw = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-                held.append(context.wrap_socket(raw, server_hostname="localhost"))
-                held[-1].sendall(request)
-                drain(held[-1])
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                for _ in pool.map(hold, range(wanted)):
+                    pass
             memory = server.memory() - before
             try:
                 # They are still there, all of them: the first answers again.

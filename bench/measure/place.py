@@ -53,7 +53,7 @@ class Place:
         with open(self.files / "big.bin", "wb") as big:
             for _ in range(self.big_bytes // MIB):
                 big.write(block)
-        # Every third file is small, and every seventh 64 KiB: 18 KiB on average.
+        # 1, 2, 4 and so on to 64 KiB in turn: 18 KiB on average.
         self.many = 10_000
         for number in range(self.many):
             (self.files / "many" / f"{number:05}.bin").write_bytes(block[: (1 << 10) << (number % 7)])
