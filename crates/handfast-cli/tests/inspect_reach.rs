@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -288,4 +288,55 @@ fn b4_a_server_behind_a_proxy_is_inspected_and_scanned() {
     // And a host that is to be reached without it is.
     let finished = bench.inspect(["--proxy", &nobody, "--noproxy", "localhost", &host]);
     assert_eq!(finished.code, Some(0), "{finished}");
+}
+
+/// Stands before a server and lets in so many clients at a time of so long; others find the door shut.
+fn limited(to: SocketAddr, clients: usize, per: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut began, mut count) = (Instant::now(), 0);
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            if began.elapsed() > per {
+                (began, count) = (Instant::now(), 0);
+            }
+            count += 1;
+            if count > clients {
+                continue;
+            }
+            let server = TcpStream::connect(to).unwrap();
+            for (mut from, mut to) in [
+                (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                (server, client),
+            ] {
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn b4_a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_half() {
+    let bench = Bench::new();
+    let server = bench.server();
+    let scan = |address: SocketAddr| {
+        let finished = bench.inspect(["--json", "--scan", &localhost(address)]);
+        let document: Value = serde_json::from_slice(&finished.stdout).unwrap();
+        document["inspected"][0]["connection"]["scan"].clone()
+    };
+    let whole = scan(server);
+    assert_eq!(whole["complete"], true, "{whole:#}");
+    assert_eq!(whole["versions"][4]["groups"].as_array().unwrap().len(), 4);
+    let through = scan(limited(server, 7, Duration::from_millis(300)));
+    assert_eq!(through, whole);
+    // One that lets in nobody any more is told of.
+    let shut = scan(limited(server, 12, Duration::from_secs(3600)));
+    assert_eq!(shut["complete"], false, "{shut:#}");
+    let problem = shut["problem"].as_str().unwrap();
+    assert!(problem.contains("has stopped answering"), "{problem}");
 }

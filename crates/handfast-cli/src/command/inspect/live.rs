@@ -184,7 +184,11 @@ impl<'a> Plan<'a> {
             ));
         }
         if self.args.scan {
-            let survey = probing::survey(&route, &WireVersion::ALL);
+            let spoken = live.report.as_ref().map(|report| match report.version {
+                "TLS 1.3" => WireVersion::Tls13,
+                _ => WireVersion::Tls12,
+            });
+            let survey = probing::survey(&route, &WireVersion::ALL, spoken);
             live.survey =
                 Some(survey.map_err(|error| escape_control(&error.to_string()).into_owned()));
         }

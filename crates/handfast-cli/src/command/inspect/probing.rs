@@ -12,17 +12,64 @@ use super::route::Route;
 /// the world.
 const SURVEY_WITHIN: Duration = Duration::from_secs(90);
 
-/// All that the server accepts under these versions.
-pub(super) fn survey(route: &Route<'_>, versions: &[WireVersion]) -> io::Result<Survey> {
+/// How often, and how long in all, a server that has stopped answering is given time to begin again:
+/// those that limit connections do it by the second.
+const PATIENCE: [Duration; 6] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+];
+
+/// All that the server accepts under these versions; `spoken` is one of them that it is known to
+/// accept.
+pub(super) fn survey(
+    route: &Route<'_>,
+    versions: &[WireVersion],
+    spoken: Option<WireVersion>,
+) -> io::Result<Survey> {
     let deadline = Instant::now() + SURVEY_WITHIN;
     let base = |version| ClientHello::new(version).with_server_name(&route.target.server_name);
+    let mut good = spoken.map(base);
     probe::survey(versions, base, |hello| {
         if Instant::now() > deadline {
             let text = format!("given up after {} seconds", SURVEY_WITHIN.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, text));
         }
-        ask(route, hello)
+        let answer = ask(route, hello);
+        match (&answer, &good) {
+            (Ok(Answer::Hello(_)), _) => good = Some(hello.clone()),
+            (Ok(Answer::Closed { .. } | Answer::Silent) | Err(_), Some(good)) => {
+                return ask_again(route, hello, good);
+            }
+            _ => {}
+        }
+        answer
     })
+}
+
+/// A server that hung up may mean that hello, or any: what it has taken before tells.
+///
+/// # Errors
+/// When it takes nothing any more: what was found so far would pass for all that there is.
+fn ask_again(route: &Route<'_>, hello: &ClientHello, good: &ClientHello) -> io::Result<Answer> {
+    for pause in PATIENCE {
+        if matches!(ask(route, good), Ok(Answer::Hello(_)))
+            && let Ok(answer) = ask(route, hello)
+        {
+            // Asked in between, it answers: it means what it says.
+            if !matches!(answer, Answer::Closed { .. } | Answer::Silent)
+                || matches!(ask(route, good), Ok(Answer::Hello(_)))
+            {
+                return Ok(answer);
+            }
+        }
+        std::thread::sleep(pause);
+    }
+    let text = "the server has stopped answering, perhaps to limit connections";
+    Err(io::Error::other(text))
 }
 
 /// The timestamps that the server adds to its handshake. In TLS 1.3 they would be encrypted, and
