@@ -220,9 +220,9 @@ fn b4_many_hosts_are_inspected_at_once_and_told_in_their_order() {
     let good = localhost(bench.server());
     let silent = answering(Vec::new(), Then::Stall);
     let silent = localhost(silent);
-    let mut hosts = vec![silent.clone(); 12];
-    hosts.insert(5, good.clone());
-    hosts.push(mute.clone());
+    let mut hosts = vec![silent; 12];
+    hosts.insert(5, good);
+    hosts.push(mute);
     let began = Instant::now();
     let args = ["--timeout", "1", "--no-probe"].map(str::to_owned);
     let finished = bench.inspect(args.into_iter().chain(hosts.clone()));
