@@ -15,10 +15,10 @@ use ::tokio::net::{TcpStream, lookup_host};
 use ::tokio::time::{Sleep, sleep, timeout};
 
 use crate::blocking::{HandshakeFailure, ending_as_io, is_reset};
-use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
+use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
 use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
-use crate::error::{Error, NetworkCause, Phase};
+use crate::error::{Alert, Error, NetworkCause, Phase};
 use crate::report::{Report, Traffic};
 use crate::resolve;
 
@@ -45,12 +45,8 @@ impl ClientContext {
         channel: C,
     ) -> Result<AsyncStream<C>, HandshakeFailure<C>> {
         match self.connection(server_name) {
-            Ok(connection) => AsyncStream::handshake(connection, channel, self.timeouts()).await,
-            Err(error) => Err(HandshakeFailure {
-                error,
-                channel,
-                received: Vec::new(),
-            }),
+            Ok(connection) => AsyncHandshake::new(connection, channel, self.timeouts()).await,
+            Err(error) => Err(HandshakeFailure::before(error, channel)),
         }
     }
 }
@@ -64,13 +60,24 @@ impl ServerContext {
         &self,
         channel: C,
     ) -> Result<AsyncStream<C>, HandshakeFailure<C>> {
+        match self.handshake_async(channel) {
+            Ok(handshake) => handshake.await,
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// As [`accept_async`](Self::accept_async), as a value: a handshake that the caller may stop waiting
+    /// for and still learn how far it came ([`AsyncHandshake::give_up`]).
+    ///
+    /// # Errors
+    /// [`LocalCause::Internal`](crate::LocalCause::Internal), never seen.
+    pub fn handshake_async<C: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        channel: C,
+    ) -> Result<AsyncHandshake<C>, HandshakeFailure<C>> {
         match self.connection() {
-            Ok(connection) => AsyncStream::handshake(connection, channel, self.timeouts()).await,
-            Err(error) => Err(HandshakeFailure {
-                error,
-                channel,
-                received: Vec::new(),
-            }),
+            Ok(connection) => Ok(AsyncHandshake::new(connection, channel, self.timeouts())),
+            Err(error) => Err(HandshakeFailure::before(error, channel)),
         }
     }
 }
@@ -105,6 +112,17 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     /// How the peer's direction ended, once everything before the end was read.
     pub fn ending(&self) -> Option<Ending> {
         self.connection.ending()
+    }
+
+    /// The fatal alert that was made when the connection failed, if any: [`close`](Self::close) sees it
+    /// to the peer.
+    pub fn alert_sent(&self) -> Option<Alert> {
+        self.connection.alert_sent()
+    }
+
+    /// The fatal alert by which the peer ended the connection, if it did.
+    pub fn alert_received(&self) -> Option<Alert> {
+        self.connection.alert_received()
     }
 
     /// Bytes and records so far.
@@ -171,7 +189,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
 
     /// Closes in two phases: flush, `close_notify`, FIN; then waits for the peer's end as the
     /// policy says, discarding what still comes. Never fails: the outcome says how it went.
+    ///
+    /// After a failure there is nothing to close in order. Where an alert says why, it takes the place of
+    /// `close_notify`, and the peer has as long to read it.
     pub async fn close(&mut self, policy: ClosePolicy) -> CloseOutcome {
+        if self.connection.has_failed() {
+            let limits = policy.limits();
+            return close_failed(&mut self.channel, &mut self.connection, limits).await;
+        }
         let lingering = Lingering::new(policy);
         let began = Instant::now();
         // Sending has a limit of its own: a peer that reads nothing must not hold us.
@@ -193,72 +218,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
                 Ok(Ok(_)) => {}
                 // What came cannot be understood any more; only FIN can end it now.
                 Ok(Err(_)) if lingering.insists() => return CloseOutcome::SentOnly,
-                Ok(Err(_)) => return self.discard_raw(lingering, began).await,
+                Ok(Err(_)) => return discard_raw(&mut self.channel, lingering, began).await,
                 Err(_) => return CloseOutcome::SentOnly,
             }
             let received = self.connection.traffic().bytes_received - before;
             lingering.progressed(began.elapsed(), received);
         }
         CloseOutcome::SentOnly
-    }
-
-    async fn discard_raw(&mut self, mut lingering: Lingering, began: Instant) -> CloseOutcome {
-        let mut discarded = [0; 4096];
-        while let Some(patience) = lingering.patience() {
-            let read = poll_fn(|cx| poll_raw_read(&mut self.channel, cx, &mut discarded));
-            match timeout(patience, read).await {
-                Ok(Ok(0)) => break,
-                Ok(Ok(count)) => lingering.progressed(began.elapsed(), count as u64),
-                Ok(Err(error)) if is_reset(&error) => return CloseOutcome::PeerGone,
-                Ok(Err(_)) | Err(_) => break,
-            }
-        }
-        CloseOutcome::SentOnly
-    }
-
-    async fn handshake(
-        connection: Connection,
-        channel: C,
-        timeouts: Timeouts,
-    ) -> Result<Self, HandshakeFailure<C>> {
-        let mut handshake = Handshake {
-            channel,
-            connection,
-        };
-        let result = match timeouts.handshake {
-            None => handshake.run().await,
-            Some(limit) => timeout(limit, handshake.run()).await.unwrap_or_else(|_| {
-                Err(Error::new(
-                    Phase::Handshake,
-                    NetworkCause::TimedOut { limit },
-                ))
-            }),
-        };
-        let Handshake {
-            channel,
-            connection,
-        } = handshake;
-        match (result, connection.report().cloned()) {
-            (Ok(()), Some(report)) => Ok(Self {
-                channel,
-                connection,
-                report,
-                reading: Patience::new(timeouts.read, Phase::Response),
-                writing: Patience::new(timeouts.write, Phase::Request),
-                senders: Senders::default(),
-                flush_on_read: true,
-                send_at: 1,
-            }),
-            (Ok(()), None) => unreachable!("a handshake that is done has a report"),
-            (Err(error), _) => {
-                let received = connection.first_bytes().to_vec();
-                Err(HandshakeFailure {
-                    error,
-                    channel,
-                    received,
-                })
-            }
-        }
     }
 
     /// Reads once; the peer's end is a value here, whichever it was (A15).
@@ -425,41 +391,160 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AsyncStream<C> {
     }
 }
 
-/// A channel and a connection until the handshake is done.
-struct Handshake<C> {
-    channel: C,
-    connection: Connection,
+/// A handshake under way over a tokio channel: a future, done within the context's time limit.
+///
+/// Who drops it closes the channel. Who wants to know how far it came calls
+/// [`give_up`](Self::give_up) instead.
+#[derive(Debug)]
+#[must_use = "a handshake goes on only while it is awaited"]
+pub struct AsyncHandshake<C> {
+    under_way: Option<(C, Connection)>,
+    timeouts: Timeouts,
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl<C: AsyncRead + AsyncWrite + Unpin> Handshake<C> {
-    async fn run(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| {
-            let result = ready!(self.poll_done(cx));
-            if result.is_err() {
-                // The alert tells the peer why; whether it arrives changes nothing for us.
-                let _ = poll_transmit(&mut self.channel, &mut self.connection, cx);
-            }
-            Poll::Ready(result.map_err(|error| error.in_phase(Phase::Handshake)))
-        })
-        .await
+impl<C: AsyncRead + AsyncWrite + Unpin> AsyncHandshake<C> {
+    fn new(connection: Connection, channel: C, timeouts: Timeouts) -> Self {
+        Self {
+            under_way: Some((channel, connection)),
+            timeouts,
+            sleep: None,
+        }
     }
 
-    fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            let _ = poll_transmit(&mut self.channel, &mut self.connection, cx)?;
-            if !self.connection.is_handshaking() {
-                // Our last flight is the peer's to wait for, and nobody might write soon.
-                return match self.connection.owes_handshake() {
-                    true => Poll::Pending,
-                    false => Poll::Ready(Ok(())),
-                };
-            }
-            match poll_receive(&mut self.channel, &mut self.connection, cx)? {
-                Poll::Ready(()) => self.connection.process()?,
-                Poll::Pending => {
-                    self.connection.rest();
+    /// Ends it for a reason of the caller's, such as a time limit. `None` when it had ended before.
+    pub fn give_up(self, error: Error) -> Option<HandshakeFailure<C>> {
+        let (channel, connection) = self.under_way?;
+        Some(HandshakeFailure::of(error, channel, connection))
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Future for AsyncHandshake<C> {
+    type Output = Result<AsyncStream<C>, HandshakeFailure<C>>;
+
+    /// # Panics
+    /// When polled after it was ready.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some((channel, connection)) = &mut this.under_way else {
+            panic!("a handshake is polled after its end");
+        };
+        let result = match poll_handshake(channel, connection, cx) {
+            Poll::Ready(result) => result,
+            Poll::Pending => {
+                let Some(limit) = this.timeouts.handshake else {
                     return Poll::Pending;
-                }
+                };
+                let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
+                ready!(sleep.as_mut().poll(cx));
+                Err(Error::new(
+                    Phase::Handshake,
+                    NetworkCause::TimedOut { limit },
+                ))
+            }
+        };
+        if result.is_err() {
+            // The alert tells the peer why. What the channel does not take now, closing sends.
+            let _ = poll_transmit(channel, connection, cx);
+        }
+        let Some((channel, connection)) = this.under_way.take() else {
+            unreachable!("it was there above");
+        };
+        Poll::Ready(match (result, connection.report().cloned()) {
+            (Ok(()), Some(report)) => Ok(AsyncStream {
+                channel,
+                connection,
+                report,
+                reading: Patience::new(this.timeouts.read, Phase::Response),
+                writing: Patience::new(this.timeouts.write, Phase::Request),
+                senders: Senders::default(),
+                flush_on_read: true,
+                send_at: 1,
+            }),
+            (Ok(()), None) => unreachable!("a handshake that is done has a report"),
+            (Err(error), _) => {
+                let error = error.in_phase(Phase::Handshake);
+                Err(HandshakeFailure::of(error, channel, connection))
+            }
+        })
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> HandshakeFailure<C> {
+    /// As [`close`](Self::close), without blocking the thread.
+    pub async fn close_async(&mut self, limits: LingerLimits) -> CloseOutcome {
+        match &mut self.connection {
+            Some(connection) => close_failed(&mut self.channel, connection, Some(limits)).await,
+            None => CloseOutcome::PeerGone,
+        }
+    }
+}
+
+/// Sends the alert of a connection that has failed, half-closes, and discards what still comes.
+async fn close_failed<C: AsyncRead + AsyncWrite + Unpin>(
+    channel: &mut C,
+    connection: &mut Connection,
+    limits: Option<LingerLimits>,
+) -> CloseOutcome {
+    if connection.alert_sent().is_none() {
+        return CloseOutcome::PeerGone;
+    }
+    let patience = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
+    let sent = timeout(patience, async {
+        poll_fn(|cx| poll_transmit(channel, connection, cx)).await?;
+        poll_fn(|cx| Pin::new(&mut *channel).poll_flush(cx)).await?;
+        poll_fn(|cx| Pin::new(&mut *channel).poll_shutdown(cx)).await
+    });
+    if !matches!(sent.await, Ok(Ok(()))) {
+        return CloseOutcome::PeerGone;
+    }
+    let outcome = match limits.map(ClosePolicy::Linger).and_then(Lingering::new) {
+        Some(lingering) => discard_raw(channel, lingering, Instant::now()).await,
+        None => CloseOutcome::SentOnly,
+    };
+    match outcome {
+        CloseOutcome::PeerGone => CloseOutcome::PeerGone,
+        _ => CloseOutcome::AlertSent,
+    }
+}
+
+async fn discard_raw<C: AsyncRead + Unpin>(
+    channel: &mut C,
+    mut lingering: Lingering,
+    began: Instant,
+) -> CloseOutcome {
+    let mut discarded = [0; 4096];
+    while let Some(patience) = lingering.patience() {
+        let read = poll_fn(|cx| poll_raw_read(channel, cx, &mut discarded));
+        match timeout(patience, read).await {
+            Ok(Ok(0)) => break,
+            Ok(Ok(count)) => lingering.progressed(began.elapsed(), count as u64),
+            Ok(Err(error)) if is_reset(&error) => return CloseOutcome::PeerGone,
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    CloseOutcome::SentOnly
+}
+
+fn poll_handshake<C: AsyncRead + AsyncWrite + Unpin>(
+    channel: &mut C,
+    connection: &mut Connection,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
+    loop {
+        let _ = poll_transmit(channel, connection, cx)?;
+        if !connection.is_handshaking() {
+            // Our last flight is the peer's to wait for, and nobody might write soon.
+            return match connection.owes_handshake() {
+                true => Poll::Pending,
+                false => Poll::Ready(Ok(())),
+            };
+        }
+        match poll_receive(channel, connection, cx)? {
+            Poll::Ready(()) => connection.process()?,
+            Poll::Pending => {
+                connection.rest();
+                return Poll::Pending;
             }
         }
     }

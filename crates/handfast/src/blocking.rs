@@ -7,10 +7,10 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::channel::Channel;
-use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
+use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
 use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
-use crate::error::{Error, NetworkCause, Phase};
+use crate::error::{Alert, Error, NetworkCause, Phase};
 use crate::report::{Report, Traffic};
 use crate::resolve;
 use crate::resumption::Ticket;
@@ -52,11 +52,7 @@ impl ClientContext {
     ) -> Result<Stream<C>, HandshakeFailure<C>> {
         match self.connection(server_name) {
             Ok(connection) => Stream::handshake(connection, channel, self.timeouts()),
-            Err(error) => Err(HandshakeFailure {
-                error,
-                channel,
-                received: Vec::new(),
-            }),
+            Err(error) => Err(HandshakeFailure::before(error, channel)),
         }
     }
 }
@@ -69,11 +65,7 @@ impl ServerContext {
     pub fn accept<C: Channel>(&self, channel: C) -> Result<Stream<C>, HandshakeFailure<C>> {
         match self.connection() {
             Ok(connection) => Stream::handshake(connection, channel, self.timeouts()),
-            Err(error) => Err(HandshakeFailure {
-                error,
-                channel,
-                received: Vec::new(),
-            }),
+            Err(error) => Err(HandshakeFailure::before(error, channel)),
         }
     }
 }
@@ -88,6 +80,62 @@ pub struct HandshakeFailure<C> {
     pub channel: C,
     /// The first bytes that the peer sent, when they were not TLS; otherwise empty.
     pub received: Vec<u8>,
+    /// What it failed with; `None` when there was nothing to shake hands with.
+    pub(crate) connection: Option<Box<Connection>>,
+}
+
+impl<C> HandshakeFailure<C> {
+    /// No connection came about.
+    pub(crate) fn before(error: Error, channel: C) -> Self {
+        Self {
+            error,
+            channel,
+            received: Vec::new(),
+            connection: None,
+        }
+    }
+
+    pub(crate) fn of(error: Error, channel: C, connection: Connection) -> Self {
+        let received = connection.received_instead();
+        let error = connection.with_evidence(error);
+        Self {
+            error,
+            channel,
+            received,
+            connection: Some(Box::new(connection)),
+        }
+    }
+
+    /// The alert that tells the peer why, when there is one.
+    pub fn alert_sent(&self) -> Option<Alert> {
+        self.connection.as_ref()?.alert_sent()
+    }
+
+    /// The alert by which the peer gave up, when it did.
+    pub fn alert_received(&self) -> Option<Alert> {
+        self.connection.as_ref()?.alert_received()
+    }
+
+    /// How many bytes the peer had sent.
+    pub fn bytes_received(&self) -> u64 {
+        let connection = self.connection.as_ref();
+        connection.map_or(0, |connection| connection.traffic().bytes_received)
+    }
+}
+
+impl<C: Channel> HandshakeFailure<C> {
+    /// Ends the channel so that the peer gets to read the alert: sends what is left to be sent, then
+    /// FIN, then reads and discards within these limits.
+    ///
+    /// Without it, bytes of the peer that nobody has read make the operating system send a reset,
+    /// which destroys an alert that is on its way.
+    pub fn close(&mut self, limits: LingerLimits) -> CloseOutcome {
+        let Some(connection) = &mut self.connection else {
+            return CloseOutcome::PeerGone;
+        };
+        let mut armed = Armed::default();
+        close_failed(&mut self.channel, connection, &mut armed, Some(limits))
+    }
 }
 
 impl<C> std::fmt::Display for HandshakeFailure<C> {
@@ -249,7 +297,19 @@ impl<C: Channel> Stream<C> {
 
     /// Closes in two phases: ours as [`finish`](Self::finish), then waits for the peer's end as
     /// the policy says, discarding what still comes. Never fails: the outcome says how it went.
+    ///
+    /// After a failure there is nothing to close in order. Where an alert says why, it takes the place of
+    /// `close_notify`, and the peer has as long to read it.
     pub fn close(&mut self, policy: ClosePolicy) -> CloseOutcome {
+        if self.connection.has_failed() {
+            let limits = policy.limits();
+            return close_failed(
+                &mut self.channel,
+                &mut self.connection,
+                &mut self.armed,
+                limits,
+            );
+        }
         if self.finish().is_err() {
             return CloseOutcome::PeerGone;
         }
@@ -266,7 +326,7 @@ impl<C: Channel> Stream<C> {
                 Ok(Read::WouldBlock) => {}
                 // What came cannot be understood any more; only FIN can end it now.
                 Err(_) if lingering.insists() => return CloseOutcome::SentOnly,
-                Err(_) => return self.discard_raw(lingering, began),
+                Err(_) => return discard_raw(&mut self.channel, lingering, began),
             }
             match self.receive(Some(patience), Phase::Close) {
                 Ok(true) => {}
@@ -321,14 +381,7 @@ impl<C: Channel> Stream<C> {
                 armed,
             }),
             (Ok(()), None) => unreachable!("a handshake that is done has a report"),
-            (Err(error), _) => {
-                let received = connection.first_bytes().to_vec();
-                Err(HandshakeFailure {
-                    error,
-                    channel,
-                    received,
-                })
-            }
+            (Err(error), _) => Err(HandshakeFailure::of(error, channel, connection)),
         }
     }
 
@@ -353,23 +406,57 @@ impl<C: Channel> Stream<C> {
     fn send_alert(&mut self) {
         let _ = self.transmit(Phase::Response);
     }
+}
 
-    fn discard_raw(&mut self, mut lingering: Lingering, began: Instant) -> CloseOutcome {
-        let mut discarded = [0; 16 * 1024];
-        while let Some(patience) = lingering.patience() {
-            if self.channel.limit_read(Some(patience)).is_err() {
-                break;
-            }
-            match self.channel.read(&mut discarded) {
-                Ok(0) => break,
-                Ok(count) => lingering.progressed(began.elapsed(), count as u64),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_reset(&error) => return CloseOutcome::PeerGone,
-                Err(_) => break,
-            }
-        }
-        CloseOutcome::SentOnly
+/// Sends the alert of a connection that has failed, half-closes, and discards what still comes.
+fn close_failed<C: Channel>(
+    channel: &mut C,
+    connection: &mut Connection,
+    armed: &mut Armed,
+    limits: Option<LingerLimits>,
+) -> CloseOutcome {
+    if connection.alert_sent().is_none() {
+        return CloseOutcome::PeerGone;
     }
+    let mut io = Io {
+        channel,
+        connection,
+        armed,
+    };
+    let patience = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
+    let sent = io.transmit(deadline_in(Some(patience)), Phase::Close);
+    if sent.is_err() || channel.half_close().is_err() {
+        return CloseOutcome::PeerGone;
+    }
+    let outcome = match limits.map(ClosePolicy::Linger).and_then(Lingering::new) {
+        Some(lingering) => discard_raw(channel, lingering, Instant::now()),
+        None => CloseOutcome::SentOnly,
+    };
+    match outcome {
+        CloseOutcome::PeerGone => CloseOutcome::PeerGone,
+        _ => CloseOutcome::AlertSent,
+    }
+}
+
+fn discard_raw<C: Channel>(
+    channel: &mut C,
+    mut lingering: Lingering,
+    began: Instant,
+) -> CloseOutcome {
+    let mut discarded = [0; 16 * 1024];
+    while let Some(patience) = lingering.patience() {
+        if channel.limit_read(Some(patience)).is_err() {
+            break;
+        }
+        match channel.read(&mut discarded) {
+            Ok(0) => break,
+            Ok(count) => lingering.progressed(began.elapsed(), count as u64),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_reset(&error) => return CloseOutcome::PeerGone,
+            Err(_) => break,
+        }
+    }
+    CloseOutcome::SentOnly
 }
 
 pub(crate) fn is_reset(error: &io::Error) -> bool {

@@ -3,9 +3,10 @@
 //! rustls says what it saw in its own terms; what else the connection knows (its side, a request
 //! for a client certificate seen earlier, the verifier's evidence) decides what it means.
 
-use rustls::{AlertDescription, Error as TlsError, PeerIncompatible};
+use rustls::{AlertDescription, Error as TlsError, PeerIncompatible, PeerMisbehaved};
 
 use crate::error::{Alert, Cause, LocalCause, PeerCause};
+use crate::offer::ClientOffer;
 use crate::report::Side;
 use crate::resumption::Ticket;
 use crate::verify::{Staple, VerifyError};
@@ -14,6 +15,12 @@ use crate::witness::{Evidence, Session};
 /// Tickets that are remembered of one connection. Servers give out two, and whoever floods us with
 /// them gets no memory for it.
 const TICKETS_MAX: usize = 16;
+
+/// The first bytes of a failure that is not known, kept as evidence.
+const FIRST_BYTES_MAX: usize = 256;
+
+/// TLS 1.2 on the wire: the oldest version that is spoken here.
+const TLS12: u16 = 0x0303;
 
 /// What a connection has learned besides what rustls keeps.
 #[derive(Debug, Default)]
@@ -28,6 +35,8 @@ pub(crate) struct Facts {
     pub(crate) tickets: Vec<Ticket>,
     pub(crate) session: Session,
     pub(crate) failure: Option<Box<VerifyError>>,
+    /// The fatal alert that the peer ended with.
+    pub(crate) alert_received: Option<Alert>,
 }
 
 impl Facts {
@@ -56,7 +65,10 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
         return PeerCause::Certificate(failure).into();
     }
     match error {
-        TlsError::AlertReceived(alert) => alert_received(alert, facts, after_handshake).into(),
+        TlsError::AlertReceived(alert) => {
+            facts.alert_received = Some(Alert::new(alert.into()));
+            alert_received(alert, facts, after_handshake).into()
+        }
         TlsError::NoCertificatesPresented if facts.side == Some(Side::Client) => {
             let name = facts.server_name.clone();
             PeerCause::Certificate(Box::new(VerifyError::of_silent_server(name))).into()
@@ -81,10 +93,63 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
         TlsError::FailedToGetRandomBytes => LocalCause::RandomUnavailable.into(),
         other => LocalCause::Unrecognised {
             said: other.to_string(),
-            first_bytes: facts.first_bytes.clone(),
+            first_bytes: facts
+                .first_bytes
+                .iter()
+                .copied()
+                .take(FIRST_BYTES_MAX)
+                .collect(),
         }
         .into(),
     }
+}
+
+/// What a refusal of a client's offer means, given that offer. rustls looks at one thing after the other
+/// and tells of the first that is missing: of a client of long ago, that it knows no signature schemes;
+/// of one whose suites need no groups, that it has none.
+pub(crate) fn reconsidered(cause: Cause, offer: &ClientOffer) -> Cause {
+    let Cause::Peer(peer) = &cause else {
+        return cause;
+    };
+    let of_negotiation = matches!(
+        peer,
+        PeerCause::NothingInCommon { .. } | PeerCause::ProtocolViolation { .. }
+    );
+    if of_negotiation && offer.complete && offer.versions().iter().all(|version| *version < TLS12) {
+        return PeerCause::ProtocolVersion { alert: None }.into();
+    }
+    let without_groups =
+        offer.complete && !offer.cipher_suites.iter().any(|suite| suite.has_group());
+    match peer {
+        PeerCause::NothingInCommon {
+            what: "key exchange group",
+        } if without_groups => PeerCause::NothingInCommon {
+            what: "cipher suite",
+        }
+        .into(),
+        _ => cause,
+    }
+}
+
+/// The alert that rustls sends for an error of its own. Needed where it leaves encrypted; in the clear it
+/// can be read from the record.
+pub(crate) fn alert_for(error: &TlsError) -> Option<Alert> {
+    use AlertDescription as A;
+    let alert = match error {
+        TlsError::InvalidCertificate(error) => A::from(error.clone()),
+        TlsError::NoCertificatesPresented => A::CertificateRequired,
+        TlsError::DecryptError => A::BadRecordMac,
+        TlsError::PeerSentOversizedRecord => A::RecordOverflow,
+        TlsError::InvalidMessage(error) => A::from(*error),
+        TlsError::PeerMisbehaved(PeerMisbehaved::IllegalMiddleboxChangeCipherSpec)
+        | TlsError::InappropriateMessage { .. }
+        | TlsError::InappropriateHandshakeMessage { .. } => A::UnexpectedMessage,
+        TlsError::PeerMisbehaved(_) => A::IllegalParameter,
+        TlsError::PeerIncompatible(_) => A::HandshakeFailure,
+        TlsError::NoApplicationProtocol => A::NoApplicationProtocol,
+        _ => return None,
+    };
+    Some(Alert::new(alert.into()))
 }
 
 fn violation(what: &str) -> Cause {

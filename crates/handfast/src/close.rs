@@ -44,6 +44,21 @@ pub enum ClosePolicy {
     Wait(Duration),
 }
 
+impl ClosePolicy {
+    /// How long to wait for the peer's end; `None` when the policy does not wait at all.
+    pub(crate) fn limits(self) -> Option<LingerLimits> {
+        match self {
+            Self::Send => None,
+            Self::Linger(limits) => Some(limits),
+            Self::Wait(limit) => Some(LingerLimits {
+                silence: limit,
+                total: limit,
+                bytes_max: u64::MAX,
+            }),
+        }
+    }
+}
+
 impl Default for ClosePolicy {
     fn default() -> Self {
         Self::Linger(LingerLimits::default())
@@ -72,6 +87,16 @@ impl Default for LingerLimits {
     }
 }
 
+impl LingerLimits {
+    /// For a peer that was refused: 2 s of silence, 5 s or 256 KiB in all. It has an alert of a few bytes
+    /// to read, and what it may still send is its last flight and the beginning of a request.
+    pub const AFTER_REFUSAL: Self = Self {
+        silence: Duration::from_secs(2),
+        total: Duration::from_secs(5),
+        bytes_max: 256 * 1024,
+    };
+}
+
 /// How a close went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseOutcome {
@@ -80,6 +105,9 @@ pub enum CloseOutcome {
     /// Our `close_notify` was sent; the peer's did not come (it ended without one, the policy
     /// did not wait, or a limit passed).
     SentOnly,
+    /// The connection had failed. In place of `close_notify` the alert that says why was sent, and as
+    /// the policy says the peer had time to read it.
+    AlertSent,
     /// The connection was gone before or while we closed: our last bytes may not have arrived.
     PeerGone,
 }
@@ -100,6 +128,7 @@ impl fmt::Display for CloseOutcome {
         f.write_str(match self {
             Self::Complete => "complete",
             Self::SentOnly => "sent only",
+            Self::AlertSent => "alert sent",
             Self::PeerGone => "peer gone",
         })
     }
@@ -117,21 +146,9 @@ pub(crate) struct Lingering {
 impl Lingering {
     /// `None` when the policy does not wait at all.
     pub(crate) fn new(policy: ClosePolicy) -> Option<Self> {
-        let (limits, insist) = match policy {
-            ClosePolicy::Send => return None,
-            ClosePolicy::Linger(limits) => (limits, false),
-            ClosePolicy::Wait(limit) => (
-                LingerLimits {
-                    silence: limit,
-                    total: limit,
-                    bytes_max: u64::MAX,
-                },
-                true,
-            ),
-        };
         Some(Self {
-            limits,
-            insist,
+            limits: policy.limits()?,
+            insist: matches!(policy, ClosePolicy::Wait(_)),
             waited: Duration::ZERO,
             bytes: 0,
         })

@@ -17,7 +17,8 @@ use crate::buffers::Window;
 use crate::classify::{self, Facts};
 use crate::close::Ending;
 use crate::context::{Clock, Settings};
-use crate::error::{Error, LocalCause, PeerCause, Phase};
+use crate::error::{Alert, Cause, Error, LocalCause, PeerCause, Phase};
+use crate::offer::ClientOffer;
 use crate::record::{RECORD_MAX, Sizer};
 use crate::report::{Report, Side, Traffic};
 use crate::resumption::Ticket;
@@ -38,6 +39,13 @@ const HANDSHAKE_BYTES_MAX: usize = 256 * 1024;
 
 /// The first bytes of a peer that does not speak TLS, kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
+
+/// What a server keeps of a client's first bytes while it shakes hands, so that it can tell what was
+/// offered if that fails: more than any hello has but those that carry several large tickets.
+const HELLO_BYTES_MAX: usize = 8 * 1024;
+
+/// The messages that rustls makes from one message of the peer, at most, before it meets an error.
+const MESSAGES_BEFORE_ALERT_MAX: usize = 16;
 
 /// What [`Connection::read`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +98,7 @@ pub struct Connection {
     ending: Option<Ending>,
     close_notify_sent: bool,
     failure: Option<Error>,
+    alert_sent: Option<Alert>,
     report: Option<Box<Report>>,
     facts: Facts,
     traffic: Traffic,
@@ -153,7 +162,28 @@ impl Connection {
 
     /// What the peer had sent when it turned out not to speak TLS, or nothing.
     pub fn first_bytes(&self) -> &[u8] {
-        &self.facts.first_bytes
+        let kept = self.facts.first_bytes.as_slice();
+        kept.get(..FIRST_BYTES_MAX).unwrap_or(kept)
+    }
+
+    /// As the server: what the client offered, as far as it has arrived. `None` before a hello has
+    /// begun, once the handshake is done, and for a client.
+    pub fn client_offer(&self) -> Option<ClientOffer> {
+        match self.facts.side {
+            Some(Side::Server) => ClientOffer::parse(&self.facts.first_bytes),
+            _ => None,
+        }
+    }
+
+    /// The fatal alert that tells the peer why the connection failed, once it is in
+    /// [`outgoing`](Self::outgoing).
+    pub fn alert_sent(&self) -> Option<Alert> {
+        self.alert_sent
+    }
+
+    /// The fatal alert by which the peer ended the connection.
+    pub fn alert_received(&self) -> Option<Alert> {
+        self.facts.alert_received
     }
 }
 
@@ -166,11 +196,15 @@ impl Connection {
 
     /// `count` bytes of [`receive_room`](Self::receive_room) were filled by the channel.
     pub fn received(&mut self, count: usize) {
-        if self.facts.bytes_received < FIRST_BYTES_MAX as u64 && self.report.is_none() {
+        let kept_max = match self.facts.side {
+            Some(Side::Server) => HELLO_BYTES_MAX,
+            _ => FIRST_BYTES_MAX,
+        };
+        if self.facts.bytes_received < kept_max as u64 && self.report.is_none() {
             let before = self.incoming.len();
             self.incoming.fill(count);
             let fresh = self.incoming.filled().get(before..).unwrap_or_default();
-            let missing = FIRST_BYTES_MAX - self.facts.first_bytes.len();
+            let missing = kept_max.saturating_sub(self.facts.first_bytes.len());
             self.facts
                 .first_bytes
                 .extend_from_slice(&fresh[..fresh.len().min(missing)]);
@@ -411,6 +445,7 @@ impl Connection {
             ending: None,
             close_notify_sent: false,
             failure: None,
+            alert_sent: None,
             report: None,
             facts,
             traffic: Traffic::default(),
@@ -439,17 +474,36 @@ impl Connection {
         if self.traffic.records_received > 0 || looks_like_tls(&self.facts.first_bytes) {
             return Ok(());
         }
-        let first_bytes = self.facts.first_bytes.clone();
+        let first_bytes = self.first_bytes().to_vec();
         Err(self.fail(Phase::Handshake, PeerCause::NotTls { first_bytes }))
     }
 
-    fn fail(&mut self, phase: Phase, cause: impl Into<crate::error::Cause>) -> Error {
+    fn fail(&mut self, phase: Phase, cause: impl Into<Cause>) -> Error {
         let mut error = Error::new(phase, cause);
         if let Some(name) = &self.facts.server_name {
             error = error.with_server_name(name.clone());
         }
+        error = self.with_evidence(error);
         self.failure = Some(error.duplicate());
         error
+    }
+
+    /// The error with what this connection knows of its two ends.
+    pub(crate) fn with_evidence(&self, error: Error) -> Error {
+        error.seen_by(self.facts.side, self.client_offer())
+    }
+
+    /// What the peer sent, when the handshake failed because it was not TLS.
+    pub(crate) fn received_instead(&self) -> Vec<u8> {
+        match self.failure.as_ref().map(Error::cause) {
+            Some(Cause::Peer(PeerCause::NotTls { first_bytes })) => first_bytes.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Has it failed, so that there is nothing left to close in order?
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
     }
 
     fn encrypt(&mut self, now: Instant, record: &[u8]) -> Result<(), Error> {
@@ -549,19 +603,54 @@ impl Connection {
 
     /// Data that was decrypted before the failure is delivered first; the failure stays.
     fn failed(&mut self, filled: usize, error: rustls::Error) -> Result<usize, Error> {
+        let before = self.outgoing.len();
         self.collect_alert();
         self.incoming.clear();
+        self.alert_sent = match self.outgoing.filled().get(before..) {
+            None | Some([]) => None,
+            // In the clear: level fatal, and the alert.
+            Some([.., 21, 3, _, 0, 2, 2, code]) => Some(Alert::new(*code)),
+            Some(_) => classify::alert_for(&error),
+        };
         let phase = self.phase();
-        let cause = classify::cause(error, &mut self.facts, self.report.is_some());
+        let mut cause = classify::cause(error, &mut self.facts, self.report.is_some());
+        if self.report.is_none()
+            && self.alert_sent.is_some()
+            && let Some(offer) = self.client_offer()
+        {
+            cause = classify::reconsidered(cause, &offer);
+            if matches!(cause, Cause::Peer(PeerCause::ProtocolVersion { .. })) {
+                self.call_it_protocol_version();
+            }
+        }
         let error = self.fail(phase, cause);
         if filled > 0 { Ok(filled) } else { Err(error) }
     }
 
-    /// After a failure rustls has an alert for the peer, and hands it out when asked once more.
-    /// Asked again, it would look at what else was received, and must not.
+    /// After a failure rustls has an alert for the peer, and hands it out when asked once more, after
+    /// the messages that it had made before it met the failure. Asked again, it would look at what else
+    /// was received, and must not.
     fn collect_alert(&mut self) {
-        let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, &mut [], None);
-        let _ = turn.call(&mut self.tls, &mut self.incoming);
+        for _ in 0..MESSAGES_BEFORE_ALERT_MAX {
+            let before = self.outgoing.len();
+            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, &mut [], None);
+            let _ = turn.call(&mut self.tls, &mut self.incoming);
+            // A handshake message or change_cipher_spec in the clear: the alert is still to come.
+            let record = self.outgoing.filled().get(before..).unwrap_or_default();
+            if !matches!(record.first(), Some(20 | 22)) {
+                break;
+            }
+        }
+    }
+
+    /// The alert in the clear says what clients understand (RFC 8446, section 4.2.1), whatever rustls
+    /// met first.
+    fn call_it_protocol_version(&mut self) {
+        const PROTOCOL_VERSION: u8 = 70;
+        if let [.., 21, 3, _, 0, 2, 2, code] = self.outgoing.filled_mut() {
+            *code = PROTOCOL_VERSION;
+            self.alert_sent = Some(Alert::new(PROTOCOL_VERSION));
+        }
     }
 
     fn phase(&self) -> Phase {

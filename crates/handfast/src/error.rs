@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use crate::explain::Explanation;
 use crate::identity::IdentityError;
+use crate::offer::ClientOffer;
 use crate::probe::Probed;
 use crate::proxy::{self, ProxyError};
+use crate::report::Side;
 use crate::starttls::StartTlsError;
 use crate::trust::TrustError;
 use crate::verify::{VerifyCause, VerifyError};
@@ -69,6 +71,8 @@ struct Inner {
     server_name: Option<String>,
     probed: Option<Box<Probed>>,
     hearsay: Option<Box<Hearsay>>,
+    side: Option<Side>,
+    offer: Option<Box<ClientOffer>>,
 }
 
 /// What a peer said over HTTP that had not been verified: worth knowing, and believed in nothing.
@@ -105,6 +109,8 @@ impl Error {
             server_name: None,
             probed: None,
             hearsay: None,
+            side: None,
+            offer: None,
         }))
     }
 
@@ -121,6 +127,24 @@ impl Error {
     /// The server's name that the caller asked for, where one was asked for.
     pub fn server_name(&self) -> Option<&str> {
         self.0.server_name.as_deref()
+    }
+
+    /// Which end we were, where a connection failed.
+    pub fn side(&self) -> Option<Side> {
+        self.0.side
+    }
+
+    /// What the client had offered when a handshake failed in which we were the server, as far as it
+    /// had arrived.
+    pub fn client_offer(&self) -> Option<&ClientOffer> {
+        self.0.offer.as_deref()
+    }
+
+    /// The same error as seen from this end, with what is known of a client's offer.
+    pub(crate) fn seen_by(mut self, side: Option<Side>, offer: Option<ClientOffer>) -> Self {
+        self.0.side = side;
+        self.0.offer = offer.map(Box::new);
+        self
     }
 
     /// What a probe found out about the failure, if one was made ([`crate::probe::clarify`]).
@@ -234,6 +258,8 @@ impl Error {
             server_name: self.0.server_name.clone(),
             probed: self.0.probed.clone(),
             hearsay: self.0.hearsay.clone(),
+            side: self.0.side,
+            offer: self.0.offer.clone(),
         }))
     }
 }
@@ -246,6 +272,8 @@ impl fmt::Debug for Error {
             .field("server_name", &self.0.server_name)
             .field("probed", &self.0.probed)
             .field("hearsay", &self.0.hearsay)
+            .field("side", &self.0.side)
+            .field("offer", &self.0.offer)
             .finish()
     }
 }
@@ -461,6 +489,8 @@ pub enum LocalCause {
         /// How what the peer had sent begins, where that is known.
         first_bytes: Vec<u8>,
     },
+    /// The caller gave a handshake up because it is about to stop.
+    Stopping,
     /// A bug or a limit of this library, with what is known of it.
     Internal(String),
 }
@@ -618,6 +648,7 @@ impl Cause {
                 }
                 .into()
             }
+            Self::Local(LocalCause::Stopping) => LocalCause::Stopping.into(),
             Self::Local(LocalCause::Internal(text)) => LocalCause::Internal(text.clone()).into(),
             // No connection that already runs fails with the rest.
             Self::Configuration(_) | Self::Network(_) => {

@@ -11,6 +11,7 @@ mod hearsay;
 mod identity;
 mod probed;
 mod proxy;
+mod server;
 mod starttls;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use std::fmt;
 use crate::error::{
     Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
 };
+use crate::report::Side;
 use crate::trust::{TrustError, TrustProblem};
 use crate::x509::escape_control;
 
@@ -86,6 +88,9 @@ pub(crate) fn explain(error: &Error) -> Explanation {
         evidence: evidence(error.cause()),
         fix: fix.into_iter().collect(),
     };
+    if error.side() == Some(Side::Server) {
+        server::retell(&mut explanation, error);
+    }
     if let Some(probed) = error.probed() {
         probed::add(&mut explanation, probed);
     }
@@ -150,6 +155,7 @@ pub(crate) fn what(cause: &Cause) -> String {
             LocalCause::Unrecognised { said, .. } => {
                 format!("a failure that is not known here: {}", escape_control(said))
             }
+            LocalCause::Stopping => "the handshake was given up, as the server stops".into(),
             LocalCause::Internal(what) => format!("something that should not happen: {what}"),
         },
     }
@@ -387,6 +393,10 @@ fn told(error: &Error) -> Told {
             LocalCause::Unrecognised { .. } => (
                 "unrecognised",
                 Some("please report this with what stands above: it should have a name of its own".into()),
+            ),
+            LocalCause::Stopping => (
+                "server-stopping",
+                Some("nothing needs to be done: the client can connect again once the server runs".into()),
             ),
             LocalCause::Internal(_) => {
                 ("internal", Some("please report this with what led to it".into()))

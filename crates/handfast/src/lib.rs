@@ -70,6 +70,7 @@ mod explain;
 mod identity;
 mod key_log;
 mod line;
+mod offer;
 pub mod probe;
 pub mod proxy;
 mod record;
@@ -84,7 +85,7 @@ mod witness;
 mod x509;
 
 #[cfg(feature = "tokio")]
-pub use async_stream::AsyncStream;
+pub use async_stream::{AsyncHandshake, AsyncStream};
 pub use blocking::{HandshakeFailure, Stream};
 pub use bundle::{certificates_from_bytes, certificates_from_file, certificates_to_pem};
 #[cfg(unix)]
@@ -105,6 +106,7 @@ pub use identity::{
 };
 pub use key_log::KeyLog;
 pub use line::{Line, LineReader};
+pub use offer::ClientOffer;
 pub use pki_types::{CertificateDer, UnixTime};
 pub use record::RecordSizing;
 pub use report::{Report, Side, Traffic};

@@ -12,13 +12,14 @@ use std::time::Duration;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{self, SHA256};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use pki_types::ServerName;
+use pki_types::{CertificateDer, ServerName};
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::server::{ProducesTickets, StoresServerSessions};
 use zeroize::Zeroizing;
 
 use crate::context::Clock;
+use crate::verify::ClientVerifier;
 use crate::witness::{self, Session};
 
 /// How long a ticket key makes tickets: short enough that a stolen one opens little, long enough
@@ -149,14 +150,22 @@ pub(crate) struct Ticketer {
     keys: TicketKeys,
     policy: PolicyId,
     clock: Clock,
+    clients: Option<Arc<ClientVerifier>>,
 }
 
 impl Ticketer {
-    pub(crate) fn new(keys: TicketKeys, policy: PolicyId, clock: Clock) -> Self {
+    /// With a verifier, sessions of clients that it would refuse by now are not taken up.
+    pub(crate) fn new(
+        keys: TicketKeys,
+        policy: PolicyId,
+        clock: Clock,
+        clients: Option<Arc<ClientVerifier>>,
+    ) -> Self {
         Self {
             keys,
             policy,
             clock,
+            clients,
         }
     }
 }
@@ -206,7 +215,7 @@ impl ProducesTickets for Ticketer {
             .key
             .open_in_place(nonce, Aad::from(self.policy.0), &mut sealed)
             .ok()?;
-        before_deadline(plain, now)
+        take_up(plain, &self.clock, self.clients.as_deref())
     }
 }
 
@@ -228,14 +237,22 @@ pub(crate) struct PolicySessions {
     sessions: ServerSessions,
     policy: PolicyId,
     clock: Clock,
+    clients: Option<Arc<ClientVerifier>>,
 }
 
 impl PolicySessions {
-    pub(crate) fn new(sessions: ServerSessions, policy: PolicyId, clock: Clock) -> Self {
+    /// As [`Ticketer::new`].
+    pub(crate) fn new(
+        sessions: ServerSessions,
+        policy: PolicyId,
+        clock: Clock,
+        clients: Option<Arc<ClientVerifier>>,
+    ) -> Self {
         Self {
             sessions,
             policy,
             clock,
+            clients,
         }
     }
 }
@@ -263,12 +280,12 @@ impl StoresServerSessions for PolicySessions {
             .lock()
             .get(&(self.policy, key.to_vec()))
             .cloned()?;
-        before_deadline(&value, self.clock.now_unix())
+        take_up(&value, &self.clock, self.clients.as_deref())
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
         let value = self.sessions.lock().remove(&(self.policy, key.to_vec()))?;
-        before_deadline(&value, self.clock.now_unix())
+        take_up(&value, &self.clock, self.clients.as_deref())
     }
 
     fn can_cache(&self) -> bool {
@@ -305,10 +322,21 @@ fn deadline_prefixed(session: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn before_deadline(bytes: &[u8], now: u64) -> Option<Vec<u8>> {
+/// The session, if it may still be taken up.
+///
+/// A client whose chain would be refused by now gets a full handshake instead: there it may show a
+/// better one, and is refused with the alert that says why. The connection judges the chain of a
+/// session that was taken up once more; nothing rests on this.
+fn take_up(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Option<Vec<u8>> {
     let (deadline, session) = bytes.split_first_chunk::<8>()?;
     let deadline = u64::from_be_bytes(*deadline);
-    if now > deadline {
+    if clock.now_unix() > deadline {
+        return None;
+    }
+    if let Some(verifier) = clients
+        && let Some(chain) = client_chain(session)
+        && verifier.check(&chain, clock.now()).is_err()
+    {
         return None;
     }
     let not_after = (deadline != u64::MAX).then_some(deadline);
@@ -317,6 +345,38 @@ fn before_deadline(bytes: &[u8], now: u64) -> Option<Vec<u8>> {
         path: None,
     });
     Some(session.to_vec())
+}
+
+/// The client's chain within a session as rustls writes it down. `None` when there is none, or when it
+/// is written differently from what is known here: a test says so, and the connection's own judgement
+/// stands.
+fn client_chain(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
+    let mut rest = session;
+    let mut take = |count: usize| {
+        let (front, after) = rest.split_at_checked(count)?;
+        rest = after;
+        Some(front)
+    };
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | usize::from(*byte));
+    if take(1)? == [1] {
+        let name = number(take(1)?);
+        take(name)?;
+    }
+    take(2 + 2)?; // version, cipher suite
+    let secret = number(take(1)?);
+    take(secret)?;
+    take(1)?; // extended master secret
+    if take(1)? != [1] {
+        return None;
+    }
+    let mut list = number(take(3)?);
+    let mut chain = Vec::new();
+    while list > 0 {
+        let length = number(take(3)?);
+        list = list.checked_sub(3 + length)?;
+        chain.push(CertificateDer::from(take(length)?));
+    }
+    (!chain.is_empty()).then_some(chain)
 }
 
 /// What a server gave out for its session to be taken up again.
@@ -504,7 +564,7 @@ mod tests {
     }
 
     fn ticketer(keys: &TicketKeys, policy: &[u8], at: &Arc<AtomicU64>) -> Ticketer {
-        Ticketer::new(keys.clone(), PolicyId::of(&[policy]), clock(at))
+        Ticketer::new(keys.clone(), PolicyId::of(&[policy]), clock(at), None)
     }
 
     #[test]
@@ -548,8 +608,12 @@ mod tests {
     fn a_session_ends_with_the_first_certificate_it_stands_for() {
         let at = Arc::new(AtomicU64::new(1_000_000));
         let ticketer = ticketer(&TicketKeys::new(), b"policy", &at);
-        let sessions =
-            PolicySessions::new(ServerSessions::default(), PolicyId::of(&[b"p"]), clock(&at));
+        let sessions = PolicySessions::new(
+            ServerSessions::default(),
+            PolicyId::of(&[b"p"]),
+            clock(&at),
+            None,
+        );
         witness::begin(&Session {
             not_after: Some(1_000_100),
             path: None,
@@ -569,8 +633,8 @@ mod tests {
     fn the_server_s_cache_is_bounded_and_bound_to_its_policy() {
         let at = Arc::new(AtomicU64::new(1));
         let shared = ServerSessions::default();
-        let one = PolicySessions::new(shared.clone(), PolicyId::of(&[b"one"]), clock(&at));
-        let two = PolicySessions::new(shared.clone(), PolicyId::of(&[b"two"]), clock(&at));
+        let one = PolicySessions::new(shared.clone(), PolicyId::of(&[b"one"]), clock(&at), None);
+        let two = PolicySessions::new(shared.clone(), PolicyId::of(&[b"two"]), clock(&at), None);
         for n in 0..2 * SERVER_SESSIONS_MAX {
             one.put(n.to_be_bytes().to_vec(), vec![1]);
         }

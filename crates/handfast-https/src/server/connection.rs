@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use handfast::{AsyncStream, CloseOutcome, ClosePolicy};
+use handfast::{AsyncStream, CloseOutcome, ClosePolicy, LingerLimits};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 
@@ -146,6 +146,14 @@ async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live, reason: CloseReaso
         }
         // Nothing was said that could be lost, and who drips a head would drip on.
         CloseReason::HeadTimedOut => Some(ClosePolicy::Send),
+        // The client broke the rules of TLS: it is to read the alert that says so.
+        _ if live
+            .stream
+            .as_ref()
+            .is_some_and(|stream| stream.alert_sent().is_some()) =>
+        {
+            Some(ClosePolicy::Linger(LingerLimits::AFTER_REFUSAL))
+        }
         // Dropping is not closing: what was cut must look cut.
         _ => None,
     };

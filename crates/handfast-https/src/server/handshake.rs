@@ -1,8 +1,14 @@
 //! The handshake of one connection: its deadline, and what becomes of one that fails (A22-A24, C3).
+//!
+//! Each failure is told to the observer once, with what the client had offered; then the client gets
+//! time to read the alert.
 
 use std::time::SystemTime;
 
-use handfast::{AsyncStream, Error, HandshakeFailure, NetworkCause, PeerCause, Phase, Timeouts};
+use handfast::{
+    AsyncStream, Cause, Error, HandshakeFailure, LingerLimits, LocalCause, NetworkCause, PeerCause,
+    Phase, Timeouts,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
@@ -25,56 +31,65 @@ pub(super) async fn shake_hands<H: Handler>(
     } = accepted;
     let limit = worker.shared.limits.head;
     let deadline = (at + limit).into();
-    let context = worker.context();
-    let result = tokio::select! {
-        biased;
-        // A stopping server has no use for clients that have asked for nothing yet.
-        () = worker.draining() => return None,
-        result = timeout_at(deadline, context.accept_async(socket)) => result,
+    let result = match worker.context().handshake_async(socket) {
+        Ok(mut handshake) => {
+            let given_up = tokio::select! {
+                biased;
+                // A stopping server has no use for clients that have asked for nothing yet.
+                () = worker.draining() => Err(LocalCause::Stopping.into()),
+                result = timeout_at(deadline, &mut handshake) => {
+                    result.map_err(|_| Cause::from(NetworkCause::TimedOut { limit }))
+                }
+            };
+            match given_up {
+                Ok(result) => result,
+                Err(cause) => {
+                    let failure = handshake.give_up(Error::new(Phase::Handshake, cause))?;
+                    Err(failure)
+                }
+            }
+        }
+        Err(failure) => Err(failure),
     };
-    let (error, plain_channel) = match result {
-        Ok(Ok(mut stream)) => {
+    let mut failure = match result {
+        Ok(mut stream) => {
             let mut timeouts = Timeouts::NONE;
             timeouts.write = Some(worker.shared.limits.write);
             stream.set_timeouts(&timeouts);
             stream.set_flush_on_read(false);
             return Some(stream);
         }
-        Ok(Err(HandshakeFailure {
-            error,
-            channel,
-            received,
-        })) => (error, Some((channel, received))),
-        Err(_) => {
-            let cause = NetworkCause::TimedOut { limit };
-            (Error::new(Phase::Handshake, cause), None)
-        }
+        Err(failure) => failure,
     };
-    let duration = at.elapsed();
-    let (first_bytes, plain_http) = match plain_channel {
-        Some((channel, received)) => {
-            let not_tls = matches!(
-                error.cause(),
-                handfast::Cause::Peer(PeerCause::NotTls { .. })
-            );
-            let status = if not_tls {
-                plain_http::answer(channel, &received, local.port(), deadline).await
-            } else {
-                None
-            };
-            (received, status)
+    let (time, duration) = (SystemTime::now(), at.elapsed());
+    let not_tls = matches!(failure.error.cause(), Cause::Peer(PeerCause::NotTls { .. }));
+    let plain_http = match not_tls {
+        true => {
+            let HandshakeFailure {
+                channel, received, ..
+            } = &mut failure;
+            plain_http::answer(channel, received, local.port(), deadline).await
         }
-        None => (Vec::new(), None),
+        false => None,
     };
+    let offer = failure.error.client_offer();
+    let asked_for = offer.and_then(|offer| offer.server_name.as_deref());
     worker.shared.observer.handshake_failed(&HandshakeEvent {
-        time: SystemTime::now(),
+        time,
         peer,
         local,
-        server_name: error.server_name(),
-        error: &error,
-        first_bytes: &first_bytes,
+        server_name: failure.error.server_name().or(asked_for),
+        offer,
+        alert_sent: failure.alert_sent(),
+        alert_received: failure.alert_received(),
+        bytes_received: failure.bytes_received(),
+        error: &failure.error,
+        first_bytes: &failure.received,
         plain_http,
         duration,
     });
+    if plain_http.is_none() {
+        failure.close_async(LingerLimits::AFTER_REFUSAL).await;
+    }
     None
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use handfast::{CloseOutcome, Ending, Error, Traffic, VerifiedPeer};
+use handfast::{Alert, ClientOffer, CloseOutcome, Ending, Error, Traffic, VerifiedPeer};
 use hyper::http::{Method, StatusCode, Uri, Version};
 
 use super::handler::ConnectionInfo;
@@ -20,7 +20,7 @@ pub trait Observer: Send + Sync + 'static {
     }
 
     /// A handshake failed: one event for each, also for a connection that was opened and closed
-    /// without a byte.
+    /// without a byte, and for one that was cut off because the server stops.
     fn handshake_failed(&self, event: &HandshakeEvent<'_>) {
         let _ = event;
     }
@@ -95,6 +95,14 @@ pub struct HandshakeEvent<'a> {
     pub local: SocketAddr,
     /// The server name that the client asked for (RFC 6066), if it came that far.
     pub server_name: Option<&'a str>,
+    /// What the client offered in its ClientHello, as far as that arrived.
+    pub offer: Option<&'a ClientOffer>,
+    /// The alert that told the client why.
+    pub alert_sent: Option<Alert>,
+    /// The alert by which the client gave up.
+    pub alert_received: Option<Alert>,
+    /// Bytes that the client had sent.
+    pub bytes_received: u64,
     /// Why it failed.
     pub error: &'a Error,
     /// What the client sent instead of TLS: its first bytes.

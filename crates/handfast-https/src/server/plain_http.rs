@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Answers what began with `received`, if it looks like HTTP: 308 to the https URL, or 400. Returns the
 /// status that was sent.
 pub(super) async fn answer(
-    mut channel: TcpStream,
+    channel: &mut TcpStream,
     received: &[u8],
     port: u16,
     deadline: Instant,
@@ -32,7 +32,7 @@ pub(super) async fn answer(
     }
     let mut head = received.to_vec();
     // Whatever keeps the rest of the head from coming, what is there is answered.
-    let _ = timeout_at(deadline, read_head(&mut channel, &mut head)).await;
+    let _ = timeout_at(deadline, read_head(channel, &mut head)).await;
     let (status, reply) = match https_url(&head, port) {
         Some(url) => (StatusCode::PERMANENT_REDIRECT, redirect(&url)),
         None => (StatusCode::BAD_REQUEST, BAD_REQUEST.to_owned()),

@@ -37,6 +37,9 @@ pub struct SeenHandshake {
     pub id: &'static str,
     pub server_name: Option<String>,
     pub plain_http: Option<u16>,
+    pub alert_sent: Option<u8>,
+    pub alert_received: Option<u8>,
+    pub versions: Vec<String>,
     pub text: String,
 }
 
@@ -101,6 +104,11 @@ impl Observer for Witness {
             id: explanation.id,
             server_name: event.server_name.map(str::to_owned),
             plain_http: event.plain_http.map(|status| status.as_u16()),
+            alert_sent: event.alert_sent.map(handfast::Alert::code),
+            alert_received: event.alert_received.map(handfast::Alert::code),
+            versions: event
+                .offer
+                .map_or_else(Vec::new, handfast::ClientOffer::version_names),
             text: explanation.to_string(),
         };
         self.note(|events| events.handshakes.push(seen));

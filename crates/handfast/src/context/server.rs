@@ -228,8 +228,20 @@ impl ServerContextBuilder {
         };
         if self.resumption {
             let clock = self.clock;
-            tls.ticketer = Arc::new(Ticketer::new(tickets.clone(), policy_id, clock.clone()));
-            tls.session_storage = Arc::new(PolicySessions::new(sessions.clone(), policy_id, clock));
+            let clients = settings.client_verifier.as_ref();
+            let clients = clients.map(|(verifier, _)| Arc::clone(verifier));
+            tls.ticketer = Arc::new(Ticketer::new(
+                tickets.clone(),
+                policy_id,
+                clock.clone(),
+                clients.clone(),
+            ));
+            tls.session_storage = Arc::new(PolicySessions::new(
+                sessions.clone(),
+                policy_id,
+                clock,
+                clients,
+            ));
         } else {
             tls.session_storage = Arc::new(NoSessions);
             tls.send_tls13_tickets = 0;

@@ -825,6 +825,10 @@ fn networks() -> Vec<Row> {
             Error::new(Phase::Request, LocalCause::AfterEnd),
         ),
         (
+            "server-stopping",
+            Error::new(Phase::Handshake, LocalCause::Stopping),
+        ),
+        (
             "unrecognised",
             handshake(LocalCause::Unrecognised {
                 said: "an error of tomorrow".to_owned(),
@@ -1097,6 +1101,7 @@ fn all() -> Vec<Row> {
     rows.extend(networks());
     rows.extend(configurations());
     rows.extend(identities());
+    rows.extend(super::server::tests::rows());
     rows
 }
 

@@ -1,0 +1,423 @@
+//! What a failed handshake looks like from the server: the client is named as what it is, what it offered
+//! is shown, and the fix is for whoever runs the server.
+//!
+//! Only what a server sees differently stands here; everything else is told alike on both sides. The ids
+//! are the same for the same cause, but for what a client thinks of our certificate, which only a server
+//! is told of.
+
+use super::{Explanation, quoted, spoken};
+use crate::error::{Alert, Cause, Error, NetworkCause, PeerCause, Phase};
+use crate::offer::ClientOffer;
+use crate::verify::{VerifyCause, VerifyError};
+
+/// Names shown of a list; more would push the fix off the screen.
+const SHOWN_MAX: usize = 8;
+
+/// Retells a handshake's failure as the server saw it.
+pub(super) fn retell(explanation: &mut Explanation, error: &Error) {
+    if error.phase() != Phase::Handshake {
+        return;
+    }
+    let offer = error.client_offer();
+    let told = match error.cause() {
+        Cause::Peer(cause) => peer(cause, offer),
+        Cause::Network(NetworkCause::TimedOut { limit }) => Some(Told {
+            what: format!("the client did not finish its handshake within {limit:?}"),
+            evidence: vec![progress(offer)],
+            fix: Some(
+                "slow or idle clients do this, and scanners: nothing needs to be done for a few"
+                    .into(),
+            ),
+            ..Told::default()
+        }),
+        Cause::Network(NetworkCause::Reset) => Some(Told {
+            what: "the client reset the connection during the handshake".into(),
+            evidence: vec![progress(offer)],
+            fix: Some(LEFT_FIX.into()),
+            ..Told::default()
+        }),
+        _ => None,
+    };
+    let Some(told) = told else { return };
+    if let Some(id) = told.id {
+        explanation.id = id;
+    }
+    // The name that the client asked for is evidence here: the failure is the client's, not the name's.
+    explanation.what = told.what;
+    if !told.evidence.is_empty() {
+        explanation.evidence = told.evidence;
+    }
+    explanation.fix = told.fix.into_iter().collect();
+    let asked_for = offer.and_then(|offer| offer.server_name.as_deref());
+    if let Some(name) = asked_for.or_else(|| error.server_name()) {
+        let name = crate::x509::escape_control(name);
+        explanation.evidence.push(format!("it asked for {name}"));
+    }
+}
+
+#[derive(Default)]
+struct Told {
+    id: Option<&'static str>,
+    what: String,
+    /// Empty: what is said on either side.
+    evidence: Vec<String>,
+    fix: Option<String>,
+}
+
+const LEFT_FIX: &str =
+    "see the client's log: one that does not like the certificate may leave without an alert";
+
+fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
+    let told = match cause {
+        PeerCause::Alert(alert) => return of_alert(*alert),
+        PeerCause::Certificate(error) => Told {
+            what: format!("the client's certificate was not accepted: {}", error.cause),
+            fix: Some(certificate_fix(error)),
+            ..Told::default()
+        },
+        PeerCause::NotTls { first_bytes } => Told {
+            what: match spoken(first_bytes) {
+                Some(protocol) => format!("the client speaks {protocol} on this port, not TLS"),
+                None => "what the client sent is not TLS".into(),
+            },
+            evidence: vec![format!("its first bytes: {}", quoted(first_bytes))],
+            fix: Some("the client must be told https://, or another port".into()),
+            ..Told::default()
+        },
+        PeerCause::ClosedInHandshake { bytes_received: 0 } => Told {
+            what: "the client closed the connection without a byte: a port scan or a health check"
+                .into(),
+            fix: Some("nothing needs to be done".into()),
+            ..Told::default()
+        },
+        PeerCause::ClosedInHandshake { bytes_received } => left("closed", *bytes_received, offer),
+        PeerCause::ResetInHandshake { bytes_received } => left("reset", *bytes_received, offer),
+        PeerCause::ProtocolVersion { .. } => {
+            let versions = offer.map(ClientOffer::version_names).unwrap_or_default();
+            Told {
+                what: match versions.as_slice() {
+                    [] => "the client speaks no TLS version that is allowed here".into(),
+                    [one] if one.starts_with("TLS 1.0") || one.starts_with("SSL") => {
+                        format!("the client speaks {one} only")
+                    }
+                    [one] => format!("the client speaks {one} at most"),
+                    many => format!("the client speaks {} only", many.join(", ")),
+                },
+                evidence: offered("versions", versions),
+                fix: Some(
+                    "the client needs TLS 1.2 or 1.3, as far as both are allowed here; what is older \
+                     is broken"
+                        .into(),
+                ),
+                ..Told::default()
+            }
+        }
+        PeerCause::NothingInCommon { what } => {
+            let (kind, names) = match *what {
+                "cipher suite" => ("cipher suites", offer.map(ClientOffer::cipher_suite_names)),
+                "key exchange group" => ("groups", offer.map(ClientOffer::group_names)),
+                "signature scheme" => (
+                    "signature schemes",
+                    offer.map(ClientOffer::signature_scheme_names),
+                ),
+                _ => ("nothing", None),
+            };
+            Told {
+                what: format!("the client offers no {what} that is allowed here"),
+                evidence: offered(kind, names.unwrap_or_default()),
+                fix: Some(match *what {
+                    "signature scheme" => {
+                        "the client cannot check our certificate's kind of key: serve one with an EC \
+                         P-256 key, or bring the client up to date"
+                            .into()
+                    }
+                    _ => "the client is out of date, or its choice was narrowed: widen it there".into(),
+                }),
+                ..Told::default()
+            }
+        }
+        PeerCause::NoApplicationProtocol => Told {
+            what: "the client offers no application protocol that is spoken here (ALPN)".into(),
+            evidence: offered(
+                "protocols",
+                offer.map(ClientOffer::alpn_names).unwrap_or_default(),
+            ),
+            fix: Some("this client is for another service: check its port".into()),
+            ..Told::default()
+        },
+        PeerCause::ProtocolViolation { what } => Told {
+            what: format!(
+                "the client broke the rules of TLS: {}",
+                crate::x509::escape_control(what)
+            ),
+            fix: Some("a scanner, or a client with a mistake: see its log".into()),
+            ..Told::default()
+        },
+        PeerCause::BadRecord => Told {
+            what: "a record of the client failed its integrity check: altered on the way, or made with \
+                   other keys"
+                .into(),
+            fix: Some("try another network path; a middlebox that alters traffic does this".into()),
+            ..Told::default()
+        },
+        _ => return None,
+    };
+    Some(told)
+}
+
+/// What a client thinks of our certificate, and what else it may end with.
+fn of_alert(alert: Alert) -> Option<Told> {
+    let refused = |what: &str, fix: &str| {
+        Some(Told {
+            id: Some("certificate-refused-by-client"),
+            what: what.to_owned(),
+            evidence: vec![format!("the client's alert {alert}")],
+            fix: Some(fix.to_owned()),
+        })
+    };
+    match alert.name() {
+        "unknown_ca" => Some(Told {
+            id: Some("issuer-distrusted-by-client"),
+            what: "the client does not trust the issuer of our certificate".into(),
+            evidence: vec![format!("the client's alert {alert}")],
+            fix: Some(
+                "give the client the authority's certificate (--cacert FILE); if it has that, serve the \
+                 intermediates too"
+                    .into(),
+            ),
+        }),
+        "certificate_expired" => refused(
+            "the client finds our certificate expired or not valid yet",
+            "renew the certificate; if it is in order, the client's clock is wrong",
+        ),
+        "certificate_revoked" => refused(
+            "the client knows our certificate as revoked",
+            "get another certificate with another key",
+        ),
+        "unsupported_certificate" => refused(
+            "the client has no use for a certificate such as ours",
+            "check its purpose (serverAuth) and its kind of key",
+        ),
+        "bad_certificate" | "certificate_unknown" => refused(
+            "the client does not accept our certificate",
+            "check that it is for the name that the client asked for, in date, and served with its \
+             intermediates; browsers say this until somebody trusts the authority",
+        ),
+        "decrypt_error" => refused(
+            "the client finds a signature of ours wrong",
+            "check that the chain's certificates are those that the issuers made",
+        ),
+        "user_canceled" => Some(Told {
+            what: "the client called the handshake off".into(),
+            evidence: vec![format!("the client's alert {alert}")],
+            ..Told::default()
+        }),
+        _ => Some(Told {
+            what: format!("the client gave up with the alert {alert}"),
+            fix: Some("see the client's log".into()),
+            ..Told::default()
+        }),
+    }
+}
+
+fn left(how: &str, bytes_received: u64, offer: Option<&ClientOffer>) -> Told {
+    let ended = match how {
+        "reset" => "reset the connection",
+        _ => "closed the connection",
+    };
+    let what = match offer {
+        None => format!("the client {ended} during the handshake"),
+        Some(offer) if !offer.complete => {
+            format!("the client {ended} in the middle of its ClientHello")
+        }
+        Some(_) => format!("the client {ended} after our answer, without saying why"),
+    };
+    let mut evidence = vec![match bytes_received {
+        0 => "it had not sent a single byte".to_owned(),
+        count => format!("after {count} bytes from it"),
+    }];
+    if offer.is_none() && bytes_received > 0 {
+        evidence.push("they do not make a ClientHello".into());
+    }
+    Told {
+        what,
+        evidence,
+        fix: Some(match offer {
+            Some(offer) if offer.complete => LEFT_FIX.to_owned(),
+            _ => "nothing needs to be done for a few: scanners do this, and networks that break"
+                .into(),
+        }),
+        ..Told::default()
+    }
+}
+
+/// How far a client came that did not go on.
+fn progress(offer: Option<&ClientOffer>) -> String {
+    match offer {
+        None => "it had not begun a ClientHello".into(),
+        Some(offer) if !offer.complete => "its ClientHello had not come to its end".into(),
+        Some(_) => "its ClientHello had come and been answered".into(),
+    }
+}
+
+fn offered(kind: &str, names: Vec<String>) -> Vec<String> {
+    if names.is_empty() {
+        return vec![format!("it offered no {kind}")];
+    }
+    let more = match names.len().saturating_sub(SHOWN_MAX) {
+        0 => String::new(),
+        count => format!(", and {count} more"),
+    };
+    let shown: Vec<_> = names.into_iter().take(SHOWN_MAX).collect();
+    vec![format!("it offered {kind}: {}{more}", shown.join(", "))]
+}
+
+/// For whoever runs the server: the client's owner must act, unless the authority is missing here.
+fn certificate_fix(error: &VerifyError) -> String {
+    use VerifyCause as C;
+    match &error.cause {
+        C::Expired { .. } => "the client needs a new certificate; if it is fresh, check this machine's clock",
+        C::NotYetValid { .. } => "check the clocks of both machines",
+        C::Revoked { .. } => "the client needs another certificate, if it is still to be let in",
+        C::CrlExpired { .. } => "renew the revocation list that is given here (--crl)",
+        C::RevocationUnknown { .. } | C::CrlUnusable { .. } => {
+            "give the revocation lists of every authority of the chain (--crl)"
+        }
+        C::UnknownIssuer { .. } | C::SelfSigned { .. } | C::UntrustedRoot { .. } => {
+            "the client must show a certificate of the authority that is trusted here (--client-ca), \
+             with its intermediates"
+        }
+        C::ExtendedKeyUsage { .. } => "the client needs a certificate whose purpose is clientAuth",
+        _ => "the client needs another certificate",
+    }
+    .to_owned()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::probe::{ClientHello, WireVersion};
+    use crate::report::Side;
+
+    /// Each failure as the server tells it, for the comparison with `tests/explanations`.
+    pub(in super::super) fn rows() -> Vec<(&'static str, Error)> {
+        let hello = |version| ClientHello::new(version).with_server_name("shop.example");
+        let offer = |hello: ClientHello| ClientOffer::parse(&hello.encode());
+        let modern = || offer(hello(WireVersion::Tls13).with_alpn(["imap"]));
+        let narrow = offer(
+            hello(WireVersion::Tls12)
+                .with_suites([crate::probe::SuiteId(0x002f), crate::probe::SuiteId(0xfefe)])
+                .with_groups([crate::probe::GroupId(21)])
+                .with_signature_schemes([0x0202, 0x9999]),
+        );
+        let server = |cause: Cause, offer: Option<ClientOffer>| {
+            Error::new(Phase::Handshake, cause).seen_by(Some(Side::Server), offer)
+        };
+        let alert = |code| PeerCause::Alert(Alert::new(code)).into();
+        let nothing = |what| PeerCause::NothingInCommon { what }.into();
+        let mut cut = hello(WireVersion::Tls13).encode();
+        cut.truncate(120);
+        let cut = ClientOffer::parse(&cut);
+        let closed = |bytes_received| PeerCause::ClosedInHandshake { bytes_received }.into();
+        vec![
+            ("issuer-distrusted-by-client", server(alert(48), modern())),
+            ("certificate-refused-by-client", server(alert(42), modern())),
+            (
+                "certificate-refused-by-client.expired",
+                server(alert(45), modern()),
+            ),
+            (
+                "certificate-refused-by-client.revoked",
+                server(alert(44), modern()),
+            ),
+            (
+                "certificate-refused-by-client.unsupported",
+                server(alert(43), modern()),
+            ),
+            ("alert-received.client", server(alert(80), modern())),
+            ("alert-received.cancelled", server(alert(90), modern())),
+            ("closed-in-handshake.silent-client", server(closed(0), None)),
+            (
+                "closed-in-handshake.client-hello",
+                server(closed(120), cut.clone()),
+            ),
+            ("closed-in-handshake.client", server(closed(512), modern())),
+            (
+                "reset-in-handshake.client",
+                server(
+                    PeerCause::ResetInHandshake {
+                        bytes_received: 512,
+                    }
+                    .into(),
+                    modern(),
+                ),
+            ),
+            (
+                "protocol-version.client",
+                server(
+                    PeerCause::ProtocolVersion { alert: None }.into(),
+                    offer(hello(WireVersion::Tls10)),
+                ),
+            ),
+            (
+                "protocol-version.client-tls12",
+                server(
+                    PeerCause::ProtocolVersion { alert: None }.into(),
+                    offer(hello(WireVersion::Tls12)),
+                ),
+            ),
+            (
+                "no-shared-cipher-suite.client",
+                server(nothing("cipher suite"), narrow.clone()),
+            ),
+            (
+                "no-shared-group.client",
+                server(nothing("key exchange group"), narrow.clone()),
+            ),
+            (
+                "no-shared-signature-scheme.client",
+                server(nothing("signature scheme"), narrow),
+            ),
+            (
+                "no-application-protocol.client",
+                server(PeerCause::NoApplicationProtocol.into(), modern()),
+            ),
+            (
+                "not-tls.client",
+                server(
+                    PeerCause::NotTls {
+                        first_bytes: b"GET / HTTP/1.1\r\nHost: shop.example\r\n".to_vec(),
+                    }
+                    .into(),
+                    None,
+                ),
+            ),
+            (
+                "timed-out.client",
+                server(
+                    NetworkCause::TimedOut {
+                        limit: Duration::from_secs(15),
+                    }
+                    .into(),
+                    cut,
+                ),
+            ),
+            (
+                "protocol-violation.client",
+                server(
+                    PeerCause::ProtocolViolation {
+                        what: "missing key share".into(),
+                    }
+                    .into(),
+                    modern(),
+                ),
+            ),
+            (
+                "bad-record.client",
+                server(PeerCause::BadRecord.into(), modern()),
+            ),
+        ]
+    }
+}

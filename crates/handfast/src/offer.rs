@@ -1,0 +1,362 @@
+//! What a client offered: its ClientHello, read for the record when a handshake fails (C3).
+//!
+//! rustls refuses many a hello before it shows it to anybody, so this is a reader of our own. It
+//! believes nothing, allocates no more than it was given, and takes what is there of a hello that was
+//! cut off. No decision hangs on it.
+
+use crate::probe::{GroupId, SchemeId, SuiteId, WireVersion};
+
+/// The longest fragment of one record that is looked into (RFC 5246, section 6.2.3).
+const FRAGMENT_MAX: usize = 16 * 1024 + 2048;
+
+/// What a client offered in its (first) ClientHello, in its order, as far as it arrived.
+///
+/// Everything in here was said by a stranger. Names that are shown to a person or written to a log
+/// must be escaped ([`escape_control`](crate::escape_control)); the lists of names that the methods
+/// give are already.
+///
+/// ```
+/// use handfast::ClientOffer;
+/// use handfast::probe::{ClientHello, WireVersion};
+/// let hello = ClientHello::new(WireVersion::Tls10).with_server_name("shop.example");
+/// let offer = ClientOffer::parse(&hello.encode()).expect("a ClientHello");
+/// assert_eq!(offer.server_name.as_deref(), Some("shop.example"));
+/// assert_eq!(offer.version_names(), ["TLS 1.0"]);
+/// assert!(offer.complete);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ClientOffer {
+    /// Whether all of the hello arrived, and could be read to its end.
+    pub complete: bool,
+    /// The version field of old, which TLS 1.3 froze at 1.2.
+    pub legacy_version: u16,
+    /// The versions of the extension that took its place (RFC 8446, section 4.2.1); empty without it.
+    pub supported_versions: Vec<u16>,
+    /// Cipher suites.
+    pub cipher_suites: Vec<SuiteId>,
+    /// Key exchange groups.
+    pub groups: Vec<GroupId>,
+    /// Signature schemes; clients before TLS 1.2 have none.
+    pub signature_schemes: Vec<SchemeId>,
+    /// Application protocols (RFC 7301), as the bytes that they are.
+    pub alpn: Vec<Vec<u8>>,
+    /// The name that was asked for (RFC 6066, section 3), with what is not UTF-8 replaced.
+    pub server_name: Option<String>,
+}
+
+impl ClientOffer {
+    /// Reads the first bytes that a client sent: records of a handshake that begins with a ClientHello.
+    /// `None` when they are something else, or end before it shows what they are.
+    pub fn parse(received: &[u8]) -> Option<Self> {
+        let message = handshake_bytes(received)?;
+        let mut reader = Reader(&message);
+        if reader.u8()? != 1 {
+            return None; // not client_hello
+        }
+        let length = reader.u24()?;
+        let whole = reader.0.len() >= length;
+        let mut body = Reader(reader.0.get(..length).unwrap_or(reader.0));
+        let mut offer = Self::default();
+        offer.complete = offer.read(&mut body).is_some() && whole && body.0.is_empty();
+        Some(offer)
+    }
+
+    /// `None` where it ends too early; what came before is kept.
+    fn read(&mut self, body: &mut Reader<'_>) -> Option<()> {
+        self.legacy_version = body.u16()?;
+        body.take(32)?; // random
+        let session = body.u8()?;
+        body.take(session.into())?;
+        let (suites, whole) = body.vector16()?;
+        self.cipher_suites = suites.numbers().map(SuiteId).collect();
+        whole.then_some(())?;
+        let compressions = body.u8()?;
+        body.take(compressions.into())?;
+        if body.0.is_empty() {
+            return Some(()); // without extensions, as long ago
+        }
+        let (mut extensions, whole) = body.vector16()?;
+        while !extensions.0.is_empty() {
+            let number = extensions.u16()?;
+            let (content, whole) = extensions.vector16()?;
+            self.extension(number, content);
+            whole.then_some(())?;
+        }
+        whole.then_some(())
+    }
+
+    fn extension(&mut self, number: u16, mut content: Reader<'_>) -> Option<()> {
+        match number {
+            0 => {
+                let (mut names, _) = content.vector16()?;
+                let kind = names.u8()?;
+                let (name, _) = names.vector16()?;
+                if kind == 0 && self.server_name.is_none() {
+                    self.server_name = Some(String::from_utf8_lossy(name.0).into_owned());
+                }
+            }
+            10 => self.groups = content.vector16()?.0.numbers().map(GroupId).collect(),
+            13 => {
+                let (schemes, _) = content.vector16()?;
+                self.signature_schemes = schemes.numbers().map(SchemeId).collect();
+            }
+            16 => {
+                let (mut protocols, _) = content.vector16()?;
+                self.alpn.clear();
+                while let Some(length) = protocols.u8() {
+                    self.alpn.push(protocols.take(length.into())?.to_vec());
+                }
+            }
+            43 => {
+                let length = content.u8()?;
+                let list = content.0.get(..length.into()).unwrap_or(content.0);
+                self.supported_versions = Reader(list).numbers().collect();
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// The versions offered, the newest first: those of the extension, or all up to the one of old.
+    /// Numbers that clients offer to keep servers tolerant (RFC 8701) are left out.
+    pub fn versions(&self) -> Vec<u16> {
+        if self.supported_versions.is_empty() {
+            return match self.legacy_version {
+                0 => Vec::new(),
+                version => vec![version],
+            };
+        }
+        let mut versions = self.supported_versions.clone();
+        versions.retain(|version| !is_grease(*version));
+        versions.sort_unstable_by(|a, b| b.cmp(a));
+        versions
+    }
+
+    /// [`versions`](Self::versions) by name: `TLS 1.3`, or the number of one that is not known.
+    ///
+    /// A client without the extension names only the newest one that it speaks.
+    pub fn version_names(&self) -> Vec<String> {
+        let name = |number: u16| match WireVersion::from_number(number) {
+            Some(version) => version.name().to_owned(),
+            None => format!("0x{number:04x}"),
+        };
+        self.versions().into_iter().map(name).collect()
+    }
+
+    /// The cipher suites by their names in IANA's registry, unknown ones by number.
+    pub fn cipher_suite_names(&self) -> Vec<String> {
+        let known = self
+            .cipher_suites
+            .iter()
+            .filter(|suite| !is_grease(suite.0));
+        known.map(|suite| suite.name()).collect()
+    }
+
+    /// The groups by name, unknown ones by number.
+    pub fn group_names(&self) -> Vec<String> {
+        let known = self.groups.iter().filter(|group| !is_grease(group.0));
+        known.map(|group| group.name()).collect()
+    }
+
+    /// The signature schemes by name, unknown ones by number.
+    pub fn signature_scheme_names(&self) -> Vec<String> {
+        let known = self
+            .signature_schemes
+            .iter()
+            .filter(|scheme| !is_grease(scheme.0));
+        known.map(|scheme| scheme.name()).collect()
+    }
+
+    /// The application protocols as text; what is not printable ASCII is escaped.
+    pub fn alpn_names(&self) -> Vec<String> {
+        self.alpn
+            .iter()
+            .filter(|protocol| !matches!(protocol.as_slice(), [a, b] if is_grease(u16::from_be_bytes([*a, *b]))))
+            .map(|protocol| protocol.escape_ascii().to_string())
+            .collect()
+    }
+}
+
+/// A number that means nothing and that clients offer so that servers stay used to such (RFC 8701).
+fn is_grease(number: u16) -> bool {
+    number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
+}
+
+/// The handshake messages within the first records, as far as they are there. `None` when the bytes
+/// are no such records.
+fn handshake_bytes(received: &[u8]) -> Option<Vec<u8>> {
+    let mut message = Vec::new();
+    let mut rest = Reader(received);
+    while let Some(kind) = rest.u8() {
+        if kind != 22 {
+            break;
+        }
+        match rest.u8() {
+            None | Some(3) => {}
+            Some(_) => break,
+        }
+        let (Some(_), Some(length)) = (rest.u8(), rest.u16()) else {
+            break;
+        };
+        let length = usize::from(length);
+        if length > FRAGMENT_MAX {
+            break;
+        }
+        let fragment = rest.0.get(..length).unwrap_or(rest.0);
+        message.extend_from_slice(fragment);
+        rest.0 = rest.0.get(length..).unwrap_or_default();
+    }
+    (!message.is_empty()).then_some(message)
+}
+
+/// Bytes from the front; `None` where there are too few.
+#[derive(Clone, Copy)]
+struct Reader<'b>(&'b [u8]);
+
+impl<'b> Reader<'b> {
+    fn take(&mut self, count: usize) -> Option<&'b [u8]> {
+        let (front, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(front)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        let bytes = self.take(2)?.first_chunk()?;
+        Some(u16::from_be_bytes(*bytes))
+    }
+
+    fn u24(&mut self) -> Option<usize> {
+        let high = usize::from(self.u8()?);
+        Some(high << 16 | usize::from(self.u16()?))
+    }
+
+    /// What follows a length of two bytes, and whether all of it is there.
+    fn vector16(&mut self) -> Option<(Self, bool)> {
+        let length = usize::from(self.u16()?);
+        match self.take(length) {
+            Some(content) => Some((Self(content), true)),
+            None => Some((Self(std::mem::take(&mut self.0)), false)),
+        }
+    }
+
+    fn numbers(self) -> impl Iterator<Item = u16> + 'b {
+        self.0
+            .chunks_exact(2)
+            .filter_map(|pair| pair.first_chunk().map(|pair| u16::from_be_bytes(*pair)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::ClientHello;
+    use proptest::prelude::*;
+
+    fn hello() -> Vec<u8> {
+        ClientHello::of_all_versions()
+            .with_server_name("shop.example")
+            .with_alpn(["h2", "http/1.1"])
+            .with_key_shares()
+            .encode()
+    }
+
+    #[test]
+    fn c3_a_hello_is_read_as_it_was_made() {
+        let offer = ClientOffer::parse(&hello()).unwrap();
+        assert!(offer.complete);
+        assert_eq!(offer.server_name.as_deref(), Some("shop.example"));
+        assert_eq!(
+            offer.version_names(),
+            ["TLS 1.3", "TLS 1.2", "TLS 1.1", "TLS 1.0"]
+        );
+        assert_eq!(offer.alpn_names(), ["h2", "http/1.1"]);
+        let has = |names: Vec<String>, name: &str| names.iter().any(|found| found == name);
+        assert!(has(offer.cipher_suite_names(), "TLS_AES_128_GCM_SHA256"));
+        assert!(has(offer.signature_scheme_names(), "ed25519"));
+        assert!(!offer.groups.is_empty());
+    }
+
+    #[test]
+    fn c3_a_hello_in_records_of_one_byte_is_the_same() {
+        let whole = hello();
+        let mut split = Vec::new();
+        for byte in &whole[5..] {
+            split.extend_from_slice(&[22, 3, 1, 0, 1, *byte]);
+        }
+        assert_eq!(ClientOffer::parse(&split), ClientOffer::parse(&whole));
+    }
+
+    #[test]
+    fn c3_of_a_hello_that_was_cut_off_what_is_there_is_kept() {
+        let whole = hello();
+        let full = ClientOffer::parse(&whole).unwrap();
+        for end in 0..whole.len() {
+            let Some(offer) = ClientOffer::parse(&whole[..end]) else {
+                assert!(end < 9, "{end}");
+                continue;
+            };
+            assert!(!offer.complete, "{end}");
+            assert!(full.cipher_suites.starts_with(&offer.cipher_suites));
+            assert!(full.groups.starts_with(&offer.groups));
+            assert!(full.alpn.starts_with(&offer.alpn));
+        }
+    }
+
+    #[test]
+    fn c3_what_is_no_hello_is_none() {
+        for bytes in [
+            &b""[..],
+            b"\x16",
+            b"\x16\x03\x01\x00\x02\x02\x00",
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"\x15\x03\x01\x00\x02\x02\x28",
+            b"\x80\x2e\x01\x00\x02",
+        ] {
+            assert_eq!(ClientOffer::parse(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn c3_numbers_without_meaning_are_not_named() {
+        let offer = ClientOffer {
+            supported_versions: vec![0x1a1a, 0x0303, 0x0304, 0x7f1c],
+            groups: vec![GroupId(0xbaba), GroupId(0x9999)],
+            alpn: vec![b"\x1a\x1a".to_vec(), b"\x1b[2J".to_vec()],
+            ..ClientOffer::default()
+        };
+        assert_eq!(offer.version_names(), ["0x7f1c", "TLS 1.3", "TLS 1.2"]);
+        assert_eq!(offer.group_names(), ["0x9999"]);
+        assert_eq!(offer.alpn_names(), ["\\x1b[2J"]);
+    }
+
+    proptest! {
+        #[test]
+        fn c3_no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+            let _ = ClientOffer::parse(&bytes);
+            // The same as the body of a hello, which random bytes hardly ever are.
+            let mut framed = vec![22, 3, 1];
+            framed.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+            framed.extend_from_slice(&bytes);
+            if let Some(first) = framed.get_mut(5) { *first = 1; }
+            if let Some(offer) = ClientOffer::parse(&framed) {
+                prop_assert!(offer.cipher_suites.len() * 2 <= bytes.len());
+                let _ = (offer.version_names(), offer.alpn_names());
+            }
+        }
+
+        #[test]
+        fn c3_a_hello_altered_anywhere_does_no_harm(at in 0..400_usize, to: u8, cut in 0..1200_usize) {
+            let mut bytes = hello();
+            if let Some(byte) = bytes.get_mut(at) { *byte = to; }
+            bytes.truncate(cut);
+            if let Some(offer) = ClientOffer::parse(&bytes) {
+                prop_assert!(offer.cipher_suites.len() * 2 <= bytes.len());
+            }
+        }
+    }
+}
