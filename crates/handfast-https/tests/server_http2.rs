@@ -398,7 +398,7 @@ fn a20_violations_end_the_connection_with_their_code() {
         ),
         (
             "a short RST_STREAM",
-            [valid.clone(), frame(RST_STREAM, 0, 1, &[0; 3])].concat(),
+            [valid, frame(RST_STREAM, 0, 1, &[0; 3])].concat(),
             FRAME_SIZE_ERROR,
         ),
         (
