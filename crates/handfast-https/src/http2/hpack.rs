@@ -15,6 +15,7 @@ pub(crate) const STATIC_ENTRIES: usize = 61;
 const INTEGER_MAX: usize = 1 << 24;
 
 /// An integer after the high bits of `pattern` (RFC 7541, section 5.1).
+#[inline]
 pub(crate) fn put_integer(block: &mut Vec<u8>, pattern: u8, prefix: u32, value: usize) {
     let full = (1usize << prefix) - 1;
     if value < full {

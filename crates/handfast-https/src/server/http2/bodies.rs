@@ -36,16 +36,12 @@ impl<H: Handler> Http2<H> {
         } else {
             self.strikes.progress();
         }
-        let Some(arriving) = self
-            .streams
-            .get_mut(&id)
-            .and_then(|stream| stream.receiving())
-        else {
+        let Some(arriving) = self.streams.get(id).and_then(|stream| stream.receiving()) else {
             self.owe(flow);
             if self.reset.contains(&id) {
                 return Ok(());
             }
-            if self.streams.contains_key(&id) {
+            if self.streams.get(id).is_some() {
                 self.strikes.fruitless()?;
                 self.reset(id, code::STREAM_CLOSED);
                 return Ok(());
@@ -89,7 +85,7 @@ impl<H: Handler> Http2<H> {
 
     /// The client has said all of the request's body.
     pub(super) fn end_body(&mut self, id: u32) -> Result<(), Violation> {
-        let Some(stream) = self.streams.get_mut(&id) else {
+        let Some(stream) = self.streams.get(id) else {
             return Ok(());
         };
         let Some(arriving) = stream.receiving() else {
@@ -113,7 +109,7 @@ impl<H: Handler> Http2<H> {
 
     /// Gives back the room of what the handler has read; tells a client that waits to go on.
     pub(super) fn tend_body(&mut self, id: u32) {
-        let Some(stream) = self.streams.get_mut(&id) else {
+        let Some(stream) = self.streams.get(id) else {
             return;
         };
         if stream.incoming.is_none() {
@@ -134,7 +130,7 @@ impl<H: Handler> Http2<H> {
                 stream.incoming = None;
             }
             if stream.is_done() {
-                self.streams.remove(&id);
+                self.streams.remove(id);
             }
             self.owe(owed);
             return;

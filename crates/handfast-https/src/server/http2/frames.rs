@@ -128,11 +128,11 @@ impl<H: Handler> Http2<H> {
         self.ended = true;
         let cut: Vec<u32> = self
             .streams
-            .iter_mut()
-            .filter_map(|(id, stream)| stream.receiving().map(|_| *id))
+            .iter()
+            .filter_map(|(id, stream)| stream.receiving().map(|_| id))
             .collect();
         for id in cut {
-            let Some(stream) = self.streams.get_mut(&id) else {
+            let Some(stream) = self.streams.get(id) else {
                 continue;
             };
             if let Some(arriving) = stream.incoming.take() {
@@ -157,7 +157,7 @@ impl<H: Handler> Http2<H> {
 
     /// The client broke the protocol: it is told, and everything under way is dropped.
     fn fail(&mut self, violation: Violation) {
-        let ids: Vec<u32> = self.streams.keys().copied().collect();
+        let ids: Vec<u32> = self.streams.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.drop_stream(id);
         }
@@ -341,7 +341,7 @@ impl<H: Handler> Http2<H> {
 
     /// A second header block on a stream: what it says is of no interest, that it ends the body is.
     fn trailers(&mut self, id: u32, end_stream: bool) -> Result<(), Violation> {
-        let Some(stream) = self.streams.get_mut(&id) else {
+        let Some(stream) = self.streams.get(id) else {
             if self.reset.contains(&id) {
                 return Ok(());
             }
@@ -386,7 +386,7 @@ impl<H: Handler> Http2<H> {
         let request = head.map(|()| RequestBody::new(body, silence));
         let (shared, link) = (Arc::clone(&self.shared), Rc::clone(&self.link));
         stream.answer = Some(Box::pin(answer(shared, link, request)));
-        self.streams.insert(id, stream);
+        self.streams.add(id, stream);
         self.poll_answer(cx, id);
         self.tend_body(id);
         Ok(())
@@ -429,7 +429,7 @@ impl<H: Handler> Http2<H> {
             }
             return Ok(());
         }
-        let Some(stream) = self.streams.get_mut(&frame.stream) else {
+        let Some(stream) = self.streams.get(frame.stream) else {
             return Ok(());
         };
         stream.window += increment;
@@ -461,7 +461,7 @@ impl<H: Handler> Http2<H> {
                 "RST_STREAM on a stream that was never opened",
             ));
         }
-        if self.streams.contains_key(&frame.stream) {
+        if self.streams.get(frame.stream).is_some() {
             self.strikes.fruitless()?;
             self.drop_stream(frame.stream);
         } else {
@@ -509,16 +509,14 @@ impl<H: Handler> Http2<H> {
         let difference = i64::from(size) - self.stream_window;
         self.stream_window = i64::from(size);
         let mut larger = Vec::new();
-        for (id, stream) in &mut self.streams {
+        for (id, stream) in self.streams.iter() {
             stream.window += difference;
             if stream.window > i64::from(frame::WINDOW_MAX) {
                 return Err(OVERFLOW);
             }
-            larger.push(*id);
+            larger.push(id);
         }
         if difference > 0 {
-            // In the order in which they were opened.
-            larger.sort_unstable();
             for id in larger {
                 self.enqueue(id);
             }

@@ -18,7 +18,7 @@ mod stream;
 mod wake;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 
 use self::frames::{Block, Strikes};
-use self::stream::{Emitted, Stream};
+use self::stream::{Emitted, Streams};
 use super::engine::{Engine, Failure};
 use super::handler::Handler;
 use super::incoming::Broken;
@@ -87,7 +87,7 @@ pub(super) struct Http2<H> {
     window_in: u32,
     owed: u32,
     // What is under way.
-    streams: HashMap<u32, Box<Stream>>,
+    streams: Streams,
     woken: Arc<wake::Woken>,
     woken_now: Vec<u32>,
     queue: VecDeque<u32>,
@@ -141,7 +141,7 @@ impl<H: Handler> Http2<H> {
             reset: VecDeque::new(),
             window_in: CONNECTION_WINDOW,
             owed: 0,
-            streams: HashMap::new(),
+            streams: Streams::default(),
             woken: Arc::default(),
             woken_now: Vec::new(),
             queue: VecDeque::new(),
@@ -156,7 +156,7 @@ impl<H: Handler> Http2<H> {
 
     /// Lets a handler work; puts the head of its reply into the buffer when there is one.
     fn poll_answer(&mut self, cx: &mut Context<'_>, id: u32) {
-        let Some(stream) = self.streams.get_mut(&id) else {
+        let Some(stream) = self.streams.get(id) else {
             return;
         };
         let Some(answer) = &mut stream.answer else {
@@ -214,7 +214,7 @@ impl<H: Handler> Http2<H> {
     }
 
     fn enqueue(&mut self, id: u32) {
-        if let Some(stream) = self.streams.get_mut(&id)
+        if let Some(stream) = self.streams.get(id)
             && stream.reply.is_some()
             && !stream.queued
         {
@@ -229,7 +229,7 @@ impl<H: Handler> Http2<H> {
             let Some(id) = self.queue.pop_front() else {
                 return;
             };
-            let Some(stream) = self.streams.get_mut(&id) else {
+            let Some(stream) = self.streams.get(id) else {
                 continue;
             };
             stream.queued = false;
@@ -273,11 +273,11 @@ impl<H: Handler> Http2<H> {
     /// The reply is complete. What the client still sends is not wanted, but read.
     fn replied_to(&mut self, id: u32) {
         self.strikes.replied();
-        let Some(stream) = self.streams.get_mut(&id) else {
+        let Some(stream) = self.streams.get(id) else {
             return;
         };
         if stream.is_done() {
-            self.streams.remove(&id);
+            self.streams.remove(id);
         } else if stream.receiving().is_some_and(|arriving| arriving.expects) {
             // It was never told to go on: there is nothing to wait for (RFC 9113, section 8.1).
             self.reset(id, code::NO_ERROR);
@@ -288,7 +288,7 @@ impl<H: Handler> Http2<H> {
 
     /// Notes that of this stream nothing is left but what nobody wants, if so.
     fn mark_discarding(&mut self, id: u32) {
-        if let Some(stream) = self.streams.get_mut(&id)
+        if let Some(stream) = self.streams.get(id)
             && stream.only_discards()
             && !std::mem::replace(&mut stream.discards, true)
         {
@@ -315,7 +315,7 @@ impl<H: Handler> Http2<H> {
     }
 
     fn drop_stream(&mut self, id: u32) {
-        let Some(mut stream) = self.streams.remove(&id) else {
+        let Some(mut stream) = self.streams.remove(id) else {
             return;
         };
         if let Some(reply) = stream.reply.take() {
@@ -446,7 +446,7 @@ impl<H: Handler> Engine for Http2<H> {
             .streams
             .iter()
             .filter(|(_, stream)| stream.only_discards())
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for id in unwanted {
             // Not an error: the reply was complete without it (RFC 9113, section 8.1).
@@ -509,7 +509,7 @@ impl Out {
 
 impl<H> Drop for Http2<H> {
     fn drop(&mut self) {
-        for stream in self.streams.values() {
+        for (_, stream) in self.streams.iter() {
             if let Some(arriving) = &stream.incoming {
                 arriving
                     .body

@@ -35,6 +35,45 @@ pub(super) struct Stream {
     waker: Option<Waker>,
 }
 
+/// The streams of a connection that are open, in the order of their numbers, which only grow. There
+/// are so few of them that nothing finds one faster.
+#[derive(Default)]
+pub(super) struct Streams(Vec<(u32, Box<Stream>)>);
+
+impl Streams {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn get(&mut self, id: u32) -> Option<&mut Stream> {
+        let at = self.find(id)?;
+        self.0.get_mut(at).map(|(_, stream)| &mut **stream)
+    }
+
+    /// Adds the stream that was opened last.
+    pub(super) fn add(&mut self, id: u32, stream: Box<Stream>) {
+        debug_assert!(self.0.last().is_none_or(|(last, _)| *last < id));
+        self.0.push((id, stream));
+    }
+
+    pub(super) fn remove(&mut self, id: u32) -> Option<Box<Stream>> {
+        let at = self.find(id)?;
+        Some(self.0.remove(at).1)
+    }
+
+    pub(super) fn iter(&mut self) -> impl Iterator<Item = (u32, &mut Stream)> {
+        self.0.iter_mut().map(|(id, stream)| (*id, &mut **stream))
+    }
+
+    fn find(&self, id: u32) -> Option<usize> {
+        self.0.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+}
+
 /// A request's body that is arriving.
 pub(super) struct Arriving {
     pub(super) body: Incoming,
