@@ -19,6 +19,7 @@ use crate::close::Ending;
 use crate::context::{Clock, Settings};
 use crate::error::{Alert, Cause, Error, LocalCause, PeerCause, Phase};
 use crate::offer::ClientOffer;
+use crate::preference;
 use crate::record::{RECORD_MAX, Sizer};
 use crate::report::{Report, Side, Traffic};
 use crate::resumption::Ticket;
@@ -104,6 +105,8 @@ pub struct Connection {
     traffic: Traffic,
     started: Instant,
     client_verifier: Option<(Arc<ClientVerifier>, Clock)>,
+    /// A server's configuration that is used if its client prefers it.
+    other: Option<Arc<rustls::ServerConfig>>,
 }
 
 enum Tls {
@@ -256,6 +259,7 @@ impl Connection {
         self.check()?;
         if self.report.is_none() {
             self.refuse_other_protocols()?;
+            self.heed_preference();
             self.advance(&mut [], None)?;
         }
         Ok(())
@@ -423,12 +427,19 @@ impl Connection {
         Self::new(Tls::Client(Box::new(tls)), settings, facts)
     }
 
-    pub(crate) fn server(tls: UnbufferedServerConnection, settings: &Settings) -> Self {
+    /// `other` takes the place of `tls`'s configuration when the client prefers ChaCha20-Poly1305.
+    pub(crate) fn server(
+        tls: UnbufferedServerConnection,
+        other: Option<Arc<rustls::ServerConfig>>,
+        settings: &Settings,
+    ) -> Self {
         let facts = Facts {
             side: Some(Side::Server),
             ..Facts::default()
         };
-        Self::new(Tls::Server(Box::new(tls)), settings, facts)
+        let mut connection = Self::new(Tls::Server(Box::new(tls)), settings, facts);
+        connection.other = other;
+        connection
     }
 
     fn new(tls: Tls, settings: &Settings, facts: Facts) -> Self {
@@ -451,6 +462,26 @@ impl Connection {
             traffic: Traffic::default(),
             started: Instant::now(),
             client_verifier: settings.client_verifier.clone(),
+            other: None,
+        }
+    }
+
+    /// Changes to the client's order of cipher suites where that is the better one. Only as long as
+    /// rustls has seen nothing: later all is agreed on.
+    fn heed_preference(&mut self) {
+        if self.other.is_none() {
+            return;
+        }
+        let untouched = self.incoming.len() as u64 == self.facts.bytes_received;
+        let prefers = preference::prefers_chacha(self.incoming.filled());
+        if untouched && prefers.is_none() {
+            return;
+        }
+        let other = self.other.take();
+        if let (Some(other), true, Some(true)) = (other, untouched, prefers)
+            && let Ok(tls) = UnbufferedServerConnection::new(other)
+        {
+            self.tls = Tls::Server(Box::new(tls));
         }
     }
 

@@ -71,6 +71,7 @@ mod identity;
 mod key_log;
 mod line;
 mod offer;
+mod preference;
 pub mod probe;
 pub mod proxy;
 mod record;

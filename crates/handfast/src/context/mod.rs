@@ -171,7 +171,8 @@ macro_rules! common_settings {
         }
 
         /// The cipher suites to allow, by IANA name, the preferred first. Default: all that rustls
-        /// considers safe. See [`cipher_suite_names`](crate::cipher_suite_names).
+        /// considers safe; a server prefers AES-128-GCM, the cheapest, to clients that do not prefer
+        /// ChaCha20-Poly1305. See [`cipher_suite_names`](crate::cipher_suite_names).
         pub fn cipher_suites<N: Into<String>>(
             mut self,
             names: impl IntoIterator<Item = N>,

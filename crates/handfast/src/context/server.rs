@@ -12,6 +12,7 @@ use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
 use crate::identity::Identity;
 use crate::key_log::KeyLog;
+use crate::preference;
 use crate::record::RecordSizing;
 use crate::resumption::{
     NoSessions, PolicyId, PolicySessions, ServerSessions, TicketKeys, Ticketer,
@@ -57,6 +58,8 @@ pub struct ServerContext(Arc<Inner>);
 
 struct Inner {
     tls: Arc<rustls::ServerConfig>,
+    /// For clients that prefer ChaCha20-Poly1305: the same, but that their order counts.
+    tls_as_client_likes: Option<Arc<rustls::ServerConfig>>,
     settings: Settings,
     tickets: TicketKeys,
     sessions: ServerSessions,
@@ -75,7 +78,10 @@ impl ServerContext {
     /// [`LocalCause::Internal`], never seen.
     pub fn connection(&self) -> Result<Connection, Error> {
         UnbufferedServerConnection::new(Arc::clone(&self.0.tls))
-            .map(|tls| Connection::server(tls, &self.0.settings))
+            .map(|tls| {
+                let other = self.0.tls_as_client_likes.clone();
+                Connection::server(tls, other, &self.0.settings)
+            })
             .map_err(|error| Error::new(Phase::Handshake, LocalCause::Internal(error.to_string())))
     }
 
@@ -183,7 +189,11 @@ impl ServerContextBuilder {
                 ConfigurationCause::IdentityMissing,
             ));
         };
-        let provider = self.choices.provider()?;
+        let chosen = !self.choices.cipher_suites.is_empty();
+        let mut provider = self.choices.provider()?;
+        if !chosen {
+            preference::order(&mut Arc::make_mut(&mut provider).cipher_suites);
+        }
         let builder = rustls::ServerConfig::builder_with_details(
             Arc::clone(&provider),
             Arc::new(self.clock.clone()),
@@ -246,8 +256,12 @@ impl ServerContextBuilder {
             tls.session_storage = Arc::new(NoSessions);
             tls.send_tls13_tickets = 0;
         }
+        // Who names suites names them in the order that is to count.
+        let tls_as_client_likes = (!chosen).then(|| Arc::new(tls.clone()));
+        tls.ignore_client_order = true;
         let inner = Inner {
             tls: Arc::new(tls),
+            tls_as_client_likes,
             settings,
             tickets,
             sessions,

@@ -192,6 +192,47 @@ fn a25_our_server_and_openssl_s_client() {
     });
 }
 
+/// Which suite is agreed on when the client offers these, the preferred first.
+#[test]
+fn c4_the_cheapest_suite_unless_the_client_or_the_owner_prefers_another() {
+    const AES_128: &str = "TLS_AES_128_GCM_SHA256";
+    const AES_256: &str = "TLS_AES_256_GCM_SHA384";
+    const CHACHA: &str = "TLS_CHACHA20_POLY1305_SHA256";
+    let office = Office::new();
+    for (owner, offered, expected) in [
+        (&[][..], &[AES_256, CHACHA, AES_128][..], AES_128),
+        (&[], &[AES_256, CHACHA], AES_256),
+        (&[], &[CHACHA, AES_128, AES_256], CHACHA),
+        (
+            &[AES_256, AES_128, CHACHA],
+            &[CHACHA, AES_128, AES_256],
+            AES_256,
+        ),
+    ] {
+        let mut builder = ServerContext::builder().identity(office.server_identity.clone());
+        if !owner.is_empty() {
+            builder = builder.cipher_suites(owner.iter().copied());
+        }
+        let (address, visits) = serve(builder.build().unwrap());
+        let Some(openssl) = Program::new("openssl") else {
+            return;
+        };
+        let finished = openssl
+            .args(["s_client", "-connect", &address.to_string(), "-tls1_3"])
+            .args(["-servername", "localhost", "-ign_eof"])
+            .args(["-ciphersuites", &offered.join(":")])
+            .stdin(REQUEST)
+            .run();
+        expect_success("s_client", &finished);
+        let agreed = next(&visits).report.cipher_suite;
+        assert_eq!(
+            agreed.replace("TLS13_", "TLS_"),
+            expected,
+            "{owner:?} {offered:?}"
+        );
+    }
+}
+
 #[test]
 fn a25_our_server_and_gnutls_cli() {
     each_way(|office, version, identify, address, visits| {
