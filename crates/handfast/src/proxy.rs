@@ -525,6 +525,10 @@ mod tests {
     use super::*;
 
     fn ask(answer: &[u8]) -> (Result<(), ProxyProblem>, usize) {
+        ask_in_pieces(answer, usize::MAX)
+    }
+
+    fn ask_in_pieces(answer: &[u8], most: usize) -> (Result<(), ProxyProblem>, usize) {
         let target = Target::new("proxy:3128", "shop.example", 443);
         let mut dialogue = ProxyDialogue::new(target, None);
         dialogue.sent(usize::MAX);
@@ -534,7 +538,7 @@ mod tests {
             if rest.is_empty() {
                 return (Err(dialogue.received_end().problem), used);
             }
-            let piece = &rest[..dialogue.wanted().min(rest.len())];
+            let piece = &rest[..dialogue.wanted().min(most).min(rest.len())];
             used += piece.len();
             if let Err(error) = dialogue.received(piece) {
                 return (Err(error.problem), used);
@@ -603,6 +607,26 @@ mod tests {
         ] {
             let both = format!("{head}220 mail.example ESMTP\r\n");
             assert_eq!(ask(both.as_bytes()), (Ok(()), head.len()), "{head:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn c2_no_answer_of_a_proxy_panics_or_is_told_raw(
+            start in "(HTTP/1\\.[01] [1-5][0-9]{0,2} ?[ -~\\x00-\\x1f]{0,20}\r?\n)?",
+            rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..700),
+        ) {
+            let mut bytes = start.into_bytes();
+            bytes.extend(rest);
+            let (outcome, used) = ask(&bytes);
+            proptest::prop_assert!(used <= bytes.len());
+            proptest::prop_assert_eq!(ask_in_pieces(&bytes, 1), (outcome.clone(), used));
+            if let Err(problem) = outcome {
+                let target = Target::new("p:1", "shop.example", 443);
+                let told = Error::from(ProxyError { target, problem }).explain().to_string();
+                let bad = |c: char| c.is_control() && c != '\n';
+                proptest::prop_assert!(!told.chars().any(bad), "{:?}", told);
+            }
         }
     }
 

@@ -305,7 +305,7 @@ mod tests {
     }
 
     /// The ids that a crate's code can tell: what `fn id` returns, the first of each pair in
-    /// `fn told`, and the first argument of `Explanation::new`.
+    /// `fn told`, the first argument of `Explanation::new`, and what stands as `id: Some(...)`.
     fn ids_of(crate_name: &str) -> BTreeSet<String> {
         let mut all = Vec::new();
         sources(
@@ -318,10 +318,14 @@ mod tests {
                 let body = body.split("\n    }\n").next().unwrap_or_default();
                 ids.extend(literals(body).filter(|text| is_id(text)).map(str::to_owned));
             }
-            for rest in code.split("Explanation::new(").skip(1) {
+            for rest in code
+                .split("Explanation::new(")
+                .chain(code.split("id: Some("))
+            {
                 let rest = rest.trim_start();
                 if rest.starts_with('"') {
-                    ids.extend(literals(rest).next().map(str::to_owned));
+                    let first = literals(rest).next().filter(|text| is_id(text));
+                    ids.extend(first.map(str::to_owned));
                 }
             }
             if let Some((_, told)) = code.split_once("fn told(") {

@@ -139,6 +139,17 @@ fn answer(head: &[u8]) -> Option<Hearsay> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn c2_no_bytes_of_a_stranger_s_panic(
+            bytes in "(HTTP/1.1 [0-9]{3}\r\n)?((date|location): [\\x00-\\x7fé\u{9b}]{0,40}\r\n){0,3}[\\x00-\\x7fé]{0,40}",
+        ) {
+            let heard = answer(bytes.as_bytes());
+            let host = heard.and_then(|heard| heard.redirects_to).unwrap_or_default();
+            proptest::prop_assert!(!host.chars().any(char::is_control));
+        }
+    }
+
     #[test]
     fn c2_what_a_stranger_says_is_read_and_bounded() {
         let heard = |text: &str| {
