@@ -48,10 +48,11 @@
 //! - connections: [`Connection`] (bytes in, bytes out), [`Stream`] (blocking, over a [`Channel`]),
 //!   [`AsyncStream`] (tokio), [`LineReader`];
 //! - the plain text before TLS: [`StartTls`] and its [`StartTlsDialogue`], [`proxy`];
-//! - what they tell: [`Report`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
+//! - what they tell: [`Report`], its [`StapledResponse`], [`Ticket`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
 //! - errors: [`Error`], its [`Phase`] and [`Cause`], and the [`Explanation`] of each;
 //! - certificates as facts: [`CertificateFacts`], and the files they stand in:
-//!   [`certificates_from_file`], [`certificates_to_pem`];
+//!   [`certificates_from_file`], [`certificates_from_bytes`], [`certificates_to_pem`]; who issued one:
+//!   [`is_issued_by`]; [`SignedCertificateTimestamp`];
 //! - [`probe`]: asking a server what it would speak, without speaking it.
 
 #[cfg(feature = "tokio")]

@@ -1,7 +1,8 @@
 //! Certificate revocation lists (RFC 5280, 5) and how strictly they are applied (A26).
 //!
 //! Lists come from the caller and are checked against the issuer's key each time one is used. Fetching
-//! them, and OCSP, are not done: a verification reaches for nothing on the network.
+//! them is not done: a verification reaches for nothing on the network. What a server staples is for
+//! `ocsp`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
