@@ -119,6 +119,28 @@ fn b3_input_flows_on_to_a_peer_that_has_ended_its_own_direction() {
 }
 
 #[test]
+fn b3_keep_open_waits_for_slow_input_after_the_peer_has_ended() {
+    let bench = Bench::new();
+    let context = bench.server_context();
+    let (address, server) = serve(move |socket| {
+        let mut stream = context.accept(socket).unwrap();
+        stream.write_all(b"ended\n").unwrap();
+        stream.finish().unwrap();
+        stream.read_to_ending().unwrap()
+    });
+    let mut talk = Talk::start(&mut bench.connect(["--keep-open", &address.to_string()]));
+    talk.heard("ended");
+    // Longer than the silence that ends a session without the option.
+    thread::sleep(Duration::from_millis(1500));
+    talk.say("late, but whole");
+    talk.end_input();
+    talk.wait().expect(0, &["close: complete"]);
+    let (bytes, ending) = server.join().unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap(), "late, but whole");
+    assert_eq!(ending, Ending::CloseNotify);
+}
+
+#[test]
 fn c1_input_that_the_peer_did_not_take_is_not_passed_over() {
     let bench = Bench::new();
     let context = bench.server_context();

@@ -55,7 +55,7 @@ pub(crate) struct Args {
     /// Send a line feed as carriage return and line feed
     #[arg(long)]
     crlf: bool,
-    /// Keep our direction open when the input ends
+    /// Keep our direction open until input and peer have both ended, however long the other is silent
     #[arg(long)]
     keep_open: bool,
     /// When the handshake fails, do not ask the server over further connections what it would take
@@ -105,7 +105,7 @@ Examples:
 
 The end of the input ends our direction (close_notify, and FIN where the channel has one), and what
 the peer still sends is read. When the peer has ended, input is sent on while it flows; one second
-without any, and the session is over. Received data goes to stdout, everything about it to stderr.
+without any, and the session is over. With --keep-open it lasts until both have ended. Received data goes to stdout, everything about it to stderr.
 
 Exit codes are curl's: 0 ended in order, 7 no channel, 28 time, 35 handshake, 55 input was lost,
 56 cut off (no close_notify), 60 the server is not who it should be, 64 no STARTTLS.";

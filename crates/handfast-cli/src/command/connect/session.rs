@@ -171,7 +171,8 @@ struct Ready {
 }
 
 impl<'s> Session<'s> {
-    /// `keep_open`: our direction stays open when the input has ended.
+    /// `keep_open`: our direction stays open when the input has ended and the peer has not, and when
+    /// the peer has ended and the input has not.
     pub(super) fn new(
         wire: &'s mut Wire,
         connection: &'s mut Connection,
@@ -446,7 +447,11 @@ impl<'s> Session<'s> {
         if !self.connection.outgoing().is_empty() && !self.writer_gone {
             Some(self.moved + WIRE_SILENCE)
         } else {
-            self.input.as_ref().map(|_| self.moved + INPUT_SILENCE)
+            // Told to keep our direction open, it is the input that ends it, however slowly it comes.
+            self.input
+                .as_ref()
+                .filter(|_| !self.keep_open)
+                .map(|_| self.moved + INPUT_SILENCE)
         }
     }
 
