@@ -504,6 +504,14 @@ fn c2_a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
             "clock-skew",
             "they are 20 days apart",
         ),
+        // By this clock it is no more valid than by ours.
+        (
+            &last_year,
+            dated(now - 900 * DAY_SECS),
+            "certificate-expired",
+            "certificate-expired",
+            "(unproven)",
+        ),
         (
             &last_year,
             "HTTP/1.1 500 \r\n\r\n".to_owned(),
