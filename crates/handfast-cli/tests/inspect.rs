@@ -260,6 +260,14 @@ fn b4_a_scan_judges_versions_suites_and_groups() {
     );
     assert_eq!(old["suites"][0]["judgement"]["grade"], "weak");
     assert_eq!(old["suite_order"], "server");
+    let schemes = strings(&old["schemes"], "name");
+    for scheme in ["rsa_pss_rsae_sha256", "rsa_pkcs1_sha512"] {
+        assert!(schemes.contains(&scheme.to_owned()), "{schemes:?}");
+    }
+    assert!(
+        schemes.iter().all(|scheme| scheme.starts_with("rsa_")),
+        "{schemes:?}"
+    );
     assert_eq!(
         strings(&scan["versions"][4]["groups"], "name"),
         ["secp256r1", "x25519"]

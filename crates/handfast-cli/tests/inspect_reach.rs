@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use handfast_testbed::careless::{Careless, version};
-use handfast_testbed::launch::{Finished, Program, Tinyproxy, free_address};
+use handfast_testbed::launch::{Finished, OpensslServer, Program, Tinyproxy, free_address};
 use handfast_testbed::pki::{Pki, Spec, pem};
 use serde_json::Value;
 
@@ -339,4 +339,62 @@ fn b4_a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_ha
     assert_eq!(shut["complete"], false, "{shut:#}");
     let problem = shut["problem"].as_str().unwrap();
     assert!(problem.contains("has stopped answering"), "{problem}");
+}
+
+#[test]
+fn b4_names_places_and_protocols_are_asked_for_as_told() {
+    let bench = Bench::new();
+    let server = bench.pki.server(&["shop.example", "*.shop.example"]);
+    let files = server.write(bench.directory.path(), "server", &[]);
+    let Some(running) = OpensslServer::launch(&[
+        OsStr::new("-cert"),
+        files.chain_pem.as_os_str(),
+        OsStr::new("-key"),
+        files.key_pem.as_os_str(),
+        OsStr::new("-www"),
+        OsStr::new("-alpn"),
+        OsStr::new("http/1.1,h2"),
+    ]) else {
+        return;
+    };
+    let place = localhost(running.address());
+    for (args, code, name, alpn) in [
+        (&["shop.example"][..], 0, "shop.example", Some("http/1.1")),
+        (&["shop.example:1"], 0, "shop.example", Some("http/1.1")),
+        (
+            &["shop.example", "--alpn", "h2"],
+            0,
+            "shop.example",
+            Some("h2"),
+        ),
+        (&["shop.example", "--alpn", ""], 0, "shop.example", None),
+        (
+            &["shop.example", "--sni", "www.shop.example"],
+            0,
+            "www.shop.example",
+            Some("http/1.1"),
+        ),
+        (
+            &["shop.example", "--sni", "other.example"],
+            60,
+            "other.example",
+            Some("http/1.1"),
+        ),
+    ] {
+        let fixed = ["--json", "--connect-to", &place];
+        let finished = bench.inspect(fixed.iter().chain(args));
+        assert_eq!(finished.code, Some(code), "{args:?} {finished}");
+        let document: Value = serde_json::from_slice(&finished.stdout).unwrap();
+        let found = &document["inspected"][0];
+        assert_eq!(found["name"], name, "{args:?}");
+        assert_eq!(found["target"], args[0]);
+        let session = &found["connection"]["session"];
+        assert_eq!(session["server_name"], name, "{args:?} {found:#}");
+        assert_eq!(session["alpn"].as_str(), alpn, "{args:?} {found:#}");
+        if code == 0 {
+            assert_eq!(found["path"][0], "O=handfast tests, CN=shop.example");
+        } else {
+            assert_eq!(found["failure"]["id"], "name-mismatch");
+        }
+    }
 }

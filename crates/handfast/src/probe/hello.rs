@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::groups::GroupId;
 use super::judgement::Judgement;
+use super::schemes::SchemeId;
 use super::suites::SuiteId;
 
 /// More of a kind than any client offers: what goes beyond is left out, so that lengths always fit.
@@ -203,6 +204,11 @@ impl ClientHello {
     pub fn with_signature_schemes(mut self, schemes: impl IntoIterator<Item = u16>) -> Self {
         self.schemes = schemes.into_iter().take(LIST_MAX).collect();
         self
+    }
+
+    /// The signature schemes offered.
+    pub(super) fn signature_schemes(&self) -> Vec<SchemeId> {
+        self.schemes.iter().copied().map(SchemeId).collect()
     }
 
     /// Offers these application protocols; empty ones and those over 255 bytes are left out.

@@ -1,5 +1,7 @@
 //! Signature schemes by number, and their names.
 
+use super::judgement::Judgement;
+
 /// A signature scheme by its number on the wire (RFC 8446, section 4.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SchemeId(pub u16);
@@ -40,6 +42,16 @@ impl SchemeId {
         &[Self(0x081a), Self(0x081b), Self(0x081c)],
         &[Self(0x0904), Self(0x0905), Self(0x0906)],
     ];
+
+    /// What to think of a server that signs its handshakes so.
+    pub fn judgement(self) -> Judgement {
+        match self.0 {
+            0x0201..=0x0203 => Judgement::weak("signs with SHA-1 (RFC 9155)"),
+            0x0302 | 0x0402 => Judgement::weak("DSA: a reused nonce gives the key away"),
+            0x0401 | 0x0501 | 0x0601 => Judgement::fine("an old padding; TLS 1.3 has none of it"),
+            _ => Judgement::fine("a signature of today"),
+        }
+    }
 
     /// Its name in IANA's registry, or its number for one that is not in the table.
     pub fn name(self) -> String {

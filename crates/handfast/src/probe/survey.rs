@@ -6,6 +6,7 @@
 use super::answer::{Answer, ServerHello};
 use super::groups::GroupId;
 use super::hello::{ClientHello, WireVersion};
+use super::schemes::SchemeId;
 use super::suites::SuiteId;
 
 /// Everything that a server was found to accept, the oldest version first.
@@ -38,6 +39,9 @@ pub struct Offer {
     pub groups: Vec<GroupId>,
     /// Whose order the groups are in.
     pub group_order: Order,
+    /// Signature schemes that it signs the handshake with, the first choice first, where that can be
+    /// seen: under TLS 1.2. TLS 1.3 encrypts it, and older versions have no choice.
+    pub schemes: Vec<SchemeId>,
     /// The size of the server's own Diffie-Hellman prime, in bits, if a suite made it show one.
     pub dh_bits: Option<u32>,
 }
@@ -146,11 +150,26 @@ fn survey_version<E>(
         })?,
     };
     let group_order = order(&groups, &mut pick_group)?;
+    let mut pick_scheme = |schemes: Vec<SchemeId>| -> Result<Option<SchemeId>, E> {
+        let numbers = schemes.into_iter().map(|scheme| scheme.0);
+        let hello = hello.clone().with_signature_schemes(numbers);
+        Ok(pick(&hello)?.and_then(|chosen| chosen.scheme))
+    };
+    let offered = hello.signature_schemes();
+    let first = match hello.version == WireVersion::Tls12 && !with_groups.is_empty() {
+        true => pick_scheme(offered.clone())?,
+        false => None,
+    };
+    let schemes = match first {
+        Some(first) => exhaust(&offered, first, |left, _| pick_scheme(left))?,
+        None => Vec::new(),
+    };
     Ok(Ok(Offer {
         suites,
         suite_order,
         groups,
         group_order,
+        schemes,
         dh_bits,
     }))
 }

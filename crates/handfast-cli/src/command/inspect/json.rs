@@ -50,6 +50,10 @@ fn one(found: &Findings) -> Value {
             PathAnchor::Authority { subject } => subject.clone(),
             _ => "itself".to_owned(),
         }),
+        "path": found.path.as_ref().map(|path| {
+            path.chain().iter().filter_map(|der| CertificateFacts::from_der(der).ok())
+                .map(|facts| facts.subject).collect::<Vec<_>>()
+        }),
         "path_ends": found.path.as_ref().map(|path| {
             format_utc(i64::try_from(path.not_after()).unwrap_or(i64::MAX))
         }),
@@ -222,6 +226,11 @@ fn versions(survey: &Survey) -> Vec<Value> {
                 "suite_order": offer.suite_order.name(),
                 "groups": groups(offer),
                 "group_order": offer.group_order.name(),
+                "schemes": offer.schemes.iter().map(|scheme| json!({
+                    "name": scheme.name(),
+                    "number": scheme.0,
+                    "judgement": judged(scheme.judgement()),
+                })).collect::<Vec<_>>(),
                 "dh_bits": offer.dh_bits,
             }),
             Err(answer) => json!({

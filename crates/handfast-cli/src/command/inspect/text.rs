@@ -374,6 +374,10 @@ impl Page {
             }
             self.row(label, &judged);
         }
+        for (position, scheme) in offer.schemes.iter().enumerate() {
+            let label = if position == 0 { "  signatures" } else { "" };
+            self.row(label, &self.judged(&scheme.name(), scheme.judgement()));
+        }
     }
 
     fn judged(&self, name: &str, judgement: Judgement) -> String {
