@@ -28,6 +28,7 @@ const PAGES: &[(&str, &str)] = pages![
     "address-not-available",
     "address-not-permitted",
     "alert-received",
+    "audit-file-unusable",
     "bad-record",
     "bad-signature",
     "ca-busy",

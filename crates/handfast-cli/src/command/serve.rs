@@ -3,6 +3,7 @@
 //! On stdout: where it listens and how to reach it. On stderr: a line for each request, each failed
 //! handshake, each connection that came to a bad end.
 
+mod audit;
 mod context;
 mod log;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use handfast::{ClosePolicy, Explanation};
 use handfast_https::server::{BindError, Files, Limits, Running, Server, ServerConfig};
 
+use self::audit::Audit;
 use self::context::Prepared;
 use self::log::{Log, Writer};
 use crate::failure::{Failure, code};
@@ -117,6 +119,9 @@ struct RunningArgs {
     /// Keep at most so many connections at once; more wait until one ends [default: 8192]
     #[arg(long, value_name = "N")]
     connections_max: Option<NonZeroUsize>,
+    /// Append failed handshakes and connections to this file, a line of JSON each; SIGHUP opens it anew
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
     /// No log
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -166,10 +171,19 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     raise_descriptor_limit();
     let listen = addresses(&args.listen);
     let prepared = context::prepare(&args, &listen)?;
+    let (audit, audit_writer) = match &args.running.audit {
+        Some(path) => audit::open(path).map(|(audit, writer)| (Some(audit), Some(writer)))?,
+        None => (None, None),
+    };
     let log = Writer::start();
     let mut config = ServerConfig::new(prepared.context.clone())
         .close_policy(args.running.close.into())
-        .observer(Log::new(&log, args.running.quiet, args.running.verbose));
+        .observer(Log::new(
+            &log,
+            args.running.quiet,
+            args.running.verbose,
+            audit.clone(),
+        ));
     for address in listen {
         config = config.listen(address);
     }
@@ -190,8 +204,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         )
     })?;
     announce(&args, &prepared, running.local_addrs())?;
-    let result = until_stopped(running, Duration::from_secs(args.running.grace));
+    let result = until_stopped(running, Duration::from_secs(args.running.grace), audit);
     log.finish();
+    if let Some(writer) = audit_writer {
+        writer.finish();
+    }
     result
 }
 
@@ -266,19 +283,28 @@ fn output_path(path: &std::path::Path) -> String {
 }
 
 /// Waits for a signal, then for replies that run; a second signal ends it at once.
-fn until_stopped(running: Running, grace: Duration) -> Result<ExitCode, Failure> {
+fn until_stopped(
+    running: Running,
+    grace: Duration,
+    audit: Option<Audit>,
+) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(no_signals)?;
     let hurried = runtime.block_on(async {
-        let mut signals = Signals::new().map_err(no_signals)?;
-        signals.next().await;
+        let mut signals = Signals::new(audit.is_some()).map_err(no_signals)?;
+        while signals.next().await == Signal::Hangup {
+            if let Some(audit) = &audit {
+                audit.reopen();
+            }
+        }
+        drop(audit);
         running.shutdown(grace);
         let stopped = tokio::task::spawn_blocking(move || running.join());
         tokio::select! {
             _ = stopped => Ok::<_, Failure>(false),
-            () = signals.next() => Ok(true),
+            () = signals.stop() => Ok(true),
         }
     })?;
     // What still runs is left to the end of the process.
@@ -297,27 +323,46 @@ fn no_signals(error: io::Error) -> Failure {
     )
 }
 
-/// SIGINT and SIGTERM; elsewhere than on Unix, Ctrl-C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    Stop,
+    /// Open files by their names again.
+    Hangup,
+}
+
+/// SIGINT, SIGTERM and, where it has a meaning, SIGHUP; elsewhere than on Unix, Ctrl-C.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(with_hangup: bool) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: match with_hangup {
+                true => Some(signal(SignalKind::hangup())?),
+                false => None,
+            },
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Signal {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = hangup => Signal::Hangup,
         }
     }
 }
@@ -327,12 +372,20 @@ struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(_: bool) -> io::Result<Self> {
         Ok(Self)
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Signal {
         let _ = tokio::signal::ctrl_c().await;
+        Signal::Stop
+    }
+}
+
+impl Signals {
+    /// Waits for one that ends the server.
+    async fn stop(&mut self) {
+        while self.next().await != Signal::Stop {}
     }
 }
 

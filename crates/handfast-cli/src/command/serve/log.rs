@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::audit::Audit;
 use handfast::{escape_control, format_utc};
 use handfast_https::server::{
     CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, TransferEnd,
@@ -78,14 +79,16 @@ pub(super) struct Log {
     lines: Option<SyncSender<String>>,
     lost: Arc<AtomicU64>,
     verbose: bool,
+    audit: Option<Audit>,
 }
 
 impl Log {
-    pub(super) fn new(writer: &Writer, quiet: bool, verbose: bool) -> Self {
+    pub(super) fn new(writer: &Writer, quiet: bool, verbose: bool, audit: Option<Audit>) -> Self {
         Self {
             lines: (!quiet).then(|| writer.lines.clone()),
             lost: Arc::clone(&writer.lost),
             verbose,
+            audit,
         }
     }
 
@@ -136,6 +139,9 @@ impl Observer for Log {
     }
 
     fn handshake_failed(&self, event: &HandshakeEvent<'_>) {
+        if let Some(audit) = &self.audit {
+            audit.handshake_failed(event);
+        }
         self.line(event.time, |text| {
             let explanation = event.error.explain();
             write!(
@@ -153,11 +159,20 @@ impl Observer for Log {
             if let Some(status) = event.plain_http {
                 write!(text, ", answered {} in plain HTTP", status.as_u16())?;
             }
+            if let Some(alert) = event.alert_sent {
+                write!(text, ", alert {} sent", alert.name())?;
+            }
+            if let Some(alert) = event.alert_received {
+                write!(text, ", alert {} received", alert.name())?;
+            }
             write!(text, " {}", Milliseconds(event.duration))
         });
     }
 
     fn connection_closed(&self, event: &CloseEvent<'_>) {
+        if let Some(audit) = &self.audit {
+            audit.connection_closed(event);
+        }
         let reason = match &event.reason {
             CloseReason::HeadTimedOut => "no request head within the time limit".to_owned(),
             CloseReason::BadRequest(why) => format!("bad request: {why}"),
@@ -196,6 +211,9 @@ impl Observer for Log {
     }
 
     fn accept_failed(&self, error: &io::Error, pause: Duration) {
+        if let Some(audit) = &self.audit {
+            audit.accept_failed(error, pause);
+        }
         self.line(SystemTime::now(), |text| {
             let pause = Milliseconds(pause);
             write!(text, "no connection can be accepted for {pause}: {error}")

@@ -1,0 +1,220 @@
+//! The audit file: a line of JSON for each failed handshake and each connection that came to a bad end
+//! (A24, C3). Its schema is docs/audit-json.md; a test holds the two together.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use handfast::{Alert, ClientOffer, Explanation, escape_control};
+use handfast_https::server::{CloseEvent, CloseReason, HandshakeEvent};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, code};
+use crate::output;
+
+/// The version of the lines' schema: it grows when a field changes its meaning or goes.
+const SCHEMA: u32 = 1;
+
+/// Lines that may wait for the disk. What comes while so many wait is counted, and the count written.
+const LINES_WAITING_MAX: usize = 4096;
+
+/// How long the last lines are waited for when the server ends.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+enum Message {
+    Line(String),
+    Reopen,
+}
+
+/// Takes events; clones write to the same file.
+#[derive(Clone)]
+pub(super) struct Audit {
+    messages: SyncSender<Message>,
+    lost: Arc<AtomicU64>,
+}
+
+/// The thread that writes, so that a slow disk never holds up serving.
+pub(super) struct AuditWriter {
+    thread: JoinHandle<()>,
+}
+
+/// Opens the file and starts to write. Lines are appended; who makes the file anew makes it readable for
+/// nobody else: it tells who connects.
+pub(super) fn open(path: &Path) -> Result<(Audit, AuditWriter), Failure> {
+    let unusable = |error: io::Error| {
+        let name = escape_control(&path.display().to_string()).into_owned();
+        let what = format!("the audit file {name} cannot be opened for writing");
+        let explanation = Explanation::new("audit-file-unusable", what)
+            .with_evidence(error.to_string())
+            .with_fix("give a file in a directory that exists and that this user may write to");
+        Failure::new(code::WRITE, explanation)
+    };
+    let file = append_to(path).map_err(unusable)?;
+    let (messages, receiver) = sync_channel(LINES_WAITING_MAX);
+    let lost = Arc::new(AtomicU64::new(0));
+    let (counter, path) = (Arc::clone(&lost), path.to_owned());
+    let thread = thread::Builder::new()
+        .name("handfast-audit".into())
+        .spawn(move || write(&receiver, file, &path, &counter))
+        .map_err(unusable)?;
+    Ok((Audit { messages, lost }, AuditWriter { thread }))
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+impl AuditWriter {
+    /// Writes what is waiting and ends. Every [`Audit`] must be gone by now, or this waits in vain.
+    pub(super) fn finish(self) {
+        let deadline = Instant::now() + LAST_LINES;
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn write(messages: &Receiver<Message>, mut file: File, path: &Path, lost: &AtomicU64) {
+    let mut failed = false;
+    while let Ok(message) = messages.recv() {
+        let mut text = match message {
+            Message::Line(line) => line,
+            Message::Reopen => {
+                match append_to(path) {
+                    Ok(fresh) => file = fresh,
+                    Err(error) => output::warning(format!(
+                        "the audit file cannot be opened anew, the old one is kept: {error}"
+                    )),
+                }
+                continue;
+            }
+        };
+        let count = lost.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            let mut line = json!({ "event": "lines-lost", "count": count });
+            text.push_str(&finished(&mut line, SystemTime::now()));
+        }
+        match file.write_all(text.as_bytes()) {
+            Ok(()) => failed = false,
+            // Once for each row of failures: a full disk is not to fill the terminal, too.
+            Err(error) if !failed => {
+                failed = true;
+                output::warning(format!("the audit file cannot be written: {error}"));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Audit {
+    /// Opens the file by its name again, after whoever keeps logs has moved it away.
+    pub(super) fn reopen(&self) {
+        let _ = self.messages.send(Message::Reopen);
+    }
+
+    fn line(&self, mut line: Value, time: SystemTime) {
+        let message = Message::Line(finished(&mut line, time));
+        if self.messages.try_send(message).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn handshake_failed(&self, event: &HandshakeEvent<'_>) {
+        let explanation = event.error.explain();
+        let line = json!({
+            "event": "handshake-failed",
+            "peer": event.peer.to_string(),
+            "local": event.local.to_string(),
+            "server_name": event.server_name.map(escape_control),
+            "cause": explanation.id,
+            "what": explanation.what,
+            "evidence": explanation.evidence,
+            "fix": explanation.fix,
+            "alert_sent": event.alert_sent.map(alert),
+            "alert_received": event.alert_received.map(alert),
+            "offered": event.offer.map(offered),
+            "bytes_received": event.bytes_received,
+            "first_bytes": (!event.first_bytes.is_empty())
+                .then(|| event.first_bytes.escape_ascii().to_string()),
+            "plain_http_status": event.plain_http.map(|status| status.as_u16()),
+            "duration_ms": milliseconds(event.duration),
+        });
+        self.line(line, event.time);
+    }
+
+    pub(super) fn connection_closed(&self, event: &CloseEvent<'_>) {
+        let (cause, what) = match &event.reason {
+            CloseReason::HeadTimedOut => ("head-timed-out", None),
+            CloseReason::Stalled => ("stalled", None),
+            CloseReason::BadRequest(what) => ("bad-request", Some(what)),
+            CloseReason::BrokenOff(what) => ("broken-off", Some(what)),
+            _ => return,
+        };
+        let report = &event.connection.report;
+        let line = json!({
+            "event": "connection-failed",
+            "peer": event.connection.peer.to_string(),
+            "local": event.connection.local.to_string(),
+            "server_name": report.server_name.as_deref().map(escape_control),
+            "client": event.connection.client().map(|client| escape_control(client.subject()).into_owned()),
+            "version": report.version,
+            "cipher_suite": report.cipher_suite,
+            "cause": cause,
+            "what": what.map(|what| escape_control(what).into_owned()),
+            "close": event.outcome.map(|outcome| outcome.to_string()),
+            "client_ended": event.ending.map(|ending| ending.to_string()),
+            "requests": event.requests,
+            "bytes_received": event.traffic.bytes_received,
+            "bytes_sent": event.traffic.bytes_sent,
+            "duration_ms": milliseconds(event.duration),
+        });
+        self.line(line, event.time);
+    }
+
+    pub(super) fn accept_failed(&self, error: &io::Error, pause: Duration) {
+        let line = json!({
+            "event": "accept-failed",
+            "what": error.to_string(),
+            "pause_ms": milliseconds(pause),
+        });
+        self.line(line, SystemTime::now());
+    }
+}
+
+fn finished(line: &mut Value, time: SystemTime) -> String {
+    if let Value::Object(fields) = line {
+        fields.insert("schema".into(), SCHEMA.into());
+        let time = jiff::Timestamp::try_from(time).map(|time| format!("{time:.3}"));
+        fields.insert("time".into(), time.ok().into());
+    }
+    format!("{line}\n")
+}
+
+fn alert(alert: Alert) -> Value {
+    json!({ "name": alert.name(), "code": alert.code() })
+}
+
+fn offered(offer: &ClientOffer) -> Value {
+    json!({
+        "complete": offer.complete,
+        "versions": offer.version_names(),
+        "cipher_suites": offer.cipher_suite_names(),
+        "groups": offer.group_names(),
+        "signature_schemes": offer.signature_scheme_names(),
+        "alpn": offer.alpn_names(),
+    })
+}
+
+/// To the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
