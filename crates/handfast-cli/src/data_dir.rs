@@ -1,7 +1,8 @@
 //! Where the local certificate authority lives.
 
 use std::env;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use handfast::Explanation;
 
@@ -28,7 +29,18 @@ pub(crate) fn ca_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
 pub(crate) fn local_ca_certificate() -> Option<PathBuf> {
     default_ca_dir()
         .map(|dir| dir.join("ca.pem"))
-        .filter(|file| file.is_file())
+        .filter(|file| !is_absent(file))
+}
+
+/// Is it certain that there is none? One that cannot be looked at is for whoever reads it to complain of.
+fn is_absent(file: &Path) -> bool {
+    match file.metadata() {
+        Ok(found) => !found.is_file(),
+        Err(error) => matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        ),
+    }
 }
 
 fn default_ca_dir() -> Option<PathBuf> {

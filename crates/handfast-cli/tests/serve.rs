@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use handfast_testbed::launch::{Program, Running};
-use handfast_testbed::pki::Pki;
+use handfast_testbed::pki::{ExtendedKeyUsagePurpose, Pki, Spec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -300,4 +300,140 @@ fn b1_the_second_signal_ends_it_at_once() {
     // curl sees that it was cut off.
     let status = client.wait(PATIENCE);
     assert!(status.is_some_and(|status| !status.success()));
+}
+
+/// What clients will say against a certificate is told at the start, with the fix; nothing is refused.
+#[test]
+fn c2_certificates_that_clients_refuse_are_told_at_the_start() {
+    let pki = Pki::new();
+    let root = &pki.root;
+    let issued = |spec: Spec| root.issue(spec);
+    let url = "http://issuer.test/ca.der";
+    let cases = [
+        (
+            "ca",
+            issued(Spec::authority("localhost").names(&["localhost"])),
+            "certificate of an authority",
+        ),
+        (
+            "expired",
+            issued(Spec::server(&["localhost"]).expired()),
+            "the certificate expired on",
+        ),
+        (
+            "early",
+            issued(Spec::server(&["localhost"]).not_yet_valid()),
+            "not valid before",
+        ),
+        (
+            "nameless",
+            issued(Spec::server(&[]).common_name(Some("localhost"))),
+            "names no server",
+        ),
+        (
+            "purpose",
+            issued(
+                Spec::server(&["localhost"])
+                    .extended_key_usage(&[ExtendedKeyUsagePurpose::ClientAuth]),
+            ),
+            "not for servers (serverAuth)",
+        ),
+        (
+            "alone",
+            issued(Spec::server(&["localhost"]).ca_issuers(url)),
+            url,
+        ),
+        ("fine", pki.server(&["localhost"]), ""),
+    ];
+    for (name, certificate, warning) in cases {
+        let place = Place::new();
+        let files = certificate.write(place.base.path(), name, &[]);
+        let (cert, key) = (files.chain_pem.display(), files.key_pem.display());
+        let server = place.serve(&["--cert", &cert.to_string(), "--key", &key.to_string()]);
+        let output = server.running.output();
+        match warning {
+            "" => assert!(!output.contains("warning"), "{name}: {output}"),
+            _ => assert!(output.contains(warning), "{name}: {output}"),
+        }
+        assert_eq!(
+            output.matches("warning").count(),
+            usize::from(!warning.is_empty()),
+            "{name}: {output}"
+        );
+    }
+}
+
+/// The commands shown for a certificate from elsewhere reach the server, by a name that resolves nowhere.
+#[test]
+fn b1_the_commands_for_a_certificate_from_elsewhere_reach_it() {
+    let pki = Pki::new();
+    let place = Place::new();
+    let files = pki
+        .server(&["*.shop.test"])
+        .write(place.base.path(), "shop", &[]);
+    fs::write(place.path("root.pem"), pki.root.cert_pem()).unwrap();
+    let (cert, key) = (files.chain_pem.display(), files.key_pem.display());
+    let server = place.serve(&["--cert", &cert.to_string(), "--key", &key.to_string()]);
+    server.wait_for("  curl ");
+    let output = server.running.output();
+    for program in ["handfast get", "curl"] {
+        let line = output
+            .lines()
+            .find_map(|line| line.strip_prefix("  ")?.strip_prefix(program))
+            .unwrap_or_else(|| panic!("{program}: {output}"));
+        assert!(line.contains(" --resolve www.shop.test:"), "{line}");
+        let client = match program {
+            "curl" => match Program::new("curl") {
+                Some(curl) => curl,
+                None => return,
+            },
+            _ => handfast().arg("get"),
+        };
+        let finished = client
+            .arg("--cacert")
+            .arg(place.path("root.pem"))
+            .args(line.split_whitespace())
+            .run();
+        assert!(finished.succeeded(), "{line}: {finished}");
+        assert!(finished.out().contains("f.txt"), "{finished}");
+    }
+}
+
+/// `--client-ca local` is the authority that `ca init` made.
+#[test]
+fn a26_clients_of_the_local_authority_are_asked_for_by_one_word() {
+    let place = Place::new();
+    let ca = |args: &[&str]| {
+        let finished = handfast()
+            .arg("ca")
+            .args(args)
+            .env("HANDFAST_CA_DIR", place.path("ca"))
+            .run();
+        assert!(finished.succeeded(), "{finished}");
+    };
+    ca(&["init"]);
+    let directory = place.base.path().display().to_string();
+    ca(&[
+        "issue",
+        "--client",
+        "alice@home.internal",
+        "--out",
+        &directory,
+    ]);
+    let server = place.serve(&["--client-ca", "local"]);
+    let get = |identity: &[&str]| {
+        handfast()
+            .args(["get", "--cacert"])
+            .arg(place.path("ca/ca.pem"))
+            .args(identity)
+            .arg(server.url("/f.txt"))
+            .run()
+    };
+    assert!(!get(&[]).succeeded());
+    let [cert, key] = ["pem", "key"].map(|end| {
+        let file = place.path(&format!("alice@home.internal.{end}"));
+        file.display().to_string()
+    });
+    let finished = get(&["--cert", &cert, "--key", &key]);
+    assert_eq!(finished.out(), "served\n", "{finished}");
 }

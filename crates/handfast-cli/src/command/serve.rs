@@ -6,6 +6,7 @@
 mod audit;
 mod context;
 mod log;
+mod warnings;
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use handfast::{ClosePolicy, Explanation};
+use handfast::{CertificateFacts, ClosePolicy, Explanation, SubjectAltName};
 use handfast_https::server::{BindError, Files, Limits, Running, Server, ServerConfig};
 
 use self::audit::Audit;
@@ -35,7 +36,7 @@ Examples:
   handfast serve ./public                              at https://localhost:8443/, from your own authority
   handfast serve --listen 0.0.0.0:8443 ./public        for the whole network
   handfast serve --cert chain.pem --key key.pem .      with a certificate from elsewhere
-  handfast serve --client-ca ca.pem .                  for those who show a certificate of that authority
+  handfast serve --client-ca local .                   for those who show a certificate of your own authority
   handfast serve --listen 127.0.0.1:0 --quiet .        on a free port, without a log";
 
 #[derive(Debug, clap::Args)]
@@ -80,7 +81,7 @@ struct Identity {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Clients")]
 struct Clients {
-    /// Ask clients for a certificate that leads to one of this file
+    /// Ask clients for a certificate that leads to one of this file; `local` is your own authority
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
     /// May a client come without one?
@@ -230,22 +231,7 @@ fn announce(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Resul
     for address in addresses {
         text.push_str(&format!("listening on https://{address}/\n"));
     }
-    if let (Some(authority), Some(address)) = (&prepared.authority, addresses.first()) {
-        let url = format!("https://{}:{}/", reachable(address.ip()), address.port());
-        let authority_file = output_path(&authority.file);
-        let client = match (&args.clients.client_ca, args.clients.client_auth) {
-            (Some(_), Demand::Required) => " --cert CLIENT.pem --key CLIENT.key",
-            _ => "",
-        };
-        let cacert = if authority.is_default {
-            String::new()
-        } else {
-            format!(" --cacert {authority_file}")
-        };
-        text.push_str(&format!(
-            "\n  handfast get{cacert}{client} {url}\n  curl --cacert {authority_file}{client} {url}\n\n",
-        ));
-    }
+    text.push_str(&commands(args, prepared, addresses));
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
@@ -259,6 +245,85 @@ fn announce(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Resul
         )),
         _ => Ok(()),
     }
+}
+
+/// What to type to reach it, at each of the addresses; two that go by one name and port are one.
+fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> String {
+    let client = match (&args.clients.client_ca, args.clients.client_auth) {
+        (Some(_), Demand::Required) => " --cert CLIENT.pem --key CLIENT.key",
+        _ => "",
+    };
+    let mut lines: Vec<String> = Vec::new();
+    for address in addresses {
+        let port = address.port();
+        let pair = match &prepared.authority {
+            Some(authority) => {
+                let url = format!("https://{}:{port}/", reachable(address.ip()));
+                let file = output_path(&authority.file);
+                let cacert = match authority.is_default {
+                    true => String::new(),
+                    false => format!(" --cacert {file}"),
+                };
+                [
+                    format!("handfast get{cacert}{client} {url}"),
+                    format!("curl --cacert {file}{client} {url}"),
+                ]
+            }
+            None => {
+                let Some((name, resolve)) = presented(&prepared.facts, *address) else {
+                    continue;
+                };
+                // One that issued itself is what to trust; of others the authority is not known here.
+                let cacert = match &args.identity.cert {
+                    Some(file) if prepared.facts.is_self_issued => {
+                        format!(" --cacert {}", output_path(file))
+                    }
+                    _ => String::new(),
+                };
+                let how = format!("{cacert}{resolve}{client} https://{name}:{port}/");
+                [format!("handfast get{how}"), format!("curl{how}")]
+            }
+        };
+        for line in pair {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("\n  {}\n\n", lines.join("\n  "))
+}
+
+/// A name of a certificate from elsewhere to reach an address by, and what makes clients find it there.
+/// `None` when it names no server.
+fn presented(facts: &CertificateFacts, address: SocketAddr) -> Option<(String, String)> {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let bracketed = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let is_ip = |name: &SubjectAltName| matches!(name, SubjectAltName::Ip(found) if *found == ip);
+    if facts.names.iter().any(is_ip) {
+        return Some((bracketed(ip), String::new()));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let mut names = facts.names.iter().filter_map(|name| match name {
+        // Any name will do where there is a wildcard.
+        SubjectAltName::Dns(name) => Some(name.replacen('*', "www", 1)),
+        _ => None,
+    });
+    let name = names.find(|name| !name.is_empty() && name.chars().all(plain))?;
+    if name == "localhost" && ip.is_loopback() {
+        return Some((name, String::new()));
+    }
+    let resolve = format!(" --resolve {name}:{}:{}", address.port(), bracketed(ip));
+    Some((name, resolve))
 }
 
 /// The name to reach an address by that the certificate holds.

@@ -2,25 +2,31 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use handfast::{
-    ClientAuth, Explanation, Identity, KeyLog, Passphrase, RevocationLists, ServerContext,
-    TlsVersion, TrustAnchors,
+    CertificateFacts, ClientAuth, Explanation, Identity, KeyLog, Passphrase, RevocationLists,
+    ServerContext, TlsVersion, TrustAnchors,
 };
 use handfast_ca::{Authority, InitOptions, IssueRequest};
 use handfast_https::server::ALPN;
 
-use super::{Args, Demand};
+use super::{Args, Demand, warnings};
 use crate::data_dir;
 use crate::failure::{Failure, code};
 use crate::output;
 use crate::passphrase;
+
+/// As the value of `--client-ca`: the local authority.
+const LOCAL: &str = "local";
 
 /// A context, and what clients need to trust it.
 pub(super) struct Prepared {
     pub(super) context: ServerContext,
     /// The local authority, when it issued the certificate.
     pub(super) authority: Option<Trusted>,
+    /// The certificate that is shown to clients.
+    pub(super) facts: CertificateFacts,
 }
 
 /// The local authority's certificate.
@@ -32,12 +38,20 @@ pub(super) struct Trusted {
 
 pub(super) fn prepare(args: &Args, listen: &[SocketAddr]) -> Result<Prepared, Failure> {
     let (identity, authority) = match &args.identity.cert {
-        Some(chain) => (given_identity(args, chain)?, None),
+        Some(chain) => {
+            let identity = given_identity(args, chain)?;
+            let served = identity.chain().len();
+            for warning in warnings::about(identity.facts(), served, unix_now()) {
+                output::warning(warning);
+            }
+            (identity, None)
+        }
         None => {
             let (identity, trusted) = local_identity(args, listen)?;
             (identity, Some(trusted))
         }
     };
+    let facts = identity.facts().clone();
     let mut builder = ServerContext::builder()
         .identity(identity)
         .alpn(ALPN)
@@ -53,7 +67,16 @@ pub(super) fn prepare(args: &Args, listen: &[SocketAddr]) -> Result<Prepared, Fa
     Ok(Prepared {
         context: builder.build()?,
         authority,
+        facts,
     })
+}
+
+fn unix_now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or(0)
 }
 
 fn given_identity(args: &Args, chain: &PathBuf) -> Result<Identity, Failure> {
@@ -105,6 +128,13 @@ fn client_auth(args: &Args) -> Result<ClientAuth, Failure> {
     let Some(file) = &args.clients.client_ca else {
         return Ok(ClientAuth::None);
     };
+    let local;
+    let file = if file.as_os_str() == LOCAL {
+        local = local_authority_file(args)?;
+        &local
+    } else {
+        file
+    };
     let anchors = TrustAnchors::empty()
         .with_file(file)
         .map_err(handfast::Error::from)?;
@@ -112,6 +142,12 @@ fn client_auth(args: &Args) -> Result<ClientAuth, Failure> {
         Demand::Optional => ClientAuth::Optional(anchors),
         Demand::Required => ClientAuth::Required(anchors),
     })
+}
+
+/// The certificate of the local authority, which must have been made before.
+fn local_authority_file(args: &Args) -> Result<PathBuf, Failure> {
+    let directory = data_dir::ca_dir(args.identity.ca_dir.clone())?;
+    Ok(Authority::open(&directory)?.certificate_file())
 }
 
 fn revocation_lists(args: &Args) -> Result<RevocationLists, Failure> {
