@@ -178,8 +178,25 @@ fn b4_a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
                 is_revoked,
                 "{finished}"
             );
-            if is_revoked {
-                let url = format!("https://{}/", localhost(running.address()));
+            let url = format!("https://{}/", localhost(running.address()));
+            if !is_revoked {
+                let shown = match says.split_once("does not count: ") {
+                    Some((_, problem)) => format!("what does not count: {problem}"),
+                    None if status == Status::Good => "good, said by O=handfast tests".to_owned(),
+                    None => "unknown, said by O=handfast tests".to_owned(),
+                };
+                let got = bench.run("get", ["-v", &url]);
+                assert_eq!(got.code, Some(0), "{version} {got}");
+                assert!(
+                    got.says(&format!("  stapled: {shown}")),
+                    "{version} {shown} {got}"
+                );
+                let talked = bench.run("connect", [localhost(running.address())]);
+                assert!(
+                    talked.says(&format!("  stapled: {shown}")),
+                    "{version} {shown} {talked}"
+                );
+            } else {
                 let refused = bench.run("get", [&url]);
                 assert_eq!(refused.code, Some(60), "{version} {refused}");
                 assert!(refused.says("[certificate-revoked]"), "{refused}");

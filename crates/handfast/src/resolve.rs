@@ -140,6 +140,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a9_resolving_has_a_time_limit_and_a_phase_of_its_own() {
+        // A resolver may be quicker than no time at all, though hardly every time.
+        let error = (0..100)
+            .find_map(|_| resolve("localhost", 443, Some(Duration::ZERO)).err())
+            .unwrap();
+        assert_eq!(error.phase(), Phase::Resolve);
+        let told = error.explain();
+        assert_eq!(told.id, "timed-out");
+        assert!(
+            told.what.ends_with("during the name resolution"),
+            "{}",
+            told.what
+        );
+    }
+
+    #[test]
     fn authorities_are_split_or_refused() {
         for (text, expected) in [
             ("example.org:443", Some(("example.org", 443))),

@@ -55,6 +55,23 @@ pub struct StapledResponse {
     pub timestamps: Vec<SignedCertificateTimestamp>,
 }
 
+/// `good, said by CN=Responder at 2026-11-25T13:26:58Z, valid until 2026-12-02T13:26:58Z`
+impl fmt::Display for StapledResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.status {
+            StapledStatus::Good => f.write_str("good")?,
+            StapledStatus::Revoked { at, .. } => write!(f, "revoked since {}", format_utc(*at))?,
+            StapledStatus::Unknown => f.write_str("unknown")?,
+        }
+        let said_at = format_utc(self.produced_at);
+        write!(f, ", said by {} at {said_at}", self.responder)?;
+        match self.next_update {
+            Some(next_update) => write!(f, ", valid until {}", format_utc(next_update)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What a response says of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

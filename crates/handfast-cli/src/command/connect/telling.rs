@@ -70,6 +70,11 @@ fn certificate(report: &Report) {
         tell("  issuer", &facts.issuer);
         tell("  valid until", format_utc(facts.not_after));
     }
+    match &report.staple {
+        Some(Ok(response)) => tell("  stapled", response.to_string()),
+        Some(Err(problem)) => tell("  stapled", format!("what does not count: {problem}")),
+        None => {}
+    }
     match report.peer.as_ref().map(|peer| peer.path().anchor()) {
         Some(PathAnchor::Authority { subject }) => tell("  anchor", subject),
         Some(PathAnchor::Itself) => tell("  anchor", "itself: this very certificate is trusted"),

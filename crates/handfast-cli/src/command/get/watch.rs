@@ -191,6 +191,11 @@ fn secured(report: &Report) {
         facts.key_algorithm,
         peer.spki_sha256()
     ));
+    match &report.staple {
+        Some(Ok(response)) => tell(format!("  stapled: {response}")),
+        Some(Err(problem)) => tell(format!("  stapled: what does not count: {problem}")),
+        None => {}
+    }
     match peer.path().anchor() {
         PathAnchor::Authority { subject } => tell(format!("  anchor:  {subject}")),
         PathAnchor::Itself => tell("  anchor:  itself: this very certificate is trusted"),

@@ -51,7 +51,7 @@ pub(crate) struct Args {
         conflicts_with = "file"
     )]
     hosts: Vec<String>,
-    /// Try out the protocol versions, cipher suites and groups that the server accepts
+    /// Try out the protocol versions, cipher suites, groups and signature schemes that the server accepts
     #[arg(long, conflicts_with = "file")]
     scan: bool,
     /// When the handshake fails, do not ask over further connections what the server would take, or for its clock
