@@ -227,14 +227,36 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         CloseOutcome::SentOnly
     }
 
+    /// Reads plaintext without a buffer, as [`Connection::read_with`]: lends `take` what has come, at most
+    /// `limit` bytes of it. The peer's end is a value here, whichever it was (A15).
+    ///
+    /// # Errors
+    /// A protocol error, an alert, a time-out; what came before is delivered first.
+    pub fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Poll<Result<Read, Error>> {
+        self.poll_read_by(cx, &mut |connection| connection.read_with(limit, take))
+    }
+
     /// Reads once; the peer's end is a value here, whichever it was (A15).
     fn poll_read_some(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<Read, Error>> {
+        self.poll_read_by(cx, &mut |connection| connection.read(buffer))
+    }
+
+    fn poll_read_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: &mut dyn FnMut(&mut Connection) -> Result<Read, Error>,
+    ) -> Poll<Result<Read, Error>> {
         loop {
-            match self.connection.read(buffer) {
+            match read(&mut self.connection) {
                 Ok(Read::WouldBlock) => {}
                 Ok(found) => {
                     self.reading.progress();
@@ -287,23 +309,24 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
 
     /// Until everything that is a record has been sent.
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let before = self.connection.outgoing().len();
         match self.poll_send(cx, Sender::Writer) {
-            Poll::Ready(result) => {
-                self.writing.progress();
-                Poll::Ready(result)
-            }
-            Poll::Pending => {
-                if self.connection.outgoing().len() < before {
-                    self.writing.progress();
-                }
-                self.writing.poll(cx).map(Err)
-            }
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => self.writing.poll(cx).map(Err),
         }
     }
 
-    /// Sends on behalf of a reader or a writer, who may be different tasks.
+    /// Sends on behalf of a reader or a writer, who may be different tasks. Whoever it is: what the
+    /// channel takes is progress.
     fn poll_send(&mut self, cx: &mut Context<'_>, who: Sender) -> Poll<Result<(), Error>> {
+        let before = self.connection.outgoing().len();
+        let sent = self.poll_send_once(cx, who);
+        if sent.is_ready() || self.connection.outgoing().len() < before {
+            self.writing.progress();
+        }
+        sent
+    }
+
+    fn poll_send_once(&mut self, cx: &mut Context<'_>, who: Sender) -> Poll<Result<(), Error>> {
         let sent = poll_transmit(&mut self.channel, &mut self.connection, cx);
         if sent.is_ready() {
             self.senders.sent(cx.waker());

@@ -482,7 +482,7 @@ impl<C: Channel> Io<'_, C> {
     fn transmit(&mut self, deadline: Deadline, phase: Phase) -> Result<(), Error> {
         while !self.connection.outgoing().is_empty() {
             let left = time_left(deadline, phase)?;
-            if self.armed.write != Some(left) {
+            if !serves(self.armed.write, left) {
                 self.channel
                     .limit_write(left)
                     .map_err(|error| io_error(phase, error))?;
@@ -529,12 +529,7 @@ impl<C: Channel> Io<'_, C> {
     fn receive(&mut self, deadline: Deadline, phase: Phase) -> Result<bool, Error> {
         loop {
             let left = time_left(deadline, phase)?;
-            // A limit that is a little longer than what is left of it does no harm, and setting
-            // the same one for every record would double the number of system calls.
-            let armed = self.armed.read.flatten();
-            let keep = matches!((armed, left), (Some(armed), Some(left))
-                if left <= armed && armed <= left + left / 8);
-            if !keep && self.armed.read != Some(left) {
+            if !serves(self.armed.read, left) {
                 self.channel
                     .limit_read(left)
                     .map_err(|error| io_error(phase, error))?;
@@ -562,6 +557,15 @@ impl<C: Channel> Io<'_, C> {
             }
             return Ok(true);
         }
+    }
+}
+
+/// Does the limit that is set already serve for what is left? One that is a little longer does no
+/// harm, and setting a new one for every record would double the number of system calls.
+fn serves(armed: Option<Option<Duration>>, left: Option<Duration>) -> bool {
+    match (armed, left) {
+        (Some(Some(armed)), Some(left)) => left <= armed && armed <= left + left / 8,
+        (armed, left) => armed == Some(left),
     }
 }
 

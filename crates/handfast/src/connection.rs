@@ -260,7 +260,7 @@ impl Connection {
         if self.report.is_none() {
             self.refuse_other_protocols()?;
             self.heed_preference();
-            self.advance(&mut [], None)?;
+            self.advance(&mut Target::none(), None)?;
         }
         Ok(())
     }
@@ -302,14 +302,32 @@ impl Connection {
         if let Some(ending) = self.ending {
             return Ok(Read::End(ending));
         }
-        self.check()?;
-        let count = self.advance(buffer, None)?;
-        if count > 0 {
+        self.read_to(&mut Target::of(buffer))
+    }
+
+    /// Reads plaintext without a buffer: lends `take` what has been received, record by record, at most
+    /// `limit` bytes of it. Spares the copy that [`read`](Self::read) makes.
+    ///
+    /// # Errors
+    /// As `read`, with which it can be mixed.
+    pub fn read_with(&mut self, limit: usize, take: &mut dyn FnMut(&[u8])) -> Result<Read, Error> {
+        if !self.plaintext.is_empty() || limit == 0 {
+            let filled = self.plaintext.filled();
+            let piece = filled.get(..limit).unwrap_or(filled);
+            let count = piece.len();
+            if count > 0 {
+                take(piece);
+            }
+            self.plaintext.consume(count);
             return Ok(Read::Data(count));
         }
-        Ok(match self.ending {
-            Some(ending) => Read::End(ending),
-            None => Read::WouldBlock,
+        if let Some(ending) = self.ending {
+            return Ok(Read::End(ending));
+        }
+        self.read_to(&mut Target {
+            place: Place::Taker(take),
+            room: limit,
+            filled: 0,
         })
     }
 
@@ -323,7 +341,7 @@ impl Connection {
         }
         self.check()?;
         if self.ending.is_none() {
-            self.advance(&mut [], None)?;
+            self.advance(&mut Target::none(), None)?;
         }
         Ok(())
     }
@@ -392,7 +410,7 @@ impl Connection {
             return Ok(());
         }
         self.flush()?;
-        self.advance(&mut [], Some(Job::CloseNotify))?;
+        self.advance(&mut Target::none(), Some(Job::CloseNotify))?;
         self.close_notify_sent = true;
         Ok(())
     }
@@ -485,6 +503,18 @@ impl Connection {
         }
     }
 
+    fn read_to(&mut self, target: &mut Target<'_>) -> Result<Read, Error> {
+        self.check()?;
+        let count = self.advance(target, None)?;
+        if count > 0 {
+            return Ok(Read::Data(count));
+        }
+        Ok(match self.ending {
+            Some(ending) => Read::End(ending),
+            None => Read::WouldBlock,
+        })
+    }
+
     fn check(&self) -> Result<(), Error> {
         self.failure
             .as_ref()
@@ -538,7 +568,7 @@ impl Connection {
     }
 
     fn encrypt(&mut self, now: Instant, record: &[u8]) -> Result<(), Error> {
-        self.advance(&mut [], Some(Job::Record(record)))?;
+        self.advance(&mut Target::none(), Some(Job::Record(record)))?;
         self.sizer.sent(now, record.len());
         self.traffic.records_sent += 1;
         self.traffic.plaintext_sent += record.len() as u64;
@@ -555,11 +585,13 @@ impl Connection {
 
     /// Lets rustls see what was received until it wants more, `target` is full or `job` is done.
     /// Gives the number of bytes of plaintext put into `target`.
-    fn advance(&mut self, target: &mut [u8], mut job: Option<Job<'_>>) -> Result<usize, Error> {
-        let mut filled = 0;
+    fn advance(
+        &mut self,
+        target: &mut Target<'_>,
+        mut job: Option<Job<'_>>,
+    ) -> Result<usize, Error> {
         loop {
-            let rest = target.get_mut(filled..).unwrap_or_default();
-            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, rest, job.take());
+            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, target, job.take());
             // Later, only a client's reading can meet something of interest: new tickets.
             let witnessed = self.report.is_none() || turn.job.is_none();
             if witnessed {
@@ -567,7 +599,6 @@ impl Connection {
             }
             let (discard, step) = turn.call(&mut self.tls, &mut self.incoming);
             job = turn.job.take();
-            filled += turn.filled;
             self.traffic.records_received += turn.records;
             self.traffic.plaintext_received += turn.plaintext_received;
             self.incoming.consume(discard);
@@ -579,21 +610,19 @@ impl Connection {
             }
             match step {
                 // Without a target, plaintext that comes is kept; a job waits for its turn.
-                Step::More if filled == target.len() && !target.is_empty() && job.is_none() => {
-                    return Ok(filled);
-                }
+                Step::More if target.is_full() && job.is_none() => return Ok(target.filled),
                 Step::More => {}
-                Step::JobDone => return Ok(filled),
+                Step::JobDone => return Ok(target.filled),
                 Step::Ended => {
                     // What follows close_notify is ignored (RFC 8446, section 6.1).
                     self.incoming.clear();
                     self.ending = Some(Ending::CloseNotify);
                     if job.is_none() {
-                        return Ok(filled);
+                        return Ok(target.filled);
                     }
                 }
-                Step::Failed(error) => return self.failed(filled, error),
-                Step::Drained if filled > 0 => return Ok(filled),
+                Step::Failed(error) => return self.failed(target.filled, error),
+                Step::Drained if target.filled > 0 => return Ok(target.filled),
                 Step::Drained => return self.drained(job.is_some()),
             }
         }
@@ -664,7 +693,8 @@ impl Connection {
     fn collect_alert(&mut self) {
         for _ in 0..MESSAGES_BEFORE_ALERT_MAX {
             let before = self.outgoing.len();
-            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, &mut [], None);
+            let mut nowhere = Target::none();
+            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, &mut nowhere, None);
             let _ = turn.call(&mut self.tls, &mut self.incoming);
             // A handshake message or change_cipher_spec in the clear: the alert is still to come.
             let record = self.outgoing.filled().get(before..).unwrap_or_default();
@@ -751,29 +781,73 @@ enum Step {
     Failed(rustls::Error),
 }
 
+/// Where plaintext goes, and how much of it.
+struct Target<'t> {
+    place: Place<'t>,
+    room: usize,
+    filled: usize,
+}
+
+enum Place<'t> {
+    Buffer(&'t mut [u8]),
+    Taker(&'t mut dyn FnMut(&[u8])),
+}
+
+impl<'t> Target<'t> {
+    fn of(buffer: &'t mut [u8]) -> Self {
+        Self {
+            room: buffer.len(),
+            place: Place::Buffer(buffer),
+            filled: 0,
+        }
+    }
+
+    /// Nobody wants plaintext now: it is kept.
+    fn none() -> Self {
+        Self::of(&mut [])
+    }
+
+    fn is_full(&self) -> bool {
+        self.room > 0 && self.filled == self.room
+    }
+
+    /// Takes what there is room for; gives the rest.
+    fn put<'p>(&mut self, plaintext: &'p [u8]) -> &'p [u8] {
+        let (now, later) = plaintext.split_at(plaintext.len().min(self.room - self.filled));
+        if !now.is_empty() {
+            match &mut self.place {
+                Place::Buffer(buffer) => {
+                    buffer[self.filled..self.filled + now.len()].copy_from_slice(now);
+                }
+                Place::Taker(take) => take(now),
+            }
+            self.filled += now.len();
+        }
+        later
+    }
+}
+
 /// One call into rustls and what is done with its answer.
-struct Turn<'t, 'j> {
+struct Turn<'t, 'u, 'j> {
     outgoing: &'t mut Window,
     plaintext: &'t mut Window,
-    target: &'t mut [u8],
-    filled: usize,
+    target: &'t mut Target<'u>,
     records: u64,
     plaintext_received: u64,
     job: Option<Job<'j>>,
 }
 
-impl<'t, 'j> Turn<'t, 'j> {
+impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
     fn new(
         outgoing: &'t mut Window,
         plaintext: &'t mut Window,
-        target: &'t mut [u8],
+        target: &'t mut Target<'u>,
         job: Option<Job<'j>>,
     ) -> Self {
         Self {
             outgoing,
             plaintext,
             target,
-            filled: 0,
             records: 0,
             plaintext_received: 0,
             job,
@@ -858,14 +932,13 @@ impl<'t, 'j> Turn<'t, 'j> {
     fn deliver(&mut self, payload: &[u8]) {
         self.records += 1;
         self.plaintext_received += payload.len() as u64;
-        let direct = payload.len().min(self.target.len() - self.filled);
-        if self.plaintext.is_empty() && direct > 0 {
-            let (now, later) = payload.split_at(direct);
-            self.target[self.filled..self.filled + direct].copy_from_slice(now);
-            self.filled += direct;
-            self.plaintext.extend(later);
-        } else {
-            self.plaintext.extend(payload);
+        // What waits already comes first.
+        let rest = match self.plaintext.is_empty() {
+            true => self.target.put(payload),
+            false => payload,
+        };
+        if !rest.is_empty() {
+            self.plaintext.extend(rest);
         }
     }
 }

@@ -7,6 +7,8 @@
 //! The sorting is what keeps an ordinary certificate that somebody trusted from vouching for the
 //! whole world: webpki makes an issuer of whatever it is given as an anchor.
 
+mod lookup;
+
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use pki_types::pem::PemObject;
 use pki_types::{CertificateDer, TrustAnchor};
 use x509_parser::prelude::X509Version;
 
+use self::lookup::{Chain, Lookup};
 use crate::x509::{self, Depth, escape_control};
 
 /// A file of certificates larger than this is a mistake: the largest real bundles are under 1 MiB.
@@ -51,7 +54,8 @@ impl TrustAnchors {
     /// system's.
     ///
     /// It is read once, at the first verification or call of [`resolve`](Self::resolve), because a
-    /// program that never verifies a peer should not pay for it. The environment variables
+    /// program that never verifies a peer should not pay for it; and while every peer can be verified,
+    /// only those of its certificates are parsed that a peer's chain leads to. The environment variables
     /// `SSL_CERT_FILE` and `SSL_CERT_DIR` replace it, as they do for OpenSSL: they belong to what
     /// "the platform's store" means, and nothing else in this library reads the environment.
     pub fn platform() -> Self {
@@ -196,12 +200,43 @@ impl TrustAnchors {
         self.inner.resolved.get_or_init(|| self.inner.resolve())
     }
 
+    /// Of all that is trusted, what bears on this chain, where finding that costs less than reading
+    /// the platform's whole store. Whom it verifies everything verifies, too; but to refuse somebody
+    /// takes everything ([`resolved`](Self::resolved)).
+    pub(crate) fn likely(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Option<Resolved> {
+        if !self.inner.with_platform || self.inner.resolved.get().is_some() {
+            return None;
+        }
+        let lookup = self.inner.lookup.get_or_init(Lookup::of_platform);
+        let certificates = std::iter::once(end_entity).chain(intermediates);
+        let chain = Chain::of(certificates.map(|der| &der[..]));
+        let mut likely = Resolved::default();
+        for entry in lookup.as_ref()?.matching(&chain) {
+            likely.add(&entry);
+        }
+        for entry in &self.inner.entries {
+            let concerns = match &entry.authority {
+                Some((anchor, _)) => chain.concerns(&anchor.subject),
+                None => entry.der == *end_entity,
+            };
+            if concerns {
+                likely.add(entry);
+            }
+        }
+        Some(likely)
+    }
+
     fn new(with_platform: bool) -> Self {
         Self {
             inner: Arc::new(Inner {
                 with_platform,
                 entries: Vec::new(),
                 sources: Vec::new(),
+                lookup: OnceLock::new(),
                 resolved: OnceLock::new(),
             }),
         }
@@ -228,6 +263,7 @@ impl TrustAnchors {
                     .chain(entries.into_iter().map(Arc::new))
                     .collect(),
                 sources: old.sources.iter().cloned().chain([source]).collect(),
+                lookup: OnceLock::new(),
                 resolved: OnceLock::new(),
             }),
         })
@@ -427,6 +463,7 @@ impl std::error::Error for TrustProblem {
 }
 
 /// What verification works with.
+#[derive(Default)]
 pub(crate) struct Resolved {
     /// Authorities, as webpki wants them.
     pub(crate) anchors: Vec<TrustAnchor<'static>>,
@@ -453,17 +490,13 @@ struct Inner {
     with_platform: bool,
     entries: Vec<Arc<Entry>>,
     sources: Vec<TrustSource>,
+    lookup: OnceLock<Option<Lookup>>,
     resolved: OnceLock<Resolved>,
 }
 
 impl Inner {
     fn resolve(&self) -> Resolved {
-        let mut resolved = Resolved {
-            anchors: Vec::new(),
-            limits: Vec::new(),
-            certificates: HashSet::new(),
-            platform_source: None,
-        };
+        let mut resolved = Resolved::default();
         if self.with_platform {
             let (entries, source) = platform_entries();
             resolved.platform_source = Some(source);

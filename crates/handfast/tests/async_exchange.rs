@@ -651,3 +651,37 @@ async fn a27_a_waiting_reader_does_not_displace_a_waiting_writer() {
     server.flush().await.unwrap();
     assert_eq!(&reading.await.unwrap(), b"reply");
 }
+
+/// What the channel takes is progress, whoever sent it: a flush that was cancelled leaves no clock
+/// running that a later one would run into.
+#[tokio::test]
+async fn a27_the_write_limit_counts_from_the_last_progress_whoever_made_it() {
+    let limit = Duration::from_millis(1500);
+    for by_reader in [true, false] {
+        let (near, far) = duplex(1000);
+        let (mut client, server) = ends(TlsVersion::Tls13).over(near, far).await;
+        let (mut far, _) = server.into_parts();
+        let mut timeouts = Timeouts::NONE;
+        timeouts.write = Some(limit);
+        client.set_timeouts(&timeouts);
+        client.write_all(&[1; 15_000]).await.unwrap();
+        timeout(SHORT, client.flush()).await.unwrap_err();
+        // Before the limit the peer takes something, and somebody else's sending meets it.
+        tokio::time::sleep(limit * 2 / 3).await;
+        far.read_exact(&mut [0; 500]).await.unwrap();
+        if by_reader {
+            timeout(SHORT, client.read_u8()).await.unwrap_err();
+        } else {
+            client.write_all(&[2; 20_000]).await.unwrap();
+        }
+        // The limit counted from the first flush passes, and then that from the progress.
+        timeout(limit * 2 / 3, client.flush())
+            .await
+            .expect_err("it goes on waiting");
+        let error = client.flush().await.unwrap_err();
+        assert!(matches!(
+            ours(&error).cause(),
+            Cause::Network(NetworkCause::TimedOut { .. })
+        ));
+    }
+}

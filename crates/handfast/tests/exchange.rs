@@ -323,6 +323,73 @@ fn a14_reading_byte_by_byte_costs_no_more_reads_of_the_channel() {
     );
 }
 
+/// Setting a limit costs a system call, as much as sending a record does.
+#[test]
+fn a27_a_limit_that_still_serves_is_not_set_again() {
+    #[derive(Debug, Default)]
+    struct Limits {
+        reads: usize,
+        writes: usize,
+    }
+    #[derive(Debug)]
+    struct Counting<'l> {
+        socket: TcpStream,
+        limits: &'l std::cell::RefCell<Limits>,
+    }
+    impl std::io::Read for Counting<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.socket.read(buffer)
+        }
+    }
+    impl std::io::Write for Counting<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.socket.write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    impl handfast::Channel for Counting<'_> {
+        fn limit_read(&mut self, limit: Option<Duration>) -> std::io::Result<()> {
+            self.limits.borrow_mut().reads += 1;
+            self.socket.limit_read(limit)
+        }
+        fn limit_write(&mut self, limit: Option<Duration>) -> std::io::Result<()> {
+            self.limits.borrow_mut().writes += 1;
+            self.socket.limit_write(limit)
+        }
+    }
+
+    let ends = ends(TlsVersion::Tls13);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = ends.server.clone();
+    let handle = thread::spawn(move || {
+        let mut stream = server.accept(listener.accept().unwrap().0).unwrap();
+        let mut question = [0; 1];
+        for _ in 0..200 {
+            stream.read_exact(&mut question).unwrap();
+            stream.write_all(&question).unwrap();
+            stream.flush().unwrap();
+        }
+    });
+    let limits = std::cell::RefCell::default();
+    let channel = Counting {
+        socket: TcpStream::connect(address).unwrap(),
+        limits: &limits,
+    };
+    let mut stream = ends.client.secure("localhost", channel).unwrap();
+    for _ in 0..200 {
+        stream.write_all(b"?").unwrap();
+        stream.flush().unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
+    handle.join().unwrap();
+    // A few in the handshake, whose limit is another and runs down; then hardly any.
+    let limits = limits.borrow();
+    assert!(limits.reads < 20 && limits.writes < 20, "{limits:?}");
+}
+
 #[test]
 fn a25_sessions_are_resumed_in_both_versions_and_survive_a_reload() {
     for version in VERSIONS {

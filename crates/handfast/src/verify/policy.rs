@@ -8,7 +8,7 @@ use super::ocsp::{StapleProblem, StapledResponse};
 use super::path::{self, Attempt, Finding, VerifiedPath};
 use super::pin::{self, SpkiSha256};
 use super::revocation::RevocationLists;
-use crate::trust::TrustAnchors;
+use crate::trust::{Resolved, TrustAnchors};
 use crate::x509;
 
 /// The most intermediates that path building follows (rustls-webpki, mozilla::pkix and so Firefox).
@@ -231,12 +231,11 @@ impl VerificationPolicy {
         staple: &[u8],
         now: UnixTime,
     ) -> Result<(VerifiedPath, Option<Staple>), VerifyError> {
-        let judge = || {
-            path::check_size(end_entity, intermediates)?;
+        let judge = |trust: &Resolved| {
             let verified = Attempt {
                 end_entity,
                 intermediates,
-                trust: self.anchors.resolved(),
+                trust,
                 chain_depth_max: self.chain_depth_max,
                 revocation: &self.revocation,
                 purpose,
@@ -270,7 +269,15 @@ impl VerificationPolicy {
             }
             Ok((verified, staple))
         };
-        judge().map_err(|finding: Finding| VerifyError {
+        // A few of the anchors may be enough to accept; to refuse, and to say why, takes all of them.
+        let judged = path::check_size(end_entity, intermediates).and_then(|()| {
+            let likely = self.anchors.likely(end_entity, intermediates);
+            match likely.as_ref().map(&judge) {
+                Some(Ok(verified)) => Ok(verified),
+                Some(Err(_)) | None => judge(self.anchors.resolved()),
+            }
+        });
+        judged.map_err(|finding: Finding| VerifyError {
             cause: finding.cause,
             at_index: finding.at_index,
             chain: std::iter::once(end_entity)
