@@ -283,6 +283,26 @@ fn b4_a_scan_judges_versions_suites_and_groups() {
 }
 
 #[test]
+fn b4_whose_order_the_groups_are_in_does_not_hang_on_the_certificate_s_curve() {
+    let bench = Bench::new();
+    for (preference, order) in [(&["-serverpref"][..], "server"), (&[], "client")] {
+        let args = [&["-www", "-tls1_2", "-groups", "P-384:X25519"], preference].concat();
+        let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
+        let Some(server) = bench.openssl(Key::P256, &args) else {
+            return;
+        };
+        let (found, _) = bench.json(["--scan".to_owned(), localhost(server.address())]);
+        let offer = &found["connection"]["scan"]["versions"][3];
+        assert_eq!(offer["group_order"], order, "{offer:#}");
+        let mut groups = strings(&offer["groups"], "name");
+        if order == "client" {
+            groups.sort_unstable();
+        }
+        assert_eq!(groups, ["secp384r1", "x25519"], "{offer:#}");
+    }
+}
+
+#[test]
 fn c2_where_nothing_is_in_common_a_probe_says_what_the_server_has() {
     let bench = Bench::new();
     let Some(server) = bench.openssl(

@@ -149,7 +149,12 @@ fn survey_version<E>(
             Ok(pick_group(all)?.filter(|group| !found.contains(group)))
         })?,
     };
-    let group_order = order(&groups, &mut pick_group)?;
+    let group_order = order(&groups, |mut reversed| {
+        // For the curve of the certificate, as above; the server takes none of the others.
+        let others = hello.groups.iter().filter(|group| !groups.contains(group));
+        reversed.extend(others);
+        pick_group(reversed)
+    })?;
     let mut pick_scheme = |schemes: Vec<SchemeId>| -> Result<Option<SchemeId>, E> {
         let numbers = schemes.into_iter().map(|scheme| scheme.0);
         let hello = hello.clone().with_signature_schemes(numbers);
