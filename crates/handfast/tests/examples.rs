@@ -162,7 +162,7 @@ fn c2_the_classic_client_says_why_it_refuses_a_server() {
     assert_eq!(finished.code, Some(1), "{finished}");
     assert!(finished.stdout.is_empty(), "{finished}");
     assert!(finished.err().contains("Test Root"), "{finished}");
-    let told = server.wait_for("unknown_ca", SOON);
+    let told = server.wait_for("issuer-distrusted-by-client", SOON);
     assert!(told.is_some(), "{}", server.output());
 }
 

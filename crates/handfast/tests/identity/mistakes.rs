@@ -359,7 +359,7 @@ fn a4_a_person_reads_what_is_locked_and_how() {
             told(error),
             format!(
                 "{}: the key is locked, and no passphrase was given [passphrase-needed]\n  \
-                 locked: {encryption}\n  fix: give the passphrase",
+                 locked: {encryption}\n  fix: give the passphrase, or say where it comes from (--pass SOURCE)",
                 path.display()
             )
         );

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 
-use super::open::{FileFacts, Kind, Root};
+use super::open::{FileFacts, Kind, Root, glance};
 use super::path::{Target, encode, is_hidden};
 
 /// More entries than this are not shown: a page must fit into memory, on both sides.
@@ -36,11 +36,11 @@ pub(super) fn html(root: &Root, directory: &File, target: &Target) -> io::Result
         .into_iter()
         .filter_map(|name| {
             // Found the way a request would find it: what would be refused is not shown.
-            let found = root.find(&target.entry(&name)).ok()?;
-            Some(Entry {
-                name,
-                kind: found.kind,
-            })
+            let kind = match glance(directory, &name) {
+                Some(kind) => kind,
+                None => root.find(&target.entry(&name)).ok()?.kind,
+            };
+            Some(Entry { name, kind })
         })
         .collect();
     // Directories first; the sort is stable.
@@ -103,6 +103,10 @@ fn modified(facts: &FileFacts) -> String {
 /// For text and for attribute values in quotes. Control characters, and those that turn the direction
 /// of writing, are made visible.
 fn escape(text: &str) -> String {
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.bytes().all(harmless) {
+        return text.to_owned();
+    }
     let text = handfast::escape_control(text);
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

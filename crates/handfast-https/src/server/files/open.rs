@@ -103,6 +103,12 @@ impl Root {
     }
 }
 
+/// What a name in an open directory is, where that can be told without opening it: regular files and
+/// directories that everybody may read. `None` says nothing; then [`Root::find`] has to.
+pub(super) fn glance(directory: &File, name: &[u8]) -> Option<Kind> {
+    platform::glance(directory, name)
+}
+
 /// What an open file is now. An error when it is no regular file.
 pub(super) fn look_at(file: &File) -> io::Result<FileFacts> {
     let metadata = file.metadata()?;
@@ -138,6 +144,8 @@ mod platform {
     use rustix::fs::{Mode, OFlags};
     use rustix::io::Errno;
 
+    #[cfg(target_os = "linux")]
+    use super::Kind;
     use super::{FileFacts, NotOpened, Target};
 
     /// Never waits for the other end of a pipe, takes no terminal, is not inherited.
@@ -210,14 +218,38 @@ mod platform {
     }
 
     pub(super) fn facts(metadata: &Metadata) -> FileFacts {
-        let nanoseconds = |seconds: i64, nanos: i64| {
-            u128::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(nanos)).unwrap_or(0)
-        };
         FileFacts {
             size: metadata.size(),
             modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    fn nanoseconds(seconds: i64, nanos: i64) -> u128 {
+        u128::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(nanos)).unwrap_or(0)
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn glance(directory: &File, name: &[u8]) -> Option<Kind> {
+        use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let seen = statx(directory, name, flags, StatxFlags::BASIC_STATS).ok()?;
+        let mode = u32::from(seen.stx_mode);
+        let everybody = |bits: u32| mode & bits == bits;
+        match FileType::from_raw_mode(mode) {
+            FileType::RegularFile if everybody(0o444) => Some(Kind::File(FileFacts {
+                size: seen.stx_size,
+                modified_ns: nanoseconds(seen.stx_mtime.tv_sec, seen.stx_mtime.tv_nsec.into()),
+                changed_ns: nanoseconds(seen.stx_ctime.tv_sec, seen.stx_ctime.tv_nsec.into()),
+            })),
+            FileType::Directory if everybody(0o555) => Some(Kind::Directory),
+            _ => None,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn glance(_directory: &File, _name: &[u8]) -> Option<Kind> {
+        None
     }
 
     fn classify(error: Errno) -> NotOpened {
@@ -374,6 +406,10 @@ mod platform {
                 .map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default().into()))
                 .collect()
         }
+    }
+
+    pub(super) fn glance(_directory: &File, _name: &[u8]) -> Option<super::Kind> {
+        None
     }
 
     pub(super) fn facts(metadata: &Metadata) -> FileFacts {
