@@ -417,3 +417,147 @@ fn clients_can_be_shared_between_threads() {
         Ok::<_, Error>(())
     });
 }
+
+/// A long body, by a way of its own: no end is taken for another, no byte lost or doubled, and the
+/// connection is kept or given up as after any other.
+#[tokio::test]
+async fn a16_c1_a_long_body_is_lent_whole_or_called_cut_off() {
+    use std::ops::ControlFlow;
+    const LENGTH: usize = 3_000_000;
+    let body: Vec<u8> = (0..LENGTH).map(|at| (at / 7) as u8).collect();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n");
+    let response = |upto: usize, beyond: &[u8]| {
+        let bytes = [head.as_bytes(), &body[..upto], beyond].concat();
+        vec![Step::ReadHead, Step::say(bytes)]
+    };
+    let again = || {
+        vec![
+            Step::ReadHead,
+            Step::say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nagain"),
+            Step::ReadToEnd,
+        ]
+    };
+    let in_order = || vec![Step::CloseNotify, Step::Fin];
+
+    #[derive(Debug, PartialEq)]
+    enum Expected {
+        /// Whole; so many connections are made for this and another request.
+        Whole(usize),
+        Cut(Option<Ending>),
+    }
+    let cases = [
+        ("and kept", LENGTH, &b""[..], again(), Expected::Whole(1)),
+        (
+            "bytes beyond",
+            LENGTH,
+            b"HTTP/1.1",
+            in_order(),
+            Expected::Whole(2),
+        ),
+        (
+            "FIN after it",
+            LENGTH,
+            b"",
+            vec![Step::Fin],
+            Expected::Whole(2),
+        ),
+        (
+            "closed in order",
+            LENGTH - 1,
+            b"",
+            in_order(),
+            Expected::Cut(Some(Ending::CloseNotify)),
+        ),
+        (
+            "FIN",
+            LENGTH - 1,
+            b"",
+            vec![Step::Fin],
+            Expected::Cut(Some(Ending::Premature)),
+        ),
+        (
+            "FIN early",
+            1_000_000,
+            b"",
+            vec![Step::Fin],
+            Expected::Cut(Some(Ending::Premature)),
+        ),
+        (
+            "reset",
+            LENGTH - 1,
+            b"",
+            vec![Step::Reset],
+            Expected::Cut(Some(Ending::Reset)),
+        ),
+        (
+            "no TLS any more",
+            2_000_000,
+            b"",
+            vec![
+                Step::Raw(b"\x17\x03\x03\x00\x20 this is not what it says it is!".to_vec()),
+                Step::Fin,
+            ],
+            Expected::Cut(None),
+        ),
+    ];
+    for (what, upto, beyond, end, expected) in cases {
+        for by_chunks in [false, true] {
+            let (pki, context) = bench();
+            let mut script = response(upto, beyond);
+            script.extend(end.clone());
+            let server = server(&pki).serve_each([script, again()]);
+            let client = Client::builder(context).build();
+            let mut response = client.send(get(&server)).await.unwrap();
+            let mut got = Vec::new();
+            let mut turns = 0;
+            let outcome = loop {
+                // Mixed: some of it lent, then a chunk, and so on.
+                turns += 1;
+                let lent = response
+                    .lend(|piece| {
+                        got.extend_from_slice(piece);
+                        match by_chunks && got.len() >= turns * 400_000 {
+                            true => ControlFlow::Break(()),
+                            false => ControlFlow::Continue(()),
+                        }
+                    })
+                    .await;
+                match lent {
+                    Ok(None) => break Ok(()),
+                    Ok(Some(())) => match response.chunk().await {
+                        Ok(Some(chunk)) => got.extend_from_slice(&chunk),
+                        Ok(None) => break Ok(()),
+                        Err(error) => break Err(error),
+                    },
+                    Err(error) => break Err(error),
+                }
+            };
+            assert!(
+                got == body[..got.len()],
+                "{what}: bytes are as they were sent"
+            );
+            let seen = match outcome {
+                Ok(()) => {
+                    assert_eq!(got.len(), LENGTH, "{what}");
+                    let finished = response.finish().await.unwrap();
+                    assert_eq!(finished.whole.bytes(), LENGTH as u64);
+                    assert_eq!(finished.oddities.is_empty(), beyond.is_empty(), "{what}");
+                    let mut other = client.send(get(&server)).await.unwrap();
+                    assert_eq!(other.bytes(10).await.unwrap(), b"again", "{what}");
+                    other.finish().await.unwrap();
+                    Expected::Whole(server.connections())
+                }
+                Err(Error::Truncated(truncation)) => {
+                    assert!(got.len() <= upto, "{what}");
+                    assert_eq!(truncation.received, got.len() as u64, "{what}");
+                    assert_eq!(truncation.expected, Some(LENGTH as u64));
+                    assert_eq!(truncation.failure.is_some(), truncation.ending.is_none());
+                    Expected::Cut(truncation.ending)
+                }
+                Err(error) => panic!("{what}: {error:?}"),
+            };
+            assert_eq!(seen, expected, "{what}");
+            client.close().await;
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod sink;
 mod watch;
 
 use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use handfast_https::client::{Client, Response};
@@ -102,10 +103,13 @@ async fn copy(
             return Ok(Written::ReaderGone);
         }
     }
-    while let Some(chunk) = response.chunk().await.map_err(explained)? {
-        if sink.write(&chunk).map_err(explained)? == Written::ReaderGone {
-            return Ok(Written::ReaderGone);
-        }
-    }
-    sink.flush().map_err(explained)
+    let stopped = response
+        .lend(|piece| match sink.write(piece) {
+            Ok(Written::All) => ControlFlow::Continue(()),
+            stopped => ControlFlow::Break(stopped),
+        })
+        .await;
+    stopped
+        .and_then(|stopped| stopped.unwrap_or(Ok(Written::All)))
+        .map_err(explained)
 }

@@ -1,7 +1,10 @@
 //! One connection that speaks HTTP: hyper's state machine over our stream, and its end.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +13,7 @@ use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -49,7 +53,7 @@ pub(super) struct Link {
 
 #[derive(Debug)]
 enum Sender {
-    Http1(http1::SendRequest<Full<Bytes>>),
+    Http1(Http1),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
@@ -76,19 +80,8 @@ impl Link {
             });
             Sender::Http2(sender)
         } else {
-            let (sender, mut driver) = http1::Builder::new()
-                .max_header_size(HEAD_BYTES_MAX)
-                .max_headers(HEAD_FIELDS_MAX)
-                .handshake(wire.clone())
-                .await
-                .map_err(|error| broken(&wire, Traffic::default(), false, &error))?;
-            tasks.spawn(async move {
-                // hyper must not close what is ours to close. What went wrong reaches the request.
-                let _ = std::future::poll_fn(|cx| driver.poll_without_shutdown(cx)).await;
-                let rest = driver.into_parts();
-                rest.io.note_left_over(rest.read_buf.len() as u64);
-            });
-            Sender::Http1(sender)
+            let http1 = Http1::start(&wire, &tasks).await;
+            Sender::Http1(http1.map_err(|error| broken(&wire, Traffic::default(), false, &error))?)
         };
         Ok(Self {
             wire,
@@ -111,7 +104,7 @@ impl Link {
     /// Is it worth trying to send something?
     pub(super) fn is_open(&self) -> bool {
         let closed = match &self.sender {
-            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http1(http1) => http1.sender.is_closed(),
             Sender::Http2(sender) => sender.is_closed(),
         };
         !closed && self.wire.ending().is_none()
@@ -125,7 +118,7 @@ impl Link {
         self.before = self.wire.traffic();
         self.wire.await_head(Some(BEFORE_HEAD_BYTES_MAX));
         let response = match &mut self.sender {
-            Sender::Http1(sender) => {
+            Sender::Http1(Http1 { sender, .. }) => {
                 sender.ready().await?;
                 sender.send_request(request).await
             }
@@ -138,6 +131,24 @@ impl Link {
             self.wire.await_head(None);
         }
         response
+    }
+
+    /// Takes the connection out of hyper's hands in the middle of a response's body, which then is to be
+    /// read from the wire; gives what hyper had read ahead. Nothing, where that cannot be.
+    pub(super) async fn take_over(&mut self) -> Option<Bytes> {
+        let Sender::Http1(http1) = &mut self.sender else {
+            return None;
+        };
+        let (answer, read_ahead) = oneshot::channel();
+        http1.stop.take()?.send(answer).ok()?;
+        read_ahead.await.ok()
+    }
+
+    /// Gives a connection that was taken over back to hyper, between two exchanges.
+    pub(super) async fn hand_back(&mut self) {
+        if let Ok(http1) = Http1::start(&self.wire, &self.tasks.0).await {
+            self.sender = Sender::Http1(http1);
+        }
     }
 
     /// Has anything come since the last exchange began?
@@ -168,6 +179,51 @@ impl Link {
         tasks.0.clone().end().await;
         drop(tasks);
         wire.close(ClosePolicy::Wait(limit)).await
+    }
+}
+
+/// hyper on an HTTP/1.1 connection.
+#[derive(Debug)]
+struct Http1 {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// Makes hyper let go, and answer with what it had read ahead.
+    stop: Option<oneshot::Sender<oneshot::Sender<Bytes>>>,
+}
+
+impl Http1 {
+    async fn start(wire: &Wire, tasks: &Tasks) -> Result<Self, hyper::Error> {
+        let (sender, mut driver) = http1::Builder::new()
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_headers(HEAD_FIELDS_MAX)
+            .handshake(wire.clone())
+            .await?;
+        let (stop, mut stopped) = oneshot::channel();
+        tasks.spawn(async move {
+            let mut may_stop = true;
+            // hyper must not close what is ours to close. What went wrong reaches the request.
+            let answer = poll_fn(|cx| {
+                if may_stop {
+                    match Pin::new(&mut stopped).poll(cx) {
+                        Poll::Ready(Ok(answer)) => return Poll::Ready(Some(answer)),
+                        Poll::Ready(Err(_)) => may_stop = false,
+                        Poll::Pending => {}
+                    }
+                }
+                driver.poll_without_shutdown(cx).map(|_| None)
+            });
+            let answer: Option<oneshot::Sender<Bytes>> = answer.await;
+            let rest = driver.into_parts();
+            match answer {
+                Some(answer) => {
+                    let _ = answer.send(rest.read_buf);
+                }
+                None => rest.io.note_left_over(rest.read_buf.len() as u64),
+            }
+        });
+        Ok(Self {
+            sender,
+            stop: Some(stop),
+        })
     }
 }
 

@@ -252,7 +252,6 @@ impl Shared {
     }
 
     fn keep(&self, link: Link) {
-        link.wire.rest();
         let mut kept = self.kept();
         let links = kept.entry(link.origin.clone()).or_default();
         if links.len() < KEPT_PER_ORIGIN_MAX {

@@ -11,7 +11,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use handfast::{
-    AsyncStream, Cause, CloseOutcome, ClosePolicy, Ending, NetworkCause, Phase, Report, Traffic,
+    AsyncStream, Cause, CloseOutcome, ClosePolicy, Ending, NetworkCause, Phase, Read, Report,
+    Traffic,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -21,9 +22,6 @@ impl<C: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Channel for C {}
 
 /// A TLS stream over some channel.
 pub(super) type TlsStream = AsyncStream<Box<dyn Channel>>;
-
-/// Plaintext is handed to hyper through a buffer of this size: four full records.
-const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// A handle on a shared stream.
 #[derive(Clone, Debug)]
@@ -36,7 +34,6 @@ struct State {
     failure: Option<handfast::Error>,
     /// Why sending stopped. What the peer had sent before is still to be read.
     send_failure: Option<handfast::Error>,
-    scratch: Vec<u8>,
     /// How many bytes may still come before the head of a response; `None` while none is awaited.
     before_head: Option<u64>,
     /// Bytes that came after the end of a response, and belong to none.
@@ -49,7 +46,6 @@ impl Wire {
             stream,
             failure: None,
             send_failure: None,
-            scratch: Vec::new(),
             before_head: None,
             left_over: 0,
         })))
@@ -103,9 +99,17 @@ impl Wire {
         self.state().left_over
     }
 
-    /// Gives back what is not needed while nothing is being fetched.
-    pub(super) fn rest(&self) {
-        self.state().scratch = Vec::new();
+    /// Lends `take` what has come, at most `limit` bytes of it, and says how much that was; nothing when
+    /// there will be no more, of which [`ending`](Self::ending) and
+    /// [`take_failure`](Self::take_failure) know the reason.
+    pub(super) fn poll_lend(
+        &self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Poll<usize> {
+        let read = ready!(self.state().poll_read_with(cx, limit, take));
+        Poll::Ready(read.unwrap_or(0))
     }
 
     /// Waits until the peer has ended its direction, discarding what still comes.
@@ -153,40 +157,41 @@ impl hyper::rt::Read for Wire {
         mut target: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let mut state = self.state();
-        let State {
-            stream,
-            failure,
-            scratch,
-            before_head,
-            ..
-        } = &mut *state;
-        if *before_head == Some(0) {
+        if state.before_head == Some(0) {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
-        if scratch.is_empty() {
-            scratch.resize(SCRATCH_BYTES, 0);
+        let room = target.remaining();
+        let count = ready!(state.poll_read_with(cx, room, &mut |bytes| target.put_slice(bytes)))?;
+        if let Some(left) = &mut state.before_head {
+            *left = left.saturating_sub(count as u64);
         }
-        let room = target.remaining().min(scratch.len());
-        let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
-        match Pin::new(stream).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => {
-                if let Some(left) = before_head {
-                    *left = left.saturating_sub(buffer.filled().len() as u64);
-                }
-                target.put_slice(buffer.filled());
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl State {
+    /// Reads; the first error that is none of the ends is kept, the ends are asked of the stream itself.
+    fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(match ready!(self.stream.poll_read_with(cx, limit, take)) {
+            Ok(Read::Data(count)) => Ok(count),
+            Ok(Read::End(Ending::CloseNotify) | Read::WouldBlock) => Ok(0),
+            Ok(Read::End(Ending::Premature)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Read::End(Ending::Reset)) => Err(io::ErrorKind::ConnectionReset.into()),
+            Err(error) => {
+                let error = io::Error::from(error);
                 let kind = error.kind();
                 let error = handfast::Error::from_io_owned(error, Phase::Response);
-                // The ends are asked of the stream itself.
-                if !is_end(&error) && failure.is_none() {
-                    *failure = Some(error);
+                if !is_end(&error) {
+                    self.failure.get_or_insert(error);
                 }
-                Poll::Ready(Err(kind.into()))
+                Err(kind.into())
             }
-            Poll::Pending => Poll::Pending,
-        }
+        })
     }
 }
 

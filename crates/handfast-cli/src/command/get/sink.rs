@@ -51,13 +51,6 @@ impl Sink {
         matches!(self, Self::Stdout(screen) if screen.is_terminal && screen.mid_line)
     }
 
-    pub(super) fn flush(&mut self) -> Result<Written, Error> {
-        match self {
-            Self::Stdout(screen) => judged(screen.stdout.flush()),
-            Self::File(_) => Ok(Written::All),
-        }
-    }
-
     /// All of it came, and there is proof.
     pub(super) fn complete(self, whole: &Whole) -> Result<(), Error> {
         match self {
@@ -67,8 +60,7 @@ impl Sink {
     }
 
     /// It broke off: the failure, with the place of what arrived.
-    pub(super) fn keep(mut self, failure: Failure) -> Failure {
-        let _ = self.flush();
+    pub(super) fn keep(self, failure: Failure) -> Failure {
         match &self {
             Self::File(download) if download.part().is_some() => {
                 outcome::kept_in(failure, download.path())
@@ -80,30 +72,38 @@ impl Sink {
 
 /// Standard output, and whether that is a terminal.
 pub(super) struct Screen {
-    stdout: io::Stdout,
+    out: Box<dyn Write>,
     is_terminal: bool,
     mid_line: bool,
 }
 
 impl Screen {
     fn new() -> Self {
-        let stdout = io::stdout();
         Self {
-            is_terminal: stdout.is_terminal(),
-            stdout,
+            is_terminal: io::stdout().is_terminal(),
+            out: out(),
             mid_line: false,
         }
     }
 
-    /// What arrived is shown at once: stdout by itself would wait for the end of a line.
+    /// What arrived is shown at once.
     fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(last) = bytes.last() {
             self.mid_line = *last != b'\n';
         }
-        let mut lock = self.stdout.lock();
-        lock.write_all(bytes)?;
-        lock.flush()
+        self.out.write_all(bytes)?;
+        self.out.flush()
     }
+}
+
+/// Standard output without `io::Stdout`, which would look through every piece for the last end of a line,
+/// and write what follows it by itself.
+fn out() -> Box<dyn Write> {
+    #[cfg(unix)]
+    if let Ok(own) = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned() {
+        return Box::new(std::fs::File::from(own));
+    }
+    Box::new(io::stdout())
 }
 
 fn judged(result: io::Result<()>) -> Result<Written, Error> {
