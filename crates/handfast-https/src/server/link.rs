@@ -61,7 +61,12 @@ impl Link {
 
     /// A reply was handed over, or given up.
     pub(super) fn enter(&self, record: Record) {
-        self.ledger.borrow_mut().push(record);
+        let mut ledger = self.ledger.borrow_mut();
+        if ledger.capacity() == 0 {
+            // One at a time is the rule over HTTP/1, and an idle connection keeps its room.
+            ledger.reserve_exact(1);
+        }
+        ledger.push(record);
     }
 
     /// Is everything that was asked answered, and sent?
