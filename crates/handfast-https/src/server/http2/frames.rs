@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::{Duration, Instant};
 
 use hyper::http::StatusCode;
 
@@ -22,8 +23,10 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The PING behind the first GOAWAY: its answer says that the client has seen both.
 pub(super) const LAST_CALL: [u8; 8] = *b"lastcall";
 
-/// Frames that bring nothing forward, in a row: clients have a few to say at a time.
+/// Frames that bring nothing forward, in a row and within [`IDLE_FRAMES_WITHIN`]: clients have a few to
+/// say at a time. One that pings to keep a slow reply's connection alive may do so for ever.
 const IDLE_FRAMES_MAX: u32 = 2000;
+const IDLE_FRAMES_WITHIN: Duration = Duration::from_secs(30);
 
 /// Streams that came to nothing, more than those that were replied to: what a browser cancels when its
 /// user leaves a page with many pictures. Whoever opens streams only to have them reset makes the
@@ -46,6 +49,7 @@ pub(super) struct Block {
 #[derive(Debug, Default)]
 pub(super) struct Strikes {
     idle_frames: u32,
+    idle_since: Option<Instant>,
     fruitless: u32,
 }
 
@@ -53,6 +57,7 @@ impl Strikes {
     /// Something was asked, sent or received.
     pub(super) fn progress(&mut self) {
         self.idle_frames = 0;
+        self.idle_since = None;
     }
 
     pub(super) fn replied(&mut self) {
@@ -69,6 +74,15 @@ impl Strikes {
     }
 
     pub(super) fn idle_frame(&mut self) -> Result<(), Violation> {
+        self.idle_frame_at(Instant::now())
+    }
+
+    fn idle_frame_at(&mut self, now: Instant) -> Result<(), Violation> {
+        let since = *self.idle_since.get_or_insert(now);
+        if now.saturating_duration_since(since) > IDLE_FRAMES_WITHIN {
+            self.idle_since = Some(now);
+            self.idle_frames = 0;
+        }
         self.idle_frames += 1;
         if self.idle_frames > IDLE_FRAMES_MAX {
             return Err(Violation::calm(
@@ -545,3 +559,25 @@ impl<H: Handler> Http2<H> {
 
 // What is owed fits: no window of ours is larger.
 const _: () = assert!(CONNECTION_WINDOW < frame::WINDOW_MAX && STREAM_WINDOW <= CONNECTION_WINDOW);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a18_a_flood_is_told_from_a_client_that_pings_for_hours() {
+        let began = Instant::now();
+        let mut patient = Strikes::default();
+        for ping in 0..10 * IDLE_FRAMES_MAX {
+            let at = began + ping * Duration::from_secs(1);
+            assert_eq!(patient.idle_frame_at(at), Ok(()));
+        }
+        let mut flood = Strikes::default();
+        for _ in 0..IDLE_FRAMES_MAX {
+            assert_eq!(flood.idle_frame_at(began), Ok(()));
+        }
+        assert!(flood.idle_frame_at(began).is_err());
+        flood.progress();
+        assert_eq!(flood.idle_frame_at(began), Ok(()));
+    }
+}
