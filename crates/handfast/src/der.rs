@@ -25,25 +25,37 @@ pub(crate) struct Element<'a> {
     pub(crate) raw: &'a [u8],
 }
 
+/// Tag and length, and what follows them.
+fn header(bytes: &[u8]) -> Option<(u8, usize, &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&length, rest) = rest.split_first()?;
+    let (length, rest) = match length {
+        0..=0x7f => (usize::from(length), rest),
+        0x81..=0x84 => {
+            let (octets, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+            let length = octets
+                .iter()
+                .fold(0usize, |length, octet| (length << 8) | usize::from(*octet));
+            (length, rest)
+        }
+        _ => return None,
+    };
+    Some((tag, length, rest))
+}
+
 impl<'a> Element<'a> {
     /// Reads the first element, and returns what follows it.
     pub(crate) fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (&tag, rest) = bytes.split_first()?;
-        let (&length, rest) = rest.split_first()?;
-        let (length, rest) = match length {
-            0..=0x7f => (usize::from(length), rest),
-            0x81..=0x84 => {
-                let (octets, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-                let length = octets
-                    .iter()
-                    .fold(0usize, |length, octet| (length << 8) | usize::from(*octet));
-                (length, rest)
-            }
-            _ => return None,
-        };
+        let (tag, length, rest) = header(bytes)?;
         let (content, rest) = rest.split_at_checked(length)?;
         let raw = bytes.get(..bytes.len() - rest.len())?;
         Some((Self { tag, content, raw }, rest))
+    }
+
+    /// What is there of the content of a first element of this tag, which may be cut off.
+    pub(crate) fn begun(bytes: &'a [u8], tag: u8) -> Option<&'a [u8]> {
+        let (found, length, content) = header(bytes)?;
+        (found == tag).then(|| content.get(..length).unwrap_or(content))
     }
 
     /// Reads exactly one element.
@@ -117,6 +129,10 @@ impl<'a> Element<'a> {
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    pub(crate) fn new(elements: &'a [u8]) -> Self {
+        Self(elements)
+    }
+
     /// The next element, if it has this tag.
     pub(crate) fn take(&mut self, tag: u8) -> Option<Element<'a>> {
         self.take_any(&[tag])

@@ -83,6 +83,7 @@ mod sct;
 mod starttls;
 mod trust;
 mod verify;
+mod wire;
 mod witness;
 mod x509;
 

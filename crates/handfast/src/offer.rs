@@ -5,6 +5,7 @@
 //! cut off. No decision hangs on it.
 
 use crate::probe::{GroupId, SchemeId, SuiteId, WireVersion};
+use crate::wire::{Reader, is_grease};
 
 /// The longest fragment of one record that is looked into (RFC 5246, section 6.2.3).
 const FRAGMENT_MAX: usize = 16 * 1024 + 2048;
@@ -50,15 +51,13 @@ impl ClientOffer {
     /// `None` when they are something else, or end before it shows what they are.
     pub fn parse(received: &[u8]) -> Option<Self> {
         let message = handshake_bytes(received)?;
-        let mut reader = Reader(&message);
+        let mut reader = Reader::new(&message);
         if reader.u8()? != 1 {
             return None; // not client_hello
         }
-        let length = reader.u24()?;
-        let whole = reader.0.len() >= length;
-        let mut body = Reader(reader.0.get(..length).unwrap_or(reader.0));
+        let (mut body, whole) = reader.vector_so_far::<3>()?;
         let mut offer = Self::default();
-        offer.complete = offer.read(&mut body).is_some() && whole && body.0.is_empty();
+        offer.complete = offer.read(&mut body).is_some() && whole && body.is_empty();
         Some(offer)
     }
 
@@ -68,18 +67,18 @@ impl ClientOffer {
         body.take(32)?; // random
         let session = body.u8()?;
         body.take(session.into())?;
-        let (suites, whole) = body.vector16()?;
+        let (suites, whole) = body.vector_so_far::<2>()?;
         self.cipher_suites = suites.numbers().map(SuiteId).collect();
         whole.then_some(())?;
         let compressions = body.u8()?;
         body.take(compressions.into())?;
-        if body.0.is_empty() {
+        if body.is_empty() {
             return Some(()); // without extensions, as long ago
         }
-        let (mut extensions, whole) = body.vector16()?;
-        while !extensions.0.is_empty() {
+        let (mut extensions, whole) = body.vector_so_far::<2>()?;
+        while !extensions.is_empty() {
             let number = extensions.u16()?;
-            let (content, whole) = extensions.vector16()?;
+            let (content, whole) = extensions.vector_so_far::<2>()?;
             self.extension(number, content);
             whole.then_some(())?;
         }
@@ -89,29 +88,35 @@ impl ClientOffer {
     fn extension(&mut self, number: u16, mut content: Reader<'_>) -> Option<()> {
         match number {
             0 => {
-                let (mut names, _) = content.vector16()?;
+                let (mut names, _) = content.vector_so_far::<2>()?;
                 let kind = names.u8()?;
-                let (name, _) = names.vector16()?;
+                let (name, _) = names.vector_so_far::<2>()?;
                 if kind == 0 && self.server_name.is_none() {
-                    self.server_name = Some(String::from_utf8_lossy(name.0).into_owned());
+                    self.server_name = Some(String::from_utf8_lossy(name.rest()).into_owned());
                 }
             }
-            10 => self.groups = content.vector16()?.0.numbers().map(GroupId).collect(),
+            10 => {
+                self.groups = content
+                    .vector_so_far::<2>()?
+                    .0
+                    .numbers()
+                    .map(GroupId)
+                    .collect()
+            }
             13 => {
-                let (schemes, _) = content.vector16()?;
+                let (schemes, _) = content.vector_so_far::<2>()?;
                 self.signature_schemes = schemes.numbers().map(SchemeId).collect();
             }
             16 => {
-                let (mut protocols, _) = content.vector16()?;
+                let (mut protocols, _) = content.vector_so_far::<2>()?;
                 self.alpn.clear();
                 while let Some(length) = protocols.u8() {
                     self.alpn.push(protocols.take(length.into())?.to_vec());
                 }
             }
             43 => {
-                let length = content.u8()?;
-                let list = content.0.get(..length.into()).unwrap_or(content.0);
-                self.supported_versions = Reader(list).numbers().collect();
+                let (versions, _) = content.vector_so_far::<1>()?;
+                self.supported_versions = versions.numbers().collect();
             }
             _ => {}
         }
@@ -178,16 +183,11 @@ impl ClientOffer {
     }
 }
 
-/// A number that means nothing and that clients offer so that servers stay used to such (RFC 8701).
-fn is_grease(number: u16) -> bool {
-    number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
-}
-
 /// The handshake messages within the first records, as far as they are there. `None` when the bytes
 /// are no such records.
 fn handshake_bytes(received: &[u8]) -> Option<Vec<u8>> {
     let mut message = Vec::new();
-    let mut rest = Reader(received);
+    let mut rest = Reader::new(received);
     while let Some(kind) = rest.u8() {
         if kind != 22 {
             break;
@@ -203,52 +203,10 @@ fn handshake_bytes(received: &[u8]) -> Option<Vec<u8>> {
         if length > FRAGMENT_MAX {
             break;
         }
-        let fragment = rest.0.get(..length).unwrap_or(rest.0);
-        message.extend_from_slice(fragment);
-        rest.0 = rest.0.get(length..).unwrap_or_default();
+        let there = length.min(rest.rest().len());
+        message.extend_from_slice(rest.take(there)?);
     }
     (!message.is_empty()).then_some(message)
-}
-
-/// Bytes from the front; `None` where there are too few.
-#[derive(Clone, Copy)]
-struct Reader<'b>(&'b [u8]);
-
-impl<'b> Reader<'b> {
-    fn take(&mut self, count: usize) -> Option<&'b [u8]> {
-        let (front, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(front)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        let bytes = self.take(2)?.first_chunk()?;
-        Some(u16::from_be_bytes(*bytes))
-    }
-
-    fn u24(&mut self) -> Option<usize> {
-        let high = usize::from(self.u8()?);
-        Some(high << 16 | usize::from(self.u16()?))
-    }
-
-    /// What follows a length of two bytes, and whether all of it is there.
-    fn vector16(&mut self) -> Option<(Self, bool)> {
-        let length = usize::from(self.u16()?);
-        match self.take(length) {
-            Some(content) => Some((Self(content), true)),
-            None => Some((Self(std::mem::take(&mut self.0)), false)),
-        }
-    }
-
-    fn numbers(self) -> impl Iterator<Item = u16> + 'b {
-        self.0
-            .chunks_exact(2)
-            .filter_map(|pair| pair.first_chunk().map(|pair| u16::from_be_bytes(*pair)))
-    }
 }
 
 #[cfg(test)]

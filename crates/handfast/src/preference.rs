@@ -6,9 +6,7 @@
 
 use rustls::{CipherSuite, SupportedCipherSuite};
 
-/// Where the parts of a ClientHello begin in the first flight: behind the headers of record and
-/// message, the version and 32 random bytes (RFC 8446, sections 4.1.2 and 5.1).
-const SESSION_ID_AT: usize = 5 + 4 + 2 + 32;
+use crate::wire::{Reader, is_grease};
 
 /// The server's own order: AES-128 before the rest, in each version and kind.
 pub(crate) fn order(suites: &mut [SupportedCipherSuite]) {
@@ -27,17 +25,16 @@ pub(crate) fn order(suites: &mut [SupportedCipherSuite]) {
 /// Does a client whose first flight begins so prefer ChaCha20-Poly1305? `None` when that cannot be
 /// told (yet).
 pub(crate) fn prefers_chacha(flight: &[u8]) -> Option<bool> {
-    let (22, 1) = (*flight.first()?, *flight.get(5)?) else {
-        return None;
-    };
-    let suites_at = SESSION_ID_AT + 1 + usize::from(*flight.get(SESSION_ID_AT)?);
-    let mut suites = flight.get(suites_at + 2..)?.chunks_exact(2);
-    let first = suites.find_map(|suite| match suite {
-        // GREASE (RFC 8701).
-        [a, b] if a == b && a & 0x0f == 0x0a => None,
-        [a, b] => Some(u16::from_be_bytes([*a, *b])),
-        _ => None,
-    })?;
+    let mut reader = Reader::new(flight);
+    let is_handshake = reader.u8()? == 22;
+    reader.take(2 + 2)?; // version and length of the record
+    let is_hello = reader.u8()? == 1;
+    reader.take(3 + 2 + 32)?; // length of the message, version, random
+    reader.vector::<1>()?; // session id
+    reader.take(2)?; // length of the suites
+    let first = reader
+        .numbers()
+        .find(|suite| is_handshake && is_hello && !is_grease(*suite))?;
     Some(matches!(
         CipherSuite::from(first),
         CipherSuite::TLS13_CHACHA20_POLY1305_SHA256

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::context::Clock;
 use crate::verify::ClientVerifier;
+use crate::wire::Reader;
 use crate::witness::{self, Session};
 
 /// How long a ticket key makes tickets: short enough that a stolen one opens little, long enough
@@ -351,30 +352,20 @@ fn take_up(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Opt
 /// is written differently from what is known here: a test says so, and the connection's own judgement
 /// stands.
 fn client_chain(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
-    let mut rest = session;
-    let mut take = |count: usize| {
-        let (front, after) = rest.split_at_checked(count)?;
-        rest = after;
-        Some(front)
-    };
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | usize::from(*byte));
-    if take(1)? == [1] {
-        let name = number(take(1)?);
-        take(name)?;
+    let mut reader = Reader::new(session);
+    if reader.u8()? == 1 {
+        reader.vector::<1>()?; // server name
     }
-    take(2 + 2)?; // version, cipher suite
-    let secret = number(take(1)?);
-    take(secret)?;
-    take(1)?; // extended master secret
-    if take(1)? != [1] {
+    reader.take(2 + 2)?; // version, cipher suite
+    reader.vector::<1>()?; // secret
+    reader.u8()?; // extended master secret
+    if reader.u8()? != 1 {
         return None;
     }
-    let mut list = number(take(3)?);
+    let mut list = Reader::new(reader.vector::<3>()?);
     let mut chain = Vec::new();
-    while list > 0 {
-        let length = number(take(3)?);
-        list = list.checked_sub(3 + length)?;
-        chain.push(CertificateDer::from(take(length)?));
+    while !list.is_empty() {
+        chain.push(CertificateDer::from(list.vector::<3>()?));
     }
     (!chain.is_empty()).then_some(chain)
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::der::{Element, OCTET_STRING};
+use crate::wire::Reader;
 use crate::x509::hex;
 
 /// Servers send two or three; a list of 64 KiB could hold some 1,400 that mean nothing.
@@ -34,17 +35,11 @@ impl SignedCertificateTimestamp {
     /// assert!(SignedCertificateTimestamp::list_from_bytes(&[0, 0]).is_err()); // RFC: at least one
     /// ```
     pub fn list_from_bytes(bytes: &[u8]) -> Result<Vec<Self>, MalformedSctList> {
-        let mut list = whole_vector(bytes)?;
-        if list.is_empty() {
-            return Err(MalformedSctList);
-        }
+        let mut list = Reader::new(whole_vector(bytes).ok_or(MalformedSctList)?);
         let mut timestamps = Vec::new();
         for _ in 0..COUNT_MAX {
-            let Some((one, rest)) = vector(list) else {
-                return Err(MalformedSctList);
-            };
-            timestamps.extend(Self::read(one)?);
-            list = rest;
+            let one = list.vector::<2>().ok_or(MalformedSctList)?;
+            timestamps.extend(Self::read(one).ok_or(MalformedSctList)?);
             if list.is_empty() {
                 return Ok(timestamps);
             }
@@ -58,18 +53,18 @@ impl SignedCertificateTimestamp {
         Self::list_from_bytes(inner.content)
     }
 
-    /// `None` for a version that is not known.
-    fn read(one: &[u8]) -> Result<Option<Self>, MalformedSctList> {
-        let (&version, rest) = one.split_first().ok_or(MalformedSctList)?;
-        if version != 0 {
-            return Ok(None);
+    /// `Some(None)` for a version that is not known.
+    fn read(one: &[u8]) -> Option<Option<Self>> {
+        let mut reader = Reader::new(one);
+        if reader.u8()? != 0 {
+            return Some(None);
         }
-        let (log_id, rest) = rest.split_first_chunk::<32>().ok_or(MalformedSctList)?;
-        let (timestamp, rest) = rest.split_first_chunk::<8>().ok_or(MalformedSctList)?;
-        let (_extensions, rest) = vector(rest).ok_or(MalformedSctList)?;
-        let (_algorithm, signature) = rest.split_first_chunk::<2>().ok_or(MalformedSctList)?;
-        whole_vector(signature)?;
-        Ok(Some(Self {
+        let log_id = reader.take(32)?;
+        let timestamp = reader.take(8)?.first_chunk()?;
+        reader.vector::<2>()?; // extensions
+        reader.take(2)?; // signature scheme
+        whole_vector(reader.rest())?;
+        Some(Some(Self {
             log_id: hex(log_id),
             timestamp_ms: u64::from_be_bytes(*timestamp),
         }))
@@ -94,17 +89,10 @@ impl fmt::Display for MalformedSctList {
 
 impl std::error::Error for MalformedSctList {}
 
-/// What a two-byte length announces, and what follows it.
-fn vector(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<2>()?;
-    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-}
-
-fn whole_vector(bytes: &[u8]) -> Result<&[u8], MalformedSctList> {
-    match vector(bytes) {
-        Some((content, [])) => Ok(content),
-        _ => Err(MalformedSctList),
-    }
+/// What a two-byte length announces, and nothing after it.
+fn whole_vector(bytes: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(bytes);
+    reader.vector::<2>().filter(|_| reader.is_empty())
 }
 
 #[cfg(test)]

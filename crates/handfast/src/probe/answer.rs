@@ -6,6 +6,7 @@ use super::schemes::SchemeId;
 use super::suites::SuiteId;
 use crate::error::Alert;
 use crate::sct::SignedCertificateTimestamp;
+use crate::wire::Reader;
 
 /// A record longer than this is no record (RFC 5246, section 6.2.3).
 const RECORD_MAX: usize = 16 * 1024 + 2048;
@@ -151,8 +152,8 @@ impl AnswerReader {
                 })
             });
         }
-        let mut reader = Reader(pending);
-        let Some((kind, _version, length)) = reader.record_header() else {
+        let mut reader = Reader::new(pending);
+        let Some((kind, _version, length)) = record_header(&mut reader) else {
             return Ok(false);
         };
         if length > RECORD_MAX {
@@ -182,9 +183,9 @@ impl AnswerReader {
 
     fn read_messages(&mut self) -> Result<(), Answer> {
         let messages = std::mem::take(&mut self.handshake);
-        let mut reader = Reader(&messages);
+        let mut reader = Reader::new(&messages);
         loop {
-            let rest = reader.0;
+            let rest = reader.rest();
             let message = (|| Some((reader.u8()?, reader.vector::<3>()?)))();
             let Some((kind, body)) = message else {
                 self.handshake = rest.to_vec();
@@ -229,7 +230,7 @@ fn awaits_key_exchange(hello: &ServerHello) -> bool {
 fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
     let malformed = |what| Answer::Malformed { what };
     let cut = || malformed("a ServerHello that is cut off");
-    let mut reader = Reader(body);
+    let mut reader = Reader::new(body);
     let mut number = reader.u16().ok_or_else(cut)?;
     let is_retry = reader.take(32).ok_or_else(cut)? == RETRY_RANDOM;
     reader.vector::<1>().ok_or_else(cut)?;
@@ -237,23 +238,23 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
     reader.u8().ok_or_else(cut)?;
     let (mut group, mut alpn, mut timestamps) = (None, None, Vec::new());
     // SSL 3 has no extensions, and older servers leave the list out when it is empty.
-    let mut extensions = Reader(match reader.0 {
+    let mut extensions = Reader::new(match reader.rest() {
         [] => &[],
         _ => reader.vector::<2>().ok_or_else(cut)?,
     });
-    while !extensions.0.is_empty() {
+    while !extensions.is_empty() {
         let kind = extensions.u16().ok_or_else(cut)?;
         let content = extensions.vector::<2>().ok_or_else(cut)?;
-        let mut content = Reader(content);
+        let mut content = Reader::new(content);
         match kind {
             16 => {
                 alpn = content
                     .vector::<2>()
-                    .and_then(|list| Reader(list).vector::<1>().map(<[u8]>::to_vec));
+                    .and_then(|list| Reader::new(list).vector::<1>().map(<[u8]>::to_vec));
             }
             18 => {
                 timestamps =
-                    SignedCertificateTimestamp::list_from_bytes(content.0).unwrap_or_default();
+                    SignedCertificateTimestamp::list_from_bytes(content.rest()).unwrap_or_default();
             }
             43 => number = content.u16().ok_or_else(cut)?,
             // The group alone in a retry, a share of the group otherwise.
@@ -278,7 +279,7 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
 /// Reads the start of ServerKeyExchange; what it does not say stays unknown.
 fn read_key_exchange(body: &[u8], hello: &mut ServerHello) {
     const NAMED_CURVE: u8 = 3;
-    let mut reader = Reader(body);
+    let mut reader = Reader::new(body);
     let params = if hello.suite.has_group() {
         if reader.u8() != Some(NAMED_CURVE) {
             return;
@@ -306,45 +307,7 @@ fn bits(number: &[u8]) -> Option<u32> {
     rest.checked_add(8 - first.leading_zeros())
 }
 
-/// Takes bytes from the front; `None` where there are too few.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn number(&mut self, bytes: usize) -> Option<usize> {
-        let bytes = self.take(bytes)?;
-        Some(
-            bytes
-                .iter()
-                .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
-        )
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.number(2).and_then(|number| u16::try_from(number).ok())
-    }
-
-    fn record_header(&mut self) -> Option<(u8, u16, usize)> {
-        Some((self.u8()?, self.u16()?, self.number(2)?))
-    }
-
-    /// What a length of so many bytes announces.
-    fn vector<const LENGTH_BYTES: usize>(&mut self) -> Option<&'a [u8]> {
-        let before = self.0;
-        let length = self.number(LENGTH_BYTES)?;
-        let taken = self.take(length);
-        if taken.is_none() {
-            self.0 = before;
-        }
-        taken
-    }
+/// Content type, version and length of a record.
+fn record_header(reader: &mut Reader<'_>) -> Option<(u8, u16, usize)> {
+    Some((reader.u8()?, reader.u16()?, reader.number(2)?))
 }
