@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use base64ct::{Base64, Encoding as _};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use memchr::memmem;
 use pki_types::CertificateDer;
 use pki_types::pem::PemObject as _;
@@ -20,8 +21,8 @@ use crate::der::{CONTEXT_0, Element, INTEGER, Reader, SEQUENCE};
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
 
-/// As much of a certificate as is decoded to find its names: real ones end within the first 400 bytes.
-const NAMES_WITHIN_BYTES: usize = 480;
+/// With so much of a certificate decoded its names may be there; real ones end within 200 to 400 bytes.
+const NAMES_FROM_BYTES: usize = 240;
 
 /// What one line decodes to at most: bundles have lines of 64 characters, RFC 7468 allows no longer ones.
 const LINE_MAX: usize = 96;
@@ -111,16 +112,16 @@ fn decode(pem: &[u8], text: Range<usize>) -> Option<CertificateDer<'static>> {
     CertificateDer::from_pem_slice(pem.get(text)?).ok()
 }
 
-/// Decodes as many lines as the names are within, in whole quartets as every tool writes them.
+/// Decodes line by line, in whole quartets as every tool writes them, until the names are there.
 fn decode_beginning(text: &[u8], der: &mut Vec<u8>) {
     der.clear();
     let mut room = [0; LINE_MAX];
     for line in text.trim_ascii().split(|byte| *byte == b'\n') {
-        let Ok(bytes) = Base64::decode(line.trim_ascii(), &mut room) else {
+        let Ok(count) = BASE64_STANDARD.decode_slice(line.trim_ascii(), &mut room) else {
             return;
         };
-        der.extend_from_slice(bytes);
-        if der.len() >= NAMES_WITHIN_BYTES {
+        der.extend_from_slice(room.get(..count).unwrap_or_default());
+        if der.len() >= NAMES_FROM_BYTES && names_of(der).is_some() {
             return;
         }
     }
