@@ -3,19 +3,26 @@
 //! Owns polling, wakers and time limits; what the bytes mean is `connection.rs`. While a stream
 //! waits it holds no buffers: those are lent by the thread for the time that bytes flow.
 
+mod connect;
+mod handshake;
+mod waiting;
+
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker, ready};
-use std::time::{Duration, Instant};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ::tokio::net::{TcpStream, lookup_host};
-use ::tokio::time::{Sleep, sleep, timeout};
+use ::tokio::net::TcpStream;
+use ::tokio::time::timeout;
 
+use self::connect::connect_tcp;
+pub use self::handshake::AsyncHandshake;
+use self::handshake::{close_failed, discard_raw};
+use self::waiting::{Patience, Sender, Senders};
 use crate::blocking::{HandshakeFailure, ending_as_io, is_reset};
-use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
+use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
 use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Alert, Error, NetworkCause, Phase};
@@ -414,165 +421,6 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AsyncStream<C> {
     }
 }
 
-/// A handshake under way over a tokio channel: a future, done within the context's time limit.
-///
-/// Who drops it closes the channel. Who wants to know how far it came calls
-/// [`give_up`](Self::give_up) instead.
-#[derive(Debug)]
-#[must_use = "a handshake goes on only while it is awaited"]
-pub struct AsyncHandshake<C> {
-    under_way: Option<(C, Connection)>,
-    timeouts: Timeouts,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl<C: AsyncRead + AsyncWrite + Unpin> AsyncHandshake<C> {
-    fn new(connection: Connection, channel: C, timeouts: Timeouts) -> Self {
-        Self {
-            under_way: Some((channel, connection)),
-            timeouts,
-            sleep: None,
-        }
-    }
-
-    /// Ends it for a reason of the caller's, such as a time limit. `None` when it had ended before.
-    pub fn give_up(self, error: Error) -> Option<HandshakeFailure<C>> {
-        let (channel, connection) = self.under_way?;
-        Some(HandshakeFailure::of(error, channel, connection))
-    }
-}
-
-impl<C: AsyncRead + AsyncWrite + Unpin> Future for AsyncHandshake<C> {
-    type Output = Result<AsyncStream<C>, HandshakeFailure<C>>;
-
-    /// # Panics
-    /// When polled after it was ready.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let Some((channel, connection)) = &mut this.under_way else {
-            panic!("a handshake is polled after its end");
-        };
-        let result = match poll_handshake(channel, connection, cx) {
-            Poll::Ready(result) => result,
-            Poll::Pending => {
-                let Some(limit) = this.timeouts.handshake else {
-                    return Poll::Pending;
-                };
-                let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
-                ready!(sleep.as_mut().poll(cx));
-                Err(Error::new(
-                    Phase::Handshake,
-                    NetworkCause::TimedOut { limit },
-                ))
-            }
-        };
-        if result.is_err() {
-            // The alert tells the peer why. What the channel does not take now, closing sends.
-            let _ = poll_transmit(channel, connection, cx);
-        }
-        let Some((channel, connection)) = this.under_way.take() else {
-            unreachable!("it was there above");
-        };
-        Poll::Ready(match (result, connection.report().cloned()) {
-            (Ok(()), Some(report)) => Ok(AsyncStream {
-                channel,
-                connection,
-                report,
-                reading: Patience::new(this.timeouts.read, Phase::Response),
-                writing: Patience::new(this.timeouts.write, Phase::Request),
-                senders: Senders::default(),
-                flush_on_read: true,
-                send_at: 1,
-            }),
-            (Ok(()), None) => unreachable!("a handshake that is done has a report"),
-            (Err(error), _) => {
-                let error = error.in_phase(Phase::Handshake);
-                Err(HandshakeFailure::of(error, channel, connection))
-            }
-        })
-    }
-}
-
-impl<C: AsyncRead + AsyncWrite + Unpin> HandshakeFailure<C> {
-    /// As [`close`](Self::close), without blocking the thread.
-    pub async fn close_async(&mut self, limits: LingerLimits) -> CloseOutcome {
-        match &mut self.connection {
-            Some(connection) => close_failed(&mut self.channel, connection, Some(limits)).await,
-            None => CloseOutcome::PeerGone,
-        }
-    }
-}
-
-/// Sends the alert of a connection that has failed, half-closes, and discards what still comes.
-async fn close_failed<C: AsyncRead + AsyncWrite + Unpin>(
-    channel: &mut C,
-    connection: &mut Connection,
-    limits: Option<LingerLimits>,
-) -> CloseOutcome {
-    if connection.alert_sent().is_none() {
-        return CloseOutcome::PeerGone;
-    }
-    let patience = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
-    let sent = timeout(patience, async {
-        poll_fn(|cx| poll_transmit(channel, connection, cx)).await?;
-        poll_fn(|cx| Pin::new(&mut *channel).poll_flush(cx)).await?;
-        poll_fn(|cx| Pin::new(&mut *channel).poll_shutdown(cx)).await
-    });
-    if !matches!(sent.await, Ok(Ok(()))) {
-        return CloseOutcome::PeerGone;
-    }
-    let outcome = match limits.map(ClosePolicy::Linger).and_then(Lingering::new) {
-        Some(lingering) => discard_raw(channel, lingering, Instant::now()).await,
-        None => CloseOutcome::SentOnly,
-    };
-    match outcome {
-        CloseOutcome::PeerGone => CloseOutcome::PeerGone,
-        _ => CloseOutcome::AlertSent,
-    }
-}
-
-async fn discard_raw<C: AsyncRead + Unpin>(
-    channel: &mut C,
-    mut lingering: Lingering,
-    began: Instant,
-) -> CloseOutcome {
-    let mut discarded = [0; 4096];
-    while let Some(patience) = lingering.patience() {
-        let read = poll_fn(|cx| poll_raw_read(channel, cx, &mut discarded));
-        match timeout(patience, read).await {
-            Ok(Ok(0)) => break,
-            Ok(Ok(count)) => lingering.progressed(began.elapsed(), count as u64),
-            Ok(Err(error)) if is_reset(&error) => return CloseOutcome::PeerGone,
-            Ok(Err(_)) | Err(_) => break,
-        }
-    }
-    CloseOutcome::SentOnly
-}
-
-fn poll_handshake<C: AsyncRead + AsyncWrite + Unpin>(
-    channel: &mut C,
-    connection: &mut Connection,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), Error>> {
-    loop {
-        let _ = poll_transmit(channel, connection, cx)?;
-        if !connection.is_handshaking() {
-            // Our last flight is the peer's to wait for, and nobody might write soon.
-            return match connection.owes_handshake() {
-                true => Poll::Pending,
-                false => Poll::Ready(Ok(())),
-            };
-        }
-        match poll_receive(channel, connection, cx)? {
-            Poll::Ready(()) => connection.process()?,
-            Poll::Pending => {
-                connection.rest();
-                return Poll::Pending;
-            }
-        }
-    }
-}
-
 /// Sends until nothing is left or the channel is full.
 fn poll_transmit<C: AsyncRead + AsyncWrite + Unpin>(
     channel: &mut C,
@@ -645,171 +493,4 @@ fn last_words<C: AsyncRead + Unpin>(
 
 fn io_error(error: io::Error) -> Error {
     Error::new(Phase::Request, NetworkCause::from(error))
-}
-
-/// Who waits until the channel takes more.
-///
-/// Reading sends too: what was written and not flushed. When the two halves of a stream are driven
-/// by different tasks, both may wait for the same channel, which remembers only the last waker.
-#[derive(Debug, Default)]
-struct Senders {
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Sender {
-    Reader,
-    Writer,
-}
-
-impl Senders {
-    /// Remembers who waits; gives a waker for both if another task does, too.
-    fn waits(&mut self, who: Sender, waker: &Waker) -> Option<Waker> {
-        let (mine, other) = match who {
-            Sender::Reader => (&mut self.reader, &self.writer),
-            Sender::Writer => (&mut self.writer, &self.reader),
-        };
-        match mine {
-            Some(mine) => mine.clone_from(waker),
-            None => *mine = Some(waker.clone()),
-        }
-        let other = other.as_ref().filter(|other| !other.will_wake(waker))?;
-        Some(Arc::new(Both(waker.clone(), other.clone())).into())
-    }
-
-    /// Everything was sent: nobody has to wait any more.
-    fn sent(&mut self, by: &Waker) {
-        for waker in [self.reader.take(), self.writer.take()]
-            .into_iter()
-            .flatten()
-        {
-            if !waker.will_wake(by) {
-                waker.wake();
-            }
-        }
-    }
-}
-
-struct Both(Waker, Waker);
-
-impl Wake for Both {
-    fn wake(self: Arc<Self>) {
-        self.0.wake_by_ref();
-        self.1.wake_by_ref();
-    }
-}
-
-/// How long a direction may go without progress. Costs nothing while there is progress.
-#[derive(Debug)]
-struct Patience {
-    limit: Option<Duration>,
-    phase: Phase,
-    sleep: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
-}
-
-impl Patience {
-    fn new(limit: Option<Duration>, phase: Phase) -> Self {
-        Self {
-            limit,
-            phase,
-            sleep: None,
-            waiting: false,
-        }
-    }
-
-    fn progress(&mut self) {
-        self.waiting = false;
-    }
-
-    /// Ready with the error when the limit has passed since the last progress.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        let Some(limit) = self.limit else {
-            return Poll::Pending;
-        };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
-        if !self.waiting {
-            self.waiting = true;
-            sleep.as_mut().reset(::tokio::time::Instant::now() + limit);
-        }
-        ready!(sleep.as_mut().poll(cx));
-        self.waiting = false;
-        Poll::Ready(Error::new(self.phase, NetworkCause::TimedOut { limit }))
-    }
-}
-
-/// After this long the next address is tried beside the first (RFC 8305, section 5).
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
-
-async fn connect_tcp(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpStream, Error> {
-    let lookup = lookup_host((host, port));
-    let answer = match timeouts.resolve {
-        None => lookup.await,
-        Some(limit) => timeout(limit, lookup)
-            .await
-            .map_err(|_| Error::new(Phase::Resolve, NetworkCause::TimedOut { limit }))?,
-    };
-    let addresses: Vec<_> = answer
-        .map_err(|source| {
-            let cause = NetworkCause::NotResolved {
-                host: host.to_owned(),
-                source,
-            };
-            Error::new(Phase::Resolve, cause)
-        })?
-        .collect();
-    let attempts = connect_any(host, &addresses);
-    match timeouts.connect {
-        None => attempts.await,
-        Some(limit) => timeout(limit, attempts)
-            .await
-            .map_err(|_| Error::new(Phase::Connect, NetworkCause::TimedOut { limit }))?,
-    }
-}
-
-/// The first address that answers: each gets a head start before the next is tried beside it.
-async fn connect_any(host: &str, addresses: &[std::net::SocketAddr]) -> Result<TcpStream, Error> {
-    let mut remaining = addresses.iter();
-    let mut running: Vec<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>> = Vec::new();
-    let mut last = None;
-    loop {
-        match remaining.next() {
-            Some(address) => running.push(Box::pin(TcpStream::connect(*address))),
-            None if running.is_empty() => {
-                return Err(resolve::unreachable(addresses.to_vec(), host, last));
-            }
-            None => {}
-        }
-        let more = remaining.len() > 0;
-        let mut head_start = pin!(sleep(NEXT_ADDRESS_AFTER));
-        let answer = poll_fn(|cx| {
-            let mut index = 0;
-            while index < running.len() {
-                match running[index].as_mut().poll(cx) {
-                    Poll::Ready(Ok(socket)) => return Poll::Ready(Some(Ok(socket))),
-                    Poll::Ready(Err(error)) => {
-                        drop(running.swap_remove(index));
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                    Poll::Pending => index += 1,
-                }
-            }
-            if more {
-                head_start.as_mut().poll(cx).map(|()| None)
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        match answer {
-            Some(Ok(socket)) => {
-                // Records are sent whole: waiting to fill segments only delays their tails.
-                let _ = socket.set_nodelay(true);
-                return Ok(socket);
-            }
-            Some(Err(error)) => last = Some(error),
-            None => {}
-        }
-    }
 }

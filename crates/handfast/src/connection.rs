@@ -1,9 +1,12 @@
 //! The state machine of one TLS connection: bytes in, bytes out, no I/O.
 //!
-//! The only file that drives rustls. It owns what has arrived and is not decrypted, what is
+//! This file and `turn.rs` beneath it are the only ones that drive rustls. It owns what has arrived and is not decrypted, what is
 //! decrypted and not read, what is written and not yet a record, and what is a record and not yet
 //! sent. Channels, time limits and waiting belong to `blocking.rs` and `tokio.rs`, or to a caller
 //! that multiplexes connections itself.
+
+mod pieces;
+mod turn;
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -11,8 +14,9 @@ use std::time::Instant;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
+use self::pieces::Pieces;
+use self::turn::{Job, Place, Step, Target, Tls, Turn};
 use crate::buffers::Window;
 use crate::classify::{self, Facts};
 use crate::close::Ending;
@@ -107,11 +111,6 @@ pub struct Connection {
     client_verifier: Option<(Arc<ClientVerifier>, Clock)>,
     /// A server's configuration that is used if its client prefers it.
     other: Option<Arc<rustls::ServerConfig>>,
-}
-
-enum Tls {
-    Client(Box<UnbufferedClientConnection>),
-    Server(Box<UnbufferedServerConnection>),
 }
 
 // Getters.
@@ -762,258 +761,4 @@ fn looks_like_tls(first_bytes: &[u8]) -> bool {
         .first()
         .is_none_or(|kind| matches!(kind, 0x15 | 0x16))
         && first_bytes.get(1).is_none_or(|major| *major == 3)
-}
-
-/// What to encrypt when rustls next allows it.
-enum Job<'j> {
-    Record(&'j [u8]),
-    CloseNotify,
-}
-
-enum Step {
-    /// There may be more to do with what was received.
-    More,
-    JobDone,
-    /// rustls needs more from the peer.
-    Drained,
-    /// The peer's `close_notify`.
-    Ended,
-    Failed(rustls::Error),
-}
-
-/// Where plaintext goes, and how much of it.
-struct Target<'t> {
-    place: Place<'t>,
-    room: usize,
-    filled: usize,
-}
-
-enum Place<'t> {
-    Buffer(&'t mut [u8]),
-    Taker(&'t mut dyn FnMut(&[u8])),
-}
-
-impl<'t> Target<'t> {
-    fn of(buffer: &'t mut [u8]) -> Self {
-        Self {
-            room: buffer.len(),
-            place: Place::Buffer(buffer),
-            filled: 0,
-        }
-    }
-
-    /// Nobody wants plaintext now: it is kept.
-    fn none() -> Self {
-        Self::of(&mut [])
-    }
-
-    fn is_full(&self) -> bool {
-        self.room > 0 && self.filled == self.room
-    }
-
-    /// Takes what there is room for; gives the rest.
-    fn put<'p>(&mut self, plaintext: &'p [u8]) -> &'p [u8] {
-        let (now, later) = plaintext.split_at(plaintext.len().min(self.room - self.filled));
-        if !now.is_empty() {
-            match &mut self.place {
-                Place::Buffer(buffer) => {
-                    buffer[self.filled..self.filled + now.len()].copy_from_slice(now);
-                }
-                Place::Taker(take) => take(now),
-            }
-            self.filled += now.len();
-        }
-        later
-    }
-}
-
-/// One call into rustls and what is done with its answer.
-struct Turn<'t, 'u, 'j> {
-    outgoing: &'t mut Window,
-    plaintext: &'t mut Window,
-    target: &'t mut Target<'u>,
-    records: u64,
-    plaintext_received: u64,
-    job: Option<Job<'j>>,
-}
-
-impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
-    fn new(
-        outgoing: &'t mut Window,
-        plaintext: &'t mut Window,
-        target: &'t mut Target<'u>,
-        job: Option<Job<'j>>,
-    ) -> Self {
-        Self {
-            outgoing,
-            plaintext,
-            target,
-            records: 0,
-            plaintext_received: 0,
-            job,
-        }
-    }
-
-    /// Gives how many bytes of `incoming` are used up, and what to do next.
-    fn call(&mut self, tls: &mut Tls, incoming: &mut Window) -> (usize, Step) {
-        match tls {
-            Tls::Client(tls) => self.take(tls.process_tls_records(incoming.filled_mut())),
-            Tls::Server(tls) => self.take(tls.process_tls_records(incoming.filled_mut())),
-        }
-    }
-
-    fn take<D>(&mut self, status: UnbufferedStatus<'_, '_, D>) -> (usize, Step) {
-        let UnbufferedStatus { mut discard, state } = status;
-        let step = match state {
-            Err(error) => Step::Failed(error),
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-                match traffic.next_record() {
-                    Some(Ok(record)) => {
-                        discard += record.discard;
-                        self.deliver(record.payload);
-                    }
-                    Some(Err(error)) => break Step::Failed(error),
-                    None => break Step::More,
-                }
-            },
-            Ok(ConnectionState::EncodeTlsData(mut encode)) => {
-                // Asking for room with none given tells how much is needed.
-                let needed = match encode.encode(&mut []) {
-                    Err(rustls::unbuffered::EncodeError::InsufficientSize(size)) => {
-                        size.required_size
-                    }
-                    _ => 0,
-                };
-                match encode.encode(self.outgoing.room(needed)) {
-                    Ok(count) => {
-                        self.outgoing.fill(count);
-                        Step::More
-                    }
-                    Err(error) => Step::Failed(rustls::Error::General(error.to_string())),
-                }
-            }
-            Ok(ConnectionState::TransmitTlsData(transmit)) => {
-                // `outgoing` keeps the order; whoever owns the channel sends it.
-                transmit.done();
-                Step::More
-            }
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => match self.job.take() {
-                None => Step::Drained,
-                Some(job) => {
-                    let size = match job {
-                        Job::Record(plaintext) => plaintext.len(),
-                        Job::CloseNotify => 0,
-                    };
-                    // Header, content type, tag and nonce of every suite; and, when the keys are
-                    // about to be renewed, a key update before it.
-                    let room = self.outgoing.room(size + 512);
-                    let written = match job {
-                        Job::Record(plaintext) => traffic.encrypt(plaintext, room),
-                        Job::CloseNotify => traffic.queue_close_notify(room),
-                    };
-                    match written {
-                        Ok(count) => {
-                            self.outgoing.fill(count);
-                            Step::JobDone
-                        }
-                        Err(_) => Step::Failed(rustls::Error::EncryptError),
-                    }
-                }
-            },
-            Ok(ConnectionState::BlockedHandshake) => Step::Drained,
-            Ok(ConnectionState::PeerClosed) => Step::Ended,
-            Ok(ConnectionState::Closed) => Step::Drained,
-            // Early data is never enabled; later variants of this enum are not known here.
-            Ok(_) => Step::Failed(rustls::Error::General("an unknown state".into())),
-        };
-        (discard, step)
-    }
-
-    fn deliver(&mut self, payload: &[u8]) {
-        self.records += 1;
-        self.plaintext_received += payload.len() as u64;
-        // What waits already comes first.
-        let rest = match self.plaintext.is_empty() {
-            true => self.target.put(payload),
-            false => payload,
-        };
-        if !rest.is_empty() {
-            self.plaintext.extend(rest);
-        }
-    }
-}
-
-/// Several slices read as one, from the front.
-struct Pieces<'p> {
-    slices: &'p [IoSlice<'p>],
-    offset: usize,
-    left: usize,
-}
-
-impl<'p> Pieces<'p> {
-    fn new(slices: &'p [IoSlice<'p>]) -> Self {
-        let left = slices.iter().map(|slice| slice.len()).sum();
-        Self {
-            slices,
-            offset: 0,
-            left,
-        }
-    }
-
-    fn left(&self) -> usize {
-        self.left
-    }
-
-    /// The first slice's rest, without empty ones before it.
-    fn front(&mut self) -> &'p [u8] {
-        while let Some((first, rest)) = self.slices.split_first() {
-            if let Some(front) = first.get(self.offset..)
-                && !front.is_empty()
-            {
-                return front;
-            }
-            self.slices = rest;
-            self.offset = 0;
-        }
-        &[]
-    }
-
-    /// A whole record without copying, when it lies in one slice or is all that is left.
-    fn contiguous(&mut self, record: usize) -> Option<&'p [u8]> {
-        let left = self.left;
-        let front = self.front();
-        if front.len() >= record {
-            front.get(..record)
-        } else {
-            (front.len() == left).then_some(front)
-        }
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.offset += count;
-        self.left -= count.min(self.left);
-    }
-
-    fn append_to(&mut self, target: &mut Vec<u8>, limit: usize) {
-        let mut wanted = limit.min(self.left);
-        while wanted > 0 {
-            let front = self.front();
-            let count = front.len().min(wanted);
-            if count == 0 {
-                break;
-            }
-            target.extend_from_slice(&front[..count]);
-            self.advance(count);
-            wanted -= count;
-        }
-    }
-}
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Client(_) => "Client",
-            Self::Server(_) => "Server",
-        })
-    }
 }

@@ -1,0 +1,176 @@
+//! Handshakes over a tokio channel, and the end of those that fail.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+use ::tokio::time::{Sleep, sleep, timeout};
+
+use super::waiting::{Patience, Senders};
+use super::{AsyncStream, poll_raw_read, poll_receive, poll_transmit};
+use crate::blocking::{HandshakeFailure, is_reset};
+use crate::close::{CloseOutcome, ClosePolicy, LingerLimits, Lingering};
+use crate::connection::Connection;
+use crate::context::Timeouts;
+use crate::error::{Error, NetworkCause, Phase};
+
+/// A handshake under way over a tokio channel: a future, done within the context's time limit.
+///
+/// Who drops it closes the channel. Who wants to know how far it came calls
+/// [`give_up`](Self::give_up) instead.
+#[derive(Debug)]
+#[must_use = "a handshake goes on only while it is awaited"]
+pub struct AsyncHandshake<C> {
+    under_way: Option<(C, Connection)>,
+    timeouts: Timeouts,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> AsyncHandshake<C> {
+    pub(super) fn new(connection: Connection, channel: C, timeouts: Timeouts) -> Self {
+        Self {
+            under_way: Some((channel, connection)),
+            timeouts,
+            sleep: None,
+        }
+    }
+
+    /// Ends it for a reason of the caller's, such as a time limit. `None` when it had ended before.
+    pub fn give_up(self, error: Error) -> Option<HandshakeFailure<C>> {
+        let (channel, connection) = self.under_way?;
+        Some(HandshakeFailure::of(error, channel, connection))
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Future for AsyncHandshake<C> {
+    type Output = Result<AsyncStream<C>, HandshakeFailure<C>>;
+
+    /// # Panics
+    /// When polled after it was ready.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some((channel, connection)) = &mut this.under_way else {
+            panic!("a handshake is polled after its end");
+        };
+        let result = match poll_handshake(channel, connection, cx) {
+            Poll::Ready(result) => result,
+            Poll::Pending => {
+                let Some(limit) = this.timeouts.handshake else {
+                    return Poll::Pending;
+                };
+                let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
+                ready!(sleep.as_mut().poll(cx));
+                Err(Error::new(
+                    Phase::Handshake,
+                    NetworkCause::TimedOut { limit },
+                ))
+            }
+        };
+        if result.is_err() {
+            // The alert tells the peer why. What the channel does not take now, closing sends.
+            let _ = poll_transmit(channel, connection, cx);
+        }
+        let Some((channel, connection)) = this.under_way.take() else {
+            unreachable!("it was there above");
+        };
+        Poll::Ready(match (result, connection.report().cloned()) {
+            (Ok(()), Some(report)) => Ok(AsyncStream {
+                channel,
+                connection,
+                report,
+                reading: Patience::new(this.timeouts.read, Phase::Response),
+                writing: Patience::new(this.timeouts.write, Phase::Request),
+                senders: Senders::default(),
+                flush_on_read: true,
+                send_at: 1,
+            }),
+            (Ok(()), None) => unreachable!("a handshake that is done has a report"),
+            (Err(error), _) => {
+                let error = error.in_phase(Phase::Handshake);
+                Err(HandshakeFailure::of(error, channel, connection))
+            }
+        })
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> HandshakeFailure<C> {
+    /// As [`close`](Self::close), without blocking the thread.
+    pub async fn close_async(&mut self, limits: LingerLimits) -> CloseOutcome {
+        match &mut self.connection {
+            Some(connection) => close_failed(&mut self.channel, connection, Some(limits)).await,
+            None => CloseOutcome::PeerGone,
+        }
+    }
+}
+
+/// Sends the alert of a connection that has failed, half-closes, and discards what still comes.
+pub(super) async fn close_failed<C: AsyncRead + AsyncWrite + Unpin>(
+    channel: &mut C,
+    connection: &mut Connection,
+    limits: Option<LingerLimits>,
+) -> CloseOutcome {
+    if connection.alert_sent().is_none() {
+        return CloseOutcome::PeerGone;
+    }
+    let patience = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
+    let sent = timeout(patience, async {
+        poll_fn(|cx| poll_transmit(channel, connection, cx)).await?;
+        poll_fn(|cx| Pin::new(&mut *channel).poll_flush(cx)).await?;
+        poll_fn(|cx| Pin::new(&mut *channel).poll_shutdown(cx)).await
+    });
+    if !matches!(sent.await, Ok(Ok(()))) {
+        return CloseOutcome::PeerGone;
+    }
+    let outcome = match limits.map(ClosePolicy::Linger).and_then(Lingering::new) {
+        Some(lingering) => discard_raw(channel, lingering, Instant::now()).await,
+        None => CloseOutcome::SentOnly,
+    };
+    match outcome {
+        CloseOutcome::PeerGone => CloseOutcome::PeerGone,
+        _ => CloseOutcome::AlertSent,
+    }
+}
+
+pub(super) async fn discard_raw<C: AsyncRead + Unpin>(
+    channel: &mut C,
+    mut lingering: Lingering,
+    began: Instant,
+) -> CloseOutcome {
+    let mut discarded = [0; 4096];
+    while let Some(patience) = lingering.patience() {
+        let read = poll_fn(|cx| poll_raw_read(channel, cx, &mut discarded));
+        match timeout(patience, read).await {
+            Ok(Ok(0)) => break,
+            Ok(Ok(count)) => lingering.progressed(began.elapsed(), count as u64),
+            Ok(Err(error)) if is_reset(&error) => return CloseOutcome::PeerGone,
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    CloseOutcome::SentOnly
+}
+
+fn poll_handshake<C: AsyncRead + AsyncWrite + Unpin>(
+    channel: &mut C,
+    connection: &mut Connection,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
+    loop {
+        let _ = poll_transmit(channel, connection, cx)?;
+        if !connection.is_handshaking() {
+            // Our last flight is the peer's to wait for, and nobody might write soon.
+            return match connection.owes_handshake() {
+                true => Poll::Pending,
+                false => Poll::Ready(Ok(())),
+            };
+        }
+        match poll_receive(channel, connection, cx)? {
+            Poll::Ready(()) => connection.process()?,
+            Poll::Pending => {
+                connection.rest();
+                return Poll::Pending;
+            }
+        }
+    }
+}
