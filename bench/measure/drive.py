@@ -6,6 +6,7 @@ A run gives a dict: `cpu_us` per unit for the server, `per_s`, `p50_ms` and `p99
 
 import concurrent.futures
 import json
+import os
 import re
 import socket
 import ssl
@@ -115,14 +116,11 @@ def charged(server, drive, *arguments, **options):
 # Workloads. Each takes a started server and the options of the whole measurement.
 
 
-def wrk(path, connections, *extra, version=None, needs="small"):
+def wrk(path, connections, *extra, needs="small"):
     def measure(server, options):
         require(server, needs)
-        if version == "tls12":
-            require_tls12(server)
-        env = {"OPENSSL_CONF": str(getattr(options.place, version))} if version else None
         more = [part(options) if callable(part) else part for part in extra]
-        return charged(server, wrk_run, path, options.seconds, connections, more, env)
+        return charged(server, wrk_run, path, options.seconds, connections, more)
 
     return measure
 
@@ -146,26 +144,39 @@ def handfast(path, connections, *extra, hybrid=False, resumed=False):
     return measure
 
 
-def s_time(*arguments):
-    """Connections by `openssl s_time`, one after the other, each with one request and a close."""
+def s_time(*arguments, at_once=1, version=None):
+    """Connections by `openssl s_time`, so many processes at once, each with one connection after the other: a
+    request and a close.
+
+    wrk cannot do full handshakes: it keeps its connections' TLS objects, whose sessions OpenSSL then resumes.
+    """
     def measure(server, options):
         if "-tls1_2" in arguments:
             require_tls12(server)
-        before = server.cpu()
+        env = {**os.environ, "OPENSSL_CONF": str(getattr(options.place, version))} if version else None
+        before, began = server.cpu(), time.monotonic()
         # s_time counts in whole seconds.
-        done = system.run(["openssl", "s_time", "-connect", f"127.0.0.1:{server.port}", "-www", "/4k.bin", "-time",
-                           max(1, round(options.seconds)), *arguments])
-        cpu = server.cpu() - before
-        lines = re.findall(r"(\d+) connections in ([\d.]+)s; ([\d.]+) connections/user sec", done.out)
-        if not lines or int(lines[-1][0]) == 0:
-            raise RuntimeError(f"s_time: {done.out[-300:]}")
-        count = int(lines[-1][0])
-        if "-reuse" in arguments:
-            # One letter a connection: r for resumed, t for TLS 1.2's tickets, * for a full handshake.
-            marks = done.out[done.out.find("starting"):]
-            if marks.count("*") > marks.count("r") // 10:
+        running = [subprocess.Popen(["taskset", "-c", str(system.LOAD_CORE), "openssl", "s_time", "-connect",
+                                     f"127.0.0.1:{server.port}", "-www", "/4k.bin", "-time",
+                                     str(max(1, round(options.seconds))), *arguments],
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+                   for _ in range(at_once)]
+        told = [one.communicate(timeout=60)[0] for one in running]
+        wall = time.monotonic() - began
+        cpu, count = server.cpu() - before, 0
+        for out in told:
+            lines = re.findall(r"(\d+) connections in ([\d.]+)s; ([\d.]+) connections/user sec", out)
+            if not lines or int(lines[-1][0]) == 0:
+                raise RuntimeError(f"s_time: {out[-300:]}")
+            count += int(lines[-1][0])
+            # One letter a connection: r for resumed, t or * for a full handshake.
+            marks = out[out.find("starting"):].splitlines()[1]
+            resumed = marks.count("r")
+            if "-reuse" in arguments and resumed < len(marks) * 9 // 10:
                 raise DoesNotFit("does not resume")
-        return {"count": count, "cpu_us": cpu / count * 1e6, "per_s": count / done.wall}
+            if "-new" in arguments and resumed > 0:
+                raise RuntimeError(f"{resumed} of {len(marks)} were resumed")
+        return {"count": count, "cpu_us": cpu / count * 1e6, "per_s": count / wall}
 
     return measure
 

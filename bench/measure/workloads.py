@@ -12,26 +12,25 @@ class Workload:
         self.runs, self.tickets, self.quick = runs, tickets, quick
 
 
-CLOSE = ("-H", "Connection: close")
-
 SERVERS = {
-    "handshake-tls13": Workload("full handshake (TLS 1.3, X25519, ECDSA P-256) + 4 KiB + close; wrk", "connection",
-                                drive.wrk("/4k.bin", 16, *CLOSE, version="tls13")),
-    "handshake-tls12": Workload("full handshake (TLS 1.2, X25519, ECDSA P-256) + 4 KiB + close; wrk", "connection",
-                                drive.wrk("/4k.bin", 16, *CLOSE, version="tls12")),
-    "handshake-tls13-rsa": Workload("full handshake (TLS 1.3, X25519, RSA-2048) + 4 KiB + close; wrk", "connection",
-                                    drive.wrk("/4k.bin", 16, *CLOSE, version="tls13"), certificate="rsa"),
-    "handshake-tls12-rsa": Workload("full handshake (TLS 1.2, X25519, RSA-2048) + 4 KiB + close; wrk", "connection",
-                                    drive.wrk("/4k.bin", 16, *CLOSE, version="tls12"), certificate="rsa",
-                                    quick=False),
+    "handshake-tls13": Workload("full handshake (TLS 1.3, X25519, ECDSA P-256) + 4 KiB + close; 8 x openssl s_time",
+                                "connection", drive.s_time("-new", "-tls1_3", at_once=8, version="tls13")),
+    "handshake-tls12": Workload("full handshake (TLS 1.2, X25519, ECDSA P-256) + 4 KiB + close; 8 x openssl s_time",
+                                "connection", drive.s_time("-new", "-tls1_2", at_once=8, version="tls12")),
+    "handshake-tls13-rsa": Workload("full handshake (TLS 1.3, X25519, RSA-2048) + 4 KiB + close; 8 x openssl s_time",
+                                    "connection", drive.s_time("-new", "-tls1_3", at_once=8, version="tls13"),
+                                    certificate="rsa"),
+    "handshake-tls12-rsa": Workload("full handshake (TLS 1.2, X25519, RSA-2048) + 4 KiB + close; 8 x openssl s_time",
+                                    "connection", drive.s_time("-new", "-tls1_2", at_once=8, version="tls12"),
+                                    certificate="rsa", quick=False),
     "handshake-mlkem": Workload("full handshake (TLS 1.3, X25519MLKEM768, ECDSA P-256) + 4 KiB + close; handfast bench",
                                 "connection",
                                 drive.handfast("/4k.bin", 16, "--http1.1", "--handshake", "full", "--groups",
                                                "X25519MLKEM768", hybrid=True)),
-    "resumed-tls13": Workload("resumed handshake (TLS 1.3) + 4 KiB + close; openssl s_time", "connection",
-                              drive.s_time("-reuse", "-tls1_3")),
-    "resumed-tls12": Workload("resumed handshake (TLS 1.2) + 4 KiB + close; openssl s_time", "connection",
-                              drive.s_time("-reuse", "-tls1_2"),
+    "resumed-tls13": Workload("resumed handshake (TLS 1.3) + 4 KiB + close; 8 x openssl s_time", "connection",
+                              drive.s_time("-reuse", "-tls1_3", at_once=8)),
+    "resumed-tls12": Workload("resumed handshake (TLS 1.2) + 4 KiB + close; 8 x openssl s_time", "connection",
+                              drive.s_time("-reuse", "-tls1_2", at_once=8),
                               quick=False),
     "http1-4k": Workload("HTTP/1.1, 4 KiB, 32 connections kept; wrk", "request", drive.wrk("/4k.bin", 32)),
     "http1-64k": Workload("HTTP/1.1, 64 KiB, 32 connections kept; wrk", "request",
@@ -81,7 +80,8 @@ CLIENTS = {
 GENERATORS = {
     "load-http1": Workload("HTTP/1.1, 4 KiB, 32 connections kept", "request", generators.http1),
     "load-http2": Workload("HTTP/2, 4 KiB, 32 connections x 16 streams", "request", generators.http2),
-    "load-handshakes": Workload("full handshake + 4 KiB + close, 16 at once", "connection", generators.handshakes),
+    "load-handshakes": Workload("full handshake + 4 KiB + close, 16 at once", "connection", generators.handshakes,
+                                tickets=False),
 }
 
 GROUPS = {"servers": SERVERS, "clients": CLIENTS, "generators": GENERATORS}

@@ -10,6 +10,7 @@ mod waiting;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -102,7 +103,7 @@ impl ServerContext {
 pub struct AsyncStream<C> {
     channel: C,
     connection: Connection,
-    report: Report,
+    report: Arc<Report>,
     reading: Patience,
     writing: Patience,
     senders: Senders,
@@ -111,8 +112,8 @@ pub struct AsyncStream<C> {
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
-    /// What the handshake agreed on, and who the peer is.
-    pub fn report(&self) -> &Report {
+    /// What the handshake agreed on, and who the peer is. Shared, so that keeping it costs no copy.
+    pub fn report(&self) -> &Arc<Report> {
         &self.report
     }
 
@@ -130,6 +131,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     /// The fatal alert by which the peer ended the connection, if it did.
     pub fn alert_received(&self) -> Option<Alert> {
         self.connection.alert_received()
+    }
+
+    /// Can anything be read without waiting for the peer?
+    pub fn has_plaintext(&self) -> bool {
+        self.connection.has_plaintext()
     }
 
     /// Bytes and records so far.
@@ -232,6 +238,17 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
             lingering.progressed(began.elapsed(), received);
         }
         CloseOutcome::SentOnly
+    }
+
+    /// The first half of [`close`](Self::close): sends what was written and, with it, `close_notify`. What
+    /// is left to do is to close. A caller whose last write ends the exchange saves a flush by it.
+    ///
+    /// # Errors
+    /// The channel fails, or takes nothing for as long as the time limit says.
+    pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.connection.send_close_notify()?;
+        ready!(self.poll_sent(cx))?;
+        Pin::new(&mut self.channel).poll_flush(cx).map_err(io_error)
     }
 
     /// Reads plaintext without a buffer, as [`Connection::read_with`]: lends `take` what has come, at most
@@ -410,9 +427,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AsyncStream<C> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.connection.send_close_notify()?;
-        ready!(this.poll_sent(cx))?;
-        ready!(Pin::new(&mut this.channel).poll_flush(cx))?;
+        ready!(this.poll_finish(cx))?;
         match ready!(Pin::new(&mut this.channel).poll_shutdown(cx)) {
             // The peer closed both directions before we did: there is nothing left to end.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),

@@ -4,6 +4,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::channel::Channel;
@@ -180,7 +181,7 @@ pub struct Stream<C> {
     channel: C,
     connection: Connection,
     timeouts: Timeouts,
-    report: Report,
+    report: Arc<Report>,
     armed: Armed,
 }
 
@@ -192,8 +193,8 @@ struct Armed {
 }
 
 impl<C: Channel> Stream<C> {
-    /// What the handshake agreed on, and who the peer is.
-    pub fn report(&self) -> &Report {
+    /// What the handshake agreed on, and who the peer is. Shared, so that keeping it costs no copy.
+    pub fn report(&self) -> &Arc<Report> {
         &self.report
     }
 

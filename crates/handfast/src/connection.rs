@@ -104,7 +104,7 @@ pub struct Connection {
     close_notify_sent: bool,
     failure: Option<Error>,
     alert_sent: Option<Alert>,
-    report: Option<Box<Report>>,
+    report: Option<Arc<Report>>,
     facts: Facts,
     traffic: Traffic,
     started: Instant,
@@ -120,9 +120,10 @@ impl Connection {
         self.report.is_none()
     }
 
-    /// What the handshake agreed on, once it is done.
-    pub fn report(&self) -> Option<&Report> {
-        self.report.as_deref()
+    /// What the handshake agreed on, once it is done. Shared: a clone of the `Arc` is all that keeping it
+    /// takes.
+    pub fn report(&self) -> Option<&Arc<Report>> {
+        self.report.as_ref()
     }
 
     /// How the peer's direction ended, once all data before the end has been read.
@@ -744,7 +745,7 @@ impl Connection {
             }
         }
         let handshake = self.started.elapsed();
-        self.report = Some(Box::new(Report::new(
+        self.report = Some(Arc::new(Report::new(
             self.tls_state(),
             &self.facts,
             handshake,

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use handfast::{
     AsyncStream, Cause, ClientContext, CloseOutcome, ClosePolicy, Ending, Error, Identity,
-    LingerLimits, NetworkCause, Passphrase, PeerCause, Phase, ServerContext, Timeouts, TlsVersion,
-    TrustAnchors,
+    LingerLimits, NetworkCause, Passphrase, PeerCause, Phase, Read, ServerContext, Timeouts,
+    TlsVersion, TrustAnchors,
 };
 use handfast_testbed::pki::Pki;
 use proptest::prelude::*;
@@ -343,11 +343,22 @@ async fn c2_a_peer_that_does_not_speak_tls_is_quoted_and_can_be_answered() {
     assert!(reply.ends_with("HTTP/1.1 400 \r\n\r\n"));
 }
 
-/// Counts the reads that a channel answers with bytes.
+/// Counts what a channel is asked for.
 #[derive(Debug)]
 struct Counting<C> {
     inner: C,
     reads: Arc<AtomicUsize>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl<C> Counting<C> {
+    fn new(inner: C) -> Self {
+        Self {
+            inner,
+            reads: Arc::default(),
+            writes: Arc::default(),
+        }
+    }
 }
 
 impl<C: AsyncRead + Unpin> AsyncRead for Counting<C> {
@@ -367,6 +378,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Counting<C> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -383,11 +395,8 @@ async fn a14_a_million_reads_of_one_byte_cost_no_more_reads_of_the_channel() {
     async fn reads_for(step: usize) -> usize {
         // Room for everything: how it arrives must not depend on who runs when.
         let (near, far) = duplex(2 * TOTAL);
-        let reads = Arc::new(AtomicUsize::new(0));
-        let near = Counting {
-            inner: near,
-            reads: Arc::clone(&reads),
-        };
+        let near = Counting::new(near);
+        let reads = Arc::clone(&near.reads);
         let (mut client, mut server) = ends(TlsVersion::Tls13).over(near, far).await;
         server.write_all(&vec![9; TOTAL]).await.unwrap();
         server.shutdown().await.unwrap();
@@ -407,6 +416,63 @@ async fn a14_a_million_reads_of_one_byte_cost_no_more_reads_of_the_channel() {
     // Eight records fit into one read; 62 records are 1 MB.
     assert!(bytewise <= 16, "{bytewise} reads, {chunked} by 16 KiB");
     assert!(chunked <= 16, "{chunked} reads");
+}
+
+/// A client that sends its request along with the end of its handshake: tickets, answer and `close_notify`
+/// leave with one write.
+#[tokio::test]
+async fn a21_what_can_leave_together_leaves_with_one_write() {
+    for version in VERSIONS {
+        let (mut near, far) = duplex(1 << 20);
+        let far = Counting::new(far);
+        let writes = Arc::clone(&far.writes);
+        let Ends { client, server } = ends(version);
+        let asking = async move {
+            let mut client = client.connection("localhost").unwrap();
+            while client.is_handshaking() {
+                let flight = client.outgoing().to_vec();
+                near.write_all(&flight).await.unwrap();
+                client.sent(flight.len());
+                let count = near.read(client.receive_room()).await.unwrap();
+                client.received(count);
+                client.process().unwrap();
+            }
+            client.write(&[io::IoSlice::new(b"hello")]).unwrap();
+            client.flush().unwrap();
+            near.write_all(client.outgoing()).await.unwrap();
+            client.sent(client.outgoing().len());
+            let mut answer = Vec::new();
+            loop {
+                let mut buffer = [0; 100];
+                match client.read(&mut buffer).unwrap() {
+                    Read::Data(count) => answer.extend_from_slice(&buffer[..count]),
+                    Read::WouldBlock => {
+                        let count = near.read(client.receive_room()).await.unwrap();
+                        client.received(count);
+                    }
+                    Read::End(ending) => return (answer, ending),
+                }
+            }
+        };
+        let serving = async move {
+            let mut stream = server.accept_async(far).await.unwrap();
+            stream.set_send_at(64 * 1024);
+            let tickets = stream.traffic().records_sent;
+            let handshake = writes.load(Ordering::Relaxed);
+            assert!(stream.has_plaintext() || version == TlsVersion::Tls12);
+            let mut request = [0; 5];
+            stream.read_exact(&mut request).await.unwrap();
+            assert_eq!(&request, b"hello");
+            let before = writes.load(Ordering::Relaxed);
+            assert_eq!((before, tickets), (handshake, 0), "{version:?}");
+            stream.write_all(b"answer").await.unwrap();
+            poll_fn(|cx| stream.poll_finish(cx)).await.unwrap();
+            writes.load(Ordering::Relaxed) - before
+        };
+        let ((answer, ending), written) = tokio::join!(asking, serving);
+        assert_eq!((&answer[..], ending), (&b"answer"[..], Ending::CloseNotify));
+        assert_eq!(written, 1, "{version:?}");
+    }
 }
 
 /// A channel that does as little as it may: short reads, short writes, and every so often neither.

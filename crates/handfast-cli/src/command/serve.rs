@@ -169,7 +169,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let files = Files::new(&args.directory)
         .map_err(|error| directory_failure(&args, &error))?
         .with_listing(!args.no_listing);
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     let listen = addresses(&args.listen);
     let prepared = context::prepare(&args, &listen)?;
     let (audit, audit_writer) = match &args.running.audit {
@@ -191,11 +191,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(threads) = args.running.threads {
         config = config.threads(threads);
     }
+    let mut limits = Limits::default();
     if let Some(count) = args.running.connections_max {
-        let mut limits = Limits::default();
         limits.connections_max = count.get();
         config = config.limits(limits);
     }
+    let threads = args.running.threads.map_or_else(cores, NonZeroUsize::get);
+    let files =
+        files.with_open_files_max(open_files_max(descriptors, limits.connections_max, threads));
     let server = Server::bind(config, files).map_err(bind_failure)?;
     let running = server.start().map_err(|error| {
         let what = "the server cannot start";
@@ -456,7 +459,7 @@ impl Signals {
 
 /// As many descriptors as the system lets us have: each connection is one, and each open file.
 #[cfg(unix)]
-fn raise_descriptor_limit() {
+fn raise_descriptor_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -464,11 +467,32 @@ fn raise_descriptor_limit() {
         maximum: limit.maximum,
     };
     // Without it the server still serves, only fewer at once.
-    let _ = setrlimit(Resource::Nofile, raised);
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    }
 }
 
 #[cfg(not(unix))]
-fn raise_descriptor_limit() {}
+fn raise_descriptor_limit() -> Option<u64> {
+    None
+}
+
+/// The files that each thread may keep open: half of what connections leave of the descriptors, which
+/// without a limit is as many as are of use.
+fn open_files_max(descriptors: Option<u64>, connections_max: usize, threads: usize) -> usize {
+    const FEW: usize = 128;
+    const MANY: usize = 16 * 1024;
+    let descriptors = descriptors.map_or(usize::MAX, |count| {
+        usize::try_from(count).unwrap_or(usize::MAX)
+    });
+    let spare = descriptors.saturating_sub(connections_max) / 2;
+    (spare / threads.max(1)).clamp(FEW, MANY)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
 
 fn directory_failure(args: &Args, error: &io::Error) -> Failure {
     let directory = handfast::escape_control(&args.directory.display().to_string()).into_owned();
@@ -509,6 +533,14 @@ fn bind_failure(error: BindError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn c4_connections_come_before_open_files() {
+        assert_eq!(open_files_max(Some(20_000), 8_192, 2), 2_952);
+        assert_eq!(open_files_max(Some(1_024), 8_192, 2), 128);
+        assert_eq!(open_files_max(None, 8_192, 2), 16 * 1024);
+        assert_eq!(open_files_max(Some(u64::MAX), 1, 0), 16 * 1024);
+    }
 
     #[test]
     fn b1_the_commands_shown_can_be_typed() {

@@ -159,7 +159,7 @@ impl Response {
     }
 
     /// The handshake of its connection, and who the server is.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> Arc<Report> {
         self.link.wire.report()
     }
 

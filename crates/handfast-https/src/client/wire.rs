@@ -51,8 +51,8 @@ impl Wire {
         })))
     }
 
-    pub(super) fn report(&self) -> Report {
-        self.state().stream.report().clone()
+    pub(super) fn report(&self) -> Arc<Report> {
+        Arc::clone(self.state().stream.report())
     }
 
     pub(super) fn traffic(&self) -> Traffic {

@@ -45,7 +45,7 @@ pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     let info = Arc::new(ConnectionInfo {
         peer,
         local,
-        report: stream.report().clone(),
+        report: Arc::clone(stream.report()),
     });
     let shared = &worker.shared;
     let observer = Arc::clone(&shared.observer);
@@ -67,7 +67,7 @@ pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
 
 /// A connection whose handshake is done. However its task ends, its end is reported.
 struct Live {
-    stream: Option<AsyncStream<TcpStream>>,
+    stream: Option<Box<AsyncStream<TcpStream>>>,
     link: Rc<Link>,
 }
 
@@ -75,7 +75,7 @@ impl Drop for Live {
     fn drop(&mut self) {
         self.link.settle(false);
         self.link
-            .report(self.stream.as_ref(), CloseReason::Stopped, None);
+            .report(self.stream.as_deref(), CloseReason::Stopped, None);
     }
 }
 
@@ -165,7 +165,7 @@ async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live, reason: CloseReaso
         outcome,
         Some(CloseOutcome::Complete | CloseOutcome::SentOnly)
     ));
-    live.link.report(live.stream.as_ref(), reason, outcome);
+    live.link.report(live.stream.as_deref(), reason, outcome);
 }
 
 /// One timer for all limits of a connection. It is set for the earliest moment at which something may

@@ -61,7 +61,7 @@ pub struct ConnectionInfo {
     /// The address that was listened on.
     pub local: SocketAddr,
     /// What the handshake agreed on.
-    pub report: Report,
+    pub report: Arc<Report>,
 }
 
 impl ConnectionInfo {

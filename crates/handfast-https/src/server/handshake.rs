@@ -22,7 +22,7 @@ use super::worker::Worker;
 pub(super) async fn shake_hands<H: Handler>(
     worker: &Worker<H>,
     accepted: Accepted,
-) -> Option<AsyncStream<TcpStream>> {
+) -> Option<Box<AsyncStream<TcpStream>>> {
     let Accepted {
         socket,
         peer,
@@ -57,7 +57,7 @@ pub(super) async fn shake_hands<H: Handler>(
             timeouts.write = Some(worker.shared.limits.write);
             stream.set_timeouts(&timeouts);
             stream.set_flush_on_read(false);
-            return Some(stream);
+            return Some(Box::new(stream));
         }
         Err(failure) => failure,
     };

@@ -157,6 +157,12 @@ fn poll_handshake<C: AsyncRead + AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Error>> {
     loop {
+        // Tickets can wait for the answer to what the client sent along with the end of its handshake:
+        // both then leave together.
+        let answers_soon = connection.has_plaintext() && !connection.owes_handshake();
+        if !connection.is_handshaking() && answers_soon {
+            return Poll::Ready(Ok(()));
+        }
         let _ = poll_transmit(channel, connection, cx)?;
         if !connection.is_handshaking() {
             // Our last flight is the peer's to wait for, and nobody might write soon.

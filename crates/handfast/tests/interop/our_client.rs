@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use handfast::{Cause, ClientContext, ClosePolicy, Ending, PeerCause, Report, TlsVersion};
 use handfast_testbed::launch::{GnutlsServer, Nginx, OpensslServer};
@@ -11,7 +12,7 @@ use handfast_testbed::pki::{Pki, Spec};
 use crate::office::{Office, REQUEST, SOON, VERSIONS, name_of, openssl_server, os};
 
 /// One request to an HTTP server: what was agreed on, what came back, how it ended.
-fn ask(client: &ClientContext, address: SocketAddr) -> (Report, String, Ending) {
+fn ask(client: &ClientContext, address: SocketAddr) -> (Arc<Report>, String, Ending) {
     let socket = TcpStream::connect(address).unwrap();
     let mut stream = client.secure("localhost", socket).unwrap();
     stream.write_all(REQUEST.as_bytes()).unwrap();
@@ -22,7 +23,7 @@ fn ask(client: &ClientContext, address: SocketAddr) -> (Report, String, Ending) 
 }
 
 /// The same by the asynchronous stream.
-fn ask_async(client: &ClientContext, address: SocketAddr) -> (Report, String, Ending) {
+fn ask_async(client: &ClientContext, address: SocketAddr) -> (Arc<Report>, String, Ending) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -59,7 +60,10 @@ fn converse(
         let what = format!("{peer}, {version:?}, identify: {identify}, turn {turn}\n{text}");
         assert_eq!(report.version, name_of(version), "{what}");
         assert_eq!(report.resumed, resumed, "{what}");
-        let server = report.peer.expect("a verified server, resumed or not");
+        let server = report
+            .peer
+            .as_ref()
+            .expect("a verified server, resumed or not");
         assert_eq!(server.common_name(), Some("localhost"), "{what}");
         assert_eq!(server.chain().len(), 2, "{what}");
         assert_eq!(ending, Ending::CloseNotify, "{what}");

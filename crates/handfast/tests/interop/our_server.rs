@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -18,7 +19,7 @@ use crate::office::{Office, REQUEST, SOON, VERSIONS, name_of};
 struct Visit {
     /// Which connection it was: their ends may be seen in another order.
     number: usize,
-    report: Report,
+    report: Arc<Report>,
     request: String,
     outcome: CloseOutcome,
     ending: Option<Ending>,
@@ -83,7 +84,7 @@ fn answer(context: &ServerContext, socket: TcpStream) -> Result<Visit, String> {
     Ok(closed(stream, report, request))
 }
 
-fn closed(mut stream: Stream<TcpStream>, report: Report, request: String) -> Visit {
+fn closed(mut stream: Stream<TcpStream>, report: Arc<Report>, request: String) -> Visit {
     let outcome = stream.close(ClosePolicy::default());
     let ending = stream.ending();
     Visit {

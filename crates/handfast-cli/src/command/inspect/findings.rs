@@ -1,6 +1,7 @@
 //! What was found out about one server or file: plain values, told by `text.rs` and `json.rs`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use handfast::probe::Survey;
@@ -53,7 +54,7 @@ pub(super) struct Live {
     /// Who connected to the server for us, and how long that took.
     pub(super) proxied_in: Option<(String, Duration)>,
     pub(super) dialogue_in: Option<Duration>,
-    pub(super) report: Option<Report>,
+    pub(super) report: Option<Arc<Report>>,
     /// The report is of a second handshake, that took whatever was shown.
     pub(super) report_is_unverified: bool,
     pub(super) resumption: Vec<VersionTried>,

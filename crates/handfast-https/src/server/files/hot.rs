@@ -2,9 +2,8 @@
 //!
 //! A hot file stays open with everything about it that a reply says, and a small one with its content.
 //! Before each use the open file is looked at (`fstat`), once in a turn of the event loop: a change of
-//! it is seen at once. What its name
-//! stands for is looked up anew every [`VALID`], so that a file that was replaced or removed is served
-//! no longer than that.
+//! it is seen at once. What its name stands for is looked up anew every [`VALID`], so that a file that
+//! was replaced or removed is served no longer than that.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -24,11 +23,18 @@ use super::reply::Validators;
 /// nobody who replaces a file expects to see it sooner.
 const VALID: Duration = Duration::from_secs(1);
 
-/// Files kept by a thread. Each takes a descriptor, of which a process often has only 1024.
-const KEPT_MAX: usize = 128;
+/// How often files that nobody asked for again are let go: in small portions, which stop no reply.
+const SWEEP: Duration = Duration::from_millis(125);
 
-/// The largest content that is kept: with [`KEPT_MAX`] of them, 2 MiB for a thread.
+/// Files kept by a thread, unless more are permitted. Each takes a descriptor, of which a process often
+/// has only 1024.
+pub(super) const KEPT_MAX_DEFAULT: usize = 128;
+
+/// The largest content that is kept.
 const CONTENT_MAX: u64 = 16 * 1024;
+
+/// What a thread keeps of content in all.
+const CONTENTS_MAX: usize = 4 * 1024 * 1024;
 
 /// A file system's clock ticks in milliseconds at worst in seconds (ext3, FAT): a file whose times are
 /// younger than this may change once more without showing it.
@@ -36,6 +42,8 @@ const SETTLED: Duration = Duration::from_secs(3);
 
 thread_local! {
     static KEPT: RefCell<HashMap<usize, Hot>> = RefCell::default();
+    /// Bytes of content that are kept.
+    static CONTENTS: Cell<usize> = const { Cell::new(0) };
     static SWEEPING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -75,7 +83,29 @@ pub(super) struct Ready {
     pub(super) facts: FileFacts,
     pub(super) validators: Validators,
     pub(super) media: HeaderValue,
-    content: RefCell<Option<Bytes>>,
+    content: RefCell<Option<Content>>,
+}
+
+/// The whole of a small file. It counts for as long as it lives.
+#[derive(Debug)]
+struct Content(Bytes);
+
+impl Content {
+    /// `None` when the thread keeps as much as it may.
+    fn new(bytes: &Bytes) -> Option<Self> {
+        let all = CONTENTS.get() + bytes.len();
+        (all <= CONTENTS_MAX).then(|| {
+            CONTENTS.set(all);
+            Self(bytes.clone())
+        })
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        // A thread that ends counts no more.
+        let _ = CONTENTS.try_with(|all| all.set(all.get().saturating_sub(self.0.len())));
+    }
 }
 
 impl Ready {
@@ -96,8 +126,8 @@ impl Ready {
         let end = start.checked_add(usize::try_from(length).ok()?)?;
         content
             .as_ref()
-            .filter(|content| end <= content.len())
-            .map(|content| content.slice(start..end))
+            .filter(|content| end <= content.0.len())
+            .map(|content| content.0.slice(start..end))
     }
 
     /// Keeps the whole content, which was just read, if it is small and cannot change unseen.
@@ -106,7 +136,7 @@ impl Ready {
             && content.len() as u64 == self.facts.size
             && self.facts.is_settled(SystemTime::now(), SETTLED)
         {
-            *self.content.borrow_mut() = Some(content.clone());
+            *self.content.borrow_mut() = Content::new(content);
         }
     }
 }
@@ -125,19 +155,16 @@ pub(super) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
     })
 }
 
-/// Keeps a file that was just opened for this path.
-pub(super) fn keep(root: &Arc<Root>, path: &str, ready: &Rc<Ready>) {
+/// Keeps a file that was just opened for this path, unless `kept_max` of this directory are kept already: more
+/// hot files in a second than that are opened as usual.
+pub(super) fn keep(root: &Arc<Root>, path: &str, ready: &Rc<Ready>, kept_max: usize) {
     KEPT.with_borrow_mut(|kept| {
         let hot = kept.entry(address(root)).or_insert_with(|| Hot {
             files: HashMap::new(),
             _root: Arc::clone(root),
         });
         let now = Instant::now();
-        if hot.files.len() >= KEPT_MAX {
-            hot.files.retain(|_, one| one.is_valid(now));
-        }
-        // More hot files in a second than are kept: the others are opened as usual.
-        if hot.files.len() < KEPT_MAX {
+        if hot.files.len() < kept_max {
             let one = Kept {
                 ready: Rc::clone(ready),
                 looked_up: now,
@@ -156,7 +183,7 @@ fn sweep() {
     }
     tokio::spawn(async {
         loop {
-            tokio::time::sleep(VALID).await;
+            tokio::time::sleep(SWEEP).await;
             let now = Instant::now();
             let empty = KEPT.with_borrow_mut(|kept| {
                 kept.retain(|_, hot| {
@@ -199,7 +226,7 @@ mod tests {
             panic!("a file")
         };
         let ready = Ready::new(found.file, facts, HeaderValue::from_static("text/plain"));
-        keep(root, "/a", &ready);
+        keep(root, "/a", &ready, KEPT_MAX_DEFAULT);
         ready
     }
 
@@ -257,6 +284,26 @@ mod tests {
         assert_eq!(settled.content(1, 2).as_deref(), Some(&b"ne"[..]));
         assert_eq!(settled.content(1, 3), None);
         assert_eq!(settled.content(u64::MAX, 2), None);
+    }
+
+    #[tokio::test]
+    async fn c4_no_more_is_kept_than_is_permitted() {
+        let (_dir, root) = root_with("one");
+        let ready = open(&root);
+        keep(&root, "/b", &ready, 1);
+        assert!(find(&root, "/b").is_none(), "one file is kept already");
+        keep(&root, "/b", &ready, 2);
+        assert!(find(&root, "/b").is_some());
+
+        let piece = Bytes::from(vec![0; CONTENTS_MAX / 2]);
+        let first = Content::new(&piece).unwrap();
+        let second = Content::new(&piece).unwrap();
+        assert!(Content::new(&Bytes::from_static(b"x")).is_none(), "full");
+        drop((first, second));
+        assert!(
+            Content::new(&piece).is_some(),
+            "what is gone counts no more"
+        );
     }
 
     #[tokio::test]

@@ -50,6 +50,7 @@ const INDEX: &[u8] = b"index.html";
 pub struct Files {
     root: Arc<Root>,
     listing: bool,
+    kept_max: usize,
 }
 
 impl Files {
@@ -61,6 +62,7 @@ impl Files {
         Ok(Self {
             root: Arc::new(Root::open(directory.as_ref())?),
             listing: true,
+            kept_max: hot::KEPT_MAX_DEFAULT,
         })
     }
 
@@ -68,6 +70,14 @@ impl Files {
     #[must_use]
     pub fn with_listing(mut self, on: bool) -> Self {
         self.listing = on;
+        self
+    }
+
+    /// How many files each thread may keep open for the next request, for a second each. Default: 128.
+    /// Every one takes a descriptor; more save opening where many files are asked for in turn.
+    #[must_use]
+    pub fn with_open_files_max(mut self, count: usize) -> Self {
+        self.kept_max = count;
         self
     }
 
@@ -102,7 +112,7 @@ impl Files {
         match found.kind {
             Kind::File(facts) if !target.is_directory() => {
                 let ready = Ready::new(found.file, facts, media_type::of(&target));
-                hot::keep(&self.root, path, &ready);
+                hot::keep(&self.root, path, &ready, self.kept_max);
                 file(&ready, request.headers(), head)
             }
             // "file.html/" is a name that nothing has.
@@ -128,7 +138,7 @@ impl Files {
                 kind: Kind::File(facts),
             }) => {
                 let ready = Ready::new(opened, facts, media_type::of(&index));
-                hot::keep(&self.root, request.uri().path(), &ready);
+                hot::keep(&self.root, request.uri().path(), &ready, self.kept_max);
                 return file(&ready, request.headers(), head);
             }
             Ok(_) | Err(NotOpened::Missing) => {}

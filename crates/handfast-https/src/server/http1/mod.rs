@@ -250,14 +250,19 @@ impl<H: Handler> Engine for Http1<H> {
                     None => {}
                 }
             }
-            // Replies to requests that came together leave together: flushed is what must wait.
-            ready!(poll_flush(cx, stream, &self.link))?;
             let idle = self.received.bytes().is_empty();
             if self.closing || self.received.has_ended() || (self.winding_up && idle) {
+                // The last reply and the end of the connection leave together.
+                ready!(stream.poll_finish(cx)).map_err(|error| Failure::io(error.into()))?;
+                self.link.settle(true);
                 return Poll::Ready(match self.refused {
                     Some(refusal) => Err(Failure::BadRequest(refusal.what.trim_end().to_owned())),
                     None => Ok(()),
                 });
+            }
+            // Replies to requests that came together leave together: flushed is what must wait.
+            if !stream.has_plaintext() {
+                ready!(poll_flush(cx, stream, &self.link))?;
             }
             self.received.rest();
             ready!(poll_receive(cx, stream, &mut self.received, &self.link))?;
