@@ -131,8 +131,8 @@ pub(crate) fn reconsidered(cause: Cause, offer: &ClientOffer) -> Cause {
     }
 }
 
-/// The alert that rustls sends for an error of its own. Needed where it leaves encrypted; in the clear it
-/// can be read from the record.
+/// The alert for an error: the one that rustls sends for its own, and that the record protocol sends. Where
+/// one leaves in the clear it can be read from the record.
 pub(crate) fn alert_for(error: &TlsError) -> Option<Alert> {
     use AlertDescription as A;
     let alert = match error {
@@ -141,7 +141,12 @@ pub(crate) fn alert_for(error: &TlsError) -> Option<Alert> {
         TlsError::DecryptError => A::BadRecordMac,
         TlsError::PeerSentOversizedRecord => A::RecordOverflow,
         TlsError::InvalidMessage(error) => A::from(*error),
-        TlsError::PeerMisbehaved(PeerMisbehaved::IllegalMiddleboxChangeCipherSpec)
+        TlsError::PeerMisbehaved(
+            PeerMisbehaved::IllegalMiddleboxChangeCipherSpec
+            | PeerMisbehaved::IllegalTlsInnerPlaintext
+            | PeerMisbehaved::KeyEpochWithPendingFragment
+            | PeerMisbehaved::MessageInterleavedWithHandshakeMessage,
+        )
         | TlsError::InappropriateMessage { .. }
         | TlsError::InappropriateHandshakeMessage { .. } => A::UnexpectedMessage,
         TlsError::PeerMisbehaved(_) => A::IllegalParameter,

@@ -1,11 +1,13 @@
 //! The state machine of one TLS connection: bytes in, bytes out, no I/O.
 //!
-//! This file and `turn.rs` beneath it are the only ones that drive rustls. It owns what has arrived and is not decrypted, what is
+//! This file and `turn.rs` beneath it are the only ones that drive rustls, and only through the handshake:
+//! then `records.rs` goes on with the keys. Owned here is what has arrived and is not decrypted, what is
 //! decrypted and not read, what is written and not yet a record, and what is a record and not yet
 //! sent. Channels, time limits and waiting belong to `blocking.rs` and `tokio.rs`, or to a caller
 //! that multiplexes connections itself.
 
 mod pieces;
+mod records;
 mod turn;
 
 use std::io::IoSlice;
@@ -91,9 +93,11 @@ pub enum Read {
 pub struct Connection {
     tls: Tls,
     incoming: Window,
+    /// During the handshake: how much of `incoming` rustls sees, in whole records.
+    shown: usize,
     plaintext: Window,
     /// Plaintext that waits for company in a record.
-    staged: Vec<u8>,
+    staged: Window,
     outgoing: Window,
     sizer: Sizer,
     write_buffer_size: usize,
@@ -153,14 +157,28 @@ impl Connection {
         self.outgoing.filled()
     }
 
-    /// Can anything be read without more input?
+    /// Is there anything to be read without more input? A whole record counts, which may turn out to hold
+    /// none.
     pub fn has_plaintext(&self) -> bool {
-        !self.plaintext.is_empty()
+        let has_record = matches!(self.tls, Tls::Records(_))
+            && self.ending.is_none()
+            && !matches!(records::first_record(self.incoming.filled()), Ok(None));
+        !self.plaintext.is_empty() || has_record
     }
 
     /// Memory held in buffers, in bytes; nearly nothing while idle.
     pub fn memory_held(&self) -> usize {
-        self.incoming.held() + self.plaintext.held() + self.outgoing.held() + self.staged.capacity()
+        let message = match &self.tls {
+            Tls::Records(records) => records.memory_held(),
+            _ => 0,
+        };
+        let buffers = [
+            &self.incoming,
+            &self.plaintext,
+            &self.staged,
+            &self.outgoing,
+        ];
+        buffers.iter().map(|buffer| buffer.held()).sum::<usize>() + message
     }
 
     /// What the peer had sent when it turned out not to speak TLS, or nothing.
@@ -278,10 +296,8 @@ impl Connection {
     pub fn rest(&mut self) {
         self.incoming.rest();
         self.plaintext.rest();
+        self.staged.rest();
         self.outgoing.rest();
-        if self.staged.is_empty() {
-            self.staged = Vec::new();
-        }
     }
 }
 
@@ -360,7 +376,7 @@ impl Connection {
         if offered == 0 || self.outgoing.len() >= OUTGOING_MAX {
             return Ok(0);
         }
-        let now = Instant::now();
+        let now = self.sizer.now();
         let mut pieces = Pieces::new(slices);
         while pieces.left() > 0 && self.outgoing.len() < OUTGOING_MAX {
             let record = self
@@ -388,11 +404,16 @@ impl Connection {
     /// # Errors
     /// As `write`.
     pub fn flush(&mut self) -> Result<(), Error> {
-        if self.staged.is_empty() {
-            return Ok(());
+        if !self.staged.is_empty() {
+            self.check_writable()?;
+            self.encrypt_staged(self.sizer.now())?;
         }
-        self.check_writable()?;
-        self.encrypt_staged(Instant::now())
+        if let Tls::Records(records) = &mut self.tls
+            && let Err(error) = records.answer_key_update(&mut self.outgoing)
+        {
+            self.failed(0, error)?;
+        }
+        Ok(())
     }
 
     /// Ends our direction: flushes, then puts `close_notify` into [`outgoing`](Self::outgoing).
@@ -464,8 +485,9 @@ impl Connection {
         Self {
             tls,
             incoming: Window::default(),
+            shown: 0,
             plaintext: Window::default(),
-            staged: Vec::new(),
+            staged: Window::default(),
             outgoing: Window::default(),
             sizer: Sizer::new(settings.record_sizing),
             write_buffer_size: settings.write_buffer_size.clamp(1, RECORD_MAX),
@@ -567,7 +589,7 @@ impl Connection {
         self.failure.is_some()
     }
 
-    fn encrypt(&mut self, now: Instant, record: &[u8]) -> Result<(), Error> {
+    fn encrypt(&mut self, now: Option<Instant>, record: &[u8]) -> Result<(), Error> {
         self.advance(&mut Target::none(), Some(Job::Record(record)))?;
         self.sizer.sent(now, record.len());
         self.traffic.records_sent += 1;
@@ -575,37 +597,48 @@ impl Connection {
         Ok(())
     }
 
-    fn encrypt_staged(&mut self, now: Instant) -> Result<(), Error> {
+    fn encrypt_staged(&mut self, now: Option<Instant>) -> Result<(), Error> {
         let mut staged = std::mem::take(&mut self.staged);
-        let result = self.encrypt(now, &staged);
+        let result = self.encrypt(now, staged.filled());
         staged.clear();
         self.staged = staged;
         result
     }
 
-    /// Lets rustls see what was received until it wants more, `target` is full or `job` is done.
-    /// Gives the number of bytes of plaintext put into `target`.
+    /// Takes what was received until more is wanted, `target` is full or `job` is done. Gives the number of
+    /// bytes of plaintext put into `target`.
     fn advance(
         &mut self,
         target: &mut Target<'_>,
         mut job: Option<Job<'_>>,
     ) -> Result<usize, Error> {
         loop {
-            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, target, job.take());
             // Later, only a client's reading can meet something of interest: new tickets.
-            let witnessed = self.report.is_none() || turn.job.is_none();
+            let witnessed =
+                self.report.is_none() || (job.is_none() && self.facts.side == Some(Side::Client));
             if witnessed {
                 witness::begin(&self.facts.session);
             }
-            let (discard, step) = turn.call(&mut self.tls, &mut self.incoming);
+            let visible = match self.tls.handshake() {
+                Some(_) => self.shown,
+                None => self.incoming.len(),
+            };
+            let incoming = self.incoming.filled_mut();
+            let incoming = incoming.get_mut(..visible).unwrap_or_default();
+            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, target, job.take());
+            let (discard, step) = turn.call(&mut self.tls, incoming);
             job = turn.job.take();
             self.traffic.records_received += turn.records;
             self.traffic.plaintext_received += turn.plaintext_received;
             self.incoming.consume(discard);
+            self.shown = self.shown.saturating_sub(discard);
             if witnessed {
                 self.facts.absorb(witness::end());
             }
-            if self.report.is_none() && !self.tls_state().is_handshaking() {
+            if self.report.is_none()
+                && let Some(state) = self.tls.handshake()
+                && !state.is_handshaking()
+            {
                 self.finish_handshake()?;
             }
             match step {
@@ -622,13 +655,36 @@ impl Connection {
                     }
                 }
                 Step::Failed(error) => return self.failed(target.filled, error),
+                Step::Drained if self.goes_on()? => {}
                 Step::Drained if target.filled > 0 => return Ok(target.filled),
                 Step::Drained => return self.drained(job.is_some()),
             }
         }
     }
 
-    /// rustls has used up what was received. Has the peer more to come?
+    /// Is there more to do when everything that was shown is used up? rustls sees one record after the other,
+    /// so that when the handshake is done it has seen nothing that comes later: then it hands over.
+    fn goes_on(&mut self) -> Result<bool, Error> {
+        if self.tls.handshake().is_none() {
+            return Ok(false);
+        }
+        if self.report.is_some() && self.shown == 0 {
+            return match self.tls.take_over() {
+                Ok(()) => Ok(true),
+                Err(error) => self.failed(0, error).map(|_| false),
+            };
+        }
+        let received = self.incoming.filled();
+        let shown = match records::first_record(received.get(self.shown..).unwrap_or_default()) {
+            Ok(None) => self.shown,
+            Ok(Some(length)) => self.shown + length,
+            // rustls is to say what is wrong with it.
+            Err(_) => received.len(),
+        };
+        Ok(std::mem::replace(&mut self.shown, shown) != shown)
+    }
+
+    /// What was received is used up. Has the peer more to come?
     fn drained(&mut self, job_undone: bool) -> Result<usize, Error> {
         if job_undone {
             return Err(Error::new(Phase::Request, LocalCause::AfterEnd));
@@ -664,14 +720,20 @@ impl Connection {
     /// Data that was decrypted before the failure is delivered first; the failure stays.
     fn failed(&mut self, filled: usize, error: rustls::Error) -> Result<usize, Error> {
         let before = self.outgoing.len();
-        self.collect_alert();
-        self.incoming.clear();
-        self.alert_sent = match self.outgoing.filled().get(before..) {
-            None | Some([]) => None,
-            // In the clear: level fatal, and the alert.
-            Some([.., 21, 3, _, 0, 2, 2, code]) => Some(Alert::new(*code)),
-            Some(_) => classify::alert_for(&error),
+        self.alert_sent = match &self.tls {
+            Tls::Records(records) => records.alert_sent(),
+            _ => {
+                self.collect_alert();
+                match self.outgoing.filled().get(before..) {
+                    None | Some([]) => None,
+                    // In the clear: level fatal, and the alert.
+                    Some([.., 21, 3, _, 0, 2, 2, code]) => Some(Alert::new(*code)),
+                    Some(_) => classify::alert_for(&error),
+                }
+            }
         };
+        self.incoming.clear();
+        self.shown = 0;
         let phase = self.phase();
         let mut cause = classify::cause(error, &mut self.facts, self.report.is_some());
         if self.report.is_none()
@@ -695,7 +757,9 @@ impl Connection {
             let before = self.outgoing.len();
             let mut nowhere = Target::none();
             let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, &mut nowhere, None);
-            let _ = turn.call(&mut self.tls, &mut self.incoming);
+            let incoming = self.incoming.filled_mut();
+            let incoming = incoming.get_mut(..self.shown).unwrap_or_default();
+            let _ = turn.call(&mut self.tls, incoming);
             // A handshake message or change_cipher_spec in the clear: the alert is still to come.
             let record = self.outgoing.filled().get(before..).unwrap_or_default();
             if !matches!(record.first(), Some(20 | 22)) {
@@ -722,17 +786,13 @@ impl Connection {
         }
     }
 
-    fn tls_state(&self) -> &rustls::CommonState {
-        match &self.tls {
-            Tls::Client(tls) => tls,
-            Tls::Server(tls) => tls,
-        }
-    }
-
     fn finish_handshake(&mut self) -> Result<(), Error> {
+        let Some(state) = self.tls.handshake() else {
+            return Ok(());
+        };
         if let Some((verifier, clock)) = self.client_verifier.take()
             && self.facts.session.path.is_none()
-            && let Some(chain) = self.tls_state().peer_certificates()
+            && let Some(chain) = state.peer_certificates()
         {
             // A resumed session brings the client's chain along, as it was checked back then. The
             // policy demands that it holds now.
@@ -745,11 +805,7 @@ impl Connection {
             }
         }
         let handshake = self.started.elapsed();
-        self.report = Some(Arc::new(Report::new(
-            self.tls_state(),
-            &self.facts,
-            handshake,
-        )));
+        self.report = Some(Arc::new(Report::new(state, &self.facts, handshake)));
         self.facts.first_bytes = Vec::new();
         Ok(())
     }

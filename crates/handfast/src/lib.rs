@@ -74,6 +74,7 @@ mod line;
 mod offer;
 mod preference;
 pub mod probe;
+mod protection;
 pub mod proxy;
 mod record;
 mod report;

@@ -52,16 +52,19 @@ impl Sizer {
         }
     }
 
+    /// The present, where it matters.
+    pub(crate) fn now(&self) -> Option<Instant> {
+        (self.sizing == RecordSizing::Adaptive).then(Instant::now)
+    }
+
     /// The most plaintext that the next record should take, with so much at hand.
-    pub(crate) fn next_record(&mut self, now: Instant, at_hand: usize) -> usize {
+    pub(crate) fn next_record(&mut self, now: Option<Instant>, at_hand: usize) -> usize {
         match self.sizing {
             RecordSizing::Full => RECORD_MAX,
             RecordSizing::Limited(limit) => limit.clamp(1, RECORD_MAX),
             RecordSizing::Adaptive => {
-                if self
-                    .last
-                    .is_some_and(|last| now.duration_since(last) >= IDLE)
-                {
+                let silence = now.zip(self.last).map(|(now, last)| now - last);
+                if silence.is_some_and(|silence| silence >= IDLE) {
                     self.early = 0;
                 }
                 if self.early < EARLY_BYTES && at_hand > INITIAL_WINDOW {
@@ -73,9 +76,9 @@ impl Sizer {
         }
     }
 
-    pub(crate) fn sent(&mut self, now: Instant, count: usize) {
+    pub(crate) fn sent(&mut self, now: Option<Instant>, count: usize) {
         self.early = self.early.saturating_add(count as u64);
-        self.last = Some(now);
+        self.last = now;
     }
 }
 
@@ -87,8 +90,8 @@ mod tests {
     fn records(sizer: &mut Sizer, now: Instant, mut total: usize) -> Vec<usize> {
         let mut records = Vec::new();
         while total > 0 {
-            let next = sizer.next_record(now, total).min(total);
-            sizer.sent(now, next);
+            let next = sizer.next_record(Some(now), total).min(total);
+            sizer.sent(Some(now), next);
             records.push(next);
             total -= next;
         }
@@ -115,9 +118,12 @@ mod tests {
         let mut sizer = Sizer::new(RecordSizing::Adaptive);
         assert_eq!(records(&mut sizer, now, 4_300), [4_300]);
         assert_eq!(
-            Sizer::new(RecordSizing::Full).next_record(now, 1),
+            Sizer::new(RecordSizing::Full).next_record(Some(now), 1),
             RECORD_MAX
         );
-        assert_eq!(Sizer::new(RecordSizing::Limited(0)).next_record(now, 9), 1);
+        assert_eq!(
+            Sizer::new(RecordSizing::Limited(0)).next_record(Some(now), 9),
+            1
+        );
     }
 }

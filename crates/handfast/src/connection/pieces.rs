@@ -2,6 +2,8 @@
 
 use std::io::IoSlice;
 
+use crate::buffers::Window;
+
 /// Several slices read as one, from the front.
 pub(super) struct Pieces<'p> {
     slices: &'p [IoSlice<'p>],
@@ -53,7 +55,7 @@ impl<'p> Pieces<'p> {
         self.left -= count.min(self.left);
     }
 
-    pub(super) fn append_to(&mut self, target: &mut Vec<u8>, limit: usize) {
+    pub(super) fn append_to(&mut self, target: &mut Window, limit: usize) {
         let mut wanted = limit.min(self.left);
         while wanted > 0 {
             let front = self.front();
@@ -61,7 +63,7 @@ impl<'p> Pieces<'p> {
             if count == 0 {
                 break;
             }
-            target.extend_from_slice(&front[..count]);
+            target.extend(&front[..count]);
             self.advance(count);
             wanted -= count;
         }

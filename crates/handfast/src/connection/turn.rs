@@ -1,15 +1,46 @@
-//! One call into rustls, and what becomes of its answer: records decrypted, records made, bytes used up.
+//! One step of the state machine, and what becomes of it: records decrypted, records made, bytes used up.
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
+use super::records::Records;
 use crate::buffers::Window;
 
-/// rustls' state machine, of either side.
+/// Who knows what to do with the next record.
 pub(super) enum Tls {
+    /// rustls' state machine: the handshake, of either side.
     Client(Box<UnbufferedClientConnection>),
     Server(Box<UnbufferedServerConnection>),
+    /// After it, our record protocol.
+    Records(Box<Records>),
+    /// Nobody: it failed when the one was to become the other.
+    Nobody,
+}
+
+impl Tls {
+    /// rustls' view of the handshake, while it is rustls'.
+    pub(super) fn handshake(&self) -> Option<&rustls::CommonState> {
+        match self {
+            Self::Client(tls) => Some(tls),
+            Self::Server(tls) => Some(tls),
+            Self::Records(_) | Self::Nobody => None,
+        }
+    }
+
+    /// Takes the records over from rustls, which must have nothing left to do.
+    pub(super) fn take_over(&mut self) -> Result<(), rustls::Error> {
+        let records = match std::mem::replace(self, Self::Nobody) {
+            Self::Client(tls) => Records::of_client(*tls)?,
+            Self::Server(tls) => Records::of_server(*tls)?,
+            other => {
+                *self = other;
+                return Ok(());
+            }
+        };
+        *self = Self::Records(Box::new(records));
+        Ok(())
+    }
 }
 
 /// What to encrypt when rustls next allows it.
@@ -75,11 +106,11 @@ impl<'t> Target<'t> {
     }
 }
 
-/// One call into rustls and what is done with its answer.
+/// One step and what is done with its results.
 pub(super) struct Turn<'t, 'u, 'j> {
-    outgoing: &'t mut Window,
+    pub(super) outgoing: &'t mut Window,
     plaintext: &'t mut Window,
-    target: &'t mut Target<'u>,
+    pub(super) target: &'t mut Target<'u>,
     pub(super) records: u64,
     pub(super) plaintext_received: u64,
     pub(super) job: Option<Job<'j>>,
@@ -103,10 +134,15 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
     }
 
     /// Gives how many bytes of `incoming` are used up, and what to do next.
-    pub(super) fn call(&mut self, tls: &mut Tls, incoming: &mut Window) -> (usize, Step) {
+    pub(super) fn call(&mut self, tls: &mut Tls, incoming: &mut [u8]) -> (usize, Step) {
         match tls {
-            Tls::Client(tls) => self.take(tls.process_tls_records(incoming.filled_mut())),
-            Tls::Server(tls) => self.take(tls.process_tls_records(incoming.filled_mut())),
+            Tls::Client(tls) => self.take(tls.process_tls_records(incoming)),
+            Tls::Server(tls) => self.take(tls.process_tls_records(incoming)),
+            Tls::Records(records) => records.turn(self, incoming),
+            Tls::Nobody => {
+                let error = rustls::Error::General("the connection has failed before".into());
+                (0, Step::Failed(error))
+            }
         }
     }
 
@@ -177,7 +213,7 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
         (discard, step)
     }
 
-    fn deliver(&mut self, payload: &[u8]) {
+    pub(super) fn deliver(&mut self, payload: &[u8]) {
         self.records += 1;
         self.plaintext_received += payload.len() as u64;
         // What waits already comes first.
@@ -196,6 +232,8 @@ impl std::fmt::Debug for Tls {
         f.write_str(match self {
             Self::Client(_) => "Client",
             Self::Server(_) => "Server",
+            Self::Records(_) => "Records",
+            Self::Nobody => "Nobody",
         })
     }
 }

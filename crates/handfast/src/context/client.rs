@@ -277,6 +277,8 @@ impl ClientContextBuilder {
         let key = identity.as_ref().map(Identity::certified_key);
         let mut tls = builder.with_client_cert_resolver(Arc::new(ClientIdentity { key }));
         tls.alpn_protocols = alpn;
+        // The connection goes on with the keys itself (`connection/records.rs`).
+        tls.enable_secret_extraction = true;
         tls.resumption = if resumption {
             Resumption::store(Arc::new(ClientSessions::new(clock, notes_tickets)))
         } else {

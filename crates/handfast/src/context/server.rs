@@ -229,6 +229,8 @@ impl ServerContextBuilder {
         };
         let mut tls = builder.with_cert_resolver(Arc::new(resolver));
         tls.alpn_protocols = self.alpn;
+        // The connection goes on with the keys itself (`connection/records.rs`).
+        tls.enable_secret_extraction = true;
         if let Some(log) = self.key_log {
             tls.key_log = Arc::new(log);
         }

@@ -319,21 +319,20 @@ fn forged() -> (Connection, Forger) {
 fn a15_what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
     let finished = [&[20, 0, 0, 32][..], &[7; 32]].concat();
     let (too_long, illegal, decode, unexpected) = (Some(22), Some(47), Some(50), Some(10));
-    let table: [(&str, u8, Vec<u8>, Option<u8>); 8] = [
+    let table: [(&str, u8, Vec<u8>, Option<u8>); 11] = [
         (
             "a record longer than allowed",
             APPLICATION_DATA,
             vec![0; 16 * 1024 + 1],
             too_long,
         ),
-        // rustls parts without a word here.
-        ("a record of padding alone", 0, vec![0; 100], None),
-        ("an unknown content type", 99, vec![1, 2, 3], decode),
+        ("a record of padding alone", 0, vec![0; 100], unexpected),
+        ("an unknown content type", 99, vec![1, 2, 3], unexpected),
         (
             "a ClientHello cut short",
             HANDSHAKE,
             vec![1, 0, 0, 2, 3, 3],
-            decode,
+            unexpected,
         ),
         (
             "a Finished after the handshake",
@@ -347,6 +346,19 @@ fn a15_what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
             vec![24, 0, 0, 1, 7],
             illegal,
         ),
+        (
+            "a key update with more behind it",
+            HANDSHAKE,
+            vec![24, 0, 0, 1, 0, 24],
+            unexpected,
+        ),
+        (
+            "data within a handshake message",
+            HANDSHAKE,
+            vec![4, 0, 0, 9, 1],
+            unexpected,
+        ),
+        ("an encrypted change_cipher_spec", 20, vec![1], unexpected),
         ("an alert cut short", ALERT, vec![2], decode),
         ("an empty alert", ALERT, Vec::new(), decode),
     ];

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use hyper::header::HeaderValue;
+use hyper::header::{
+    ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED,
+    X_CONTENT_TYPE_OPTIONS,
+};
 
 use super::super::turn::Look;
 use super::open::{FileFacts, Root, look_at};
@@ -82,7 +85,8 @@ pub(super) struct Ready {
     pub(super) file: Arc<File>,
     pub(super) facts: FileFacts,
     pub(super) validators: Validators,
-    pub(super) media: HeaderValue,
+    /// What every reply with it says, whole or in part.
+    pub(super) fields: HeaderMap,
     content: RefCell<Option<Content>>,
 }
 
@@ -110,11 +114,19 @@ impl Drop for Content {
 
 impl Ready {
     pub(super) fn new(file: File, facts: FileFacts, media: HeaderValue) -> Rc<Self> {
+        let validators = Validators::new(&facts);
+        let fields = [
+            (ETAG, validators.etag.clone()),
+            (LAST_MODIFIED, validators.last_modified.clone()),
+            (CONTENT_TYPE, media),
+            (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        ];
         Rc::new(Self {
             file: Arc::new(file),
-            validators: Validators::new(&facts),
+            fields: HeaderMap::from_iter(fields),
+            validators,
             facts,
-            media,
             content: RefCell::new(None),
         })
     }
@@ -275,7 +287,7 @@ mod tests {
             },
             file: Arc::clone(&ready.file),
             validators: Validators::new(&ready.facts),
-            media: ready.media.clone(),
+            fields: ready.fields.clone(),
             content: RefCell::new(None),
         };
         settled.keep_content(&Bytes::from_static(b"on"));

@@ -18,8 +18,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hyper::header::{
-    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::{HeaderMap, Method, StatusCode};
 
@@ -223,16 +223,12 @@ fn file(ready: &Ready, request: &HeaderMap, head: bool) -> Response {
     });
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    // Growing on the way costs as much as all the fields.
-    headers.reserve(8);
-    headers.insert(ETAG, validators.etag.clone());
-    headers.insert(LAST_MODIFIED, validators.last_modified.clone());
     if status == StatusCode::NOT_MODIFIED {
+        headers.insert(ETAG, validators.etag.clone());
+        headers.insert(LAST_MODIFIED, validators.last_modified.clone());
         return response;
     }
-    headers.insert(CONTENT_TYPE, ready.media.clone());
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.clone_from(&ready.fields);
     if head {
         headers.insert(CONTENT_LENGTH, length.into());
     }

@@ -128,17 +128,25 @@ fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
     let target = Uri::from_maybe_shared(head.slice_ref(path.as_bytes()))
         .map_err(|_| bad("the request target is malformed\n"))?;
     let mut fields = HeaderMap::with_capacity(request.headers.len());
+    let mut seen = Seen::default();
     for field in request.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| bad("a header field's name is malformed\n"))?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| bad("a header field's value is malformed\n"))?;
+        seen.note(&name);
         fields.append(name, value);
     }
-    let framing = framing(&fields, version)?;
-    check_host(&fields, version)?;
+    let framing = match seen.framing {
+        true => framing(&fields, version)?,
+        false => Framing::None,
+    };
+    check_host(seen.hosts, version)?;
     Ok(Head {
-        persistent: persistent(&fields, version),
+        persistent: match seen.connection {
+            true => persistent(&fields, version),
+            false => version == Version::HTTP_11,
+        },
         // A client of HTTP/1.0 does not know of it (RFC 9110, section 10.1.1).
         expects: version == Version::HTTP_11
             && framing != Framing::None
@@ -151,6 +159,25 @@ fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
         fields,
         framing,
     })
+}
+
+/// Which fields are there that decide about the message: most heads have none to be looked up.
+#[derive(Debug, Default)]
+struct Seen {
+    hosts: usize,
+    framing: bool,
+    connection: bool,
+}
+
+impl Seen {
+    fn note(&mut self, name: &HeaderName) {
+        match *name {
+            HOST => self.hosts += 1,
+            CONTENT_LENGTH | TRANSFER_ENCODING => self.framing = true,
+            CONNECTION => self.connection = true,
+            _ => {}
+        }
+    }
 }
 
 fn explain(error: httparse::Error, head: &[u8]) -> Refusal {
@@ -232,8 +259,8 @@ fn decimal(text: &[u8]) -> Option<u64> {
 }
 
 /// RFC 9112, section 3.2.
-fn check_host(fields: &HeaderMap, version: Version) -> Result<(), Refusal> {
-    match fields.get_all(HOST).iter().take(2).count() {
+fn check_host(hosts: usize, version: Version) -> Result<(), Refusal> {
+    match hosts {
         1 => Ok(()),
         0 if version == Version::HTTP_10 => Ok(()),
         _ => Err(bad("exactly one Host field is needed\n")),

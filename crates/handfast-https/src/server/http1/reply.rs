@@ -61,33 +61,22 @@ pub(super) struct Terms {
 impl Reply {
     pub(super) fn new(response: hyper::Response<Tracked>, terms: Terms) -> Self {
         let (parts, body) = response.into_parts();
-        let status = parts.status;
-        let mut fields = parts.headers;
+        let (status, fields) = (parts.status, parts.headers);
         let size = body.size_hint().exact();
         let bodiless = terms.is_head
             || status.is_informational()
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let announced = fields.get(CONTENT_LENGTH).and_then(decimal);
-        let framing = match (bodiless, size.or(announced)) {
+        let mut before = Vec::with_capacity(HEAD_ROOM);
+        // How the message is framed is decided here, whatever a handler says.
+        let said = put_head(&mut before, status, &fields, !bodiless);
+        let framing = match (bodiless, size.or(said.length)) {
             (true, _) => Framing::None,
             (false, Some(length)) => Framing::Length(length),
             (false, None) if terms.version == Version::HTTP_11 => Framing::Chunked,
             (false, None) => Framing::Close,
         };
-        let closes = !terms.persistent || framing == Framing::Close || says_close(&fields);
-        // How the message is framed is decided here, whatever a handler says.
-        fields.remove(TRANSFER_ENCODING);
-        fields.remove(CONNECTION);
-        let length = match framing {
-            Framing::Length(length) => {
-                fields.remove(CONTENT_LENGTH);
-                Some(length)
-            }
-            _ => None,
-        };
-        let mut before = Vec::with_capacity(HEAD_ROOM);
-        put_head(&mut before, status, &fields);
-        if let Some(length) = length {
+        let closes = !terms.persistent || framing == Framing::Close || said.close;
+        if let Framing::Length(length) = framing {
             let _ = write!(before, "content-length: {length}\r\n");
         }
         if framing == Framing::Chunked {
@@ -120,7 +109,7 @@ impl Reply {
     /// The reply to what is no request.
     pub(super) fn refusing(refusal: Refusal) -> Self {
         let mut before = Vec::with_capacity(HEAD_ROOM);
-        put_head(&mut before, refusal.status, &plain_fields());
+        put_head(&mut before, refusal.status, &plain_fields(), true);
         let length = refusal.what.len();
         let _ = write!(
             before,
@@ -240,19 +229,42 @@ impl Reply {
     }
 }
 
-/// Status line and fields, without the line that ends the head.
-fn put_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap) {
+/// What the fields of a reply say of its framing.
+#[derive(Debug, Default)]
+struct Said {
+    length: Option<u64>,
+    close: bool,
+}
+
+/// Status line and fields, without the line that ends the head and without what says how the message is
+/// framed, which is given back. The length stays where there is no body that has one (RFC 9110, section 8.6).
+fn put_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, has_body: bool) -> Said {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
+    let (mut said, mut dated) = (Said::default(), false);
     for (name, value) in fields {
+        match *name {
+            TRANSFER_ENCODING => continue,
+            CONNECTION => {
+                said.close |= says_close(value);
+                continue;
+            }
+            CONTENT_LENGTH if has_body => {
+                said.length = said.length.or_else(|| decimal(value));
+                continue;
+            }
+            DATE => dated = true,
+            _ => {}
+        }
         put_field(out, name.as_str(), value.as_bytes());
     }
-    if !fields.contains_key(DATE) {
+    if !dated {
         put_field(out, "date", &date::now());
     }
+    said
 }
 
 fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
@@ -262,12 +274,9 @@ fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn says_close(fields: &HeaderMap) -> bool {
-    fields
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+fn says_close(value: &HeaderValue) -> bool {
+    let mut options = value.as_bytes().split(|byte| *byte == b',');
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 fn decimal(value: &HeaderValue) -> Option<u64> {

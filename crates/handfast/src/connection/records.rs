@@ -1,0 +1,557 @@
+//! A connection after its handshake: the record protocol with the keys that rustls agreed on.
+//!
+//! Data goes in and out; of the handshake protocol only key updates and tickets are left (RFC 8446, section
+//! 4.6), and in TLS 1.2 the request to renegotiate, which is refused. rustls keeps the secrets that later
+//! keys are made of, and a client's tickets ([`rustls::kernel`]).
+
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::kernel::KernelConnection;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::{
+    AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets,
+    HandshakeType, InvalidMessage, PeerMisbehaved, ProtocolVersion, SupportedCipherSuite,
+};
+
+use super::turn::{Job, Step, Turn};
+use crate::buffers::Window;
+use crate::classify;
+use crate::error::Alert;
+use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, unexpected};
+
+/// What peers that mean well never exceed: BoringSSL's and rustls' numbers.
+const EMPTY_RECORDS_MAX: u8 = 32;
+const KEY_UPDATES_MAX: u8 = 32;
+const WARNINGS_MAX: u8 = 4;
+const RENEGOTIATIONS_MAX: u8 = 1;
+
+/// The longest handshake message; a ticket has at most 64 KiB.
+const MESSAGE_MAX: usize = 0xffff;
+
+const WARNING: u8 = 1;
+const FATAL: u8 = 2;
+
+/// One that asks for none in return.
+const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
+
+/// The record protocol in both directions.
+pub(super) struct Records {
+    secrets: Secrets,
+    sealer: Sealer,
+    opener: Opener,
+    /// A handshake message that has arrived in part.
+    message: Vec<u8>,
+    /// The peer has changed its key and asked for the same.
+    key_update_due: bool,
+    close_notify_sent: bool,
+    alert_sent: Option<Alert>,
+    /// Of each kind, how many more in a row are taken.
+    empty_records_left: u8,
+    key_updates_left: u8,
+    warnings_left: u8,
+    renegotiations_left: u8,
+}
+
+/// Where later keys come from.
+enum Secrets {
+    Client(KernelConnection<ClientConnectionData>),
+    Server(KernelConnection<ServerConnectionData>),
+}
+
+impl Secrets {
+    fn suite(&self) -> SupportedCipherSuite {
+        match self {
+            Self::Client(kernel) => kernel.negotiated_cipher_suite(),
+            Self::Server(kernel) => kernel.negotiated_cipher_suite(),
+        }
+    }
+
+    fn is_tls13(&self) -> bool {
+        let version = match self {
+            Self::Client(kernel) => kernel.protocol_version(),
+            Self::Server(kernel) => kernel.protocol_version(),
+        };
+        version == ProtocolVersion::TLSv1_3
+    }
+
+    fn next_sending(&mut self) -> Result<(u64, ConnectionTrafficSecrets), Error> {
+        match self {
+            Self::Client(kernel) => kernel.update_tx_secret(),
+            Self::Server(kernel) => kernel.update_tx_secret(),
+        }
+    }
+
+    fn next_receiving(&mut self) -> Result<(u64, ConnectionTrafficSecrets), Error> {
+        match self {
+            Self::Client(kernel) => kernel.update_rx_secret(),
+            Self::Server(kernel) => kernel.update_rx_secret(),
+        }
+    }
+}
+
+/// Why receiving ends, and what the peer is told of it.
+struct Refusal {
+    error: Error,
+    alert: Option<Alert>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self {
+            alert: classify::alert_for(&error),
+            error,
+        }
+    }
+}
+
+impl From<PeerMisbehaved> for Refusal {
+    fn from(error: PeerMisbehaved) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<InvalidMessage> for Refusal {
+    fn from(error: InvalidMessage) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl Refusal {
+    fn with(error: impl Into<Error>, alert: AlertDescription) -> Self {
+        Self {
+            error: error.into(),
+            alert: Some(Alert::new(alert.into())),
+        }
+    }
+}
+
+/// What a record that holds no data leads to.
+enum Heard {
+    Nothing,
+    CloseNotify,
+}
+
+impl Records {
+    /// Goes on where a client's handshake ended: nothing of rustls' is left to be sent, nothing it has seen
+    /// left to be processed.
+    pub(super) fn of_client(tls: UnbufferedClientConnection) -> Result<Self, Error> {
+        let (secrets, kernel) = tls.dangerous_into_kernel_connection()?;
+        Self::new(secrets, Secrets::Client(kernel))
+    }
+
+    /// As [`of_client`](Self::of_client), for a server.
+    pub(super) fn of_server(tls: UnbufferedServerConnection) -> Result<Self, Error> {
+        let (secrets, kernel) = tls.dangerous_into_kernel_connection()?;
+        Self::new(secrets, Secrets::Server(kernel))
+    }
+
+    fn new(keys: ExtractedSecrets, secrets: Secrets) -> Result<Self, Error> {
+        let suite = secrets.suite();
+        Ok(Self {
+            secrets,
+            sealer: Sealer::new(keys.tx, suite)?,
+            opener: Opener::new(keys.rx, suite)?,
+            message: Vec::new(),
+            key_update_due: false,
+            close_notify_sent: false,
+            alert_sent: None,
+            empty_records_left: EMPTY_RECORDS_MAX,
+            key_updates_left: KEY_UPDATES_MAX,
+            warnings_left: WARNINGS_MAX,
+            renegotiations_left: RENEGOTIATIONS_MAX,
+        })
+    }
+
+    /// The fatal alert that was made of a failure.
+    pub(super) fn alert_sent(&self) -> Option<Alert> {
+        self.alert_sent
+    }
+
+    /// Memory held for what has arrived in part, in bytes.
+    pub(super) fn memory_held(&self) -> usize {
+        self.message.capacity()
+    }
+
+    /// Does the job, or else takes what was received until the target is full. Gives how many bytes of
+    /// `incoming` are used up, and what to do next.
+    pub(super) fn turn(
+        &mut self,
+        turn: &mut Turn<'_, '_, '_>,
+        incoming: &mut [u8],
+    ) -> (usize, Step) {
+        if let Some(job) = turn.job.take() {
+            // Writing takes no notice of what was received: whoever reads meets it.
+            return match self.perform(&job, turn.outgoing) {
+                Ok(()) => (0, Step::JobDone),
+                Err(error) => (0, Step::Failed(error)),
+            };
+        }
+        let mut used = 0;
+        loop {
+            if turn.target.is_full() {
+                return (used, Step::More);
+            }
+            let rest = incoming.get_mut(used..).unwrap_or_default();
+            let heard = match first_record(rest) {
+                Ok(None) => return (used, Step::Drained),
+                Ok(Some(length)) => {
+                    used += length;
+                    self.receive(&mut rest[..length], turn)
+                }
+                Err(refused) => Err(refused.into()),
+            };
+            match heard {
+                Ok(Heard::Nothing) => {}
+                Ok(Heard::CloseNotify) => return (used, Step::Ended),
+                Err(refusal) => {
+                    self.tell(refusal.alert, turn.outgoing);
+                    return (used, Step::Failed(refusal.error));
+                }
+            }
+        }
+    }
+
+    /// Changes the key if the peer has asked for it; otherwise nothing.
+    pub(super) fn answer_key_update(&mut self, outgoing: &mut Window) -> Result<(), Error> {
+        match self.key_update_due && !self.close_notify_sent {
+            true => self.update_key(outgoing),
+            false => Ok(()),
+        }
+    }
+
+    fn perform(&mut self, job: &Job<'_>, outgoing: &mut Window) -> Result<(), Error> {
+        match job {
+            Job::Record(plaintext) => {
+                self.answer_key_update(outgoing)?;
+                if self.sealer.is_worn() {
+                    // TLS 1.2 has no other keys: what is left of this one is for the end.
+                    if !self.secrets.is_tls13() {
+                        return Err(Error::EncryptError);
+                    }
+                    self.update_key(outgoing)?;
+                }
+                self.seal(ContentType::ApplicationData, plaintext, outgoing)
+            }
+            Job::CloseNotify => {
+                self.close_notify_sent = true;
+                let alert = [WARNING, AlertDescription::CloseNotify.into()];
+                self.seal(ContentType::Alert, &alert, outgoing)
+            }
+        }
+    }
+
+    fn seal(
+        &mut self,
+        content_type: ContentType,
+        plaintext: &[u8],
+        outgoing: &mut Window,
+    ) -> Result<(), Error> {
+        let room = outgoing.room(plaintext.len() + self.sealer.overhead());
+        let length = self.sealer.seal(content_type, plaintext, room)?;
+        outgoing.fill(length);
+        Ok(())
+    }
+
+    fn update_key(&mut self, outgoing: &mut Window) -> Result<(), Error> {
+        self.seal(ContentType::Handshake, &KEY_UPDATE, outgoing)?;
+        self.sealer = Sealer::new(self.secrets.next_sending()?, self.secrets.suite())?;
+        self.key_update_due = false;
+        Ok(())
+    }
+
+    fn tell(&mut self, alert: Option<Alert>, outgoing: &mut Window) {
+        // Nothing may follow close_notify (RFC 8446, section 6.1).
+        let alert = alert.filter(|_| !self.close_notify_sent);
+        if let Some(alert) = alert
+            && self
+                .seal(ContentType::Alert, &[FATAL, alert.code()], outgoing)
+                .is_ok()
+        {
+            self.alert_sent = Some(alert);
+        }
+    }
+
+    /// Opens a whole record, and does what it says.
+    fn receive(
+        &mut self,
+        record: &mut [u8],
+        turn: &mut Turn<'_, '_, '_>,
+    ) -> Result<Heard, Refusal> {
+        let (content_type, content) = self.opener.open(record)?;
+        if content.is_empty() {
+            count(
+                &mut self.empty_records_left,
+                PeerMisbehaved::TooManyEmptyFragments,
+            )?;
+        } else {
+            self.empty_records_left = EMPTY_RECORDS_MAX;
+        }
+        if content_type != ContentType::Handshake && !self.message.is_empty() {
+            return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
+        }
+        match content_type {
+            ContentType::ApplicationData => {
+                self.key_updates_left = KEY_UPDATES_MAX;
+                turn.deliver(content);
+                Ok(Heard::Nothing)
+            }
+            ContentType::Alert => self.alert(content),
+            ContentType::Handshake => {
+                self.message.extend_from_slice(content);
+                self.messages(turn.outgoing)?;
+                Ok(Heard::Nothing)
+            }
+            other => Err(unexpected(other).into()),
+        }
+    }
+
+    fn alert(&mut self, content: &[u8]) -> Result<Heard, Refusal> {
+        let [level, code] = content else {
+            return Err(InvalidMessage::MissingData("alert").into());
+        };
+        let alert = AlertDescription::from(*code);
+        let received = Error::AlertReceived(alert);
+        match (*level, alert) {
+            (WARNING | FATAL, AlertDescription::CloseNotify) => Ok(Heard::CloseNotify),
+            (WARNING, _) => {
+                count(
+                    &mut self.warnings_left,
+                    PeerMisbehaved::TooManyWarningAlertsReceived,
+                )?;
+                // TLS 1.3 has no warnings but these two.
+                match self.secrets.is_tls13() && alert != AlertDescription::UserCanceled {
+                    true => Err(Refusal::with(received, AlertDescription::DecodeError)),
+                    false => Ok(Heard::Nothing),
+                }
+            }
+            (FATAL, _) => Err(received.into()),
+            _ => Err(Refusal::with(received, AlertDescription::IllegalParameter)),
+        }
+    }
+
+    /// Takes the handshake messages that are complete.
+    fn messages(&mut self, outgoing: &mut Window) -> Result<(), Refusal> {
+        while let [kind, high, middle, low, rest @ ..] = self.message.as_slice() {
+            let kind = HandshakeType::from(*kind);
+            let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+            if length > MESSAGE_MAX {
+                return Err(InvalidMessage::HandshakePayloadTooLarge.into());
+            }
+            let Some(body) = rest.get(..length) else {
+                return Ok(());
+            };
+            let is_last = rest.len() == length;
+            let body = body.to_vec();
+            self.handle(kind, &body, is_last, outgoing)?;
+            self.message.drain(..4 + length);
+        }
+        if self.message.is_empty() {
+            // A connection that idles holds no memory for it.
+            self.message = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn handle(
+        &mut self,
+        kind: HandshakeType,
+        body: &[u8],
+        is_last: bool,
+        outgoing: &mut Window,
+    ) -> Result<(), Refusal> {
+        let is_tls13 = self.secrets.is_tls13();
+        match (&mut self.secrets, kind) {
+            (_, HandshakeType::KeyUpdate) if is_tls13 => self.key_update(body, is_last),
+            (Secrets::Client(kernel), HandshakeType::NewSessionTicket) if is_tls13 => {
+                Ok(kernel.handle_new_session_ticket(body)?)
+            }
+            (Secrets::Client(_), HandshakeType::HelloRequest)
+            | (Secrets::Server(_), HandshakeType::ClientHello)
+                if !is_tls13 =>
+            {
+                self.refuse_renegotiation(outgoing)
+            }
+            (_, got_type) => Err(Error::InappropriateHandshakeMessage {
+                expect_types: vec![HandshakeType::NewSessionTicket, HandshakeType::KeyUpdate],
+                got_type,
+            }
+            .into()),
+        }
+    }
+
+    /// RFC 8446, section 4.6.3.
+    fn key_update(&mut self, body: &[u8], is_last: bool) -> Result<(), Refusal> {
+        count(
+            &mut self.key_updates_left,
+            PeerMisbehaved::TooManyKeyUpdateRequests,
+        )?;
+        let asked = match body {
+            [0] => false,
+            [1] => true,
+            [_] => {
+                let error = InvalidMessage::InvalidKeyUpdate;
+                return Err(Refusal::with(error, AlertDescription::IllegalParameter));
+            }
+            _ => return Err(InvalidMessage::InvalidKeyUpdate.into()),
+        };
+        if !is_last {
+            return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
+        }
+        self.opener = Opener::new(self.secrets.next_receiving()?, self.secrets.suite())?;
+        self.key_update_due |= asked;
+        Ok(())
+    }
+
+    fn refuse_renegotiation(&mut self, outgoing: &mut Window) -> Result<(), Refusal> {
+        count(
+            &mut self.renegotiations_left,
+            PeerMisbehaved::TooManyRenegotiationRequests,
+        )?;
+        if !self.close_notify_sent {
+            let alert = [WARNING, AlertDescription::NoRenegotiation.into()];
+            self.seal(ContentType::Alert, &alert, outgoing)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records").finish_non_exhaustive()
+    }
+}
+
+/// One more of what is only taken so often.
+fn count(left: &mut u8, too_many: PeerMisbehaved) -> Result<(), Refusal> {
+    *left = left.checked_sub(1).ok_or(too_many)?;
+    Ok(())
+}
+
+/// The length of the record that `bytes` begin with, if all of it is there.
+///
+/// # Errors
+/// What is there of its header cannot be one's (RFC 8446, section 5.1).
+pub(super) fn first_record(bytes: &[u8]) -> Result<Option<usize>, InvalidMessage> {
+    let [kind, major, _, high, low, ..] = bytes else {
+        return Ok(None);
+    };
+    let kind = ContentType::from(*kind);
+    let payload = usize::from(u16::from_be_bytes([*high, *low]));
+    if matches!(kind, ContentType::Unknown(_)) {
+        return Err(InvalidMessage::InvalidContentType);
+    }
+    if *major != 3 {
+        return Err(InvalidMessage::UnknownProtocolVersion);
+    }
+    if payload == 0 && kind != ContentType::ApplicationData {
+        return Err(InvalidMessage::InvalidEmptyPayload);
+    }
+    if payload >= PAYLOAD_MAX {
+        return Err(InvalidMessage::MessageTooLarge);
+    }
+    let length = HEADER + payload;
+    Ok((bytes.len() >= length).then_some(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+
+    use handfast_testbed::pki::Pki;
+
+    use super::super::{Connection, Read, Tls};
+    use crate::{
+        ClientContext, Ending, Identity, Passphrase, ServerContext, TlsVersion, TrustAnchors,
+    };
+
+    /// Both ends after their handshake.
+    fn pair(version: TlsVersion) -> (Connection, Connection) {
+        let pki = Pki::new();
+        let issued = pki.server(&["localhost"]);
+        let (chain, key) = (issued.cert_pem(), issued.key_pem());
+        let identity =
+            Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none()).unwrap();
+        let server = ServerContext::builder()
+            .identity(identity)
+            .versions([version])
+            .build()
+            .unwrap();
+        let trust = TrustAnchors::empty()
+            .with_certificate_der(pki.root.der.clone())
+            .unwrap();
+        let client = ClientContext::builder().trust(trust).build().unwrap();
+        let mut client = client.connection("localhost").unwrap();
+        let mut server = server.connection().unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            carry(&mut client, &mut server);
+            server.process().unwrap();
+            carry(&mut server, &mut client);
+            client.process().unwrap();
+        }
+        (client, server)
+    }
+
+    fn carry(from: &mut Connection, to: &mut Connection) {
+        let bytes = from.outgoing().to_vec();
+        to.receive_room()[..bytes.len()].copy_from_slice(&bytes);
+        to.received(bytes.len());
+        from.sent(bytes.len());
+    }
+
+    /// The key of this end may protect so many records more.
+    fn wears_out_after(connection: &mut Connection, count: u64) {
+        let Tls::Records(records) = &mut connection.tls else {
+            panic!("after the handshake the record protocol is ours");
+        };
+        records.sealer.limit_to(count);
+    }
+
+    fn send(from: &mut Connection, to: &mut Connection, text: &[u8]) -> Result<(), crate::Error> {
+        from.write(&[IoSlice::new(text)])?;
+        from.flush()?;
+        carry(from, to);
+        let mut buffer = [0; 100];
+        assert_eq!(to.read(&mut buffer).unwrap(), Read::Data(text.len()));
+        assert_eq!(&buffer[..text.len()], text);
+        Ok(())
+    }
+
+    #[test]
+    fn a15_a_worn_key_is_renewed_in_time() {
+        let (mut client, mut server) = pair(TlsVersion::Tls13);
+        for _ in 0..5 {
+            wears_out_after(&mut client, 4);
+            for _ in 0..20 {
+                send(&mut client, &mut server, b"request").unwrap();
+                send(&mut server, &mut client, b"reply").unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a15_what_cannot_be_renewed_ends_and_in_order() {
+        let (mut client, mut server) = pair(TlsVersion::Tls12);
+        wears_out_after(&mut client, 10);
+        let sent = (0..20)
+            .take_while(|_| send(&mut client, &mut server, b"request").is_ok())
+            .count();
+        // One is kept for the end.
+        assert_eq!(sent, 9);
+        assert!(client.write(&[IoSlice::new(b"more")]).is_err());
+        assert_eq!(server.ending(), None);
+    }
+
+    #[test]
+    fn a17_an_end_takes_no_key_update_along() {
+        let (mut client, mut server) = pair(TlsVersion::Tls13);
+        wears_out_after(&mut server, 3);
+        for _ in 0..3 {
+            send(&mut server, &mut client, b"reply").unwrap();
+        }
+        client.send_close_notify().unwrap();
+        carry(&mut client, &mut server);
+        assert_eq!(
+            server.read(&mut [0; 10]).unwrap(),
+            Read::End(Ending::CloseNotify)
+        );
+    }
+}

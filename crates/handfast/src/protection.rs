@@ -1,0 +1,394 @@
+//! Record protection: plaintext into records, records into plaintext, one key for each direction.
+//!
+//! RFC 8446, section 5.2, for TLS 1.3; RFC 5288 (AES-GCM) and RFC 7905 (ChaCha20-Poly1305) for TLS 1.2.
+//! The keys come out of rustls' handshake. Its own record layer copies every byte once more and allocates
+//! for every record; here plaintext is encrypted from where it lies into the buffer that is sent.
+
+use aws_lc_rs::aead::{
+    AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
+};
+use rustls::crypto::cipher::{Iv, Nonce as TlsNonce, make_tls12_aad, make_tls13_aad};
+use rustls::{
+    ConnectionTrafficSecrets, ContentType, Error, PeerMisbehaved, ProtocolVersion,
+    SupportedCipherSuite,
+};
+
+use crate::record::RECORD_MAX;
+
+/// Content type, version and length.
+pub(crate) const HEADER: usize = 5;
+
+/// A record's payload may be longer than its plaintext by so much (RFC 5246, section 6.2.3).
+pub(crate) const PAYLOAD_MAX: usize = RECORD_MAX + 2048;
+
+const TAG: usize = 16;
+
+/// What AES-GCM in TLS 1.2 sends of its nonce with every record.
+const EXPLICIT_NONCE: usize = 8;
+
+/// No key protects more records than this, whatever its suite permits: sequence numbers do not wrap.
+const SEQUENCE_MAX: u64 = u64::MAX - 0xffff;
+
+/// How a suite makes nonces and records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    /// The content type is encrypted behind the plaintext.
+    Tls13,
+    Tls12Gcm,
+    Tls12ChaCha,
+}
+
+impl Scheme {
+    fn nonce(self) -> usize {
+        match self {
+            Self::Tls12Gcm => EXPLICIT_NONCE,
+            Self::Tls13 | Self::Tls12ChaCha => 0,
+        }
+    }
+}
+
+/// One direction's key, and where it stands.
+struct Key {
+    aead: LessSafeKey,
+    iv: Iv,
+    /// The number of the next record.
+    sequence: u64,
+    scheme: Scheme,
+}
+
+impl Key {
+    fn new(
+        (sequence, secrets): (u64, ConnectionTrafficSecrets),
+        suite: SupportedCipherSuite,
+    ) -> Result<Self, Error> {
+        let (algorithm, key, iv) = match secrets {
+            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
+            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
+            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
+            _ => return Err(Error::General("a suite that is not known here".into())),
+        };
+        let scheme = match suite {
+            SupportedCipherSuite::Tls13(_) => Scheme::Tls13,
+            _ if *algorithm == CHACHA20_POLY1305 => Scheme::Tls12ChaCha,
+            _ => Scheme::Tls12Gcm,
+        };
+        let key = UnboundKey::new(algorithm, key.as_ref()).map_err(|_| Error::EncryptError)?;
+        Ok(Self {
+            aead: LessSafeKey::new(key),
+            iv,
+            sequence,
+            scheme,
+        })
+    }
+
+    /// The nonce of the record that is next.
+    fn nonce(&self) -> [u8; 12] {
+        TlsNonce::new(&self.iv, self.sequence).0
+    }
+
+    /// What is protected along with the next record's content, of so many bytes in a payload of so many.
+    fn associated(
+        &self,
+        content_type: ContentType,
+        version: ProtocolVersion,
+        content: usize,
+        payload: usize,
+    ) -> Associated {
+        match self.scheme {
+            Scheme::Tls13 => Associated::Tls13(make_tls13_aad(payload)),
+            Scheme::Tls12Gcm | Scheme::Tls12ChaCha => Associated::Tls12(make_tls12_aad(
+                self.sequence,
+                content_type,
+                version,
+                content,
+            )),
+        }
+    }
+}
+
+/// Associated data of a record.
+enum Associated {
+    Tls12([u8; 13]),
+    Tls13([u8; 5]),
+}
+
+impl AsRef<[u8]> for Associated {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Tls12(bytes) => bytes,
+            Self::Tls13(bytes) => bytes,
+        }
+    }
+}
+
+/// Makes records.
+pub(crate) struct Sealer {
+    key: Key,
+    sequence_max: u64,
+}
+
+impl Sealer {
+    pub(crate) fn new(
+        secrets: (u64, ConnectionTrafficSecrets),
+        suite: SupportedCipherSuite,
+    ) -> Result<Self, Error> {
+        let common = match suite {
+            SupportedCipherSuite::Tls12(suite) => &suite.common,
+            SupportedCipherSuite::Tls13(suite) => &suite.common,
+        };
+        Ok(Self {
+            key: Key::new(secrets, suite)?,
+            sequence_max: common.confidentiality_limit.min(SEQUENCE_MAX),
+        })
+    }
+
+    /// Is the next record the last one that the key may protect (RFC 8446, section 5.5)?
+    pub(crate) fn is_worn(&self) -> bool {
+        self.key.sequence + 1 >= self.sequence_max
+    }
+
+    /// Lets the key wear out after `count` records more.
+    #[cfg(test)]
+    pub(crate) fn limit_to(&mut self, count: u64) {
+        self.sequence_max = self.key.sequence + count;
+    }
+
+    /// What a record takes beyond its plaintext.
+    pub(crate) fn overhead(&self) -> usize {
+        let content_type = usize::from(self.key.scheme == Scheme::Tls13);
+        HEADER + self.key.scheme.nonce() + content_type + TAG
+    }
+
+    /// Makes a record at the front of `room`, and gives its length.
+    ///
+    /// # Errors
+    /// The plaintext is too long for one record, the room too small, or the key worn out.
+    pub(crate) fn seal(
+        &mut self,
+        content_type: ContentType,
+        plaintext: &[u8],
+        room: &mut [u8],
+    ) -> Result<usize, Error> {
+        let key = &mut self.key;
+        let worn = key.sequence >= self.sequence_max;
+        if worn || plaintext.len() > RECORD_MAX {
+            return Err(Error::EncryptError);
+        }
+        let kind = [u8::from(content_type)];
+        let inner_type: &[u8] = match key.scheme {
+            Scheme::Tls13 => &kind,
+            Scheme::Tls12Gcm | Scheme::Tls12ChaCha => &[],
+        };
+        let nonce = key.nonce();
+        let payload = key.scheme.nonce() + plaintext.len() + inner_type.len() + TAG;
+        let record = room
+            .get_mut(..HEADER + payload)
+            .ok_or(Error::EncryptError)?;
+        let (header, rest) = record.split_at_mut(HEADER);
+        let (explicit, rest) = rest.split_at_mut(key.scheme.nonce());
+        let (ciphertext, tail) = rest.split_at_mut(plaintext.len());
+        header.copy_from_slice(&make_tls13_aad(payload));
+        if key.scheme != Scheme::Tls13 {
+            header[0] = kind[0];
+        }
+        explicit.copy_from_slice(&nonce[nonce.len() - explicit.len()..]);
+        let version = ProtocolVersion::TLSv1_2;
+        let sealed = key.aead.seal_out_of_place_scatter(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(key.associated(content_type, version, plaintext.len(), payload)),
+            plaintext,
+            ciphertext,
+            inner_type,
+            tail,
+        );
+        sealed.map_err(|_| Error::EncryptError)?;
+        key.sequence += 1;
+        Ok(HEADER + payload)
+    }
+}
+
+/// Opens records.
+pub(crate) struct Opener(Key);
+
+impl Opener {
+    pub(crate) fn new(
+        secrets: (u64, ConnectionTrafficSecrets),
+        suite: SupportedCipherSuite,
+    ) -> Result<Self, Error> {
+        Key::new(secrets, suite).map(Self)
+    }
+
+    /// Decrypts a whole record in place: what kind of content it holds, and the content.
+    ///
+    /// # Errors
+    /// It was not made with the peer's key in this place, or breaks a rule of its form.
+    pub(crate) fn open<'r>(
+        &mut self,
+        record: &'r mut [u8],
+    ) -> Result<(ContentType, &'r mut [u8]), Error> {
+        let key = &mut self.0;
+        let Some((header, payload)) = record.split_first_chunk_mut::<HEADER>() else {
+            return Err(Error::DecryptError);
+        };
+        if key.sequence >= SEQUENCE_MAX {
+            return Err(Error::DecryptError);
+        }
+        let outer = ContentType::from(header[0]);
+        if key.scheme == Scheme::Tls13 && outer != ContentType::ApplicationData {
+            return Err(unexpected(outer));
+        }
+        let explicit = key.scheme.nonce();
+        let mut nonce = key.nonce();
+        if let Some(sent) = payload.get(..explicit).filter(|sent| !sent.is_empty()) {
+            nonce[..4].copy_from_slice(&key.iv.as_ref()[..4]);
+            nonce[4..].copy_from_slice(sent);
+        }
+        let version = ProtocolVersion::from(u16::from_be_bytes([header[1], header[2]]));
+        let whole = payload.len();
+        let length = whole
+            .checked_sub(explicit + TAG)
+            .ok_or(Error::DecryptError)?;
+        let associated = key.associated(outer, version, length, whole);
+        let opened = key.aead.open_in_place(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(associated),
+            &mut payload[explicit..],
+        );
+        let content = opened.map_err(|_| Error::DecryptError)?;
+        key.sequence += 1;
+        match key.scheme {
+            Scheme::Tls13 => unpadded(content),
+            _ if content.len() > RECORD_MAX => Err(Error::PeerSentOversizedRecord),
+            _ => Ok((outer, content)),
+        }
+    }
+}
+
+/// The content type is the last byte that is not zero (RFC 8446, section 5.4).
+fn unpadded(inner: &mut [u8]) -> Result<(ContentType, &mut [u8]), Error> {
+    if inner.len() > RECORD_MAX + 1 {
+        return Err(Error::PeerSentOversizedRecord);
+    }
+    let Some(end) = inner.iter().rposition(|byte| *byte != 0) else {
+        return Err(PeerMisbehaved::IllegalTlsInnerPlaintext.into());
+    };
+    match ContentType::from(inner[end]) {
+        ContentType::ChangeCipherSpec => {
+            Err(PeerMisbehaved::IllegalMiddleboxChangeCipherSpec.into())
+        }
+        content_type => Ok((content_type, &mut inner[..end])),
+    }
+}
+
+/// A record of a kind that has no business here.
+pub(crate) fn unexpected(got_type: ContentType) -> Error {
+    Error::InappropriateMessage {
+        expect_types: vec![ContentType::ApplicationData, ContentType::Handshake],
+        got_type,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES;
+    use rustls::crypto::cipher::AeadKey;
+
+    use super::*;
+
+    /// Both ends of one direction, at the same place, for every suite.
+    fn ends() -> impl Iterator<Item = (SupportedCipherSuite, Sealer, Opener)> {
+        ALL_CIPHER_SUITES.iter().map(|suite| {
+            let secrets = || (7, secrets(*suite));
+            let sealer = Sealer::new(secrets(), *suite).unwrap();
+            (*suite, sealer, Opener::new(secrets(), *suite).unwrap())
+        })
+    }
+
+    fn secrets(suite: SupportedCipherSuite) -> ConnectionTrafficSecrets {
+        let (key, iv) = (AeadKey::from([5; 32]), Iv::new([9; 12]));
+        let name = format!("{:?}", suite.suite());
+        match () {
+            () if name.contains("CHACHA20") => {
+                ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }
+            }
+            // Keys of 16 bytes cannot be made from outside of rustls.
+            () => ConnectionTrafficSecrets::Aes256Gcm { key, iv },
+        }
+    }
+
+    fn sealed(sealer: &mut Sealer, content_type: ContentType, plaintext: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; plaintext.len() + sealer.overhead()];
+        let length = sealer.seal(content_type, plaintext, &mut record).unwrap();
+        assert_eq!(length, record.len(), "the overhead is exact");
+        record
+    }
+
+    #[test]
+    fn a15_what_is_sealed_opens_once_in_its_place_and_unchanged() {
+        for (suite, mut sealer, mut opener) in ends() {
+            for length in [0, 1, 5, 1_000, RECORD_MAX] {
+                let plaintext = vec![3; length];
+                let record = sealed(&mut sealer, ContentType::ApplicationData, &plaintext);
+                let (content_type, content) = opener
+                    .open(&mut record.clone())
+                    .map(|(kind, content)| (kind, content.to_vec()))
+                    .unwrap();
+                assert_eq!(content_type, ContentType::ApplicationData);
+                assert_eq!(content, plaintext);
+                let again = opener.open(&mut record.clone()).err();
+                assert_eq!(again, Some(Error::DecryptError), "{suite:?}: replayed");
+            }
+            let record = sealed(&mut sealer, ContentType::Handshake, b"message");
+            for place in 0..record.len() {
+                let mut changed = record.clone();
+                changed[place] ^= 1;
+                // TLS 1.3 protects its header as it is to be, and whoever cut the record looked at it.
+                let is_header = place < HEADER;
+                assert!(
+                    is_header || opener.open(&mut changed).is_err(),
+                    "{suite:?}: {place}"
+                );
+            }
+            for length in 0..record.len() {
+                assert!(opener.open(&mut record[..length].to_vec()).is_err());
+            }
+            let (content_type, content) = opener
+                .open(&mut record.clone())
+                .map(|(kind, content)| (kind, content.to_vec()))
+                .unwrap();
+            assert_eq!(
+                (content_type, &content[..]),
+                (ContentType::Handshake, &b"message"[..])
+            );
+        }
+    }
+
+    #[test]
+    fn a15_a_key_seals_no_more_than_it_may() {
+        for (_, mut sealer, _) in ends() {
+            sealer.limit_to(2);
+            let mut room = [0; 100];
+            assert!(!sealer.is_worn());
+            sealer
+                .seal(ContentType::ApplicationData, b"x", &mut room)
+                .unwrap();
+            assert!(sealer.is_worn());
+            sealer.seal(ContentType::Alert, b"x", &mut room).unwrap();
+            let third = sealer.seal(ContentType::Alert, b"x", &mut room);
+            assert_eq!(third, Err(Error::EncryptError));
+        }
+    }
+
+    #[test]
+    fn a15_records_keep_to_their_room_and_their_length() {
+        for (_, mut sealer, _) in ends() {
+            let kind = ContentType::ApplicationData;
+            let mut small = vec![0; 4 + sealer.overhead()];
+            assert!(sealer.seal(kind, b"12345", &mut small).is_err());
+            let long = vec![0; RECORD_MAX + 1];
+            let mut room = vec![0; 2 * RECORD_MAX];
+            assert!(sealer.seal(kind, &long, &mut room).is_err());
+            assert!(sealer.seal(kind, b"1234", &mut small).is_ok());
+        }
+    }
+}
