@@ -1,5 +1,4 @@
 //! `handfast connect` against real peers, scripted ones and itself, over every channel.
-#![cfg(unix)]
 
 mod bulk;
 mod channels;

@@ -1,20 +1,20 @@
 //! Whatever a peer sends, at whatever point: no command panics, hangs beyond its limits, or prints
 //! control characters of a stranger's.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use handfast_testbed::careless::{Careless, version};
-use handfast_testbed::launch::{Finished, Program};
+use handfast_testbed::launch::Finished;
 use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
-use handfast_testbed::pki::{Issued, Pki, Spec};
+use handfast_testbed::pki::{Issued, Spec};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+
+use crate::common::{Bench, localhost};
 
 /// The limits given to the programs, each for one phase.
 const LIMIT: &str = "1";
@@ -24,30 +24,10 @@ const WITHIN: Duration = Duration::from_secs(20);
 /// Longer than every limit; a session of `connect` that is secured waits for its peer as long.
 const STALL: Duration = Duration::from_secs(5);
 
-struct Bench {
-    pki: Pki,
-    directory: tempfile::TempDir,
-    ca: PathBuf,
-}
-
 impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let pki = Pki::new();
-        let ca = directory.path().join("ca.pem");
-        fs::write(&ca, pki.root.cert_pem()).unwrap();
-        Self { pki, directory, ca }
-    }
-
-    fn run(&self, command: &str, args: &[&str]) -> Finished {
+    fn run_cleanly(&self, command: &str, args: &[&str]) -> Finished {
         let began = Instant::now();
-        let finished = Program::at(env!("CARGO_BIN_EXE_handfast"))
-            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"))
-            .args([command, "--only-cacert", "--cacert"])
-            .arg(&self.ca)
-            .args(args)
-            .run();
-        assert!(!finished.timed_out, "{command} hangs: {finished}");
+        let finished = self.run(command, args);
         assert!(began.elapsed() < WITHIN, "{command} takes long: {finished}");
         assert!(
             finished.code.is_some_and(|code| code < 100),
@@ -60,14 +40,14 @@ impl Bench {
 
     /// All three, against the same peer.
     fn run_all(&self, address: SocketAddr) {
-        let place = format!("localhost:{}", address.port());
+        let place = localhost(address);
         let url = format!("https://{place}/");
-        self.run(
+        self.run_cleanly(
             "get",
             &["-v", "-L", "--connect-timeout", LIMIT, "-m", "3", &url],
         );
-        self.run("connect", &["--connect-timeout", LIMIT, &place]);
-        let inspected = self.run("inspect", &["--timeout", LIMIT, &place]);
+        self.run_cleanly("connect", &["--connect-timeout", LIMIT, &place]);
+        let inspected = self.run_cleanly("inspect", &["--timeout", LIMIT, &place]);
         assert_clean("inspect", &inspected.out());
     }
 }
@@ -249,8 +229,8 @@ fn c2_responses_of_any_kind() {
         let head = format!("{start}{status} {reason}\r\n{}\r\n", fields.concat());
         let server = whole(&identity, false, [head.as_bytes(), &body].concat());
         let url = server.url("/");
-        bench.run("get", &["-v", "-L", "-m", "5", &url]);
-        bench.run("get", &["-f", "-o", "/dev/null", "-m", "5", &url]);
+        bench.run_cleanly("get", &["-v", "-L", "-m", "5", &url]);
+        bench.run_cleanly("get", &["-f", "-o", "/dev/null", "-m", "5", &url]);
     });
 }
 

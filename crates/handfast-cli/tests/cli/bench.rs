@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -11,13 +10,13 @@ use std::time::Duration;
 
 use handfast::{ClientAuth, ClosePolicy, Identity, Passphrase, ServerContext, TrustAnchors};
 use handfast_testbed::launch::free_address;
-use handfast_testbed::pki::Pki;
 use serde_json::Value;
 
-/// A server that answers every request with `hello`, and the file with its authority.
+use crate::common::{Bench, localhost};
+
+/// A server that answers every request with `hello`, and whom it trusts and who may trust it.
 struct Server {
-    directory: tempfile::TempDir,
-    ca: PathBuf,
+    bench: Bench,
     url: String,
     /// Every request that was answered, as it came.
     answers: mpsc::Receiver<Vec<u8>>,
@@ -25,28 +24,17 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        Self::start_asking(&Pki::new(), ClientAuth::None)
+        Self::start_asking(Bench::new(), ClientAuth::None)
     }
 
-    fn start_asking(pki: &Pki, clients: ClientAuth) -> Self {
-        let issued = pki.server(&["localhost"]);
-        let directory = tempfile::tempdir().unwrap();
-        let ca = directory.path().join("ca.pem");
-        fs::write(&ca, pki.root.cert_pem()).unwrap();
-        let identity = Identity::from_bytes(
-            issued.chain_pem(&[]).as_bytes(),
-            issued.key_pem().as_bytes(),
-            Passphrase::none(),
-        );
+    fn start_asking(bench: Bench, clients: ClientAuth) -> Self {
+        let identity = Identity::from_files(&bench.chain, &bench.key, Passphrase::none());
         let context = ServerContext::builder()
             .identity(identity.unwrap())
             .client_auth(clients);
         let context = Arc::new(context.build().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!(
-            "https://localhost:{}/",
-            listener.local_addr().unwrap().port()
-        );
+        let url = format!("https://{}/", localhost(listener.local_addr().unwrap()));
         let (answered, answers) = mpsc::channel();
         thread::spawn(move || {
             for socket in listener.incoming().flatten() {
@@ -74,24 +62,24 @@ impl Server {
             }
         });
         Self {
-            directory,
-            ca,
+            bench,
             url,
             answers,
         }
     }
 
     fn command(&self) -> Command {
-        let mut command = bench();
-        command.arg("--cacert").arg(&self.ca).arg("--only-cacert");
+        let mut command = self.trusting_nobody();
+        command.args(self.bench.trust());
         command
     }
-}
 
-fn bench() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_handfast"));
-    command.arg("bench").stdin(Stdio::null());
-    command
+    /// As it is for who has heard of no authority.
+    fn trusting_nobody(&self) -> Command {
+        let mut command = self.bench.command("bench");
+        command.stdin(Stdio::null());
+        command
+    }
 }
 
 fn stdout(output: &Output) -> String {
@@ -119,7 +107,7 @@ fn b6_text_json_and_page() {
     // The live view is for terminals.
     assert!(output.stderr.is_empty(), "{output:?}");
 
-    let page = server.directory.path().join("report.html");
+    let page = server.bench.path("report.html");
     let mut command = server.command();
     command.args(["-n", "50", "--rate", "1000", "--json", "--html"]);
     let output = command.arg(&page).arg(&server.url).output().unwrap();
@@ -141,8 +129,7 @@ fn json(command: &mut Command) -> Value {
 #[test]
 fn b6_the_request_is_the_one_that_was_asked_for() {
     let server = Server::start();
-    let file = server.directory.path().join("body");
-    fs::write(&file, "from a file").unwrap();
+    let file = server.bench.write("body", "from a file");
     let from_file = format!("@{}", file.display());
     let cases: &[(&[&str], &[&str])] = &[
         (&[], &["GET / HTTP/1.1\r\n", "\r\n\r\n"]),
@@ -230,12 +217,10 @@ fn b6_versions_groups_suites_and_handshakes_are_chosen_and_told() {
 
 #[test]
 fn b6_a_client_certificate_is_shown_where_one_is_given() {
-    let pki = Pki::new();
-    let anchors = TrustAnchors::empty().with_pem(pki.root.cert_pem().as_bytes());
-    let server = Server::start_asking(&pki, ClientAuth::Required(anchors.unwrap()));
-    let files = pki
-        .client("loader")
-        .write(server.directory.path(), "loader", &[]);
+    let bench = Bench::new();
+    let files = bench.files("loader", &bench.pki.client("loader"));
+    let anchors = TrustAnchors::empty().with_file(&bench.ca);
+    let server = Server::start_asking(bench, ClientAuth::Required(anchors.unwrap()));
     let mut command = server.command();
     command.arg("--cert").arg(&files.chain_pem);
     command.arg("--key").arg(&files.key_pem);
@@ -257,7 +242,8 @@ fn b6_a_client_certificate_is_shown_where_one_is_given() {
 
 #[test]
 fn b6_when_nothing_succeeds_the_exit_code_says_why() {
-    let nobody = format!("https://localhost:{}/", free_address().port());
+    let server = Server::start();
+    let nobody = format!("https://{}/", localhost(free_address()));
     for (args, expected) in [
         (vec!["-n", "5", &nobody], 7),
         (vec!["http://localhost/"], 3),
@@ -267,11 +253,11 @@ fn b6_when_nothing_succeeds_the_exit_code_says_why() {
         (vec!["--html", "/nowhere/report.html", &nobody], 23),
         (vec!["--data", "@/nowhere", &nobody], 26),
     ] {
-        let output = bench().args(&args).output().unwrap();
+        let output = server.trusting_nobody().args(&args).output().unwrap();
         assert_eq!(output.status.code(), Some(expected), "{args:?} {output:?}");
     }
-    let server = Server::start();
-    let output = bench().args(["-n", "5", &server.url]).output().unwrap();
+    let mut command = server.trusting_nobody();
+    let output = command.args(["-n", "5", &server.url]).output().unwrap();
     assert_eq!(output.status.code(), Some(60), "{output:?}");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.contains("[unknown-issuer]"), "{told}");
@@ -281,7 +267,8 @@ fn b6_when_nothing_succeeds_the_exit_code_says_why() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(35), "{output:?}");
-    let output = bench()
+    let output = server
+        .trusting_nobody()
         .args(["--insecure", "-n", "5", &server.url])
         .output()
         .unwrap();

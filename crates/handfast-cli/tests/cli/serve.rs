@@ -1,7 +1,5 @@
 //! `handfast serve` as a person or a script runs it.
 
-#![cfg(unix)]
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

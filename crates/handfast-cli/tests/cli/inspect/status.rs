@@ -2,40 +2,26 @@
 //! OpenSSL, nginx and GnuTLS, certificate timestamps, tickets and early data.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use handfast_testbed::launch::{Finished, GnutlsServer, Nginx, OpensslServer, Program};
+use handfast_testbed::launch::{GnutlsServer, Nginx, OpensslServer, Program};
 use handfast_testbed::ocsp::{Status, respond};
-use handfast_testbed::pki::{ExtendedKeyUsagePurpose, Issued, KeyUsagePurpose, Pki, Spec, der};
+use handfast_testbed::pki::{ExtendedKeyUsagePurpose, Issued, KeyUsagePurpose, Spec, der};
 use serde_json::Value;
 
-/// A root, an issuer below it, and their files.
-struct Bench {
+use crate::common::{Bench, localhost};
+
+/// An issuer below the root of a PKI.
+struct Below {
+    bench: Bench,
     issuer: Issued,
-    directory: tempfile::TempDir,
-    ca: PathBuf,
 }
 
-impl Bench {
+impl Below {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let pki = Pki::new();
-        let issuer = pki.root.issue(Spec::authority("Issuer"));
-        let ca = directory.path().join("ca.pem");
-        fs::write(&ca, pki.root.cert_pem()).unwrap();
-        Self {
-            issuer,
-            directory,
-            ca,
-        }
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.directory.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        path
+        let bench = Bench::new();
+        let issuer = bench.pki.root.issue(Spec::authority("Issuer"));
+        Self { bench, issuer }
     }
 
     fn staple(
@@ -45,15 +31,15 @@ impl Bench {
         about: &Issued,
         status: Status,
     ) -> Option<PathBuf> {
-        let directory = self.directory.path();
+        let directory = self.bench.directory();
         let response = respond(directory, &self.issuer, signer, about, status, &[])?;
-        Some(self.file(name, &response))
+        Some(self.bench.write(name, &response))
     }
 
     /// `openssl s_server` with this certificate and its issuer's.
     fn openssl(&self, server: &Issued, args: &[OsString]) -> Option<OpensslServer> {
-        let files = server.write(self.directory.path(), "server", &[]);
-        let above = self.issuer.write(self.directory.path(), "issuer", &[]);
+        let files = self.bench.files("server", server);
+        let above = self.bench.files("issuer", &self.issuer);
         let mut all: Vec<OsString> = vec![
             "-cert".into(),
             files.chain_pem.into(),
@@ -69,28 +55,6 @@ impl Bench {
         all.extend(args.iter().cloned());
         OpensslServer::launch(&all)
     }
-
-    fn run<S: AsRef<OsStr>>(&self, command: &str, args: impl IntoIterator<Item = S>) -> Finished {
-        let finished = Program::at(env!("CARGO_BIN_EXE_handfast"))
-            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"))
-            .args([command, "--only-cacert", "--cacert"])
-            .arg(&self.ca)
-            .args(args)
-            .run();
-        assert!(!finished.timed_out, "{finished}");
-        finished
-    }
-
-    fn json(&self, address: SocketAddr) -> (Value, Option<i32>) {
-        let finished = self.run("inspect", ["--json", &localhost(address)]);
-        let document: Value = serde_json::from_slice(&finished.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {finished}"));
-        (document["inspected"][0].clone(), finished.code)
-    }
-}
-
-fn localhost(address: SocketAddr) -> String {
-    format!("localhost:{}", address.port())
 }
 
 fn os(args: &[&str]) -> Vec<OsString> {
@@ -99,15 +63,15 @@ fn os(args: &[&str]) -> Vec<OsString> {
 
 #[test]
 fn b4_a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
-    let bench = Bench::new();
-    let server = bench.issuer.issue(Spec::server(&["localhost"]));
-    let other = bench.issuer.issue(Spec::server(&["localhost"]));
-    let appointed = bench.issuer.issue(
+    let below = Below::new();
+    let server = below.issuer.issue(Spec::server(&["localhost"]));
+    let other = below.issuer.issue(Spec::server(&["localhost"]));
+    let appointed = below.issuer.issue(
         Spec::client("Responder")
             .extended_key_usage(&[ExtendedKeyUsagePurpose::OcspSigning])
             .key_usage(&[KeyUsagePurpose::DigitalSignature]),
     );
-    let by_issuer = &bench.issuer;
+    let by_issuer = &below.issuer;
     for (signer, about, status, says) in [
         (
             by_issuer,
@@ -152,16 +116,16 @@ fn b4_a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
             "does not count: it was signed neither by the issuer nor",
         ),
     ] {
-        let Some(staple) = bench.staple("staple.der", signer, about, status) else {
+        let Some(staple) = below.staple("staple.der", signer, about, status) else {
             return;
         };
         let is_revoked = says.starts_with("REVOKED");
         for version in ["-tls1_2", "-tls1_3"] {
             let args = [os(&[version, "-status_file"]), vec![staple.clone().into()]].concat();
-            let Some(running) = bench.openssl(&server, &args) else {
+            let Some(running) = below.openssl(&server, &args) else {
                 return;
             };
-            let finished = bench.run("inspect", [localhost(running.address())]);
+            let finished = below.bench.run("inspect", [localhost(running.address())]);
             let line = finished.out();
             let line = line.lines().find(|line| line.starts_with("  revocation "));
             assert!(
@@ -185,19 +149,19 @@ fn b4_a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
                     None if status == Status::Good => "good, said by O=handfast tests".to_owned(),
                     None => "unknown, said by O=handfast tests".to_owned(),
                 };
-                let got = bench.run("get", ["-v", &url]);
+                let got = below.bench.run("get", ["-v", &url]);
                 assert_eq!(got.code, Some(0), "{version} {got}");
                 assert!(
                     got.says(&format!("  stapled: {shown}")),
                     "{version} {shown} {got}"
                 );
-                let talked = bench.run("connect", [localhost(running.address())]);
+                let talked = below.bench.run("connect", [localhost(running.address())]);
                 assert!(
                     talked.says(&format!("  stapled: {shown}")),
                     "{version} {shown} {talked}"
                 );
             } else {
-                let refused = bench.run("get", [&url]);
+                let refused = below.bench.run("get", [&url]);
                 assert_eq!(refused.code, Some(60), "{version} {refused}");
                 assert!(refused.says("[certificate-revoked]"), "{refused}");
                 assert!(
@@ -211,14 +175,14 @@ fn b4_a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
 
 #[test]
 fn b4_what_nginx_and_gnutls_staple_counts_alike() {
-    let bench = Bench::new();
-    let server = bench.issuer.issue(Spec::server(&["localhost"]));
-    let files = server.write(bench.directory.path(), "server", &[&bench.issuer]);
+    let below = Below::new();
+    let server = below.issuer.issue(Spec::server(&["localhost"]));
+    let files = server.write(below.bench.directory(), "server", &[&below.issuer]);
     for (status, expected, code) in [(Status::Good, "good", 0), (Status::Revoked, "revoked", 60)] {
-        let Some(staple) = bench.staple("staple.der", &bench.issuer, &server, status) else {
+        let Some(staple) = below.staple("staple.der", &below.issuer, &server, status) else {
             return;
         };
-        let nginx = Nginx::launch(bench.directory.path(), |port| {
+        let nginx = Nginx::launch(below.bench.directory(), |port| {
             format!(
                 "server {{ listen 127.0.0.1:{port} ssl; server_name localhost;\n\
                  ssl_certificate {}; ssl_certificate_key {};\n\
@@ -247,7 +211,7 @@ fn b4_what_nginx_and_gnutls_staple_counts_alike() {
             gnutls.as_ref().map(GnutlsServer::address),
         ];
         for address in addresses.into_iter().flatten() {
-            let (found, exit) = bench.json(address);
+            let (found, exit) = below.bench.inspect_json([localhost(address)]);
             assert_eq!(exit, Some(code), "{found:#}");
             if status == Status::Good {
                 assert_eq!(
@@ -264,23 +228,23 @@ fn b4_what_nginx_and_gnutls_staple_counts_alike() {
 
 #[test]
 fn b4_a_certificate_that_demands_a_staple_and_gets_none_is_told_of() {
-    let bench = Bench::new();
+    let below = Below::new();
     let must_staple = Spec::server(&["localhost"]).extension(
         &[1, 3, 6, 1, 5, 5, 7, 1, 24],
         &der(0x30, &der(2, &[5])),
         false,
     );
-    let server = bench.issuer.issue(must_staple);
-    let Some(running) = bench.openssl(&server, &[]) else {
+    let server = below.issuer.issue(must_staple);
+    let Some(running) = below.openssl(&server, &[]) else {
         return;
     };
-    let finished = bench.run("inspect", [localhost(running.address())]);
+    let finished = below.bench.run("inspect", [localhost(running.address())]);
     assert_eq!(finished.code, Some(0), "{finished}");
     assert!(
         finished.says("an OCSP response must be stapled to it, and none was"),
         "{finished}"
     );
-    let (found, _) = bench.json(running.address());
+    let (found, _) = below.bench.inspect_json([localhost(running.address())]);
     assert_eq!(found["revocation"]["must_staple"], true);
     assert_eq!(found["revocation"]["staple"], Value::Null);
 }
@@ -312,16 +276,16 @@ fn timestamps(logs: &[u8]) -> Vec<u8> {
 
 #[test]
 fn b4_certificate_timestamps_are_counted_wherever_they_come() {
-    let bench = Bench::new();
+    let below = Below::new();
     let embedded = timestamps(&[0xaa, 0xbb]);
     let spec = Spec::server(&["localhost"]).extension(
         &[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2],
         &der(4, &embedded),
         false,
     );
-    let server = bench.issuer.issue(spec);
+    let server = below.issuer.issue(spec);
     // OpenSSL reads the same in it.
-    let files = server.write(bench.directory.path(), "read", &[]);
+    let files = server.write(below.bench.directory(), "read", &[]);
     let Some(openssl) = Program::new("openssl") else {
         return;
     };
@@ -342,12 +306,12 @@ fn b4_certificate_timestamps_are_counted_wherever_they_come() {
     ]
     .concat();
     let info = handfast_testbed::pki::pem("SERVERINFO FOR timestamps", &extension);
-    let info = bench.file("serverinfo.pem", info.as_bytes());
+    let info = below.bench.write("serverinfo.pem", info);
     let args = [os(&["-serverinfo"]), vec![info.into()]].concat();
-    let Some(running) = bench.openssl(&server, &args) else {
+    let Some(running) = below.openssl(&server, &args) else {
         return;
     };
-    let finished = bench.run("inspect", [localhost(running.address())]);
+    let finished = below.bench.run("inspect", [localhost(running.address())]);
     assert_eq!(finished.code, Some(0), "{finished}");
     for line in [
         "  SCTs         2 in the certificate, 1 in the handshake; signatures not verified"
@@ -366,7 +330,7 @@ fn b4_certificate_timestamps_are_counted_wherever_they_come() {
             "{line}\n{finished}"
         );
     }
-    let (found, _) = bench.json(running.address());
+    let (found, _) = below.bench.inspect_json([localhost(running.address())]);
     let places: Vec<_> = found["timestamps"]
         .as_array()
         .unwrap()
@@ -378,8 +342,8 @@ fn b4_certificate_timestamps_are_counted_wherever_they_come() {
 
 #[test]
 fn b4_tickets_are_counted_and_early_data_is_told() {
-    let bench = Bench::new();
-    let server = bench.issuer.issue(Spec::server(&["localhost"]));
+    let below = Below::new();
+    let server = below.issuer.issue(Spec::server(&["localhost"]));
     for (args, tls12, tls13, early) in [
         (
             &[
@@ -396,10 +360,10 @@ fn b4_tickets_are_counted_and_early_data_is_told() {
         (&["-num_tickets", "1"], 1, 1, 0),
         (&["-no_ticket", "-no_cache", "-num_tickets", "0"], 0, 0, 0),
     ] {
-        let Some(running) = bench.openssl(&server, &os(args)) else {
+        let Some(running) = below.openssl(&server, &os(args)) else {
             return;
         };
-        let (found, code) = bench.json(running.address());
+        let (found, code) = below.bench.inspect_json([localhost(running.address())]);
         assert_eq!(code, Some(0), "{found:#}");
         let resumption = &found["connection"]["resumption"];
         for (version, count) in [("TLS 1.2", tls12), ("TLS 1.3", tls13)] {
@@ -415,7 +379,7 @@ fn b4_tickets_are_counted_and_early_data_is_told() {
                 );
             }
         }
-        let finished = bench.run("inspect", [localhost(running.address())]);
+        let finished = below.bench.run("inspect", [localhost(running.address())]);
         assert_eq!(
             finished.says("3 tickets given for 2 hours, early data of up to 4096 bytes offered"),
             early > 0,

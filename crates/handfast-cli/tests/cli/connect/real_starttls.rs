@@ -8,7 +8,8 @@ use std::process::Command;
 use handfast_testbed::launch::{Running, free_address};
 use handfast_testbed::peers;
 
-use crate::support::{Bench, PATIENCE, Talk, run};
+use super::support::{PATIENCE, Talk, run};
+use crate::common::Bench;
 
 /// As nobody where we are root, which PostgreSQL refuses to be.
 fn unprivileged(program: &Path) -> Command {
@@ -36,14 +37,14 @@ fn b3_postgresql_begins_tls_and_answers_under_it() {
         return;
     };
     let bench = Bench::new();
-    give(bench.directory.path(), 0o700);
+    give(bench.directory(), 0o700);
     give(&bench.key, 0o600);
     give(&bench.chain, 0o644);
     let data = bench.path("data");
     let made = unprivileged(&initdb)
         .args(["-A", "trust", "-U", "somebody", "--no-sync", "-D"])
         .arg(&data)
-        .current_dir(bench.directory.path())
+        .current_dir(bench.directory())
         .output()
         .unwrap();
     assert!(
@@ -59,14 +60,14 @@ fn b3_postgresql_begins_tls_and_answers_under_it() {
         "ssl=on".to_owned(),
         setting("ssl_cert_file", &bench.chain),
         setting("ssl_key_file", &bench.key),
-        setting("unix_socket_directories", bench.directory.path()),
+        setting("unix_socket_directories", bench.directory()),
         format!("port={port}"),
         "listen_addresses=127.0.0.1".to_owned(),
         "fsync=off".to_owned(),
     ] {
         command.arg("-c").arg(setting);
     }
-    let mut server = Running::start(command.current_dir(bench.directory.path()));
+    let mut server = Running::start(command.current_dir(bench.directory()));
     let target = format!("127.0.0.1:{port}");
     let args = ["--starttls", "postgres", target.as_str()];
     let mut command = bench.connect(args);
@@ -101,14 +102,14 @@ fn b3_postgresql_begins_tls_and_answers_under_it() {
     let port = free_address().port();
     let mut command = unprivileged(&initdb.with_file_name("postgres"));
     command.arg("-D").arg(&data).args(["-c", "ssl=off", "-c"]);
-    command.arg(setting("unix_socket_directories", bench.directory.path()));
+    command.arg(setting("unix_socket_directories", bench.directory()));
     command.args([
         "-c",
         "listen_addresses=127.0.0.1",
         "-c",
         &format!("port={port}"),
     ]);
-    let _server = Running::start(command.current_dir(bench.directory.path()));
+    let _server = Running::start(command.current_dir(bench.directory()));
     let target = format!("127.0.0.1:{port}");
     let mut command = bench.connect(["--starttls", "postgres", &target]);
     let finished = (0..400)

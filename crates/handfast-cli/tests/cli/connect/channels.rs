@@ -8,7 +8,9 @@ use handfast::{ClosePolicy, Device, Ending};
 use handfast_testbed::peers;
 use rustix::termios::{LocalModes, tcgetattr};
 
-use crate::support::{Bench, PATIENCE, Talk, run, serve, terminal};
+use super::support::{PATIENCE, Talk, run, serve};
+use crate::common::Bench;
+use crate::terminal::terminal;
 
 /// Copies between its standard input and output and a socket, as `nc` would.
 const RELAY: &str = r"

@@ -1,8 +1,6 @@
 //! A table of failed handshakes as `serve --audit` tells them: each produced by a real client or by a
 //! socket that misbehaves, and what the line must say (A24, C3).
 
-#![cfg(unix)]
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -14,11 +12,13 @@ use handfast_testbed::launch::{Program, Running};
 use handfast_testbed::pki::{ExtendedKeyUsagePurpose, Issued, Pki, Spec};
 use serde_json::Value;
 
+use crate::common::Bench;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A bench with a directory to serve, and the root of another PKI.
 struct Place {
-    base: tempfile::TempDir,
-    pki: Pki,
+    bench: Bench,
 }
 
 struct Serving {
@@ -29,37 +29,29 @@ struct Serving {
 
 impl Place {
     fn new() -> Self {
-        let place = Self {
-            base: tempfile::tempdir().unwrap(),
-            pki: Pki::new(),
-        };
-        fs::create_dir(place.path("public")).unwrap();
-        fs::write(place.path("root.pem"), place.pki.root.cert_pem()).unwrap();
-        fs::write(place.path("other.pem"), Pki::new().root.cert_pem()).unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.base.path().join(name)
+        let bench = Bench::new();
+        fs::create_dir(bench.path("public")).unwrap();
+        bench.write("other.pem", Pki::new().root.cert_pem());
+        Self { bench }
     }
 
     fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
+        self.bench.path(name).display().to_string()
     }
 
     fn serve(&self, name: &str, more: &[&str]) -> Serving {
-        let files = self.pki.server(&["localhost"]);
-        let files = files.write(self.base.path(), &format!("{name}-server"), &[]);
-        let audit = self.path(&format!("{name}.jsonl"));
-        let running = Program::at(env!("CARGO_BIN_EXE_handfast"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--audit"])
+        let audit = self.bench.path(&format!("{name}.jsonl"));
+        let running = self
+            .bench
+            .program("serve")
+            .args(["--listen", "127.0.0.1:0", "--audit"])
             .arg(&audit)
             .arg("--cert")
-            .arg(&files.chain_pem)
+            .arg(&self.bench.chain)
             .arg("--key")
-            .arg(&files.key_pem)
+            .arg(&self.bench.key)
             .args(more)
-            .arg(self.path("public"))
+            .arg(self.bench.path("public"))
             .start();
         let port = running
             .wait_until(PATIENCE, |output| {
@@ -76,7 +68,7 @@ impl Place {
 
     /// A client's certificate in two files.
     fn client(&self, name: &str, issued: &Issued) -> [String; 4] {
-        let files = issued.write(self.base.path(), name, &[]);
+        let files = self.bench.files(name, issued);
         let [cert, key] = [files.chain_pem, files.key_pem].map(|path| path.display().to_string());
         ["-cert".into(), cert, "-key".into(), key]
     }
@@ -366,7 +358,7 @@ fn c3_sockets_that_do_not_shake_hands() {
     }
     assert_eq!(server.lines()[3]["plain_http_status"], 400);
     // Moved away, opened anew; and the last line is written before the end.
-    let moved = place.path("moved.jsonl");
+    let moved = place.bench.path("moved.jsonl");
     fs::rename(&server.audit, &moved).unwrap();
     server.signal("HUP");
     let deadline = Instant::now() + PATIENCE;
@@ -389,14 +381,14 @@ fn c3_sockets_that_do_not_shake_hands() {
 #[test]
 fn c3_clients_whose_certificates_do_not_pass() {
     let place = Place::new();
-    let root = &place.pki.root;
-    let revoked = place.pki.client("revoked");
+    let root = &place.bench.pki.root;
+    let revoked = place.bench.pki.client("revoked");
     fs::write(
-        place.path("crl.pem"),
+        place.bench.path("crl.pem"),
         handfast_testbed::pki::pem("X509 CRL", root.crl(&[&revoked]).as_ref()),
     )
     .unwrap();
-    let (ca, crl) = (place.text("root.pem"), place.text("crl.pem"));
+    let (ca, crl) = (place.text("ca.pem"), place.text("crl.pem"));
     let server = place.serve("mutual", &["--client-ca", &ca, "--crl", &crl]);
     let server_purpose =
         Spec::client("wrong purpose").extended_key_usage(&[ExtendedKeyUsagePurpose::ServerAuth]);
@@ -467,16 +459,16 @@ fn c3_clients_whose_certificates_do_not_pass() {
 #[test]
 fn a24_a_path_that_cannot_be_written_is_an_error_before_listening() {
     let place = Place::new();
-    let files = place.pki.server(&["localhost"]);
-    let files = files.write(place.base.path(), "server", &[]);
-    let finished = Program::at(env!("CARGO_BIN_EXE_handfast"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--audit"])
-        .arg(place.path("no/such/audit.jsonl"))
+    let bench = &place.bench;
+    let finished = bench
+        .program("serve")
+        .args(["--listen", "127.0.0.1:0", "--audit"])
+        .arg(bench.path("no/such/audit.jsonl"))
         .arg("--cert")
-        .arg(&files.chain_pem)
+        .arg(&bench.chain)
         .arg("--key")
-        .arg(&files.key_pem)
-        .arg(place.path("public"))
+        .arg(&bench.key)
+        .arg(bench.path("public"))
         .run();
     assert_eq!(finished.out(), "", "{finished}");
     assert_eq!(finished.code, Some(23), "{finished}");
@@ -489,7 +481,7 @@ fn a24_a_path_that_cannot_be_written_is_an_error_before_listening() {
 /// The document names every field that a line has, and no line has others.
 #[test]
 fn c3_the_schema_is_the_documented_one() {
-    let document = include_str!("../../../docs/audit-json.md");
+    let document = include_str!("../../../../docs/audit-json.md");
     let place = Place::new();
     let server = place.serve("schema", &[]);
     server.raw(&hello()[..60]);

@@ -1,35 +1,20 @@
 //! Servers behind an HTTP proxy: a real one, and ones that refuse, babble, vanish or are not there.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use handfast_testbed::launch::{Finished, Program, Tinyproxy, free_address};
-use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
-use handfast_testbed::pki::Pki;
+use handfast_testbed::misbehaving::{Served, Step};
 
-struct Bench {
-    pki: Pki,
-    directory: tempfile::TempDir,
-    ca: PathBuf,
-}
+use crate::common::Bench;
 
 impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let pki = Pki::new();
-        let ca = directory.path().join("ca.pem");
-        fs::write(&ca, pki.root.cert_pem()).unwrap();
-        Self { pki, directory, ca }
-    }
-
-    fn server(&self) -> Served {
-        Misbehaving::new(&self.pki.server(&["localhost", "127.0.0.1"]), &[]).serve([
+    fn hello(&self) -> Served {
+        self.misbehaving().serve([
             Step::ReadHead,
             Step::say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"),
             Step::CloseNotify,
@@ -38,13 +23,12 @@ impl Bench {
     }
 
     /// `handfast get` in an environment that names no proxy but these.
-    fn get<S: AsRef<OsStr>>(
+    fn get_by<S: AsRef<OsStr>>(
         &self,
         environment: &[(&str, &str)],
         args: impl IntoIterator<Item = S>,
     ) -> Finished {
-        let mut program = Program::at(env!("CARGO_BIN_EXE_handfast"))
-            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"));
+        let mut program = self.program("get").args(self.trust());
         for name in [
             "https_proxy",
             "HTTPS_PROXY",
@@ -58,24 +42,20 @@ impl Bench {
         for (name, value) in environment {
             program = program.env(name, value);
         }
-        program
-            .args(["get", "--only-cacert", "--cacert"])
-            .arg(&self.ca)
-            .args(args)
-            .run()
+        program.args(args).run()
     }
 }
 
 #[test]
 fn b2_a_real_proxy_leads_to_the_server() {
     let bench = Bench::new();
-    let server = bench.server();
+    let server = bench.hello();
     let url = server.url("/");
-    let Some(mut open) = Tinyproxy::launch(bench.directory.path(), "") else {
+    let Some(mut open) = Tinyproxy::launch(bench.directory(), "") else {
         return;
     };
     let proxy = format!("http://{}", open.address());
-    let by_flag = bench.get(&[], ["-v", "-x", &proxy, &url]);
+    let by_flag = bench.get_by(&[], ["-v", "-x", &proxy, &url]);
     assert_eq!(
         (by_flag.code, by_flag.out().as_str()),
         (Some(0), "hello"),
@@ -88,7 +68,7 @@ fn b2_a_real_proxy_leads_to_the_server() {
         .wait_for(&format!("CONNECT {target} "), Duration::from_secs(5));
     assert!(log.is_some(), "{}", open.process().output());
 
-    let by_environment = bench.get(&[("https_proxy", &proxy)], ["-v", &url]);
+    let by_environment = bench.get_by(&[("https_proxy", &proxy)], ["-v", &url]);
     assert!(by_environment.err().contains("proxy: "), "{by_environment}");
     assert_eq!(by_environment.out(), "hello");
     for (environment, args) in [
@@ -102,7 +82,7 @@ fn b2_a_real_proxy_leads_to_the_server() {
         (&[("https_proxy", proxy.as_str())], &["--noproxy", "*"]),
         (&[("https_proxy", proxy.as_str())], &["-x", ""]),
     ] {
-        let direct = bench.get(
+        let direct = bench.get_by(
             environment,
             ["-v"].iter().chain(args).chain([&url.as_str()]),
         );
@@ -114,9 +94,9 @@ fn b2_a_real_proxy_leads_to_the_server() {
 #[test]
 fn b2_a_real_proxy_that_wants_a_password() {
     let bench = Bench::new();
-    let server = bench.server();
+    let server = bench.hello();
     let url = server.url("/");
-    let Some(locked) = Tinyproxy::launch(bench.directory.path(), "BasicAuth alice s3cret") else {
+    let Some(locked) = Tinyproxy::launch(bench.directory(), "BasicAuth alice s3cret") else {
         return;
     };
     let proxy = locked.address().to_string();
@@ -133,7 +113,7 @@ fn b2_a_real_proxy_that_wants_a_password() {
         ],
         &["-x", &with_name],
     ] {
-        let got = bench.get(&[], ["-v"].iter().chain(args).chain([&url.as_str()]));
+        let got = bench.get_by(&[], ["-v"].iter().chain(args).chain([&url.as_str()]));
         assert_eq!(got.out(), "hello", "{got}");
         assert!(
             !got.says("s3cret") && !got.says("YWxpY2U6czNjcmV0"),
@@ -147,7 +127,7 @@ fn b2_a_real_proxy_that_wants_a_password() {
             "did not accept the name",
         ),
     ] {
-        let got = bench.get(&[], args.iter().chain([&url.as_str()]));
+        let got = bench.get_by(&[], args.iter().chain([&url.as_str()]));
         assert_eq!(got.code, Some(56), "{got}");
         assert!(
             got.err().contains("[proxy-authentication-required]"),
@@ -247,7 +227,7 @@ fn c2_a_proxy_s_failures_are_its_own() {
             &proxy,
             "https://shop.example/",
         ];
-        let got = bench.get(&[], args);
+        let got = bench.get_by(&[], args);
         assert!(got.err().contains(&format!("[{id}]")), "{id} {got}");
         assert!(got.err().contains(says), "{id} {got}");
         assert_eq!(got.code, Some(code), "{id} {got}");
@@ -257,7 +237,7 @@ fn c2_a_proxy_s_failures_are_its_own() {
         );
     }
     for bad in ["socks5://p:1", "http://u:s3cret@"] {
-        let got = bench.get(&[], ["-x", bad, "https://shop.example/"]);
+        let got = bench.get_by(&[], ["-x", bad, "https://shop.example/"]);
         assert_eq!(got.code, Some(2), "{got}");
         assert!(!got.says("s3cret"), "{got}");
     }

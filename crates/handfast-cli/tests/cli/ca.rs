@@ -1,7 +1,5 @@
 //! `handfast ca` as a person or a script uses it: the real binary, files, exit codes, words.
 
-#![allow(missing_docs)]
-
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 
 use handfast::{ClosePolicy, Ending, ServerContext};
 
-use crate::support::{Bench, Finished, run, serve};
+use super::support::{Finished, run, serve};
+use crate::common::Bench;
 
 /// One turn of a server: what it waits for (nothing, for a greeting), and what it says.
 type Turn = (&'static [u8], &'static [u8]);

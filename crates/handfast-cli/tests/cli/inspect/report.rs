@@ -3,88 +3,24 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::TcpListener;
 use std::thread;
 
 use handfast::{Identity, ServerContext};
 use handfast_testbed::careless::{Careless, version};
-use handfast_testbed::launch::{Finished, GnutlsServer, OpensslServer, Program, free_address};
-use handfast_testbed::pki::{DAY_SECS, Issued, IssuedFiles, Key, Pki, Spec, now_secs};
+use handfast_testbed::launch::{GnutlsServer, free_address};
+use handfast_testbed::pki::{DAY_SECS, Issued, Key, Spec, now_secs};
 use serde_json::Value;
 
-/// A PKI, its files, and a directory for them.
-struct Bench {
-    pki: Pki,
-    directory: tempfile::TempDir,
-    ca: PathBuf,
-}
+use crate::common::{Bench, localhost};
 
-impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let pki = Pki::new();
-        let ca = directory.path().join("ca.pem");
-        fs::write(&ca, pki.root.cert_pem()).unwrap();
-        Self { pki, directory, ca }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn files(&self, name: &str, issued: &Issued) -> IssuedFiles {
-        issued.write(self.directory.path(), name, &[])
-    }
-
-    /// `openssl s_server` with a certificate for `localhost`.
-    fn openssl(&self, key: Key, args: &[&OsStr]) -> Option<OpensslServer> {
-        let server = self.pki.root.issue(Spec::server(&["localhost"]).key(key));
-        let files = self.files("server", &server);
-        let identity = [
-            OsStr::new("-cert"),
-            files.chain_pem.as_os_str(),
-            OsStr::new("-key"),
-            files.key_pem.as_os_str(),
-        ];
-        let all: Vec<&OsStr> = identity.iter().chain(args).copied().collect();
-        OpensslServer::launch(&all)
-    }
-
-    /// Trusts the PKI alone.
-    fn inspect<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
-        let finished = Program::at(env!("CARGO_BIN_EXE_handfast"))
-            .env("HANDFAST_CA_DIR", self.path("no-such-ca"))
-            .args(["inspect", "--only-cacert", "--cacert"])
-            .arg(&self.ca)
-            .args(args)
-            .run();
-        assert!(!finished.timed_out, "{finished}");
-        for text in [finished.out(), finished.err()] {
-            let control = text.chars().find(|c| c.is_control() && *c != '\n');
-            assert_eq!(control, None, "{text:?}");
-        }
-        finished
-    }
-
-    fn json<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> (Value, Option<i32>) {
-        let finished = self.inspect(
-            std::iter::once(OsStr::new("--json").to_owned())
-                .chain(args.into_iter().map(|arg| arg.as_ref().to_owned())),
-        );
-        let document: Value = serde_json::from_slice(&finished.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {finished}"));
-        assert_eq!(document["schema"], "handfast.inspect/1");
-        (document["inspected"][0].clone(), finished.code)
-    }
+/// A certificate for `localhost` with a key of this kind.
+fn localhost_by(bench: &Bench, key: Key) -> Issued {
+    bench.pki.root.issue(Spec::server(&["localhost"]).key(key))
 }
 
 fn os<const N: usize>(args: [&str; N]) -> [&OsStr; N] {
     args.map(OsStr::new)
-}
-
-fn localhost(address: SocketAddr) -> String {
-    format!("localhost:{}", address.port())
 }
 
 fn strings(list: &Value, field: &str) -> Vec<String> {
@@ -98,7 +34,7 @@ fn strings(list: &Value, field: &str) -> Vec<String> {
 fn b4_everything_about_a_server_of_one_version_and_one_suite() {
     let bench = Bench::new();
     let Some(server) = bench.openssl(
-        Key::P256,
+        &localhost_by(&bench, Key::P256),
         &os([
             "-tls1_3",
             "-www",
@@ -144,10 +80,10 @@ fn b4_resumption_is_really_tried() {
             false,
         ),
     ] {
-        let Some(server) = bench.openssl(Key::P256, args) else {
+        let Some(server) = bench.openssl(&localhost_by(&bench, Key::P256), args) else {
             return;
         };
-        let (found, code) = bench.json([localhost(server.address())]);
+        let (found, code) = bench.inspect_json([localhost(server.address())]);
         assert_eq!(code, Some(0), "{found:#}");
         let resumption = &found["connection"]["resumption"];
         assert_eq!(resumption["TLS 1.2"]["resumed"], tls12, "{found:#}");
@@ -169,10 +105,10 @@ fn b4_a_demanded_client_certificate_is_explained_alike_in_both_versions() {
             OsStr::new("-CAfile"),
             bench.ca.as_os_str(),
         ];
-        let Some(server) = bench.openssl(Key::P256, &args) else {
+        let Some(server) = bench.openssl(&localhost_by(&bench, Key::P256), &args) else {
             return;
         };
-        let (found, code) = bench.json([localhost(server.address())]);
+        let (found, code) = bench.inspect_json([localhost(server.address())]);
         assert_eq!(
             found["failure"]["id"], "client-certificate-required",
             "{found:#}"
@@ -181,7 +117,7 @@ fn b4_a_demanded_client_certificate_is_explained_alike_in_both_versions() {
         let evidence = found["failure"]["evidence"].to_string();
         assert!(evidence.contains("CN=Test Root"), "{evidence}");
 
-        let (found, code) = bench.json([
+        let (found, code) = bench.inspect_json([
             OsStr::new(&localhost(server.address())),
             OsStr::new("--cert"),
             client.chain_pem.as_os_str(),
@@ -219,7 +155,7 @@ fn c2_a_chain_that_fails_is_shown_all_the_same_and_its_culprit_marked() {
         "{finished}"
     );
     assert!(finished.err().contains("fix: "), "{finished}");
-    let (found, _) = bench.json([localhost(address)]);
+    let (found, _) = bench.inspect_json([localhost(address)]);
     assert_eq!(found["ok"], false);
     assert_eq!(found["verified"], false);
     assert_eq!(found["refused"]["at"], 1);
@@ -230,7 +166,7 @@ fn c2_a_chain_that_fails_is_shown_all_the_same_and_its_culprit_marked() {
 fn b4_a_scan_judges_versions_suites_and_groups() {
     let bench = Bench::new();
     let Some(server) = bench.openssl(
-        Key::Rsa2048,
+        &localhost_by(&bench, Key::Rsa2048),
         &os([
             "-www",
             "-serverpref",
@@ -242,7 +178,7 @@ fn b4_a_scan_judges_versions_suites_and_groups() {
     ) else {
         return;
     };
-    let (found, code) = bench.json(["--scan".to_owned(), localhost(server.address())]);
+    let (found, code) = bench.inspect_json(["--scan".to_owned(), localhost(server.address())]);
     assert_eq!(code, Some(0));
     let scan = &found["connection"]["scan"];
     assert_eq!(scan["complete"], true, "{scan:#}");
@@ -288,10 +224,10 @@ fn b4_whose_order_the_groups_are_in_does_not_hang_on_the_certificate_s_curve() {
     for (preference, order) in [(&["-serverpref"][..], "server"), (&[], "client")] {
         let args = [&["-www", "-tls1_2", "-groups", "P-384:X25519"], preference].concat();
         let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
-        let Some(server) = bench.openssl(Key::P256, &args) else {
+        let Some(server) = bench.openssl(&localhost_by(&bench, Key::P256), &args) else {
             return;
         };
-        let (found, _) = bench.json(["--scan".to_owned(), localhost(server.address())]);
+        let (found, _) = bench.inspect_json(["--scan".to_owned(), localhost(server.address())]);
         let offer = &found["connection"]["scan"]["versions"][3];
         assert_eq!(offer["group_order"], order, "{offer:#}");
         let mut groups = strings(&offer["groups"], "name");
@@ -306,7 +242,7 @@ fn b4_whose_order_the_groups_are_in_does_not_hang_on_the_certificate_s_curve() {
 fn c2_where_nothing_is_in_common_a_probe_says_what_the_server_has() {
     let bench = Bench::new();
     let Some(server) = bench.openssl(
-        Key::Rsa2048,
+        &localhost_by(&bench, Key::Rsa2048),
         &os(["-www", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]),
     ) else {
         return;
@@ -335,7 +271,7 @@ fn b4_gnutls_is_inspected() {
     ]) else {
         return;
     };
-    let (found, code) = bench.json(["--scan".to_owned(), localhost(server.address())]);
+    let (found, code) = bench.inspect_json(["--scan".to_owned(), localhost(server.address())]);
     assert_eq!(code, Some(0), "{found:#}");
     assert_eq!(found["verified"], true);
     assert_eq!(found["connection"]["scan"]["complete"], true, "{found:#}");
@@ -482,7 +418,7 @@ fn b4_tls_that_begins_inside_smtp() {
             });
         }
     });
-    let (found, code) = bench.json(["--starttls", "smtp", "--scan", &localhost(address)]);
+    let (found, code) = bench.inspect_json(["--starttls", "smtp", "--scan", &localhost(address)]);
     assert_eq!(code, Some(0), "{found:#}");
     assert_eq!(found["connection"]["starttls"], "smtp");
     assert_eq!(found["connection"]["session"]["version"], "TLS 1.3");

@@ -8,7 +8,8 @@ use handfast_testbed::launch::{GnutlsServer, OpensslServer, free_address};
 use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
 use handfast_testbed::pki::{Pki, Spec};
 
-use crate::support::{Bench, PATIENCE, Talk, run, serve};
+use super::support::{PATIENCE, Talk, run, serve};
+use crate::common::Bench;
 
 fn openssl(bench: &Bench, args: &[&str]) -> Option<OpensslServer> {
     let mut all = vec![
@@ -172,18 +173,18 @@ fn a10_a11_a12_who_is_not_verified_is_not_talked_to() {
     // Of the same name, which is all that a stranger needs to copy.
     std::fs::write(&stranger, Pki::new().root.cert_pem()).unwrap();
     let served = server();
-    let mut command = bench.program();
+    let mut command = bench.command("connect");
     command.args(["--only-cacert", "--cacert"]).arg(&stranger);
     let finished = run(command.arg(served.address().to_string()), b"secret");
     assert_eq!(finished.expect(60, &["bad-signature"]).stdout, b"");
 
     // Only by a name that shouts, and then it is said, even quietly.
     let served = server();
-    let mut command = bench.program();
+    let mut command = bench.command("connect");
     command.args(["-q", "--insecure", &served.address().to_string()]);
     run(&mut command, b"x").expect(0, &["warning:", "NOT verified"]);
     let served = server();
-    let mut command = bench.program();
+    let mut command = bench.command("connect");
     command.args(["-k", &served.address().to_string()]);
     run(&mut command, b"x").expect(0, &["server: NOT VERIFIED, it may be anybody"]);
 }
@@ -206,7 +207,7 @@ fn a26_a_server_that_asks_gets_our_certificate() {
         return;
     };
     let address = server.address().to_string();
-    let directory = bench.directory.path();
+    let directory = bench.directory();
     let client = bench.pki.client("somebody").write(directory, "client", &[]);
     let mut command = bench.connect([&address]);
     command.arg("--cert").arg(&client.chain_pem);

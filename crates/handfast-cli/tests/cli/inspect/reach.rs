@@ -5,50 +5,22 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use handfast_testbed::careless::{Careless, version};
-use handfast_testbed::launch::{Finished, OpensslServer, Program, Tinyproxy, free_address};
-use handfast_testbed::pki::{Pki, Spec, pem};
+use handfast_testbed::launch::{Program, Tinyproxy, free_address};
+use handfast_testbed::pki::{Spec, pem};
 use serde_json::Value;
 
-struct Bench {
-    pki: Pki,
-    directory: tempfile::TempDir,
-    ca: PathBuf,
-}
+use crate::common::{Bench, localhost};
 
 impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let pki = Pki::new();
-        let ca = directory.path().join("ca.pem");
-        fs::write(&ca, pki.root.cert_pem()).unwrap();
-        Self { pki, directory, ca }
-    }
-
-    fn inspect<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
-        let finished = Program::at(env!("CARGO_BIN_EXE_handfast"))
-            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"))
-            .args(["inspect", "--only-cacert", "--cacert"])
-            .arg(&self.ca)
-            .args(args)
-            .run();
-        assert!(!finished.timed_out, "{finished}");
-        finished
-    }
-
     /// A server that sends its own certificate alone.
-    fn server(&self) -> SocketAddr {
+    fn alone(&self) -> SocketAddr {
         let server = self.pki.server(&["localhost"]);
         Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS13, 500)
     }
-}
-
-fn localhost(address: SocketAddr) -> String {
-    format!("localhost:{}", address.port())
 }
 
 /// Answers every request, whatever it is, with these bytes, and counts nothing.
@@ -92,7 +64,7 @@ fn b4_a_chain_is_completed_for_its_file_and_never_for_trust() {
     let issuer = bench.pki.root.issue(Spec::authority("Issuer"));
     let stranger = Spec::authority("Issuer").self_signed();
     let pkcs7 = |form: &str| {
-        let files = issuer.write(bench.directory.path(), "issuer", &[&stranger]);
+        let files = issuer.write(bench.directory(), "issuer", &[&stranger]);
         let made = Program::new("openssl")?
             .args(["crl2pkcs7", "-nocrl", "-outform", form, "-certfile"])
             .arg(&files.chain_pem)
@@ -150,7 +122,7 @@ fn b4_a_chain_is_completed_for_its_file_and_never_for_trust() {
         let server = issuer.issue(Spec::server(&["localhost"]).ca_issuers(&url));
         let address =
             Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS13, 20);
-        let saved = bench.directory.path().join("saved.pem");
+        let saved = bench.path("saved.pem");
         let args = ["--fetch-missing", "--timeout", "1", "--pem"].map(OsStr::new);
         let host = localhost(address);
         let finished = bench.inspect(
@@ -191,7 +163,7 @@ fn b4_two_missing_certificates_are_found_and_the_root_is_left_where_it_belongs()
         lower.issue(Spec::server(&["localhost"]).ca_issuers(&format!("http://{lower_at}/l")));
     let address =
         Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS12, 20);
-    let saved = bench.directory.path().join("saved.pem");
+    let saved = bench.path("saved.pem");
     let host = localhost(address);
     let args = ["--json", "--fetch-missing", "--pem"].map(OsStr::new);
     let finished = bench.inspect(
@@ -217,7 +189,7 @@ fn b4_many_hosts_are_inspected_at_once_and_told_in_their_order() {
     // Twelve that never say a word, a second each, and a good one between them.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = localhost(mute.local_addr().map(|address| (address, mute)).unwrap().0);
-    let good = localhost(bench.server());
+    let good = localhost(bench.alone());
     let silent = answering(Vec::new(), Then::Stall);
     let silent = localhost(silent);
     let mut hosts = vec![silent; 12];
@@ -249,7 +221,7 @@ fn b4_many_hosts_are_inspected_at_once_and_told_in_their_order() {
 #[test]
 fn b4_a_broken_host_outweighs_one_that_ends_soon() {
     let bench = Bench::new();
-    let good = localhost(bench.server());
+    let good = localhost(bench.alone());
     let nobody = localhost(free_address());
     let within = ["--expires-within", "5000d"];
     for (hosts, code) in [
@@ -266,10 +238,10 @@ fn b4_a_broken_host_outweighs_one_that_ends_soon() {
 #[test]
 fn b4_a_server_behind_a_proxy_is_inspected_and_scanned() {
     let bench = Bench::new();
-    let Some(proxy) = Tinyproxy::launch(bench.directory.path(), "Allow 127.0.0.1") else {
+    let Some(proxy) = Tinyproxy::launch(bench.directory(), "Allow 127.0.0.1") else {
         return;
     };
-    let host = localhost(bench.server());
+    let host = localhost(bench.alone());
     let proxy = format!("http://{}", proxy.address());
     let finished = bench.inspect(["--proxy", &proxy, "--scan", &host]);
     assert_eq!(finished.code, Some(0), "{finished}");
@@ -323,7 +295,7 @@ fn limited(to: SocketAddr, clients: usize, per: Duration) -> SocketAddr {
 #[test]
 fn b4_a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_half() {
     let bench = Bench::new();
-    let server = bench.server();
+    let server = bench.alone();
     let scan = |address: SocketAddr| {
         let finished = bench.inspect(["--json", "--scan", &localhost(address)]);
         let document: Value = serde_json::from_slice(&finished.stdout).unwrap();
@@ -345,16 +317,7 @@ fn b4_a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_ha
 fn b4_names_places_and_protocols_are_asked_for_as_told() {
     let bench = Bench::new();
     let server = bench.pki.server(&["shop.example", "*.shop.example"]);
-    let files = server.write(bench.directory.path(), "server", &[]);
-    let Some(running) = OpensslServer::launch(&[
-        OsStr::new("-cert"),
-        files.chain_pem.as_os_str(),
-        OsStr::new("-key"),
-        files.key_pem.as_os_str(),
-        OsStr::new("-www"),
-        OsStr::new("-alpn"),
-        OsStr::new("http/1.1,h2"),
-    ]) else {
+    let Some(running) = bench.openssl(&server, &["-www", "-alpn", "http/1.1,h2"]) else {
         return;
     };
     let place = localhost(running.address());

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use handfast_testbed::launch::{
@@ -12,44 +11,17 @@ use handfast_testbed::launch::{
 use handfast_testbed::misbehaving::{Misbehaving, Served, Step, http2};
 use handfast_testbed::pki::{Pki, Spec};
 
-/// A PKI, its files, and a directory to fetch into.
-struct Bench {
-    pki: Pki,
-    directory: tempfile::TempDir,
-    ca: PathBuf,
-}
+use crate::common::Bench;
+
+#[cfg(unix)]
+mod manners;
+mod proxy;
 
 impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let pki = Pki::new();
-        let ca = directory.path().join("ca.pem");
-        fs::write(&ca, pki.root.cert_pem()).unwrap();
-        Self { pki, directory, ca }
-    }
-
-    fn server(&self) -> Misbehaving {
-        Misbehaving::new(&self.pki.server(&["localhost", "127.0.0.1"]), &[])
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// `handfast get` that trusts the PKI alone, and knows no local authority.
+    /// `handfast get` that trusts the PKI alone.
     fn get<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
-        bare(self.directory.path())
-            .args(["--only-cacert", "--cacert"])
-            .arg(&self.ca)
-            .args(args)
-            .run()
+        self.run("get", args)
     }
-}
-
-fn bare(directory: &Path) -> Program {
-    Program::at(env!("CARGO_BIN_EXE_handfast"))
-        .env("HANDFAST_CA_DIR", directory.join("no-such-ca"))
-        .arg("get")
 }
 
 fn code(finished: &Finished) -> i32 {
@@ -196,7 +168,7 @@ fn a16_http1_table_of_endings_cell_by_cell() {
         {
             let mut script = vec![Step::ReadHead, Step::say(format!("{head}{sent}"))];
             script.extend(end.steps());
-            let server = bench.server().serve(script);
+            let server = bench.misbehaving().serve(script);
             check(&bench, &format!("{name}, {end:?}"), &server, body, expected);
         }
     }
@@ -215,7 +187,7 @@ fn a16_tls12_ends_are_judged_alike() {
             Step::say("HTTP/1.1 200 OK\r\n\r\n0123456789"),
         ];
         script.extend(end.steps());
-        let server = bench.server().tls12().serve(script);
+        let server = bench.misbehaving().tls12().serve(script);
         check(
             &bench,
             &format!("{end:?}"),
@@ -229,7 +201,7 @@ fn a16_tls12_ends_are_judged_alike() {
 #[test]
 fn a16_after_a_whole_body_on_a_kept_connection_nobody_waits() {
     let bench = Bench::new();
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
         Step::ReadToEnd,
@@ -298,7 +270,7 @@ fn a16_http2_end_stream_decides() {
                 Step::say(frames.clone()),
             ];
             script.extend(end.steps());
-            let server = bench.server().alpn(&["h2"]).serve(script);
+            let server = bench.misbehaving().alpn(&["h2"]).serve(script);
             check(&bench, &format!("{name}, {end:?}"), &server, body, expected);
         }
     }
@@ -311,7 +283,7 @@ fn a16_a_shorter_http2_body_than_announced_is_not_whole() {
         http2::headers(1, &[("content-length", "10")], false),
         http2::data(1, b"01234", true),
     ];
-    let server = bench.server().alpn(&["h2"]).serve([
+    let server = bench.misbehaving().alpn(&["h2"]).serve([
         Step::say(http2::settings()),
         Step::ReadHttp2Request,
         Step::say(frames.concat()),
@@ -329,7 +301,7 @@ fn a16_a_shorter_http2_body_than_announced_is_not_whole() {
 #[test]
 fn a15_what_follows_close_notify_is_ignored() {
     let bench = Bench::new();
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 200 OK\r\n\r\nall of it"),
         Step::CloseNotify,
@@ -343,7 +315,7 @@ fn a15_what_follows_close_notify_is_ignored() {
 #[test]
 fn c1_a_record_altered_on_the_way_ends_the_response() {
     let bench = Bench::new();
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 200 OK\r\n\r\nso far"),
         Step::Raw(b"\x17\x03\x03\x00\x20garbage garbage garbage garbage.".to_vec()),
@@ -428,7 +400,7 @@ fn replies_that_are_none() {
     ] {
         let mut script = vec![Step::ReadHead];
         script.extend(steps);
-        let server = bench.server().serve(script);
+        let server = bench.misbehaving().serve(script);
         let target = bench.path("none");
         let finished = bench.get([
             OsStr::new("-o"),
@@ -456,7 +428,7 @@ fn responses_without_a_body_end_with_their_head() {
             "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
         ),
     ] {
-        let server = bench.server().serve([Step::ReadHead, Step::say(head)]);
+        let server = bench.misbehaving().serve([Step::ReadHead, Step::say(head)]);
         let mut all: Vec<&str> = args.to_vec();
         let url = server.url("/");
         all.push(&url);
@@ -476,7 +448,7 @@ fn responses_without_a_body_end_with_their_head() {
 #[test]
 fn a_body_that_drips_arrives_and_one_that_stalls_runs_into_the_limit() {
     let bench = Bench::new();
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n"),
         Step::Drip(b"01234567890123456789".to_vec(), Duration::from_millis(20)),
@@ -489,7 +461,7 @@ fn a_body_that_drips_arrives_and_one_that_stalls_runs_into_the_limit() {
         Expected::Whole,
     );
 
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n0123"),
     ]);
@@ -505,7 +477,7 @@ fn a_body_that_drips_arrives_and_one_that_stalls_runs_into_the_limit() {
     assert!(!target.exists());
     assert_eq!(fs::read(bench.path("stalled.part")).unwrap(), b"0123");
 
-    let silent = bench.server().serve([Step::ReadHead]);
+    let silent = bench.misbehaving().serve([Step::ReadHead]);
     let finished = bench.get(["--max-time", "0.5", &silent.url("/")]);
     assert_eq!(code(&finished), 28, "{finished}");
 }
@@ -532,7 +504,7 @@ fn a13_an_answer_that_comes_before_the_request_is_read_is_not_lost() {
                 script.push(Step::Pause(Duration::from_millis(50)));
                 script.push(Step::Reset);
             }
-            let server = bench.server().serve(script);
+            let server = bench.misbehaving().serve(script);
             let finished = bench.get(["-d", &data, &server.url("/")]);
             assert_eq!(code(&finished), 0, "{end:?} {attempt}: {finished}");
             assert_eq!(finished.out(), answer, "{end:?} {attempt}");
@@ -553,7 +525,7 @@ fn a13_the_same_over_http2() {
             http2::data(1, b"enough", end_stream),
             http2::reset(1, 0),
         ];
-        let server = bench.server().alpn(&["h2"]).serve([
+        let server = bench.misbehaving().alpn(&["h2"]).serve([
             Step::say(http2::settings()),
             Step::Read(10_000),
             Step::say(frames.concat()),
@@ -569,7 +541,7 @@ fn a13_a_request_that_cannot_be_sent_is_an_error() {
     let bench = Bench::new();
     let body = bench.path("upload");
     fs::write(&body, vec![b'x'; 8 * 1024 * 1024]).unwrap();
-    let server = bench.server().serve([Step::ReadHead, Step::Reset]);
+    let server = bench.misbehaving().serve([Step::ReadHead, Step::Reset]);
     let data = format!("@{}", body.display());
     let finished = bench.get(["-d", &data, &server.url("/")]);
     assert_eq!(code(&finished), 55, "{finished}");
@@ -578,7 +550,7 @@ fn a13_a_request_that_cannot_be_sent_is_an_error() {
 #[test]
 fn requests_are_sent_as_typed() {
     let bench = Bench::new();
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
     ]);
@@ -613,12 +585,12 @@ fn requests_are_sent_as_typed() {
 #[test]
 fn redirects_are_followed_and_secrets_stay_behind() {
     let bench = Bench::new();
-    let other = bench.server().serve([
+    let other = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"),
     ]);
     let location = other.url("/there");
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 307 X\r\nlocation: /again\r\ncontent-length: 4\r\n\r\ngone"),
         Step::ReadHead,
@@ -652,11 +624,11 @@ fn redirects_in_a_circle_or_out_of_tls_end() {
     for _ in 0..10 {
         script.extend([Step::ReadHead, Step::say(again)]);
     }
-    let server = bench.server().serve(script);
+    let server = bench.misbehaving().serve(script);
     let finished = bench.get(["-L", "--max-redirs", "5", &server.url("/")]);
     assert_eq!(code(&finished), 47, "{finished}");
 
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 302 X\r\nlocation: http://localhost/\r\ncontent-length: 0\r\n\r\n"),
     ]);
@@ -674,7 +646,7 @@ fn redirects_in_a_circle_or_out_of_tls_end() {
 fn a_kept_connection_that_had_gone_is_replaced() {
     let bench = Bench::new();
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let server = bench.server().serve_each([
+    let server = bench.misbehaving().serve_each([
         // Announces nothing, and closes when the second request comes.
         vec![Step::ReadHead, Step::say(answer), Step::ReadHead, Step::Fin],
         vec![Step::ReadHead, Step::say(answer)],
@@ -691,8 +663,8 @@ fn a_kept_connection_that_had_gone_is_replaced() {
 fn exit_codes_are_curls() {
     let bench = Bench::new();
     let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let good = bench.server().serve([Step::ReadHead, Step::say(ok)]);
-    let not_found = bench.server().serve([
+    let good = bench.misbehaving().serve([Step::ReadHead, Step::say(ok)]);
+    let not_found = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\ngone"),
     ]);
@@ -903,17 +875,16 @@ fn resolve_leads_elsewhere_and_the_name_still_counts() {
 #[test]
 fn a_reader_that_has_enough_is_no_failure() {
     use std::io::Read;
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
     let bench = Bench::new();
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 200 OK\r\n\r\n"),
         Step::Forever(vec![b'x'; 16 * 1024]),
     ]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_handfast"))
-        .arg("get")
-        .args(["--only-cacert", "--cacert"])
-        .arg(&bench.ca)
+    let mut child = bench
+        .command("get")
+        .args(bench.trust())
         .arg(server.url("/"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -933,7 +904,7 @@ fn a_reader_that_has_enough_is_no_failure() {
 #[test]
 fn a9_verbose_tells_every_phase() {
     let bench = Bench::new();
-    let server = bench.server().serve([
+    let server = bench.misbehaving().serve([
         Step::ReadHead,
         Step::say("HTTP/1.1 200 OK\r\nset-cookie: s3cret\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"),
         Step::CloseNotify,
@@ -972,11 +943,11 @@ fn a26_client_certificates_with_and_without_a_passphrase() {
     let server = bench
         .pki
         .server(&["localhost"])
-        .write(bench.directory.path(), "server", &[]);
+        .write(bench.directory(), "server", &[]);
     let client = bench
         .pki
         .client("ada")
-        .write(bench.directory.path(), "client", &[]);
+        .write(bench.directory(), "client", &[]);
     let locked = bench.path("locked.key");
     let Some(openssl) = Program::new("openssl") else {
         return;
@@ -988,7 +959,7 @@ fn a26_client_certificates_with_and_without_a_passphrase() {
         .arg(&locked)
         .run();
     assert!(made.succeeded(), "{made}");
-    let Some(server) = Nginx::launch(bench.directory.path(), |port| {
+    let Some(server) = Nginx::launch(bench.directory(), |port| {
         format!(
             "server {{ listen 127.0.0.1:{port} ssl http2; server_name localhost; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {};\
              ssl_certificate_key {}; ssl_client_certificate {}; ssl_verify_client on;\
@@ -1032,12 +1003,12 @@ fn nginx_over_both_versions_of_http_and_tls() {
     let files = bench
         .pki
         .server(&["localhost"])
-        .write(bench.directory.path(), "server", &[]);
+        .write(bench.directory(), "server", &[]);
     let root = bench.path("www");
     fs::create_dir(&root).unwrap();
     let big: Vec<u8> = (0..5_000_000u32).map(|n| (n % 251) as u8).collect();
     fs::write(root.join("big"), &big).unwrap();
-    let Some(server) = Nginx::launch(bench.directory.path(), |port| {
+    let Some(server) = Nginx::launch(bench.directory(), |port| {
         format!(
             "server {{ listen 127.0.0.1:{port} ssl http2; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {}; ssl_certificate_key {};\
              root {}; location /moved {{ return 301 /big; }} location /echo {{ return 200 $request_method; }} }}",
@@ -1088,7 +1059,7 @@ fn openssl_and_gnutls_serve_pages() {
     let files = bench
         .pki
         .server(&["localhost"])
-        .write(bench.directory.path(), "server", &[]);
+        .write(bench.directory(), "server", &[]);
     let (chain, key) = (
         files.chain_pem.to_str().unwrap(),
         files.key_pem.to_str().unwrap(),
@@ -1121,7 +1092,7 @@ fn a25_a_session_is_taken_up_again_and_said_to_be() {
     let files = bench
         .pki
         .server(&["localhost"])
-        .write(bench.directory.path(), "server", &[]);
+        .write(bench.directory(), "server", &[]);
     let (chain, key) = (
         files.chain_pem.to_str().unwrap(),
         files.key_pem.to_str().unwrap(),

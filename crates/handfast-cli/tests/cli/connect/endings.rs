@@ -12,7 +12,9 @@ use handfast::{CloseOutcome, ClosePolicy, Ending, Read, Timeouts};
 use handfast_testbed::misbehaving::Step;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Bench, Talk, run, serve, terminal};
+use super::support::{Talk, run, serve};
+use crate::common::Bench;
+use crate::terminal::terminal;
 
 #[test]
 fn b3_end_of_input_half_closes_and_reading_goes_on() {
@@ -350,7 +352,7 @@ fn an_output_that_cannot_be_written_and_an_input_that_cannot_be_read_are_failure
     let (address, server) =
         serve(move |socket| context.accept(socket).unwrap().read_to_ending().unwrap().1);
     let mut command = bench.connect([address.to_string()]);
-    let directory = fs::File::open(bench.directory.path()).unwrap();
+    let directory = fs::File::open(bench.directory()).unwrap();
     let status = command
         .stdin(directory)
         .stdout(Stdio::null())

@@ -7,7 +7,8 @@ use std::thread;
 
 use handfast_testbed::launch::Program;
 
-use crate::support::{Bench, PATIENCE, Talk};
+use super::support::{PATIENCE, Talk};
+use crate::common::Bench;
 
 const BYTES: usize = 64 * 1024 * 1024;
 

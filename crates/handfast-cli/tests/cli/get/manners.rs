@@ -1,62 +1,27 @@
 //! What `handfast get` says and shows: no secrets, no control characters on a terminal, and a remark
 //! on what HTTP does not allow.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use handfast_testbed::launch::{Finished, Program};
-use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
-use handfast_testbed::pki::Pki;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use handfast_testbed::misbehaving::{Served, Step};
 
-struct Bench {
-    pki: Pki,
-    directory: tempfile::TempDir,
-    ca: PathBuf,
-}
+use crate::common::Bench;
+use crate::terminal::terminal;
 
 impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let pki = Pki::new();
-        let ca = directory.path().join("ca.pem");
-        fs::write(&ca, pki.root.cert_pem()).unwrap();
-        Self { pki, directory, ca }
-    }
-
     fn serve(&self, script: impl IntoIterator<Item = Step>) -> Served {
-        Misbehaving::new(&self.pki.server(&["localhost", "127.0.0.1"]), &[]).serve(script)
-    }
-
-    fn get<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
-        Program::at(env!("CARGO_BIN_EXE_handfast"))
-            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"))
-            .args(["get", "--only-cacert", "--cacert"])
-            .arg(&self.ca)
-            .args(args)
-            .run()
+        self.misbehaving().serve(script)
     }
 
     /// What a person sees on a terminal.
     fn on_a_terminal(&self, args: &[&str]) -> String {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&ours).unwrap();
-        unlockpt(&ours).unwrap();
-        let name = ptsname(&ours, Vec::new()).unwrap();
-        let theirs = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(name.to_str().unwrap())
-            .unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_handfast"))
-            .env("HANDFAST_CA_DIR", self.directory.path().join("no-such-ca"))
+        let (mut ours, theirs, _) = terminal();
+        let mut child = self
+            .command("get")
             .env("NO_COLOR", "1")
-            .args(["get", "--only-cacert", "--cacert"])
-            .arg(&self.ca)
+            .args(self.trust())
             .args(args)
             .stdin(Stdio::null())
             .stdout(theirs.try_clone().unwrap())
@@ -64,11 +29,10 @@ impl Bench {
             .spawn()
             .unwrap();
         assert!(child.wait().unwrap().success());
-        let mut terminal = fs::File::from(ours);
         let mut seen = Vec::new();
         let mut chunk = [0; 4096];
         // Linux reports the end of a terminal whose other side is closed as an error.
-        while let Ok(count) = terminal.read(&mut chunk) {
+        while let Ok(count) = ours.read(&mut chunk) {
             if count == 0 {
                 break;
             }

@@ -1,58 +1,25 @@
-//! A PKI with its files, the program under test as a conversation, and in-process peers.
+//! The program under test as a conversation, and in-process peers.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use handfast::{ClientContext, Identity, Passphrase, ServerContext, TrustAnchors};
-use handfast_testbed::misbehaving::Misbehaving;
-use handfast_testbed::pki::Pki;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::common::Bench;
 
 /// A machine under load is not the program's fault.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) struct Bench {
-    pub(crate) pki: Pki,
-    pub(crate) directory: tempfile::TempDir,
-    pub(crate) ca: PathBuf,
-    pub(crate) chain: PathBuf,
-    pub(crate) key: PathBuf,
-}
-
 impl Bench {
-    pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let pki = Pki::new();
-        let ca = directory.path().join("ca.pem");
-        fs::write(&ca, pki.root.cert_pem()).unwrap();
-        let files = pki
-            .server(&["localhost", "127.0.0.1"])
-            .write(directory.path(), "server", &[]);
-        Self {
-            pki,
-            ca,
-            chain: files.chain_pem,
-            key: files.key_pem,
-            directory,
-        }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
     /// `handfast connect` that trusts the PKI alone.
     pub(crate) fn connect<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = self.program();
-        command.args(["--only-cacert", "--cacert"]).arg(&self.ca);
-        command.args(args);
+        let mut command = self.command("connect");
+        command.args(self.trust()).args(args);
         command
     }
 
@@ -62,21 +29,11 @@ impl Bench {
         target: &str,
         args: impl IntoIterator<Item = S>,
     ) -> Command {
-        let mut command = self.program();
+        let mut command = self.command("connect");
         command
             .args(["--listen", target, "--cert"])
             .arg(&self.chain);
         command.arg("--key").arg(&self.key).args(args);
-        command
-    }
-
-    /// Without anything of the environment that would change it.
-    pub(crate) fn program(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_handfast"));
-        command
-            .env("HANDFAST_CA_DIR", self.path("no-such-ca"))
-            .env_remove("SSLKEYLOGFILE")
-            .arg("connect");
         command
     }
 
@@ -96,10 +53,6 @@ impl Bench {
             .trust(TrustAnchors::empty().with_file(&self.ca).unwrap())
             .build()
             .unwrap()
-    }
-
-    pub(crate) fn misbehaving(&self) -> Misbehaving {
-        Misbehaving::new(&self.pki.server(&["localhost", "127.0.0.1"]), &[])
     }
 }
 
@@ -256,16 +209,6 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Finished {
     // It may have ended before it took its input.
     let _ = talk.take_stdin().write_all(input);
     talk.wait()
-}
-
-/// A pseudo terminal: the end that we keep, the one that the program uses, and its name.
-pub(crate) fn terminal() -> (File, File, String) {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
-    let theirs = File::options().read(true).write(true).open(&name).unwrap();
-    (File::from(ours), theirs, name)
 }
 
 #[derive(Default)]

@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use handfast_testbed::launch::{Finished, Program};
 
-use crate::support::{Bench, PATIENCE, Talk, run};
+use super::support::{PATIENCE, Talk, run};
+use crate::common::Bench;
 
 fn s_client(bench: &Bench, talk: &Talk, args: &[&str]) -> Option<Program> {
     let address = talk.address().to_string();
@@ -84,13 +85,13 @@ fn b3_gnutls_and_curl_are_served() {
 #[test]
 fn a26_clients_are_verified_when_that_is_demanded() {
     let bench = Bench::new();
-    let directory = bench.directory.path();
+    let directory = bench.directory();
     let files = bench.pki.client("somebody").write(directory, "client", &[]);
     let cert = files.chain_pem.to_str().unwrap();
     let key = files.key_pem.to_str().unwrap();
     let ca = bench.ca.to_str().unwrap();
     let session =
-        |auth: &[&str], client: &[&str]| -> Option<(crate::support::Finished, Finished)> {
+        |auth: &[&str], client: &[&str]| -> Option<(super::support::Finished, Finished)> {
             let mut args = vec!["--client-ca", ca];
             args.extend(auth);
             let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", args));
@@ -142,7 +143,7 @@ fn b3_a_client_that_does_not_speak_tls_or_does_not_trust_us_is_told_of() {
 fn b3_usage_of_listen() {
     let bench = Bench::new();
     let fails = |args: &[&str], code, says| {
-        let mut command = bench.program();
+        let mut command = bench.command("connect");
         run(command.args(args), b"").expect(code, &[says]);
     };
     fails(&["--listen", "127.0.0.1:0"], 1, "identity-missing");

@@ -3,11 +3,8 @@
 //! No cause may be reported as another one. Where the wire allows it, TLS 1.2 and 1.3 say the same.
 
 use std::any::Any;
-use std::ffi::OsStr;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -18,13 +15,15 @@ use handfast::{
     Timeouts, TrustAnchors,
 };
 use handfast_testbed::careless::{Careless, version};
-use handfast_testbed::launch::{Finished, Nginx, OpensslServer, Program, free_address};
+use handfast_testbed::launch::{Nginx, OpensslServer, Program, free_address};
 use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
 use handfast_testbed::pki::{
     Basic, DAY_SECS, ExtendedKeyUsagePurpose, Fault, Issued, Key, KeyUsagePurpose, Pki, Spec,
     now_secs, pem,
 };
 use serde_json::Value;
+
+use crate::common::Bench;
 
 const NAME: &str = "shop.example";
 /// What curl's exit codes mean here.
@@ -53,70 +52,11 @@ impl Peer {
     }
 }
 
-/// A PKI whose root alone is trusted, and a directory.
-struct Bench {
-    pki: Pki,
-    directory: tempfile::TempDir,
-}
-
 impl Bench {
-    fn new() -> Self {
-        let bench = Self {
-            pki: Pki::new(),
-            directory: tempfile::tempdir().unwrap(),
-        };
-        bench.trust(&[&bench.pki.root]);
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn trust(&self, roots: &[&Issued]) {
-        let text: String = roots.iter().map(|root| root.cert_pem()).collect();
-        fs::write(self.path("ca.pem"), text).unwrap();
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        fs::write(self.path(name), text).unwrap();
-        self.path(name).display().to_string()
-    }
-
-    fn openssl(&self, server: &Issued, args: &[&str]) -> Option<Peer> {
-        let files = server.write(self.directory.path(), "server", &[]);
-        let identity = [
-            OsStr::new("-cert"),
-            files.chain_pem.as_os_str(),
-            OsStr::new("-key"),
-            files.key_pem.as_os_str(),
-        ];
-        let args: Vec<&OsStr> = identity
-            .into_iter()
-            .chain(args.iter().map(OsStr::new))
-            .collect();
-        OpensslServer::launch(&args).map(Peer::openssl)
-    }
-
-    fn run(&self, command: &str, args: &[String]) -> Finished {
-        let finished = Program::at(env!("CARGO_BIN_EXE_handfast"))
-            .env("HANDFAST_CA_DIR", self.path("no-such-ca"))
-            .args([command, "--only-cacert", "--cacert"])
-            .arg(self.path("ca.pem"))
-            .args(args)
-            .run();
-        assert!(!finished.timed_out, "{finished}");
-        finished
-    }
-
     /// The id that the library gives, through its blocking stream.
     fn library(&self, peer: &Peer, case: &Case) -> Option<&'static str> {
         let mut builder = ClientContext::builder()
-            .trust(
-                TrustAnchors::empty()
-                    .with_file(self.path("ca.pem"))
-                    .unwrap(),
-            )
+            .trust(TrustAnchors::empty().with_file(&self.ca).unwrap())
             .timeouts(Timeouts::all(Duration::from_secs(case.seconds)));
         let mut args = case.args.iter();
         let (mut chain, mut key) = (None, None);
@@ -448,7 +388,7 @@ fn c2_times_names_and_purposes() {
     chain(&bench, &cannot_sign, &[], &refused("wrong-key-usage"));
 
     let old_root = Spec::authority("Old Root").expired().self_signed();
-    bench.trust(&[&old_root]);
+    bench.write("ca.pem", old_root.cert_pem());
     chain(
         &bench,
         &old_root.issue(server()),
@@ -572,8 +512,7 @@ fn c2_a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
             ),
             ("inspect", &["--connect-to", &place, NAME]),
         ] {
-            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-            let told = bench.run(command, &args);
+            let told = bench.run(command, args);
             assert_eq!(told.code, Some(PEER), "{command} {id} {told}");
             assert!(
                 told.err().contains(&format!("[{id}]")),
@@ -581,7 +520,7 @@ fn c2_a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
             );
             assert!(told.err().contains(says), "{command} {id} {told}");
             assert!(!told.err().contains('\x1b'), "{told}");
-            let forbidden = bench.run(command, &[&["--no-probe".to_owned()], &args[..]].concat());
+            let forbidden = bench.run(command, [&["--no-probe"], args].concat());
             assert!(
                 forbidden.err().contains(&format!("[{library}]")),
                 "{forbidden}"
@@ -607,7 +546,7 @@ fn c2_nothing_of_the_user_s_reaches_a_server_that_is_not_verified() {
         "s3cret",
         &url,
     ];
-    let told = bench.run("get", &args.map(str::to_owned));
+    let told = bench.run("get", args);
     assert!(told.err().contains("[certificate-expired]"), "{told}");
     let expected = format!("HEAD / HTTP/1.1\r\nHost: {NAME}:{port}\r\nConnection: close\r\n\r\n");
     assert_eq!(served.received_text(), expected);
@@ -663,7 +602,10 @@ fn c2_revocation_and_pins() {
     let root = &bench.pki.root;
     let server = root.issue(Spec::server(&[NAME]));
     let now = now_secs();
-    let list = |name: &str, der: &[u8]| bench.write(name, &pem("X509 CRL", der));
+    let list = |name: &str, der: &[u8]| {
+        let file = bench.write(name, pem("X509 CRL", der));
+        file.display().to_string()
+    };
     let revoking = list("revoking.pem", &root.crl(&[&server]));
     let foreign = list(
         "foreign.pem",
@@ -689,9 +631,7 @@ fn c2_revocation_and_pins() {
 
 /// What the library says with the questions of a probe behind it.
 fn clarified(bench: &Bench, peer: &Peer, case: &Case) -> handfast::Error {
-    let anchors = TrustAnchors::empty()
-        .with_file(bench.path("ca.pem"))
-        .unwrap();
+    let anchors = TrustAnchors::empty().with_file(&bench.ca).unwrap();
     let context = ClientContext::builder().trust(anchors).build().unwrap();
     let again = || TcpStream::connect(peer.address);
     let failed = context.secure(case.name, again().unwrap()).unwrap_err();
@@ -741,7 +681,7 @@ fn c2_nothing_in_common_with_openssl() {
         ),
     ] {
         let mut args = args.to_vec();
-        let files = rsa.write(bench.directory.path(), "second", &[]);
+        let files = rsa.write(bench.directory(), "second", &[]);
         let (second, key) = (
             files.chain_pem.display().to_string(),
             files.key_pem.display().to_string(),
@@ -750,7 +690,7 @@ fn c2_nothing_in_common_with_openssl() {
             args.extend(["-cert2", &second, "-key2", &key]);
         }
         let what = args.join(" ");
-        let Some(peer) = bench.openssl(&rsa, &args) else {
+        let Some(peer) = bench.openssl(&rsa, &args).map(Peer::openssl) else {
             return;
         };
         bench.check(&what, &peer, &case);
@@ -787,8 +727,8 @@ fn names_a_server(hello: &[u8]) -> bool {
 fn c2_servers_that_go_by_name() {
     let bench = Bench::new();
     let server = bench.pki.root.issue(Spec::server(&["other.example"]));
-    let files = server.write(bench.directory.path(), "named", &[]);
-    let nginx = Nginx::launch(bench.directory.path(), |port| {
+    let files = server.write(bench.directory(), "named", &[]);
+    let nginx = Nginx::launch(bench.directory(), |port| {
         format!(
             "server {{ listen 127.0.0.1:{port} ssl default_server; ssl_reject_handshake on; }}\n\
              server {{ listen 127.0.0.1:{port} ssl; server_name other.example;\n\
@@ -845,9 +785,8 @@ fn c2_probes_are_few_and_can_be_forbidden() {
         ("connect", &["--servername", NAME, &place]),
         ("inspect", &["--connect-to", &place, NAME]),
     ] {
-        let strings = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
         counted.store(0, Ordering::SeqCst);
-        let told = bench.run(command, &strings(args));
+        let told = bench.run(command, args);
         assert!(
             told.err().contains("refused everything from SSL 3"),
             "{told}"
@@ -858,7 +797,7 @@ fn c2_probes_are_few_and_can_be_forbidden() {
             "{command} {counted:?}"
         );
         counted.store(0, Ordering::SeqCst);
-        let told = bench.run(command, &strings(&[&["--no-probe"], args].concat()));
+        let told = bench.run(command, [&["--no-probe"], args].concat());
         assert!(!told.err().contains("asked by a probe"), "{told}");
         assert_eq!(counted.load(Ordering::SeqCst), 1, "{command}");
     }
@@ -896,7 +835,7 @@ fn c2_client_certificates_and_our_own_mistakes() {
     let bench = Bench::new();
     let server = bench.pki.root.issue(Spec::server(&[NAME]));
     let write = |name, issued: &Issued| {
-        let files = issued.write(bench.directory.path(), name, &[]);
+        let files = issued.write(bench.directory(), name, &[]);
         (
             files.chain_pem.display().to_string(),
             files.key_pem.display().to_string(),
@@ -904,7 +843,7 @@ fn c2_client_certificates_and_our_own_mistakes() {
     };
     let (stranger, stranger_key) = write("stranger", &Pki::new().client("mallory"));
     let (own, _) = write("own", &bench.pki.client("alice"));
-    let ca = bench.path("ca.pem").display().to_string();
+    let ca = bench.ca.display().to_string();
     for version in ["-tls1_2", "-tls1_3"] {
         let args = [
             version,
@@ -915,7 +854,7 @@ fn c2_client_certificates_and_our_own_mistakes() {
             "-CAfile",
             &ca,
         ];
-        let Some(peer) = bench.openssl(&server, &args) else {
+        let Some(peer) = bench.openssl(&server, &args).map(Peer::openssl) else {
             return;
         };
         let required = Case::new("client-certificate-required", HANDSHAKE);
@@ -934,7 +873,7 @@ fn c2_a_wrong_passphrase_says_so() {
     let files = bench
         .pki
         .client("alice")
-        .write(bench.directory.path(), "alice", &[]);
+        .write(bench.directory(), "alice", &[]);
     let locked = bench.path("locked.pem");
     let Some(openssl) = Program::new("openssl") else {
         return;

@@ -1,0 +1,21 @@
+//! The program as people and scripts run it: the real binary, real sockets, exit codes, words.
+//!
+//! One test binary: what the tests share is compiled once and used by all, and there is one thing to link.
+
+#[cfg(unix)]
+mod audit;
+mod bench;
+mod ca;
+mod causes;
+mod common;
+#[cfg(unix)]
+mod connect;
+mod demo;
+mod get;
+mod inspect;
+mod platform_store;
+#[cfg(unix)]
+mod serve;
+mod strangers;
+#[cfg(unix)]
+mod terminal;
