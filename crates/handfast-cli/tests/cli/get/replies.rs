@@ -1,0 +1,126 @@
+//! Replies that are none, and replies without a body.
+
+use std::ffi::OsStr;
+
+use handfast_testbed::misbehaving::Step;
+
+use super::code;
+use crate::common::Bench;
+
+#[test]
+fn replies_that_are_none() {
+    let bench = Bench::new();
+    let head = "HTTP/1.1 200 OK\r\ncontent-le";
+    for (name, steps, expected, id) in [
+        (
+            "empty, close_notify",
+            vec![Step::CloseNotify, Step::Fin],
+            52,
+            "[empty-reply]",
+        ),
+        ("empty, FIN", vec![Step::Fin], 52, "[empty-reply]"),
+        ("empty, reset", vec![Step::Reset], 56, "[reset]"),
+        (
+            "half a head, close_notify",
+            vec![Step::say(head), Step::CloseNotify, Step::Fin],
+            56,
+            "[truncated]",
+        ),
+        (
+            "half a head, FIN",
+            vec![Step::say(head), Step::Fin],
+            56,
+            "[truncated]",
+        ),
+        (
+            "half a head, reset",
+            vec![Step::say(head), Step::Reset],
+            56,
+            "[truncated]",
+        ),
+        (
+            "not HTTP",
+            vec![Step::say("SSH-2.0-OpenSSH_9.2\r\n\r\n"), Step::Fin],
+            56,
+            "[malformed-response]",
+        ),
+        (
+            "two lengths",
+            vec![Step::say(
+                "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
+            )],
+            56,
+            "[malformed-response]",
+        ),
+        (
+            "endless head",
+            vec![
+                Step::say("HTTP/1.1 200 OK\r\n"),
+                Step::Forever(
+                    b"x-filler: 0123456789012345678901234567890123456789\r\n".repeat(500),
+                ),
+            ],
+            56,
+            "[malformed-response]",
+        ),
+        (
+            "endless line",
+            vec![Step::Forever(vec![b'x'; 16 * 1024])],
+            56,
+            "[malformed-response]",
+        ),
+        (
+            "bad chunk",
+            vec![Step::say(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+            )],
+            18,
+            "[truncated]",
+        ),
+    ] {
+        let mut script = vec![Step::ReadHead];
+        script.extend(steps);
+        let server = bench.misbehaving().serve(script);
+        let target = bench.path("none");
+        let finished = bench.get([
+            OsStr::new("-o"),
+            target.as_os_str(),
+            server.url("/").as_ref(),
+        ]);
+        assert_eq!(code(&finished), expected, "{name}: {finished}");
+        assert!(finished.err().contains(id), "{name}: {finished}");
+        assert!(!target.exists(), "{name}");
+    }
+}
+
+#[test]
+fn responses_without_a_body_end_with_their_head() {
+    let bench = Bench::new();
+    for (args, head) in [
+        (&["-I"][..], "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n"),
+        (&[], "HTTP/1.1 204 No Content\r\n\r\n"),
+        (
+            &[],
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 99\r\n\r\n",
+        ),
+        (
+            &[],
+            "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        ),
+    ] {
+        let server = bench.misbehaving().serve([Step::ReadHead, Step::say(head)]);
+        let mut all: Vec<&str> = args.to_vec();
+        let url = server.url("/");
+        all.push(&url);
+        let finished = bench.get(&all);
+        assert_eq!(code(&finished), 0, "{head}: {finished}");
+        if args.is_empty() {
+            assert_eq!(finished.out(), "");
+        } else {
+            assert!(
+                finished.out().starts_with("HTTP/1.1 200 OK\r\n"),
+                "{finished}"
+            );
+        }
+    }
+}

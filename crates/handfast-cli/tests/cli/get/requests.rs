@@ -1,0 +1,216 @@
+//! What is sent, where to, and what is said on the way: fields, redirects, kept connections, `-v`.
+
+use handfast_testbed::misbehaving::{Misbehaving, Step};
+use handfast_testbed::pki::Pki;
+
+use super::code;
+use crate::common::Bench;
+
+#[test]
+fn requests_are_sent_as_typed() {
+    let bench = Bench::new();
+    let server = bench.misbehaving().serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+    ]);
+    let file = bench.write("data", "two\nlines\n");
+    let data = format!("@{}", file.display());
+    let port = server.address().port();
+    let url = format!("https://user:s3cret@localhost:{port}/a%20b?q=1");
+    let args = [
+        "-d", "one", "-d", &data, "-H", "X-Two: 2", "-H", "Accept:", "-v", &url,
+    ];
+    let finished = bench.get(args);
+    assert_eq!(code(&finished), 0, "{finished}");
+    let seen = server.received_text();
+    assert!(seen.starts_with("POST /a%20b?q=1 HTTP/1.1\r\n"), "{seen}");
+    for field in [
+        &format!("host: localhost:{port}\r\n"),
+        "content-type: application/x-www-form-urlencoded\r\n",
+        "content-length: 12\r\n",
+        "x-two: 2\r\n",
+        "authorization: Basic dXNlcjpzM2NyZXQ=\r\n",
+        "user-agent: handfast/",
+    ] {
+        assert!(seen.contains(field), "{field} is not in {seen}");
+    }
+    assert!(!seen.contains("accept:"), "{seen}");
+    for secret in ["s3cret", "dXNlcjpzM2NyZXQ="] {
+        assert!(!finished.err().contains(secret), "{finished}");
+    }
+}
+
+#[test]
+fn redirects_are_followed_and_secrets_stay_behind() {
+    let bench = Bench::new();
+    let other = bench.misbehaving().serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"),
+    ]);
+    let location = other.url("/there");
+    let server = bench.misbehaving().serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 307 X\r\nlocation: /again\r\ncontent-length: 4\r\n\r\ngone"),
+        Step::ReadHead,
+        Step::say(format!(
+            "HTTP/1.1 303 X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"
+        )),
+    ]);
+    let secret = "Authorization: Bearer s3cret";
+    let url = server.url("/");
+    let finished = bench.get(["-L", "-H", secret, "-d", "", &url]);
+    assert_eq!(code(&finished), 0, "{finished}");
+    assert_eq!(finished.out(), "other");
+    // The second request went over the same connection.
+    assert_eq!(server.connections(), 1);
+    let first = server.received_text();
+    assert!(first.contains("POST /again HTTP/1.1\r\n"), "{first}");
+    assert_eq!(first.matches("Bearer s3cret").count(), 2, "{first}");
+    let last = other.received_text();
+    assert!(last.starts_with("GET /there HTTP/1.1\r\n"), "{last}");
+    assert!(
+        !last.contains("s3cret") && !last.contains("content-"),
+        "{last}"
+    );
+}
+
+#[test]
+fn redirects_in_a_circle_or_out_of_tls_end() {
+    let bench = Bench::new();
+    let again = "HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 0\r\n\r\n";
+    let mut script = Vec::new();
+    for _ in 0..10 {
+        script.extend([Step::ReadHead, Step::say(again)]);
+    }
+    let server = bench.misbehaving().serve(script);
+    let finished = bench.get(["-L", "--max-redirs", "5", &server.url("/")]);
+    assert_eq!(code(&finished), 47, "{finished}");
+
+    let server = bench.misbehaving().serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 302 X\r\nlocation: http://localhost/\r\ncontent-length: 0\r\n\r\n"),
+    ]);
+    let finished = bench.get(["-L", &server.url("/")]);
+    assert_eq!(code(&finished), 1, "{finished}");
+    assert!(
+        finished.err().contains("[redirect-to-plain-http]"),
+        "{finished}"
+    );
+    // Without -L it is a response like any other.
+    assert_eq!(code(&bench.get([server.url("/")])), 0);
+}
+
+#[test]
+fn a_kept_connection_that_had_gone_is_replaced() {
+    let bench = Bench::new();
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let server = bench.misbehaving().serve_each([
+        // Announces nothing, and closes when the second request comes.
+        vec![Step::ReadHead, Step::say(answer), Step::ReadHead, Step::Fin],
+        vec![Step::ReadHead, Step::say(answer)],
+    ]);
+    let url = server.url("/");
+    let finished = bench.get(["-v", &url, &url]);
+    assert_eq!(code(&finished), 0, "{finished}");
+    assert_eq!(finished.out(), "okok");
+    assert_eq!(server.connections(), 2);
+    assert!(finished.err().contains("trying another"), "{finished}");
+}
+
+#[test]
+fn resolve_leads_elsewhere_and_the_name_still_counts() {
+    let bench = Bench::new();
+    let shop = Misbehaving::new(&bench.pki.server(&["shop.example"]), &[]);
+    let server = shop.serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+    ]);
+    let port = server.address().port();
+    for (name, expected) in [("shop.example", 0), ("bank.example", 60)] {
+        let finished = bench.get([
+            "--resolve",
+            &format!("{name}:{port}:127.0.0.1"),
+            &format!("https://{name}:{port}/"),
+        ]);
+        assert_eq!(code(&finished), expected, "{finished}");
+    }
+}
+
+#[test]
+fn a12_insecure_warns_loudly_even_when_silent() {
+    let bench = Bench::new();
+    let stranger = Pki::new().server(&["other.example"]);
+    let server = Misbehaving::new(&stranger, &[]).serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+    ]);
+    let finished = bench.get(["-s", "--insecure", &server.url("/")]);
+    assert_eq!(code(&finished), 0, "{finished}");
+    assert_eq!(finished.out(), "ok");
+    assert!(finished.err().contains("NOT verified"), "{finished}");
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure() {
+    use std::io::Read;
+    use std::process::Stdio;
+    let bench = Bench::new();
+    let server = bench.misbehaving().serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\n\r\n"),
+        Step::Forever(vec![b'x'; 16 * 1024]),
+    ]);
+    let mut child = bench
+        .command("get")
+        .args(bench.trust())
+        .arg(server.url("/"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn a9_verbose_tells_every_phase() {
+    let bench = Bench::new();
+    let server = bench.misbehaving().serve([
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\nset-cookie: s3cret\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"),
+        Step::CloseNotify,
+        Step::Fin,
+    ]);
+    let finished = bench.get(["-v", &server.url("/path")]);
+    assert_eq!(code(&finished), 0, "{finished}");
+    let said = finished.err();
+    let mut rest = said.as_str();
+    for part in [
+        "resolve: localhost",
+        "connect: 127.0.0.1:",
+        "handshake: TLS 1.3",
+        "verified as localhost",
+        "names:   localhost, 127.0.0.1",
+        "anchor:  O=handfast tests, CN=Test Root",
+        "> GET https://localhost",
+        "< HTTP/1.1 200 OK",
+        "set-cookie: (hidden)",
+        "content-length: 2",
+        "response: whole, 2 bytes",
+        "end: close_notify",
+        "close: 127.0.0.1:",
+        "complete",
+    ] {
+        let place = rest
+            .find(part)
+            .unwrap_or_else(|| panic!("{part} is missing in {said}"));
+        rest = &rest[place..];
+    }
+}
