@@ -1,0 +1,139 @@
+//! Every explanation as a person reads it, compared with the files in `tests/explanations`.
+//!
+//! `HANDFAST_WRITE_EXPLANATIONS=1` writes them anew: read each one that changes.
+
+mod certificates;
+mod offers;
+mod ours;
+mod peers;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Cause, Error, Phase};
+
+const DAY: i64 = 86_400;
+/// A day in November 2023.
+const NOW: i64 = 1_700_000_000;
+/// An explanation longer than this pushes what it is about off the screen.
+const LINES_MAX: usize = 24;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations")
+}
+
+/// A file name (the id, perhaps with a variant behind a dot) and the error.
+type Row = (&'static str, Error);
+
+fn handshake(cause: impl Into<Cause>) -> Error {
+    Error::new(Phase::Handshake, cause).with_server_name("shop.example")
+}
+
+/// As the operating system gives it.
+fn io_error(kind: io::ErrorKind) -> io::Error {
+    let number = match kind {
+        io::ErrorKind::NotFound => 2,
+        io::ErrorKind::PermissionDenied => 13,
+        io::ErrorKind::NetworkUnreachable => 101,
+        _ => 5,
+    };
+    io::Error::from_raw_os_error(number)
+}
+
+fn all() -> Vec<Row> {
+    let mut rows = certificates::Chains::new().rows();
+    rows.extend(offers::offers());
+    rows.extend(peers::strangers());
+    rows.extend(peers::networks());
+    rows.extend(ours::configurations());
+    rows.extend(ours::identities());
+    rows.extend(super::server::tests::rows());
+    rows
+}
+
+#[test]
+fn c2_explanations_read_as_they_were_read() {
+    let write = std::env::var_os("HANDFAST_WRITE_EXPLANATIONS").is_some();
+    let mut names = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (name, error) in all() {
+        let explanation = error.explain();
+        let text = format!("{explanation}\n");
+        let id = name.split('.').next().unwrap_or(name);
+        assert_eq!(explanation.id, id, "{name}: {text}");
+        assert!(text.lines().count() <= LINES_MAX, "{name} is long: {text}");
+        assert!(
+            !text.chars().any(|c| c.is_control() && c != '\n'),
+            "{name}: {text:?}"
+        );
+        assert!(
+            text.lines().all(|line| line.len() <= 230),
+            "{name} is wide: {text}"
+        );
+        for debugging in ["Some(", "None,", "Os {", "Custom", "::", " { ", "os error"] {
+            assert!(
+                !text
+                    .replace("2001:db8::7", "")
+                    .replace("[::1]", "")
+                    .contains(debugging),
+                "{name}: {text}"
+            );
+        }
+        for advice in [
+            "--insecure",
+            " -k ",
+            "accept_any",
+            "verification off",
+            "danger",
+        ] {
+            assert!(
+                !text.contains(advice),
+                "{name} advises to verify less: {text}"
+            );
+        }
+        assert!(names.insert(name), "{name} twice");
+        let file = directory().join(format!("{name}.txt"));
+        if write {
+            fs::create_dir_all(directory()).unwrap();
+            fs::write(&file, &text).unwrap();
+        }
+        if fs::read_to_string(&file).ok().as_deref() != Some(&text) {
+            wrong.push(format!("{}:\n{text}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "these changed:\n{}", wrong.join("\n"));
+    for entry in fs::read_dir(directory()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(
+            names.contains(name.as_str()),
+            "{} is nobody's",
+            path.display()
+        );
+    }
+}
+
+/// What the peer did wrong and what we did wrong never share a message.
+#[test]
+fn c2_faults_of_different_ends_are_told_apart() {
+    let mut seen: Vec<(String, &'static str)> = Vec::new();
+    for (name, error) in all() {
+        let side = match error.cause() {
+            Cause::Configuration(_) => "ours",
+            Cause::Peer(_) => "the peer's",
+            Cause::Network(_) => "the network's",
+            Cause::Local(_) => "this machine's",
+        };
+        let id = error.explain().id.to_owned();
+        // Trusting nobody is found out at either time, and ours both times.
+        if id == "no-trust-anchors" {
+            continue;
+        }
+        if let Some((_, other)) = seen.iter().find(|(known, _)| *known == id) {
+            assert_eq!(*other, side, "{name}");
+        }
+        seen.push((id, side));
+    }
+}
