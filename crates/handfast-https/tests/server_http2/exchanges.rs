@@ -1,0 +1,231 @@
+//! What a well-behaved client gets: bodies, windows, turns, stops, and what handlers and the log are told.
+
+use std::time::Duration;
+
+use handfast_https::server::TransferEnd;
+use handfast_testbed::launch::Program;
+
+use super::client::*;
+use super::server_common::{Fixture, Setup};
+
+#[test]
+fn b1_many_requests_and_bodies_on_one_connection() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    client.send(&get(1, "/"));
+    assert_eq!(client.reply(1), Ok((OK, vec![])));
+    // A body in pieces, padded, with trailer fields behind it, beside another request.
+    client.send(&post(3, "/", &[("content-length", "6")]));
+    client.send(&frame(DATA, 0, 3, b"abc"));
+    client.send(&get(5, "/ignore"));
+    assert_eq!(client.reply(5), Ok((OK, b"ignored".to_vec())));
+    client.send(&frame(DATA, 8, 3, b"\x05def\0\0\0\0\0"));
+    client.send(&frame(
+        HEADERS,
+        END_STREAM | END_HEADERS,
+        3,
+        &literal("x-sum", "1"),
+    ));
+    assert_eq!(client.reply(3), Ok((OK, b"abcdef".to_vec())));
+    // A head in pieces, with a priority that nobody minds.
+    let whole = [
+        b"\x00\x00\x00\x00\x10".to_vec(),
+        block(GET, "/cookie", &[("cookie", "a=b"), ("cookie", "c=d")]),
+    ]
+    .concat();
+    let (front, back) = whole.split_at(9);
+    client.send(&frame(HEADERS, END_STREAM | 0x20, 7, front));
+    client.send(&frame(CONTINUATION, END_HEADERS, 7, back));
+    assert_eq!(client.reply(7), Ok((OK, b"a=b; c=d".to_vec())));
+    client.send(&frame(PING, 0, 0, b"12345678"));
+    let answer = client.next_of(PING);
+    assert_eq!((answer.flags, &answer.payload[..]), (ACK, &b"12345678"[..]));
+}
+
+#[test]
+fn b1_a_reply_keeps_within_the_clients_window() {
+    let server = echo(Setup::default());
+    let mut client = Client::silent(&server);
+    // Windows of 10,000 for streams; the connection's stays at 65,535.
+    let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0x27, 0x10]);
+    client.send(&[PREFACE, &settings, &get(1, "/large")].concat());
+    let mut received = 0;
+    while received < 10_000 {
+        let data = client.next_of(DATA);
+        received += data.payload.len();
+        assert_eq!(data.flags & END_STREAM, 0);
+    }
+    assert_eq!(received, 10_000);
+    // Only what answers the PING may come now.
+    client.send(&frame(PING, 0, 0, b"anymore?"));
+    assert_eq!(client.next().unwrap().kind, PING);
+    // A larger window for the stream: then the connection's is the limit.
+    client.send(&frame(WINDOW_UPDATE, 0, 1, &(1u32 << 21).to_be_bytes()));
+    while received < 65_535 {
+        received += client.next_of(DATA).payload.len();
+    }
+    assert_eq!(received, 65_535);
+    client.send(&frame(PING, 0, 0, b"anymore?"));
+    assert_eq!(client.next().unwrap().kind, PING);
+    client.send(&frame(WINDOW_UPDATE, 0, 0, &(1u32 << 21).to_be_bytes()));
+    let (_, rest) = client.reply(1).unwrap();
+    assert_eq!(received + rest.len(), 1 << 20);
+}
+
+#[test]
+fn b1_streams_take_turns() {
+    let server = echo(Setup::default());
+    let mut client = Client::silent(&server);
+    let settings = frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    let window = frame(WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes());
+    client.send(
+        &[
+            PREFACE,
+            &settings,
+            &window,
+            &get(1, "/large"),
+            &get(3, "/large"),
+        ]
+        .concat(),
+    );
+    // Neither has to wait for the other's end.
+    let mut order = Vec::new();
+    while order.len() < 20 {
+        order.push(client.next_of(DATA).stream);
+    }
+    let of_second = order.iter().filter(|stream| **stream == 3).count();
+    assert!((8..=12).contains(&of_second), "{order:?}");
+}
+
+#[test]
+fn a20_leave_to_send_is_given_when_the_body_is_read() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    client.send(&post(
+        1,
+        "/",
+        &[("expect", "100-continue"), ("content-length", "3")],
+    ));
+    let interim = client.next_of(HEADERS);
+    assert!(interim.payload.ends_with(b"\x08\x03100"), "{interim:?}");
+    assert_eq!(interim.flags & END_STREAM, 0);
+    client.send(&frame(DATA, END_STREAM, 1, b"abc"));
+    assert_eq!(client.reply(1), Ok((OK, b"abc".to_vec())));
+    // Whoever does not read it gives none, and expects none.
+    client.send(&post(
+        3,
+        "/ignore",
+        &[("expect", "100-continue"), ("content-length", "3")],
+    ));
+    assert_eq!(client.reply(3), Ok((OK, b"ignored".to_vec())));
+    assert_eq!(client.next_of(RST_STREAM).u32_at(0), 0);
+}
+
+#[test]
+fn a22_a_body_that_nobody_reads_takes_nothing_from_the_reply() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    client.send(&post(1, "/ignore", &[]));
+    client.send(&frame(DATA, 0, 1, &[b'x'; 16_000]));
+    assert_eq!(client.reply(1), Ok((OK, b"ignored".to_vec())));
+    // It is read for a while, then the stream is ended without an error.
+    assert_eq!(client.next_of(RST_STREAM).u32_at(0), 0);
+    client.send(&get(3, "/"));
+    assert_eq!(client.reply(3), Ok((OK, vec![])));
+    // The window of the connection has not shrunk by it: more than all of it can be sent.
+    let mut left = 5 << 20;
+    let mut stream = 5;
+    while left > 0 {
+        let piece = [b'y'; 16_384];
+        client.send(&post(stream, "/", &[]));
+        for last in [false, false, true] {
+            client.send(&frame(DATA, u8::from(last), stream, &piece));
+            left -= piece.len().min(left);
+        }
+        let (status, body) = client.reply(stream).unwrap();
+        assert_eq!((status, body.len()), (OK, 49_152));
+        stream += 2;
+        // Our own window for the replies.
+        client.send(&frame(WINDOW_UPDATE, 0, 0, &49_152u32.to_be_bytes()));
+    }
+}
+
+#[test]
+fn b1_a_stop_announces_itself_and_lets_replies_finish() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    client.send(&post(1, "/", &[]));
+    client.send(&frame(PING, 0, 0, &[7; 8]));
+    client.next_of(PING);
+    server.running().shutdown(Duration::from_secs(20));
+    assert_eq!(client.next_of(GOAWAY).u32_at(0), 0x7fff_ffff);
+    let ping = client.next_of(PING);
+    // A request that crossed the announcement is answered.
+    client.send(&get(3, "/"));
+    assert_eq!(client.reply(3), Ok((OK, vec![])));
+    client.send(&frame(PING, ACK, 0, &ping.payload));
+    assert_eq!(client.next_of(GOAWAY).u32_at(0), 3);
+    client.send(&frame(DATA, END_STREAM, 1, b"last"));
+    assert_eq!(client.reply(1), Ok((OK, b"last".to_vec())));
+    assert_eq!(client.next(), None);
+}
+
+#[test]
+fn c1_a_reply_is_complete_only_when_it_was_sent() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    client.send(&get(1, "/large"));
+    client.next_of(DATA);
+    // Gone in the middle of it.
+    client.send(&frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]));
+    client.send(&get(3, "/"));
+    assert_eq!(client.reply(3), Ok((OK, vec![])));
+    let events = server
+        .witness
+        .wait("both", |events| events.requests.len() == 2);
+    assert_eq!(events.requests[0].end, TransferEnd::Aborted);
+    assert_eq!(events.requests[1].end, TransferEnd::Complete);
+}
+
+#[test]
+fn a16_a_body_that_is_cut_is_told_to_its_handler() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    client.send(&post(1, "/", &[]));
+    client.send(&frame(DATA, 0, 1, b"abc"));
+    client.0.finish().unwrap();
+    let (status, text) = client.reply(1).unwrap();
+    assert_eq!(status, 0x8c, "400");
+    assert!(
+        String::from_utf8(text)
+            .unwrap()
+            .contains("ended the connection")
+    );
+}
+
+#[test]
+fn b1_curl_is_served_forty_streams_at_once() {
+    let server = Fixture::files();
+    server.put("a", vec![b'a'; 100_000]);
+    let Some(curl) = Program::new("curl") else {
+        return;
+    };
+    // curl speaks it by nghttp2: many at once on one connection.
+    let urls: Vec<String> = (0..40).map(|n| server.url(&format!("/a?{n}"))).collect();
+    let finished = curl
+        .args(["-sS", "--http2", "--parallel", "--parallel-max", "40"])
+        .args(["--cacert", &server.ca_file.display().to_string()])
+        .args(["-w", "%{http_version} %{size_download}\n"])
+        .args(
+            urls.iter()
+                .flat_map(|url| ["-o", "/dev/null", url.as_str()]),
+        )
+        .run();
+    assert!(finished.succeeded(), "{finished}");
+    let told = String::from_utf8_lossy(&finished.stdout);
+    assert_eq!(
+        told.lines().filter(|line| *line == "2 100000").count(),
+        40,
+        "{told}"
+    );
+}

@@ -1,0 +1,7 @@
+//! HTTP/2 as a client that minds no rule sees it: frames by hand over TLS (RFC 9113).
+
+mod client;
+mod exchanges;
+#[path = "../server_common/mod.rs"]
+mod server_common;
+mod violations;
