@@ -1,11 +1,13 @@
 //! What ends a command: an explanation for the person and an exit code for the script.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 use handfast::proxy::ProxyProblem;
 use handfast::{
-    Cause, ConfigurationCause, Error, Explanation, NetworkCause, PeerCause, Phase, StartTlsProblem,
+    Cause, ConfigurationCause, CrlError, CrlProblem, Error, Explanation, NetworkCause, PeerCause,
+    Phase, StartTlsProblem, escape_control,
 };
 
 /// Exit codes with curl's meaning, so that scripts written for it understand ours.
@@ -86,6 +88,31 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::new(exit_code(&error), error.explain())
     }
+}
+
+impl From<CrlError> for Failure {
+    fn from(error: CrlError) -> Self {
+        let explanation = Explanation::new(error.problem.id(), error.to_string())
+            .with_evidence(error.problem.to_string());
+        let explanation = match &error.problem {
+            CrlProblem::Unreadable(error) => explanation
+                .with_evidence(plain(error))
+                .with_fix("check the path, and that this user may read the file"),
+            CrlProblem::Pem { .. } => explanation
+                .with_fix("the file is damaged or was only partly copied: fetch it again"),
+            CrlProblem::NoList => {
+                explanation.with_fix("give the issuer's list: -----BEGIN X509 CRL-----, or DER")
+            }
+            _ => explanation.with_fix("give the issuer's complete list, in version 2"),
+        };
+        Self::new(code::CA_FILE, explanation)
+    }
+}
+
+/// The operating system's words without the number that Rust adds.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    escape_control(text.split(" (os error").next().unwrap_or(&text)).into_owned()
 }
 
 /// curl's code for an error of the library.

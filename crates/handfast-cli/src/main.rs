@@ -9,6 +9,9 @@ mod columns;
 mod command;
 mod data_dir;
 mod failure;
+// The operating system's words are Linux's.
+#[cfg(all(test, target_os = "linux"))]
+mod golden;
 mod output;
 mod passphrase;
 mod proxy_args;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handfast::{
-    ClientContext, ClientContextBuilder, Explanation, Identity, KeyLog, Passphrase,
-    RevocationLists, SpkiSha256, TlsVersion, TrustAnchors,
+    ClientContext, ClientContextBuilder, Identity, KeyLog, Passphrase, RevocationLists, SpkiSha256,
+    TlsVersion, TrustAnchors,
 };
 
 use crate::data_dir::local_ca_certificate;
-use crate::failure::{Failure, code};
+use crate::failure::Failure;
 use crate::output;
 use crate::passphrase::{PassphraseSource, or_prompt};
 
@@ -80,11 +80,7 @@ impl TrustArgs {
     pub(crate) fn revocation_lists(&self) -> Result<RevocationLists, Failure> {
         let mut lists = RevocationLists::none();
         for file in &self.crl {
-            lists = lists.with_file(file).map_err(|error| {
-                let explanation = Explanation::new(error.problem.id(), error.to_string())
-                    .with_evidence(error.problem.to_string());
-                Failure::new(code::CA_FILE, explanation)
-            })?;
+            lists = lists.with_file(file)?;
         }
         Ok(lists)
     }

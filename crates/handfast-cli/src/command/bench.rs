@@ -19,7 +19,7 @@ use handfast_https::load::{
 use http::header::{self, HeaderName, HeaderValue};
 
 use crate::data_dir;
-use crate::failure::{self, Failure, code};
+use crate::failure::{self, Failure, code, plain};
 use crate::output;
 use crate::passphrase::{self, PassphraseSource};
 
@@ -267,7 +267,11 @@ fn body(data: &str) -> Result<Vec<u8>, Failure> {
     };
     read.map_err(|error| {
         let explanation = Explanation::new("file-unusable", "the body cannot be read")
-            .with_evidence(format!("{}: {error}", handfast::escape_control(data)));
+            .with_evidence(format!(
+                "{}: {}",
+                handfast::escape_control(data),
+                plain(&error)
+            ));
         Failure::new(code::READ, explanation)
     })
 }
@@ -333,7 +337,7 @@ fn create(path: &Path) -> Result<(fs::File, PathBuf), Failure> {
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
     let explanation = Explanation::new("file-unusable", "the report cannot be written")
-        .with_evidence(format!("{}: {error}", path.display()));
+        .with_evidence(format!("{}: {}", path.display(), plain(error)));
     Failure::new(code::WRITE, explanation)
 }
 
@@ -426,8 +430,28 @@ fn tls_version(text: &str) -> Result<TlsVersion, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    /// What it refuses before it measures anything.
+    pub(crate) fn failures() -> Vec<(&'static str, Failure)> {
+        let full = io::Error::from_raw_os_error(28);
+        let plain_http = ["handfast", "bench", "http://localhost/"];
+        let crate::cli::Command::Bench(args) = crate::cli::Cli::parse_from(plain_http).command
+        else {
+            unreachable!("bench was asked for");
+        };
+        vec![
+            ("invalid-url.bench", plan(&args).unwrap_err()),
+            ("file-unusable.body", body("@/nowhere").unwrap_err()),
+            (
+                "file-unusable.report",
+                unwritable(Path::new("report.html"), &full),
+            ),
+        ]
+    }
 
     #[test]
     fn b6_times_and_fields_are_read() {

@@ -14,7 +14,7 @@ use handfast_ca::{
 use serde_json::json;
 
 use crate::data_dir;
-use crate::failure::{Failure, code};
+use crate::failure::{Failure, code, plain};
 use crate::output::{self, Palette, Tone};
 use crate::passphrase::PassphraseSource;
 
@@ -459,7 +459,7 @@ fn passphrase_failure(source: &PassphraseSource, error: &io::Error) -> Failure {
             "passphrase-unavailable",
             "there is no passphrase for the new key",
         )
-        .with_evidence(format!("{}: {error}", source.describe()))
+        .with_evidence(format!("{}: {}", source.describe(), plain(error)))
         .with_fix("give one with --pass env:VAR, file:PATH, fd:N or stdin, or at a terminal"),
     )
 }
@@ -487,7 +487,7 @@ impl From<CaError> for Failure {
                 explanation = explanation.with_evidence(format!("at {}", format_utc(*not_after)));
             }
             CaError::File { source, .. } => {
-                explanation = explanation.with_evidence(source.to_string());
+                explanation = explanation.with_evidence(plain(source));
             }
             _ => {}
         }

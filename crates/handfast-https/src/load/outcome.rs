@@ -93,3 +93,36 @@ fn http2_error(code: u32) -> String {
         .and_then(|index| NAMES.get(index))
         .map_or_else(|| format!("error {code:#x}"), |name| (*name).to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use handfast_testbed::golden;
+
+    use super::*;
+
+    #[test]
+    fn c2_explanations_read_as_they_were_read() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations/load");
+        let reset = |code, begun| Broken::StreamReset { code, begun };
+        let texts = [
+            ("truncated", Broken::Truncated(Ending::Premature)),
+            ("reset", Broken::Empty(Ending::Reset)),
+            ("empty-reply", Broken::Empty(Ending::CloseNotify)),
+            (
+                "malformed-response",
+                Broken::malformed("the status line is \u{1b}[2J"),
+            ),
+            ("stream-reset", reset(7, false)),
+            ("stream-reset.unknown", reset(0x1234, true)),
+            ("go-away", Broken::GoAway { code: 11 }),
+        ];
+        let texts = texts.map(|(name, broken)| {
+            let explanation = broken.explain();
+            assert_eq!(Some(explanation.id), name.split('.').next(), "{name}");
+            (name.to_owned(), format!("{explanation}\n"))
+        });
+        golden::compare(&directory, 3, texts);
+    }
+}

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::poll::{self, Signals};
 use super::serial::SerialLine;
 use super::target::{Target, authority};
-use crate::failure::{Failure, code};
+use crate::failure::{Failure, code, plain};
 use crate::output;
 
 /// How long a command may take to end once its input has ended. One that takes longer is not going
@@ -292,9 +292,7 @@ fn wait_for_client(listener: &impl AsFd, signals: &Signals) -> io::Result<bool> 
 }
 
 fn unusable(target: &Target, error: &io::Error) -> Failure {
-    let text = error.to_string();
-    let why = text.split(" (os error").next().unwrap_or(&text);
-    let what = format!("{target} cannot be used as a channel: {why}");
+    let what = format!("{target} cannot be used as a channel: {}", plain(error));
     let explanation = Explanation::new("channel-unusable", what);
     let explanation = match (error.kind(), target) {
         (io::ErrorKind::AddrInUse, Target::Unix(_)) => explanation

@@ -16,6 +16,8 @@ use handfast::{
 };
 use url::Url;
 
+use crate::failure::plain;
+
 /// Chains of the public web miss one or two.
 const FETCHED_MAX: usize = 4;
 /// Bundles have some tens of KiB.
@@ -121,10 +123,7 @@ fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let addresses = resolve(bare, port, Some(limit)).map_err(|error| error.explain().what)?;
     let deadline = Instant::now() + limit;
-    let plain = |error: io::Error| {
-        let text = error.to_string();
-        text.split(" (os error").next().unwrap_or(&text).to_owned()
-    };
+    let told = |error: io::Error| plain(&error);
     let mut last = "the name has no address".to_owned();
     let mut socket = None;
     for address in addresses {
@@ -134,7 +133,7 @@ fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
                 socket = Some(connected);
                 break;
             }
-            Err(error) => last = plain(error),
+            Err(error) => last = told(error),
         }
     }
     let mut socket = socket.ok_or(last)?;
@@ -143,8 +142,8 @@ fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
     let request = format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\nAccept: */*\r\n\r\n");
     let left = deadline.saturating_duration_since(Instant::now());
     let left = Some(left.max(Duration::from_millis(1)));
-    socket.set_write_timeout(left).map_err(plain)?;
-    socket.write_all(request.as_bytes()).map_err(plain)?;
+    socket.set_write_timeout(left).map_err(told)?;
+    socket.write_all(request.as_bytes()).map_err(told)?;
     let mut answer = Vec::new();
     let mut chunk = [0; 8192];
     loop {
@@ -152,14 +151,14 @@ fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
         if left.is_zero() {
             return Err(format!("the time limit of {limit:?} passed"));
         }
-        socket.set_read_timeout(Some(left)).map_err(plain)?;
+        socket.set_read_timeout(Some(left)).map_err(told)?;
         match socket.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => answer.extend_from_slice(chunk.get(..count).unwrap_or_default()),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {}
-                _ => return Err(plain(error)),
+                _ => return Err(told(error)),
             },
         }
         if answer.len() as u64 > ANSWER_BYTES_MAX {

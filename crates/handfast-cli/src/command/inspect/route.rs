@@ -7,13 +7,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use handfast::proxy::ProxyError;
-use handfast::{
-    Cause, ConfigurationCause, Error, NetworkCause, Phase, StartTls, escape_control, proxy, resolve,
-};
+use handfast::{Cause, ConfigurationCause, Error, NetworkCause, Phase, StartTls, proxy, resolve};
 use handfast_https::client::Proxy;
 
 use super::findings::{Live, Tried};
-use crate::failure::Failure;
+use crate::failure::{Failure, plain};
 
 /// A server that takes one client after the other may refuse the next for a moment.
 const ATTEMPTS: u32 = 4;
@@ -76,11 +74,7 @@ impl Target {
             let share = left / u32::try_from(addresses.len() - index).unwrap_or(1).max(1);
             let share = share.max(Duration::from_millis(1));
             let attempt = TcpStream::connect_timeout(address, share);
-            let problem = attempt.as_ref().err().map(|error| {
-                let text = error.to_string();
-                let plain = text.split(" (os error").next().unwrap_or(&text);
-                escape_control(plain).into_owned()
-            });
+            let problem = attempt.as_ref().err().map(plain);
             live.tried.push(Tried {
                 address: *address,
                 took: began.elapsed(),

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use handfast::{
-    CertificateFacts, ClientAuth, Explanation, Identity, KeyLog, Passphrase, RevocationLists,
-    ServerContext, TlsVersion, TrustAnchors,
+    CertificateFacts, ClientAuth, Identity, KeyLog, Passphrase, RevocationLists, ServerContext,
+    TlsVersion, TrustAnchors,
 };
 use handfast_ca::{Authority, InitOptions, IssueRequest};
 use handfast_https::server::ALPN;
 
 use super::{Args, Demand, warnings};
 use crate::data_dir;
-use crate::failure::{Failure, code};
+use crate::failure::Failure;
 use crate::output;
 use crate::passphrase;
 
@@ -153,11 +153,7 @@ fn local_authority_file(args: &Args) -> Result<PathBuf, Failure> {
 fn revocation_lists(args: &Args) -> Result<RevocationLists, Failure> {
     let mut lists = RevocationLists::none();
     for file in &args.clients.crl {
-        lists = lists.with_file(file).map_err(|error| {
-            let explanation = Explanation::new(error.problem.id(), error.to_string())
-                .with_evidence(error.problem.to_string());
-            Failure::new(code::CA_FILE, explanation)
-        })?;
+        lists = lists.with_file(file)?;
     }
     Ok(lists)
 }

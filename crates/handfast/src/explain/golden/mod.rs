@@ -1,16 +1,14 @@
 //! Every explanation as a person reads it, compared with the files in `tests/explanations`.
-//!
-//! `HANDFAST_WRITE_EXPLANATIONS=1` writes them anew: read each one that changes.
 
 mod certificates;
 mod offers;
 mod ours;
 mod peers;
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use handfast_testbed::golden;
 
 use crate::error::{Cause, Error, Phase};
 
@@ -55,64 +53,12 @@ fn all() -> Vec<Row> {
 
 #[test]
 fn c2_explanations_read_as_they_were_read() {
-    let write = std::env::var_os("HANDFAST_WRITE_EXPLANATIONS").is_some();
-    let mut names = BTreeSet::new();
-    let mut wrong = Vec::new();
-    for (name, error) in all() {
+    let texts = all().into_iter().map(|(name, error)| {
         let explanation = error.explain();
-        let text = format!("{explanation}\n");
-        let id = name.split('.').next().unwrap_or(name);
-        assert_eq!(explanation.id, id, "{name}: {text}");
-        assert!(text.lines().count() <= LINES_MAX, "{name} is long: {text}");
-        assert!(
-            !text.chars().any(|c| c.is_control() && c != '\n'),
-            "{name}: {text:?}"
-        );
-        assert!(
-            text.lines().all(|line| line.len() <= 230),
-            "{name} is wide: {text}"
-        );
-        for debugging in ["Some(", "None,", "Os {", "Custom", "::", " { ", "os error"] {
-            assert!(
-                !text
-                    .replace("2001:db8::7", "")
-                    .replace("[::1]", "")
-                    .contains(debugging),
-                "{name}: {text}"
-            );
-        }
-        for advice in [
-            "--insecure",
-            " -k ",
-            "accept_any",
-            "verification off",
-            "danger",
-        ] {
-            assert!(
-                !text.contains(advice),
-                "{name} advises to verify less: {text}"
-            );
-        }
-        assert!(names.insert(name), "{name} twice");
-        let file = directory().join(format!("{name}.txt"));
-        if write {
-            fs::create_dir_all(directory()).unwrap();
-            fs::write(&file, &text).unwrap();
-        }
-        if fs::read_to_string(&file).ok().as_deref() != Some(&text) {
-            wrong.push(format!("{}:\n{text}", file.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "these changed:\n{}", wrong.join("\n"));
-    for entry in fs::read_dir(directory()).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        assert!(
-            names.contains(name.as_str()),
-            "{} is nobody's",
-            path.display()
-        );
-    }
+        assert_eq!(Some(explanation.id), name.split('.').next(), "{name}");
+        (name.to_owned(), format!("{explanation}\n"))
+    });
+    golden::compare(&directory(), LINES_MAX, texts);
 }
 
 /// What the peer did wrong and what we did wrong never share a message.
