@@ -6,6 +6,7 @@ mod certificates;
 mod hearsay;
 mod identities;
 mod probed;
+mod replies;
 mod strangers;
 
 use std::any::Any;
