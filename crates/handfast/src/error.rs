@@ -400,7 +400,7 @@ pub enum PeerCause {
         /// The first bytes that it sent, at most 256.
         first_bytes: Vec<u8>,
     },
-    /// It closed its direction before the handshake was done.
+    /// It closed its direction before the handshake was done: without a byte, in the middle of its hello, or later.
     ClosedInHandshake {
         /// How many bytes it had sent before.
         bytes_received: u64,

@@ -208,6 +208,9 @@ fn peer(cause: &PeerCause) -> String {
             Some(protocol) => format!("the peer speaks {protocol} here, not TLS"),
             None => "what the peer sent is not TLS".into(),
         },
+        PeerCause::ClosedInHandshake { bytes_received: 0 } => {
+            "the peer closed the connection without having sent a byte".into()
+        }
         PeerCause::ClosedInHandshake { .. } => {
             "the peer closed the connection during the handshake".into()
         }
@@ -307,6 +310,10 @@ fn told(error: &Error) -> Told {
                 Some("open a page in a browser, log in to the network, and try again".into()),
             ),
             PeerCause::NotTls { first_bytes } => ("not-tls", not_tls_fix(first_bytes)),
+            PeerCause::ClosedInHandshake { bytes_received: 0 } => (
+                "closed-without-a-byte",
+                Some("check the port, and see the server's log; a middlebox that filters by name does this, too".into()),
+            ),
             PeerCause::ClosedInHandshake { .. } => (
                 "closed-in-handshake",
                 Some("see the other end's log; a middlebox that filters by name does this, too".into()),
@@ -605,6 +612,8 @@ fn evidence(cause: &Cause) -> Vec<String> {
         Cause::Peer(PeerCause::NotTls { first_bytes }) => {
             vec![format!("its first bytes: {}", quoted(first_bytes))]
         }
+        // What happened says it.
+        Cause::Peer(PeerCause::ClosedInHandshake { bytes_received: 0 }) => Vec::new(),
         Cause::Peer(
             PeerCause::ClosedInHandshake { bytes_received }
             | PeerCause::ResetInHandshake { bytes_received },

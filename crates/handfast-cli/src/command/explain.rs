@@ -75,6 +75,8 @@ const PAGES: &[(&str, &str)] = pages![
     "client-certificate-required",
     "clock-skew",
     "closed-in-handshake",
+    "closed-in-hello",
+    "closed-without-a-byte",
     "connection-refused",
     "crl-expired",
     "crl-file-malformed",

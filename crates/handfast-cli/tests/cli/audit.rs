@@ -311,16 +311,16 @@ fn c3_sockets_that_do_not_shake_hands() {
     let cases: Vec<(&[u8], Expected)> = vec![
         (
             b"",
-            expected("closed-in-handshake", "without a byte: a port scan", None),
+            expected("closed-without-a-byte", "without a byte: a port scan", None),
         ),
         (
             &hello[..7],
-            expected("closed-in-handshake", "during the handshake", None),
+            expected("closed-in-hello", "before its ClientHello had come", None),
         ),
         (
             &hello[..60],
             expected(
-                "closed-in-handshake",
+                "closed-in-hello",
                 "in the middle of its ClientHello",
                 CUT_OFF,
             ),

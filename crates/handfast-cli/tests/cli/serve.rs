@@ -161,7 +161,7 @@ fn a24_what_happens_is_one_line_each_on_stderr() {
     let mut reply = String::new();
     plain.read_to_string(&mut reply).unwrap();
     assert!(reply.starts_with("HTTP/1.1 "), "{reply}");
-    for expected in ["\" 200 7 ", "[closed-in-handshake]", "[not-tls]"] {
+    for expected in ["\" 200 7 ", "[closed-without-a-byte]", "[not-tls]"] {
         server.wait_for(expected);
     }
     server.signal("TERM");

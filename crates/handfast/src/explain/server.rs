@@ -90,7 +90,16 @@ fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
             fix: Some("nothing needs to be done".into()),
             ..Told::default()
         },
-        PeerCause::ClosedInHandshake { bytes_received } => left("closed", *bytes_received, offer),
+        PeerCause::ClosedInHandshake { bytes_received } => {
+            let told = left("closed", *bytes_received, offer);
+            match offer {
+                Some(offer) if offer.complete => told,
+                _ => Told {
+                    id: Some("closed-in-hello"),
+                    ..told
+                },
+            }
+        }
         PeerCause::ResetInHandshake { bytes_received } => left("reset", *bytes_received, offer),
         PeerCause::ProtocolVersion { .. } => {
             let versions = offer.map(ClientOffer::version_names).unwrap_or_default();
@@ -226,7 +235,7 @@ fn left(how: &str, bytes_received: u64, offer: Option<&ClientOffer>) -> Told {
         _ => "closed the connection",
     };
     let what = match offer {
-        None => format!("the client {ended} during the handshake"),
+        None => format!("the client {ended} before its ClientHello had come"),
         Some(offer) if !offer.complete => {
             format!("the client {ended} in the middle of its ClientHello")
         }
@@ -338,11 +347,9 @@ pub(super) mod tests {
             ),
             ("alert-received.client", server(alert(80), modern())),
             ("alert-received.cancelled", server(alert(90), modern())),
-            ("closed-in-handshake.silent-client", server(closed(0), None)),
-            (
-                "closed-in-handshake.client-hello",
-                server(closed(120), cut.clone()),
-            ),
+            ("closed-without-a-byte.client", server(closed(0), None)),
+            ("closed-in-hello", server(closed(120), cut.clone())),
+            ("closed-in-hello.begun", server(closed(7), None)),
             ("closed-in-handshake.client", server(closed(512), modern())),
             (
                 "reset-in-handshake.client",

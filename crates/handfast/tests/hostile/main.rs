@@ -290,7 +290,7 @@ impl Tampering {
     }
 }
 
-/// Every cut of a real ClientHello, then FIN: one cause, with the number of bytes.
+/// Every cut of a real ClientHello, then FIN: one cause, with the number of bytes, and told by what had come.
 #[test]
 fn c2_a_flight_cut_anywhere_is_a_close_in_the_handshake() {
     for version in 0..2 {
@@ -306,6 +306,11 @@ fn c2_a_flight_cut_anywhere_is_a_close_in_the_handshake() {
                 panic!("{cut}: {error:?}");
             };
             assert_eq!(*bytes_received, cut as u64);
+            let id = match cut {
+                0 => "closed-without-a-byte",
+                _ => "closed-in-hello",
+            };
+            assert_eq!(error.explain().id, id, "{cut}");
         }
     }
 }

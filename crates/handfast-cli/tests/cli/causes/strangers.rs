@@ -80,8 +80,11 @@ fn c2_peers_that_do_not_speak_tls_or_stop() {
     bench.check(
         "closed",
         &stranger(b"", fin),
-        &failed("closed-in-handshake"),
+        &failed("closed-without-a-byte"),
     );
+    // The head of a record, and of a ServerHello in it.
+    let begun = stranger(&[0x16, 3, 3, 0, 0x5a, 2, 0, 0, 0x56, 3, 3], fin);
+    bench.check("begun", &begun, &failed("closed-in-handshake"));
     // A close with bytes unread is a reset.
     bench.check(
         "reset",

@@ -112,7 +112,7 @@ fn a7_a_server_runs_over_a_command_too() {
 fn a7_a_command_that_fails_is_told_and_one_that_stays_is_killed() {
     let bench = Bench::new();
     let connect = |command: &str| bench.connect(["--servername", "localhost", command]);
-    run(&mut connect("exec:exit 3"), b"").expect(35, &["closed-in-handshake", "exit status: 3"]);
+    run(&mut connect("exec:exit 3"), b"").expect(35, &["closed-without-a-byte", "exit status: 3"]);
     run(&mut connect("exec:echo 'no such host'"), b"").expect(35, &["not-tls", "no such host"]);
     let stays = "exec:exec >&-; exec sleep 1000";
     run(&mut connect(stays), b"").expect(35, &["did not end and was killed"]);

@@ -45,8 +45,14 @@ pub(super) fn strangers() -> Vec<Row> {
             not_tls(b"HTTP/1.1 302 Found\r\nLocation: http://login.hotel.example/\r\n\r\n"),
         ),
         (
-            "closed-in-handshake",
+            "closed-without-a-byte",
             handshake(PeerCause::ClosedInHandshake { bytes_received: 0 }),
+        ),
+        (
+            "closed-in-handshake",
+            handshake(PeerCause::ClosedInHandshake {
+                bytes_received: 1234,
+            }),
         ),
         (
             "reset-in-handshake",
