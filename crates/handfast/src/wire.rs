@@ -72,9 +72,31 @@ pub(crate) fn is_grease(number: u16) -> bool {
     number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
 }
 
+/// The length in bits of an unsigned big-endian number, as long as it may be; `None` of nothing but zeros.
+pub(crate) fn bit_length(number: &[u8]) -> Option<u32> {
+    let mut significant = number.iter().skip_while(|byte| **byte == 0);
+    let first = significant.next()?;
+    let rest = u32::try_from(significant.count()).ok()?.checked_mul(8)?;
+    rest.checked_add(8 - first.leading_zeros())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bits_are_counted_from_the_first_that_is_set() {
+        for (number, bits) in [
+            (&[][..], None),
+            (&[0, 0], None),
+            (&[1], Some(1)),
+            (&[0, 0x80], Some(8)),
+            (&[0, 3, 0], Some(10)),
+            (&[0xff; 256], Some(2048)),
+        ] {
+            assert_eq!(bit_length(number), bits, "{number:?}");
+        }
+    }
 
     #[test]
     fn what_is_not_all_there_is_left_or_taken_as_asked() {

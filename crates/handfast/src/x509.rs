@@ -21,6 +21,7 @@ use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 use crate::der::{Element, INTEGER, SEQUENCE};
 use crate::sct::SignedCertificateTimestamp;
+use crate::wire::bit_length;
 
 /// Features that a server must support (RFC 7633).
 const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
@@ -629,13 +630,10 @@ fn ip_address(octets: &[u8]) -> Option<IpAddr> {
 }
 
 fn rsa_modulus_bits(key: &SubjectPublicKeyInfo<'_>) -> Option<u32> {
-    let Ok(PublicKey::RSA(rsa)) = key.parsed() else {
-        return None;
-    };
-    let mut significant = rsa.modulus.iter().skip_while(|byte| **byte == 0);
-    let first = significant.next()?;
-    let rest_bits = u32::try_from(significant.count()).ok()?.checked_mul(8)?;
-    rest_bits.checked_add(8 - first.leading_zeros())
+    match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) => bit_length(rsa.modulus),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use crate::der::{
     BIT_STRING, CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE,
 };
+use crate::wire::bit_length;
 
 const PKCS7: &str = "1.2.840.113549.1.7.";
 
@@ -44,17 +45,6 @@ impl Kind {
             Self::Parameters => "key parameters",
         }
     }
-}
-
-/// The bits of a positive INTEGER.
-fn integer_bits(element: Element<'_>) -> Option<u32> {
-    if element.tag != INTEGER {
-        return None;
-    }
-    let mut significant = element.content.iter().skip_while(|octet| **octet == 0);
-    let first = significant.next()?;
-    let rest = u32::try_from(significant.count()).ok()?.checked_mul(8)?;
-    rest.checked_add(8 - first.leading_zeros())
 }
 
 /// Tells what a blob is by its outermost structure.
@@ -127,7 +117,10 @@ pub(super) fn describe_private_key(kind: Kind, der: &[u8]) -> (String, Option<u3
     match kind {
         Kind::Pkcs1 => (
             "RSA".to_owned(),
-            children.get(1).copied().and_then(integer_bits),
+            children
+                .get(1)
+                .filter(|modulus| modulus.tag == INTEGER)
+                .and_then(|modulus| bit_length(modulus.content)),
         ),
         Kind::Sec1 => {
             let curve = children

@@ -6,7 +6,7 @@ use super::schemes::SchemeId;
 use super::suites::SuiteId;
 use crate::error::Alert;
 use crate::sct::SignedCertificateTimestamp;
-use crate::wire::Reader;
+use crate::wire::{Reader, bit_length};
 
 /// A record longer than this is no record (RFC 5246, section 6.2.3).
 const RECORD_MAX: usize = 16 * 1024 + 2048;
@@ -288,7 +288,7 @@ fn read_key_exchange(body: &[u8], hello: &mut ServerHello) {
         reader.vector::<1>()
     } else {
         let prime = reader.vector::<2>();
-        hello.dh_bits = prime.and_then(bits);
+        hello.dh_bits = prime.and_then(bit_length);
         prime
             .and_then(|_| reader.vector::<2>())
             .and_then(|_| reader.vector::<2>())
@@ -297,14 +297,6 @@ fn read_key_exchange(body: &[u8], hello: &mut ServerHello) {
     if params.is_some() && is_signed && hello.version == WireVersion::Tls12 {
         hello.scheme = reader.u16().map(SchemeId);
     }
-}
-
-/// The length in bits of an unsigned big-endian number.
-fn bits(number: &[u8]) -> Option<u32> {
-    let mut significant = number.iter().skip_while(|byte| **byte == 0);
-    let first = significant.next()?;
-    let rest = u32::try_from(significant.count()).ok()?.checked_mul(8)?;
-    rest.checked_add(8 - first.leading_zeros())
 }
 
 /// Content type, version and length of a record.
