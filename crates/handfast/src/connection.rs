@@ -3,7 +3,7 @@
 //! This file and `turn.rs` beneath it are the only ones that drive rustls, and only through the handshake:
 //! then `records.rs` goes on with the keys. Owned here is what has arrived and is not decrypted, what is
 //! decrypted and not read, what is written and not yet a record, and what is a record and not yet
-//! sent. Channels, time limits and waiting belong to `blocking.rs` and `tokio.rs`, or to a caller
+//! sent. Channels, time limits and waiting belong to `blocking.rs` and `async_stream.rs`, or to a caller
 //! that multiplexes connections itself.
 
 mod pieces;
