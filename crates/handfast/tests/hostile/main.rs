@@ -394,6 +394,62 @@ fn a15_what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
     }
 }
 
+/// What a peer that holds the keys can put into records: often like messages, now and then anything.
+fn contents() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..60);
+    let message = (
+        prop_oneof![Just(4u8), Just(24), any::<u8>()],
+        0..4u8,
+        bytes(),
+    );
+    let message = message.prop_map(|(kind, lie, body)| {
+        let length = (body.len() as u8).wrapping_add(lie / 3);
+        [&[kind, 0, 0, length][..], &body].concat()
+    });
+    let content = prop_oneof![
+        3 => bytes().prop_map(|bytes| (APPLICATION_DATA, bytes)),
+        2 => message.prop_map(|message| (HANDSHAKE, message)),
+        1 => bytes().prop_map(|bytes| (HANDSHAKE, bytes)),
+        1 => (0..4u8, any::<u8>()).prop_map(|(level, code)| (ALERT, vec![level, code])),
+        1 => (any::<u8>(), bytes()),
+    ];
+    prop::collection::vec(content, 1..20)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever it is, only data is delivered, all of it up to the first thing that is wrong.
+    #[test]
+    fn a15_nothing_that_is_encrypted_rightly_does_harm(contents in contents(), step in 1..200usize) {
+        let (mut client, mut forger) = forged();
+        let mut sent = Vec::new();
+        for (kind, content) in &contents {
+            client.receive(&forger.record(*kind, content));
+            if *kind == APPLICATION_DATA {
+                sent.extend_from_slice(content);
+            }
+        }
+        let (mut bytes, mut buffer) = (Vec::new(), vec![0; step]);
+        let end = loop {
+            match client.read(&mut buffer) {
+                Ok(Read::Data(count)) => bytes.extend_from_slice(&buffer[..count]),
+                other => break other,
+            }
+        };
+        prop_assert!(sent.starts_with(&bytes));
+        match end {
+            Ok(Read::WouldBlock) => prop_assert_eq!(bytes, sent),
+            Ok(Read::End(ending)) => prop_assert_eq!(ending, Ending::CloseNotify),
+            Ok(Read::Data(_)) => prop_assert!(false, "it was drained"),
+            Err(error) => {
+                prop_assert!(matches!(error.cause(), Cause::Peer(_)), "{error:?}");
+                settled(&mut client, &error);
+            }
+        }
+    }
+}
+
 /// RFC 8446, 5.1, forbids handshake records without content; they do no harm, and end nothing.
 #[test]
 fn a15_a_handshake_record_without_content_is_no_end() {
