@@ -4,9 +4,11 @@
 //! What the defaults of rustls leave open is closed here: a session is bound to the policy it was
 //! made under and ends with the first certificate that it stands for, and everything is bounded.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
@@ -69,11 +71,13 @@ impl PolicyId {
 /// core, opens the tickets of the one before. A new key is drawn every six hours; tickets of the
 /// two keys before it are still opened.
 #[derive(Clone)]
-pub struct TicketKeys(Arc<RwLock<Ring>>);
+pub struct TicketKeys(Arc<Ring>);
 
 struct Ring {
-    /// The current key first.
-    keys: VecDeque<Arc<TicketKey>>,
+    /// The current key first. Locked only by who changes them, and by who has not seen the change.
+    keys: Mutex<VecDeque<Arc<TicketKey>>>,
+    /// How often they were changed.
+    changes: AtomicU64,
 }
 
 struct TicketKey {
@@ -82,39 +86,87 @@ struct TicketKey {
     made: u64,
 }
 
+/// What a thread has seen of a ring, so that threads that make tickets do not meet at a lock.
+struct Seen {
+    /// Keeps the address, by which the ring is known, from being used again.
+    of: Weak<Ring>,
+    changes: u64,
+    keys: Vec<Arc<TicketKey>>,
+}
+
+thread_local! {
+    static SEEN: RefCell<Option<Seen>> = const { RefCell::new(None) };
+}
+
 impl TicketKeys {
     /// Fresh keys from the operating system's randomness.
     pub fn new() -> Self {
-        Self(Arc::new(RwLock::new(Ring {
-            keys: VecDeque::new(),
-        })))
+        Self(Arc::new(Ring {
+            keys: Mutex::default(),
+            changes: AtomicU64::new(0),
+        }))
     }
 
-    fn current(&self, now: u64) -> Option<Arc<TicketKey>> {
-        let young = |key: &&Arc<TicketKey>| now.saturating_sub(key.made) < ROTATION.as_secs();
+    /// Lets `look` see the keys, the current one first.
+    fn look<R>(&self, look: impl FnOnce(&[Arc<TicketKey>]) -> R) -> R {
+        SEEN.with_borrow_mut(|seen| {
+            let changes = self.0.changes.load(Ordering::Acquire);
+            let is_fresh = |seen: &&mut Seen| {
+                seen.changes == changes && std::ptr::eq(seen.of.as_ptr(), &raw const *self.0)
+            };
+            let keys = match seen.as_mut().filter(is_fresh) {
+                Some(seen) => &seen.keys,
+                None => {
+                    let ring = self.0.lock();
+                    let fresh = Seen {
+                        of: Arc::downgrade(&self.0),
+                        changes: self.0.changes.load(Ordering::Acquire),
+                        keys: ring.iter().map(Arc::clone).collect(),
+                    };
+                    &seen.insert(fresh).keys
+                }
+            };
+            look(keys)
+        })
+    }
+
+    /// Uses the current key, which is drawn when it is time.
+    fn with_current<R>(&self, now: u64, mut of: impl FnMut(&TicketKey) -> R) -> Option<R> {
+        let is_young = |key: &&Arc<TicketKey>| now.saturating_sub(key.made) < ROTATION.as_secs();
+        let used = self.look(|keys| keys.first().filter(is_young).map(|key| of(key)));
+        if used.is_some() {
+            return used;
+        }
         {
-            let ring = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(key) = ring.keys.front().filter(young) {
-                return Some(Arc::clone(key));
+            let mut ring = self.0.lock();
+            if ring.front().filter(is_young).is_none() {
+                ring.push_front(Arc::new(TicketKey::draw(now)?));
+                ring.truncate(1 + KEYS_BEFORE);
+                self.0.changes.fetch_add(1, Ordering::Release);
             }
         }
-        let mut ring = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = ring.keys.front().filter(young) {
-            return Some(Arc::clone(key));
-        }
-        let key = Arc::new(TicketKey::draw(now)?);
-        ring.keys.push_front(Arc::clone(&key));
-        ring.keys.truncate(1 + KEYS_BEFORE);
-        Some(key)
+        self.look(|keys| keys.first().map(|key| of(key)))
     }
 
-    fn by_name(&self, name: &[u8], now: u64) -> Option<Arc<TicketKey>> {
+    /// Uses the key of this name, if it is still good for opening.
+    fn with_named<R>(
+        &self,
+        name: &[u8],
+        now: u64,
+        of: impl FnOnce(&TicketKey) -> Option<R>,
+    ) -> Option<R> {
         let oldest = ROTATION.as_secs() * (1 + KEYS_BEFORE as u64);
-        let ring = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        ring.keys
-            .iter()
-            .find(|key| key.name == name && now.saturating_sub(key.made) < oldest)
-            .map(Arc::clone)
+        self.look(|keys| {
+            keys.iter()
+                .find(|key| key.name == name && now.saturating_sub(key.made) < oldest)
+                .and_then(|key| of(key))
+        })
+    }
+}
+
+impl Ring {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<TicketKey>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,31 +244,32 @@ impl ProducesTickets for Ticketer {
 
     /// name | nonce | AES-256-GCM(deadline | session), the policy authenticated with it.
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        let key = self.keys.current(self.clock.now_unix())?;
-        let mut sealed = deadline_prefixed(plain);
-        let nonce = key
-            .key
-            .seal_in_place_append_tag(Aad::from(self.policy.0), &mut sealed)
-            .ok()?;
-        let mut ticket = Vec::with_capacity(KEY_NAME_LEN + NONCE_LEN + sealed.len());
-        ticket.extend_from_slice(&key.name);
-        ticket.extend_from_slice(nonce.as_ref());
-        ticket.extend_from_slice(&sealed);
-        Some(ticket)
+        self.keys.with_current(self.clock.now_unix(), |key| {
+            let mut sealed = deadline_prefixed(plain);
+            let nonce = key
+                .key
+                .seal_in_place_append_tag(Aad::from(self.policy.0), &mut sealed)
+                .ok()?;
+            let mut ticket = Vec::with_capacity(KEY_NAME_LEN + NONCE_LEN + sealed.len());
+            ticket.extend_from_slice(&key.name);
+            ticket.extend_from_slice(nonce.as_ref());
+            ticket.extend_from_slice(&sealed);
+            Some(ticket)
+        })?
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let now = self.clock.now_unix();
         let (name, rest) = ticket.split_at_checked(KEY_NAME_LEN)?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
-        let key = self.keys.by_name(name, now)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut sealed = sealed.to_vec();
-        let plain = key
-            .key
-            .open_in_place(nonce, Aad::from(self.policy.0), &mut sealed)
-            .ok()?;
-        take_up(plain, &self.clock, self.clients.as_deref())
+        let length = self.keys.with_named(name, now, |key| {
+            let policy = Aad::from(self.policy.0);
+            let opened = key.key.open_in_place(nonce, policy, &mut sealed);
+            opened.ok().map(|plain| plain.len())
+        })?;
+        take_up(sealed.get(..length)?, &self.clock, self.clients.as_deref())
     }
 }
 
@@ -544,7 +597,6 @@ impl<K: std::hash::Hash + Eq + Clone, V> Bounded<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{SystemTime, UNIX_EPOCH};
 
     fn clock(at: &Arc<AtomicU64>) -> Clock {
@@ -575,6 +627,38 @@ mod tests {
         }
         at.fetch_add(ROTATION.as_secs(), Ordering::Relaxed);
         assert_eq!(ticketer.decrypt(&ticket), None);
+    }
+
+    /// Every thread sees a change of the keys at once, and the keys of one service are not those of another.
+    #[test]
+    fn c4_threads_share_their_keys_without_meeting() {
+        let at = Arc::new(AtomicU64::new(1_000_000));
+        let (keys, others) = (TicketKeys::new(), TicketKeys::new());
+        let here = ticketer(&keys, b"policy", &at);
+        let other = ticketer(&others, b"policy", &at);
+        witness::begin(&Session::default());
+        let opens = |ticketer: &Ticketer, ticket: &[u8]| {
+            witness::begin(&Session::default());
+            ticketer.decrypt(ticket).is_some()
+        };
+        for _ in 0..3 {
+            at.fetch_add(ROTATION.as_secs(), Ordering::Relaxed);
+            let ticket = here.encrypt(b"session").unwrap();
+            assert!(!opens(&other, &ticket));
+            let foreign = other.encrypt(b"session").unwrap();
+            assert!(!opens(&here, &foreign) && opens(&other, &foreign));
+            let (back, name) = std::thread::scope(|scope| {
+                let there = scope.spawn(|| {
+                    assert!(opens(&here, &ticket));
+                    let ticket = here.encrypt(b"session").unwrap();
+                    let name = ticket[..KEY_NAME_LEN].to_vec();
+                    (ticket, name)
+                });
+                there.join().unwrap()
+            });
+            assert_eq!(name, ticket[..KEY_NAME_LEN], "both use the current key");
+            assert!(opens(&here, &back) && opens(&here, &ticket));
+        }
     }
 
     #[test]
