@@ -17,6 +17,54 @@ use proptest::prelude::*;
 
 use self::server_common::{Fixture, PATIENCE, Setup};
 
+/// The last byte of a request arrives together with a record that holds none: the reply waits for nothing.
+#[test]
+fn a21_a_reply_does_not_wait_behind_a_record_without_data() {
+    let server = echo();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(server.pki.root.der.clone()).unwrap();
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // What is left over when the server's own buffer is full, and none.
+    for head_filler in [0, 50, 200] {
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(config.clone()), name).unwrap();
+        let mut socket = TcpStream::connect(server.address).unwrap();
+        // Less than the server's own patience, at the end of which everything is sent.
+        socket.set_read_timeout(Some(PATIENCE / 2)).unwrap();
+        while client.is_handshaking() {
+            client.complete_io(&mut socket).unwrap();
+        }
+        let body = vec![b'x'; 16 * 1024];
+        let filler = "y".repeat(head_filler);
+        write!(
+            client.writer(),
+            "POST / HTTP/1.1\r\nHost: h\r\nX: {filler}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .unwrap();
+        client.writer().write_all(&body).unwrap();
+        client.refresh_traffic_keys().unwrap();
+        let mut flight = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut flight).unwrap();
+        }
+        socket.write_all(&flight).unwrap();
+        let mut reply = Vec::new();
+        while reply.len() < body.len() {
+            assert!(client.read_tls(&mut socket).unwrap() > 0, "the server left");
+            client.process_new_packets().unwrap();
+            let mut room = vec![0; 64 * 1024];
+            match client.reader().read(&mut room) {
+                Ok(count) => reply.extend_from_slice(&room[..count]),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+        assert!(reply.starts_with(b"HTTP/1.1 200 "));
+    }
+}
+
 /// A body of unknown length.
 struct Pieces(Vec<&'static str>);
 

@@ -280,6 +280,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         read: &mut dyn FnMut(&mut Connection) -> Result<Read, Error>,
     ) -> Poll<Result<Read, Error>> {
         loop {
+            let unsent = self.connection.outgoing().len();
             match read(&mut self.connection) {
                 Ok(Read::WouldBlock) => {}
                 Ok(found) => {
@@ -292,11 +293,16 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
                     return Poll::Ready(Err(error));
                 }
             }
-            if self.flush_on_read && !self.connection.close_notify_sent() {
+            // What was written waits for a flush; an answer of the protocol's own does not.
+            let answers = self.connection.outgoing().len() > unsent;
+            let flushes = self.flush_on_read && !self.connection.close_notify_sent();
+            if flushes {
                 self.connection.flush()?;
-                if let Poll::Ready(Err(error)) = self.poll_send(cx, Sender::Reader) {
-                    return Poll::Ready(Err(error.in_phase(Phase::Request)));
-                }
+            }
+            if (flushes || answers)
+                && let Poll::Ready(Err(error)) = self.poll_send(cx, Sender::Reader)
+            {
+                return Poll::Ready(Err(error.in_phase(Phase::Request)));
             }
             match poll_receive(&mut self.channel, &mut self.connection, cx) {
                 Poll::Ready(Ok(())) => {}

@@ -14,6 +14,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustls::ContentType;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 
@@ -24,7 +25,7 @@ use crate::classify::{self, Facts};
 use crate::close::Ending;
 use crate::context::{Clock, Settings};
 use crate::error::{Alert, Cause, Error, LocalCause, PeerCause, Phase};
-use crate::offer::ClientOffer;
+use crate::offer::{self, ClientOffer};
 use crate::preference;
 use crate::record::{RECORD_MAX, Sizer};
 use crate::report::{Report, Side, Traffic};
@@ -95,6 +96,8 @@ pub struct Connection {
     incoming: Window,
     /// During the handshake: how much of `incoming` rustls sees, in whole records.
     shown: usize,
+    /// Does the client send data that rustls skips? Known once it matters.
+    early_data: Option<bool>,
     plaintext: Window,
     /// Plaintext that waits for company in a record.
     staged: Window,
@@ -369,9 +372,15 @@ impl Connection {
     /// what is written in pieces leaves in few, large records, head and body in one.
     ///
     /// # Errors
-    /// The connection has failed, is still in its handshake, or was closed by us.
+    /// The connection has failed, is still in its handshake, or was closed by us; or its key has protected as
+    /// much as it may, and TLS 1.2 has no other: reading and closing go on.
     pub fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
         self.check_writable()?;
+        if let Tls::Records(records) = &self.tls
+            && records.is_worn_out()
+        {
+            return Err(Error::new(Phase::Request, LocalCause::KeyWornOut));
+        }
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         if offered == 0 || self.outgoing.len() >= OUTGOING_MAX {
             return Ok(0);
@@ -408,7 +417,10 @@ impl Connection {
             self.check_writable()?;
             self.encrypt_staged(self.sizer.now())?;
         }
-        if let Tls::Records(records) = &mut self.tls
+        // A peer that reads nothing is owed one answer, however often it asks.
+        if self.failure.is_none()
+            && self.outgoing.is_empty()
+            && let Tls::Records(records) = &mut self.tls
             && let Err(error) = records.answer_key_update(&mut self.outgoing)
         {
             self.failed(0, error)?;
@@ -486,6 +498,7 @@ impl Connection {
             tls,
             incoming: Window::default(),
             shown: 0,
+            early_data: None,
             plaintext: Window::default(),
             staged: Window::default(),
             outgoing: Window::default(),
@@ -616,9 +629,7 @@ impl Connection {
             // Later, only a client's reading can meet something of interest: new tickets.
             let witnessed =
                 self.report.is_none() || (job.is_none() && self.facts.side == Some(Side::Client));
-            if witnessed {
-                witness::begin(&self.facts.session);
-            }
+            let before = witnessed.then(|| witness::begin(&self.facts.session));
             let visible = match self.tls.handshake() {
                 Some(_) => self.shown,
                 None => self.incoming.len(),
@@ -632,8 +643,8 @@ impl Connection {
             self.traffic.plaintext_received += turn.plaintext_received;
             self.incoming.consume(discard);
             self.shown = self.shown.saturating_sub(discard);
-            if witnessed {
-                self.facts.absorb(witness::end());
+            if let Some(before) = before {
+                self.facts.absorb(witness::end(before));
             }
             if self.report.is_none()
                 && let Some(state) = self.tls.handshake()
@@ -663,20 +674,33 @@ impl Connection {
     }
 
     /// Is there more to do when everything that was shown is used up? rustls sees one record after the other,
-    /// so that when the handshake is done it has seen nothing that comes later: then it hands over.
+    /// so that when the handshake is done it has seen nothing that comes later: then it hands over. It keeps
+    /// the connection of a client that offers early data, of which it may skip many records.
     fn goes_on(&mut self) -> Result<bool, Error> {
         if self.tls.handshake().is_none() {
             return Ok(false);
         }
-        if self.report.is_some() && self.shown == 0 {
+        if self.report.is_some() && self.shown == 0 && self.early_data != Some(true) {
             return match self.tls.take_over() {
                 Ok(()) => Ok(true),
                 Err(error) => self.failed(0, error).map(|_| false),
             };
         }
         let received = self.incoming.filled();
-        let shown = match records::first_record(received.get(self.shown..).unwrap_or_default()) {
+        let first_bytes = &self.facts.first_bytes;
+        let is_data = received.get(self.shown) == Some(&u8::from(ContentType::ApplicationData));
+        let early_data = is_data
+            && *self
+                .early_data
+                .get_or_insert_with(|| offer::offers_early_data(first_bytes));
+        let unseen = received.get(self.shown..).unwrap_or_default();
+        let shown = match records::first_record(unseen) {
             Ok(None) => self.shown,
+            // rustls would try it again with each one that follows, for nothing, where it skips early data.
+            Ok(Some(length)) if records::is_too_short(unseen, length) => {
+                return Err(self.fail(Phase::Handshake, PeerCause::BadRecord));
+            }
+            Ok(Some(_)) if early_data => received.len(),
             Ok(Some(length)) => self.shown + length,
             // rustls is to say what is wrong with it.
             Err(_) => received.len(),

@@ -482,6 +482,9 @@ pub enum LocalCause {
     RandomUnavailable,
     /// The caller used a connection after it had failed or been closed.
     AfterEnd,
+    /// The connection's key has protected as many records as it may (RFC 8446, section 5.5), and TLS 1.2
+    /// has no other for it.
+    KeyWornOut,
     /// A failure that nobody here has thought of, with the raw evidence.
     Unrecognised {
         /// What the layer below said.
@@ -641,6 +644,7 @@ impl Cause {
             }
             Self::Local(LocalCause::RandomUnavailable) => LocalCause::RandomUnavailable.into(),
             Self::Local(LocalCause::AfterEnd) => LocalCause::AfterEnd.into(),
+            Self::Local(LocalCause::KeyWornOut) => LocalCause::KeyWornOut.into(),
             Self::Local(LocalCause::Unrecognised { said, first_bytes }) => {
                 LocalCause::Unrecognised {
                     said: said.clone(),

@@ -152,6 +152,9 @@ pub(crate) fn what(cause: &Cause) -> String {
                 "the operating system gave no random bytes, so nothing can be secured".into()
             }
             LocalCause::AfterEnd => "the connection was used after its end".into(),
+            LocalCause::KeyWornOut => {
+                "the connection has sent as much as one key may protect, and TLS 1.2 has no other for it".into()
+            }
             LocalCause::Unrecognised { said, .. } => {
                 format!("a failure that is not known here: {}", escape_control(said))
             }
@@ -396,6 +399,10 @@ fn told(error: &Error) -> Told {
             LocalCause::AfterEnd => (
                 "used-after-end",
                 Some("the program that does this has a mistake: after an end there is nothing to use".into()),
+            ),
+            LocalCause::KeyWornOut => (
+                "key-worn-out",
+                Some("begin a new connection; with TLS 1.3 keys are renewed on the way".into()),
             ),
             LocalCause::Unrecognised { .. } => (
                 "unrecognised",

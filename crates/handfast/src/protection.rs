@@ -21,7 +21,7 @@ pub(crate) const HEADER: usize = 5;
 /// A record's payload may be longer than its plaintext by so much (RFC 5246, section 6.2.3).
 pub(crate) const PAYLOAD_MAX: usize = RECORD_MAX + 2048;
 
-const TAG: usize = 16;
+pub(crate) const TAG: usize = 16;
 
 /// What AES-GCM in TLS 1.2 sends of its nonce with every record.
 const EXPLICIT_NONCE: usize = 8;
@@ -234,7 +234,11 @@ impl Opener {
             return Err(Error::DecryptError);
         }
         let outer = ContentType::from(header[0]);
-        if key.scheme == Scheme::Tls13 && outer != ContentType::ApplicationData {
+        let is_expected = match key.scheme {
+            Scheme::Tls13 => outer == ContentType::ApplicationData,
+            Scheme::Tls12Gcm | Scheme::Tls12ChaCha => outer != ContentType::ChangeCipherSpec,
+        };
+        if !is_expected {
             return Err(unexpected(outer));
         }
         let explicit = key.scheme.nonce();

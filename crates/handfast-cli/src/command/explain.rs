@@ -112,6 +112,7 @@ const PAGES: &[(&str, &str)] = pages![
     "key-mismatch",
     "key-parameters-only",
     "key-size-refused",
+    "key-worn-out",
     "likely-interception",
     "malformed-certificate",
     "malformed-response",

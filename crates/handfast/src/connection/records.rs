@@ -16,7 +16,7 @@ use super::turn::{Job, Step, Turn};
 use crate::buffers::Window;
 use crate::classify;
 use crate::error::Alert;
-use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, unexpected};
+use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, TAG, unexpected};
 
 /// What peers that mean well never exceed: BoringSSL's and rustls' numbers.
 const EMPTY_RECORDS_MAX: u8 = 32;
@@ -210,6 +210,12 @@ impl Records {
         }
     }
 
+    /// Has the key protected as much as it may, with no other to follow? TLS 1.2 has none; one record is left,
+    /// for the end.
+    pub(super) fn is_worn_out(&self) -> bool {
+        self.sealer.is_worn() && !self.secrets.is_tls13()
+    }
+
     /// Changes the key if the peer has asked for it; otherwise nothing.
     pub(super) fn answer_key_update(&mut self, outgoing: &mut Window) -> Result<(), Error> {
         match self.key_update_due && !self.close_notify_sent {
@@ -222,11 +228,10 @@ impl Records {
         match job {
             Job::Record(plaintext) => {
                 self.answer_key_update(outgoing)?;
+                if self.is_worn_out() {
+                    return Err(Error::EncryptError);
+                }
                 if self.sealer.is_worn() {
-                    // TLS 1.2 has no other keys: what is left of this one is for the end.
-                    if !self.secrets.is_tls13() {
-                        return Err(Error::EncryptError);
-                    }
                     self.update_key(outgoing)?;
                 }
                 self.seal(ContentType::ApplicationData, plaintext, outgoing)
@@ -289,8 +294,14 @@ impl Records {
             return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
         }
         match content_type {
+            // RFC 8446, section 5.4.
+            ContentType::Alert | ContentType::Handshake if content.is_empty() => {
+                Err(unexpected(content_type).into())
+            }
             ContentType::ApplicationData => {
-                self.key_updates_left = KEY_UPDATES_MAX;
+                if !content.is_empty() {
+                    self.key_updates_left = KEY_UPDATES_MAX;
+                }
                 turn.deliver(content);
                 Ok(Heard::Nothing)
             }
@@ -430,26 +441,32 @@ fn count(left: &mut u8, too_many: PeerMisbehaved) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// What is there of its header cannot be one's (RFC 8446, section 5.1).
-pub(super) fn first_record(bytes: &[u8]) -> Result<Option<usize>, InvalidMessage> {
+pub(super) fn first_record(bytes: &[u8]) -> Result<Option<usize>, Error> {
     let [kind, major, _, high, low, ..] = bytes else {
         return Ok(None);
     };
     let kind = ContentType::from(*kind);
     let payload = usize::from(u16::from_be_bytes([*high, *low]));
     if matches!(kind, ContentType::Unknown(_)) {
-        return Err(InvalidMessage::InvalidContentType);
+        return Err(InvalidMessage::InvalidContentType.into());
     }
     if *major != 3 {
-        return Err(InvalidMessage::UnknownProtocolVersion);
+        return Err(InvalidMessage::UnknownProtocolVersion.into());
     }
     if payload == 0 && kind != ContentType::ApplicationData {
-        return Err(InvalidMessage::InvalidEmptyPayload);
+        return Err(InvalidMessage::InvalidEmptyPayload.into());
     }
     if payload >= PAYLOAD_MAX {
-        return Err(InvalidMessage::MessageTooLarge);
+        return Err(Error::PeerSentOversizedRecord);
     }
     let length = HEADER + payload;
     Ok((bytes.len() >= length).then_some(length))
+}
+
+/// Does `bytes` begin with a record of so many bytes that calls itself encrypted and is too short for that?
+pub(super) fn is_too_short(bytes: &[u8], length: usize) -> bool {
+    let is_data = bytes.first() == Some(&u8::from(ContentType::ApplicationData));
+    is_data && length <= HEADER + TAG
 }
 
 #[cfg(test)]
@@ -536,8 +553,17 @@ mod tests {
             .count();
         // One is kept for the end.
         assert_eq!(sent, 9);
-        assert!(client.write(&[IoSlice::new(b"more")]).is_err());
-        assert_eq!(server.ending(), None);
+        let error = client.write(&[IoSlice::new(b"more")]).unwrap_err();
+        assert!(matches!(
+            error.cause(),
+            crate::Cause::Local(crate::LocalCause::KeyWornOut)
+        ));
+        // The other direction has its own, and the end is in order.
+        send(&mut server, &mut client, b"reply").unwrap();
+        client.send_close_notify().unwrap();
+        carry(&mut client, &mut server);
+        let end = server.read(&mut [0; 10]).unwrap();
+        assert_eq!(end, Read::End(Ending::CloseNotify));
     }
 
     #[test]

@@ -365,7 +365,7 @@ fn a15_what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
         ),
         ("an encrypted change_cipher_spec", 20, vec![1], unexpected),
         ("an alert cut short", ALERT, vec![2], decode),
-        ("an empty alert", ALERT, Vec::new(), decode),
+        ("an empty alert", ALERT, Vec::new(), unexpected),
     ];
     for (what, kind, content, expected) in table {
         let (mut client, mut forger) = forged();
@@ -589,6 +589,90 @@ fn a15_a_flood_of_key_updates_is_ended() {
         assert!(client.memory_held() < 1 << 20);
     }
     panic!("1000 key updates, answered by {answered} bytes");
+}
+
+/// Somebody who asks for new keys for ever and reads nothing is owed one answer, not one for each time.
+#[test]
+fn a15_a_peer_that_reads_nothing_is_owed_one_answer() {
+    for data in [&b"data"[..], b""] {
+        let (mut client, mut forger) = forged();
+        for _ in 0..200 {
+            client.receive(&forger.key_update(true));
+            client.receive(&forger.record(APPLICATION_DATA, data));
+            if drain(&mut client).1.is_err() {
+                break;
+            }
+            client.flush().unwrap();
+            assert!(client.outgoing().len() < 100, "{}", client.outgoing().len());
+        }
+        assert!(!client.outgoing().is_empty());
+    }
+}
+
+#[test]
+fn a15_nothing_follows_a_fatal_alert() {
+    let (mut client, mut forger) = forged();
+    client.receive(&forger.key_update(true));
+    client.receive(&forger.record(99, b"what is this?"));
+    assert!(drain(&mut client).1.is_err());
+    let alert = client.outgoing().len();
+    let _ = client.flush();
+    assert_eq!(client.outgoing().len(), alert);
+}
+
+/// Records that cannot be what they say cost no more than their number (RFC 8446, section 4.2.10, has servers skip
+/// early data that they do not take).
+#[test]
+fn a23_a_flood_within_the_handshake_is_ended_early() {
+    // A hello that offers early data, without which nothing is skipped.
+    let hello = {
+        let (mut client, _) = connections(1);
+        let mut hello = take_outgoing(&mut client);
+        hello.extend([0, 42, 0, 0]);
+        let grown = |bytes: &mut [u8], more: u16| {
+            let length = u16::from_be_bytes([bytes[0], bytes[1]]) + more;
+            bytes[..2].copy_from_slice(&length.to_be_bytes());
+        };
+        grown(&mut hello[3..5], 4); // the record
+        grown(&mut hello[7..9], 4); // the message
+        let session = usize::from(hello[43]);
+        let suites = 44 + session;
+        let count = usize::from(u16::from_be_bytes([hello[suites], hello[suites + 1]]));
+        let extensions = suites + 2 + count + 2;
+        grown(&mut hello[extensions..extensions + 2], 4);
+        hello
+    };
+    for (what, record, spared) in [
+        ("empty", vec![23, 3, 3, 0, 0], false),
+        (
+            "too short",
+            [&[23, 3, 3, 0, 16][..], &[7; 16]].concat(),
+            false,
+        ),
+        (
+            "early data",
+            [&[23, 3, 3, 0, 40][..], &[7; 40]].concat(),
+            true,
+        ),
+    ] {
+        let (_, mut server) = connections(1);
+        server.receive(&hello);
+        let few = record.repeat(20);
+        server.receive(&few);
+        let first = server.process();
+        assert_eq!(first.is_ok(), spared, "{what}: {first:?}");
+        for _ in 0..100 {
+            server.receive(&record.repeat(200));
+            if server.process().is_err() {
+                break;
+            }
+        }
+        let error = server.process().unwrap_err();
+        assert!(
+            matches!(error.cause(), Cause::Peer(PeerCause::BadRecord)),
+            "{what}: {error:?}"
+        );
+    }
 }
 
 #[test]

@@ -265,7 +265,11 @@ impl<H: Handler> Engine for Http1<H> {
                 ready!(poll_flush(cx, stream, &self.link))?;
             }
             self.received.rest();
-            ready!(poll_receive(cx, stream, &mut self.received, &self.link))?;
+            if poll_receive(cx, stream, &mut self.received, &self.link)?.is_pending() {
+                // What had come held no data after all.
+                ready!(poll_flush(cx, stream, &self.link))?;
+                return Poll::Pending;
+            }
         }
     }
 

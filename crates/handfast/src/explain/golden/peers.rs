@@ -239,6 +239,10 @@ pub(super) fn networks() -> Vec<Row> {
             Error::new(Phase::Request, LocalCause::AfterEnd),
         ),
         (
+            "key-worn-out",
+            Error::new(Phase::Request, LocalCause::KeyWornOut),
+        ),
+        (
             "server-stopping",
             Error::new(Phase::Handshake, LocalCause::Stopping),
         ),
