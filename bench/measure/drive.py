@@ -169,9 +169,11 @@ def s_time(*arguments, at_once=1, version=None):
             if not lines or int(lines[-1][0]) == 0:
                 raise RuntimeError(f"s_time: {out[-300:]}")
             count += int(lines[-1][0])
-            # One letter a connection: r for resumed, t or * for a full handshake.
-            marks = out[out.find("starting"):].splitlines()[1]
+            # One letter a connection: r for resumed, * for a full handshake (t and s in versions of old).
+            marks = max(re.findall(r"^[*rts]+$", out, re.M), key=len, default="")
             resumed = marks.count("r")
+            if len(marks) < int(lines[-1][0]) // 2:
+                raise RuntimeError(f"s_time does not say what it did: {out[:100]}")
             if "-reuse" in arguments and resumed < len(marks) * 9 // 10:
                 raise DoesNotFit("does not resume")
             if "-new" in arguments and resumed > 0:
