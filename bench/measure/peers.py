@@ -141,7 +141,7 @@ class Running:
 PEERS = [
     Peer("handfast", str(HANDFAST),
          [str(HANDFAST), "serve", "{ROOT}", "--listen", "127.0.0.1:{PORT}", "--cert", "{CERT}", "--key", "{KEY}",
-          "--threads", "{THREADS}", "--connections-max", "20000", "--quiet"], hybrid=True),
+          "--threads", "{THREADS}", "--connections-max", "12000", "--quiet"], hybrid=True),
     Peer("nginx", "nginx", ["nginx", "-p", "{DIR}", "-c", "{CONFIG}"], "nginx.conf"),
     Peer("h2o", "h2o", ["h2o", "-c", "{CONFIG}"], "h2o.yaml"),
     Peer("httpd", "apache2", ["apache2", "-f", "{CONFIG}", "-DFOREGROUND"], "httpd.conf"),

@@ -478,15 +478,16 @@ fn raise_descriptor_limit() -> Option<u64> {
     None
 }
 
-/// The files that each thread may keep open: half of what connections leave of the descriptors, which
-/// without a limit is as many as are of use.
+/// The files that each thread may keep open: its share of what connections and a reserve leave of the
+/// descriptors, which without a limit is as many as are of use.
 fn open_files_max(descriptors: Option<u64>, connections_max: usize, threads: usize) -> usize {
     const FEW: usize = 128;
     const MANY: usize = 16 * 1024;
+    const RESERVE: usize = 512;
     let descriptors = descriptors.map_or(usize::MAX, |count| {
         usize::try_from(count).unwrap_or(usize::MAX)
     });
-    let spare = descriptors.saturating_sub(connections_max) / 2;
+    let spare = descriptors.saturating_sub(connections_max.saturating_add(RESERVE));
     (spare / threads.max(1)).clamp(FEW, MANY)
 }
 
@@ -536,7 +537,7 @@ mod tests {
 
     #[test]
     fn c4_connections_come_before_open_files() {
-        assert_eq!(open_files_max(Some(20_000), 8_192, 2), 2_952);
+        assert_eq!(open_files_max(Some(20_000), 8_192, 2), 5_648);
         assert_eq!(open_files_max(Some(1_024), 8_192, 2), 128);
         assert_eq!(open_files_max(None, 8_192, 2), 16 * 1024);
         assert_eq!(open_files_max(Some(u64::MAX), 1, 0), 16 * 1024);

@@ -2,8 +2,8 @@
 //!
 //! A hot file stays open with everything about it that a reply says, and a small one with its content.
 //! Before each use the open file is looked at (`fstat`), once in a turn of the event loop: a change of
-//! it is seen at once. What its name stands for is looked up anew every [`VALID`], so that a file that
-//! was replaced or removed is served no longer than that.
+//! it is seen at once. What its name stands for is looked at anew every [`VALID`], so that a file that
+//! was replaced or removed is served no longer than that; one that is still there stays open.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -20,6 +20,7 @@ use hyper::header::{
 
 use super::super::turn::Look;
 use super::open::{FileFacts, Root, look_at};
+use super::path::Target;
 use super::reply::Validators;
 
 /// How long a name is taken to mean the same file. A second costs a hot file nothing measurable, and
@@ -59,13 +60,30 @@ struct Hot {
 
 struct Kept {
     ready: Rc<Ready>,
-    looked_up: Instant,
+    /// What its name is beneath the directory.
+    target: Target,
+    looked_up: Cell<Instant>,
     looked_at: Cell<Look>,
 }
 
 impl Kept {
     fn is_valid(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.looked_up) < VALID
+        now.saturating_duration_since(self.looked_up.get()) < VALID
+    }
+
+    /// Was it asked for lately? A moment longer than it is valid: who is asked for every second stays.
+    fn is_wanted(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.looked_up.get()) < VALID + 2 * SWEEP
+    }
+
+    /// Does its name still stand for it?
+    fn still_stands(&self, root: &Root, now: Instant) -> bool {
+        let stands = root.still_leads_to(&self.target, &self.ready.facts);
+        if stands {
+            self.looked_up.set(now);
+            self.looked_at.set(Look::now(now));
+        }
+        stands
     }
 
     /// Is the open file what it was?
@@ -159,7 +177,11 @@ pub(super) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
         let files = &mut kept.get_mut(&address(root))?.files;
         let found = files.get(path)?;
         let now = Instant::now();
-        if found.is_valid(now) && found.is_unchanged(now) {
+        let usable = match found.is_valid(now) {
+            true => found.is_unchanged(now),
+            false => found.still_stands(root, now),
+        };
+        if usable {
             return Some(Rc::clone(&found.ready));
         }
         files.remove(path);
@@ -167,9 +189,24 @@ pub(super) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
     })
 }
 
+/// Lets go of every file that this thread keeps: somebody needs a descriptor. Was there any?
+pub(super) fn let_go() -> bool {
+    KEPT.with_borrow_mut(|kept| {
+        let any = !kept.is_empty();
+        kept.clear();
+        any
+    })
+}
+
 /// Keeps a file that was just opened for this path, unless `kept_max` of this directory are kept already: more
 /// hot files in a second than that are opened as usual.
-pub(super) fn keep(root: &Arc<Root>, path: &str, ready: &Rc<Ready>, kept_max: usize) {
+pub(super) fn keep(
+    root: &Arc<Root>,
+    path: &str,
+    target: Target,
+    ready: &Rc<Ready>,
+    kept_max: usize,
+) {
     KEPT.with_borrow_mut(|kept| {
         let hot = kept.entry(address(root)).or_insert_with(|| Hot {
             files: HashMap::new(),
@@ -179,7 +216,8 @@ pub(super) fn keep(root: &Arc<Root>, path: &str, ready: &Rc<Ready>, kept_max: us
         if hot.files.len() < kept_max {
             let one = Kept {
                 ready: Rc::clone(ready),
-                looked_up: now,
+                target,
+                looked_up: Cell::new(now),
                 looked_at: Cell::new(Look::now(now)),
             };
             hot.files.insert(path.into(), one);
@@ -199,7 +237,7 @@ fn sweep() {
             let now = Instant::now();
             let empty = KEPT.with_borrow_mut(|kept| {
                 kept.retain(|_, hot| {
-                    hot.files.retain(|_, one| one.is_valid(now));
+                    hot.files.retain(|_, one| one.is_wanted(now));
                     !hot.files.is_empty()
                 });
                 kept.is_empty()
@@ -222,7 +260,6 @@ mod tests {
     use std::path::Path;
 
     use super::super::open::Kind;
-    use super::super::path::Target;
     use super::*;
 
     fn root_with(content: &str) -> (tempfile::TempDir, Arc<Root>) {
@@ -238,7 +275,13 @@ mod tests {
             panic!("a file")
         };
         let ready = Ready::new(found.file, facts, HeaderValue::from_static("text/plain"));
-        keep(root, "/a", &ready, KEPT_MAX_DEFAULT);
+        keep(
+            root,
+            "/a",
+            Target::parse("/a").unwrap(),
+            &ready,
+            KEPT_MAX_DEFAULT,
+        );
         ready
     }
 
@@ -298,13 +341,69 @@ mod tests {
         assert_eq!(settled.content(u64::MAX, 2), None);
     }
 
+    /// By then its name has to be looked at again.
+    fn expire(path: &str) {
+        KEPT.with_borrow(|kept| {
+            for hot in kept.values() {
+                let one = &hot.files[path];
+                one.looked_up.set(Instant::now() - VALID);
+                one.looked_at.set(Look::now(Instant::now()));
+            }
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn c4_a_name_that_still_stands_for_its_file_keeps_it_open() {
+        let (dir, root) = root_with("one");
+        let ready = open(&root);
+        expire("/a");
+        assert!(Rc::ptr_eq(&find(&root, "/a").unwrap(), &ready));
+
+        // As large and as old, but another file.
+        let path = dir.path().join("a");
+        let times = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::rename(&path, dir.path().join("before")).unwrap();
+        fs::write(&path, "two").unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(times)
+            .unwrap();
+        expire("/a");
+        assert!(find(&root, "/a").is_none(), "replaced");
+
+        open(&root);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("before", &path).unwrap();
+        expire("/a");
+        assert!(find(&root, "/a").is_none(), "a link now");
+
+        fs::remove_file(&path).unwrap();
+        fs::rename(dir.path().join("before"), &path).unwrap();
+        open(&root);
+        fs::remove_file(&path).unwrap();
+        expire("/a");
+        assert!(find(&root, "/a").is_none(), "removed");
+    }
+
+    #[tokio::test]
+    async fn c4_who_needs_descriptors_gets_them() {
+        let (_dir, root) = root_with("one");
+        let ready = open(&root);
+        assert!(let_go());
+        assert_eq!(Rc::strong_count(&ready), 1);
+        assert!(!let_go(), "there is nothing more");
+    }
+
     #[tokio::test]
     async fn c4_no_more_is_kept_than_is_permitted() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
-        keep(&root, "/b", &ready, 1);
+        keep(&root, "/b", Target::parse("/a").unwrap(), &ready, 1);
         assert!(find(&root, "/b").is_none(), "one file is kept already");
-        keep(&root, "/b", &ready, 2);
+        keep(&root, "/b", Target::parse("/a").unwrap(), &ready, 2);
         assert!(find(&root, "/b").is_some());
 
         let piece = Bytes::from(vec![0; CONTENTS_MAX / 2]);

@@ -144,6 +144,7 @@ mod tests {
     fn b1_a_listing_escapes_names_and_sorts() {
         let target = Target::parse("/a%3Cb/").unwrap();
         let facts = FileFacts {
+            identity: (1, 2),
             size: 5,
             modified_ns: 1_700_000_000_000_000_000,
             changed_ns: 0,

@@ -112,7 +112,7 @@ impl Files {
         match found.kind {
             Kind::File(facts) if !target.is_directory() => {
                 let ready = Ready::new(found.file, facts, media_type::of(&target));
-                hot::keep(&self.root, path, &ready, self.kept_max);
+                hot::keep(&self.root, path, target, &ready, self.kept_max);
                 file(&ready, request.headers(), head)
             }
             // "file.html/" is a name that nothing has.
@@ -138,7 +138,8 @@ impl Files {
                 kind: Kind::File(facts),
             }) => {
                 let ready = Ready::new(opened, facts, media_type::of(&index));
-                hot::keep(&self.root, request.uri().path(), &ready, self.kept_max);
+                let path = request.uri().path();
+                hot::keep(&self.root, path, index, &ready, self.kept_max);
                 return file(&ready, request.headers(), head);
             }
             Ok(_) | Err(NotOpened::Missing) => {}
@@ -172,9 +173,17 @@ impl Files {
         response
     }
 
+    /// Opens a target. Files that are kept for later do not stand in the way of one that is asked for now.
+    async fn open(&self, target: &Target) -> Result<Found, NotOpened> {
+        match self.open_once(target).await {
+            Err(NotOpened::Exhausted) if hot::let_go() => self.open_once(target).await,
+            found => found,
+        }
+    }
+
     /// Opens without waiting for a disk when the names are known to the kernel; otherwise off the
     /// thread.
-    async fn open(&self, target: &Target) -> Result<Found, NotOpened> {
+    async fn open_once(&self, target: &Target) -> Result<Found, NotOpened> {
         match self.root.find_cached(target) {
             Err(NotOpened::WouldBlock) => {
                 let root = Arc::clone(&self.root);

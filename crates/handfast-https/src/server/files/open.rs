@@ -13,6 +13,8 @@ use super::path::Target;
 /// What an opened file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileFacts {
+    /// Which file it is: device and number, where there are such.
+    pub(super) identity: (u64, u64),
     pub(super) size: u64,
     /// Nanoseconds since 1970.
     pub(super) modified_ns: u128,
@@ -89,6 +91,13 @@ impl Root {
     /// Finds a target without waiting for a disk, or says that it would have to.
     pub(super) fn find_cached(&self, target: &Target) -> Result<Found, NotOpened> {
         self.0.open_cached(target).and_then(examine)
+    }
+
+    /// Does the target still lead to the file of which these facts are known, unchanged? By the rules of
+    /// opening, and without waiting for a disk: a no may mean that it would have to.
+    pub(super) fn still_leads_to(&self, target: &Target, facts: &FileFacts) -> bool {
+        self.find_cached(target)
+            .is_ok_and(|found| found.kind == Kind::File(*facts))
     }
 
     /// The names in a directory. May block.
@@ -219,6 +228,7 @@ mod platform {
 
     pub(super) fn facts(metadata: &Metadata) -> FileFacts {
         FileFacts {
+            identity: (metadata.dev(), metadata.ino()),
             size: metadata.size(),
             modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
@@ -237,13 +247,22 @@ mod platform {
         let mode = u32::from(seen.stx_mode);
         let everybody = |bits: u32| mode & bits == bits;
         match FileType::from_raw_mode(mode) {
-            FileType::RegularFile if everybody(0o444) => Some(Kind::File(FileFacts {
-                size: seen.stx_size,
-                modified_ns: nanoseconds(seen.stx_mtime.tv_sec, seen.stx_mtime.tv_nsec.into()),
-                changed_ns: nanoseconds(seen.stx_ctime.tv_sec, seen.stx_ctime.tv_nsec.into()),
-            })),
+            FileType::RegularFile if everybody(0o444) => Some(Kind::File(facts_of(&seen))),
             FileType::Directory if everybody(0o555) => Some(Kind::Directory),
             _ => None,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn facts_of(seen: &rustix::fs::Statx) -> FileFacts {
+        FileFacts {
+            identity: (
+                rustix::fs::makedev(seen.stx_dev_major, seen.stx_dev_minor),
+                seen.stx_ino,
+            ),
+            size: seen.stx_size,
+            modified_ns: nanoseconds(seen.stx_mtime.tv_sec, seen.stx_mtime.tv_nsec.into()),
+            changed_ns: nanoseconds(seen.stx_ctime.tv_sec, seen.stx_ctime.tv_nsec.into()),
         }
     }
 
@@ -419,6 +438,7 @@ mod platform {
                 .map_or(0, |since| since.as_nanos())
         };
         FileFacts {
+            identity: (0, 0),
             size: metadata.len(),
             modified_ns: nanoseconds(metadata.modified()),
             changed_ns: nanoseconds(metadata.created()),

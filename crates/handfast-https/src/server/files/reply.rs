@@ -228,6 +228,7 @@ mod tests {
     #[test]
     fn b1_conditions_table() {
         let facts = FileFacts {
+            identity: (1, 2),
             size: 10,
             modified_ns: 1_700_000_000_500_000_000,
             changed_ns: 1_700_000_001_000_000_000,
