@@ -1,7 +1,6 @@
 """The servers under test: how each is started, what it can do, what it costs."""
 
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -14,9 +13,6 @@ from . import system
 BENCH = Path(__file__).resolve().parent.parent
 HANDFAST = BENCH.parent / "target" / "release" / "handfast"
 
-# For every server alike: enough for 10,000 connections and as many open files.
-DESCRIPTORS = 65_536
-
 EVERYTHING = frozenset({"small", "files", "listing"})
 
 
@@ -24,14 +20,6 @@ def short_version(line):
     """A program's name and version from the line in which it says so, without what it was built with."""
     line = line.strip().removeprefix("Server version: ").removeprefix("nginx version: ")
     return " ".join(line.split()[:3])
-
-
-def raise_descriptors():
-    """In a server's process, before it begins; only the administrator may go beyond what there is."""
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-    except (OSError, ValueError):
-        pass
 
 
 class Peer:
@@ -85,7 +73,7 @@ class Running:
         self.process = subprocess.Popen(
             ["taskset", "-c", str(cores), *command],
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, "GOMAXPROCS": str(threads)}, preexec_fn=raise_descriptors,
+            env={**os.environ, "GOMAXPROCS": str(threads)},
         )
         try:
             self.await_readiness()

@@ -53,9 +53,13 @@ impl Facts {
         self.certificate_request = certificate_request.or_else(|| self.certificate_request.take());
         self.server_name = server_name.or_else(|| self.server_name.take());
         self.staple = staple.or_else(|| self.staple.take());
+        self.note_tickets(tickets);
+        self.session = session;
+    }
+
+    pub(crate) fn note_tickets(&mut self, tickets: Vec<Ticket>) {
         let room = TICKETS_MAX.saturating_sub(self.tickets.len());
         self.tickets.extend(tickets.into_iter().take(room));
-        self.session = session;
     }
 }
 

@@ -6,6 +6,7 @@
 //! sent. Channels, time limits and waiting belong to `blocking.rs` and `async_stream.rs`, or to a caller
 //! that multiplexes connections itself.
 
+mod handshake;
 mod pieces;
 mod records;
 mod turn;
@@ -14,7 +15,6 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustls::ContentType;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 
@@ -25,13 +25,12 @@ use crate::classify::{self, Facts};
 use crate::close::Ending;
 use crate::context::{Clock, Settings};
 use crate::error::{Alert, Cause, Error, LocalCause, PeerCause, Phase};
-use crate::offer::{self, ClientOffer};
-use crate::preference;
+use crate::offer::ClientOffer;
 use crate::record::{RECORD_MAX, Sizer};
 use crate::report::{Report, Side, Traffic};
 use crate::resumption::Ticket;
 use crate::verify::ClientVerifier;
-use crate::witness::{self, Evidence, Session};
+use crate::witness::{self, Evidence};
 
 /// Ciphertext that may wait for the channel before [`Connection::write`] accepts no more. As much
 /// as one buffer holds: one system call's worth.
@@ -51,9 +50,6 @@ const FIRST_BYTES_MAX: usize = 256;
 /// What a server keeps of a client's first bytes while it shakes hands, so that it can tell what was
 /// offered if that fails: more than any hello has but those that carry several large tickets.
 const HELLO_BYTES_MAX: usize = 8 * 1024;
-
-/// The messages that rustls makes from one message of the peer, at most, before it meets an error.
-const MESSAGES_BEFORE_ALERT_MAX: usize = 16;
 
 /// What [`Connection::read`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -376,11 +372,6 @@ impl Connection {
     /// much as it may, and TLS 1.2 has no other: reading and closing go on.
     pub fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
         self.check_writable()?;
-        if let Tls::Records(records) = &self.tls
-            && records.is_worn_out()
-        {
-            return Err(Error::new(Phase::Request, LocalCause::KeyWornOut));
-        }
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         if offered == 0 || self.outgoing.len() >= OUTGOING_MAX {
             return Ok(0);
@@ -519,25 +510,6 @@ impl Connection {
         }
     }
 
-    /// Changes to the client's order of cipher suites where that is the better one. Only as long as
-    /// rustls has seen nothing: later all is agreed on.
-    fn heed_preference(&mut self) {
-        if self.other.is_none() {
-            return;
-        }
-        let untouched = self.incoming.len() as u64 == self.facts.bytes_received;
-        let prefers = preference::prefers_chacha(self.incoming.filled());
-        if untouched && prefers.is_none() {
-            return;
-        }
-        let other = self.other.take();
-        if let (Some(other), true, Some(true)) = (other, untouched, prefers)
-            && let Ok(tls) = UnbufferedServerConnection::new(other)
-        {
-            self.tls = Tls::Server(Box::new(tls));
-        }
-    }
-
     fn read_to(&mut self, target: &mut Target<'_>) -> Result<Read, Error> {
         self.check()?;
         let count = self.advance(target, None)?;
@@ -562,16 +534,6 @@ impl Connection {
             return Err(Error::new(Phase::Request, LocalCause::AfterEnd));
         }
         Ok(())
-    }
-
-    /// Says early and exactly that the peer does not speak TLS: rustls would say that a message
-    /// is corrupt, and would wait for bytes that never come.
-    fn refuse_other_protocols(&mut self) -> Result<(), Error> {
-        if self.traffic.records_received > 0 || looks_like_tls(&self.facts.first_bytes) {
-            return Ok(());
-        }
-        let first_bytes = self.first_bytes().to_vec();
-        Err(self.fail(Phase::Handshake, PeerCause::NotTls { first_bytes }))
     }
 
     fn fail(&mut self, phase: Phase, cause: impl Into<Cause>) -> Error {
@@ -603,6 +565,11 @@ impl Connection {
     }
 
     fn encrypt(&mut self, now: Option<Instant>, record: &[u8]) -> Result<(), Error> {
+        if let Tls::Records(records) = &self.tls
+            && records.is_worn_out()
+        {
+            return Err(Error::new(Phase::Request, LocalCause::KeyWornOut));
+        }
         self.advance(&mut Target::none(), Some(Job::Record(record)))?;
         self.sizer.sent(now, record.len());
         self.traffic.records_sent += 1;
@@ -626,10 +593,11 @@ impl Connection {
         mut job: Option<Job<'_>>,
     ) -> Result<usize, Error> {
         loop {
-            // Later, only a client's reading can meet something of interest: new tickets.
-            let witnessed =
-                self.report.is_none() || (job.is_none() && self.facts.side == Some(Side::Client));
-            let before = witnessed.then(|| witness::begin(&self.facts.session));
+            // Later there are only tickets to be seen, where they are handled.
+            let witnessed = self.report.is_none();
+            if witnessed {
+                witness::begin(&self.facts.session);
+            }
             let visible = match self.tls.handshake() {
                 Some(_) => self.shown,
                 None => self.incoming.len(),
@@ -639,12 +607,13 @@ impl Connection {
             let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, target, job.take());
             let (discard, step) = turn.call(&mut self.tls, incoming);
             job = turn.job.take();
+            self.facts.note_tickets(std::mem::take(&mut turn.tickets));
             self.traffic.records_received += turn.records;
             self.traffic.plaintext_received += turn.plaintext_received;
             self.incoming.consume(discard);
             self.shown = self.shown.saturating_sub(discard);
-            if let Some(before) = before {
-                self.facts.absorb(witness::end(before));
+            if witnessed {
+                self.facts.absorb(witness::end());
             }
             if self.report.is_none()
                 && let Some(state) = self.tls.handshake()
@@ -671,41 +640,6 @@ impl Connection {
                 Step::Drained => return self.drained(job.is_some()),
             }
         }
-    }
-
-    /// Is there more to do when everything that was shown is used up? rustls sees one record after the other,
-    /// so that when the handshake is done it has seen nothing that comes later: then it hands over. It keeps
-    /// the connection of a client that offers early data, of which it may skip many records.
-    fn goes_on(&mut self) -> Result<bool, Error> {
-        if self.tls.handshake().is_none() {
-            return Ok(false);
-        }
-        if self.report.is_some() && self.shown == 0 && self.early_data != Some(true) {
-            return match self.tls.take_over() {
-                Ok(()) => Ok(true),
-                Err(error) => self.failed(0, error).map(|_| false),
-            };
-        }
-        let received = self.incoming.filled();
-        let first_bytes = &self.facts.first_bytes;
-        let is_data = received.get(self.shown) == Some(&u8::from(ContentType::ApplicationData));
-        let early_data = is_data
-            && *self
-                .early_data
-                .get_or_insert_with(|| offer::offers_early_data(first_bytes));
-        let unseen = received.get(self.shown..).unwrap_or_default();
-        let shown = match records::first_record(unseen) {
-            Ok(None) => self.shown,
-            // rustls would try it again with each one that follows, for nothing, where it skips early data.
-            Ok(Some(length)) if records::is_too_short(unseen, length) => {
-                return Err(self.fail(Phase::Handshake, PeerCause::BadRecord));
-            }
-            Ok(Some(_)) if early_data => received.len(),
-            Ok(Some(length)) => self.shown + length,
-            // rustls is to say what is wrong with it.
-            Err(_) => received.len(),
-        };
-        Ok(std::mem::replace(&mut self.shown, shown) != shown)
     }
 
     /// What was received is used up. Has the peer more to come?
@@ -773,35 +707,6 @@ impl Connection {
         if filled > 0 { Ok(filled) } else { Err(error) }
     }
 
-    /// After a failure rustls has an alert for the peer, and hands it out when asked once more, after
-    /// the messages that it had made before it met the failure. Asked again, it would look at what else
-    /// was received, and must not.
-    fn collect_alert(&mut self) {
-        for _ in 0..MESSAGES_BEFORE_ALERT_MAX {
-            let before = self.outgoing.len();
-            let mut nowhere = Target::none();
-            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, &mut nowhere, None);
-            let incoming = self.incoming.filled_mut();
-            let incoming = incoming.get_mut(..self.shown).unwrap_or_default();
-            let _ = turn.call(&mut self.tls, incoming);
-            // A handshake message or change_cipher_spec in the clear: the alert is still to come.
-            let record = self.outgoing.filled().get(before..).unwrap_or_default();
-            if !matches!(record.first(), Some(20 | 22)) {
-                break;
-            }
-        }
-    }
-
-    /// The alert in the clear says what clients understand (RFC 8446, section 4.2.1), whatever rustls
-    /// met first.
-    fn call_it_protocol_version(&mut self) {
-        const PROTOCOL_VERSION: u8 = 70;
-        if let [.., 21, 3, _, 0, 2, 2, code] = self.outgoing.filled_mut() {
-            *code = PROTOCOL_VERSION;
-            self.alert_sent = Some(Alert::new(PROTOCOL_VERSION));
-        }
-    }
-
     fn phase(&self) -> Phase {
         if self.report.is_some() {
             Phase::Response
@@ -809,37 +714,4 @@ impl Connection {
             Phase::Handshake
         }
     }
-
-    fn finish_handshake(&mut self) -> Result<(), Error> {
-        let Some(state) = self.tls.handshake() else {
-            return Ok(());
-        };
-        if let Some((verifier, clock)) = self.client_verifier.take()
-            && self.facts.session.path.is_none()
-            && let Some(chain) = state.peer_certificates()
-        {
-            // A resumed session brings the client's chain along, as it was checked back then. The
-            // policy demands that it holds now.
-            match verifier.check(chain, clock.now()) {
-                Ok(path) => self.facts.session = Session::of(path),
-                Err(error) => {
-                    let cause = PeerCause::Certificate(Box::new(error));
-                    return Err(self.fail(Phase::Handshake, cause));
-                }
-            }
-        }
-        let handshake = self.started.elapsed();
-        self.report = Some(Arc::new(Report::new(state, &self.facts, handshake)));
-        self.facts.first_bytes = Vec::new();
-        Ok(())
-    }
-}
-
-/// A content type and a version that a first TLS record can have (RFC 8446, section 5.1): a
-/// handshake message, or an alert of a peer that gives up at once.
-fn looks_like_tls(first_bytes: &[u8]) -> bool {
-    first_bytes
-        .first()
-        .is_none_or(|kind| matches!(kind, 0x15 | 0x16))
-        && first_bytes.get(1).is_none_or(|major| *major == 3)
 }

@@ -46,14 +46,23 @@ pub struct ClientOffer {
     pub server_name: Option<String>,
 }
 
+/// The hello that a client's first flight begins with, from its cipher suites on. It need not all be there.
+pub(crate) fn from_suites(flight: &[u8]) -> Option<Reader<'_>> {
+    let mut reader = Reader::new(flight);
+    let is_handshake = reader.u8()? == 22;
+    reader.take(2 + 2)?; // version and length of the record
+    let is_hello = reader.u8()? == 1;
+    reader.take(3 + 2 + 32)?; // length of the message, version, random
+    reader.vector::<1>()?; // session id
+    (is_handshake && is_hello).then_some(reader)
+}
+
 /// Does a client whose first record is this hello mean to send data along with it (RFC 8446, section
 /// 4.2.10)? Nothing is remembered for it: who is asked is a connection under way.
 pub(crate) fn offers_early_data(received: &[u8]) -> bool {
     const EARLY_DATA: u16 = 42;
     let find = || {
-        let mut reader = Reader::new(received);
-        reader.take(5 + 4 + 2 + 32)?; // record, message, version, random
-        reader.vector::<1>()?; // session id
+        let mut reader = from_suites(received)?;
         reader.vector::<2>()?; // suites
         reader.vector::<1>()?; // compressions
         let (mut extensions, _) = reader.vector_so_far::<2>()?;

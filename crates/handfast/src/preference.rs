@@ -6,7 +6,8 @@
 
 use rustls::{CipherSuite, SupportedCipherSuite};
 
-use crate::wire::{Reader, is_grease};
+use crate::offer::from_suites;
+use crate::wire::is_grease;
 
 /// The server's own order: AES-128 before the rest, in each version and kind.
 pub(crate) fn order(suites: &mut [SupportedCipherSuite]) {
@@ -25,16 +26,9 @@ pub(crate) fn order(suites: &mut [SupportedCipherSuite]) {
 /// Does a client whose first flight begins so prefer ChaCha20-Poly1305? `None` when that cannot be
 /// told (yet).
 pub(crate) fn prefers_chacha(flight: &[u8]) -> Option<bool> {
-    let mut reader = Reader::new(flight);
-    let is_handshake = reader.u8()? == 22;
-    reader.take(2 + 2)?; // version and length of the record
-    let is_hello = reader.u8()? == 1;
-    reader.take(3 + 2 + 32)?; // length of the message, version, random
-    reader.vector::<1>()?; // session id
-    reader.take(2)?; // length of the suites
-    let first = reader
-        .numbers()
-        .find(|suite| is_handshake && is_hello && !is_grease(*suite))?;
+    let mut reader = from_suites(flight)?;
+    reader.take(2)?; // their length
+    let first = reader.numbers().find(|suite| !is_grease(*suite))?;
     Some(matches!(
         CipherSuite::from(first),
         CipherSuite::TLS13_CHACHA20_POLY1305_SHA256

@@ -697,10 +697,7 @@ mod tests {
         sessions.put(b"id".to_vec(), b"session".to_vec());
         witness::begin(&Session::default());
         assert!(ticketer.decrypt(&ticket).is_some());
-        assert_eq!(
-            witness::end(witness::Evidence::default()).session.not_after,
-            Some(1_000_100)
-        );
+        assert_eq!(witness::end().session.not_after, Some(1_000_100));
         assert!(sessions.get(b"id").is_some());
         at.store(1_000_101, Ordering::Relaxed);
         assert!(ticketer.decrypt(&ticket).is_none());

@@ -3,8 +3,7 @@
 //! rustls calls verifiers, certificate resolvers and session stores synchronously, on the thread
 //! that processes the message, but its errors have no room for what they know. They deposit it
 //! here; the connection, which has opened the record just before, collects it right after. Between
-//! those two points no other connection runs on the thread, but within a closure that plaintext is lent
-//! to; and what that one does is kept apart.
+//! those two points no other connection can run on the thread.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -52,18 +51,19 @@ thread_local! {
     static EVIDENCE: RefCell<Evidence> = RefCell::default();
 }
 
-/// Opens a clean record for a connection with this session. Gives the one that was open, for
-/// [`end`]: a caller's own code may run in between, and use another connection.
-pub(crate) fn begin(session: &Session) -> Evidence {
-    EVIDENCE.replace(Evidence {
-        session: session.clone(),
-        ..Evidence::default()
-    })
+/// Opens a clean record for a connection with this session.
+pub(crate) fn begin(session: &Session) {
+    EVIDENCE.with_borrow_mut(|evidence| {
+        *evidence = Evidence {
+            session: session.clone(),
+            ..Evidence::default()
+        };
+    });
 }
 
-/// Closes the record and hands it over; the one before it is open again.
-pub(crate) fn end(before: Evidence) -> Evidence {
-    EVIDENCE.replace(before)
+/// Closes the record and hands it over.
+pub(crate) fn end() -> Evidence {
+    EVIDENCE.take()
 }
 
 /// The peer's chain was refused.

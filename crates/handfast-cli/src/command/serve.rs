@@ -196,7 +196,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         limits.connections_max = count.get();
         config = config.limits(limits);
     }
-    let threads = args.running.threads.map_or_else(cores, NonZeroUsize::get);
+    let threads = config.thread_count();
     let files =
         files.with_open_files_max(open_files_max(descriptors, limits.connections_max, threads));
     let server = Server::bind(config, files).map_err(bind_failure)?;
@@ -489,10 +489,6 @@ fn open_files_max(descriptors: Option<u64>, connections_max: usize, threads: usi
     });
     let spare = descriptors.saturating_sub(connections_max.saturating_add(RESERVE));
     (spare / threads.max(1)).clamp(FEW, MANY)
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 fn directory_failure(args: &Args, error: &io::Error) -> Failure {

@@ -118,7 +118,8 @@ impl ServerConfig {
         self
     }
 
-    pub(super) fn thread_count(&self) -> usize {
+    /// How many threads that makes.
+    pub fn thread_count(&self) -> usize {
         self.threads
             .or_else(|| thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get)

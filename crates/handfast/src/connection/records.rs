@@ -17,6 +17,7 @@ use crate::buffers::Window;
 use crate::classify;
 use crate::error::Alert;
 use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, TAG, unexpected};
+use crate::witness::{self, Session};
 
 /// What peers that mean well never exceed: BoringSSL's and rustls' numbers.
 const EMPTY_RECORDS_MAX: u8 = 32;
@@ -38,6 +39,8 @@ pub(super) struct Records {
     secrets: Secrets,
     sealer: Sealer,
     opener: Opener,
+    /// What tickets stand for.
+    session: Session,
     /// A handshake message that has arrived in part.
     message: Vec<u8>,
     /// The peer has changed its key and asked for the same.
@@ -133,23 +136,27 @@ enum Heard {
 impl Records {
     /// Goes on where a client's handshake ended: nothing of rustls' is left to be sent, nothing it has seen
     /// left to be processed.
-    pub(super) fn of_client(tls: UnbufferedClientConnection) -> Result<Self, Error> {
+    pub(super) fn of_client(
+        tls: UnbufferedClientConnection,
+        session: Session,
+    ) -> Result<Self, Error> {
         let (secrets, kernel) = tls.dangerous_into_kernel_connection()?;
-        Self::new(secrets, Secrets::Client(kernel))
+        Self::new(secrets, Secrets::Client(kernel), session)
     }
 
     /// As [`of_client`](Self::of_client), for a server.
     pub(super) fn of_server(tls: UnbufferedServerConnection) -> Result<Self, Error> {
         let (secrets, kernel) = tls.dangerous_into_kernel_connection()?;
-        Self::new(secrets, Secrets::Server(kernel))
+        Self::new(secrets, Secrets::Server(kernel), Session::default())
     }
 
-    fn new(keys: ExtractedSecrets, secrets: Secrets) -> Result<Self, Error> {
+    fn new(keys: ExtractedSecrets, secrets: Secrets, session: Session) -> Result<Self, Error> {
         let suite = secrets.suite();
         Ok(Self {
             secrets,
             sealer: Sealer::new(keys.tx, suite)?,
             opener: Opener::new(keys.rx, suite)?,
+            session,
             message: Vec::new(),
             key_update_due: false,
             close_notify_sent: false,
@@ -228,9 +235,6 @@ impl Records {
         match job {
             Job::Record(plaintext) => {
                 self.answer_key_update(outgoing)?;
-                if self.is_worn_out() {
-                    return Err(Error::EncryptError);
-                }
                 if self.sealer.is_worn() {
                     self.update_key(outgoing)?;
                 }
@@ -308,7 +312,7 @@ impl Records {
             ContentType::Alert => self.alert(content),
             ContentType::Handshake => {
                 self.message.extend_from_slice(content);
-                self.messages(turn.outgoing)?;
+                self.messages(turn)?;
                 Ok(Heard::Nothing)
             }
             other => Err(unexpected(other).into()),
@@ -340,7 +344,7 @@ impl Records {
     }
 
     /// Takes the handshake messages that are complete.
-    fn messages(&mut self, outgoing: &mut Window) -> Result<(), Refusal> {
+    fn messages(&mut self, turn: &mut Turn<'_, '_, '_>) -> Result<(), Refusal> {
         while let [kind, high, middle, low, rest @ ..] = self.message.as_slice() {
             let kind = HandshakeType::from(*kind);
             let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
@@ -352,7 +356,7 @@ impl Records {
             };
             let is_last = rest.len() == length;
             let body = body.to_vec();
-            self.handle(kind, &body, is_last, outgoing)?;
+            self.handle(kind, &body, is_last, turn)?;
             self.message.drain(..4 + length);
         }
         if self.message.is_empty() {
@@ -367,19 +371,23 @@ impl Records {
         kind: HandshakeType,
         body: &[u8],
         is_last: bool,
-        outgoing: &mut Window,
+        turn: &mut Turn<'_, '_, '_>,
     ) -> Result<(), Refusal> {
         let is_tls13 = self.secrets.is_tls13();
         match (&mut self.secrets, kind) {
             (_, HandshakeType::KeyUpdate) if is_tls13 => self.key_update(body, is_last),
             (Secrets::Client(kernel), HandshakeType::NewSessionTicket) if is_tls13 => {
-                Ok(kernel.handle_new_session_ticket(body)?)
+                // Our store is called, and says what it saw.
+                witness::begin(&self.session);
+                let handled = kernel.handle_new_session_ticket(body);
+                turn.tickets.extend(witness::end().tickets);
+                Ok(handled?)
             }
             (Secrets::Client(_), HandshakeType::HelloRequest)
             | (Secrets::Server(_), HandshakeType::ClientHello)
                 if !is_tls13 =>
             {
-                self.refuse_renegotiation(outgoing)
+                self.refuse_renegotiation(turn.outgoing)
             }
             (_, got_type) => Err(Error::InappropriateHandshakeMessage {
                 expect_types: vec![HandshakeType::NewSessionTicket, HandshakeType::KeyUpdate],
@@ -422,12 +430,6 @@ impl Records {
             self.seal(ContentType::Alert, &alert, outgoing)?;
         }
         Ok(())
-    }
-}
-
-impl std::fmt::Debug for Records {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Records").finish_non_exhaustive()
     }
 }
 
@@ -553,7 +555,7 @@ mod tests {
             .count();
         // One is kept for the end.
         assert_eq!(sent, 9);
-        let error = client.write(&[IoSlice::new(b"more")]).unwrap_err();
+        let error = send(&mut client, &mut server, b"more").unwrap_err();
         assert!(matches!(
             error.cause(),
             crate::Cause::Local(crate::LocalCause::KeyWornOut)

@@ -6,6 +6,8 @@ use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
 use super::records::Records;
 use crate::buffers::Window;
+use crate::resumption::Ticket;
+use crate::witness::Session;
 
 /// Who knows what to do with the next record.
 pub(super) enum Tls {
@@ -29,9 +31,9 @@ impl Tls {
     }
 
     /// Takes the records over from rustls, which must have nothing left to do.
-    pub(super) fn take_over(&mut self) -> Result<(), rustls::Error> {
+    pub(super) fn take_over(&mut self, session: &Session) -> Result<(), rustls::Error> {
         let records = match std::mem::replace(self, Self::Nobody) {
-            Self::Client(tls) => Records::of_client(*tls)?,
+            Self::Client(tls) => Records::of_client(*tls, session.clone())?,
             Self::Server(tls) => Records::of_server(*tls)?,
             other => {
                 *self = other;
@@ -114,6 +116,8 @@ pub(super) struct Turn<'t, 'u, 'j> {
     pub(super) records: u64,
     pub(super) plaintext_received: u64,
     pub(super) job: Option<Job<'j>>,
+    /// Tickets that the peer gave out.
+    pub(super) tickets: Vec<Ticket>,
 }
 
 impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
@@ -130,6 +134,7 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
             records: 0,
             plaintext_received: 0,
             job,
+            tickets: Vec::new(),
         }
     }
 

@@ -72,9 +72,9 @@ impl ClientContext {
         })?;
         let text = name.to_string();
         // The ClientHello is made here, and with it the choice of a session to take up.
-        let before = witness::begin(&Session::default());
+        witness::begin(&Session::default());
         let tls = UnbufferedClientConnection::new(Arc::clone(&self.0.tls), name.to_rustls());
-        let seen = witness::end(before);
+        let seen = witness::end();
         let tls = tls.map_err(|error| {
             Error::new(Phase::Handshake, LocalCause::Internal(error.to_string()))
         })?;
