@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use handfast::proxy::ProxyProblem;
 use handfast::{
-    Cause, ConfigurationCause, CrlError, CrlProblem, Error, Explanation, NetworkCause, PeerCause,
-    Phase, StartTlsProblem, escape_control,
+    Cause, ConfigurationCause, CrlError, CrlProblem, Error, Explanation, LocalCause, NetworkCause,
+    PeerCause, Phase, StartTlsProblem, escape_control,
 };
 
 /// Exit codes with curl's meaning, so that scripts written for it understand ours.
@@ -26,7 +26,7 @@ pub(crate) mod code {
     pub(crate) const CONNECT: u8 = 7;
     /// The body ended before its announced end.
     pub(crate) const SHORT_BODY: u8 = 18;
-    /// An HTTP status of 400 or more, with `--fail`.
+    /// An HTTP status of 400 or more, with `--fail`, or in a load test.
     pub(crate) const HTTP_STATUS: u8 = 22;
     /// What the peer said makes no sense.
     pub(crate) const WEIRD_REPLY: u8 = 8;
@@ -131,6 +131,10 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
             ProxyProblem::Unreachable { .. } => code::CONNECT,
             _ => code::RECEIVE,
         },
+        // Curl's 7 would send whoever reads it to the server.
+        Cause::Local(LocalCause::DescriptorsUsedUp { .. } | LocalCause::PortsUsedUp { .. }) => {
+            code::OTHER
+        }
         Cause::Peer(PeerCause::Certificate(_)) => code::PEER,
         // In TLS 1.3 the server says so after the handshake, and means the same.
         Cause::Peer(

@@ -8,6 +8,7 @@ mod cli;
 mod columns;
 mod command;
 mod data_dir;
+mod descriptors;
 mod failure;
 // The operating system's words are Linux's.
 #[cfg(all(test, target_os = "linux"))]

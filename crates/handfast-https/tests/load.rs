@@ -139,8 +139,7 @@ fn b6_statuses_and_methods_are_told_apart() {
         let mut missing = plan(fixture.address, "/missing");
         (missing.protocol, missing.requests) = (protocol, Some(10));
         let measured = measure(&missing, fixture.client_builder());
-        assert_eq!(measured.requests.complete, 10);
-        assert_eq!(measured.statuses.get(&404), Some(&10));
+        assert_failed_by_status(&measured, 10, 404);
         let mut head = plan(fixture.address, "/file");
         (head.protocol, head.requests) = (protocol, Some(10));
         head.request.method = Method::HEAD;
@@ -150,14 +149,22 @@ fn b6_statuses_and_methods_are_told_apart() {
         post.request.method = Method::POST;
         post.request.body = vec![b'x'; 200_000].into();
         let measured = measure(&post, fixture.client_builder());
-        assert_eq!(measured.requests.complete, 10, "{protocol:?} {measured:#?}");
-        assert_eq!(
-            measured.statuses.get(&405),
-            Some(&10),
-            "{:?}",
-            measured.statuses
-        );
+        assert_failed_by_status(&measured, 10, 405);
     }
+}
+
+/// Every request was answered in whole, by a status that says that it failed.
+fn assert_failed_by_status(measured: &Measurements, requests: u64, status: u16) {
+    let what = format!("{measured:#?}");
+    assert_eq!(measured.requests.failed, requests, "{what}");
+    assert_eq!(measured.requests.failed_by_status, requests, "{what}");
+    assert_eq!(measured.requests.complete, 0, "{what}");
+    assert_eq!(measured.statuses.get(&status), Some(&requests), "{what}");
+    assert_eq!(measured.failed_latency.count(), requests, "{what}");
+    // Refusals are quick: they would flatter the latency of the others.
+    assert!(measured.latency.is_empty(), "{what}");
+    assert_eq!(measured.failures["http-status"].count, requests, "{what}");
+    assert!(measured.any_failed() && !measured.gave_up, "{what}");
 }
 
 /// A server of our own making: what `serve` does with a connection that has shaken hands.

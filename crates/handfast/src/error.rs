@@ -494,6 +494,17 @@ pub enum LocalCause {
     },
     /// The caller gave a handshake up because it is about to stop.
     Stopping,
+    /// This process, or this system, may open no more files and sockets.
+    DescriptorsUsedUp {
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// Every local port is taken by a connection to this address, one that has ended a minute ago
+    /// included.
+    PortsUsedUp {
+        /// The address.
+        address: SocketAddr,
+    },
     /// A bug or a limit of this library, with what is known of it.
     Internal(String),
 }
@@ -583,7 +594,8 @@ impl std::error::Error for Cause {
                 NetworkCause::NotResolved { source, .. }
                 | NetworkCause::Unreachable { source, .. }
                 | NetworkCause::Io(source),
-            ) => Some(source),
+            )
+            | Self::Local(LocalCause::DescriptorsUsedUp { source }) => Some(source),
             _ => None,
         }
     }
@@ -653,6 +665,13 @@ impl Cause {
                 .into()
             }
             Self::Local(LocalCause::Stopping) => LocalCause::Stopping.into(),
+            Self::Local(LocalCause::DescriptorsUsedUp { source }) => {
+                let source = io::Error::new(source.kind(), source.to_string());
+                LocalCause::DescriptorsUsedUp { source }.into()
+            }
+            Self::Local(LocalCause::PortsUsedUp { address }) => {
+                LocalCause::PortsUsedUp { address: *address }.into()
+            }
             Self::Local(LocalCause::Internal(text)) => LocalCause::Internal(text.clone()).into(),
             // No connection that already runs fails with the rest.
             Self::Configuration(_) | Self::Network(_) => {

@@ -159,6 +159,12 @@ pub(crate) fn what(cause: &Cause) -> String {
                 format!("a failure that is not known here: {}", escape_control(said))
             }
             LocalCause::Stopping => "the handshake was given up, as the server stops".into(),
+            LocalCause::DescriptorsUsedUp { .. } => {
+                "this machine lets the program open no more files and connections".into()
+            }
+            LocalCause::PortsUsedUp { .. } => {
+                "this machine has no local port left for another connection to this address".into()
+            }
             LocalCause::Internal(what) => format!("something that should not happen: {what}"),
         },
     }
@@ -412,6 +418,14 @@ fn told(error: &Error) -> Told {
                 "server-stopping",
                 Some("nothing needs to be done: the client can connect again once the server runs".into()),
             ),
+            LocalCause::DescriptorsUsedUp { .. } => (
+                "too-many-open-files",
+                Some("raise the limit of open files (ulimit -n), or open fewer connections at once; the server is not the cause".into()),
+            ),
+            LocalCause::PortsUsedUp { .. } => (
+                "local-ports-used-up",
+                Some("keep connections instead of opening new ones, wait a minute for the ports of those that have ended, or widen net.ipv4.ip_local_port_range; the server is not the cause".into()),
+            ),
             LocalCause::Internal(_) => {
                 ("internal", Some("please report this with what led to it".into()))
             }
@@ -640,7 +654,9 @@ fn evidence(cause: &Cause) -> Vec<String> {
                 quoted(first_bytes)
             )]
         }
-        Cause::Network(NetworkCause::NotResolved { source, .. }) => vec![plain(source)],
+        Cause::Network(NetworkCause::NotResolved { source, .. })
+        | Cause::Local(LocalCause::DescriptorsUsedUp { source }) => vec![plain(source)],
+        Cause::Local(LocalCause::PortsUsedUp { address }) => vec![format!("to {address}")],
         Cause::Network(NetworkCause::Refused { addresses }) => vec![tried(addresses)],
         Cause::Network(NetworkCause::Proxy(error)) => proxy::evidence(error),
         Cause::Network(NetworkCause::Unreachable { addresses, source }) => {

@@ -1,13 +1,13 @@
 //! From `host:port` to a connected TCP socket, blocking, within limits.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::context::Timeouts;
-use crate::error::{ConfigurationCause, Error, NetworkCause, Phase};
+use crate::error::{Cause, ConfigurationCause, Error, LocalCause, NetworkCause, Phase};
 
 /// Splits `host:port`, an IPv6 host in brackets. Gives the host without them.
 pub(crate) fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
@@ -28,26 +28,87 @@ pub(crate) fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
         })
 }
 
-/// What "no address, or all of them refused" becomes.
-pub(crate) fn unreachable(tried: Vec<SocketAddr>, host: &str, last: Option<io::Error>) -> Error {
-    let cause = match last {
-        None => NetworkCause::NotResolved {
-            host: host.to_owned(),
-            source: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
+/// The error of a connection that did not come about: `tried` are the addresses of `host`, `last` is
+/// the operating system's last answer, none when there was no address.
+///
+/// What this machine has run out of, descriptors or local ports, is told as that: the server may be
+/// in the best of health.
+pub fn connect_error(host: &str, tried: Vec<SocketAddr>, last: Option<io::Error>) -> Error {
+    let Some(source) = last else {
+        let nothing = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        return not_resolved(host, nothing);
+    };
+    if out_of_descriptors(&source) {
+        return Error::new(Phase::Connect, LocalCause::DescriptorsUsedUp { source });
+    }
+    Error::new(
+        Phase::Connect,
+        match (source.kind(), tried.last()) {
+            (io::ErrorKind::ConnectionRefused, _) => {
+                Cause::from(NetworkCause::Refused { addresses: tried })
+            }
+            (io::ErrorKind::AddrNotAvailable, Some(address)) if has_way_to(*address) => {
+                Cause::from(LocalCause::PortsUsedUp { address: *address })
+            }
+            _ => Cause::from(NetworkCause::Unreachable {
+                addresses: tried,
+                source,
+            }),
         },
-        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            NetworkCause::Refused { addresses: tried }
-        }
-        Some(source) => NetworkCause::Unreachable {
-            addresses: tried,
-            source,
+    )
+}
+
+fn not_resolved(host: &str, source: io::Error) -> Error {
+    if out_of_descriptors(&source) {
+        return Error::new(Phase::Resolve, LocalCause::DescriptorsUsedUp { source });
+    }
+    let host = host.to_owned();
+    Error::new(Phase::Resolve, NetworkCause::NotResolved { host, source })
+}
+
+/// `EMFILE` of the process and `ENFILE` of the whole system: Rust has no names for them, and on every
+/// Unix they are these numbers.
+fn out_of_descriptors(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// Would this machine have an address to reach that one from? `EADDRNOTAVAIL` means that it has none
+/// (IPv6 is switched off), or has no port left. UDP's ports are others, and connecting sends nothing.
+fn has_way_to(address: SocketAddr) -> bool {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    UdpSocket::bind((any, 0)).is_ok_and(|socket| socket.connect(address).is_ok())
+}
+
+/// Refuses a host such as `8443`, `0x7f.1` or `127.1`: the C library, and URLs, read them as IPv4
+/// addresses (`8443` is 0.0.32.251), which nobody means. No name ends in a number (RFC 3696, section 2).
+///
+/// # Errors
+/// [`ConfigurationCause::ServerName`].
+pub fn refuse_number(host: &str) -> Result<(), Error> {
+    let last = host.strip_suffix('.').unwrap_or(host);
+    let last = last.rsplit('.').next().unwrap_or(last);
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    let is_number = match hex {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
+    };
+    if !is_number || host.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    let cause = ConfigurationCause::ServerName {
+        text: host.to_owned(),
+        problem: match host.parse::<u16>() {
+            Ok(port) => {
+                format!("it is a number: a port is written behind the host, as in localhost:{port}")
+            }
+            Err(_) => "it ends in a number and is no IP address; one is written as in 127.0.0.1"
+                .to_owned(),
         },
     };
-    let phase = match cause {
-        NetworkCause::NotResolved { .. } => Phase::Resolve,
-        _ => Phase::Connect,
-    };
-    Error::new(phase, cause)
+    Err(Error::new(Phase::Configure, cause))
 }
 
 pub(crate) fn connect(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpStream, Error> {
@@ -84,7 +145,7 @@ pub(crate) fn connect(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpS
         (Some(error), Some((_, limit))) if error.kind() == io::ErrorKind::TimedOut => {
             Err(Error::new(Phase::Connect, NetworkCause::TimedOut { limit }))
         }
-        (last, _) => Err(unreachable(tried, host, last)),
+        (last, _) => Err(connect_error(host, tried, last)),
     }
 }
 
@@ -94,7 +155,8 @@ pub(crate) fn connect(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpS
 /// when the limit passes, and ends by itself.
 ///
 /// # Errors
-/// [`NetworkCause::NotResolved`], or [`NetworkCause::TimedOut`] in [`Phase::Resolve`].
+/// [`NetworkCause::NotResolved`], or [`NetworkCause::TimedOut`] in [`Phase::Resolve`]; for a host that
+/// is a number and no IP address, [`ConfigurationCause::ServerName`].
 ///
 /// ```
 /// let addresses = handfast::resolve("127.0.0.1", 443, None)?;
@@ -105,6 +167,7 @@ pub fn resolve(host: &str, port: u16, limit: Option<Duration>) -> Result<Vec<Soc
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
+    refuse_number(host)?;
     let name = host.to_owned();
     let answer = match limit {
         None => (name.as_str(), port).to_socket_addrs().map(Vec::from_iter),
@@ -124,15 +187,7 @@ pub fn resolve(host: &str, port: u16, limit: Option<Duration>) -> Result<Vec<Soc
             }
         }
     };
-    answer.map_err(|source| {
-        Error::new(
-            Phase::Resolve,
-            NetworkCause::NotResolved {
-                host: host.to_owned(),
-                source,
-            },
-        )
-    })
+    answer.map_err(|source| not_resolved(host, source))
 }
 
 #[cfg(test)]
@@ -152,6 +207,75 @@ mod tests {
             told.what.ends_with("during the name resolution"),
             "{}",
             told.what
+        );
+    }
+
+    #[test]
+    fn a_host_that_is_a_number_is_refused_and_not_taken_for_an_address() {
+        for host in [
+            "8443",
+            "0",
+            "0x20fb",
+            "0x",
+            "127.1",
+            "0x7f.1",
+            "017700000001",
+            "1.2.3.4.5",
+            "a.8443",
+            "127.0.0.1.",
+            "256.1.1.1",
+        ] {
+            let error = resolve(host, 443, None).unwrap_err();
+            assert_eq!(error.phase(), Phase::Configure, "{host}");
+            assert_eq!(error.explain().id, "invalid-server-name", "{host}");
+        }
+        assert!(
+            refuse_number("8443")
+                .unwrap_err()
+                .explain()
+                .to_string()
+                .contains("localhost:8443")
+        );
+        for host in [
+            "127.0.0.1",
+            "::1",
+            "localhost",
+            "8443.example",
+            "a1",
+            "1a",
+            "x0x1f",
+            "",
+        ] {
+            assert!(refuse_number(host).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_this_machine_has_run_out_of_is_not_told_as_the_server_s() {
+        let tried = || vec!["127.0.0.1:9".parse().unwrap()];
+        let id = |error: io::Error| connect_error("x", tried(), Some(error)).explain().id;
+        #[cfg(unix)]
+        for number in [23, 24] {
+            assert_eq!(
+                id(io::Error::from_raw_os_error(number)),
+                "too-many-open-files"
+            );
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(not_resolved("x", error).explain().id, "too-many-open-files");
+        }
+        // Loopback can be reached, so that it can only be the ports.
+        assert_eq!(
+            id(io::ErrorKind::AddrNotAvailable.into()),
+            "local-ports-used-up"
+        );
+        assert_eq!(
+            id(io::ErrorKind::ConnectionRefused.into()),
+            "connection-refused"
+        );
+        assert_eq!(id(io::ErrorKind::NetworkUnreachable.into()), "unreachable");
+        assert_eq!(
+            connect_error("x", tried(), None).explain().id,
+            "name-not-resolved"
         );
     }
 

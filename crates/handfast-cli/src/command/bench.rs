@@ -19,6 +19,7 @@ use handfast_https::load::{
 use http::header::{self, HeaderName, HeaderValue};
 
 use crate::data_dir;
+use crate::descriptors;
 use crate::failure::{self, Failure, code, plain};
 use crate::output;
 use crate::passphrase::{self, PassphraseSource};
@@ -31,7 +32,10 @@ Examples:
   handfast bench --handshake full -c 64 https://localhost:8443/
   handfast bench --html report.html https://localhost:8443/
 
-Only load servers that are yours to load. Ctrl-C ends the test and prints what was measured.";
+Only load servers that are yours to load. Ctrl-C ends the test and prints what was measured.
+
+A request has failed when no whole response came, or one with a status of 400 or more. Exit codes
+are curl's: 0 when nothing failed, else that of what failed most, 22 for the status.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("version").args(["http1_1", "http2"]))]
@@ -140,7 +144,7 @@ struct Tls {
 
 #[derive(Debug, clap::Args)]
 struct Output {
-    /// Print JSON, schema handfast-bench/1
+    /// Print JSON, schema handfast-bench/2
     #[arg(long)]
     json: bool,
     /// Also write a page with plots, which opens offline
@@ -153,6 +157,7 @@ struct Output {
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let plan = plan(&args)?;
+    check_descriptors(&plan, descriptors::raise_limit())?;
     let tls = tls(&args.tls)?;
     let mut page = args.output.html.as_deref().map(create).transpose()?;
     let stop = Stop::new();
@@ -181,10 +186,30 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(verdict(&measured)))
 }
 
-/// 0 when anything succeeded, which an interrupt does not change; else the code of what failed.
+/// Refuses a test that this machine cannot do: its failures would look like the server's.
+fn check_descriptors(plan: &Plan, limit: Option<u64>) -> Result<(), Failure> {
+    /// The standard streams, the report, libraries that look something up.
+    const OTHERS: u64 = 16;
+    /// Each thread's poll, its copy, and a timer.
+    const OF_A_THREAD: u64 = 3;
+    let connections = plan.connections as u64;
+    let needed = connections + OF_A_THREAD * plan.threads as u64 + OTHERS;
+    let Some(limit) = limit.filter(|limit| *limit < needed) else {
+        return Ok(());
+    };
+    let what = format!(
+        "{connections} connections need {needed} open files; this process may have {limit}"
+    );
+    let explanation = Explanation::new("too-many-open-files", what).with_fix(
+        "raise the hard limit of open files (ulimit -Hn), or ask for fewer connections (-c)",
+    );
+    Err(Failure::new(code::OTHER, explanation))
+}
+
+/// 0 when nothing failed, which an interrupt does not change; else the code of what failed most.
 fn verdict(measured: &Measurements) -> u8 {
     let requests = &measured.requests;
-    if requests.complete > 0 {
+    if requests.complete > 0 && !measured.any_failed() {
         return 0;
     }
     let most = measured
@@ -195,6 +220,7 @@ fn verdict(measured: &Measurements) -> u8 {
         Some((_, failure)) => match (&failure.error, failure.explanation.id) {
             (Some(error), _) => failure::exit_code(error),
             (None, "empty-reply") => code::EMPTY_REPLY,
+            (None, "http-status") => code::HTTP_STATUS,
             (None, _) => code::RECEIVE,
         },
         None if requests.unfinished > 0 => code::TIMED_OUT,
@@ -443,8 +469,14 @@ pub(crate) mod tests {
         else {
             unreachable!("bench was asked for");
         };
+        let mut small = Plan::new(Target::parse("localhost").unwrap());
+        small.threads = 2;
         vec![
             ("invalid-url.bench", plan(&args).unwrap_err()),
+            (
+                "too-many-open-files.bench",
+                check_descriptors(&small, Some(20)).unwrap_err(),
+            ),
             ("file-unusable.body", body("@/nowhere").unwrap_err()),
             (
                 "file-unusable.report",

@@ -169,7 +169,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let files = Files::new(&args.directory)
         .map_err(|error| directory_failure(&args, &error))?
         .with_listing(!args.no_listing);
-    let descriptors = raise_descriptor_limit();
+    let descriptors = crate::descriptors::raise_limit();
     let listen = addresses(&args.listen);
     let prepared = context::prepare(&args, &listen)?;
     let (audit, audit_writer) = match &args.running.audit {
@@ -455,27 +455,6 @@ impl Signals {
     async fn stop(&mut self) {
         while self.next().await != Signal::Stop {}
     }
-}
-
-/// As many descriptors as the system lets us have: each connection is one, and each open file.
-#[cfg(unix)]
-fn raise_descriptor_limit() -> Option<u64> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    // Without it the server still serves, only fewer at once.
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    }
-}
-
-#[cfg(not(unix))]
-fn raise_descriptor_limit() -> Option<u64> {
-    None
 }
 
 /// The files that each thread may keep open: its share of what connections and a reserve leave of the

@@ -28,6 +28,15 @@ impl Server {
     }
 
     fn start_asking(bench: Bench, clients: ClientAuth) -> Self {
+        Self::start_answering(bench, clients, &["200 OK"])
+    }
+
+    /// Each connection gets these statuses in turn.
+    fn start_answering(
+        bench: Bench,
+        clients: ClientAuth,
+        statuses: &'static [&'static str],
+    ) -> Self {
         let identity = Identity::from_files(&bench.chain, &bench.key, Passphrase::none());
         let context = ServerContext::builder()
             .identity(identity.unwrap())
@@ -46,10 +55,12 @@ impl Server {
                     };
                     let mut buffer = [0; 4096];
                     // Requests are small and come one at a time.
+                    let mut statuses = statuses.iter().cycle();
                     while let Ok(count @ 1..) = stream.read(&mut buffer) {
-                        let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+                        let status = statuses.next().unwrap();
+                        let reply = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nhello");
                         if stream
-                            .write_all(reply)
+                            .write_all(reply.as_bytes())
                             .and_then(|()| stream.flush())
                             .is_err()
                         {
@@ -112,7 +123,7 @@ fn b6_text_json_and_page() {
     command.args(["-n", "50", "--rate", "1000", "--json", "--html"]);
     let output = command.arg(&page).arg(&server.url).output().unwrap();
     let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!(json["schema"], "handfast-bench/1");
+    assert_eq!(json["schema"], "handfast-bench/2");
     assert_eq!(json["requests"]["complete"], 50);
     assert_eq!(json["plan"]["rate"], 1000.0);
     let page = fs::read_to_string(page).unwrap();
@@ -274,6 +285,77 @@ fn b6_when_nothing_succeeds_the_exit_code_says_why() {
         .unwrap();
     assert!(stdout(&output).contains("5 complete"));
     assert!(String::from_utf8_lossy(&output.stderr).contains("warning"));
+}
+
+/// A status that says failure is a failure, everywhere, also beside successes.
+#[test]
+fn a_status_that_says_failure_is_one_in_text_json_page_and_exit_code() {
+    for (statuses, complete, failed) in [
+        (&["503 Service Unavailable"][..], 0, 20),
+        (&["200 OK", "404 Not Found"], 10, 10),
+        (
+            &["200 OK", "302 Found", "304 Not Modified", "204 No Content"],
+            20,
+            0,
+        ),
+    ] {
+        let server = Server::start_answering(Bench::new(), ClientAuth::None, statuses);
+        let code = if failed > 0 { 22 } else { 0 };
+        let page = server.bench.path("report.html");
+        let mut command = server.command();
+        command
+            .args(["-n", "20", "-c", "2", "-t", "1"])
+            .arg("--html")
+            .arg(&page);
+        let output = command.arg(&server.url).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{statuses:?} {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let counts = format!("{complete} complete, 0 truncated, {failed} failed");
+        assert!(text.contains(&counts), "{text}");
+        assert_eq!(text.contains("[http-status]"), failed > 0, "{text}");
+        let page = fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("<dt>failed</dt><dd>{failed}</dd>")));
+        assert_eq!(page.contains("[http-status]"), failed > 0);
+
+        let mut command = server.command();
+        command.args(["--json", "-n", "20", "-c", "2", "-t", "1"]);
+        let output = command.arg(&server.url).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{statuses:?} {output:?}");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["requests"]["complete"], complete, "{told:#}");
+        assert_eq!(told["requests"]["failed_by_status"], failed, "{told:#}");
+        assert_eq!(told["latency"]["count"], complete, "{told:#}");
+    }
+}
+
+/// Under the shell's limits of open files, soft and hard.
+#[cfg(unix)]
+#[test]
+fn the_soft_limit_of_open_files_is_raised_and_the_hard_one_is_told_as_ours() {
+    let server = Server::start();
+    let run = |limit: &str, connections: &str| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"]);
+        let bench = server.command();
+        command.arg(bench.get_program()).args(bench.get_args());
+        command.args(["-n", "100", "-c", connections, "-t", "1"]);
+        command
+            .arg(&server.url)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let told = stdout(&run("-Sn 40", "50"));
+    assert!(
+        told.contains("100 complete, 0 truncated, 0 failed"),
+        "{told}"
+    );
+    let output = run("-n 40", "50");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("[too-many-open-files]"), "{told}");
+    let told = stdout(&run("-n 40", "10"));
+    assert!(told.contains("100 complete"), "{told}");
 }
 
 #[cfg(unix)]

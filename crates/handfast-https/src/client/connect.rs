@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use handfast::{Error, NetworkCause, Phase};
+use handfast::{Error, NetworkCause, Phase, connect_error};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -99,8 +99,12 @@ async fn reach_directly(
 
     reached(Phase::Connect);
     let began = Instant::now();
-    let (socket, address) =
-        in_time(Phase::Connect, limits.connect, connect_any(&addresses)).await?;
+    let (socket, address) = in_time(
+        Phase::Connect,
+        limits.connect,
+        connect_any(&origin.host, &addresses),
+    )
+    .await?;
     // Records are sent whole: waiting to fill segments only delays their tails.
     let _ = socket.set_nodelay(true);
     settings.tell(&Event::Connected {
@@ -150,7 +154,10 @@ async fn addresses_of(settings: &Settings, origin: &Origin) -> Result<Vec<Socket
 }
 
 /// The first address that answers: each gets a head start before the next is tried beside it.
-async fn connect_any(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
+async fn connect_any(
+    host: &str,
+    addresses: &[SocketAddr],
+) -> Result<(TcpStream, SocketAddr), Error> {
     let mut remaining = addresses.iter().copied();
     let mut attempts = JoinSet::new();
     let mut last = None;
@@ -169,19 +176,9 @@ async fn connect_any(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr)
             Ok(Some(Err(error))) => last = Some(io::Error::other(error)),
             // Every attempt failed, or the head start is over.
             Ok(None) if remaining.len() == 0 => {
-                return Err(unreachable(addresses.to_vec(), last));
+                return Err(connect_error(host, addresses.to_vec(), last));
             }
             Ok(None) | Err(_) => {}
         }
     }
-}
-
-fn unreachable(addresses: Vec<SocketAddr>, last: Option<io::Error>) -> Error {
-    let cause = match last {
-        Some(source) if source.kind() != io::ErrorKind::ConnectionRefused => {
-            NetworkCause::Unreachable { addresses, source }
-        }
-        _ => NetworkCause::Refused { addresses },
-    };
-    Error::new(Phase::Connect, cause)
 }

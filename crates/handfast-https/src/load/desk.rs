@@ -1,5 +1,6 @@
 //! What the connections of one thread share: the work to be done, the clock, the books.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -15,6 +16,10 @@ use super::schedule::{Nanos, Work};
 /// Plaintext that is read at once: a few full records.
 const SCRATCH_LEN: usize = 64 * 1024;
 
+/// How often a request is sent again. A server that takes one request a connection refuses, of a
+/// hundred streams, the last one ninety-nine times; one that refuses for ever is not asked for ever.
+const RESENT_MAX: u32 = 100;
+
 /// What all threads share; nothing of it changes.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -27,10 +32,19 @@ pub(super) struct Shared {
     pub(super) base: Instant,
 }
 
+/// One request that has been taken up and is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    /// Since when.
+    pub(super) since: Nanos,
+    /// How often a server has refused it.
+    pub(super) refused: u32,
+}
+
 /// One request under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
-    pub(super) due: Nanos,
+    pub(super) due: Due,
     pub(super) sent: Nanos,
 }
 
@@ -39,6 +53,8 @@ pub(super) struct Desk<'s> {
     pub(super) shared: &'s Shared,
     pub(super) registry: Registry,
     pub(super) work: Work,
+    /// Requests that a server has refused without processing them: they are sent before others.
+    refused: VecDeque<Due>,
     pub(super) sample: Sample,
     /// The time of the event at hand.
     pub(super) now: Nanos,
@@ -61,6 +77,7 @@ impl<'s> Desk<'s> {
             shared,
             registry,
             work: Work::closed(Some(0), None),
+            refused: VecDeque::new(),
             sample: Sample::default(),
             now: 0,
             started: false,
@@ -83,16 +100,45 @@ impl<'s> Desk<'s> {
         self.shared.plan.handshake != Handshake::KeepAlive
     }
 
-    /// The next request that is due, and since when.
-    pub(super) fn take_work(&mut self) -> Option<Nanos> {
-        let due = self.work.take(self.now)?;
+    /// Is a request due?
+    pub(super) fn is_due(&self) -> bool {
+        !self.refused.is_empty() || self.work.is_due(self.now)
+    }
+
+    /// Will no request be due any more?
+    pub(super) fn is_over(&self) -> bool {
+        self.refused.is_empty() && self.work.is_over(self.now)
+    }
+
+    /// Requests that were taken up, refused, and not sent again.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.len() as u64
+    }
+
+    /// The next request that is due.
+    pub(super) fn take_work(&mut self) -> Option<Due> {
+        if let Some(due) = self.refused.pop_front() {
+            self.sample.requests.resent += 1;
+            return Some(due);
+        }
+        let since = self.work.take(self.now)?;
         self.sample.requests.started += 1;
-        Some(due)
+        Some(Due { since, refused: 0 })
+    }
+
+    /// The server has said that it did not process this request: it can be sent again.
+    fn refuse(&mut self, asked: Asked, broken: Broken) {
+        let refused = asked.due.refused + 1;
+        if refused > RESENT_MAX {
+            return self.fail_by(broken);
+        }
+        let since = asked.due.since;
+        self.refused.push_back(Due { since, refused });
     }
 
     pub(super) fn complete(&mut self, asked: Asked, response: Response) {
         self.answered += 1;
-        let latency = self.now.saturating_sub(asked.due);
+        let latency = self.now.saturating_sub(asked.due.since);
         let service = self.now.saturating_sub(asked.sent);
         self.sample.complete(latency, service, response);
     }
@@ -114,6 +160,7 @@ impl<'s> Desk<'s> {
         for Finished { tag, result } in done.drain(..) {
             match result {
                 Ok(response) => self.complete(tag, response),
+                Err(broken) if broken.is_refused() => self.refuse(tag, broken),
                 Err(broken) => self.fail_by(broken),
             }
         }

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use handfast::{Connection, Ending, Error, NetworkCause, PeerCause, Phase, Read};
+use handfast::{Connection, Ending, Error, NetworkCause, PeerCause, Phase, Read, connect_error};
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
@@ -464,16 +464,11 @@ impl Link {
 
 /// What the operating system's answer means in this phase.
 fn transport(phase: Phase, error: io::Error, desk: &Desk<'_>) -> Fault {
-    let addresses = || desk.shared.addresses.clone();
-    let cause = match (phase, error.kind()) {
-        (Phase::Connect, ErrorKind::ConnectionRefused) => NetworkCause::Refused {
-            addresses: addresses(),
-        },
-        (Phase::Connect, _) => NetworkCause::Unreachable {
-            addresses: addresses(),
-            source: error,
-        },
-        _ => NetworkCause::from(error),
-    };
-    Fault::Connection(Error::new(phase, cause))
+    Fault::Connection(match phase {
+        Phase::Connect => {
+            let host = &desk.shared.plan.target.host;
+            connect_error(host, desk.shared.addresses.clone(), Some(error))
+        }
+        _ => Error::new(phase, NetworkCause::from(error)),
+    })
 }

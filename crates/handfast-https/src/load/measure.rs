@@ -12,6 +12,9 @@ use super::schedule::Nanos;
 /// Significant decimal digits of what distributions keep: an error of one in a thousand.
 const DIGITS: u8 = 3;
 
+/// Statuses from here on say that the request failed (RFC 9110, sections 15.5 and 15.6).
+const FAILED_STATUS_MIN: u16 = 400;
+
 /// A test never ends exactly at a second: shorter than this, what is left over is no second of its
 /// own unless something happened in it.
 const LEFTOVER_MAX: Duration = Duration::from_millis(100);
@@ -95,19 +98,26 @@ impl Distribution {
     }
 }
 
-/// What became of the requests. They add up: `started` is the sum of the four after it.
+/// What became of the requests. They add up: `started` is the sum of `complete`, `truncated`,
+/// `failed` and `unfinished`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
     /// Requests that were taken up.
     pub started: u64,
-    /// A whole response came, whatever its status.
+    /// A whole response came, and its status does not say that the request failed.
     pub complete: u64,
     /// A response began and never became whole (A16).
     pub truncated: u64,
-    /// No response began.
+    /// No response began, or a whole one came whose status says that the request failed: 400 and
+    /// more (RFC 9110, section 15).
     pub failed: u64,
+    /// Those of `failed` that were answered, by such a status.
+    pub failed_by_status: u64,
     /// Under way when the test ended.
     pub unfinished: u64,
+    /// Requests that a server had refused without processing them (GOAWAY, `REFUSED_STREAM`) and
+    /// that were sent again: each counts once here for each time, and once in all as started.
+    pub resent: u64,
     /// Open loop: due, and never sent, because every connection was busy until the end.
     pub unsent: u64,
 }
@@ -187,13 +197,16 @@ pub struct Measurements {
     pub requests: Requests,
     /// Whole responses by status code.
     pub statuses: BTreeMap<u16, u64>,
-    /// Latency of whole responses: to the last byte, from when the request was due (open loop) or
+    /// Latency of complete requests: to the last byte, from when the request was due (open loop) or
     /// could be sent (closed loop). Where every request has its own connection, it includes
     /// connecting and the handshake.
     pub latency: Distribution,
     /// The same from when the request was really sent: in the open loop, the difference is the
     /// time spent waiting for a connection.
     pub service: Distribution,
+    /// Latency of the requests that failed by their status, which are often faster: counted with
+    /// the others, they would flatter them.
+    pub failed_latency: Distribution,
     /// From the call of `connect` to the connection's first byte sent.
     pub connect: Distribution,
     /// From there to the end of the handshake.
@@ -223,12 +236,12 @@ pub struct Measurements {
 }
 
 impl Measurements {
-    /// Whole responses per second.
+    /// Complete requests per second.
     pub fn rate(&self) -> f64 {
         per_second(self.requests.complete, self.elapsed)
     }
 
-    /// Whole responses per second of the generator's own processor time.
+    /// Complete requests per second of the generator's own processor time.
     pub fn per_cpu_second(&self) -> Option<f64> {
         self.cpu
             .filter(|cpu| !cpu.is_zero())
@@ -250,6 +263,11 @@ impl Measurements {
             these.map(|(_, count)| count).sum()
         };
         (count(false), count(true))
+    }
+
+    /// Did anything fail, for whatever reason?
+    pub fn any_failed(&self) -> bool {
+        self.requests.failed + self.requests.truncated > 0
     }
 
     /// Whole responses by the class of their status, 1xx to 5xx, and others.
@@ -291,6 +309,7 @@ impl Measurements {
         }
         self.latency.add(&sample.latency);
         self.service.add(&sample.service);
+        self.failed_latency.add(&sample.failed_latency);
         self.connect.add(&sample.connect);
         self.handshake.add(&sample.handshake);
         self.connections += sample.connections;
@@ -302,12 +321,39 @@ impl Measurements {
         self.body_bytes += sample.body_bytes;
         self.surplus += sample.surplus;
         merge_failures(&mut self.failures, sample.failures);
+        if let Some(failure) = failed_statuses(&self.statuses) {
+            self.failures.insert(failure.explanation.id, failure);
+        }
         if let Some(cpu) = sample.cpu {
             *self.cpu.get_or_insert_default() += cpu;
         }
         self.gave_up |= sample.gave_up;
         seen
     }
+}
+
+/// The failures that whole responses with these statuses are.
+fn failed_statuses(statuses: &BTreeMap<u16, u64>) -> Option<Failure> {
+    let failed = || statuses.range(FAILED_STATUS_MIN..);
+    let mut explanation = Explanation::new(
+        "http-status",
+        "the status of the response says that the request failed",
+    );
+    for (status, count) in failed() {
+        let reason = http::StatusCode::from_u16(*status)
+            .ok()
+            .and_then(|status| status.canonical_reason());
+        explanation = explanation.with_evidence(match reason {
+            Some(reason) => format!("{status} {reason}: {count}"),
+            None => format!("{status}: {count}"),
+        });
+    }
+    let count: u64 = failed().map(|(_, count)| count).sum();
+    (count > 0).then_some(Failure {
+        count,
+        explanation,
+        error: None,
+    })
 }
 
 pub(super) fn per_second(count: u64, time: Duration) -> f64 {
@@ -322,7 +368,9 @@ fn add_requests(sum: &mut Requests, other: &Requests) {
     sum.complete += other.complete;
     sum.truncated += other.truncated;
     sum.failed += other.failed;
+    sum.failed_by_status += other.failed_by_status;
     sum.unfinished += other.unfinished;
+    sum.resent += other.resent;
     sum.unsent += other.unsent;
 }
 
@@ -371,6 +419,7 @@ pub(super) struct Sample {
     statuses: Vec<(u16, u64)>,
     latency: Distribution,
     service: Distribution,
+    failed_latency: Distribution,
     pub(super) connect: Distribution,
     pub(super) handshake: Distribution,
     pub(super) connections: u64,
@@ -394,9 +443,15 @@ impl Sample {
     }
 
     pub(super) fn complete(&mut self, latency: Nanos, service: Nanos, response: Response) {
-        self.requests.complete += 1;
-        self.latency.record(latency);
-        self.service.record(service);
+        if response.status >= FAILED_STATUS_MIN {
+            self.requests.failed += 1;
+            self.requests.failed_by_status += 1;
+            self.failed_latency.record(latency);
+        } else {
+            self.requests.complete += 1;
+            self.latency.record(latency);
+            self.service.record(service);
+        }
         self.body_bytes += response.body_bytes;
         match self
             .statuses
@@ -472,6 +527,7 @@ impl Sample {
         }
         self.latency.add(&other.latency);
         self.service.add(&other.service);
+        self.failed_latency.add(&other.failed_latency);
         self.connect.add(&other.connect);
         self.handshake.add(&other.handshake);
         self.connections += other.connections;

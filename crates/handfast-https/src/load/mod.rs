@@ -41,13 +41,12 @@ mod slot;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use handfast::{ClientContextBuilder, ConfigurationCause, Error, LocalCause, NetworkCause, Phase};
+use handfast::{ClientContextBuilder, ConfigurationCause, Error, LocalCause, Phase};
 
 pub use self::measure::{Agreed, Distribution, Ends, Failure, Measurements, Requests, Second};
 pub use self::plan::{Handshake, InvalidTarget, Pacing, Plan, Protocol, Request, Target};
@@ -124,7 +123,11 @@ pub fn run(
         // A request is one record, made without copying it first.
         .write_buffer_size(1)
         .build()?;
-    let addresses = resolve(&plan.target)?;
+    let addresses = handfast::resolve(
+        &plan.target.host,
+        plan.target.port,
+        Some(plan.request_limit),
+    )?;
     let shared = Shared {
         http1: http1::encode(&plan),
         http2: http2::Encoded::new(&plan),
@@ -169,25 +172,6 @@ pub fn run(
         }
         Ok(measurements)
     })
-}
-
-fn resolve(target: &Target) -> Result<Vec<std::net::SocketAddr>, Error> {
-    let not_resolved = |source| {
-        let cause = NetworkCause::NotResolved {
-            host: target.host.clone(),
-            source,
-        };
-        Error::new(Phase::Resolve, cause)
-    };
-    let addresses: Vec<_> = (target.host.as_str(), target.port)
-        .to_socket_addrs()
-        .map_err(not_resolved)?
-        .collect();
-    if addresses.is_empty() {
-        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-        return Err(not_resolved(source));
-    }
-    Ok(addresses)
 }
 
 /// Puts the threads' samples together, second by second.

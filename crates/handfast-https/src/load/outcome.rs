@@ -20,8 +20,9 @@ pub(super) enum Broken {
     Malformed(String),
     /// HTTP/2: the server gave the stream up with this error code, and had begun the response or not.
     StreamReset { code: u32, begun: bool },
-    /// HTTP/2: the server is closing the connection (GOAWAY) and did not process the request.
-    GoAway { code: u32 },
+    /// HTTP/2: the server closed the connection (GOAWAY). It did not process the request when its
+    /// stream was refused, and may have processed it otherwise.
+    GoAway { code: u32, refused: bool },
 }
 
 impl Broken {
@@ -34,6 +35,21 @@ impl Broken {
         matches!(
             self,
             Self::Truncated(_) | Self::StreamReset { begun: true, .. }
+        )
+    }
+
+    /// Did the server say that it did not process the request, so that it can be sent again
+    /// (RFC 9113, section 8.7)?
+    pub(super) fn is_refused(&self) -> bool {
+        /// RFC 9113, section 7.
+        const REFUSED_STREAM: u32 = 7;
+        matches!(
+            self,
+            Self::GoAway { refused: true, .. }
+                | Self::StreamReset {
+                    code: REFUSED_STREAM,
+                    begun: false,
+                }
         )
     }
 
@@ -61,9 +77,12 @@ impl Broken {
                 Explanation::new("stream-reset", "the server gave up the request's stream")
                     .with_evidence(format!("RST_STREAM with {}", http2_error(*code)))
             }
-            Self::GoAway { code } => Explanation::new(
+            Self::GoAway { code, refused } => Explanation::new(
                 "go-away",
-                "the server closes the connection and did not process the request",
+                match refused {
+                    true => "the server closes the connection and did not process the request",
+                    false => "the server closed the connection and left the request unanswered",
+                },
             )
             .with_evidence(format!("GOAWAY with {}", http2_error(*code))),
         }
@@ -116,7 +135,20 @@ mod tests {
             ),
             ("stream-reset", reset(7, false)),
             ("stream-reset.unknown", reset(0x1234, true)),
-            ("go-away", Broken::GoAway { code: 11 }),
+            (
+                "go-away",
+                Broken::GoAway {
+                    code: 11,
+                    refused: true,
+                },
+            ),
+            (
+                "go-away.unanswered",
+                Broken::GoAway {
+                    code: 0,
+                    refused: false,
+                },
+            ),
         ];
         let texts = texts.map(|(name, broken)| {
             let explanation = broken.explain();

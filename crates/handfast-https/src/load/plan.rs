@@ -71,6 +71,10 @@ impl Target {
                 "it carries credentials; send them in a header".to_owned(),
             ));
         }
+        // What a URL would take for an address that nobody meant: 8443 for 0.0.32.251.
+        if let Some(typed) = typed_host(&full) {
+            handfast::refuse_number(typed).map_err(|error| invalid(error.cause().to_string()))?;
+        }
         let (host, shown) = match url.host() {
             Some(Host::Domain(name)) => (name.to_owned(), name.to_owned()),
             Some(Host::Ipv4(address)) => (address.to_string(), address.to_string()),
@@ -91,6 +95,12 @@ impl Target {
             path,
         })
     }
+}
+
+/// The host of a URL as it was typed.
+fn typed_host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    rest.split([':', '/', '?', '#', '\\']).next()
 }
 
 impl fmt::Display for Target {
@@ -292,6 +302,9 @@ mod tests {
             "https://a:b@c/",
             "https://",
             "ftp://x/",
+            "8443",
+            "https://0x7f.1/",
+            "https://127.1:8443/",
             "",
         ] {
             assert!(Target::parse(refused).is_err(), "{refused}");

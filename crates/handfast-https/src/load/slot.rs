@@ -6,7 +6,7 @@ use std::time::Duration;
 use handfast::{Ending, Error, NetworkCause};
 use mio::Token;
 
-use super::desk::{Asked, Desk};
+use super::desk::{Asked, Desk, Due};
 use super::link::{Link, Stage, Status};
 use super::measure::Fault;
 use super::schedule::Nanos;
@@ -21,8 +21,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Slot {
     token: Token,
     link: Option<Link>,
-    /// A request that waits for its own connection: since when it is due.
-    pending: Option<Nanos>,
+    /// A request that waits for its own connection.
+    pending: Option<Due>,
     /// Addresses that this attempt has tried.
     tries: usize,
     failures: u32,
@@ -69,8 +69,8 @@ impl Slot {
         self.carries() > 0 || matches!(closing, Some(Stage::Closing { .. }))
     }
 
-    /// Takes a request that is due since `due`; [`settle`](Self::settle) must follow.
-    pub(super) fn give(&mut self, due: Nanos, desk: &mut Desk<'_>) {
+    /// Takes a request that is due; [`settle`](Self::settle) must follow.
+    pub(super) fn give(&mut self, due: Due, desk: &mut Desk<'_>) {
         match &mut self.link {
             Some(link) => {
                 let sent = desk.now;
@@ -153,7 +153,7 @@ impl Slot {
     pub(super) fn tick(&mut self, desk: &mut Desk<'_>) {
         let limit = nanos(desk.shared.plan.request_limit);
         let Some(link) = &self.link else {
-            if !desk.one_shot() && desk.now >= self.retry_at && !desk.work.is_over(desk.now) {
+            if !desk.one_shot() && desk.now >= self.retry_at && !desk.is_over() {
                 self.open(desk);
             }
             return;
@@ -192,7 +192,7 @@ impl Slot {
         };
         let opened = link.opened;
         link.leave(ending, desk);
-        if !desk.one_shot() && !desk.work.is_over(desk.now) {
+        if !desk.one_shot() && !desk.is_over() {
             // A server that closes every connection at once is not asked in a tight loop.
             if desk.now.saturating_sub(opened) < nanos(BACKOFF_MIN) && desk.started {
                 self.retry_at = desk.now + nanos(BACKOFF_MIN);

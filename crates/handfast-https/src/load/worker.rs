@@ -129,7 +129,7 @@ impl<'s> Worker<'s> {
                 next_second = self.start + (second + 1) * SECOND;
             }
             self.hand_out();
-            if self.desk.work.is_over(now) && self.is_done() {
+            if self.desk.is_over() && self.is_done() {
                 break;
             }
             let limit = next_tick.min(next_second).saturating_sub(now);
@@ -196,7 +196,7 @@ impl<'s> Worker<'s> {
         let now = self.desk.now;
         if self.idle.is_empty() {
             // What becomes due can only wait for a connection to become free.
-        } else if self.desk.work.is_due(now) {
+        } else if self.desk.is_due() {
             limit = Duration::ZERO;
         } else if let Some(wait) = self
             .desk
@@ -244,7 +244,7 @@ impl<'s> Worker<'s> {
     /// Gives requests that are due to slots with room.
     fn hand_out(&mut self) {
         // Every turn takes a request or a slot off its list.
-        while self.desk.work.is_due(self.desk.now)
+        while self.desk.is_due()
             && let Some(index) = self.idle.pop_front()
         {
             let Some(slot) = self.slots.get_mut(index) else {
@@ -309,6 +309,7 @@ impl<'s> Worker<'s> {
         self.desk.look_at_the_clock();
         let now = self.desk.now;
         self.desk.sample.requests.unsent = self.desk.work.waiting(now);
+        self.desk.sample.requests.unfinished += self.desk.refused();
         for slot in &mut self.slots {
             slot.leave(&mut self.desk);
         }

@@ -21,6 +21,7 @@ pub(super) async fn connect_tcp(
     port: u16,
     timeouts: &Timeouts,
 ) -> Result<TcpStream, Error> {
+    resolve::refuse_number(host)?;
     let lookup = lookup_host((host, port));
     let answer = match timeouts.resolve {
         None => lookup.await,
@@ -55,7 +56,7 @@ async fn connect_any(host: &str, addresses: &[std::net::SocketAddr]) -> Result<T
         match remaining.next() {
             Some(address) => running.push(Box::pin(TcpStream::connect(*address))),
             None if running.is_empty() => {
-                return Err(resolve::unreachable(addresses.to_vec(), host, last));
+                return Err(resolve::connect_error(host, addresses.to_vec(), last));
             }
             None => {}
         }

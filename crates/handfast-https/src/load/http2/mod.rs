@@ -252,7 +252,11 @@ impl<T> Session<T> {
         done.extend(self.streams.drain(..).map(|stream| Finished {
             result: Err(match going {
                 _ if stream.response.status != 0 => Broken::Truncated(ending),
-                Some((_, code)) => Broken::GoAway { code },
+                // Refused streams are gone since the GOAWAY: the server took care of these.
+                Some((_, code)) => Broken::GoAway {
+                    code,
+                    refused: false,
+                },
                 None => Broken::Empty(ending),
             }),
             tag: stream.tag,
@@ -592,7 +596,10 @@ impl<T> Session<T> {
             if stream.id > last {
                 done.push(Finished {
                     tag: self.streams.swap_remove(index).tag,
-                    result: Err(Broken::GoAway { code }),
+                    result: Err(Broken::GoAway {
+                        code,
+                        refused: true,
+                    }),
                 });
             } else {
                 index += 1;

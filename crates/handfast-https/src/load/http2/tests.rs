@@ -146,7 +146,12 @@ fn b6_a_server_that_goes_away_finishes_what_it_took() {
         .headers(1, b"\x88", true, 100);
     let (results, result, _) = play(&[&server.0], b"");
     assert_eq!(result, Ok(()));
-    let gone = || Err(Broken::GoAway { code: 0 });
+    let gone = || {
+        Err(Broken::GoAway {
+            code: 0,
+            refused: true,
+        })
+    };
     assert_eq!(results, vec![(1, OK(0)), (2, gone()), (3, gone())]);
 }
 

@@ -13,7 +13,8 @@ const STEPS: usize = 200;
 
 /// The whole report as JSON.
 ///
-/// `schema` is `handfast-bench/1`; fields may be added to it, never changed. Times are in
+/// `schema` is `handfast-bench/2`; fields may be added to it, never changed. (In 1, a whole response
+/// was complete whatever its status.) Times are in
 /// milliseconds where a name ends in `_ms` and in seconds where it ends in `_s`; a distribution has
 /// `count`, `min_ms`, `mean_ms`, `deviation_ms`, `p50_ms`, `p75_ms`, `p90_ms`, `p99_ms`, `p99.9_ms`,
 /// `max_ms` and `histogram`: a list of `[below_ms, count]`, where each entry counts what is below its
@@ -23,9 +24,9 @@ const STEPS: usize = 200;
 /// |---|---|
 /// | `plan` | what was asked for: `url`, `method`, `protocol`, `handshake`, `rate` (null in the closed loop), `connections`, `streams`, `threads`, `requests`, `duration_s` |
 /// | `elapsed_s`, `requests_per_second` | from the start of the clock to the last response |
-/// | `requests` | `started` = `complete` + `truncated` + `failed` + `unfinished`; `unsent` were due and never sent |
+/// | `requests` | `started` = `complete` + `truncated` + `failed` + `unfinished`; of `failed`, `failed_by_status` were answered by a status of 400 or more; `resent` counts requests sent again because the server had refused them without processing them; `unsent` were due and never sent |
 /// | `statuses`, `status_classes` | whole responses by code and by class (`2xx`, ...) |
-/// | `latency`, `service`, `connect`, `handshake` | distributions; `latency` counts from when a request was due, `service` from when it was sent |
+/// | `latency`, `service`, `failed_latency`, `connect`, `handshake` | distributions; `latency` counts from when a request was due, `service` from when it was sent, both for complete requests; `failed_latency` for those that failed by their status |
 /// | `tls` | `full`, `resumed`, `resumed_share`, and `agreed`: a list with `version`, `cipher_suite`, `group`, `alpn`, `resumed`, `count` |
 /// | `connections` | `tried`, `surplus`, and how they ended: `close_notify`, `premature`, `reset`, `ours` |
 /// | `traffic` | bytes and records in both directions, `body_bytes` |
@@ -47,7 +48,7 @@ pub fn json(plan: &Plan, measured: &Measurements) -> Value {
         .map(|(class, count)| (class.to_owned(), json!(count)))
         .collect();
     json!({
-        "schema": "handfast-bench/1",
+        "schema": "handfast-bench/2",
         "plan": plan_json(plan),
         "elapsed_s": measured.elapsed.as_secs_f64(),
         "requests_per_second": measured.rate(),
@@ -56,13 +57,16 @@ pub fn json(plan: &Plan, measured: &Measurements) -> Value {
             "complete": requests.complete,
             "truncated": requests.truncated,
             "failed": requests.failed,
+            "failed_by_status": requests.failed_by_status,
             "unfinished": requests.unfinished,
+            "resent": requests.resent,
             "unsent": requests.unsent,
         },
         "statuses": statuses,
         "status_classes": classes,
         "latency": distribution(&measured.latency),
         "service": distribution(&measured.service),
+        "failed_latency": distribution(&measured.failed_latency),
         "connect": distribution(&measured.connect),
         "handshake": distribution(&measured.handshake),
         "tls": {

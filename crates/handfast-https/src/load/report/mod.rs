@@ -25,6 +25,17 @@ const PERCENTILES: [(f64, &str); 5] = [
     (99.9, "p99.9"),
 ];
 
+/// The distributions, by the names that stand above or before them.
+fn columns(measured: &Measurements) -> [(&'static str, &Distribution); 5] {
+    [
+        ("latency", &measured.latency),
+        ("service", &measured.service),
+        ("failed", &measured.failed_latency),
+        ("connect", &measured.connect),
+        ("handshake", &measured.handshake),
+    ]
+}
+
 /// What the numbers mean, and what to be careful about.
 fn remarks(plan: &Plan, measured: &Measurements) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -212,16 +223,22 @@ mod tests {
     fn b6_text_json_and_page_tell_the_same() {
         let (plan, measured) = measured();
         let text = text(&plan, &measured);
-        assert!(text.contains("300 complete"), "{text}");
-        assert!(text.contains("100/s"), "{text}");
+        assert!(text.contains("297 complete"), "{text}");
+        assert!(text.contains("3 failed"), "{text}");
+        assert!(text.contains("503 Service Unavailable: 3"), "{text}");
+        assert!(text.contains("99/s"), "{text}");
         let json = json(&plan, &measured);
-        assert_eq!(json["requests"]["complete"], 300);
+        assert_eq!(json["requests"]["complete"], 297);
+        assert_eq!(json["requests"]["failed"], 3);
+        assert_eq!(json["requests"]["failed_by_status"], 3);
+        assert_eq!(json["failures"][0]["id"], "http-status");
+        assert_eq!(json["failed_latency"]["count"], 3);
         assert_eq!(json["statuses"]["503"], 3);
         assert_eq!(json["status_classes"]["2xx"], 297);
         assert_eq!(json["seconds"].as_array().map(Vec::len), Some(3));
         let histogram = json["latency"]["histogram"].as_array().unwrap();
         let counted: u64 = histogram.iter().filter_map(|step| step[1].as_u64()).sum();
-        assert_eq!(counted, 300, "{histogram:?}");
+        assert_eq!(counted, 297, "{histogram:?}");
         let bounds: Vec<f64> = histogram
             .iter()
             .filter_map(|step| step[0].as_f64())
@@ -237,7 +254,7 @@ mod tests {
         let p50 = json["latency"]["p50_ms"].as_f64().unwrap();
         assert!((60.0..100.0).contains(&p50), "{p50}");
         assert_eq!(json["generator"]["cpu_s"], 0.03);
-        assert_eq!(json["generator"]["requests_per_cpu_second"], 10_000.0);
+        assert_eq!(json["generator"]["requests_per_cpu_second"], 9_900.0);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The report for a terminal.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::super::measure::{Distribution, Measurements, Second, per_second};
 use super::super::plan::{Pacing, Plan};
-use super::{PERCENTILES, bytes, remarks, short, summary};
+use super::{PERCENTILES, bytes, columns, remarks, short, summary};
 
 /// The whole report, in plain text, with a line end at its end.
 pub fn text(plan: &Plan, measured: &Measurements) -> String {
@@ -49,7 +50,19 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
     if plan.pacing != Pacing::Closed {
         write!(out, ", {} never sent", requests.unsent)?;
     }
-    writeln!(out, ", in {}", short(measured.elapsed))?;
+    writeln!(out)?;
+    if requests.failed_by_status > 0 {
+        let count = requests.failed_by_status;
+        writeln!(out, "             {count} of them failed by their status")?;
+    }
+    if requests.resent > 0 {
+        let count = requests.resent;
+        writeln!(
+            out,
+            "             sent again {count} times: refused, not processed"
+        )?;
+    }
+    writeln!(out, "time         {}", short(measured.elapsed))?;
     let seconds = measured.elapsed.as_secs_f64().max(1e-9);
     writeln!(
         out,
@@ -57,12 +70,7 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
         measured.rate(),
         bytes(measured.traffic.bytes_received as f64 / seconds)
     )?;
-    distribution(out, "latency", &measured.latency)?;
-    if plan.pacing != Pacing::Closed {
-        distribution(out, "from sending", &measured.service)?;
-    }
-    distribution(out, "connect", &measured.connect)?;
-    distribution(out, "handshake", &measured.handshake)?;
+    distributions(out, plan, measured)?;
     if !measured.statuses.is_empty() {
         let statuses: Vec<String> = measured
             .statuses
@@ -82,7 +90,7 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
         });
         writeln!(
             out,
-            "tls          {count} {kind}: {}, {}{group}{alpn}",
+            "tls          {count} {kind}: {}{group}{alpn},\n             {}",
             agreed.version, agreed.cipher_suite
         )?;
     }
@@ -96,13 +104,13 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
     let ends = &measured.ends;
     writeln!(
         out,
-        "connections  {} tried; ended by close_notify {}, without it {}, by reset {}, by us {}",
+        "connections  {} tried; ended by close_notify {},\n             without it {}, by reset {}, by us {}",
         measured.connections, ends.close_notify, ends.premature, ends.reset, ends.ours
     )?;
     let traffic = &measured.traffic;
     writeln!(
         out,
-        "traffic      {} in {} records received, {} in {} records sent; bodies {}",
+        "traffic      {} in {} records received,\n             {} in {} records sent; bodies {}",
         bytes(traffic.bytes_received as f64),
         traffic.records_received,
         bytes(traffic.bytes_sent as f64),
@@ -133,13 +141,39 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
     Ok(())
 }
 
-fn distribution(out: &mut String, name: &str, of: &Distribution) -> std::fmt::Result {
-    if of.is_empty() {
+/// A table with a column for each distribution that has something in it: beside each other they fit
+/// into 60 columns, which a row each would not.
+fn distributions(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::Result {
+    let open = plan.pacing != Pacing::Closed;
+    let columns: Vec<_> = columns(measured)
+        .into_iter()
+        .filter(|(name, of)| !of.is_empty() && (open || *name != "service"))
+        .collect();
+    if columns.is_empty() {
         return Ok(());
     }
-    write!(out, "{name:<12}")?;
-    for (percent, label) in PERCENTILES {
-        write!(out, " {label} {} ", short(of.percentile(percent)))?;
+    write!(out, "\n{:<9}", "")?;
+    for (name, _) in &columns {
+        write!(out, " {name:>9}")?;
     }
-    writeln!(out, " max {}  mean {}", short(of.max()), short(of.mean()))
+    writeln!(out)?;
+    let mut row = |label: &str, value: &dyn Fn(&Distribution) -> Duration| {
+        write!(out, "{label:<9}")?;
+        for (_, of) in &columns {
+            write!(out, " {:>9}", short(value(of)))?;
+        }
+        writeln!(out)
+    };
+    for (percent, label) in PERCENTILES {
+        row(label, &|of| of.percentile(percent))?;
+    }
+    row("max", &Distribution::max)?;
+    row("mean", &Distribution::mean)?;
+    if open {
+        writeln!(
+            out,
+            "latency: from when a request was due; service: from sending"
+        )?;
+    }
+    writeln!(out)
 }

@@ -235,6 +235,24 @@ pub(super) fn networks() -> Vec<Row> {
             Error::new(Phase::Configure, LocalCause::RandomUnavailable),
         ),
         (
+            "too-many-open-files",
+            Error::new(
+                Phase::Connect,
+                LocalCause::DescriptorsUsedUp {
+                    source: io::Error::from_raw_os_error(24),
+                },
+            ),
+        ),
+        (
+            "local-ports-used-up",
+            Error::new(
+                Phase::Connect,
+                LocalCause::PortsUsedUp {
+                    address: "192.0.2.7:443".parse().unwrap(),
+                },
+            ),
+        ),
+        (
             "used-after-end",
             Error::new(Phase::Request, LocalCause::AfterEnd),
         ),
