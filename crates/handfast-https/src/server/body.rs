@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
@@ -26,7 +26,11 @@ enum Kind {
     Empty,
     Whole(Bytes),
     File(FileBody),
-    Boxed(Boxed),
+    Boxed {
+        body: Boxed,
+        /// What it gave and was not asked for any more.
+        rest: Bytes,
+    },
 }
 
 impl Body {
@@ -40,7 +44,10 @@ impl Body {
     where
         B: hyper::body::Body<Data = Bytes, Error: Into<BodyError>> + 'static,
     {
-        Self(Kind::Boxed(Box::pin(Converted(Box::pin(body)))))
+        Self(Kind::Boxed {
+            body: Box::pin(Converted(Box::pin(body))),
+            rest: Bytes::new(),
+        })
     }
 
     pub(super) fn file(file: FileBody) -> Self {
@@ -58,6 +65,62 @@ impl Body {
             Kind::File(file) => file.fill(buffer),
             _ => None,
         }
+    }
+
+    /// The next piece, of at most `max` bytes; `None` after the last. It may be empty. Nothing of a file is
+    /// read that is not asked for; a body of a handler's own decides itself how much it makes at a time.
+    pub(super) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Whole(bytes) => {
+                let piece = bytes.split_to(max.min(bytes.len()));
+                if bytes.is_empty() {
+                    self.0 = Kind::Empty;
+                }
+                Poll::Ready(Some(Ok(piece)))
+            }
+            Kind::File(file) => file
+                .poll_piece(cx, max)
+                .map(|piece| piece.map(|result| result.map_err(Into::into))),
+            Kind::Boxed { body, rest } => {
+                if rest.is_empty() {
+                    match ready!(body.as_mut().poll_frame(cx)) {
+                        // Trailers: nobody here has any.
+                        Some(Ok(frame)) => *rest = frame.into_data().unwrap_or_default(),
+                        Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                        None => {
+                            self.0 = Kind::Empty;
+                            return Poll::Ready(None);
+                        }
+                    }
+                }
+                Poll::Ready(Some(Ok(rest.split_to(max.min(rest.len())))))
+            }
+        }
+    }
+
+    /// Puts what comes next, at most `max` bytes of it, at the end of `out`, and says how many those were:
+    /// none at the end, or when there is nothing just now but may be soon
+    /// ([`is_end_stream`](hyper::body::Body::is_end_stream) tells).
+    #[allow(dead_code, reason = "HTTP/2 fills its frames by it")]
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Poll<Result<usize, BodyError>> {
+        if let Kind::File(file) = &mut self.0 {
+            return file.poll_fill(cx, out, max).map_err(Into::into);
+        }
+        let Some(piece) = ready!(self.poll_piece(cx, max)).transpose()? else {
+            return Poll::Ready(Ok(0));
+        };
+        out.extend_from_slice(&piece);
+        Poll::Ready(Ok(piece.len()))
     }
 }
 
@@ -80,19 +143,9 @@ impl hyper::body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let kind = &mut self.get_mut().0;
-        match kind {
-            Kind::Empty => Poll::Ready(None),
-            Kind::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
-                *kind = Kind::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Kind::File(file) => file
-                .poll_chunk(cx)
-                .map(|chunk| chunk.map(|result| result.map(Frame::data).map_err(Into::into))),
-            Kind::Boxed(body) => body.as_mut().poll_frame(cx),
-        }
+        self.get_mut()
+            .poll_piece(cx, usize::MAX)
+            .map(|piece| piece.map(|result| result.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -100,7 +153,7 @@ impl hyper::body::Body for Body {
             Kind::Empty => true,
             Kind::Whole(_) => false,
             Kind::File(file) => file.remaining() == 0,
-            Kind::Boxed(body) => body.is_end_stream(),
+            Kind::Boxed { body, rest } => rest.is_empty() && body.is_end_stream(),
         }
     }
 
@@ -109,7 +162,14 @@ impl hyper::body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::File(file) => SizeHint::with_exact(file.remaining()),
-            Kind::Boxed(body) => body.size_hint(),
+            Kind::Boxed { body, rest } => {
+                let (mut size, more) = (body.size_hint(), rest.len() as u64);
+                if let Some(upper) = size.upper() {
+                    size.set_upper(upper.saturating_add(more));
+                }
+                size.set_lower(size.lower().saturating_add(more));
+                size
+            }
         }
     }
 }
@@ -148,5 +208,61 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.0.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Gives its pieces, one for each time that it is asked.
+    struct Pieces(Vec<&'static [u8]>);
+
+    impl hyper::body::Body for Pieces {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            if self.0.is_empty() {
+                return Poll::Ready(None);
+            }
+            let piece = Bytes::from_static(self.0.remove(0));
+            Poll::Ready(Some(Ok(Frame::data(piece))))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+        }
+    }
+
+    #[test]
+    fn a_body_gives_no_more_than_it_is_asked_for_and_all_of_it() {
+        let mut cx = Context::from_waker(Waker::noop());
+        for max in [1, 3, 4, 100] {
+            let bodies = [
+                Body::from("0123456789"),
+                Body::new(Pieces(vec![b"0123", b"", b"45", b"6789"])),
+                Body::new(Pieces(vec![b"", b"0123456789"])),
+            ];
+            for mut body in bodies {
+                let mut out = Vec::new();
+                while !body.is_end_stream() {
+                    let before = out.len();
+                    let left = (10 - before) as u64;
+                    assert_eq!(body.size_hint().exact(), Some(left));
+                    let filled = body.poll_fill(&mut cx, &mut out, max);
+                    let Poll::Ready(Ok(count)) = filled else {
+                        panic!("{filled:?}")
+                    };
+                    assert!(count <= max && out.len() == before + count);
+                }
+                assert_eq!(out, b"0123456789");
+            }
+        }
     }
 }

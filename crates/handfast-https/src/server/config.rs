@@ -43,6 +43,10 @@ pub struct Limits {
     /// Bytes of a request body that nobody wanted, to be read all the same so that the reply arrives
     /// and the connection can be used again. Default 4 MiB.
     pub discard_max: u64,
+    /// Bytes of replies that were made and could not be sent yet, of all connections together; 256 KiB of one
+    /// connection. At the limit replies are made record by record, so that those who take them are
+    /// served all the same. Default 128 MiB: what 512 downloads to slow clients hold at most.
+    pub held_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -57,6 +61,7 @@ impl Default for Limits {
             fields_max: 100,
             streams_max: 128,
             discard_max: 4 * 1024 * 1024,
+            held_bytes_max: 128 * 1024 * 1024,
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 
 use super::activity::Due;
+use super::budget::Allowance;
 use super::engine::{Engine, Failure};
 use super::handler::{ConnectionInfo, Handler};
 use super::handshake::shake_hands;
@@ -49,7 +50,8 @@ pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     });
     let shared = &worker.shared;
     let observer = Arc::clone(&shared.observer);
-    let link = Link::new(info, at, shared.limits.discard_max, observer);
+    let held = Allowance::new(&shared.budget);
+    let link = Link::new(info, at, shared.limits.discard_max, held, observer);
     let mut live = Live {
         stream: Some(stream),
         link,

@@ -11,6 +11,7 @@ use hyper::http::{Method, StatusCode, Uri, Version};
 use tokio::net::TcpStream;
 
 use super::activity::Activity;
+use super::budget::Allowance;
 use super::handler::ConnectionInfo;
 use super::observer::{CloseEvent, CloseReason, Observer, RequestEvent, TransferEnd};
 
@@ -20,6 +21,8 @@ pub(super) struct Link {
     pub(super) info: Arc<ConnectionInfo>,
     /// Bytes of a body that nobody wanted which are read all the same.
     pub(super) discard_max: u64,
+    /// What its replies may hold while they cannot be sent.
+    pub(super) held: Allowance,
     accepted: Instant,
     /// Replies that were handed over and not yet flushed.
     ledger: RefCell<Vec<Record>>,
@@ -46,12 +49,14 @@ impl Link {
         info: Arc<ConnectionInfo>,
         accepted: Instant,
         discard_max: u64,
+        held: Allowance,
         observer: Arc<dyn Observer>,
     ) -> Rc<Self> {
         Rc::new(Self {
             activity: Activity::new(accepted, info.is_http2()),
             info,
             discard_max,
+            held,
             accepted,
             ledger: RefCell::default(),
             observer,

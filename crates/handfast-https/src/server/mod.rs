@@ -46,7 +46,10 @@
 //! - [`Observer`] and its events.
 
 mod activity;
+mod blocking;
 mod body;
+#[allow(dead_code, reason = "one way of taking is for HTTP/2")]
+mod budget;
 mod config;
 mod connection;
 mod date;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use handfast::ServerContext;
 use tokio::sync::watch;
 
+use super::budget::Budget;
 use super::config::ServerConfig;
 use super::handler::Handler;
 use super::listener::{self, BindError, Listening};
@@ -34,6 +35,7 @@ impl<H: Handler> Server<H> {
             handler,
             contexts: Contexts::new(config.context),
             limits: config.limits,
+            budget: Budget::new(config.limits.held_bytes_max),
             close: config.close,
             observer: config.observer,
             gauge: Arc::new(Gauge::default()),

@@ -138,15 +138,53 @@ impl Tracked {
     /// As [`Body::fill`].
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
         let result = self.body.fill(buffer)?;
+        self.note(result.as_ref().map(|count| *count).map_err(|_| ()));
+        Some(result)
+    }
+
+    /// As [`Body::poll_piece`].
+    pub(super) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.let_go();
+        let piece = ready!(self.body.poll_piece(cx, max));
+        let handed_over = match &piece {
+            Some(Ok(piece)) => Ok(piece.len()),
+            Some(Err(_)) => Err(()),
+            None => Ok(0),
+        };
+        self.note(handed_over);
+        if matches!(piece, Some(Ok(_))) {
+            self.held = true;
+            self.flight.link.activity.handed_over();
+        }
+        Poll::Ready(piece)
+    }
+
+    /// As [`Body::poll_fill`].
+    #[allow(dead_code, reason = "HTTP/2 fills its frames by it")]
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Poll<Result<usize, BodyError>> {
+        let filled = ready!(self.body.poll_fill(cx, out, max));
+        self.note(filled.as_ref().map(|count| *count).map_err(|_| ()));
+        Poll::Ready(filled)
+    }
+
+    fn note(&mut self, handed_over: Result<usize, ()>) {
         let ended = self.body.is_end_stream();
-        self.flight.record(|record| match &result {
+        self.flight.record(|record| match handed_over {
             Ok(count) => {
-                record.bytes += *count as u64;
+                record.bytes += count as u64;
                 record.whole = ended;
             }
-            Err(_) => record.whole = false,
+            Err(()) => record.whole = false,
         });
-        Some(result)
     }
 
     fn let_go(&mut self) {
@@ -164,23 +202,9 @@ impl hyper::body::Body for Tracked {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        this.let_go();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        let ended = this.body.is_end_stream();
-        this.flight.record(|record| match &frame {
-            Some(Ok(frame)) => {
-                record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                record.whole = ended;
-            }
-            Some(Err(_)) => record.whole = false,
-            None => record.whole = true,
-        });
-        if matches!(frame, Some(Ok(_))) {
-            this.held = true;
-            this.flight.link.activity.handed_over();
-        }
-        Poll::Ready(frame)
+        self.get_mut()
+            .poll_piece(cx, usize::MAX)
+            .map(|piece| piece.map(|result| result.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, sleep_until};
 
+use super::budget::Budget;
 use super::config::Limits;
 use super::connection::{self, Accepted};
 use super::handler::Handler;
@@ -44,6 +45,7 @@ pub(super) struct Shared<H> {
     pub(super) handler: H,
     pub(super) contexts: Contexts,
     pub(super) limits: Limits,
+    pub(super) budget: Arc<Budget>,
     pub(super) close: ClosePolicy,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) gauge: Arc<Gauge>,

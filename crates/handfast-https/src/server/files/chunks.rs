@@ -1,22 +1,25 @@
 //! The content of a file, piece by piece, without stopping the thread that serves.
 //!
-//! What the page cache has is read on the spot (`preadv2` with `RWF_NOWAIT`); only what a disk must be
-//! asked for goes to a blocking thread. Pieces lie in buffers that the thread lends again and again.
+//! Nothing is read before it is asked for, and no more than is asked for. What the page cache has is read on
+//! the spot (`preadv2` with `RWF_NOWAIT`); only what a disk must be asked for goes to a blocking thread.
+//! Pieces lie in buffers that the thread lends again and again.
 
 use std::cell::RefCell;
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use tokio::task::{JoinHandle, spawn_blocking};
+use bytes::{Buf as _, Bytes};
 
-use super::super::body::Body;
+use super::super::blocking::{Work, off_thread};
+use super::hot::Ready;
+use super::open::look_at;
 
-/// A piece, in bytes: eight full records, which the TLS stream encrypts and sends in one go.
+/// The largest piece, in bytes: eight full records, which the TLS stream encrypts and sends in one go.
 const CHUNK: usize = 128 * 1024;
 
 /// Buffers that a thread keeps for the next pieces.
@@ -26,128 +29,233 @@ const KEPT: usize = 16;
 /// once, each of which would hold a lent buffer for a few bytes.
 const SMALL: usize = 16 * 1024;
 
+/// Bytes of the piece before that are compared when the next one is read: another content shows there.
+const TAIL: usize = 16;
+
+/// What a disk gave, and what stands before it now, if that was looked at.
+type Read = (Bytes, Option<[u8; TAIL]>);
+
 thread_local! {
     static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `length` bytes of a file from `start` on, as the body of an answer; and the bytes themselves, if
-/// they could be read at once.
-pub(super) fn body(file: &Arc<File>, start: u64, length: u64) -> (Body, Option<Bytes>) {
-    if length == 0 {
-        return (Body::empty(), None);
-    }
-    let mut rest = FileBody {
-        file: Arc::clone(file),
-        at: start,
-        left: length,
-        reading: None,
-    };
-    // Small files, the most frequent ones, are read at once.
-    if length <= CHUNK as u64
-        && let Some(Ok(bytes)) = rest.read_cached()
-        && bytes.len() as u64 == length
-    {
-        return (bytes.clone().into(), Some(bytes));
-    }
-    rest.at = start;
-    rest.left = length;
-    (Body::file(rest), None)
-}
-
 /// The rest of a file that is being sent.
+///
+/// A file that is shortened or overwritten meanwhile is an error, so that the reply breaks off; one that
+/// grows at its end is sent as it was. A file that is removed or replaced by another one under its name is
+/// sent to its end: it is still open.
 #[derive(Debug)]
 pub(in crate::server) struct FileBody {
-    file: Arc<File>,
+    ready: Rc<Ready>,
     at: u64,
     left: u64,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// A piece was read that was not the last.
+    began: bool,
+    /// The end of what was read, if that was enough.
+    tail: Option<[u8; TAIL]>,
+    reading: Option<Work<io::Result<Read>>>,
+    /// What a disk gave and was not asked for any more.
+    piece: Bytes,
 }
 
 impl FileBody {
-    /// Bytes that are still to come.
-    pub(in crate::server) fn remaining(&self) -> u64 {
-        self.left
+    /// `length` bytes of a file from `start` on.
+    pub(super) fn new(ready: &Rc<Ready>, start: u64, length: u64) -> Self {
+        Self {
+            ready: Rc::clone(ready),
+            at: start,
+            left: length,
+            began: false,
+            tail: None,
+            reading: None,
+            piece: Bytes::new(),
+        }
     }
 
-    /// The next piece. A file that ends before its time is an error, so that the reply breaks off.
-    pub(in crate::server) fn poll_chunk(
+    /// Bytes that are still to come.
+    pub(in crate::server) fn remaining(&self) -> u64 {
+        self.left + self.piece.len() as u64
+    }
+
+    /// The next piece, of at most `max` bytes.
+    pub(in crate::server) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
+        max: usize,
     ) -> Poll<Option<io::Result<Bytes>>> {
-        if self.left == 0 {
+        if self.remaining() == 0 {
             return Poll::Ready(None);
         }
-        if self.reading.is_none() {
-            if let Some(result) = self.read_cached() {
-                return Poll::Ready(Some(result));
+        if self.piece.is_empty() && self.reading.is_none() {
+            let length = self.next_length(max);
+            if let Some(content) = self.ready.content(self.at, length as u64) {
+                self.advance(length);
+                return Poll::Ready(Some(Ok(content)));
             }
-            let (file, at, length) = (Arc::clone(&self.file), self.at, self.next_length());
-            self.reading = Some(spawn_blocking(move || {
-                read(length, |buffer| read_at(&file, buffer, at))
-            }));
+            let (at, mut tail) = (self.at, self.tail);
+            let result = read(length, |buffer| {
+                read_nowait(&self.ready.file, buffer, at, &mut tail)
+            });
+            match result {
+                Err(error) if is_no_answer(&error) => {}
+                result => {
+                    return Poll::Ready(Some(result.and_then(|bytes| {
+                        self.keep(length, &bytes);
+                        self.account(&bytes, tail)?;
+                        Ok(bytes)
+                    })));
+                }
+            }
         }
-        let Some(reading) = &mut self.reading else {
-            return Poll::Ready(None);
-        };
-        let joined = ready!(Pin::new(reading).poll(cx));
-        self.reading = None;
-        let result = joined.unwrap_or_else(|error| Err(io::Error::other(error)));
-        Poll::Ready(Some(self.account(result)))
+        if let Err(error) = ready!(self.poll_disk(cx, max)) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        Poll::Ready(Some(Ok(self.piece.split_to(max.min(self.piece.len())))))
+    }
+
+    /// Puts the next bytes, at most `max`, at the end of `out`, and says how many.
+    #[allow(dead_code, reason = "HTTP/2 fills its frames by it")]
+    pub(in crate::server) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.piece.is_empty() && self.reading.is_none() {
+            let start = out.len();
+            out.resize(start + self.next_length(max), 0);
+            let filled = self.fill(out.get_mut(start..).unwrap_or_default());
+            out.truncate(start + filled.as_ref().map_or(0, |it| *it.as_ref().unwrap_or(&0)));
+            if let Some(result) = filled {
+                return Poll::Ready(result);
+            }
+        }
+        ready!(self.poll_disk(cx, max))?;
+        let count = max.min(self.piece.len());
+        out.extend_from_slice(self.piece.get(..count).unwrap_or_default());
+        self.piece.advance(count);
+        Poll::Ready(Ok(count))
     }
 
     /// Fills a buffer of the caller's with what is in memory already; `None` when nothing is, and
-    /// [`poll_chunk`](Self::poll_chunk) has to wait for it.
+    /// the disk has to be waited for.
     pub(in crate::server) fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        if self.reading.is_some() || self.left == 0 {
+        if self.reading.is_some() || !self.piece.is_empty() {
             return None;
         }
-        let length = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let length = self.next_length(buffer.len());
+        if length == 0 {
+            return Some(Ok(0));
+        }
         let part = buffer.get_mut(..length).unwrap_or_default();
-        match read_at_nowait(&self.file, part, self.at) {
+        if let Some(content) = self.ready.content(self.at, length as u64) {
+            part.copy_from_slice(&content);
+            self.advance(length);
+            return Some(Ok(length));
+        }
+        let mut tail = self.tail;
+        match read_nowait(&self.ready.file, part, self.at, &mut tail) {
             Err(error) if is_no_answer(&error) => None,
-            Ok(0) => Some(Err(self.ended_early())),
-            Ok(count) => {
-                self.advance(count);
-                Some(Ok(count))
-            }
             Err(error) => Some(Err(error)),
+            Ok(count) => {
+                let bytes = part.get(..count).unwrap_or_default();
+                if self.at == 0 {
+                    self.ready.keep_content(bytes, Bytes::copy_from_slice);
+                }
+                Some(self.account(bytes, tail).map(|()| count))
+            }
         }
     }
 
-    fn next_length(&self) -> usize {
-        usize::try_from(self.left).map_or(CHUNK, |left| left.min(CHUNK))
+    /// Has a blocking thread read what the page cache has not, as much as is asked for.
+    fn poll_disk(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<()>> {
+        if !self.piece.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let length = self.next_length(max);
+        let reading = self.reading.get_or_insert_with(|| {
+            let (file, at, mut tail) = (Arc::clone(&self.ready.file), self.at, self.tail);
+            off_thread(move || {
+                read(length, |buffer| {
+                    let count = read_at(&file, buffer, at)?;
+                    if let Some(tail) = &mut tail {
+                        read_at(&file, tail, at.saturating_sub(TAIL as u64))?;
+                    }
+                    Ok(count)
+                })
+                .map(|bytes| (bytes, tail))
+            })
+        });
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        let (bytes, tail) = read??;
+        self.account(&bytes, tail)?;
+        self.piece = bytes;
+        Poll::Ready(Ok(()))
     }
 
-    /// What is in memory already; `None` when nothing is, or it cannot be told.
-    fn read_cached(&mut self) -> Option<io::Result<Bytes>> {
-        let (at, length) = (self.at, self.next_length());
-        match read(length, |buffer| read_at_nowait(&self.file, buffer, at)) {
-            Err(error) if is_no_answer(&error) => None,
-            result => Some(self.account(result)),
+    fn next_length(&self, max: usize) -> usize {
+        let max = max.min(CHUNK);
+        usize::try_from(self.left).map_or(max, |left| left.min(max))
+    }
+
+    /// Keeps the content of a small file that was read at once, for the next request.
+    fn keep(&self, length: usize, bytes: &Bytes) {
+        if self.at == 0 && bytes.len() == length {
+            self.ready.keep_content(bytes, |_| bytes.clone());
         }
     }
 
-    fn account(&mut self, result: io::Result<Bytes>) -> io::Result<Bytes> {
-        let bytes = result?;
+    /// Notes what was read, and `tail`, what now stands before it, if that was looked at.
+    fn account(&mut self, bytes: &[u8], tail: Option<[u8; TAIL]>) -> io::Result<()> {
         if bytes.is_empty() {
-            return Err(self.ended_early());
+            let text = format!(
+                "the file ended {} bytes before its announced end",
+                self.left
+            );
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        }
+        if tail != self.tail {
+            return Err(changed());
         }
         self.advance(bytes.len());
-        Ok(bytes)
+        if self.left == 0 {
+            return match self.began {
+                true => self.check_unchanged(),
+                false => Ok(()),
+            };
+        }
+        self.began = true;
+        self.tail = match bytes.last_chunk() {
+            Some(tail) => Some(*tail),
+            None => self.tail.map(|mut tail| {
+                tail.rotate_left(bytes.len());
+                let (_, end) = tail.split_at_mut(TAIL - bytes.len());
+                end.copy_from_slice(bytes);
+                tail
+            }),
+        };
+        Ok(())
+    }
+
+    /// Of a file that was read in several pieces: are they of one content?
+    fn check_unchanged(&self) -> io::Result<()> {
+        let (before, now) = (&self.ready.facts, look_at(&self.ready.file)?);
+        let grew = now.size > before.size;
+        if now.size < before.size || (now.modified_ns != before.modified_ns && !grew) {
+            return Err(changed());
+        }
+        Ok(())
     }
 
     fn advance(&mut self, count: usize) {
         self.at += count as u64;
         self.left = self.left.saturating_sub(count as u64);
     }
+}
 
-    fn ended_early(&self) -> io::Error {
-        let text = format!(
-            "the file ended {} bytes before its announced end",
-            self.left
-        );
-        io::Error::new(io::ErrorKind::UnexpectedEof, text)
-    }
+fn changed() -> io::Error {
+    io::Error::other("the file was changed while it was sent")
 }
 
 /// Reads up to `length` bytes, into a lent buffer when they are many.
@@ -172,18 +280,40 @@ fn is_no_answer(error: &io::Error) -> bool {
     )
 }
 
+/// Reads what is in memory, and along with it what stands before it, if there is a `tail` for that.
 #[cfg(target_os = "linux")]
-fn read_at_nowait(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+fn read_nowait(
+    file: &File,
+    buffer: &mut [u8],
+    at: u64,
+    tail: &mut Option<[u8; TAIL]>,
+) -> io::Result<usize> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
-    let mut slices = [io::IoSliceMut::new(buffer)];
-    preadv2(file, &mut slices, at, ReadWriteFlags::NOWAIT).map_err(|error| match error {
-        Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => io::ErrorKind::Unsupported.into(),
-        error => error.into(),
-    })
+    let read = |slices: &mut [io::IoSliceMut<'_>], at| {
+        preadv2(file, slices, at, ReadWriteFlags::NOWAIT).map_err(|error| match error {
+            Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => io::ErrorKind::Unsupported.into(),
+            error => io::Error::from(error),
+        })
+    };
+    let buffer = io::IoSliceMut::new(buffer);
+    let Some(tail) = tail else {
+        return read(&mut [buffer], at);
+    };
+    let slices = &mut [io::IoSliceMut::new(tail), buffer];
+    match read(slices, at.saturating_sub(TAIL as u64))? {
+        // The file may end here, or memory only: the other way of reading finds out.
+        0..=TAIL => Err(io::ErrorKind::WouldBlock.into()),
+        count => Ok(count - TAIL),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read_at_nowait(_file: &File, _buffer: &mut [u8], _at: u64) -> io::Result<usize> {
+fn read_nowait(
+    _file: &File,
+    _buffer: &mut [u8],
+    _at: u64,
+    _tail: &mut Option<[u8; TAIL]>,
+) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -245,56 +375,144 @@ mod tests {
     use std::future::poll_fn;
     use std::io::Write as _;
 
+    use hyper::header::HeaderValue;
+
     use super::*;
 
     fn open(content: &[u8]) -> (tempfile::NamedTempFile, FileBody) {
         let mut named = tempfile::NamedTempFile::new().unwrap();
         named.write_all(content).unwrap();
-        let body = FileBody {
-            file: Arc::new(named.reopen().unwrap()),
-            at: 0,
-            left: content.len() as u64,
-            reading: None,
-        };
+        let file = named.reopen().unwrap();
+        let facts = look_at(&file).unwrap();
+        let ready = Ready::new(file, facts, HeaderValue::from_static("text/plain"));
+        let body = FileBody::new(&ready, 0, content.len() as u64);
         (named, body)
     }
 
+    fn numbers(count: usize) -> Vec<u8> {
+        (0..count).map(|n| (n % 251) as u8).collect()
+    }
+
+    async fn piece(body: &mut FileBody, max: usize) -> Option<io::Result<Bytes>> {
+        poll_fn(|cx| body.poll_piece(cx, max)).await
+    }
+
+    async fn fill(body: &mut FileBody, out: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+        poll_fn(|cx| body.poll_fill(cx, out, max)).await
+    }
+
     #[tokio::test]
-    async fn b1_a_file_comes_whole_in_pieces() {
-        let content: Vec<u8> = (0..3 * CHUNK + 7).map(|n| (n % 251) as u8).collect();
+    async fn a_file_comes_whole_in_pieces_no_larger_than_asked_for() {
+        let content = numbers(3 * CHUNK + 7);
+        for max in [1000, CHUNK, usize::MAX] {
+            let (_named, mut body) = open(&content);
+            let mut got = Vec::new();
+            while let Some(piece) = piece(&mut body, max).await {
+                let piece = piece.unwrap();
+                assert!(!piece.is_empty() && piece.len() <= max.min(CHUNK));
+                got.extend_from_slice(&piece);
+                assert_eq!(body.remaining(), (content.len() - got.len()) as u64);
+            }
+            assert!(got == content);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_fills_what_it_is_given_and_no_more() {
+        let content = numbers(1000);
+        for max in [1, 7, 600, 4096] {
+            let (_named, mut body) = open(&content);
+            let mut out = b"before".to_vec();
+            while body.remaining() > 0 {
+                let room = out.len() + max;
+                let count = fill(&mut body, &mut out, max).await.unwrap();
+                assert!(count > 0 && out.len() <= room);
+            }
+            assert_eq!(out[6..], content);
+            assert_eq!(fill(&mut body, &mut out, max).await.unwrap(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_disk_gave_waits_for_room() {
+        let content = numbers(1000);
         let (_named, mut body) = open(&content);
-        let mut got = Vec::new();
-        while let Some(piece) = poll_fn(|cx| body.poll_chunk(cx)).await {
+        body.piece = Bytes::copy_from_slice(&content[..500]);
+        (body.at, body.left) = (500, 500);
+        assert!(body.fill(&mut [0; 10]).is_none(), "that would overtake it");
+        let mut out = Vec::new();
+        while body.remaining() > 0 {
+            fill(&mut body, &mut out, 300).await.unwrap();
+        }
+        assert!(out == content);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_shortened_or_overwritten_is_an_error() {
+        type Change = fn(&mut File) -> io::Result<()>;
+        let cases: [(&str, Change, bool); 5] = [
+            ("shortened", |file| file.set_len(100), false),
+            ("emptied", |file| file.set_len(0), false),
+            (
+                "overwritten as long as it was",
+                |file| file.write_all(&vec![7; 2 * CHUNK]),
+                false,
+            ),
+            (
+                "overwritten and longer",
+                |file| file.write_all(&vec![7; 3 * CHUNK]),
+                false,
+            ),
+            (
+                "longer",
+                |file| {
+                    io::Seek::seek(file, io::SeekFrom::End(0))?;
+                    file.write_all(b"more")
+                },
+                true,
+            ),
+        ];
+        for (what, change, whole) in cases {
+            for max in [SMALL, CHUNK] {
+                let content = numbers(2 * CHUNK);
+                let (named, mut body) = open(&content);
+                let mut got = piece(&mut body, max).await.unwrap().unwrap().to_vec();
+                // A file system's clock may tick slowly.
+                while look_at(named.as_file()).unwrap() == body.ready.facts {
+                    change(&mut named.reopen_for_writing()).unwrap();
+                }
+                let end = loop {
+                    match piece(&mut body, max).await {
+                        Some(Ok(piece)) => got.extend_from_slice(&piece),
+                        Some(Err(error)) => break Err(error),
+                        None => break Ok(()),
+                    }
+                };
+                assert_eq!(end.is_ok(), whole, "{what}: {end:?}");
+                assert!(!whole || got == content, "{what}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_removed_is_sent_to_its_end() {
+        let content = numbers(2 * CHUNK);
+        let (named, mut body) = open(&content);
+        let mut got = piece(&mut body, CHUNK).await.unwrap().unwrap().to_vec();
+        named.close().unwrap();
+        while let Some(piece) = piece(&mut body, CHUNK).await {
             got.extend_from_slice(&piece.unwrap());
         }
         assert!(got == content);
-        assert_eq!(body.remaining(), 0);
     }
 
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn b1_a_file_fills_what_it_is_given() {
-        let content: Vec<u8> = (0..1000).map(|n| (n % 251) as u8).collect();
-        let (named, mut body) = open(&content);
-        let mut buffer = [0; 600];
-        assert_eq!(body.fill(&mut buffer).unwrap().unwrap(), 600);
-        assert_eq!(buffer[..], content[..600]);
-        assert_eq!(body.fill(&mut buffer).unwrap().unwrap(), 400);
-        assert_eq!(buffer[..400], content[600..]);
-        assert!(body.fill(&mut buffer).is_none());
-        let (_, mut shrunk) = open(&content);
-        shrunk.file = Arc::clone(&body.file);
-        named.as_file().set_len(0).unwrap();
-        let error = shrunk.fill(&mut buffer).unwrap().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    trait Reopen {
+        fn reopen_for_writing(&self) -> File;
     }
 
-    #[tokio::test]
-    async fn c1_a_file_that_shrinks_is_an_error() {
-        let (named, mut body) = open(&vec![1; 2 * CHUNK]);
-        poll_fn(|cx| body.poll_chunk(cx)).await.unwrap().unwrap();
-        named.as_file().set_len(100).unwrap();
-        let error = poll_fn(|cx| body.poll_chunk(cx)).await.unwrap();
-        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    impl Reopen for tempfile::NamedTempFile {
+        fn reopen_for_writing(&self) -> File {
+            File::options().write(true).open(self.path()).unwrap()
+        }
     }
 }

@@ -160,13 +160,14 @@ impl Ready {
             .map(|content| content.0.slice(start..end))
     }
 
-    /// Keeps the whole content, which was just read, if it is small and cannot change unseen.
-    pub(super) fn keep_content(&self, content: &Bytes) {
+    /// Keeps what was just read, made into bytes of its own by `make`, if it is the whole, small, and cannot
+    /// change unseen.
+    pub(super) fn keep_content(&self, content: &[u8], make: impl FnOnce(&[u8]) -> Bytes) {
         if self.facts.size <= CONTENT_MAX
             && content.len() as u64 == self.facts.size
             && self.facts.is_settled(SystemTime::now(), SETTLED)
         {
-            *self.content.borrow_mut() = Content::new(content);
+            *self.content.borrow_mut() = Content::new(&make(content));
         }
     }
 }
@@ -320,7 +321,7 @@ mod tests {
         let ready = open(&root);
         let content = Bytes::from_static(b"one");
         // It was written a moment ago.
-        ready.keep_content(&content);
+        ready.keep_content(&content, Bytes::copy_from_slice);
         assert_eq!(ready.content(0, 3), None);
         let settled = Ready {
             facts: FileFacts {
@@ -333,9 +334,9 @@ mod tests {
             fields: ready.fields.clone(),
             content: RefCell::new(None),
         };
-        settled.keep_content(&Bytes::from_static(b"on"));
+        settled.keep_content(b"on", Bytes::copy_from_slice);
         assert_eq!(settled.content(0, 2), None, "a part is not the whole");
-        settled.keep_content(&content);
+        settled.keep_content(&content, Bytes::copy_from_slice);
         assert_eq!(settled.content(1, 2).as_deref(), Some(&b"ne"[..]));
         assert_eq!(settled.content(1, 3), None);
         assert_eq!(settled.content(u64::MAX, 2), None);

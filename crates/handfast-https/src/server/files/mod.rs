@@ -15,6 +15,7 @@ mod reply;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::header::{
@@ -27,6 +28,7 @@ use self::hot::Ready;
 use self::open::{Found, Kind, NotOpened, Root};
 use self::path::{Refusal, Target};
 use self::reply::Verdict;
+use super::blocking::off_thread;
 use super::body::Body;
 use super::handler::{ConnectionInfo, Handler, Request, Response};
 use super::service::plain;
@@ -188,9 +190,9 @@ impl Files {
             Err(NotOpened::WouldBlock) => {
                 let root = Arc::clone(&self.root);
                 let target = target.clone();
-                tokio::task::spawn_blocking(move || root.find(&target))
+                off_thread(move || root.find(&target))
                     .await
-                    .unwrap_or_else(|_| Err(NotOpened::Missing))
+                    .unwrap_or(Err(NotOpened::Failed))
             }
             found => found,
         }
@@ -204,7 +206,7 @@ impl Handler for Files {
 }
 
 /// The answer with a file, a part of it, or why neither.
-fn file(ready: &Ready, request: &HeaderMap, head: bool) -> Response {
+fn file(ready: &Rc<Ready>, request: &HeaderMap, head: bool) -> Response {
     let (facts, validators) = (&ready.facts, &ready.validators);
     let verdict = reply::judge(request, validators, facts, head);
     let (status, start, length) = match verdict {
@@ -226,7 +228,7 @@ fn file(ready: &Ready, request: &HeaderMap, head: bool) -> Response {
     };
     let has_body = !head && status != StatusCode::NOT_MODIFIED;
     let mut response = Response::new(if has_body {
-        body(ready, start, length)
+        Body::file(FileBody::new(ready, start, length))
     } else {
         Body::empty()
     });
@@ -250,18 +252,6 @@ fn file(ready: &Ready, request: &HeaderMap, head: bool) -> Response {
         );
     }
     response
-}
-
-/// A part of a file, from memory where it is there.
-fn body(ready: &Ready, start: u64, length: u64) -> Body {
-    if let Some(content) = ready.content(start, length) {
-        return content.into();
-    }
-    let (body, read) = chunks::body(&ready.file, start, length);
-    if let Some(content) = read {
-        ready.keep_content(&content);
-    }
-    body
 }
 
 /// The same path with a slash at its end, where relative references mean what they should.

@@ -394,6 +394,7 @@ fn poll_flush(
     link: &Link,
 ) -> Poll<Result<(), Failure>> {
     ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;
+    link.held.note(0);
     link.settle(true);
     Poll::Ready(Ok(()))
 }

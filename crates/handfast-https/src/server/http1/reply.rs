@@ -14,11 +14,15 @@ use hyper::http::{StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 
+use super::super::budget::FLOOR;
 use super::super::date;
 use super::super::engine::Failure;
 use super::super::link::Link;
 use super::super::service::{Tracked, plain_fields};
 use super::head::Refusal;
+
+/// The most that is asked of a body at a time: what becomes eight full records, and one system call.
+const PIECE_MAX: usize = 128 * 1024;
 
 /// What a head takes, as a first guess.
 const HEAD_ROOM: usize = 384;
@@ -136,7 +140,10 @@ impl Reply {
     ) -> Poll<Result<(), Failure>> {
         loop {
             if self.piece.is_empty() && self.body.is_some() {
-                match self.poll_piece(cx) {
+                let Poll::Ready(max) = self.poll_room(cx, stream, link)? else {
+                    return Poll::Pending;
+                };
+                match self.poll_piece(cx, max) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                     Poll::Pending => {
@@ -157,21 +164,39 @@ impl Reply {
         }
     }
 
+    /// How large the next piece may be. When much is held already, what was handed over leaves first.
+    fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut AsyncStream<TcpStream>,
+        link: &Link,
+    ) -> Poll<Result<usize, Failure>> {
+        if link.held.held() > 0 {
+            link.held.note(stream.memory_held());
+        }
+        let room = link.held.room(PIECE_MAX);
+        if room < PIECE_MAX && self.unflushed {
+            ready!(self.poll_write(cx, stream, link))?;
+            ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(Failure::io)?;
+            self.unflushed = false;
+            link.held.note(0);
+        }
+        Poll::Ready(Ok(room.max(FLOOR)))
+    }
+
     /// Asks the body for its next piece; drops it after its last.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Result<(), Failure>> {
         let Some(body) = &mut self.body else {
             return Poll::Ready(Ok(()));
         };
-        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
+        let piece = match ready!(body.poll_piece(cx, max)) {
+            Some(Ok(piece)) => piece,
             Some(Err(error)) => return Poll::Ready(Err(Failure::body(&*error))),
             None => {
                 self.body = None;
                 return Poll::Ready(self.finish());
             }
         };
-        // Trailers: nobody here has any.
-        let piece = frame.into_data().unwrap_or_default();
         match &mut self.framing {
             Framing::Length(left) => {
                 let Some(rest) = left.checked_sub(piece.len() as u64) else {
@@ -213,8 +238,11 @@ impl Reply {
                 break;
             }
             let slices = [IoSlice::new(before), IoSlice::new(&self.piece)];
-            let count = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))
-                .map_err(Failure::io)?;
+            let written = Pin::new(&mut *stream).poll_write_vectored(cx, &slices);
+            let Poll::Ready(count) = written.map_err(Failure::io)? else {
+                link.held.note(stream.memory_held() + self.piece.len());
+                return Poll::Pending;
+            };
             link.activity.sent();
             self.unflushed = true;
             let of_before = count.min(before.len());
