@@ -1,10 +1,8 @@
 //! HTTP/1.1 and HTTP/1.0, the server's side (RFC 9112): one request after the other.
 //!
-//! `head.rs` reads heads, `body.rs` request bodies, `reply.rs` writes replies; here they take turns.
+//! `handfast-http` cuts heads and bodies, `reply.rs` writes replies; here they take turns.
 //! A connection that waits for a request holds no buffer.
 
-mod body;
-mod head;
 mod reply;
 
 use std::future::Future;
@@ -13,13 +11,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use handfast::AsyncStream;
+use handfast_http::h1::request::{self, Bounds, Head, Refusal};
+use handfast_http::h1::{Body as Decoder, Found, Framing};
 use hyper::http::{Method, Version};
 use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 
-use self::body::{Decoder, Found};
-use self::head::{Bounds, Framing, Head, Refusal};
 use self::reply::{Reply, Terms};
 use super::engine::{Engine, Failure};
 use super::handler::{Handler, RequestBody};
@@ -91,7 +90,7 @@ impl<H: Handler> Http1<H> {
             bytes_max: limits.head_bytes_max.max(8 * 1024),
             fields_max: limits.fields_max,
         };
-        let Some(found) = head::find(self.received.bytes(), self.seen, bounds) else {
+        let Some(found) = request::find(self.received.bytes(), self.seen, bounds) else {
             self.seen = self.received.bytes().len();
             return None;
         };
@@ -106,7 +105,7 @@ impl<H: Handler> Http1<H> {
         let decoder = Decoder::new(head.framing);
         let announced = match head.framing {
             Framing::Length(length) => Some(length),
-            Framing::None | Framing::Chunked => None,
+            Framing::None | Framing::Chunked | Framing::UntilClose => None,
         };
         let incoming = (!decoder.is_done()).then(|| Incoming::new(announced));
         let body = RequestBody::new(incoming.clone(), self.shared.limits.read);
@@ -256,7 +255,7 @@ impl<H: Handler> Engine for Http1<H> {
                 ready!(stream.poll_finish(cx)).map_err(|error| Failure::io(error.into()))?;
                 self.link.settle(true);
                 return Poll::Ready(match self.refused {
-                    Some(refusal) => Err(Failure::BadRequest(refusal.what.trim_end().to_owned())),
+                    Some(refusal) => Err(Failure::BadRequest(refusal.what.to_owned())),
                     None => Ok(()),
                 });
             }
@@ -319,8 +318,13 @@ impl Body {
             if !self.poll_leave(cx, stream)? {
                 return Ok(state);
             }
-            match self.decoder.decode(received.bytes()) {
-                Ok((used, Found::Piece(piece))) => {
+            let mut rest = received.bytes();
+            let before = rest.len();
+            let found = self.decoder.read(&mut rest);
+            let used = before - rest.len();
+            match found {
+                Ok(Found::Piece(piece)) => {
+                    let piece = Bytes::copy_from_slice(piece);
                     received.consume(used);
                     if discards {
                         self.discarded += piece.len() as u64;
@@ -331,12 +335,12 @@ impl Body {
                     self.incoming.push(piece);
                     state = BodyState::Moved;
                 }
-                Ok((used, Found::End)) => {
+                Ok(Found::End) => {
                     received.consume(used);
                     self.incoming.finish(Ok(()));
                     return Ok(BodyState::Done);
                 }
-                Ok((used, Found::More)) => {
+                Ok(Found::More) => {
                     received.consume(used);
                     if received.has_ended() {
                         let cut =
@@ -348,8 +352,8 @@ impl Body {
                         return Ok(state);
                     }
                 }
-                Err(what) => {
-                    self.incoming.finish(Err(Broken::Malformed(what)));
+                Err(malformed) => {
+                    self.incoming.finish(Err(Broken::Malformed(malformed.what)));
                     return Ok(BodyState::Abandoned);
                 }
             }

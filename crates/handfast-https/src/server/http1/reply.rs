@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use handfast::AsyncStream;
+use handfast_http::h1::request::Refusal;
 use hyper::body::Body as _;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::{StatusCode, Version};
@@ -19,7 +20,6 @@ use super::super::date;
 use super::super::engine::Failure;
 use super::super::link::Link;
 use super::super::service::{Tracked, plain_fields};
-use super::head::Refusal;
 
 /// The most that is asked of a body at a time: what becomes eight full records, and one system call.
 const PIECE_MAX: usize = 128 * 1024;
@@ -114,12 +114,13 @@ impl Reply {
     pub(super) fn refusing(refusal: Refusal) -> Self {
         let mut before = Vec::with_capacity(HEAD_ROOM);
         put_head(&mut before, refusal.status, &plain_fields(), true);
-        let length = refusal.what.len();
+        let length = refusal.what.len() + 1;
         let _ = write!(
             before,
             "content-length: {length}\r\nconnection: close\r\n\r\n"
         );
         before.extend_from_slice(refusal.what.as_bytes());
+        before.push(b'\n');
         Self {
             before,
             written: 0,

@@ -6,41 +6,40 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
-use hyper::http::{Method, StatusCode, Uri, Version};
+use http::header::{EXPECT, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode, Uri, Version};
+
+use super::{Facts, Fault, Framing, blank, end_of_head};
 
 /// Fields that are cut on the stack; more of them take memory from the heap.
 const FIELDS_ON_STACK: usize = 100;
 
 /// A request head.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) target: Uri,
-    pub(super) version: Version,
-    pub(super) fields: HeaderMap,
-    pub(super) framing: Framing,
+pub struct Head {
+    /// Its method.
+    pub method: Method,
+    /// Its target, in whichever form it came (RFC 9112, section 3.2).
+    pub target: Uri,
+    /// HTTP/1.1 or HTTP/1.0.
+    pub version: Version,
+    /// Its header fields.
+    pub fields: HeaderMap,
+    /// Where its body ends.
+    pub framing: Framing,
     /// Does the client want to go on with this connection?
-    pub(super) persistent: bool,
+    pub persistent: bool,
     /// Does it wait for `100 Continue` before it sends the body?
-    pub(super) expects: bool,
+    pub expects: bool,
 }
 
-/// Where the body ends.
+/// Why a request head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
-    None,
-    Length(u64),
-    Chunked,
-}
-
-/// Why a head is answered by the connection, not by a handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) status: StatusCode,
-    pub(super) what: &'static str,
+pub struct Refusal {
+    /// The status that says so.
+    pub status: StatusCode,
+    /// What is wrong, in words.
+    pub what: &'static str,
 }
 
 const fn refusal(status: StatusCode, what: &'static str) -> Refusal {
@@ -53,24 +52,25 @@ const fn bad(what: &'static str) -> Refusal {
 
 /// The bounds on a head.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) bytes_max: usize,
-    pub(super) fields_max: usize,
+pub struct Bounds {
+    /// Its bytes.
+    pub bytes_max: usize,
+    /// Its fields.
+    pub fields_max: usize,
 }
 
 /// Looks for a head at the front of what was received; `None` while its end has not arrived.
-/// `seen` bytes were looked at in vain before.
-pub(super) fn find(
+/// `seen` bytes were looked at in vain before. Gives the head and its length in bytes.
+///
+/// # Errors
+/// [`Refusal`], which is to be the last response of the connection: where the request ends is not known.
+pub fn find(
     received: &[u8],
     seen: usize,
     bounds: Bounds,
 ) -> Option<Result<(Head, usize), Refusal>> {
-    let blank = received
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
-    // The blank line may have begun among what was seen.
-    let Some(end) = end_of_head(received, seen.saturating_sub(3).max(blank)) else {
+    let blank = blank(received);
+    let Some(end) = end_of_head(received, seen, blank) else {
         return (received.len() > bounds.bytes_max)
             .then(|| Err(too_long(received.get(blank..).unwrap_or_default())));
     };
@@ -81,23 +81,13 @@ pub(super) fn find(
     Some(parse(&head, bounds.fields_max).map(|head| (head, end)))
 }
 
-/// After the blank line; with bare line feeds, too (RFC 9112, section 2.2).
-fn end_of_head(received: &[u8], from: usize) -> Option<usize> {
-    let rest = received.get(from..)?;
-    memchr::memchr_iter(b'\n', rest).find_map(|at| match rest.get(at + 1..)? {
-        [b'\n', ..] => Some(from + at + 2),
-        [b'\r', b'\n', ..] => Some(from + at + 3),
-        _ => None,
-    })
-}
-
 fn too_long(head: &[u8]) -> Refusal {
     match memchr::memchr(b'\n', head) {
         Some(_) => refusal(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "the header fields are too long\n",
+            "the header fields are too long",
         ),
-        None => refusal(StatusCode::URI_TOO_LONG, "the request line is too long\n"),
+        None => refusal(StatusCode::URI_TOO_LONG, "the request line is too long"),
     }
 }
 
@@ -113,40 +103,35 @@ fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(head, room) {
         Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(bad("the head is malformed\n")),
+        Ok(httparse::Status::Partial) => return Err(bad("the head is malformed")),
         Err(error) => return Err(explain(error, head)),
     }
     let (Some(method), Some(path), Some(minor)) = (request.method, request.path, request.version)
     else {
-        return Err(bad("the request line is malformed\n"));
+        return Err(bad("the request line is malformed"));
     };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("no such method\n"))?;
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("no such method"))?;
     let version = match minor {
         0 => Version::HTTP_10,
         _ => Version::HTTP_11,
     };
     let target = Uri::from_maybe_shared(head.slice_ref(path.as_bytes()))
-        .map_err(|_| bad("the request target is malformed\n"))?;
+        .map_err(|_| bad("the request target is malformed"))?;
     let mut fields = HeaderMap::with_capacity(request.headers.len());
-    let mut seen = Seen::default();
+    let (mut facts, mut hosts) = (Facts::default(), 0);
     for field in request.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| bad("a header field's name is malformed\n"))?;
+            .map_err(|_| bad("a header field's name is malformed"))?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
-            .map_err(|_| bad("a header field's value is malformed\n"))?;
-        seen.note(&name);
+            .map_err(|_| bad("a header field's value is malformed"))?;
+        facts.note(field.name, field.value);
+        hosts += usize::from(name == HOST);
         fields.append(name, value);
     }
-    let framing = match seen.framing {
-        true => framing(&fields, version)?,
-        false => Framing::None,
-    };
-    check_host(seen.hosts, version)?;
+    let framing = facts.of_request(version).map_err(misframed)?;
+    check_host(hosts, version)?;
     Ok(Head {
-        persistent: match seen.connection {
-            true => persistent(&fields, version),
-            false => version == Version::HTTP_11,
-        },
+        persistent: facts.persistent(version),
         // A client of HTTP/1.0 does not know of it (RFC 9110, section 10.1.1).
         expects: version == Version::HTTP_11
             && framing != Framing::None
@@ -161,22 +146,10 @@ fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
     })
 }
 
-/// Which fields are there that decide about the message: most heads have none to be looked up.
-#[derive(Debug, Default)]
-struct Seen {
-    hosts: usize,
-    framing: bool,
-    connection: bool,
-}
-
-impl Seen {
-    fn note(&mut self, name: &HeaderName) {
-        match *name {
-            HOST => self.hosts += 1,
-            CONTENT_LENGTH | TRANSFER_ENCODING => self.framing = true,
-            CONNECTION => self.connection = true,
-            _ => {}
-        }
+fn misframed(fault: Fault) -> Refusal {
+    match fault {
+        Fault::UnknownCoding => refusal(StatusCode::NOT_IMPLEMENTED, fault.what()),
+        _ => bad(fault.what()),
     }
 }
 
@@ -184,16 +157,16 @@ fn explain(error: httparse::Error, head: &[u8]) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => refusal(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "too many header fields\n",
+            "too many header fields",
         ),
         httparse::Error::Version if speaks_another_version(head) => refusal(
             StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            "only HTTP/1.1 and HTTP/1.0 are spoken here without ALPN\n",
+            "only HTTP/1.1 and HTTP/1.0 are spoken here without ALPN",
         ),
-        httparse::Error::Version | httparse::Error::Token => bad("the request line is malformed\n"),
-        httparse::Error::HeaderName => bad("a header field's name is malformed\n"),
-        httparse::Error::HeaderValue => bad("a header field's value is malformed\n"),
-        httparse::Error::NewLine | httparse::Error::Status => bad("the head is malformed\n"),
+        httparse::Error::Version | httparse::Error::Token => bad("the request line is malformed"),
+        httparse::Error::HeaderName => bad("a header field's name is malformed"),
+        httparse::Error::HeaderValue => bad("a header field's value is malformed"),
+        httparse::Error::NewLine | httparse::Error::Status => bad("the head is malformed"),
     }
 }
 
@@ -209,77 +182,13 @@ fn speaks_another_version(head: &[u8]) -> bool {
     }
 }
 
-/// Where the body ends (RFC 9112, section 6.3). Both fields at once, and anything else that could be
-/// read in two ways, is how requests are smuggled past a proxy: refused.
-fn framing(fields: &HeaderMap, version: Version) -> Result<Framing, Refusal> {
-    if fields.contains_key(TRANSFER_ENCODING) {
-        if version == Version::HTTP_10 {
-            return Err(bad("Transfer-Encoding in HTTP/1.0\n"));
-        }
-        if fields.contains_key(CONTENT_LENGTH) {
-            return Err(bad("both Transfer-Encoding and Content-Length\n"));
-        }
-        let mut all = fields.get_all(TRANSFER_ENCODING).iter();
-        let chunked = all.next().is_some_and(|value| {
-            value
-                .as_bytes()
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"chunked")
-        });
-        if !chunked || all.next().is_some() {
-            return Err(refusal(
-                StatusCode::NOT_IMPLEMENTED,
-                "no transfer coding but chunked is understood\n",
-            ));
-        }
-        return Ok(Framing::Chunked);
-    }
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next() else {
-        return Ok(Framing::None);
-    };
-    if lengths.any(|other| other != length) {
-        return Err(bad("several Content-Length fields that differ\n"));
-    }
-    match decimal(length.as_bytes()) {
-        Some(0) => Ok(Framing::None),
-        Some(length) => Ok(Framing::Length(length)),
-        None => Err(bad("the Content-Length is malformed\n")),
-    }
-}
-
-/// Digits only: `+1`, `0x1` and `1, 1` are read differently by others.
-fn decimal(text: &[u8]) -> Option<u64> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text)
-        .ok()
-        .filter(|_| digits)?
-        .parse()
-        .ok()
-}
-
 /// RFC 9112, section 3.2.
 fn check_host(hosts: usize, version: Version) -> Result<(), Refusal> {
     match hosts {
         1 => Ok(()),
         0 if version == Version::HTTP_10 => Ok(()),
-        _ => Err(bad("exactly one Host field is needed\n")),
+        _ => Err(bad("exactly one Host field is needed")),
     }
-}
-
-/// RFC 9112, section 9.3.
-fn persistent(fields: &HeaderMap, version: Version) -> bool {
-    let mut persistent = version == Version::HTTP_11;
-    for value in fields.get_all(CONNECTION) {
-        for option in value.as_bytes().split(|byte| *byte == b',') {
-            let option = option.trim_ascii();
-            if option.eq_ignore_ascii_case(b"close") {
-                return false;
-            }
-            persistent |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    persistent
 }
 
 #[cfg(test)]
@@ -301,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a20_heads_table() {
+    fn heads_and_what_is_none() {
         let many = "A: b\r\n".repeat(20);
         let long = "x".repeat(1000);
         type Found = Result<(Framing, bool), u16>;
@@ -427,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a20_who_waits_for_leave_to_send() {
+    fn who_waits_to_be_told_to_send() {
         for (version, field, body, expected) in [
             ("1.1", "100-Continue", "Content-Length: 1", true),
             ("1.1", "100-continue", "Transfer-Encoding: chunked", true),
@@ -443,7 +352,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a20_arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = find(&bytes, 0, BOUNDS);
             let mut head = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
             head.extend_from_slice(&bytes);
@@ -453,7 +362,7 @@ mod tests {
 
         /// However the bytes come, the head ends at the same place.
         #[test]
-        fn a20_a_head_may_come_in_pieces(cut in 0usize..60) {
+        fn a_head_may_come_in_pieces(cut in 0usize..60) {
             let head = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n";
             let cut = cut.min(head.len());
             let first = find(&head[..cut], 0, BOUNDS).map(|found| found.unwrap().1);

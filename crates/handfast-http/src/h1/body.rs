@@ -1,0 +1,96 @@
+//! Bodies (RFC 9112, sections 6 and 7): from bytes to pieces.
+
+use super::Framing;
+use super::chunked::{Chunks, Malformed};
+
+/// Cuts a body out of what follows a head.
+#[derive(Debug, Clone)]
+pub struct Body(State);
+
+#[derive(Debug, Clone)]
+enum State {
+    /// So many bytes are missing.
+    Length(u64),
+    Chunked(Box<Chunks>),
+    /// Everything, up to the end of the connection.
+    UntilClose,
+    Done,
+}
+
+/// What is at the front of the bytes that were received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'b> {
+    /// A piece of the body.
+    Piece(&'b [u8]),
+    /// Nothing before more arrives.
+    More,
+    /// The body's end.
+    End,
+}
+
+impl Body {
+    /// The body of a message that is framed like this.
+    pub fn new(framing: Framing) -> Self {
+        Self(match framing {
+            Framing::None | Framing::Length(0) => State::Done,
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::Chunked(Box::default()),
+            Framing::UntilClose => State::UntilClose,
+        })
+    }
+
+    /// Has its end been seen? Never, where only the end of the connection ends it.
+    pub fn is_done(&self) -> bool {
+        matches!(self.0, State::Done)
+    }
+
+    /// Bytes that are missing, where the length was announced.
+    pub fn missing(&self) -> Option<u64> {
+        match self.0 {
+            State::Length(left) => Some(left),
+            State::Done => Some(0),
+            State::Chunked(_) | State::UntilClose => None,
+        }
+    }
+
+    /// Takes what it can from the front of `rest`. Nothing is copied and nothing kept.
+    ///
+    /// # Errors
+    /// [`Malformed`] when chunks are not spelled as RFC 9112, section 7.1, has them. Where the message
+    /// ends cannot be known then.
+    pub fn read<'b>(&mut self, rest: &mut &'b [u8]) -> Result<Found<'b>, Malformed> {
+        match &mut self.0 {
+            State::Done => Ok(Found::End),
+            State::Length(left) => {
+                let piece = take(rest, *left);
+                if piece.is_empty() {
+                    return Ok(Found::More);
+                }
+                *left -= piece.len() as u64;
+                if *left == 0 {
+                    self.0 = State::Done;
+                }
+                Ok(Found::Piece(piece))
+            }
+            State::UntilClose => Ok(match take(rest, u64::MAX) {
+                [] => Found::More,
+                piece => Found::Piece(piece),
+            }),
+            State::Chunked(chunks) => {
+                let found = chunks.read(rest)?;
+                if found == Found::End {
+                    self.0 = State::Done;
+                }
+                Ok(found)
+            }
+        }
+    }
+}
+
+/// Up to `count` bytes off the front.
+pub(super) fn take<'b>(rest: &mut &'b [u8], count: u64) -> &'b [u8] {
+    let count = usize::try_from(count).map_or(rest.len(), |count| count.min(rest.len()));
+    let (front, after) = rest.split_at_checked(count).unwrap_or((*rest, &[]));
+    *rest = after;
+    front
+}

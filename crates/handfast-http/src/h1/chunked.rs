@@ -1,0 +1,391 @@
+//! The chunked transfer coding (RFC 9112, section 7.1): one reader, for requests and responses.
+//!
+//! It goes by bytes and keeps nothing of them, so that chunks may be cut anywhere. Other readers of the
+//! same bytes may be lax about what ends a line or a size; that is how requests are smuggled past a
+//! proxy, so this one is strict: lines end with CR LF, and nothing else may stand where a size should.
+
+use std::fmt;
+
+use super::Found;
+use super::body::take;
+
+/// The longest line of a chunk's size, extensions included, in bytes. Nobody needs extensions.
+const LINE_MAX: usize = 4096;
+
+/// The largest trailer section, in bytes.
+const TRAILERS_MAX: usize = 8 * 1024;
+
+/// What is kept of a line, so that an error can show it.
+const EXCERPT_MAX: usize = 48;
+
+/// Where the reader is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the digits of a size.
+    Size {
+        value: u64,
+        digits: u8,
+    },
+    /// Behind the digits: blanks, extensions.
+    AfterSize {
+        value: u64,
+        extension: bool,
+    },
+    /// A size's line feed is next.
+    SizeEnd(u64),
+    /// So many bytes of a chunk are missing.
+    Data(u64),
+    DataCr,
+    DataLf,
+    /// A trailer field or the last line is next.
+    Trailer,
+    TrailerName,
+    TrailerValue,
+    TrailerEnd,
+    /// The very last line feed is next.
+    LastLf,
+    Done,
+}
+
+/// Reads one chunked body.
+#[derive(Debug, Clone)]
+pub(super) struct Chunks {
+    state: State,
+    /// Bytes of the line, or of the trailer section, that is being read.
+    length: usize,
+    excerpt: Excerpt,
+}
+
+impl Default for Chunks {
+    fn default() -> Self {
+        Self {
+            state: State::Size {
+                value: 0,
+                digits: 0,
+            },
+            length: 0,
+            excerpt: Excerpt::default(),
+        }
+    }
+}
+
+/// Chunks that are not spelled as they must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// What is wrong.
+    pub what: &'static str,
+    /// The line in which it is, as far as it was read: at most 48 bytes.
+    pub line: Vec<u8>,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: \"{}\"", self.what, self.line.escape_ascii())
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl Chunks {
+    pub(super) fn read<'b>(&mut self, rest: &mut &'b [u8]) -> Result<Found<'b>, Malformed> {
+        loop {
+            if let State::Data(left) = &mut self.state {
+                let piece = take(rest, *left);
+                if piece.is_empty() {
+                    return Ok(Found::More);
+                }
+                *left -= piece.len() as u64;
+                if *left == 0 {
+                    self.state = State::DataCr;
+                }
+                return Ok(Found::Piece(piece));
+            }
+            if self.state == State::Done {
+                return Ok(Found::End);
+            }
+            let Some((byte, after)) = rest.split_first() else {
+                return Ok(Found::More);
+            };
+            *rest = after;
+            if *byte != b'\n' {
+                self.excerpt.add(*byte);
+            }
+            self.state = self.step(*byte).map_err(|what| Malformed {
+                what,
+                line: self.excerpt.bytes().to_vec(),
+            })?;
+        }
+    }
+
+    fn step(&mut self, byte: u8) -> Result<State, &'static str> {
+        const SIZE: &str = "a chunk's size is malformed";
+        const TRAILER: &str = "a trailer field is malformed";
+        self.length += 1;
+        Ok(match self.state {
+            State::Size { value, digits } => {
+                self.bound(LINE_MAX, "a chunk's size is too long")?;
+                match (hex(byte), byte) {
+                    // Sixteen digits are all that fit 64 bits.
+                    (Some(digit), _) if digits < 16 => State::Size {
+                        value: value << 4 | u64::from(digit),
+                        digits: digits + 1,
+                    },
+                    (None, b'\r') if digits > 0 => State::SizeEnd(value),
+                    (None, b' ' | b'\t') if digits > 0 => State::AfterSize {
+                        value,
+                        extension: false,
+                    },
+                    (None, b';') if digits > 0 => State::AfterSize {
+                        value,
+                        extension: true,
+                    },
+                    _ => return Err(SIZE),
+                }
+            }
+            State::AfterSize { value, extension } => {
+                self.bound(LINE_MAX, "a chunk's size is too long")?;
+                match byte {
+                    b'\r' => State::SizeEnd(value),
+                    b' ' | b'\t' => self.state,
+                    b';' => State::AfterSize {
+                        value,
+                        extension: true,
+                    },
+                    _ if extension && is_text(byte) => self.state,
+                    _ => return Err(SIZE),
+                }
+            }
+            State::SizeEnd(value) => {
+                if byte != b'\n' {
+                    return Err(SIZE);
+                }
+                self.next_line();
+                match value {
+                    0 => State::Trailer,
+                    value => State::Data(value),
+                }
+            }
+            State::DataCr | State::DataLf => match (self.state, byte) {
+                (State::DataCr, b'\r') => State::DataLf,
+                (State::DataLf, b'\n') => {
+                    self.next_line();
+                    State::Size {
+                        value: 0,
+                        digits: 0,
+                    }
+                }
+                _ => return Err("a chunk is longer than its size"),
+            },
+            State::Trailer | State::TrailerName | State::TrailerValue => {
+                self.bound(TRAILERS_MAX, "the trailer fields are too long")?;
+                match (self.state, byte) {
+                    (State::Trailer, b'\r') => State::LastLf,
+                    (State::TrailerName, b':') => State::TrailerValue,
+                    (State::Trailer | State::TrailerName, byte) if is_token(byte) => {
+                        State::TrailerName
+                    }
+                    (State::TrailerValue, b'\r') => State::TrailerEnd,
+                    (State::TrailerValue, byte) if is_text(byte) => State::TrailerValue,
+                    _ => return Err(TRAILER),
+                }
+            }
+            State::TrailerEnd => {
+                if byte != b'\n' {
+                    return Err(TRAILER);
+                }
+                self.excerpt = Excerpt::default();
+                State::Trailer
+            }
+            State::LastLf => {
+                if byte != b'\n' {
+                    return Err(TRAILER);
+                }
+                State::Done
+            }
+            State::Data(_) | State::Done => self.state,
+        })
+    }
+
+    fn bound(&self, max: usize, too_long: &'static str) -> Result<(), &'static str> {
+        if self.length > max {
+            return Err(too_long);
+        }
+        Ok(())
+    }
+
+    fn next_line(&mut self) {
+        self.length = 0;
+        self.excerpt = Excerpt::default();
+    }
+}
+
+/// The front of a line.
+#[derive(Debug, Clone, Copy)]
+struct Excerpt {
+    bytes: [u8; EXCERPT_MAX],
+    length: usize,
+}
+
+impl Default for Excerpt {
+    fn default() -> Self {
+        Self {
+            bytes: [0; EXCERPT_MAX],
+            length: 0,
+        }
+    }
+}
+
+impl Excerpt {
+    fn add(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|digit| digit as u8)
+}
+
+/// What a field's value or an extension may contain (RFC 9110, section 5.5).
+fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Body, Framing};
+    use super::*;
+
+    /// The body and the number of bytes that follow it; `None` while it has not ended.
+    fn all(
+        framing: Framing,
+        bytes: &[u8],
+        cut: usize,
+    ) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
+        let mut decoder = Body::new(framing);
+        let mut body = Vec::new();
+        let (front, back) = bytes.split_at(cut.min(bytes.len()));
+        for (mut rest, after) in [(front, back.len()), (back, 0)] {
+            loop {
+                match decoder.read(&mut rest)? {
+                    Found::Piece(piece) => body.extend_from_slice(piece),
+                    Found::More => break,
+                    Found::End => return Ok(Some((body, rest.len() + after))),
+                }
+            }
+            assert!(rest.is_empty());
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn bodies_end_where_their_framing_says_wherever_they_are_cut() {
+        type Expected<'b> = Result<Option<(&'b str, usize)>, ()>;
+        let cases: &[(Framing, &str, Expected<'_>)] = &[
+            (Framing::None, "next", Ok(Some(("", 4)))),
+            (Framing::Length(3), "abcnext", Ok(Some(("abc", 4)))),
+            (Framing::Length(3), "ab", Ok(None)),
+            (Framing::UntilClose, "ab", Ok(None)),
+            (
+                Framing::Chunked,
+                "3\r\nabc\r\n0\r\n\r\nnext",
+                Ok(Some(("abc", 4))),
+            ),
+            (
+                Framing::Chunked,
+                "3;x=\"y\"\r\nabc\r\n00\r\nA: b\r\n\r\n",
+                Ok(Some(("abc", 0))),
+            ),
+            (
+                Framing::Chunked,
+                "A\r\n0123456789\r\n1 \r\nx\r\n0\r\n\r\n",
+                Ok(Some(("0123456789x", 0))),
+            ),
+            (Framing::Chunked, "3\r\nabc\r\n", Ok(None)),
+            (Framing::Chunked, "3\r\nabc\r\n0\r\n", Ok(None)),
+            (Framing::Chunked, "3\r\nabcd\r\n0\r\n\r\n", Err(())),
+            (Framing::Chunked, "3\nabc\r\n0\r\n\r\n", Err(())),
+            (Framing::Chunked, "3\r\nabc\n0\r\n\r\n", Err(())),
+            (Framing::Chunked, "\r\nabc", Err(())),
+            (Framing::Chunked, ";x\r\nabc", Err(())),
+            (Framing::Chunked, "-3\r\nabc", Err(())),
+            (Framing::Chunked, "0x3\r\nabc", Err(())),
+            (Framing::Chunked, "3 3\r\nabc", Err(())),
+            (Framing::Chunked, " 3\r\nabc", Err(())),
+            (Framing::Chunked, "3\rx\r\nabc", Err(())),
+            (Framing::Chunked, "3;a\nb\r\nabc", Err(())),
+            (Framing::Chunked, "3;a\0b\r\nabc", Err(())),
+            (Framing::Chunked, "11111111111111111\r\n", Err(())),
+            // The last chunk and the trailer section are as strict as the rest.
+            (Framing::Chunked, "0\n\r\n", Err(())),
+            (Framing::Chunked, "0\r\n\n", Err(())),
+            (Framing::Chunked, "0\r\n\rx", Err(())),
+            (Framing::Chunked, "0\r\nA: b\n\r\n", Err(())),
+            (Framing::Chunked, "0\r\nA: b\r\r\n", Err(())),
+            (Framing::Chunked, "0\r\n folded\r\n\r\n", Err(())),
+            (Framing::Chunked, "0\r\nno field\r\n\r\n", Err(())),
+            (Framing::Chunked, "0\r\n: b\r\n\r\n", Err(())),
+            (Framing::Chunked, "0\r\nA : b\r\n\r\n", Err(())),
+            (Framing::Chunked, "0\r\nA: \0\r\n\r\n", Err(())),
+            (Framing::Chunked, "0\r\nGET / HTTP/1.1\r\n\r\n", Err(())),
+        ];
+        for (framing, bytes, expected) in cases {
+            for cut in 0..=bytes.len() {
+                let found = all(*framing, bytes.as_bytes(), cut);
+                let found = found
+                    .as_ref()
+                    .map(|found| {
+                        found
+                            .as_ref()
+                            .map(|(body, rest)| (std::str::from_utf8(body).unwrap(), *rest))
+                    })
+                    .map_err(|_| ());
+                if *framing == Framing::UntilClose {
+                    assert_eq!(found, Ok(None));
+                    continue;
+                }
+                assert_eq!(found, *expected, "{bytes:?} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_and_trailers_are_bounded() {
+        let endless = format!("{}\r\n", "1;".repeat(LINE_MAX));
+        let error = all(Framing::Chunked, endless.as_bytes(), 0).unwrap_err();
+        assert_eq!(error.what, "a chunk's size is too long");
+        let trailers = format!("0\r\n{}", "A: b\r\n".repeat(TRAILERS_MAX));
+        let error = all(Framing::Chunked, trailers.as_bytes(), 0).unwrap_err();
+        assert_eq!(error.what, "the trailer fields are too long");
+    }
+
+    #[test]
+    fn an_error_shows_the_line() {
+        let error = all(Framing::Chunked, b"3\r\nabc\r\nzebra\r\n", 7).unwrap_err();
+        assert_eq!(error.to_string(), "a chunk's size is malformed: \"z\"");
+        let error = all(Framing::Chunked, b"3\r\nabcdef", 1).unwrap_err();
+        assert_eq!(error.to_string(), "a chunk is longer than its size: \"d\"");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_chunks_end_alike_wherever_they_are_cut(bytes in "[0-9a-f;:\r\n ]{0,80}", cut in 0usize..80) {
+            let whole = all(Framing::Chunked, bytes.as_bytes(), 0);
+            let pieces = all(Framing::Chunked, bytes.as_bytes(), cut);
+            prop_assert_eq!(whole, pieces);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Where a body ends (RFC 9112, section 6.3), and whether the connection goes on after it (section 9.3):
+//! one judgement, for requests and responses.
+
+use http::{Method, StatusCode, Version};
+
+/// How the end of a body is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// So many bytes were announced.
+    Length(u64),
+    /// Chunks, the last of which is empty.
+    Chunked,
+    /// Everything up to the end of the connection: responses only.
+    UntilClose,
+}
+
+/// Why it cannot be known where a message ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// `Transfer-Encoding` in HTTP/1.0, which does not have it.
+    CodingInHttp10,
+    /// Both `Transfer-Encoding` and `Content-Length`, in a request.
+    BothCodingAndLength,
+    /// A transfer coding other than `chunked`.
+    UnknownCoding,
+    /// `Content-Length` fields that differ.
+    LengthsDiffer,
+    /// A `Content-Length` that is not a number.
+    LengthMalformed,
+}
+
+impl Fault {
+    /// In words.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::CodingInHttp10 => "Transfer-Encoding in HTTP/1.0",
+            Self::BothCodingAndLength => "both Transfer-Encoding and Content-Length",
+            Self::UnknownCoding => "no transfer coding but chunked is understood",
+            Self::LengthsDiffer => "several Content-Length fields that differ",
+            Self::LengthMalformed => "the Content-Length is malformed",
+        }
+    }
+}
+
+/// What the fields of one message say about its framing and its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Facts {
+    length: Length,
+    coding: Coding,
+    close: bool,
+    keep_alive: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Length {
+    #[default]
+    None,
+    One(u64),
+    /// Several equal values in one field.
+    List(u64),
+    Differ,
+    Malformed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Coding {
+    #[default]
+    None,
+    Chunked,
+    /// Something else came before or after, or chunked came twice.
+    Other,
+}
+
+impl Facts {
+    /// Takes note of a field, whatever the case of its name.
+    pub fn note(&mut self, name: &str, value: &[u8]) {
+        // The length tells most fields apart without looking at them.
+        match name.len() {
+            14 if name.eq_ignore_ascii_case("content-length") => self.note_length(value),
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.note_coding(value),
+            10 if name.eq_ignore_ascii_case("connection") => self.note_connection(value),
+            _ => {}
+        }
+    }
+
+    fn note_length(&mut self, value: &[u8]) {
+        let mut parts = value.split(|byte| *byte == b',');
+        let first = parts.next().and_then(|part| decimal(part.trim_ascii()));
+        let Some(first) = first else {
+            self.length = Length::Malformed;
+            return;
+        };
+        let (mut list, mut differ) = (false, false);
+        for part in parts {
+            list = true;
+            match decimal(part.trim_ascii()) {
+                Some(other) => differ |= other != first,
+                None => {
+                    self.length = Length::Malformed;
+                    return;
+                }
+            }
+        }
+        self.length = match self.length {
+            Length::Malformed => Length::Malformed,
+            Length::Differ => Length::Differ,
+            _ if differ => Length::Differ,
+            Length::One(before) | Length::List(before) if before != first => Length::Differ,
+            Length::List(_) => Length::List(first),
+            _ if list => Length::List(first),
+            _ => Length::One(first),
+        };
+    }
+
+    fn note_coding(&mut self, value: &[u8]) {
+        for coding in value.split(|byte| *byte == b',') {
+            let is_chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            self.coding = match (self.coding, is_chunked) {
+                (Coding::None, true) => Coding::Chunked,
+                _ => Coding::Other,
+            };
+        }
+    }
+
+    fn note_connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',') {
+            let option = option.trim_ascii();
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// Does the sender mean to go on with the connection (RFC 9112, section 9.3)?
+    pub fn persistent(&self, version: Version) -> bool {
+        !self.close && (version >= Version::HTTP_11 || self.keep_alive)
+    }
+
+    /// Are both a length and a transfer coding announced? Two readers may take such a message
+    /// differently, so the connection must not be used again (RFC 9112, section 6.3).
+    pub fn has_length_and_coding(&self) -> bool {
+        self.length != Length::None && self.coding != Coding::None
+    }
+
+    /// Where the body of a request ends. What could be read in two ways is refused: it is how
+    /// requests are smuggled past a proxy.
+    ///
+    /// # Errors
+    /// [`Fault`]; 501 is the answer to [`Fault::UnknownCoding`], 400 to the others.
+    pub fn of_request(&self, version: Version) -> Result<Framing, Fault> {
+        if self.coding != Coding::None {
+            return match self.coding {
+                _ if version < Version::HTTP_11 => Err(Fault::CodingInHttp10),
+                _ if self.length != Length::None => Err(Fault::BothCodingAndLength),
+                Coding::Other => Err(Fault::UnknownCoding),
+                Coding::None | Coding::Chunked => Ok(Framing::Chunked),
+            };
+        }
+        match self.length {
+            Length::None | Length::One(0) => Ok(Framing::None),
+            Length::One(length) => Ok(Framing::Length(length)),
+            Length::Differ => Err(Fault::LengthsDiffer),
+            Length::List(_) | Length::Malformed => Err(Fault::LengthMalformed),
+        }
+    }
+
+    /// Where the body of the response with this status ends, in answer to a request with this method.
+    ///
+    /// # Errors
+    /// [`Fault`]: a client that asked for no transfer coding may be sent none but chunked.
+    pub fn of_response(&self, to: &Method, status: StatusCode) -> Result<Framing, Fault> {
+        if *to == Method::HEAD || has_no_body(status) {
+            return Ok(Framing::None);
+        }
+        match (self.coding, self.length) {
+            (Coding::Chunked, _) => Ok(Framing::Chunked),
+            (Coding::Other, _) => Err(Fault::UnknownCoding),
+            (Coding::None, Length::None) => Ok(Framing::UntilClose),
+            // A list of equal values is one value (RFC 9110, section 8.6).
+            (Coding::None, Length::One(length) | Length::List(length)) => {
+                Ok(Framing::Length(length))
+            }
+            (Coding::None, Length::Differ) => Err(Fault::LengthsDiffer),
+            (Coding::None, Length::Malformed) => Err(Fault::LengthMalformed),
+        }
+    }
+}
+
+/// Statuses whose responses end with their heads (RFC 9112, section 6.3).
+fn has_no_body(status: StatusCode) -> bool {
+    status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+}
+
+/// Digits only: `+1` and `0x1` are read differently by others.
+fn decimal(text: &[u8]) -> Option<u64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text)
+        .ok()
+        .filter(|_| digits)?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(fields: &[(&str, &str)]) -> Facts {
+        let mut facts = Facts::default();
+        for (name, value) in fields {
+            facts.note(name, value.as_bytes());
+        }
+        facts
+    }
+
+    #[test]
+    fn one_table_for_both_roles() {
+        const V: &str = "Content-Length";
+        const T: &str = "transfer-encoding";
+        type Row<'r> = (
+            &'r [(&'r str, &'r str)],
+            Result<Framing, Fault>,
+            Result<Framing, Fault>,
+        );
+        let rows: &[Row<'_>] = &[
+            (&[], Ok(Framing::None), Ok(Framing::UntilClose)),
+            (&[(V, "5")], Ok(Framing::Length(5)), Ok(Framing::Length(5))),
+            (
+                &[(V, "5"), (V, "5")],
+                Ok(Framing::Length(5)),
+                Ok(Framing::Length(5)),
+            ),
+            (
+                &[(V, "5, 5")],
+                Err(Fault::LengthMalformed),
+                Ok(Framing::Length(5)),
+            ),
+            (
+                &[(V, "5"), (V, "6")],
+                Err(Fault::LengthsDiffer),
+                Err(Fault::LengthsDiffer),
+            ),
+            (
+                &[(V, "5, 6")],
+                Err(Fault::LengthsDiffer),
+                Err(Fault::LengthsDiffer),
+            ),
+            (
+                &[(V, "+5")],
+                Err(Fault::LengthMalformed),
+                Err(Fault::LengthMalformed),
+            ),
+            (
+                &[(V, "")],
+                Err(Fault::LengthMalformed),
+                Err(Fault::LengthMalformed),
+            ),
+            (
+                &[(V, "x"), (V, "5")],
+                Err(Fault::LengthMalformed),
+                Err(Fault::LengthMalformed),
+            ),
+            (
+                &[(T, "Chunked")],
+                Ok(Framing::Chunked),
+                Ok(Framing::Chunked),
+            ),
+            (
+                &[(T, "chunked"), (V, "5")],
+                Err(Fault::BothCodingAndLength),
+                Ok(Framing::Chunked),
+            ),
+            (
+                &[(T, "gzip, chunked")],
+                Err(Fault::UnknownCoding),
+                Err(Fault::UnknownCoding),
+            ),
+            (
+                &[(T, "chunked, chunked")],
+                Err(Fault::UnknownCoding),
+                Err(Fault::UnknownCoding),
+            ),
+            (
+                &[(T, "chunked"), (T, "gzip")],
+                Err(Fault::UnknownCoding),
+                Err(Fault::UnknownCoding),
+            ),
+            (
+                &[(T, "")],
+                Err(Fault::UnknownCoding),
+                Err(Fault::UnknownCoding),
+            ),
+        ];
+        for (fields, request, response) in rows {
+            let facts = facts(fields);
+            assert_eq!(facts.of_request(Version::HTTP_11), *request, "{fields:?}");
+            let found = facts.of_response(&Method::GET, StatusCode::OK);
+            assert_eq!(found, *response, "{fields:?}");
+            let head = facts.of_response(&Method::HEAD, StatusCode::OK);
+            assert_eq!(head, Ok(Framing::None), "{fields:?}");
+            let unmodified = facts.of_response(&Method::GET, StatusCode::NOT_MODIFIED);
+            assert_eq!(unmodified, Ok(Framing::None), "{fields:?}");
+        }
+        assert_eq!(
+            facts(&[(T, "chunked")]).of_request(Version::HTTP_10),
+            Err(Fault::CodingInHttp10)
+        );
+    }
+
+    #[test]
+    fn who_goes_on_with_the_connection() {
+        for (value, one, zero) in [
+            (None, true, false),
+            (Some("x, Close"), false, false),
+            (Some("Keep-Alive"), true, true),
+            (Some("keep-alive, close"), false, false),
+        ] {
+            let fields: Vec<_> = value
+                .map(|value| ("Connection", value))
+                .into_iter()
+                .collect();
+            let facts = facts(&fields);
+            assert_eq!(facts.persistent(Version::HTTP_11), one, "{value:?}");
+            assert_eq!(facts.persistent(Version::HTTP_10), zero, "{value:?}");
+        }
+    }
+}

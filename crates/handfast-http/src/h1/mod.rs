@@ -1,0 +1,35 @@
+//! HTTP/1.1 and HTTP/1.0 (RFC 9112): messages on a stream of bytes.
+//!
+//! [`request`] and [`response`] cut heads, [`Framing`] is the one judgement on where a body ends, and
+//! [`Body`] cuts the body out of what follows. Both roles use all of it, so that no two readers in one
+//! program disagree about where a message ends.
+
+mod body;
+mod chunked;
+mod framing;
+pub mod request;
+pub mod response;
+
+pub use body::{Body, Found};
+pub use chunked::Malformed;
+pub use framing::{Facts, Fault, Framing};
+
+/// The end of the head at the front of `bytes`: one past the line feed of its blank line, which may lack
+/// its carriage return (RFC 9112, section 2.2). The first `seen` bytes were looked at before, in vain; the
+/// first `blank` are blank lines in front of the head.
+fn end_of_head(bytes: &[u8], seen: usize, blank: usize) -> Option<usize> {
+    // The blank line may have begun in what was seen.
+    let from = seen.saturating_sub(3).max(blank);
+    let rest = bytes.get(from..)?;
+    memchr::memchr_iter(b'\n', rest).find_map(|at| match rest.get(at + 1..)? {
+        [b'\n', ..] => Some(from + at + 2),
+        [b'\r', b'\n', ..] => Some(from + at + 3),
+        _ => None,
+    })
+}
+
+/// The blank lines in front of a head, which are passed over (RFC 9112, section 2.2).
+fn blank(bytes: &[u8]) -> usize {
+    let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+    bytes.iter().take_while(is_blank).count()
+}

@@ -1,0 +1,463 @@
+//! One end of a connection: what it consists of, its streams, and how it ends.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use http::{HeaderMap, Method};
+
+use super::flood::Flood;
+use super::frame::{self, FrameReader, STREAM_ID_MAX, code, kind, setting};
+use super::hpack::{Decoder, encode};
+use super::output::Output;
+use super::receive::{Block, PREFACE};
+use super::stream::{Receiving, Stream, Streams};
+use super::{Cut, Event, Limits, Role, Violation};
+
+/// The window that everything begins with (RFC 9113, section 6.9.2).
+const WINDOW_INITIAL: u32 = 65_535;
+
+/// The largest DATA frame that is sent: the least that every peer takes.
+pub(super) const FRAME_MAX: usize = 16 * 1024;
+
+/// Streams of which it is remembered that we reset them: more than a peer can have had at once.
+const RESET_KEPT: usize = 256;
+
+/// The PING behind the first GOAWAY: its answer says that the client has seen both.
+pub(super) const LAST_CALL: [u8; 8] = *b"lastcall";
+
+/// One end of an HTTP/2 connection. `T` is what the driver keeps with each stream.
+///
+/// The order of calls is in the [module's documentation](super).
+#[derive(Debug)]
+pub struct Connection<R: Role, T> {
+    pub(super) limits: Limits,
+    /// The time that was last told.
+    pub(super) now: Instant,
+    // What comes in.
+    /// Bytes of the client's preface that have come.
+    pub(super) preface: usize,
+    pub(super) reader: FrameReader,
+    pub(super) decoder: Decoder<R>,
+    pub(super) block: Option<Block>,
+    /// The first frame must be SETTINGS.
+    pub(super) settled: bool,
+    pub(super) ended: bool,
+    pub(super) flood: Flood,
+    /// The last stream that was opened, by whichever side opens them.
+    pub(super) last: u32,
+    /// The last of them that is taken care of.
+    pub(super) served: u32,
+    /// Streams that we have reset lately: the peer may not know yet.
+    reset: VecDeque<u32>,
+    pub(super) window_in: u32,
+    owed: u32,
+    // What is under way.
+    pub(super) streams: Streams<T>,
+    pub(super) queue: VecDeque<u32>,
+    /// Not later than the end of any stream's span.
+    pub(super) earliest: Option<Instant>,
+    pub(super) pending: VecDeque<Event<'static, R, T>>,
+    /// A stream that is over, and whose last event the driver may be looking at.
+    pub(super) over: Option<u32>,
+    // What goes out.
+    pub(super) out: Output,
+    pub(super) window: i64,
+    pub(super) stream_window: i64,
+    /// Streams of ours that the peer takes at once.
+    pub(super) peer_streams_max: u32,
+    pub(super) peer_table_max: u32,
+    pub(super) table_told: bool,
+    pub(super) state: State,
+    /// The peer goes: the last stream that it takes care of.
+    pub(super) going: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    /// No more streams are taken. Until the peer has seen that, those on their way are served.
+    Announced,
+    /// Streams beyond the last are not served any more.
+    WindingUp,
+    Failed,
+}
+
+/// A request that a client sends.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRequest<'r> {
+    /// Its method.
+    pub method: &'r Method,
+    /// Host and port, as a `Host` field would have them.
+    pub authority: &'r [u8],
+    /// Path and query.
+    pub path: &'r [u8],
+    /// Its header fields, without those of HTTP/1.1's connections.
+    pub fields: &'r HeaderMap,
+    /// The length of its body, where no field tells it.
+    pub length: Option<u64>,
+    /// It has no body.
+    pub end: bool,
+}
+
+/// Why no stream can be opened now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CannotOpen {
+    /// As many as the server takes are open.
+    Full,
+    /// The server goes, the connection has ended or failed, or its numbers are used up.
+    Going,
+}
+
+impl<R: Role, T> Connection<R, T> {
+    /// A new connection. Its preface is in the output.
+    pub fn new(limits: Limits, now: Instant) -> Self {
+        let mut out = Output::default();
+        let bytes = out.bytes();
+        let list_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
+        if R::IS_SERVER {
+            frame::put_settings(
+                bytes,
+                &[
+                    (setting::MAX_CONCURRENT_STREAMS, limits.streams_max),
+                    (setting::INITIAL_WINDOW_SIZE, limits.stream_window),
+                    (setting::MAX_HEADER_LIST_SIZE, list_max),
+                    (setting::NO_RFC7540_PRIORITIES, 1),
+                ],
+            );
+        } else {
+            bytes.extend_from_slice(PREFACE);
+            frame::put_settings(
+                bytes,
+                &[
+                    (setting::ENABLE_PUSH, 0),
+                    (setting::INITIAL_WINDOW_SIZE, limits.stream_window),
+                    (setting::MAX_HEADER_LIST_SIZE, list_max),
+                ],
+            );
+        }
+        let more = limits.connection_window.saturating_sub(WINDOW_INITIAL);
+        if more > 0 {
+            frame::put_window_update(bytes, 0, more);
+        }
+        Self {
+            now,
+            preface: if R::IS_SERVER { 0 } else { PREFACE.len() },
+            reader: FrameReader::default(),
+            decoder: Decoder::default(),
+            block: None,
+            settled: false,
+            ended: false,
+            flood: Flood::default(),
+            last: 0,
+            served: 0,
+            reset: VecDeque::new(),
+            window_in: limits.connection_window.max(WINDOW_INITIAL),
+            owed: 0,
+            streams: Streams::default(),
+            queue: VecDeque::new(),
+            earliest: None,
+            pending: VecDeque::new(),
+            over: None,
+            out,
+            window: i64::from(WINDOW_INITIAL),
+            stream_window: i64::from(WINDOW_INITIAL),
+            // What is said to be enough for anyone (RFC 9113, section 6.5.2), until the server says.
+            peer_streams_max: 100,
+            peer_table_max: 4096,
+            table_told: false,
+            state: State::Open,
+            going: None,
+            limits,
+        }
+    }
+
+    /// What is to be sent.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.out
+    }
+
+    /// Streams that are open.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// What the driver keeps with a stream; `None` when it is over.
+    pub fn own(&mut self, stream: u32) -> Option<&mut T> {
+        self.streams.get(stream).map(|stream| &mut stream.own)
+    }
+
+    /// All open streams and what the driver keeps with them.
+    pub fn each(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        self.streams
+            .iter_mut()
+            .map(|(id, stream)| (id, &mut stream.own))
+    }
+
+    /// Is our direction of this stream open?
+    pub fn is_sending(&mut self, stream: u32) -> bool {
+        self.streams
+            .get(stream)
+            .is_some_and(|stream| stream.sending)
+    }
+
+    /// Is the peer's direction of this stream open?
+    pub fn is_receiving(&mut self, stream: u32) -> bool {
+        let stream = self.streams.get(stream);
+        stream.is_some_and(|stream| stream.receiving.is_some())
+    }
+
+    /// Has a stream something to send, and are both windows open?
+    pub fn has_turns(&self) -> bool {
+        self.window > 0 && !self.queue.is_empty()
+    }
+
+    /// Will the peer open or take no more streams?
+    pub fn is_going(&self) -> bool {
+        self.going.is_some() || self.ended || self.state != State::Open
+    }
+
+    /// Has the connection failed? What is in the output tells the peer so.
+    pub fn has_failed(&self) -> bool {
+        self.state == State::Failed
+    }
+
+    /// Are all streams over, and will there be no more?
+    pub fn is_done(&self) -> bool {
+        let no_more = self.ended
+            || matches!(self.state, State::WindingUp | State::Failed)
+            || self.going.is_some();
+        self.pending.is_empty()
+            && no_more
+            && self.streams.iter().all(|(id, _)| self.over == Some(id))
+    }
+
+    /// How large a table for header compression the peer keeps (RFC 7541, section 4.2).
+    pub fn peer_table_max(&self) -> u32 {
+        self.peer_table_max
+    }
+
+    /// Has the peer's first SETTINGS come?
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Takes no more streams, in two steps, so that no request that is on its way is lost (RFC 9113,
+    /// section 6.8).
+    pub fn wind_up(&mut self) {
+        if self.state != State::Open {
+            return;
+        }
+        let out = self.out.bytes();
+        if R::IS_SERVER {
+            self.state = State::Announced;
+            frame::put_goaway(out, STREAM_ID_MAX, code::NO_ERROR, b"");
+            frame::put_header(out, LAST_CALL.len(), kind::PING, 0, 0);
+            out.extend_from_slice(&LAST_CALL);
+        } else {
+            // The server opens none.
+            self.state = State::WindingUp;
+            frame::put_goaway(out, 0, code::NO_ERROR, b"");
+        }
+    }
+
+    /// Ends a stream before its time; gives what was kept with it.
+    pub fn reset(&mut self, stream: u32, code: u32) -> Option<T> {
+        let own = self.drop_stream(stream)?;
+        self.put_reset(stream, code);
+        Some(own)
+    }
+
+    /// So many bytes of a body were taken out of the peer's way: it may send as many more.
+    pub fn release(&mut self, stream: u32, count: u32) {
+        let Some(it) = self.streams.get(stream) else {
+            return;
+        };
+        let count = count.min(it.held);
+        it.held -= count;
+        if let Some(receiving) = &mut it.receiving {
+            receiving.owed += count;
+            if receiving.owed >= self.limits.stream_window / 2 {
+                let owed = std::mem::take(&mut receiving.owed);
+                receiving.window += owed;
+                frame::put_window_update(self.out.bytes(), stream, owed);
+            }
+        }
+        self.owe(count);
+    }
+
+    /// No more is received. What is under way is told to the driver: bodies that are cut, and streams that
+    /// the peer's window blocks, which nothing can open any more.
+    pub fn end_of_input(&mut self, now: Instant) {
+        self.now = now;
+        self.reap();
+        self.ended = true;
+        let ids: Vec<u32> = self.streams.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let Some(stream) = self.streams.get(id) else {
+                continue;
+            };
+            let cut = stream.receiving.is_some();
+            let blocked = stream.wants && (stream.window <= 0 || self.window <= 0);
+            if blocked || (cut && !R::IS_SERVER) {
+                self.lose(id, Cut::Ended, None);
+            } else if cut {
+                stream.receiving = None;
+                if stream.is_done() {
+                    self.lose(id, Cut::Ended, None);
+                } else {
+                    self.pending.push_back(Event::BodyCut { stream: id });
+                }
+            }
+        }
+    }
+
+    /// Nothing is expected soon: lets go of memory.
+    pub fn rest(&mut self) {
+        self.reap();
+        self.out.rest();
+        self.decoder.rest();
+        if self.streams.is_empty() {
+            self.queue.shrink_to(QUEUE_KEPT);
+            self.pending.shrink_to(QUEUE_KEPT);
+        }
+    }
+}
+
+/// Places of queues that an idle connection keeps.
+const QUEUE_KEPT: usize = 4;
+
+impl<R: Role, T> Connection<R, T> {
+    /// Opens a stream with a request.
+    ///
+    /// # Errors
+    /// [`CannotOpen`].
+    pub fn open(
+        &mut self,
+        request: &NewRequest<'_>,
+        own: T,
+        now: Instant,
+    ) -> Result<u32, CannotOpen> {
+        let id = self.prepare_open()?;
+        let start = self.begin_block();
+        let out = self.out.bytes();
+        encode::put_request_line(out, request.method, request.authority, request.path);
+        encode::put_fields(out, request.fields);
+        if let Some(length) = request.length {
+            encode::put_number(out, "content-length", length);
+        }
+        self.finish_block(start, id, request.end);
+        self.opened(id, own, request.end, *request.method == Method::HEAD, now);
+        Ok(id)
+    }
+
+    /// Opens a stream with a header block that was encoded before. It must suit the state of the table that
+    /// [`peer_table_max`](Self::peer_table_max) allows.
+    ///
+    /// # Errors
+    /// [`CannotOpen`].
+    pub fn open_encoded(
+        &mut self,
+        block: [&[u8]; 2],
+        end: bool,
+        bodiless: bool,
+        own: T,
+        now: Instant,
+    ) -> Result<u32, CannotOpen> {
+        let id = self.prepare_open()?;
+        self.table_told = true;
+        frame::put_headers(self.out.bytes(), id, block, end, FRAME_MAX);
+        self.opened(id, own, end, bodiless, now);
+        Ok(id)
+    }
+
+    fn prepare_open(&mut self) -> Result<u32, CannotOpen> {
+        self.reap();
+        if self.is_going() || R::IS_SERVER || self.last > STREAM_ID_MAX - 2 {
+            return Err(CannotOpen::Going);
+        }
+        if self.streams.len() >= self.peer_streams_max as usize {
+            return Err(CannotOpen::Full);
+        }
+        Ok(if self.last == 0 { 1 } else { self.last + 2 })
+    }
+
+    fn opened(&mut self, id: u32, own: T, end: bool, bodiless: bool, now: Instant) {
+        self.now = now;
+        self.last = id;
+        let mut stream = Stream::new(own, self.stream_window);
+        stream.begun = true;
+        stream.sending = !end;
+        stream.receiving = Some(Receiving {
+            bodiless,
+            ..Receiving::new(self.limits.stream_window)
+        });
+        self.streams.add(id, stream);
+    }
+
+    /// Lets go of the stream whose last event the driver has seen.
+    pub(super) fn reap(&mut self) {
+        if let Some(id) = self.over.take() {
+            self.drop_stream(id);
+        }
+    }
+
+    /// A stream ended before its time: the peer is told by a reset with this code, the driver by an event.
+    pub(super) fn lose(&mut self, id: u32, cut: Cut, code: Option<u32>) {
+        if let Some(own) = self.drop_stream(id) {
+            self.pending.push_back(Event::Lost {
+                stream: id,
+                own,
+                cut,
+            });
+        }
+        if let Some(code) = code {
+            self.put_reset(id, code);
+        }
+    }
+
+    fn drop_stream(&mut self, id: u32) -> Option<T> {
+        let stream = self.streams.remove(id)?;
+        if self.over == Some(id) {
+            self.over = None;
+        }
+        // What of it nobody will read any more is the connection's again.
+        self.owe(stream.held);
+        Some(stream.own)
+    }
+
+    pub(super) fn put_reset(&mut self, id: u32, code: u32) {
+        frame::put_rst_stream(self.out.bytes(), id, code);
+        if self.reset.len() >= RESET_KEPT {
+            self.reset.pop_front();
+        }
+        self.reset.push_back(id);
+    }
+
+    /// May the peer be unaware that this stream is over?
+    pub(super) fn was_reset(&self, id: u32) -> bool {
+        self.reset.contains(&id) || (R::IS_SERVER && id > self.served)
+    }
+
+    pub(super) fn owe(&mut self, count: u32) {
+        self.owed += count;
+        if self.owed >= self.limits.connection_window / 2 {
+            frame::put_window_update(self.out.bytes(), 0, self.owed);
+            self.window_in += self.owed;
+            self.owed = 0;
+        }
+    }
+
+    /// The peer broke the protocol: it is told, and everything under way is lost.
+    pub(super) fn fail(&mut self, violation: Violation) {
+        let ids: Vec<u32> = self.streams.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            self.lose(id, Cut::Failed, None);
+        }
+        self.queue.clear();
+        let last = if R::IS_SERVER { self.served } else { 0 };
+        let what = violation.what.as_bytes();
+        frame::put_goaway(self.out.bytes(), last, violation.code, what);
+        self.state = State::Failed;
+        self.pending.push_back(Event::Failed(violation));
+    }
+}

@@ -1,0 +1,113 @@
+//! HPACK's spelling of integers and strings (RFC 7541, section 5).
+
+use super::huffman;
+
+/// The table size that both directions begin with (RFC 9113, section 6.5.2).
+pub const TABLE_SIZE: usize = 4096;
+
+/// What an entry costs besides its strings (RFC 7541, section 4.1).
+pub const ENTRY_OVERHEAD: usize = 32;
+
+/// Entries of the static table.
+pub const STATIC_ENTRIES: usize = 61;
+
+/// The longest prefix integer that makes sense here: a string fits a header block.
+const INTEGER_MAX: usize = 1 << 24;
+
+/// An integer after the high bits of `pattern` (RFC 7541, section 5.1).
+#[inline]
+pub fn put_integer(block: &mut Vec<u8>, pattern: u8, prefix: u32, value: usize) {
+    let full = (1usize << prefix) - 1;
+    if value < full {
+        block.push(pattern | value as u8);
+        return;
+    }
+    block.push(pattern | full as u8);
+    let mut left = value - full;
+    while left >= 0x80 {
+        block.push(left as u8 | 0x80);
+        left >>= 7;
+    }
+    block.push(left as u8);
+}
+
+/// An integer with a prefix of so many bits.
+pub(super) fn integer(rest: &mut &[u8], prefix: u32) -> Option<usize> {
+    let (first, mut after) = rest.split_first()?;
+    let full = (1usize << prefix) - 1;
+    let mut value = usize::from(*first) & full;
+    if value == full {
+        let mut shift = 0;
+        loop {
+            let (byte, next) = after.split_first()?;
+            after = next;
+            value += usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if value > INTEGER_MAX || shift > 28 {
+                return None;
+            }
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+    }
+    *rest = after;
+    Some(value)
+}
+
+/// A string on the wire.
+pub(super) struct HpackString<'b> {
+    bytes: &'b [u8],
+    huffman: bool,
+}
+
+impl<'b> HpackString<'b> {
+    pub(super) fn take(rest: &mut &'b [u8]) -> Option<Self> {
+        let huffman = rest.first()? & 0x80 != 0;
+        let length = integer(rest, 7)?;
+        let (bytes, after) = rest.split_at_checked(length)?;
+        *rest = after;
+        Some(Self { bytes, huffman })
+    }
+
+    /// Its decoded length; where nobody needs it (`exact` is false), it is not worked out.
+    pub(super) fn len(&self, exact: bool) -> Option<usize> {
+        if !self.huffman || !exact {
+            return Some(self.bytes.len());
+        }
+        let mut count = 0;
+        huffman::decode(self.bytes, |_| count += 1)?;
+        Some(count)
+    }
+
+    /// Its bytes, where they are not coded.
+    pub(super) fn plain(&self) -> Option<&'b [u8]> {
+        (!self.huffman).then_some(self.bytes)
+    }
+
+    /// Hands every byte to `each`; `None` when the string is malformed.
+    pub(super) fn decode(&self, mut each: impl FnMut(u8)) -> Option<()> {
+        if self.huffman {
+            return huffman::decode(self.bytes, each);
+        }
+        self.bytes.iter().copied().for_each(&mut each);
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn integers_survive(value in 0usize..INTEGER_MAX, prefix in 4u32..8) {
+            let mut block = Vec::new();
+            put_integer(&mut block, 0, prefix, value);
+            let mut rest = &block[..];
+            prop_assert_eq!(integer(&mut rest, prefix), Some(value));
+            prop_assert!(rest.is_empty());
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What goes out: heads, bodies in turns, and the deadlines of streams that the peer's windows block.
+
+use std::io;
+use std::time::Instant;
+
+use http::{HeaderMap, StatusCode};
+
+use super::connection::{Connection, FRAME_MAX};
+use super::frame::{self, HEADER_LEN, code, flag, kind};
+use super::hpack::encode;
+use super::output::OUTPUT_MAX;
+use super::stream::Pace;
+use super::{Cut, Role};
+
+/// A stream's turn to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// The stream.
+    pub stream: u32,
+    /// How many bytes of DATA it may send now: at least one.
+    pub room: usize,
+}
+
+impl<R: Role, T> Connection<R, T> {
+    /// Sends the head of a response; `length` where no field tells it, `date` where no field does. With `end`
+    /// the response ends with it.
+    pub fn put_head(
+        &mut self,
+        stream: u32,
+        status: StatusCode,
+        fields: &HeaderMap,
+        length: Option<u64>,
+        date: Option<&[u8]>,
+        end: bool,
+    ) {
+        if !self.is_sending(stream) {
+            return;
+        }
+        let start = self.begin_block();
+        let out = self.out.bytes();
+        encode::put_status(out, status);
+        encode::put_fields(out, fields);
+        if let Some(length) = length {
+            encode::put_number(out, "content-length", length);
+        }
+        if let Some(date) = date {
+            encode::put_field(out, "date", date, false);
+        }
+        let end = end && !status.is_informational();
+        self.finish_block(start, stream, end);
+        if let Some(it) = self.streams.get(stream) {
+            it.begun |= !status.is_informational();
+        }
+        if end {
+            self.sent_all(stream);
+        }
+    }
+
+    /// A stream has something to send: it gets a turn when the windows allow.
+    pub fn want(&mut self, stream: u32, now: Instant) {
+        self.now = now;
+        let span = self.limits.span;
+        let Some(it) = self.streams.get(stream) else {
+            return;
+        };
+        if !it.sending {
+            return;
+        }
+        it.wants = true;
+        if it.pace.is_none() {
+            let until = now + span;
+            it.pace = Some(Pace { until, sent: 0 });
+            self.earliest.get_or_insert(until);
+        }
+        self.enqueue(stream);
+    }
+
+    /// Whose turn it is, as long as the output has room. Until it [wants](Self::want) again the stream gets no
+    /// other.
+    pub fn turn(&mut self) -> Option<Turn> {
+        if self.out.len() >= OUTPUT_MAX {
+            return None;
+        }
+        loop {
+            if self.window <= 0 && !self.ended {
+                return None;
+            }
+            let id = self.queue.pop_front()?;
+            let Some(stream) = self.streams.get(id) else {
+                continue;
+            };
+            stream.queued = false;
+            let window = stream.window.min(self.window);
+            if window <= 0 {
+                // A WINDOW_UPDATE brings it back; after the peer's end none can come.
+                if self.ended {
+                    self.lose(id, Cut::Ended, Some(code::CANCEL));
+                }
+                continue;
+            }
+            stream.wants = false;
+            let room = usize::try_from(window).map_or(FRAME_MAX, |window| window.min(FRAME_MAX));
+            return Some(Turn { stream: id, room });
+        }
+    }
+
+    /// Sends a piece of a body, of at most as many bytes as the turn had room for: more are not sent. Gives how
+    /// many were.
+    pub fn put_data(&mut self, turn: Turn, part: &[u8], end: bool) -> usize {
+        let sent = part.get(..turn.room).unwrap_or(part);
+        let end = end && sent.len() == part.len();
+        if !self.is_sending(turn.stream) {
+            return 0;
+        }
+        frame::put_data(self.out.bytes(), turn.stream, sent, end);
+        self.sent_data(turn.stream, sent.len(), end);
+        sent.len()
+    }
+
+    /// Has a piece of a body written where it will be sent from: `write` is given as much room as the turn
+    /// has, and says how much of it was used and whether the body ends with that. Nothing is sent when it fails.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn fill(
+        &mut self,
+        turn: Turn,
+        write: impl FnOnce(&mut [u8]) -> io::Result<(usize, bool)>,
+    ) -> io::Result<(usize, bool)> {
+        if !self.is_sending(turn.stream) {
+            return Ok((0, true));
+        }
+        let out = self.out.bytes();
+        let start = out.len();
+        out.resize(start + HEADER_LEN + turn.room, 0);
+        let payload = out.get_mut(start + HEADER_LEN..).unwrap_or_default();
+        let (count, end) = match write(payload) {
+            Ok((count, end)) => (count.min(turn.room), end),
+            Err(error) => {
+                out.truncate(start);
+                return Err(error);
+            }
+        };
+        if count == 0 && !end {
+            out.truncate(start);
+            return Ok((0, false));
+        }
+        out.truncate(start + HEADER_LEN + count);
+        let flags = if end { flag::END_STREAM } else { 0 };
+        if let Some(header) = out.get_mut(start..start + HEADER_LEN) {
+            header.copy_from_slice(&frame::header(count, kind::DATA, flags, turn.stream));
+        }
+        self.sent_data(turn.stream, count, end);
+        Ok((count, end))
+    }
+
+    /// When the rate of a stream that waits to send is to be judged next.
+    pub fn due(&self) -> Option<Instant> {
+        self.earliest
+    }
+
+    /// Judges the rates of streams whose span is over. Those that the peer's windows kept from sending lose
+    /// their stream.
+    pub fn expire(&mut self, now: Instant) {
+        self.now = now;
+        if self.earliest.is_none_or(|earliest| earliest > now) {
+            return;
+        }
+        self.earliest = None;
+        let span = self.limits.span;
+        let enough = u64::from(self.limits.rate_min).saturating_mul(span.as_secs());
+        let connection_blocks = self.window <= 0;
+        let mut stalled = Vec::new();
+        for (id, stream) in self.streams.iter_mut() {
+            let Some(pace) = &mut stream.pace else {
+                continue;
+            };
+            if pace.until <= now {
+                if !stream.wants {
+                    stream.pace = None;
+                    continue;
+                }
+                let blocked = stream.window <= 0 || connection_blocks;
+                if blocked && pace.sent < enough {
+                    stalled.push(id);
+                    continue;
+                }
+                *pace = Pace {
+                    until: now + span,
+                    sent: 0,
+                };
+            }
+            self.earliest = Some(match self.earliest {
+                Some(earliest) => earliest.min(pace.until),
+                None => pace.until,
+            });
+        }
+        for id in stalled {
+            self.lose(id, Cut::Stalled, Some(code::CANCEL));
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, id: u32) {
+        if let Some(stream) = self.streams.get(id)
+            && stream.wants
+            && !std::mem::replace(&mut stream.queued, true)
+        {
+            self.queue.push_back(id);
+        }
+    }
+
+    fn sent_data(&mut self, id: u32, count: usize, end: bool) {
+        let count = count as u64;
+        self.window -= count as i64;
+        if let Some(stream) = self.streams.get(id) {
+            stream.window -= count as i64;
+            if let Some(pace) = &mut stream.pace {
+                pace.sent += count;
+            }
+        }
+        if count > 0 {
+            self.flood.progress();
+        }
+        if end {
+            self.sent_all(id);
+        }
+    }
+
+    /// Our direction of a stream is complete.
+    fn sent_all(&mut self, id: u32) {
+        self.flood.completed();
+        let Some(stream) = self.streams.get(id) else {
+            return;
+        };
+        stream.sending = false;
+        stream.wants = false;
+        stream.pace = None;
+        if stream.is_done() {
+            self.reap();
+            self.over = Some(id);
+        }
+    }
+
+    /// Room for a frame's header, with the block to follow; says where it begins.
+    pub(super) fn begin_block(&mut self) -> usize {
+        let first = !std::mem::replace(&mut self.table_told, true);
+        let out = self.out.bytes();
+        let start = out.len();
+        out.extend_from_slice(&[0; HEADER_LEN]);
+        if first {
+            out.push(encode::NO_TABLE);
+        }
+        start
+    }
+
+    /// Frames the block that was written.
+    pub(super) fn finish_block(&mut self, start: usize, id: u32, end: bool) {
+        let out = self.out.bytes();
+        let count = out.len() - start - HEADER_LEN;
+        if count > FRAME_MAX {
+            let block = out.split_off(start + HEADER_LEN);
+            out.truncate(start);
+            frame::put_headers(out, id, [&[], &block], end, FRAME_MAX);
+            return;
+        }
+        let end = if end { flag::END_STREAM } else { 0 };
+        let header = frame::header(count, kind::HEADERS, end | flag::END_HEADERS, id);
+        if let Some(room) = out.get_mut(start..start + HEADER_LEN) {
+            room.copy_from_slice(&header);
+        }
+    }
+}
