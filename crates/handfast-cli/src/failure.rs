@@ -142,7 +142,9 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
             | PeerCause::ClientCertificateRefused { .. },
         ) => code::HANDSHAKE,
         Cause::Peer(PeerCause::StartTls(error)) => match error.problem {
-            StartTlsProblem::NotOffered { .. } | StartTlsProblem::Refused { .. } => code::NO_TLS,
+            StartTlsProblem::NotOffered { .. }
+            | StartTlsProblem::Refused { .. }
+            | StartTlsProblem::ClientRefused { .. } => code::NO_TLS,
             _ => code::WEIRD_REPLY,
         },
         _ => match error.phase() {

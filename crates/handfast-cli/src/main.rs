@@ -16,6 +16,7 @@ mod golden;
 mod output;
 mod passphrase;
 mod proxy_args;
+mod tls_at_once;
 mod trust_args;
 
 use std::process::ExitCode;

@@ -107,6 +107,19 @@ impl StartTls {
         }
     }
 
+    /// Does the server speak first? One that does not may be waiting for TLS, which the client begins.
+    pub const fn server_speaks_first(self) -> bool {
+        !matches!(self, Self::Ldap | Self::Xmpp | Self::Postgres)
+    }
+
+    /// The error of a server that turned out to speak TLS from the first byte.
+    pub fn already_tls(self) -> StartTlsError {
+        StartTlsError {
+            protocol: self,
+            problem: StartTlsProblem::AlreadyTls,
+        }
+    }
+
     /// Begins the dialogue with the server of this name, which XMPP tells it in the clear.
     pub fn dialogue(self, server_name: &str) -> StartTlsDialogue {
         let (script, outgoing) = match self {
@@ -286,6 +299,11 @@ impl StartTlsDialogue {
         result
     }
 
+    /// Has the server not said a single byte?
+    pub fn is_unanswered(&self) -> bool {
+        self.received == 0
+    }
+
     /// The server's direction has ended (FIN, or a reset) before TLS began: the error to report.
     pub fn received_end(&mut self) -> StartTlsError {
         let awaited = self.awaited();
@@ -381,8 +399,14 @@ pub enum StartTlsProblem {
         /// The list.
         offered: Vec<u8>,
     },
-    /// Asked for TLS, or already in its greeting, the server said no.
+    /// Asked for TLS, the server said no.
     Refused {
+        /// Its answer.
+        answer: Vec<u8>,
+    },
+    /// Before a word about TLS, in its greeting or in the answer to ours, the server refused this
+    /// client (RFC 5321, section 3.1: a server may open with 554 instead of 220).
+    ClientRefused {
         /// Its answer.
         answer: Vec<u8>,
     },
@@ -419,6 +443,7 @@ impl StartTlsProblem {
         match self {
             Self::NotOffered { .. } => "starttls-not-offered",
             Self::Refused { .. } => "starttls-refused",
+            Self::ClientRefused { .. } => "starttls-client-refused",
             Self::Unexpected { .. } | Self::TooLong { .. } => "starttls-unexpected-answer",
             Self::Injected { .. } => "starttls-injection",
             Self::Ended { .. } => "starttls-ended",
@@ -442,6 +467,9 @@ impl fmt::Display for StartTlsError {
                     f,
                     "what the peer said is no {protocol}: {awaited} was awaited"
                 )
+            }
+            StartTlsProblem::ClientRefused { .. } => {
+                write!(f, "the {protocol} server refused this client before TLS")
             }
             StartTlsProblem::Injected { .. } => write!(
                 f,

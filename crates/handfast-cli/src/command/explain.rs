@@ -166,6 +166,7 @@ const PAGES: &[(&str, &str)] = pages![
     "several-private-keys",
     "signature-algorithm-mismatch",
     "starttls-already-tls",
+    "starttls-client-refused",
     "starttls-ended",
     "starttls-injection",
     "starttls-not-offered",

@@ -8,7 +8,8 @@ pub(super) fn evidence(error: &StartTlsError) -> Vec<String> {
         StartTlsProblem::NotOffered { offered: bytes } => {
             vec![format!("what it offers: {}", quoted(bytes))]
         }
-        StartTlsProblem::Refused { answer: bytes } => {
+        StartTlsProblem::Refused { answer: bytes }
+        | StartTlsProblem::ClientRefused { answer: bytes } => {
             vec![format!("its answer: {}", quoted(bytes))]
         }
         StartTlsProblem::Unexpected { answer: bytes, .. } => {
@@ -32,6 +33,11 @@ pub(super) fn fix(error: &StartTlsError) -> Option<String> {
         ),
         StartTlsProblem::Refused { .. } => {
             "see the server's log: its certificate or key may be missing".into()
+        }
+        StartTlsProblem::ClientRefused { .. } => {
+            "its answer says why, as far as it tells: a block list, too many connections, maintenance; \
+             ask whoever runs it, or try from another address"
+                .into()
         }
         StartTlsProblem::Unexpected { .. } | StartTlsProblem::TooLong { .. } => {
             format!("check that {protocol} is what is spoken on this port")

@@ -57,8 +57,10 @@ pub(super) fn ldap(input: &[u8]) -> Result<Step, StartTlsProblem> {
                 answer.extend_from_slice(b": ");
                 answer.extend_from_slice(diagnostic);
             }
-            Err(StartTlsProblem::Refused {
-                answer: evidence(&answer),
+            let answer = evidence(&answer);
+            Err(match id.content {
+                [0] => StartTlsProblem::ClientRefused { answer },
+                _ => StartTlsProblem::Refused { answer },
             })
         }
         _ => Err(unexpected()),
@@ -143,7 +145,7 @@ pub(super) fn mysql(input: &[u8]) -> Result<Step, StartTlsProblem> {
         return Ok(Step::Wait);
     };
     match packet {
-        [MYSQL_ERROR, _, _, text @ ..] => Err(StartTlsProblem::Refused {
+        [MYSQL_ERROR, _, _, text @ ..] => Err(StartTlsProblem::ClientRefused {
             answer: evidence(text),
         }),
         [10, rest @ ..] => {

@@ -32,7 +32,10 @@ enum Shape {
 enum Verdict {
     Fine,
     NotOffered,
+    /// The client, or TLS where that was asked for.
     Refused,
+    /// There can be no TLS, whatever was asked for.
+    NoTls,
     /// Not an answer at all.
     Nonsense,
 }
@@ -158,7 +161,13 @@ pub(super) fn step(turns: &mut &'static [Turn], input: &[u8]) -> Result<Step, St
     match (turn.judge)(&lines) {
         Verdict::Fine => {}
         Verdict::NotOffered => return Err(StartTlsProblem::NotOffered { offered: answer() }),
-        Verdict::Refused => return Err(StartTlsProblem::Refused { answer: answer() }),
+        // Only the last turn asks for TLS.
+        Verdict::Refused if !rest.is_empty() => {
+            return Err(StartTlsProblem::ClientRefused { answer: answer() });
+        }
+        Verdict::Refused | Verdict::NoTls => {
+            return Err(StartTlsProblem::Refused { answer: answer() });
+        }
         Verdict::Nonsense => {
             return Err(StartTlsProblem::Unexpected {
                 awaited: turn.awaited,
@@ -290,7 +299,8 @@ fn imap_greeting(lines: &[&str]) -> Verdict {
         words.next().map(str::to_ascii_uppercase).as_deref(),
     ) {
         (Some("*"), Some("OK")) => Verdict::Fine,
-        (Some("*"), Some("PREAUTH" | "BYE")) => Verdict::Refused,
+        (Some("*"), Some("PREAUTH")) => Verdict::NoTls,
+        (Some("*"), Some("BYE")) => Verdict::Refused,
         _ => Verdict::Nonsense,
     }
 }

@@ -131,7 +131,7 @@ fn b3_late_plain_text_is_refused_too_and_a_failure_stays() {
 fn b3_whoever_does_not_begin_tls_is_told_apart() {
     use StartTls::*;
     let cases: &[(StartTls, &[&[u8]], &str)] = &[
-        (Smtp, &[b"554 go away\r\n"], "starttls-refused"),
+        (Smtp, &[b"554 go away\r\n"], "starttls-client-refused"),
         (
             Smtp,
             &[b"220 x\r\n", b"250-x\r\n250 XSTARTTLS\r\n"],
@@ -151,13 +151,17 @@ fn b3_whoever_does_not_begin_tls_is_told_apart() {
         (Smtp, &[b"\x16\x03\x03\0\x02"], "starttls-already-tls"),
         (Smtp, &[b"\0\x01\x02"], "starttls-unexpected-answer"),
         (Imap, &[b"* PREAUTH welcome\r\n"], "starttls-refused"),
-        (Imap, &[b"* BYE\r\n"], "starttls-refused"),
+        (Imap, &[b"* BYE\r\n"], "starttls-client-refused"),
         (
             Imap,
             &[b"* OK\r\n", b"* CAPABILITY IMAP4rev1\r\na OK\r\n"],
             "starttls-not-offered",
         ),
-        (Imap, &[b"* OK\r\n", b"a BAD what\r\n"], "starttls-refused"),
+        (
+            Imap,
+            &[b"* OK\r\n", b"a BAD what\r\n"],
+            "starttls-client-refused",
+        ),
         (
             Imap,
             &[
@@ -167,7 +171,7 @@ fn b3_whoever_does_not_begin_tls_is_told_apart() {
             ],
             "starttls-refused",
         ),
-        (Pop3, &[b"-ERR busy\r\n"], "starttls-refused"),
+        (Pop3, &[b"-ERR busy\r\n"], "starttls-client-refused"),
         (
             Pop3,
             &[b"+OK\r\n", b"+OK\r\nTOP\r\n.\r\n"],
@@ -188,6 +192,17 @@ fn b3_whoever_does_not_begin_tls_is_told_apart() {
             Ldap,
             &[b"\x30\x0e\x02\x01\x01\x78\x09\x0a\x01\x02\x04\x00\x04\x02no"],
             "starttls-refused",
+        ),
+        (
+            Ldap,
+            &[b"\x30\x0e\x02\x01\x00\x78\x09\x0a\x01\x34\x04\x00\x04\x02no"],
+            "starttls-client-refused",
+        ),
+        (Ftp, &[b"421 too many\r\n"], "starttls-client-refused"),
+        (
+            Smtp,
+            &[b"220 x\r\n", b"550 not you\r\n"],
+            "starttls-client-refused",
         ),
         (Ldap, &[b"220 x\r\n"], "starttls-unexpected-answer"),
         (
@@ -213,7 +228,7 @@ fn b3_whoever_does_not_begin_tls_is_told_apart() {
         (
             Xmpp,
             &[b"<stream:stream><stream:error><x/></stream:error>"],
-            "starttls-refused",
+            "starttls-client-refused",
         ),
         (
             Xmpp,
@@ -234,7 +249,7 @@ fn b3_whoever_does_not_begin_tls_is_told_apart() {
         (
             Mysql,
             &[b"\x0a\0\0\0\xff\x6a\x04blocked"],
-            "starttls-refused",
+            "starttls-client-refused",
         ),
         (
             Mysql,
@@ -252,13 +267,13 @@ fn b3_whoever_does_not_begin_tls_is_told_apart() {
             &[b"\"SIEVE\" \"x\"\r\nOK\r\n"],
             "starttls-not-offered",
         ),
-        (Sieve, &[b"BYE \"busy\"\r\n"], "starttls-refused"),
+        (Sieve, &[b"BYE \"busy\"\r\n"], "starttls-client-refused"),
         (
             Sieve,
             &[b"\"STARTTLS\"\r\nOK\r\n", b"NO\r\n"],
             "starttls-refused",
         ),
-        (Nntp, &[b"400 busy\r\n"], "starttls-refused"),
+        (Nntp, &[b"400 busy\r\n"], "starttls-client-refused"),
         (Nntp, &[b"200 x\r\n", b"580 no\r\n"], "starttls-refused"),
     ];
     for (protocol, answers, id) in cases {

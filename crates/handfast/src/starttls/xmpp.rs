@@ -53,7 +53,10 @@ pub(super) fn step(awaited: &mut Awaited, input: &[u8]) -> Result<Step, StartTls
     while let Some(tag) = next_tag(input.get(used..).unwrap_or_default()) {
         used += tag.end;
         match (*awaited, tag.name) {
-            (_, b"stream:error") | (Awaited::Proceed, b"failure") => {
+            (Awaited::Features, b"stream:error" | b"/stream:stream") => {
+                return Err(StartTlsProblem::ClientRefused { answer: answer() });
+            }
+            (Awaited::Proceed, b"stream:error" | b"/stream:stream" | b"failure") => {
                 return Err(StartTlsProblem::Refused { answer: answer() });
             }
             (Awaited::Features, b"starttls") => offered = true,
@@ -71,9 +74,6 @@ pub(super) fn step(awaited: &mut Awaited, input: &[u8]) -> Result<Step, StartTls
             }
             (Awaited::Proceed, b"proceed") if tag.is_empty => return Ok(done(used)),
             (Awaited::Proceed, b"/proceed") => return Ok(done(used)),
-            (_, b"/stream:stream") => {
-                return Err(StartTlsProblem::Refused { answer: answer() });
-            }
             _ => {}
         }
     }

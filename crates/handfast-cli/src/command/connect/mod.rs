@@ -16,19 +16,20 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use handfast::{
-    ClientAuth, ConfigurationCause, Connection, Ending, Error, Explanation, NetworkCause,
-    PeerCause, Phase, ServerContext, ServerName, StartTls, Timeouts, TrustAnchors,
+    Cause, ClientAuth, ConfigurationCause, Connection, Ending, Error, Explanation, NetworkCause,
+    PeerCause, Phase, ServerContext, ServerName, StartTls, Timeouts, TrustAnchors, refuse_number,
 };
 
 use self::negotiate::{Deadline, begin_tls, handshake};
 use self::poll::Signals;
-use self::session::{Outcome, Session, Why};
+use self::session::{Closing, Outcome, Session, Why};
 use self::stdio::Input;
 use self::target::{Target, authority};
-use self::wire::Wire;
+use self::wire::{Listener, Wire};
 use crate::failure::{Failure, code};
 use crate::output;
 use crate::passphrase::PassphraseSource;
+use crate::tls_at_once;
 use crate::trust_args::{SessionArgs, TrustArgs, with_files};
 
 /// Ended by a signal: what shells report for Ctrl-C.
@@ -37,9 +38,12 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// HOST:PORT, unix:PATH, exec:COMMAND or serial:DEVICE[,SPEED]
+    /// HOST:PORT, https://HOST, unix:PATH, exec:COMMAND or serial:DEVICE[,SPEED]
     #[arg(value_name = "TARGET", required_unless_present = "listen")]
     target: Option<Target>,
+    /// The port, unless it stands behind the host
+    #[arg(value_name = "PORT", requires = "target")]
+    port: Option<u16>,
     /// Be the server instead: wait for one client there, with --cert and --key
     #[arg(long, value_name = "TARGET", conflicts_with = "target")]
     listen: Option<Target>,
@@ -104,7 +108,9 @@ Examples:
   handfast connect --listen 127.0.0.1:0 --cert chain.pem --key key.pem < file
 
 The end of the input ends our direction (close_notify, and FIN where the channel has one), and what
-the peer still sends is read. When the peer has ended, input is sent on while it flows; one second
+the peer still sends is read. As many servers answer nothing after that, the end of a script (up to
+64 KiB from a pipe or file, any length after --starttls) is sent once its answers are there: nothing
+new for 2 seconds, or nothing at all for 5. When the peer has ended, input is sent on while it flows; one second
 without any, and the session is over. With --keep-open it lasts until both have ended. Received data goes to stdout, everything about it to stderr.
 
 Exit codes are curl's: 0 ended in order, 7 no channel, 28 time, 35 handshake, 55 input was lost,
@@ -119,7 +125,15 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     match (&args.listen, &args.target) {
         (Some(target), _) => listen(&args, target),
-        (None, Some(target)) => connect(&args, target),
+        (None, Some(target)) => {
+            let target = match args.port {
+                Some(port) => target.clone().with_port(port).map_err(|problem| {
+                    Failure::usage(problem, "write it as localhost:8443, or localhost 8443")
+                })?,
+                None => target.clone(),
+            };
+            connect(&args, &target)
+        }
         (None, None) => Err(Failure::usage(
             "there is nothing to connect to",
             "give HOST:PORT or another target",
@@ -145,7 +159,16 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
         if let Some(protocol) = args.starttls {
             let dialogue = protocol.dialogue(&name);
             let deadline = deadline.unwrap_or_else(|| Deadline::after(handshake_limit()));
-            if !begin_tls(wire, dialogue, deadline, &signals)? {
+            let port = match target {
+                Target::Tcp { port, .. } => *port,
+                _ => None,
+            };
+            let silence = tls_at_once::silence(protocol, port);
+            let ask = || match args.no_probe {
+                true => None,
+                false => probing::tls_at_once(target, &context, sent, protocol),
+            };
+            if !begin_tls(wire, dialogue, deadline, silence, &signals, ask)? {
                 return Ok(ExitCode::from(INTERRUPTED));
             }
         }
@@ -166,15 +189,48 @@ fn listen(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
     }
     let context = server_context(args)?;
     let signals = Signals::install().map_err(no_signals)?;
-    let Some(wire) = Wire::accept(target, &signals)? else {
-        return Ok(ExitCode::from(INTERRUPTED));
-    };
-    let deadline = args.session.connect_timeout.map(Deadline::after);
-    args.over(wire, |wire| {
-        args.converse(wire, context.connection()?, deadline, &signals, |error| {
-            error
-        })
-    })
+    let mut listener = Listener::bind(target)?;
+    loop {
+        let Some(mut wire) = listener.accept(target, &signals)? else {
+            return Ok(ExitCode::from(INTERRUPTED));
+        };
+        let deadline = args.session.connect_timeout.map(Deadline::after);
+        let deadline = deadline.unwrap_or_else(|| Deadline::after(handshake_limit()));
+        let mut connection = context.connection()?;
+        match handshake(&wire, &mut connection, deadline, &signals) {
+            Err(error) if listener.goes_on() && was_no_client(&error) => {
+                if !args.quiet {
+                    let why = error.explain().what;
+                    output::note(format!("* {}: {why}; still listening", wire.leads_to()));
+                }
+                wire.half_close();
+            }
+            secured => {
+                // There is one session: whoever else comes is refused by the operating system.
+                drop(listener);
+                return args.over(wire, |wire| match secured? {
+                    true => args.talk(wire, connection, &signals),
+                    false => Ok(ExitCode::from(INTERRUPTED)),
+                });
+            }
+        }
+    }
+}
+
+/// Port scans and health checks connect and go, or say something that is neither TLS nor HTTP. A
+/// browser that was sent to `http://`, or a client that shook hands and refused, is to be told of.
+fn was_no_client(error: &Error) -> bool {
+    match error.cause() {
+        Cause::Network(NetworkCause::TimedOut { .. }) => error.client_offer().is_none(),
+        Cause::Peer(PeerCause::ClosedInHandshake { .. } | PeerCause::ResetInHandshake { .. }) => {
+            error.client_offer().is_none()
+        }
+        Cause::Peer(PeerCause::NotTls { first_bytes }) => {
+            let line = first_bytes.split(|byte| *byte == b'\n').next();
+            !line.is_some_and(|line| line.windows(7).any(|part| part == b" HTTP/1"))
+        }
+        _ => false,
+    }
 }
 
 impl Args {
@@ -206,17 +262,36 @@ impl Args {
         if !handshake(wire, &mut connection, deadline, signals).map_err(clarify)? {
             return Ok(ExitCode::from(INTERRUPTED));
         }
+        self.talk(wire, connection, signals)
+    }
+
+    /// The session, once it is secured.
+    fn talk(
+        &self,
+        wire: &mut Wire,
+        mut connection: Connection,
+        signals: &Signals,
+    ) -> Result<ExitCode, Failure> {
         if !self.quiet
             && let Some(report) = connection.report()
         {
             telling::report(report, wire.leads_to());
         }
         let input = Input::new(self.crlf);
-        let outcome = Session::new(wire, &mut connection, signals, input, self.keep_open).run();
+        let outcome = Session::new(wire, &mut connection, signals, input, self.closing()).run();
         if !self.quiet && !matches!(outcome.why, Why::OutputClosed) {
             telling::ended(&outcome);
         }
         judge(outcome)
+    }
+
+    fn closing(&self) -> Closing {
+        match (self.keep_open, &self.listen, self.starttls) {
+            (true, ..) => Closing::KeepOpen,
+            (_, Some(_), _) => Closing::AtOnce,
+            (_, None, Some(_)) => Closing::AfterAllAnswers,
+            (_, None, None) => Closing::AfterAnswers,
+        }
     }
 
     fn timeouts(&self) -> Timeouts {
@@ -239,6 +314,7 @@ fn verified_name(args: &Args, target: &Target) -> Result<String, Failure> {
     match (&args.servername, target) {
         (Some(name), _) => Ok(name.clone()),
         (None, Target::Tcp { host, port }) => {
+            refuse_number(host)?;
             if port.is_none() && args.starttls.is_none() {
                 return Err(Failure::usage(
                     format!("`{target}` has no port"),

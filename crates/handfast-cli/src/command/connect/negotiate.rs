@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use handfast::{Connection, Error, NetworkCause, Phase, StartTlsDialogue};
+use handfast::{Connection, Error, NetworkCause, Phase, StartTlsDialogue, StartTlsError};
 use rustix::event::{PollFd, PollFlags};
 
 use super::poll::{self, Signals};
@@ -24,6 +24,11 @@ impl Deadline {
             limit,
         }
     }
+
+    fn passed(self, phase: Phase) -> Error {
+        let limit = self.limit;
+        Error::new(phase, NetworkCause::TimedOut { limit })
+    }
 }
 
 /// How waiting went.
@@ -31,18 +36,30 @@ enum Waited {
     Readable,
     Writable,
     Interrupted,
+    /// The time is up.
+    InVain,
 }
 
 /// Leads the dialogue to its end; `false` when a signal came first.
+///
+/// A server that has not said a byte when `silence` is over, or when it ends the connection, is asked
+/// by `speaks_tls` whether it waits for TLS.
 pub(super) fn begin_tls(
     wire: &Wire,
     mut dialogue: StartTlsDialogue,
     deadline: Deadline,
+    silence: Duration,
     signals: &Signals,
+    speaks_tls: impl FnOnce() -> Option<StartTlsError>,
 ) -> Result<bool, Error> {
     const PHASE: Phase = Phase::StartTls;
     let mut room = [0; 4096];
+    let mut speaks_tls = Some(speaks_tls);
+    let mut greeting = Some(Instant::now() + silence).filter(|until| *until < deadline.at);
     loop {
+        if greeting.is_some() && !dialogue.is_unanswered() {
+            greeting = None;
+        }
         while !dialogue.outgoing().is_empty() {
             match wire.send(dialogue.outgoing()).map_err(failed(PHASE))? {
                 Sent::Bytes(count) => dialogue.sent(count),
@@ -54,15 +71,32 @@ pub(super) fn begin_tls(
             return Ok(true);
         }
         let sending = !dialogue.outgoing().is_empty();
-        match wait(wire, sending, deadline, PHASE, signals)? {
+        match wait(
+            wire,
+            sending,
+            greeting.unwrap_or(deadline.at),
+            PHASE,
+            signals,
+        )? {
             Waited::Interrupted => return Ok(false),
             Waited::Writable => {}
+            Waited::InVain if greeting.take().is_some() => {
+                if let Some(error) = speaks_tls.take().and_then(|ask| ask()) {
+                    return Err(error.into());
+                }
+            }
+            Waited::InVain => return Err(deadline.passed(PHASE)),
             Waited::Readable => match wire.receive(&mut room).map_err(failed(PHASE))? {
                 Received::Bytes(count) => {
                     dialogue.received(room.get(..count).unwrap_or_default())?;
                 }
                 Received::Nothing => {}
-                Received::End | Received::Reset => return Err(dialogue.received_end().into()),
+                Received::End | Received::Reset => {
+                    let ended = dialogue.received_end();
+                    let unanswered = dialogue.is_unanswered();
+                    let ask = speaks_tls.take().filter(|_| unanswered);
+                    return Err(ask.and_then(|ask| ask()).unwrap_or(ended).into());
+                }
             },
         }
     }
@@ -90,9 +124,10 @@ pub(super) fn handshake(
         if !connection.is_handshaking() && !sending {
             return Ok(true);
         }
-        match wait(wire, sending, deadline, PHASE, signals)? {
+        match wait(wire, sending, deadline.at, PHASE, signals)? {
             Waited::Interrupted => return Ok(false),
             Waited::Writable => {}
+            Waited::InVain => return Err(deadline.passed(PHASE)),
             Waited::Readable => {
                 match wire
                     .receive(connection.receive_room())
@@ -116,7 +151,7 @@ pub(super) fn handshake(
 fn wait(
     wire: &Wire,
     sending: bool,
-    deadline: Deadline,
+    until: Instant,
     phase: Phase,
     signals: &Signals,
 ) -> Result<Waited, Error> {
@@ -127,9 +162,8 @@ fn wait(
     if let Some(writer) = wire.writer().filter(|_| sending) {
         fds.push(PollFd::from_borrowed_fd(writer, PollFlags::OUT));
     }
-    if !poll::wait(&mut fds, Some(deadline.at)).map_err(failed(phase))? {
-        let limit = deadline.limit;
-        return Err(Error::new(phase, NetworkCause::TimedOut { limit }));
+    if !poll::wait(&mut fds, Some(until)).map_err(failed(phase))? {
+        return Ok(Waited::InVain);
     }
     let mut ready = fds.iter().map(poll::is_ready);
     Ok(match (ready.next(), ready.next()) {

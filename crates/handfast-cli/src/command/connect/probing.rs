@@ -6,12 +6,35 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use handfast::probe;
-use handfast::{ClientContext, Error, StartTls};
+use handfast::{ClientContext, Error, StartTls, StartTlsError};
 
 use super::target::{Target, authority};
+use crate::tls_at_once;
 
 /// What all questions together may take: somebody waits for the message.
 const WITHIN: Duration = Duration::from_secs(5);
+
+/// The error of a server that waits for TLS where this protocol was expected, if it is one.
+pub(super) fn tls_at_once(
+    target: &Target,
+    context: &ClientContext,
+    server_name: &str,
+    protocol: StartTls,
+) -> Option<StartTlsError> {
+    let spoken = match target {
+        Target::Tcp { host, port } => {
+            let authority = authority(host, port.or(Some(protocol.default_port())));
+            let mut channel = context.connect_tcp(&authority).ok()?;
+            tls_at_once::is_spoken(&mut channel, server_name)
+        }
+        Target::Unix(path) => {
+            let mut channel = UnixStream::connect(path).ok()?;
+            tls_at_once::is_spoken(&mut channel, server_name)
+        }
+        Target::Exec(_) | Target::Serial { .. } => false,
+    };
+    spoken.then(|| protocol.already_tls())
+}
 
 pub(super) fn clarify(
     error: Error,

@@ -34,6 +34,17 @@ const ALERT_RECORD_MAX: usize = 96;
 /// second without anything to send, and nobody is waiting for it.
 const INPUT_SILENCE: Duration = Duration::from_secs(1);
 
+/// Most servers take the end of our direction for the end of everything, and answer nothing any more.
+/// So the end of a script's input is told only once the answers are there: when nothing more has come
+/// for so long ...
+const ANSWER_SILENCE: Duration = Duration::from_secs(2);
+
+/// ... or nothing at all, from a server that may have to look something up before it answers.
+pub(super) const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Input that is longer is no script with questions but a transfer, and its end is told at once.
+const SCRIPT_BYTES_MAX: u64 = 64 * 1024;
+
 /// How long a peer that has ended its direction may take none of what we send.
 const WIRE_SILENCE: Duration = Duration::from_secs(30);
 
@@ -54,6 +65,32 @@ pub(super) struct Outcome {
     pub(super) input_unsent: bool,
     /// Input was still open when the peer had ended.
     pub(super) input_left_open: bool,
+    /// Nothing had come since the last of the input when waiting for it was given up.
+    pub(super) unanswered: bool,
+}
+
+/// When our direction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// With the input.
+    AtOnce,
+    /// When what a short input asked for has been answered.
+    AfterAnswers,
+    /// When whatever the input asked for has been answered: this is a dialogue.
+    AfterAllAnswers,
+    /// When the peer has ended, too.
+    KeepOpen,
+}
+
+/// What the peer owes us for our input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Nothing, or nothing that is waited for.
+    NotAwaited,
+    /// The input has ended, and nothing has come since.
+    Awaited,
+    /// Something has come since.
+    Coming,
 }
 
 /// Why a session ended.
@@ -136,7 +173,11 @@ pub(super) struct Session<'s> {
     /// None once it has ended, or is not wanted any more.
     input: Option<Input>,
     output: Output,
-    keep_open: bool,
+    closing: Closing,
+    answer: Answer,
+    /// How much input there was.
+    typed: u64,
+    unanswered: bool,
     /// Input on its way into records.
     pending: Buffer,
     /// Plaintext on its way to standard output.
@@ -171,14 +212,14 @@ struct Ready {
 }
 
 impl<'s> Session<'s> {
-    /// `keep_open`: our direction stays open when the input has ended and the peer has not, and when
-    /// the peer has ended and the input has not.
+    /// [`Closing::KeepOpen`] also means that our direction stays open when the peer has ended and the
+    /// input has not.
     pub(super) fn new(
         wire: &'s mut Wire,
         connection: &'s mut Connection,
         signals: &'s Signals,
         input: Input,
-        keep_open: bool,
+        closing: Closing,
     ) -> Self {
         Self {
             wire,
@@ -186,7 +227,10 @@ impl<'s> Session<'s> {
             signals,
             input: Some(input),
             output: Output::new(),
-            keep_open,
+            closing,
+            answer: Answer::NotAwaited,
+            typed: 0,
+            unanswered: false,
             pending: Buffer::new(INPUT_BYTES),
             arrived: Buffer::new(ARRIVED_BYTES),
             ending: None,
@@ -231,6 +275,7 @@ impl<'s> Session<'s> {
             why,
             input_unsent: self.input_unsent,
             input_left_open: self.input_left_open,
+            unanswered: self.unanswered,
         }
     }
 
@@ -287,7 +332,12 @@ impl<'s> Session<'s> {
                 return Ok(());
             }
             match self.connection.read(self.arrived.room())? {
-                Read::Data(count) => self.arrived.fill(count),
+                Read::Data(count) => {
+                    self.arrived.fill(count);
+                    if self.answer == Answer::Awaited {
+                        self.answer = Answer::Coming;
+                    }
+                }
                 Read::WouldBlock => return Ok(()),
                 Read::End(ending) => {
                     self.peer_ended(ending);
@@ -299,6 +349,7 @@ impl<'s> Session<'s> {
 
     fn peer_ended(&mut self, ending: Ending) {
         self.ending = Some(ending);
+        self.answer = Answer::NotAwaited;
         self.moved = Instant::now();
         match ending {
             // A person would have to guess that there is nobody any more. What comes from elsewhere
@@ -328,7 +379,9 @@ impl<'s> Session<'s> {
             }
         }
         self.connection.flush()?;
-        let held_open = self.keep_open && self.ending.is_none() && self.leaving.is_none();
+        let held_open = (self.keeps_open() || self.answer != Answer::NotAwaited)
+            && self.ending.is_none()
+            && self.leaving.is_none();
         if self.input.is_none() && !held_open {
             self.connection.send_close_notify()?;
         }
@@ -379,12 +432,32 @@ impl<'s> Session<'s> {
         match input.read(self.pending.room()).map_err(Fault::Input)? {
             Typed::Bytes(count) => {
                 self.pending.fill(count);
+                self.typed = self.typed.saturating_add(count as u64);
                 self.moved = Instant::now();
             }
             Typed::Nothing => {}
-            Typed::End => self.input = None,
+            Typed::End => {
+                // Whoever sits at a terminal has read the answers before ending the input.
+                if !input.is_terminal() && self.awaits_answers() {
+                    self.answer = Answer::Awaited;
+                }
+                self.input = None;
+            }
         }
         Ok(())
+    }
+
+    fn keeps_open(&self) -> bool {
+        self.closing == Closing::KeepOpen
+    }
+
+    /// Is what the peer says to the input waited for when it has ended?
+    fn awaits_answers(&self) -> bool {
+        match self.closing {
+            Closing::AtOnce | Closing::KeepOpen => false,
+            Closing::AfterAnswers => (1..=SCRIPT_BYTES_MAX).contains(&self.typed),
+            Closing::AfterAllAnswers => self.typed > 0,
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -443,14 +516,23 @@ impl<'s> Session<'s> {
         if let Some((until, _)) = self.leaving {
             return Some(until);
         }
-        self.ending?;
+        if self.ending.is_none() {
+            // While some of our words, or of the peer's, are on their way, nobody is silent.
+            let under_way = !self.connection.outgoing().is_empty() || !self.arrived.is_empty();
+            return match self.answer {
+                _ if under_way => None,
+                Answer::NotAwaited => None,
+                Answer::Awaited => Some(self.moved + FIRST_ANSWER_WITHIN),
+                Answer::Coming => Some(self.moved + ANSWER_SILENCE),
+            };
+        }
         if !self.connection.outgoing().is_empty() && !self.writer_gone {
             Some(self.moved + WIRE_SILENCE)
         } else {
             // Told to keep our direction open, it is the input that ends it, however slowly it comes.
             self.input
                 .as_ref()
-                .filter(|_| !self.keep_open)
+                .filter(|_| !self.keeps_open())
                 .map(|_| self.moved + INPUT_SILENCE)
         }
     }
@@ -458,6 +540,9 @@ impl<'s> Session<'s> {
     fn lose_patience(&mut self) {
         if self.leaving.is_some() {
             self.given_up = true;
+        } else if self.ending.is_none() {
+            self.unanswered = self.answer == Answer::Awaited;
+            self.answer = Answer::NotAwaited;
         } else if self.connection.outgoing().is_empty() {
             self.input = None;
             self.input_left_open = true;

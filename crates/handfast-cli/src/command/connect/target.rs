@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use handfast::escape_control;
+use handfast::{StartTls, escape_control};
 
 /// `HOST:PORT`, `unix:PATH`, `exec:COMMAND`, `serial:DEVICE[,SPEED]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +46,63 @@ impl FromStr for Target {
             let device = given(device, "a device")?.into();
             return Ok(Self::Serial { device, speed });
         }
+        if let Some((scheme, rest)) = text.split_once("://") {
+            return url(scheme, rest);
+        }
         tcp(text).ok_or_else(|| {
-            "expected HOST:PORT, unix:PATH, exec:COMMAND or serial:DEVICE[,SPEED]".to_owned()
+            "expected HOST:PORT (an IPv6 address in brackets), unix:PATH, exec:COMMAND or \
+             serial:DEVICE[,SPEED]"
+                .to_owned()
         })
+    }
+}
+
+impl Target {
+    /// The same with the port that was typed behind it, as for `telnet` and `nc`.
+    pub(super) fn with_port(self, added: u16) -> Result<Self, String> {
+        match self {
+            Self::Tcp { host, port: None } => Ok(Self::Tcp {
+                host,
+                port: Some(added),
+            }),
+            Self::Tcp { port: Some(_), .. } => {
+                Err(format!("`{self}` has a port, and {added} is one, too"))
+            }
+            _ => Err(format!(
+                "`{self}` has no port, so that {added} cannot be one"
+            )),
+        }
+    }
+}
+
+/// The origin of an `https` URL; what else a URL can say is nothing to a channel.
+fn url(scheme: &str, rest: &str) -> Result<Target, String> {
+    const HTTPS_PORT: u16 = 443;
+    if !scheme.eq_ignore_ascii_case("https") {
+        return Err(format!(
+            "of URLs only https:// is understood, and this is {}://; write HOST:PORT{}",
+            escape_control(scheme),
+            match scheme.parse::<StartTls>() {
+                Ok(protocol) => format!(" --starttls {}", protocol.name()),
+                Err(_) => String::new(),
+            }
+        ));
+    }
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '?', '#']) {
+        return Err(
+            "this opens a connection and asks for no path: handfast get fetches a URL".to_owned(),
+        );
+    }
+    if authority.contains('@') {
+        return Err("a connection takes no user name".to_owned());
+    }
+    match tcp(authority) {
+        Some(Target::Tcp { host, port }) => Ok(Target::Tcp {
+            host,
+            port: port.or(Some(HTTPS_PORT)),
+        }),
+        _ => Err("expected https://HOST[:PORT]".to_owned()),
     }
 }
 
@@ -80,7 +134,8 @@ fn tcp(text: &str) -> Option<Target> {
         Some(port) => Some(port.parse().ok()?),
         None => None,
     };
-    (!host.is_empty()).then(|| Target::Tcp {
+    let is_host = !host.is_empty() && !host.contains(['/', '@']);
+    is_host.then(|| Target::Tcp {
         host: host.to_owned(),
         port,
     })
@@ -152,6 +207,31 @@ mod tests {
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
+        for (text, meant) in [
+            ("https://example.org", "example.org:443"),
+            ("HTTPS://example.org/", "example.org:443"),
+            ("https://example.org:8443/", "example.org:8443"),
+            ("https://[::1]:8443", "[::1]:8443"),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), meant);
+        }
+        for (text, says) in [
+            ("http://example.org", "http://"),
+            ("smtp://example.org", "--starttls smtp"),
+            ("https://example.org/page", "handfast get"),
+            ("https://a@example.org", "user name"),
+            ("https://", "https://HOST"),
+            ("//example.org", "HOST:PORT"),
+        ] {
+            let problem = text.parse::<Target>().unwrap_err();
+            assert!(problem.contains(says), "{text}: {problem}");
+        }
+        let with_port = |text: &str| text.parse::<Target>().unwrap().with_port(25);
+        assert_eq!(
+            with_port("example.org").unwrap().to_string(),
+            "example.org:25"
+        );
+        assert!(with_port("example.org:443").is_err() && with_port("unix:/x").is_err());
         assert_eq!(
             "exec:a\u{1b}[2J".parse::<Target>().unwrap().to_string(),
             "exec:a\\u{1b}[2J"

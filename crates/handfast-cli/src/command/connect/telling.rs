@@ -2,7 +2,7 @@
 
 use handfast::{CertificateFacts, Ending, PathAnchor, Report, Side, escape_control, format_utc};
 
-use super::session::{Outcome, Why};
+use super::session::{FIRST_ANSWER_WITHIN, Outcome, Why};
 use crate::output::{Palette, Tone, note};
 
 /// What was agreed on, and who the peer is.
@@ -101,6 +101,15 @@ pub(super) fn ended(outcome: &Outcome) {
     match outcome.ending {
         Some(Ending::CloseNotify) => good("ended", text),
         _ => bad("ended", text),
+    }
+    if outcome.unanswered {
+        tell(
+            "input",
+            format!(
+                "had no answer {} seconds after its end; then close_notify was sent",
+                FIRST_ANSWER_WITHIN.as_secs()
+            ),
+        );
     }
     if outcome.input_left_open {
         tell(

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handfast::{ClientContext, Explanation, StartTls};
+use handfast::{ClientContext, Explanation, StartTls, refuse_number};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
@@ -84,47 +84,6 @@ impl Wire {
             Target::Exec(_) | Target::Serial { .. } => return Self::open(target),
         };
         Self::new(ends, leads_to).map_err(|error| unusable(target, &error))
-    }
-
-    /// Waits for one client, or opens a channel that has one at its other end. `None` when a signal
-    /// came first.
-    pub(super) fn accept(target: &Target, signals: &Signals) -> Result<Option<Self>, Failure> {
-        let failed = |error: io::Error| unusable(target, &error);
-        let (ends, leads_to) = match target {
-            Target::Tcp { host, port } => {
-                let Some(port) = *port else {
-                    return Err(Failure::usage(
-                        "an address to listen on needs a port",
-                        "write it as 127.0.0.1:8443; port 0 takes any that is free",
-                    ));
-                };
-                let listener = TcpListener::bind((host.as_str(), port)).map_err(failed)?;
-                let address = listener.local_addr().map_err(failed)?;
-                output::note(format!("listening on {address}"));
-                if !wait_for_client(&listener, signals).map_err(failed)? {
-                    return Ok(None);
-                }
-                let (socket, address) = listener.accept().map_err(failed)?;
-                // Records are sent whole: waiting to fill segments only delays their tails.
-                let _ = socket.set_nodelay(true);
-                (Ends::Tcp(socket), address.to_string())
-            }
-            Target::Unix(path) => {
-                let listener = OwnSocket::bind(path).map_err(failed)?;
-                output::note(format!("listening on {target}"));
-                if !wait_for_client(&listener.socket, signals).map_err(failed)? {
-                    return Ok(None);
-                }
-                let (socket, _) = listener.socket.accept().map_err(failed)?;
-                (Ends::Unix(socket), target.to_string())
-            }
-            Target::Exec(_) | Target::Serial { .. } => {
-                let wire = Self::open(target)?;
-                output::note(format!("listening on {target}"));
-                return Ok(Some(wire));
-            }
-        };
-        Self::new(ends, leads_to).map(Some).map_err(failed)
     }
 
     /// Channels that are the same for both sides.
@@ -262,17 +221,99 @@ impl Wire {
     }
 }
 
+/// Where clients are waited for.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(OwnSocket, String),
+    /// A channel that has its one client at its other end.
+    Open(Option<Wire>),
+}
+
+impl Listener {
+    /// Begins to listen, and says where.
+    pub(super) fn bind(target: &Target) -> Result<Self, Failure> {
+        let failed = |error: io::Error| unusable(target, &error);
+        Ok(match target {
+            Target::Tcp { host, port } => {
+                let Some(port) = *port else {
+                    return Err(Failure::usage(
+                        "an address to listen on needs a port",
+                        "write it as 127.0.0.1:8443; port 0 takes any that is free",
+                    ));
+                };
+                refuse_number(host)?;
+                let listener = TcpListener::bind((host.as_str(), port)).map_err(failed)?;
+                listener.set_nonblocking(true).map_err(failed)?;
+                let address = listener.local_addr().map_err(failed)?;
+                output::note(format!("listening on {address}"));
+                Self::Tcp(listener)
+            }
+            Target::Unix(path) => {
+                let listener = OwnSocket::bind(path).map_err(failed)?;
+                output::note(format!("listening on {target}"));
+                Self::Unix(listener, target.to_string())
+            }
+            Target::Exec(_) | Target::Serial { .. } => {
+                let wire = Wire::open(target)?;
+                output::note(format!("listening on {target}"));
+                Self::Open(Some(wire))
+            }
+        })
+    }
+
+    /// Can there be another client after one that was none?
+    pub(super) fn goes_on(&self) -> bool {
+        !matches!(self, Self::Open(_))
+    }
+
+    /// Waits for a client; none when a signal came first.
+    pub(super) fn accept(
+        &mut self,
+        target: &Target,
+        signals: &Signals,
+    ) -> Result<Option<Wire>, Failure> {
+        let failed = |error: io::Error| unusable(target, &error);
+        let (ends, leads_to) = match self {
+            Self::Tcp(listener) => {
+                let accept = || listener.accept();
+                let Some((socket, address)) =
+                    next_client(listener, signals, accept).map_err(failed)?
+                else {
+                    return Ok(None);
+                };
+                // Records are sent whole: waiting to fill segments only delays their tails.
+                let _ = socket.set_nodelay(true);
+                (Ends::Tcp(socket), address.to_string())
+            }
+            Self::Unix(listener, name) => {
+                let accept = || listener.socket.accept();
+                let Some((socket, _)) =
+                    next_client(&listener.socket, signals, accept).map_err(failed)?
+                else {
+                    return Ok(None);
+                };
+                (Ends::Unix(socket), name.clone())
+            }
+            Self::Open(wire) => return Ok(wire.take()),
+        };
+        Wire::new(ends, leads_to).map(Some).map_err(failed)
+    }
+}
+
 /// A listening Unix socket, whose name is gone when it is.
 #[derive(Debug)]
-struct OwnSocket {
+pub(super) struct OwnSocket {
     socket: UnixListener,
     path: PathBuf,
 }
 
 impl OwnSocket {
     fn bind(path: &Path) -> io::Result<Self> {
+        let socket = UnixListener::bind(path)?;
+        socket.set_nonblocking(true)?;
         Ok(Self {
-            socket: UnixListener::bind(path)?,
+            socket,
             path: path.to_owned(),
         })
     }
@@ -284,11 +325,29 @@ impl Drop for OwnSocket {
     }
 }
 
-/// `false` when a signal came first.
-fn wait_for_client(listener: &impl AsFd, signals: &Signals) -> io::Result<bool> {
-    let mut fds = [PollFd::new(listener, PollFlags::IN), signals.poll_fd()];
-    poll::wait(&mut fds, None)?;
-    Ok(!poll::is_ready(&fds[1]))
+/// None when a signal came first. A client that has gone before it was accepted is none.
+fn next_client<T>(
+    listener: &impl AsFd,
+    signals: &Signals,
+    accept: impl Fn() -> io::Result<T>,
+) -> io::Result<Option<T>> {
+    loop {
+        let mut fds = [PollFd::new(listener, PollFlags::IN), signals.poll_fd()];
+        poll::wait(&mut fds, None)?;
+        if poll::is_ready(&fds[1]) {
+            return Ok(None);
+        }
+        match accept() {
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::Interrupted
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset => {}
+                _ => return Err(error),
+            },
+            accepted => return accepted.map(Some),
+        }
+    }
 }
 
 fn unusable(target: &Target, error: &io::Error) -> Failure {

@@ -7,11 +7,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use handfast::proxy::ProxyError;
-use handfast::{Cause, ConfigurationCause, Error, NetworkCause, Phase, StartTls, proxy, resolve};
+use handfast::{
+    Cause, ConfigurationCause, Error, NetworkCause, Phase, StartTls, connect_error, proxy,
+    refuse_number, resolve,
+};
 use handfast_https::client::Proxy;
 
 use super::findings::{Live, Tried};
 use crate::failure::{Failure, plain};
+use crate::tls_at_once;
 
 /// A server that takes one client after the other may refuse the next for a moment.
 const ATTEMPTS: u32 = 4;
@@ -85,21 +89,13 @@ impl Target {
                 Err(error) => last = Some(error),
             }
         }
-        let addresses = addresses.to_vec();
-        let cause = match last {
-            None => NetworkCause::NotResolved {
-                host: host.to_owned(),
-                source: io::Error::other("the name has no address"),
-            },
-            Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                NetworkCause::Refused { addresses }
-            }
+        match last {
             Some(error) if error.kind() == io::ErrorKind::TimedOut => {
-                NetworkCause::TimedOut { limit: self.limit }
+                let limit = self.limit;
+                Err(Error::new(Phase::Connect, NetworkCause::TimedOut { limit }))
             }
-            Some(source) => NetworkCause::Unreachable { addresses, source },
-        };
-        Err(Error::new(Phase::Connect, cause))
+            last => Err(connect_error(host, addresses.to_vec(), last)),
+        }
     }
 
     /// A proxy that is not there is no fault of the server's.
@@ -163,10 +159,38 @@ impl Route<'_> {
         }
         if let Some(protocol) = target.starttls {
             let began = Instant::now();
+            self.await_greeting(&socket, protocol)?;
             protocol.negotiate(&mut socket, &target.server_name, Some(target.limit))?;
             live.dialogue_in = Some(began.elapsed());
         }
         Ok(socket)
+    }
+}
+
+impl Route<'_> {
+    /// A server that says nothing where a greeting should come is asked whether it waits for TLS:
+    /// that its time limit passed would be told only after all of it, and would not say why.
+    fn await_greeting(&self, socket: &TcpStream, protocol: StartTls) -> Result<(), Error> {
+        let target = self.target;
+        let silence = tls_at_once::silence(protocol, Some(target.port));
+        if !protocol.server_speaks_first() || silence >= target.limit || target.proxy.is_some() {
+            return Ok(());
+        }
+        // What goes wrong here goes wrong in the dialogue, and is told there.
+        let _ = socket.set_read_timeout(Some(silence));
+        let silent = socket.peek(&mut [0]).is_err_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+            )
+        });
+        let spoken = silent
+            && TcpStream::connect_timeout(&self.address, target.limit)
+                .is_ok_and(|mut other| tls_at_once::is_spoken(&mut other, &target.server_name));
+        match spoken {
+            true => Err(protocol.already_tls().into()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -203,6 +227,7 @@ pub(super) fn split(text: &str, default_port: u16) -> Result<(String, u16), Fail
     if host.is_empty() {
         return Err(wrong());
     }
+    refuse_number(host)?;
     Ok((host.to_owned(), port))
 }
 
@@ -224,6 +249,8 @@ mod tests {
             ("a:b:c", None),
             (":443", None),
             ("a:", None),
+            ("8443", None),
+            ("127.1:443", None),
             ("a:70000", None),
             ("", None),
         ] {

@@ -1,6 +1,6 @@
 //! `--listen`: one session as the server, with other people's clients.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use handfast_testbed::launch::{Finished, Program};
 
@@ -137,6 +137,33 @@ fn b3_a_client_that_does_not_speak_tls_or_does_not_trust_us_is_told_of() {
     assert_eq!(curl.code, Some(60), "{curl}");
     let finished = talk.wait();
     assert!(finished.stderr.contains("unknown_ca"), "{finished:?}");
+}
+
+/// What connects and goes, or says something else, was no client: the next one is served.
+#[test]
+fn a_port_scan_does_not_take_the_place_of_the_client() {
+    let bench = Bench::new();
+    let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
+    for said in [
+        &b""[..],
+        b"\r\n\r\n",
+        b"\x16\x03\x01\x00\xf0\x01",
+        b"SSH-2.0-scanner\r\n",
+    ] {
+        let mut socket = std::net::TcpStream::connect(talk.address()).unwrap();
+        socket.write_all(said).unwrap();
+    }
+    talk.say("hello\n");
+    let address = talk.address();
+    let stream = bench.client_context().connect(&address.to_string());
+    let mut stream = stream.unwrap();
+    let mut line = [0; 6];
+    stream.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"hello\n");
+    stream.close(handfast::ClosePolicy::default());
+    let finished = talk.wait().expect(0, &["secured"]);
+    let noted = finished.stderr.matches("still listening").count();
+    assert_eq!(noted, 4, "{}", finished.stderr);
 }
 
 #[test]

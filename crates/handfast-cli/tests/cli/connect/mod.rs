@@ -5,6 +5,7 @@ mod channels;
 mod endings;
 mod listening;
 mod real_starttls;
+mod scripts;
 mod sessions;
 mod starttls;
 mod support;

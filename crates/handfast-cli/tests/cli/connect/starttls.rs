@@ -192,7 +192,7 @@ fn b3_who_refuses_or_does_not_offer_tls_gets_nothing() {
     let bench = Bench::new();
     // The protocol, how many of its turns go as they should, what is said instead of the next.
     let cases: &[(&str, usize, &[u8], i32, &str)] = &[
-        ("smtp", 0, b"554 go away\r\n", 64, "starttls-refused"),
+        ("smtp", 0, b"554 go away\r\n", 64, "starttls-client-refused"),
         (
             "smtp",
             1,
@@ -246,7 +246,7 @@ fn b3_who_refuses_or_does_not_offer_tls_gets_nothing() {
             0,
             b"\x0a\0\0\0\xff\x6a\x04blocked",
             64,
-            "starttls-refused",
+            "starttls-client-refused",
         ),
         (
             "sieve",
@@ -284,6 +284,34 @@ fn b3_who_refuses_or_does_not_offer_tls_gets_nothing() {
         assert_eq!(finished.stdout, b"", "{protocol}");
         assert_eq!(said, Err(Vec::new()), "{protocol}");
     }
+}
+
+/// It waits for a ClientHello, so that nobody says anything.
+#[test]
+fn a_server_that_speaks_tls_from_the_first_byte_is_told_as_that() {
+    let bench = Bench::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let context = bench.server_context();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let context = context.clone();
+            std::thread::spawn(move || context.accept(socket).map(drop));
+        }
+    });
+    for (protocol, _) in WAYS {
+        let mut command = bench.connect(["--starttls", protocol, &target]);
+        let finished = run(&mut command, b"").expect(8, &["starttls-already-tls"]);
+        assert_eq!(finished.stdout, b"", "{protocol}");
+    }
+    let mut command = bench.command("inspect");
+    command.args(bench.trust());
+    command.args(["--starttls", "imap", &target]);
+    run(&mut command, b"").expect(8, &["starttls-already-tls"]);
+    // Not asked when it was not to be.
+    let mut command = bench.connect(["--starttls", "imap", "--no-probe", &target]);
+    command.args(["--connect-timeout", "2.5"]);
+    run(&mut command, b"").expect(28, &["timed-out"]);
 }
 
 #[test]

@@ -105,6 +105,12 @@ pub(super) fn strangers() -> Vec<Row> {
             starttls(StartTlsProblem::Refused { answer: answer() }),
         ),
         (
+            "starttls-client-refused",
+            starttls(StartTlsProblem::ClientRefused {
+                answer: b"554 5.7.1 blocked by policy\r\n".to_vec(),
+            }),
+        ),
+        (
             "starttls-unexpected-answer",
             starttls(StartTlsProblem::Unexpected {
                 awaited,
