@@ -3,14 +3,16 @@
 //! rustls says what it saw in its own terms; what else the connection knows (its side, a request
 //! for a client certificate seen earlier, the verifier's evidence) decides what it means.
 
-use rustls::{AlertDescription, Error as TlsError, PeerIncompatible, PeerMisbehaved};
+use rustls::{
+    AlertDescription, Error as TlsError, InvalidMessage, PeerIncompatible, PeerMisbehaved,
+};
 
 use crate::error::{Alert, Cause, LocalCause, PeerCause};
 use crate::offer::ClientOffer;
 use crate::report::Side;
 use crate::resumption::Ticket;
 use crate::verify::{Staple, VerifyError};
-use crate::witness::{Evidence, Session};
+use crate::witness::{Evidence, SealedAlert, Session};
 
 /// Tickets that are remembered of one connection. Servers give out two, and whoever floods us with
 /// them gets no memory for it.
@@ -18,6 +20,9 @@ const TICKETS_MAX: usize = 16;
 
 /// The first bytes of a failure that is not known, kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
+
+/// The longest handshake message that rustls takes, and that `connection/records.rs` takes after it.
+pub(crate) const HANDSHAKE_MESSAGE_MAX: usize = 0xffff;
 
 /// TLS 1.2 on the wire: the oldest version that is spoken here.
 const TLS12: u16 = 0x0303;
@@ -37,6 +42,12 @@ pub(crate) struct Facts {
     pub(crate) failure: Option<Box<VerifyError>>,
     /// The fatal alert that the peer ended with.
     pub(crate) alert_received: Option<Alert>,
+    /// The fatal alert that rustls encrypted.
+    pub(crate) alert_sealed: Option<SealedAlert>,
+    /// The peer asked to renegotiate, and was told that this is not done here.
+    pub(crate) renegotiation_refused: bool,
+    /// The message that is longer than accepted, where one was seen.
+    pub(crate) message_too_large: &'static str,
 }
 
 impl Facts {
@@ -48,6 +59,8 @@ impl Facts {
             staple,
             tickets,
             session,
+            alert,
+            ..
         } = evidence;
         self.failure = failure.or_else(|| self.failure.take());
         self.certificate_request = certificate_request.or_else(|| self.certificate_request.take());
@@ -55,6 +68,7 @@ impl Facts {
         self.staple = staple.or_else(|| self.staple.take());
         self.note_tickets(tickets);
         self.session = session;
+        self.alert_sealed = alert.or(self.alert_sealed);
     }
 
     pub(crate) fn note_tickets(&mut self, tickets: Vec<Ticket>) {
@@ -70,7 +84,11 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
     }
     match error {
         TlsError::AlertReceived(alert) => {
-            facts.alert_received = Some(Alert::new(alert.into()));
+            let code = Alert::new(alert.into());
+            facts.alert_received = Some(code);
+            if facts.renegotiation_refused {
+                return PeerCause::RenegotiationRefused { alert: Some(code) }.into();
+            }
             alert_received(alert, facts, after_handshake).into()
         }
         TlsError::NoCertificatesPresented if facts.side == Some(Side::Client) => {
@@ -82,6 +100,16 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
         TlsError::NoApplicationProtocol => PeerCause::NoApplicationProtocol.into(),
         TlsError::DecryptError => PeerCause::BadRecord.into(),
         TlsError::PeerSentOversizedRecord => violation("a record longer than TLS allows"),
+        TlsError::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge,
+        ) => PeerCause::MessageTooLarge {
+            message: facts.message_too_large,
+            limit: HANDSHAKE_MESSAGE_MAX,
+        }
+        .into(),
+        TlsError::PeerMisbehaved(PeerMisbehaved::TooManyRenegotiationRequests) => {
+            PeerCause::RenegotiationRefused { alert: None }.into()
+        }
         TlsError::InvalidMessage(what) => violation(&words(&format!("{what:?}"))),
         TlsError::PeerMisbehaved(what) => violation(&words(&format!("{what:?}"))),
         TlsError::InappropriateMessage { got_type, .. } => violation(&format!(
@@ -135,28 +163,38 @@ pub(crate) fn reconsidered(cause: Cause, offer: &ClientOffer) -> Cause {
     }
 }
 
-/// The alert for an error: the one that rustls sends for its own, and that the record protocol sends. Where
-/// one leaves in the clear it can be read from the record.
+/// The alert that tells a peer of this error (RFC 8446, section 6.2). Every error has one, but for those that are
+/// the peer's own last word.
 pub(crate) fn alert_for(error: &TlsError) -> Option<Alert> {
     use AlertDescription as A;
     let alert = match error {
+        TlsError::AlertReceived(_) => return None,
         TlsError::InvalidCertificate(error) => A::from(error.clone()),
         TlsError::NoCertificatesPresented => A::CertificateRequired,
         TlsError::DecryptError => A::BadRecordMac,
         TlsError::PeerSentOversizedRecord => A::RecordOverflow,
+        // RFC 8446, section 5.
+        TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => A::UnexpectedMessage,
         TlsError::InvalidMessage(error) => A::from(*error),
         TlsError::PeerMisbehaved(
             PeerMisbehaved::IllegalMiddleboxChangeCipherSpec
             | PeerMisbehaved::IllegalTlsInnerPlaintext
             | PeerMisbehaved::KeyEpochWithPendingFragment
-            | PeerMisbehaved::MessageInterleavedWithHandshakeMessage,
+            | PeerMisbehaved::MessageInterleavedWithHandshakeMessage
+            | PeerMisbehaved::RejectedEarlyDataInterleavedWithHandshakeMessage
+            // Each was in order: one more was not.
+            | PeerMisbehaved::TooManyEmptyFragments
+            | PeerMisbehaved::TooManyKeyUpdateRequests
+            | PeerMisbehaved::TooManyRenegotiationRequests
+            | PeerMisbehaved::TooManyWarningAlertsReceived,
         )
         | TlsError::InappropriateMessage { .. }
         | TlsError::InappropriateHandshakeMessage { .. } => A::UnexpectedMessage,
         TlsError::PeerMisbehaved(_) => A::IllegalParameter,
         TlsError::PeerIncompatible(_) => A::HandshakeFailure,
         TlsError::NoApplicationProtocol => A::NoApplicationProtocol,
-        _ => return None,
+        // Not the peer's fault.
+        _ => A::InternalError,
     };
     Some(Alert::new(alert.into()))
 }

@@ -15,6 +15,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustls::InvalidMessage;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 
@@ -92,8 +93,8 @@ pub struct Connection {
     incoming: Window,
     /// During the handshake: how much of `incoming` rustls sees, in whole records.
     shown: usize,
-    /// Does the client send data that rustls skips? Known once it matters.
-    early_data: Option<bool>,
+    /// Bytes of rejected early data so far.
+    skipped: usize,
     plaintext: Window,
     /// Plaintext that waits for company in a record.
     staged: Window,
@@ -215,7 +216,14 @@ impl Connection {
     }
 
     /// `count` bytes of [`receive_room`](Self::receive_room) were filled by the channel.
+    ///
+    /// What comes after `close_notify`, or after a failure, is counted and forgotten (RFC 8446, section 6.1).
     pub fn received(&mut self, count: usize) {
+        if self.ending.is_some() || self.failure.is_some() {
+            self.facts.bytes_received += count as u64;
+            self.traffic.bytes_received += count as u64;
+            return;
+        }
         let kept_max = match self.facts.side {
             Some(Side::Server) => HELLO_BYTES_MAX,
             _ => FIRST_BYTES_MAX,
@@ -408,9 +416,7 @@ impl Connection {
             self.check_writable()?;
             self.encrypt_staged(self.sizer.now())?;
         }
-        // A peer that reads nothing is owed one answer, however often it asks.
         if self.failure.is_none()
-            && self.outgoing.is_empty()
             && let Tls::Records(records) = &mut self.tls
             && let Err(error) = records.answer_key_update(&mut self.outgoing)
         {
@@ -489,7 +495,7 @@ impl Connection {
             tls,
             incoming: Window::default(),
             shown: 0,
-            early_data: None,
+            skipped: 0,
             plaintext: Window::default(),
             staged: Window::default(),
             outgoing: Window::default(),
@@ -608,12 +614,18 @@ impl Connection {
             let (discard, step) = turn.call(&mut self.tls, incoming);
             job = turn.job.take();
             self.facts.note_tickets(std::mem::take(&mut turn.tickets));
+            self.facts.renegotiation_refused |= turn.renegotiation_refused;
             self.traffic.records_received += turn.records;
             self.traffic.plaintext_received += turn.plaintext_received;
             self.incoming.consume(discard);
             self.shown = self.shown.saturating_sub(discard);
             if witnessed {
-                self.facts.absorb(witness::end());
+                let seen = witness::end();
+                let skips = seen.unopened && !matches!(step, Step::Failed(_));
+                self.facts.absorb(seen);
+                if skips {
+                    self.skip_shown()?;
+                }
             }
             if self.report.is_none()
                 && let Some(state) = self.tls.handshake()
@@ -666,9 +678,7 @@ impl Connection {
                 return Err(self.fail(Phase::Handshake, cause));
             }
             _ if self.incoming.len() > HANDSHAKE_BYTES_MAX => {
-                let what = format!("a message of more than {HANDSHAKE_BYTES_MAX} bytes");
-                let phase = self.phase();
-                return Err(self.fail(phase, PeerCause::ProtocolViolation { what }));
+                return self.failed(0, InvalidMessage::HandshakePayloadTooLarge.into());
             }
             _ => {}
         }
@@ -677,19 +687,12 @@ impl Connection {
 
     /// Data that was decrypted before the failure is delivered first; the failure stays.
     fn failed(&mut self, filled: usize, error: rustls::Error) -> Result<usize, Error> {
-        let before = self.outgoing.len();
         self.alert_sent = match &self.tls {
             Tls::Records(records) => records.alert_sent(),
-            _ => {
-                self.collect_alert();
-                match self.outgoing.filled().get(before..) {
-                    None | Some([]) => None,
-                    // In the clear: level fatal, and the alert.
-                    Some([.., 21, 3, _, 0, 2, 2, code]) => Some(Alert::new(*code)),
-                    Some(_) => classify::alert_for(&error),
-                }
-            }
+            Tls::Nobody => None,
+            Tls::Client(_) | Tls::Server(_) => self.alert_of_failure(&error),
         };
+        self.facts.message_too_large = handshake::message_too_large(self.incoming.filled());
         self.incoming.clear();
         self.shown = 0;
         let phase = self.phase();

@@ -436,6 +436,19 @@ pub enum PeerCause {
     },
     /// A record could not be decrypted or failed its integrity check.
     BadRecord,
+    /// One of its handshake messages is longer than is accepted here.
+    MessageTooLarge {
+        /// Which: "Certificate" is the usual one; empty where that was not seen.
+        message: &'static str,
+        /// The longest that is accepted, in bytes.
+        limit: usize,
+    },
+    /// It asked to renegotiate (RFC 5246, section 7.4.1.1), was told that this is not done, and ended the
+    /// connection.
+    RenegotiationRefused {
+        /// The alert that it ended with; `None` when it kept on asking instead.
+        alert: Option<Alert>,
+    },
 }
 
 /// What lies between the two ends.

@@ -243,7 +243,34 @@ fn peer(cause: &PeerCause) -> String {
              other keys"
                 .into()
         }
+        PeerCause::MessageTooLarge { message, limit } => match *message {
+            "Certificate" => format!(
+                "the peer's certificate chain is longer than the {} KiB that are accepted",
+                kib(*limit)
+            ),
+            "" => format!(
+                "a handshake message of the peer is longer than the {} KiB that are accepted",
+                kib(*limit)
+            ),
+            name => format!(
+                "the peer's {name} message is longer than the {} KiB that are accepted",
+                kib(*limit)
+            ),
+        },
+        PeerCause::RenegotiationRefused { alert: Some(_) } => {
+            "the peer asked to renegotiate, which is not supported, and then ended the connection"
+                .into()
+        }
+        PeerCause::RenegotiationRefused { alert: None } => {
+            "the peer asked to renegotiate again after it was told that this is not supported"
+                .into()
+        }
     }
+}
+
+/// A limit that is a byte short of it, in KiB.
+fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024)
 }
 
 fn network(cause: &NetworkCause) -> String {
@@ -372,6 +399,22 @@ fn told(error: &Error) -> Told {
             PeerCause::BadRecord => (
                 "bad-record",
                 Some("try again; if it stays, try from another network: something between changes what is sent".into()),
+            ),
+            PeerCause::MessageTooLarge { message: "Certificate", .. } => (
+                "chain-too-large",
+                Some("the peer must send its own certificate and its intermediates only".into()),
+            ),
+            PeerCause::MessageTooLarge { .. } => (
+                "message-too-large",
+                Some("the peer must send less: fewer certificates, or fewer names of authorities".into()),
+            ),
+            PeerCause::RenegotiationRefused { .. } if error.side() == Some(Side::Server) => (
+                "renegotiation-refused",
+                Some("have the client not renegotiate, or use TLS 1.3, which has none".into()),
+            ),
+            PeerCause::RenegotiationRefused { .. } => (
+                "renegotiation-refused",
+                Some("have the server ask for a client certificate in the first handshake, or use TLS 1.3".into()),
             ),
         },
         Cause::Network(cause) => match cause {
@@ -646,6 +689,9 @@ fn evidence(cause: &Cause) -> Vec<String> {
             vec![format!("{bytes_received} bytes had arrived")]
         }
         Cause::Peer(PeerCause::ProtocolVersion { alert: Some(alert) }) => {
+            vec![format!("the peer's alert {alert}")]
+        }
+        Cause::Peer(PeerCause::RenegotiationRefused { alert: Some(alert) }) => {
             vec![format!("the peer's alert {alert}")]
         }
         Cause::Local(LocalCause::Unrecognised { first_bytes, .. }) if !first_bytes.is_empty() => {

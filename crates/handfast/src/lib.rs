@@ -82,6 +82,7 @@ mod resolve;
 mod resumption;
 mod sct;
 mod starttls;
+mod suites;
 mod trust;
 mod verify;
 mod wire;

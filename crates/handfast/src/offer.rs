@@ -57,23 +57,6 @@ pub(crate) fn from_suites(flight: &[u8]) -> Option<Reader<'_>> {
     (is_handshake && is_hello).then_some(reader)
 }
 
-/// Does a client whose first record is this hello mean to send data along with it (RFC 8446, section
-/// 4.2.10)? Nothing is remembered for it: who is asked is a connection under way.
-pub(crate) fn offers_early_data(received: &[u8]) -> bool {
-    const EARLY_DATA: u16 = 42;
-    let find = || {
-        let mut reader = from_suites(received)?;
-        reader.vector::<2>()?; // suites
-        reader.vector::<1>()?; // compressions
-        let (mut extensions, _) = reader.vector_so_far::<2>()?;
-        while extensions.u16()? != EARLY_DATA {
-            extensions.vector::<2>()?;
-        }
-        Some(())
-    };
-    find().is_some()
-}
-
 impl ClientOffer {
     /// Reads the first bytes that a client sent: records of a handshake that begins with a ClientHello.
     /// `None` when they are something else, or end before it shows what they are.

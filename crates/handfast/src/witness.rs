@@ -8,6 +8,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::error::Alert;
+use crate::protection::TAG;
 use crate::resumption::Ticket;
 use crate::verify::{Staple, VerifiedPath, VerifyError};
 
@@ -26,6 +28,20 @@ pub(crate) struct Evidence {
     pub(crate) tickets: Vec<Ticket>,
     /// What the session at hand stands for.
     pub(crate) session: Session,
+    /// The fatal alert that was sealed.
+    pub(crate) alert: Option<SealedAlert>,
+    /// A record could not be opened. If that was no error, it was skipped: rejected early data.
+    pub(crate) unopened: bool,
+    /// What the next alert is to say, whatever rustls would have said.
+    alert_wanted: Option<Alert>,
+}
+
+/// A fatal alert in its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SealedAlert {
+    pub(crate) alert: Alert,
+    /// How the record ends: no other record does.
+    pub(crate) tag: [u8; TAG],
 }
 
 /// What a session that is taken up later must not outlive.
@@ -106,4 +122,31 @@ pub(crate) fn note_certificate_request(issuers: &[&[u8]]) {
 pub(crate) fn note_server_name(name: Option<&str>) {
     let name = name.map(str::to_owned);
     EVIDENCE.with_borrow_mut(|evidence| evidence.server_name = name);
+}
+
+/// The next alert is to say this.
+pub(crate) fn want_alert(alert: Option<Alert>) {
+    EVIDENCE.with_borrow_mut(|evidence| evidence.alert_wanted = alert);
+}
+
+/// What the next alert is to say, if not what rustls would.
+pub(crate) fn alert_wanted() -> Option<Alert> {
+    EVIDENCE.with_borrow(|evidence| evidence.alert_wanted)
+}
+
+/// An alert was sealed: its content, and its record's payload.
+pub(crate) fn note_alert(content: &[u8], payload: &[u8]) {
+    const FATAL: u8 = 2;
+    if let ([FATAL, code], Some(tag)) = (content, payload.last_chunk()) {
+        let alert = SealedAlert {
+            alert: Alert::new(*code),
+            tag: *tag,
+        };
+        EVIDENCE.with_borrow_mut(|evidence| evidence.alert = Some(alert));
+    }
+}
+
+/// A record could not be opened.
+pub(crate) fn note_unopened() {
+    EVIDENCE.with_borrow_mut(|evidence| evidence.unopened = true);
 }

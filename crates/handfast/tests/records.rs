@@ -184,11 +184,13 @@ proptest! {
         step in prop_oneof![1 => 1..50usize, 2 => 1_000..40_000usize],
     ) {
         let mut pair = Pair::new(SUITES[suite], is_client, piece);
+        let mut answered = false;
         for (number, act) in acts.into_iter().enumerate() {
             match act {
                 Act::WeWrite(length) => {
                     let sent = noise(length, number as u8);
                     pair.write_ours(&sent);
+                    answered &= sent.is_empty();
                     pair.carry();
                     prop_assert_eq!(pair.read_theirs(), (sent, false));
                 }
@@ -203,9 +205,10 @@ proptest! {
                     pair.theirs.refresh_traffic_keys().unwrap();
                     pair.carry();
                     prop_assert_eq!(pair.read_ours(step), (Vec::new(), None));
-                    // Ours follow before anything else is sent.
+                    // Ours follow before anything else is sent, but once as long as nothing is.
                     pair.ours.flush().unwrap();
-                    prop_assert!(!pair.ours.outgoing().is_empty());
+                    prop_assert_eq!(pair.ours.outgoing().is_empty(), answered);
+                    answered = true;
                     pair.carry();
                 }
                 Act::TheyRenew => {}
@@ -219,6 +222,48 @@ proptest! {
         pair.ours.send_close_notify().unwrap();
         pair.carry();
         prop_assert_eq!(pair.read_theirs(), (b"last words".to_vec(), true));
+    }
+}
+
+/// A long transfer in one direction with new keys again and again: whoever has nothing to say answers once, and again
+/// before the next data, once for all that was asked meanwhile (RFC 8446, section 4.6.3). Peers count updates that come in
+/// a row.
+#[test]
+fn key_updates_while_we_are_silent_are_answered_once_and_once_before_the_next_data() {
+    // Header, message, content type, tag.
+    const KEY_UPDATE: usize = 5 + 5 + 1 + 16;
+    for is_client in [true, false] {
+        let mut pair = Pair::new(SUITES[0], is_client, usize::MAX);
+        for round in 0..3 {
+            let mut answers = 0;
+            for _ in 0..60 {
+                pair.theirs.writer().write_all(b"piece").unwrap();
+                pair.theirs.refresh_traffic_keys().unwrap();
+                pair.carry();
+                assert_eq!(pair.read_ours(100), (b"piece".to_vec(), None));
+                pair.ours.flush().unwrap();
+                answers += pair.ours.outgoing().len();
+                pair.carry();
+            }
+            assert_eq!(answers, KEY_UPDATE, "round {round}, client: {is_client}");
+            pair.ours.write(&[IoSlice::new(b"data")]).unwrap();
+            pair.ours.flush().unwrap();
+            let sent = pair.ours.outgoing().len();
+            assert_eq!(
+                sent,
+                KEY_UPDATE + 5 + 4 + 1 + 16,
+                "the keys before the data"
+            );
+            pair.carry();
+            assert_eq!(pair.read_theirs(), (b"data".to_vec(), false));
+        }
+        // The end takes none along.
+        pair.theirs.refresh_traffic_keys().unwrap();
+        pair.carry();
+        assert_eq!(pair.read_ours(100), (Vec::new(), None));
+        pair.ours.send_close_notify().unwrap();
+        pair.carry();
+        assert_eq!(pair.read_theirs(), (Vec::new(), true));
     }
 }
 

@@ -2,19 +2,25 @@
 
 use std::sync::Arc;
 
-use rustls::ContentType;
+use rustls::PeerMisbehaved;
 use rustls::server::UnbufferedServerConnection;
 
-use super::turn::{Target, Tls, Turn};
+use super::turn::{Step, Target, Tls, Turn};
 use super::{Connection, records};
+use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
 use crate::error::{Alert, Error, PeerCause, Phase};
-use crate::offer;
 use crate::preference;
+use crate::protection::HEADER;
 use crate::report::Report;
-use crate::witness::Session;
+use crate::wire::Reader;
+use crate::witness::{self, Session};
 
-/// The messages that rustls makes from one message of the peer, at most, before it meets an error.
+/// How often rustls is asked for its alert: it makes at most a flight of messages, or tickets, before.
 const MESSAGES_BEFORE_ALERT_MAX: usize = 16;
+
+/// Rejected early data that is skipped, with the headers of its records. rustls skips 16 KiB, and counts no headers:
+/// empty records would never end.
+const SKIPPED_BYTES_MAX: usize = 32 * 1024;
 
 impl Connection {
     /// Changes to the client's order of cipher suites where that is the better one. Only as long as
@@ -47,57 +53,85 @@ impl Connection {
     }
 
     /// Is there more to do when everything that was shown is used up? rustls sees one record after the other,
-    /// so that when the handshake is done it has seen nothing that comes later: then it hands over. It keeps
-    /// the connection of a client that offers early data, of which it may skip many records.
+    /// so that when the handshake is done it has seen nothing that comes later: then it hands over.
     pub(super) fn goes_on(&mut self) -> Result<bool, Error> {
         if self.tls.handshake().is_none() {
             return Ok(false);
         }
-        if self.report.is_some() && self.shown == 0 && self.early_data != Some(true) {
-            return match self.tls.take_over(&self.facts.session) {
-                Ok(()) => Ok(true),
-                Err(error) => self.failed(0, error).map(|_| false),
-            };
-        }
-        let received = self.incoming.filled();
-        let first_bytes = &self.facts.first_bytes;
-        let is_data = received.get(self.shown) == Some(&u8::from(ContentType::ApplicationData));
-        let early_data = is_data
-            && *self
-                .early_data
-                .get_or_insert_with(|| offer::offers_early_data(first_bytes));
-        let unseen = received.get(self.shown..).unwrap_or_default();
-        let shown = match records::first_record(unseen) {
-            Ok(None) => self.shown,
-            // rustls would try it again with each one that follows, for nothing, where it skips early data.
-            Ok(Some(length)) if records::is_too_short(unseen, length) => {
-                return Err(self.fail(Phase::Handshake, PeerCause::BadRecord));
+        let refused = match (self.report.is_some(), self.shown) {
+            (true, 0) => match self.tls.take_over(&self.facts.session) {
+                Ok(()) => return Ok(true),
+                Err(error) => error,
+            },
+            // It keeps the beginning of a message that came along with the last one of the handshake.
+            (true, _) => PeerMisbehaved::KeyEpochWithPendingFragment.into(),
+            (false, shown) => {
+                let unseen = self.incoming.filled().get(shown..).unwrap_or_default();
+                match records::first_record(unseen) {
+                    Ok(None) => return Ok(false),
+                    Ok(Some(length)) => {
+                        self.shown += length;
+                        return Ok(true);
+                    }
+                    Err(error) => error,
+                }
             }
-            Ok(Some(_)) if early_data => received.len(),
-            Ok(Some(length)) => self.shown + length,
-            // rustls is to say what is wrong with it.
-            Err(_) => received.len(),
         };
-        Ok(std::mem::replace(&mut self.shown, shown) != shown)
+        self.failed(0, refused).map(|_| false)
     }
 
-    /// After a failure rustls has an alert for the peer, and hands it out when asked once more, after
-    /// the messages that it had made before it met the failure. Asked again, it would look at what else
-    /// was received, and must not.
-    pub(super) fn collect_alert(&mut self) {
+    /// rustls could not open the record that it was shown, and that is no error: it is data that a client sent
+    /// before it knew whether that is taken (RFC 8446, section 4.2.10). It would try again with each
+    /// record that follows.
+    pub(super) fn skip_shown(&mut self) -> Result<(), Error> {
+        self.skipped += self.shown;
+        self.incoming.consume(self.shown);
+        self.shown = 0;
+        match self.skipped > SKIPPED_BYTES_MAX {
+            true => self.failed(0, rustls::Error::DecryptError).map(|_| ()),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts the alert that tells of this failure into `outgoing`, and gives it.
+    ///
+    /// rustls hands its alert out when asked once more, after the messages that it had made before it failed.
+    /// Some of its failures have none. What it is shown then is no record, whatever it expects: it fails once more,
+    /// by an alert, and that says what ours should say.
+    pub(super) fn alert_of_failure(&mut self, error: &rustls::Error) -> Option<Alert> {
+        const NO_RECORD: u8 = 0xff;
+        let alert = classify::alert_for(error);
+        let mut shown = match alert {
+            // rustls knows places in what it was shown, and goes on behind them.
+            Some(_) => vec![NO_RECORD; self.shown + HEADER],
+            // An alert of the peer's. rustls answers one that breaks a rule.
+            None => Vec::new(),
+        };
+        let mut is_ours = false;
         for _ in 0..MESSAGES_BEFORE_ALERT_MAX {
             let before = self.outgoing.len();
             let mut nowhere = Target::none();
             let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, &mut nowhere, None);
-            let incoming = self.incoming.filled_mut();
-            let incoming = incoming.get_mut(..self.shown).unwrap_or_default();
-            let _ = turn.call(&mut self.tls, incoming);
-            // A handshake message or change_cipher_spec in the clear: the alert is still to come.
-            let record = self.outgoing.filled().get(before..).unwrap_or_default();
-            if !matches!(record.first(), Some(20 | 22)) {
-                break;
+            witness::begin(&self.facts.session);
+            witness::want_alert(alert.filter(|_| self.facts.alert_sealed.is_none()));
+            let (_, step) = turn.call(&mut self.tls, &mut shown);
+            self.facts.absorb(witness::end());
+            is_ours |= matches!(step, Step::Failed(_));
+            let made = self.outgoing.filled_mut();
+            let made = made.get_mut(before..).unwrap_or_default();
+            if let Some(sealed) = self.facts.alert_sealed {
+                if made.ends_with(&sealed.tag) {
+                    return Some(sealed.alert);
+                }
+            } else if let [21, 3, _, 0, 2, 2, code] = made {
+                // In the clear: level fatal, and the alert.
+                if let Some(alert) = alert.filter(|_| is_ours) {
+                    *code = alert.code();
+                }
+                return Some(Alert::new(*code));
             }
         }
+        None
     }
 
     /// The alert in the clear says what clients understand (RFC 8446, section 4.2.1), whatever rustls
@@ -123,8 +157,9 @@ impl Connection {
             match verifier.check(chain, clock.now()) {
                 Ok(path) => self.facts.session = Session::of(path),
                 Err(error) => {
-                    let cause = PeerCause::Certificate(Box::new(error));
-                    return Err(self.fail(Phase::Handshake, cause));
+                    let told = error.to_rustls();
+                    self.facts.failure = Some(Box::new(error));
+                    return self.failed(0, told).map(|_| ());
                 }
             }
         }
@@ -135,11 +170,36 @@ impl Connection {
     }
 }
 
-/// A content type and a version that a first TLS record can have (RFC 8446, section 5.1): a
-/// handshake message, or an alert of a peer that gives up at once.
+/// The name of the first message that is longer than accepted, in records that rustls has decrypted in place.
+/// Empty where none is seen, as when it does not begin in the first record.
+pub(super) fn message_too_large(records: &[u8]) -> &'static str {
+    let mut reader = Reader::new(records);
+    let mut find = || {
+        reader.u8().filter(|kind| matches!(kind, 22 | 23))?;
+        reader.u16()?; // version
+        let (mut messages, _) = reader.vector_so_far::<2>()?;
+        loop {
+            let kind = messages.u8()?;
+            let length = messages.number(3)?;
+            if length > HANDSHAKE_MESSAGE_MAX {
+                return Some(kind);
+            }
+            messages.take(length)?;
+        }
+    };
+    match find() {
+        Some(11 | 25) => "Certificate",
+        Some(13) => "CertificateRequest",
+        Some(4) => "NewSessionTicket",
+        _ => "",
+    }
+}
+
+/// A content type and a version that a TLS record can have (RFC 8446, section 5.1). One of the wrong type is a
+/// peer's that speaks TLS, and is told so by an alert.
 fn looks_like_tls(first_bytes: &[u8]) -> bool {
     first_bytes
         .first()
-        .is_none_or(|kind| matches!(kind, 0x15 | 0x16))
+        .is_none_or(|kind| (20..=24).contains(kind))
         && first_bytes.get(1).is_none_or(|major| *major == 3)
 }

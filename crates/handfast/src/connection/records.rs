@@ -14,9 +14,9 @@ use rustls::{
 
 use super::turn::{Job, Step, Turn};
 use crate::buffers::Window;
-use crate::classify;
+use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
 use crate::error::Alert;
-use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, TAG, unexpected};
+use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, unexpected};
 use crate::witness::{self, Session};
 
 /// What peers that mean well never exceed: BoringSSL's and rustls' numbers.
@@ -24,9 +24,6 @@ const EMPTY_RECORDS_MAX: u8 = 32;
 const KEY_UPDATES_MAX: u8 = 32;
 const WARNINGS_MAX: u8 = 4;
 const RENEGOTIATIONS_MAX: u8 = 1;
-
-/// The longest handshake message; a ticket has at most 64 KiB.
-const MESSAGE_MAX: usize = 0xffff;
 
 const WARNING: u8 = 1;
 const FATAL: u8 = 2;
@@ -45,6 +42,9 @@ pub(super) struct Records {
     message: Vec<u8>,
     /// The peer has changed its key and asked for the same.
     key_update_due: bool,
+    /// That was answered, and no data was sent since: further requests wait for the next data, with one answer for
+    /// all of them (RFC 8446, section 4.6.3).
+    answered_in_silence: bool,
     close_notify_sent: bool,
     alert_sent: Option<Alert>,
     /// Of each kind, how many more in a row are taken.
@@ -159,6 +159,7 @@ impl Records {
             session,
             message: Vec::new(),
             key_update_due: false,
+            answered_in_silence: false,
             close_notify_sent: false,
             alert_sent: None,
             empty_records_left: EMPTY_RECORDS_MAX,
@@ -223,21 +224,22 @@ impl Records {
         self.sealer.is_worn() && !self.secrets.is_tls13()
     }
 
-    /// Changes the key if the peer has asked for it; otherwise nothing.
+    /// Changes the key if the peer has asked for it, once until there is data to send; otherwise nothing.
     pub(super) fn answer_key_update(&mut self, outgoing: &mut Window) -> Result<(), Error> {
-        match self.key_update_due && !self.close_notify_sent {
-            true => self.update_key(outgoing),
-            false => Ok(()),
+        if self.key_update_due && !self.answered_in_silence && !self.close_notify_sent {
+            self.update_key(outgoing)?;
+            self.answered_in_silence = true;
         }
+        Ok(())
     }
 
     fn perform(&mut self, job: &Job<'_>, outgoing: &mut Window) -> Result<(), Error> {
         match job {
             Job::Record(plaintext) => {
-                self.answer_key_update(outgoing)?;
-                if self.sealer.is_worn() {
+                if self.key_update_due || self.sealer.is_worn() {
                     self.update_key(outgoing)?;
                 }
+                self.answered_in_silence = false;
                 self.seal(ContentType::ApplicationData, plaintext, outgoing)
             }
             Job::CloseNotify => {
@@ -348,7 +350,7 @@ impl Records {
         while let [kind, high, middle, low, rest @ ..] = self.message.as_slice() {
             let kind = HandshakeType::from(*kind);
             let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-            if length > MESSAGE_MAX {
+            if length > HANDSHAKE_MESSAGE_MAX {
                 return Err(InvalidMessage::HandshakePayloadTooLarge.into());
             }
             let Some(body) = rest.get(..length) else {
@@ -387,6 +389,7 @@ impl Records {
             | (Secrets::Server(_), HandshakeType::ClientHello)
                 if !is_tls13 =>
             {
+                turn.renegotiation_refused = true;
                 self.refuse_renegotiation(turn.outgoing)
             }
             (_, got_type) => Err(Error::InappropriateHandshakeMessage {
@@ -449,7 +452,7 @@ pub(super) fn first_record(bytes: &[u8]) -> Result<Option<usize>, Error> {
     };
     let kind = ContentType::from(*kind);
     let payload = usize::from(u16::from_be_bytes([*high, *low]));
-    if matches!(kind, ContentType::Unknown(_)) {
+    if matches!(kind, ContentType::Unknown(_) | ContentType::Heartbeat) {
         return Err(InvalidMessage::InvalidContentType.into());
     }
     if *major != 3 {
@@ -463,12 +466,6 @@ pub(super) fn first_record(bytes: &[u8]) -> Result<Option<usize>, Error> {
     }
     let length = HEADER + payload;
     Ok((bytes.len() >= length).then_some(length))
-}
-
-/// Does `bytes` begin with a record of so many bytes that calls itself encrypted and is too short for that?
-pub(super) fn is_too_short(bytes: &[u8], length: usize) -> bool {
-    let is_data = bytes.first() == Some(&u8::from(ContentType::ApplicationData));
-    is_data && length <= HEADER + TAG
 }
 
 #[cfg(test)]

@@ -118,6 +118,8 @@ pub(super) struct Turn<'t, 'u, 'j> {
     pub(super) job: Option<Job<'j>>,
     /// Tickets that the peer gave out.
     pub(super) tickets: Vec<Ticket>,
+    /// The peer asked to renegotiate.
+    pub(super) renegotiation_refused: bool,
 }
 
 impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
@@ -135,6 +137,7 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
             plaintext_received: 0,
             job,
             tickets: Vec::new(),
+            renegotiation_refused: false,
         }
     }
 

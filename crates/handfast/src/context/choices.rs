@@ -6,6 +6,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
 use crate::report::{group_name, suite_name};
+use crate::suites;
 
 /// A protocol version that can be allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,17 +30,16 @@ impl Choices {
     /// The cryptography with these choices made, its source of randomness tried (A6).
     pub(crate) fn provider(&self) -> Result<Arc<CryptoProvider>, Error> {
         let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites = suites::ALL.to_vec();
         provider
             .secure_random
             .fill(&mut [0; 16])
             .map_err(|_| Error::new(Phase::Configure, LocalCause::RandomUnavailable))?;
         if !self.cipher_suites.is_empty() {
-            provider.cipher_suites = pick(
-                "cipher suite",
-                &self.cipher_suites,
-                aws_lc_rs::ALL_CIPHER_SUITES,
-                |suite| suite_name(suite.suite()),
-            )?;
+            provider.cipher_suites =
+                pick("cipher suite", &self.cipher_suites, &suites::ALL, |suite| {
+                    suite_name(suite.suite())
+                })?;
         }
         if !self.groups.is_empty() {
             provider.kx_groups = pick(
@@ -74,7 +74,7 @@ impl Choices {
 
 /// The cipher suites that can be chosen, by IANA name, in the default order of preference.
 pub fn cipher_suite_names() -> Vec<&'static str> {
-    aws_lc_rs::ALL_CIPHER_SUITES
+    suites::ALL
         .iter()
         .map(|suite| suite_name(suite.suite()))
         .collect()

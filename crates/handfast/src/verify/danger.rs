@@ -9,8 +9,10 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
 use webpki::RawPublicKeyEntity;
 
+use super::error::{VerifyCause, VerifyError};
 use super::ocsp::StapledResponse;
-use super::path::signature_algorithms;
+use super::path::{self, signature_algorithms};
+use super::policy::Purpose;
 use crate::witness;
 use crate::x509::{self, Depth};
 
@@ -54,7 +56,11 @@ impl AcceptAny {
         }) {
             return Ok(HandshakeSignatureValid::assertion());
         }
-        Err(Error::InvalidCertificate(CertificateError::BadSignature))
+        Err(match path::weak_key(&outline) {
+            // Whether it was made by this key cannot be found out.
+            Some(cause) => unchecked(cause, certificate),
+            None => Error::InvalidCertificate(CertificateError::BadSignature),
+        })
     }
 
     fn check_tls13_signature(
@@ -77,6 +83,21 @@ impl AcceptAny {
         }
         self.check_signature(message, certificate, signed, true)
     }
+}
+
+/// A signature that nobody here checks, by the server's key.
+fn unchecked(cause: VerifyCause, certificate: &CertificateDer<'_>) -> Error {
+    let error = VerifyError {
+        cause,
+        at_index: Some(0),
+        chain: vec![certificate.clone().into_owned()],
+        purpose: Purpose::ServerAuth,
+        name: None,
+        now: UnixTime::now().as_secs(),
+    };
+    let told = error.to_rustls();
+    witness::deposit_failure(error);
+    told
 }
 
 impl ServerCertVerifier for AcceptAny {

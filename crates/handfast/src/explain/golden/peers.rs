@@ -78,6 +78,30 @@ pub(super) fn strangers() -> Vec<Row> {
         ),
         ("bad-record", handshake(PeerCause::BadRecord)),
         (
+            "chain-too-large.message",
+            handshake(PeerCause::MessageTooLarge {
+                message: "Certificate",
+                limit: 0xffff,
+            }),
+        ),
+        (
+            "message-too-large",
+            handshake(PeerCause::MessageTooLarge {
+                message: "CertificateRequest",
+                limit: 0xffff,
+            }),
+        ),
+        (
+            "renegotiation-refused",
+            Error::new(
+                Phase::Response,
+                PeerCause::RenegotiationRefused {
+                    alert: Some(Alert::new(40)),
+                },
+            )
+            .with_server_name("shop.example"),
+        ),
+        (
             "client-certificate-required",
             handshake(PeerCause::ClientCertificateRequired {
                 alert: Alert::new(116),
