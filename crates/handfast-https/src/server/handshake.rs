@@ -28,6 +28,7 @@ pub(super) async fn shake_hands<H: Handler>(
         peer,
         local,
         at,
+        ..
     } = accepted;
     let limit = worker.shared.limits.head;
     let deadline = (at + limit).into();
