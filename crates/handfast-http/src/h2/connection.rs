@@ -187,10 +187,23 @@ impl<R: Role, T> Connection<R, T> {
     }
 
     /// All open streams and what the driver keeps with them.
-    pub fn each(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        self.streams
-            .iter_mut()
-            .map(|(id, stream)| (id, &mut stream.own))
+    pub fn each(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.streams.iter().map(|(id, stream)| (id, &stream.own))
+    }
+
+    /// The number of the last stream that was opened, or 0.
+    pub fn last_opened(&self) -> u32 {
+        self.last
+    }
+
+    /// Can another stream be opened now?
+    pub fn has_room(&self) -> bool {
+        !self.is_going() && self.open_streams() < self.peer_streams_max as usize
+    }
+
+    /// One that is over and not yet let go of takes no place.
+    fn open_streams(&self) -> usize {
+        self.streams.len() - usize::from(self.over.is_some())
     }
 
     /// Is our direction of this stream open?
@@ -375,7 +388,7 @@ impl<R: Role, T> Connection<R, T> {
         if self.is_going() || R::IS_SERVER || self.last > STREAM_ID_MAX - 2 {
             return Err(CannotOpen::Going);
         }
-        if self.streams.len() >= self.peer_streams_max as usize {
+        if self.open_streams() >= self.peer_streams_max as usize {
             return Err(CannotOpen::Full);
         }
         Ok(if self.last == 0 { 1 } else { self.last + 2 })

@@ -46,7 +46,7 @@ pub use self::connection::{CannotOpen, Connection, NewRequest};
 pub use self::output::Output;
 pub use self::request::{Request, Requests};
 pub use self::response::{Response, Responses};
-pub use self::send::Turn;
+pub use self::send::{Filling, Turn};
 
 /// What a connection may cost and how much it may have under way.
 #[derive(Debug, Clone, Copy)]

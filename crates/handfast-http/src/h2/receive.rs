@@ -431,6 +431,7 @@ impl<R: Role, T: Default> Connection<R, T> {
         let Some(increment) = frame.u32() else {
             return Err(Violation::size("a malformed WINDOW_UPDATE"));
         };
+        self.flood.idle(1, self.now)?;
         let increment = i64::from(increment & frame::WINDOW_MAX);
         if frame.stream == 0 {
             self.window += increment;

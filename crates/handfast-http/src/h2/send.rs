@@ -1,6 +1,5 @@
 //! What goes out: heads, bodies in turns, and the deadlines of streams that the peer's windows block.
 
-use std::io;
 use std::time::Instant;
 
 use http::{HeaderMap, StatusCode};
@@ -12,6 +11,9 @@ use super::output::OUTPUT_MAX;
 use super::stream::Pace;
 use super::{Cut, Role};
 
+/// What a DATA frame carries at least that brings a reply forward, in bytes.
+const PROGRESS_MIN: u64 = 64;
+
 /// A stream's turn to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
@@ -19,6 +21,20 @@ pub struct Turn {
     pub stream: u32,
     /// How many bytes of DATA it may send now: at least one.
     pub room: usize,
+}
+
+/// What became of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filling {
+    /// A piece of the body; is it the last? An empty one that is not asks for another turn.
+    Data {
+        /// Is it the last?
+        end: bool,
+    },
+    /// There is nothing now.
+    Waits,
+    /// The body cannot be sent to its end.
+    Failed,
 }
 
 impl<R: Role, T> Connection<R, T> {
@@ -117,41 +133,43 @@ impl<R: Role, T> Connection<R, T> {
         sent.len()
     }
 
-    /// Has a piece of a body written where it will be sent from: `write` is given as much room as the turn
-    /// has, and says how much of it was used and whether the body ends with that. Nothing is sent when it fails.
-    ///
-    /// # Errors
-    /// Those of `write`.
+    /// Has a piece of a body put where it will be sent from: `write` is given what the driver keeps with the
+    /// stream, a buffer to append to, and how many bytes it may append. Nothing is sent if it appends nothing
+    /// that ends the body, if it fails, or if it appends more.
     pub fn fill(
         &mut self,
         turn: Turn,
-        write: impl FnOnce(&mut [u8]) -> io::Result<(usize, bool)>,
-    ) -> io::Result<(usize, bool)> {
-        if !self.is_sending(turn.stream) {
-            return Ok((0, true));
-        }
+        write: impl FnOnce(&mut T, &mut Vec<u8>, usize) -> Filling,
+    ) -> Filling {
         let out = self.out.bytes();
+        let Some(stream) = self.streams.get(turn.stream).filter(|it| it.sending) else {
+            return Filling::Failed;
+        };
         let start = out.len();
-        out.resize(start + HEADER_LEN + turn.room, 0);
-        let payload = out.get_mut(start + HEADER_LEN..).unwrap_or_default();
-        let (count, end) = match write(payload) {
-            Ok((count, end)) => (count.min(turn.room), end),
-            Err(error) => {
+        out.extend_from_slice(&[0; HEADER_LEN]);
+        let filling = write(&mut stream.own, out, turn.room);
+        let count = out.len().saturating_sub(start + HEADER_LEN);
+        let end = match filling {
+            Filling::Data { end } if count <= turn.room => end,
+            Filling::Waits => {
                 out.truncate(start);
-                return Err(error);
+                return Filling::Waits;
+            }
+            Filling::Data { .. } | Filling::Failed => {
+                out.truncate(start);
+                return Filling::Failed;
             }
         };
         if count == 0 && !end {
             out.truncate(start);
-            return Ok((0, false));
+            return filling;
         }
-        out.truncate(start + HEADER_LEN + count);
         let flags = if end { flag::END_STREAM } else { 0 };
         if let Some(header) = out.get_mut(start..start + HEADER_LEN) {
             header.copy_from_slice(&frame::header(count, kind::DATA, flags, turn.stream));
         }
         self.sent_data(turn.stream, count, end);
-        Ok((count, end))
+        filling
     }
 
     /// When the rate of a stream that waits to send is to be judged next.
@@ -218,7 +236,8 @@ impl<R: Role, T> Connection<R, T> {
                 pace.sent += count;
             }
         }
-        if count > 0 {
+        // Who opens its window byte by byte brings nothing forward (CVE-2019-9511).
+        if count >= PROGRESS_MIN || end {
             self.flood.progress();
         }
         if end {

@@ -18,6 +18,8 @@ pub(super) enum Due {
     Stall,
     /// The rest of a request body that nobody wants does not come.
     Discard,
+    /// A stream of an HTTP/2 connection is kept from sending.
+    Stream,
 }
 
 /// How long after its reply the rest of an unwanted request body is read, so that the connection can be
@@ -113,12 +115,6 @@ impl Activity {
     /// Has nothing of any request arrived yet, or is all that came answered?
     pub(super) fn is_idle(&self) -> bool {
         self.in_flight.get() == 0
-    }
-
-    /// Since when it has waited for a request of which nothing has come; `None` when it waits for something else.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let idle = self.is_idle() && self.waiting.get() == Waiting::Idle && !self.discarding.get();
-        idle.then(|| self.since.get())
     }
 
     /// When the next limit is reached, as things stand.

@@ -1,7 +1,6 @@
 //! The body of an answer.
 
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -54,19 +53,6 @@ impl Body {
         Self(Kind::File(file))
     }
 
-    /// Is it worth while to ask it to [`fill`](Self::fill) a buffer?
-    pub(super) fn fills(&self) -> bool {
-        matches!(&self.0, Kind::File(_))
-    }
-
-    /// Fills a buffer, where that can be done without waiting and without a copy in between.
-    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        match &mut self.0 {
-            Kind::File(file) => file.fill(buffer),
-            _ => None,
-        }
-    }
-
     /// The next piece, of at most `max` bytes; `None` after the last. It may be empty. Nothing of a file is
     /// read that is not asked for; a body of a handler's own decides itself how much it makes at a time.
     pub(super) fn poll_piece(
@@ -106,7 +92,6 @@ impl Body {
     /// Puts what comes next, at most `max` bytes of it, at the end of `out`, and says how many those were:
     /// none at the end, or when there is nothing just now but may be soon
     /// ([`is_end_stream`](hyper::body::Body::is_end_stream) tells).
-    #[allow(dead_code, reason = "HTTP/2 fills its frames by it")]
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,

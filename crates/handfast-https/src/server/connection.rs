@@ -21,7 +21,6 @@ use super::http1::Http1;
 use super::http2::Http2;
 use super::link::Link;
 use super::observer::CloseReason;
-use super::places::Place;
 use super::worker::Worker;
 
 /// A connection as it was accepted.
@@ -29,7 +28,6 @@ pub(super) struct Accepted {
     pub(super) socket: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
-    pub(super) place: Rc<Place>,
     pub(super) at: Instant,
 }
 
@@ -40,7 +38,6 @@ const SEND_AT: usize = 96 * 1024;
 /// Serves one connection to its end. Everything that fails in here is told to the observer.
 pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     let (peer, local, at) = (accepted.peer, accepted.local, accepted.at);
-    let place = Rc::clone(&accepted.place);
     // Each phase is boxed, so that a connection occupies what its present phase needs and no more.
     let Some(mut stream) = Box::pin(shake_hands(&worker, accepted)).await else {
         return;
@@ -54,11 +51,8 @@ pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     let shared = &worker.shared;
     let observer = Arc::clone(&shared.observer);
     let held = Allowance::new(&shared.budget);
-    let discard_max = shared.limits.discard_max;
-    let link = Link::new(info, at, discard_max, held, place, observer);
+    let link = Link::new(info, at, shared.limits.discard_max, held, observer);
     let mut live = Live {
-        number: worker.add(&link),
-        worker: &worker,
         stream: Some(stream),
         link,
     };
@@ -74,17 +68,13 @@ pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
 }
 
 /// A connection whose handshake is done. However its task ends, its end is reported.
-struct Live<'w, H: Handler> {
-    worker: &'w Worker<H>,
-    /// Its number among those of the thread.
-    number: u64,
+struct Live {
     stream: Option<Box<AsyncStream<TcpStream>>>,
     link: Rc<Link>,
 }
 
-impl<H: Handler> Drop for Live<'_, H> {
+impl Drop for Live {
     fn drop(&mut self) {
-        self.worker.remove(self.number);
         self.link.settle(false);
         self.link
             .report(self.stream.as_deref(), CloseReason::Stopped, None);
@@ -94,19 +84,14 @@ impl<H: Handler> Drop for Live<'_, H> {
 /// Polls the engine, and keeps the limits.
 async fn drive<H: Handler, E: Engine>(
     worker: &Worker<H>,
-    live: &mut Live<'_, H>,
+    live: &mut Live,
     mut engine: E,
 ) -> CloseReason {
     let mut draining = pin!(worker.draining());
     let mut drained = false;
     let mut watchdog = Watchdog::default();
     let link = Rc::clone(&live.link);
-    let mut registered = false;
     poll_fn(|cx| {
-        if !std::mem::replace(&mut registered, true) {
-            // A task's waker is the same as long as it lives.
-            link.serve_by(cx.waker());
-        }
         let Some(stream) = &mut live.stream else {
             return Poll::Ready(CloseReason::Stopped);
         };
@@ -118,21 +103,15 @@ async fn drive<H: Handler, E: Engine>(
             if let Poll::Ready(result) = engine.poll(cx, stream) {
                 return Poll::Ready(judge(result, stream, &link, &watchdog));
             }
-            let due = match is_to_leave(&link) {
-                true if !watchdog.winding_up => Poll::Ready(Due::Idle),
-                _ => watchdog.poll(cx, worker, &link),
-            };
-            match due {
+            match watchdog.poll(cx, worker, &link, engine.due()) {
                 Poll::Ready(Due::Idle) if link.info.is_http2() && !watchdog.winding_up => {
                     // The client is told which streams were served (RFC 9113, section 6.8), and has
                     // as long as for a head to take note.
                     watchdog.wind_up(worker.shared.limits.head);
                     engine.wind_up();
                 }
-                Poll::Ready(Due::Idle) if link.is_leaving() => {
-                    return Poll::Ready(CloseReason::MadeRoom);
-                }
                 Poll::Ready(Due::Discard) => engine.give_up_discarding(),
+                Poll::Ready(Due::Stream) => engine.expire(),
                 Poll::Ready(Due::Idle) => return Poll::Ready(CloseReason::Idle),
                 Poll::Ready(Due::Head) => return Poll::Ready(CloseReason::HeadTimedOut),
                 Poll::Ready(Due::Stall) => return Poll::Ready(CloseReason::Stalled),
@@ -143,19 +122,6 @@ async fn drive<H: Handler, E: Engine>(
     .await
 }
 
-/// Does an idle connection go now, so that another one has its place? Over HTTP/1 a reply has said so before;
-/// over HTTP/2 nothing but GOAWAY can.
-fn is_to_leave(link: &Link) -> bool {
-    if link.is_leaving() {
-        return link.idle_since().is_some();
-    }
-    let leaves = link.info.is_http2() && link.idle_since().is_some() && link.place.is_wanted();
-    if leaves {
-        link.ask_to_leave();
-    }
-    leaves
-}
-
 /// What an engine's end means.
 fn judge(
     result: Result<(), Failure>,
@@ -164,7 +130,6 @@ fn judge(
     watchdog: &Watchdog,
 ) -> CloseReason {
     match result {
-        Ok(()) if link.is_leaving() => CloseReason::MadeRoom,
         Ok(()) if watchdog.winding_up => CloseReason::Idle,
         Ok(()) => CloseReason::Finished,
         Err(Failure::BadRequest(what)) => CloseReason::BadRequest(what),
@@ -177,13 +142,11 @@ fn judge(
 }
 
 /// Ends the connection as the reason demands, and reports it.
-async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live<'_, H>, reason: CloseReason) {
+async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live, reason: CloseReason) {
     let policy = match &reason {
         CloseReason::Finished | CloseReason::Idle | CloseReason::BadRequest(_) => {
             Some(worker.shared.close)
         }
-        // Somebody waits for its place, and nothing has been under way for some time.
-        CloseReason::MadeRoom => Some(ClosePolicy::Linger(LingerLimits::AFTER_REFUSAL)),
         // Nothing was said that could be lost, and who drips a head would drip on.
         CloseReason::HeadTimedOut => Some(ClosePolicy::Send),
         // The client broke the rules of TLS: it is to read the alert that says so.
@@ -230,12 +193,18 @@ impl Watchdog {
         cx: &mut Context<'_>,
         worker: &Worker<H>,
         link: &Link,
+        stream: Option<Instant>,
     ) -> Poll<Due> {
         loop {
-            let due = match self.deadline {
+            let connection = match self.deadline {
                 Some(deadline) if link.activity.is_idle() => Some((deadline, Due::Idle)),
                 _ => link.activity.due(&worker.shared.limits),
             };
+            let stream = stream.map(|at| (at, Due::Stream));
+            let due = connection
+                .into_iter()
+                .chain(stream)
+                .min_by_key(|(at, _)| *at);
             let Some((at, what)) = due else {
                 return Poll::Pending;
             };

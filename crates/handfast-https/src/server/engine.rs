@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use handfast::AsyncStream;
 use tokio::net::TcpStream;
@@ -23,6 +24,14 @@ pub(super) trait Engine {
 
     /// Reads no more of bodies that nobody wants.
     fn give_up_discarding(&mut self);
+
+    /// When [`expire`](Self::expire) is to be called: something in here has a limit of its own by then.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Gives up what has waited for too long.
+    fn expire(&mut self) {}
 }
 
 /// Why HTTP ended before its time.

@@ -63,7 +63,6 @@ mod incoming;
 mod link;
 mod listener;
 mod observer;
-mod places;
 mod plain_http;
 mod receive;
 mod running;

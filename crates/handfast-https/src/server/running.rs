@@ -13,8 +13,7 @@ use super::budget::Budget;
 use super::config::ServerConfig;
 use super::handler::Handler;
 use super::listener::{self, BindError, Listening};
-use super::places::Places;
-use super::worker::{self, Contexts, Order, Shared};
+use super::worker::{self, Contexts, Gauge, Order, Shared};
 
 /// A server that listens and does not yet serve: clients that connect wait.
 #[must_use]
@@ -39,8 +38,7 @@ impl<H: Handler> Server<H> {
             budget: Budget::new(config.limits.held_bytes_max),
             close: config.close,
             observer: config.observer,
-            places: Places::new(config.limits.connections_max),
-            threads,
+            gauge: Arc::new(Gauge::default()),
         });
         Ok(Self {
             shared,
@@ -72,7 +70,7 @@ impl<H: Handler> Server<H> {
         let mut running = Running {
             addresses,
             orders,
-            places: Arc::clone(&self.shared.places),
+            gauge: Arc::clone(&self.shared.gauge),
             replace: Box::new(move |context| contexts.contexts.replace(context)),
             threads: Vec::new(),
         };
@@ -115,7 +113,7 @@ impl<H> std::fmt::Debug for Server<H> {
 pub struct Running {
     addresses: Vec<SocketAddr>,
     orders: watch::Sender<Order>,
-    places: Arc<Places>,
+    gauge: Arc<Gauge>,
     replace: Box<dyn Fn(ServerContext) + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -128,7 +126,7 @@ impl Running {
 
     /// Connections that are open now, those that shake hands or close included.
     pub fn connections(&self) -> usize {
-        self.places.taken()
+        self.gauge.connections()
     }
 
     /// New connections get this context; running ones keep the one they began with (A2). Make it

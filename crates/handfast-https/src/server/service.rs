@@ -1,6 +1,5 @@
 //! One request: to the handler and back, with a record of how it went.
 
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -130,18 +129,6 @@ impl Tracked {
         });
     }
 
-    /// As [`Body::fills`].
-    pub(super) fn fills(&self) -> bool {
-        self.body.fills()
-    }
-
-    /// As [`Body::fill`].
-    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        let result = self.body.fill(buffer)?;
-        self.note(result.as_ref().map(|count| *count).map_err(|_| ()));
-        Some(result)
-    }
-
     /// As [`Body::poll_piece`].
     pub(super) fn poll_piece(
         &mut self,
@@ -164,7 +151,6 @@ impl Tracked {
     }
 
     /// As [`Body::poll_fill`].
-    #[allow(dead_code, reason = "HTTP/2 fills its frames by it")]
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,

@@ -171,11 +171,7 @@ impl<H: Handler> Http1<H> {
                 let terms = Terms {
                     version: exchange.version,
                     is_head: exchange.is_head,
-                    persistent: exchange.persistent
-                        && !self.winding_up
-                        && !self.closing
-                        && !untold
-                        && !self.link.closes_soon(),
+                    persistent: exchange.persistent && !self.winding_up && !self.closing && !untold,
                 };
                 let reply = Reply::new(response, terms);
                 self.closing |= reply.closes;

@@ -1,47 +1,43 @@
-//! HTTP/2, the server's side (RFC 9113): many requests at once on one connection.
+//! HTTP/2, the server's side: many requests at once on one connection.
 //!
-//! All streams of a connection live in its task. What was received is understood frame by frame
-//! (`frames.rs`, `bodies.rs`); handlers and bodies are polled when they are woken (`wake.rs`); replies take turns
-//! of one DATA frame each into one buffer, which goes to the stream in few, large records. This file
-//! owns the turns.
+//! `handfast-http` owns the protocol; here are handlers and bodies. All streams of a connection live in its
+//! task. Handlers and bodies are polled when they are woken (`wake.rs`); request bodies are passed on as they
+//! arrive (`bodies.rs`); replies take turns of one DATA frame each (`reply.rs`) into one buffer, which goes to
+//! the stream in few, large records. This file owns the turns.
 //!
 //! ```text
-//! bytes -> FrameReader -> hpack, request -> handler -> Reply -> queue of turns -> out -> records
-//!                `-> DATA -> Incoming -> handler
+//! bytes -> Connection -> Head -> handler -> Reply -> turns -> Connection -> records
+//!                `-----> Data -> Incoming -> handler
 //! ```
 
 mod bodies;
-mod frames;
-mod hpack;
-mod request;
-mod stream;
+mod reply;
 mod wake;
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use handfast::AsyncStream;
-use hyper::header::HeaderMap;
-use hyper::http::StatusCode;
+use handfast_http::h2::frame::code;
+use handfast_http::h2::{self, Connection, Cut, Event, Filling, Request, Requests, Turn};
+use hyper::http::{Method, StatusCode};
 use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 
-use self::frames::{Block, Strikes};
-use self::stream::{Emitted, Streams};
+use self::bodies::Arriving;
+use self::reply::Reply;
 use super::engine::{Engine, Failure};
-use super::handler::Handler;
-use super::incoming::Broken;
+use super::handler::{Handler, RequestBody};
+use super::incoming::{Broken, Incoming};
 use super::link::Link;
 use super::receive::poll_read_with;
+use super::service::{Tracked, answer, plain_fields};
 use super::worker::Shared;
-use crate::http2::frame::{self, FrameReader, HEADER_LEN, code, flag, kind, setting};
-
-/// The window that everything begins with (RFC 9113, section 6.9.2).
-const WINDOW_INITIAL: i64 = 65_535;
+use super::{budget, config::Limits, date};
 
 /// What a client may send of one body before the handler has read it. Not less than a MiB: curl 7.88
 /// stops sending for good when it has to wait for more room while a reply comes.
@@ -50,296 +46,269 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same of all bodies of a connection, so that one that nobody reads does not hold up the others.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
-/// Bytes that are gathered for the stream: four full records, for one system call.
-const OUT_MAX: usize = 64 * 1024;
-
 /// With so much waiting for the client no more is read of it: answers to frames add up.
-const OUT_STOP: usize = 2 * OUT_MAX;
+const OUT_STOP: usize = 128 * 1024;
 
-/// Room for the frame that goes beyond it.
-const OUT_ROOM: usize = OUT_MAX + OUT_MAX / 4 + 1024;
+/// What a turn may take, in bytes: a full record, and all that a connection may always hold.
+const FRAME: usize = budget::FLOOR;
 
-/// Buffers for that which a thread keeps; one is in use for each connection that is writing.
-const OUT_KEPT: usize = 8;
+/// Turns of reading (16 KiB) or sending (64 KiB) before the thread's other connections get theirs.
+const WORK_MAX: u32 = 8;
 
-thread_local! {
-    static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
+type Answer = Pin<Box<dyn Future<Output = hyper::Response<Tracked>>>>;
 
 /// One connection.
 pub(super) struct Http2<H> {
     shared: Arc<Shared<H>>,
     link: Rc<Link>,
-    // What comes in.
-    /// Bytes of the client's preface that have come.
-    preface: usize,
-    reader: FrameReader,
-    decoder: hpack::Decoder,
-    block: Option<Block>,
-    /// The first frame must be SETTINGS.
-    settled: bool,
-    ended: bool,
-    strikes: Strikes,
-    /// The last stream that the client opened.
-    last: u32,
-    /// Streams that we have reset lately: the client may not know yet.
-    reset: VecDeque<u32>,
-    window_in: u32,
-    owed: u32,
-    // What is under way.
-    streams: Streams,
+    core: Connection<Requests, Exchange>,
     woken: Arc<wake::Woken>,
     woken_now: Vec<u32>,
-    queue: VecDeque<u32>,
+    /// The time of this turn.
+    now: Instant,
+    /// Streams of which nothing is left but a body that nobody wants.
     discarding: usize,
-    // What goes out.
-    out: Out,
-    window: i64,
-    stream_window: i64,
-    replied: bool,
-    state: State,
+    ended: bool,
+    /// The client is being told.
+    failure: Option<Failure>,
 }
 
-#[derive(Debug)]
-enum State {
-    Open,
-    /// No more requests are taken. Until the client has seen that, those on their way are answered.
-    Announced,
-    /// Streams beyond the last are not answered any more.
-    WindingUp,
-    /// The connection has failed; the client is being told.
-    Failing(Failure),
+/// One request and its reply.
+#[derive(Default)]
+struct Exchange {
+    /// The handler at work.
+    answer: Option<Answer>,
+    /// The reply that is being sent.
+    reply: Option<Reply>,
+    /// The request's body, until all of it was sent and read.
+    incoming: Option<Arriving>,
+    /// Nothing is left of it but a body that nobody wants.
+    discards: bool,
+    waker: Option<Waker>,
+}
+
+impl Exchange {
+    /// This stream's own waker, made when it first has to wait.
+    fn waker(&mut self, make: impl FnOnce() -> Waker) -> Waker {
+        self.waker.get_or_insert_with(make).clone()
+    }
+
+    /// Is all that is left of it a body that nobody wants?
+    fn only_discards(&self) -> bool {
+        self.answer.is_none()
+            && self.reply.is_none()
+            && self.incoming.as_ref().is_some_and(Arriving::is_discarded)
+    }
 }
 
 impl<H: Handler> Http2<H> {
     pub(super) fn new(shared: Arc<Shared<H>>, link: Rc<Link>) -> Self {
-        let mut out = Out::default();
-        let bytes = out.bytes();
-        let limits = &shared.limits;
-        let list_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
-        frame::put_settings(
-            bytes,
-            &[
-                (setting::MAX_CONCURRENT_STREAMS, limits.streams_max),
-                (setting::INITIAL_WINDOW_SIZE, STREAM_WINDOW),
-                (setting::MAX_HEADER_LIST_SIZE, list_max),
-                (setting::NO_RFC7540_PRIORITIES, 1),
-            ],
-        );
-        frame::put_window_update(bytes, 0, CONNECTION_WINDOW - WINDOW_INITIAL as u32);
+        let now = Instant::now();
+        let core = Connection::new(limits(&shared.limits), now);
         Self {
             shared,
             link,
-            preface: 0,
-            reader: FrameReader::default(),
-            decoder: hpack::Decoder::default(),
-            block: None,
-            settled: false,
-            ended: false,
-            strikes: Strikes::default(),
-            last: 0,
-            reset: VecDeque::new(),
-            window_in: CONNECTION_WINDOW,
-            owed: 0,
-            streams: Streams::default(),
+            core,
             woken: Arc::default(),
             woken_now: Vec::new(),
-            queue: VecDeque::new(),
+            now,
             discarding: 0,
-            out,
-            window: WINDOW_INITIAL,
-            stream_window: WINDOW_INITIAL,
-            replied: false,
-            state: State::Open,
+            ended: false,
+            failure: None,
         }
     }
 
-    /// Lets a handler work; puts the head of its reply into the buffer when there is one.
+    /// Takes what was received; nothing means the end.
+    fn receive(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
+        if bytes.is_empty() {
+            self.ended = true;
+            self.core.end_of_input(self.now);
+        }
+        let mut rest = bytes;
+        while let Some(event) = self.core.receive(&mut rest, self.now) {
+            match event {
+                Event::Head {
+                    stream,
+                    message,
+                    end,
+                } => self.begin(cx, stream, end, *message),
+                Event::TooLarge { stream, .. } => {
+                    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                    self.refuse(
+                        cx,
+                        stream,
+                        status,
+                        "the header fields are too many or too long\n",
+                    );
+                }
+                Event::Data { stream, body, end } => self.data(stream, body, end),
+                Event::Trailers { stream, .. } => self.data(stream, &[], true),
+                Event::BodyCut { stream } => self.cut_body(stream),
+                Event::Lost { own, cut, .. } => self.drop_exchange(own, cut),
+                // It opens no more streams; when those it has are answered, all is said.
+                Event::Going { .. } => {}
+                Event::Failed(violation) => {
+                    self.failure = Some(Failure::BadRequest(violation.what.to_owned()));
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, cx: &mut Context<'_>, id: u32, end: bool, request: Request) {
+        let Request {
+            head,
+            length,
+            expects,
+        } = request;
+        if head.method() == Method::CONNECT {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            self.refuse(cx, id, status, "this server is not a proxy\n");
+            return;
+        }
+        let body = (!end).then(|| Incoming::new(length));
+        let arriving = body.clone().map(|body| Arriving::new(body, expects));
+        let silence = self.shared.limits.read;
+        let request = head.map(|()| RequestBody::new(body, silence));
+        let answer = answer(Arc::clone(&self.shared), Rc::clone(&self.link), request);
+        if let Some(own) = self.core.own(id) {
+            own.incoming = arriving;
+            own.answer = Some(Box::pin(answer));
+        }
+        self.poll_answer(cx, id);
+        if !end {
+            self.tend_body(id);
+        }
+    }
+
+    /// Answers what no handler needs to see.
+    fn refuse(&mut self, cx: &mut Context<'_>, id: u32, status: StatusCode, text: &'static str) {
+        let length = Some(text.len() as u64);
+        self.put_head(id, status, &plain_fields(), length, false);
+        if let Some(own) = self.core.own(id) {
+            own.reply = Some(Reply::text(text));
+        }
+        self.core.want(id, self.now);
+        self.produce(cx);
+    }
+
+    /// Lets a handler work; sends the head of its reply when there is one.
     fn poll_answer(&mut self, cx: &mut Context<'_>, id: u32) {
-        let Some(stream) = self.streams.get(id) else {
+        let Some(own) = self.core.own(id) else {
             return;
         };
-        let Some(answer) = &mut stream.answer else {
+        let Some(answer) = &mut own.answer else {
             return;
         };
         // Most handlers are ready at once and need no waker of their own.
         let mut polled = answer.as_mut().poll(cx);
         if polled.is_pending() {
-            let waker = stream.waker(|| self.woken.waker(id));
-            if let Some(answer) = &mut stream.answer {
+            let waker = own.waker(|| self.woken.waker(id));
+            if let Some(answer) = &mut own.answer {
                 polled = answer.as_mut().poll(&mut Context::from_waker(&waker));
             }
         }
         let Poll::Ready(response) = polled else {
             return;
         };
-        stream.answer = None;
-        let (status, fields, length, reply) = stream::begin(response);
+        own.answer = None;
+        let (status, fields, length, reply) = reply::begin(response);
         let ends = reply.is_none();
-        stream.reply = reply;
+        own.reply = reply;
         self.put_head(id, status, &fields, length, ends);
         if ends {
             self.replied_to(id);
         } else {
-            self.enqueue(id);
+            self.core.want(id, self.now);
         }
     }
 
-    /// Puts the head of a reply into the buffer.
     fn put_head(
         &mut self,
         id: u32,
         status: StatusCode,
-        fields: &HeaderMap,
+        fields: &hyper::HeaderMap,
         length: Option<u64>,
         ends: bool,
     ) {
-        let first = !std::mem::replace(&mut self.replied, true);
-        let out = self.out.bytes();
-        let start = out.len();
-        out.extend_from_slice(&[0; HEADER_LEN]);
-        hpack::put_reply(out, first, status, fields, length);
-        let count = out.len() - start - HEADER_LEN;
-        if count > stream::FRAME_MAX {
-            let block = out.split_off(start + HEADER_LEN);
-            out.truncate(start);
-            frame::put_headers(out, id, [&[], &block], ends, stream::FRAME_MAX);
-            return;
-        }
-        let end = if ends { flag::END_STREAM } else { 0 };
-        let header = frame::header(count, kind::HEADERS, end | flag::END_HEADERS, id);
-        if let Some(room) = out.get_mut(start..start + HEADER_LEN) {
-            room.copy_from_slice(&header);
-        }
+        let dated = fields.contains_key(hyper::header::DATE);
+        let now = (!dated).then(date::now);
+        let date = now.as_ref().map(<[u8; _]>::as_slice);
+        self.core.put_head(id, status, fields, length, date, ends);
     }
 
-    fn enqueue(&mut self, id: u32) {
-        if let Some(stream) = self.streams.get(id)
-            && stream.reply.is_some()
-            && !stream.queued
-        {
-            stream.queued = true;
-            self.queue.push_back(id);
-        }
-    }
-
-    /// Turns, for as long as there is room in the buffer and in the client's window.
+    /// Turns, for as long as there is room in the buffer, in the budget and in the client's windows.
     fn produce(&mut self, cx: &mut Context<'_>) {
-        while self.out.len() < OUT_MAX && self.window > 0 {
-            let Some(id) = self.queue.pop_front() else {
-                return;
-            };
-            let Some(stream) = self.streams.get(id) else {
-                continue;
-            };
-            stream.queued = false;
-            let window = stream.window.min(self.window);
-            let Some(reply) = &mut stream.reply else {
-                continue;
-            };
-            let before = self.out.bytes().len();
-            let mut emitted = reply.emit(cx, id, window, self.out.bytes());
-            if matches!(emitted, Emitted::Waits) {
-                let waker = stream.waker(|| self.woken.waker(id));
-                if let Some(reply) = &mut stream.reply {
-                    let mut own = Context::from_waker(&waker);
-                    emitted = reply.emit(&mut own, id, window, self.out.bytes());
-                }
+        while self.link.held.room(FRAME) == FRAME
+            && let Some(turn) = self.core.turn()
+        {
+            let id = turn.stream;
+            let mut filling = self.fill(cx, turn);
+            if filling == Filling::Waits
+                && let Some(own) = self.core.own(id)
+            {
+                let waker = own.waker(|| self.woken.waker(id));
+                filling = self.fill(&mut Context::from_waker(&waker), turn);
             }
-            match emitted {
-                Emitted::Data { end } => {
-                    let frame = self.out.bytes().len() - before;
-                    let count = frame.saturating_sub(HEADER_LEN) as i64;
-                    stream.window -= count;
-                    self.window -= count;
-                    if count > 0 {
-                        self.strikes.progress();
-                    }
-                    if end {
-                        stream.reply = None;
-                        self.replied_to(id);
-                    } else {
-                        self.enqueue(id);
-                    }
-                }
-                // Woken, or let go by a WINDOW_UPDATE, it comes back.
-                Emitted::Waits | Emitted::Blocked => {}
+            match filling {
+                Filling::Data { end: true } => self.replied_to(id),
+                Filling::Data { end: false } => self.core.want(id, self.now),
+                // Woken, it comes back.
+                Filling::Waits => {}
                 // What was cut must look cut.
-                Emitted::Failed => self.reset(id, code::INTERNAL_ERROR),
+                Filling::Failed => self.reset(id, code::INTERNAL_ERROR),
             }
         }
+    }
+
+    fn fill(&mut self, cx: &mut Context<'_>, turn: Turn) -> Filling {
+        self.core.fill(turn, |own, out, room| match &mut own.reply {
+            Some(reply) => reply.fill(cx, out, room),
+            None => Filling::Failed,
+        })
     }
 
     /// The reply is complete. What the client still sends is not wanted, but read.
     fn replied_to(&mut self, id: u32) {
-        self.strikes.replied();
-        let Some(stream) = self.streams.get(id) else {
+        let receives = self.core.is_receiving(id);
+        let Some(own) = self.core.own(id) else {
             return;
         };
-        if stream.is_done() {
-            self.streams.remove(id);
-        } else if stream.receiving().is_some_and(|arriving| arriving.expects) {
+        own.reply = None;
+        let expects = own
+            .incoming
+            .as_ref()
+            .is_some_and(|arriving| arriving.expects);
+        if receives && expects {
             // It was never told to go on: there is nothing to wait for (RFC 9113, section 8.1).
+            self.reset(id, code::NO_ERROR);
+        } else if receives && own.incoming.is_none() {
+            // A request that no handler has seen.
             self.reset(id, code::NO_ERROR);
         } else {
             self.mark_discarding(id);
         }
     }
 
-    /// Notes that of this stream nothing is left but what nobody wants, if so.
-    fn mark_discarding(&mut self, id: u32) {
-        if let Some(stream) = self.streams.get(id)
-            && stream.only_discards()
-            && !std::mem::replace(&mut stream.discards, true)
-        {
-            self.discarding += 1;
-            self.link.activity.discards(true);
-        }
-    }
-
-    fn no_more_discarded(&mut self) {
-        self.discarding = self.discarding.saturating_sub(1);
-        if self.discarding == 0 {
-            self.link.activity.discards(false);
-        }
-    }
-
     /// Ends a stream before its time. Its handler and its bodies are dropped.
     fn reset(&mut self, id: u32, code: u32) {
-        frame::put_rst_stream(self.out.bytes(), id, code);
-        self.drop_stream(id);
-        if self.reset.len() >= RESET_KEPT {
-            self.reset.pop_front();
+        if let Some(own) = self.core.reset(id, code) {
+            self.drop_exchange(own, Cut::Ended);
         }
-        self.reset.push_back(id);
     }
 
-    fn drop_stream(&mut self, id: u32) {
-        let Some(mut stream) = self.streams.remove(id) else {
-            return;
-        };
-        if let Some(reply) = stream.reply.take() {
+    fn drop_exchange(&mut self, mut own: Exchange, cut: Cut) {
+        if let Some(reply) = own.reply.take() {
             reply.abort();
         }
-        if stream.discards {
+        if own.discards {
             self.no_more_discarded();
         }
-        if let Some(arriving) = &stream.incoming {
-            arriving
-                .body
-                .finish(Err(Broken::Cut("the stream was reset")));
-            // What of it nobody will read any more is the connection's again.
-            self.owe(arriving.held());
-        }
-    }
-
-    /// Bytes that were taken out of the client's way: it may send as many more.
-    fn owe(&mut self, count: u32) {
-        self.owed += count;
-        if self.owed >= CONNECTION_WINDOW / 2 {
-            frame::put_window_update(self.out.bytes(), 0, self.owed);
-            self.window_in += self.owed;
-            self.owed = 0;
+        if let Some(arriving) = &own.incoming {
+            arriving.body.finish(Err(match cut {
+                Cut::Malformed(what) => Broken::Malformed(what),
+                Cut::Ended | Cut::Failed => Broken::Cut("the connection ended"),
+                _ => Broken::Cut("the stream was reset"),
+            }));
         }
     }
 
@@ -350,22 +319,31 @@ impl<H: Handler> Http2<H> {
         for id in woken.drain(..) {
             self.poll_answer(cx, id);
             self.tend_body(id);
-            self.enqueue(id);
+            if self.core.own(id).is_some_and(|own| own.reply.is_some()) {
+                self.core.want(id, self.now);
+            }
         }
         self.woken_now = woken;
     }
 
-    /// Hands the buffer to the stream. Ready when it took all.
+    /// Hands the output to the stream. Ready when it took all.
     fn poll_unload(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut AsyncStream<TcpStream>,
     ) -> Poll<Result<(), Failure>> {
-        while self.out.len() > 0 {
-            let count = ready!(Pin::new(&mut *stream).poll_write(cx, self.out.rest()))
-                .map_err(Failure::io)?;
-            self.out.taken(count);
+        let out = self.core.output();
+        while !out.is_empty() {
+            let written = Pin::new(&mut *stream).poll_write(cx, out.as_slice());
+            let Poll::Ready(count) = written.map_err(Failure::io)? else {
+                self.link.held.note(stream.memory_held() + out.len());
+                return Poll::Pending;
+            };
+            out.sent(count);
             self.link.activity.sent();
+        }
+        if self.link.held.held() > 0 {
+            self.link.held.note(stream.memory_held());
         }
         Poll::Ready(Ok(()))
     }
@@ -377,19 +355,25 @@ impl<H: Handler> Http2<H> {
     ) -> Poll<Result<(), Failure>> {
         ready!(self.poll_unload(cx, stream))?;
         ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;
+        self.link.held.note(0);
         self.link.settle(true);
-        self.out.rest_now();
+        self.core.rest();
         Poll::Ready(Ok(()))
-    }
-
-    /// Is there nothing more to come or to say?
-    fn is_done(&self) -> bool {
-        self.streams.is_empty() && (self.ended || matches!(self.state, State::WindingUp))
     }
 }
 
-/// Streams of which it is remembered that we reset them: more than a client can have had at once.
-const RESET_KEPT: usize = 256;
+/// The server's limits, as the protocol's.
+fn limits(limits: &Limits) -> h2::Limits {
+    h2::Limits {
+        streams_max: limits.streams_max,
+        head_bytes_max: limits.head_bytes_max,
+        fields_max: limits.fields_max,
+        stream_window: STREAM_WINDOW,
+        connection_window: CONNECTION_WINDOW,
+        span: limits.write,
+        ..h2::Limits::default()
+    }
+}
 
 impl<H: Handler> Engine for Http2<H> {
     fn poll(
@@ -398,8 +382,10 @@ impl<H: Handler> Engine for Http2<H> {
         stream: &mut AsyncStream<TcpStream>,
     ) -> Poll<Result<(), Failure>> {
         self.woken.register(cx.waker());
+        self.now = Instant::now();
+        let mut work = 0;
         loop {
-            if let State::Failing(failure) = &self.state {
+            if let Some(failure) = &self.failure {
                 let failure = failure.clone();
                 ready!(self.poll_flush(cx, stream))?;
                 return Poll::Ready(Err(failure));
@@ -407,24 +393,32 @@ impl<H: Handler> Engine for Http2<H> {
             self.run_woken(cx);
             self.produce(cx);
             let unloaded = self.poll_unload(cx, stream)?.is_ready();
+            if work >= WORK_MAX {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             // A client may wait with reading until it has sent all; but one that makes us say more and
             // more that it does not take is not listened to.
-            if self.out.len() < OUT_STOP && !self.ended {
-                let mut taken = std::mem::take(&mut self.reader);
-                let read = poll_read_with(cx, stream, &Rc::clone(&self.link), |cx, bytes| {
-                    self.receive(cx, &mut taken, bytes);
+            if self.core.output().len() < OUT_STOP && !self.ended {
+                let link = Rc::clone(&self.link);
+                let read = poll_read_with(cx, stream, &link, |cx, bytes| {
+                    self.receive(cx, bytes);
                 })?;
-                self.reader = taken;
                 if read.is_ready() {
+                    work += 1;
                     continue;
                 }
             }
-            if unloaded && self.window > 0 && !self.queue.is_empty() {
+            if unloaded && self.core.has_turns() {
+                if self.link.held.room(FRAME) < FRAME {
+                    ready!(self.poll_flush(cx, stream))?;
+                }
+                work += 1;
                 continue;
             }
             // Replies to requests that came together leave together: flushed is what must wait.
             ready!(self.poll_flush(cx, stream))?;
-            if self.is_done() {
+            if self.core.is_done() {
                 return Poll::Ready(Ok(()));
             }
             return Poll::Pending;
@@ -432,20 +426,14 @@ impl<H: Handler> Engine for Http2<H> {
     }
 
     fn wind_up(&mut self) {
-        if matches!(self.state, State::Open) {
-            // In two steps, so that no request that is on its way is lost (RFC 9113, section 6.8).
-            self.state = State::Announced;
-            frame::put_goaway(self.out.bytes(), frame::STREAM_ID_MAX, code::NO_ERROR, b"");
-            frame::put_header(self.out.bytes(), 8, kind::PING, 0, 0);
-            self.out.bytes().extend_from_slice(&frames::LAST_CALL);
-        }
+        self.core.wind_up();
     }
 
     fn give_up_discarding(&mut self) {
         let unwanted: Vec<u32> = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.only_discards())
+            .core
+            .each()
+            .filter(|(_, own)| own.only_discards())
             .map(|(id, _)| id)
             .collect();
         for id in unwanted {
@@ -455,62 +443,26 @@ impl<H: Handler> Engine for Http2<H> {
         self.discarding = 0;
         self.link.activity.discards(false);
     }
-}
 
-/// What is to be handed to the stream. While there is nothing, there is no buffer.
-#[derive(Debug, Default)]
-struct Out {
-    bytes: Vec<u8>,
-    taken: usize,
-}
-
-impl Out {
-    fn bytes(&mut self) -> &mut Vec<u8> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = KEPT
-                .with_borrow_mut(Vec::pop)
-                .unwrap_or_else(|| Vec::with_capacity(OUT_ROOM));
-        }
-        &mut self.bytes
+    fn due(&self) -> Option<Instant> {
+        self.core.due()
     }
 
-    fn len(&self) -> usize {
-        self.bytes.len() - self.taken
-    }
-
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.taken..).unwrap_or_default()
-    }
-
-    fn taken(&mut self, count: usize) {
-        self.taken += count;
-        if self.taken >= self.bytes.len() {
-            self.taken = 0;
-            self.bytes.clear();
-        }
-    }
-
-    /// Gives the buffer back, if it is empty.
-    fn rest_now(&mut self) {
-        if !self.bytes.is_empty() {
-            return;
-        }
-        let bytes = std::mem::take(&mut self.bytes);
-        // One that grew for a burst of heads goes to the allocator.
-        if bytes.capacity() == OUT_ROOM {
-            KEPT.with_borrow_mut(|kept| {
-                if kept.len() < OUT_KEPT {
-                    kept.push(bytes);
-                }
-            });
+    fn expire(&mut self) {
+        self.now = Instant::now();
+        self.core.expire(self.now);
+        while let Some(event) = self.core.receive(&mut &[][..], self.now) {
+            if let Event::Lost { own, cut, .. } = event {
+                self.drop_exchange(own, cut);
+            }
         }
     }
 }
 
 impl<H> Drop for Http2<H> {
     fn drop(&mut self) {
-        for (_, stream) in self.streams.iter() {
-            if let Some(arriving) = &stream.incoming {
+        for (_, own) in self.core.each() {
+            if let Some(arriving) = &own.incoming {
                 arriving
                     .body
                     .finish(Err(Broken::Cut("the connection ended")));

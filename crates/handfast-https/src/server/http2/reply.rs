@@ -1,0 +1,87 @@
+//! A reply on its way out: its head's fields, and its body in pieces as large as the turns.
+
+use std::task::{Context, Poll};
+
+use handfast_http::h2::Filling;
+use hyper::body::Body as _;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use hyper::http::{HeaderMap, StatusCode};
+
+use super::super::service::Tracked;
+
+/// A reply of which the head was sent.
+pub(super) struct Reply {
+    /// What a handler gave.
+    body: Option<Tracked>,
+    /// A few words, where no handler was asked.
+    text: &'static [u8],
+    /// What was announced and not yet taken out of the body.
+    left: Option<u64>,
+}
+
+/// A reply's status and fields, its length where no field tells it, and its body, unless it ends with
+/// its head.
+pub(super) fn begin(
+    response: hyper::Response<Tracked>,
+) -> (StatusCode, HeaderMap, Option<u64>, Option<Reply>) {
+    let (parts, body) = response.into_parts();
+    let mut fields = parts.headers;
+    // What belongs to a connection of HTTP/1.1 (RFC 9113, section 8.2.2).
+    fields.remove(CONNECTION);
+    fields.remove(TRANSFER_ENCODING);
+    let announced = fields
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let size = body.size_hint().exact();
+    let untold = size.filter(|size| *size > 0 && announced.is_none());
+    let reply = (!body.is_end_stream()).then(|| Reply {
+        body: Some(body),
+        text: b"",
+        left: announced.or(size),
+    });
+    (parts.status, fields, untold, reply)
+}
+
+impl Reply {
+    /// The body of a short reply that no handler made.
+    pub(super) fn text(text: &'static str) -> Self {
+        Self {
+            body: None,
+            text: text.as_bytes(),
+            left: None,
+        }
+    }
+
+    /// It is not going to be sent to its end.
+    pub(super) fn abort(mut self) {
+        if let Some(body) = &mut self.body {
+            body.abort(0);
+        }
+    }
+
+    /// Puts what the body has now behind what is in `out`, at most `room` bytes of it. Nothing is asked for ahead
+    /// of what may be sent.
+    pub(super) fn fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, room: usize) -> Filling {
+        let Some(body) = &mut self.body else {
+            let (now, later) = self.text.split_at(room.min(self.text.len()));
+            out.extend_from_slice(now);
+            self.text = later;
+            return Filling::Data {
+                end: later.is_empty(),
+            };
+        };
+        let count = match body.poll_fill(cx, out, room) {
+            Poll::Ready(Ok(count)) => count,
+            Poll::Ready(Err(_)) => return Filling::Failed,
+            Poll::Pending => return Filling::Waits,
+        };
+        let end = body.is_end_stream();
+        if let Some(left) = &mut self.left {
+            match left.checked_sub(count as u64) {
+                Some(rest) if !end || rest == 0 => *left = rest,
+                _ => return Filling::Failed,
+            }
+        }
+        Filling::Data { end }
+    }
+}
