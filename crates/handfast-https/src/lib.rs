@@ -10,11 +10,9 @@
 //!   files is one), and closes so that the last reply arrives;
 //! - [`load`]: many exchanges at once, to measure a server.
 //!
-//! The client's HTTP is hyper's; the server and the load generator spell it themselves. The crate
-//! prints nothing, reads nothing from the environment and installs no logger: observers are told what
+//! HTTP itself is `handfast-http`'s. The crate prints nothing, reads nothing from the environment and installs no logger: observers are told what
 //! happens.
 
 pub mod client;
-mod http2;
 pub mod load;
 pub mod server;

@@ -5,7 +5,6 @@
 
 mod audit;
 mod context;
-mod lines;
 mod log;
 mod warnings;
 

@@ -2,20 +2,18 @@
 //! while they pass, nothing allocated for one. Sans-I/O: bytes in, judgements out.
 
 use handfast::Ending;
-use http::Method;
+use handfast_http::h1::{Body, Found, Framing, response};
+use http::{Method, StatusCode};
 
 use super::outcome::{Broken, Response};
 use super::plan::{Handshake, Plan};
 
-/// The longest head of a response, trailers likewise. Servers send a few hundred bytes; whoever
+/// The longest head of a response. Servers send a few hundred bytes; whoever
 /// sends more than this is not going to stop.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// The most fields of a head.
 const FIELDS_MAX: usize = 100;
-
-/// The longest line of a chunk's size, extensions included.
-const CHUNK_LINE_MAX: usize = 4 * 1024;
 
 /// The request as it goes over the wire.
 pub(super) fn encode(plan: &Plan) -> Vec<u8> {
@@ -48,23 +46,14 @@ pub(super) fn encode(plan: &Plan) -> Vec<u8> {
 /// Reads one response after the other.
 #[derive(Debug)]
 pub(super) struct Parser {
-    state: State,
-    /// The part of a head, chunk line or trailer that has arrived, while it is incomplete.
+    /// The body that is passing; `None` while a head is awaited.
+    body: Option<Body>,
+    until_close: bool,
+    /// The part of a head that has arrived, while it is incomplete.
     partial: Vec<u8>,
-    to_head: bool,
+    method: Method,
     response: Response,
     keep_alive: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Head,
-    Length(u64),
-    UntilClose,
-    ChunkLine,
-    Chunk(u64),
-    ChunkEnd,
-    Trailers,
 }
 
 /// What [`Parser::feed`] made of some bytes.
@@ -87,9 +76,10 @@ impl Parser {
     /// A parser of responses to requests with this method: to HEAD there comes no body.
     pub(super) fn new(method: &Method) -> Self {
         Self {
-            state: State::Head,
+            body: None,
+            until_close: false,
             partial: Vec::new(),
-            to_head: *method == Method::HEAD,
+            method: method.clone(),
             response: Response::default(),
             keep_alive: true,
         }
@@ -97,7 +87,7 @@ impl Parser {
 
     /// Has any of the response arrived?
     pub(super) fn has_begun(&self) -> bool {
-        self.state != State::Head || !self.partial.is_empty() || self.response.status != 0
+        self.body.is_some() || !self.partial.is_empty() || self.response.status != 0
     }
 
     /// Takes the next bytes of the stream.
@@ -107,48 +97,26 @@ impl Parser {
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Fed, Broken> {
         let mut rest = bytes;
         loop {
-            let complete = match self.state {
-                State::Head => match self.take_head(&mut rest)? {
-                    Some(complete) => complete,
-                    None => return Ok(Fed::Partial),
-                },
-                State::Length(left) => match self.skip(left, &mut rest) {
-                    0 => true,
-                    left => {
-                        self.state = State::Length(left);
-                        return Ok(Fed::Partial);
+            while let Some(body) = &mut self.body {
+                match body.read(&mut rest).map_err(malformed)? {
+                    Found::Piece(piece) => {
+                        let count = piece.len() as u64;
+                        let bytes = &mut self.response.body_bytes;
+                        *bytes = bytes.saturating_add(count);
                     }
-                },
-                State::UntilClose => {
-                    self.skip(u64::MAX, &mut rest);
-                    return Ok(Fed::Partial);
-                }
-                State::Chunk(left) => {
-                    let left = self.skip(left, &mut rest);
-                    if left > 0 {
-                        self.state = State::Chunk(left);
-                        return Ok(Fed::Partial);
-                    }
-                    self.state = State::ChunkEnd;
-                    false
-                }
-                State::ChunkLine | State::ChunkEnd | State::Trailers => {
-                    match self.take_line(&mut rest)? {
-                        Some(complete) => complete,
-                        None => return Ok(Fed::Partial),
+                    Found::More => return Ok(Fed::Partial),
+                    Found::End => {
+                        self.body = None;
+                        return Ok(Fed::Complete {
+                            response: std::mem::take(&mut self.response),
+                            used: bytes.len() - rest.len(),
+                            keep_alive: self.keep_alive,
+                        });
                     }
                 }
-            };
-            if complete {
-                let response = self.response;
-                let keep_alive = self.keep_alive;
-                self.state = State::Head;
-                self.response = Response::default();
-                return Ok(Fed::Complete {
-                    response,
-                    used: bytes.len() - rest.len(),
-                    keep_alive,
-                });
+            }
+            if rest.is_empty() || !self.take_head(&mut rest)? {
+                return Ok(Fed::Partial);
             }
         }
     }
@@ -158,229 +126,91 @@ impl Parser {
     /// # Errors
     /// [`Broken`] when the response was cut off, or never came.
     pub(super) fn end(&self, ending: Ending) -> Result<Response, Broken> {
-        match self.state {
-            State::UntilClose if ending == Ending::CloseNotify => Ok(self.response),
+        match self.until_close && self.body.is_some() {
+            true if ending == Ending::CloseNotify => Ok(self.response),
             _ if self.has_begun() => Err(Broken::Truncated(ending)),
             _ => Err(Broken::Empty(ending)),
         }
     }
 
-    /// Counts body bytes at the front of `rest` and steps over them; gives how many are missing.
-    fn skip(&mut self, left: u64, rest: &mut &[u8]) -> u64 {
-        let count = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
-        *rest = rest.get(count..).unwrap_or_default();
-        self.response.body_bytes = self.response.body_bytes.saturating_add(count as u64);
-        left - count as u64
-    }
-
-    /// Parses a head if all of it is there; says whether the response ends with it.
-    fn take_head(&mut self, rest: &mut &[u8]) -> Result<Option<bool>, Broken> {
+    /// Parses a head if all of it is there.
+    fn take_head(&mut self, rest: &mut &[u8]) -> Result<bool, Broken> {
         if self.partial.is_empty() {
             // The usual case: the whole head lies in what arrived.
             return match self.parse_head(rest)? {
-                Some((used, complete)) => {
+                Some(used) => {
                     *rest = rest.get(used..).unwrap_or_default();
-                    Ok(Some(complete))
+                    Ok(true)
                 }
                 None => {
-                    self.keep(rest, HEAD_BYTES_MAX)?;
-                    Ok(None)
+                    self.keep(rest)?;
+                    Ok(false)
                 }
             };
         }
         let before = self.partial.len();
         self.partial.extend_from_slice(rest);
         // Parsed again only when its end may have come: else drops of one byte would cost n^2.
-        let from = before.saturating_sub(3);
-        if memchr::memmem::find(self.partial.get(from..).unwrap_or_default(), b"\n\r\n").is_none()
-            && memchr::memmem::find(self.partial.get(from..).unwrap_or_default(), b"\n\n").is_none()
-        {
-            *rest = &[];
-            return match self.partial.len() > HEAD_BYTES_MAX {
-                true => Err(Broken::malformed("a head of more than 64 KiB")),
-                false => Ok(None),
-            };
-        }
+        let from = self.partial.get(before.saturating_sub(3)..);
+        let from = from.unwrap_or_default();
+        let may_end = memchr::memmem::find(from, b"\n\r\n").is_some()
+            || memchr::memmem::find(from, b"\n\n").is_some();
         let mut whole = std::mem::take(&mut self.partial);
-        let parsed = self.parse_head(&whole)?;
-        let Some((used, complete)) = parsed else {
+        let parsed = match may_end {
+            true => self.parse_head(&whole)?,
+            false => None,
+        };
+        let Some(used) = parsed else {
             *rest = &[];
             self.partial = whole;
-            return match self.partial.len() > HEAD_BYTES_MAX {
-                true => Err(Broken::malformed("a head of more than 64 KiB")),
-                false => Ok(None),
-            };
+            return self.bound().map(|()| false);
         };
         *rest = rest.get(used.saturating_sub(before)..).unwrap_or_default();
         whole.clear();
         self.partial = whole;
-        Ok(Some(complete))
+        Ok(true)
     }
 
-    fn parse_head(&mut self, bytes: &[u8]) -> Result<Option<(usize, bool)>, Broken> {
-        let mut fields = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
-        let mut head = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-            &mut head,
-            bytes,
-            &mut fields,
-        );
-        let used = match parsed {
-            Ok(httparse::Status::Complete(used)) => used,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            Err(error) => return Err(Broken::malformed(&error.to_string())),
-        };
-        let framing = Framing::of(&head)?;
-        let status = head.code.unwrap_or(0);
-        self.keep_alive = framing.keep_alive;
-        if (100..200).contains(&status) {
-            if status == 101 {
-                return Err(Broken::malformed("switching protocols without being asked"));
-            }
-            // An interim response: the final one follows.
-            return Ok(Some((used, false)));
-        }
-        self.response.status = status;
-        let without_body = self.to_head || status == 204 || status == 304;
-        self.state = match (framing.chunked, framing.length) {
-            _ if without_body => State::Head,
-            (Some(true), _) => State::ChunkLine,
-            (Some(false), _) | (None, None) => State::UntilClose,
-            (None, Some(length)) => State::Length(length),
-        };
-        // What only the close ends, the connection does not survive.
-        self.keep_alive &= self.state != State::UntilClose;
-        let complete = without_body || self.state == State::Length(0);
-        Ok(Some((used, complete)))
-    }
-
-    /// Takes a line of the chunked coding if all of it is there; says whether the response ends
-    /// with it.
-    fn take_line(&mut self, rest: &mut &[u8]) -> Result<Option<bool>, Broken> {
-        let limit = match self.state {
-            State::Trailers => HEAD_BYTES_MAX,
-            _ => CHUNK_LINE_MAX,
-        };
-        let Some(end) = memchr::memchr(b'\n', rest) else {
-            self.keep(rest, limit)?;
+    fn parse_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
+        let cut = response::cut(bytes, FIELDS_MAX, |_, _| Ok(())).map_err(malformed)?;
+        let Some(brief) = cut else {
             return Ok(None);
         };
-        let (line, after) = rest.split_at(end + 1);
-        *rest = after;
-        if self.partial.is_empty() {
-            return self.judge_line(line).map(Some);
+        if brief.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Broken::malformed("switching protocols without being asked"));
         }
-        let mut whole = std::mem::take(&mut self.partial);
-        whole.extend_from_slice(line);
-        let complete = self.judge_line(&whole)?;
-        whole.clear();
-        self.partial = whole;
-        Ok(Some(complete))
+        if brief.status.is_informational() {
+            // An interim response: the final one follows.
+            return Ok(Some(brief.length));
+        }
+        let framing = brief.facts.of_response(&self.method, brief.status);
+        let framing = framing.map_err(|fault| Broken::malformed(fault.what()))?;
+        self.response.status = brief.status.as_u16();
+        self.until_close = framing == Framing::UntilClose;
+        // What only the close ends, the connection does not survive; nor what could be read in two ways.
+        self.keep_alive = brief.facts.persistent(brief.version)
+            && !self.until_close
+            && !brief.facts.has_length_and_coding();
+        self.body = Some(Body::new(framing));
+        Ok(Some(brief.length))
     }
 
-    fn judge_line(&mut self, line: &[u8]) -> Result<bool, Broken> {
-        let Some(line) = line.strip_suffix(b"\r\n") else {
-            return Err(Broken::malformed("a line of the chunked coding without CR"));
-        };
-        match self.state {
-            State::ChunkEnd if line.is_empty() => self.state = State::ChunkLine,
-            State::ChunkEnd => return Err(Broken::malformed("a chunk longer than its size")),
-            State::Trailers => return Ok(line.is_empty()),
-            _ => {
-                self.state = match chunk_size(line) {
-                    Some(0) => State::Trailers,
-                    Some(size) => State::Chunk(size),
-                    None => return Err(Broken::malformed("a chunk without a size")),
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    fn keep(&mut self, rest: &mut &[u8], limit: usize) -> Result<(), Broken> {
+    fn keep(&mut self, rest: &mut &[u8]) -> Result<(), Broken> {
         self.partial.extend_from_slice(rest);
         *rest = &[];
-        if self.partial.len() > limit {
-            return Err(Broken::malformed("a head or line without end"));
+        self.bound()
+    }
+
+    fn bound(&self) -> Result<(), Broken> {
+        match self.partial.len() > HEAD_BYTES_MAX {
+            true => Err(Broken::malformed("a head of more than 64 KiB")),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// The size at the front of a chunk's line (RFC 9112, section 7.1); extensions are passed over.
-fn chunk_size(line: &[u8]) -> Option<u64> {
-    let digits = line
-        .iter()
-        .position(|byte| !byte.is_ascii_hexdigit())
-        .unwrap_or(line.len());
-    let (digits, extensions) = line.split_at_checked(digits)?;
-    let rest = extensions.trim_ascii_start();
-    if digits.is_empty() || digits.len() > 16 || !(rest.is_empty() || rest.starts_with(b";")) {
-        return None;
-    }
-    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
-/// What a head says about where the response ends.
-struct Framing {
-    /// `Some(true)`: chunked last; `Some(false)`: another coding last, ended by the close.
-    chunked: Option<bool>,
-    length: Option<u64>,
-    keep_alive: bool,
-}
-
-impl Framing {
-    fn of(head: &httparse::Response<'_, '_>) -> Result<Self, Broken> {
-        let mut framing = Self {
-            chunked: None,
-            length: None,
-            keep_alive: head.version == Some(1),
-        };
-        for field in head.headers.iter() {
-            // The length tells most fields apart without looking at them.
-            match field.name.len() {
-                14 if field.name.eq_ignore_ascii_case("content-length") => {
-                    framing.set_length(field.value)?;
-                }
-                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
-                    let last = field.value.rsplit(|byte| *byte == b',').next();
-                    let last = last.unwrap_or_default().trim_ascii();
-                    framing.chunked = Some(last.eq_ignore_ascii_case(b"chunked"));
-                }
-                10 if field.name.eq_ignore_ascii_case("connection") => {
-                    for option in field.value.split(|byte| *byte == b',') {
-                        let option = option.trim_ascii();
-                        if option.eq_ignore_ascii_case(b"close") {
-                            framing.keep_alive = false;
-                        } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                            framing.keep_alive |= head.version == Some(0);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        if framing.chunked.is_some() && framing.length.is_some() {
-            // RFC 9112, section 6.3: the coding counts, and the message is suspect.
-            framing.keep_alive = false;
-        }
-        Ok(framing)
-    }
-
-    fn set_length(&mut self, value: &[u8]) -> Result<(), Broken> {
-        for one in value.split(|byte| *byte == b',') {
-            let one = one.trim_ascii();
-            let length = (!one.is_empty() && one.iter().all(u8::is_ascii_digit))
-                .then(|| std::str::from_utf8(one).ok()?.parse::<u64>().ok())
-                .flatten()
-                .ok_or_else(|| Broken::malformed("a Content-Length that is no number"))?;
-            if self.length.is_some_and(|before| before != length) {
-                return Err(Broken::malformed("two lengths that differ"));
-            }
-            self.length = Some(length);
-        }
-        Ok(())
-    }
+fn malformed(error: impl std::fmt::Display) -> Broken {
+    Broken::malformed(&error.to_string())
 }
 
 #[cfg(test)]
@@ -539,7 +369,7 @@ mod tests {
         parser
             .feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;")
             .unwrap();
-        assert!(parser.feed(&[b'x'; 2 * CHUNK_LINE_MAX]).is_err());
+        assert!(parser.feed(&[b'x'; 8 * 1024]).is_err());
     }
 
     proptest! {

@@ -54,7 +54,7 @@ enum Http {
         parser: Parser,
         asked: Option<Asked>,
     },
-    Two(Session<Asked>),
+    Two(Box<Session<Asked>>),
 }
 
 /// Is a connection still there after an event?
@@ -311,7 +311,7 @@ impl Link {
         desk.sample.agreed(report);
         let plan = &desk.shared.plan;
         self.http = if report.alpn.as_deref() == Some(b"h2") {
-            Http::Two(Session::new(plan.streams, &mut desk.out))
+            Http::Two(Box::new(Session::new(plan.streams, &mut desk.out)))
         } else if plan.protocol == Protocol::Http2 {
             let cause = PeerCause::NoApplicationProtocol;
             return Err(Fault::Connection(Error::new(Phase::Handshake, cause)));

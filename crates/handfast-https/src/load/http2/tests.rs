@@ -1,5 +1,9 @@
 use proptest::prelude::*;
 
+use bytes::Bytes;
+use handfast_http::h2::frame::{self, FrameReader, Piece, flag, kind};
+
+use super::super::plan::Plan;
 use super::*;
 use crate::load::plan::Target;
 
@@ -168,17 +172,6 @@ fn b6_what_breaks_the_protocol_ends_the_connection() {
             begun().headers(7, b"\x88", true, 100),
         ),
         ("even stream", begun().data(2, b"x", false)),
-        ("body before head", begun().data(1, b"x", false)),
-        (
-            "no status",
-            begun().headers(1, b"\x00\x01a\x01b", true, 100),
-        ),
-        (
-            "two heads",
-            begun()
-                .headers(1, b"\x88", false, 100)
-                .headers(1, b"\x88", false, 100),
-        ),
         (
             "push",
             begun().raw(kind::PUSH_PROMISE, flag::END_HEADERS, 1, b"\0\0\0\x02\x88"),
@@ -210,13 +203,53 @@ fn b6_what_breaks_the_protocol_ends_the_connection() {
         ("ping", begun().raw(kind::PING, 0, 0, b"short")),
     ] {
         let (_, result, out) = play(&[&server.0], b"");
-        assert!(matches!(result, Err(Broken::Malformed(_))), "{what}");
-        let goaway = out.len().checked_sub(17).map(|at| &out[at..]);
+        let Err(Broken::Malformed(words)) = result else {
+            panic!("{what}: {result:?}");
+        };
+        // The server is told why, in the same words.
+        let length = 17 + words.len();
+        let goaway = out.len().checked_sub(length).map(|at| &out[at..]);
         assert_eq!(
             goaway.and_then(|frame| frame.get(3)),
             Some(&kind::GOAWAY),
             "{what}"
         );
+    }
+}
+
+#[test]
+fn what_breaks_the_rules_of_a_stream_ends_the_stream() {
+    let begun = || Server::default().settings(&[]);
+    for (what, server) in [
+        ("a body before its head", begun().data(1, b"x", false)),
+        (
+            "a response without a status",
+            begun().headers(1, b"\x00\x01a\x01b", true, 100),
+        ),
+        (
+            "a second head, or trailers that do not end their stream",
+            begun()
+                .headers(1, b"\x88", false, 100)
+                .headers(1, b"\x88", false, 100),
+        ),
+        (
+            "a body longer than announced",
+            begun()
+                .headers(1, b"\x88\x0f\x0d\x011", false, 100)
+                .data(1, b"two", false),
+        ),
+        (
+            "a body shorter than announced",
+            begun()
+                .headers(1, b"\x88\x0f\x0d\x011", false, 100)
+                .data(1, b"", true),
+        ),
+    ] {
+        let server = server.headers(3, b"\x88", true, 100);
+        let (results, result, _) = play(&[&server.0], b"");
+        assert_eq!(result, Ok(()), "{what}");
+        assert_eq!(results[0], (1, Err(Broken::malformed(what))));
+        assert_eq!(results[1], (2, OK(0)), "{what}");
     }
 }
 
@@ -272,12 +305,12 @@ fn b6_a_server_without_a_table_gets_literals() {
 
 fn data_bytes(frames: &[u8]) -> u64 {
     let mut bytes = 0;
-    FrameReader::default().read(frames, |piece| {
-        if let Ok(Piece::Data { body, .. }) = piece {
+    let (mut reader, mut rest) = (FrameReader::default(), frames);
+    while let Ok(Some(piece)) = reader.next(&mut rest) {
+        if let Piece::Data { body, .. } = piece {
             bytes += body.len() as u64;
         }
-        ControlFlow::Continue(())
-    });
+    }
     bytes
 }
 

@@ -1,0 +1,113 @@
+//! What a load tester reads of responses: their status and the length that they announce. The table of
+//! header compression holds numbers and no strings.
+
+use std::sync::LazyLock;
+
+use handfast_http::h2::hpack::{Entry, Fields, static_table};
+use handfast_http::h2::{Bounds, Judged, Role};
+use http::HeaderMap;
+
+/// The load tester's end of a connection.
+#[derive(Debug)]
+pub(super) struct Measured;
+
+/// The names that matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Status,
+    Length,
+    Other,
+}
+
+/// The fields that matter.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Field {
+    Status(Option<u16>),
+    Length(Option<u64>),
+    Other,
+}
+
+/// A head that is being put together; then what is known of a response.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Head {
+    /// Its status; 0 while there is none, which trailers have.
+    pub(super) status: u16,
+    length: Option<u64>,
+    size: usize,
+    malformed: Option<&'static str>,
+}
+
+impl Fields for Measured {
+    type Name = Name;
+    type Field = Field;
+
+    fn name(name: &[u8]) -> Name {
+        match name {
+            b":status" => Name::Status,
+            b"content-length" => Name::Length,
+            _ => Name::Other,
+        }
+    }
+
+    fn field(name: &Name, value: &[u8]) -> Field {
+        let text = std::str::from_utf8(value).unwrap_or_default();
+        match name {
+            Name::Status => Field::Status(text.parse().ok().filter(|status| *status >= 100)),
+            Name::Length => Field::Length(text.parse().ok()),
+            Name::Other => Field::Other,
+        }
+    }
+
+    fn wants(name: &Name) -> bool {
+        *name != Name::Other
+    }
+
+    fn table() -> &'static [Entry<Self>] {
+        static TABLE: LazyLock<Vec<Entry<Measured>>> = LazyLock::new(static_table);
+        &TABLE
+    }
+}
+
+impl Role for Measured {
+    const IS_SERVER: bool = false;
+    type Head = Head;
+    type Message = Head;
+
+    fn add(head: &mut Head, field: &Field, size: usize, _bounds: Bounds) {
+        head.size = head.size.saturating_add(size);
+        match field {
+            Field::Status(Some(status)) if head.status == 0 => head.status = *status,
+            Field::Status(_) => head.malformed = Some("the :status is malformed"),
+            Field::Length(Some(length)) => head.length = Some(*length),
+            Field::Length(None) => head.malformed = Some("the content-length is malformed"),
+            Field::Other => {}
+        }
+    }
+
+    fn judge(head: Head, bounds: Bounds) -> Judged<Head> {
+        match head.malformed {
+            Some(what) => Judged::Malformed(what),
+            None if head.size > bounds.bytes_max => Judged::TooLarge,
+            None if head.status == 0 => Judged::Malformed("a response without a status"),
+            None => Judged::Message(head),
+        }
+    }
+
+    fn trailers(head: Head, _bounds: Bounds) -> Result<HeaderMap, &'static str> {
+        match head.status {
+            0 => Ok(HeaderMap::new()),
+            _ => Err("a pseudo-header field in a trailer section"),
+        }
+    }
+
+    fn length(head: &Head) -> Option<u64> {
+        match head.status {
+            204 | 304 => Some(0),
+            _ => head.length,
+        }
+    }
+
+    fn is_interim(head: &Head) -> bool {
+        head.status < 200
+    }
+}
