@@ -232,6 +232,48 @@ fn a23_plain_http_is_sent_to_https() {
     assert_eq!(finished.out(), "followed", "{finished}");
 }
 
+/// The limit on heads is far longer than the test waits: nothing may wait for it.
+#[test]
+fn plain_http_is_answered_at_once_however_long_its_head_is() {
+    let mut limits = Limits::default();
+    limits.head = Duration::from_secs(3600);
+    let server = Fixture::files_with(Setup {
+        limits,
+        ..Setup::default()
+    });
+    let cookie = |length| format!("Cookie: {}\r\n", "a".repeat(length));
+    let host = "Host: localhost\r\n";
+    let cases = [
+        (format!("{host}\r\n"), 308),
+        (format!("{host}{}\r\n", cookie(300)), 308),
+        (format!("{}{host}\r\n", cookie(300)), 308),
+        (format!("{}{host}\r\n", cookie(7000)), 308),
+        (format!("{host}{}\r\n", cookie(100_000)), 308),
+        // Too far away.
+        (format!("{}{host}\r\n", cookie(100_000)), 400),
+        // Nothing more is needed.
+        (format!("{host}{}", cookie(300)), 308),
+        (format!("{}\r\n", cookie(300)), 400),
+    ];
+    for (fields, status) in cases {
+        for cut in [0, 20, 300] {
+            let head = format!("GET / HTTP/1.1\r\n{fields}");
+            let (first, rest) = head.split_at(cut.min(head.len()));
+            let mut socket = TcpStream::connect(server.address).unwrap();
+            socket.set_nodelay(true).unwrap();
+            socket.write_all(first.as_bytes()).unwrap();
+            // What arrives on a connection that is answered already is not missed.
+            let _ = socket.write_all(rest.as_bytes());
+            let reply = read_plain(socket);
+            assert!(
+                reply.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{cut}, {} bytes: {reply}",
+                head.len()
+            );
+        }
+    }
+}
+
 #[test]
 fn a24_c3_every_failed_handshake_is_one_event() {
     let server = Fixture::files();

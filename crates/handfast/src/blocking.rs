@@ -79,7 +79,7 @@ pub struct HandshakeFailure<C> {
     /// The channel, after the alert that told the peer. One whose peer does not speak TLS can be
     /// answered in the peer's own protocol.
     pub channel: C,
-    /// The first bytes that the peer sent, when they were not TLS; otherwise empty.
+    /// What the peer sent, when it was not TLS, up to 8 KiB (256 bytes for a client); otherwise empty.
     pub received: Vec<u8>,
     /// What it failed with; `None` when there was nothing to shake hands with.
     pub(crate) connection: Option<Box<Connection>>,

@@ -557,10 +557,11 @@ impl Connection {
         error.seen_by(self.facts.side, self.client_offer())
     }
 
-    /// What the peer sent, when the handshake failed because it was not TLS.
+    /// What the peer sent, when the handshake failed because it was not TLS: a server that answers in the
+    /// peer's own protocol needs more of it than the error quotes.
     pub(crate) fn received_instead(&self) -> Vec<u8> {
         match self.failure.as_ref().map(Error::cause) {
-            Some(Cause::Peer(PeerCause::NotTls { first_bytes })) => first_bytes.clone(),
+            Some(Cause::Peer(PeerCause::NotTls { .. })) => self.facts.first_bytes.clone(),
             _ => Vec::new(),
         }
     }

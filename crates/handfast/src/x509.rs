@@ -404,6 +404,13 @@ pub(crate) fn describe_key(key: &SubjectPublicKeyInfo<'_>) -> (String, Option<u3
                 Some("1.2.840.10045.3.1.7") => ("EC P-256".to_owned(), Some(256)),
                 Some("1.3.132.0.34") => ("EC P-384".to_owned(), Some(384)),
                 Some("1.3.132.0.35") => ("EC P-521".to_owned(), Some(521)),
+                // Nobody here checks signatures by these; their names are for people.
+                Some("1.3.132.0.10") => ("EC secp256k1".to_owned(), None),
+                Some("1.3.132.0.33") => ("EC P-224".to_owned(), None),
+                Some("1.2.840.10045.3.1.1") => ("EC P-192".to_owned(), None),
+                Some("1.3.36.3.3.2.8.1.1.7") => ("EC brainpoolP256r1".to_owned(), None),
+                Some("1.3.36.3.3.2.8.1.1.11") => ("EC brainpoolP384r1".to_owned(), None),
+                Some("1.3.36.3.3.2.8.1.1.13") => ("EC brainpoolP512r1".to_owned(), None),
                 Some(other) => (format!("EC {other}"), None),
                 None => ("EC".to_owned(), None),
             }

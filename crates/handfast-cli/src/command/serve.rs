@@ -5,6 +5,7 @@
 
 mod audit;
 mod context;
+mod lines;
 mod log;
 mod warnings;
 

@@ -478,6 +478,53 @@ fn a24_a_path_that_cannot_be_written_is_an_error_before_listening() {
     );
 }
 
+/// Left behind by a server that was killed, or whose disk was full.
+#[test]
+fn a_file_that_ends_within_a_line_is_gone_on_with_on_the_next() {
+    let place = Place::new();
+    fs::write(place.text("half.jsonl"), "{\"schema\":1,\"ev").unwrap();
+    let server = place.serve("half", &[]);
+    server.raw(&hello()[..60]);
+    let deadline = Instant::now() + PATIENCE;
+    let text = loop {
+        let text = fs::read_to_string(&server.audit).unwrap();
+        if text.ends_with('\n') {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (2, "{\"schema\":1,\"ev"));
+    let line: Value = serde_json::from_str(lines[1]).unwrap();
+    assert_eq!(line["event"], "handshake-failed");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_once_and_what_was_lost_at_the_end() {
+    let place = Place::new();
+    std::os::unix::fs::symlink("/dev/full", place.text("full.jsonl")).unwrap();
+    let mut server = place.serve("full", &["--quiet"]);
+    for _ in 0..3 {
+        server.raw(&hello()[..60]);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while !server.running.output().contains("cannot be written") {
+        assert!(Instant::now() < deadline, "{}", server.running.output());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    server.signal("TERM");
+    assert!(server.running.wait(PATIENCE).is_some());
+    let output = server.running.output();
+    let told = output.matches("the audit file cannot be written").count();
+    assert_eq!(told, 1, "{output}");
+    assert!(
+        output.contains("3 lines of the audit file were lost"),
+        "{output}"
+    );
+}
+
 /// The document names every field that a line has, and no line has others.
 #[test]
 fn c3_the_schema_is_the_documented_one() {

@@ -117,6 +117,12 @@ impl Activity {
         self.in_flight.get() == 0
     }
 
+    /// Since when it has waited for a request of which nothing has come; `None` when it waits for something else.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let idle = self.is_idle() && self.waiting.get() == Waiting::Idle && !self.discarding.get();
+        idle.then(|| self.since.get())
+    }
+
     /// When the next limit is reached, as things stand.
     pub(super) fn due(&self, limits: &Limits) -> Option<(Instant, Due)> {
         if self.in_flight.get() > 0 {

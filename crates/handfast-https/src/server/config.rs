@@ -20,7 +20,9 @@ pub const ALPN: [&str; 2] = ["h2", "http/1.1"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections at once. At the limit no more are accepted; they wait in the system's queue.
+    /// Connections at once. At the limit more wait, one with each listener and the others in the system's
+    /// queue, and those that are open make room: kept ones that have been idle for 5 s are closed, and replies end
+    /// their connections. The last 64 places (of fewer than 1024, one in 16) are given away for one request each.
     /// Default 8192: what a process with 20,000 descriptors can give a file each.
     pub connections_max: usize,
     /// From the accepting of a connection to the end of its first request head, handshake included;

@@ -21,6 +21,7 @@ use super::http1::Http1;
 use super::http2::Http2;
 use super::link::Link;
 use super::observer::CloseReason;
+use super::places::Place;
 use super::worker::Worker;
 
 /// A connection as it was accepted.
@@ -28,6 +29,7 @@ pub(super) struct Accepted {
     pub(super) socket: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
+    pub(super) place: Rc<Place>,
     pub(super) at: Instant,
 }
 
@@ -38,6 +40,7 @@ const SEND_AT: usize = 96 * 1024;
 /// Serves one connection to its end. Everything that fails in here is told to the observer.
 pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     let (peer, local, at) = (accepted.peer, accepted.local, accepted.at);
+    let place = Rc::clone(&accepted.place);
     // Each phase is boxed, so that a connection occupies what its present phase needs and no more.
     let Some(mut stream) = Box::pin(shake_hands(&worker, accepted)).await else {
         return;
@@ -51,8 +54,11 @@ pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     let shared = &worker.shared;
     let observer = Arc::clone(&shared.observer);
     let held = Allowance::new(&shared.budget);
-    let link = Link::new(info, at, shared.limits.discard_max, held, observer);
+    let discard_max = shared.limits.discard_max;
+    let link = Link::new(info, at, discard_max, held, place, observer);
     let mut live = Live {
+        number: worker.add(&link),
+        worker: &worker,
         stream: Some(stream),
         link,
     };
@@ -68,13 +74,17 @@ pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
 }
 
 /// A connection whose handshake is done. However its task ends, its end is reported.
-struct Live {
+struct Live<'w, H: Handler> {
+    worker: &'w Worker<H>,
+    /// Its number among those of the thread.
+    number: u64,
     stream: Option<Box<AsyncStream<TcpStream>>>,
     link: Rc<Link>,
 }
 
-impl Drop for Live {
+impl<H: Handler> Drop for Live<'_, H> {
     fn drop(&mut self) {
+        self.worker.remove(self.number);
         self.link.settle(false);
         self.link
             .report(self.stream.as_deref(), CloseReason::Stopped, None);
@@ -84,14 +94,19 @@ impl Drop for Live {
 /// Polls the engine, and keeps the limits.
 async fn drive<H: Handler, E: Engine>(
     worker: &Worker<H>,
-    live: &mut Live,
+    live: &mut Live<'_, H>,
     mut engine: E,
 ) -> CloseReason {
     let mut draining = pin!(worker.draining());
     let mut drained = false;
     let mut watchdog = Watchdog::default();
     let link = Rc::clone(&live.link);
+    let mut registered = false;
     poll_fn(|cx| {
+        if !std::mem::replace(&mut registered, true) {
+            // A task's waker is the same as long as it lives.
+            link.serve_by(cx.waker());
+        }
         let Some(stream) = &mut live.stream else {
             return Poll::Ready(CloseReason::Stopped);
         };
@@ -103,12 +118,19 @@ async fn drive<H: Handler, E: Engine>(
             if let Poll::Ready(result) = engine.poll(cx, stream) {
                 return Poll::Ready(judge(result, stream, &link, &watchdog));
             }
-            match watchdog.poll(cx, worker, &link, engine.due()) {
+            let due = match is_to_leave(&link) {
+                true if !watchdog.winding_up => Poll::Ready(Due::Idle),
+                _ => watchdog.poll(cx, worker, &link, engine.due()),
+            };
+            match due {
                 Poll::Ready(Due::Idle) if link.info.is_http2() && !watchdog.winding_up => {
                     // The client is told which streams were served (RFC 9113, section 6.8), and has
                     // as long as for a head to take note.
                     watchdog.wind_up(worker.shared.limits.head);
                     engine.wind_up();
+                }
+                Poll::Ready(Due::Idle) if link.is_leaving() => {
+                    return Poll::Ready(CloseReason::MadeRoom);
                 }
                 Poll::Ready(Due::Discard) => engine.give_up_discarding(),
                 Poll::Ready(Due::Stream) => engine.expire(),
@@ -122,6 +144,19 @@ async fn drive<H: Handler, E: Engine>(
     .await
 }
 
+/// Does an idle connection go now, so that another one has its place? Over HTTP/1 a reply has said so before;
+/// over HTTP/2 nothing but GOAWAY can.
+fn is_to_leave(link: &Link) -> bool {
+    if link.is_leaving() {
+        return link.idle_since().is_some();
+    }
+    let leaves = link.info.is_http2() && link.idle_since().is_some() && link.place.is_wanted();
+    if leaves {
+        link.ask_to_leave();
+    }
+    leaves
+}
+
 /// What an engine's end means.
 fn judge(
     result: Result<(), Failure>,
@@ -130,6 +165,7 @@ fn judge(
     watchdog: &Watchdog,
 ) -> CloseReason {
     match result {
+        Ok(()) if link.is_leaving() => CloseReason::MadeRoom,
         Ok(()) if watchdog.winding_up => CloseReason::Idle,
         Ok(()) => CloseReason::Finished,
         Err(Failure::BadRequest(what)) => CloseReason::BadRequest(what),
@@ -142,11 +178,13 @@ fn judge(
 }
 
 /// Ends the connection as the reason demands, and reports it.
-async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live, reason: CloseReason) {
+async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live<'_, H>, reason: CloseReason) {
     let policy = match &reason {
         CloseReason::Finished | CloseReason::Idle | CloseReason::BadRequest(_) => {
             Some(worker.shared.close)
         }
+        // Somebody waits for its place, and nothing has been under way for some time.
+        CloseReason::MadeRoom => Some(ClosePolicy::Linger(LingerLimits::AFTER_REFUSAL)),
         // Nothing was said that could be lost, and who drips a head would drip on.
         CloseReason::HeadTimedOut => Some(ClosePolicy::Send),
         // The client broke the rules of TLS: it is to read the alert that says so.

@@ -28,6 +28,7 @@ pub(super) async fn shake_hands<H: Handler>(
         peer,
         local,
         at,
+        ..
     } = accepted;
     let limit = worker.shared.limits.head;
     let deadline = (at + limit).into();
@@ -84,7 +85,7 @@ pub(super) async fn shake_hands<H: Handler>(
         alert_received: failure.alert_received(),
         bytes_received: failure.bytes_received(),
         error: &failure.error,
-        first_bytes: &failure.received,
+        first_bytes: first_bytes(&failure.received),
         plain_http,
         duration,
     });
@@ -92,4 +93,10 @@ pub(super) async fn shake_hands<H: Handler>(
         failure.close_async(LingerLimits::AFTER_REFUSAL).await;
     }
     None
+}
+
+/// What a log wants of what is not TLS: enough to recognize it.
+fn first_bytes(received: &[u8]) -> &[u8] {
+    const QUOTED_MAX: usize = 256;
+    received.get(..QUOTED_MAX).unwrap_or(received)
 }

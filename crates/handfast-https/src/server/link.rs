@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
 use handfast::{AsyncStream, CloseOutcome};
@@ -14,6 +15,7 @@ use super::activity::Activity;
 use super::budget::Allowance;
 use super::handler::ConnectionInfo;
 use super::observer::{CloseEvent, CloseReason, Observer, RequestEvent, TransferEnd};
+use super::places::Place;
 
 /// One connection, shared by its engine and the requests under way. All on one thread.
 pub(super) struct Link {
@@ -23,6 +25,12 @@ pub(super) struct Link {
     pub(super) discard_max: u64,
     /// What its replies may hold while they cannot be sent.
     pub(super) held: Allowance,
+    /// Where it stands among the server's connections.
+    pub(super) place: Rc<Place>,
+    /// Wakes its task.
+    waker: RefCell<Option<Waker>>,
+    /// Its place is wanted, and it was idle.
+    leaving: Cell<bool>,
     accepted: Instant,
     /// Replies that were handed over and not yet flushed.
     ledger: RefCell<Vec<Record>>,
@@ -50,6 +58,7 @@ impl Link {
         accepted: Instant,
         discard_max: u64,
         held: Allowance,
+        place: Rc<Place>,
         observer: Arc<dyn Observer>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -57,11 +66,42 @@ impl Link {
             info,
             discard_max,
             held,
+            place,
+            waker: RefCell::default(),
+            leaving: Cell::new(false),
             accepted,
             ledger: RefCell::default(),
             observer,
             reported: Cell::new(false),
         })
+    }
+
+    /// Notes the task that serves the connection.
+    pub(super) fn serve_by(&self, waker: &Waker) {
+        *self.waker.borrow_mut() = Some(waker.clone());
+    }
+
+    /// Since when nothing has been under way, if so.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.activity.idle_since().filter(|_| self.is_idle())
+    }
+
+    /// Its place is wanted: it is to go, if it is still idle when it hears of it.
+    pub(super) fn ask_to_leave(&self) {
+        self.leaving.set(true);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Is the connection to end with the reply that is being made?
+    pub(super) fn closes_soon(&self) -> bool {
+        self.leaving.get() || self.place.is_wanted()
+    }
+
+    /// Was it asked to leave?
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.get()
     }
 
     /// A reply was handed over, or given up.

@@ -63,6 +63,7 @@ mod incoming;
 mod link;
 mod listener;
 mod observer;
+mod places;
 mod plain_http;
 mod receive;
 mod running;

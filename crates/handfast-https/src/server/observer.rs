@@ -30,6 +30,12 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
+    /// As many connections are open as may be ([`Limits::connections_max`](super::Limits::connections_max)), and
+    /// another one waits. Told once until there is room again.
+    fn connections_full(&self, connections_max: usize) {
+        let _ = connections_max;
+    }
+
     /// The system refused to hand out a connection (no descriptors, no memory). The server goes on
     /// after `pause`.
     fn accept_failed(&self, error: &io::Error, pause: Duration) {
@@ -121,6 +127,9 @@ pub enum CloseReason {
     Finished,
     /// No request came for [`Limits::idle`](super::Limits::idle).
     Idle,
+    /// No request came for some seconds, and its place was wanted for another connection
+    /// ([`Limits::connections_max`](super::Limits::connections_max)).
+    MadeRoom,
     /// A request head did not end within [`Limits::head`](super::Limits::head).
     HeadTimedOut,
     /// A reply made no progress for [`Limits::write`](super::Limits::write).

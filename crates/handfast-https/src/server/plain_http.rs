@@ -1,7 +1,6 @@
 //! Plain HTTP on the TLS port: the client is told where to go instead.
 
 use std::fmt::Write as _;
-use std::io;
 use std::time::Duration;
 
 use hyper::http::StatusCode;
@@ -31,9 +30,15 @@ pub(super) async fn answer(
         return None;
     }
     let mut head = received.to_vec();
-    // Whatever keeps the rest of the head from coming, what is there is answered.
-    let _ = timeout_at(deadline, read_head(channel, &mut head)).await;
-    let (status, reply) = match https_url(&head, port) {
+    let mut url = https_url(&head, port);
+    if url.is_none() {
+        // Whatever keeps the rest of the head from coming, what is there is answered.
+        url = timeout_at(deadline, read_on(channel, &mut head, port))
+            .await
+            .ok()
+            .flatten();
+    }
+    let (status, reply) = match url {
         Some(url) => (StatusCode::PERMANENT_REDIRECT, redirect(&url)),
         None => (StatusCode::BAD_REQUEST, BAD_REQUEST.to_owned()),
     };
@@ -91,19 +96,27 @@ fn looks_like_http(bytes: &[u8]) -> bool {
         }
 }
 
-async fn read_head(channel: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<()> {
+/// Reads until the head tells the URL to go to, or ends without.
+async fn read_on(channel: &mut TcpStream, head: &mut Vec<u8>, port: u16) -> Option<String> {
     let mut chunk = [0; 1024];
     while memchr::memmem::find(head, b"\r\n\r\n").is_none()
         && memchr::memmem::find(head, b"\n\n").is_none()
         && head.len() < HEAD_MAX
     {
-        let count = channel.read(&mut chunk).await?;
+        let count = channel.read(&mut chunk).await.ok()?;
         if count == 0 {
             break;
         }
-        head.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        let fresh = chunk.get(..count).unwrap_or_default();
+        head.extend_from_slice(fresh);
+        // A field is known at the end of its line.
+        if memchr::memchr(b'\n', fresh).is_some()
+            && let Some(url) = https_url(head, port)
+        {
+            return Some(url);
+        }
     }
-    Ok(())
+    https_url(head, port)
 }
 
 /// The URL to go to: the same host and target, by https, on this port. `None` when the head does not

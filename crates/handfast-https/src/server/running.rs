@@ -13,7 +13,8 @@ use super::budget::Budget;
 use super::config::ServerConfig;
 use super::handler::Handler;
 use super::listener::{self, BindError, Listening};
-use super::worker::{self, Contexts, Gauge, Order, Shared};
+use super::places::Places;
+use super::worker::{self, Contexts, Order, Shared};
 
 /// A server that listens and does not yet serve: clients that connect wait.
 #[must_use]
@@ -38,7 +39,8 @@ impl<H: Handler> Server<H> {
             budget: Budget::new(config.limits.held_bytes_max),
             close: config.close,
             observer: config.observer,
-            gauge: Arc::new(Gauge::default()),
+            places: Places::new(config.limits.connections_max),
+            threads,
         });
         Ok(Self {
             shared,
@@ -70,7 +72,7 @@ impl<H: Handler> Server<H> {
         let mut running = Running {
             addresses,
             orders,
-            gauge: Arc::clone(&self.shared.gauge),
+            places: Arc::clone(&self.shared.places),
             replace: Box::new(move |context| contexts.contexts.replace(context)),
             threads: Vec::new(),
         };
@@ -113,7 +115,7 @@ impl<H> std::fmt::Debug for Server<H> {
 pub struct Running {
     addresses: Vec<SocketAddr>,
     orders: watch::Sender<Order>,
-    gauge: Arc<Gauge>,
+    places: Arc<Places>,
     replace: Box<dyn Fn(ServerContext) + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -126,7 +128,7 @@ impl Running {
 
     /// Connections that are open now, those that shake hands or close included.
     pub fn connections(&self) -> usize {
-        self.gauge.connections()
+        self.places.taken()
     }
 
     /// New connections get this context; running ones keep the one they began with (A2). Make it

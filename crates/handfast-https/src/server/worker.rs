@@ -1,11 +1,12 @@
 //! One serving thread: its runtime, its listeners, its connections (A18).
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,10 @@ use super::budget::Budget;
 use super::config::Limits;
 use super::connection::{self, Accepted};
 use super::handler::Handler;
+use super::link::Link;
 use super::listener::INHERITS_NODELAY;
 use super::observer::Observer;
+use super::places::{self, Places};
 use super::turn;
 
 /// Connections accepted in a row before others get their turn: a burst of handshakes must not starve
@@ -48,7 +51,8 @@ pub(super) struct Shared<H> {
     pub(super) budget: Arc<Budget>,
     pub(super) close: ClosePolicy,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) gauge: Arc<Gauge>,
+    pub(super) places: Arc<Places>,
+    pub(super) threads: usize,
 }
 
 /// The context for new connections. Threads keep a copy and look here only when it was replaced.
@@ -77,29 +81,6 @@ impl Contexts {
     }
 }
 
-/// How many connections there are.
-#[derive(Debug, Default)]
-pub(super) struct Gauge {
-    connections: AtomicUsize,
-    room: Notify,
-}
-
-impl Gauge {
-    pub(super) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    async fn wait_for_room(&self, connections_max: usize) {
-        loop {
-            let room = self.room.notified();
-            if self.connections() < connections_max {
-                return;
-            }
-            room.await;
-        }
-    }
-}
-
 /// Counts a connection for as long as it lives.
 struct Counted<H> {
     worker: Rc<Worker<H>>,
@@ -107,11 +88,6 @@ struct Counted<H> {
 
 impl<H> Counted<H> {
     fn new(worker: &Rc<Worker<H>>) -> Self {
-        worker
-            .shared
-            .gauge
-            .connections
-            .fetch_add(1, Ordering::Relaxed);
         worker.live.set(worker.live.get() + 1);
         Self {
             worker: Rc::clone(worker),
@@ -122,12 +98,6 @@ impl<H> Counted<H> {
 impl<H> Drop for Counted<H> {
     fn drop(&mut self) {
         let worker = &self.worker;
-        worker
-            .shared
-            .gauge
-            .connections
-            .fetch_sub(1, Ordering::Relaxed);
-        worker.shared.gauge.room.notify_one();
         worker.live.set(worker.live.get().saturating_sub(1));
         if worker.live.get() == 0 {
             worker.emptied.notify_one();
@@ -148,6 +118,9 @@ pub(super) struct Worker<H> {
     pub(super) shared: Arc<Shared<H>>,
     context: RefCell<(u64, ServerContext)>,
     live: Cell<usize>,
+    /// Those whose handshake is done, in the order of their coming.
+    links: RefCell<BTreeMap<u64, Rc<Link>>>,
+    links_ever: Cell<u64>,
     emptied: Notify,
     draining: Cell<bool>,
     drain: Notify,
@@ -160,6 +133,8 @@ impl<H: Handler> Worker<H> {
             shared,
             context,
             live: Cell::new(0),
+            links: RefCell::default(),
+            links_ever: Cell::new(0),
             emptied: Notify::new(),
             draining: Cell::new(false),
             drain: Notify::new(),
@@ -173,6 +148,35 @@ impl<H: Handler> Worker<H> {
             *context = self.shared.contexts.current();
         }
         context.1.clone()
+    }
+
+    /// Adds a connection whose handshake is done, to be [removed](Self::remove) by this number.
+    pub(super) fn add(&self, link: &Rc<Link>) -> u64 {
+        let number = self.links_ever.get();
+        self.links_ever.set(number + 1);
+        self.links.borrow_mut().insert(number, Rc::clone(link));
+        number
+    }
+
+    pub(super) fn remove(&self, number: u64) {
+        self.links.borrow_mut().remove(&number);
+    }
+
+    /// Closes up to `count` connections that idle, the longest idle first.
+    fn close_idle(&self, count: usize) {
+        let now = Instant::now();
+        let mut idle: Vec<(Instant, Rc<Link>)> = Vec::new();
+        for link in self.links.borrow().values() {
+            if let Some(since) = link.idle_since()
+                && now.saturating_duration_since(since) >= places::IDLE_MIN
+            {
+                idle.push((since, Rc::clone(link)));
+            }
+        }
+        idle.sort_by_key(|(since, _)| *since);
+        for (_, link) in idle.iter().take(count) {
+            link.ask_to_leave();
+        }
     }
 
     /// Ready once the thread takes no more requests.
@@ -218,7 +222,9 @@ async fn serve<H: Handler>(
         .into_iter()
         .map(|(address, listener)| spawn_local(accept(Rc::clone(&worker), address, listener)))
         .collect();
+    let making_room = spawn_local(make_room(Rc::clone(&worker)));
     let mut deadline = stop_order(&mut orders).await;
+    making_room.abort();
     for task in accepting {
         task.abort();
         // Until it is gone the listener is still open.
@@ -233,6 +239,17 @@ async fn serve<H: Handler>(
             // In a greater hurry than before.
             sooner = next_order(&mut orders) => deadline = sooner,
         }
+    }
+}
+
+/// Closes connections that idle while places are wanted. Never ends.
+async fn make_room<H: Handler>(worker: Rc<Worker<H>>) {
+    let (places, threads) = (&worker.shared.places, worker.shared.threads);
+    loop {
+        places.until_wanted().await;
+        // Each thread does its part; what the others do not find is looked for again.
+        worker.close_idle(places.wanted().div_ceil(threads));
+        sleep(places::LOOK_EVERY).await;
     }
 }
 
@@ -273,18 +290,20 @@ fn accept<H: Handler>(
         let mut pause = PAUSE_MIN;
         let mut in_a_row = 0;
         loop {
-            let limit = worker.shared.limits.connections_max;
-            worker.shared.gauge.wait_for_room(limit).await;
             match listener.accept().await {
                 Ok((socket, peer)) => {
                     pause = PAUSE_MIN;
                     if !INHERITS_NODELAY {
                         let _ = socket.set_nodelay(true);
                     }
+                    let observer = &worker.shared.observer;
+                    let told = |max| observer.connections_full(max);
+                    let place = worker.shared.places.take(told).await;
                     let accepted = Accepted {
                         socket,
                         peer,
                         local,
+                        place: Rc::new(place),
                         at: Instant::now(),
                     };
                     let counted = Counted::new(&worker);

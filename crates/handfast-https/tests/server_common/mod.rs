@@ -57,6 +57,8 @@ pub struct Events {
     pub requests: Vec<Seen>,
     pub handshakes: Vec<SeenHandshake>,
     pub closes: Vec<SeenClose>,
+    /// The number of connections that were allowed, each time that it was reached.
+    pub full: Vec<usize>,
 }
 
 /// Remembers all events; tests wait for them.
@@ -112,6 +114,10 @@ impl Observer for Witness {
             text: explanation.to_string(),
         };
         self.note(|events| events.handshakes.push(seen));
+    }
+
+    fn connections_full(&self, connections_max: usize) {
+        self.note(|events| events.full.push(connections_max));
     }
 
     fn connection_closed(&self, event: &CloseEvent<'_>) {

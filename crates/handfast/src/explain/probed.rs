@@ -2,6 +2,7 @@
 
 use super::Explanation;
 use crate::probe::{Finding, Grade, GroupId, Judgement, Probed, SchemeId, ServerHello};
+use crate::x509::escape_control;
 
 pub(super) fn add(explanation: &mut Explanation, probed: &Probed) {
     let is_another_cause = !matches!(probed.finding, Finding::NotTheOffer | Finding::RefusesAll);
@@ -74,6 +75,10 @@ fn lines(finding: &Finding) -> Vec<String> {
                 )],
             }
         }
+        Finding::CertificateKey { theirs } => vec![format!(
+            "asked by a probe, the server has a certificate with a key of the kind {}, which we do not offer",
+            escape_control(theirs)
+        )],
         Finding::Name { .. } => vec![
             "asked by a probe that leaves the name out, the server goes on with the handshake"
                 .to_owned(),

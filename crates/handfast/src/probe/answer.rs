@@ -7,6 +7,7 @@ use super::suites::SuiteId;
 use crate::error::Alert;
 use crate::sct::SignedCertificateTimestamp;
 use crate::wire::{Reader, bit_length};
+use crate::x509::{self, Depth};
 
 /// A record longer than this is no record (RFC 5246, section 6.2.3).
 const RECORD_MAX: usize = 16 * 1024 + 2048;
@@ -64,6 +65,8 @@ pub struct ServerHello {
     pub alpn: Option<Vec<u8>>,
     /// How it signs, where TLS 1.2 shows it.
     pub scheme: Option<SchemeId>,
+    /// The kind of key in its certificate, where that is shown (before TLS 1.3).
+    pub certificate_key: Option<String>,
     /// Signed certificate timestamps, for whoever asked for them; a broken list counts as none.
     pub timestamps: Vec<SignedCertificateTimestamp>,
     /// Whether it is a HelloRetryRequest, which asks for another hello with a key share.
@@ -209,6 +212,10 @@ impl AnswerReader {
             (_, None) => Err(Answer::Malformed {
                 what: "a handshake that does not begin with ServerHello",
             }),
+            (11, Some(hello)) => {
+                hello.certificate_key = certificate_key(body);
+                Ok(())
+            }
             (12, Some(hello)) => {
                 read_key_exchange(body, hello);
                 Err(Answer::Hello(hello.clone()))
@@ -271,9 +278,17 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
         dh_bits: None,
         alpn,
         scheme: None,
+        certificate_key: None,
         timestamps,
         is_retry,
     })
+}
+
+/// The kind of key in the first certificate of a chain.
+fn certificate_key(body: &[u8]) -> Option<String> {
+    let mut chain = Reader::new(Reader::new(body).vector::<3>()?);
+    let outline = x509::parse(chain.vector::<3>()?, Depth::Outline).ok()?;
+    Some(x509::describe_key(outline.public_key()).0)
 }
 
 /// Reads the start of ServerKeyExchange; what it does not say stays unknown.

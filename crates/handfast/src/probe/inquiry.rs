@@ -75,6 +75,12 @@ pub enum Finding {
         /// What it would sign by; one of them, where several could not be told apart, or none.
         theirs: Vec<SchemeId>,
     },
+    /// The key of its certificate is on a curve that we do not offer: before TLS 1.3 the groups offered are the
+    /// curves of certificates, too (RFC 8422, section 5.1).
+    CertificateKey {
+        /// The kind of its key, such as "EC secp256k1".
+        theirs: String,
+    },
     /// It answers when it is not told the name.
     Name {
         /// What it would take then.
@@ -176,7 +182,7 @@ impl Inquiry {
             Finding::Versions { .. } => Some(PeerCause::ProtocolVersion { alert }),
             Finding::Suites { .. } => lacking("cipher suite"),
             Finding::Groups { .. } => lacking("key exchange group"),
-            Finding::Schemes { .. } => lacking("signature scheme"),
+            Finding::Schemes { .. } | Finding::CertificateKey { .. } => lacking("signature scheme"),
             Finding::Name { .. } => Some(PeerCause::NameUnrecognised),
             Finding::NotTheOffer | Finding::RefusesAll => None,
         };
@@ -245,6 +251,14 @@ impl Inquiry {
         }
         let Some(signing) = ask(own_groups.clone())? else {
             let ours = self.ours.groups.clone();
+            // It would exchange keys in a group of ours, so the groups are needed for something else.
+            if let Some(key) = &theirs.certificate_key
+                && key.starts_with("EC")
+                && theirs.group.is_some_and(|group| ours.contains(&group))
+            {
+                let theirs = key.clone();
+                return Ok(Finding::CertificateKey { theirs });
+            }
             return Ok(Finding::Groups { ours, theirs });
         };
         if let Some(scheme) = signing.scheme {

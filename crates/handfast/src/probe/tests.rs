@@ -120,6 +120,48 @@ fn b4_before_tls13_the_group_comes_with_the_key_exchange() {
     assert_eq!((found.group, found.dh_bits), (None, Some(7)));
 }
 
+/// A server whose certificate is on a curve that we do not offer takes a group of ours from whoever offers that
+/// curve as well.
+#[test]
+fn a_certificate_s_curve_is_told_from_a_group() {
+    let (x25519, secp256k1) = (GroupId(29), GroupId(22));
+    let suite = SuiteId(0xc02b);
+    let answer = |hello: &ClientHello| {
+        let is_older = hello.version() <= WireVersion::Tls13;
+        match is_older && hello.suites.contains(&suite) && hello.groups.contains(&secp256k1) {
+            true => Answer::Hello(ServerHello {
+                version: WireVersion::Tls12,
+                suite,
+                group: Some(x25519),
+                dh_bits: None,
+                alpn: None,
+                scheme: None,
+                certificate_key: Some("EC secp256k1".to_owned()),
+                timestamps: Vec::new(),
+                is_retry: false,
+            }),
+            false => Answer::Alert(crate::Alert::new(40)),
+        }
+    };
+    let ours = OwnOffer {
+        versions: vec![WireVersion::Tls12, WireVersion::Tls13],
+        suites: vec![suite, SuiteId(0x1301)],
+        groups: vec![x25519, GroupId(23)],
+        schemes: Vec::new(),
+    };
+    let mut inquiry = Inquiry::about(ours, "shop.example");
+    while let Some(hello) = inquiry.question() {
+        inquiry.answered(answer(&hello));
+    }
+    let error = crate::Error::new(
+        crate::Phase::Handshake,
+        crate::PeerCause::Alert(crate::Alert::new(40)),
+    );
+    let told = inquiry.refine(error).explain();
+    assert_eq!(told.id, "no-shared-signature-scheme", "{told}");
+    assert!(told.to_string().contains("secp256k1"), "{told}");
+}
+
 /// A server with an order of its own, or one that takes the client's.
 #[derive(Debug, Clone)]
 struct Model {
@@ -152,6 +194,7 @@ impl Model {
                     dh_bits: None,
                     alpn: None,
                     scheme: None,
+                    certificate_key: None,
                     timestamps: Vec::new(),
                     is_retry: true,
                 })

@@ -2,12 +2,14 @@
 //! log their secrets.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use handfast::{
     Cause, ClientContext, ClosePolicy, Error, KeyLog, PeerCause, ServerContext, Stream, TlsVersion,
+    probe,
 };
 use handfast_testbed::launch::{OpensslServer, Program};
 
@@ -78,13 +80,87 @@ fn a15_renegotiation_is_declined() {
     gave_up(&end.unwrap_err());
 }
 
-/// OpenSSL takes our `no_renegotiation` for the end of it all, and says so.
+/// OpenSSL takes our `no_renegotiation` for the end of it all. The alert that it ends with, `handshake_failure`, is
+/// about that, and not about what the handshake agreed on.
 fn gave_up(error: &std::io::Error) {
     let error = Error::from_io(error).expect("one of our errors");
-    let Cause::Peer(PeerCause::Alert(alert)) = error.cause() else {
+    let Cause::Peer(PeerCause::RenegotiationRefused { alert: Some(alert) }) = error.cause() else {
         panic!("{error:?}");
     };
     assert_eq!(alert.name(), "handshake_failure");
+    assert_eq!(error.explain().id, "renegotiation-refused");
+}
+
+/// A certificate and key of a kind that our own PKI does not make, by `openssl req`.
+fn unusual(algorithm: &[&str]) -> Option<(tempfile::TempDir, OpensslServer)> {
+    let directory = tempfile::tempdir().unwrap();
+    let (chain, key) = (
+        directory.path().join("chain.pem"),
+        directory.path().join("key.pem"),
+    );
+    let made = Program::new("openssl")?
+        .args(["req", "-x509", "-nodes", "-days", "1"])
+        .args(["-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(algorithm)
+        .args(["-keyout".as_ref(), key.as_os_str()])
+        .args(["-out".as_ref(), chain.as_os_str()])
+        .run();
+    assert!(made.succeeded(), "{made:?}");
+    let arguments = [
+        OsStr::new("-cert"),
+        chain.as_os_str(),
+        OsStr::new("-key"),
+        key.as_os_str(),
+        OsStr::new("-cipher"),
+        OsStr::new("ALL:@SECLEVEL=0"),
+    ];
+    Some((directory, OpensslServer::launch(&arguments)?))
+}
+
+/// The groups offered are the curves of certificates, too: OpenSSL refuses over the certificate, with the alert that
+/// also stands for suites and groups.
+#[test]
+fn a_certificate_on_a_curve_that_is_not_offered_is_told_as_that() {
+    for (curve, kind) in [("secp256k1", "EC secp256k1"), ("secp224r1", "EC P-224")] {
+        let algorithm = [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            &format!("ec_paramgen_curve:{curve}"),
+        ];
+        let Some((_files, server)) = unusual(&algorithm) else {
+            return;
+        };
+        let client = ClientContext::builder().build().unwrap();
+        let connect = || TcpStream::connect(server.address());
+        let failure = client.secure("localhost", connect().unwrap()).unwrap_err();
+        let error = probe::clarify(failure.into(), &client, "localhost", SOON, connect);
+        let told = error.explain();
+        assert_eq!(told.id, "no-shared-signature-scheme", "{told}");
+        assert!(told.to_string().contains(kind), "{told}");
+    }
+}
+
+/// Its signature cannot be checked here, so that nobody can say that it is wrong.
+#[test]
+fn a_key_that_is_too_small_to_check_is_told_as_that_even_unverified() {
+    let Some((_files, server)) = unusual(&["-newkey", "rsa:1024"]) else {
+        return;
+    };
+    for version in VERSIONS {
+        let client = ClientContext::builder()
+            .danger()
+            .accept_any_certificate()
+            .versions([version])
+            .build()
+            .unwrap();
+        let socket = TcpStream::connect(server.address()).unwrap();
+        let failure = client.secure("localhost", socket).unwrap_err();
+        let told = failure.error.explain();
+        assert_eq!(told.id, "weak-key", "{told}");
+        assert!(told.what.contains("1024 bits"), "{told}");
+    }
 }
 
 /// The same asked of our server, by `s_client`.

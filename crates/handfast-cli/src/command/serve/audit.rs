@@ -2,7 +2,7 @@
 //! (A24, C3). Its schema is docs/audit-json.md; a test holds the two together.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use handfast::{Alert, ClientOffer, Explanation, escape_control};
 use handfast_https::server::{CloseEvent, CloseReason, HandshakeEvent};
 use serde_json::{Value, json};
 
+use super::lines::Lines;
 use crate::failure::{Failure, code};
 use crate::output;
 
@@ -54,23 +55,38 @@ pub(super) fn open(path: &Path) -> Result<(Audit, AuditWriter), Failure> {
             .with_fix("give a file in a directory that exists and that this user may write to");
         Failure::new(code::WRITE, explanation)
     };
-    let file = append_to(path).map_err(unusable)?;
+    let (file, torn) = append_to(path).map_err(unusable)?;
+    let lines = Lines::new(file, torn);
     let (messages, receiver) = sync_channel(LINES_WAITING_MAX);
     let lost = Arc::new(AtomicU64::new(0));
     let (counter, path) = (Arc::clone(&lost), path.to_owned());
     let thread = thread::Builder::new()
         .name("handfast-audit".into())
-        .spawn(move || write(&receiver, file, &path, &counter))
+        .spawn(move || write(&receiver, lines, &path, &counter))
         .map_err(unusable)?;
     Ok((Audit { messages, lost }, AuditWriter { thread }))
 }
 
-fn append_to(path: &Path) -> io::Result<File> {
+/// The file, and whether it ends within a line: of a server that was killed, or whose disk was full.
+fn append_to(path: &Path) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let file = options.open(path)?;
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    Ok((file, is_file && ends_within_line(path).unwrap_or(false)))
+}
+
+fn ends_within_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 impl AuditWriter {
@@ -83,14 +99,14 @@ impl AuditWriter {
     }
 }
 
-fn write(messages: &Receiver<Message>, mut file: File, path: &Path, lost: &AtomicU64) {
+fn write(messages: &Receiver<Message>, mut lines: Lines<File>, path: &Path, lost: &AtomicU64) {
     let mut failed = false;
     while let Ok(message) = messages.recv() {
-        let mut text = match message {
+        let text = match message {
             Message::Line(line) => line,
             Message::Reopen => {
                 match append_to(path) {
-                    Ok(fresh) => file = fresh,
+                    Ok((fresh, torn)) => lines.replace(fresh, torn),
                     Err(error) => output::warning(format!(
                         "the audit file cannot be opened anew, the old one is kept: {error}"
                     )),
@@ -98,21 +114,35 @@ fn write(messages: &Receiver<Message>, mut file: File, path: &Path, lost: &Atomi
                 continue;
             }
         };
-        let count = lost.swap(0, Ordering::Relaxed);
-        if count > 0 {
-            let mut line = json!({ "event": "lines-lost", "count": count });
-            text.push_str(&finished(&mut line, SystemTime::now()));
-        }
-        match file.write_all(text.as_bytes()) {
-            Ok(()) => failed = false,
+        let lost_before = lines.lost();
+        match lines.write(&text, lost.swap(0, Ordering::Relaxed), lines_lost) {
+            Ok(()) if failed => {
+                failed = false;
+                output::warning(format!(
+                    "the audit file is written again: {lost_before} lines were lost"
+                ));
+            }
+            Ok(()) => {}
             // Once for each row of failures: a full disk is not to fill the terminal, too.
             Err(error) if !failed => {
                 failed = true;
-                output::warning(format!("the audit file cannot be written: {error}"));
+                output::warning(format!(
+                    "the audit file cannot be written, lines are lost until it can: {error}"
+                ));
             }
             Err(_) => {}
         }
     }
+    let lost = lines.lost() + lost.load(Ordering::Relaxed);
+    if lost > 0 {
+        output::warning(format!("{lost} lines of the audit file were lost"));
+    }
+}
+
+/// The line that tells of those that were lost before it.
+fn lines_lost(count: u64) -> String {
+    let mut line = json!({ "event": "lines-lost", "count": count });
+    finished(&mut line, SystemTime::now())
 }
 
 impl Audit {
@@ -178,6 +208,11 @@ impl Audit {
             "duration_ms": milliseconds(event.duration),
         });
         self.line(line, event.time);
+    }
+
+    pub(super) fn connections_full(&self, connections_max: usize) {
+        let line = json!({ "event": "connections-full", "connections_max": connections_max });
+        self.line(line, SystemTime::now());
     }
 
     pub(super) fn accept_failed(&self, error: &io::Error, pause: Duration) {

@@ -2,7 +2,7 @@
 //! that stands still or a full pipe never holds up serving.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::audit::Audit;
+use super::lines::Lines;
 use handfast::{escape_control, format_utc};
 use handfast_https::server::{
     CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, TransferEnd,
@@ -56,6 +57,7 @@ impl Writer {
 }
 
 fn write(lines: &Receiver<String>, lost: &AtomicU64) {
+    let mut out = Lines::new(io::stderr(), false);
     while let Ok(mut text) = lines.recv() {
         // All that is there in one system call.
         while text.len() < 64 * 1024
@@ -63,14 +65,11 @@ fn write(lines: &Receiver<String>, lost: &AtomicU64) {
         {
             text.push_str(&more);
         }
-        match lost.swap(0, Ordering::Relaxed) {
-            0 => {}
-            count => {
-                let _ = writeln!(text, "{count} lines were lost: this log is read too slowly");
-            }
-        }
-        // A stderr that is gone is nobody's to tell.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        // Ignore errors: there is nowhere left to report them. What is lost is counted, and told once there is
+        // room again.
+        let _ = out.write(&text, lost.swap(0, Ordering::Relaxed), |count| {
+            format!("{count} lines were lost: this log is read too slowly, or its disk was full\n")
+        });
     }
 }
 
@@ -182,6 +181,7 @@ impl Observer for Log {
                 format!("broken off: {why}")
             }
             CloseReason::Idle if self.verbose => "idle".to_owned(),
+            CloseReason::MadeRoom if self.verbose => "idle, its place was needed".to_owned(),
             CloseReason::Finished if self.verbose => "finished".to_owned(),
             CloseReason::Stopped if self.verbose => "server stopped".to_owned(),
             _ => return,
@@ -206,6 +206,18 @@ impl Observer for Log {
                 event.requests,
                 event.traffic.records_sent,
                 Milliseconds(event.duration)
+            )
+        });
+    }
+
+    fn connections_full(&self, connections_max: usize) {
+        if let Some(audit) = &self.audit {
+            audit.connections_full(connections_max);
+        }
+        self.line(SystemTime::now(), |text| {
+            write!(
+                text,
+                "{connections_max} connections are open, the maximum: more wait until one ends"
             )
         });
     }

@@ -171,7 +171,11 @@ impl<H: Handler> Http1<H> {
                 let terms = Terms {
                     version: exchange.version,
                     is_head: exchange.is_head,
-                    persistent: exchange.persistent && !self.winding_up && !self.closing && !untold,
+                    persistent: exchange.persistent
+                        && !self.winding_up
+                        && !self.closing
+                        && !untold
+                        && !self.link.closes_soon(),
                 };
                 let reply = Reply::new(response, terms);
                 self.closing |= reply.closes;

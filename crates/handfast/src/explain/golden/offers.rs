@@ -12,6 +12,7 @@ fn hello(version: WireVersion, suite: u16, group: u16) -> ServerHello {
         dh_bits: None,
         alpn: None,
         scheme: None,
+        certificate_key: None,
         timestamps: Vec::new(),
         is_retry: false,
     }
@@ -92,6 +93,16 @@ pub(super) fn offers() -> Vec<Row> {
             handshake(PeerCause::NothingInCommon {
                 what: "point format",
             }),
+        ),
+        (
+            "no-shared-signature-scheme.curve",
+            probed(
+                Finding::CertificateKey {
+                    theirs: "EC secp256k1".to_owned(),
+                },
+                lacking("signature scheme"),
+                40,
+            ),
         ),
         (
             "name-unrecognised.probed",

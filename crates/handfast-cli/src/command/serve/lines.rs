@@ -1,0 +1,176 @@
+//! Whole lines into a file that may be full: what is written after a failure begins on a line of its own, and
+//! what found no room is counted and told.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+/// Where lines go.
+#[derive(Debug)]
+pub(super) struct Lines<W> {
+    out: W,
+    /// What is there ends within a line.
+    torn: bool,
+    /// Lines that were lost, and of which nothing was told yet.
+    lost: u64,
+}
+
+impl<W: Write> Lines<W> {
+    /// `torn`: what is there already ends within a line.
+    pub(super) fn new(out: W, torn: bool) -> Self {
+        Self { out, torn, lost: 0 }
+    }
+
+    /// Goes on in another file.
+    pub(super) fn replace(&mut self, out: W, torn: bool) {
+        self.out = out;
+        self.torn = torn;
+    }
+
+    /// Lines that were lost, and of which nothing was told yet.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Writes lines, each with its line feed; before them `tell`'s line on those that were lost before, `more`
+    /// of them elsewhere, if there are any.
+    ///
+    /// # Errors
+    /// The first one. The lines that were not written whole are counted as lost.
+    pub(super) fn write(
+        &mut self,
+        text: &str,
+        more: u64,
+        tell: impl FnOnce(u64) -> String,
+    ) -> io::Result<()> {
+        self.lost += more;
+        if self.lost > 0 {
+            let told = self.put(&tell(self.lost));
+            if !matches!(told, Err((1.., _))) {
+                self.lost = 0;
+            }
+            if let Err((_, error)) = told {
+                self.lost += line_feeds(text.as_bytes());
+                return Err(error);
+            }
+        }
+        self.put(text).map_err(|(lost, error)| {
+            self.lost += lost;
+            error
+        })
+    }
+
+    /// Or else says how many lines were not written whole.
+    fn put(&mut self, text: &str) -> Result<(), (u64, io::Error)> {
+        let text = match self.torn {
+            true => Cow::Owned(format!("\n{text}")),
+            false => Cow::Borrowed(text),
+        };
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let error = match self.out.write(rest) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(count) => {
+                    let (written, more) = rest.split_at(count.min(rest.len()));
+                    self.torn = written.last() != Some(&b'\n');
+                    rest = more;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            // A line of which only the line feed is missing gets it from the next one.
+            let unwritten = rest.strip_prefix(b"\n").unwrap_or(rest);
+            return Err((line_feeds(unwritten), error));
+        }
+        Ok(())
+    }
+}
+
+fn line_feeds(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes and then no more.
+    #[derive(Default)]
+    struct Disk {
+        content: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= count;
+            self.content.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn write(lines: &mut Lines<Disk>, text: &str) -> bool {
+        lines
+            .write(text, 0, |count| format!("lost {count}\n"))
+            .is_ok()
+    }
+
+    /// Wherever the disk is full, and whenever there is room again.
+    #[test]
+    fn after_a_full_disk_lines_begin_on_lines_of_their_own_and_none_is_lost_untold() {
+        for room in 0..40 {
+            for more in 0..20 {
+                let mut lines = Lines::new(Disk::default(), false);
+                lines.out.room = room;
+                let mut written = 0;
+                for text in ["first\n", "second\nthird\n", "fourth\n"] {
+                    written += u64::from(write(&mut lines, text)) * line_feeds(text.as_bytes());
+                }
+                lines.out.room += more;
+                let _ = write(&mut lines, "fifth\n");
+                lines.out.room = usize::MAX;
+                assert!(write(&mut lines, "sixth\n") && write(&mut lines, "last\n"));
+                assert_eq!(lines.lost(), 0);
+                let text = String::from_utf8(std::mem::take(&mut lines.out.content)).unwrap();
+                let whole = [
+                    "first", "second", "third", "fourth", "fifth", "sixth", "last",
+                ];
+                let (mut found, mut told, mut halves) = (0, 0, 0);
+                for line in text.lines() {
+                    match line
+                        .strip_prefix("lost ")
+                        .and_then(|count| count.parse::<u64>().ok())
+                    {
+                        Some(count) => told += count,
+                        None if whole.contains(&line) => found += 1,
+                        None => halves += 1,
+                    }
+                }
+                assert!(text.ends_with("sixth\nlast\n"), "{room}, {more}: {text:?}");
+                assert!(
+                    found + told >= 7 && found >= written,
+                    "{room}, {more}: {text:?}"
+                );
+                assert!(found + told <= 7 + halves, "{room}, {more}: {text:?}");
+                assert!(halves <= 2, "{room}, {more}: {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_line_is_gone_on_with_on_the_next() {
+        let mut lines = Lines::new(Disk::default(), true);
+        assert!(!write(&mut lines, "one\n"));
+        lines.out.room = 100;
+        assert!(write(&mut lines, "two\n"));
+        assert_eq!(lines.out.content, b"\nlost 1\ntwo\n");
+    }
+}

@@ -1,0 +1,10 @@
+//! What public test suites are run with against handfast. Not published.
+//!
+//! The suites themselves stay where they are installed: `conformance/run SUITE --with PATH` starts them. Here
+//! is what has to be ours: the program that BoGo drives ([`bogo`]), what makes results of a suite's output
+//! ([`suite`]), and the ledgers of what is known to deviate ([`ledger`]).
+
+pub mod bogo;
+pub mod ledger;
+pub mod serving;
+pub mod suite;

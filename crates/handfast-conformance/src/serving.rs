@@ -1,0 +1,84 @@
+//! `handfast serve` as the suites for servers meet it: a certificate of its own, a page and a larger file.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use handfast_testbed::launch::Running;
+use handfast_testbed::pki::{Pki, Spec};
+
+use crate::suite::SuiteError;
+
+/// How long a server may take until it listens, on a loaded machine.
+const LISTENS_WITHIN: Duration = Duration::from_secs(20);
+
+/// What each server of this module says before its port.
+const ANNOUNCED: &str = "https://127.0.0.1:";
+
+/// A running server. Dropping ends it.
+#[derive(Debug)]
+pub struct Serving {
+    _process: Running,
+    _place: tempfile::TempDir,
+    port: u16,
+}
+
+impl Serving {
+    /// Starts the program on a free port of 127.0.0.1, with a certificate for `localhost`, and with more
+    /// options.
+    ///
+    /// # Errors
+    /// A server that does not come to listen.
+    pub fn start(program: &Path, options: &[&str]) -> Result<Self, SuiteError> {
+        Self::with_certificate(program, Spec::server(&["localhost", "127.0.0.1"]), options)
+    }
+
+    /// The same with another certificate.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn with_certificate(
+        program: &Path,
+        certificate: Spec,
+        options: &[&str],
+    ) -> Result<Self, SuiteError> {
+        let place = tempfile::tempdir().map_err(|error| SuiteError(error.to_string()))?;
+        let files = Pki::new()
+            .root
+            .issue(certificate)
+            .write(place.path(), "server", &[]);
+        let served = place.path().join("served");
+        std::fs::create_dir(&served)
+            .and_then(|()| std::fs::write(served.join("index.html"), "<p>A page.</p>\n"))
+            .and_then(|()| {
+                std::fs::write(served.join("large.txt"), "0123456789abcde\n".repeat(20_000))
+            })
+            .map_err(|error| SuiteError::at(&served, error))?;
+        let mut command = Command::new(program);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--cert"])
+            .arg(&files.chain_pem)
+            .arg("--key")
+            .arg(&files.key_pem)
+            .args(options)
+            .arg(&served);
+        let process = Running::start(&mut command);
+        let port = process.wait_until(LISTENS_WITHIN, |text| {
+            let after = text.split(ANNOUNCED).nth(1)?;
+            after.split_once('/')?.0.parse().ok()
+        });
+        match port {
+            Some(port) => Ok(Self {
+                _process: process,
+                _place: place,
+                port,
+            }),
+            None => Err(SuiteError(format!("no server: {}", process.output()))),
+        }
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}

@@ -1,0 +1,98 @@
+//! The suites that can be run, and what they have in common.
+
+pub mod bogo;
+pub mod h2spec;
+pub mod hellos;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::ledger::Results;
+
+/// What a suite is run with.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// What the suite needs of itself: its runner, its files.
+    pub with: PathBuf,
+    /// The program `handfast`, for the suites that test its server.
+    pub program: PathBuf,
+    /// The folder of ledgers.
+    pub home: PathBuf,
+    /// Only these tests, in the suite's own patterns.
+    pub only: Option<String>,
+}
+
+/// What kept a suite from being run to its end.
+#[derive(Debug)]
+pub struct SuiteError(pub String);
+
+impl fmt::Display for SuiteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SuiteError {}
+
+impl SuiteError {
+    /// Something about a file.
+    pub fn at(path: &Path, problem: impl fmt::Display) -> Self {
+        Self(format!("{}: {problem}", path.display()))
+    }
+}
+
+/// The suites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suite {
+    /// BoringSSL's tests for TLS.
+    Bogo,
+    /// Tests for HTTP/2 servers.
+    H2spec,
+    /// ClientHellos that browsers and libraries sent, as testssl.sh keeps them.
+    Hellos,
+}
+
+impl Suite {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Bogo, Self::H2spec, Self::Hellos];
+
+    /// What it goes by, on the command line and as the name of its ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bogo => "bogo",
+            Self::H2spec => "h2spec",
+            Self::Hellos => "hellos",
+        }
+    }
+
+    /// What `--with` names.
+    pub fn needs(self) -> &'static str {
+        match self {
+            Self::Bogo => "its runner, built: `go test -c` in BoringSSL's ssl/test/runner",
+            Self::H2spec => "its program",
+            Self::Hellos => "testssl.sh's etc/client-simulation.txt",
+        }
+    }
+
+    /// The suite that goes by this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.name() == name)
+    }
+
+    /// Its ledger.
+    pub fn ledger(self, home: &Path) -> PathBuf {
+        home.join("ledgers").join(format!("{}.tsv", self.name()))
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What kept it from being run to its end.
+    pub fn run(self, run: &Run) -> Result<Results, SuiteError> {
+        match self {
+            Self::Bogo => bogo::run(run),
+            Self::H2spec => h2spec::run(run),
+            Self::Hellos => hellos::run(run),
+        }
+    }
+}
