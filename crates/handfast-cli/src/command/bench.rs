@@ -166,13 +166,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         plan: &plan,
         on: io::stderr().is_terminal() && !args.output.quiet,
     };
+    let about = about();
     let measured = load::run(&plan, tls, &stop, &mut live)?;
     if let Some((file, path)) = &mut page {
-        file.write_all(report::html(&plan, &measured).as_bytes())
+        file.write_all(report::html(&plan, &measured, &about).as_bytes())
             .map_err(|error| unwritable(path, &error))?;
     }
     let told = if args.output.json {
-        format!("{:#}\n", report::json(&plan, &measured))
+        format!("{:#}\n", report::json(&plan, &measured, &about))
     } else {
         report::text(&plan, &measured)
     };
@@ -184,6 +185,28 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         _ => {}
     }
     Ok(ExitCode::from(verdict(&measured)))
+}
+
+/// When and where this runs.
+fn about() -> report::About {
+    let mut versions = vec![concat!("handfast ", env!("CARGO_PKG_VERSION")).to_owned()];
+    #[cfg(unix)]
+    let host = {
+        let system = rustix::system::uname();
+        let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+        let (name, release) = (text(system.sysname()), text(system.release()));
+        versions.push(format!("{name} {release} {}", text(system.machine())));
+        text(system.nodename())
+    };
+    #[cfg(not(unix))]
+    let host = String::new();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    versions.push(format!("{processors} processors"));
+    report::About {
+        started: jiff::Timestamp::now().as_second(),
+        host,
+        versions,
+    }
 }
 
 /// Refuses a test that this machine cannot do: its failures would look like the server's.

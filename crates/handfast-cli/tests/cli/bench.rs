@@ -304,7 +304,7 @@ fn a_status_that_says_failure_is_one_in_text_json_page_and_exit_code() {
         let page = server.bench.path("report.html");
         let mut command = server.command();
         command
-            .args(["-n", "20", "-c", "2", "-t", "1"])
+            .args(["-n", "20", "-c", "1"])
             .arg("--html")
             .arg(&page);
         let output = command.arg(&server.url).output().unwrap();
@@ -318,7 +318,7 @@ fn a_status_that_says_failure_is_one_in_text_json_page_and_exit_code() {
         assert_eq!(page.contains("[http-status]"), failed > 0);
 
         let mut command = server.command();
-        command.args(["--json", "-n", "20", "-c", "2", "-t", "1"]);
+        command.args(["--json", "-n", "20", "-c", "1"]);
         let output = command.arg(&server.url).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{statuses:?} {output:?}");
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::super::measure::{Distribution, Measurements, Second, per_second};
 use super::super::plan::{Pacing, Plan};
+use super::axis::Axis;
 use super::plot::{Series, bars, escape, lines};
-use super::{PERCENTILES, bytes, log_bounds, millis, remarks, short, summary, text};
+use super::{About, PERCENTILES, bytes, log_bounds, remarks, short, shown, summary, text};
 
 /// Bars of the latency distribution.
 const BARS: usize = 60;
@@ -19,28 +20,34 @@ h1{font-size:1.3em;overflow-wrap:anywhere;margin-bottom:.1em}h2{font-size:1.05em
 p.plan{color:var(--faint);margin-top:0}
 dl{display:flex;flex-wrap:wrap;gap:.6em 2.2em;margin:1em 0}dt{color:var(--faint);font-size:.85em}dd{margin:0;font-size:1.35em;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{text-align:right;padding:.15em .9em .15em 0;border-bottom:1px solid var(--rule)}th{font-weight:normal;color:var(--faint)}th:first-child,td:first-child{text-align:left}
-svg{width:100%;height:auto}.grid{stroke:var(--rule)}.label{fill:var(--faint);font-size:11px}.line{fill:none;stroke-width:1.8}.mark{stroke:var(--s2);stroke-dasharray:3 3}
+svg{width:100%;height:auto}.grid{stroke:var(--rule)}.label{fill:var(--faint);font-size:11px}.line{fill:none;stroke-width:1.8}.halo{stroke:var(--paper);stroke-width:4}.mark{stroke:var(--s2);stroke-width:1.6;stroke-dasharray:4 2}
 .line.s0{stroke:var(--s0)}.line.s1{stroke:var(--s1)}.line.s2{stroke:var(--s2)}.line.s3{stroke:var(--s3)}
 .fill.s0,.dot.s0{fill:var(--s0)}.fill.s1,.dot.s1{fill:var(--s1)}.fill.s2,.dot.s2{fill:var(--s2)}.fill.s3,.dot.s3{fill:var(--s3)}
 .remark{border-left:3px solid var(--s1);padding-left:.8em}pre{overflow-x:auto;font-size:13px;color:var(--faint)}";
 
 /// The whole report as an HTML page that opens offline.
-pub fn html(plan: &Plan, measured: &Measurements) -> String {
+pub fn html(plan: &Plan, measured: &Measurements, about: &About) -> String {
     let mut page = String::with_capacity(32 * 1024);
     // Writing to a string cannot fail.
-    let _ = render(&mut page, plan, measured);
+    let _ = render(&mut page, plan, measured, about);
     page
 }
 
-fn render(page: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::Result {
+fn render(
+    page: &mut String,
+    plan: &Plan,
+    measured: &Measurements,
+    about: &About,
+) -> std::fmt::Result {
     let url = escape(&handfast::escape_control(&plan.target.to_string()));
     writeln!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\">\
          <title>handfast bench: {url}</title>\n<style>\n{STYLE}\n</style></head>\n<body>\n\
-         <h1>{url}</h1>\n<p class=\"plan\">{}</p>",
-        escape(&summary(plan))
+         <h1>{url}</h1>\n<p class=\"plan\">{}<br>{}</p>",
+        escape(&summary(plan)),
+        escape(&about.summary()),
     )?;
     facts(page, measured)?;
     for remark in remarks(plan, measured) {
@@ -48,16 +55,14 @@ fn render(page: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::
     }
     writeln!(page, "<h2>Latency</h2>")?;
     percentiles(page, plan, measured)?;
-    writeln!(page, "{}", distribution(&measured.latency))?;
-    writeln!(
-        page,
-        "<h2>Latency over time</h2>\n{}",
-        latency(&measured.seconds)
-    )?;
+    if !measured.latency.is_empty() {
+        writeln!(page, "{}", distribution(&measured.latency))?;
+        writeln!(page, "<h2>Latency over time</h2>\n{}", latency(measured))?;
+    }
     writeln!(
         page,
         "<h2>Throughput over time</h2>\n{}",
-        throughput(&measured.seconds)
+        throughput(measured)
     )?;
     failures(page, measured)?;
     writeln!(
@@ -71,13 +76,17 @@ fn facts(page: &mut String, measured: &Measurements) -> std::fmt::Result {
     let requests = &measured.requests;
     let received =
         measured.traffic.bytes_received as f64 / measured.elapsed.as_secs_f64().max(1e-9);
+    let percentile = |percent| match measured.latency.is_empty() {
+        true => "none".to_owned(),
+        false => short(measured.latency.percentile(percent)),
+    };
     let facts = [
         ("requests a second", format!("{:.0}", measured.rate())),
         ("complete", requests.complete.to_string()),
         ("truncated", requests.truncated.to_string()),
         ("failed", requests.failed.to_string()),
-        ("p50", short(measured.latency.percentile(50.0))),
-        ("p99", short(measured.latency.percentile(99.0))),
+        ("p50", percentile(50.0)),
+        ("p99", percentile(99.0)),
         ("received", format!("{}/s", bytes(received))),
         ("time", short(measured.elapsed)),
     ];
@@ -94,19 +103,7 @@ fn percentiles(page: &mut String, plan: &Plan, measured: &Measurements) -> std::
         write!(page, "<th>{label}</th>")?;
     }
     writeln!(page, "<th>max</th><th>mean</th></tr>")?;
-    let latency = match plan.pacing {
-        Pacing::Closed => "latency",
-        Pacing::Open { .. } => "latency, from when due",
-    };
-    for (name, of) in [
-        (latency, &measured.latency),
-        ("from sending", &measured.service),
-        ("connect", &measured.connect),
-        ("handshake", &measured.handshake),
-    ] {
-        if of.is_empty() {
-            continue;
-        }
+    for (name, of) in shown(plan, measured) {
         write!(page, "<tr><td>{name}</td>")?;
         for (percent, _) in PERCENTILES {
             write!(page, "<td>{}</td>", short(of.percentile(percent)))?;
@@ -118,7 +115,14 @@ fn percentiles(page: &mut String, plan: &Plan, measured: &Measurements) -> std::
             short(of.mean())
         )?;
     }
-    writeln!(page, "</table>")
+    writeln!(page, "</table>")?;
+    if plan.pacing != Pacing::Closed {
+        writeln!(
+            page,
+            "<p class=\"plan\">latency: from when a request was due; service: from sending</p>"
+        )?;
+    }
+    Ok(())
 }
 
 /// How often which latency occurred, on a logarithmic axis, with the main percentiles marked.
@@ -130,33 +134,33 @@ fn distribution(latency: &Distribution) -> String {
     if let (Some(last), Some(beyond)) = (bars_shown.last_mut(), counts.last()) {
         *last += beyond;
     }
-    let labels: Vec<(usize, String)> = bounds
-        .iter()
-        .enumerate()
-        .step_by(10)
-        .map(|(index, bound)| (index, short(*bound)))
-        .collect();
-    let place = |value: Duration| -> f64 {
-        let after = bounds.partition_point(|bound| *bound <= value);
-        (after as f64 - 0.5).clamp(0.0, BARS as f64)
-    };
+    let end = |bound: Option<&Duration>| bound.map_or(1.0, |bound| nanos(*bound));
+    let axis = Axis::latency(end(bounds.first()), end(bounds.last()));
     let marks = [(50.0, "p50"), (99.0, "p99"), (99.9, "p99.9")]
-        .map(|(percent, label)| (place(latency.percentile(percent)), label.to_owned()));
+        .map(|(percent, label)| (nanos(latency.percentile(percent)), label));
     let marks: &[_] = if latency.is_empty() { &[] } else { &marks };
     bars(
         "Latency distribution",
-        "latency, logarithmic",
+        (&axis, "latency, logarithmic"),
         "responses",
         &bars_shown,
-        &labels,
         marks,
     )
 }
 
-fn latency(seconds: &[Second]) -> String {
+/// The axis that all plots over time share, so that what happened at one time stands in one place.
+fn time(measured: &Measurements) -> Axis {
+    Axis::time(measured.elapsed.as_secs_f64())
+}
+
+/// On a logarithmic axis: the longest of a second is often a hundred times its median, which would
+/// lie on the zero of a linear one.
+fn latency(measured: &Measurements) -> String {
+    let seconds = &measured.seconds;
     let of = |value: fn(&Second) -> Duration| {
         points(seconds, |second| {
-            (second.complete > 0).then(|| millis(value(second)))
+            let counts = is_whole(second, seconds) && second.complete > 0;
+            counts.then(|| nanos(value(second)))
         })
     };
     let series = [
@@ -177,12 +181,25 @@ fn latency(seconds: &[Second]) -> String {
             points: of(|second| second.max),
         },
     ];
-    lines("Latency over time", "seconds", "ms", &series)
+    let all = || series.iter().flat_map(|one| &one.points).map(|(_, y)| *y);
+    let low = all().fold(f64::MAX, f64::min).min(1e9);
+    let axis = Axis::latency(low * 0.8, all().fold(0.0, f64::max) * 1.2);
+    lines(
+        "Latency over time",
+        (&time(measured), "seconds"),
+        (&axis, "latency, logarithmic"),
+        &series,
+    )
 }
 
-fn throughput(seconds: &[Second]) -> String {
-    // What is left of the last second is too short to stand for a rate.
-    let whole = |second: &Second| second.length >= Duration::from_millis(500) || seconds.len() == 1;
+/// What is left of the last second is too short to stand for a rate, or for percentiles.
+fn is_whole(second: &Second, seconds: &[Second]) -> bool {
+    second.length >= Duration::from_millis(500) || seconds.len() == 1
+}
+
+fn throughput(measured: &Measurements) -> String {
+    let seconds = &measured.seconds;
+    let whole = |second: &Second| is_whole(second, seconds);
     let series = [
         Series {
             name: "complete",
@@ -197,7 +214,14 @@ fn throughput(seconds: &[Second]) -> String {
             }),
         },
     ];
-    lines("Throughput over time", "seconds", "requests/s", &series)
+    let all = series.iter().flat_map(|one| &one.points);
+    let axis = Axis::rate(all.map(|(_, y)| *y).fold(0.0, f64::max));
+    lines(
+        "Throughput over time",
+        (&time(measured), "seconds"),
+        (&axis, "requests/s"),
+        &series,
+    )
 }
 
 /// A point in the middle of every second that has a value.
@@ -220,12 +244,19 @@ fn failures(page: &mut String, measured: &Measurements) -> std::fmt::Result {
         "<h2>Failures</h2>\n<table><tr><th>cause</th><th>requests</th></tr>"
     )?;
     for (id, failure) in &measured.failures {
-        let what = escape(&failure.explanation.what);
+        let mut what = escape(&failure.explanation.what);
+        for line in &failure.explanation.evidence {
+            let _ = write!(what, "<br>{}", escape(line));
+        }
         writeln!(
             page,
-            "<tr><td>{what} [{id}]</td><td>{}</td></tr>",
+            "<tr><td>[{id}] {what}</td><td>{}</td></tr>",
             failure.count
         )?;
     }
     writeln!(page, "</table>")
+}
+
+fn nanos(duration: Duration) -> f64 {
+    duration.as_nanos() as f64
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::measure::{Distribution, Measurements, per_second};
 use super::super::plan::{Handshake, Pacing, Plan, Protocol};
-use super::{PERCENTILES, log_bounds, millis, remarks};
+use super::{About, PERCENTILES, log_bounds, millis, remarks};
 
 /// Steps of a histogram.
 const STEPS: usize = 200;
@@ -22,6 +22,7 @@ const STEPS: usize = 200;
 ///
 /// | field | what it holds |
 /// |---|---|
+/// | `started`, `host`, `versions` | when and where the test ran, and with what |
 /// | `plan` | what was asked for: `url`, `method`, `protocol`, `handshake`, `rate` (null in the closed loop), `connections`, `streams`, `threads`, `requests`, `duration_s` |
 /// | `elapsed_s`, `requests_per_second` | from the start of the clock to the last response |
 /// | `requests` | `started` = `complete` + `truncated` + `failed` + `unfinished`; of `failed`, `failed_by_status` were answered by a status of 400 or more; `resent` counts requests sent again because the server had refused them without processing them; `unsent` were due and never sent |
@@ -34,7 +35,7 @@ const STEPS: usize = 200;
 /// | `seconds` | a list with `second`, `length_s`, `complete`, `failed`, `handshakes`, `bytes_received`, `requests_per_second`, `p50_ms`, `p90_ms`, `p99_ms`, `max_ms`, `waiting` |
 /// | `generator` | `threads`, `cpu_s`, `requests_per_cpu_second`, `saturated`, `gave_up` |
 /// | `remarks` | what to be careful about, a sentence each |
-pub fn json(plan: &Plan, measured: &Measurements) -> Value {
+pub fn json(plan: &Plan, measured: &Measurements, about: &About) -> Value {
     let requests = &measured.requests;
     let (full, resumed) = measured.handshakes();
     let statuses: Map<String, Value> = measured
@@ -49,6 +50,9 @@ pub fn json(plan: &Plan, measured: &Measurements) -> Value {
         .collect();
     json!({
         "schema": "handfast-bench/2",
+        "started": handfast::format_utc(about.started),
+        "host": about.host,
+        "versions": about.versions,
         "plan": plan_json(plan),
         "elapsed_s": measured.elapsed.as_secs_f64(),
         "requests_per_second": measured.rate(),

@@ -2,6 +2,7 @@
 //!
 //! Only rendering: every number comes from [`Measurements`], and nothing is printed here.
 
+mod axis;
 mod html;
 mod json;
 mod plot;
@@ -25,15 +26,44 @@ const PERCENTILES: [(f64, &str); 5] = [
     (99.9, "p99.9"),
 ];
 
-/// The distributions, by the names that stand above or before them.
-fn columns(measured: &Measurements) -> [(&'static str, &Distribution); 5] {
-    [
+/// When and where a test ran, and with what: a figure that says none of it cannot be compared.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// When it began, in seconds since 1970 (UTC).
+    pub started: i64,
+    /// The machine that the load came from.
+    pub host: String,
+    /// Programs and systems with their versions.
+    pub versions: Vec<String>,
+}
+
+impl About {
+    /// In one line.
+    fn summary(&self) -> String {
+        let mut parts = vec![
+            handfast::format_utc(self.started),
+            format!("from {}", handfast::escape_control(&self.host)),
+        ];
+        let versions = self.versions.iter();
+        parts.extend(versions.map(|one| handfast::escape_control(one).into_owned()));
+        parts.join(", ")
+    }
+}
+
+/// The distributions that have something in them, by the names that stand above or before them.
+fn shown<'m>(plan: &Plan, measured: &'m Measurements) -> Vec<(&'static str, &'m Distribution)> {
+    let open = plan.pacing != Pacing::Closed;
+    let all = [
         ("latency", &measured.latency),
         ("service", &measured.service),
         ("failed", &measured.failed_latency),
         ("connect", &measured.connect),
         ("handshake", &measured.handshake),
-    ]
+    ];
+    // In the closed loop a request is due when it is sent.
+    all.into_iter()
+        .filter(|(name, of)| !of.is_empty() && (open || *name != "service"))
+        .collect()
 }
 
 /// What the numbers mean, and what to be careful about.
@@ -205,6 +235,14 @@ mod tests {
         (plan, measured)
     }
 
+    fn about() -> About {
+        About {
+            started: 1_700_000_000,
+            host: "host <b>".to_owned(),
+            versions: vec!["handfast 9.9".to_owned()],
+        }
+    }
+
     /// A test of two seconds that ends three milliseconds later has two seconds.
     #[test]
     fn b6_what_is_left_over_is_a_second_only_if_something_happened() {
@@ -227,7 +265,7 @@ mod tests {
         assert!(text.contains("3 failed"), "{text}");
         assert!(text.contains("503 Service Unavailable: 3"), "{text}");
         assert!(text.contains("99/s"), "{text}");
-        let json = json(&plan, &measured);
+        let json = json(&plan, &measured, &about());
         assert_eq!(json["requests"]["complete"], 297);
         assert_eq!(json["requests"]["failed"], 3);
         assert_eq!(json["requests"]["failed_by_status"], 3);
@@ -260,7 +298,11 @@ mod tests {
     #[test]
     fn b6_the_page_is_whole_and_asks_nobody_for_anything() {
         let (plan, measured) = measured();
-        let page = html(&plan, &measured);
+        let page = html(&plan, &measured, &about());
+        assert!(
+            page.contains("2023-11-14T22:13:20Z, from host &lt;b&gt;, handfast 9.9"),
+            "{page}"
+        );
         assert_eq!(page.matches("<svg").count(), 3);
         assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
         // What the user typed is text, not markup; nothing is loaded and nothing runs.
@@ -276,8 +318,8 @@ mod tests {
         let plan = Plan::new(Target::parse("localhost").unwrap());
         let measured = Measurements::default();
         assert!(text(&plan, &measured).contains("0 complete"));
-        assert!(html(&plan, &measured).contains("</html>"));
-        assert_eq!(json(&plan, &measured)["requests"]["complete"], 0);
+        assert!(html(&plan, &measured, &About::default()).contains("</html>"));
+        assert_eq!(json(&plan, &measured, &about())["requests"]["complete"], 0);
     }
 
     #[test]

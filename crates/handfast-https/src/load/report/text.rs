@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::measure::{Distribution, Measurements, Second, per_second};
 use super::super::plan::{Pacing, Plan};
-use super::{PERCENTILES, bytes, columns, remarks, short, summary};
+use super::{PERCENTILES, bytes, remarks, short, shown, summary};
 
 /// The whole report, in plain text, with a line end at its end.
 pub fn text(plan: &Plan, measured: &Measurements) -> String {
@@ -15,24 +15,23 @@ pub fn text(plan: &Plan, measured: &Measurements) -> String {
     text
 }
 
-/// A second of a test that goes on, in one line without its end.
+/// A second of a test that goes on, in one line without its end, of 60 columns at most.
 pub fn second_line(plan: &Plan, second: &Second, so_far: &Measurements) -> String {
     let rate = per_second(second.complete, second.length);
     let mut line = format!(
-        "{:>4} s  {rate:>8.0}/s  {:>10}/s  p50 {:>8}  p99 {:>8}  max {:>8}  {} done",
+        "{:>4} s {rate:>8.0}/s  p50 {:>7}  p99 {:>7}",
         second.index + 1,
-        bytes(second.bytes_received as f64 / second.length.as_secs_f64().max(1e-9)),
         short(second.p50),
         short(second.p99),
-        short(second.max),
-        so_far.requests.complete,
     );
     let failed = so_far.requests.failed + so_far.requests.truncated;
+    // What is wrong comes before what is usual.
     if failed > 0 {
-        let _ = write!(line, ", {failed} failed");
-    }
-    if plan.pacing != Pacing::Closed && second.waiting > 0 {
-        let _ = write!(line, ", {} waiting", second.waiting);
+        let _ = write!(line, "  {failed} failed");
+    } else if plan.pacing != Pacing::Closed && second.waiting > 0 {
+        let _ = write!(line, "  {} waiting", second.waiting);
+    } else {
+        let _ = write!(line, "  max {:>7}", short(second.max));
     }
     line
 }
@@ -53,7 +52,10 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
     writeln!(out)?;
     if requests.failed_by_status > 0 {
         let count = requests.failed_by_status;
-        writeln!(out, "             {count} of them failed by their status")?;
+        writeln!(
+            out,
+            "             {count} of the failed: a status of 400 or more"
+        )?;
     }
     if requests.resent > 0 {
         let count = requests.resent;
@@ -144,11 +146,7 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
 /// A table with a column for each distribution that has something in it: beside each other they fit
 /// into 60 columns, which a row each would not.
 fn distributions(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::Result {
-    let open = plan.pacing != Pacing::Closed;
-    let columns: Vec<_> = columns(measured)
-        .into_iter()
-        .filter(|(name, of)| !of.is_empty() && (open || *name != "service"))
-        .collect();
+    let columns = shown(plan, measured);
     if columns.is_empty() {
         return Ok(());
     }
@@ -169,7 +167,7 @@ fn distributions(out: &mut String, plan: &Plan, measured: &Measurements) -> std:
     }
     row("max", &Distribution::max)?;
     row("mean", &Distribution::mean)?;
-    if open {
+    if plan.pacing != Pacing::Closed {
         writeln!(
             out,
             "latency: from when a request was due; service: from sending"
