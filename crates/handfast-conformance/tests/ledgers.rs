@@ -13,7 +13,8 @@ fn home() -> PathBuf {
 fn every_deviation_has_a_reason_that_says_what_kind_it_is() {
     const KINDS: [&str; 5] = ["policy: ", "rustls: ", "not offered: ", "open: ", "RFC "];
     for suite in Suite::ALL {
-        let ledger = Ledger::read(&suite.ledger(&home())).unwrap_or_else(|error| panic!("{}: {error}", suite.name()));
+        let ledger = Ledger::read(&suite.ledger(&home()))
+            .unwrap_or_else(|error| panic!("{}: {error}", suite.name()));
         for (test, entry) in &ledger.entries {
             assert!(
                 KINDS.iter().any(|kind| entry.reason.starts_with(kind)),
