@@ -3,9 +3,13 @@
 //! Every connection needs a large buffer while bytes flow and none while it idles. Handing such
 //! buffers back to the allocator costs more than the cryptography: the kernel clears every page
 //! again. A thread keeps a few and lends them to whichever of its connections is active.
+//!
+//! What a buffer held before is cleared where its room is shown to somebody, unless it was the same
+//! window's: so a steady flow clears nothing.
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The size of a lent buffer: eight full records (16 KiB of plaintext, 5 bytes of header, at most
 /// 256 of expansion) fit, so that one system call moves many; and it fits a core's second-level cache.
@@ -16,7 +20,30 @@ pub(crate) const BUFFER_SIZE: usize = 8 * (16 * 1024 + 5 + 256);
 const KEPT_MAX: usize = 16;
 
 thread_local! {
-    static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static KEPT: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Tells windows apart whose room is shown. They move between threads, so that it is one for all of them.
+static NEXT_OWNER: AtomicU64 = AtomicU64::new(1);
+
+/// Whose bytes a buffer still holds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// A window whose room nobody sees.
+    #[default]
+    Hidden,
+    /// One whose room is shown, and that has had no buffer yet.
+    Unnamed,
+    /// One whose room is shown.
+    Shown(u64),
+}
+
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    /// How much from its front may hold something; the rest is zero.
+    used: usize,
+    owner: Owner,
 }
 
 /// Bytes from `start` to `end` of a buffer that exists only while there are any.
@@ -25,9 +52,18 @@ pub(crate) struct Window {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    used: usize,
+    owner: Owner,
 }
 
 impl Window {
+    /// One whose room is shown to callers: it holds nothing of other connections.
+    pub(crate) fn shown() -> Self {
+        let mut window = Self::default();
+        window.owner = Owner::Unnamed;
+        window
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -47,7 +83,14 @@ impl Window {
     /// At least `wanted` bytes of room behind what is filled.
     pub(crate) fn room(&mut self, wanted: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
-            self.bytes = lend();
+            if self.owner == Owner::Unnamed {
+                self.owner = Owner::Shown(NEXT_OWNER.fetch_add(1, Ordering::Relaxed));
+            }
+            Buffer {
+                bytes: self.bytes,
+                used: self.used,
+                ..
+            } = lend(self.owner);
         }
         if self.bytes.len() - self.end < wanted {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -64,6 +107,7 @@ impl Window {
     pub(crate) fn fill(&mut self, count: usize) {
         debug_assert!(self.end + count <= self.bytes.len());
         self.end = (self.end + count).min(self.bytes.len());
+        self.used = self.used.max(self.end);
     }
 
     /// `count` bytes at the front are done with. An empty window gives its buffer back.
@@ -83,13 +127,22 @@ impl Window {
     /// Gives the buffer back when it holds nothing; a small rest moves to a buffer of its size.
     pub(crate) fn rest(&mut self) {
         if self.is_empty() {
-            give_back(std::mem::take(&mut self.bytes));
+            self.give_back();
         } else if self.bytes.len() >= BUFFER_SIZE && self.len() <= BUFFER_SIZE / 16 {
             let small = self.filled().to_vec();
-            give_back(std::mem::take(&mut self.bytes));
+            self.give_back();
             (self.start, self.end) = (0, small.len());
+            self.used = small.len();
             self.bytes = small;
         }
+    }
+
+    fn give_back(&mut self) {
+        give_back(Buffer {
+            bytes: std::mem::take(&mut self.bytes),
+            used: std::mem::take(&mut self.used),
+            owner: self.owner,
+        });
     }
 
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
@@ -125,20 +178,44 @@ impl fmt::Debug for Window {
 
 impl Drop for Window {
     fn drop(&mut self) {
-        give_back(std::mem::take(&mut self.bytes));
+        self.give_back();
     }
 }
 
-fn lend() -> Vec<u8> {
-    KEPT.try_with(|kept| kept.borrow_mut().pop())
-        .ok()
-        .flatten()
-        .unwrap_or_else(|| vec![0; BUFFER_SIZE])
+/// A buffer for this window: its own, if it is still there; else one of the same kind, which has likely held little
+/// where little is wanted.
+fn lend(owner: Owner) -> Buffer {
+    let is_shown = owner != Owner::Hidden;
+    let find = |kept: &mut Vec<Buffer>| {
+        let place = kept
+            .iter()
+            .rposition(|buffer| buffer.owner == owner)
+            .or_else(|| {
+                kept.iter()
+                    .rposition(|buffer| (buffer.owner != Owner::Hidden) == is_shown)
+            });
+        match place {
+            Some(place) => Some(kept.swap_remove(place)),
+            None => kept.pop(),
+        }
+    };
+    let kept = KEPT.try_with(|kept| find(&mut kept.borrow_mut()));
+    let mut buffer = kept.ok().flatten().unwrap_or_else(|| Buffer {
+        bytes: vec![0; BUFFER_SIZE],
+        ..Buffer::default()
+    });
+    if is_shown && buffer.owner != owner {
+        let used = std::mem::take(&mut buffer.used);
+        if let Some(used) = buffer.bytes.get_mut(..used) {
+            used.fill(0);
+        }
+    }
+    buffer
 }
 
-fn give_back(buffer: Vec<u8>) {
+fn give_back(buffer: Buffer) {
     // Grown and shrunk ones go to the allocator: what is lent is always of one size.
-    if buffer.len() != BUFFER_SIZE {
+    if buffer.bytes.len() != BUFFER_SIZE {
         return;
     }
     // The thread may be ending, its pool gone: then the allocator takes the buffer.
@@ -192,5 +269,37 @@ mod tests {
         let mut second = Window::default();
         second.extend(b"y");
         assert_eq!(second.bytes.as_ptr(), address);
+    }
+
+    #[test]
+    fn a_window_that_is_shown_holds_nothing_of_others_and_keeps_its_own() {
+        for first_is_shown in [true, false] {
+            let fresh = || match first_is_shown {
+                true => Window::shown(),
+                false => Window::default(),
+            };
+            let mut first = fresh();
+            first.extend(&[77; 3_000]);
+            let address = first.bytes.as_ptr();
+            first.consume(2_999);
+            first.room(BUFFER_SIZE - 10); // moves what is left to the front
+            first.clear();
+            first.rest();
+            let mut second = Window::shown();
+            let room = second.room(1);
+            assert_eq!(room.as_ptr(), address);
+            assert!(room.iter().all(|byte| *byte == 0));
+            second.extend(b"secret");
+            drop(second);
+            // Whoever shows nothing may find anything.
+            let mut third = fresh();
+            third.extend(b"x");
+            assert_eq!(third.bytes.as_ptr(), address);
+        }
+        let mut own = Window::shown();
+        own.extend(b"mine");
+        own.clear();
+        own.rest();
+        assert_eq!(&own.room(1)[..4], b"mine", "its own is not cleared");
     }
 }

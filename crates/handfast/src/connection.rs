@@ -210,7 +210,7 @@ impl Connection {
 
 // What comes from the channel.
 impl Connection {
-    /// Room for the channel to read into; at least one record's worth.
+    /// Room for the channel to read into; at least one record's worth. What it holds before is of this connection, or zero.
     pub fn receive_room(&mut self) -> &mut [u8] {
         self.incoming.room(INCOMING_ROOM_MIN)
     }
@@ -220,6 +220,8 @@ impl Connection {
     /// What comes after `close_notify`, or after a failure, is counted and forgotten (RFC 8446, section 6.1).
     pub fn received(&mut self, count: usize) {
         if self.ending.is_some() || self.failure.is_some() {
+            self.incoming.fill(count);
+            self.incoming.clear();
             self.facts.bytes_received += count as u64;
             self.traffic.bytes_received += count as u64;
             return;
@@ -352,6 +354,13 @@ impl Connection {
             room: limit,
             filled: 0,
         })
+    }
+
+    /// Takes back plaintext that was read, in front of what is still to be read.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        let rest = std::mem::take(&mut self.plaintext);
+        self.plaintext.extend(bytes);
+        self.plaintext.extend(rest.filled());
     }
 
     /// Looks at everything that was received without reading it: what is plaintext is kept.
@@ -493,7 +502,7 @@ impl Connection {
     fn new(tls: Tls, settings: &Settings, facts: Facts) -> Self {
         Self {
             tls,
-            incoming: Window::default(),
+            incoming: Window::shown(),
             shown: 0,
             skipped: 0,
             plaintext: Window::default(),

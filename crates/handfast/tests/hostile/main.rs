@@ -506,3 +506,82 @@ fn a8_a_blocking_handshake_does_not_spin_over_a_channel_that_does_not_block() {
     let error = io::Error::from(failure);
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
 }
+
+/// Buffers go from one connection to the next: what the public interface shows of one holds nothing of another.
+#[test]
+fn room_to_receive_shows_nothing_of_other_connections() {
+    for version in 0..2 {
+        for round in 0..20 {
+            let (mut client, mut server) = connections(version);
+            for connection in [&mut client, &mut server] {
+                let room = connection.receive_room();
+                assert!(room.iter().all(|byte| *byte == 0), "round {round}");
+                connection.rest();
+            }
+            shake(&mut client, &mut server);
+            // Every kind of buffer holds plaintext or records: read in part, written in part, sent in part.
+            let secret = vec![0xa5; 40_000];
+            server.write(&[IoSlice::new(&secret)]).unwrap();
+            server.write(&[IoSlice::new(&secret[..100])]).unwrap();
+            client.receive(server.outgoing());
+            let half = server.outgoing().len() / 2;
+            server.sent(half);
+            client.read(&mut [0; 1_000]).unwrap();
+            if round % 2 == 0 {
+                client.rest();
+                server.rest();
+            }
+        }
+    }
+}
+
+/// Whatever comes after `close_notify`, or after a failure, is forgotten as it comes.
+#[test]
+fn what_comes_after_the_end_takes_no_memory() {
+    for version in 0..2 {
+        for fails in [true, false] {
+            let (mut client, mut server) = connections(version);
+            shake(&mut client, &mut server);
+            drain(&mut client).1.unwrap();
+            server.write(&[IoSlice::new(b"last words")]).unwrap();
+            server.send_close_notify().unwrap();
+            if fails {
+                client.receive(&[23, 3, 3, 0, 40]);
+                client.receive(&[9; 40]);
+                client.read(&mut [0; 10]).unwrap_err();
+                take_outgoing(&mut client);
+            }
+            client.receive(&take_outgoing(&mut server));
+            client.receive(b"and what is this?");
+            if !fails {
+                let (bytes, end) = drain(&mut client);
+                assert_eq!(bytes, b"last words");
+                assert_eq!(end.unwrap(), Read::End(Ending::CloseNotify));
+            }
+            let before = client.traffic().bytes_received;
+            for _ in 0..100 {
+                client.receive(&[0x17; 10_000]);
+                let room = client.receive_room();
+                room.fill(0x17);
+                let count = room.len();
+                client.received(count);
+                assert!(client.memory_held() < 1 << 19, "{}", client.memory_held());
+            }
+            client.rest();
+            assert_eq!(client.memory_held(), 0);
+            let (mut other, _) = connections(version);
+            assert!(other.receive_room().iter().all(|byte| *byte == 0));
+            assert!(client.traffic().bytes_received > before + 1_000_000);
+            assert!(!client.has_plaintext());
+            match drain(&mut client) {
+                (bytes, Err(_)) if fails => assert!(bytes.is_empty()),
+                (bytes, end) => {
+                    assert!(bytes.is_empty() && !fails);
+                    assert_eq!(end.unwrap(), Read::End(Ending::CloseNotify));
+                }
+            }
+            // The other direction goes on after the peer's end.
+            assert_eq!(client.write(&[IoSlice::new(b"answer")]).is_ok(), !fails);
+        }
+    }
+}
