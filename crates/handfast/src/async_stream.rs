@@ -22,7 +22,7 @@ use self::connect::connect_tcp;
 pub use self::handshake::AsyncHandshake;
 use self::handshake::{close_failed, discard_raw};
 use self::waiting::{Patience, Sender, Senders};
-use crate::blocking::{HandshakeFailure, ending_as_io, is_reset};
+use crate::blocking::{HandshakeFailure, ending_as_io, is_reset, too_much};
 use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
 use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
@@ -97,8 +97,10 @@ impl ServerContext {
 /// [`Error`] inside, after all data that had arrived. `poll_shutdown` flushes, sends `close_notify`
 /// and half-closes; [`close`](Self::close) waits for the peer's end besides.
 ///
-/// Every method may be cancelled at any await: what was reported as read or written stays so, and
-/// nothing else happened.
+/// Every method may be cancelled at any await and called again: nothing that was received is lost, nothing that was
+/// reported as written is, and nothing is sent twice. (What the traits of tokio build on top, such as `read_exact` or
+/// `write_all`, says itself what it forgets.) A limit on reading or writing counts from the last progress, whether or
+/// not somebody waited all the time.
 #[derive(Debug)]
 pub struct AsyncStream<C> {
     channel: C,
@@ -181,21 +183,22 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     /// Reads everything up to the peer's end, at most `bytes_max` bytes, and says how it ended.
     /// Only [`Ending::CloseNotify`] proves that this was everything the peer sent.
     ///
+    /// Cancelled, or after an error, nothing is lost: what had come is still to be read.
+    ///
     /// # Errors
     /// A protocol error, an alert, a time-out, or more than `bytes_max`.
     pub async fn read_to_ending(&mut self, bytes_max: usize) -> Result<(Vec<u8>, Ending), Error> {
-        let mut bytes = Vec::new();
-        let mut chunk = vec![0; 64 * 1024];
+        let mut gathering = Gathering {
+            stream: self,
+            bytes: Vec::new(),
+        };
         loop {
-            match poll_fn(|cx| self.poll_read_some(cx, &mut chunk)).await? {
-                Read::Data(count) => bytes.extend_from_slice(&chunk[..count]),
-                Read::End(ending) => return Ok((bytes, ending)),
-                Read::WouldBlock => {}
+            match poll_fn(|cx| gathering.poll(cx, bytes_max)).await? {
+                Read::End(ending) => return Ok((std::mem::take(&mut gathering.bytes), ending)),
+                Read::Data(_) | Read::WouldBlock => {}
             }
-            if bytes.len() > bytes_max {
-                let text = format!("more than {bytes_max} bytes at once");
-                let error = io::Error::new(io::ErrorKind::OutOfMemory, text);
-                return Err(Error::new(Phase::Response, NetworkCause::Io(error)));
+            if gathering.bytes.len() > bytes_max {
+                return Err(too_much(bytes_max));
             }
         }
     }
@@ -205,6 +208,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     ///
     /// After a failure there is nothing to close in order. Where an alert says why, it takes the place of
     /// `close_notify`, and the peer has as long to read it.
+    ///
+    /// Cancelled, it goes on where it was when it is called again, with fresh limits. What it has discarded is gone.
     pub async fn close(&mut self, policy: ClosePolicy) -> CloseOutcome {
         if self.connection.has_failed() {
             let limits = policy.limits();
@@ -375,6 +380,29 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
             self.senders.sent(cx.waker());
         }
         sent
+    }
+}
+
+/// Bytes read by a call that may be dropped before it has handed them over: then they are still to be read.
+struct Gathering<'s, C> {
+    stream: &'s mut AsyncStream<C>,
+    bytes: Vec<u8>,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Gathering<'_, C> {
+    /// Reads once, and not more than a byte beyond the limit.
+    fn poll(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> Poll<Result<Read, Error>> {
+        let Self { stream, bytes } = self;
+        let limit = bytes_max.saturating_add(1).saturating_sub(bytes.len());
+        stream.poll_read_with(cx, limit, &mut |piece| bytes.extend_from_slice(piece))
+    }
+}
+
+impl<C> Drop for Gathering<'_, C> {
+    fn drop(&mut self) {
+        if !self.bytes.is_empty() {
+            self.stream.connection.unread(&self.bytes);
+        }
     }
 }
 

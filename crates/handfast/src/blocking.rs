@@ -238,9 +238,16 @@ impl<C: Channel> Stream<C> {
     /// # Errors
     /// A protocol error, an alert, a time-out; never an end.
     pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+        self.read_by(&mut |connection| connection.read(buffer))
+    }
+
+    fn read_by(
+        &mut self,
+        read: &mut dyn FnMut(&mut Connection) -> Result<Read, Error>,
+    ) -> Result<Read, Error> {
         let mut deadline = None;
         loop {
-            match self.connection.read(buffer) {
+            match read(&mut self.connection) {
                 Ok(Read::WouldBlock) => {}
                 Ok(found) => return Ok(found),
                 Err(error) => {
@@ -262,26 +269,34 @@ impl<C: Channel> Stream<C> {
     /// Reads everything up to the peer's end, and says how it ended. Only
     /// [`Ending::CloseNotify`] proves that this was everything the peer sent.
     ///
+    /// After an error nothing is lost: what had come is still to be read. Over a non-blocking channel, that
+    /// includes `WouldBlock`, after which it can be called again.
+    ///
     /// # Errors
     /// A protocol error, an alert, a time-out; or more than 256 MiB.
     pub fn read_to_ending(&mut self) -> Result<(Vec<u8>, Ending), Error> {
         let mut bytes = Vec::new();
-        let mut chunk = vec![0; 64 * 1024];
-        loop {
-            match self.read_some(&mut chunk)? {
-                Read::Data(count) => bytes.extend_from_slice(&chunk[..count]),
-                Read::End(ending) => return Ok((bytes, ending)),
-                Read::WouldBlock => {
-                    let error = io::Error::from(io::ErrorKind::WouldBlock);
-                    return Err(Error::new(Phase::Response, NetworkCause::Io(error)));
+        let error = loop {
+            let limit = (READ_TO_ENDING_MAX + 1).saturating_sub(bytes.len());
+            let read = self.read_by(&mut |connection| {
+                connection.read_with(limit, &mut |piece| bytes.extend_from_slice(piece))
+            });
+            match read {
+                Ok(Read::Data(_)) => {}
+                Ok(Read::End(ending)) => return Ok((bytes, ending)),
+                Ok(Read::WouldBlock) => {
+                    break io_error(Phase::Response, io::ErrorKind::WouldBlock.into());
                 }
+                Err(error) => break error,
             }
             if bytes.len() > READ_TO_ENDING_MAX {
-                let text = format!("more than {READ_TO_ENDING_MAX} bytes at once");
-                let error = io::Error::new(io::ErrorKind::OutOfMemory, text);
-                return Err(Error::new(Phase::Response, NetworkCause::Io(error)));
+                break too_much(READ_TO_ENDING_MAX);
             }
+        };
+        if !bytes.is_empty() {
+            self.connection.unread(&bytes);
         }
+        Err(error)
     }
 
     /// Ends our direction (flush, `close_notify`, FIN) and goes on reading: a half-closed stream.
@@ -407,6 +422,13 @@ impl<C: Channel> Stream<C> {
     fn send_alert(&mut self) {
         let _ = self.transmit(Phase::Response);
     }
+}
+
+/// What `read_to_ending` says of a peer that does not come to an end.
+pub(crate) fn too_much(bytes_max: usize) -> Error {
+    let text = format!("more than {bytes_max} bytes at once");
+    let error = io::Error::new(io::ErrorKind::OutOfMemory, text);
+    Error::new(Phase::Response, NetworkCause::Io(error))
 }
 
 /// Sends the alert of a connection that has failed, half-closes, and discards what still comes.

@@ -96,7 +96,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Future for AsyncHandshake<C> {
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> HandshakeFailure<C> {
-    /// As [`close`](Self::close), without blocking the thread.
+    /// As [`close`](Self::close), without blocking the thread. Cancelled, it can be called again.
     pub async fn close_async(&mut self, limits: LingerLimits) -> CloseOutcome {
         match &mut self.connection {
             Some(connection) => close_failed(&mut self.channel, connection, Some(limits)).await,
