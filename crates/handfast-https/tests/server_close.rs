@@ -232,6 +232,57 @@ fn a23_plain_http_is_sent_to_https() {
     assert_eq!(finished.out(), "followed", "{finished}");
 }
 
+/// Takes less in the whole span than the system keeps for it: what counts is what it has acknowledged.
+#[cfg(target_os = "linux")]
+#[test]
+fn slow_and_steady_is_served_and_a_trickle_is_dropped() {
+    let mut limits = Limits::default();
+    limits.write = Duration::from_secs(3);
+    limits.write_rate_min = 200;
+    let server = Fixture::files_with(Setup {
+        limits,
+        ..Setup::default()
+    });
+    let content: Vec<u8> = (0..MIB).map(|n| (n * 31 % 251) as u8).collect();
+    server.put("f", &content);
+    let client = server.client();
+    let ask = || {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&server.address.into()).unwrap();
+        let mut stream = client.secure("localhost", TcpStream::from(socket)).unwrap();
+        let get = b"GET /f HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        stream.write_all(get).unwrap();
+        stream.flush().unwrap();
+        stream
+    };
+    let mut trickle = ask();
+    let mut steady = ask();
+    let began = Instant::now();
+    let mut got = Vec::new();
+    let mut buffer = [0; 2048];
+    let ending = loop {
+        match steady.read_some(&mut buffer).unwrap() {
+            handfast::Read::Data(count) => got.extend_from_slice(&buffer[..count]),
+            handfast::Read::End(ending) => break ending,
+            handfast::Read::WouldBlock => {}
+        }
+        // A twentieth of a step in which the system asks for more, then all the rest.
+        if began.elapsed() < 3 * limits.write {
+            let _ = trickle.read_some(&mut [0; 1]);
+            thread::sleep(Duration::from_millis(200));
+        }
+    };
+    let reply = Reply::parse(&got, ending);
+    assert!(reply.body == content, "{} bytes", reply.body.len());
+    let events = server
+        .witness
+        .wait("two ends", |events| events.closes.len() == 2);
+    let reasons: Vec<_> = events.closes.iter().map(|close| &close.reason).collect();
+    assert_eq!(reasons, [&CloseReason::Stalled, &CloseReason::Finished]);
+}
+
 /// The limit on heads is far longer than the test waits: nothing may wait for it.
 #[test]
 fn plain_http_is_answered_at_once_however_long_its_head_is() {

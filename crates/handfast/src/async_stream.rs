@@ -145,6 +145,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         self.connection.traffic()
     }
 
+    /// Bytes that wait for the channel to take them.
+    pub fn unsent(&self) -> usize {
+        self.connection.outgoing().len()
+    }
+
     /// The channel underneath.
     pub fn channel(&self) -> &C {
         &self.channel

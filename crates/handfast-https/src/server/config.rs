@@ -31,9 +31,14 @@ pub struct Limits {
     pub head: Duration,
     /// Between a reply and the next request. Default 60 s.
     pub idle: Duration,
-    /// Without any progress of a reply that the client does not take. A client that takes a little
-    /// now and then is served, however slow. Default 60 s.
+    /// The span in which a client has to take [`write_rate_min`](Self::write_rate_min) bytes of its replies for
+    /// each second. One that does not is dropped, at most a quarter of the span later. Default 60 s.
     pub write: Duration,
+    /// Bytes a second that a client has to take, on average over [`write`](Self::write): counted when it has
+    /// acknowledged them, as far as the system tells (Linux does; elsewhere, when the system took them from us).
+    /// Time in which nothing was there to be taken does not count. Default 128: a modem's hundredth part, and
+    /// too much for those who hold connections up by taking a byte now and then.
+    pub write_rate_min: u32,
     /// Of silence while a handler waits for the request's body. Default 30 s.
     pub read: Duration,
     /// Bytes of a request head. Default 32 KiB; less than 8 KiB is 8 KiB.
@@ -58,6 +63,7 @@ impl Default for Limits {
             head: Duration::from_secs(15),
             idle: Duration::from_secs(60),
             write: Duration::from_secs(60),
+            write_rate_min: 128,
             read: Duration::from_secs(30),
             head_bytes_max: 32 * 1024,
             fields_max: 100,

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use handfast::{AsyncStream, CloseOutcome, ClosePolicy, LingerLimits};
+use handfast::{AsyncStream, CloseOutcome, ClosePolicy, LingerLimits, Timeouts};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 
-use super::activity::Due;
+use super::activity::{Delivery, Due};
 use super::budget::Allowance;
+use super::delivery::unacknowledged;
 use super::engine::{Engine, Failure};
 use super::handler::{ConnectionInfo, Handler};
 use super::handshake::shake_hands;
@@ -120,7 +121,7 @@ async fn drive<H: Handler, E: Engine>(
             }
             let due = match is_to_leave(&link) {
                 true if !watchdog.winding_up => Poll::Ready(Due::Idle),
-                _ => watchdog.poll(cx, worker, &link, engine.due()),
+                _ => watchdog.poll(cx, worker, &link, stream, engine.due()),
             };
             match due {
                 Poll::Ready(Due::Idle) if link.info.is_http2() && !watchdog.winding_up => {
@@ -136,7 +137,7 @@ async fn drive<H: Handler, E: Engine>(
                 Poll::Ready(Due::Stream) => engine.expire(),
                 Poll::Ready(Due::Idle) => return Poll::Ready(CloseReason::Idle),
                 Poll::Ready(Due::Head) => return Poll::Ready(CloseReason::HeadTimedOut),
-                Poll::Ready(Due::Stall) => return Poll::Ready(CloseReason::Stalled),
+                Poll::Ready(Due::Progress) => return Poll::Ready(CloseReason::Stalled),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -199,7 +200,13 @@ async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live<'_, H>, reason: Clo
         _ => None,
     };
     let outcome = match (&mut live.stream, policy) {
-        (Some(stream), Some(policy)) => Some(stream.close(policy).await),
+        (Some(stream), Some(policy)) => {
+            // Little is left to be sent: what the channel takes is progress enough.
+            let mut timeouts = Timeouts::NONE;
+            timeouts.write = Some(worker.shared.limits.write);
+            stream.set_timeouts(&timeouts);
+            Some(stream.close(policy).await)
+        }
         _ => None,
     };
     live.link.settle(matches!(
@@ -231,20 +238,18 @@ impl Watchdog {
         cx: &mut Context<'_>,
         worker: &Worker<H>,
         link: &Link,
-        stream: Option<Instant>,
+        stream: &AsyncStream<TcpStream>,
+        engine_due: Option<Instant>,
     ) -> Poll<Due> {
+        let limits = &worker.shared.limits;
         loop {
             let connection = match self.deadline {
-                Some(deadline) if link.activity.is_idle() => Some((deadline, Due::Idle)),
-                _ => link.activity.due(&worker.shared.limits),
+                Some(deadline) if link.activity.is_idle() => (deadline, Due::Idle),
+                _ => link.activity.due(limits, !link.is_settled()),
             };
-            let stream = stream.map(|at| (at, Due::Stream));
-            let due = connection
-                .into_iter()
-                .chain(stream)
-                .min_by_key(|(at, _)| *at);
-            let Some((at, what)) = due else {
-                return Poll::Pending;
+            let (at, what) = match engine_due {
+                Some(at) if at < connection.0 => (at, Due::Stream),
+                _ => connection,
             };
             let at = tokio::time::Instant::from_std(at);
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
@@ -255,9 +260,33 @@ impl Watchdog {
                 return Poll::Pending;
             }
             if at <= tokio::time::Instant::now() {
-                return Poll::Ready(what);
+                let now = Instant::now();
+                if what != Due::Progress
+                    || !link
+                        .activity
+                        .takes_enough(now, delivery(stream, link), limits)
+                {
+                    return Poll::Ready(what);
+                }
+                continue;
             }
             sleep.as_mut().reset(at);
         }
+    }
+}
+
+/// What has been delivered to the client, as far as the kernel tells; otherwise, what the kernel has taken.
+fn delivery(stream: &AsyncStream<TcpStream>, link: &Link) -> Delivery {
+    let taken = stream.traffic().bytes_sent;
+    let local = stream.channel().local_addr().ok();
+    match local.and_then(|local| unacknowledged(local, link.info.peer)) {
+        Some(waiting) => Delivery {
+            acknowledged: taken.saturating_sub(waiting.into()),
+            outstanding: waiting > 0,
+        },
+        None => Delivery {
+            acknowledged: taken,
+            outstanding: stream.unsent() > 0,
+        },
     }
 }

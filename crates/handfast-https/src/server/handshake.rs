@@ -54,9 +54,8 @@ pub(super) async fn shake_hands<H: Handler>(
     };
     let mut failure = match result {
         Ok(mut stream) => {
-            let mut timeouts = Timeouts::NONE;
-            timeouts.write = Some(worker.shared.limits.write);
-            stream.set_timeouts(&timeouts);
+            // Whoever drives the connection keeps its limits.
+            stream.set_timeouts(&Timeouts::NONE);
             stream.set_flush_on_read(false);
             return Some(Box::new(stream));
         }

@@ -116,7 +116,12 @@ impl Link {
 
     /// Is everything that was asked answered, and sent?
     pub(super) fn is_idle(&self) -> bool {
-        self.activity.is_idle() && self.ledger.borrow().is_empty()
+        self.activity.is_idle() && self.is_settled()
+    }
+
+    /// Has every reply that was handed over gone to the kernel?
+    pub(super) fn is_settled(&self) -> bool {
+        self.ledger.borrow().is_empty()
     }
 
     /// Reports what is in the ledger: everything before this moment was flushed, or nothing more of it
@@ -127,6 +132,8 @@ impl Link {
         }
         // Taken out first: an observer may do anything. Put back for its room.
         let mut records = self.ledger.take();
+        let now = Instant::now();
+        self.activity.flushed(now);
         for record in records.drain(..) {
             let end = if flushed && record.whole {
                 TransferEnd::Complete
@@ -141,7 +148,7 @@ impl Link {
                 version: record.version,
                 status: record.status,
                 bytes: record.bytes,
-                duration: record.began.elapsed(),
+                duration: now.saturating_duration_since(record.began),
                 end,
             });
         }

@@ -53,6 +53,7 @@ mod budget;
 mod config;
 mod connection;
 mod date;
+mod delivery;
 mod engine;
 mod files;
 mod handler;

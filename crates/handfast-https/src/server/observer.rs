@@ -132,7 +132,7 @@ pub enum CloseReason {
     MadeRoom,
     /// A request head did not end within [`Limits::head`](super::Limits::head).
     HeadTimedOut,
-    /// A reply made no progress for [`Limits::write`](super::Limits::write).
+    /// The client took less of its replies than [`Limits::write_rate_min`](super::Limits::write_rate_min).
     Stalled,
     /// What the client sent is not HTTP; it was told so where the protocol allows.
     BadRequest(String),

@@ -34,11 +34,7 @@ pub(super) async fn answer<H: Handler>(
         record.status = Some(response.status());
         record.whole = response.body().is_end_stream();
     });
-    response.map(|body| Tracked {
-        body,
-        flight,
-        held: false,
-    })
+    response.map(|body| Tracked { body, flight })
 }
 
 /// The answer to HEAD: what the answer to GET would say of its body, without it (RFC 9110, section
@@ -116,8 +112,6 @@ impl Drop for Flight {
 pub(super) struct Tracked {
     body: Body,
     flight: Flight,
-    /// A piece was handed over and the next one was not asked for yet.
-    held: bool,
 }
 
 impl Tracked {
@@ -135,7 +129,6 @@ impl Tracked {
         cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
-        self.let_go();
         let piece = ready!(self.body.poll_piece(cx, max));
         let handed_over = match &piece {
             Some(Ok(piece)) => Ok(piece.len()),
@@ -143,10 +136,6 @@ impl Tracked {
             None => Ok(0),
         };
         self.note(handed_over);
-        if matches!(piece, Some(Ok(_))) {
-            self.held = true;
-            self.flight.link.activity.handed_over();
-        }
         Poll::Ready(piece)
     }
 
@@ -172,12 +161,6 @@ impl Tracked {
             Err(()) => record.whole = false,
         });
     }
-
-    fn let_go(&mut self) {
-        if std::mem::take(&mut self.held) {
-            self.flight.link.activity.asked();
-        }
-    }
 }
 
 impl hyper::body::Body for Tracked {
@@ -199,11 +182,5 @@ impl hyper::body::Body for Tracked {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Tracked {
-    fn drop(&mut self) {
-        self.let_go();
     }
 }

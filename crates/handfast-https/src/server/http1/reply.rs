@@ -244,7 +244,6 @@ impl Reply {
                 link.held.note(stream.memory_held() + self.piece.len());
                 return Poll::Pending;
             };
-            link.activity.sent();
             self.unflushed = true;
             let of_before = count.min(before.len());
             self.written += of_before;

@@ -340,7 +340,6 @@ impl<H: Handler> Http2<H> {
                 return Poll::Pending;
             };
             out.sent(count);
-            self.link.activity.sent();
         }
         if self.link.held.held() > 0 {
             self.link.held.note(stream.memory_held());
@@ -371,6 +370,7 @@ fn limits(limits: &Limits) -> h2::Limits {
         stream_window: STREAM_WINDOW,
         connection_window: CONNECTION_WINDOW,
         span: limits.write,
+        rate_min: limits.write_rate_min,
         ..h2::Limits::default()
     }
 }
