@@ -135,7 +135,6 @@ impl<H: Handler> Http2<H> {
                 Event::TooLarge { stream, .. } => {
                     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                     self.refuse(
-                        cx,
                         stream,
                         status,
                         "the header fields are too many or too long\n",
@@ -162,7 +161,7 @@ impl<H: Handler> Http2<H> {
         } = request;
         if head.method() == Method::CONNECT {
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            self.refuse(cx, id, status, "this server is not a proxy\n");
+            self.refuse(id, status, "this server is not a proxy\n");
             return;
         }
         let body = (!end).then(|| Incoming::new(length));
@@ -181,14 +180,13 @@ impl<H: Handler> Http2<H> {
     }
 
     /// Answers what no handler needs to see.
-    fn refuse(&mut self, cx: &mut Context<'_>, id: u32, status: StatusCode, text: &'static str) {
+    fn refuse(&mut self, id: u32, status: StatusCode, text: &'static str) {
         let length = Some(text.len() as u64);
         self.put_head(id, status, &plain_fields(), length, false);
         if let Some(own) = self.core.own(id) {
             own.reply = Some(Reply::text(text));
         }
         self.core.want(id, self.now);
-        self.produce(cx);
     }
 
     /// Lets a handler work; sends the head of its reply when there is one.
