@@ -9,10 +9,14 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Bytes that wait for a slow handler before no more are read from the connection.
 const QUEUED_MAX: usize = 64 * 1024;
+
+/// What comes in smaller pieces is put together up to here, in bytes. A client may send a body byte by byte, and each
+/// piece of its own would take a hundred times the memory of what it holds.
+const PIECE_MIN: usize = 4 * 1024;
 
 /// Either end of the pipe.
 #[derive(Debug, Clone)]
@@ -21,6 +25,9 @@ pub(super) struct Incoming(Rc<RefCell<State>>);
 #[derive(Debug)]
 struct State {
     queue: VecDeque<Bytes>,
+    /// What came last, as long as it is small.
+    tail: BytesMut,
+    /// Bytes in both.
     queued: usize,
     /// Bytes that the handler took since the connection last asked.
     taken: u64,
@@ -66,6 +73,7 @@ impl Incoming {
     pub(super) fn new(announced: Option<u64>) -> Self {
         Self(Rc::new(RefCell::new(State {
             queue: VecDeque::new(),
+            tail: BytesMut::new(),
             queued: 0,
             taken: 0,
             announced,
@@ -99,8 +107,8 @@ impl Incoming {
         self.0.borrow().reader == Reader::Gone
     }
 
-    /// Hands over a piece. One that nobody will read is dropped.
-    pub(super) fn push(&self, piece: Bytes) {
+    /// Hands over a copy of a piece. One that nobody will read is dropped.
+    pub(super) fn push(&self, piece: &[u8]) {
         let mut state = self.0.borrow_mut();
         if let Some(announced) = &mut state.announced {
             *announced = announced.saturating_sub(piece.len() as u64);
@@ -109,7 +117,15 @@ impl Incoming {
             return;
         }
         state.queued += piece.len();
-        state.queue.push_back(piece);
+        if piece.len() < PIECE_MIN {
+            state.tail.extend_from_slice(piece);
+            if state.tail.len() >= PIECE_MIN {
+                state.end_tail();
+            }
+        } else {
+            state.end_tail();
+            state.queue.push_back(Bytes::copy_from_slice(piece));
+        }
         state.wake_handler();
     }
 
@@ -135,11 +151,14 @@ impl Incoming {
         let mut state = self.0.borrow_mut();
         let first_look = state.reader == Reader::Idle;
         state.reader = Reader::Reads;
+        if state.queue.is_empty() {
+            state.end_tail();
+        }
         if let Some(piece) = state.queue.pop_front() {
             let was_full = state.is_full();
             state.queued -= piece.len();
             state.taken += piece.len() as u64;
-            if was_full || state.queue.is_empty() {
+            if was_full || state.queued == 0 {
                 state.wake_connection();
             }
             return Poll::Ready(Some(Ok(piece)));
@@ -159,7 +178,7 @@ impl Incoming {
     /// Has all of it been read?
     pub(super) fn is_end(&self) -> bool {
         let state = self.0.borrow();
-        state.queue.is_empty() && state.end == Some(Ok(()))
+        state.queued == 0 && state.end == Some(Ok(()))
     }
 
     /// Bytes that are still to be read, where that is known.
@@ -178,11 +197,19 @@ impl Incoming {
         state.reader = Reader::Gone;
         state.taken += std::mem::take(&mut state.queued) as u64;
         state.queue = VecDeque::new();
+        state.tail = BytesMut::new();
         state.wake_connection();
     }
 }
 
 impl State {
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            let piece = self.tail.split().freeze();
+            self.queue.push_back(piece);
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.queued >= QUEUED_MAX
     }
@@ -217,7 +244,7 @@ mod tests {
         assert!(next(&body).is_pending());
         assert!(body.poll_wanted(&cx));
         assert_eq!(body.remaining(), Some(3));
-        body.push(Bytes::from_static(b"abc"));
+        body.push(b"abc");
         body.finish(Ok(()));
         assert!(!body.is_end());
         assert_eq!(
@@ -234,7 +261,7 @@ mod tests {
         let cx = Context::from_waker(Waker::noop());
         let body = Incoming::new(None);
         assert!(next(&body).is_pending());
-        body.push(Bytes::from(vec![0; QUEUED_MAX]));
+        body.push(&vec![0; QUEUED_MAX]);
         assert!(!body.poll_wanted(&cx));
         assert!(next(&body).is_ready());
         assert!(body.poll_wanted(&cx));
@@ -243,7 +270,7 @@ mod tests {
     #[test]
     fn a16_a_body_that_was_cut_never_ends_in_order() {
         let body = Incoming::new(Some(5));
-        body.push(Bytes::from_static(b"abc"));
+        body.push(b"abc");
         body.finish(Err(Broken::Cut("the client left")));
         body.finish(Ok(()));
         assert!(next(&body).is_ready());
@@ -257,11 +284,35 @@ mod tests {
     #[test]
     fn a20_nobody_keeps_what_nobody_reads() {
         let body = Incoming::new(None);
-        body.push(Bytes::from_static(b"abc"));
+        body.push(b"abc");
         body.give_up();
-        body.push(Bytes::from_static(b"def"));
+        body.push(b"def");
         assert!(body.is_unwanted());
         assert_eq!(body.take_taken(), 3);
         assert_eq!(body.0.borrow().queued, 0);
+    }
+
+    #[test]
+    fn a_body_that_comes_byte_by_byte_is_put_together() {
+        let body = Incoming::new(None);
+        assert!(next(&body).is_pending());
+        for byte in 0..=u8::MAX {
+            for _ in 0..64 {
+                body.push(&[byte]);
+            }
+        }
+        assert_eq!(body.0.borrow().queue.len(), 256 * 64 / PIECE_MIN);
+        body.push(&[9; PIECE_MIN]);
+        body.push(b"end");
+        body.finish(Ok(()));
+        let mut whole = Vec::new();
+        while let Poll::Ready(Some(Ok(piece))) = next(&body) {
+            whole.extend_from_slice(&piece);
+        }
+        let expected: Vec<u8> = (0..=u8::MAX).flat_map(|byte| [byte; 64]).collect();
+        assert_eq!(whole[..expected.len()], expected);
+        assert_eq!(whole.len(), expected.len() + PIECE_MIN + 3);
+        assert!(body.is_end());
+        assert_eq!(body.take_taken(), whole.len() as u64);
     }
 }

@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use handfast::AsyncStream;
 use handfast_http::h1::request::{self, Bounds, Head, Refusal};
 use handfast_http::h1::{Body as Decoder, Found, Framing};
@@ -30,6 +29,9 @@ use super::worker::Shared;
 
 /// Requests that a client sends ahead of their replies, in bytes: more are left to the system.
 const AHEAD_MAX: usize = 64 * 1024;
+
+/// Requests answered, and reads, before the thread's other connections get their turn.
+const WORK_MAX: u32 = 16;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -90,6 +92,13 @@ impl<H: Handler> Http1<H> {
             bytes_max: limits.head_bytes_max.max(8 * 1024),
             fields_max: limits.fields_max,
         };
+        // Blank lines in front of a head are nobody's (RFC 9112, section 2.2), and are not looked at twice.
+        let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        let blank = self.received.bytes().iter().take_while(is_blank).count();
+        if blank > 0 {
+            self.received.consume(blank);
+            self.seen = self.seen.saturating_sub(blank);
+        }
         let Some(found) = request::find(self.received.bytes(), self.seen, bounds) else {
             self.seen = self.received.bytes().len();
             return None;
@@ -237,9 +246,15 @@ impl<H: Handler> Engine for Http1<H> {
         cx: &mut Context<'_>,
         stream: &mut AsyncStream<TcpStream>,
     ) -> Poll<Result<(), Failure>> {
+        let mut work = 0;
         loop {
             ready!(self.poll_exchange(cx, stream))?;
             self.exchange = None;
+            work += 1;
+            if work > WORK_MAX {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if !self.closing {
                 match self.next_head() {
                     Some(Ok(head)) => {
@@ -328,15 +343,15 @@ impl Body {
             let used = before - rest.len();
             match found {
                 Ok(Found::Piece(piece)) => {
-                    let piece = Bytes::copy_from_slice(piece);
+                    self.incoming.push(piece);
+                    let count = piece.len() as u64;
                     received.consume(used);
                     if discards {
-                        self.discarded += piece.len() as u64;
+                        self.discarded += count;
                         if self.discarded > link.discard_max {
                             return Ok(BodyState::Abandoned);
                         }
                     }
-                    self.incoming.push(piece);
                     state = BodyState::Moved;
                 }
                 Ok(Found::End) => {

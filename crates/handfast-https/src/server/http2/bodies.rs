@@ -2,7 +2,6 @@
 
 use std::task::Context;
 
-use bytes::Bytes;
 use handfast_http::h2::frame::code;
 use hyper::HeaderMap;
 use hyper::http::StatusCode;
@@ -54,7 +53,7 @@ impl<H: Handler> Http2<H> {
         if unwanted {
             arriving.discarded += u64::from(count);
         } else if !body.is_empty() {
-            arriving.body.push(Bytes::copy_from_slice(body));
+            arriving.body.push(body);
         }
         let too_much = unwanted && arriving.discarded > self.link.discard_max;
         if end {
