@@ -3,6 +3,26 @@
 //! [`request`] and [`response`] cut heads, [`Framing`] is the one judgement on where a body ends, and
 //! [`Body`] cuts the body out of what follows. Both roles use all of it, so that no two readers in one
 //! program disagree about where a message ends.
+//!
+//! ```
+//! use handfast_http::h1::{Body, Found, response};
+//! use http::Method;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let received = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nrest";
+//! let bounds = response::Bounds { bytes_max: 64 * 1024, fields_max: 100 };
+//! let found = response::find(received, 0, bounds, &Method::GET);
+//! let (head, length) = found.expect("the head is there")?;
+//! assert!(head.persistent);
+//!
+//! let mut body = Body::new(head.framing);
+//! let mut rest = &received[length..];
+//! assert_eq!(body.read(&mut rest)?, Found::Piece(b"hello"));
+//! assert_eq!(body.read(&mut rest)?, Found::End);
+//! assert_eq!(rest, b"rest");
+//! # Ok(())
+//! # }
+//! ```
 
 mod body;
 mod chunked;

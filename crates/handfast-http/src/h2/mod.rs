@@ -11,6 +11,52 @@
 //! due(), expire(): streams that the peer keeps from being sent
 //! ```
 //!
+//! Both ends, joined without a wire:
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use handfast_http::h2::{Connection, Event, Limits, NewRequest, Requests, Responses};
+//! use http::{HeaderMap, Method, StatusCode};
+//!
+//! let now = Instant::now();
+//! let mut client = Connection::<Responses, ()>::new(Limits::default(), now);
+//! let mut server = Connection::<Requests, ()>::new(Limits::default(), now);
+//! let fields = HeaderMap::new();
+//! let get = NewRequest {
+//!     method: &Method::GET,
+//!     authority: b"example.org",
+//!     path: b"/",
+//!     fields: &fields,
+//!     length: None,
+//!     end: true,
+//! };
+//! let asked = client.open(&get, (), now).unwrap();
+//!
+//! let mut rest = client.output().as_slice();
+//! while let Some(event) = server.receive(&mut rest, now) {
+//!     if let Event::Head { stream, message, .. } = event {
+//!         assert_eq!(message.head.uri(), "https://example.org/");
+//!         server.put_head(stream, StatusCode::OK, &fields, Some(5), None, false);
+//!         server.want(stream, now);
+//!     }
+//! }
+//! while let Some(turn) = server.turn() {
+//!     server.put_data(turn, b"hello", true);
+//! }
+//!
+//! let mut rest = server.output().as_slice();
+//! let mut body = Vec::new();
+//! while let Some(event) = client.receive(&mut rest, now) {
+//!     if let Event::Data { stream, body: part, .. } = event {
+//!         assert_eq!(stream, asked);
+//!         body.extend_from_slice(part);
+//!         client.release(stream, part.len() as u32);
+//!     }
+//! }
+//! assert_eq!(body, b"hello");
+//! ```
+//!
 //! # Order of calls
 //!
 //! After bytes were received: [`Connection::receive`] until it gives nothing, whatever it gives. Then
@@ -22,8 +68,8 @@
 //! Nothing is asked for ahead of what may be sent: [`Connection::turn`] names a stream only if both
 //! windows are open. A stream that has something to send and whose peer opens its window too slowly, or
 //! not at all, is reset ([`Limits::span`], [`Limits::rate_min`]); after the peer's end of input what its
-//! window blocks is dropped at once. See [`flood`](self) for what is counted: frames that bring nothing
-//! forward, and streams that come to nothing before any reply began.
+//! window blocks is dropped at once. Frames that bring nothing forward, and streams that come to nothing before any
+//! reply began, are counted in buckets that leak; one that runs over ends the connection.
 
 pub mod frame;
 pub mod hpack;
