@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::files::FileBody;
+use super::files::{FileBody, ListingBody};
 
 /// What went wrong with a body. Breaks off the answer, so that the client sees it is not whole.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -25,6 +25,7 @@ enum Kind {
     Empty,
     Whole(Bytes),
     File(FileBody),
+    Listing(Box<ListingBody>),
     Boxed {
         body: Boxed,
         /// What it gave and was not asked for any more.
@@ -53,6 +54,10 @@ impl Body {
         Self(Kind::File(file))
     }
 
+    pub(super) fn listing(listing: ListingBody) -> Self {
+        Self(Kind::Listing(Box::new(listing)))
+    }
+
     /// The next piece, of at most `max` bytes; `None` after the last. It may be empty. Nothing of a file is
     /// read that is not asked for; a body of a handler's own decides itself how much it makes at a time.
     pub(super) fn poll_piece(
@@ -70,6 +75,9 @@ impl Body {
                 Poll::Ready(Some(Ok(piece)))
             }
             Kind::File(file) => file
+                .poll_piece(cx, max)
+                .map(|piece| piece.map(|result| result.map_err(Into::into))),
+            Kind::Listing(listing) => listing
                 .poll_piece(cx, max)
                 .map(|piece| piece.map(|result| result.map_err(Into::into))),
             Kind::Boxed { body, rest } => {
@@ -138,6 +146,7 @@ impl hyper::body::Body for Body {
             Kind::Empty => true,
             Kind::Whole(_) => false,
             Kind::File(file) => file.remaining() == 0,
+            Kind::Listing(listing) => listing.is_end(),
             Kind::Boxed { body, rest } => rest.is_empty() && body.is_end_stream(),
         }
     }
@@ -147,6 +156,7 @@ impl hyper::body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::File(file) => SizeHint::with_exact(file.remaining()),
+            Kind::Listing(_) => SizeHint::default(),
             Kind::Boxed { body, rest } => {
                 let (mut size, more) = (body.size_hint(), rest.len() as u64);
                 if let Some(upper) = size.upper() {

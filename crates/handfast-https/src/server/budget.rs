@@ -35,15 +35,6 @@ impl Budget {
     pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
-
-    fn try_take(&self, count: usize) -> bool {
-        let before = self.held.fetch_add(count, Ordering::Relaxed);
-        let fits = before.saturating_add(count) <= self.max;
-        if !fits {
-            self.held.fetch_sub(count, Ordering::Relaxed);
-        }
-        fits
-    }
 }
 
 /// One connection's part of the budget. What it still holds when it is dropped goes back.
@@ -66,25 +57,9 @@ impl Allowance {
         self.held.get()
     }
 
-    /// Takes `count` bytes, or none. What was taken is to be given back when it was sent or dropped.
-    #[must_use]
-    pub(super) fn try_take(&self, count: usize) -> bool {
-        let after = self.held.get().saturating_add(count);
-        if after > CONNECTION_MAX {
-            return false;
-        }
-        if after <= FLOOR {
-            self.server.held.fetch_add(count, Ordering::Relaxed);
-        } else if !self.server.try_take(count) {
-            return false;
-        }
-        self.held.set(after);
-        true
-    }
-
-    /// How many of `wanted` bytes may be made now, in one go, to be [`noted`](Self::note) if they cannot be sent
-    /// at once. Cheaper than taking them first; threads that ask at the same moment may go beyond the
-    /// server's limit by that much once.
+    /// How many of `wanted` bytes may be made now, in one go, to be [noted](Self::note) if they cannot be sent
+    /// at once: most can, and cost nothing here. Threads that ask at the same moment may go beyond the server's
+    /// limit by that much once.
     pub(super) fn room(&self, wanted: usize) -> usize {
         let held = self.held.get();
         let own = CONNECTION_MAX.saturating_sub(held).min(wanted);
@@ -101,11 +76,6 @@ impl Allowance {
             true => self.server.held.fetch_add(held - before, Ordering::Relaxed),
             false => self.server.held.fetch_sub(before - held, Ordering::Relaxed),
         };
-    }
-
-    /// Bytes that were taken and are not held any more.
-    pub(super) fn give_back(&self, count: usize) {
-        self.note(self.held.get().saturating_sub(count));
     }
 }
 
@@ -125,12 +95,10 @@ mod tests {
         let one = Allowance::new(&server);
         assert_eq!(one.room(100), 100);
         assert_eq!(one.room(usize::MAX), CONNECTION_MAX);
-        assert!(one.try_take(CONNECTION_MAX));
-        assert!(!one.try_take(1));
+        one.note(CONNECTION_MAX);
         assert_eq!(one.room(100), 0);
-        one.give_back(1);
-        assert!(!one.try_take(2));
-        assert_eq!(one.room(100), 1);
+        one.note(CONNECTION_MAX - 1);
+        assert_eq!((one.room(100), one.held()), (1, CONNECTION_MAX - 1));
         drop(one);
         assert_eq!(server.held(), 0);
     }
@@ -139,16 +107,13 @@ mod tests {
     fn a_server_that_holds_all_it_may_still_gives_each_connection_a_record() {
         let server = Budget::new(CONNECTION_MAX);
         let (hog, other) = (Allowance::new(&server), Allowance::new(&server));
-        assert!(hog.try_take(CONNECTION_MAX));
+        hog.note(CONNECTION_MAX);
         assert_eq!(other.room(128 * 1024), FLOOR);
-        assert!(!other.try_take(FLOOR + 1));
-        assert!(other.try_take(FLOOR));
-        assert!(!other.try_take(1));
+        other.note(FLOOR);
         assert_eq!(other.room(1), 0);
         assert_eq!(server.held(), CONNECTION_MAX + FLOOR);
         hog.note(0);
         assert_eq!(other.room(128 * 1024), 128 * 1024);
-        assert!(other.try_take(128 * 1024));
         drop((hog, other));
         assert_eq!(server.held(), 0);
     }

@@ -48,7 +48,6 @@
 mod activity;
 mod blocking;
 mod body;
-#[allow(dead_code, reason = "one way of taking is for HTTP/2")]
 mod budget;
 mod config;
 mod connection;

@@ -145,7 +145,7 @@ impl FileBody {
 
     /// Fills a buffer of the caller's with what is in memory already; `None` when nothing is, and
     /// the disk has to be waited for.
-    pub(in crate::server) fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+    fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
         if self.reading.is_some() || !self.piece.is_empty() {
             return None;
         }

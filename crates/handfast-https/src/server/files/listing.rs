@@ -1,14 +1,44 @@
-//! What a directory holds, as a page.
+//! What a directory holds, as a page that is made while it is sent.
+//!
+//! A page is made in portions as large as may be sent, each on a thread that may block, and one after the other:
+//! listings have a lane of their own, so that they hold up neither files that a disk is asked for nor one
+//! another for long. Nobody's page is not made.
 
+use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
 use std::fs::File;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::super::blocking::{Work, off_thread};
+use super::entries::Batch;
 use super::open::{FileFacts, Kind, Root, glance};
-use super::path::{Target, encode, is_hidden};
+use super::path::{Target, encode};
 
-/// More entries than this are not shown: a page must fit into memory, on both sides.
+/// More entries than this are not shown: a page must be of use to somebody.
 const ENTRIES_MAX: usize = 10_000;
+
+/// Listings that are made at the same time, for each serving thread: they take its processor.
+const LANES: usize = 1;
+
+/// The largest portion of a page, in bytes, however much may be sent.
+const PORTION_MAX: usize = 64 * 1024;
+
+/// Batches of names that a thread keeps between the portions of its pages: 2 MiB of them. A page beyond that
+/// reads its directory again for each portion.
+const BATCHES_MAX: usize = 8;
+
+thread_local! {
+    static LANE: OnceCell<Arc<Semaphore>> = const { OnceCell::new() };
+    static BATCHES: Cell<usize> = const { Cell::new(0) };
+}
 
 /// The page runs nothing and loads nothing, whatever a name should contrive.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -18,39 +48,207 @@ const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;ma
     td,th{padding:.2rem .5rem;text-align:left}td+td,th+th{text-align:right;white-space:nowrap;\
     font-variant-numeric:tabular-nums}a{text-decoration:none}a:hover{text-decoration:underline}";
 
-/// One entry.
-#[derive(Debug)]
-struct Entry {
-    name: Vec<u8>,
-    kind: Kind,
+/// A page that is being sent.
+pub(in crate::server) struct ListingBody {
+    /// At rest; at work it is elsewhere.
+    page: Option<Box<Page>>,
+    turn: Option<Turn>,
+    work: Option<Work<(Box<Page>, io::Result<String>)>>,
+    /// Leave to keep a batch.
+    kept: Option<Kept>,
+    /// What was made and not yet asked for: little more than one entry.
+    text: Bytes,
+    stop: Arc<AtomicBool>,
 }
 
-/// The page for a directory. May block.
-pub(super) fn html(root: &Root, directory: &File, target: &Target) -> io::Result<String> {
-    let mut names = names(root, directory, target)?;
-    names.retain(|name| !is_hidden(name, target.is_root()));
-    let left_out = names.len().saturating_sub(ENTRIES_MAX);
-    names.sort_unstable();
-    names.truncate(ENTRIES_MAX);
-    let mut entries: Vec<Entry> = names
-        .into_iter()
-        .filter_map(|name| {
-            // Found the way a request would find it: what would be refused is not shown.
-            let kind = match glance(directory, &name) {
-                Some(kind) => kind,
-                None => root.find(&target.entry(&name)).ok()?.kind,
+type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>>>>;
+
+impl ListingBody {
+    pub(super) fn new(root: &Arc<Root>, directory: File, target: Target) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let page = Page {
+            root: Arc::clone(root),
+            directory,
+            target,
+            part: Part::Head,
+            batch: None,
+            last: None,
+            shown: 0,
+            stop: Arc::clone(&stop),
+        };
+        Self {
+            page: Some(Box::new(page)),
+            turn: None,
+            work: None,
+            kept: None,
+            text: Bytes::new(),
+            stop,
+        }
+    }
+
+    /// Has all of it been asked for?
+    pub(in crate::server) fn is_end(&self) -> bool {
+        self.text.is_empty()
+            && self.work.is_none()
+            && self.page.as_ref().is_none_or(|page| page.is_done())
+    }
+
+    /// The next piece, of at most `max` bytes.
+    pub(in crate::server) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Option<io::Result<Bytes>>> {
+        loop {
+            if !self.text.is_empty() {
+                let count = max.min(self.text.len());
+                return Poll::Ready(Some(Ok(self.text.split_to(count))));
+            }
+            if let Some(work) = &mut self.work {
+                let done = ready!(Pin::new(work).poll(cx));
+                self.work = None;
+                match done {
+                    Ok((page, Ok(text))) => {
+                        self.text = text.into();
+                        self.rest(page);
+                    }
+                    Ok((_, Err(error))) | Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+                continue;
+            }
+            if self.is_end() {
+                return Poll::Ready(None);
+            }
+            let turn = self.turn.get_or_insert_with(|| Box::pin(lane()));
+            let permit = ready!(turn.as_mut().poll(cx));
+            self.turn = None;
+            let Some(mut page) = self.page.take() else {
+                return Poll::Ready(None);
             };
-            Some(Entry { name, kind })
-        })
-        .collect();
-    // Directories first; the sort is stable.
-    entries.sort_by_key(|entry| entry.kind != Kind::Directory);
-    Ok(render(target, &entries, left_out))
+            let portion = max.clamp(1, PORTION_MAX);
+            self.work = Some(off_thread(move || {
+                let text = page.go_on(portion);
+                drop(permit);
+                (page, text)
+            }));
+        }
+    }
+
+    /// Keeps the page for its next portion, with its names as long as there is room for such.
+    fn rest(&mut self, mut page: Box<Page>) {
+        match &page.batch {
+            None => self.kept = None,
+            Some(_) if self.kept.is_some() => {}
+            Some(_) => {
+                self.kept = Kept::new();
+                if self.kept.is_none() {
+                    page.batch = None;
+                }
+            }
+        }
+        self.page = Some(page);
+    }
 }
 
-fn render(target: &Target, entries: &[Entry], left_out: usize) -> String {
+impl Drop for ListingBody {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Waits for a turn; those who came before have theirs first.
+async fn lane() -> Option<OwnedSemaphorePermit> {
+    let lane = LANE.with(|lane| Arc::clone(lane.get_or_init(|| Arc::new(Semaphore::new(LANES)))));
+    lane.acquire_owned().await.ok()
+}
+
+/// One of the batches that a thread keeps.
+struct Kept;
+
+impl Kept {
+    fn new() -> Option<Self> {
+        let kept = BATCHES.get();
+        (kept < BATCHES_MAX).then(|| {
+            BATCHES.set(kept + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = BATCHES.try_with(|kept| kept.set(kept.get().saturating_sub(1)));
+    }
+}
+
+/// How far a page has been made, and what is needed to go on.
+struct Page {
+    root: Arc<Root>,
+    directory: File,
+    target: Target,
+    part: Part,
+    batch: Option<Batch>,
+    /// The last entry that was looked at.
+    last: Option<(bool, Vec<u8>)>,
+    shown: usize,
+    stop: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Head,
+    Entries,
+    Done,
+}
+
+impl Page {
+    fn is_done(&self) -> bool {
+        self.part == Part::Done
+    }
+
+    /// Makes the next portion, of `portion` bytes and at most one entry more. May block.
+    fn go_on(&mut self, portion: usize) -> io::Result<String> {
+        let mut text = String::with_capacity(portion.min(PORTION_MAX));
+        if self.part == Part::Head {
+            put_head(&mut text, &self.target);
+            self.part = Part::Entries;
+        }
+        while self.part == Part::Entries && text.len() < portion {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let batch = match &mut self.batch {
+                Some(batch) => batch,
+                None => {
+                    let after = self.last.as_ref();
+                    let after = after.map(|(is_file, name)| (*is_file, name.as_slice()));
+                    let (root, target) = (&self.root, &self.target);
+                    let read = Batch::read(root, &self.directory, target, after, &self.stop);
+                    self.batch.insert(read?)
+                }
+            };
+            let (left, beyond, cut) = (batch.left(), batch.beyond, batch.cut);
+            if left > 0 && self.shown < ENTRIES_MAX {
+                if let Some((is_file, name)) = batch.next() {
+                    self.last = Some((is_file, name.to_vec()));
+                    self.shown +=
+                        put_entry(&mut text, &self.root, &self.directory, &self.target, name);
+                }
+                continue;
+            }
+            self.batch = None;
+            if left == 0 && beyond > 0 && self.shown < ENTRIES_MAX {
+                continue;
+            }
+            put_foot(&mut text, left + beyond, cut);
+            self.part = Part::Done;
+        }
+        Ok(text)
+    }
+}
+
+fn put_head(page: &mut String, target: &Target) {
     let title = escape(&format!("{}/", display(target)));
-    let mut page = String::with_capacity(1024 + entries.len() * 128);
     let _ = write!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -61,25 +259,48 @@ fn render(target: &Target, entries: &[Entry], left_out: usize) -> String {
     if !target.is_root() {
         page.push_str("<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
     }
-    for entry in entries {
-        let (slash, size, modified) = match &entry.kind {
-            Kind::Directory => ("/", String::new(), String::new()),
-            Kind::File(facts) => ("", facts.size.to_string(), modified(facts)),
-        };
-        let _ = writeln!(
-            page,
-            // "./" keeps a name with a colon from being read as a scheme.
-            "<tr><td><a href=\"./{}{slash}\">{}{slash}</a></td><td>{size}</td><td>{modified}</td></tr>",
-            encode(&entry.name),
-            escape(&String::from_utf8_lossy(&entry.name)),
-        );
-    }
+}
+
+/// Shows an entry, found the way a request would find it: one that would be refused is not shown. Says how many it showed.
+fn put_entry(
+    page: &mut String,
+    root: &Root,
+    directory: &File,
+    target: &Target,
+    name: &[u8],
+) -> usize {
+    let kind = match glance(directory, name) {
+        Some(kind) => kind,
+        None => match root.find(&target.entry(name)) {
+            Ok(found) => found.kind,
+            Err(_) => return 0,
+        },
+    };
+    put_row(page, name, &kind);
+    1
+}
+
+fn put_row(page: &mut String, name: &[u8], kind: &Kind) {
+    let (slash, size, modified) = match kind {
+        Kind::Directory => ("/", String::new(), String::new()),
+        Kind::File(facts) => ("", facts.size.to_string(), modified(facts)),
+    };
+    let _ = writeln!(
+        page,
+        // "./" keeps a name with a colon from being read as a scheme.
+        "<tr><td><a href=\"./{}{slash}\">{}{slash}</a></td><td>{size}</td><td>{modified}</td></tr>",
+        encode(name),
+        escape(&String::from_utf8_lossy(name)),
+    );
+}
+
+fn put_foot(page: &mut String, left_out: usize, cut: bool) {
     page.push_str("</table>\n");
-    if left_out > 0 {
-        let _ = writeln!(page, "<p>and {left_out} more</p>");
+    if left_out > 0 || cut {
+        let at_least = if cut { "at least " } else { "" };
+        let _ = writeln!(page, "<p>and {at_least}{left_out} more</p>");
     }
     page.push_str("</body></html>\n");
-    page
 }
 
 fn display(target: &Target) -> String {
@@ -122,26 +343,33 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-#[cfg(unix)]
-fn names(_root: &Root, directory: &File, _target: &Target) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(directory)? {
-        names.push(entry?.file_name().to_bytes().to_vec());
-    }
-    Ok(names)
-}
-
-#[cfg(not(unix))]
-fn names(root: &Root, _directory: &File, target: &Target) -> io::Result<Vec<Vec<u8>>> {
-    root.names(target)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::future::poll_fn;
+
     use super::*;
 
+    fn listing(base: &std::path::Path) -> ListingBody {
+        let root = Arc::new(Root::open(base).unwrap());
+        let target = Target::parse("/").unwrap();
+        let directory = root.find(&target).unwrap().file;
+        ListingBody::new(&root, directory, target)
+    }
+
+    async fn all(mut body: ListingBody, max: usize) -> String {
+        let mut text = Vec::new();
+        while let Some(piece) = poll_fn(|cx| body.poll_piece(cx, max)).await {
+            let piece = piece.unwrap();
+            assert!(piece.len() <= max);
+            text.extend_from_slice(&piece);
+        }
+        assert!(body.is_end());
+        String::from_utf8(text).unwrap()
+    }
+
     #[test]
-    fn b1_a_listing_escapes_names_and_sorts() {
+    fn a_listing_escapes_names() {
         let target = Target::parse("/a%3Cb/").unwrap();
         let facts = FileFacts {
             identity: (1, 2),
@@ -149,21 +377,13 @@ mod tests {
             modified_ns: 1_700_000_000_000_000_000,
             changed_ns: 0,
         };
-        let entries = [
-            Entry {
-                name: b"sub".to_vec(),
-                kind: Kind::Directory,
-            },
-            Entry {
-                name: b"<script>alert('x')</script>&\".txt".to_vec(),
-                kind: Kind::File(facts),
-            },
-            Entry {
-                name: b"javascript:\xff\x1b[2J".to_vec(),
-                kind: Kind::File(facts),
-            },
-        ];
-        let page = render(&target, &entries, 3);
+        let mut page = String::new();
+        put_head(&mut page, &target);
+        put_row(&mut page, b"sub", &Kind::Directory);
+        let file = Kind::File(facts);
+        put_row(&mut page, b"<script>alert('x')</script>&\".txt", &file);
+        put_row(&mut page, b"javascript:\xff\x1b[2J", &file);
+        put_foot(&mut page, 3, false);
         assert!(page.contains("<h1>/a&lt;b/</h1>"), "{page}");
         assert!(page.contains("<a href=\"./sub/\">sub/</a>"), "{page}");
         assert!(!page.contains("<script>"), "{page}");
@@ -175,5 +395,106 @@ mod tests {
         assert!(!page.contains('\x1b'), "{page}");
         assert!(page.contains("2023-11-14 22:13:20"), "{page}");
         assert!(page.contains("and 3 more"), "{page}");
+    }
+
+    /// Whatever is asked for at a time, and with or without the names kept between portions.
+    #[tokio::test]
+    async fn a_page_is_the_same_in_portions_of_any_size() {
+        let base = tempfile::tempdir().unwrap();
+        for number in 0..200 {
+            fs::write(base.path().join(format!("f{number:03}")), "").unwrap();
+        }
+        fs::create_dir(base.path().join("z")).unwrap();
+        fs::write(base.path().join(".hidden"), "").unwrap();
+        let whole = all(listing(base.path()), usize::MAX).await;
+        let rows: Vec<_> = whole
+            .lines()
+            .filter(|line| line.contains("href="))
+            .collect();
+        assert_eq!(rows.len(), 201);
+        assert!(
+            rows[0].contains("./z/") && rows[1].contains("./f000"),
+            "{whole}"
+        );
+        assert!(rows[200].contains("./f199") && whole.ends_with("</html>\n"));
+        for max in [1, 100, 1000] {
+            assert!(all(listing(base.path()), max).await == whole, "{max}");
+        }
+        BATCHES.set(BATCHES_MAX);
+        assert!(
+            all(listing(base.path()), 3000).await == whole,
+            "none are kept"
+        );
+        assert_eq!(BATCHES.replace(0), BATCHES_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_large_directory_is_cut_with_a_word_and_its_directories_are_shown() {
+        let base = tempfile::tempdir().unwrap();
+        for number in 0..ENTRIES_MAX + 500 {
+            fs::write(base.path().join(format!("file{number:05}.txt")), "").unwrap();
+        }
+        fs::create_dir(base.path().join("zz-sub")).unwrap();
+        let page = all(listing(base.path()), usize::MAX).await;
+        assert!(page.contains("href=\"./zz-sub/\""));
+        assert_eq!(page.matches("href=").count(), ENTRIES_MAX);
+        assert!(
+            page.contains("<p>and 501 more</p>"),
+            "{}",
+            &page[page.len() - 200..]
+        );
+    }
+
+    /// One at a time, in order; and who goes away is not waited for.
+    #[tokio::test]
+    async fn listings_take_turns_and_those_that_nobody_waits_for_take_none() {
+        let base = tempfile::tempdir().unwrap();
+        fs::write(base.path().join("f"), "").unwrap();
+        let mut bodies: Vec<_> = (0..100).map(|_| listing(base.path())).collect();
+        let turn = lane().await;
+        for body in &mut bodies {
+            let polled = poll_fn(|cx| Poll::Ready(body.poll_piece(cx, 1000))).await;
+            assert!(polled.is_pending() && body.work.is_none());
+        }
+        let last = bodies.pop().unwrap();
+        drop(bodies);
+        drop(turn);
+        assert!(all(last, usize::MAX).await.contains("./f"));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_would_not_be_served_is_not_shown() {
+        use std::os::unix::fs::symlink;
+        let base = tempfile::tempdir().unwrap();
+        fs::create_dir(base.path().join("sub")).unwrap();
+        fs::write(base.path().join("file"), "").unwrap();
+        for (to, link) in [
+            ("sub", "to-sub"),
+            ("file", "to-file"),
+            ("none", "broken"),
+            ("/etc/passwd", "outside"),
+            ("pipe", "to-pipe"),
+        ] {
+            symlink(to, base.path().join(link)).unwrap();
+        }
+        let _ = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            base.path().join("pipe"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        );
+        let page = all(listing(base.path()), usize::MAX).await;
+        let shown: Vec<_> = page
+            .split("href=\"./")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        let expected: &[&str] = match cfg!(target_os = "linux") {
+            true => &["sub/", "to-sub/", "file", "to-file"],
+            false => &["sub/", "file"],
+        };
+        assert_eq!(shown, expected);
     }
 }

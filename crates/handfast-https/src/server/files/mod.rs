@@ -2,9 +2,10 @@
 //!
 //! `path.rs` reads the target, `open.rs` has the kernel open beneath the directory, `reply.rs` judges
 //! conditions and ranges, `hot.rs` keeps what is asked for often, `chunks.rs` reads without stopping the thread, `listing.rs` shows what a
-//! directory holds. This file strings them together.
+//! directory holds, in the order of `entries.rs`. This file strings them together.
 
 mod chunks;
+mod entries;
 mod hot;
 mod listing;
 mod media_type;
@@ -34,6 +35,7 @@ use super::handler::{ConnectionInfo, Handler, Request, Response};
 use super::service::plain;
 
 pub(super) use self::chunks::FileBody;
+pub(super) use self::listing::ListingBody;
 
 /// What is looked for in a directory before its listing.
 const INDEX: &[u8] = b"index.html";
@@ -150,23 +152,16 @@ impl Files {
         if !self.listing {
             return not_found();
         }
-        let root = Arc::clone(&self.root);
-        let target = target.clone();
-        let made = tokio::task::spawn_blocking(move || listing::html(&root, &directory, &target));
-        let Ok(Ok(html)) = made.await else {
-            return plain(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the directory cannot be read\n",
-            );
-        };
-        let length = html.len() as u64;
-        let mut response = Response::new(if head { Body::empty() } else { html.into() });
+        let mut response = Response::new(if head {
+            Body::empty()
+        } else {
+            Body::listing(ListingBody::new(&self.root, directory, target.clone()))
+        });
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/html; charset=utf-8"),
         );
-        headers.insert(CONTENT_LENGTH, length.into());
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(
             HeaderName::from_static("content-security-policy"),

@@ -2,8 +2,12 @@
 //!
 //! On Linux the kernel resolves the whole name under `RESOLVE_BENEATH`: there is no moment between a
 //! check and a use. Elsewhere each component is opened in turn without following symbolic links.
+//!
+//! Nothing but a regular file or a directory is opened, because opening a pipe lets its writer go on, and opening
+//! a device may do anything: what a name stands for is looked up first (`O_PATH`), and what was opened is
+//! compared with it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -64,6 +68,17 @@ pub(super) enum Kind {
     Directory,
 }
 
+/// What a directory says of an entry, without a look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hint {
+    File,
+    Directory,
+    /// A pipe, a socket or a device.
+    Neither,
+    /// A symbolic link, or a file system that does not say.
+    Unknown,
+}
+
 /// Why nothing was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotOpened {
@@ -79,6 +94,13 @@ pub(super) enum NotOpened {
     Failed,
 }
 
+/// May it wait for a disk?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Never,
+    Allowed,
+}
+
 /// The directory served.
 #[derive(Debug)]
 pub(super) struct Root(platform::Root);
@@ -90,25 +112,41 @@ impl Root {
 
     /// Finds a target without waiting for a disk, or says that it would have to.
     pub(super) fn find_cached(&self, target: &Target) -> Result<Found, NotOpened> {
-        self.0.open_cached(target).and_then(examine)
+        self.0
+            .open_beneath(target, Waiting::Never)
+            .and_then(examine)
     }
 
     /// Does the target still lead to the file of which these facts are known, unchanged? By the rules of
     /// opening, and without waiting for a disk: a no may mean that it would have to.
     pub(super) fn still_leads_to(&self, target: &Target, facts: &FileFacts) -> bool {
-        self.find_cached(target)
-            .is_ok_and(|found| found.kind == Kind::File(*facts))
+        self.0
+            .look_up(target, Waiting::Never)
+            .is_ok_and(|metadata| metadata.is_file() && platform::facts(&metadata) == *facts)
     }
 
-    /// The names in a directory. May block.
-    #[cfg(not(unix))]
-    pub(super) fn names(&self, target: &Target) -> io::Result<Vec<Vec<u8>>> {
-        self.0.names(target)
+    /// Gives `take` the names in a directory, as long as it wants more, and what the directory says that they are.
+    /// May block.
+    pub(super) fn each_entry(
+        &self,
+        directory: &File,
+        target: &Target,
+        take: &mut dyn FnMut(&[u8], Hint) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        self.0.each_entry(directory, target, take)
+    }
+
+    /// What a target is, without opening it. May block.
+    pub(super) fn kind_of(&self, target: &Target) -> Option<Kind> {
+        let metadata = self.0.look_up(target, Waiting::Allowed).ok()?;
+        kind(&metadata)
     }
 
     /// Finds a target. May block.
     pub(super) fn find(&self, target: &Target) -> Result<Found, NotOpened> {
-        self.0.open_beneath(target).and_then(examine)
+        self.0
+            .open_beneath(target, Waiting::Allowed)
+            .and_then(examine)
     }
 }
 
@@ -131,15 +169,19 @@ pub(super) fn look_at(file: &File) -> io::Result<FileFacts> {
 /// Told of the descriptor, not of the name, which may mean something else by now.
 fn examine(file: File) -> Result<Found, NotOpened> {
     let metadata = file.metadata().map_err(|_| NotOpened::Failed)?;
-    let kind = if metadata.is_file() {
-        Kind::File(platform::facts(&metadata))
-    } else if metadata.is_dir() {
-        Kind::Directory
+    match kind(&metadata) {
+        Some(kind) => Ok(Found { file, kind }),
+        None => Err(NotOpened::Missing),
+    }
+}
+
+/// Nothing for a pipe, a socket or a device: reading it could wait for ever, or do something.
+fn kind(metadata: &Metadata) -> Option<Kind> {
+    if metadata.is_file() {
+        Some(Kind::File(platform::facts(metadata)))
     } else {
-        // A pipe, a socket or a device: reading it could wait for ever, or do something.
-        return Err(NotOpened::Missing);
-    };
-    Ok(Found { file, kind })
+        metadata.is_dir().then_some(Kind::Directory)
+    }
 }
 
 #[cfg(unix)]
@@ -150,12 +192,12 @@ mod platform {
     use std::os::unix::fs::MetadataExt as _;
     use std::path::Path;
 
-    use rustix::fs::{Mode, OFlags};
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat};
     use rustix::io::Errno;
 
     #[cfg(target_os = "linux")]
     use super::Kind;
-    use super::{FileFacts, NotOpened, Target};
+    use super::{FileFacts, Hint, NotOpened, Target, Waiting};
 
     /// Never waits for the other end of a pipe, takes no terminal, is not inherited.
     const FLAGS: OFlags = OFlags::RDONLY
@@ -181,27 +223,55 @@ mod platform {
             })
         }
 
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        pub(super) fn open_cached(&self, target: &Target) -> Result<File, NotOpened> {
-            self.kernel.open_cached(&self.directory, target)
-        }
-
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        pub(super) fn open_beneath(&self, target: &Target) -> Result<File, NotOpened> {
-            match self.kernel.open_beneath(&self.directory, target) {
-                Some(result) => result,
-                None => self.open_in_steps(target),
+        /// Opens a regular file or a directory.
+        pub(super) fn open_beneath(
+            &self,
+            target: &Target,
+            waiting: Waiting,
+        ) -> Result<File, NotOpened> {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            if let Some(result) = self.kernel.open(&self.directory, target, waiting) {
+                return result;
+            }
+            match waiting {
+                Waiting::Never => Err(NotOpened::WouldBlock),
+                Waiting::Allowed => self.open_in_steps(target),
             }
         }
 
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        pub(super) fn open_cached(&self, _target: &Target) -> Result<File, NotOpened> {
-            Err(NotOpened::WouldBlock)
+        /// What a target leads to, without opening it.
+        pub(super) fn look_up(
+            &self,
+            target: &Target,
+            waiting: Waiting,
+        ) -> Result<Metadata, NotOpened> {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            if let Some(result) = self.kernel.look_up(&self.directory, target, waiting) {
+                return result;
+            }
+            let file = self.open_beneath(target, waiting)?;
+            file.metadata().map_err(|_| NotOpened::Failed)
         }
 
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        pub(super) fn open_beneath(&self, target: &Target) -> Result<File, NotOpened> {
-            self.open_in_steps(target)
+        pub(super) fn each_entry(
+            &self,
+            directory: &File,
+            _target: &Target,
+            take: &mut dyn FnMut(&[u8], Hint) -> io::Result<bool>,
+        ) -> io::Result<()> {
+            for entry in rustix::fs::Dir::read_from(directory)? {
+                let entry = entry?;
+                let hint = match entry.file_type() {
+                    FileType::RegularFile => Hint::File,
+                    FileType::Directory => Hint::Directory,
+                    FileType::Symlink | FileType::Unknown => Hint::Unknown,
+                    _ => Hint::Neither,
+                };
+                if !take(entry.file_name().to_bytes(), hint)? {
+                    break;
+                }
+            }
+            Ok(())
         }
 
         /// Component by component: symbolic links are refused wherever they lead.
@@ -218,11 +288,21 @@ mod platform {
                 let mut flags = FLAGS | OFlags::NOFOLLOW;
                 if names.peek().is_some() {
                     flags |= OFlags::DIRECTORY;
+                } else {
+                    let seen = statat(&here, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
+                    check_kind(FileType::from_raw_mode(seen.map_err(classify)?.st_mode))?;
                 }
                 here = rustix::fs::openat(&here, name.as_slice(), flags, Mode::empty())
                     .map_err(classify)?;
             }
             Ok(here.into())
+        }
+    }
+
+    fn check_kind(kind: FileType) -> Result<(), NotOpened> {
+        match kind {
+            FileType::RegularFile | FileType::Directory => Ok(()),
+            _ => Err(NotOpened::Missing),
         }
     }
 
@@ -241,7 +321,7 @@ mod platform {
 
     #[cfg(target_os = "linux")]
     pub(super) fn glance(directory: &File, name: &[u8]) -> Option<Kind> {
-        use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
+        use rustix::fs::{StatxFlags, statx};
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let seen = statx(directory, name, flags, StatxFlags::BASIC_STATS).ok()?;
         let mode = u32::from(seen.stx_mode);
@@ -292,20 +372,24 @@ mod platform {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     mod kernel {
         use std::ffi::OsString;
-        use std::fs::File;
+        use std::fs::{File, Metadata};
         use std::os::fd::OwnedFd;
+        use std::os::unix::fs::MetadataExt as _;
         use std::sync::atomic::{AtomicBool, Ordering};
 
-        use rustix::fs::{Mode, ResolveFlags, openat2};
+        use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
         use rustix::io::Errno;
 
-        use super::super::{NotOpened, Target};
-        use super::{FLAGS, classify};
+        use super::super::{NotOpened, Target, Waiting};
+        use super::{FLAGS, check_kind, classify};
 
         const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
+        /// Leads to a file without opening it.
+        const PATH: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
         /// A rename elsewhere can make the kernel unsure whether `..` in a symbolic link stayed
-        /// beneath; it then asks to try again.
+        /// beneath; it then asks to try again. A file may also be replaced between being looked up and opened.
         const ATTEMPTS: usize = 16;
 
         /// What this kernel turned out not to know.
@@ -316,10 +400,68 @@ mod platform {
         }
 
         impl Abilities {
-            pub(super) fn open_cached(
+            /// `None` when the kernel has no `openat2`.
+            pub(super) fn look_up(
                 &self,
                 directory: &OwnedFd,
                 target: &Target,
+                waiting: Waiting,
+            ) -> Option<Result<Metadata, NotOpened>> {
+                let path = match self.walk(directory, target, PATH, waiting)? {
+                    Ok(path) => path,
+                    Err(error) => return Some(Err(error)),
+                };
+                Some(path.metadata().map_err(|_| NotOpened::Failed))
+            }
+
+            /// `None` when the kernel has no `openat2`.
+            pub(super) fn open(
+                &self,
+                directory: &OwnedFd,
+                target: &Target,
+                waiting: Waiting,
+            ) -> Option<Result<File, NotOpened>> {
+                for _ in 0..ATTEMPTS {
+                    let seen = match self.look_up(directory, target, waiting)? {
+                        Ok(seen) => seen,
+                        Err(error) => return Some(Err(error)),
+                    };
+                    if let Err(error) = check_kind(FileType::from_raw_mode(seen.mode())) {
+                        return Some(Err(error));
+                    }
+                    let file = match self.walk(directory, target, FLAGS, waiting)? {
+                        Ok(file) => file,
+                        Err(error) => return Some(Err(error)),
+                    };
+                    match file.metadata() {
+                        Ok(it) if (it.dev(), it.ino()) == (seen.dev(), seen.ino()) => {
+                            return Some(Ok(file));
+                        }
+                        Ok(_) => {}
+                        Err(_) => return Some(Err(NotOpened::Failed)),
+                    }
+                }
+                Some(Err(NotOpened::Missing))
+            }
+
+            fn walk(
+                &self,
+                directory: &OwnedFd,
+                target: &Target,
+                flags: OFlags,
+                waiting: Waiting,
+            ) -> Option<Result<File, NotOpened>> {
+                match waiting {
+                    Waiting::Never => Some(self.walk_cached(directory, target, flags)),
+                    Waiting::Allowed => self.walk_beneath(directory, target, flags),
+                }
+            }
+
+            fn walk_cached(
+                &self,
+                directory: &OwnedFd,
+                target: &Target,
+                flags: OFlags,
             ) -> Result<File, NotOpened> {
                 if self.no_cached.load(Ordering::Relaxed) {
                     return Err(NotOpened::WouldBlock);
@@ -327,7 +469,7 @@ mod platform {
                 let Some(path) = target.relative() else {
                     return Err(NotOpened::Missing);
                 };
-                match open(directory, &path, BENEATH | ResolveFlags::CACHED) {
+                match open(directory, &path, flags, BENEATH | ResolveFlags::CACHED) {
                     Ok(file) => Ok(file.into()),
                     Err(Errno::AGAIN) => Err(NotOpened::WouldBlock),
                     // Before Linux 5.12, or no openat2 at all: the other way finds out which.
@@ -339,11 +481,11 @@ mod platform {
                 }
             }
 
-            /// `None` when the kernel has no `openat2`.
-            pub(super) fn open_beneath(
+            fn walk_beneath(
                 &self,
                 directory: &OwnedFd,
                 target: &Target,
+                flags: OFlags,
             ) -> Option<Result<File, NotOpened>> {
                 if self.no_openat2.load(Ordering::Relaxed) {
                     return None;
@@ -352,7 +494,7 @@ mod platform {
                     return Some(Err(NotOpened::Missing));
                 };
                 for _ in 0..ATTEMPTS {
-                    match open(directory, &path, BENEATH) {
+                    match open(directory, &path, flags, BENEATH) {
                         Ok(file) => return Some(Ok(file.into())),
                         Err(Errno::AGAIN | Errno::INTR) => {}
                         Err(Errno::NOSYS) => {
@@ -366,8 +508,13 @@ mod platform {
             }
         }
 
-        fn open(directory: &OwnedFd, path: &OsString, how: ResolveFlags) -> Result<OwnedFd, Errno> {
-            openat2(directory, path.as_os_str(), FLAGS, Mode::empty(), how)
+        fn open(
+            directory: &OwnedFd,
+            path: &OsString,
+            flags: OFlags,
+            how: ResolveFlags,
+        ) -> Result<OwnedFd, Errno> {
+            openat2(directory, path.as_os_str(), flags, Mode::empty(), how)
         }
     }
 }
@@ -396,11 +543,23 @@ mod platform {
             Ok(Self { directory })
         }
 
-        pub(super) fn open_cached(&self, _target: &Target) -> Result<File, NotOpened> {
-            Err(NotOpened::WouldBlock)
+        pub(super) fn look_up(
+            &self,
+            target: &Target,
+            waiting: Waiting,
+        ) -> Result<Metadata, NotOpened> {
+            let file = self.open_beneath(target, waiting)?;
+            file.metadata().map_err(|_| NotOpened::Failed)
         }
 
-        pub(super) fn open_beneath(&self, target: &Target) -> Result<File, NotOpened> {
+        pub(super) fn open_beneath(
+            &self,
+            target: &Target,
+            waiting: Waiting,
+        ) -> Result<File, NotOpened> {
+            if waiting == Waiting::Never {
+                return Err(NotOpened::WouldBlock);
+            }
             let relative = target.relative().ok_or(NotOpened::Missing)?;
             let resolved = self
                 .directory
@@ -408,6 +567,10 @@ mod platform {
                 .canonicalize()
                 .map_err(|_| NotOpened::Missing)?;
             if !resolved.starts_with(&self.directory) {
+                return Err(NotOpened::Missing);
+            }
+            let metadata = resolved.metadata().map_err(|_| NotOpened::Missing)?;
+            if !metadata.is_file() && !metadata.is_dir() {
                 return Err(NotOpened::Missing);
             }
             File::open(resolved).map_err(|error| match error.kind() {
@@ -419,11 +582,20 @@ mod platform {
     }
 
     impl Root {
-        pub(super) fn names(&self, target: &Target) -> io::Result<Vec<Vec<u8>>> {
+        pub(super) fn each_entry(
+            &self,
+            _directory: &File,
+            target: &Target,
+            take: &mut dyn FnMut(&[u8], Hint) -> io::Result<bool>,
+        ) -> io::Result<()> {
             let relative = target.relative().ok_or(io::ErrorKind::NotFound)?;
-            std::fs::read_dir(self.directory.join(relative))?
-                .map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default().into()))
-                .collect()
+            for entry in std::fs::read_dir(self.directory.join(relative))? {
+                let name = entry?.file_name().into_string().unwrap_or_default();
+                if !take(name.as_bytes(), Hint::Unknown)? {
+                    break;
+                }
+            }
+            Ok(())
         }
     }
 
@@ -501,8 +673,9 @@ mod tests {
         }
     }
 
+    /// Opening it for reading would let a writer go on: there is none, and the next one still waits.
     #[test]
-    fn b1_a_pipe_is_not_found_and_not_waited_for() {
+    fn a_pipe_is_not_found_and_not_opened() {
         let base = tempfile::tempdir().unwrap();
         let made = rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -514,8 +687,44 @@ mod tests {
         if made.is_err() {
             return;
         }
+        symlink("pipe", base.path().join("link")).unwrap();
         let opened = Root::open(base.path()).unwrap();
-        let found = opened.find(&target("/pipe")).map(|found| found.kind);
-        assert_eq!(found, Err(NotOpened::Missing));
+        // A reader that watches whether anybody else comes.
+        let watched = Watched::new(base.path().join("pipe"));
+        for path in ["/pipe", "/link"] {
+            let found = opened.find(&target(path)).map(|found| found.kind);
+            assert_eq!(found, Err(NotOpened::Missing), "{path}");
+            assert!(opened.find_cached(&target(path)).is_err(), "{path}");
+            let found = opened.0.open_in_steps(&target(path)).err();
+            assert_eq!(found, Some(NotOpened::Missing), "{path}");
+        }
+        assert!(watched.ends_untouched(), "it was opened");
+    }
+
+    /// A process that waits to write into a pipe until somebody reads.
+    struct Watched(std::process::Child);
+
+    impl Watched {
+        fn new(pipe: std::path::PathBuf) -> Self {
+            let child = std::process::Command::new("sh")
+                .args(["-c", "exec 3>\"$0\"", &pipe.display().to_string()])
+                .spawn()
+                .unwrap();
+            // It sleeps when it waits; before, being untouched would prove nothing.
+            let state = format!("/proc/{}/stat", child.id());
+            let deadline = std::time::Instant::now() + Duration::from_secs(20);
+            let sleeps = || fs::read_to_string(&state).is_ok_and(|stat| stat.contains(") S "));
+            while !sleeps() && std::time::Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Self(child)
+        }
+
+        fn ends_untouched(mut self) -> bool {
+            let untouched = matches!(self.0.try_wait(), Ok(None));
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+            untouched
+        }
     }
 }

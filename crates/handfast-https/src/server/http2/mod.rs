@@ -369,7 +369,6 @@ fn limits(limits: &Limits) -> h2::Limits {
         connection_window: CONNECTION_WINDOW,
         span: limits.write,
         rate_min: limits.write_rate_min,
-        ..h2::Limits::default()
     }
 }
 
