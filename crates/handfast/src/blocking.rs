@@ -603,8 +603,9 @@ fn io_error(phase: Phase, error: io::Error) -> Error {
     Error::new(phase, NetworkCause::from(error))
 }
 
+/// A limit beyond the end of time is none.
 fn deadline_in(limit: Option<Duration>) -> Deadline {
-    limit.map(|limit| (Instant::now() + limit, limit))
+    limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)))
 }
 
 /// What is left until the deadline, or the error that says that nothing is.

@@ -251,7 +251,8 @@ impl Error {
 
     /// A copy for a second report of the same failure. What cannot be copied, such as an
     /// operating system error's inner value, is reduced to its kind and text.
-    pub(crate) fn duplicate(&self) -> Self {
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
         Self(Box::new(Inner {
             phase: self.0.phase,
             cause: self.0.cause.duplicate(),

@@ -98,7 +98,7 @@ pub fn connect<C: Channel>(
     limit: Option<Duration>,
 ) -> Result<(), Error> {
     let mut dialogue = ProxyDialogue::new(target.clone(), credentials);
-    let deadline = limit.map(|limit| Instant::now() + limit);
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let failed = |error| Error::new(Phase::Connect, NetworkCause::from(error));
     let timed_out = || {
         let limit = limit.unwrap_or_default();

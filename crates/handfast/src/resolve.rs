@@ -115,7 +115,7 @@ pub(crate) fn connect(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpS
     let addresses = resolve(host, port, timeouts.resolve)?;
     let deadline = timeouts
         .connect
-        .map(|limit| (Instant::now() + limit, limit));
+        .and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
     let mut tried = Vec::new();
     let mut last = None;
     for (index, address) in addresses.iter().enumerate() {

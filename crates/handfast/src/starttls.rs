@@ -158,7 +158,7 @@ impl StartTls {
         limit: Option<Duration>,
     ) -> Result<(), Error> {
         let mut dialogue = self.dialogue(server_name);
-        let deadline = limit.map(|limit| (Instant::now() + limit, limit));
+        let deadline = limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
         let mut chunk = [0; 4096];
         loop {
             while !dialogue.outgoing().is_empty() {

@@ -93,7 +93,12 @@ impl Patience {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
         if !self.waiting {
             self.waiting = true;
-            sleep.as_mut().reset(::tokio::time::Instant::now() + limit);
+            let Some(until) = ::tokio::time::Instant::now().checked_add(limit) else {
+                // A limit beyond the end of time is none.
+                self.limit = None;
+                return Poll::Pending;
+            };
+            sleep.as_mut().reset(until);
         }
         ready!(sleep.as_mut().poll(cx));
         self.waiting = false;

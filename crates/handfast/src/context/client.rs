@@ -42,6 +42,7 @@ use crate::witness::{self, Session};
 #[derive(Clone)]
 pub struct ClientContext(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     tls: Arc<rustls::ClientConfig>,
     settings: Settings,
@@ -86,6 +87,26 @@ impl ClientContext {
     /// The time limits of this context's streams.
     pub fn timeouts(&self) -> Timeouts {
         self.0.settings.timeouts
+    }
+
+    /// The same context with other time limits. Both share their sessions.
+    #[must_use]
+    pub fn with_timeouts(&self, timeouts: Timeouts) -> Self {
+        self.altered(|inner| inner.settings.timeouts = timeouts)
+    }
+
+    /// The same context that offers these application protocols instead (ALPN, RFC 7301). Both share their
+    /// sessions.
+    #[must_use]
+    pub fn with_alpn<P: Into<Vec<u8>>>(&self, protocols: impl IntoIterator<Item = P>) -> Self {
+        let protocols = protocols.into_iter().map(Into::into).collect();
+        self.altered(|inner| Arc::make_mut(&mut inner.tls).alpn_protocols = protocols)
+    }
+
+    fn altered(&self, alter: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = self.0.clone();
+        alter(Arc::make_mut(&mut inner));
+        Self(inner)
     }
 
     /// What is offered to servers, by number: for questions by hand ([`crate::probe`]).

@@ -1,0 +1,447 @@
+//! HTTP/1.1 on one connection: an exchange at a time, the request sent while the response is read.
+//!
+//! Owns the stream, what of the request is still to be sent, and where in the response the connection
+//! is. How long to wait is `patience.rs`, what an end means is `completeness.rs`.
+
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use handfast::{CloseOutcome, Ending, NetworkCause, Phase, Read, Traffic};
+use handfast_http::h1::{self, Found, response};
+use http::{Method, StatusCode};
+use tokio::io::AsyncWrite as _;
+
+use super::error::{Error, Truncation};
+use super::patience::Moving;
+use super::request::Written;
+use super::wire::{self, TlsStream, is_end};
+
+/// A response head larger than this is an attack or a mistake: real ones have a few kilobytes.
+pub(super) const HEAD_BYTES_MAX: usize = 256 * 1024;
+
+/// More header fields than any real response has.
+pub(super) const HEAD_FIELDS_MAX: usize = 1000;
+
+/// How much may come before the head of a response, interim responses included: real ones are a few.
+const BEFORE_HEAD_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How much is read at a time while a head is awaited: a record. Of what follows the head, so much is
+/// copied at most.
+const HEAD_STEP: usize = 16 * 1024;
+
+/// Memory for heads that an idle connection keeps.
+const HEAD_KEPT: usize = 4 * 1024;
+
+/// A connection that speaks HTTP/1.1.
+#[derive(Debug)]
+pub(super) struct Http1 {
+    stream: TlsStream,
+    request: Outgoing,
+    /// Why sending stopped. What the peer had sent before is still to be read.
+    send_failure: Option<handfast::Error>,
+    /// Why nothing more can be read, where that was none of the ends.
+    failure: Option<handfast::Error>,
+    /// Came together with a head: the beginning of its body. The first `taken` bytes were read.
+    ahead: Vec<u8>,
+    taken: usize,
+    body: h1::Body,
+    /// What is wrong with the body's framing. What came before it was lent.
+    malformed: Option<String>,
+    /// Bytes that came after the end of a response, and belong to none.
+    left_over: u64,
+    before: Traffic,
+}
+
+/// A request on its way out.
+#[derive(Debug, Default)]
+struct Outgoing {
+    written: Written,
+    sent: usize,
+    flushed: bool,
+    /// The rest is not sent: the response has made it pointless.
+    stopped: bool,
+}
+
+impl Outgoing {
+    fn is_done(&self) -> bool {
+        self.flushed || self.stopped
+    }
+}
+
+/// Why a body does not go on.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The connection ended, or failed: [`Http1::ending`] and [`Http1::take_failure`] know how.
+    Ended,
+    /// The framing makes no sense.
+    Malformed(String),
+}
+
+impl Http1 {
+    pub(super) fn new(stream: TlsStream) -> Self {
+        Self {
+            before: stream.traffic(),
+            stream,
+            request: Outgoing {
+                flushed: true,
+                ..Outgoing::default()
+            },
+            send_failure: None,
+            failure: None,
+            ahead: Vec::new(),
+            taken: 0,
+            body: h1::Body::new(h1::Framing::None),
+            malformed: None,
+            left_over: 0,
+        }
+    }
+
+    pub(super) fn stream(&self) -> &TlsStream {
+        &self.stream
+    }
+
+    /// How the peer's direction ended, if it did.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.stream.ending()
+    }
+
+    /// Why reading failed, where that was none of the ends. Given once.
+    pub(super) fn take_failure(&mut self) -> Option<handfast::Error> {
+        self.failure.take()
+    }
+
+    /// How many bytes came after the end of the last response, as far as they were read.
+    pub(super) fn left_over(&self) -> u64 {
+        self.left_over
+    }
+
+    /// Was the request sent, all of it?
+    pub(super) fn is_request_sent(&self) -> bool {
+        self.request.flushed && self.send_failure.is_none()
+    }
+
+    /// Has the rest of the request been given up, by the peer or by us?
+    pub(super) fn is_request_cut_short(&self) -> bool {
+        self.send_failure.is_some() || self.request.stopped
+    }
+
+    /// The rest of the request is not sent.
+    pub(super) fn stop_sending(&mut self) {
+        self.request.stopped |= !self.request.flushed;
+    }
+
+    /// Could another exchange go over this connection?
+    pub(super) fn is_open(&self) -> bool {
+        self.stream.ending().is_none()
+            && self.failure.is_none()
+            && self.is_request_sent()
+            && self.left_over == 0
+            && self.body.is_done()
+            && self.taken == self.ahead.len()
+    }
+
+    /// Begins an exchange: the request is sent while the response is awaited.
+    pub(super) fn begin(&mut self, written: Written) {
+        self.before = self.stream.traffic();
+        self.request = Outgoing {
+            written,
+            ..Outgoing::default()
+        };
+        self.ahead.clear();
+        self.taken = 0;
+    }
+
+    /// Has anything come since the exchange began?
+    pub(super) fn has_answered(&self) -> bool {
+        self.received() > 0
+    }
+
+    fn received(&self) -> u64 {
+        let now = self.stream.traffic().plaintext_received;
+        now.saturating_sub(self.before.plaintext_received)
+    }
+
+    /// Sends what can be sent of the request. Ready when nothing is left to be sent.
+    ///
+    /// That the peer is gone ends sending and nothing else: a server may answer before it has read the
+    /// whole request, and close. Its answer is still to be read.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.request.is_done() || self.send_failure.is_some() || self.failure.is_some() {
+            return Poll::Ready(());
+        }
+        let sent = loop {
+            let slices = self.request.written.slices(self.request.sent);
+            if slices.iter().all(|slice| slice.is_empty()) {
+                break ready!(Pin::new(&mut self.stream).poll_flush(cx));
+            }
+            let slices = slices.map(IoSlice::new);
+            match ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices)) {
+                Ok(count) => self.request.sent += count,
+                Err(error) => break Err(error),
+            }
+        };
+        match sent {
+            Ok(()) => {
+                self.request.flushed = true;
+                // A request that was sent is not needed any more, nor its memory.
+                self.request.written = Written::default();
+            }
+            Err(error) => {
+                let error = handfast::Error::from_io_owned(error, Phase::Request);
+                match is_end(&error) {
+                    true => self.send_failure = Some(error),
+                    false => self.failure = Some(error),
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The head of the response to a request with this method.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+    ) -> Poll<Result<response::Head, Error>> {
+        const BOUNDS: response::Bounds = response::Bounds {
+            bytes_max: HEAD_BYTES_MAX,
+            fields_max: HEAD_FIELDS_MAX,
+        };
+        let _ = self.poll_send(cx);
+        let mut seen = self.ahead.len();
+        loop {
+            let ahead = &mut self.ahead;
+            let found = self.stream.poll_read_with(cx, HEAD_STEP, &mut |bytes| {
+                ahead.extend_from_slice(bytes);
+            });
+            match found {
+                // What sending met counts only after everything that had come.
+                Poll::Pending if self.failure.is_some() => {
+                    return Poll::Ready(Err(self.no_response()));
+                }
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Read::Data(_))) => {}
+                Poll::Ready(Ok(Read::End(_) | Read::WouldBlock)) => {
+                    return Poll::Ready(Err(self.no_response()));
+                }
+                Poll::Ready(Err(error)) => {
+                    self.note(error);
+                    return Poll::Ready(Err(self.no_response()));
+                }
+            }
+            // Interim responses come first, sometimes with the response in one record.
+            while let Some(found) = response::find(&self.ahead, seen, BOUNDS, method) {
+                let (head, length) = match found {
+                    Ok(found) => found,
+                    Err(malformed) => {
+                        return Poll::Ready(Err(Error::Malformed {
+                            problem: malformed.to_string(),
+                        }));
+                    }
+                };
+                if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Poll::Ready(Err(Error::Malformed {
+                        problem:
+                            "101 Switching Protocols, although no other protocol was asked for"
+                                .to_owned(),
+                    }));
+                }
+                if !head.status.is_informational() {
+                    self.taken = length;
+                    self.body = h1::Body::new(head.framing);
+                    return Poll::Ready(Ok(head));
+                }
+                self.ahead.drain(..length);
+                seen = 0;
+            }
+            seen = self.ahead.len();
+            if self.received() > BEFORE_HEAD_BYTES_MAX as u64 {
+                return Poll::Ready(Err(Error::Malformed {
+                    problem: format!(
+                        "{BEFORE_HEAD_BYTES_MAX} bytes of interim responses, and no response"
+                    ),
+                }));
+            }
+        }
+    }
+
+    /// What it means that no head came.
+    fn no_response(&mut self) -> Error {
+        if let Some(failure) = self.failure.take() {
+            return Error::Connection(failure);
+        }
+        let received = self.received();
+        match (self.stream.ending(), self.send_failure.take()) {
+            (_, Some(failure)) if received == 0 => Error::Connection(failure),
+            (Some(Ending::Reset), None) if received == 0 => {
+                Error::Connection(handfast::Error::new(Phase::Response, NetworkCause::Reset))
+            }
+            (ending, _) if received == 0 => Error::EmptyReply { ending },
+            (ending, _) => Error::Truncated(Box::new(Truncation {
+                framing: None,
+                expected: None,
+                received,
+                ending,
+                problem: None,
+                failure: None,
+            })),
+        }
+    }
+
+    /// Keeps an error of reading, unless it only says that the connection has ended.
+    fn note(&mut self, error: handfast::Error) {
+        if !is_end(&error) {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// Has all of the body come?
+    pub(super) fn is_body_done(&self) -> bool {
+        self.body.is_done()
+    }
+
+    /// Lends `take` the next pieces of the body, and says how many bytes they had: at most `limit`, or none
+    /// when only framing came. What of the request is left goes out meanwhile.
+    pub(super) fn poll_lend(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Poll<Result<usize, Broken>> {
+        if !self.request.is_done() {
+            let _ = self.poll_send(cx);
+        }
+        if let Some(malformed) = self.malformed.take() {
+            return Poll::Ready(Err(Broken::Malformed(malformed)));
+        }
+        let mut cut = Cut::default();
+        let rest = self.ahead.get(self.taken..).unwrap_or_default();
+        if !rest.is_empty() {
+            let piece = rest.get(..limit).unwrap_or(rest);
+            cut.cut(&mut self.body, piece, take);
+            self.taken += piece.len();
+            if self.taken == self.ahead.len() {
+                self.forget_ahead();
+            } else if self.body.is_done() {
+                cut.beyond += (self.ahead.len() - self.taken) as u64;
+                self.forget_ahead();
+            }
+            return Poll::Ready(self.judge(cut));
+        }
+        let body = &mut self.body;
+        // What comes after the end of the body stays where it is.
+        let limit = match body.missing() {
+            Some(missing) => usize::try_from(missing).map_or(limit, |missing| missing.min(limit)),
+            None => limit,
+        };
+        let found = self.stream.poll_read_with(cx, limit, &mut |bytes| {
+            cut.cut(body, bytes, take);
+        });
+        match found {
+            Poll::Pending if self.failure.is_some() => Poll::Ready(Err(Broken::Ended)),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(Read::Data(_))) => Poll::Ready(self.judge(cut)),
+            Poll::Ready(Ok(Read::End(_) | Read::WouldBlock)) => Poll::Ready(Err(Broken::Ended)),
+            Poll::Ready(Err(error)) => {
+                self.note(error);
+                Poll::Ready(Err(Broken::Ended))
+            }
+        }
+    }
+
+    fn judge(&mut self, cut: Cut) -> Result<usize, Broken> {
+        self.left_over = self.left_over.saturating_add(cut.beyond);
+        match cut.malformed {
+            Some(malformed) if cut.lent == 0 => Err(Broken::Malformed(malformed)),
+            malformed => {
+                self.malformed = malformed;
+                Ok(cut.lent)
+            }
+        }
+    }
+
+    fn forget_ahead(&mut self) {
+        self.ahead.clear();
+        self.ahead.shrink_to(HEAD_KEPT);
+        self.taken = 0;
+    }
+
+    /// Looks, without waiting, whether something came that belongs to no response, or the end.
+    pub(super) fn look(&mut self, cx: &mut Context<'_>) {
+        let mut count = 0;
+        let found = self.stream.poll_read_with(cx, HEAD_STEP, &mut |bytes| {
+            count += bytes.len() as u64;
+        });
+        self.left_over = self.left_over.saturating_add(count);
+        if let Poll::Ready(Err(error)) = found {
+            self.note(error);
+        }
+    }
+
+    /// Reads and discards until the peer has ended its direction.
+    pub(super) fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut count = 0;
+            let found = self.stream.poll_read_with(cx, HEAD_STEP, &mut |bytes| {
+                count += bytes.len() as u64;
+            });
+            self.left_over = self.left_over.saturating_add(count);
+            match ready!(found) {
+                Ok(Read::Data(_)) => {}
+                Ok(Read::End(_) | Read::WouldBlock) => return Poll::Ready(()),
+                Err(error) => {
+                    self.note(error);
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    /// Closes in order within the limit: `close_notify`, FIN, and the server's end.
+    pub(super) async fn close(self, limit: Duration) -> CloseOutcome {
+        wire::close(self.stream, limit).await
+    }
+}
+
+impl Moving for Http1 {
+    fn moved(&self) -> u64 {
+        let traffic = self.stream.traffic();
+        traffic.bytes_received.wrapping_add(traffic.bytes_sent)
+    }
+}
+
+/// What came of some bytes of a body.
+#[derive(Default)]
+struct Cut {
+    lent: usize,
+    /// Bytes beyond the body's end.
+    beyond: u64,
+    malformed: Option<String>,
+}
+
+impl Cut {
+    fn cut(&mut self, body: &mut h1::Body, mut rest: &[u8], take: &mut dyn FnMut(&[u8])) {
+        if self.malformed.is_some() {
+            return;
+        }
+        loop {
+            match body.read(&mut rest) {
+                Ok(Found::Piece(piece)) => {
+                    self.lent += piece.len();
+                    take(piece);
+                }
+                Ok(Found::More) => return,
+                Ok(Found::End) => {
+                    self.beyond += rest.len() as u64;
+                    return;
+                }
+                Err(malformed) => {
+                    self.malformed = Some(malformed.to_string());
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The connections of a client that can serve another exchange: how many are kept, and for how long.
+//!
+//! A connection of HTTP/1.1 is here while it is idle; one of HTTP/2 from its handshake on, as exchanges share
+//! it. Who finds none makes one; meanwhile others who want the same origin wait, for it may turn out to be
+//! one that can be shared.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use handfast::CloseOutcome;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+
+use super::connect::Origin;
+use super::http1::Http1;
+use super::http2;
+
+/// How many idle connections are kept for one origin. One exchange at a time leaves one; this bounds
+/// what a burst leaves behind.
+const PER_ORIGIN_MAX: usize = 8;
+
+/// How many are kept in all, whatever their origins: each is a descriptor, and some memory of a server's.
+const IN_ALL_MAX: usize = 64;
+
+/// How long an idle connection is kept. Servers close theirs after 5 to 75 seconds; a request sent over one
+/// that is being closed has to be sent again.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Of how many origins it is remembered which version they speak. Then all are forgotten.
+const REMEMBERED_MAX: usize = 1000;
+
+/// A connection that can serve an exchange, and where it leads.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) address: SocketAddr,
+    pub(super) speaks: Speaks,
+}
+
+#[derive(Debug)]
+pub(super) enum Speaks {
+    Http1(Box<Http1>),
+    Http2(http2::Shared),
+}
+
+impl Link {
+    /// Closes in order within the limit.
+    pub(super) async fn close(self, limit: Duration) -> CloseOutcome {
+        match self.speaks {
+            Speaks::Http1(http1) => http1.close(limit).await,
+            Speaks::Http2(shared) => shared.close(limit).await,
+        }
+    }
+
+    /// Is it worth trying to send something?
+    pub(super) fn is_open(&mut self) -> bool {
+        match &mut self.speaks {
+            Speaks::Http1(http1) => {
+                http1.look(&mut Context::from_waker(Waker::noop()));
+                http1.is_open()
+            }
+            Speaks::Http2(shared) => shared.is_open(),
+        }
+    }
+}
+
+/// What a client found when it asked for a connection.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// One that has served before, or still does.
+    Link(Link),
+    /// None: make one, and say so by the permit.
+    Make(Making),
+    /// Somebody makes one: wait for it, then ask again.
+    Wait(Arc<Semaphore>),
+}
+
+/// Connections that are kept.
+#[derive(Debug, Default)]
+pub(super) struct Pool(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    kept: Vec<Kept>,
+    /// Origins to which somebody is connecting, who might come back with HTTP/2.
+    making: HashMap<Origin, Arc<Semaphore>>,
+    versions: HashMap<Origin, Known>,
+    reaper: Option<AbortHandle>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    origin: Origin,
+    since: Instant,
+    link: Link,
+}
+
+impl Kept {
+    /// Since when it is idle; `None` while exchanges go over it.
+    fn idle_since(&self) -> Option<Instant> {
+        match &self.link.speaks {
+            Speaks::Http1(_) => Some(self.since),
+            Speaks::Http2(shared) => shared.idle_since(),
+        }
+    }
+}
+
+/// What is known of an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Its connections are not shared: nobody waits for somebody else's.
+    NotShared,
+    /// It asks for HTTP/1.1, though it speaks HTTP/2.
+    WantsHttp1,
+}
+
+impl Pool {
+    /// A connection to this origin, or what to do instead.
+    pub(super) fn find(&self, origin: &Origin) -> Found {
+        let mut state = self.state();
+        let mut at = state.kept.len();
+        // The one that was used last is the one that is open most probably.
+        while let Some(before) = at.checked_sub(1) {
+            at = before;
+            let Some(kept) = state.kept.get_mut(at) else {
+                break;
+            };
+            if kept.origin != *origin {
+                continue;
+            }
+            if !kept.link.is_open() {
+                state.kept.remove(at);
+                continue;
+            }
+            if let Speaks::Http2(shared) = &kept.link.speaks {
+                return Found::Link(Link {
+                    address: kept.link.address,
+                    speaks: Speaks::Http2(shared.clone()),
+                });
+            }
+            return Found::Link(state.kept.remove(at).link);
+        }
+        if state.versions.contains_key(origin) {
+            return Found::Make(Making::default());
+        }
+        if let Some(making) = state.making.get(origin)
+            && !making.is_closed()
+        {
+            return Found::Wait(Arc::clone(making));
+        }
+        // Nobody gets a permit of it: it is closed when the connection was made, or could not be.
+        let gate = Arc::new(Semaphore::new(0));
+        state.making.insert(origin.clone(), Arc::clone(&gate));
+        Found::Make(Making { gate: Some(gate) })
+    }
+
+    /// The connection was made, or could not be: those who wait for it ask again. Gives those for which there
+    /// is no room any more.
+    pub(super) fn made(&self, origin: &Origin, making: Making, made: Option<&Link>) -> Vec<Link> {
+        let mut state = self.state();
+        if making.gate.is_some() {
+            state.making.remove(origin);
+        }
+        match made.map(|link| (link.address, &link.speaks)) {
+            Some((address, Speaks::Http2(shared))) => {
+                state.versions.remove(origin);
+                let speaks = Speaks::Http2(shared.clone());
+                state.keep(origin, Link { address, speaks })
+            }
+            // Where none can be made, all find out at once, and not one after the other.
+            _ => {
+                state.remember(origin, Known::NotShared);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The origin asks for HTTP/1.1.
+    pub(super) fn note_http1(&self, origin: &Origin) {
+        self.state().remember(origin, Known::WantsHttp1);
+    }
+
+    /// Has the origin asked for HTTP/1.1?
+    pub(super) fn wants_http1(&self, origin: &Origin) -> bool {
+        self.state().versions.get(origin) == Some(&Known::WantsHttp1)
+    }
+
+    /// Keeps a connection for the next exchange; gives those for which there is no room.
+    pub(super) fn keep(&self, origin: &Origin, link: Link) -> Vec<Link> {
+        self.state().keep(origin, link)
+    }
+
+    /// Takes out a connection that serves nothing more, unless others still use it.
+    pub(super) fn forget(&self, shared: &http2::Shared) {
+        let mut state = self.state();
+        state.kept.retain(
+            |kept| !matches!(&kept.link.speaks, Speaks::Http2(other) if other.is_same(shared)),
+        );
+    }
+
+    /// All of them.
+    pub(super) fn take_all(&self) -> Vec<Link> {
+        let kept = std::mem::take(&mut self.state().kept);
+        kept.into_iter().map(|kept| kept.link).collect()
+    }
+
+    /// Takes out those that have been idle for too long; says when to ask again, if there are any left.
+    pub(super) fn expire(&self, now: Instant) -> (Vec<Link>, Option<Instant>) {
+        let mut state = self.state();
+        let kept = std::mem::take(&mut state.kept);
+        let mut expired = Vec::new();
+        let mut next: Option<Instant> = None;
+        for mut kept in kept {
+            let until = kept.idle_since().unwrap_or(now) + IDLE_MAX;
+            if until <= now || !kept.link.is_open() && kept.idle_since().is_some() {
+                expired.push(kept.link);
+                continue;
+            }
+            next = Some(next.map_or(until, |next| next.min(until)));
+            state.kept.push(kept);
+        }
+        if next.is_none() {
+            state.reaper = None;
+        }
+        (expired, next)
+    }
+
+    /// Sees to it that somebody asks for what has expired: `begin` begins a task that does.
+    pub(super) fn reap_by(&self, begin: impl FnOnce() -> AbortHandle) {
+        let mut state = self.state();
+        if state.reaper.is_none() && Handle::try_current().is_ok() {
+            state.reaper = Some(begin());
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(reaper) = self.state().reaper.take() {
+            reaper.abort();
+        }
+    }
+}
+
+impl State {
+    fn keep(&mut self, origin: &Origin, link: Link) -> Vec<Link> {
+        self.kept.push(Kept {
+            origin: origin.clone(),
+            since: Instant::now(),
+            link,
+        });
+        let of_origin = self.kept.iter().filter(|kept| kept.origin == *origin);
+        if of_origin.count() > PER_ORIGIN_MAX {
+            return self.take_idle(|kept| kept.origin == *origin);
+        }
+        if self.kept.len() > IN_ALL_MAX {
+            return self.take_idle(|_| true);
+        }
+        Vec::new()
+    }
+
+    fn remember(&mut self, origin: &Origin, known: Known) {
+        if self.versions.len() >= REMEMBERED_MAX {
+            self.versions.clear();
+        }
+        let entry = self.versions.entry(origin.clone()).or_insert(known);
+        if known == Known::WantsHttp1 {
+            *entry = known;
+        }
+    }
+
+    /// The one that has been idle for longest.
+    fn take_idle(&mut self, of: impl Fn(&Kept) -> bool) -> Vec<Link> {
+        let idle = self.kept.iter().enumerate().filter(|(_, kept)| of(kept));
+        let oldest = idle
+            .filter_map(|(at, kept)| Some((kept.idle_since()?, at)))
+            .min();
+        oldest
+            .map(|(_, at)| self.kept.remove(at).link)
+            .into_iter()
+            .collect()
+    }
+}
+
+/// The right to make a connection for all who wait for it. Dropped, it lets them ask again.
+#[derive(Debug, Default)]
+pub(super) struct Making {
+    gate: Option<Arc<Semaphore>>,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.close();
+        }
+    }
+}
+
+/// Waits until the connection that somebody makes is there, or cannot be.
+pub(super) async fn made_by_another(gate: Arc<Semaphore>) {
+    let _: Result<OwnedSemaphorePermit, _> = gate.acquire_owned().await;
+}
