@@ -47,9 +47,9 @@ impl Download {
                 })
             }
             _ => {
-                let part = part_of(&target);
+                let (file, part) = open_part_of(&target)?;
                 Ok(Self {
-                    file: open_part(&part)?,
+                    file,
                     target,
                     part: Some(part),
                 })
@@ -77,26 +77,64 @@ impl Download {
         self.part.as_deref()
     }
 
-    /// Gives the file its final name, of which there was proof.
+    /// Gives the file its final name, of which there was proof. Its bytes are on the disk before: what has the
+    /// name is whole, also when the power fails the moment after.
     ///
     /// # Errors
-    /// [`Error::File`] when it cannot be renamed: then it keeps the name that ends in `.part`.
+    /// [`Error::File`] when it cannot be written out or renamed: then it keeps the name that ends in `.part`.
     pub fn complete(self, _proof: &Whole) -> Result<PathBuf, Error> {
         if let Some(part) = &self.part {
             if let Ok(old) = fs::metadata(&self.target) {
                 // Whoever restricted the old file means the new one, too.
                 let _ = self.file.set_permissions(old.permissions());
             }
+            // A full disk may tell only now.
+            self.file
+                .sync_data()
+                .map_err(|error| unusable(part, "write", error))?;
             fs::rename(part, &self.target).map_err(|error| unusable(part, "rename", error))?;
         }
         Ok(self.target)
     }
 }
 
-fn part_of(target: &Path) -> PathBuf {
+/// Opens the file that the bytes go to meanwhile: `NAME.part`, or where the file system takes no name as long
+/// as that, a shorter one made of it.
+fn open_part_of(target: &Path) -> Result<(File, PathBuf), Error> {
     let mut name = target.as_os_str().to_owned();
     name.push(".part");
-    name.into()
+    let part = PathBuf::from(name);
+    match open_part(&part) {
+        Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::InvalidFilename => {
+            let part = short_part_of(target);
+            Ok((open_part(&part)?, part))
+        }
+        opened => Ok((opened?, part)),
+    }
+}
+
+/// The beginning of the name that a short `.part` keeps, in bytes: what every file system has room for, with
+/// the rest.
+const SHORT_PART_BYTES: usize = 100;
+
+/// `BEGINNING-CHECKSUM.part`. Two downloads of one name must meet in it, of two names must not.
+fn short_part_of(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default();
+    // FNV-1a, 64 bits: the names are not chosen against each other.
+    let sum = name
+        .as_encoded_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let text = name.to_string_lossy();
+    let fits = |(at, char): &(usize, char)| at + char.len_utf8() <= SHORT_PART_BYTES;
+    let beginning: String = text
+        .char_indices()
+        .take_while(fits)
+        .map(|(_, char)| char)
+        .collect();
+    target.with_file_name(format!("{beginning}-{sum:016x}.part"))
 }
 
 fn unusable(path: &Path, action: &'static str, source: io::Error) -> Error {
@@ -184,6 +222,44 @@ mod tests {
         );
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert!(!part.exists());
+    }
+
+    #[test]
+    fn a_name_as_long_as_the_file_system_allows_is_saved() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [
+            "n".repeat(250),
+            "n".repeat(251),
+            "n".repeat(255),
+            "\u{e9}".repeat(127),
+        ] {
+            let target = directory.path().join(&name);
+            let mut download = Download::create(&target).unwrap();
+            download.write(b"whole").unwrap();
+            let part = download.part().unwrap().to_owned();
+            assert_eq!(part.extension(), Some("part".as_ref()), "{name}");
+            assert!(matches!(
+                Download::create(&target),
+                Err(Error::DownloadRunning { .. })
+            ));
+            // Another name that begins alike has a part of its own.
+            let other = directory
+                .path()
+                .join(name.replacen(['n', '\u{e9}'], "m", 1));
+            assert_ne!(Download::create(other).unwrap().part(), Some(&*part));
+            download.complete(&proof()).unwrap();
+            assert_eq!(fs::read(&target).unwrap(), b"whole", "{name}");
+            assert!(!part.exists());
+        }
+        let too_long = directory.path().join("n".repeat(256));
+        let download = Download::create(&too_long).unwrap();
+        assert!(matches!(
+            download.complete(&proof()),
+            Err(Error::File {
+                action: "rename",
+                ..
+            })
+        ));
     }
 
     #[cfg(unix)]

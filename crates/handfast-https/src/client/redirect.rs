@@ -21,7 +21,7 @@ pub(super) fn next(
     let Some(location) = headers.get(LOCATION) else {
         return Ok(None);
     };
-    let text = String::from_utf8_lossy(location.as_bytes()).into_owned();
+    let text = as_text(location.as_bytes());
     let mut url = request
         .url
         .join(&text)
@@ -66,6 +66,21 @@ pub(super) fn next(
         }
     }
     Ok(Some(next))
+}
+
+/// A `Location` as text. Bytes that are no UTF-8, such as those of Latin-1, stay the bytes that they are:
+/// percent-encoded, as servers read them that send them.
+fn as_text(location: &[u8]) -> String {
+    match std::str::from_utf8(location) {
+        Ok(text) => text.to_owned(),
+        Err(_) => location.iter().fold(String::new(), |mut text, byte| {
+            match byte.is_ascii() {
+                true => text.push(char::from(*byte)),
+                false => text.push_str(percent_encoding::percent_encode_byte(*byte)),
+            }
+            text
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +135,24 @@ mod tests {
         }
         assert!(redirected(Method::GET, 304, "other").unwrap().is_none());
         assert!(redirected(Method::GET, 300, "other").unwrap().is_none());
+    }
+
+    #[test]
+    fn bytes_of_a_location_stay_what_they_are() {
+        let request = Request::get("https://a.example/dir/").unwrap();
+        for (location, expected) in [
+            (&b"/caf\xe9?q=\xe9"[..], "https://a.example/caf%E9?q=%E9"),
+            (b"caf\xc3\xa9", "https://a.example/dir/caf%C3%A9"),
+            (b"/caf\xc3\xa9-\xe9", "https://a.example/caf%C3%A9-%E9"),
+            (b"/a%e9", "https://a.example/a%e9"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(LOCATION, HeaderValue::from_bytes(location).unwrap());
+            let next = next(&request, StatusCode::FOUND, &headers)
+                .unwrap()
+                .unwrap();
+            assert_eq!(next.url.as_str(), expected);
+        }
     }
 
     #[test]
