@@ -24,6 +24,8 @@ pub(crate) mod code {
     pub(crate) const RESOLVE: u8 = 6;
     /// Nobody answers there.
     pub(crate) const CONNECT: u8 = 7;
+    /// The server ended the HTTP/2 connection.
+    pub(crate) const HTTP2: u8 = 16;
     /// The body ended before its announced end.
     pub(crate) const SHORT_BODY: u8 = 18;
     /// An HTTP status of 400 or more, with `--fail`, or in a load test.
@@ -54,6 +56,8 @@ pub(crate) mod code {
     pub(crate) const NO_TLS: u8 = 64;
     /// The trusted certificates cannot be used.
     pub(crate) const CA_FILE: u8 = 77;
+    /// The server reset the HTTP/2 stream.
+    pub(crate) const HTTP2_STREAM: u8 = 92;
 }
 
 /// An explained failure and the exit code that it ends the program with.

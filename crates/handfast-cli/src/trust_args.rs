@@ -169,13 +169,32 @@ fn with_local_ca(anchors: TrustAnchors) -> TrustAnchors {
     }
 }
 
+/// The longest time that is waited, some 30 years: clocks overflow beyond.
+const SECONDS_MAX: Duration = Duration::from_secs(1_000_000_000);
+
 /// Seconds, perhaps a fraction of one.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .filter(|seconds| *seconds > 0.0)
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
+    match limit(text) {
+        Ok(Limit(Some(limit))) => Ok(limit.min(SECONDS_MAX)),
+        _ => Err("expected a number of seconds above 0".to_owned()),
+    }
+}
+
+/// A limit that was typed; without a value: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) Option<Duration>);
+
+/// A limit in seconds, perhaps a fraction of one; 0 is no limit, and so is what no clock can count.
+pub(crate) fn limit(text: &str) -> Result<Limit, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds >= 0.0);
+    let seconds = seconds.ok_or("expected a number of seconds, or 0 for no limit")?;
+    // What is more than nothing is not none.
+    let least = Duration::from_nanos(1);
+    let limit = Duration::try_from_secs_f64(seconds).ok();
+    Ok(Limit(match seconds {
+        0.0 => None,
+        _ => limit.map(|limit| limit.max(least)),
+    }))
 }
 
 fn version(text: &str) -> Result<TlsVersion, String> {

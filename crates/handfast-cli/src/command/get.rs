@@ -9,6 +9,7 @@ mod watch;
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use handfast_https::client::{Client, Response};
 use http::Method;
@@ -39,8 +40,9 @@ fn fetch_all(args: &Args) -> Result<(), Failure> {
             let what = format!("the operating system gives no event loop: {error}");
             Failure::new(code::OTHER, handfast::Explanation::new("no-runtime", what))
         })?;
-    runtime.block_on(async {
+    let fetched = runtime.block_on(async {
         let mut last = Ok(());
+        let mut began = Instant::now();
         for job in jobs {
             if let Err(failure) = std::mem::replace(&mut last, Ok(())) {
                 // As curl does it: the others are fetched all the same, the last one's code counts.
@@ -48,6 +50,7 @@ fn fetch_all(args: &Args) -> Result<(), Failure> {
                     output::failure(&failure);
                 }
             }
+            began = Instant::now();
             match fetch(args, &client, job).await {
                 Ok(Written::All) => {}
                 // Nobody reads any more what we write: there is nothing left to do.
@@ -55,9 +58,16 @@ fn fetch_all(args: &Args) -> Result<(), Failure> {
                 Err(failure) => last = Err(failure),
             }
         }
-        client.close().await;
+        match args.total_max() {
+            Some(limit) => client.close_within(limit.saturating_sub(began.elapsed())),
+            None => client.close_within(Duration::MAX),
+        }
+        .await;
         last
-    })
+    });
+    // A resolver that does not come back is not waited for: a limit on time has passed.
+    runtime.shutdown_background();
+    fetched
 }
 
 async fn fetch(args: &Args, client: &Client, job: arguments::Job) -> Result<Written, Failure> {

@@ -64,6 +64,30 @@ pub mod code {
     pub const INADEQUATE_SECURITY: u32 = 12;
     pub const HTTP_1_1_REQUIRED: u32 = 13;
     pub const ENHANCE_YOUR_CALM: u32 = 11;
+
+    /// The name of a code; of one that the RFC does not know, its number.
+    pub fn name(code: u32) -> std::borrow::Cow<'static, str> {
+        const NAMES: [&str; 14] = [
+            "NO_ERROR",
+            "PROTOCOL_ERROR",
+            "INTERNAL_ERROR",
+            "FLOW_CONTROL_ERROR",
+            "SETTINGS_TIMEOUT",
+            "STREAM_CLOSED",
+            "FRAME_SIZE_ERROR",
+            "REFUSED_STREAM",
+            "CANCEL",
+            "COMPRESSION_ERROR",
+            "CONNECT_ERROR",
+            "ENHANCE_YOUR_CALM",
+            "INADEQUATE_SECURITY",
+            "HTTP_1_1_REQUIRED",
+        ];
+        match usize::try_from(code).ok().and_then(|at| NAMES.get(at)) {
+            Some(name) => (*name).into(),
+            None => format!("error {code:#x}").into(),
+        }
+    }
 }
 
 /// A whole frame other than DATA.

@@ -15,8 +15,7 @@
 use std::fmt;
 
 use handfast::Ending;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode, Version, response};
+use handfast_http::h1;
 
 /// How the end of a response's body is known (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,28 +35,6 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The framing of the response with this head to a request with this method.
-    pub fn of(method: &Method, head: &response::Parts) -> Self {
-        if *method == Method::HEAD || has_no_body(head.status) {
-            return Self::NoBody;
-        }
-        let length = content_length(&head.headers);
-        if head.version == Version::HTTP_2 {
-            return Self::Stream(length);
-        }
-        if head.headers.contains_key(TRANSFER_ENCODING) {
-            // RFC 9112, section 6.3: a final coding other than chunked ends with the connection.
-            return if last_token(&head.headers, &TRANSFER_ENCODING)
-                .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
-            {
-                Self::Chunked
-            } else {
-                Self::UntilClose
-            };
-        }
-        length.map_or(Self::UntilClose, Self::Length)
-    }
-
     /// How many bytes the body must have, where that was announced.
     pub fn expected(self) -> Option<u64> {
         match self {
@@ -89,21 +66,14 @@ impl fmt::Display for Framing {
     }
 }
 
-/// Will the connection stay open after this response (RFC 9112, section 9.3)?
-pub(super) fn persists(head: &response::Parts, framing: Framing) -> bool {
-    let said = |token: &str| {
-        head.headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|one| one.trim().eq_ignore_ascii_case(token))
-    };
-    match head.version {
-        Version::HTTP_2 => true,
-        _ if !framing.ends_itself() => false,
-        Version::HTTP_11 => !said("close"),
-        _ => said("keep-alive") && !said("close"),
+impl From<h1::Framing> for Framing {
+    fn from(framing: h1::Framing) -> Self {
+        match framing {
+            h1::Framing::None => Self::NoBody,
+            h1::Framing::Length(length) => Self::Length(length),
+            h1::Framing::Chunked => Self::Chunked,
+            h1::Framing::UntilClose => Self::UntilClose,
+        }
     }
 }
 
@@ -166,24 +136,6 @@ pub fn judge(framing: Framing, received: u64, framed_end: bool, ending: Option<E
             ending,
         }
     }
-}
-
-fn has_no_body(status: StatusCode) -> bool {
-    status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-}
-
-/// The announced length; `None` without one. Contradictory ones were refused by the parser.
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
-    // A list of equal values is one value (RFC 9110, section 8.6).
-    text.split(',').next()?.trim().parse().ok()
-}
-
-fn last_token<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> Option<&'h str> {
-    let value = headers.get_all(name).iter().next_back()?;
-    value.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
 #[cfg(test)]
@@ -264,100 +216,6 @@ mod tests {
                 prop_assert_eq!(whole.remark().is_some(),
                     matches!(ending, Some(Ending::Premature | Ending::Reset)));
             }
-        }
-    }
-
-    fn head(version: Version, status: u16, fields: &[(&str, &str)]) -> response::Parts {
-        let mut builder = http::Response::builder().version(version).status(status);
-        for (name, value) in fields {
-            builder = builder.header(*name, *value);
-        }
-        builder.body(()).unwrap().into_parts().0
-    }
-
-    #[test]
-    fn framing_follows_rfc_9112() {
-        let http1 = Version::HTTP_11;
-        for (method, head, framing, stays) in [
-            (
-                Method::GET,
-                head(http1, 200, &[("content-length", "5")]),
-                Framing::Length(5),
-                true,
-            ),
-            (
-                Method::HEAD,
-                head(http1, 200, &[("content-length", "5")]),
-                Framing::NoBody,
-                true,
-            ),
-            (Method::GET, head(http1, 204, &[]), Framing::NoBody, true),
-            (
-                Method::GET,
-                head(http1, 304, &[("content-length", "5")]),
-                Framing::NoBody,
-                true,
-            ),
-            (
-                Method::GET,
-                head(http1, 200, &[]),
-                Framing::UntilClose,
-                false,
-            ),
-            (
-                Method::GET,
-                head(
-                    http1,
-                    200,
-                    &[
-                        ("transfer-encoding", "gzip, Chunked"),
-                        ("content-length", "5"),
-                    ],
-                ),
-                Framing::Chunked,
-                true,
-            ),
-            (
-                Method::GET,
-                head(http1, 200, &[("transfer-encoding", "gzip")]),
-                Framing::UntilClose,
-                false,
-            ),
-            (
-                Method::GET,
-                head(
-                    http1,
-                    200,
-                    &[("content-length", "5"), ("connection", "x, Close")],
-                ),
-                Framing::Length(5),
-                false,
-            ),
-            (
-                Method::GET,
-                head(Version::HTTP_10, 200, &[("content-length", "5")]),
-                Framing::Length(5),
-                false,
-            ),
-            (
-                Method::GET,
-                head(
-                    Version::HTTP_10,
-                    200,
-                    &[("content-length", "5"), ("connection", "keep-alive")],
-                ),
-                Framing::Length(5),
-                true,
-            ),
-            (
-                Method::GET,
-                head(Version::HTTP_2, 200, &[]),
-                Framing::Stream(None),
-                true,
-            ),
-        ] {
-            assert_eq!(Framing::of(&method, &head), framing, "{method} {head:?}");
-            assert_eq!(persists(&head, framing), stays, "{method} {head:?}");
         }
     }
 }

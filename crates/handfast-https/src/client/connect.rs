@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use handfast::{Error, NetworkCause, Phase, connect_error};
+use handfast::{ClientContext, Error, NetworkCause, Phase, connect_error};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -28,18 +28,18 @@ pub(super) struct Origin {
 /// Connects, through a proxy where one is set, and shakes hands; tells `reached` of each phase after the first.
 pub(super) async fn open(
     settings: &Settings,
+    context: &ClientContext,
     origin: &Origin,
     reached: impl Fn(Phase),
 ) -> Result<(TlsStream, SocketAddr), Error> {
     let (socket, address) = reach(settings, origin, &reached).await?;
     reached(Phase::Handshake);
     let channel: Box<dyn Channel> = Box::new(socket);
-    let mut stream = settings
-        .context
+    let mut stream = context
         .secure_async(&origin.host, channel)
         .await
         .map_err(|failure| failure.error)?;
-    // hyper flushes whatever it wants sent; and how long silence may last is judged over both
+    // What is to be sent is flushed; and how long silence may last is judged over both
     // directions together, in `patience.rs`.
     stream.set_flush_on_read(false);
     stream.set_timeouts(&handfast::Timeouts::NONE);

@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use handfast::{Ending, Explanation, escape_control};
+use handfast_http::h2::frame::code;
 use http::StatusCode;
 
 use super::completeness::Framing;
@@ -76,6 +77,18 @@ pub enum Error {
     EmptyReply {
         /// How the connection ended.
         ending: Option<Ending>,
+    },
+    /// The server ended the HTTP/2 stream before a response had begun (RFC 9113, section 6.4).
+    StreamReset {
+        /// The error code.
+        code: u32,
+    },
+    /// The server ended the HTTP/2 connection before a response had begun (RFC 9113, section 6.8).
+    GoAway {
+        /// The error code.
+        code: u32,
+        /// What the server says about it.
+        debug: String,
     },
     /// What the server sent is not HTTP as it should be.
     Malformed {
@@ -200,6 +213,31 @@ impl Error {
             )
             .with_evidence(ended(*ending))
             .with_fix("see the server's log: it gave up on this request"),
+            Self::StreamReset { code } => {
+                let explanation =
+                    Explanation::new("stream-reset", "the server gave up the request's stream")
+                        .with_evidence(format!("RST_STREAM with {}", code::name(*code)));
+                match *code {
+                    code::HTTP_1_1_REQUIRED => explanation.with_fix(HTTP1_ONLY),
+                    _ => explanation,
+                }
+            }
+            Self::GoAway { code, debug } => {
+                let mut explanation = Explanation::new(
+                    "go-away",
+                    "the server closed the connection without an answer to the request",
+                )
+                .with_evidence(format!("GOAWAY with {}", code::name(*code)));
+                if !debug.is_empty() {
+                    let said = format!("the server says: {}", escape_control(debug));
+                    explanation = explanation.with_evidence(said);
+                }
+                match *code {
+                    code::HTTP_1_1_REQUIRED => explanation.with_fix(HTTP1_ONLY),
+                    code::NO_ERROR => explanation.with_fix("try again: it is restarting"),
+                    _ => explanation,
+                }
+            }
             Self::Malformed { problem } => Explanation::new(
                 "malformed-response",
                 format!(
@@ -231,6 +269,8 @@ impl Error {
         }
     }
 }
+
+const HTTP1_ONLY: &str = "speak HTTP/1.1 to this server: --http1.1";
 
 impl Truncation {
     fn explain(&self) -> Explanation {

@@ -58,9 +58,10 @@ pub enum Event<'e> {
         /// Where it leads.
         address: SocketAddr,
     },
-    /// A connection that was kept had gone in the meantime: the request goes out on another.
+    /// The request is sent again: a connection that was kept had gone in the meantime, the server says that
+    /// it has not processed it, or asks for it over HTTP/1.1.
     Retrying {
-        /// What happened on the old one.
+        /// What happened at first.
         error: &'e Error,
     },
     /// A request is being sent.
@@ -102,7 +103,7 @@ pub enum Event<'e> {
         traffic: Traffic,
         /// How the connection ended; `None` while it goes on.
         ending: Option<Ending>,
-        /// Not all of the request was taken by the server before it answered.
+        /// The server answered before it had taken the whole request, and not all of it was sent.
         request_cut_short: bool,
     },
     /// A connection was closed, in two phases.

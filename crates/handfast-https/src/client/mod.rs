@@ -1,7 +1,7 @@
 //! The client: fetches over HTTPS and knows whether all of a response arrived.
 //!
 //! Owns connecting, keeping connections, redirects and the judgement of bodies. Leaves TLS, names and
-//! trust to the [`handfast::ClientContext`] that it is given, HTTP's syntax to hyper, and every
+//! trust to the [`handfast::ClientContext`] that it is given, HTTP's syntax to `handfast-http`, and every
 //! decision about what to print to its caller.
 //!
 //! ```no_run
@@ -29,8 +29,10 @@ mod download;
 mod error;
 mod event;
 mod hearsay;
-mod link;
+mod http1;
+mod http2;
 mod patience;
+mod pool;
 mod probing;
 mod proxy;
 mod redirect;
@@ -39,12 +41,13 @@ mod response;
 mod settings;
 mod wire;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use handfast::{ClientContext, CloseOutcome, Phase};
-use hyper::body::Incoming;
+use handfast::{ClientContext, CloseOutcome, Phase, Timeouts};
+use http::Version;
+use tokio::task::JoinSet;
 
 pub use completeness::{Framing, Verdict, Whole, judge};
 pub use download::Download;
@@ -57,29 +60,36 @@ pub use response::{Finished, Oddity, Response};
 pub use settings::ClientBuilder;
 
 use connect::Origin;
-use link::Link;
+use http1::Http1;
+use http2::Again;
 use patience::Patience;
+use pool::{Found, Link, Pool, Speaks};
+use request::Target;
+use response::{Head, Link as ResponseLink};
 use settings::Settings;
 
 /// The application protocols to give to [`handfast::ClientContextBuilder::alpn`]: HTTP/2 preferred.
 /// A context without any makes a client that speaks HTTP/1.1.
 pub const ALPN: [&str; 2] = ["h2", "http/1.1"];
 
-/// How many idle connections are kept for one origin. One exchange at a time leaves one; this bounds
-/// what a burst leaves behind.
-const KEPT_PER_ORIGIN_MAX: usize = 8;
+/// How often a request is sent again that the server has not processed: a server that is restarting may
+/// send away two connections, and no more.
+const RETRIES_MAX: usize = 3;
 
 /// An HTTPS client. Cheap to clone; clones share connections.
 ///
-/// Runs on a tokio runtime of any flavour. One exchange has a connection to itself; afterwards the
-/// connection is kept and serves the next one to the same origin.
+/// Runs on a tokio runtime of any flavour. Exchanges over HTTP/2 share a connection; over HTTP/1.1 one
+/// exchange has a connection to itself. Afterwards the connection is kept for a while and serves the
+/// next one to the same origin.
 #[derive(Debug, Clone)]
 pub struct Client(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
-    kept: Mutex<HashMap<Origin, Vec<Link>>>,
+    /// The context for origins that ask for HTTP/1.1.
+    http1: ClientContext,
+    pool: Pool,
 }
 
 impl Client {
@@ -93,31 +103,37 @@ impl Client {
         Self::builder(context).build()
     }
 
-    fn from_settings(settings: Settings) -> Self {
+    fn from_settings(mut settings: Settings) -> Self {
+        if settings.connect_max.is_some() {
+            // The limit that was given stands for those of the phases.
+            settings.context = settings.context.with_timeouts(Timeouts::NONE);
+        }
         Self(Arc::new(Shared {
+            http1: settings.context.with_alpn([ALPN[1]]),
             settings,
-            kept: Mutex::default(),
+            pool: Pool::default(),
         }))
     }
 
     /// Sends a request, whole, and gives the response when its head has come.
     ///
-    /// A response of any status is no error. Redirects are followed if the client was built so.
+    /// A response of any status is no error. Redirects are followed if the client was built so. What the
+    /// server says that it has not processed is sent again (RFC 9113, section 8.7).
     ///
     /// # Errors
     /// With the phase in which it failed, for everything that comes before the head of a response.
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
         let settings = &self.0.settings;
-        let patience = Patience::new(settings.silence_max, settings.total_max);
+        let patience = Patience::new(settings.silence(), settings.total_max);
         let mut redirects = Vec::new();
         loop {
-            let (link, response) = self.exchange(&request, patience).await?;
+            let (link, head) = self.exchange(&request, patience).await?;
             let response = Response::new(
                 Arc::clone(&self.0),
                 link,
                 patience,
                 &request,
-                response,
+                head,
                 redirects.clone(),
             );
             settings.tell(&Event::Responding {
@@ -148,53 +164,115 @@ impl Client {
         }
     }
 
-    /// Closes the connections that are kept, each in two phases, and says how that went (A17).
+    /// Closes the connections that are kept, each in two phases, and says how that went (A17). Exchanges
+    /// that go on over one of them are cut off.
     pub async fn close(&self) -> Vec<(SocketAddr, CloseOutcome)> {
-        let links = std::mem::take(&mut *self.0.kept());
-        let mut outcomes = Vec::new();
-        for link in links.into_values().flatten() {
+        self.close_within(self.0.settings.close_wait).await
+    }
+
+    /// As [`close`](Self::close), and takes no longer than `limit`, even where
+    /// [`ClientBuilder::close_wait`] allows more.
+    pub async fn close_within(&self, limit: Duration) -> Vec<(SocketAddr, CloseOutcome)> {
+        let limit = limit.min(self.0.settings.close_wait);
+        let mut closing = JoinSet::new();
+        for link in self.0.pool.take_all() {
             let address = link.address;
-            let outcome = link.close(self.0.settings.close_wait).await;
+            closing.spawn(async move { (address, link.close(limit).await) });
+        }
+        let mut outcomes = Vec::new();
+        while let Some(closed) = closing.join_next().await {
+            let Ok((address, outcome)) = closed else {
+                continue;
+            };
             self.0.settings.tell(&Event::Closed { address, outcome });
             outcomes.push((address, outcome));
         }
         outcomes
     }
 
-    /// One request and the head of its response, over a kept connection or a new one.
+    /// One request and the head of its response, over a kept connection or a new one, and once more where
+    /// that does no harm.
     async fn exchange(
         &self,
         request: &Request,
         patience: Patience,
-    ) -> Result<(Link, http::Response<Incoming>), Error> {
+    ) -> Result<(ResponseLink, Head), Error> {
         let settings = &self.0.settings;
         let origin = request.origin();
-        while let Some(mut link) = self.0.take(&origin) {
-            settings.tell(&Event::Reused {
-                address: link.address,
-            });
-            match self.attempt(&mut link, request, patience).await {
-                Ok(response) => return Ok((link, response)),
+        let mut retries = 0;
+        loop {
+            let (link, is_reused) = self.connection(&origin, patience).await?;
+            let failed = match self.attempt(&origin, link, request, patience).await {
+                Ok(begun) => return Ok(begun),
+                Err(failed) => failed,
+            };
+            let error = failed.error;
+            let may_be_sent_again = match failed.again {
+                Again::Unprocessed => retries < RETRIES_MAX,
+                Again::OverHttp1 => {
+                    let is_news = !self.0.pool.wants_http1(&origin);
+                    self.0.pool.note_http1(&origin);
+                    is_news
+                }
                 // The server closes idle connections when it likes, perhaps at this very moment.
                 // What may do harm when done twice is not repeated (RFC 9110, section 9.2.2).
-                Err(error)
-                    if request.is_idempotent() && !link.has_answered() && !is_time_out(&error) =>
-                {
-                    settings.tell(&Event::Retrying { error: &error });
+                Again::IfHarmless => is_reused && request.is_idempotent(),
+                Again::No => false,
+            };
+            if !may_be_sent_again {
+                return Err(error);
+            }
+            if failed.again == Again::Unprocessed {
+                retries += 1;
+            }
+            settings.tell(&Event::Retrying { error: &error });
+        }
+    }
+
+    /// A connection to the origin, and whether it has served before.
+    async fn connection(&self, origin: &Origin, patience: Patience) -> Result<(Link, bool), Error> {
+        loop {
+            match self.0.pool.find(origin) {
+                Found::Link(mut link) => {
+                    if matches!(link.speaks, Speaks::Http1(_)) {
+                        // Lets the runtime see whether the server has closed it in the meantime.
+                        tokio::task::yield_now().await;
+                        if !link.is_open() {
+                            continue;
+                        }
+                    }
+                    self.0.settings.tell(&Event::Reused {
+                        address: link.address,
+                    });
+                    return Ok((link, true));
                 }
-                Err(error) => return Err(error),
+                Found::Make(making) => {
+                    let made = self.open(origin, patience).await;
+                    let evicted = self.0.pool.made(origin, making, made.as_ref().ok());
+                    self.0.retire(evicted);
+                    let link = made?;
+                    if matches!(link.speaks, Speaks::Http2(_)) {
+                        self.0.reap();
+                    }
+                    return Ok((link, false));
+                }
+                Found::Wait(gate) => {
+                    let waiting = pool::made_by_another(gate);
+                    patience.wait(|| Phase::Connect, waiting).await?;
+                }
             }
         }
-        let mut link = self.open(&origin, patience).await?;
-        let response = self.attempt(&mut link, request, patience).await?;
-        Ok((link, response))
     }
 
     async fn open(&self, origin: &Origin, patience: Patience) -> Result<Link, Error> {
         let settings = &self.0.settings;
         let patience = patience.but_at_most(settings.connect_max);
+        let context = match self.0.pool.wants_http1(origin) {
+            true => &self.0.http1,
+            false => &settings.context,
+        };
         let phase = Mutex::new(Phase::Resolve);
-        let opening = connect::open(settings, origin, |reached| {
+        let opening = connect::open(settings, context, origin, |reached| {
             *phase.lock().unwrap_or_else(PoisonError::into_inner) = reached;
         });
         let reached = || *phase.lock().unwrap_or_else(PoisonError::into_inner);
@@ -211,60 +289,149 @@ impl Client {
         settings.tell(&Event::Secured {
             report: stream.report(),
         });
-        Link::new(stream, address, origin.clone()).await
+        let speaks = match stream.report().alpn.as_deref() {
+            Some(b"h2") => Speaks::Http2(http2::Shared::start(stream)),
+            _ => Speaks::Http1(Box::new(Http1::new(stream))),
+        };
+        Ok(Link { address, speaks })
     }
 
     async fn attempt(
         &self,
-        link: &mut Link,
+        origin: &Origin,
+        link: Link,
         request: &Request,
         patience: Patience,
-    ) -> Result<http::Response<Incoming>, Error> {
-        let http = request.to_http(link.version())?;
-        self.0.settings.tell(&Event::Requesting {
-            method: http.method(),
-            url: &request.url,
-            version: http.version(),
-            headers: http.headers(),
-            body_bytes: request.body.len(),
-        });
-        let wire = link.wire.clone();
-        let response = patience
-            .wait_on(&wire, Phase::Response, link.exchange(http))
-            .await
-            .map_err(|error| error.with_server_name(&link.origin.host))?;
-        response.map_err(|error| link.no_response(&error))
+    ) -> Result<(ResponseLink, Head), http2::NoResponse> {
+        let refuse = |error: Error| http2::NoResponse {
+            error,
+            again: Again::No,
+        };
+        let late = |error: handfast::Error| refuse(error.with_server_name(&origin.host).into());
+        let mut target = request.target().map_err(refuse)?;
+        let address = link.address;
+        match link.speaks {
+            Speaks::Http1(mut http1) => {
+                self.tell_request(request, &target, Version::HTTP_11);
+                http1.begin(target.to_http1(&request.method, &request.body));
+                let head = patience
+                    .wait_on(&mut *http1, Phase::Response, |http1, cx| {
+                        http1.poll_head(cx, &request.method)
+                    })
+                    .await
+                    .map_err(late)?;
+                match head {
+                    Ok(head) => Ok((
+                        ResponseLink::of_http1(http1, address, origin),
+                        Head::of_http1(head),
+                    )),
+                    Err(error) => Err(http2::NoResponse {
+                        again: match http1.has_answered() {
+                            true => Again::No,
+                            false => Again::IfHarmless,
+                        },
+                        error,
+                    }),
+                }
+            }
+            Speaks::Http2(mut shared) => {
+                target.for_http2();
+                self.tell_request(request, &target, Version::HTTP_2);
+                let exchange = patience
+                    .wait_on(&mut shared, Phase::Request, |shared, cx| {
+                        shared.poll_open(cx, &target, &request.method, &request.body)
+                    })
+                    .await
+                    .map_err(late)?;
+                let head = match exchange {
+                    Ok(mut exchange) => patience
+                        .wait_on(&mut exchange, Phase::Response, |exchange, cx| {
+                            exchange.poll_head(cx)
+                        })
+                        .await
+                        .map_err(late)?
+                        .map(|head| (exchange, head)),
+                    Err(failed) => Err(failed),
+                };
+                match head {
+                    Ok((exchange, head)) => Ok((
+                        ResponseLink::of_http2(exchange, address),
+                        Head::of_http2(head, &request.method),
+                    )),
+                    Err(failed) => {
+                        self.0.let_go(address, &shared, failed.again);
+                        Err(failed)
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_request(&self, request: &Request, target: &Target, version: Version) {
+        if self.0.settings.is_observed() {
+            self.0.settings.tell(&Event::Requesting {
+                method: &request.method,
+                url: &request.url,
+                version,
+                headers: &target.shown(version),
+                body_bytes: request.body.len(),
+            });
+        }
     }
 }
 
 impl Shared {
-    /// A kept connection that seems to be open.
-    fn take(&self, origin: &Origin) -> Option<Link> {
-        let mut kept = self.kept();
-        let links = kept.get_mut(origin)?;
-        while let Some(link) = links.pop() {
-            if link.is_open() {
-                return Some(link);
+    /// Keeps a connection for the next exchange to its origin.
+    fn keep(self: &Arc<Self>, origin: &Origin, link: Link) {
+        let evicted = self.pool.keep(origin, link);
+        self.retire(evicted);
+        self.reap();
+    }
+
+    /// Closes connections that are not needed any more, in order, while others go on.
+    fn retire(&self, links: Vec<Link>) {
+        let limit = self.settings.close_wait;
+        for link in links {
+            if tokio::runtime::Handle::try_current().is_ok() {
+                tokio::spawn(async move {
+                    link.close(limit).await;
+                });
             }
         }
-        kept.remove(origin);
-        None
     }
 
-    fn keep(&self, link: Link) {
-        let mut kept = self.kept();
-        let links = kept.entry(link.origin.clone()).or_default();
-        if links.len() < KEPT_PER_ORIGIN_MAX {
-            links.push(link);
+    /// Closes what has been idle for too long, when it has.
+    fn reap(self: &Arc<Self>) {
+        self.pool.reap_by(|| {
+            let client = Arc::downgrade(self);
+            tokio::spawn(async move {
+                loop {
+                    let Some(shared) = client.upgrade() else {
+                        return;
+                    };
+                    let (expired, next) = shared.pool.expire(Instant::now());
+                    shared.retire(expired);
+                    drop(shared);
+                    let Some(next) = next else {
+                        return;
+                    };
+                    tokio::time::sleep_until(next.into()).await;
+                }
+            })
+            .abort_handle()
+        });
+    }
+
+    /// An exchange over this connection came to nothing: if the connection takes no more of them, or is
+    /// not wanted any more, it is closed when nobody uses it.
+    fn let_go(&self, address: SocketAddr, shared: &http2::Shared, again: Again) {
+        if shared.is_open() && again != Again::OverHttp1 {
+            return;
+        }
+        self.pool.forget(shared);
+        if shared.idle_since().is_some() {
+            let speaks = Speaks::Http2(shared.clone());
+            self.retire(vec![Link { address, speaks }]);
         }
     }
-
-    fn kept(&self) -> MutexGuard<'_, HashMap<Origin, Vec<Link>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn is_time_out(error: &Error) -> bool {
-    matches!(error, Error::Connection(error)
-        if matches!(error.cause(), handfast::Cause::Network(handfast::NetworkCause::TimedOut { .. })))
 }

@@ -2,13 +2,17 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use handfast::{Error, NetworkCause, Phase};
 use tokio::time::{Instant, sleep_until};
 
-use super::wire::Wire;
+/// Something that moves bytes, or does not.
+pub(super) trait Moving {
+    /// A number that changes whenever something moved, in either direction.
+    fn moved(&self) -> u64;
+}
 
 /// The limits of one exchange.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +41,14 @@ impl Patience {
         Self { deadline, ..self }
     }
 
+    /// The same with another limit on silence.
+    pub(super) fn with_silence(self, limit: Duration) -> Self {
+        Self {
+            silence: Some(limit),
+            ..self
+        }
+    }
+
     /// How long to wait for something that should take `limit` at most.
     pub(super) fn at_most(&self, limit: Duration) -> Duration {
         self.deadline.map_or(limit, |(at, _)| {
@@ -58,35 +70,43 @@ impl Patience {
         }
     }
 
-    /// Waits for something that goes over this connection.
-    pub(super) async fn wait_on<T>(
+    /// Waits until `poll` is done with what it does by `it`.
+    pub(super) async fn wait_on<M: Moving, T>(
         &self,
-        wire: &Wire,
+        it: &mut M,
         phase: Phase,
-        work: impl Future<Output = T>,
+        mut poll: impl FnMut(&mut M, &mut Context<'_>) -> Poll<T>,
     ) -> Result<T, Error> {
-        let mut work = pin!(work);
+        // A peer that always has something ready must not outrun the deadline.
+        if let Some((at, limit)) = self.deadline
+            && Instant::now() >= at
+        {
+            return Err(Error::new(phase, NetworkCause::TimedOut { limit }));
+        }
         // Nearly always there is something already, and no timer is needed.
-        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(poll(it, cx))).await {
             return Ok(done);
         }
+        let (mut moved, mut last) = (it.moved(), Instant::now());
         loop {
-            let moved = |traffic: handfast::Traffic| traffic.bytes_received + traffic.bytes_sent;
-            let before = moved(wire.traffic());
             let silent_at = self
                 .silence
-                .and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
+                .and_then(|limit| Some((last.checked_add(limit)?, limit)));
             let next = match (silent_at, self.deadline) {
                 (Some(silent), Some(deadline)) => Some(silent.min(deadline)),
                 (silent, deadline) => silent.or(deadline),
             };
             let Some((at, limit)) = next else {
-                return Ok(work.await);
+                return Ok(poll_fn(|cx| poll(it, cx)).await);
             };
             let mut alarm = pin!(sleep_until(at));
             let done = poll_fn(|cx| {
-                if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                if let Poll::Ready(done) = poll(it, cx) {
                     return Poll::Ready(Some(done));
+                }
+                let now_moved = it.moved();
+                if now_moved != moved {
+                    (moved, last) = (now_moved, Instant::now());
                 }
                 alarm.as_mut().poll(cx).map(|()| None)
             })
@@ -95,7 +115,8 @@ impl Patience {
                 return Ok(done);
             }
             let is_over = self.deadline.is_some_and(|(at, _)| Instant::now() >= at);
-            if is_over || moved(wire.traffic()) == before {
+            let is_silent = self.silence.is_some_and(|limit| last.elapsed() >= limit);
+            if is_over || is_silent {
                 return Err(Error::new(phase, NetworkCause::TimedOut { limit }));
             }
         }

@@ -1,9 +1,9 @@
 //! A request as its caller means it.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
-use http_body_util::Full;
+use handfast_http::h2;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use url::{Host, Url};
 
 use super::connect::Origin;
@@ -125,35 +125,46 @@ impl Request {
         )
     }
 
-    /// As hyper takes it.
-    pub(super) fn to_http(&self, version: Version) -> Result<http::Request<Full<Bytes>>, Error> {
-        let invalid = |problem: String| Error::InvalidRequest { problem };
-        let mut headers = self.headers.clone();
-        let given_host = headers.remove(HOST);
-        let authority = self.url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
-        let host = match given_host {
+    /// The request without its version: who is asked, for what, with which fields.
+    pub(super) fn target(&self) -> Result<Target, Error> {
+        let invalid = |problem: &str| Error::InvalidRequest {
+            problem: problem.to_owned(),
+        };
+        let mut fields = self.headers.clone();
+        let host = match fields.remove(HOST) {
             Some(value) => value,
-            None => HeaderValue::try_from(&authority).map_err(|e| invalid(e.to_string()))?,
+            None => {
+                let authority = &self.url[url::Position::BeforeHost..url::Position::AfterPort];
+                HeaderValue::try_from(authority).map_err(|error| invalid(&error.to_string()))?
+            }
         };
         let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
         let path = if path.starts_with('/') { path } else { "/" };
-        let uri = if version == Version::HTTP_2 {
-            let authority = host.to_str().map_err(|e| invalid(e.to_string()))?;
-            for name in CONNECTION_FIELDS {
-                headers.remove(name);
+        // A length of the caller's own must not contradict the body: what follows would be read as
+        // another request.
+        for length in fields.get_all(CONTENT_LENGTH) {
+            if length.as_bytes() != self.body.len().to_string().as_bytes() {
+                return Err(invalid("its Content-Length is not the length of its body"));
             }
-            format!("https://{authority}{path}")
-        } else {
-            headers.insert(HOST, host);
-            path.to_owned()
-        };
-        let uri: Uri = uri.parse().map_err(|error| invalid(format!("{error}")))?;
-        let mut request = http::Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
-        *request.version_mut() = version;
-        *request.headers_mut() = headers;
-        Ok(request)
+        }
+        fields.remove(CONTENT_LENGTH);
+        let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
+        let coding = codings.next();
+        let is_chunked = coding.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if codings.next().is_some() || coding.is_some() && !is_chunked {
+            return Err(invalid("no Transfer-Encoding but chunked can be sent"));
+        }
+        fields.remove(TRANSFER_ENCODING);
+        let has_length = !self.body.is_empty()
+            // RFC 9110, section 8.6: where a body is usual, that there is none is said.
+            || matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
+        Ok(Target {
+            host,
+            path: path.to_owned(),
+            fields,
+            length: has_length.then_some(self.body.len() as u64),
+            is_chunked,
+        })
     }
 
     fn move_credentials(&mut self) {
@@ -173,6 +184,110 @@ impl Request {
         // Neither can fail for a URL with a host.
         let _ = self.url.set_username("");
         let _ = self.url.set_password(None);
+    }
+}
+
+/// What a request asks for, to be written in one version or the other.
+#[derive(Debug)]
+pub(super) struct Target {
+    host: HeaderValue,
+    path: String,
+    /// Without those that say who is asked and where the body ends.
+    fields: HeaderMap,
+    /// The length of the body, where it is told.
+    length: Option<u64>,
+    /// Over HTTP/1.1 the body is sent in chunks.
+    is_chunked: bool,
+}
+
+impl Target {
+    /// Its header fields for whoever watches.
+    pub(super) fn shown(&self, version: Version) -> HeaderMap {
+        let mut fields = self.fields.clone();
+        if version < Version::HTTP_2 {
+            fields.insert(HOST, self.host.clone());
+        }
+        fields
+    }
+
+    /// For HTTP/1.1 (RFC 9112, section 3).
+    pub(super) fn to_http1(&self, method: &Method, body: &Bytes) -> Written {
+        let mut head = Vec::with_capacity(HEAD_USUAL);
+        for part in [method.as_str(), " ", &self.path, " HTTP/1.1\r\nhost: "] {
+            head.extend_from_slice(part.as_bytes());
+        }
+        head.extend_from_slice(self.host.as_bytes());
+        for (name, value) in &self.fields {
+            head.extend_from_slice(b"\r\n");
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+        }
+        let mut tail: &[u8] = b"";
+        if self.is_chunked {
+            head.extend_from_slice(b"\r\ntransfer-encoding: chunked\r\n\r\n");
+            tail = b"0\r\n\r\n";
+            if !body.is_empty() {
+                head.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
+                tail = b"\r\n0\r\n\r\n";
+            }
+        } else {
+            if let Some(length) = self.length {
+                head.extend_from_slice(format!("\r\ncontent-length: {length}").as_bytes());
+            }
+            head.extend_from_slice(b"\r\n\r\n");
+        }
+        Written {
+            head,
+            body: body.clone(),
+            tail,
+        }
+    }
+
+    /// For HTTP/2 (RFC 9113, section 8.3.1).
+    pub(super) fn to_http2<'r>(&'r self, method: &'r Method, body: &Bytes) -> h2::NewRequest<'r> {
+        h2::NewRequest {
+            method,
+            authority: self.host.as_bytes(),
+            path: self.path.as_bytes(),
+            fields: &self.fields,
+            length: self.length,
+            end: body.is_empty(),
+        }
+    }
+
+    /// Takes out what belongs to a connection of HTTP/1.1.
+    pub(super) fn for_http2(&mut self) {
+        for name in CONNECTION_FIELDS {
+            self.fields.remove(name);
+        }
+        if self.fields.get(TE).is_some_and(|value| value != "trailers") {
+            self.fields.remove(TE);
+        }
+    }
+}
+
+/// Bytes of a usual head.
+const HEAD_USUAL: usize = 256;
+
+/// A request as HTTP/1.1 sends it.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    head: Vec<u8>,
+    body: Bytes,
+    /// Behind a body in chunks.
+    tail: &'static [u8],
+}
+
+impl Written {
+    /// What is left when so many bytes were sent.
+    pub(super) fn slices(&self, sent: usize) -> [&[u8]; 3] {
+        let mut skipped = sent;
+        [&self.head[..], &self.body[..], self.tail].map(|part| {
+            let skip = skipped.min(part.len());
+            skipped -= skip;
+            part.get(skip..).unwrap_or_default()
+        })
     }
 }
 
@@ -274,19 +389,91 @@ mod tests {
         }
     }
 
+    fn http1(request: &Request) -> String {
+        let target = request.target().unwrap();
+        let written = target.to_http1(&request.method, &request.body);
+        String::from_utf8(written.slices(0).concat()).unwrap()
+    }
+
     #[test]
     fn requests_are_written_for_their_version() {
-        let request = Request::get("https://[::1]:8443/a%20b?x=%7C#frag").unwrap();
+        let request = Request::get("https://[::1]:8443/a%20b?x=%7C#frag")
+            .unwrap()
+            .with_header(TE, HeaderValue::from_static("gzip"))
+            .with_header("x-y".parse().unwrap(), HeaderValue::from_static("z"));
         assert_eq!(request.origin().host, "::1");
-        let first = request.to_http(Version::HTTP_11).unwrap();
-        assert_eq!(first.uri(), "/a%20b?x=%7C");
-        assert_eq!(first.headers()[HOST], "[::1]:8443");
-        let second = request.to_http(Version::HTTP_2).unwrap();
-        assert_eq!(second.uri(), "https://[::1]:8443/a%20b?x=%7C");
-        assert!(second.headers().is_empty());
+        assert_eq!(
+            http1(&request),
+            "GET /a%20b?x=%7C HTTP/1.1\r\nhost: [::1]:8443\r\nte: gzip\r\nx-y: z\r\n\r\n"
+        );
+        let mut target = request.target().unwrap();
+        target.for_http2();
+        let second = target.to_http2(&request.method, &request.body);
+        assert_eq!(
+            (second.authority, second.path),
+            (&b"[::1]:8443"[..], &b"/a%20b?x=%7C"[..])
+        );
+        assert_eq!(
+            (second.length, second.end, second.fields.len()),
+            (None, true, 1)
+        );
         let default_port = Request::get("https://EXAMPLE.org:443").unwrap();
-        let http = default_port.to_http(Version::HTTP_11).unwrap();
-        assert_eq!(http.headers()[HOST], "example.org");
-        assert_eq!(http.uri(), "/");
+        assert_eq!(
+            http1(&default_port),
+            "GET / HTTP/1.1\r\nhost: example.org\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_told_and_cannot_be_contradicted() {
+        let post = |body: &'static str| {
+            let request = Request::new(Method::POST, "https://a/").unwrap();
+            request.with_body(body)
+        };
+        let chunked = HeaderValue::from_static("chunked");
+        for (request, end) in [
+            (post(""), "content-length: 0\r\n\r\n"),
+            (post("four"), "content-length: 4\r\n\r\nfour"),
+            (
+                post("four").with_header(CONTENT_LENGTH, HeaderValue::from_static("4")),
+                "content-length: 4\r\n\r\nfour",
+            ),
+            (
+                post("four").with_header(TRANSFER_ENCODING, chunked.clone()),
+                "transfer-encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\n\r\n",
+            ),
+            (
+                post("").with_header(TRANSFER_ENCODING, chunked),
+                "transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            ),
+        ] {
+            let written = http1(&request);
+            assert_eq!(written, format!("POST / HTTP/1.1\r\nhost: a\r\n{end}"));
+        }
+        for (name, value) in [(CONTENT_LENGTH, "5"), (TRANSFER_ENCODING, "gzip, chunked")] {
+            let request = post("four").with_header(name, HeaderValue::from_static(value));
+            assert!(matches!(
+                request.target(),
+                Err(Error::InvalidRequest { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_not_sent_again() {
+        let request = Request::new(Method::PUT, "https://a/")
+            .unwrap()
+            .with_body("body");
+        let chunked = HeaderValue::from_static("chunked");
+        let target = request.with_header(TRANSFER_ENCODING, chunked);
+        let written = target
+            .target()
+            .unwrap()
+            .to_http1(&target.method, &target.body);
+        let all = written.slices(0).concat();
+        for sent in 0..=all.len() {
+            assert_eq!(written.slices(sent).concat(), all[sent..]);
+        }
+        assert!(written.slices(all.len() + 1).concat().is_empty());
     }
 }

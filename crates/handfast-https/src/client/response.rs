@@ -5,45 +5,156 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use handfast::{CloseOutcome, Ending, Phase, Report, Traffic};
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, StatusCode, Version, response};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use handfast_http::{h1, h2};
+use http::{HeaderMap, Method, StatusCode, Version};
+use tokio::time::timeout;
 use url::Url;
 
 use super::Shared;
-use super::completeness::{Framing, Verdict, Whole, judge, persists};
+use super::completeness::{Framing, Verdict, Whole, judge};
+use super::connect::Origin;
 use super::error::{Error, Truncation};
 use super::event::Event;
-use super::link::{Link, chain_text};
-use super::patience::Patience;
+use super::http1::{self, Http1};
+use super::http2::{self, Exchange};
+use super::patience::{Moving, Patience};
+use super::pool::{self, Speaks};
 
 /// A response whose head has come and whose body is being read.
 ///
 /// Read it with [`chunk`](Self::chunk) until there is no more, then ask [`finish`](Self::finish) for
-/// the proof that it was all. A response that is dropped before breaks its connection off.
+/// the proof that it was all. A response that is dropped before breaks its connection off, or over HTTP/2
+/// its stream.
 pub struct Response {
-    head: response::Parts,
-    body: Incoming,
+    head: Head,
     url: Url,
     redirects: Vec<Url>,
-    framing: Framing,
     link: Link,
     patience: Patience,
     shared: Arc<Shared>,
     received: u64,
-    trailers: Option<HeaderMap>,
     framed_end: bool,
-    /// Was the request all sent when the response came? One without a body was.
-    request_sent: bool,
-    /// The rest of the body is read from the wire, without hyper.
-    is_direct: bool,
     /// Came together with what [`lend`](Self::lend) was broken off at.
     kept: Vec<u8>,
+}
+
+/// What the head of a response says.
+#[derive(Debug)]
+pub(super) struct Head {
+    version: Version,
+    status: StatusCode,
+    fields: HeaderMap,
+    framing: Framing,
+    /// Does the connection go on afterwards, as far as the head tells?
+    persistent: bool,
+    length_and_chunks: bool,
+}
+
+impl Head {
+    pub(super) fn of_http1(head: h1::response::Head) -> Self {
+        Self {
+            version: head.version,
+            status: head.status,
+            fields: head.fields,
+            framing: head.framing.into(),
+            persistent: head.persistent,
+            length_and_chunks: head.length_and_chunks,
+        }
+    }
+
+    pub(super) fn of_http2(head: h2::Response, method: &Method) -> Self {
+        let has_no_body = *method == Method::HEAD
+            || matches!(
+                head.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        Self {
+            version: Version::HTTP_2,
+            status: head.status,
+            fields: head.fields,
+            framing: match has_no_body {
+                true => Framing::NoBody,
+                false => Framing::Stream(head.length),
+            },
+            persistent: true,
+            length_and_chunks: false,
+        }
+    }
+}
+
+/// What a response comes over.
+#[derive(Debug)]
+pub(super) struct Link {
+    address: SocketAddr,
+    over: Over,
+}
+
+#[derive(Debug)]
+enum Over {
+    Http1(Box<Http1>, Origin),
+    Http2(Exchange),
+}
+
+impl Link {
+    pub(super) fn of_http1(http1: Box<Http1>, address: SocketAddr, origin: &Origin) -> Self {
+        let over = Over::Http1(http1, origin.clone());
+        Self { address, over }
+    }
+
+    pub(super) fn of_http2(exchange: Exchange, address: SocketAddr) -> Self {
+        let over = Over::Http2(exchange);
+        Self { address, over }
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        match &self.over {
+            Over::Http1(http1, _) => http1.ending(),
+            Over::Http2(exchange) => exchange.shared().ending(),
+        }
+    }
+
+    fn is_body_done(&self) -> bool {
+        match &self.over {
+            Over::Http1(http1, _) => http1.is_body_done(),
+            Over::Http2(exchange) => exchange.is_body_done(),
+        }
+    }
+
+    fn is_request_sent(&self) -> bool {
+        match &self.over {
+            Over::Http1(http1, _) => http1.is_request_sent(),
+            Over::Http2(exchange) => exchange.is_request_sent(),
+        }
+    }
+
+    fn stop_sending(&mut self) {
+        match &mut self.over {
+            Over::Http1(http1, _) => http1.stop_sending(),
+            Over::Http2(exchange) => exchange.stop_sending(),
+        }
+    }
+
+    /// Ready when nothing of the request is left to be sent, or nothing more can be.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.over {
+            Over::Http1(http1, _) => http1.poll_send(cx),
+            Over::Http2(exchange) => exchange.poll_sent(cx),
+        }
+    }
+}
+
+impl Moving for Link {
+    fn moved(&self) -> u64 {
+        match &self.over {
+            Over::Http1(http1, _) => http1.moved(),
+            Over::Http2(exchange) => exchange.moved(),
+        }
+    }
 }
 
 /// How an exchange ended that ended well.
@@ -60,7 +171,7 @@ pub struct Finished {
     pub close: Option<CloseOutcome>,
     /// What went over the connection since it was made.
     pub traffic: Traffic,
-    /// The server answered, and closed, before it had taken the whole request.
+    /// The server answered before it had taken the whole request, and not all of it was sent.
     pub request_cut_short: bool,
     /// What was not as HTTP has it, and did no harm.
     pub oddities: Vec<Oddity>,
@@ -97,28 +208,25 @@ impl fmt::Display for Oddity {
 impl Response {
     pub(super) fn new(
         shared: Arc<Shared>,
-        link: Link,
+        mut link: Link,
         patience: Patience,
         request: &super::Request,
-        response: http::Response<Incoming>,
+        head: Head,
         redirects: Vec<Url>,
     ) -> Self {
-        let (head, body) = response.into_parts();
-        let framing = Framing::of(&request.method, &head);
+        if !head.status.is_success() {
+            // The server wants something else than this body, or nothing (RFC 9112, section 9.3).
+            link.stop_sending();
+        }
         Self {
+            framed_end: head.framing == Framing::NoBody || link.is_body_done(),
             head,
-            body,
             url: request.url.clone(),
             redirects,
-            framing,
             link,
             patience,
             shared,
             received: 0,
-            trailers: None,
-            framed_end: false,
-            request_sent: request.body.is_empty(),
-            is_direct: false,
             kept: Vec::new(),
         }
     }
@@ -135,7 +243,7 @@ impl Response {
 
     /// Its header fields.
     pub fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+        &self.head.fields
     }
 
     /// Where it came from, after redirects.
@@ -150,7 +258,7 @@ impl Response {
 
     /// How the end of its body will be known.
     pub fn framing(&self) -> Framing {
-        self.framing
+        self.head.framing
     }
 
     /// How many bytes of body have come so far.
@@ -160,7 +268,10 @@ impl Response {
 
     /// The handshake of its connection, and who the server is.
     pub fn report(&self) -> Arc<Report> {
-        self.link.wire.report()
+        match &self.link.over {
+            Over::Http1(http1, _) => Arc::clone(http1.stream().report()),
+            Over::Http2(exchange) => Arc::clone(exchange.shared().report()),
+        }
     }
 
     /// Where its connection leads.
@@ -186,65 +297,36 @@ impl Response {
     ///
     /// # Errors
     /// [`Error::Truncated`] when it ended before its end: what came before is not the whole.
+    /// [`Error::Malformed`] when it cannot be known where it ends.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        loop {
-            if !self.kept.is_empty() {
-                return Ok(Some(std::mem::take(&mut self.kept).into()));
-            }
-            if self.framed_end {
-                return Ok(None);
-            }
-            if self.is_direct {
-                let mut bytes = Vec::new();
-                self.lend_direct(CHUNK_BYTES, &mut |piece| bytes.extend_from_slice(piece))
-                    .await?;
-                return Ok((!bytes.is_empty()).then(|| bytes.into()));
-            }
-            let frame = self.body.frame();
-            let frame = self
-                .patience
-                .wait_on(&self.link.wire, Phase::Response, frame)
-                .await;
-            match frame {
-                Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => {
-                        self.received = self.received.saturating_add(data.len() as u64);
-                        if !data.is_empty() {
-                            return Ok(Some(data));
-                        }
-                    }
-                    Err(frame) => {
-                        if let Ok(trailers) = frame.into_trailers() {
-                            self.trailers = Some(trailers);
-                        }
-                    }
-                },
-                Ok(None) => {
-                    // hyper calls a stream that the server reset with NO_ERROR ended, too: only
-                    // END_STREAM proves that nothing is missing (RFC 9113, section 8.1).
-                    let is_stream = matches!(self.framing, Framing::Stream(_));
-                    self.framed_end = !is_stream || self.body.is_end_stream();
-                    let problem = "the stream was reset before its end".to_owned();
-                    self.judge(is_stream.then_some(problem), None)?;
-                    self.framed_end = true;
-                }
-                Ok(Some(Err(error))) => {
-                    let problem = chain_text(&error);
-                    let failure = self.link.wire.take_failure();
-                    self.judge(Some(problem), failure)?;
-                    // An error after the last byte of an announced length.
-                    self.framed_end = true;
-                }
-                Err(failure) => {
-                    return Err(self.truncated(None, None, Some(failure)));
-                }
-            }
+        if !self.kept.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.kept).into()));
         }
+        let mut bytes = Vec::new();
+        while !self.framed_end {
+            let is_http2 = matches!(self.link.over, Over::Http2(_));
+            let lent = self
+                .next(CHUNK_BYTES, |piece| {
+                    // Over HTTP/2 the piece is taken below, as it is.
+                    if !is_http2 {
+                        bytes.extend_from_slice(piece);
+                    }
+                })
+                .await?;
+            if lent == 0 {
+                continue;
+            }
+            return Ok(Some(match &mut self.link.over {
+                Over::Http1(..) => bytes.into(),
+                Over::Http2(exchange) => exchange.take_lent(),
+            }));
+        }
+        Ok(None)
     }
 
     /// Lends `take` the body piece by piece, until it is complete or `take` breaks off, and gives what
-    /// `take` broke off with. Costs less than [`chunk`](Self::chunk): a long body is lent as it was
-    /// decrypted, without a copy.
+    /// `take` broke off with. Costs less than [`chunk`](Self::chunk): over HTTP/1.1 a body is lent as it
+    /// was decrypted, without a copy.
     ///
     /// # Errors
     /// As [`chunk`](Self::chunk).
@@ -252,22 +334,21 @@ impl Response {
         &mut self,
         mut take: impl FnMut(&[u8]) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
-        while !self.framed_end || !self.kept.is_empty() {
+        if !self.kept.is_empty() {
+            let kept = std::mem::take(&mut self.kept);
+            if let ControlFlow::Break(reason) = take(&kept) {
+                return Ok(Some(reason));
+            }
+        }
+        while !self.framed_end {
             let mut flow = ControlFlow::Continue(());
             let mut kept = Vec::new();
-            let mut lend = |piece: &[u8]| match flow {
+            self.next(usize::MAX, |piece| match flow {
                 ControlFlow::Continue(()) => flow = take(piece),
                 ControlFlow::Break(_) => kept.extend_from_slice(piece),
-            };
-            if self.is_direct && self.kept.is_empty() {
-                self.lend_direct(usize::MAX, &mut lend).await?;
-            } else if let Some(chunk) = self.chunk().await? {
-                lend(&chunk);
-                if self.goes_on_long() {
-                    self.take_over(&mut lend).await?;
-                }
-            }
-            self.kept.extend_from_slice(&kept);
+            })
+            .await?;
+            self.kept = kept;
             if let ControlFlow::Break(reason) = flow {
                 return Ok(Some(reason));
             }
@@ -275,68 +356,68 @@ impl Response {
         Ok(None)
     }
 
-    /// Is so much still to come that it pays to read it without hyper?
-    fn goes_on_long(&self) -> bool {
-        self.request_sent
-            && !self.is_direct
-            && !self.framed_end
-            && matches!(self.framing, Framing::Length(length)
-                if length.saturating_sub(self.received) >= DIRECT_BYTES_MIN)
-    }
-
-    /// Takes the connection out of hyper's hands, and lends what hyper had read of the body.
-    async fn take_over(&mut self, lend: &mut impl FnMut(&[u8])) -> Result<(), Error> {
-        let Some(read_ahead) = self.link.take_over().await else {
-            return Ok(());
+    /// Lends the next pieces of the body, at most `limit` bytes over HTTP/1.1, and says how many bytes they
+    /// had.
+    async fn next(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> Result<usize, Error> {
+        let patience = self.patience;
+        let lent = match &mut self.link.over {
+            Over::Http1(http1, _) => {
+                let lending = patience.wait_on(&mut **http1, Phase::Response, |http1, cx| {
+                    http1.poll_lend(cx, limit, &mut take)
+                });
+                match lending.await {
+                    Ok(Ok(count)) => {
+                        self.framed_end = http1.is_body_done();
+                        count
+                    }
+                    Ok(Err(http1::Broken::Malformed(problem))) => {
+                        return Err(Error::Malformed { problem });
+                    }
+                    Ok(Err(http1::Broken::Ended)) => {
+                        let failure = http1.take_failure();
+                        self.judge(failure)?;
+                        self.framed_end = true;
+                        0
+                    }
+                    Err(late) => return Err(self.truncated(None, None, Some(late))),
+                }
+            }
+            Over::Http2(exchange) => {
+                let lending = patience.wait_on(exchange, Phase::Response, |exchange, cx| {
+                    exchange.poll_lend(cx, &mut take)
+                });
+                match lending.await {
+                    Ok(Ok(0)) => {
+                        self.framed_end = true;
+                        self.judge(None)?;
+                        0
+                    }
+                    Ok(Ok(count)) => count,
+                    Ok(Err(http2::Broken::Ended(failure))) => {
+                        self.judge(failure)?;
+                        0
+                    }
+                    Ok(Err(http2::Broken::Reset(problem))) => {
+                        return Err(self.truncated(Some(problem), None, None));
+                    }
+                    // One that is shorter than announced was cut off, whoever did it.
+                    Ok(Err(http2::Broken::Malformed(problem))) if self.is_short() => {
+                        return Err(self.truncated(Some(problem), None, None));
+                    }
+                    Ok(Err(http2::Broken::Malformed(problem))) => {
+                        return Err(Error::Malformed { problem });
+                    }
+                    Err(late) => return Err(self.truncated(None, None, Some(late))),
+                }
+            }
         };
-        self.is_direct = true;
-        // What hyper had taken apart comes first, and then its complaint that it lost the connection.
-        while let Some(Ok(frame)) = self.body.frame().await {
-            if let Ok(data) = frame.into_data() {
-                self.received = self.received.saturating_add(data.len() as u64);
-                lend(&data);
-            }
-        }
-        let left = self.left();
-        let (now, beyond) = read_ahead.split_at(read_ahead.len().min(left));
-        if !now.is_empty() {
-            self.received = self.received.saturating_add(now.len() as u64);
-            lend(now);
-        }
-        self.link.wire.note_left_over(beyond.len() as u64);
-        self.framed_end = self.left() == 0;
-        Ok(())
+        self.received = self.received.saturating_add(lent as u64);
+        Ok(lent)
     }
 
-    /// How much of an announced length is still to come.
-    fn left(&self) -> usize {
-        let left = self.framing.expected().unwrap_or(u64::MAX);
-        usize::try_from(left.saturating_sub(self.received)).unwrap_or(usize::MAX)
-    }
-
-    /// Lends the next bytes of the body from the wire.
-    async fn lend_direct(
-        &mut self,
-        limit: usize,
-        lend: &mut impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
-        let limit = limit.min(self.left());
-        let wire = self.link.wire.clone();
-        let next = poll_fn(|cx| wire.poll_lend(cx, limit, &mut *lend));
-        let next = self.patience.wait_on(&wire, Phase::Response, next).await;
-        match next {
-            Ok(0) => {
-                self.judge(None, wire.take_failure())?;
-                self.framed_end = true;
-                Ok(())
-            }
-            Ok(count) => {
-                self.received = self.received.saturating_add(count as u64);
-                self.framed_end = self.left() == 0;
-                Ok(())
-            }
-            Err(failure) => Err(self.truncated(None, None, Some(failure))),
-        }
+    fn is_short(&self) -> bool {
+        let expected = self.head.framing.expected();
+        expected.is_some_and(|expected| self.received < expected)
     }
 
     /// Reads the whole body into memory, at most `bytes_max` of it.
@@ -359,105 +440,107 @@ impl Response {
     /// Reads what is left of the body, and says how the exchange ended. The connection is kept for the
     /// next request, or closed in two phases when it does not persist.
     ///
+    /// If the server has answered before it had taken the whole request, the rest is sent as long as the
+    /// server goes on taking it and its status is one of success; else the rest is given up.
+    ///
     /// # Errors
     /// As [`chunk`](Self::chunk).
     pub async fn finish(mut self) -> Result<Finished, Error> {
-        while self.chunk().await?.is_some() {}
-        let has_two_framings =
-            self.framing == Framing::Chunked && self.head.headers.contains_key(CONTENT_LENGTH);
-        let persists = persists(&self.head, self.framing)
-            && !has_two_framings
-            && !self.link.wire.sending_failed();
-        if !persists {
-            // The server closes first: its end belongs to this response.
-            self.link
-                .wire
-                .wait_for_ending(self.shared.settings.close_wait)
-                .await;
+        while !self.framed_end {
+            self.next(usize::MAX, |_| {}).await?;
         }
-        if self.is_direct && persists && self.link.wire.left_over() == 0 {
-            self.link.hand_back().await;
-        }
-        self.link.settle().await;
-        let mut oddities = Vec::new();
-        if has_two_framings {
-            oddities.push(Oddity::LengthAndChunks);
-        }
-        match self.link.wire.left_over() {
-            0 => {}
-            bytes => oddities.push(Oddity::LeftOver { bytes }),
-        }
-        let mut whole = self.judge(None, None)?;
-        let mut ending = self.link.wire.ending();
-        let request_cut_short = self.link.wire.sending_failed();
-        let traffic = self.link.wire.traffic();
+        self.finish_request().await;
+        let whole = self.judge(None)?;
         let Self {
             shared,
+            head,
             link,
-            framing,
+            patience,
             received,
-            trailers,
             ..
         } = self;
-        let address = link.address;
-        let close = if persists && link.is_open() {
-            shared.keep(link);
-            None
-        } else {
-            Some(link.close(shared.settings.close_wait).await)
+        let mut finished = Finished {
+            whole,
+            trailers: None,
+            ending: None,
+            close: None,
+            traffic: Traffic::default(),
+            request_cut_short: !link.is_request_sent(),
+            oddities: Vec::new(),
         };
-        if close == Some(CloseOutcome::PeerGone) && ending.is_none() {
-            ending = Some(Ending::Reset);
-            if let Verdict::Whole(judged) = judge(framing, received, true, ending) {
-                whole = judged;
+        if head.length_and_chunks {
+            finished.oddities.push(Oddity::LengthAndChunks);
+        }
+        let address = link.address;
+        let limit = patience.at_most(shared.settings.close_wait);
+        match link.over {
+            Over::Http1(http1, origin) => {
+                let persistent = head.persistent && http1.is_request_sent();
+                finished
+                    .end_http1(http1, address, &origin, &shared, persistent, limit)
+                    .await;
             }
+            Over::Http2(exchange) => finished.end_http2(exchange, &shared, limit).await,
+        }
+        // A body that brings its own end is whole however the connection ends; that is a remark.
+        if let Verdict::Whole(judged) = judge(head.framing, received, true, finished.ending) {
+            finished.whole = judged;
         }
         shared.settings.tell(&Event::Completed {
-            whole: &whole,
-            traffic,
-            ending,
-            request_cut_short,
+            whole: &finished.whole,
+            traffic: finished.traffic,
+            ending: finished.ending,
+            request_cut_short: finished.request_cut_short,
         });
-        if let Some(outcome) = close {
+        if let Some(outcome) = finished.close {
             shared.settings.tell(&Event::Closed { address, outcome });
         }
-        Ok(Finished {
-            whole,
-            trailers,
-            ending,
-            close,
-            traffic,
-            request_cut_short,
-            oddities,
-        })
+        Ok(finished)
+    }
+
+    /// Sends what is left of the request, as long as the server takes it; if it does not, gives it up.
+    async fn finish_request(&mut self) {
+        if self.link.is_request_sent() {
+            return;
+        }
+        if self.head.status.is_success() {
+            let patience = self.patience.with_silence(self.shared.settings.close_wait);
+            // It was answered: what does not arrive any more is told, and is no failure.
+            let _ = patience
+                .wait_on(&mut self.link, Phase::Request, Link::poll_sent)
+                .await;
+        }
+        self.link.stop_sending();
     }
 
     /// Leaves a response of which nothing more is wanted, in order: a short rest is read, so that the
-    /// connection can be kept for another; before a long one it is closed.
+    /// connection can be kept for another; before a long or a slow one it is closed.
     pub async fn discard(mut self) {
-        while self.received <= DISCARDED_BYTES_MAX {
-            match self.chunk().await {
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    let _ = self.finish().await;
-                    return;
-                }
-                Err(_) => return,
+        let limit = self.patience.at_most(self.shared.settings.close_wait);
+        let reading = async {
+            while !self.framed_end && self.received <= DISCARDED_BYTES_MAX {
+                self.next(CHUNK_BYTES, |_| {}).await?;
             }
+            Ok::<_, Error>(self.framed_end)
+        };
+        match timeout(limit, reading).await {
+            Ok(Ok(true)) => {
+                let _ = self.finish().await;
+            }
+            Ok(Ok(false)) | Err(_) => {
+                if let Over::Http1(http1, _) = self.link.over {
+                    http1.close(Duration::ZERO).await;
+                }
+            }
+            Ok(Err(_)) => {}
         }
-        let limit = Duration::ZERO;
-        self.link.close(limit).await;
     }
 
-    fn judge(
-        &self,
-        problem: Option<String>,
-        failure: Option<handfast::Error>,
-    ) -> Result<Whole, Error> {
-        let ending = self.link.wire.ending();
-        match judge(self.framing, self.received, self.framed_end, ending) {
+    fn judge(&self, failure: Option<handfast::Error>) -> Result<Whole, Error> {
+        let ending = self.link.ending();
+        match judge(self.head.framing, self.received, self.framed_end, ending) {
             Verdict::Whole(whole) => Ok(whole),
-            Verdict::Truncated { ending, .. } => Err(self.truncated(problem, ending, failure)),
+            Verdict::Truncated { ending, .. } => Err(self.truncated(None, ending, failure)),
         }
     }
 
@@ -468,24 +551,77 @@ impl Response {
         failure: Option<handfast::Error>,
     ) -> Error {
         Error::Truncated(Box::new(Truncation {
-            framing: Some(self.framing),
-            expected: self.framing.expected(),
+            framing: Some(self.head.framing),
+            expected: self.head.framing.expected(),
             received: self.received,
-            // hyper's words about an end say less than the end itself.
-            problem: problem.filter(|_| ending.is_none() && failure.is_none()),
+            problem,
             ending,
             failure,
         }))
     }
 }
 
+impl Finished {
+    /// The connection is kept, or seen to its end and closed, within the limit.
+    async fn end_http1(
+        &mut self,
+        mut http1: Box<Http1>,
+        address: SocketAddr,
+        origin: &Origin,
+        shared: &Arc<Shared>,
+        persistent: bool,
+        limit: Duration,
+    ) {
+        let began = Instant::now();
+        if persistent {
+            poll_fn(|cx| {
+                http1.look(cx);
+                Poll::Ready(())
+            })
+            .await;
+        } else {
+            // The server closes first: its end belongs to this response.
+            let _ = timeout(limit, poll_fn(|cx| http1.poll_ending(cx))).await;
+        }
+        self.ending = http1.ending();
+        self.traffic = http1.stream().traffic();
+        if http1.left_over() > 0 {
+            let bytes = http1.left_over();
+            self.oddities.push(Oddity::LeftOver { bytes });
+        }
+        if persistent && http1.is_open() {
+            let speaks = Speaks::Http1(http1);
+            shared.keep(origin, pool::Link { address, speaks });
+            return;
+        }
+        let is_given_up = http1.is_request_cut_short();
+        let limit = limit.saturating_sub(began.elapsed());
+        let outcome = http1.close(limit).await;
+        self.close = Some(outcome);
+        if outcome == CloseOutcome::PeerGone && self.ending.is_none() && !is_given_up {
+            self.ending = Some(Ending::Reset);
+        }
+    }
+
+    /// The connection goes on for others, unless it is done and this was the last to use it.
+    async fn end_http2(&mut self, exchange: Exchange, shared: &Arc<Shared>, limit: Duration) {
+        self.trailers = exchange.take_trailers();
+        let connection = exchange.shared().clone();
+        self.ending = connection.ending();
+        self.traffic = connection.traffic();
+        let is_last = !connection.is_open() && exchange.is_alone();
+        drop(exchange);
+        if is_last {
+            shared.pool.forget(&connection);
+            self.close = Some(connection.close(limit).await);
+        }
+    }
+}
+
 /// Reading so much is cheaper than another handshake.
 const DISCARDED_BYTES_MAX: u64 = 64 * 1024;
 
-/// So much of a body is worth starting hyper anew for the next exchange: a copy of it costs more.
-const DIRECT_BYTES_MIN: u64 = 256 * 1024;
-
-/// The largest chunk of a body that is read without hyper and yet is not lent.
+/// The largest chunk of a body that is not lent.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 impl fmt::Debug for Response {
@@ -493,7 +629,7 @@ impl fmt::Debug for Response {
         f.debug_struct("Response")
             .field("status", &self.head.status)
             .field("url", &self.url.as_str())
-            .field("framing", &self.framing)
+            .field("framing", &self.head.framing)
             .field("received", &self.received)
             .finish_non_exhaustive()
     }

@@ -25,7 +25,8 @@ const REDIRECTS_MAX: usize = 50;
 pub(super) struct Settings {
     pub(super) context: ClientContext,
     pub(super) redirects_max: Option<usize>,
-    pub(super) silence_max: Option<Duration>,
+    /// Not chosen: the default, unless there is a limit on all of it.
+    silence_max: Option<Option<Duration>>,
     pub(super) total_max: Option<Duration>,
     pub(super) connect_max: Option<Duration>,
     pub(super) close_wait: Duration,
@@ -36,6 +37,16 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// The longest silence.
+    pub(super) fn silence(&self) -> Option<Duration> {
+        let default = self.total_max.is_none().then_some(SILENCE);
+        self.silence_max.unwrap_or(default)
+    }
+
+    pub(super) fn is_observed(&self) -> bool {
+        self.observer.is_some()
+    }
+
     pub(super) fn tell(&self, event: &Event<'_>) {
         if let Some(Observer(observe)) = &self.observer {
             observe(event);
@@ -67,7 +78,7 @@ impl ClientBuilder {
         Self(Settings {
             context,
             redirects_max: None,
-            silence_max: Some(SILENCE),
+            silence_max: None,
             total_max: None,
             connect_max: None,
             close_wait: CLOSE_WAIT,
@@ -90,9 +101,10 @@ impl ClientBuilder {
         self
     }
 
-    /// The longest time without a byte in either direction, from the request on. Default: 60 s.
+    /// The longest time without a byte in either direction, from the request on. Default: 60 s; none where
+    /// [`total_max`](Self::total_max) limits all of it.
     pub fn silence_max(mut self, limit: Option<Duration>) -> Self {
-        self.0.silence_max = limit;
+        self.0.silence_max = Some(limit);
         self
     }
 
@@ -103,8 +115,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The time that name resolution, TCP and TLS may take together, besides the limits of the
-    /// context for each of them. Default: no limit.
+    /// The time that name resolution, TCP and TLS may take together, in place of the limits of the
+    /// context for each of them. Default: those limits.
     pub fn connect_max(mut self, limit: Option<Duration>) -> Self {
         self.0.connect_max = limit;
         self

@@ -15,7 +15,7 @@ use super::outcome::explained;
 use super::sink::Target;
 use crate::failure::{Failure, code};
 use crate::proxy_args::ProxyArgs;
-use crate::trust_args::{TrustArgs, seconds};
+use crate::trust_args::{Limit, TrustArgs, limit};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -102,12 +102,12 @@ pub(super) struct ConnectionArgs {
     /// Connect to ADDR when the URL says HOST:PORT
     #[arg(long, value_name = "HOST:PORT:ADDR")]
     pub(super) resolve: Vec<Resolve>,
-    /// Allow so many seconds for all of it
-    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
-    pub(super) max_time: Option<Duration>,
-    /// Allow so many seconds until the connection is secured
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(super) connect_timeout: Option<Duration>,
+    /// Allow so many seconds for all of it, 0 for no limit; without it, 60 seconds of silence end it
+    #[arg(short, long, value_name = "SECONDS", value_parser = limit)]
+    pub(super) max_time: Option<Limit>,
+    /// Allow so many seconds until the connection is secured, 0 for no limit [default: 10 for each step]
+    #[arg(long, value_name = "SECONDS", value_parser = limit)]
+    pub(super) connect_timeout: Option<Limit>,
     /// Speak HTTP/1.1 only
     #[arg(long = "http1.1")]
     pub(super) http1_1: bool,
@@ -183,6 +183,11 @@ impl Args {
 
     pub(super) fn includes_head(&self) -> bool {
         self.output.include
+    }
+
+    /// The limit on one exchange, if one was given.
+    pub(super) fn total_max(&self) -> Option<Duration> {
+        self.connection.max_time.and_then(|Limit(limit)| limit)
     }
 
     pub(super) fn fails_on_error(&self) -> bool {
@@ -396,10 +401,20 @@ mod tests {
     }
 
     #[test]
-    fn times_are_seconds_and_fractions() {
-        assert_eq!(seconds("0.25").unwrap(), Duration::from_millis(250));
-        for bad in ["0", "-1", "x", "1e300", "nan", ""] {
-            assert!(seconds(bad).is_err(), "{bad}");
+    fn limits_are_seconds_fractions_or_none() {
+        for (text, expected) in [
+            ("0.25", Some(Duration::from_millis(250))),
+            ("300", Some(Duration::from_secs(300))),
+            ("1e-300", Some(Duration::from_nanos(1))),
+            ("0", None),
+            ("0.0", None),
+            ("1e300", None),
+            ("inf", None),
+        ] {
+            assert_eq!(limit(text), Ok(Limit(expected)), "{text}");
+        }
+        for bad in ["-1", "x", "nan", ""] {
+            assert!(limit(bad).is_err(), "{bad}");
         }
     }
 }

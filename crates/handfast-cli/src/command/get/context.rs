@@ -1,11 +1,12 @@
 //! From arguments to a client: trust, identity, versions, limits.
 
-use handfast::{KeyLog, TlsVersion};
+use handfast::{KeyLog, Timeouts, TlsVersion};
 use handfast_https::client::{ALPN, Client};
 
 use super::arguments::Args;
 use super::watch;
 use crate::failure::Failure;
+use crate::trust_args::Limit;
 
 pub(super) fn client(args: &Args) -> Result<Client, Failure> {
     let connection = &args.connection;
@@ -18,10 +19,17 @@ pub(super) fn client(args: &Args) -> Result<Client, Failure> {
     if let Some(path) = &connection.key_log {
         builder = builder.key_log(KeyLog::to_file(path)?);
     }
-    let mut client = Client::builder(builder.build()?)
-        .total_max(connection.max_time)
-        .probes(!connection.no_probe)
-        .connect_max(connection.connect_timeout);
+    if connection.connect_timeout == Some(Limit(None)) {
+        builder = builder.timeouts(Timeouts::NONE);
+    }
+    let mut client = Client::builder(builder.build()?).probes(!connection.no_probe);
+    // A limit that was given stands for the default ones, also where it is none.
+    if let Some(Limit(limit)) = connection.max_time {
+        client = client.total_max(limit).silence_max(None);
+    }
+    if let Some(Limit(limit)) = connection.connect_timeout {
+        client = client.connect_max(limit);
+    }
     if let Some(limit) = args.redirects_max() {
         client = client.redirects_max(limit);
     }

@@ -17,6 +17,8 @@ pub(super) fn explained(error: Error) -> Failure {
         Error::TooManyRedirects { .. } => code::REDIRECTS,
         Error::Status { .. } => code::HTTP_STATUS,
         Error::EmptyReply { .. } => code::EMPTY_REPLY,
+        Error::GoAway { .. } => code::HTTP2,
+        Error::StreamReset { .. } => code::HTTP2_STREAM,
         Error::File { .. } | Error::DownloadRunning { .. } => code::WRITE,
         Error::Truncated(truncation) => match (&truncation.failure, truncation.framing) {
             (Some(failure), _) => exit_code(failure),
@@ -40,7 +42,9 @@ pub(super) fn remark(finished: &Finished) {
         output::note(format!("note: {oddity}"));
     }
     if finished.request_cut_short {
-        output::note("note: the server answered and closed before it had taken the whole request");
+        output::note(
+            "note: the server answered before it had taken the whole request, and did not get the rest",
+        );
     }
 }
 

@@ -87,9 +87,7 @@ pub(super) fn event(event: &Event<'_>) {
         )),
         Event::Reused { address } => tell(format!("connection to {address} is used again")),
         Event::Retrying { error } => {
-            tell(format!(
-                "the kept connection had gone ({error}): trying another"
-            ));
+            tell(format!("not answered ({error}): sending the request again"));
         }
         Event::Requesting {
             method,
@@ -129,7 +127,7 @@ pub(super) fn event(event: &Event<'_>) {
             };
             good(format!("response: whole, {} bytes{remark}", whole.bytes()));
             if *request_cut_short {
-                tell("request: the server closed before it had taken all of it");
+                tell("request: the server answered before it had taken all of it");
             }
             tell(format!(
                 "received {} records, {} bytes ({} on the wire); sent {} records, {} bytes ({} on the wire)",

@@ -74,8 +74,8 @@ fn replies_that_are_none() {
             vec![Step::say(
                 "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
             )],
-            18,
-            "[truncated]",
+            56,
+            "[malformed-response]",
         ),
     ] {
         let mut script = vec![Step::ReadHead];

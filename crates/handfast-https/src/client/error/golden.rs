@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use handfast::{Ending, NetworkCause, Phase};
+use handfast_http::h2::frame::code;
 use handfast_testbed::golden;
 use http::StatusCode;
 
@@ -100,10 +101,31 @@ fn all() -> Vec<(&'static str, Error)> {
                 ending: Some(Ending::CloseNotify),
             },
         ),
+        ("stream-reset", Error::StreamReset { code: 2 }),
+        (
+            "stream-reset.http1",
+            Error::StreamReset {
+                code: code::HTTP_1_1_REQUIRED,
+            },
+        ),
+        (
+            "go-away",
+            Error::GoAway {
+                code: code::NO_ERROR,
+                debug: String::new(),
+            },
+        ),
+        (
+            "go-away.debug",
+            Error::GoAway {
+                code: code::ENHANCE_YOUR_CALM,
+                debug: "too_many_pings\u{1b}[2J".to_owned(),
+            },
+        ),
         (
             "malformed-response",
             Error::Malformed {
-                problem: "invalid HTTP header parsed".to_owned(),
+                problem: "a malformed header line: \"nocolonhere\"".to_owned(),
             },
         ),
         (
