@@ -499,6 +499,24 @@ impl Connection {
         connection
     }
 
+    /// After a handshake that never was, with keys that are known.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn with_known_keys(known: crate::fuzzing::Known) -> Result<Self, rustls::Error> {
+        let side = match known.is_client {
+            true => Side::Client,
+            false => Side::Server,
+        };
+        let facts = Facts {
+            side: Some(side),
+            ..Facts::default()
+        };
+        let records = records::Records::of_known(known)?;
+        let mut connection =
+            Self::new(Tls::Records(Box::new(records)), &Settings::default(), facts);
+        connection.report = Some(Arc::new(Report::of_known(side)));
+        Ok(connection)
+    }
+
     fn new(tls: Tls, settings: &Settings, facts: Facts) -> Self {
         Self {
             tls,

@@ -68,6 +68,12 @@ mod context;
 mod der;
 mod error;
 mod explain;
+#[cfg(all(test, not(fuzzing)))]
+#[allow(unreachable_pub)] // fuzz targets reach it
+mod fuzzing;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod key_log;
 mod line;

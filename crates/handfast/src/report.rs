@@ -71,6 +71,26 @@ pub struct Traffic {
 }
 
 impl Report {
+    /// Of a handshake that never was.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_known(side: Side) -> Self {
+        Self {
+            side,
+            version: "unknown",
+            cipher_suite: "unknown",
+            group: None,
+            alpn: None,
+            server_name: None,
+            resumed: false,
+            peer_chain: Vec::new(),
+            peer: None,
+            client_certificate_requested: false,
+            acceptable_issuers: Vec::new(),
+            staple: None,
+            handshake: Duration::ZERO,
+        }
+    }
+
     pub(crate) fn new(state: &rustls::CommonState, facts: &Facts, handshake: Duration) -> Self {
         let peer_chain = state.peer_certificates().unwrap_or_default().to_vec();
         let peer = facts

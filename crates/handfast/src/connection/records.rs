@@ -9,7 +9,7 @@ use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{
     AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets,
-    HandshakeType, InvalidMessage, PeerMisbehaved, ProtocolVersion, SupportedCipherSuite,
+    HandshakeType, InvalidMessage, PeerMisbehaved, SupportedCipherSuite,
 };
 
 use super::turn::{Job, Step, Turn};
@@ -58,6 +58,8 @@ pub(super) struct Records {
 enum Secrets {
     Client(KernelConnection<ClientConnectionData>),
     Server(KernelConnection<ServerConnectionData>),
+    #[cfg(any(test, fuzzing))]
+    Known(crate::fuzzing::Known),
 }
 
 impl Secrets {
@@ -65,21 +67,30 @@ impl Secrets {
         match self {
             Self::Client(kernel) => kernel.negotiated_cipher_suite(),
             Self::Server(kernel) => kernel.negotiated_cipher_suite(),
+            #[cfg(any(test, fuzzing))]
+            Self::Known(known) => known.suite,
+        }
+    }
+
+    fn is_client(&self) -> bool {
+        match self {
+            Self::Client(_) => true,
+            Self::Server(_) => false,
+            #[cfg(any(test, fuzzing))]
+            Self::Known(known) => known.is_client,
         }
     }
 
     fn is_tls13(&self) -> bool {
-        let version = match self {
-            Self::Client(kernel) => kernel.protocol_version(),
-            Self::Server(kernel) => kernel.protocol_version(),
-        };
-        version == ProtocolVersion::TLSv1_3
+        matches!(self.suite(), SupportedCipherSuite::Tls13(_))
     }
 
     fn next_sending(&mut self) -> Result<(u64, ConnectionTrafficSecrets), Error> {
         match self {
             Self::Client(kernel) => kernel.update_tx_secret(),
             Self::Server(kernel) => kernel.update_tx_secret(),
+            #[cfg(any(test, fuzzing))]
+            Self::Known(known) => Ok(known.next_sending()),
         }
     }
 
@@ -87,6 +98,8 @@ impl Secrets {
         match self {
             Self::Client(kernel) => kernel.update_rx_secret(),
             Self::Server(kernel) => kernel.update_rx_secret(),
+            #[cfg(any(test, fuzzing))]
+            Self::Known(known) => Ok(known.next_receiving()),
         }
     }
 }
@@ -148,6 +161,16 @@ impl Records {
     pub(super) fn of_server(tls: UnbufferedServerConnection) -> Result<Self, Error> {
         let (secrets, kernel) = tls.dangerous_into_kernel_connection()?;
         Self::new(secrets, Secrets::Server(kernel), Session::default())
+    }
+
+    /// With keys that are known.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of_known(known: crate::fuzzing::Known) -> Result<Self, Error> {
+        let keys = ExtractedSecrets {
+            tx: known.sending(),
+            rx: known.receiving(),
+        };
+        Self::new(keys, Secrets::Known(known), Session::default())
     }
 
     fn new(keys: ExtractedSecrets, secrets: Secrets, session: Session) -> Result<Self, Error> {
@@ -375,29 +398,29 @@ impl Records {
         is_last: bool,
         turn: &mut Turn<'_, '_, '_>,
     ) -> Result<(), Refusal> {
-        let is_tls13 = self.secrets.is_tls13();
-        match (&mut self.secrets, kind) {
-            (_, HandshakeType::KeyUpdate) if is_tls13 => self.key_update(body, is_last),
-            (Secrets::Client(kernel), HandshakeType::NewSessionTicket) if is_tls13 => {
-                // Our store is called, and says what it saw.
-                witness::begin(&self.session);
-                let handled = kernel.handle_new_session_ticket(body);
-                turn.tickets.extend(witness::end().tickets);
-                Ok(handled?)
-            }
-            (Secrets::Client(_), HandshakeType::HelloRequest)
-            | (Secrets::Server(_), HandshakeType::ClientHello)
-                if !is_tls13 =>
-            {
-                turn.renegotiation_refused = true;
-                self.refuse_renegotiation(turn.outgoing)
-            }
-            (_, got_type) => Err(Error::InappropriateHandshakeMessage {
+        let is_client = self.secrets.is_client();
+        match (kind, self.secrets.is_tls13()) {
+            (HandshakeType::KeyUpdate, true) => self.key_update(body, is_last),
+            (HandshakeType::NewSessionTicket, true) if is_client => self.ticket(body, turn),
+            (HandshakeType::HelloRequest, false) if is_client => self.refuse_renegotiation(turn),
+            (HandshakeType::ClientHello, false) if !is_client => self.refuse_renegotiation(turn),
+            (got_type, _) => Err(Error::InappropriateHandshakeMessage {
                 expect_types: vec![HandshakeType::NewSessionTicket, HandshakeType::KeyUpdate],
                 got_type,
             }
             .into()),
         }
+    }
+
+    fn ticket(&mut self, body: &[u8], turn: &mut Turn<'_, '_, '_>) -> Result<(), Refusal> {
+        if let Secrets::Client(kernel) = &mut self.secrets {
+            // Our store is called, and says what it saw.
+            witness::begin(&self.session);
+            let handled = kernel.handle_new_session_ticket(body);
+            turn.tickets.extend(witness::end().tickets);
+            handled?;
+        }
+        Ok(())
     }
 
     /// RFC 8446, section 4.6.3.
@@ -423,14 +446,15 @@ impl Records {
         Ok(())
     }
 
-    fn refuse_renegotiation(&mut self, outgoing: &mut Window) -> Result<(), Refusal> {
+    fn refuse_renegotiation(&mut self, turn: &mut Turn<'_, '_, '_>) -> Result<(), Refusal> {
+        turn.renegotiation_refused = true;
         count(
             &mut self.renegotiations_left,
             PeerMisbehaved::TooManyRenegotiationRequests,
         )?;
         if !self.close_notify_sent {
             let alert = [WARNING, AlertDescription::NoRenegotiation.into()];
-            self.seal(ContentType::Alert, &alert, outgoing)?;
+            self.seal(ContentType::Alert, &alert, turn.outgoing)?;
         }
         Ok(())
     }

@@ -1,0 +1,547 @@
+//! What fuzz targets and tests drive from within: the record protocol with keys that are known, and the opening of
+//! tickets. Built for tests and for fuzzing alone.
+//!
+//! Each function takes any bytes, makes of them what a stranger could do, and panics where a promise is broken.
+
+use std::io::IoSlice;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustls::crypto::aws_lc_rs::cipher_suite;
+use rustls::crypto::cipher::{AeadKey, Iv};
+use rustls::server::ProducesTickets;
+use rustls::{ConnectionTrafficSecrets, ContentType, Error, SupportedCipherSuite};
+
+use crate::close::Ending;
+use crate::connection::{Connection, Read};
+use crate::context::Clock;
+use crate::protection::{HEADER, Opener, Sealer};
+use crate::record::RECORD_MAX;
+use crate::resumption::{PolicyId, TicketKeys, Ticketer};
+
+/// Suites whose keys can be made outside of rustls: those of 32 bytes.
+const SUITES: [SupportedCipherSuite; 4] = [
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+];
+
+/// Memory beyond what was sent that a connection may hold: its buffers, each once.
+const MEMORY_MAX: usize = 1 << 20;
+
+/// Where keys come from that everybody knows.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) suite: SupportedCipherSuite,
+    pub(crate) is_client: bool,
+    /// How often each direction's key was renewed.
+    sending: u64,
+    receiving: u64,
+}
+
+impl Known {
+    fn new(suite: SupportedCipherSuite, is_client: bool) -> Self {
+        Self {
+            suite,
+            is_client,
+            sending: 0,
+            receiving: 0,
+        }
+    }
+
+    pub(crate) fn sending(&self) -> (u64, ConnectionTrafficSecrets) {
+        secrets(self.suite, self.is_client, self.sending)
+    }
+
+    pub(crate) fn receiving(&self) -> (u64, ConnectionTrafficSecrets) {
+        secrets(self.suite, !self.is_client, self.receiving)
+    }
+
+    pub(crate) fn next_sending(&mut self) -> (u64, ConnectionTrafficSecrets) {
+        self.sending += 1;
+        self.sending()
+    }
+
+    pub(crate) fn next_receiving(&mut self) -> (u64, ConnectionTrafficSecrets) {
+        self.receiving += 1;
+        self.receiving()
+    }
+}
+
+fn secrets(
+    suite: SupportedCipherSuite,
+    from_client: bool,
+    generation: u64,
+) -> (u64, ConnectionTrafficSecrets) {
+    let mut bytes = [u8::from(from_client); 32];
+    bytes[..8].copy_from_slice(&generation.to_be_bytes());
+    let (key, iv) = (AeadKey::from(bytes), Iv::new([9; 12]));
+    let secrets = match SUITES.iter().position(|known| *known == suite) {
+        Some(1 | 3) => ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv },
+        _ => ConnectionTrafficSecrets::Aes256Gcm { key, iv },
+    };
+    (0, secrets)
+}
+
+/// Bytes that decide what is done. They end early: then the rest is zeros.
+struct Input<'i>(&'i [u8]);
+
+impl<'i> Input<'i> {
+    fn take(&mut self, count: usize) -> &'i [u8] {
+        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    fn u8(&mut self) -> u8 {
+        self.take(1).first().copied().unwrap_or(0)
+    }
+
+    fn u16(&mut self) -> usize {
+        usize::from(u16::from_be_bytes([self.u8(), self.u8()]))
+    }
+
+    fn short(&mut self) -> &'i [u8] {
+        let count = usize::from(self.u8());
+        self.take(count)
+    }
+}
+
+/// Somebody who holds the peer's keys.
+struct Peer {
+    known: Known,
+    sealer: Sealer,
+    opener: Opener,
+    /// What it has sealed and not sent.
+    wire: Vec<u8>,
+    /// Data that it has sealed.
+    data: Vec<u8>,
+    /// Has it sealed nothing but data, tickets and key updates that are in order?
+    is_innocent: bool,
+    updates_in_a_row: usize,
+    /// What it was sent and has not opened.
+    received: Vec<u8>,
+    /// Data that it has heard.
+    heard: Vec<u8>,
+    /// Key updates since the last data.
+    updates_heard: usize,
+    /// The alert or the end that it was told.
+    last_word: Option<(u8, u8)>,
+}
+
+impl Peer {
+    fn new(suite: SupportedCipherSuite, is_client: bool) -> Result<Self, Error> {
+        let known = Known::new(suite, is_client);
+        Ok(Self {
+            sealer: Sealer::new(known.sending(), suite)?,
+            opener: Opener::new(known.receiving(), suite)?,
+            known,
+            wire: Vec::new(),
+            data: Vec::new(),
+            is_innocent: true,
+            updates_in_a_row: 0,
+            received: Vec::new(),
+            heard: Vec::new(),
+            updates_heard: 0,
+            last_word: None,
+        })
+    }
+
+    fn is_tls13(&self) -> bool {
+        matches!(self.known.suite, SupportedCipherSuite::Tls13(_))
+    }
+
+    fn seal(&mut self, kind: u8, content: &[u8]) {
+        let mut record = vec![0; content.len() + self.sealer.overhead()];
+        let kind = ContentType::from(kind);
+        if let Ok(length) = self.sealer.seal(kind, content, &mut record) {
+            self.wire.extend_from_slice(&record[..length]);
+        }
+    }
+
+    fn data(&mut self, content: &[u8]) {
+        self.seal(23, content);
+        self.data.extend_from_slice(content);
+        match content.is_empty() {
+            // So many are taken, and no more.
+            true => self.is_innocent = false,
+            false => self.updates_in_a_row = 0,
+        }
+    }
+
+    fn update_key(&mut self, asks: bool) {
+        self.seal(22, &[24, 0, 0, 1, u8::from(asks)]);
+        self.updates_in_a_row += 1;
+        self.is_innocent &= self.is_tls13() && self.updates_in_a_row <= 32;
+        let next = self.known.next_sending();
+        if let Ok(sealer) = Sealer::new(next, self.known.suite) {
+            self.sealer = sealer;
+        }
+    }
+
+    /// What the connection sends can be opened, is in order, and says nothing after its last word.
+    fn hear(&mut self, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+        while let [_, _, _, high, low, ..] = self.received[..] {
+            let length = HEADER + usize::from(u16::from_be_bytes([high, low]));
+            if self.received.len() < length {
+                return;
+            }
+            let mut record: Vec<u8> = self.received.drain(..length).collect();
+            let (kind, content) = self.opener.open(&mut record).expect("ours can be opened");
+            assert_eq!(self.last_word, None, "something after the last word");
+            match (kind, &*content) {
+                (ContentType::ApplicationData, data) => {
+                    assert!(!data.is_empty(), "an empty record");
+                    self.heard.extend_from_slice(data);
+                    self.updates_heard = 0;
+                }
+                (ContentType::Handshake, [24, 0, 0, 1, 0]) => {
+                    self.updates_heard += 1;
+                    // One while it is silent, and one before its next data.
+                    assert!(self.updates_heard <= 2, "updates in a row");
+                    let next = self.known.next_receiving();
+                    self.opener = Opener::new(next, self.known.suite).expect("the next key");
+                }
+                (ContentType::Alert, [1, 100]) => {
+                    assert!(!self.is_tls13(), "TLS 1.3 knows no renegotiation");
+                }
+                (ContentType::Alert, [level, code]) => self.last_word = Some((*level, *code)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// The record protocol of a connection whose keys a stranger holds.
+pub fn records(input: &[u8]) {
+    let mut input = Input(input);
+    let choice = input.u8();
+    let is_client = choice & 1 == 0;
+    let suite = SUITES[usize::from(choice >> 1) % SUITES.len()];
+    let (Ok(mut peer), Ok(mut ours)) = (
+        Peer::new(suite, !is_client),
+        Connection::with_known_keys(Known::new(suite, is_client)),
+    ) else {
+        panic!("the keys are good");
+    };
+    let mut read = Vec::new();
+    let mut written = Vec::new();
+    let mut delivered = 0;
+    let mut failed = false;
+    let mut channel_ended = false;
+    while !input.0.is_empty() {
+        match input.u8() % 16 {
+            0 => {
+                let content = input.short();
+                peer.data(content);
+            }
+            1 => {
+                let (kind, content) = (input.u8(), input.short());
+                peer.is_innocent = false;
+                peer.seal(kind, content);
+                if kind == 23 {
+                    peer.data.extend_from_slice(content);
+                }
+            }
+            2 => {
+                let asks = input.u8() & 1 == 1;
+                peer.update_key(asks);
+            }
+            3 => {
+                let raw = input.short();
+                peer.is_innocent &= raw.is_empty();
+                peer.wire.extend_from_slice(raw);
+            }
+            4 => {
+                let (place, bit) = (input.u16(), input.u8() % 8);
+                let count = peer.wire.len().max(1);
+                if let Some(byte) = peer.wire.get_mut(place % count) {
+                    peer.is_innocent = false;
+                    *byte ^= 1 << bit;
+                }
+            }
+            5 if !channel_ended => {
+                let count = input.u16().min(peer.wire.len());
+                delivered += count;
+                let bytes: Vec<u8> = peer.wire.drain(..count).collect();
+                ours.receive(&bytes);
+            }
+            6 => {
+                let mut buffer = vec![0; input.u16().max(1)];
+                match ours.read(&mut buffer) {
+                    Ok(Read::Data(count)) => read.extend_from_slice(&buffer[..count]),
+                    Ok(_) => {}
+                    Err(_) => failed = true,
+                }
+            }
+            7 => {
+                let limit = input.u16().max(1);
+                let before = read.len();
+                let result = ours.read_with(limit, &mut |piece| read.extend_from_slice(piece));
+                match result {
+                    Ok(Read::Data(count)) => assert!((1..=limit).contains(&count)),
+                    Ok(_) => assert_eq!(read.len(), before),
+                    Err(_) => failed = true,
+                }
+            }
+            8 => {
+                let bytes = vec![written.len() as u8; input.u16() % 40_000];
+                let (first, second) = bytes.split_at(bytes.len() / 3);
+                if let Ok(count) = ours.write(&[IoSlice::new(first), IoSlice::new(second)]) {
+                    written.extend_from_slice(&bytes[..count]);
+                }
+            }
+            9 => drop(ours.flush()),
+            10 => drop(ours.send_close_notify()),
+            11 => ours.rest(),
+            12 => {
+                let count = input.u16().min(ours.outgoing().len());
+                peer.hear(&ours.outgoing()[..count]);
+                ours.sent(count);
+            }
+            13 => {
+                channel_ended = true;
+                match input.u8() & 1 {
+                    0 => ours.received_end(),
+                    _ => ours.received_reset(),
+                }
+            }
+            14 => {
+                let content = vec![peer.data.len() as u8; input.u16() % (RECORD_MAX + 1)];
+                peer.data(&content);
+            }
+            15 => {
+                let (kind, body) = (input.u8(), input.short());
+                let [.., high, low] = (body.len() + usize::from(input.u8() & 1)).to_be_bytes();
+                let message = [&[kind, 0, high, low][..], body].concat();
+                // In two records, now and then.
+                let cut = usize::from(input.u8()).min(message.len());
+                peer.is_innocent = false;
+                for part in [&message[..cut], &message[cut..]] {
+                    if !part.is_empty() {
+                        peer.seal(22, part);
+                    }
+                }
+            }
+            _ => {}
+        }
+        assert!(peer.data.starts_with(&read), "what was not sent");
+        let held = ours.memory_held();
+        assert!(
+            held <= 2 * delivered + MEMORY_MAX,
+            "{held} after {delivered}"
+        );
+        assert_eq!(
+            failed,
+            failed && ours.read(&mut [0; 1]).is_err(),
+            "a failure stays"
+        );
+    }
+    finish(ours, peer, &mut read, &written, channel_ended);
+}
+
+/// What is under way arrives, and both come to their end.
+fn finish(
+    mut ours: Connection,
+    mut peer: Peer,
+    read: &mut Vec<u8>,
+    written: &[u8],
+    channel_ended: bool,
+) {
+    if !channel_ended {
+        let rest = std::mem::take(&mut peer.wire);
+        ours.receive(&rest);
+        ours.received_end();
+    }
+    let mut buffer = [0; 5_000];
+    let end = loop {
+        match ours.read(&mut buffer) {
+            Ok(Read::Data(count)) => read.extend_from_slice(&buffer[..count]),
+            Ok(Read::WouldBlock) => panic!("in doubt behind the end of the channel"),
+            Ok(Read::End(ending)) => break Some(ending),
+            Err(_) => break None,
+        }
+    };
+    assert!(peer.data.starts_with(read), "what was not sent");
+    if peer.is_innocent {
+        assert!(end.is_some(), "an honest peer is refused");
+        assert!(
+            channel_ended || *read == peer.data,
+            "an honest peer's data is lost"
+        );
+        assert_ne!(end, Some(Ending::CloseNotify), "an end that nobody made");
+    }
+    let whole = ours.flush().is_ok();
+    peer.hear(ours.outgoing());
+    ours.sent(ours.outgoing().len());
+    assert!(written.starts_with(&peer.heard), "what was not written");
+    if whole && end.is_some() {
+        assert_eq!(peer.heard.len(), written.len(), "written and never sent");
+    }
+    let alert = ours.alert_sent().map(|alert| (2, alert.code()));
+    let told = peer.last_word.filter(|(level, _)| *level == 2);
+    assert_eq!(alert, told, "another alert than was told");
+}
+
+/// Tickets that a stranger brings.
+pub fn ticket(input: &[u8]) {
+    let mut input = Input(input);
+    let clock = Clock::new(|| UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    let ticketer = |policy: &[u8]| {
+        let keys = TicketKeys::new();
+        Ticketer::new(keys, PolicyId::of(&[policy]), clock.clone(), None)
+    };
+    let ours = ticketer(b"ours");
+    let choice = input.u8();
+    let session = input.short();
+    let Some(made) = ours.encrypt(session) else {
+        panic!("no ticket");
+    };
+    match choice % 5 {
+        // Anything at all, and anything behind the name of a key that there is.
+        0 => assert_eq!(ours.decrypt(input.0), None),
+        1 => {
+            let forged = [&made[..16], input.0].concat();
+            let opened = ours.decrypt(&forged);
+            assert!(opened.is_none() || forged == made);
+        }
+        // One of ours, with some of it changed, cut off or added.
+        2 => {
+            let mut changed = made.clone();
+            for mask in input.0.chunks_exact(3) {
+                let place = usize::from(u16::from_be_bytes([mask[0], mask[1]]));
+                let count = changed.len();
+                changed[place % count] ^= mask[2];
+            }
+            let expected = (changed == made).then(|| session.to_vec());
+            assert_eq!(ours.decrypt(&changed), expected);
+        }
+        3 => {
+            let cut = input.u16() % made.len();
+            assert_eq!(ours.decrypt(&made[..cut]), None);
+            let longer = [&made[..], &[input.u8()]].concat();
+            assert_eq!(ours.decrypt(&longer), None);
+        }
+        // Somebody else's.
+        _ => {
+            let theirs = ticketer(b"theirs");
+            assert_eq!(theirs.decrypt(&made), None);
+            assert_eq!(ours.decrypt(&made), Some(session.to_vec()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::{records, ticket};
+
+    /// Beginnings for a fuzzer: each kind of step in an order that makes sense.
+    fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+        const DELIVER: [u8; 3] = [5, 0xff, 0xff];
+        const READ: [u8; 3] = [6, 0x10, 0];
+        const TAKE: [u8; 3] = [12, 0xff, 0xff];
+        let data = [&[0, 5][..], b"hello"].concat();
+        let exchange = [&data[..], &DELIVER, &READ, &[8, 0, 9, 9], &TAKE].concat();
+        let updates = [
+            &[2, 1][..],
+            &data,
+            &DELIVER,
+            &READ,
+            &[9],
+            &[2, 1],
+            &DELIVER,
+            &READ,
+        ];
+        let updates = [&updates.concat()[..], &[9, 8, 1, 0, 9], &TAKE].concat();
+        let close = [
+            &exchange[..],
+            &[1, 21, 2, 1, 0],
+            &DELIVER,
+            &READ,
+            &[10],
+            &TAKE,
+        ]
+        .concat();
+        let large = [
+            &[14, 0x40, 0][..],
+            &DELIVER,
+            &[7, 0x10, 0, 7, 0x7f, 0, 8, 0x60, 0],
+            &TAKE,
+        ];
+        let message = [&[15, 4, 3, 1, 2, 3, 0, 2][..], &DELIVER, &READ].concat();
+        let hello_request = [&[15, 0, 0, 0, 0][..], &DELIVER, &READ, &TAKE].concat();
+        let flipped = [&data[..], &[4, 0, 7, 3], &DELIVER, &READ, &TAKE].concat();
+        let raw = [&[3, 6, 23, 3, 3, 0, 1, 9][..], &DELIVER, &READ, &TAKE].concat();
+        let ends = [&data[..], &DELIVER, &[11, 13, 0], &READ, &READ].concat();
+        let mut all = Vec::new();
+        for (name, steps) in [
+            ("exchange", exchange),
+            ("updates", updates),
+            ("close", close),
+            ("large", large.concat()),
+            ("message", message),
+            ("hello-request", hello_request),
+            ("flipped", flipped),
+            ("raw", raw),
+            ("ends", ends),
+        ] {
+            for choice in 0..8u8 {
+                all.push(("records", name, [&[choice][..], &steps].concat()));
+            }
+        }
+        for (name, bytes) in [
+            ("any", &[0, 3, 1, 2, 3, 9, 9, 9][..]),
+            ("forged", &[1, 3, 1, 2, 3, 9, 9, 9]),
+            ("changed", &[2, 3, 1, 2, 3, 0, 20, 1]),
+            ("unchanged", &[2, 3, 1, 2, 3]),
+            ("cut", &[3, 3, 1, 2, 3, 0, 30, 7]),
+            ("of-others", &[4, 3, 1, 2, 3]),
+        ] {
+            all.push(("ticket", name, bytes.to_vec()));
+        }
+        all
+    }
+
+    /// With `HANDFAST_WRITE_SEEDS=DIR` they are written below it, a directory for each target.
+    #[test]
+    fn the_seeds_of_the_fuzz_targets_keep_every_promise() {
+        let directory = std::env::var_os("HANDFAST_WRITE_SEEDS");
+        for (target, name, bytes) in seeds() {
+            match target {
+                "records" => records(&bytes),
+                _ => ticket(&bytes),
+            }
+            if let Some(directory) = &directory {
+                let directory = Path::new(directory).join(target);
+                std::fs::create_dir_all(&directory).unwrap();
+                let name = format!("{name}-{}", bytes[0]);
+                std::fs::write(directory.join(name), bytes).unwrap();
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_steps_break_a_promise_of_the_record_protocol(
+            choice in 0..8u8,
+            steps in prop::collection::vec((0..16u8, prop::collection::vec(any::<u8>(), 0..12)), 0..40),
+        ) {
+            let steps = steps.into_iter().flat_map(|(step, bytes)| std::iter::once(step).chain(bytes));
+            records(&std::iter::once(choice).chain(steps).collect::<Vec<u8>>());
+        }
+
+        #[test]
+        fn no_bytes_are_a_ticket_but_those_that_were_made(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+        ) {
+            ticket(&bytes);
+        }
+    }
+}
