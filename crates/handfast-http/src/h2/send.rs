@@ -1,6 +1,6 @@
 //! What goes out: heads, bodies in turns, and the deadlines of streams that the peer's windows block.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
 
@@ -84,7 +84,7 @@ impl<R: Role, T> Connection<R, T> {
         }
         it.wants = true;
         if it.pace.is_none() {
-            let until = now + span;
+            let until = later(now, span);
             it.pace = Some(Pace { until, sent: 0 });
             self.earliest.get_or_insert(until);
         }
@@ -186,7 +186,9 @@ impl<R: Role, T> Connection<R, T> {
         }
         self.earliest = None;
         let span = self.limits.span;
-        let enough = u64::from(self.limits.rate_min).saturating_mul(span.as_secs());
+        let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        // Something, however short the span is.
+        let enough = (u64::from(self.limits.rate_min).saturating_mul(span_ms) / 1000).max(1);
         let connection_blocks = self.window <= 0;
         let mut stalled = Vec::new();
         for (id, stream) in self.streams.iter_mut() {
@@ -204,7 +206,7 @@ impl<R: Role, T> Connection<R, T> {
                     continue;
                 }
                 *pace = Pace {
-                    until: now + span,
+                    until: later(now, span),
                     sent: 0,
                 };
             }
@@ -288,4 +290,10 @@ impl<R: Role, T> Connection<R, T> {
             room.copy_from_slice(&header);
         }
     }
+}
+
+/// Limits may be without end.
+fn later(now: Instant, span: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    now + span.min(CENTURY)
 }

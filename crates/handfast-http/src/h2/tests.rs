@@ -384,6 +384,21 @@ fn a_window_that_stays_shut_costs_the_stream_and_one_that_opens_slowly_does_not(
 }
 
 #[test]
+fn spans_may_be_short_or_without_end() {
+    for (span, stalls) in [(Duration::from_millis(5), true), (Duration::MAX, false)] {
+        let mut wire = Wire::new();
+        wire.server.limits.span = span;
+        wire.windows(0);
+        wire.request(1, flag::END_STREAM);
+        wire.reply(1, 10);
+        wire.now += Duration::from_secs(3600);
+        wire.server.expire(wire.now);
+        wire.events();
+        assert_eq!(wire.lost == [(1, Cut::Stalled)], stalls, "{span:?}");
+    }
+}
+
+#[test]
 fn the_connections_window_counts_for_every_stream() {
     let mut wire = Wire::new();
     wire.windows(frame::WINDOW_MAX);
