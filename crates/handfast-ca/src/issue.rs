@@ -197,8 +197,8 @@ impl Authority {
     }
 
     /// The latest certificate in the authority's collection for just these names, purpose and kind of
-    /// key, as long as it is good for a third of its life; otherwise issues one. Tells whether it was
-    /// issued.
+    /// key, as long as it is valid by now and good for a third of its life; otherwise issues one.
+    /// Tells whether it was issued.
     ///
     /// Only for requests without `out` and `passphrase`; any other is simply issued.
     ///
@@ -222,6 +222,8 @@ impl Authority {
                     && record.client == request.client
                     && record.key_type == request.key_type
                     && record.names == wanted
+                    // Issued while this machine's clock was ahead, it is of no use until then.
+                    && record.not_before <= now
                     && (record.not_after - now) * 3 >= record.not_after - record.not_before
                     && record.chain_file.starts_with(&certs)
                     && record.chain_file.is_file()
@@ -423,6 +425,26 @@ mod tests {
             assert_eq!(issued.serial == first.serial, reused, "day {day}");
             assert_eq!(made, !reused, "day {day}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_is_not_reused() {
+        let (_temp, authority) = authority();
+        let request = IssueRequest::server(["localhost"]);
+        let start = now();
+        // The clock was three days ahead, and was set right.
+        let ahead = start + 3 * DAY_SECS;
+        let (early, _) = authority.issue_or_reuse_at(&request, ahead).unwrap();
+        let (issued, made) = authority.issue_or_reuse_at(&request, start).unwrap();
+        assert!(made && issued.serial != early.serial);
+        assert!(issued.not_before <= start);
+        let (again, made) = authority.issue_or_reuse_at(&request, start).unwrap();
+        assert!(!made && again.serial == issued.serial);
+        // From its first second on it is as good as any.
+        let (later, made) = authority
+            .issue_or_reuse_at(&request, early.not_before)
+            .unwrap();
+        assert!(!made, "{later:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use handfast::Explanation;
+use handfast::{CertificateFacts, Explanation};
 
 use crate::failure::{Failure, code};
 
@@ -30,6 +30,14 @@ pub(crate) fn local_ca_certificate() -> Option<PathBuf> {
     default_ca_dir()
         .map(|dir| dir.join("ca.pem"))
         .filter(|file| !is_absent(file))
+}
+
+/// The certificate of the local authority, if it is the one that issued this certificate, by its name.
+pub(crate) fn local_ca_that_issued(facts: &CertificateFacts) -> Option<PathBuf> {
+    let file = local_ca_certificate()?;
+    let authority = handfast::certificates_from_file(&file).ok()?;
+    let authority = CertificateFacts::from_der(authority.first()?).ok()?;
+    (authority.subject == facts.issuer).then_some(file)
 }
 
 /// Is it certain that there is none? One that cannot be looked at is for whoever reads it to complain of.

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use crate::failure::Failure;
 
@@ -63,6 +64,16 @@ impl Palette {
             text.to_owned()
         }
     }
+}
+
+/// A file name as a shell takes it.
+pub(crate) fn shell_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// One line on stderr. A stderr that is gone is nobody's to tell.

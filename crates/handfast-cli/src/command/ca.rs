@@ -77,7 +77,7 @@ struct IssueArgs {
     /// Where the two files go
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// The kind of key
+    /// The kind of key; browsers refuse ed25519 for servers
     #[arg(long, value_name = "TYPE", default_value_t, value_parser = key_type_parser())]
     key_type: KeyType,
     /// Encrypt the key file with a passphrase
@@ -169,6 +169,12 @@ fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
     let issued = authority.issue(&request).map_err(explained)?;
     if issued.shortened {
         output::warning("it ends with the authority, earlier than asked for");
+    }
+    if !args.client && request.key_type == KeyType::Ed25519 {
+        output::warning(
+            "browsers refuse server certificates with Ed25519 keys: for them, issue it with \
+             --key-type ecdsa-p256 (curl and handfast take both)",
+        );
     }
     print(&issued_text(&issued, Palette::stdout()))?;
     output::note(issued_hint(&authority, &issued, args.client));
@@ -283,17 +289,19 @@ fn issued_text(issued: &Issued, palette: Palette) -> String {
 
 /// What to do with it now.
 fn issued_hint(authority: &Authority, issued: &Issued, client: bool) -> String {
-    let (certificate, key) = (issued.chain_file.display(), issued.key_file.display());
-    let ca = authority.certificate_file();
+    let certificate = output::shell_path(&issued.chain_file);
+    let key = output::shell_path(&issued.key_file);
+    let ca = output::shell_path(&authority.certificate_file());
     if client {
         format!(
-            "Show it with: curl --cert {certificate} --key {key} ...\nServers trust it with: --client-ca {}",
-            ca.display()
+            "Show it with: handfast get --cert {certificate} --key {key} URL\n\
+             or: curl --cacert {ca} --cert {certificate} --key {key} URL\n\
+             Servers trust it with: --client-ca {ca}"
         )
     } else {
         format!(
-            "Serve with it: handfast serve --cert {certificate} --key {key} DIR\nClients trust it with: --cacert {}",
-            ca.display()
+            "Serve with it: handfast serve --cert {certificate} --key {key} DIR\n\
+             Clients trust it with: --cacert {ca}"
         )
     }
 }

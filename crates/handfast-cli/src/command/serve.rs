@@ -22,6 +22,7 @@ use handfast_https::server::{BindError, Files, Limits, Running, Server, ServerCo
 use self::audit::Audit;
 use self::context::Prepared;
 use self::log::{Log, Writer};
+use crate::data_dir;
 use crate::failure::{Failure, code};
 use crate::output;
 use crate::passphrase::PassphraseSource;
@@ -263,7 +264,7 @@ fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Strin
         let pair = match &prepared.authority {
             Some(authority) => {
                 let url = format!("https://{}:{port}/", reachable(address.ip()));
-                let file = output_path(&authority.file);
+                let file = output::shell_path(&authority.file);
                 let cacert = match authority.is_default {
                     true => String::new(),
                     false => format!(" --cacert {file}"),
@@ -277,15 +278,23 @@ fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Strin
                 let Some((name, resolve)) = presented(&prepared.facts, *address) else {
                     continue;
                 };
-                // One that issued itself is what to trust; of others the authority is not known here.
+                // One that issued itself is what to trust; of others, one's own authority is known here.
                 let cacert = match &args.identity.cert {
                     Some(file) if prepared.facts.is_self_issued => {
-                        format!(" --cacert {}", output_path(file))
+                        format!(" --cacert {}", output::shell_path(file))
                     }
                     _ => String::new(),
                 };
-                let how = format!("{cacert}{resolve}{client} https://{name}:{port}/");
-                [format!("handfast get{how}"), format!("curl{how}")]
+                let how = format!("{resolve}{client} https://{name}:{port}/");
+                // `get` trusts one's own authority anyway.
+                let curl = match data_dir::local_ca_that_issued(&prepared.facts) {
+                    Some(file) => format!(" --cacert {}", output::shell_path(&file)),
+                    None => cacert.clone(),
+                };
+                [
+                    format!("handfast get{cacert}{how}"),
+                    format!("curl{curl}{how}"),
+                ]
             }
         };
         for line in pair {
@@ -339,16 +348,6 @@ fn reachable(ip: IpAddr) -> String {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     }
-}
-
-/// A file name as a shell takes it.
-fn output_path(path: &std::path::Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
-    if text.chars().all(plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Waits for a signal, then for replies that run; a second signal ends it at once.
@@ -521,8 +520,8 @@ mod tests {
 
     #[test]
     fn b1_the_commands_shown_can_be_typed() {
-        assert_eq!(output_path("/a/b-c.pem".as_ref()), "/a/b-c.pem");
-        assert_eq!(output_path("/a b/it's".as_ref()), r"'/a b/it'\''s'");
+        assert_eq!(output::shell_path("/a/b-c.pem".as_ref()), "/a/b-c.pem");
+        assert_eq!(output::shell_path("/a b/it's".as_ref()), r"'/a b/it'\''s'");
         assert_eq!(reachable(Ipv4Addr::LOCALHOST.into()), "localhost");
         assert_eq!(reachable(Ipv6Addr::UNSPECIFIED.into()), "localhost");
         assert_eq!(reachable("10.0.0.7".parse().unwrap()), "10.0.0.7");

@@ -482,3 +482,35 @@ fn b5_many_at_once_are_all_recorded() {
         }
     }
 }
+
+#[test]
+fn ed25519_for_a_server_is_warned_about_and_for_a_client_is_not() {
+    let place = Place::new();
+    for (args, warned) in [
+        (&["issue", "--key-type", "ed25519", "a.test"][..], true),
+        (
+            &["issue", "--key-type", "ed25519", "--client", "ada"],
+            false,
+        ),
+        (&["issue", "b.test"], false),
+    ] {
+        let told = place.run(args).expect(0, &[]);
+        let found = told.stderr.contains("browsers refuse");
+        assert_eq!(found, warned, "{args:?} {told:?}");
+    }
+}
+
+/// What is printed to be typed can be typed, whatever the directory is called.
+#[test]
+fn the_commands_that_are_printed_quote_their_files() {
+    let place = Place::new();
+    let told = place
+        .run(&["issue", "--out", "with space", "a.test"])
+        .expect(0, &[]);
+    assert!(
+        told.stderr.contains("with space/a.test.pem' --key '"),
+        "{told:?}"
+    );
+    let told = place.run(&["issue", "--client", "ada"]).expect(0, &[]);
+    assert!(told.stderr.contains("curl --cacert "), "{told:?}");
+}

@@ -15,6 +15,8 @@ mod get;
 mod inspect;
 mod platform_store;
 #[cfg(unix)]
+mod readme;
+#[cfg(unix)]
 mod serve;
 mod strangers;
 #[cfg(unix)]
