@@ -39,6 +39,8 @@ mod redirect;
 mod request;
 mod response;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::net::SocketAddr;

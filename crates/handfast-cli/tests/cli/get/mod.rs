@@ -8,6 +8,7 @@ use crate::common::Bench;
 
 mod codes;
 mod endings;
+mod faults;
 #[cfg(unix)]
 mod manners;
 mod proxy;

@@ -1,0 +1,208 @@
+//! Faults in the middle of a transfer: kills, a full disk, a server that stands still. Nothing that is half
+//! gets a final name.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use handfast_testbed::misbehaving::Step;
+
+use super::code;
+use crate::common::Bench;
+
+/// A body of so many bytes, in pieces that take some time.
+fn slow_download(size: usize) -> Vec<Step> {
+    const PIECES: usize = 20;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n");
+    let mut script = vec![Step::ReadHead, Step::say(head)];
+    for _ in 0..PIECES {
+        script.push(Step::say(vec![b'x'; size / PIECES]));
+        script.push(Step::Pause(Duration::from_millis(1)));
+    }
+    script
+}
+
+#[test]
+fn a_download_that_is_killed_at_any_moment_leaves_nothing_half_under_its_name() {
+    const SIZE: usize = 200_000;
+    const KILLS: u32 = 200;
+    let bench = Bench::new();
+    let server = bench.misbehaving().serve(slow_download(SIZE));
+    // How long a whole one takes here: kills are spread over it and a bit more.
+    let began = Instant::now();
+    let whole = bench.get([
+        OsStr::new("-o"),
+        bench.path("first").as_os_str(),
+        server.url("/").as_ref(),
+    ]);
+    assert_eq!(code(&whole), 0, "{whole}");
+    let span = began.elapsed() + Duration::from_millis(20);
+    let target = bench.path("file");
+    let part = bench.path("file.part");
+    let (mut whole, mut halves) = (0, 0);
+    for kill in 0..KILLS {
+        let _ = fs::remove_file(&target);
+        let _ = fs::remove_file(&part);
+        let mut child = bench
+            .command("get")
+            .args(bench.trust())
+            .args([
+                OsStr::new("-o"),
+                target.as_os_str(),
+                server.url("/").as_ref(),
+            ])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(span * kill / KILLS);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match fs::metadata(&target) {
+            Ok(found) => {
+                assert_eq!(found.len(), SIZE as u64, "half a file under its name");
+                assert!(!part.exists());
+                whole += 1;
+            }
+            Err(_) => halves += u32::from(part.exists()),
+        }
+    }
+    assert!(halves > 0, "no kill met a download: {whole} whole");
+    // What a killed download has left hinders no other.
+    let again = bench.get([
+        OsStr::new("-o"),
+        target.as_os_str(),
+        server.url("/").as_ref(),
+    ]);
+    assert_eq!(code(&again), 0, "{again}");
+    assert_eq!(fs::read(&target).unwrap(), vec![b'x'; SIZE]);
+}
+
+#[test]
+fn an_upload_that_is_killed_never_looks_whole() {
+    const SIZE: usize = 3_000_000;
+    let bench = Bench::new();
+    let upload = bench.write("upload", vec![b'x'; SIZE]);
+    let data = format!("@{}", upload.display());
+    let mut cut = 0;
+    for kill in 0..50 {
+        let server = bench.misbehaving().serve([
+            Step::ReadHead,
+            Step::Read(1_000_000),
+            Step::Pause(Duration::from_millis(5)),
+            Step::ReadToEnd,
+        ]);
+        let mut child = bench
+            .command("get")
+            .args(bench.trust())
+            .args(["-d", &data, &server.url("/")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(kill));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let received = server.received_text();
+        if let Some((head, body)) = received.split_once("\r\n\r\n") {
+            // Where the body ends was said before it came, so that the server knows what is missing.
+            assert!(head.contains(&format!("content-length: {SIZE}")), "{head}");
+            cut += u32::from(body.len() < SIZE);
+        }
+    }
+    assert!(cut > 0, "no kill met an upload");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_is_told_and_leaves_no_file() {
+    let bench = Bench::new();
+    let server = bench.misbehaving().serve(slow_download(200_000));
+    let target = bench.path("file");
+    // A file may have 64 blocks of 512 bytes; writing beyond fails as it does on a full disk.
+    let script = "trap '' XFSZ; ulimit -f 64; exec \"$@\"";
+    let mut get = bench.command("get");
+    get.args(bench.trust());
+    let mut limited = std::process::Command::new("sh");
+    limited
+        .args(["-c", script, "sh"])
+        .arg(get.get_program())
+        .args(get.get_args());
+    let output = limited
+        .args([
+            OsStr::new("-o"),
+            target.as_os_str(),
+            server.url("/").as_ref(),
+        ])
+        .env("HANDFAST_CA_DIR", bench.path("no-such-ca"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(23), "{told}");
+    assert!(told.contains("[file-unusable]"), "{told}");
+    assert!(!target.exists());
+
+    // A device that is always full.
+    if fs::metadata("/dev/full").is_ok() {
+        let full = bench.get(["-o", "/dev/full", &server.url("/")]);
+        assert_eq!(code(&full), 23, "{full}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_that_is_stopped_is_waited_for_as_long_as_was_said() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let bench = Bench::new();
+    let public = bench.path("public");
+    fs::create_dir(&public).unwrap();
+    // More than fits the buffers of the kernel.
+    fs::write(public.join("large"), vec![b'x'; 64 << 20]).unwrap();
+    let identity = [
+        OsStr::new("--cert"),
+        bench.chain.as_os_str(),
+        OsStr::new("--key"),
+        bench.key.as_os_str(),
+    ];
+    let mut server = bench
+        .program("serve")
+        .args(["--listen", "127.0.0.1:0"])
+        .args(identity)
+        .arg(&public)
+        .start();
+    let port = server
+        .wait_until(Duration::from_secs(20), |output| {
+            let (_, rest) = output.split_once("listening on https://127.0.0.1:")?;
+            let (port, _) = rest.split_once("/\n")?;
+            port.parse::<u16>().ok()
+        })
+        .unwrap();
+    let pid = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+    let url = format!("https://localhost:{port}/large");
+    let target = bench.path("large");
+    // In the middle of a download that a slow reader holds up.
+    let reading = bench
+        .command("get")
+        .args(bench.trust())
+        .args(["-m", "1", "-o"])
+        .args([target.as_os_str(), url.as_ref()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let output = reading.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    // It may have been whole before the server was stopped.
+    if output.status.code() != Some(0) {
+        assert_eq!(output.status.code(), Some(28), "{told}");
+        assert!(!target.exists());
+    }
+    let silent = bench.get(["-m", "0.5", "-o", "other", &url]);
+    assert_eq!(code(&silent), 28, "{silent}");
+    kill_process(pid, Signal::CONT).unwrap();
+    let whole = bench.get([OsStr::new("-o"), target.as_os_str(), url.as_ref()]);
+    assert_eq!(code(&whole), 0, "{whole}");
+    assert_eq!(fs::metadata(&target).unwrap().len(), 64 << 20);
+    kill_process(pid, Signal::TERM).unwrap();
+    server.wait(Duration::from_secs(20));
+}
