@@ -222,6 +222,47 @@ fn a20_replies_are_framed_as_the_request_asks() {
 }
 
 #[test]
+fn what_is_no_request_for_this_server_is_answered_as_that() {
+    let server = echo();
+    let long = "x".repeat(40_000);
+    let cases = [
+        (
+            "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n".to_owned(),
+            "405",
+        ),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(), "400"),
+        (
+            "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "400",
+        ),
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), "414"),
+        (
+            format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"),
+            "431",
+        ),
+        ("GET / HTTP/3.0\r\nHost: a\r\n\r\n".to_owned(), "505"),
+    ];
+    for (head, status) in cases {
+        let reply = server.ask(&head);
+        assert_eq!(reply.status.to_string(), status, "{}", reply.head);
+        assert_eq!(reply.field("connection"), Some("close"), "{}", reply.head);
+        assert_eq!(reply.field("allow").is_some(), status == "405");
+        assert_eq!(reply.ending, Ending::CloseNotify);
+    }
+    // A later minor version is HTTP/1.1, and its connection goes on.
+    let mut stream = server.connect();
+    for version in ["1.2", "1.9", "1.1"] {
+        send(
+            &mut stream,
+            &format!("POST / HTTP/{version}\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
+        );
+        let reply = read_to(&mut stream, "abc");
+        assert!(reply.starts_with("HTTP/1.1 200 "), "{version}: {reply}");
+        assert!(!reply.contains("connection:"), "{version}: {reply}");
+    }
+}
+
+#[test]
 fn a21_pipelined_requests_are_answered_in_order_and_together() {
     let server = echo();
     let mut stream = server.connect();

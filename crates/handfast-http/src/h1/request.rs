@@ -4,9 +4,11 @@
 //! wherever two readers of one head could disagree about where the request ends.
 
 use std::mem::MaybeUninit;
+use std::net::Ipv6Addr;
 
 use bytes::Bytes;
 use http::header::{EXPECT, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Authority;
 use http::{Method, StatusCode, Uri, Version};
 
 use super::{Facts, Fault, Framing, blank, end_of_head};
@@ -71,25 +73,34 @@ pub fn find(
 ) -> Option<Result<(Head, usize), Refusal>> {
     let blank = blank(received);
     let Some(end) = end_of_head(received, seen, blank) else {
-        return (received.len() > bounds.bytes_max)
-            .then(|| Err(too_long(received.get(blank..).unwrap_or_default())));
+        return (received.len() > bounds.bytes_max).then(|| {
+            let head = received.get(blank..).unwrap_or_default();
+            Err(too_long(head, bounds.bytes_max))
+        });
     };
     if end > bounds.bytes_max {
-        return Some(Err(too_long(received.get(blank..).unwrap_or_default())));
+        let head = received.get(blank..).unwrap_or_default();
+        return Some(Err(too_long(head, bounds.bytes_max)));
     }
     let head = Bytes::copy_from_slice(received.get(blank..end)?);
     Some(parse(&head, bounds.fields_max).map(|head| (head, end)))
 }
 
-fn too_long(head: &[u8]) -> Refusal {
+/// Which of the two takes more room is to blame.
+fn too_long(head: &[u8], bytes_max: usize) -> Refusal {
     match memchr::memchr(b'\n', head) {
-        Some(_) => refusal(
+        Some(line) if line <= bytes_max / 2 => refusal(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the header fields are too long",
         ),
-        None => refusal(StatusCode::URI_TOO_LONG, "the request line is too long"),
+        _ => URI_TOO_LONG,
     }
 }
+
+const URI_TOO_LONG: Refusal = refusal(StatusCode::URI_TOO_LONG, "the request line is too long");
+
+/// The longest target that [`Uri`] takes.
+const TARGET_MAX: usize = u16::MAX as usize - 1;
 
 fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
     let mut on_stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
@@ -104,7 +115,14 @@ fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
     match request.parse_with_uninit_headers(head, room) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(bad("the head is malformed")),
-        Err(error) => return Err(explain(error, head)),
+        Err(error) => {
+            if error == httparse::Error::Version
+                && let Some(head) = as_version_11(head)
+            {
+                return parse(&head, fields_max);
+            }
+            return Err(explain(error, head));
+        }
     }
     let (Some(method), Some(path), Some(minor)) = (request.method, request.path, request.version)
     else {
@@ -115,21 +133,32 @@ fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
         0 => Version::HTTP_10,
         _ => Version::HTTP_11,
     };
+    if path.len() > TARGET_MAX {
+        return Err(URI_TOO_LONG);
+    }
     let target = Uri::from_maybe_shared(head.slice_ref(path.as_bytes()))
         .map_err(|_| bad("the request target is malformed"))?;
+    check_form(&target, &method)?;
     let mut fields = HeaderMap::with_capacity(request.headers.len());
-    let (mut facts, mut hosts) = (Facts::default(), 0);
+    let (mut facts, mut hosts) = (Facts::default(), Hosts::None);
     for field in request.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| bad("a header field's name is malformed"))?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| bad("a header field's value is malformed"))?;
         facts.note(field.name, field.value);
-        hosts += usize::from(name == HOST);
+        if name == HOST {
+            hosts = hosts.and(&value);
+        }
         fields.append(name, value);
     }
     let framing = facts.of_request(version).map_err(misframed)?;
-    check_host(hosts, version)?;
+    hosts.check(version)?;
+    if let Some(authority) = target.authority()
+        && method != Method::CONNECT
+    {
+        agree(&mut fields, authority)?;
+    }
     Ok(Head {
         persistent: facts.persistent(version),
         // A client of HTTP/1.0 does not know of it (RFC 9110, section 10.1.1).
@@ -170,25 +199,156 @@ fn explain(error: httparse::Error, head: &[u8]) -> Refusal {
     }
 }
 
+/// The version at the end of the request line: its major digit, and the rest.
+fn version(head: &[u8]) -> Option<(u8, &[u8])> {
+    let line = head.split(|byte| *byte == b'\n').next()?;
+    let last = line.rsplit(|byte| *byte == b' ').next()?;
+    let last = last.strip_suffix(b"\r").unwrap_or(last);
+    let (major, minor) = last.strip_prefix(b"HTTP/")?.split_first()?;
+    major.is_ascii_digit().then_some((*major, minor))
+}
+
 /// Does the request line end like one of HTTP, only of another version?
 fn speaks_another_version(head: &[u8]) -> bool {
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    let last = last.strip_suffix(b"\r").unwrap_or(last);
-    match last.strip_prefix(b"HTTP/") {
-        Some([b'1', b'.', b'0' | b'1']) => false,
-        Some([b'0'..=b'9', b'.', b'0'..=b'9'] | [b'0'..=b'9']) => true,
+    match version(head) {
+        Some((b'1', [b'.', b'0' | b'1'])) => false,
+        Some((_, [b'.', b'0'..=b'9'] | [])) => true,
         _ => false,
     }
 }
 
-/// RFC 9112, section 3.2.
-fn check_host(hosts: usize, version: Version) -> Result<(), Refusal> {
-    match hosts {
-        1 => Ok(()),
-        0 if version == Version::HTTP_10 => Ok(()),
-        _ => Err(bad("exactly one Host field is needed")),
+/// A head of a later minor version, as one of HTTP/1.1: that is how it is to be understood (RFC 9110, section 2.5).
+fn as_version_11(head: &Bytes) -> Option<Bytes> {
+    let Some((b'1', [b'.', b'2'..=b'9'])) = version(head) else {
+        return None;
+    };
+    let end = memchr::memchr(b'\n', head)?;
+    let line = head.get(..end)?;
+    let digit = line
+        .strip_suffix(b"\r")
+        .unwrap_or(line)
+        .len()
+        .checked_sub(1)?;
+    let mut head = head.to_vec();
+    *head.get_mut(digit)? = b'1';
+    Some(head.into())
+}
+
+/// Which form of target goes with which method (RFC 9112, section 3.2).
+fn check_form(target: &Uri, method: &Method) -> Result<(), Refusal> {
+    let fits = match (target.scheme(), target.authority()) {
+        // absolute-form, and for CONNECT authority-form.
+        (Some(_), Some(_)) => *method != Method::CONNECT,
+        (None, Some(_)) => *method == Method::CONNECT,
+        // origin-form; asterisk-form is for OPTIONS.
+        _ if target.path() == "*" => *method == Method::OPTIONS,
+        _ => target.path().starts_with('/') && *method != Method::CONNECT,
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(bad("the request target is malformed")),
     }
+}
+
+/// What the Host fields say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hosts {
+    None,
+    One,
+    /// One that is no authority.
+    Malformed,
+    Several,
+}
+
+impl Hosts {
+    fn and(self, value: &HeaderValue) -> Self {
+        match self {
+            Self::None if is_host(value.as_bytes()) => Self::One,
+            Self::None => Self::Malformed,
+            _ => Self::Several,
+        }
+    }
+
+    /// RFC 9112, section 3.2.
+    fn check(self, version: Version) -> Result<(), Refusal> {
+        match self {
+            Self::One => Ok(()),
+            Self::None if version == Version::HTTP_10 => Ok(()),
+            Self::None | Self::Several => Err(bad("exactly one Host field is needed")),
+            Self::Malformed => Err(bad("the Host is malformed")),
+        }
+    }
+}
+
+/// A target that says itself at whose authority it is asked for is right, whatever the Host field says (RFC 9112,
+/// section 3.2.2): whoever reads that then reads the same.
+fn agree(fields: &mut HeaderMap, authority: &Authority) -> Result<(), Refusal> {
+    let authority = authority.as_str();
+    if !is_host(authority.as_bytes()) {
+        return Err(bad("the request target's authority is malformed"));
+    }
+    let agrees = fields
+        .get(HOST)
+        .is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()));
+    if !agrees {
+        let host = HeaderValue::from_str(authority)
+            .map_err(|_| bad("the request target's authority is malformed"))?;
+        fields.insert(HOST, host);
+    }
+    Ok(())
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110, section 7.2), with a host: the resources of https always have one.
+fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value.strip_prefix(b"[") {
+        Some(rest) => {
+            let Some(end) = memchr::memchr(b']', rest) else {
+                return false;
+            };
+            let (literal, after) = (rest.get(..end), rest.get(end + 1..));
+            let literal = literal.and_then(|literal| std::str::from_utf8(literal).ok());
+            if literal.is_none_or(|literal| literal.parse::<Ipv6Addr>().is_err()) {
+                return false;
+            }
+            (&b""[..], after.unwrap_or_default())
+        }
+        None => {
+            let colon = memchr::memchr(b':', value).unwrap_or(value.len());
+            let (host, port) = value.split_at(colon);
+            if host.is_empty() {
+                return false;
+            }
+            (host, port)
+        }
+    };
+    is_reg_name(host) && is_port(port)
+}
+
+/// A registered name, or an IPv4 address, which is spelled like one (RFC 3986, section 3.2.2).
+fn is_reg_name(mut host: &[u8]) -> bool {
+    while let Some((byte, rest)) = host.split_first() {
+        host = rest;
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {}
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => {}
+            b'%' => match rest {
+                [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => host = rest,
+                _ => return false,
+            },
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Nothing, or a colon and digits, which may be missing.
+fn is_port(port: &[u8]) -> bool {
+    let Some(digits) = port.strip_prefix(b":") else {
+        return port.is_empty();
+    };
+    let digits = std::str::from_utf8(digits).unwrap_or("-");
+    digits.is_empty()
+        || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -324,6 +484,24 @@ mod tests {
             ),
             (&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}"), Err(431)),
             (&format!("GET /{long}"), Err(414)),
+            (
+                &format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+                Err(414),
+            ),
+            (&format!("GET /{long} HTTP/1.1\r\n"), Err(414)),
+            // A later minor version is understood as the latest that is known.
+            (
+                "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+                Ok((Framing::None, true)),
+            ),
+            ("GET / HTTP/1.9\nHost: a\n\n", Ok((Framing::None, true))),
+            (
+                "POST / HTTP/1.2\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Ok((Framing::Chunked, true)),
+            ),
+            ("GET / HTTP/1.2\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.10\r\nHost: a\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.x\r\nHost: a\r\n\r\n", Err(400)),
             // Not there yet.
             ("GET / HTTP/1.1\r\nHost: a\r\n", Err(0)),
             ("\r\n\r\n", Err(0)),
@@ -347,6 +525,78 @@ mod tests {
             let head =
                 format!("PUT / HTTP/{version}\r\nHost: a\r\nExpect: {field}\r\n{body}\r\n\r\n");
             assert_eq!(one(head.as_bytes()).unwrap().expects, expected, "{head}");
+        }
+    }
+
+    /// The target's authority counts, and is what Host says then.
+    #[test]
+    fn targets_and_hosts_agree() {
+        let cases: &[(&str, &str, Result<&str, u16>)] = &[
+            ("GET /", "a.example", Ok("a.example")),
+            ("GET /", "A.example:8443", Ok("A.example:8443")),
+            ("GET /", "a:", Ok("a:")),
+            ("GET /", "127.0.0.1:1", Ok("127.0.0.1:1")),
+            ("GET /", "[::1]:1", Ok("[::1]:1")),
+            ("GET /", "a_b~c.%2e!", Ok("a_b~c.%2e!")),
+            ("GET http://a/x", "a", Ok("a")),
+            ("GET http://a/x", "A", Ok("A")),
+            ("GET http://other:80/x", "a", Ok("other:80")),
+            ("OPTIONS *", "a", Ok("a")),
+            ("CONNECT a:443", "a:443", Ok("a:443")),
+            ("CONNECT a:443", "b", Ok("b")),
+            ("GET /", "", Err(400)),
+            ("GET /", "user@a", Err(400)),
+            ("GET /", "a b", Err(400)),
+            ("GET /", "a,b c", Err(400)),
+            ("GET /", "a/b", Err(400)),
+            ("GET /", "a?b", Err(400)),
+            ("GET /", "a%2", Err(400)),
+            ("GET /", "a:b", Err(400)),
+            ("GET /", "a:-1", Err(400)),
+            ("GET /", "a:65536", Err(400)),
+            ("GET /", "a:1:2", Err(400)),
+            ("GET /", "::1", Err(400)),
+            ("GET /", "[::1", Err(400)),
+            ("GET /", "[::1]x", Err(400)),
+            ("GET /", "[a]", Err(400)),
+            ("GET /", ":80", Err(400)),
+            ("GET /", "\u{e4}", Err(400)),
+            ("GET http://a/x", "a b", Err(400)),
+            ("GET http://user@a/x", "a", Err(400)),
+            ("GET *", "a", Err(400)),
+            ("GET a:443", "a", Err(400)),
+            ("GET a", "a", Err(400)),
+            ("CONNECT /", "a", Err(400)),
+            ("CONNECT http://a/", "a", Err(400)),
+        ];
+        for (line, host, expected) in cases {
+            let head = format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let found = one(head.as_bytes());
+            let found = found.map(|head| head.fields[HOST].to_str().unwrap().to_owned());
+            assert_eq!(
+                found.as_deref(),
+                expected.as_ref().map(|host| *host),
+                "{head:?}"
+            );
+        }
+        assert!(one(b"GET / HTTP/1.0\r\nHost: a b\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_target_that_is_too_long_is_told_as_that() {
+        let bounds = Bounds {
+            bytes_max: 200_000,
+            fields_max: 10,
+        };
+        for (length, status) in [(65_000, 200), (65_533, 200), (65_534, 414), (150_000, 414)] {
+            let target = "x".repeat(length);
+            let head = format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let found = find(head.as_bytes(), 0, bounds).unwrap();
+            assert_eq!(
+                found.map_or_else(|it| it.status.as_u16(), |_| 200),
+                status,
+                "{length}"
+            );
         }
     }
 

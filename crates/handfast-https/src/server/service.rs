@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::{Method, StatusCode};
 
 use super::body::{Body, BodyError};
@@ -60,10 +60,14 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {
 }
 
 /// The fields of a short answer in plain text that no handler gave.
-pub(super) fn plain_fields() -> HeaderMap {
+pub(super) fn plain_fields(status: StatusCode) -> HeaderMap {
     let mut fields = HeaderMap::new();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     fields.insert(CONTENT_TYPE, plain);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // What CONNECT asks for is no resource that has methods (RFC 9110, sections 9.3.6 and 15.5.6).
+        fields.insert(ALLOW, HeaderValue::from_static(""));
+    }
     fields
 }
 

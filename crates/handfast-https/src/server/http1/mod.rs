@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use handfast::AsyncStream;
 use handfast_http::h1::request::{self, Bounds, Head, Refusal};
 use handfast_http::h1::{Body as Decoder, Found, Framing};
-use hyper::http::{Method, Version};
+use hyper::http::{Method, StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 
@@ -257,6 +257,14 @@ impl<H: Handler> Engine for Http1<H> {
             }
             if !self.closing {
                 match self.next_head() {
+                    // What follows is meant for somebody else.
+                    Some(Ok(head)) if head.method == Method::CONNECT => {
+                        self.refuse(Refusal {
+                            status: StatusCode::METHOD_NOT_ALLOWED,
+                            what: "this server is not a proxy",
+                        });
+                        continue;
+                    }
                     Some(Ok(head)) => {
                         self.begin(head);
                         continue;

@@ -113,7 +113,12 @@ impl Reply {
     /// The reply to what is no request.
     pub(super) fn refusing(refusal: Refusal) -> Self {
         let mut before = Vec::with_capacity(HEAD_ROOM);
-        put_head(&mut before, refusal.status, &plain_fields(), true);
+        put_head(
+            &mut before,
+            refusal.status,
+            &plain_fields(refusal.status),
+            true,
+        );
         let length = refusal.what.len() + 1;
         let _ = write!(
             before,

@@ -182,7 +182,7 @@ impl<H: Handler> Http2<H> {
     /// Answers what no handler needs to see.
     fn refuse(&mut self, id: u32, status: StatusCode, text: &'static str) {
         let length = Some(text.len() as u64);
-        self.put_head(id, status, &plain_fields(), length, false);
+        self.put_head(id, status, &plain_fields(status), length, false);
         if let Some(own) = self.core.own(id) {
             own.reply = Some(Reply::text(text));
         }
