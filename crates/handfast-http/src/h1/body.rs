@@ -39,6 +39,15 @@ impl Body {
         })
     }
 
+    /// The body of a request that is framed like this: chunks are held to the grammar to the letter, because a
+    /// proxy in front may read otherwise what is not.
+    pub fn of_request(framing: Framing) -> Self {
+        match framing {
+            Framing::Chunked => Self(State::Chunked(Box::new(Chunks::of_request()))),
+            _ => Self::new(framing),
+        }
+    }
+
     /// Has its end been seen? Never, where only the end of the connection ends it.
     pub fn is_done(&self) -> bool {
         matches!(self.0, State::Done)

@@ -54,6 +54,9 @@ pub(super) struct Chunks {
     /// Bytes of the line, or of the trailer section, that is being read.
     length: usize,
     excerpt: Excerpt,
+    /// Blanks may stand behind a size, and no extension behind them: old servers fill lines up with them. The
+    /// grammar has no such thing.
+    padded: bool,
 }
 
 impl Default for Chunks {
@@ -65,6 +68,7 @@ impl Default for Chunks {
             },
             length: 0,
             excerpt: Excerpt::default(),
+            padded: true,
         }
     }
 }
@@ -87,6 +91,14 @@ impl fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 impl Chunks {
+    /// The chunks of a request.
+    pub(super) fn of_request() -> Self {
+        Self {
+            padded: false,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn read<'b>(&mut self, rest: &mut &'b [u8]) -> Result<Found<'b>, Malformed> {
         loop {
             if let State::Data(left) = &mut self.state {
@@ -145,7 +157,7 @@ impl Chunks {
             State::AfterSize { value, extension } => {
                 self.bound(LINE_MAX, "a chunk's size is too long")?;
                 match byte {
-                    b'\r' => State::SizeEnd(value),
+                    b'\r' if extension || self.padded => State::SizeEnd(value),
                     b' ' | b'\t' => self.state,
                     b';' => State::AfterSize {
                         value,
@@ -289,6 +301,32 @@ mod tests {
             assert!(rest.is_empty());
         }
         Ok(None)
+    }
+
+    #[test]
+    fn a_size_of_a_request_has_no_blanks_behind_it() {
+        for (bytes, strict, lax) in [
+            (&b"1 \r\nx\r\n0\r\n\r\n"[..], false, true),
+            (b"1\t\r\nx\r\n0\r\n\r\n", false, true),
+            (b"0 \r\n\r\n", false, true),
+            (b"1 ;a=b\r\nx\r\n0\r\n\r\n", true, true),
+            (b"1\r\nx\r\n0\r\n\r\n", true, true),
+            (b"1 x\r\nx\r\n0\r\n\r\n", false, false),
+        ] {
+            for (mut body, fits) in [
+                (Body::of_request(Framing::Chunked), strict),
+                (Body::new(Framing::Chunked), lax),
+            ] {
+                let mut rest = bytes;
+                let end = loop {
+                    match body.read(&mut rest) {
+                        Ok(Found::Piece(_)) => {}
+                        other => break other,
+                    }
+                };
+                assert_eq!(end == Ok(Found::End), fits, "{}", bytes.escape_ascii());
+            }
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl<H: Handler> Http1<H> {
     }
 
     fn begin(&mut self, head: Head) {
-        let decoder = Decoder::new(head.framing);
+        let decoder = Decoder::of_request(head.framing);
         let announced = match head.framing {
             Framing::Length(length) => Some(length),
             Framing::None | Framing::Chunked | Framing::UntilClose => None,
