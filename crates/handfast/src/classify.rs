@@ -24,6 +24,12 @@ const FIRST_BYTES_MAX: usize = 256;
 /// The longest handshake message that rustls takes, and that `connection/records.rs` takes after it.
 pub(crate) const HANDSHAKE_MESSAGE_MAX: usize = 0xffff;
 
+/// rustls' words for what a client did, that have no value of their own: as a server of TLS 1.2 it finds no scheme
+/// of the client's for its key;
+const INCOMPATIBLE_KEY: &str = "incompatible signing key";
+/// and no secret can be encapsulated for a key share of ML-KEM.
+const UNUSABLE_KEY_SHARE: &str = "encaps failed";
+
 /// TLS 1.2 on the wire: the oldest version that is spoken here.
 const TLS12: u16 = 0x0303;
 
@@ -123,6 +129,13 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
             violation("a handshake signature that its certificate's key did not make")
         }
         TlsError::FailedToGetRandomBytes => LocalCause::RandomUnavailable.into(),
+        TlsError::General(said) if said == INCOMPATIBLE_KEY => PeerCause::NothingInCommon {
+            what: "signature scheme",
+        }
+        .into(),
+        TlsError::General(said) if said == UNUSABLE_KEY_SHARE => {
+            violation("a key share that is no public key")
+        }
         other => LocalCause::Unrecognised {
             said: other.to_string(),
             first_bytes: facts
@@ -192,6 +205,7 @@ pub(crate) fn alert_for(error: &TlsError) -> Option<Alert> {
         | TlsError::InappropriateHandshakeMessage { .. } => A::UnexpectedMessage,
         TlsError::PeerMisbehaved(_) => A::IllegalParameter,
         TlsError::PeerIncompatible(_) => A::HandshakeFailure,
+        TlsError::General(said) if said == INCOMPATIBLE_KEY => A::HandshakeFailure,
         TlsError::NoApplicationProtocol => A::NoApplicationProtocol,
         // Not the peer's fault.
         _ => A::InternalError,

@@ -262,6 +262,44 @@ fn what_an_encrypted_handshake_should_not_hold_is_told_by_its_alert() {
     }
 }
 
+/// rustls calls these errors of no kind; they are the client's all the same.
+#[test]
+fn offers_that_cannot_be_used_are_the_client_s_doing() {
+    // No scheme for our key, which is on P-256.
+    let mut pair = Pair::new(TlsVersion::Tls12, false, nothing);
+    let mut hello = pair.take_theirs();
+    // Behind headers, version and random, which may hold anything.
+    let mut pairs = hello[43..].windows(2);
+    let at = 43 + pairs.position(|pair| pair == [4, 3]).unwrap();
+    hello[at] = 0x7f;
+    pair.ours.receive(&hello);
+    let error = pair.ours.process().unwrap_err();
+    assert_eq!(
+        error.explain().id,
+        "no-shared-signature-scheme",
+        "{error:?}"
+    );
+    assert_eq!(sent(&pair.ours), Some(40));
+    pair.carry_ours();
+    assert_eq!(
+        pair.alert_at_theirs(),
+        Some(AlertDescription::HandshakeFailure)
+    );
+
+    // A key share of X25519MLKEM768 whose coefficients are not reduced (FIPS 203, section 7.2).
+    let mut pair = Pair::new(TlsVersion::Tls13, false, nothing);
+    let mut hello = pair.take_theirs();
+    let share = hello
+        .windows(4)
+        .position(|bytes| bytes == [0x11, 0xec, 0x04, 0xc0])
+        .expect("it begins with that share");
+    hello[share + 4..share + 4 + 1184].fill(0xff);
+    pair.ours.receive(&hello);
+    let error = pair.ours.process().unwrap_err();
+    assert_eq!(error.explain().id, "protocol-violation", "{error:?}");
+    assert_eq!(sent(&pair.ours), Some(47));
+}
+
 /// A chain that is longer than a message may be is told as that, whichever version carries it.
 #[test]
 fn a_certificate_message_of_more_than_64_kib_is_told_as_a_chain_too_large() {
