@@ -398,7 +398,6 @@ impl<R: Role, T> Connection<R, T> {
         self.now = now;
         self.last = id;
         let mut stream = Stream::new(own, self.stream_window);
-        stream.begun = true;
         stream.sending = !end;
         stream.receiving = Some(Receiving {
             bodiless,

@@ -480,8 +480,9 @@ impl<R: Role, T: Default> Connection<R, T> {
         }
         match self.streams.get(frame.stream) {
             Some(stream) => {
-                // A reply that had begun was paid for like any other.
-                if !stream.begun {
+                // A reply of which something was sent is a cancelled download. One whose head alone was made
+                // may be one that nobody waited for: hot files are answered before the next frame is read.
+                if R::IS_SERVER && !stream.begun {
                     self.flood.fruitless(self.now)?;
                 }
                 self.lose(frame.stream, Cut::Reset(code), None);

@@ -64,9 +64,6 @@ impl<R: Role, T> Connection<R, T> {
         }
         let end = end && !status.is_informational();
         self.finish_block(start, stream, end);
-        if let Some(it) = self.streams.get(stream) {
-            it.begun |= !status.is_informational();
-        }
         if end {
             self.sent_all(stream);
         }
@@ -234,6 +231,7 @@ impl<R: Role, T> Connection<R, T> {
         self.window -= count as i64;
         if let Some(stream) = self.streams.get(id) {
             stream.window -= count as i64;
+            stream.begun |= count > 0;
             if let Some(pace) = &mut stream.pace {
                 pace.sent += count;
             }

@@ -9,7 +9,7 @@ pub(super) struct Stream<T> {
     pub(super) own: T,
     /// Our direction is open.
     pub(super) sending: bool,
-    /// Our message's head was sent.
+    /// Some of our message's body was sent.
     pub(super) begun: bool,
     /// Bytes of DATA that the peer takes; negative after it made its window smaller.
     pub(super) window: i64,

@@ -539,6 +539,25 @@ fn rapid_reset_is_cut_and_cancelled_replies_are_not() {
 }
 
 #[test]
+fn a_head_that_was_made_before_the_reset_came_does_not_pay_for_it() {
+    let mut wire = Wire::new();
+    for stream in (1..4000).step_by(2) {
+        wire.request(stream, flag::END_STREAM);
+        if wire.failed.is_some() {
+            break;
+        }
+        let none = HeaderMap::new();
+        wire.server
+            .put_head(stream, StatusCode::OK, &none, Some(9), None, false);
+        wire.frames();
+        let mut bytes = Vec::new();
+        frame::put_rst_stream(&mut bytes, stream, code::CANCEL);
+        wire.send(&bytes);
+    }
+    assert_eq!(wire.failed.unwrap().code, code::ENHANCE_YOUR_CALM);
+}
+
+#[test]
 fn a_client_knows_what_is_safe_to_send_again() {
     let mut pair = Pair::new(100_000);
     let ids: Vec<u32> = (0..4).map(|_| pair.open(0)).collect();
