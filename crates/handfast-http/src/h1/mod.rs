@@ -51,5 +51,31 @@ fn end_of_head(bytes: &[u8], seen: usize, blank: usize) -> Option<usize> {
 /// The blank lines in front of a head, which are passed over (RFC 9112, section 2.2).
 fn blank(bytes: &[u8]) -> usize {
     let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
-    bytes.iter().take_while(is_blank).count()
+    bytes.iter().take(BLANK_MAX).take_while(is_blank).count()
+}
+
+/// Some clients send one behind a body. They are looked at again whenever something arrives, so that a stranger could
+/// make that dear with many.
+const BLANK_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_blank_lines_are_passed_over_and_many_are_not_looked_at() {
+        assert_eq!(blank(b"\r\n\nGET"), 3);
+        assert_eq!(blank(&[b'\n'; 1000]), BLANK_MAX);
+        let bounds = request::Bounds {
+            bytes_max: 1000,
+            fields_max: 10,
+        };
+        let many = [
+            &b"\r\n".repeat(20)[..],
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ]
+        .concat();
+        let refused = request::find(&many, 0, bounds).map(|found| found.is_err());
+        assert_eq!(refused, Some(true));
+    }
 }

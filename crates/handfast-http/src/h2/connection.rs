@@ -19,7 +19,8 @@ const WINDOW_INITIAL: u32 = 65_535;
 /// The largest DATA frame that is sent: the least that every peer takes.
 pub(super) const FRAME_MAX: usize = 16 * 1024;
 
-/// Streams of which it is remembered that we reset them: more than a peer can have had at once.
+/// Streams of which it is remembered that we reset them. Where there were more, all that are older are taken
+/// for such: a peer that still sends on one of them may be unaware, and breaks no rule.
 const RESET_KEPT: usize = 256;
 
 /// The PING behind the first GOAWAY: its answer says that the client has seen both.
@@ -49,6 +50,8 @@ pub struct Connection<R: Role, T> {
     pub(super) served: u32,
     /// Streams that we have reset lately: the peer may not know yet.
     reset: VecDeque<u32>,
+    /// Streams up to this one may be among them, too: more were reset than are kept.
+    reset_before: u32,
     pub(super) window_in: u32,
     owed: u32,
     // What is under way.
@@ -110,7 +113,8 @@ pub enum CannotOpen {
 
 impl<R: Role, T> Connection<R, T> {
     /// A new connection. Its preface is in the output.
-    pub fn new(limits: Limits, now: Instant) -> Self {
+    pub fn new(mut limits: Limits, now: Instant) -> Self {
+        limits.stream_window = limits.stream_window.max(WINDOW_INITIAL);
         let mut out = Output::default();
         let bytes = out.bytes();
         let list_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
@@ -151,6 +155,7 @@ impl<R: Role, T> Connection<R, T> {
             last: 0,
             served: 0,
             reset: VecDeque::new(),
+            reset_before: 0,
             window_in: limits.connection_window.max(WINDOW_INITIAL),
             owed: 0,
             streams: Streams::default(),
@@ -189,6 +194,18 @@ impl<R: Role, T> Connection<R, T> {
     /// All open streams and what the driver keeps with them.
     pub fn each(&self) -> impl Iterator<Item = (u32, &T)> {
         self.streams.iter().map(|(id, stream)| (id, &stream.own))
+    }
+
+    /// Bytes of memory that it holds besides the output: its streams, what waits for turns or to be told, the table
+    /// of header fields, and what has arrived in halves. What the driver keeps with a stream is not counted.
+    pub fn memory_held(&self) -> usize {
+        let block = self.block.as_ref().map_or(0, Block::memory_held);
+        block
+            + self.streams.len() * size_of::<Stream<T>>()
+            + self.queue.capacity() * size_of::<u32>()
+            + self.pending.capacity() * size_of::<Event<'static, R, T>>()
+            + self.reader.memory_held()
+            + self.decoder.memory_held()
     }
 
     /// The number of the last stream that was opened, or 0.
@@ -289,7 +306,7 @@ impl<R: Role, T> Connection<R, T> {
         it.held -= count;
         if let Some(receiving) = &mut it.receiving {
             receiving.owed += count;
-            if receiving.owed >= self.limits.stream_window / 2 {
+            if receiving.owed > 0 && receiving.owed >= self.limits.stream_window / 2 {
                 let owed = std::mem::take(&mut receiving.owed);
                 receiving.window += owed;
                 frame::put_window_update(self.out.bytes(), stream, owed);
@@ -432,6 +449,10 @@ impl<R: Role, T> Connection<R, T> {
         if self.over == Some(id) {
             self.over = None;
         }
+        // A peer whose window is shut could have the queue grow by opening and resetting streams.
+        if stream.queued {
+            self.queue.retain(|queued| *queued != id);
+        }
         // What of it nobody will read any more is the connection's again.
         self.owe(stream.held);
         Some(stream.own)
@@ -439,20 +460,22 @@ impl<R: Role, T> Connection<R, T> {
 
     pub(super) fn put_reset(&mut self, id: u32, code: u32) {
         frame::put_rst_stream(self.out.bytes(), id, code);
-        if self.reset.len() >= RESET_KEPT {
-            self.reset.pop_front();
+        if self.reset.len() >= RESET_KEPT
+            && let Some(id) = self.reset.pop_front()
+        {
+            self.reset_before = self.reset_before.max(id);
         }
         self.reset.push_back(id);
     }
 
     /// May the peer be unaware that this stream is over?
     pub(super) fn was_reset(&self, id: u32) -> bool {
-        self.reset.contains(&id) || (R::IS_SERVER && id > self.served)
+        self.reset.contains(&id) || id <= self.reset_before || (R::IS_SERVER && id > self.served)
     }
 
     pub(super) fn owe(&mut self, count: u32) {
         self.owed += count;
-        if self.owed >= self.limits.connection_window / 2 {
+        if self.owed > 0 && self.owed >= self.limits.connection_window / 2 {
             frame::put_window_update(self.out.bytes(), 0, self.owed);
             self.window_in += self.owed;
             self.owed = 0;

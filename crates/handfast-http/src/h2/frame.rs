@@ -230,6 +230,11 @@ impl FrameReader {
         Ok(Some(Piece::Frame(header.frame(payload))))
     }
 
+    /// Bytes of memory that a frame cut in half takes.
+    pub fn memory_held(&self) -> usize {
+        self.partial.capacity()
+    }
+
     fn keep(&mut self, rest: &mut &[u8]) {
         self.partial.extend_from_slice(rest);
         *rest = &[];

@@ -103,7 +103,8 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// Header fields of one message.
     pub fields_max: usize,
-    /// What the peer may send of one body before it was read, in bytes.
+    /// What the peer may send of one body before it was read, in bytes. Less than 65,535 is 65,535, which it may
+    /// send before it has seen any limit.
     pub stream_window: u32,
     /// The same of all bodies together: no less than `stream_window`.
     pub connection_window: u32,

@@ -34,6 +34,12 @@ pub(super) struct Block {
     frames: u32,
 }
 
+impl Block {
+    pub(super) fn memory_held(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
 type Found<'b, R, T> = Result<Option<Event<'b, R, T>>, Violation>;
 
 impl<R: Role, T: Default> Connection<R, T> {

@@ -253,6 +253,9 @@ impl Head {
                 Err("the host field is another than the :authority")
             }
             (None, None) => Err("neither :authority nor a host field"),
+            (None, Some(host)) if authority(host.as_bytes()).is_none() => {
+                Err("the host field is malformed")
+            }
             _ => Ok(()),
         }
     }
@@ -293,14 +296,19 @@ fn parse_name(name: &[u8]) -> Name {
     }
 }
 
+/// A host and perhaps a port. No user information, which https does not have (RFC 9113, section 8.3.1).
+fn authority(value: &[u8]) -> Option<Authority> {
+    Authority::from_maybe_shared(Bytes::copy_from_slice(value))
+        .ok()
+        .filter(|authority| !authority.host().is_empty() && !value.contains(&b'@'))
+}
+
 fn parse_value(name: &Name, value: &[u8]) -> Field {
     let parsed = match name {
         Name::Method => Method::from_bytes(value).ok().map(Field::Method),
         // Whatever is asked for over TLS is asked of this server: `http` comes from proxies.
         Name::Scheme => (value == b"https" || value == b"http").then_some(Field::Scheme),
-        Name::Authority => Authority::from_maybe_shared(Bytes::copy_from_slice(value))
-            .ok()
-            .map(Field::Authority),
+        Name::Authority => authority(value).map(Field::Authority),
         Name::Path => (value.starts_with(b"/") || value == b"*")
             .then(|| PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(value)).ok())
             .flatten()
@@ -409,6 +417,11 @@ mod tests {
             (&[GET, GET, HTTPS, PATH, AUTHORITY], "twice"),
             (&[GET, HTTPS, PATH, ("a", "b"), AUTHORITY], "behind"),
             (&[GET, HTTPS, PATH, AUTHORITY, ("host", "b")], "another"),
+            (&[GET, HTTPS, PATH, ("host", "a b")], "host field"),
+            (&[GET, HTTPS, PATH, ("host", "")], "host field"),
+            (&[GET, HTTPS, PATH, ("host", "user@a")], "host field"),
+            (&[GET, HTTPS, PATH, (":authority", "user@a")], ":authority"),
+            (&[GET, HTTPS, PATH, (":authority", "")], ":authority"),
             (
                 &[GET, HTTPS, PATH, ("host", "b"), ("host", "b")],
                 "more than one",

@@ -587,6 +587,74 @@ fn a_client_knows_what_is_safe_to_send_again() {
     assert_eq!(again, Err(CannotOpen::Going));
 }
 
+/// Requests whose replies have begun are paid for, so that no flood limit cuts who resets them.
+#[test]
+fn a_shut_window_makes_no_queue_grow() {
+    let mut wire = Wire::new();
+    wire.request(1, flag::END_STREAM);
+    wire.reply(1, 100_000);
+    for stream in (3..20_000).step_by(2) {
+        wire.request(stream, flag::END_STREAM);
+        wire.reply(stream, 10);
+        wire.frames();
+        let mut bytes = Vec::new();
+        frame::put_rst_stream(&mut bytes, stream, code::CANCEL);
+        wire.send(&bytes);
+    }
+    assert_eq!(wire.failed, None);
+    assert!(wire.server.queue.len() <= 1, "{}", wire.server.queue.len());
+    assert!(wire.server.memory_held() < 8 * 1024);
+}
+
+#[test]
+fn a_server_may_be_unaware_of_however_many_resets() {
+    let mut pair = Pair::new(0);
+    pair.settle();
+    let mut late = Vec::new();
+    for round in 0..5 {
+        let ids: Vec<u32> = (0..100).map(|_| pair.open(0)).collect();
+        for id in ids {
+            frame::put_header(&mut late, 1, kind::HEADERS, flag::END_HEADERS, id);
+            late.push(0x88);
+            frame::put_data(&mut late, id, b"late", true);
+            pair.client.reset(id, code::CANCEL);
+        }
+        assert_eq!(pair.failed, None, "{round}");
+    }
+    pair.fetch(&late);
+    assert_eq!(pair.failed, None);
+}
+
+#[test]
+fn limits_below_the_protocols_windows_are_no_trap() {
+    let none = Limits {
+        stream_window: 0,
+        connection_window: 0,
+        ..limits()
+    };
+    let mut wire = Wire::new();
+    wire.server = Server::new(none, wire.now);
+    wire.frames();
+    let mut bytes = super::receive::PREFACE.to_vec();
+    frame::put_settings(&mut bytes, &[]);
+    wire.send(&bytes);
+    wire.request(1, 0);
+    let mut bytes = Vec::new();
+    for _ in 0..4 {
+        frame::put_data(&mut bytes, 1, &[0; 16_000], false);
+    }
+    wire.send(&bytes);
+    wire.server.release(1, 0);
+    assert_eq!(wire.failed, None);
+    // No WINDOW_UPDATE of nothing.
+    let empty = 0u32.to_be_bytes().to_vec();
+    assert!(
+        wire.frames()
+            .iter()
+            .all(|(_, _, payload)| *payload != empty)
+    );
+}
+
 #[test]
 fn a_client_opens_no_more_streams_than_the_server_takes() {
     let mut pair = Pair::new(10);

@@ -120,6 +120,11 @@ impl<F: Fields> Decoder<F> {
         Some(())
     }
 
+    /// Bytes of memory that the table takes, about, and the strings that pass through.
+    pub fn memory_held(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry<F>>() + self.size + self.scratch.capacity()
+    }
+
     fn literal(&mut self, rest: &mut &[u8], prefix: u32, adds: bool) -> Option<Entry<F>> {
         let index = integer(rest, prefix)?;
         let (name, name_bytes) = if index == 0 {
