@@ -14,5 +14,8 @@
 //! happens.
 
 pub mod client;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod load;
 pub mod server;

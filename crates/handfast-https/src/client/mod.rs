@@ -28,6 +28,8 @@ mod connect;
 mod download;
 mod error;
 mod event;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod hearsay;
 mod http1;
 mod http2;

@@ -74,6 +74,8 @@ mod worker;
 pub use body::{Body, BodyError};
 pub use config::{ALPN, Limits, ServerConfig};
 pub use files::Files;
+#[cfg(fuzzing)]
+pub(crate) use files::fuzzing;
 pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response};
 pub use listener::BindError;
 pub use observer::{

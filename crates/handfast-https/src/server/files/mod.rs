@@ -6,6 +6,8 @@
 
 mod chunks;
 mod entries;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod hot;
 mod listing;
 mod media_type;

@@ -1,0 +1,52 @@
+//! Doors for fuzz targets: paths, conditions and ranges of a file with these facts.
+
+use hyper::http::HeaderMap;
+
+use super::open::FileFacts;
+use super::path::Target;
+use super::reply::{Validators, Verdict, judge as judge_request};
+
+/// What a request gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Part {
+    Whole,
+    Range { start: u64, length: u64 },
+    NotModified,
+    Failed,
+    OutOfRange,
+}
+
+/// The names that a path leads through, and the same as a path again.
+pub fn path(path: &str) -> Option<(Vec<Vec<u8>>, String)> {
+    let target = Target::parse(path).ok()?;
+    Some((target.names().to_vec(), target.url_path()))
+}
+
+fn facts(size: u64, modified: u32) -> FileFacts {
+    let ns = u128::from(modified) * 1_000_000_000;
+    FileFacts {
+        identity: (1, 2),
+        size,
+        modified_ns: ns,
+        changed_ns: ns,
+    }
+}
+
+/// The entity tag of a file of this size that was last modified in this second.
+pub fn tag(size: u64, modified: u32) -> String {
+    let validators = Validators::new(&facts(size, modified));
+    String::from_utf8_lossy(validators.etag.as_bytes()).into_owned()
+}
+
+/// What a request with these fields gets of it.
+pub fn judge(request: &HeaderMap, size: u64, modified: u32, head: bool) -> Part {
+    let facts = facts(size, modified);
+    match judge_request(request, &Validators::new(&facts), &facts, head) {
+        Verdict::Whole => Part::Whole,
+        Verdict::Part { start, length } => Part::Range { start, length },
+        Verdict::NotModified => Part::NotModified,
+        Verdict::PreconditionFailed => Part::Failed,
+        Verdict::OutOfRange => Part::OutOfRange,
+    }
+}
