@@ -48,7 +48,83 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::collections::BTreeMap;
+
+    use clap::{Command, CommandFactory};
+
+    /// Flags that mean one thing here and another there, and why they may.
+    const ALLOWED: &[(&str, &str)] = &[
+        (
+            "-d",
+            "get: curl's body; bench: a load tester's duration, as wrk and h2load have it",
+        ),
+        (
+            "--http2",
+            "get offers both versions; a measurement must not be of the other one",
+        ),
+        ("--http1.1", "as --http2"),
+        ("-t", "bench alone has it"),
+        ("--verbose", "each says what it has more of"),
+        ("-v", "as --verbose"),
+        (
+            "--timeout",
+            "of a phase in inspect, of a request in bench: each has one limit",
+        ),
+        (
+            "--name",
+            "an authority's in ca, a server's in inspect: nothing is shared",
+        ),
+        ("--listen", "a session's channel, or a server's addresses"),
+        ("--days", "of the authority, or of a certificate"),
+        (
+            "--data",
+            "get joins several and takes line ends away, as curl does; bench sends it as it is",
+        ),
+    ];
+
+    /// What a flag means: its help up to what is a detail of the command.
+    fn meaning(help: &str) -> String {
+        let end = [" [", "; ", ", ", ": ", " ("]
+            .into_iter()
+            .filter_map(|mark| help.find(mark))
+            .min();
+        help[..end.unwrap_or(help.len())].to_owned()
+    }
+
+    fn collect(
+        command: &Command,
+        path: &str,
+        found: &mut BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    ) {
+        for arg in command.get_arguments() {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let long = arg.get_long().map(|long| format!("--{long}"));
+            let short = arg.get_short().map(|short| format!("-{short}"));
+            for flag in long.into_iter().chain(short) {
+                let meanings = found.entry(flag).or_default();
+                meanings
+                    .entry(meaning(&help))
+                    .or_default()
+                    .push(path.to_owned());
+            }
+        }
+        for inner in command.get_subcommands() {
+            collect(inner, &format!("{path} {}", inner.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn the_same_flag_means_the_same_in_every_command() {
+        let mut found = BTreeMap::new();
+        collect(&super::Cli::command(), "handfast", &mut found);
+        assert!(found.len() > 60, "{} flags", found.len());
+        let allowed = |flag: &str| ALLOWED.iter().any(|(known, _)| *known == flag);
+        let differing: Vec<_> = found
+            .iter()
+            .filter(|(flag, meanings)| meanings.len() > 1 && !allowed(flag))
+            .collect();
+        assert!(differing.is_empty(), "{differing:#?}");
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

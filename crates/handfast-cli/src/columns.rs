@@ -1,14 +1,25 @@
 //! Two texts side by side: what the client saw, what the server saw.
 
-/// The width of a page that fits every terminal, and half of which still holds a name and a number.
-const WIDTH: usize = 100;
+/// Narrower than this, half of a page does not hold a name and a number: one text goes below the other.
+const BESIDE_MIN: usize = 80;
 const GAP: &str = " | ";
 
-/// Sets `left` and `right` beside each other, wrapping both at words, below their headings.
+/// Sets `left` and `right` beside each other, or one below the other where a page of this width has no
+/// room for both, wrapping both at words, below their headings.
 ///
 /// Each line of the result is indented and has no trailing blanks.
-pub(crate) fn side_by_side(left: (&str, &[String]), right: (&str, &[String])) -> String {
-    let column = (WIDTH - 2 - GAP.len()) / 2;
+pub(crate) fn side_by_side(
+    width: usize,
+    left: (&str, &[String]),
+    right: (&str, &[String]),
+) -> String {
+    if width < BESIDE_MIN {
+        return [left, right]
+            .into_iter()
+            .map(|(heading, lines)| below(width, heading, lines))
+            .collect();
+    }
+    let column = (width - 2 - GAP.len()) / 2;
     let rows = |(heading, lines): (&str, &[String])| -> Vec<String> {
         std::iter::once(heading.to_owned())
             .chain(lines.iter().flat_map(|line| wrap(line, column)))
@@ -25,6 +36,90 @@ pub(crate) fn side_by_side(left: (&str, &[String]), right: (&str, &[String])) ->
         text.push('\n');
     }
     text
+}
+
+/// The lines below their heading, which stands out by its place.
+fn below(width: usize, heading: &str, lines: &[String]) -> String {
+    let rows = lines
+        .iter()
+        .flat_map(|line| wrap(line, width.saturating_sub(4)));
+    let rows: String = rows
+        .map(|row| format!("    {}\n", row.trim_end()))
+        .collect();
+    format!("  {heading}\n{rows}")
+}
+
+/// The same text with lines that are longer than `width` broken at blanks. What follows stands below
+/// the first word of the value, where a line has a label before it. A word that is longer keeps its
+/// line: a fingerprint is copied as a whole.
+pub(crate) fn fit(text: &str, width: usize) -> String {
+    let mut fitted = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let (line, end) = match line.strip_suffix('\n') {
+            Some(line) => (line, "\n"),
+            None => (line, ""),
+        };
+        if visible(line) <= width {
+            fitted.push_str(line);
+        } else {
+            fit_line(&mut fitted, line, width);
+        }
+        fitted.push_str(end);
+    }
+    fitted
+}
+
+fn fit_line(fitted: &mut String, line: &str, width: usize) {
+    let indent = value_column(line).min(width / 2);
+    let mut column = 0;
+    let mut is_first = true;
+    // Blanks inside of a line are kept: they set its columns.
+    for word in line.split(' ') {
+        let length = visible(word);
+        if !is_first && column + 1 + length > width && column > indent && length > 0 {
+            while fitted.ends_with(' ') {
+                fitted.pop();
+            }
+            fitted.push('\n');
+            fitted.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if !is_first {
+            fitted.push(' ');
+            column += 1;
+        }
+        fitted.push_str(word);
+        column += length;
+        is_first = false;
+    }
+}
+
+/// Where the value of a line begins: behind a label and two blanks, or behind what it is indented by.
+fn value_column(line: &str) -> usize {
+    let plain = without_colour(line);
+    let indent = plain.len() - plain.trim_start().len();
+    let rest = plain.get(indent..).unwrap_or_default();
+    match rest.find("  ") {
+        Some(gap) => {
+            let after = rest.get(gap..).unwrap_or_default();
+            indent + gap + (after.len() - after.trim_start().len())
+        }
+        None => indent + 2,
+    }
+}
+
+fn visible(text: &str) -> usize {
+    without_colour(text).chars().count()
+}
+
+/// Without the escape sequences that colour it.
+fn without_colour(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut parts = text.split('\x1b');
+    plain.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or("", |(_, rest)| rest));
+    }
+    plain
 }
 
 /// Breaks a line at blanks; what follows the first piece is indented by two. A word that is longer
@@ -55,11 +150,49 @@ fn wrap(line: &str, width: usize) -> Vec<String> {
 mod tests {
     use super::*;
 
+    const WIDTH: usize = 100;
+
+    #[test]
+    fn long_lines_are_broken_below_their_value_and_words_are_kept_whole() {
+        let long = "x".repeat(70);
+        let text = format!(
+            "short\n  label        {}\n  \x1b[2mkey        \x1b[0m  a b {long} c\n    {}",
+            "word ".repeat(20).trim_end(),
+            "other ".repeat(15).trim_end(),
+        );
+        let fitted = fit(&text, 60);
+        let rows: Vec<&str> = fitted.lines().collect();
+        assert_eq!(rows[0], "short");
+        assert!(rows[1].starts_with("  label        word"));
+        assert!(
+            rows[2].starts_with(&format!("{}word", " ".repeat(15))),
+            "{fitted}"
+        );
+        let too_long: Vec<_> = rows.iter().filter(|row| visible(row) > 60).collect();
+        assert_eq!(too_long.len(), 1, "{fitted}");
+        assert!(too_long[0].ends_with(&long), "{fitted}");
+        assert_eq!(fitted.matches("word").count(), 20);
+        assert_eq!(fitted.matches("other").count(), 15);
+        assert!(rows.iter().all(|row| !row.ends_with(' ')), "{fitted}");
+        assert_eq!(fit(&text, 200), text);
+    }
+
+    #[test]
+    fn what_has_no_room_beside_goes_below() {
+        let left = ["one ".repeat(30), "x".repeat(90)];
+        let right = ["two ".repeat(30)];
+        let text = side_by_side(60, ("client", &left), ("server", &right));
+        assert!(text.lines().all(|row| row.chars().count() <= 60), "{text}");
+        assert!(text.starts_with("  client\n    one") && text.contains("\n  server\n    two"));
+        assert!(!text.contains('|'), "{text}");
+        assert_eq!(text.matches("two").count(), 30);
+    }
+
     #[test]
     fn columns_are_aligned_wrapped_and_without_trailing_blanks() {
         let left = ["short".to_owned(), "a ".repeat(60) + &"x".repeat(120)];
         let right = ["one".to_owned()];
-        let text = side_by_side(("client", &left), ("server", &right));
+        let text = side_by_side(WIDTH, ("client", &left), ("server", &right));
         let rows: Vec<&str> = text.lines().collect();
         assert!(
             rows[0].starts_with("  client") && rows[0].ends_with("| server"),

@@ -18,17 +18,16 @@ mod passphrase;
 mod proxy_args;
 mod tls_at_once;
 mod trust_args;
+mod typos;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 /// Beyond so much, memory that is free at the end of the heap goes back to the system.
 const HEAP_KEPT: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
     keep_freed_memory();
-    let cli = cli::Cli::parse();
+    let cli = typos::parse();
     match command::run(cli.command) {
         Ok(code) => code,
         Err(failure) => {

@@ -4,6 +4,7 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use crate::columns;
 use crate::failure::Failure;
 
 /// How a piece of text is to stand out.
@@ -79,6 +80,37 @@ pub(crate) fn shell_path(path: &Path) -> String {
 /// One line on stderr. A stderr that is gone is nobody's to tell.
 pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// A line on stderr, a terminal, that replaces the one before it; an empty text leaves none.
+pub(crate) fn progress(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
+}
+
+/// How many columns the standard output has: what `COLUMNS` says, or the terminal, or as many as fit
+/// every page.
+pub(crate) fn width() -> usize {
+    const PAGE: usize = 100;
+    /// Nothing can be set beside anything in less.
+    const LEAST: usize = 40;
+    let said = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    #[cfg(unix)]
+    let said = said.or_else(|| {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    });
+    said.map_or(PAGE, |columns: usize| columns.clamp(LEAST, PAGE))
+}
+
+/// Text for the standard output, its lines no longer than a terminal is wide, or as `COLUMNS` says.
+/// What goes to a file or a program keeps its lines.
+pub(crate) fn fit(text: &str) -> String {
+    let said = env::var_os("COLUMNS").is_some();
+    match said || io::stdout().is_terminal() {
+        true => columns::fit(text, width()),
+        false => text.to_owned(),
+    }
 }
 
 /// A loud line on stderr.

@@ -55,15 +55,42 @@ pub(crate) struct SessionArgs {
     /// Offer these application protocols, the preferred first, separated by commas
     #[arg(long, value_name = "PROTOCOLS", value_delimiter = ',')]
     pub(crate) alpn: Vec<String>,
-    /// Speak these versions only: 1.2, 1.3 (default: both)
-    #[arg(long, value_name = "VERSIONS", value_delimiter = ',', value_parser = version)]
-    pub(crate) tls: Vec<TlsVersion>,
+    #[command(flatten)]
+    pub(crate) versions: VersionArgs,
     /// Allow so many seconds until the connection is secured
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) connect_timeout: Option<Duration>,
     /// Append the secrets of the sessions to this file, for a packet analyser
     #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE")]
     pub(crate) key_log: Option<PathBuf>,
+}
+
+/// Which versions of TLS: as curl says it, and as a list.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VersionArgs {
+    /// Speak these versions only: 1.2, 1.3 [default: both]
+    #[arg(long, value_name = "VERSIONS", value_delimiter = ',', value_parser = version)]
+    tls: Vec<TlsVersion>,
+    /// Speak TLS 1.2 or later (the default)
+    #[arg(long = "tlsv1.2", conflicts_with = "tls")]
+    tlsv1_2: bool,
+    /// Speak TLS 1.3 or later
+    #[arg(long = "tlsv1.3", conflicts_with = "tls")]
+    tlsv1_3: bool,
+    /// Speak no later version than this
+    #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with_all = ["tls", "tlsv1_3"])]
+    tls_max: Option<String>,
+}
+
+impl VersionArgs {
+    /// What was chosen; none for whatever there is.
+    pub(crate) fn versions(&self) -> Vec<TlsVersion> {
+        match self.tls_max.as_deref() {
+            _ if self.tlsv1_3 => vec![TlsVersion::Tls13],
+            Some("1.2") => vec![TlsVersion::Tls12],
+            _ => self.tls.clone(),
+        }
+    }
 }
 
 impl TrustArgs {
@@ -89,7 +116,7 @@ impl TrustArgs {
     pub(crate) fn client(&self, session: &SessionArgs) -> Result<ClientContextBuilder, Failure> {
         let mut builder = self
             .builder()?
-            .versions(session.tls.iter().copied())
+            .versions(session.versions.versions())
             .alpn(session.alpn.iter().map(String::as_bytes));
         if let Some(log) = session.key_log()? {
             builder = builder.key_log(log);

@@ -9,20 +9,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ArgGroup;
-use handfast::{
-    ClientContext, ClientContextBuilder, Explanation, Identity, Passphrase, TlsVersion,
-    TrustAnchors, VerificationPolicy,
-};
+use handfast::{ClientContextBuilder, Explanation};
 use handfast_https::load::{
     self, Handshake, Measurements, Observer, Pacing, Plan, Protocol, Second, Stop, Target, report,
 };
 use http::header::{self, HeaderName, HeaderValue};
 
-use crate::data_dir;
 use crate::descriptors;
 use crate::failure::{self, Failure, code, plain};
 use crate::output;
-use crate::passphrase::{self, PassphraseSource};
+use crate::trust_args::{TrustArgs, VersionArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,6 +43,8 @@ pub(crate) struct Args {
     load: Load,
     #[command(flatten, next_help_heading = "Request")]
     request: RequestArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten, next_help_heading = "TLS")]
     tls: Tls,
     #[command(flatten, next_help_heading = "Output")]
@@ -74,7 +72,7 @@ struct Load {
     /// How many requests at once on an HTTP/2 connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
     streams: usize,
-    /// How many threads [default: one a core]
+    /// How many threads [default: one per core]
     #[arg(short, long, value_name = "N", value_parser = count)]
     threads: Option<usize>,
     /// What takes longer, connecting included, has failed
@@ -100,10 +98,10 @@ struct RequestArgs {
     /// HTTP/2 only
     #[arg(long)]
     http2: bool,
-    /// The method [default: GET, or POST with a body]
+    /// Use this method [default: GET, or POST with a body]
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     method: Option<http::Method>,
-    /// A header field, `Name: value` (repeatable)
+    /// Send this field, `Name: value` (repeatable)
     #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
     headers: Vec<(HeaderName, HeaderValue)>,
     /// The body; @FILE for a file's content, @- for what stdin brings
@@ -113,27 +111,8 @@ struct RequestArgs {
 
 #[derive(Debug, clap::Args)]
 struct Tls {
-    /// Also trust the authorities in this file
-    #[arg(long, value_name = "FILE")]
-    cacert: Vec<PathBuf>,
-    /// Trust the authorities given by --cacert alone
-    #[arg(long, requires = "cacert")]
-    only_cacert: bool,
-    /// Do not verify the server: anybody on the path can pose as it
-    #[arg(long, conflicts_with_all = ["cacert", "only_cacert"])]
-    insecure: bool,
-    /// The client certificate to show, with its chain: PEM, DER or PKCS#12
-    #[arg(long, value_name = "FILE")]
-    cert: Option<PathBuf>,
-    /// Its private key [default: in the same file]
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
-    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
-    #[arg(long, value_name = "SOURCE", requires = "cert")]
-    pass: Option<PassphraseSource>,
-    /// The protocol version, 1.2 or 1.3 [default: both]
-    #[arg(long, value_name = "VERSION", value_parser = tls_version)]
-    tls: Vec<TlsVersion>,
+    #[command(flatten)]
+    versions: VersionArgs,
     /// The key exchange groups to offer, the preferred first, as in x25519 [default: X25519MLKEM768, ...]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     groups: Vec<String>,
@@ -144,13 +123,13 @@ struct Tls {
 
 #[derive(Debug, clap::Args)]
 struct Output {
-    /// Print JSON, schema handfast-bench/2
+    /// Print JSON (schema handfast-bench/2)
     #[arg(long)]
     json: bool,
     /// Also write a page with plots, which opens offline
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Nothing on the terminal while the test runs
+    /// Say nothing on stderr but warnings and failures
     #[arg(short, long)]
     quiet: bool,
 }
@@ -158,10 +137,10 @@ struct Output {
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let plan = plan(&args)?;
     check_descriptors(&plan, descriptors::raise_limit())?;
-    let tls = tls(&args.tls)?;
+    let tls = tls(&args)?;
     let mut page = args.output.html.as_deref().map(create).transpose()?;
     let stop = Stop::new();
-    stop_at_interrupt(stop.clone());
+    stop_at_interrupt(stop.clone(), args.output.html.clone());
     let mut live = Live {
         plan: &plan,
         on: io::stderr().is_terminal() && !args.output.quiet,
@@ -169,13 +148,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let about = about();
     let measured = load::run(&plan, tls, &stop, &mut live)?;
     if let Some((file, path)) = &mut page {
-        file.write_all(report::html(&plan, &measured, &about).as_bytes())
+        file.set_len(0)
+            .and_then(|()| file.write_all(report::html(&plan, &measured, &about).as_bytes()))
             .map_err(|error| unwritable(path, &error))?;
     }
     let told = if args.output.json {
         format!("{:#}\n", report::json(&plan, &measured, &about))
     } else {
-        report::text(&plan, &measured)
+        output::fit(&report::text(&plan, &measured))
     };
     match io::stdout().lock().write_all(told.as_bytes()) {
         // Whoever read enough has read enough.
@@ -325,62 +305,30 @@ fn body(data: &str) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn tls(args: &Tls) -> Result<ClientContextBuilder, Failure> {
-    let mut builder = ClientContext::builder();
-    if args.insecure {
-        output::warning("the server is not verified: anybody on the path can pose as it");
-        builder = builder.danger().accept_any_certificate();
-    } else {
-        builder = builder.policy(VerificationPolicy::new(anchors(args)?));
+fn tls(args: &Args) -> Result<ClientContextBuilder, Failure> {
+    let tls = &args.tls;
+    let mut builder = args.trust.builder()?;
+    let versions = tls.versions.versions();
+    if !versions.is_empty() {
+        builder = builder.versions(versions);
     }
-    if !args.tls.is_empty() {
-        builder = builder.versions(args.tls.iter().copied());
+    if !tls.groups.is_empty() {
+        builder = builder.groups(tls.groups.iter().cloned());
     }
-    if !args.groups.is_empty() {
-        builder = builder.groups(args.groups.iter().cloned());
-    }
-    if !args.ciphers.is_empty() {
-        builder = builder.cipher_suites(args.ciphers.iter().cloned());
-    }
-    if let Some(cert) = &args.cert {
-        builder = builder.identity(identity(cert, args)?);
+    if !tls.ciphers.is_empty() {
+        builder = builder.cipher_suites(tls.ciphers.iter().cloned());
     }
     Ok(builder)
 }
 
-/// As for `get`: the platform's authorities, the local one if there is one, and those given.
-fn anchors(args: &Tls) -> Result<TrustAnchors, Failure> {
-    let mut anchors = if args.only_cacert {
-        TrustAnchors::empty()
-    } else {
-        TrustAnchors::platform()
-    };
-    if !args.only_cacert
-        && let Some(local) = data_dir::local_ca_certificate()
-    {
-        anchors = anchors.with_file(local).map_err(handfast::Error::from)?;
-    }
-    for file in &args.cacert {
-        anchors = anchors.with_file(file).map_err(handfast::Error::from)?;
-    }
-    Ok(anchors)
-}
-
-fn identity(cert: &Path, args: &Tls) -> Result<Identity, Failure> {
-    let passphrase = match passphrase::or_prompt(args.pass.clone()) {
-        Some(source) => Passphrase::ask(move |request| source.read(&request.to_string())),
-        None => Passphrase::none(),
-    };
-    let identity = match &args.key {
-        Some(key) => Identity::from_files(cert, key, passphrase),
-        None => Identity::from_file(cert, passphrase),
-    };
-    Ok(identity.map_err(handfast::Error::from)?)
-}
-
 /// Opened before the test: an hour of load must not end in a file that cannot be written.
 fn create(path: &Path) -> Result<(fs::File, PathBuf), Failure> {
-    let file = fs::File::create(path).map_err(|error| unwritable(path, &error))?;
+    // What an earlier test left there stays until there is something to replace it.
+    let mut options = fs::OpenOptions::new();
+    let options = options.write(true).create(true).truncate(false);
+    let file = options
+        .open(path)
+        .map_err(|error| unwritable(path, &error))?;
     Ok((file, path.to_owned()))
 }
 
@@ -391,7 +339,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// The first Ctrl-C ends the test, the second the program.
-fn stop_at_interrupt(stop: Stop) {
+fn stop_at_interrupt(stop: Stop, page: Option<PathBuf>) {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -401,6 +349,10 @@ fn stop_at_interrupt(stop: Stop) {
         runtime.block_on(async {
             while tokio::signal::ctrl_c().await.is_ok() {
                 if stop.is_stopped() {
+                    let page = page.as_deref().map_or_else(String::new, |page| {
+                        format!("; {} was not written", page.display())
+                    });
+                    output::note(format!("interrupted twice: nothing is reported{page}"));
                     std::process::exit(130);
                 }
                 stop.stop();
@@ -468,14 +420,6 @@ fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
         .parse::<HeaderValue>()
         .map_err(|_| "this is no value of a header field")?;
     Ok((name, value))
-}
-
-fn tls_version(text: &str) -> Result<TlsVersion, String> {
-    match text {
-        "1.2" => Ok(TlsVersion::Tls12),
-        "1.3" => Ok(TlsVersion::Tls13),
-        _ => Err("expected 1.2 or 1.3".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where the authority lives [default: HANDFAST_CA_DIR, or the platform's data directory]
+    /// Where the local authority lives [default: HANDFAST_CA_DIR, or the platform's data directory]
     #[arg(long, global = true, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
     #[command(subcommand)]
@@ -83,7 +83,7 @@ struct IssueArgs {
     /// Encrypt the key file with a passphrase
     #[arg(long)]
     encrypt_key: bool,
-    /// Where the passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt or pass:TEXT
+    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
     #[arg(
         long,
         value_name = "SOURCE",
@@ -99,7 +99,7 @@ struct IssueArgs {
 
 #[derive(Debug, clap::Args)]
 struct ShowArgs {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -199,7 +199,7 @@ fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
     if args.json {
         let text = serde_json::to_string_pretty(&as_json(&authority, &records, &crl));
         // Strings, numbers and lists: nothing that JSON cannot hold.
-        return print(&(text.unwrap_or_default() + "\n"));
+        return write(&(text.unwrap_or_default() + "\n"));
     }
     let palette = Palette::stdout();
     let now = now();
@@ -424,8 +424,12 @@ fn row(label: &str, value: &str, palette: Palette) -> String {
     format!("  {label}  {value}\n")
 }
 
-/// Results on stdout; that nobody reads them any more is no failure.
 fn print(text: &str) -> Result<(), Failure> {
+    write(&output::fit(text))
+}
+
+/// Results on stdout; that nobody reads them any more is no failure.
+fn write(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())

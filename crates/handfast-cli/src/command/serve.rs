@@ -66,7 +66,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Identity")]
 struct Identity {
-    /// Certificate chain, end entity first [default: one from the local authority]
+    /// Our certificate chain, end entity first [default: one from the local authority]
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// Its private key, unless it is in the same file
@@ -94,7 +94,7 @@ struct Clients {
         default_value = "required"
     )]
     client_auth: Demand,
-    /// Refuse clients whose certificates these lists revoke (repeatable)
+    /// Refuse what these revocation lists revoke, among clients (repeatable)
     #[arg(long, value_name = "FILE", requires = "client_ca")]
     crl: Vec<PathBuf>,
 }
@@ -116,7 +116,7 @@ struct RunningArgs {
     /// How to close connections
     #[arg(long, value_name = "POLICY", default_value = "linger")]
     close: Close,
-    /// How many threads serve [default: one per core]
+    /// How many threads [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
     /// Keep at most so many connections at once; more wait until one ends [default: 8192]
@@ -125,7 +125,7 @@ struct RunningArgs {
     /// Append failed handshakes and connections to this file, a line of JSON each; SIGHUP opens it anew
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
-    /// No log
+    /// Say nothing on stderr but warnings and failures: no log
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
     /// Log how every connection ended, too
@@ -162,7 +162,7 @@ struct Tls {
     /// Speak no later version than this
     #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with = "tlsv1_3")]
     tls_max: Option<String>,
-    /// Write the sessions' secrets to this file, for Wireshark: who has it can read everything
+    /// Append the secrets of the sessions to this file, for a packet analyser: who has it can read everything
     #[arg(long, value_name = "FILE")]
     key_log: Option<PathBuf>,
 }

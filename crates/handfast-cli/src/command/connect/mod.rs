@@ -44,16 +44,16 @@ pub(crate) struct Args {
     /// The port, unless it stands behind the host
     #[arg(value_name = "PORT", requires = "target")]
     port: Option<u16>,
-    /// Be the server instead: wait for one client there, with --cert and --key
+    /// Listen here, and be the server: wait for one client, with --cert and --key
     #[arg(long, value_name = "TARGET", conflicts_with = "target")]
     listen: Option<Target>,
-    /// The name that the server's certificate must be valid for [default: the host]
+    /// Verify this name instead of the one that is asked for
     #[arg(long, value_name = "NAME")]
     servername: Option<String>,
-    /// Send this name (SNI) instead of the one that is verified
+    /// Ask for this server name (SNI), and verify it, instead of the host's
     #[arg(long, value_name = "NAME")]
     sni: Option<String>,
-    /// Begin in this protocol's plain text: smtp, imap, pop3, ftp, ldap, xmpp, postgres, mysql, sieve, nntp
+    /// Begin in plain text, then TLS: smtp, imap, pop3, ftp, ldap, xmpp, postgres, mysql, sieve, nntp
     #[arg(long, value_name = "PROTOCOL")]
     starttls: Option<StartTls>,
     /// Send a line feed as carriage return and line feed
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     /// Keep our direction open until input and peer have both ended, however long the other is silent
     #[arg(long)]
     keep_open: bool,
-    /// When the handshake fails, do not ask the server over further connections what it would take
+    /// When the handshake fails, do not ask over further connections what the server would take
     #[arg(long)]
     no_probe: bool,
     /// Say nothing on stderr but warnings and failures
@@ -71,7 +71,7 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     trust: TrustArgs,
-    /// With --listen: verify clients against these certificates
+    /// Ask clients for a certificate that leads to one of this file; goes with --listen
     #[arg(
         long,
         value_name = "FILE",
@@ -79,7 +79,7 @@ pub(crate) struct Args {
         help_heading = "Trust and identity"
     )]
     client_ca: Vec<PathBuf>,
-    /// With --listen: demand a certificate of the client [default: required with --client-ca]
+    /// May a client come without one? [default: required with --client-ca]
     #[arg(
         long,
         value_name = "WHEN",
@@ -148,7 +148,7 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
     // Before anybody is bothered: a name that is none.
     let expected = server_name(&name)?;
     server_name(sent)?;
-    if args.sni.is_some() {
+    if sent != name {
         builder = builder.expected_name(expected);
     }
     let context = builder.build()?;
@@ -321,8 +321,9 @@ fn verified_name(args: &Args, target: &Target) -> Result<String, Failure> {
                     format!("write it as {}", authority(host, Some(443))),
                 ));
             }
-            Ok(host.clone())
+            Ok(args.sni.as_ref().unwrap_or(host).clone())
         }
+        (None, _) if args.sni.is_some() => Ok(args.sni.clone().unwrap_or_default()),
         // Whatever it is, it will not be verified.
         (None, _) if args.trust.insecure => Ok("localhost".to_owned()),
         (None, _) => Err(Failure::usage(
@@ -344,7 +345,7 @@ fn server_name(text: &str) -> Result<ServerName, Failure> {
 
 fn server_context(args: &Args) -> Result<ServerContext, Failure> {
     let mut builder = ServerContext::builder()
-        .versions(args.session.tls.iter().copied())
+        .versions(args.session.versions.versions())
         .alpn(args.session.alpn.iter().map(String::as_bytes))
         .revocation_lists(args.trust.revocation_lists()?);
     if let Some(identity) = args.trust.identity.read()? {

@@ -7,6 +7,7 @@
 mod stage;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use handfast::{Cause, ClientContext, Identity, PeerCause, Report, TrustAnchors};
@@ -15,7 +16,7 @@ use handfast_https::client::{ALPN, Client, Download, Error, Finished, Request, R
 
 use crate::columns::side_by_side;
 use crate::failure::{Failure, code};
-use crate::output::{Palette, Tone};
+use crate::output::{self, Palette, Tone};
 use stage::Stage;
 
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,7 @@ pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| cannot("start a runtime", &error))?;
     let stage = Stage::set()?;
+    remove_at_interrupt(stage.directory().to_owned());
     let mut teller = Teller {
         palette: Palette::stdout(),
         acts: 0,
@@ -274,6 +276,25 @@ struct Teller {
     strange: usize,
 }
 
+/// Ctrl-C leaves nothing behind, and says so.
+fn remove_at_interrupt(directory: PathBuf) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        // Without a runtime, Ctrl-C does what it does by default.
+        let Ok(runtime) = runtime else { return };
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            let name = directory.display();
+            match std::fs::remove_dir_all(&directory) {
+                Ok(()) => output::note("interrupted; nothing is left behind"),
+                Err(error) => output::note(format!("interrupted; {name} is left behind: {error}")),
+            }
+            std::process::exit(130);
+        }
+    });
+}
+
 impl Teller {
     fn tell(&mut self, title: &str, act: &Act) -> Result<(), Failure> {
         self.acts += 1;
@@ -287,6 +308,7 @@ impl Teller {
             .palette
             .paint(Tone::Heading, format!("{}  {title}", self.acts));
         let columns = side_by_side(
+            output::width(),
             ("the client saw", &act.client),
             ("the server saw", &act.server),
         );

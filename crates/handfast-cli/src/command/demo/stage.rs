@@ -81,6 +81,11 @@ impl Stage {
         })
     }
 
+    /// The temporary directory with all files.
+    pub(super) fn directory(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     pub(super) fn authority_file(&self) -> PathBuf {
         self.authority.certificate_file()
     }

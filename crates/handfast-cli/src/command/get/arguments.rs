@@ -79,7 +79,7 @@ struct Output {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Request")]
 struct RequestArgs {
-    /// Use this method
+    /// Use this method [default: GET, or POST with a body]
     #[arg(short = 'X', long, value_name = "METHOD")]
     request: Option<String>,
     /// Send this field; `Name:` leaves a default field out, `Name;` sends it empty
@@ -117,7 +117,7 @@ pub(super) struct ConnectionArgs {
     /// Speak TLS 1.2 or later (the default)
     #[arg(long = "tlsv1.2")]
     pub(super) tlsv1_2: bool,
-    /// Speak TLS 1.3 only
+    /// Speak TLS 1.3 or later
     #[arg(long = "tlsv1.3")]
     pub(super) tlsv1_3: bool,
     /// Speak no later version than this: 1.2 or 1.3

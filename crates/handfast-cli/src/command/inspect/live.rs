@@ -1,5 +1,6 @@
 //! A server, asked over the network: connect, verify, go on for diagnosis, resume, close, survey.
 
+use std::io::{self, IsTerminal as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +16,7 @@ use handfast::{
 use handfast_https::client::{Proxy, with_hearsay};
 
 use super::findings::{Closing, Findings, Live, Resumption, VersionTried};
+use super::probing::Progress;
 use super::route::{Route, Target, split};
 use super::{Args, fetch, probing};
 use crate::failure::Failure;
@@ -66,6 +68,7 @@ struct Plan<'a> {
     identity: Option<Identity>,
     alpn: Vec<String>,
     proxy: Option<Proxy>,
+    progress: Progress,
 }
 
 impl<'a> Plan<'a> {
@@ -83,6 +86,7 @@ impl<'a> Plan<'a> {
             pins: trust.pin,
             alpn: alpn.into_iter().filter(|name| !name.is_empty()).collect(),
             proxy: args.proxy.proxy()?,
+            progress: Progress::new(!args.quiet && io::stderr().is_terminal()),
             args,
         })
     }
@@ -188,7 +192,7 @@ impl<'a> Plan<'a> {
                 "TLS 1.3" => WireVersion::Tls13,
                 _ => WireVersion::Tls12,
             });
-            let survey = probing::survey(&route, &WireVersion::ALL, spoken);
+            let survey = probing::survey(&route, &WireVersion::ALL, spoken, &self.progress);
             live.survey =
                 Some(survey.map_err(|error| escape_control(&error.to_string()).into_owned()));
         }
@@ -270,7 +274,7 @@ fn ask_why(error: Error, context: &ClientContext, route: &Route<'_>) -> Error {
     let target = route.target;
     let limit = PROBE_WITHIN.min(target.limit);
     let name = &target.server_name;
-    let open = || route.open().map_err(std::io::Error::from);
+    let open = || route.open().map_err(io::Error::from);
     let error = probe::clarify(error, context, name, limit, open);
     match target.starttls {
         None => with_hearsay(error, name, target.port, limit, open),

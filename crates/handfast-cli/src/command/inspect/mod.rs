@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// When the handshake fails, do not ask over further connections what the server would take, or for its clock
     #[arg(long, conflicts_with = "scan")]
     no_probe: bool,
+    /// Say nothing on stderr but warnings and failures
+    #[arg(short, long)]
+    quiet: bool,
     /// Print JSON (docs/inspect-json.md says what is in it)
     #[arg(long)]
     json: bool,
@@ -75,13 +78,13 @@ pub(crate) struct Args {
     /// Begin in plain text, then TLS: smtp, imap, pop3, ftp, ldap, xmpp, postgres, mysql, sieve, nntp
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "file")]
     starttls: Option<StartTls>,
-    /// Ask for this server name, and verify it, instead of HOST
+    /// Ask for this server name (SNI), and verify it, instead of the host's
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     sni: Option<String>,
     /// Connect to this place instead of HOST:PORT
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "file")]
     connect_to: Option<String>,
-    /// Offer these application protocols, separated by commas [default: h2,http/1.1; none with --starttls]
+    /// Offer these application protocols, the preferred first, separated by commas [default: h2,http/1.1; none with --starttls]
     #[arg(
         long,
         value_name = "PROTOCOLS",
@@ -116,7 +119,7 @@ struct Trust {
     /// Refuse what these revocation lists revoke
     #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
-    /// Our certificate chain, for a server that asks for it
+    /// Our certificate chain, for a peer that asks for it
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     cert: Option<PathBuf>,
     /// Its private key; with --file: does this key belong to the chain?
@@ -181,7 +184,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     } else {
         let palette = Palette::stdout();
         let each: Vec<String> = found.iter().map(|one| text::page(one, palette)).collect();
-        each.join("\n")
+        output::fit(&each.join("\n"))
     };
     if let Err(error) = io::stdout().lock().write_all(told.as_bytes())
         && error.kind() != io::ErrorKind::BrokenPipe

@@ -1,12 +1,15 @@
 //! Questions by hand over real sockets: the survey, and what only a plain ServerHello shows.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use handfast::SignedCertificateTimestamp;
 use handfast::probe::{self, Answer, ClientHello, Survey, WireVersion};
 
 use super::route::Route;
+use crate::output;
 
 /// A survey that takes longer is given up: some hundred questions to a server at the other end of
 /// the world.
@@ -23,12 +26,57 @@ const PATIENCE: [Duration; 6] = [
     Duration::from_millis(1600),
 ];
 
+/// How often the line about a scan is written anew: as often as somebody can read it.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// Shows on a terminal that a scan goes on. Several servers share one line.
+pub(super) struct Progress {
+    on: bool,
+    asked: AtomicUsize,
+    shown: Mutex<Option<Instant>>,
+}
+
+impl Progress {
+    pub(super) fn new(on: bool) -> Self {
+        Self {
+            on,
+            asked: AtomicUsize::new(0),
+            shown: Mutex::new(None),
+        }
+    }
+
+    /// Another question is asked.
+    fn asked(&self) {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        if !self.on {
+            return;
+        }
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
+            *shown = Some(Instant::now());
+            output::progress(&format!(
+                "scanning: {asked} questions asked, of some hundred"
+            ));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.is_some() {
+            output::progress("");
+        }
+    }
+}
+
 /// All that the server accepts under these versions; `spoken` is one of them that it is known to
 /// accept.
 pub(super) fn survey(
     route: &Route<'_>,
     versions: &[WireVersion],
     spoken: Option<WireVersion>,
+    progress: &Progress,
 ) -> io::Result<Survey> {
     let deadline = Instant::now() + SURVEY_WITHIN;
     let base = |version| ClientHello::new(version).with_server_name(&route.target.server_name);
@@ -38,6 +86,7 @@ pub(super) fn survey(
             let text = format!("given up after {} seconds", SURVEY_WITHIN.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, text));
         }
+        progress.asked();
         let answer = ask(route, hello);
         match (&answer, &good) {
             (Ok(Answer::Hello(_)), _) => good = Some(hello.clone()),

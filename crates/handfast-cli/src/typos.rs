@@ -1,0 +1,186 @@
+//! What to suggest for an argument or a command that there is none of.
+//!
+//! clap suggests whatever looks alike, `--insecure` for `--interface` and `revoke` for `renew`. A tip is
+//! followed without much thought: it must be what was meant, and never give up a protection unasked.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory, Parser};
+use strsim::damerau_levenshtein;
+
+use crate::cli::Cli;
+
+/// What is suggested only for itself with one letter wrong.
+const DANGEROUS: [&str; 3] = ["insecure", "force", "revoke"];
+
+/// What other programs call it. What they say for "do not verify" has no entry.
+const ELSEWHERE: [(&str, &str); 21] = [
+    ("CAfile", "cacert"),
+    ("ca", "cacert"),
+    ("ca-cert", "cacert"),
+    ("ca-certificate", "cacert"),
+    ("ca-file", "cacert"),
+    ("cafile", "cacert"),
+    ("certificate", "cert"),
+    ("client-cert", "cert"),
+    ("private-key", "key"),
+    ("pinnedpubkey", "pin"),
+    ("user-agent", "header"),
+    ("method", "request"),
+    ("post-data", "data"),
+    ("output-document", "output"),
+    ("http1", "http1.1"),
+    ("no-proxy", "noproxy"),
+    ("server-name", "sni"),
+    ("servername", "sni"),
+    ("concurrency", "connections"),
+    ("timeout", "max-time"),
+    ("port", "listen"),
+];
+
+/// The arguments of this process, or an end with a message.
+pub(crate) fn parse() -> Cli {
+    parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
+fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    Cli::try_parse_from(&args).map_err(|error| {
+        let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
+        better(error, &words)
+    })
+}
+
+/// The same error with tips of ours.
+fn better(mut error: clap::Error, words: &[&str]) -> clap::Error {
+    let kinds = match error.kind() {
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, ContextKind::SuggestedArg),
+        ErrorKind::InvalidSubcommand => (
+            ContextKind::InvalidSubcommand,
+            ContextKind::SuggestedSubcommand,
+        ),
+        _ => return error,
+    };
+    let (typed, suggested) = kinds;
+    let Some(ContextValue::String(typed)) = error.get(typed).cloned() else {
+        return error;
+    };
+    error.remove(suggested);
+    error.remove(ContextKind::Suggested);
+    let root = Cli::command();
+    let command = command_of(&root, words);
+    if suggested == ContextKind::SuggestedSubcommand {
+        let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+        if let Some(near) = nearest(&typed, &names) {
+            let near = vec![near.to_owned()];
+            error.insert(suggested, ContextValue::Strings(near));
+        }
+        return error;
+    }
+    let Some(name) = typed.strip_prefix("--") else {
+        return error;
+    };
+    let name = name.split('=').next().unwrap_or(name);
+    let known: Vec<&str> = command
+        .get_arguments()
+        .filter_map(clap::Arg::get_long)
+        .collect();
+    let elsewhere = ELSEWHERE
+        .iter()
+        .find(|(theirs, ours)| *theirs == name && known.contains(ours))
+        .map(|(_, ours)| *ours);
+    if let Some(near) = elsewhere.or_else(|| nearest(name, &known)) {
+        let near = ContextValue::String(format!("--{near}"));
+        error.insert(suggested, near);
+    }
+    error
+}
+
+/// The innermost command that the words name.
+fn command_of<'c>(root: &'c Command, words: &[&str]) -> &'c Command {
+    let words = words.iter().skip(1).filter(|word| !word.starts_with('-'));
+    words.fold(root, |command, word| {
+        command.find_subcommand(word).unwrap_or(command)
+    })
+}
+
+/// The one that was meant: with a letter in four wrong at most, or the only one that begins so.
+fn nearest<'k>(typed: &str, known: &[&'k str]) -> Option<&'k str> {
+    const BEGINNING_MIN: usize = 3;
+    let wrong = |name: &str| damerau_levenshtein(typed, name);
+    let near = known
+        .iter()
+        .copied()
+        .filter(|name| match DANGEROUS.contains(name) {
+            true => wrong(name) <= 1,
+            false => wrong(name) <= (name.len() / 4).max(1) && wrong(name) < typed.len(),
+        })
+        .min_by_key(|name| wrong(name));
+    let begins = |name: &&&str| name.starts_with(typed) && !DANGEROUS.contains(name);
+    near.or_else(|| {
+        let mut found = known.iter().filter(begins);
+        match (found.next(), found.next()) {
+            (Some(one), None) if typed.len() >= BEGINNING_MIN => Some(*one),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(line: &str) -> String {
+        let args = line.split(' ').map(OsString::from);
+        match parse_from(args) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("`{line}` is understood"),
+        }
+    }
+
+    #[test]
+    fn typos_get_the_right_suggestion() {
+        for (line, meant) in [
+            ("handfast get --cacrt x https://a", "'--cacert'"),
+            ("handfast get --outptu x https://a", "'--output'"),
+            ("handfast get --insecrue https://a", "'--insecure'"),
+            ("handfast get --CAfile x https://a", "'--cacert'"),
+            ("handfast get --conn 3 https://a", "'--connect-timeout'"),
+            ("handfast inspect --servername x a", "'--sni'"),
+            (
+                "handfast bench --concurrency 3 https://a",
+                "'--connections'",
+            ),
+            ("handfast ca issue --cleint ada", "'--client'"),
+            ("handfast ca isue ada", "'issue'"),
+            ("handfast insepct a", "'inspect'"),
+            ("handfast serv .", "'serve'"),
+        ] {
+            assert!(told(line).contains(meant), "{line}: {}", told(line));
+        }
+    }
+
+    #[test]
+    fn no_typo_gets_a_dangerous_suggestion() {
+        for line in [
+            "handfast get --interface eth0 https://a",
+            "handfast get --secure https://a",
+            "handfast get --insec https://a",
+            "handfast get --no-check-certificate https://a",
+            "handfast connect --interface eth0 a:1",
+            "handfast bench --no-verify https://a",
+            "handfast ca issue --for ada a",
+            "handfast ca renew",
+            "handfast ca remove a.pem",
+        ] {
+            let told = told(line);
+            let tip = told.lines().filter(|line| line.contains("tip:"));
+            for tip in tip {
+                for dangerous in DANGEROUS {
+                    assert!(!tip.contains(dangerous), "{line}: {tip}");
+                }
+            }
+        }
+    }
+}
