@@ -52,7 +52,7 @@ pub(crate) struct Facts {
     pub(crate) alert_sealed: Option<SealedAlert>,
     /// The peer asked to renegotiate, and was told that this is not done here.
     pub(crate) renegotiation_refused: bool,
-    /// The message that is longer than accepted, where one was seen.
+    /// The message that is longer than accepted; empty where none was seen.
     pub(crate) message_too_large: &'static str,
 }
 
@@ -108,11 +108,15 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
         TlsError::PeerSentOversizedRecord => violation("a record longer than TLS allows"),
         TlsError::InvalidMessage(
             InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge,
-        ) => PeerCause::MessageTooLarge {
-            message: facts.message_too_large,
-            limit: HANDSHAKE_MESSAGE_MAX,
-        }
-        .into(),
+        ) => match facts.message_too_large {
+            // Of no kind that may be long: likely no message at all.
+            "" => violation("a handshake message of more than 64 KiB"),
+            message => PeerCause::MessageTooLarge {
+                message,
+                limit: HANDSHAKE_MESSAGE_MAX,
+            }
+            .into(),
+        },
         TlsError::PeerMisbehaved(PeerMisbehaved::TooManyRenegotiationRequests) => {
             PeerCause::RenegotiationRefused { alert: None }.into()
         }

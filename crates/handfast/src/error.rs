@@ -439,7 +439,7 @@ pub enum PeerCause {
     BadRecord,
     /// One of its handshake messages is longer than is accepted here.
     MessageTooLarge {
-        /// Which: "Certificate" is the usual one; empty where that was not seen.
+        /// Which: "Certificate" is the usual one.
         message: &'static str,
         /// The longest that is accepted, in bytes.
         limit: usize,

@@ -248,10 +248,6 @@ fn peer(cause: &PeerCause) -> String {
                 "the peer's certificate chain is longer than the {} KiB that are accepted",
                 kib(*limit)
             ),
-            "" => format!(
-                "a handshake message of the peer is longer than the {} KiB that are accepted",
-                kib(*limit)
-            ),
             name => format!(
                 "the peer's {name} message is longer than the {} KiB that are accepted",
                 kib(*limit)

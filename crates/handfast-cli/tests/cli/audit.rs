@@ -335,7 +335,10 @@ fn c3_sockets_that_do_not_shake_hands() {
         ),
         (
             b"\x16\x03\x01\x00\x05hello",
-            expected("protocol-violation", "broke the rules", None),
+            Expected {
+                sent: Some("decode_error"),
+                ..expected("protocol-violation", "broke the rules", None)
+            },
         ),
     ];
     for (index, (bytes, expected)) in cases.iter().enumerate() {
