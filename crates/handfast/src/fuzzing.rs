@@ -240,8 +240,11 @@ pub fn records(input: &[u8]) {
                 let (kind, content) = (input.u8(), input.short());
                 peer.is_innocent = false;
                 peer.seal(kind, content);
-                if kind == 23 {
-                    peer.data.extend_from_slice(content);
+                match (kind, without_zeros(content)) {
+                    (23, _) => peer.data.extend_from_slice(content),
+                    // No type of its own, but padding behind another (RFC 8446, section 5.4).
+                    (0, [data @ .., 23]) if peer.is_tls13() => peer.data.extend_from_slice(data),
+                    _ => {}
                 }
             }
             2 => {
@@ -339,6 +342,11 @@ pub fn records(input: &[u8]) {
         );
     }
     finish(ours, peer, &mut read, &written, channel_ended);
+}
+
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != 0);
+    end.map_or(&[], |end| &bytes[..=end])
 }
 
 /// What is under way arrives, and both come to their end.
@@ -477,6 +485,7 @@ mod tests {
         let hello_request = [&[15, 0, 0, 0, 0][..], &DELIVER, &READ, &TAKE].concat();
         let flipped = [&data[..], &[4, 0, 7, 3], &DELIVER, &READ, &TAKE].concat();
         let raw = [&[3, 6, 23, 3, 3, 0, 1, 9][..], &DELIVER, &READ, &TAKE].concat();
+        let padded = [&[1, 0, 4, b'a', 23, 0, 0][..], &DELIVER, &READ].concat();
         let ends = [&data[..], &DELIVER, &[11, 13, 0], &READ, &READ].concat();
         let mut all = Vec::new();
         for (name, steps) in [
@@ -488,6 +497,7 @@ mod tests {
             ("hello-request", hello_request),
             ("flipped", flipped),
             ("raw", raw),
+            ("padded", padded),
             ("ends", ends),
         ] {
             for choice in 0..8u8 {
