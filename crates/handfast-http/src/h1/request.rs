@@ -300,55 +300,68 @@ fn agree(fields: &mut HeaderMap, authority: &Authority) -> Result<(), Refusal> {
 
 /// `uri-host [ ":" port ]` (RFC 9110, section 7.2), with a host: the resources of https always have one.
 fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value.strip_prefix(b"[") {
-        Some(rest) => {
-            let Some(end) = memchr::memchr(b']', rest) else {
-                return false;
-            };
-            let (literal, after) = (rest.get(..end), rest.get(end + 1..));
-            let literal = literal.and_then(|literal| std::str::from_utf8(literal).ok());
-            if literal.is_none_or(|literal| literal.parse::<Ipv6Addr>().is_err()) {
-                return false;
-            }
-            (&b""[..], after.unwrap_or_default())
-        }
-        None => {
-            let colon = memchr::memchr(b':', value).unwrap_or(value.len());
-            let (host, port) = value.split_at(colon);
-            if host.is_empty() {
-                return false;
-            }
-            (host, port)
-        }
-    };
-    is_reg_name(host) && is_port(port)
-}
-
-/// A registered name, or an IPv4 address, which is spelled like one (RFC 3986, section 3.2.2).
-fn is_reg_name(mut host: &[u8]) -> bool {
-    while let Some((byte, rest)) = host.split_first() {
-        host = rest;
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {}
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => {}
-            b'%' => match rest {
-                [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => host = rest,
-                _ => return false,
-            },
+    let mut at = 0;
+    // A registered name, or an IPv4 address, which is spelled like one (RFC 3986, section 3.2.2).
+    loop {
+        let rest = value.get(at..).unwrap_or_default();
+        let plain = rest
+            .iter()
+            .position(|byte| !IN_REG_NAME[usize::from(*byte)]);
+        at += plain.unwrap_or(rest.len());
+        match value.get(at..).unwrap_or_default() {
+            [] => return at > 0,
+            [b':', digits @ ..] => return at > 0 && is_port(digits),
+            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
+            [b'[', literal @ ..] if at == 0 => return is_ip_literal(literal),
             _ => return false,
         }
     }
-    true
 }
 
-/// Nothing, or a colon and digits, which may be missing.
-fn is_port(port: &[u8]) -> bool {
-    let Some(digits) = port.strip_prefix(b":") else {
-        return port.is_empty();
+/// What stands for itself in a registered name: the unreserved characters, and the delimiters that belong to no
+/// component.
+const IN_REG_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~!$&'()*+,;=";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+/// `::1]`, and a port behind it or none.
+fn is_ip_literal(rest: &[u8]) -> bool {
+    let Some(end) = memchr::memchr(b']', rest) else {
+        return false;
     };
-    let digits = std::str::from_utf8(digits).unwrap_or("-");
-    digits.is_empty()
-        || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+    let (literal, after) = rest.split_at(end);
+    let is_address =
+        std::str::from_utf8(literal).is_ok_and(|literal| literal.parse::<Ipv6Addr>().is_ok());
+    let fits = match after {
+        [b']'] => true,
+        [b']', b':', digits @ ..] => is_port(digits),
+        _ => false,
+    };
+    is_address && fits
+}
+
+/// Digits, or none at all, that name a port.
+fn is_port(digits: &[u8]) -> bool {
+    let mut port: u32 = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() || port > u32::from(u16::MAX) {
+            return false;
+        }
+        port = port * 10 + u32::from(digit - b'0');
+    }
+    port <= u32::from(u16::MAX)
 }
 
 #[cfg(test)]
