@@ -1,7 +1,7 @@
 //! A download's file: it has its final name only once it is whole (A16).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::completeness::Whole;
@@ -14,7 +14,8 @@ use super::error::Error;
 /// that stands for something other than a file (a device, a pipe) is written to directly.
 #[derive(Debug)]
 pub struct Download {
-    file: File,
+    /// Small pieces, such as small chunks, are gathered; whole records go past the buffer.
+    file: BufWriter<File>,
     target: PathBuf,
     part: Option<PathBuf>,
 }
@@ -41,7 +42,7 @@ impl Download {
                     .open(&target)
                     .map_err(|error| unusable(&target, "write", error))?;
                 Ok(Self {
-                    file,
+                    file: buffered(file),
                     target,
                     part: None,
                 })
@@ -49,7 +50,7 @@ impl Download {
             _ => {
                 let (file, part) = open_part_of(&target)?;
                 Ok(Self {
-                    file,
+                    file: buffered(file),
                     target,
                     part: Some(part),
                 })
@@ -82,20 +83,30 @@ impl Download {
     ///
     /// # Errors
     /// [`Error::File`] when it cannot be written out or renamed: then it keeps the name that ends in `.part`.
-    pub fn complete(self, _proof: &Whole) -> Result<PathBuf, Error> {
+    pub fn complete(mut self, _proof: &Whole) -> Result<PathBuf, Error> {
+        self.file
+            .flush()
+            .map_err(|error| unusable(self.path(), "write", error))?;
         if let Some(part) = &self.part {
+            let file = self.file.get_ref();
             if let Ok(old) = fs::metadata(&self.target) {
                 // Whoever restricted the old file means the new one, too.
-                let _ = self.file.set_permissions(old.permissions());
+                let _ = file.set_permissions(old.permissions());
             }
             // A full disk may tell only now.
-            self.file
-                .sync_data()
+            file.sync_data()
                 .map_err(|error| unusable(part, "write", error))?;
             fs::rename(part, &self.target).map_err(|error| unusable(part, "rename", error))?;
         }
         Ok(self.target)
     }
+}
+
+/// Pieces of less than this are gathered: half of a record.
+const GATHERED_BYTES: usize = 8 * 1024;
+
+fn buffered(file: File) -> BufWriter<File> {
+    BufWriter::with_capacity(GATHERED_BYTES, file)
 }
 
 /// Opens the file that the bytes go to meanwhile: `NAME.part`, or where the file system takes no name as long

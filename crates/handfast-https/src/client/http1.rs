@@ -232,7 +232,13 @@ impl Http1 {
                 }
             }
             // Interim responses come first, sometimes with the response in one record.
-            while let Some(found) = response::find(&self.ahead, seen, BOUNDS, method) {
+            let mut start = 0;
+            while let Some(found) = response::find(
+                self.ahead.get(start..).unwrap_or_default(),
+                seen,
+                BOUNDS,
+                method,
+            ) {
                 let (head, length) = match found {
                     Ok(found) => found,
                     Err(malformed) => {
@@ -241,6 +247,8 @@ impl Http1 {
                         }));
                     }
                 };
+                start += length;
+                seen = 0;
                 if head.status == StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Err(Error::Malformed {
                         problem:
@@ -249,13 +257,12 @@ impl Http1 {
                     }));
                 }
                 if !head.status.is_informational() {
-                    self.taken = length;
+                    self.taken = start;
                     self.body = h1::Body::new(head.framing);
                     return Poll::Ready(Ok(head));
                 }
-                self.ahead.drain(..length);
-                seen = 0;
             }
+            self.ahead.drain(..start);
             seen = self.ahead.len();
             if self.received() > BEFORE_HEAD_BYTES_MAX as u64 {
                 return Poll::Ready(Err(Error::Malformed {

@@ -1,6 +1,7 @@
 //! What became of one request.
 
 use handfast::{Ending, Explanation};
+use handfast_http::h2::frame::code;
 
 /// A complete response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,7 +76,7 @@ impl Broken {
             .with_evidence(what.clone()),
             Self::StreamReset { code, .. } => {
                 Explanation::new("stream-reset", "the server gave up the request's stream")
-                    .with_evidence(format!("RST_STREAM with {}", http2_error(*code)))
+                    .with_evidence(format!("RST_STREAM with {}", code::name(*code)))
             }
             Self::GoAway { code, refused } => Explanation::new(
                 "go-away",
@@ -84,33 +85,9 @@ impl Broken {
                     false => "the server closed the connection and left the request unanswered",
                 },
             )
-            .with_evidence(format!("GOAWAY with {}", http2_error(*code))),
+            .with_evidence(format!("GOAWAY with {}", code::name(*code))),
         }
     }
-}
-
-/// The name of an HTTP/2 error code (RFC 9113, section 7).
-fn http2_error(code: u32) -> String {
-    const NAMES: [&str; 14] = [
-        "NO_ERROR",
-        "PROTOCOL_ERROR",
-        "INTERNAL_ERROR",
-        "FLOW_CONTROL_ERROR",
-        "SETTINGS_TIMEOUT",
-        "STREAM_CLOSED",
-        "FRAME_SIZE_ERROR",
-        "REFUSED_STREAM",
-        "CANCEL",
-        "COMPRESSION_ERROR",
-        "CONNECT_ERROR",
-        "ENHANCE_YOUR_CALM",
-        "INADEQUATE_SECURITY",
-        "HTTP_1_1_REQUIRED",
-    ];
-    usize::try_from(code)
-        .ok()
-        .and_then(|index| NAMES.get(index))
-        .map_or_else(|| format!("error {code:#x}"), |name| (*name).to_owned())
 }
 
 #[cfg(test)]

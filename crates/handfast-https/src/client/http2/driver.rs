@@ -24,14 +24,23 @@ use super::{Again, Broken, NoResponse};
 const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
 /// How much is read at a time: what a stream's buffer holds.
-const READ_STEP: usize = 128 * 1024;
+const READ_STEP: usize = 64 * 1024;
 
 /// How much is read before those who wait for it get their turn: what is taken soon is still in the
 /// processor's cache.
-const READ_TURN: usize = 256 * 1024;
+const READ_TURN: usize = 128 * 1024;
 
-/// Memory that a stream keeps for what comes next.
-pub(super) const DATA_KEPT: usize = READ_TURN + READ_STEP;
+/// Memory that a stream keeps for what comes next: what a turn brings, in a buffer that has doubled to it.
+pub(super) const DATA_KEPT: usize = 4 * READ_TURN;
+
+/// Why the task's turn is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It has read enough for now.
+    Over,
+    /// The connection is to be closed.
+    Close,
+}
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -177,22 +186,20 @@ impl State {
         }
     }
 
-    /// One turn of the task. Ready when the connection is to be closed.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// One turn of the task.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         self.driver = Some(cx.waker().clone());
         let mut read = 0;
         loop {
             if self.closing.is_some() {
                 self.http.wind_up();
                 let _ = self.poll_write(cx);
-                return Poll::Ready(());
+                return Poll::Ready(Turn::Close);
             }
             self.send_bodies();
             let wrote = self.poll_write(cx);
             if read >= READ_TURN {
-                // Those who wait for what has come, first.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return Poll::Ready(Turn::Over);
             }
             match self.poll_read(cx) {
                 Poll::Ready(count) => read += count,
@@ -440,7 +447,11 @@ impl End {
 
 /// The task of a connection.
 pub(super) async fn drive(state: Arc<Mutex<State>>) {
-    poll_fn(|cx| lock(&state).poll(cx)).await;
+    while poll_fn(|cx| lock(&state).poll(cx)).await == Turn::Over {
+        // Those who wait for what has come, first: also the runtime's main task, which has its turn only
+        // when no other is ready.
+        tokio::task::yield_now().await;
+    }
     let (stream, limit) = {
         let mut state = lock(&state);
         (state.stream.take(), state.closing.unwrap_or_default())
