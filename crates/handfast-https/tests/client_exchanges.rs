@@ -545,6 +545,40 @@ async fn interim_responses_and_folded_fields_are_read() {
 }
 
 #[tokio::test]
+async fn a_response_that_comes_byte_by_byte_is_the_same() {
+    let fixture = Fixture::new();
+    let drip = |bytes: Vec<u8>| Step::Drip(bytes, Duration::ZERO);
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\nt: u\r\n\r\n";
+    let interim = "HTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    for sent in [chunked, interim] {
+        let server =
+            fixture
+                .server()
+                .serve([Step::ReadHead, drip(sent.into()), Step::ReadHead, whole()]);
+        let client = fixture.client();
+        assert_eq!(fetch(&client, get(&server)).await.unwrap(), b"ok");
+        assert_eq!(fetch(&client, get(&server)).await.unwrap(), b"ok");
+        assert_eq!(server.connections(), 1, "{sent}");
+    }
+    let frames = [
+        http2::settings(),
+        http2::headers(1, &[], false),
+        http2::data(1, b"o", false),
+        http2::data(1, b"k", true),
+    ];
+    let server = fixture.http2().serve([
+        Step::ReadHttp2Request,
+        drip(frames.concat()),
+        Step::ReadHttp2Request,
+        answer(3, b"ok"),
+    ]);
+    let client = fixture.client();
+    assert_eq!(fetch(&client, get(&server)).await.unwrap(), b"ok");
+    assert_eq!(fetch(&client, get(&server)).await.unwrap(), b"ok");
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_that_came_before_a_reset_is_whole_whatever_was_being_sent() {
     let fixture = Fixture::new();
     for _ in 0..20 {

@@ -122,3 +122,52 @@ impl Patience {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Still;
+
+    impl Moving for Still {
+        fn moved(&self) -> u64 {
+            0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_always_ready_does_not_outrun_the_deadline() {
+        let patience = |total| Patience::new(None, Some(total));
+        for (total, in_time) in [(Duration::ZERO, false), (Duration::MAX, true)] {
+            let work = patience(total)
+                .wait_on(&mut Still, Phase::Response, |_, _| Poll::Ready(()))
+                .await;
+            assert_eq!(work.is_ok(), in_time, "{total:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_is_counted_from_what_moved_last() {
+        struct Moves(u64);
+        impl Moving for Moves {
+            fn moved(&self) -> u64 {
+                self.0
+            }
+        }
+        let limit = Duration::from_millis(200);
+        let began = Instant::now();
+        let mut steps = tokio::time::interval(limit / 4);
+        let outcome = Patience::new(Some(limit), None)
+            .wait_on(&mut Moves(0), Phase::Response, |it, cx| {
+                // Moves for longer than the limit, then no more.
+                if it.0 < 8 && steps.poll_tick(cx).is_ready() {
+                    it.0 += 1;
+                    cx.waker().wake_by_ref();
+                }
+                Poll::<()>::Pending
+            })
+            .await;
+        assert!(outcome.is_err());
+        assert!(began.elapsed() >= limit * 2, "{:?}", began.elapsed());
+    }
+}
