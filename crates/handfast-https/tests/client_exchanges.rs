@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use handfast::{ClientContext, TrustAnchors};
-use handfast_https::client::{ALPN, Client, Error, Event, Request};
+use handfast_https::client::{ALPN, Client, Error, Event, Oddity, Request};
 use handfast_testbed::misbehaving::{Misbehaving, Served, Step, http2};
 use handfast_testbed::pki::Pki;
 use http::{Method, StatusCode, Version};
@@ -576,6 +576,29 @@ async fn a_response_that_comes_byte_by_byte_is_the_same() {
     assert_eq!(fetch(&client, get(&server)).await.unwrap(), b"ok");
     assert_eq!(fetch(&client, get(&server)).await.unwrap(), b"ok");
     assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn bytes_beyond_a_response_are_told_and_end_the_connection() {
+    let fixture = Fixture::new();
+    for head in [
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let server = fixture.server().serve_each([
+            vec![Step::ReadHead, Step::say(format!("{head}beyond"))],
+            vec![Step::ReadHead, whole()],
+        ]);
+        let client = fixture.client();
+        let response = client.send(get(&server)).await.unwrap();
+        let finished = response.finish().await.unwrap();
+        assert_eq!(finished.oddities, [Oddity::LeftOver { bytes: 6 }], "{head}");
+        assert!(finished.close.is_some(), "{head}");
+        assert_eq!(fetch(&client, get(&server)).await.unwrap(), b"ok");
+        assert_eq!(server.connections(), 2);
+    }
 }
 
 #[tokio::test]

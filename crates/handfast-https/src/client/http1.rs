@@ -259,6 +259,11 @@ impl Http1 {
                 if !head.status.is_informational() {
                     self.taken = start;
                     self.body = h1::Body::new(head.framing);
+                    if self.body.is_done() {
+                        let beyond = self.ahead.len().saturating_sub(start);
+                        self.left_over = self.left_over.saturating_add(beyond as u64);
+                        self.forget_ahead();
+                    }
                     return Poll::Ready(Ok(head));
                 }
             }
