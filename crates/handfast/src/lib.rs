@@ -121,7 +121,7 @@ pub use offer::ClientOffer;
 pub use pki_types::{CertificateDer, UnixTime};
 pub use record::RecordSizing;
 pub use report::{Report, Side, Traffic};
-pub use resolve::{connect_error, refuse_number, resolve};
+pub use resolve::{connect_error, refuse_number, refuse_number_in_url, resolve};
 pub use resumption::{Ticket, TicketKeys};
 pub use sct::{MalformedSctList, SignedCertificateTimestamp};
 pub use starttls::{StartTls, StartTlsDialogue, StartTlsError, StartTlsProblem, UnknownStartTls};

@@ -111,6 +111,22 @@ pub fn refuse_number(host: &str) -> Result<(), Error> {
     Err(Error::new(Phase::Configure, cause))
 }
 
+/// [`refuse_number`] for the host of a URL as it was typed: a parser of URLs has made an address of it.
+///
+/// # Errors
+/// [`ConfigurationCause::ServerName`].
+pub fn refuse_number_in_url(url: &str) -> Result<(), Error> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    match host.starts_with('[') {
+        true => Ok(()),
+        false => refuse_number(host.split(':').next().unwrap_or(host)),
+    }
+}
+
 pub(crate) fn connect(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpStream, Error> {
     let addresses = resolve(host, port, timeouts.resolve)?;
     let deadline = timeouts
@@ -236,6 +252,17 @@ mod tests {
                 .to_string()
                 .contains("localhost:8443")
         );
+        for (url, good) in [
+            ("https://8443/", false),
+            ("https://a:b@127.1:443/x", false),
+            ("https://0x7f.1?x", false),
+            ("https://127.0.0.1:8443/8443", true),
+            ("https://[::1]:8443/", true),
+            ("https://1:2@example.org/#1", true),
+            ("localhost:8443", true),
+        ] {
+            assert_eq!(refuse_number_in_url(url).is_ok(), good, "{url}");
+        }
         for host in [
             "127.0.0.1",
             "::1",

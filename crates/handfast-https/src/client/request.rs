@@ -51,6 +51,11 @@ impl Request {
             text: without_credentials(url),
             problem: error.to_string(),
         })?;
+        // What a URL takes for an address that nobody means: 8443 for 0.0.32.251.
+        handfast::refuse_number_in_url(url).map_err(|error| Error::InvalidUrl {
+            text: without_credentials(url),
+            problem: error.cause().to_string(),
+        })?;
         let mut request = Self {
             method,
             url: check_scheme(parsed, None)?,

@@ -72,9 +72,8 @@ impl Target {
             ));
         }
         // What a URL would take for an address that nobody meant: 8443 for 0.0.32.251.
-        if let Some(typed) = typed_host(&full) {
-            handfast::refuse_number(typed).map_err(|error| invalid(error.cause().to_string()))?;
-        }
+        handfast::refuse_number_in_url(&full)
+            .map_err(|error| invalid(error.cause().to_string()))?;
         let (host, shown) = match url.host() {
             Some(Host::Domain(name)) => (name.to_owned(), name.to_owned()),
             Some(Host::Ipv4(address)) => (address.to_string(), address.to_string()),
@@ -95,12 +94,6 @@ impl Target {
             path,
         })
     }
-}
-
-/// The host of a URL as it was typed.
-fn typed_host(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    rest.split([':', '/', '?', '#', '\\']).next()
 }
 
 impl fmt::Display for Target {

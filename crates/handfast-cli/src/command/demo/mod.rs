@@ -7,6 +7,7 @@
 mod stage;
 
 use std::io::{self, Write};
+#[cfg(unix)]
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| cannot("start a runtime", &error))?;
     let stage = Stage::set()?;
+    #[cfg(unix)]
     remove_at_interrupt(stage.directory().to_owned());
     let mut teller = Teller {
         palette: Palette::stdout(),
@@ -276,17 +278,32 @@ struct Teller {
     strange: usize,
 }
 
+/// How often a directory is removed into which something may still be written: nothing in it is
+/// written a second time.
+#[cfg(unix)]
+const REMOVALS: usize = 20;
+
 /// Ctrl-C leaves nothing behind, and says so.
+#[cfg(unix)]
 fn remove_at_interrupt(directory: PathBuf) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    // Without a runtime, Ctrl-C does what it does by default.
+    let Ok(runtime) = runtime else { return };
+    // From here on, not from when the thread runs.
+    let guard = runtime.enter();
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
+        return;
+    };
+    drop(guard);
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        // Without a runtime, Ctrl-C does what it does by default.
-        let Ok(runtime) = runtime else { return };
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        if runtime.block_on(interrupt.recv()).is_some() {
             let name = directory.display();
-            match std::fs::remove_dir_all(&directory) {
+            // Its servers may be writing a file at this moment.
+            let attempts = (0..REMOVALS).map(|_| std::fs::remove_dir_all(&directory));
+            match attempts.reduce(Result::or).unwrap_or(Ok(())) {
                 Ok(()) => output::note("interrupted; nothing is left behind"),
                 Err(error) => output::note(format!("interrupted; {name} is left behind: {error}")),
             }

@@ -162,6 +162,39 @@ fn c2_a_chain_that_fails_is_shown_all_the_same_and_its_culprit_marked() {
     assert_eq!(found["connection"]["session"]["for_diagnosis_only"], true);
 }
 
+/// On a terminal alone: what reads the stream has no use for it.
+#[cfg(unix)]
+#[test]
+fn a_scan_shows_on_a_terminal_that_it_goes_on() {
+    use std::io::Read as _;
+    use std::process::Stdio;
+
+    let bench = Bench::new();
+    let Some(server) = bench.openssl(&localhost_by(&bench, Key::Rsa2048), &os(["-www"])) else {
+        return;
+    };
+    for (quiet, shown) in [(false, true), (true, false)] {
+        let (mut ours, theirs, _) = crate::terminal::terminal();
+        let mut command = bench.command("inspect");
+        command
+            .args(bench.trust())
+            .args(["--scan", &localhost(server.address())]);
+        if quiet {
+            command.arg("--quiet");
+        }
+        command.stdout(Stdio::null()).stderr(theirs);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let mut screen = Vec::new();
+        // A terminal whose other end has gone ends with an error.
+        let _ = ours.read_to_end(&mut screen);
+        assert!(child.wait().unwrap().success());
+        let screen = String::from_utf8_lossy(&screen);
+        assert_eq!(screen.contains("scanning: "), shown, "{screen:?}");
+        assert!(!shown || screen.ends_with("\r\u{1b}[K"), "{screen:?}");
+    }
+}
+
 #[test]
 fn b4_a_scan_judges_versions_suites_and_groups() {
     let bench = Bench::new();
