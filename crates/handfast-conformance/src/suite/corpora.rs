@@ -1,0 +1,151 @@
+//! Corpora of certificate chains, revocation lists and OCSP responses, with the verdict that their authors expect of
+//! each: gzipped lines of JSON. Handfast's verdict is that of the public interface, with the policy that a client or
+//! a server has by default.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use handfast::{
+    CertificateDer, RevocationLists, ServerName, StapledResponse, StapledStatus, TrustAnchors,
+    UnixTime, VerificationPolicy,
+};
+use handfast_testbed::pki::pem;
+use serde_json::Value;
+
+use super::{Run, SuiteError};
+use crate::ledger::{Results, TestResult, column};
+
+/// The corpora, by the names of their files.
+const CORPORA: [&str; 5] = ["chains", "crl", "limbo", "ocsp", "pkits"];
+
+/// Judges everything in the corpora.
+///
+/// # Errors
+/// A folder that has not all of them, or lines that cannot be read.
+pub fn run(run: &Run) -> Result<Results, SuiteError> {
+    let mut results = Results::new();
+    for corpus in CORPORA {
+        let path = run.with.join(format!("{corpus}.jsonl.gz"));
+        for line in unpacked(&path)?.lines() {
+            let case: Value =
+                serde_json::from_str(line).map_err(|error| SuiteError::at(&path, error))?;
+            let name = column(&format!("{corpus}: {}", case["id"].as_str().unwrap_or("?")));
+            if run.only.as_ref().is_some_and(|only| !name.contains(only)) {
+                continue;
+            }
+            let result = match corpus {
+                "ocsp" => response(&case),
+                _ => chain(&case),
+            };
+            let result = result.ok_or_else(|| SuiteError::at(&path, format!("{name}: no case")))?;
+            if results.insert(name.clone(), result).is_some() {
+                return Err(SuiteError::at(&path, format!("{name}: twice")));
+            }
+        }
+    }
+    Ok(results)
+}
+
+fn unpacked(path: &Path) -> Result<String, SuiteError> {
+    // Says more of a file that is not there than gzip's exit code.
+    fs::metadata(path).map_err(|error| SuiteError::at(path, error))?;
+    let output = Command::new("gzip").arg("-dc").arg(path).output();
+    let output = output.map_err(|error| SuiteError(format!("gzip: {error}")))?;
+    match output.status.success() {
+        true => String::from_utf8(output.stdout).map_err(|error| SuiteError::at(path, error)),
+        false => Err(SuiteError::at(
+            path,
+            String::from_utf8_lossy(&output.stderr),
+        )),
+    }
+}
+
+/// Is a chain accepted, or refused?
+fn chain(case: &Value) -> Option<TestResult> {
+    let wanted = matches!(case["expected"].as_str()?, "valid" | "good");
+    let verdict = match case["purpose"].as_str()? {
+        "server" if case["name"].is_string() => judged(case, true)?,
+        "client" => judged(case, false)?,
+        // Strict ones, those of other protocols, and servers without a name: no policy of ours.
+        _ => return Some(TestResult::Skipped),
+    };
+    Some(match (wanted, verdict) {
+        (true, Ok(())) | (false, Err(_)) => TestResult::Passed,
+        (true, Err(id)) => TestResult::Deviates(format!("refused: {id}")),
+        (false, Ok(())) => TestResult::Deviates("accepted".to_owned()),
+    })
+}
+
+/// The verdict: accepted, or the id of why it was refused.
+fn judged(case: &Value, is_server: bool) -> Option<Result<(), &'static str>> {
+    let mut anchors = TrustAnchors::empty();
+    for der in list(&case["trust"])? {
+        // One that cannot be an anchor is none; what it issued is then refused for that.
+        if let Ok(more) = anchors.clone().with_certificate_der(der.into()) {
+            anchors = more;
+        }
+    }
+    let mut policy = VerificationPolicy::new(anchors);
+    if let Some(depth) = case["depth"].as_u64() {
+        policy = policy.with_chain_depth_max(usize::try_from(depth).ok()?);
+    }
+    let mut lists = RevocationLists::none();
+    for der in list(&case["crls"]).unwrap_or_default() {
+        match lists.with_pem(pem("X509 CRL", &der).as_bytes()) {
+            Ok(more) => lists = more,
+            Err(error) => return Some(Err(error.problem.id())),
+        }
+    }
+    let policy = policy.with_revocation_lists(lists);
+    let chain: Vec<CertificateDer<'_>> =
+        list(&case["chain"])?.into_iter().map(Into::into).collect();
+    let now = now(case);
+    let judged = if is_server {
+        match ServerName::parse(case["name"].as_str()?) {
+            Ok(name) => policy.check_server_chain(&chain, &name, now),
+            Err(_) => return Some(Err("no-server-name")),
+        }
+    } else {
+        policy.check_client_chain(&chain, now)
+    };
+    Some(judged.map(drop).map_err(|error| error.cause.id()))
+}
+
+/// What does an OCSP response say?
+fn response(case: &Value) -> Option<TestResult> {
+    let der = |field: &str| BASE64_STANDARD.decode(case[field].as_str()?).ok();
+    let certificate = CertificateDer::from(der("certificate")?);
+    let issuer = CertificateDer::from(der("issuer")?);
+    let judged = StapledResponse::check(&der("response")?, &certificate, &issuer, now(case));
+    let said = match judged.as_ref().map(|judged| &judged.status) {
+        Ok(StapledStatus::Good) => "GOOD",
+        Ok(StapledStatus::Revoked { .. }) => "REVOKED",
+        Ok(_) | Err(_) => "UNKNOWN",
+    };
+    let wanted = case["expected"].as_array()?;
+    // Pairs of an outcome and its reason, of which one is to be met.
+    let is_wanted = wanted.iter().any(|outcome| outcome.as_str() == Some(said));
+    Some(match (is_wanted, judged) {
+        (true, _) => TestResult::Passed,
+        (false, Ok(_)) => TestResult::Deviates(said.to_owned()),
+        (false, Err(problem)) => TestResult::Deviates(column(&format!("{said}: {problem}"))),
+    })
+}
+
+fn list(value: &Value) -> Option<Vec<Vec<u8>>> {
+    let texts = value.as_array()?.iter();
+    texts
+        .map(|text| BASE64_STANDARD.decode(text.as_str()?).ok())
+        .collect()
+}
+
+fn now(case: &Value) -> UnixTime {
+    match case["time"].as_u64() {
+        Some(seconds) => UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
+        None => UnixTime::now(),
+    }
+}
