@@ -15,15 +15,19 @@ const LISTENS_WITHIN: Duration = Duration::from_secs(20);
 /// What each server of this module says before its port.
 const ANNOUNCED: &str = "https://127.0.0.1:";
 
-/// A running server. Dropping ends it.
+/// A running server. Dropping ends it, if it was started here.
 #[derive(Debug)]
 pub struct Serving {
-    _process: Running,
-    _place: tempfile::TempDir,
+    _own: Option<(Running, tempfile::TempDir)>,
     port: u16,
 }
 
 impl Serving {
+    /// Another server, which runs already on a port of 127.0.0.1: to see what the suites say of it.
+    pub fn elsewhere(port: u16) -> Self {
+        Self { _own: None, port }
+    }
+
     /// Starts the program on a free port of 127.0.0.1, with a certificate for `localhost`, and with more
     /// options.
     ///
@@ -65,8 +69,7 @@ impl Serving {
         });
         match port {
             Some(port) => Ok(Self {
-                _process: process,
-                _place: place,
+                _own: Some((process, place)),
                 port,
             }),
             None => Err(SuiteError(format!("no server: {}", process.output()))),

@@ -7,11 +7,13 @@ use handfast_conformance::ledger::{Ledger, Results, TestResult};
 use handfast_conformance::suite::{Run, Suite};
 
 const USAGE: &str = "\
-usage: conformance/run SUITE --with PATH [--only PATTERN] [--write]
+usage: conformance/run SUITE --with PATH [--only PATTERN] [--port N] [--write]
        conformance/run check
 
   --with PATH      what the suite needs of itself, see below
   --only PATTERN   these tests only, in the suite's own patterns
+  --port N         another server, on this port of 127.0.0.1, with an RSA certificate: what deviates is listed, and
+                   no ledger asked (h2spec, hellos, tlsfuzzer)
   --write          write the ledger of this run; new deviations get the reason `?`, to be replaced by hand
   check            the form of the ledgers alone
 
@@ -44,12 +46,13 @@ fn usage() -> ExitCode {
 struct Options {
     with: PathBuf,
     only: Option<String>,
+    port: Option<u16>,
     write: bool,
 }
 
 impl Options {
     fn parse(mut arguments: &[&str]) -> Option<Self> {
-        let (mut with, mut only, mut write) = (None, None, false);
+        let (mut with, mut only, mut port, mut write) = (None, None, None, false);
         loop {
             arguments = match arguments {
                 [] => break,
@@ -61,6 +64,10 @@ impl Options {
                     only = Some((*pattern).to_owned());
                     rest
                 }
+                ["--port", number, rest @ ..] => {
+                    port = Some(number.parse().ok()?);
+                    rest
+                }
                 ["--write", rest @ ..] => {
                     write = true;
                     rest
@@ -69,7 +76,12 @@ impl Options {
             }
         }
         let with = with?;
-        Some(Self { with, only, write })
+        Some(Self {
+            with,
+            only,
+            port,
+            write,
+        })
     }
 }
 
@@ -87,6 +99,7 @@ fn run(suite: Suite, options: &Options) -> ExitCode {
         with: options.with.clone(),
         program: program.unwrap_or_else(|_| PathBuf::from("handfast")),
         home: home(),
+        port: options.port,
         only: options.only.clone(),
     };
     let path = suite.ledger(&run.home);
@@ -100,6 +113,14 @@ fn run(suite: Suite, options: &Options) -> ExitCode {
         Err(error) => return failed(&error.to_string()),
     };
     totals(suite, &results);
+    if options.port.is_some() {
+        for (test, result) in &results {
+            if let TestResult::Deviates(what) = result {
+                println!("{test}: {what}");
+            }
+        }
+        return ExitCode::SUCCESS;
+    }
     if options.write && options.only.is_none() {
         let updated = ledger.updated(&results);
         if let Err(error) = updated.write(&path) {

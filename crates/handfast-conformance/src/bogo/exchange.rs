@@ -218,19 +218,25 @@ impl Wire {
             return Ok(());
         }
         let mut held_back = options.reads_with_unfinished_write;
+        // Who has written nothing has nothing to flush: what the library owes the peer goes with the next data.
+        let mut unflushed = false;
         let mut buffer = vec![0; options.read_size.unwrap_or(512)];
         loop {
             match self.connection.read(&mut buffer)? {
                 Read::End(_) => return Ok(()),
                 Read::WouldBlock => {
-                    if !held_back {
+                    if unflushed && !held_back {
                         self.connection.flush()?;
+                        unflushed = false;
+                    }
+                    if !held_back {
                         self.flush()?;
                     }
                     self.fill()?;
                 }
                 Read::Data(count) => {
                     held_back = false;
+                    unflushed = true;
                     let echo: Vec<u8> = buffer.iter().take(count).map(|byte| !byte).collect();
                     self.write(&echo)?;
                 }

@@ -15,7 +15,10 @@ const ANSWER_WITHIN: &str = "5";
 /// # Errors
 /// A server or a program that does not start, or no results.
 pub fn run(run: &Run) -> Result<Results, SuiteError> {
-    let server = Serving::start(&run.program, &[])?;
+    let server = match run.port {
+        Some(port) => Serving::elsewhere(port),
+        None => Serving::start(&run.program, &[])?,
+    };
     let place = tempfile::tempdir().map_err(|error| SuiteError(error.to_string()))?;
     let report = place.path().join("report.xml");
     let mut command = Command::new(&run.with);

@@ -32,10 +32,13 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
     if clients.is_empty() {
         return Err(SuiteError::at(&run.with, "no hellos in it"));
     }
-    let servers = [
-        Serving::start(&run.program, &[])?,
-        Serving::with_certificate(&run.program, Spec::server(NAMES).key(Key::Rsa2048), &[])?,
-    ];
+    let servers = match run.port {
+        Some(port) => vec![Serving::elsewhere(port)],
+        None => vec![
+            Serving::start(&run.program, &[])?,
+            Serving::with_certificate(&run.program, Spec::server(NAMES).key(Key::Rsa2048), &[])?,
+        ],
+    };
     let mut results = Results::new();
     for (name, hello) in clients {
         if run.only.as_ref().is_some_and(|only| !name.contains(only)) {

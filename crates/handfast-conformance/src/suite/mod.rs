@@ -18,6 +18,8 @@ pub struct Run {
     pub with: PathBuf,
     /// The program `handfast`, for the suites that test its server.
     pub program: PathBuf,
+    /// Another server to be tested instead, on this port of 127.0.0.1, with an RSA certificate.
+    pub port: Option<u16>,
     /// The folder of ledgers.
     pub home: PathBuf,
     /// Only these tests, in the suite's own patterns.

@@ -50,7 +50,10 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
         }
     }
     let files = ClientFiles::make()?;
-    let servers = Servers::start(&run.program, &files)?;
+    let servers = match run.port {
+        Some(port) => Servers(BTreeMap::from([("rsa", Serving::elsewhere(port))])),
+        None => Servers::start(&run.program, &files)?,
+    };
     let wanted = listed.into_iter().filter(|script| {
         script.server != "-"
             && run
