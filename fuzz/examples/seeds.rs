@@ -23,7 +23,9 @@ impl Seeds {
     }
 
     fn add(&mut self, parts: &[&[u8]]) {
-        let path = Path::new("seeds").join(self.target).join(format!("{:02}", self.count));
+        let path = Path::new("seeds")
+            .join(self.target)
+            .join(format!("{:02}", self.count));
         fs::write(path, parts.concat()).expect("a file");
         self.count += 1;
     }
@@ -100,6 +102,7 @@ fn bodies() {
         "0\r\n\rx",
     ] {
         seeds.add(&[&[0], CUT, body.as_bytes()]);
+        seeds.add(&[&[2], CUT, body.as_bytes()]);
     }
     seeds.add(&[&[1, 5, 0], CUT, b"hello and more"]);
     seeds.add(&[&[1, 0xff, 0xff], CUT, b"until the end"]);
@@ -128,7 +131,12 @@ fn header_blocks() {
     ] {
         seeds.add(&[&[block.len() as u8, 0], block, &[1, 0, 0xbe]]);
     }
-    let large = [&b"\x40\x7f\xa0\x1e"[..], &[b'n'; 4000], b"\x01v\xbe\xbe\xbe\xbe"].concat();
+    let large = [
+        &b"\x40\x7f\xa0\x1e"[..],
+        &[b'n'; 4000],
+        b"\x01v\xbe\xbe\xbe\xbe",
+    ]
+    .concat();
     seeds.add(&[&(large.len() as u16).to_le_bytes(), &large]);
 }
 
@@ -141,7 +149,12 @@ fn all_frames() -> Vec<Vec<u8>> {
         frame(kind::SETTINGS, 0, 0, &settings),
         frame(kind::HEADERS, flag::END_HEADERS, 1, &block),
         frame(kind::DATA, 0, 1, b"body"),
-        frame(kind::DATA, flag::PADDED | flag::END_STREAM, 1, b"\x03body\0\0\0"),
+        frame(
+            kind::DATA,
+            flag::PADDED | flag::END_STREAM,
+            1,
+            b"\x03body\0\0\0",
+        ),
         frame(kind::PING, 0, 0, b"12345678"),
         frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 1, 0]),
         frame(kind::PRIORITY, 0, 3, &[0, 0, 0, 1, 16]),
@@ -191,8 +204,18 @@ fn http2_requests() {
         seeds.add(&[&usual, &more.concat()]);
     }
     seeds.add(&[&field(0, "CONNECT"), &field(2, "a:1")]);
-    seeds.add(&[&field(0, "OPTIONS"), &field(1, "http"), &field(3, "*"), &field(4, "a")]);
-    seeds.add(&[&field(0, "GET"), &field(1, "https"), &field(3, "/"), &field(4, "a b")]);
+    seeds.add(&[
+        &field(0, "OPTIONS"),
+        &field(1, "http"),
+        &field(3, "*"),
+        &field(4, "a"),
+    ]);
+    seeds.add(&[
+        &field(0, "GET"),
+        &field(1, "https"),
+        &field(3, "/"),
+        &field(4, "a b"),
+    ]);
 }
 
 /// A step of a script: the operation, and its arguments.
@@ -282,8 +305,14 @@ fn files() {
     let head = [0, 10, 0, 0, 0x55, 0x65, 0, 0];
     for (text, fields) in [
         ("/a/b%20c.txt", vec![field(0, "bytes=0-3")]),
-        ("/..%2f..%2fetc/passwd", vec![field(0, "bytes=-3"), field(1, "@")]),
-        ("/.well-known/x/", vec![field(0, "bytes=5-"), field(1, "W/@")]),
+        (
+            "/..%2f..%2fetc/passwd",
+            vec![field(0, "bytes=-3"), field(1, "@")],
+        ),
+        (
+            "/.well-known/x/",
+            vec![field(0, "bytes=5-"), field(1, "W/@")],
+        ),
         ("/%2e%2e/", vec![field(2, "@"), field(3, "\"a,b\", W/@")]),
         ("//a\\b", vec![field(2, "\"x\""), field(3, "*")]),
         (
@@ -293,7 +322,13 @@ fn files() {
                 field(5, "Thu, 01 Jan 1970 00:00:00 GMT"),
             ],
         ),
-        ("/", vec![field(0, "bytes=99999999999999999999-"), field(0, "bytes=0-0,2-3")]),
+        (
+            "/",
+            vec![
+                field(0, "bytes=99999999999999999999-"),
+                field(0, "bytes=0-0,2-3"),
+            ],
+        ),
     ] {
         seeds.add(&[&head, &path(text), &fields.concat()]);
     }
@@ -303,7 +338,11 @@ fn redirects() {
     let mut seeds = Seeds::new("redirect");
     for (choice, url, location) in [
         (0, "https://a.example/dir/page?q#frag", "other"),
-        (6, "https://al%20ice:s3cret@example.org:8443/a?b#c", "//b.example/x"),
+        (
+            6,
+            "https://al%20ice:s3cret@example.org:8443/a?b#c",
+            "//b.example/x",
+        ),
         (9, "https://[::1]/", "https://u:p@[::1]:8443/\u{e9}"),
         (12, "https://EXAMPLE.org.:443", "?x#y"),
         (13, "https://a/%00|x", "http://a.example/"),
@@ -311,6 +350,10 @@ fn redirects() {
         (1, "https://0x7f.1/", "https://[nonsense"),
         (2, "https://b\u{fc}cher.example/\u{fc}", "\\\\evil\\x"),
     ] {
-        seeds.add(&[&[choice, url.len() as u8], url.as_bytes(), location.as_bytes()]);
+        seeds.add(&[
+            &[choice, url.len() as u8],
+            url.as_bytes(),
+            location.as_bytes(),
+        ]);
     }
 }

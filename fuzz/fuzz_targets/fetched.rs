@@ -9,7 +9,10 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(list) = SignedCertificateTimestamp::list_from_bytes(bytes) {
-        assert!(list.iter().all(|one| one.log_id.len() == 64 && one.timestamp() >= 0));
+        assert!(
+            list.iter()
+                .all(|one| one.log_id.len() == 64 && one.timestamp() >= 0)
+        );
     }
     let Ok(certificates) = certificates_from_bytes(bytes) else {
         return;

@@ -77,7 +77,8 @@ fuzz_target!(|bytes: &[u8]| {
     let mentions = |name: &str| {
         request.get_all(name).iter().any(|value| {
             let bytes = value.as_bytes();
-            bytes.trim_ascii() == b"*" || bytes.windows(tag.len()).any(|part| part == tag.as_bytes())
+            bytes.trim_ascii() == b"*"
+                || bytes.windows(tag.len()).any(|part| part == tag.as_bytes())
         })
     };
     if has("if-match") && !mentions("if-match") {

@@ -99,7 +99,10 @@ fn expected(mut rest: &[u8]) -> Frames {
             if length == 0 {
                 return (frames, Some(Unframed::TooShort));
             }
-            if after.first().is_some_and(|padding| u32::from(*padding) > length - 1) {
+            if after
+                .first()
+                .is_some_and(|padding| u32::from(*padding) > length - 1)
+            {
                 return (frames, Some(Unframed::Padding));
             }
         }

@@ -9,8 +9,11 @@ use libfuzzer_sys::fuzz_target;
 /// What follows the body, in bytes; `None` while it has not ended.
 type Read = Result<(Vec<u8>, Option<usize>), ()>;
 
-fn read(framing: Framing, bytes: &[u8], sizes: &[u8]) -> Read {
-    let mut reader = Body::new(framing);
+fn read(strict: bool, framing: Framing, bytes: &[u8], sizes: &[u8]) -> Read {
+    let mut reader = match strict {
+        true => Body::of_request(framing),
+        false => Body::new(framing),
+    };
     let mut body = Vec::new();
     let mut used = 0;
     for piece in Pieces::new(bytes, sizes) {
@@ -59,17 +62,26 @@ fn line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, ()> {
     }
 }
 
-/// chunk-size [ BWS chunk-ext ]: with blanks behind the size, which others send.
-fn size(line: &[u8]) -> Result<u64, ()> {
-    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+/// chunk-size [ BWS chunk-ext ]; of a response, with blanks alone behind the size, which old servers send.
+fn size(line: &[u8], strict: bool) -> Result<u64, ()> {
+    let digits = line
+        .iter()
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
     let (number, rest) = line.split_at(digits);
     let text = std::str::from_utf8(number).map_err(|_| ())?;
     if digits == 0 || digits > 16 {
         return Err(());
     }
-    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let blanks = rest
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
     let rest = &rest[blanks..];
     let is_text = |byte: &u8| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..);
+    if strict && rest.is_empty() && blanks > 0 {
+        return Err(());
+    }
     if !(rest.is_empty() || rest[0] == b';' && rest.iter().all(is_text)) {
         return Err(());
     }
@@ -77,7 +89,7 @@ fn size(line: &[u8]) -> Result<u64, ()> {
 }
 
 /// Sees everything at once. Lines that are incomplete may be refused early or not: `None` for those.
-fn chunks(mut rest: &[u8]) -> Option<Read> {
+fn chunks(mut rest: &[u8], strict: bool) -> Option<Read> {
     let mut body = Vec::new();
     loop {
         let (first, after) = match line(rest) {
@@ -88,7 +100,7 @@ fn chunks(mut rest: &[u8]) -> Option<Read> {
         if first.len() > 4000 {
             return None;
         }
-        let Ok(length) = size(first) else {
+        let Ok(length) = size(first, strict) else {
             return Some(Err(()));
         };
         if length == 0 {
@@ -137,25 +149,34 @@ fn chunks(mut rest: &[u8]) -> Option<Read> {
 
 fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
-    let length = (input.byte() % 4 == 1).then(|| input.short());
+    let kind = input.byte() % 4;
+    let strict = kind == 2;
+    let length = (kind == 1).then(|| input.short());
     let (sizes, bytes) = (input.sizes(), input.rest());
     let framing = match length {
         None => Framing::Chunked,
         Some(u16::MAX) => Framing::UntilClose,
         Some(length) => Framing::Length(u64::from(length)),
     };
-    let whole = read(framing, bytes, &[0]);
-    assert_eq!(whole, read(framing, bytes, sizes));
+    let whole = read(strict, framing, bytes, &[0]);
+    assert_eq!(whole, read(strict, framing, bytes, sizes));
     match framing {
         Framing::Chunked => {
-            if let Some(expected) = chunks(bytes) {
+            if let Some(expected) = chunks(bytes, strict) {
                 assert_eq!(whole, expected);
             }
             if let Ok((body, Some(_))) = &whole {
                 let mut spelled = format!("{:x}\r\n", body.len()).into_bytes();
                 spelled.extend_from_slice(body);
-                spelled.extend_from_slice(if body.is_empty() { b"\r\n" } else { b"\r\n0\r\n\r\n" });
-                assert_eq!(read(framing, &spelled, sizes), Ok((body.clone(), Some(0))));
+                spelled.extend_from_slice(if body.is_empty() {
+                    b"\r\n"
+                } else {
+                    b"\r\n0\r\n\r\n"
+                });
+                assert_eq!(
+                    read(strict, framing, &spelled, sizes),
+                    Ok((body.clone(), Some(0)))
+                );
             }
         }
         Framing::UntilClose => assert_eq!(whole, Ok((bytes.to_vec(), None))),

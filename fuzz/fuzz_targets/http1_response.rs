@@ -51,9 +51,8 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     assert!(end <= BOUNDS.bytes_max);
-    let no_body = is_head
-        || head.status.is_informational()
-        || matches!(head.status.as_u16(), 204 | 304);
+    let no_body =
+        is_head || head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
     assert_eq!(no_body, head.framing == Framing::None);
     assert!(!(head.framing == Framing::UntilClose && head.persistent));
     let mut count = 0;

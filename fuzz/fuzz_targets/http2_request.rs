@@ -59,7 +59,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut decoder = Decoder::<Requests>::default();
     let mut head = <Requests as Role>::Head::default();
     decoder
-        .decode(&block, |field, size| Requests::add(&mut head, field, size, BOUNDS))
+        .decode(&block, |field, size| {
+            Requests::add(&mut head, field, size, BOUNDS)
+        })
         .expect("what was encoded");
     let request = match Requests::judge(head, BOUNDS) {
         Judged::Message(request) => request,
@@ -95,7 +97,10 @@ fuzz_target!(|bytes: &[u8]| {
         (None, None) => panic!("a request for nobody"),
         (Some(one), Some(other)) => assert!(one.eq_ignore_ascii_case(other)),
         (Some(one), None) => {
-            assert_eq!(head.uri().authority().map(|it| it.as_str().as_bytes()), Some(*one));
+            assert_eq!(
+                head.uri().authority().map(|it| it.as_str().as_bytes()),
+                Some(*one)
+            );
         }
         (None, Some(_)) => assert!(head.uri().authority().is_none() && !connects),
     }

@@ -23,12 +23,20 @@ fn check(request: &Request) {
     let (bytes, authority, path) = sent(request).expect("a request of what was read");
     for text in [&authority, &path] {
         assert!(!text.is_empty());
-        assert!(text.iter().all(|byte| *byte > 0x20 && *byte != 0x7f), "{text:?}");
+        assert!(
+            text.iter().all(|byte| *byte > 0x20 && *byte != 0x7f),
+            "{text:?}"
+        );
     }
     assert!(path.starts_with(b"/") && !path.contains(&b'#'));
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
     let host = format!("{}{port}", url.host_str().unwrap_or_default());
     assert_eq!(authority, host.as_bytes());
+    // Names that no resolver and no certificate has are not reached.
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    if !host.bytes().all(usual) {
+        return;
+    }
     // A server of ours reads from it what was meant.
     let bounds = Bounds {
         bytes_max: 16 * 1024,
@@ -47,7 +55,7 @@ fn check(request: &Request) {
         found.extend_from_slice(piece);
     }
     assert!(body.is_done() && rest.is_empty());
-    assert_eq!(found, request.body());
+    assert_eq!(&found[..], &request.body()[..]);
 }
 
 fuzz_target!(|bytes: &[u8]| {

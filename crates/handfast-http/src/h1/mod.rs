@@ -48,15 +48,23 @@ fn end_of_head(bytes: &[u8], seen: usize, blank: usize) -> Option<usize> {
     })
 }
 
-/// The blank lines in front of a head, which are passed over (RFC 9112, section 2.2).
+/// The blank lines in front of a head, which are passed over (RFC 9112, section 2.2). A carriage return that is not
+/// followed by a line feed is none; what follows the last one may not have arrived.
 fn blank(bytes: &[u8]) -> usize {
-    let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
-    bytes.iter().take(BLANK_MAX).take_while(is_blank).count()
+    let mut rest = bytes;
+    for _ in 0..BLANK_LINES_MAX {
+        rest = match rest {
+            [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] => after,
+            [b'\r'] => &[],
+            _ => break,
+        };
+    }
+    bytes.len() - rest.len()
 }
 
 /// Some clients send one behind a body. They are looked at again whenever something arrives, so that a stranger could
 /// make that dear with many.
-const BLANK_MAX: usize = 16;
+const BLANK_LINES_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -65,7 +73,9 @@ mod tests {
     #[test]
     fn a_few_blank_lines_are_passed_over_and_many_are_not_looked_at() {
         assert_eq!(blank(b"\r\n\nGET"), 3);
-        assert_eq!(blank(&[b'\n'; 1000]), BLANK_MAX);
+        assert_eq!(blank(b"\r\rGET"), 0);
+        assert_eq!(blank(b"\r\n\r"), 3);
+        assert_eq!(blank(&[b'\n'; 1000]), BLANK_LINES_MAX);
         let bounds = request::Bounds {
             bytes_max: 1000,
             fields_max: 10,
@@ -77,5 +87,17 @@ mod tests {
         .concat();
         let refused = request::find(&many, 0, bounds).map(|found| found.is_err());
         assert_eq!(refused, Some(true));
+        // Both readers of responses, and however much has arrived.
+        let bounds = response::Bounds {
+            bytes_max: 1000,
+            fields_max: 10,
+        };
+        for bytes in [
+            "\r\rHTTP/1.1 200 OK\r\n\r\n",
+            &format!("{}HTTP/1.1 200 OK\r\n\r\n", "\n".repeat(9)),
+        ] {
+            let found = response::find(bytes.as_bytes(), 0, bounds, &http::Method::GET);
+            assert!(found.is_some_and(|found| found.is_err()), "{bytes:?}");
+        }
     }
 }

@@ -299,7 +299,7 @@ fn agree(fields: &mut HeaderMap, authority: &Authority) -> Result<(), Refusal> {
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110, section 7.2), with a host: the resources of https always have one.
-fn is_host(value: &[u8]) -> bool {
+pub(crate) fn is_host(value: &[u8]) -> bool {
     let mut at = 0;
     // A registered name, or an IPv4 address, which is spelled like one (RFC 3986, section 3.2.2).
     loop {

@@ -94,12 +94,13 @@ pub fn find(
     to: &Method,
 ) -> Option<Result<(Head, usize), Malformed>> {
     let blank = blank(received);
+    // What is no response from its first byte on is not waited for.
+    if let Some(malformed) = refuse_early(received.get(blank..)?) {
+        return Some(Err(malformed));
+    }
     let end = match end_of_head(received, seen, blank) {
         Some(end) if end <= bounds.bytes_max => end,
-        None if received.len() <= bounds.bytes_max => {
-            // What is no response from its first byte on is not waited for.
-            return refuse_early(received.get(blank..)?).map(Err);
-        }
+        None if received.len() <= bounds.bytes_max => return None,
         _ => {
             let what = format!("a response head of more than {} bytes", bounds.bytes_max);
             return Some(Err(Malformed::new(what)));

@@ -9,6 +9,7 @@ use http::{Method, Uri, Version};
 
 use super::hpack::{Entry, Fields, static_table};
 use super::{Bounds, Judged, Role};
+use crate::h1::request::is_host;
 
 /// The server's end: what it receives are requests.
 #[derive(Debug)]
@@ -266,7 +267,8 @@ impl Head {
             return;
         }
         let mut joined = BytesMut::new();
-        for crumb in self.fields.get_all(COOKIE) {
+        let crumbs = self.fields.get_all(COOKIE).iter();
+        for crumb in crumbs.filter(|crumb| !crumb.is_empty()) {
             if !joined.is_empty() {
                 joined.put_slice(b"; ");
             }
@@ -298,9 +300,10 @@ fn parse_name(name: &[u8]) -> Name {
 
 /// A host and perhaps a port. No user information, which https does not have (RFC 9113, section 8.3.1).
 fn authority(value: &[u8]) -> Option<Authority> {
-    Authority::from_maybe_shared(Bytes::copy_from_slice(value))
-        .ok()
-        .filter(|authority| !authority.host().is_empty() && !value.contains(&b'@'))
+    if !is_host(value) {
+        return None;
+    }
+    Authority::from_maybe_shared(Bytes::copy_from_slice(value)).ok()
 }
 
 fn parse_value(name: &Name, value: &[u8]) -> Field {
@@ -380,6 +383,7 @@ mod tests {
             ("cookie", "a=b"),
             ("content-length", "7"),
             ("cookie", "c=d"),
+            ("cookie", ""),
             ("expect", "100-Continue"),
         ])
         .unwrap();

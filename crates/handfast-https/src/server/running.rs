@@ -73,6 +73,7 @@ impl<H: Handler> Server<H> {
             addresses,
             orders,
             places: Arc::clone(&self.shared.places),
+            budget: Arc::clone(&self.shared.budget),
             replace: Box::new(move |context| contexts.contexts.replace(context)),
             threads: Vec::new(),
         };
@@ -116,6 +117,7 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     orders: watch::Sender<Order>,
     places: Arc<Places>,
+    budget: Arc<Budget>,
     replace: Box<dyn Fn(ServerContext) + Send + Sync>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -129,6 +131,12 @@ impl Running {
     /// Connections that are open now, those that shake hands or close included.
     pub fn connections(&self) -> usize {
         self.places.taken()
+    }
+
+    /// Bytes of replies that are held now, because clients do not take them: of all connections together, at most
+    /// [`Limits::held_bytes_max`](super::Limits::held_bytes_max).
+    pub fn held_bytes(&self) -> usize {
+        self.budget.held()
     }
 
     /// New connections get this context; running ones keep the one they began with (A2). Make it

@@ -124,6 +124,10 @@ impl<H: Handler> Http2<H> {
             self.ended = true;
             self.core.end_of_input(self.now);
         }
+        self.events(cx, bytes);
+    }
+
+    fn events(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(event) = self.core.receive(&mut rest, self.now) {
             match event {
@@ -389,6 +393,10 @@ impl<H: Handler> Engine for Http2<H> {
             }
             self.run_woken(cx);
             self.produce(cx);
+            if self.ended {
+                // Replies that were ready only now, and that the window blocks for good.
+                self.events(cx, &[]);
+            }
             let unloaded = self.poll_unload(cx, stream)?.is_ready();
             if work >= WORK_MAX {
                 cx.waker().wake_by_ref();
