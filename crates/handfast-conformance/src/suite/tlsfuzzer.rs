@@ -379,7 +379,7 @@ FAILED:
             results["x: position # of #"],
             TestResult::Deviates(_)
         ));
-        assert_eq!(results.len(), 2);
+        assert_eq!(results.len(), 3);
     }
 
     #[test]
