@@ -43,14 +43,15 @@ class Peer:
                 return short_version(text[0])
         return "unknown version"
 
-    def start(self, place, certificate, threads=1, cores=system.SERVER_CORE, tickets=True, log_connections=False):
-        return Running(self, place, certificate, threads, cores, tickets, log_connections)
+    def start(self, place, certificate, threads=1, cores=system.SERVER_CORE, tickets=True, log_connections=False,
+              connections=20_000):
+        return Running(self, place, certificate, threads, cores, tickets, log_connections, connections)
 
 
 class Running:
     """A started server; `with` ends it."""
 
-    def __init__(self, peer, place, certificate, threads, cores, tickets, log_connections):
+    def __init__(self, peer, place, certificate, threads, cores, tickets, log_connections, connections):
         self.peer, self.place, self.certificate = peer, place, certificate
         self.port = system.free_port()
         self.dir = Path(tempfile.mkdtemp(prefix=peer.name + "-", dir=place.dir))
@@ -58,6 +59,7 @@ class Running:
         values = {
             "DIR": self.dir, "PORT": self.port, "CERT": certificate.chain, "KEY": certificate.key,
             "BOTH": certificate.both, "ROOT": place.files, "THREADS": threads,
+            "CONNECTIONS": connections,
             "TICKETS": "on" if tickets else "off", "CACHE": "shared:tls:10m" if tickets else "off",
             "ACCESS": f"{self.dir}/connections.log connections" if log_connections else "off",
         }
