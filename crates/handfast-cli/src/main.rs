@@ -16,17 +16,20 @@ mod golden;
 mod output;
 mod passphrase;
 mod proxy_args;
+mod runtime;
 mod tls_at_once;
 mod trust_args;
 mod typos;
 
 use std::process::ExitCode;
 
-/// Beyond so much, memory that is free at the end of the heap goes back to the system.
-const HEAP_KEPT: usize = 8 * 1024 * 1024;
+/// What a peak of connections took goes back to the system within seconds: glibc keeps most of it for good, because
+/// something small that lives on lies behind every block that was freed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    keep_freed_memory();
     let cli = typos::parse();
     match command::run(cli.command) {
         Ok(code) => code,
@@ -35,14 +38,4 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
-}
-
-/// glibc hands the end of its heap back whenever more than 128 KiB of it are free, and asks for it anew for
-/// the next buffer: the system then clears every page again, which for a long body costs as much as its
-/// decryption. It learns from what a program frees: of a block as large as this it concludes that twice as
-/// much may stay. No page of the block is ever touched. Other allocators take no notice.
-fn keep_freed_memory() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(
-        HEAP_KEPT / 2,
-    )));
 }

@@ -341,9 +341,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 /// The first Ctrl-C ends the test, the second the program.
 fn stop_at_interrupt(stop: Stop, page: Option<PathBuf>) {
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
+        let runtime = crate::runtime::current_thread();
         // Without a runtime, Ctrl-C does what it does by default.
         let Ok(runtime) = runtime else { return };
         runtime.block_on(async {

@@ -33,13 +33,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 fn fetch_all(args: &Args) -> Result<(), Failure> {
     let jobs = args.jobs()?;
     let client = context::client(args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            let what = format!("the operating system gives no event loop: {error}");
-            Failure::new(code::OTHER, handfast::Explanation::new("no-runtime", what))
-        })?;
+    let runtime = crate::runtime::current_thread().map_err(|error| {
+        let what = format!("the operating system gives no event loop: {error}");
+        Failure::new(code::OTHER, handfast::Explanation::new("no-runtime", what))
+    })?;
     let fetched = runtime.block_on(async {
         let mut last = Ok(());
         let mut began = Instant::now();

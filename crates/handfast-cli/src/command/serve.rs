@@ -198,10 +198,22 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         limits.connections_max = count.get();
         config = config.limits(limits);
     }
+    let room = connections_room(descriptors).ok_or_else(too_few_descriptors)?;
+    if room < limits.connections_max {
+        output::warning(format!(
+            "at most {room} connections at once instead of {}: this process may have {} descriptors (ulimit -n)",
+            limits.connections_max,
+            descriptors.unwrap_or_default()
+        ));
+        limits.connections_max = room;
+        config = config.limits(limits);
+    }
     let threads = config.thread_count();
     let files =
         files.with_open_files_max(open_files_max(descriptors, limits.connections_max, threads));
     let server = Server::bind(config, files).map_err(bind_failure)?;
+    // Made before anybody can connect: what it needs is still there.
+    let runtime = crate::runtime::current_thread().map_err(no_signals)?;
     let running = server.start().map_err(|error| {
         let what = "the server cannot start";
         Failure::new(
@@ -210,7 +222,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         )
     })?;
     announce(&args, &prepared, running.local_addrs())?;
-    let result = until_stopped(running, Duration::from_secs(args.running.grace), audit);
+    let result = until_stopped(
+        runtime,
+        running,
+        Duration::from_secs(args.running.grace),
+        audit,
+    );
     log.finish();
     if let Some(writer) = audit_writer {
         writer.finish();
@@ -352,14 +369,11 @@ fn reachable(ip: IpAddr) -> String {
 
 /// Waits for a signal, then for replies that run; a second signal ends it at once.
 fn until_stopped(
+    runtime: tokio::runtime::Runtime,
     running: Running,
     grace: Duration,
     audit: Option<Audit>,
 ) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(no_signals)?;
     let hurried = runtime.block_on(async {
         let mut signals = Signals::new(audit.is_some()).map_err(no_signals)?;
         while signals.next().await == Signal::Hangup {
@@ -457,6 +471,27 @@ impl Signals {
     }
 }
 
+/// How many connections may be open at once, so that the files that they ask for can be opened: else whoever opens
+/// connections alone could keep everybody from being served. A quarter is for files. None when it is not worth serving.
+fn connections_room(descriptors: Option<u64>) -> Option<usize> {
+    // Listeners, event loops, logs.
+    const OWN: usize = 16;
+    const FEWEST: usize = 32;
+    let count = descriptors.map_or(usize::MAX, |count| {
+        usize::try_from(count).unwrap_or(usize::MAX)
+    });
+    (count >= FEWEST).then(|| (count - OWN) / 4 * 3)
+}
+
+fn too_few_descriptors() -> Failure {
+    let what = "this process may have too few open files and connections to serve anybody";
+    Failure::new(
+        code::OTHER,
+        Explanation::new("too-many-open-files", what)
+            .with_fix("raise the limit of open files (ulimit -n) to 1024 or more"),
+    )
+}
+
 /// The files that each thread may keep open: its share of what connections and a reserve leave of the
 /// descriptors, which without a limit is as many as are of use.
 fn open_files_max(descriptors: Option<u64>, connections_max: usize, threads: usize) -> usize {
@@ -516,6 +551,15 @@ mod tests {
         assert_eq!(open_files_max(Some(1_024), 8_192, 2), 128);
         assert_eq!(open_files_max(None, 8_192, 2), 16 * 1024);
         assert_eq!(open_files_max(Some(u64::MAX), 1, 0), 16 * 1024);
+    }
+
+    #[test]
+    fn connections_leave_descriptors_for_files() {
+        assert_eq!(connections_room(Some(1_024)), Some(756));
+        assert_eq!(connections_room(Some(20_000)), Some(14_988));
+        assert_eq!(connections_room(Some(31)), None);
+        assert!(connections_room(None) > Some(1 << 60));
+        assert!(connections_room(Some(u64::MAX)) > Some(1 << 60));
     }
 
     #[test]

@@ -27,10 +27,8 @@ pub(crate) struct Args {}
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| cannot("start a runtime", &error))?;
+    let runtime =
+        crate::runtime::current_thread().map_err(|error| cannot("start a runtime", &error))?;
     let stage = Stage::set()?;
     #[cfg(unix)]
     remove_at_interrupt(stage.directory().to_owned());
