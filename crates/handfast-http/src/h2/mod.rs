@@ -108,10 +108,19 @@ pub struct Limits {
     pub stream_window: u32,
     /// The same of all bodies together: no less than `stream_window`.
     pub connection_window: u32,
-    /// Over how long the rate of a stream that is kept from sending is measured.
+    /// A stream that is kept from sending is reset when so long has gone by since it was last let send what
+    /// [`rate_min`](Self::rate_min) makes of this time.
     pub span: Duration,
     /// What such a stream must be allowed to send, in bytes a second.
     pub rate_min: u32,
+}
+
+impl Limits {
+    /// What has to be let through in each span, in bytes: something, however short it is.
+    fn enough(&self) -> u64 {
+        let span_ms = u64::try_from(self.span.as_millis()).unwrap_or(u64::MAX);
+        (u64::from(self.rate_min).saturating_mul(span_ms) / 1000).max(1)
+    }
 }
 
 impl Default for Limits {

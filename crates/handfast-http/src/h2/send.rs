@@ -183,9 +183,7 @@ impl<R: Role, T> Connection<R, T> {
         }
         self.earliest = None;
         let span = self.limits.span;
-        let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        // Something, however short the span is.
-        let enough = (u64::from(self.limits.rate_min).saturating_mul(span_ms) / 1000).max(1);
+        let enough = self.limits.enough();
         let connection_blocks = self.window <= 0;
         let mut stalled = Vec::new();
         for (id, stream) in self.streams.iter_mut() {
@@ -234,6 +232,13 @@ impl<R: Role, T> Connection<R, T> {
             stream.begun |= count > 0;
             if let Some(pace) = &mut stream.pace {
                 pace.sent += count;
+                // What was let through before a window was shut says nothing of the time after it.
+                if pace.sent >= self.limits.enough() {
+                    *pace = Pace {
+                        until: later(self.now, self.limits.span),
+                        sent: 0,
+                    };
+                }
             }
         }
         // Who opens its window byte by byte brings nothing forward (CVE-2019-9511).

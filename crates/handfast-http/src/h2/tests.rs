@@ -384,6 +384,22 @@ fn a_window_that_stays_shut_costs_the_stream_and_one_that_opens_slowly_does_not(
 }
 
 #[test]
+fn a_window_that_is_used_up_at_once_counts_from_then_on() {
+    let mut wire = Wire::new();
+    wire.request(1, flag::END_STREAM);
+    wire.reply(1, 1_000_000);
+    // 64 KiB went out in the first moment, far more than the least rate asks for in a span.
+    wire.now += limits().span - CLOCK;
+    wire.server.expire(wire.now);
+    wire.events();
+    assert_eq!(wire.lost, []);
+    wire.now += CLOCK;
+    wire.server.expire(wire.now);
+    wire.events();
+    assert_eq!(wire.lost, [(1, Cut::Stalled)]);
+}
+
+#[test]
 fn spans_may_be_short_or_without_end() {
     for (span, stalls) in [(Duration::from_millis(5), true), (Duration::MAX, false)] {
         let mut wire = Wire::new();
