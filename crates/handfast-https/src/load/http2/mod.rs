@@ -46,6 +46,8 @@ pub(super) struct Session<T> {
     /// GOAWAY: why the server goes.
     going: Option<u32>,
     left: bool,
+    /// When something was last received: near enough for a client that keeps no time of streams.
+    now: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +79,15 @@ impl<T> Session<T> {
             connection_window: WINDOW_MAX,
             ..Limits::default()
         };
+        let now = Instant::now();
         let mut session = Self {
-            core: Connection::new(limits, Instant::now()),
+            core: Connection::new(limits, now),
             streams_max: streams_max.min(STREAMS_MAX),
             open: 0,
             encoding: Encoding::First,
             going: None,
             left: false,
+            now,
         };
         session.unload(out);
         session
@@ -112,7 +116,7 @@ impl<T> Session<T> {
 
     /// Sends the request once more.
     pub(super) fn start(&mut self, request: &Encoded, tag: T, out: &mut Vec<u8>) {
-        let now = Instant::now();
+        let now = self.now;
         if (self.core.peer_table_max() as usize) < request.blocks.table_bytes
             && !matches!(self.encoding, Encoding::Literal { .. })
         {
@@ -165,6 +169,7 @@ impl<T> Session<T> {
         done: &mut Vec<Finished<T>>,
     ) -> Result<(), Broken> {
         let now = Instant::now();
+        self.now = now;
         let mut rest = bytes;
         let mut result = Ok(());
         while let Some(event) = self.core.receive(&mut rest, now) {
