@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 
 use handfast_testbed::peers;
 
@@ -11,14 +12,21 @@ use super::{Place, ask, wait_until};
 /// libfaketime, and a file whose content is the difference to the real time, looked at for each question.
 struct Clock {
     file: PathBuf,
-    faketime: PathBuf,
+    /// The library that stands between the program and the system's clock.
+    library: String,
 }
 
 impl Clock {
     fn new(place: &Place) -> Option<Self> {
         let faketime = peers::require("faketime")?;
         let file = place.bench.path("clock");
-        let clock = Self { file, faketime };
+        // The program of this name stays in between and would be the one that is ended.
+        let output = Command::new(faketime)
+            .args(["-f", "+0", "printenv", "LD_PRELOAD"])
+            .output()
+            .unwrap();
+        let library = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        let clock = Self { file, library };
         clock.set("+0");
         Some(clock)
     }
@@ -33,15 +41,10 @@ impl Clock {
 
     /// What comes before a command to have it run by this clock. Time that is measured goes on as it is.
     fn launcher(&self) -> Vec<String> {
-        let path = |path: &Path| path.to_str().unwrap().to_owned();
         [
-            path(&self.faketime),
-            "-f".into(),
-            "+0".into(),
             "env".into(),
-            "-u".into(),
-            "FAKETIME".into(),
-            format!("FAKETIME_TIMESTAMP_FILE={}", path(&self.file)),
+            format!("LD_PRELOAD={}", self.library),
+            format!("FAKETIME_TIMESTAMP_FILE={}", self.file.display()),
             "FAKETIME_NO_CACHE=1".into(),
             "FAKETIME_DONT_FAKE_MONOTONIC=1".into(),
             "DONT_FAKE_MONOTONIC=1".into(),
