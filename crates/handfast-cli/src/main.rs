@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 /// What a peak of connections took goes back to the system within seconds: glibc keeps most of it for good, because
 /// something small that lives on lies behind every block that was freed.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
