@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-use super::Found;
-use super::body::take;
+use super::piece::{Found, take};
 
 /// The longest line of a chunk's size, extensions included, in bytes. Nobody needs extensions.
 const LINE_MAX: usize = 4096;

@@ -27,12 +27,14 @@
 mod body;
 mod chunked;
 mod framing;
+mod piece;
 pub mod request;
 pub mod response;
 
-pub use body::{Body, Found};
+pub use body::Body;
 pub use chunked::Malformed;
 pub use framing::{Facts, Fault, Framing};
+pub use piece::Found;
 
 /// The end of the head at the front of `bytes`: one past the line feed of its blank line, which may lack
 /// its carriage return (RFC 9112, section 2.2). The first `seen` bytes were looked at before, in vain; the

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use http::{HeaderMap, Method};
 
+use super::block::Block;
 use super::flood::Flood;
-use super::frame::{self, FrameReader, STREAM_ID_MAX, code, kind, setting};
+use super::frame::{self, FrameReader, PREFACE, STREAM_ID_MAX, code, kind, setting};
 use super::hpack::{Decoder, encode};
 use super::output::Output;
-use super::receive::{Block, PREFACE};
 use super::stream::{Receiving, Stream, Streams};
 use super::{Cut, Event, Limits, Role, Violation};
 

@@ -1,5 +1,8 @@
 //! HTTP/2 frames (RFC 9113, sections 4 and 6): read in pieces, written into a buffer.
 
+/// What every client begins with (RFC 9113, section 3.4).
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// The bytes in front of each payload.
 pub const HEADER_LEN: usize = 9;
 

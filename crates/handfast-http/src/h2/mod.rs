@@ -74,6 +74,7 @@
 pub mod frame;
 pub mod hpack;
 
+mod block;
 mod connection;
 mod flood;
 mod output;

@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
+use super::block::Block;
 use super::connection::{Connection, LAST_CALL, State};
-use super::frame::{self, Frame, Piece, Unframed, code, flag, kind, setting};
+use super::frame::{self, Frame, PREFACE, Piece, Unframed, code, flag, kind, setting};
 use super::stream::{Receiving, Stream};
 use super::{Bounds, Cut, Event, Judged, Role, Violation};
-
-/// What every client begins with (RFC 9113, section 3.4).
-pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Frames of one header block: each carries up to 16 KiB (CVE-2024-27316).
 const BLOCK_FRAMES_MAX: u32 = 16;
@@ -24,21 +22,6 @@ const INTERIM_WEIGHT: u32 = 20;
 
 /// What is kept of the words in a GOAWAY, in bytes.
 const DEBUG_MAX: usize = 256;
-
-/// A header block that is arriving.
-#[derive(Debug)]
-pub(super) struct Block {
-    stream: u32,
-    end_stream: bool,
-    bytes: Vec<u8>,
-    frames: u32,
-}
-
-impl Block {
-    pub(super) fn memory_held(&self) -> usize {
-        self.bytes.capacity()
-    }
-}
 
 type Found<'b, R, T> = Result<Option<Event<'b, R, T>>, Violation>;
 

@@ -256,7 +256,7 @@ impl Wire {
             lost: Vec::new(),
             failed: None,
         };
-        let mut bytes = super::receive::PREFACE.to_vec();
+        let mut bytes = frame::PREFACE.to_vec();
         frame::put_settings(&mut bytes, &[]);
         wire.send(&bytes);
         wire
@@ -651,7 +651,7 @@ fn limits_below_the_protocols_windows_are_no_trap() {
     let mut wire = Wire::new();
     wire.server = Server::new(none, wire.now);
     wire.frames();
-    let mut bytes = super::receive::PREFACE.to_vec();
+    let mut bytes = frame::PREFACE.to_vec();
     frame::put_settings(&mut bytes, &[]);
     wire.send(&bytes);
     wire.request(1, 0);
