@@ -148,6 +148,13 @@ impl<'a> Reader<'a> {
         Some(element)
     }
 
+    /// The next element, whatever its tag.
+    pub(crate) fn take_next(&mut self) -> Option<Element<'a>> {
+        let (element, rest) = Element::first(self.0)?;
+        self.0 = rest;
+        Some(element)
+    }
+
     /// What an explicit tag wraps: exactly one element of `tag`. `None` without the wrapper, and when
     /// it holds something else, which then is still to be taken: see [`is_done`](Self::is_done).
     pub(crate) fn take_wrapped(&mut self, wrapper: u8, tag: u8) -> Option<Element<'a>> {
