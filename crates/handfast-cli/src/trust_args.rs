@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handfast::{
     ClientContext, ClientContextBuilder, Identity, KeyLog, Passphrase, RevocationLists, SpkiSha256,
-    TlsVersion, TrustAnchors,
+    TlsVersion, TrustAnchors, VerificationPolicy,
 };
 
 use crate::data_dir::local_ca_certificate;
@@ -32,6 +32,9 @@ pub(crate) struct TrustArgs {
     /// Refuse what these revocation lists revoke
     #[arg(long, value_name = "FILE")]
     pub(crate) crl: Vec<PathBuf>,
+    /// Follow at most so many intermediates between a certificate and a trust anchor, 0 to 6 [default: 6]
+    #[arg(long, value_name = "COUNT", value_parser = depth)]
+    pub(crate) depth: Option<usize>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
 }
@@ -127,6 +130,9 @@ impl TrustArgs {
     /// A client's context with all of this. Warns, loudly, when nothing will be verified.
     pub(crate) fn builder(&self) -> Result<ClientContextBuilder, Failure> {
         let mut builder = ClientContext::builder().revocation_lists(self.revocation_lists()?);
+        if let Some(depth) = self.depth {
+            builder = builder.chain_depth_max(depth);
+        }
         for pin in &self.pin {
             builder = builder.pin(*pin);
         }
@@ -222,6 +228,15 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
         0.0 => None,
         _ => limit.map(|limit| limit.max(least)),
     }))
+}
+
+/// How many intermediates may be followed: no more than are followed at all.
+pub(crate) fn depth(text: &str) -> Result<usize, String> {
+    const MAX: usize = VerificationPolicy::CHAIN_DEPTH_LIMIT;
+    text.parse()
+        .ok()
+        .filter(|depth| *depth <= MAX)
+        .ok_or_else(|| format!("expected a number of intermediates from 0 to {MAX}"))
 }
 
 fn version(text: &str) -> Result<TlsVersion, String> {

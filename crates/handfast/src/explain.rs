@@ -21,6 +21,7 @@ use crate::error::{
 };
 use crate::report::Side;
 use crate::trust::{TrustError, TrustProblem};
+use crate::verify::Purpose;
 use crate::x509::escape_control;
 
 /// What a person should be told about an error.
@@ -200,7 +201,14 @@ fn configuration(cause: &ConfigurationCause) -> String {
 fn peer(cause: &PeerCause) -> String {
     match cause {
         PeerCause::Certificate(error) => {
-            format!("the peer's certificate was not accepted: {}", error.cause)
+            let holder = match error.purpose {
+                Purpose::ServerAuth => "server",
+                Purpose::ClientAuth => "client",
+            };
+            format!(
+                "the {holder}'s certificate was not accepted: {}",
+                error.cause
+            )
         }
         PeerCause::Alert(alert) => format!("the peer gave up with the alert {alert}"),
         PeerCause::ClientCertificateRequired { .. } => {
@@ -322,7 +330,7 @@ fn told(error: &Error) -> Told {
             ConfigurationCause::File { .. } => ("file-unusable", Some("check the path, and who may read and write there".into())),
         },
         Cause::Peer(cause) => match cause {
-            PeerCause::Certificate(error) => (error.cause.id(), certificate::fix(error)),
+            PeerCause::Certificate(refused) => (refused.cause.id(), certificate::fix(error, refused)),
             PeerCause::Alert(alert) => ("alert-received", alert_fix(*alert)),
             PeerCause::ClientCertificateRequired { .. } => (
                 "client-certificate-required",

@@ -79,6 +79,7 @@ mod key_log;
 mod line;
 mod offer;
 mod preference;
+mod presented;
 pub mod probe;
 mod protection;
 pub mod proxy;

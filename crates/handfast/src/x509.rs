@@ -20,6 +20,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 use crate::der::{Element, INTEGER, SEQUENCE};
+use crate::presented;
 use crate::sct::SignedCertificateTimestamp;
 use crate::wire::bit_length;
 
@@ -237,6 +238,16 @@ impl SubjectAltName {
             GeneralName::OtherName(oid, _) => Self::Other(format!("name of type {oid}")),
             GeneralName::RegisteredID(oid) => Self::Other(oid.to_id_string()),
             _ => Self::Other("name of an unknown type".to_owned()),
+        }
+    }
+
+    /// Why no client can ever ask for this name, in a few words: a URL, a host with a port, an address, a
+    /// name that ends with a dot or a wildcard that covers nothing, entered as a DNS name (RFC 9525,
+    /// section 6.3). `None` for a name that can be asked for, and for names of other kinds.
+    pub fn never_matches(&self) -> Option<String> {
+        match self {
+            Self::Dns(name) => presented::never_matches(name),
+            _ => None,
         }
     }
 }

@@ -23,3 +23,5 @@ mod serve;
 mod strangers;
 #[cfg(unix)]
 mod terminal;
+#[cfg(unix)]
+mod verdicts;

@@ -8,7 +8,6 @@
 use super::{Explanation, quoted, spoken};
 use crate::error::{Alert, Cause, Error, NetworkCause, PeerCause, Phase};
 use crate::offer::ClientOffer;
-use crate::verify::{VerifyCause, VerifyError};
 
 /// Names shown of a list; more would push the fix off the screen.
 const SHOWN_MAX: usize = 8;
@@ -47,7 +46,10 @@ pub(super) fn retell(explanation: &mut Explanation, error: &Error) {
     if !told.evidence.is_empty() {
         explanation.evidence = told.evidence;
     }
-    explanation.fix = told.fix.into_iter().collect();
+    // What is advised about a chain is told for its reader already.
+    if !matches!(error.cause(), Cause::Peer(PeerCause::Certificate(_))) {
+        explanation.fix = told.fix.into_iter().collect();
+    }
     let asked_for = offer.and_then(|offer| offer.server_name.as_deref());
     if let Some(name) = asked_for.or_else(|| error.server_name()) {
         let name = crate::x509::escape_control(name);
@@ -72,7 +74,6 @@ fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
         PeerCause::Alert(alert) => return of_alert(*alert),
         PeerCause::Certificate(error) => Told {
             what: format!("the client's certificate was not accepted: {}", error.cause),
-            fix: Some(certificate_fix(error)),
             ..Told::default()
         },
         PeerCause::NotTls { first_bytes } => Told {
@@ -279,27 +280,6 @@ fn offered(kind: &str, names: Vec<String>) -> Vec<String> {
     };
     let shown: Vec<_> = names.into_iter().take(SHOWN_MAX).collect();
     vec![format!("it offered {kind}: {}{more}", shown.join(", "))]
-}
-
-/// For whoever runs the server: the client's owner must act, unless the authority is missing here.
-fn certificate_fix(error: &VerifyError) -> String {
-    use VerifyCause as C;
-    match &error.cause {
-        C::Expired { .. } => "the client needs a new certificate; if it is fresh, check this machine's clock",
-        C::NotYetValid { .. } => "check the clocks of both machines",
-        C::Revoked { .. } => "the client needs another certificate, if it is still to be let in",
-        C::CrlExpired { .. } => "renew the revocation list that is given here (--crl)",
-        C::RevocationUnknown { .. } | C::CrlUnusable { .. } => {
-            "give the revocation lists of every authority of the chain (--crl)"
-        }
-        C::UnknownIssuer { .. } | C::SelfSigned { .. } | C::UntrustedRoot { .. } => {
-            "the client must show a certificate of the authority that is trusted here (--client-ca), \
-             with its intermediates"
-        }
-        C::ExtendedKeyUsage { .. } => "the client needs a certificate whose purpose is clientAuth",
-        _ => "the client needs another certificate",
-    }
-    .to_owned()
 }
 
 #[cfg(test)]

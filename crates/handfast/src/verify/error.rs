@@ -422,7 +422,7 @@ impl VerifyCause {
 impl fmt::Display for VerifyCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCertificate => f.write_str("it sent no certificate"),
+            Self::NoCertificate => f.write_str("there is no certificate"),
             Self::ChainTooLarge {
                 certificates,
                 bytes,
@@ -487,7 +487,7 @@ impl fmt::Display for VerifyCause {
                 subject, issuer, ..
             } => write!(
                 f,
-                "the certificate of {} was issued by {}, who is not trusted and whose certificate was not sent",
+                "the certificate of {} was issued by {}, which is neither trusted nor in the chain",
                 or_unnamed(subject),
                 or_unnamed(issuer)
             ),
@@ -541,7 +541,7 @@ impl fmt::Display for VerifyCause {
             Self::DepthExceeded { depth, depth_max } => {
                 write!(
                     f,
-                    "the chain needs {depth} intermediates, {depth_max} are allowed"
+                    "intermediates that the chain needs: {depth}; allowed: {depth_max}"
                 )
             }
             Self::PathTooComplex => f.write_str("the chain is too tangled to follow"),

@@ -46,7 +46,7 @@ pub use ocsp::{StapleProblem, StapledResponse, StapledStatus};
 pub use path::{PathAnchor, VerifiedPath};
 pub use peer::VerifiedPeer;
 pub use pin::{InvalidPin, SpkiSha256};
-pub(crate) use policy::Staple;
+pub(crate) use policy::{CHAIN_DEPTH_LIMIT, Staple};
 pub use policy::{Purpose, VerificationPolicy};
 pub use revocation::{CrlError, CrlProblem, RevocationLists, RevocationScope};
 pub(crate) use server::ServerVerifier;

@@ -43,6 +43,9 @@ pub struct VerificationPolicy {
 }
 
 impl VerificationPolicy {
+    /// The most intermediates that are followed; no limit can be set above it.
+    pub const CHAIN_DEPTH_LIMIT: usize = CHAIN_DEPTH_LIMIT;
+
     /// The checks above, against `anchors`, with no pins and no revocation lists.
     pub fn new(anchors: TrustAnchors) -> Self {
         Self {

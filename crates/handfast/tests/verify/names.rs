@@ -1,6 +1,6 @@
 //! Names and the constraints on them (RFC 9525; RFC 5280, 4.2.1.10).
 
-use handfast::{Purpose, ServerName, UnixTime, VerificationPolicy, VerifyCause};
+use handfast::{CertificateFacts, Purpose, ServerName, UnixTime, VerificationPolicy, VerifyCause};
 use handfast_testbed::pki::{Issued, Pki, Spec, der};
 
 use crate::case::{Case, NAME, refused, trust};
@@ -62,6 +62,63 @@ fn a11_names_as_rfc_9525_has_them() {
                 assert_eq!(refused.at_index, Some(0));
             }
         }
+    }
+}
+
+/// Whatever is written as a DNS name: told as one that matches nothing exactly when nothing matches it.
+#[test]
+fn names_that_match_nothing_are_told_from_those_that_can_be_asked_for() {
+    let pki = Pki::new();
+    for text in [
+        "shop.example",
+        "under_score.example",
+        "*.shop.example",
+        "localhost",
+        "3com.example",
+        "",
+        "*",
+        "*.com",
+        "*.*.example",
+        "a*.shop.example",
+        "www.*.example",
+        ".shop.example",
+        "shop.example.",
+        "*.shop.example.",
+        "https://shop.example",
+        "shop.example:443",
+        " shop.example",
+        "me@shop.example",
+        "192.0.2.1",
+        "2001:db8::1",
+        "-shop.example",
+        "shop..example",
+        "1.2.3",
+    ] {
+        let san = der(0x30, &der(0x82, text.as_bytes()));
+        let end_entity = pki
+            .root
+            .issue(Spec::server(&[]).extension(&[2, 5, 29, 17], &san, false));
+        let facts = CertificateFacts::from_der(&end_entity.der).unwrap();
+        let unusable = facts.names[0].never_matches();
+        let policy = VerificationPolicy::new(trust(&[&pki.root]));
+        let stripped = text.trim_matches(['.', ' ']);
+        let candidates = [
+            text.to_owned(),
+            text.replacen('*', "any", 1),
+            text.replace('*', "any"),
+            stripped.replace('*', "any"),
+            format!("any.{stripped}"),
+            "shop.example".to_owned(),
+        ];
+        let matches = candidates.iter().any(|asked| {
+            ServerName::parse(asked).is_ok_and(|name| {
+                let chain = [end_entity.der.clone()];
+                policy
+                    .check_server_chain(&chain, &name, UnixTime::now())
+                    .is_ok()
+            })
+        });
+        assert_eq!(matches, unusable.is_none(), "{text:?}: {unusable:?}");
     }
 }
 

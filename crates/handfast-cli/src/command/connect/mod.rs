@@ -348,6 +348,9 @@ fn server_context(args: &Args) -> Result<ServerContext, Failure> {
         .versions(args.session.versions.versions())
         .alpn(args.session.alpn.iter().map(String::as_bytes))
         .revocation_lists(args.trust.revocation_lists()?);
+    if let Some(depth) = args.trust.depth {
+        builder = builder.chain_depth_max(depth);
+    }
     if let Some(identity) = args.trust.identity.read()? {
         builder = builder.identity(identity);
     }

@@ -65,6 +65,9 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
     found.crls = lists.len();
     found.trust = anchors.sources().iter().map(ToString::to_string).collect();
     let mut policy = VerificationPolicy::new(anchors).with_revocation_lists(lists);
+    if let Some(depth) = trust.depth {
+        policy = policy.with_chain_depth_max(depth);
+    }
     for pin in &trust.pin {
         policy = policy.with_pin(*pin);
     }

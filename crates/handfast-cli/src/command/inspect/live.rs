@@ -64,6 +64,7 @@ struct Plan<'a> {
     args: &'a Args,
     anchors: TrustAnchors,
     lists: RevocationLists,
+    depth: usize,
     pins: Vec<SpkiSha256>,
     identity: Option<Identity>,
     alpn: Vec<String>,
@@ -83,6 +84,7 @@ impl<'a> Plan<'a> {
             anchors: trust.anchors()?,
             lists: trust.revocation_lists()?,
             identity: trust.identity.read()?,
+            depth: trust.depth.unwrap_or(VerificationPolicy::CHAIN_DEPTH_LIMIT),
             pins: trust.pin,
             alpn: alpn.into_iter().filter(|name| !name.is_empty()).collect(),
             proxy: args.proxy.proxy()?,
@@ -216,10 +218,12 @@ impl<'a> Plan<'a> {
     }
 
     fn policy(&self) -> VerificationPolicy {
-        self.pins.iter().fold(
-            VerificationPolicy::new(self.anchors.clone()).with_revocation_lists(self.lists.clone()),
-            |policy, pin| policy.with_pin(*pin),
-        )
+        let policy = VerificationPolicy::new(self.anchors.clone())
+            .with_revocation_lists(self.lists.clone())
+            .with_chain_depth_max(self.depth);
+        self.pins
+            .iter()
+            .fold(policy, |policy, pin| policy.with_pin(*pin))
     }
 
     /// Connects twice under each version: the second time with the session of the first.

@@ -119,6 +119,9 @@ struct Trust {
     /// Refuse what these revocation lists revoke
     #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
+    /// Follow at most so many intermediates between a certificate and a trust anchor, 0 to 6 [default: 6]
+    #[arg(long, value_name = "COUNT", value_parser = crate::trust_args::depth)]
+    depth: Option<usize>,
     /// Our certificate chain, for a peer that asks for it
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     cert: Option<PathBuf>,
@@ -138,6 +141,7 @@ impl Trust {
             only_cacert: self.only_cacert,
             pin: self.pin.clone(),
             crl: self.crl.clone(),
+            depth: self.depth,
             identity: IdentityArgs {
                 cert: self.cert.clone(),
                 key: self.key.clone(),

@@ -58,6 +58,9 @@ pub(super) fn prepare(args: &Args, listen: &[SocketAddr]) -> Result<Prepared, Fa
         .versions(versions(args))
         .client_auth(client_auth(args)?)
         .revocation_lists(revocation_lists(args)?);
+    if let Some(depth) = args.clients.depth {
+        builder = builder.chain_depth_max(depth);
+    }
     if let Some(path) = &args.tls.key_log {
         output::warning(
             "--key-log: whoever reads that file can decrypt what is served from now on",

@@ -4,6 +4,7 @@ mod certificates;
 mod offers;
 mod ours;
 mod peers;
+mod readers;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ fn io_error(kind: io::ErrorKind) -> io::Error {
 
 fn all() -> Vec<Row> {
     let mut rows = certificates::Chains::new().rows();
+    rows.extend(readers::rows());
     rows.extend(offers::offers());
     rows.extend(peers::strangers());
     rows.extend(peers::networks());

@@ -1,0 +1,185 @@
+//! What is advised about a chain can be done, by whoever reads it: the options exist, take the value that is
+//! named, and then the chain verifies.
+
+use std::ffi::{OsStr, OsString};
+use std::time::{Duration, Instant};
+
+use handfast_testbed::launch::{Finished, Program};
+use handfast_testbed::pki::{Issued, Spec};
+
+use crate::common::{Bench, localhost};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A certificate below so many intermediates, and those, lowest first.
+fn below(bench: &Bench, spec: Spec, count: usize) -> (Issued, Vec<Issued>) {
+    let mut intermediates = bench.pki.intermediates(count);
+    let end = intermediates.last().unwrap_or(&bench.pki.root).issue(spec);
+    intermediates.reverse();
+    (end, intermediates)
+}
+
+fn fix(finished: &Finished) -> String {
+    let err = finished.err();
+    let fix = err.lines().find_map(|line| line.split_once("fix: "));
+    fix.map(|(_, fix)| fix.to_owned()).unwrap_or_default()
+}
+
+#[test]
+fn depth_is_limited_in_every_command_that_verifies_a_server() {
+    let bench = Bench::new();
+    let (end, above) = below(&bench, Spec::server(&["localhost"]), 2);
+    let above: Vec<&Issued> = above.iter().collect();
+    let files = end.write(bench.directory(), "deep", &above);
+    let Some(server) = bench.openssl(
+        &end,
+        &[
+            OsStr::new("-www"),
+            OsStr::new("-cert_chain"),
+            files.chain_pem.as_os_str(),
+        ],
+    ) else {
+        return;
+    };
+    let url = format!("https://{}/", localhost(server.address()));
+    for (command, target) in [
+        ("get", url.clone()),
+        ("bench", url),
+        ("inspect", localhost(server.address())),
+        ("connect", localhost(server.address())),
+    ] {
+        let run = |depth: &str| {
+            let mut args: Vec<OsString> = vec!["--depth".into(), depth.into()];
+            match command {
+                "bench" => args.extend(["-n", "1", "-c", "1"].map(Into::into)),
+                "inspect" | "get" => args.push("--no-probe".into()),
+                _ => {}
+            }
+            args.push(target.clone().into());
+            bench.run(command, args)
+        };
+        let refused = run("1");
+        let told = refused.out() + &refused.err();
+        assert!(told.contains("chain-too-deep"), "{command}: {refused}");
+        assert_ne!(refused.code, Some(0), "{command}: {refused}");
+        let accepted = run("2");
+        assert_eq!(accepted.code, Some(0), "{command}: {accepted}");
+        let mistyped = run("7");
+        assert_eq!(mistyped.code, Some(2), "{command}: {mistyped}");
+        assert!(mistyped.says("from 0 to 6"), "{command}: {mistyped}");
+    }
+}
+
+#[test]
+fn the_depth_that_is_advised_can_be_set_and_helps() {
+    let bench = Bench::new();
+    for (intermediates, depth, advised) in [(3, "1", Some("--depth 3")), (8, "6", None)] {
+        let (end, above) = below(&bench, Spec::server(&["shop.example"]), intermediates);
+        let above: Vec<&Issued> = above.iter().collect();
+        let files = end.write(bench.directory(), "deep", &above);
+        let judge = |more: &[&OsStr]| {
+            let mut args = vec![OsStr::new("--file"), files.chain_pem.as_os_str()];
+            args.extend(more);
+            bench.run("inspect", args)
+        };
+        let refused = judge(&["--depth".as_ref(), depth.as_ref()]);
+        assert!(refused.says("[chain-too-deep]"), "{refused}");
+        let fix = fix(&refused);
+        match advised {
+            Some(option) => {
+                assert!(fix.contains(option), "{refused}");
+                let words: Vec<&OsStr> = option.split(' ').map(OsStr::new).collect();
+                let accepted = judge(&words);
+                assert_eq!(accepted.code, Some(0), "{accepted}");
+            }
+            None => {
+                assert!(!fix.contains("--depth"), "{refused}");
+                assert!(fix.contains("--cacert"), "{refused}");
+                // What is advised instead: to trust one of the intermediates.
+                let nearer = bench.write("nearer.pem", above[2].cert_pem());
+                let accepted = judge(&["--cacert".as_ref(), nearer.as_ref()]);
+                assert_eq!(accepted.code, Some(0), "{accepted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_limits_the_depth_of_its_clients_chains() {
+    let bench = Bench::new();
+    let (end, above) = below(&bench, Spec::client("alice"), 1);
+    let above: Vec<&Issued> = above.iter().collect();
+    let alice = end.write(bench.directory(), "alice", &above);
+    std::fs::create_dir(bench.path("public")).unwrap();
+    let serve = |depth: &str| {
+        Program::at(env!("CARGO_BIN_EXE_handfast"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--depth", depth])
+            .args(["--cert".as_ref(), bench.chain.as_os_str()])
+            .args(["--key".as_ref(), bench.key.as_os_str()])
+            .args(["--client-ca".as_ref(), bench.ca.as_os_str()])
+            .arg(bench.path("public"))
+            .start()
+    };
+    for (depth, code, says) in [("0", 56, "[chain-too-deep]"), ("1", 0, "200")] {
+        let server = serve(depth);
+        let line = server.wait_for("listening on https://127.0.0.1:", PATIENCE);
+        let line = line.unwrap_or_else(|| panic!("{}", server.output()));
+        let port = server
+            .wait_until(PATIENCE, |said| {
+                let (_, rest) = said.split_once("listening on https://127.0.0.1:")?;
+                rest.split_once('/').map(|(port, _)| port.to_owned())
+            })
+            .unwrap_or(line);
+        let finished = bench.run(
+            "get",
+            [
+                OsStr::new("--no-probe"),
+                "--cert".as_ref(),
+                alice.chain_pem.as_os_str(),
+                "--key".as_ref(),
+                alice.key_pem.as_os_str(),
+                format!("https://localhost:{port}/").as_ref(),
+            ],
+        );
+        assert_eq!(finished.code == Some(0), code == 0, "{finished}");
+        let deadline = Instant::now() + PATIENCE;
+        while !server.output().contains(says) {
+            assert!(Instant::now() < deadline, "{says}: {}", server.output());
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Every kind of advice that speaks of one end only, and the words of the other end.
+#[test]
+fn advice_about_a_client_s_chain_in_a_file_does_not_speak_of_servers() {
+    let bench = Bench::new();
+    let (end, _) = below(
+        &bench,
+        Spec::client("alice").ca_issuers("http://ca.example/1"),
+        1,
+    );
+    let ca = bench.pki.root.issue(Spec::authority("Office"));
+    let own = Spec::client("alice").self_signed();
+    let server = bench.pki.server(&["shop.example"]);
+    for (issued, id) in [
+        (&end, "missing-intermediate"),
+        (&own, "self-signed"),
+        (&ca, "ca-used-as-end-entity"),
+        (&server, "wrong-purpose"),
+    ] {
+        let file = bench.files("judged", issued).chain_pem;
+        let judged = bench.run(
+            "inspect",
+            [
+                OsStr::new("--purpose"),
+                "client".as_ref(),
+                "--file".as_ref(),
+                file.as_ref(),
+            ],
+        );
+        assert!(judged.says(&format!("[{id}]")), "{id}: {judged}");
+        let fix = fix(&judged);
+        assert!(!fix.is_empty() && !fix.contains("server"), "{id}: {fix}");
+    }
+}

@@ -1,0 +1,279 @@
+//! What to do about a chain that was refused, for whoever reads it: a client of a server's chain, a server
+//! of a client's, and somebody who has a chain in a file.
+//!
+//! Nothing is advised that cannot be done, and no answer is ever to verify less.
+
+use super::names;
+use crate::error::{Error, Phase};
+use crate::verify::{CHAIN_DEPTH_LIMIT, Purpose, VerifyCause, VerifyError};
+
+/// Who reads the advice, and so which words are right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// A client that refused the chain of a server.
+    Client,
+    /// A server that refused the chain of a client.
+    Server,
+    /// A person with a chain in a file, which is to prove this.
+    File(Purpose),
+}
+
+impl Reader {
+    fn of(error: &Error, refused: &VerifyError) -> Self {
+        match (error.phase(), refused.purpose) {
+            // Chains are judged in handshakes, and without any exchange.
+            (Phase::Configure, purpose) => Self::File(purpose),
+            (_, Purpose::ServerAuth) => Self::Client,
+            (_, Purpose::ClientAuth) => Self::Server,
+        }
+    }
+
+    /// Who presents the chain, or is to.
+    fn holder(self) -> &'static str {
+        match self {
+            Self::Client | Self::File(Purpose::ServerAuth) => "server",
+            Self::Server | Self::File(Purpose::ClientAuth) => "client",
+        }
+    }
+
+    /// The option that names who is trusted.
+    fn trust_option(self) -> &'static str {
+        match self {
+            Self::Client | Self::File(_) => "--cacert FILE",
+            Self::Server => "--client-ca FILE",
+        }
+    }
+
+    fn is_file(self) -> bool {
+        matches!(self, Self::File(_))
+    }
+}
+
+/// What to do about it.
+pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<String> {
+    use VerifyCause as C;
+    let reader = Reader::of(error, refused);
+    let holder = reader.holder();
+    let trust = reader.trust_option();
+    Some(match &refused.cause {
+        C::NoCertificate if reader.is_file() => "put the certificate into the file".to_owned(),
+        C::NoCertificate if holder == "client" => "give the client a certificate".to_owned(),
+        C::NoCertificate => {
+            "give the server a certificate: cipher suites without one do not show who it is"
+                .to_owned()
+        }
+        C::ChainTooLarge { .. } if reader.is_file() => {
+            "leave only the certificate and its intermediates in the file".to_owned()
+        }
+        C::ChainTooLarge { .. } => {
+            format!("the {holder} must send its own certificate and its intermediates only")
+        }
+        C::NoTrustAnchors if reader == Reader::Server => {
+            format!("trust the authority that issues to clients ({trust})")
+        }
+        C::NoTrustAnchors => {
+            format!("install the platform's CA certificates, or trust some ({trust})")
+        }
+        C::Expired { .. } if refused.at_index == Some(0) && reader == Reader::Server => {
+            "the client needs a new certificate; if it is new, check this machine's clock"
+                .to_owned()
+        }
+        C::Expired { .. } if refused.at_index == Some(0) => {
+            "renew the certificate; if it is new, check this machine's clock".to_owned()
+        }
+        C::Expired { .. } if refused.at_index.is_none() => {
+            format!("trust the authority's current certificate ({trust})")
+        }
+        C::Expired { .. } if reader.is_file() => {
+            "replace the expired certificate of the issuer in the file by its current one"
+                .to_owned()
+        }
+        C::Expired { .. } => {
+            format!("the {holder} must send the current certificate of the issuer that has expired")
+        }
+        C::NotYetValid { .. } if reader.is_file() => {
+            "check this machine's clock, and the issuer's".to_owned()
+        }
+        C::NotYetValid { .. } => "check the clocks of both machines".to_owned(),
+        C::InvalidValidity { .. } => {
+            "the certificate can never be valid: have it issued again".to_owned()
+        }
+        C::NameMismatch { expected, .. } => name_mismatch(reader, expected, refused),
+        C::NoSubjectAltName { expected, .. } => format!(
+            "have the certificate issued again with {expected} as a subject alternative name; \
+             clients do not look at the common name"
+        ),
+        C::UnknownIssuer { issuer, .. } if refused.cause.id() == "missing-intermediate" => {
+            missing_intermediate(reader, issuer)
+        }
+        C::UnknownIssuer { .. } => match reader {
+            Reader::Client => format!(
+                "if you know this issuer, trust its certificate ({trust}); if it is an intermediate, \
+                 the server must send it with its own"
+            ),
+            Reader::Server => format!(
+                "if clients of this issuer are to be let in, trust its certificate ({trust}); if it is \
+                 an intermediate, the client must send it with its own"
+            ),
+            Reader::File(_) => format!(
+                "if you know this issuer, trust its certificate ({trust}); if it is an intermediate, \
+                 append its certificate to the file"
+            ),
+        },
+        C::SelfSigned { .. } => match holder {
+            "client" => format!(
+                "if you know the client, trust its certificate ({trust}); better, have one issued: \
+                 `handfast ca issue --client NAME`"
+            ),
+            _ => format!(
+                "if it is your own server, trust its certificate ({trust}); better, have one issued: \
+                 `handfast ca issue`"
+            ),
+        },
+        C::UntrustedRoot { .. } if reader == Reader::Server => format!(
+            "the client needs a certificate of an authority that is trusted here; if this one is to be, \
+             trust its root ({trust})"
+        ),
+        C::UntrustedRoot { .. } => {
+            format!("if you know this root, and got it from its owner, trust it ({trust})")
+        }
+        C::LikelyInterception { .. } => format!(
+            "ask whoever runs this network; if you mean it to be read, trust the product's root \
+             ({trust})"
+        ),
+        C::NotACa {
+            is_trusted_as_itself: true,
+            subject,
+        } => format!(
+            "{subject} is trusted for itself alone, as its certificate is not for an authority: trust \
+             the authority that issued the {holder}'s certificate ({trust})"
+        ),
+        C::NotACa { .. } => {
+            "only a certificate authority may issue certificates: treat this as an attack"
+                .to_owned()
+        }
+        C::CaUsedAsEndEntity { .. } => format!(
+            "issue the {holder} a certificate of its own, and keep the authority's key off it"
+        ),
+        C::PathTooLong { .. } => {
+            "leave the extra authority out, or have its issuer allow it".to_owned()
+        }
+        C::DepthExceeded { depth, depth_max } => too_deep(reader, *depth, *depth_max),
+        C::PathTooComplex if reader.is_file() => {
+            "leave only the certificates in the file that the path needs".to_owned()
+        }
+        C::PathTooComplex => {
+            format!("the {holder} should send only the certificates that its path needs")
+        }
+        C::NameConstraint { .. } => {
+            "the authority may not issue for this name: take one that may, or another name"
+                .to_owned()
+        }
+        C::ExtendedKeyUsage { required, .. } if refused.at_index != Some(0) => {
+            format!("this authority does not issue for {required}: take one that does")
+        }
+        C::ExtendedKeyUsage { required, .. } => {
+            format!("the {holder} needs a certificate whose purpose is {required}")
+        }
+        C::KeyUsage { .. } => {
+            "issue the certificate again, with the key usage that it lacks".to_owned()
+        }
+        C::BadSignature { .. } => match reader {
+            Reader::File(_) => {
+                "the file mixes certificates of two issuers of one name, or one was \
+                 changed: get the chain from the issuer again"
+                    .to_owned()
+            }
+            _ => format!(
+                "the {holder} mixes certificates of two issuers of one name, or somebody changed one: \
+                 install the chain there again"
+            ),
+        },
+        C::WeakSignature { .. } | C::WeakKey { .. } => {
+            "have it issued again with a current key and signature: EC P-256 with SHA-256"
+                .to_owned()
+        }
+        C::UnsupportedSignature { .. } => {
+            "have it issued again with ECDSA, Ed25519 or RSA and SHA-256 or better".to_owned()
+        }
+        C::SignatureAlgorithmMismatch { .. } | C::Malformed { .. } => {
+            "the certificate is damaged or badly made: have it issued again".to_owned()
+        }
+        C::UnknownCriticalExtension { .. } => {
+            "have it issued without this extension, or with the extension not critical".to_owned()
+        }
+        C::UnsupportedVersion { .. } => {
+            "have it issued as X.509 version 3, with extensions".to_owned()
+        }
+        C::Revoked { .. } if reader == Reader::Server => {
+            "the client needs another certificate, if it is still to be let in".to_owned()
+        }
+        C::Revoked { .. } if reader.is_file() => {
+            "the issuer has revoked it: have another one issued, for another key".to_owned()
+        }
+        C::Revoked { .. } => {
+            format!("the issuer has revoked it: the {holder} needs a new certificate")
+        }
+        C::RevocationUnknown { issuer, .. } => {
+            format!("give the revocation list of {issuer}, too (--crl FILE)")
+        }
+        C::CrlExpired { .. } => "give the issuer's current list (--crl FILE)".to_owned(),
+        C::CrlUnusable { .. } => "get the list from its issuer again (--crl FILE)".to_owned(),
+        C::PinMismatch { .. } if reader == Reader::Client => {
+            "either the server changed its key, or this is not the server you know".to_owned()
+        }
+        C::PinMismatch { .. } => {
+            format!("either the {holder} has a new key, or this chain is not that {holder}'s")
+        }
+        C::Other { .. } => {
+            "please report this with the chain: it should have a name of its own".to_owned()
+        }
+    })
+}
+
+fn missing_intermediate(reader: Reader, issuer: &str) -> String {
+    let issuer = match issuer {
+        "" => "the issuer",
+        named => named,
+    };
+    match reader {
+        Reader::Client => format!(
+            "serve the full chain: append the certificate of {issuer} to the server's chain file"
+        ),
+        Reader::Server => format!(
+            "the client must send the full chain: append the certificate of {issuer} to the client's \
+             certificate file"
+        ),
+        Reader::File(_) => format!("append the certificate of {issuer} to the file"),
+    }
+}
+
+/// A larger limit helps only where it can be set.
+fn too_deep(reader: Reader, depth: usize, depth_max: usize) -> String {
+    if depth_max < depth && depth <= CHAIN_DEPTH_LIMIT {
+        return format!(
+            "if the chain is right, raise the limit on intermediates (--depth {depth})"
+        );
+    }
+    format!(
+        "have the certificate issued by an authority nearer to the root, or trust one of the \
+         intermediates ({}): no more than {CHAIN_DEPTH_LIMIT} are followed",
+        reader.trust_option()
+    )
+}
+
+/// A name that nobody can ask for is the certificate's fault; to ask for it is no advice.
+fn name_mismatch(reader: Reader, expected: &str, refused: &VerifyError) -> String {
+    let names = names::of(refused);
+    let again = match expected.parse::<std::net::IpAddr>() {
+        Ok(_) => format!("have it issued again with the IP address {expected} among its names"),
+        Err(_) => format!("have it issued again with the name {expected}"),
+    };
+    if names.usable == 0 || names.means(expected) {
+        return format!("the certificate is badly made: {again}");
+    }
+    match reader {
+        Reader::File(_) => format!("check it for a name that it has (--name NAME), or {again}"),
+        _ => format!("ask for one of the names that the certificate is valid for, or {again}"),
+    }
+}
