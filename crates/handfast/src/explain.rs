@@ -525,7 +525,7 @@ fn trust_fix(error: &TrustError) -> &'static str {
             "the file is damaged or was only partly copied: copy or export it again"
         }
         TrustProblem::NoneUsable { .. } => {
-            "trust an authority of today: EC P-256, or RSA with 2048 bits or more"
+            "trust the certificate of a CA: of version 3 with CA:TRUE, or a self-signed root"
         }
         TrustProblem::NothingTrusted(_) => {
             "install the platform's CA certificates, or trust some (--cacert FILE)"

@@ -126,7 +126,10 @@ pub use resolve::{connect_error, refuse_number, refuse_number_in_url, resolve};
 pub use resumption::{Ticket, TicketKeys};
 pub use sct::{MalformedSctList, SignedCertificateTimestamp};
 pub use starttls::{StartTls, StartTlsDialogue, StartTlsError, StartTlsProblem, UnknownStartTls};
-pub use trust::{TrustAnchors, TrustError, TrustOrigin, TrustProblem, TrustSource};
+pub use trust::{
+    AnchorProblem, AnchorProblemKind, TrustAnchors, TrustError, TrustOrigin, TrustProblem,
+    TrustSource,
+};
 pub use verify::{
     CrlError, CrlProblem, InvalidPin, InvalidServerName, PathAnchor, Purpose, RevocationLists,
     RevocationScope, RevokedBy, ServerName, SpkiSha256, StapleProblem, StapledResponse,

@@ -1,13 +1,15 @@
-//! Whom we believe: trust anchors from the platform, files, directories and memory (A5).
+//! Trust anchors, from the platform, files, directories and memory (A5).
 //!
-//! Owns reading certificates that the *caller* trusts and sorting them into two kinds: authorities,
-//! which may vouch for others, and end entities, which are trusted only as themselves. Leaves the
-//! judgement of a peer's chain to `verify`.
+//! Owns collecting the certificates that the *caller* trusts: authorities, which may vouch for others, and
+//! end entities, which are trusted only as themselves; and naming what is neither. Which is which is
+//! decided in `anchor`. Leaves the judgement of a peer's chain to `verify`.
 //!
 //! The sorting is what keeps an ordinary certificate that somebody trusted from vouching for the
 //! whole world: webpki makes an issuer of whatever it is given as an anchor.
 
+mod anchor;
 mod lookup;
+mod problem;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -17,9 +19,13 @@ use std::{fmt, fs, io};
 
 use pki_types::pem::PemObject;
 use pki_types::{CertificateDer, TrustAnchor};
-use x509_parser::prelude::X509Version;
 
+pub(crate) use self::anchor::AnchorLimits;
+use self::anchor::{Chosen, Entry, Standing};
 use self::lookup::{Chain, Lookup};
+pub use self::problem::{
+    AnchorProblem, AnchorProblemKind, TrustError, TrustOrigin, TrustProblem, TrustSource,
+};
 use crate::x509::{self, Depth, escape_control};
 
 /// A file of certificates larger than this is a mistake: the largest real bundles are under 1 MiB.
@@ -30,11 +36,18 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// [`platform`](Self::platform)`().with_file(..)` trusts a private authority *as well as* the
 /// platform's; [`empty`](Self::empty)`().with_file(..)` trusts it *alone*.
 ///
-/// An added certificate becomes a trust anchor only if it is an authority (version 3, basic
-/// constraints with CA:TRUE). Any other is trusted as exactly itself: a peer that presents the very
-/// same bytes is believed, still subject to name, validity and purpose, and nothing that it signed is.
-/// A self-signed authority that a server presents as its own certificate, which is what
+/// An added certificate becomes a trust anchor if it is an authority: basic constraints with CA:TRUE. A root
+/// without basic constraints (of version 1, or an old one of version 3) is one, too, when it issued
+/// itself and says nothing that only an end entity says: a key usage without `keyCertSign`, or without
+/// key usage a purpose or the name of a server. Not so in the platform's store, which nobody chose for this
+/// one use. Any other certificate is trusted as exactly itself: a peer that presents the very same
+/// bytes is believed, still subject to name, validity and purpose, and nothing that it signed is. A
+/// self-signed authority that a server presents as its own certificate, which is what
 /// `openssl req -x509` makes, is accepted in the same way.
+///
+/// What the certificate of an anchor limits (lifetime, path length, key usage, extended key usage, name
+/// constraints) binds what it vouches for. What is no anchor is named, with the reason, in
+/// [`TrustSource::problems`].
 ///
 /// ```no_run
 /// # use handfast::TrustAnchors;
@@ -165,15 +178,15 @@ impl TrustAnchors {
     /// When nothing at all is trusted in the end: then no peer can ever be verified.
     pub fn resolve(&self) -> Result<(), TrustError> {
         let resolved = self.resolved();
-        if resolved.anchors.is_empty() && resolved.certificates.is_empty() {
-            let details = self
+        if resolved.certificates.is_empty() {
+            let problems = self
                 .sources()
                 .into_iter()
                 .flat_map(|source| source.problems)
                 .collect();
             return Err(TrustError {
                 path: None,
-                problem: TrustProblem::NothingTrusted(details),
+                problem: TrustProblem::NothingTrusted(problems),
             });
         }
         Ok(())
@@ -188,7 +201,11 @@ impl TrustAnchors {
 
     /// How many authorities are trusted. Reads the platform's store if that did not happen yet.
     pub fn len(&self) -> usize {
-        self.resolved().anchors.len()
+        let resolved = self.resolved();
+        resolved
+            .anchors
+            .len()
+            .saturating_add(resolved.only_ours.len())
     }
 
     /// Whether no authority is trusted; an end entity trusted as itself does not count as one.
@@ -219,11 +236,14 @@ impl TrustAnchors {
             likely.add(&entry);
         }
         for entry in &self.inner.entries {
-            let concerns = match &entry.authority {
-                Some((anchor, _)) => chain.concerns(&anchor.subject),
-                None => entry.der == *end_entity,
+            let concerns = match &entry.standing {
+                Standing::Anchor {
+                    webpki: Some(anchor),
+                    ..
+                } => chain.concerns(&anchor.subject),
+                _ => false,
             };
-            if concerns {
+            if concerns || entry.der == *end_entity {
                 likely.add(entry);
             }
         }
@@ -280,210 +300,18 @@ impl fmt::Debug for TrustAnchors {
     }
 }
 
-/// One place that trust came from. `Display` is a line for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TrustSource {
-    /// The place.
-    pub origin: TrustOrigin,
-    /// Authorities found there: trust anchors.
-    pub authorities: usize,
-    /// End-entity certificates found there, each trusted only as itself.
-    pub end_entities: usize,
-    /// Certificates that could not be used, and why.
-    pub problems: Vec<String>,
-}
-
-impl fmt::Display for TrustSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.origin {
-            TrustOrigin::Platform => f.write_str("the platform's store")?,
-            TrustOrigin::File(path) => write!(f, "file {}", path.display())?,
-            TrustOrigin::Directory(path) => write!(f, "directory {}", path.display())?,
-            TrustOrigin::Memory => f.write_str("given certificates")?,
-        }
-        let plural = if self.authorities == 1 { "y" } else { "ies" };
-        write!(f, ": {} authorit{plural}", self.authorities)?;
-        if self.end_entities > 0 {
-            write!(f, ", {} trusted only as itself", self.end_entities)?;
-        }
-        if !self.problems.is_empty() {
-            write!(f, ", {} unusable", self.problems.len())?;
-        }
-        Ok(())
-    }
-}
-
-/// The kind of place that trust came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TrustOrigin {
-    /// The platform's store, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` put in its place.
-    Platform,
-    /// A file of PEM or DER.
-    File(PathBuf),
-    /// A directory of such files.
-    Directory(PathBuf),
-    /// Bytes that the program handed over.
-    Memory,
-}
-
-/// Trusted certificates could not be taken in.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct TrustError {
-    /// The file or directory, where there is one.
-    pub path: Option<PathBuf>,
-    /// What was wrong with it.
-    pub problem: TrustProblem,
-}
-
-impl fmt::Display for TrustError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.path {
-            Some(path) => write!(f, "cannot trust the certificates of {}", path.display()),
-            None => f.write_str("cannot trust the given certificates"),
-        }
-    }
-}
-
-impl std::error::Error for TrustError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.problem)
-    }
-}
-
-/// What was wrong with certificates to be trusted.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum TrustProblem {
-    /// The operating system would not give the bytes.
-    Unreadable(Arc<io::Error>),
-    /// Larger than any certificate bundle.
-    TooLarge {
-        /// Size of the file.
-        bytes: u64,
-    },
-    /// Nothing in it.
-    Empty,
-    /// PEM whose sections are not certificates.
-    OtherPemSections {
-        /// Labels of the sections found.
-        labels: Vec<String>,
-    },
-    /// OpenSSL's `TRUSTED CERTIFICATE`, whose additional trust settings nobody else reads.
-    OpensslTrustedCertificate,
-    /// PEM that cannot be decoded.
-    Pem {
-        /// What the decoder stumbled over.
-        detail: String,
-    },
-    /// Neither PEM nor a DER certificate.
-    NoCertificate,
-    /// A certificate that cannot be read.
-    Malformed {
-        /// Its position in the file, from 0.
-        index: usize,
-        /// What the parser stumbled over.
-        detail: String,
-    },
-    /// Every certificate was of a kind that cannot be used.
-    NoneUsable {
-        /// Why, one line each.
-        details: Vec<String>,
-    },
-    /// Not one certificate is trusted after reading every source.
-    NothingTrusted(Vec<String>),
-}
-
-impl TrustProblem {
-    /// A stable identifier: part of the interface, for scripts and documentation.
-    pub fn id(&self) -> &'static str {
-        match self {
-            Self::Unreadable(_) | Self::TooLarge { .. } => "trust-file-unreadable",
-            Self::Empty | Self::NoCertificate => "trust-file-without-certificate",
-            Self::OtherPemSections { .. } => "trust-file-holds-something-else",
-            Self::OpensslTrustedCertificate => "trust-file-openssl-trusted",
-            Self::Pem { .. } | Self::Malformed { .. } => "trust-file-malformed",
-            Self::NoneUsable { .. } => "trust-file-unusable",
-            Self::NothingTrusted(_) => "no-trust-anchors",
-        }
-    }
-}
-
-impl fmt::Display for TrustProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(_) => f.write_str("it cannot be read"),
-            Self::TooLarge { bytes } => write!(f, "{bytes} bytes are too many for a CA bundle"),
-            Self::Empty => f.write_str("it is empty"),
-            Self::OtherPemSections { labels } => {
-                write!(f, "it holds no certificate, but: {}", labels.join(", "))
-            }
-            Self::OpensslTrustedCertificate => f.write_str(
-                "it holds OpenSSL's TRUSTED CERTIFICATE, which carries settings only OpenSSL reads",
-            ),
-            Self::Pem { detail } => write!(f, "its PEM cannot be decoded: {detail}"),
-            Self::NoCertificate => f.write_str("it holds no certificate, neither PEM nor DER"),
-            Self::Malformed { index, detail } => {
-                write!(
-                    f,
-                    "certificate {} in it cannot be read: {detail}",
-                    index.saturating_add(1)
-                )
-            }
-            Self::NoneUsable { details } => {
-                write!(
-                    f,
-                    "no certificate in it can be used: {}",
-                    details.join("; ")
-                )
-            }
-            Self::NothingTrusted(details) if details.is_empty() => {
-                f.write_str("no certificate is trusted at all")
-            }
-            Self::NothingTrusted(details) => {
-                write!(
-                    f,
-                    "no certificate is trusted at all: {}",
-                    details.join("; ")
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for TrustProblem {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable(error) => Some(&**error),
-            _ => None,
-        }
-    }
-}
-
 /// What verification works with.
 #[derive(Default)]
 pub(crate) struct Resolved {
     /// Authorities, as webpki wants them.
     pub(crate) anchors: Vec<TrustAnchor<'static>>,
-    /// For each of `anchors`, what webpki's type leaves out.
-    pub(crate) limits: Vec<AnchorLimits>,
+    /// For each of `anchors`, its certificate and what that says of its use.
+    pub(crate) limits: Vec<Arc<AnchorLimits>>,
+    /// Authorities that webpki cannot read: only our own validation can take them as anchors.
+    pub(crate) only_ours: Vec<Arc<AnchorLimits>>,
     /// Every trusted certificate, to compare with what a peer presents as its own.
     pub(crate) certificates: HashSet<CertificateDer<'static>>,
     platform_source: Option<TrustSource>,
-}
-
-/// What a trust anchor's own certificate says of its use. RFC 5280, 6.1, leaves it to the verifier
-/// whether to heed this; whoever made the root meant it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AnchorLimits {
-    /// First second of its validity, unix.
-    pub(crate) not_before: i64,
-    /// Last second of its validity, unix.
-    pub(crate) not_after: i64,
-    /// How many intermediates it allows below it.
-    pub(crate) path_len: Option<u32>,
 }
 
 struct Inner {
@@ -512,27 +340,30 @@ impl Inner {
 }
 
 impl Resolved {
+    /// The same certificate may be added more than once, and be an anchor in one place alone.
     fn add(&mut self, entry: &Entry) {
-        if !self.certificates.insert(entry.der.clone()) {
+        let is_new = self.certificates.insert(entry.der.clone());
+        let Standing::Anchor { webpki, limits } = &entry.standing else {
+            return;
+        };
+        let is_known = |known: &Arc<AnchorLimits>| known.der == entry.der;
+        if !is_new && (self.limits.iter().any(is_known) || self.only_ours.iter().any(is_known)) {
             return;
         }
-        if let Some((anchor, limits)) = &entry.authority {
-            self.anchors.push(anchor.clone());
-            self.limits.push(*limits);
+        match webpki {
+            Some(anchor) => {
+                self.anchors.push(anchor.clone());
+                self.limits.push(Arc::clone(limits));
+            }
+            None => self.only_ours.push(Arc::clone(limits)),
         }
     }
-}
-
-/// One trusted certificate; with an anchor if it is an authority.
-struct Entry {
-    der: CertificateDer<'static>,
-    authority: Option<(TrustAnchor<'static>, AnchorLimits)>,
 }
 
 /// Whether one bad certificate spoils its source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Strictness {
-    /// Named by a person: anything malformed is a mistake they want to hear of.
+    /// Named by a person: anything malformed is a mistake that they want to hear of at once.
     Every,
     /// Collected by a machine: take what can be used.
     Any,
@@ -540,100 +371,66 @@ enum Strictness {
 
 fn platform_entries() -> (Vec<Entry>, TrustSource) {
     let found = rustls_native_certs::load_native_certs();
-    let errors: Vec<String> = found
-        .errors
-        .iter()
-        .map(|error| escape_control(&error.to_string()).into_owned())
-        .collect();
+    let errors = found.errors.iter().map(|error| AnchorProblem {
+        path: None,
+        index: None,
+        line: None,
+        subject: String::new(),
+        kind: AnchorProblemKind::Unreadable {
+            detail: escape_control(&error.to_string()).into_owned(),
+        },
+    });
     let (entries, mut source) = sort_out(TrustOrigin::Platform, found.certs, Strictness::Any)
-        .unwrap_or_else(|problem| {
-            let problems = vec![problem.to_string()];
-            let origin = TrustOrigin::Platform;
-            (
-                Vec::new(),
-                TrustSource {
-                    origin,
-                    authorities: 0,
-                    end_entities: 0,
-                    problems,
-                },
-            )
-        });
+        .unwrap_or_else(|_| (Vec::new(), TrustSource::empty(TrustOrigin::Platform)));
     source.problems.extend(errors);
     (entries, source)
 }
 
-/// Sorts certificates into authorities and end entities, leaving out what cannot be used.
+/// Sorts certificates into authorities and end entities, and names what is neither.
 fn sort_out(
     origin: TrustOrigin,
     certificates: Vec<CertificateDer<'static>>,
     strictness: Strictness,
 ) -> Result<(Vec<Entry>, TrustSource), TrustProblem> {
-    let mut source = TrustSource {
-        origin,
-        authorities: 0,
-        end_entities: 0,
-        problems: Vec::new(),
+    let chosen = match origin {
+        TrustOrigin::Platform => Chosen::InStore,
+        _ => Chosen::ByName,
     };
+    let mut source = TrustSource::empty(origin);
     let mut entries = Vec::with_capacity(certificates.len());
     for (index, der) in certificates.into_iter().enumerate() {
-        match entry(der) {
+        let (subject, kind) = match anchor::read(der, chosen) {
             Ok(entry) => {
-                match entry.authority {
-                    Some(_) => source.authorities += 1,
-                    None => source.end_entities += 1,
-                }
+                let problem = entry.problem();
                 entries.push(entry);
+                let Some(problem) = problem else {
+                    source.authorities += 1;
+                    continue;
+                };
+                source.end_entities += 1;
+                problem
             }
-            Err(Unusable::Malformed(detail)) if strictness == Strictness::Every => {
+            Err((_, AnchorProblemKind::Malformed { detail }))
+                if strictness == Strictness::Every =>
+            {
                 return Err(TrustProblem::Malformed { index, detail });
             }
-            Err(Unusable::Malformed(detail) | Unusable::Kind(detail)) => {
-                source.problems.push(detail);
-            }
-        }
+            Err(problem) => problem,
+        };
+        source.problems.push(AnchorProblem {
+            path: None,
+            index: Some(index),
+            line: None,
+            subject,
+            kind,
+        });
     }
     if entries.is_empty() && source.origin != TrustOrigin::Platform {
         return Err(TrustProblem::NoneUsable {
-            details: source.problems,
+            problems: source.problems,
         });
     }
     Ok((entries, source))
-}
-
-enum Unusable {
-    Malformed(String),
-    Kind(String),
-}
-
-fn entry(der: CertificateDer<'static>) -> Result<Entry, Unusable> {
-    let authority = {
-        let certificate = x509::parse(&der, Depth::Outline)
-            .map_err(|malformed| Unusable::Malformed(malformed.detail))?;
-        if certificate.version() != X509Version::V3 {
-            // Without extensions nothing says whether it may issue, nor for whom it is.
-            return Err(Unusable::Kind(format!(
-                "{} is of version {}, not 3",
-                x509::describe_name(certificate.subject()),
-                certificate.version().0.saturating_add(1),
-            )));
-        }
-        let limits = AnchorLimits {
-            not_before: certificate.validity().not_before.timestamp(),
-            not_after: certificate.validity().not_after.timestamp(),
-            path_len: x509::path_len(&certificate),
-        };
-        // An authority that may not sign certificates is none.
-        let may_sign = x509::key_usage(&certificate).is_none_or(|usage| usage.key_cert_sign());
-        if x509::is_authority(&certificate) && may_sign {
-            let anchor = webpki::anchor_from_trusted_cert(&der)
-                .map_err(|error| Unusable::Malformed(error.to_string()))?;
-            Some((anchor.to_owned(), limits))
-        } else {
-            None
-        }
-    };
-    Ok(Entry { der, authority })
 }
 
 /// The certificates of a PEM text or of DER bytes.

@@ -12,7 +12,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use aws_lc_rs::digest;
 use x509_parser::certificate::{X509Certificate, X509CertificateParser};
 use x509_parser::der_parser::Oid;
-use x509_parser::extensions::{BasicConstraints, GeneralName, KeyUsage, ParsedExtension};
+use x509_parser::extensions::{
+    BasicConstraints, ExtendedKeyUsage, GeneralName, KeyUsage, ParsedExtension,
+    SubjectAlternativeName,
+};
 use x509_parser::nom::Parser as _;
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Version};
@@ -23,6 +26,10 @@ use crate::der::{Element, INTEGER, SEQUENCE};
 use crate::presented;
 use crate::sct::SignedCertificateTimestamp;
 use crate::wire::bit_length;
+
+/// Sizes of RSA keys in bits that are used: smaller ones are refused by every verifier today, larger ones
+/// aws-lc-rs neither signs nor verifies with.
+pub(crate) const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 
 /// Features that a server must support (RFC 7633).
 const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
@@ -162,22 +169,7 @@ impl CertificateFacts {
             }
             ParsedExtension::KeyUsage(usage) => self.key_usage = Some(describe_key_usage(usage)),
             ParsedExtension::ExtendedKeyUsage(usage) => {
-                let mut purposes = Vec::new();
-                for (is_set, name) in [
-                    (usage.any, "anyExtendedKeyUsage"),
-                    (usage.server_auth, "serverAuth"),
-                    (usage.client_auth, "clientAuth"),
-                    (usage.code_signing, "codeSigning"),
-                    (usage.email_protection, "emailProtection"),
-                    (usage.time_stamping, "timeStamping"),
-                    (usage.ocsp_signing, "OCSPSigning"),
-                ] {
-                    if is_set {
-                        purposes.push(name.to_owned());
-                    }
-                }
-                purposes.extend(usage.other.iter().map(Oid::to_id_string));
-                self.extended_key_usage = Some(purposes);
+                self.extended_key_usage = Some(describe_purposes(usage));
             }
             ParsedExtension::SubjectAlternativeName(names) => {
                 self.names = names
@@ -380,6 +372,46 @@ pub(crate) fn key_usage(certificate: &X509Certificate<'_>) -> Option<KeyUsage> {
         .map(|value| KeyUsage::from_der(value).map_or(KeyUsage { flags: 0 }, |(_, usage)| usage))
 }
 
+/// The purposes of the extended key usage extension, by name or dotted identifier, where present. One
+/// that cannot be read is for nothing.
+pub(crate) fn extended_key_usage(certificate: &X509Certificate<'_>) -> Option<Vec<String>> {
+    let value = unique_extension(certificate, &oids::OID_X509_EXT_EXTENDED_KEY_USAGE)?;
+    Some(match ExtendedKeyUsage::from_der(value) {
+        Ok((_, usage)) => describe_purposes(&usage),
+        Err(_) => Vec::new(),
+    })
+}
+
+fn describe_purposes(usage: &ExtendedKeyUsage<'_>) -> Vec<String> {
+    [
+        (usage.any, "anyExtendedKeyUsage"),
+        (usage.server_auth, "serverAuth"),
+        (usage.client_auth, "clientAuth"),
+        (usage.code_signing, "codeSigning"),
+        (usage.email_protection, "emailProtection"),
+        (usage.time_stamping, "timeStamping"),
+        (usage.ocsp_signing, "OCSPSigning"),
+    ]
+    .into_iter()
+    .filter(|(is_set, _)| *is_set)
+    .map(|(_, name)| name.to_owned())
+    .chain(usage.other.iter().map(Oid::to_id_string))
+    .collect()
+}
+
+/// Whether any subject alternative name is a DNS name or an IP address, or they cannot be read.
+pub(crate) fn names_servers(certificate: &X509Certificate<'_>) -> bool {
+    let Some(value) = unique_extension(certificate, &oids::OID_X509_EXT_SUBJECT_ALT_NAME) else {
+        return false;
+    };
+    SubjectAlternativeName::from_der(value).map_or(true, |(_, names)| {
+        names
+            .general_names
+            .iter()
+            .any(|name| matches!(name, GeneralName::DNSName(_) | GeneralName::IPAddress(_)))
+    })
+}
+
 /// Names of the bits that are set, as RFC 5280 spells them.
 pub(crate) fn describe_key_usage(usage: &KeyUsage) -> Vec<&'static str> {
     [
@@ -544,7 +576,7 @@ fn asks_for_status(value: &[u8]) -> bool {
 }
 
 /// Extensions that verification acts upon (those that webpki reads), or that need no action.
-fn is_processed(oid: &Oid<'_>) -> bool {
+pub(crate) fn is_processed(oid: &Oid<'_>) -> bool {
     [
         oids::OID_X509_EXT_KEY_USAGE,
         oids::OID_X509_EXT_SUBJECT_ALT_NAME,

@@ -26,15 +26,12 @@ use pki_types::{
 use rustls::sign::{CertifiedKey, SigningKey};
 use zeroize::Zeroizing;
 
-use crate::x509::{self, CertificateFacts};
+use crate::x509::{self, CertificateFacts, RSA_BITS};
 use chain::PublicHalf;
 use contents::{Contents, Input};
 use der::Kind;
 pub use error::{IdentityError, IdentityPart, IdentityProblem};
 pub use passphrase::{Passphrase, PassphraseRequest};
-
-/// RSA keys that aws-lc-rs signs with; smaller ones are refused by every verifier today.
-const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 
 /// A certificate chain and its private key, checked: the key belongs to the first certificate, and
 /// each certificate that follows issued one before it.

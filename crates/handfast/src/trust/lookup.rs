@@ -15,7 +15,8 @@ use memchr::memmem;
 use pki_types::CertificateDer;
 use pki_types::pem::PemObject as _;
 
-use super::{Entry, entry, read_bounded};
+use super::anchor::{self, Chosen, Entry};
+use super::read_bounded;
 use crate::der::{CONTEXT_0, Element, INTEGER, Reader, SEQUENCE};
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
@@ -99,7 +100,7 @@ impl Lookup {
                 return None;
             }
             let wanted = located.entry.get_or_init(|| {
-                entry(decode(&self.pem, located.text.clone())?)
+                anchor::read(decode(&self.pem, located.text.clone())?, Chosen::InStore)
                     .ok()
                     .map(Arc::new)
             });

@@ -19,6 +19,7 @@
 // A refusal happens once and ends everything: what it carries may be large.
 #![allow(clippy::result_large_err)]
 
+mod anchor;
 mod client;
 mod danger;
 mod diagnose;

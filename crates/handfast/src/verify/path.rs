@@ -5,12 +5,14 @@
 //! refuse one. A chain that fails is handed to `diagnose`.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use webpki::{EndEntityCert, VerifiedPath as WebpkiPath};
 use x509_parser::certificate::X509Certificate;
 
+use super::anchor;
 use super::diagnose;
 use super::error::{RevokedBy, VerifyCause};
 use super::ocsp::Issuer;
@@ -224,7 +226,7 @@ impl Attempt<'_> {
         end_entity: &EndEntityCert<'_>,
         outline: &X509Certificate<'_>,
     ) -> Result<VerifiedPath, Finding> {
-        if self.trust.anchors.is_empty() {
+        if self.trust.anchors.is_empty() && self.trust.only_ours.is_empty() {
             return Err(if self.trust.certificates.is_empty() {
                 Finding::at(0, VerifyCause::NoTrustAnchors)
             } else {
@@ -295,19 +297,11 @@ impl Attempt<'_> {
             }
         }
         if let Some(limits) = self.limits_of(candidate) {
-            let subject = x509::describe_name_content(&candidate.anchor().subject);
-            check_lifetime(limits.not_before, limits.not_after, self.now, &subject)
-                .map_err(Finding::anywhere)?;
-            if limits
-                .path_len
-                .is_some_and(|path_len| (path_len as usize) < depth)
-            {
-                let path_len = limits.path_len;
-                return Err(Finding::anywhere(VerifyCause::PathTooLong {
-                    subject,
-                    path_len,
-                }));
-            }
+            let below = candidate
+                .intermediate_certificates()
+                .filter(|one| one.subject() != one.issuer())
+                .count();
+            anchor::check(limits, self.purpose, below, self.now).map_err(Finding::anywhere)?;
         }
         Ok(())
     }
@@ -396,13 +390,13 @@ impl Attempt<'_> {
             .and_then(|position| position.checked_add(1))
     }
 
-    fn limits_of(&self, path: &WebpkiPath<'_>) -> Option<AnchorLimits> {
+    fn limits_of(&self, path: &WebpkiPath<'_>) -> Option<&AnchorLimits> {
         let index = self
             .trust
             .anchors
             .iter()
             .position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
-        self.trust.limits.get(index).copied()
+        self.trust.limits.get(index).map(Arc::as_ref)
     }
 }
 

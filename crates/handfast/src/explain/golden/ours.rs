@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Row, io_error};
 use crate::error::{ConfigurationCause, Error, Phase};
 use crate::identity::{IdentityError, IdentityPart, IdentityProblem};
-use crate::trust::{TrustError, TrustProblem};
+use crate::trust::{AnchorProblem, AnchorProblemKind, TrustError, TrustProblem};
 
 pub(super) fn configurations() -> Vec<Row> {
     let configure = |cause: ConfigurationCause| Error::new(Phase::Configure, cause);
@@ -82,14 +82,29 @@ pub(super) fn configurations() -> Vec<Row> {
         (
             "trust-file-unusable",
             trust(TrustProblem::NoneUsable {
-                details: vec!["CN=Old: its key is too small".to_owned()],
+                problems: vec![AnchorProblem {
+                    path: None,
+                    index: Some(0),
+                    line: Some(1),
+                    subject: "CN=Old".to_owned(),
+                    kind: AnchorProblemKind::OldVersion {
+                        version: 1,
+                        is_root: false,
+                    },
+                }],
             }),
         ),
         (
             "no-trust-anchors.store",
-            trust(TrustProblem::NothingTrusted(vec![
-                "the platform's store is empty".to_owned(),
-            ])),
+            trust(TrustProblem::NothingTrusted(vec![AnchorProblem {
+                path: Some("/etc/ssl/certs/ca-certificates.crt".into()),
+                index: None,
+                line: None,
+                subject: String::new(),
+                kind: AnchorProblemKind::Unreadable {
+                    detail: "permission denied".to_owned(),
+                },
+            }])),
         ),
     ]
 }

@@ -1,0 +1,244 @@
+//! One trusted certificate: whether it may vouch for others, and within which limits.
+//!
+//! Owns that decision and reading the limits, once, when the certificate is loaded: a verification
+//! compares them and parses nothing. Leaves holding a path to them to `verify/anchor.rs`.
+
+use std::sync::Arc;
+
+use pki_types::{CertificateDer, TrustAnchor};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::KeyUsage;
+use x509_parser::oid_registry as oids;
+use x509_parser::prelude::X509Version;
+
+use super::problem::AnchorProblemKind;
+use crate::x509::{self, Depth, RSA_BITS};
+
+/// Extensions that say nothing about what an authority may issue, so that one that is marked critical
+/// takes nothing away: subject directory attributes, key identifiers, the period of use of the private
+/// key, alternative names, and where to find what; and the certificate policies, which path validation
+/// begins below the anchor (RFC 5280, section 6.1.1).
+const HARMLESS: [&str; 14] = [
+    "2.5.29.9",
+    "2.5.29.14",
+    "2.5.29.16",
+    "2.5.29.18",
+    "2.5.29.32",
+    "2.5.29.33",
+    "2.5.29.35",
+    "2.5.29.36",
+    "2.5.29.46",
+    "2.5.29.54",
+    "1.3.6.1.5.5.7.1.1",
+    "1.3.6.1.5.5.7.1.11",
+    // Netscape's comment and certificate type, of old roots.
+    "2.16.840.1.113730.1.13",
+    "2.16.840.1.113730.1.1",
+];
+
+/// What a trust anchor's own certificate says of its use. RFC 5280, 6.1.1 (d), leaves it to the verifier
+/// whether to apply this; RFC 5937 and OpenSSL do, and whoever made the root meant it.
+#[derive(Clone, Debug)]
+pub(crate) struct AnchorLimits {
+    pub(crate) der: CertificateDer<'static>,
+    /// First second of its validity, unix.
+    pub(crate) not_before: i64,
+    /// Last second of its validity, unix.
+    pub(crate) not_after: i64,
+    /// How many intermediates it allows below it.
+    pub(crate) path_len: Option<u32>,
+    /// What its key is for, where it says so.
+    pub(crate) key_usage: Option<KeyUsage>,
+    /// For which purposes it issues, by name, where it says so.
+    pub(crate) extended_key_usage: Option<Vec<String>>,
+    /// A critical extension that is not processed: a limit that cannot be kept.
+    pub(crate) unknown_critical_extension: Option<String>,
+    /// Whether any extension is about certificate policies.
+    #[allow(dead_code, reason = "for a validation that evaluates policies")]
+    pub(crate) has_policies: bool,
+}
+
+impl AnchorLimits {
+    fn read(der: &CertificateDer<'static>, certificate: &X509Certificate<'_>) -> Self {
+        let unknown_critical_extension = certificate.extensions().iter().find_map(|extension| {
+            let id = extension.oid.to_id_string();
+            let is_unknown = extension.critical
+                && !x509::is_processed(&extension.oid)
+                && !HARMLESS.contains(&id.as_str());
+            is_unknown.then_some(id)
+        });
+        let policies = [
+            oids::OID_X509_EXT_CERTIFICATE_POLICIES,
+            oids::OID_X509_EXT_POLICY_MAPPINGS,
+            oids::OID_X509_EXT_POLICY_CONSTRAINTS,
+            oids::OID_X509_EXT_INHIBIT_ANY_POLICY,
+        ];
+        Self {
+            der: der.clone(),
+            not_before: certificate.validity().not_before.timestamp(),
+            not_after: certificate.validity().not_after.timestamp(),
+            path_len: x509::path_len(certificate),
+            key_usage: x509::key_usage(certificate),
+            extended_key_usage: x509::extended_key_usage(certificate),
+            unknown_critical_extension,
+            has_policies: certificate
+                .extensions()
+                .iter()
+                .any(|extension| policies.contains(&extension.oid)),
+        }
+    }
+
+    /// Why no path can end at it, whatever the peer and its purpose.
+    fn problem(&self, certificate: &X509Certificate<'_>) -> Option<AnchorProblemKind> {
+        if let Some(usage) = self.key_usage.filter(|usage| !usage.key_cert_sign()) {
+            let presented = x509::describe_key_usage(&usage);
+            return Some(AnchorProblemKind::NoCertificateSigning { presented });
+        }
+        if let Some(oid) = self.unknown_critical_extension.clone() {
+            return Some(AnchorProblemKind::UnknownCriticalExtension { oid });
+        }
+        let (algorithm, bits) = x509::describe_key(certificate.public_key());
+        match (algorithm.as_str(), bits) {
+            ("EC P-256" | "EC P-384" | "EC P-521" | "Ed25519", _) => None,
+            ("RSA", Some(size)) if RSA_BITS.contains(&size) => None,
+            ("RSA", Some(_)) => Some(AnchorProblemKind::UnusableKey { algorithm, bits }),
+            _ => Some(AnchorProblemKind::UnusableKey {
+                algorithm,
+                bits: None,
+            }),
+        }
+    }
+
+    /// Its name, escaped.
+    pub(crate) fn subject(&self) -> String {
+        x509::parse(&self.der, Depth::Outline)
+            .map(|certificate| x509::describe_name(certificate.subject()))
+            .unwrap_or_default()
+    }
+}
+
+/// Who put a certificate among the trusted ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Chosen {
+    /// A person or a program named this very certificate, or the file or directory that it is in.
+    ByName,
+    /// It is in the platform's store, which also holds what was put there for one server alone: only what
+    /// says that it is an authority is taken as one.
+    InStore,
+}
+
+/// One trusted certificate.
+pub(super) struct Entry {
+    pub(super) der: CertificateDer<'static>,
+    pub(super) standing: Standing,
+}
+
+/// What a trusted certificate may do.
+pub(super) enum Standing {
+    /// It vouches for others, within its limits; and for itself.
+    Anchor {
+        /// As webpki wants it; `None` where webpki cannot read it, which leaves it to our own validation.
+        webpki: Option<TrustAnchor<'static>>,
+        limits: Arc<AnchorLimits>,
+    },
+    /// It is trusted as exactly itself, and why it cannot be an anchor.
+    Itself(AnchorProblemKind),
+}
+
+impl Entry {
+    /// Why it can vouch for nobody else, with its name; `None` when it can.
+    pub(super) fn problem(&self) -> Option<(String, AnchorProblemKind)> {
+        let certificate = x509::parse(&self.der, Depth::Outline).ok()?;
+        let kind = match &self.standing {
+            Standing::Itself(kind) => kind.clone(),
+            Standing::Anchor { limits, .. } => limits.problem(&certificate)?,
+        };
+        Some((x509::describe_name(certificate.subject()), kind))
+    }
+}
+
+/// Reads one trusted certificate.
+///
+/// # Errors
+/// When nobody can use it. The name, escaped, is empty where it could not be read.
+pub(super) fn read(
+    der: CertificateDer<'static>,
+    chosen: Chosen,
+) -> Result<Entry, (String, AnchorProblemKind)> {
+    let standing = {
+        let certificate = x509::parse(&der, Depth::Outline).map_err(|malformed| {
+            let detail = malformed.detail;
+            (String::new(), AnchorProblemKind::Malformed { detail })
+        })?;
+        let unusable = |kind| (x509::describe_name(certificate.subject()), kind);
+        if let Some(detail) = contradiction(&certificate) {
+            return Err(unusable(AnchorProblemKind::Malformed { detail }));
+        }
+        match why_no_anchor(&certificate, chosen) {
+            None => Standing::Anchor {
+                webpki: webpki::anchor_from_trusted_cert(&der)
+                    .ok()
+                    .map(|anchor| anchor.to_owned()),
+                limits: Arc::new(AnchorLimits::read(&der, &certificate)),
+            },
+            // No peer can present one of these as its own either: without extensions nothing in it says
+            // whom it is for.
+            Some(kind @ AnchorProblemKind::OldVersion { .. }) => return Err(unusable(kind)),
+            Some(kind) => Standing::Itself(kind),
+        }
+    };
+    Ok(Entry { der, standing })
+}
+
+/// Whether the certificate leaves open which limits it has.
+fn contradiction(certificate: &X509Certificate<'_>) -> Option<String> {
+    // RFC 5280, 4.2: no more than one instance of an extension.
+    let extensions = certificate.extensions();
+    extensions
+        .iter()
+        .enumerate()
+        .find_map(|(index, extension)| {
+            let is_repeated = extensions
+                .iter()
+                .take(index)
+                .any(|earlier| earlier.oid == extension.oid);
+            is_repeated.then(|| format!("it has the extension {} twice", extension.oid))
+        })
+}
+
+/// Why a trusted certificate vouches for nobody but itself; `None` when it is an anchor.
+///
+/// A certificate with basic constraints says itself whether it is an authority. Of one without them, an
+/// anchor's name and key alone count (RFC 5280, 6.1.1 d), so a root that a person names is one,
+/// whatever its version; but an ordinary server's certificate that a person trusts must never become an
+/// authority by that. So it has to have issued itself, and, where it says what it is for, that must
+/// be the signing of certificates: one whose key usage leaves that out, or that has none and is for a
+/// purpose of TLS or for named servers, is an end entity's.
+fn why_no_anchor(certificate: &X509Certificate<'_>, chosen: Chosen) -> Option<AnchorProblemKind> {
+    let has_constraints = certificate
+        .extensions()
+        .iter()
+        .any(|extension| extension.oid == oids::OID_X509_EXT_BASIC_CONSTRAINTS);
+    if certificate.version() == X509Version::V3 && has_constraints {
+        return (!x509::is_authority(certificate)).then_some(AnchorProblemKind::NotAnAuthority);
+    }
+    let name = certificate.subject();
+    let is_root =
+        name.as_raw() == certificate.issuer().as_raw() && name.iter_rdn().next().is_some();
+    if certificate.version() != X509Version::V3 {
+        let version = certificate.version().0.saturating_add(1);
+        return (!is_root || chosen == Chosen::InStore)
+            .then_some(AnchorProblemKind::OldVersion { version, is_root });
+    }
+    let may_sign = match x509::key_usage(certificate) {
+        Some(usage) => usage.key_cert_sign(),
+        None => {
+            x509::extended_key_usage(certificate).is_none() && !x509::names_servers(certificate)
+        }
+    };
+    (!is_root || !may_sign || chosen == Chosen::InStore).then_some(
+        AnchorProblemKind::NoBasicConstraints {
+            is_root: is_root && may_sign,
+        },
+    )
+}
