@@ -21,6 +21,9 @@
 
 mod anchor;
 mod client;
+// Path validation is to call it.
+#[allow(dead_code)]
+mod constraints;
 mod danger;
 mod diagnose;
 mod error;
@@ -31,10 +34,13 @@ mod ocsp;
 mod path;
 mod peer;
 mod pin;
+// Path validation is to call it.
+#[allow(dead_code)]
+mod policies;
 mod policy;
 mod revocation;
 mod server;
-// Called by path validation, which is to follow.
+// Path validation is to call it.
 #[allow(dead_code)]
 mod x500;
 

@@ -13,9 +13,8 @@
 //! - Composed and decomposed characters stay different (no Unicode normalization), as in OpenSSL and BoringSSL: the
 //!   stricter side, and no real name depends on it.
 
-use crate::der::{Element, OBJECT_IDENTIFIER, SEQUENCE};
+use crate::der::{Element, OBJECT_IDENTIFIER, SEQUENCE, SET};
 
-const SET: u8 = 0x31;
 const UTF8_STRING: u8 = 0x0c;
 const NUMERIC_STRING: u8 = 0x12;
 const PRINTABLE_STRING: u8 = 0x13;
