@@ -5,11 +5,13 @@
 
 use x509_parser::der_parser::Oid;
 
+pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const ENUMERATED: u8 = 0x0a;
+pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
@@ -105,25 +107,52 @@ impl<'a> Element<'a> {
         if self.tag != GENERALIZED_TIME {
             return None;
         }
-        let digits: &[u8; 14] = self.content.strip_suffix(b"Z")?.try_into().ok()?;
-        let mut fields = [0i64; 7];
-        for (field, pair) in fields.iter_mut().zip(digits.chunks_exact(2)) {
-            let text = std::str::from_utf8(pair).ok()?;
-            if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-                return None;
-            }
-            *field = text.parse().ok()?;
-        }
-        let [century, year, month, day, hour, minute, second] = fields;
-        let is_in_range = (1..=12).contains(&month)
-            && (1..=31).contains(&day)
-            && hour < 24
-            && minute < 60
-            && second < 60;
-        is_in_range
-            .then(|| days_since_1970(century * 100 + year, month, day) * 86_400)
-            .map(|midnight| midnight + hour * 3600 + minute * 60 + second)
+        seconds(digits(self.content)?)
     }
+
+    /// A `Time` (RFC 5280, 4.1.2.5): the same, or a UTCTime, `YYMMDDHHMMSSZ`, from 1950 to 2049.
+    pub(crate) fn any_time(self) -> Option<i64> {
+        if self.tag != UTC_TIME {
+            return self.time();
+        }
+        let [year, rest @ ..]: [i64; 6] = digits(self.content)?;
+        let [month, day, hour, minute, second] = rest;
+        let century = if year < 50 { 20 } else { 19 };
+        seconds([century, year, month, day, hour, minute, second])
+    }
+
+    /// The value of a BOOLEAN.
+    pub(crate) fn boolean(self) -> Option<bool> {
+        match (self.tag, self.content) {
+            (BOOLEAN, [0]) => Some(false),
+            (BOOLEAN, [0xff]) => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// Numbers of two digits each, and `Z` behind them.
+fn digits<const COUNT: usize>(content: &[u8]) -> Option<[i64; COUNT]> {
+    let pairs = content.strip_suffix(b"Z")?;
+    if pairs.len() != COUNT * 2 || !pairs.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut numbers = [0; COUNT];
+    for (number, pair) in numbers.iter_mut().zip(pairs.chunks_exact(2)) {
+        *number = std::str::from_utf8(pair).ok()?.parse().ok()?;
+    }
+    Some(numbers)
+}
+
+fn seconds([century, year, month, day, hour, minute, second]: [i64; 7]) -> Option<i64> {
+    let is_in_range = (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    is_in_range
+        .then(|| days_since_1970(century * 100 + year, month, day) * 86_400)
+        .map(|midnight| midnight + hour * 3600 + minute * 60 + second)
 }
 
 /// Takes elements one after the other, by the tag that is expected next.
@@ -211,6 +240,22 @@ mod tests {
                 raw: &[],
             };
             let read = element.time().map(format_utc);
+            assert_eq!(read.as_deref(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("500101000000Z", Some("1950-01-01T00:00:00Z")),
+            ("491231235959Z", Some("2049-12-31T23:59:59Z")),
+            ("700101000000Z", Some("1970-01-01T00:00:00Z")),
+            ("20500101000000Z", None),
+            ("5001010000Z", None),
+            ("500101000000", None),
+        ] {
+            let element = Element {
+                tag: UTC_TIME,
+                content: text.as_bytes(),
+                raw: &[],
+            };
+            let read = element.any_time().map(format_utc);
             assert_eq!(read.as_deref(), expected, "{text}");
         }
     }

@@ -36,9 +36,19 @@ pub(super) fn evidence(error: &VerifyError) -> Vec<String> {
 pub(crate) fn details(error: &VerifyError) -> Vec<String> {
     use VerifyCause as C;
     match &error.cause {
-        C::Expired { now, .. } | C::NotYetValid { now, .. } | C::CrlExpired { now, .. } => {
+        C::Expired { now, .. } | C::NotYetValid { now, .. } => {
             vec![format!("this machine's clock says {}", format_utc(*now))]
         }
+        C::CrlExpired { now, list, .. } => vec![
+            list.to_string(),
+            format!("this machine's clock says {}", format_utc(*now)),
+        ],
+        C::CrlUnusable { list, .. } => vec![list.to_string()],
+        C::RevocationUnknown { uncounted, .. } => uncounted
+            .iter()
+            .take(SHOWN_MAX)
+            .map(ToString::to_string)
+            .collect(),
         C::NameMismatch {
             expected,
             presented,
@@ -91,6 +101,16 @@ pub(crate) fn details(error: &VerifyError) -> Vec<String> {
                 format_utc(*at),
                 format_utc(*produced_at)
             )]
+        }
+        C::Revoked {
+            by: RevokedBy::List { list, at, reason },
+            ..
+        } => {
+            let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+            vec![
+                format!("revoked since {}{reason}", format_utc(*at)),
+                list.to_string(),
+            ]
         }
         _ => Vec::new(),
     }

@@ -12,7 +12,7 @@ use x509_parser::der_parser::Oid;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::error::{RevokedBy, VerifyCause};
+use super::error::VerifyCause;
 use super::interception;
 use super::issued;
 use super::name::server_names;
@@ -110,54 +110,6 @@ pub(super) fn explain(
         }
         Error::UnsupportedSignatureAlgorithmContext(context) => {
             unsupported_signature(&walk, &context.signature_algorithm_id)
-        }
-        Error::CertRevoked => walk
-            .find(|link| {
-                attempt
-                    .revocation
-                    .names(link.issuer_der(), link.outline.raw_serial())
-            })
-            .map_or_else(
-                || other(&error),
-                |link| {
-                    let serial = x509::hex(link.outline.raw_serial());
-                    link.finding(VerifyCause::Revoked {
-                        by: RevokedBy::List,
-                        subject: link.subject(),
-                        serial,
-                    })
-                },
-            ),
-        Error::UnknownRevocationStatus => walk
-            .find(|link| !attempt.revocation.covers(link.issuer_der()))
-            .or_else(|| walk.find(|_| true))
-            .map_or_else(
-                || other(&error),
-                |link| {
-                    let (subject, issuer) = (link.subject(), link.issuer());
-                    link.finding(VerifyCause::RevocationUnknown { subject, issuer })
-                },
-            ),
-        Error::CrlExpired { next_update, .. } => {
-            let next_update = signed(next_update.as_secs());
-            Finding::anywhere(VerifyCause::CrlExpired {
-                issuer: attempt
-                    .revocation
-                    .issuer_of_expired(next_update)
-                    .unwrap_or_default(),
-                next_update,
-                now: signed(attempt.now.as_secs()),
-            })
-        }
-        Error::InvalidCrlSignatureForPublicKey
-        | Error::UnsupportedCrlSignatureAlgorithmContext(_)
-        | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => {
-            let detail = "the issuer did not sign it".to_owned();
-            Finding::anywhere(VerifyCause::CrlUnusable { detail })
-        }
-        Error::IssuerNotCrlSigner => {
-            let detail = "the issuer's key is not for signing lists".to_owned();
-            Finding::anywhere(VerifyCause::CrlUnusable { detail })
         }
         error => first_unreadable(attempt).unwrap_or_else(|| other(&error)),
     }

@@ -8,6 +8,7 @@ use rustls::{CertificateError, OtherError};
 
 use super::pin::SpkiSha256;
 use super::policy::Purpose;
+use super::revocation::{CrlSummary, UncountedCrl};
 use crate::x509::{escape_control, format_utc};
 
 /// A peer's chain was refused. Carries all that is known, the unverified chain included.
@@ -278,11 +279,13 @@ pub enum VerifyCause {
         subject: String,
         /// Whose list is missing.
         issuer: String,
+        /// The lists of that issuer that were given, and why each did not count.
+        uncounted: Vec<UncountedCrl>,
     },
     /// The revocation list that covers the certificate is out of date.
     CrlExpired {
-        /// Whose list it is.
-        issuer: String,
+        /// The list.
+        list: Arc<CrlSummary>,
         /// When a new one was due.
         next_update: i64,
         /// When it was judged.
@@ -290,6 +293,8 @@ pub enum VerifyCause {
     },
     /// The revocation list that covers the certificate was not made by its issuer, or not properly.
     CrlUnusable {
+        /// The list.
+        list: Arc<CrlSummary>,
         /// What is wrong with it.
         detail: String,
     },
@@ -312,7 +317,14 @@ pub enum VerifyCause {
 #[non_exhaustive]
 pub enum RevokedBy {
     /// A revocation list that the caller gave.
-    List,
+    List {
+        /// The list.
+        list: Arc<CrlSummary>,
+        /// Since when, in unix seconds.
+        at: i64,
+        /// Why, as RFC 5280, 5.3.1 names it.
+        reason: Option<&'static str>,
+    },
     /// The OCSP response that the server itself stapled to its certificate.
     StapledResponse {
         /// Since when, in unix seconds.
@@ -623,25 +635,36 @@ impl fmt::Display for VerifyCause {
                 "the certificate of {} (serial {serial}) was revoked",
                 or_unnamed(subject)
             ),
-            Self::RevocationUnknown { subject, issuer } => write!(
-                f,
-                "whether the certificate of {} was revoked is unknown: no list of {}",
-                or_unnamed(subject),
-                or_unnamed(issuer)
-            ),
-            Self::CrlExpired {
+            Self::RevocationUnknown {
+                subject,
                 issuer,
-                next_update,
-                ..
+                uncounted,
+            } => {
+                let subject = or_unnamed(subject);
+                write!(
+                    f,
+                    "whether the certificate of {subject} was revoked is unknown: "
+                )?;
+                let issuer = or_unnamed(issuer);
+                match uncounted.len() {
+                    0 => write!(f, "no list of {issuer} was given"),
+                    1 => write!(f, "the list of {issuer} does not count for it"),
+                    count => write!(f, "none of the {count} lists of {issuer} counts for it"),
+                }
+            }
+            Self::CrlExpired {
+                list, next_update, ..
             } => write!(
                 f,
                 "the revocation list of {} was to be replaced by {}",
-                or_unnamed(issuer),
+                or_unnamed(&list.issuer),
                 format_utc(*next_update)
             ),
-            Self::CrlUnusable { detail } => {
-                write!(f, "the revocation list cannot be used: {detail}")
-            }
+            Self::CrlUnusable { list, detail } => write!(
+                f,
+                "the revocation list of {} cannot be used: {detail}",
+                or_unnamed(&list.issuer)
+            ),
             Self::PinMismatch { .. } => f.write_str("no key in the chain is a pinned one"),
             Self::Other { detail } => write!(f, "verification failed: {}", escape_control(detail)),
         }

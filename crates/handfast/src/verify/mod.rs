@@ -55,5 +55,8 @@ pub use peer::VerifiedPeer;
 pub use pin::{InvalidPin, SpkiSha256};
 pub(crate) use policy::{CHAIN_DEPTH_LIMIT, Staple};
 pub use policy::{Purpose, VerificationPolicy};
-pub use revocation::{CrlError, CrlProblem, RevocationLists, RevocationScope};
+pub use revocation::{
+    CrlError, CrlProblem, CrlSummary, ExpiredLists, RevocationLists, RevocationScope, Uncounted,
+    UncountedCrl,
+};
 pub(crate) use server::ServerVerifier;

@@ -13,9 +13,10 @@ use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use super::error::{RevokedBy, VerifyCause};
 use super::path::signature_algorithms;
+use super::revocation::reason_name;
 use crate::der::{
-    BIT_STRING, CONTEXT_0, CONTEXT_1, CONTEXT_2, ENUMERATED, Element, GENERALIZED_TIME, INTEGER,
-    OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE,
+    BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_1, CONTEXT_2, ENUMERATED, Element, GENERALIZED_TIME,
+    INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE,
 };
 use crate::sct::SignedCertificateTimestamp;
 use crate::x509::{self, Depth, format_utc};
@@ -560,7 +561,6 @@ fn extensions(
         let mut extension = list.take(SEQUENCE).ok_or_else(malformed)?.reader();
         let oid = extension.take(OBJECT_IDENTIFIER).and_then(Element::oid);
         let oid = oid.ok_or_else(malformed)?;
-        const BOOLEAN: u8 = 0x01;
         let is_critical = extension
             .take(BOOLEAN)
             .is_some_and(|flag| flag.content != [0]);
@@ -582,21 +582,4 @@ fn status_name(status: &[u8]) -> &'static str {
         [6] => "unauthorized",
         _ => "a status that nobody knows",
     }
-}
-
-/// CRLReason (RFC 5280, 5.3.1).
-fn reason_name(reason: &[u8]) -> Option<&'static str> {
-    Some(match reason {
-        [0] => "unspecified",
-        [1] => "keyCompromise",
-        [2] => "cACompromise",
-        [3] => "affiliationChanged",
-        [4] => "superseded",
-        [5] => "cessationOfOperation",
-        [6] => "certificateHold",
-        [8] => "removeFromCRL",
-        [9] => "privilegeWithdrawn",
-        [10] => "aACompromise",
-        _ => return None,
-    })
 }

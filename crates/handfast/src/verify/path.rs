@@ -14,10 +14,10 @@ use x509_parser::certificate::X509Certificate;
 
 use super::anchor;
 use super::diagnose;
-use super::error::{RevokedBy, VerifyCause};
+use super::error::VerifyCause;
 use super::ocsp::Issuer;
 use super::policy::Purpose;
-use super::revocation::RevocationLists;
+use super::revocation::{RevocationLists, Signer};
 use crate::trust::{AnchorLimits, Resolved};
 use crate::x509::{self, CertificateFacts, Depth};
 
@@ -199,18 +199,9 @@ impl Attempt<'_> {
                 },
             ));
         }
-        let serial = outline.raw_serial();
-        if self.revocation.names(outline.issuer().as_raw(), serial) {
-            let (serial, subject) = (x509::hex(serial), subject.clone());
-            return Err(Finding::at(
-                0,
-                VerifyCause::Revoked {
-                    subject,
-                    serial,
-                    by: RevokedBy::List,
-                },
-            ));
-        }
+        self.revocation
+            .check_itself(outline, seconds(self.now))
+            .map_err(|cause| Finding::at(0, cause))?;
         Ok(VerifiedPath {
             chain: vec![self.end_entity.clone().into_owned()],
             anchor: PathAnchor::Itself,
@@ -237,13 +228,12 @@ impl Attempt<'_> {
         // it is the only thing that stood in the way.
         let refused_by_us: RefCell<Option<Finding>> = RefCell::new(None);
         let judge = |candidate: &WebpkiPath<'_>| {
-            self.judge(candidate).map_err(|finding| {
+            self.judge(candidate, outline).map_err(|finding| {
                 refused_by_us.borrow_mut().get_or_insert(finding);
                 // Any error that lets webpki try the next path; ours is the one that is reported.
                 webpki::Error::MaximumPathDepthExceeded
             })
         };
-        let lists = self.revocation.as_webpki();
         let algorithms: &[&dyn SignatureVerificationAlgorithm] = signature_algorithms().all;
         let verified = end_entity.verify_for_usage(
             algorithms,
@@ -251,7 +241,7 @@ impl Attempt<'_> {
             self.intermediates,
             self.now,
             self.purpose.key_usage(),
-            self.revocation.options(&lists),
+            None,
             Some(&judge),
         );
         match verified {
@@ -263,7 +253,11 @@ impl Attempt<'_> {
     }
 
     /// Our rules for a path that webpki would accept.
-    fn judge(&self, candidate: &WebpkiPath<'_>) -> Result<(), Finding> {
+    fn judge(
+        &self,
+        candidate: &WebpkiPath<'_>,
+        end_entity: &X509Certificate<'_>,
+    ) -> Result<(), Finding> {
         let depth = candidate.intermediate_certificates().count();
         if depth > self.chain_depth_max {
             let depth_max = self.chain_depth_max;
@@ -303,7 +297,49 @@ impl Attempt<'_> {
                 .count();
             anchor::check(limits, self.purpose, below, self.now).map_err(Finding::anywhere)?;
         }
-        Ok(())
+        self.check_revocation(candidate, end_entity)
+    }
+
+    /// webpki is given no lists: what counts, and why, is judged here.
+    fn check_revocation(
+        &self,
+        candidate: &WebpkiPath<'_>,
+        end_entity: &X509Certificate<'_>,
+    ) -> Result<(), Finding> {
+        if self.revocation.is_empty() {
+            return Ok(());
+        }
+        let ders: Vec<CertificateDer<'_>> = candidate
+            .intermediate_certificates()
+            .map(|intermediate| intermediate.der())
+            .collect();
+        let mut intermediates = Vec::with_capacity(ders.len());
+        for der in &ders {
+            intermediates.push(x509::parse(der, Depth::Outline).map_err(|malformed| {
+                Finding::anywhere(VerifyCause::Malformed {
+                    detail: malformed.detail,
+                })
+            })?);
+        }
+        let path: Vec<&X509Certificate<'_>> =
+            std::iter::once(end_entity).chain(&intermediates).collect();
+        let anchor = candidate.anchor();
+        let anchor = Signer {
+            name: &x509::wrap_sequence(&anchor.subject),
+            key: &webpki::spki_for_anchor(anchor),
+            key_usage: self
+                .limits_of(candidate)
+                .and_then(|limits| limits.key_usage),
+        };
+        self.revocation
+            .check_path(&path, &anchor, self.intermediates, seconds(self.now))
+            .map_err(|(position, cause)| Finding {
+                cause,
+                at_index: match position.checked_sub(1) {
+                    None => Some(0),
+                    Some(above) => ders.get(above).and_then(|der| self.index_of(der)),
+                },
+            })
     }
 
     fn describe(
@@ -407,7 +443,7 @@ pub(super) fn check_lifetime(
     now: UnixTime,
     subject: &str,
 ) -> Result<(), VerifyCause> {
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let now = seconds(now);
     let subject = subject.to_owned();
     if now > not_after {
         Err(VerifyCause::Expired {
@@ -437,6 +473,10 @@ pub(super) fn weak_key(outline: &X509Certificate<'_>) -> Option<VerifyCause> {
         bits,
         bits_min: RSA_BITS_MIN,
     })
+}
+
+fn seconds(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn unsigned(unix_seconds: i64) -> u64 {

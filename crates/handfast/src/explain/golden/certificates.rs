@@ -1,13 +1,49 @@
 //! A server's chain that was refused, whatever was wrong in it.
 
+use std::sync::Arc;
+
 use handfast_testbed::pki::{Issued, Spec};
 
 use super::{DAY, NOW, Row, handshake};
 use crate::error::{Error, Hearsay, PeerCause};
-use crate::verify::{Purpose, RevokedBy, SpkiSha256, VerifyCause, VerifyError};
+use crate::verify::{
+    CrlSummary, Purpose, RevokedBy, SpkiSha256, Uncounted, UncountedCrl, VerifyCause, VerifyError,
+};
 
 fn spec(spec: Spec) -> Spec {
     spec.valid_between((NOW - 300 * DAY) as u64, (NOW + 60 * DAY) as u64)
+}
+
+/// A list of the intermediate authority.
+fn list(next_update: i64) -> Arc<CrlSummary> {
+    Arc::new(CrlSummary {
+        issuer: "CN=Example Intermediate".to_owned(),
+        this_update: next_update - 7 * DAY,
+        next_update: Some(next_update),
+        number: Some("41".to_owned()),
+        delta_of: None,
+        scope: "all certificates".to_owned(),
+        entries: 3,
+        file: Some("crl.pem".into()),
+    })
+}
+
+/// Lists that did not count, for every reason.
+fn uncounted() -> Vec<UncountedCrl> {
+    let detail = "it is only for certificates of authorities".to_owned();
+    let missing = "keyCompromise, cACompromise".to_owned();
+    [
+        (NOW, Uncounted::OtherScope { detail }),
+        (NOW + 12 * DAY, Uncounted::FromTheFuture { now: NOW }),
+        (NOW + DAY, Uncounted::OtherKey),
+        (NOW + DAY, Uncounted::SomeReasons { missing }),
+    ]
+    .into_iter()
+    .map(|(next_update, reason)| UncountedCrl {
+        list: list(next_update),
+        reason,
+    })
+    .collect()
 }
 
 /// A chain whose dates do not depend on the day.
@@ -359,7 +395,11 @@ impl Chains {
                     VerifyCause::Revoked {
                         subject: subject(),
                         serial: "2a".to_owned(),
-                        by: RevokedBy::List,
+                        by: RevokedBy::List {
+                            list: list(NOW + 6 * DAY),
+                            at: NOW - 2 * DAY,
+                            reason: Some("keyCompromise"),
+                        },
                     },
                     Some(0),
                 ),
@@ -385,6 +425,18 @@ impl Chains {
                     VerifyCause::RevocationUnknown {
                         subject: subject(),
                         issuer: middle(),
+                        uncounted: Vec::new(),
+                    },
+                    Some(0),
+                ),
+            ),
+            (
+                "revocation-unknown.uncounted",
+                self.refused(
+                    VerifyCause::RevocationUnknown {
+                        subject: subject(),
+                        issuer: middle(),
+                        uncounted: uncounted(),
                     },
                     Some(0),
                 ),
@@ -393,7 +445,7 @@ impl Chains {
                 "crl-expired",
                 self.refused(
                     VerifyCause::CrlExpired {
-                        issuer: middle(),
+                        list: list(NOW - DAY),
                         next_update: NOW - DAY,
                         now: NOW,
                     },
@@ -404,6 +456,7 @@ impl Chains {
                 "crl-unusable",
                 self.refused(
                     VerifyCause::CrlUnusable {
+                        list: list(NOW + 6 * DAY),
                         detail: "its signature is not its issuer's".to_owned(),
                     },
                     Some(0),

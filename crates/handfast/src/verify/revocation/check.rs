@@ -1,0 +1,412 @@
+//! Was a certificate of this path revoked? (RFC 5280, 6.3)
+//!
+//! Owns which lists count for a certificate, which of several, and what follows. RFC 5280 leaves open
+//! what to make of several lists that contradict each other; here a revocation is believed before its
+//! absence, and only a hold can end.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use webpki::EndEntityCert;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::KeyUsage;
+use x509_parser::oid_registry as oids;
+
+use super::list::{Entry, List, Number, Reason, Signature};
+use super::scope::{Point, Reasons, Target};
+use super::summary::{Uncounted, UncountedCrl};
+use super::{ExpiredLists, RevocationLists, RevocationScope, UnknownStatus, same_name};
+use crate::verify::error::{RevokedBy, VerifyCause};
+use crate::verify::issued;
+use crate::x509::{self, Depth};
+
+/// How far the clocks of an authority and of this machine may differ: what is granted to OCSP
+/// responders, too. A list that was issued later than this from now is not believed.
+const CLOCK_SKEW_SECS: i64 = 300;
+/// Certificates beside the path that may sign lists: each may cost a signature. One is usual.
+const DELEGATES_MAX: usize = 4;
+
+/// Who may have signed a list: an authority of the path, or somebody to whom one gave this right.
+#[derive(Clone, Copy)]
+pub(in crate::verify) struct Signer<'a> {
+    /// DER, with its SEQUENCE.
+    pub(in crate::verify) name: &'a [u8],
+    /// SPKI, DER.
+    pub(in crate::verify) key: &'a [u8],
+    /// Of its certificate, where that is known and has the extension.
+    pub(in crate::verify) key_usage: Option<KeyUsage>,
+}
+
+impl<'a> Signer<'a> {
+    fn of(certificate: &'a X509Certificate<'_>) -> Self {
+        Self {
+            name: certificate.subject().as_raw(),
+            key: certificate.public_key().raw,
+            key_usage: x509::key_usage(certificate),
+        }
+    }
+
+    /// RFC 5280, 6.3.3, f: if there is a key usage, it has to allow this.
+    fn may_sign_lists(&self) -> bool {
+        self.key_usage.as_ref().is_none_or(KeyUsage::crl_sign)
+    }
+}
+
+/// What the lists say of one certificate.
+enum Status {
+    Good,
+    Revoked(VerifyCause),
+    Undecided(VerifyCause),
+}
+
+/// A list that is about the certificate, and properly signed.
+struct Usable<'a> {
+    list: &'a List,
+    /// Position of the signer.
+    signer: usize,
+    reasons: Reasons,
+}
+
+impl RevocationLists {
+    /// Looks every certificate of `path`, end entity first, up in the lists, as far as the policy
+    /// demands it. `anchor` is what the path rests on. A certificate of `sent` that an authority of the
+    /// path has allowed to sign lists may have signed one.
+    ///
+    /// # Errors
+    /// The position in the path, and the cause. A revocation is told before anything else.
+    pub(in crate::verify) fn check_path(
+        &self,
+        path: &[&X509Certificate<'_>],
+        anchor: &Signer<'_>,
+        sent: &[CertificateDer<'_>],
+        now: i64,
+    ) -> Result<(), (usize, VerifyCause)> {
+        if self.lists.is_empty() {
+            return Ok(());
+        }
+        let count = match self.scope {
+            RevocationScope::EndEntity => 1,
+            RevocationScope::Chain => path.len(),
+        };
+        let beside: Vec<X509Certificate<'_>> = self.beside(path, sent).collect();
+        let mut undecided = None;
+        for (position, certificate) in path.iter().take(count).enumerate() {
+            // Nobody vouches for itself: the keys above the certificate count.
+            let above = path.get(position.saturating_add(1)..).unwrap_or_default();
+            let mut signers: Vec<Signer<'_>> = above.iter().map(|one| Signer::of(one)).collect();
+            signers.push(*anchor);
+            self.add_delegates(&mut signers, &beside, now);
+            match self.status(certificate, &signers, now) {
+                Status::Good => {}
+                Status::Revoked(cause) => return Err((position, cause)),
+                Status::Undecided(cause) => {
+                    undecided.get_or_insert((position, cause));
+                }
+            }
+        }
+        undecided.map_or(Ok(()), Err)
+    }
+
+    /// Whether a list says that the certificate was revoked, whoever signed the list: for one that is
+    /// trusted as itself, whose issuer is not known.
+    pub(in crate::verify) fn check_itself(
+        &self,
+        certificate: &X509Certificate<'_>,
+        now: i64,
+    ) -> Result<(), VerifyCause> {
+        let issuer = certificate.issuer().as_raw();
+        for list in &self.lists {
+            let is_about = self.target(certificate).may_be_on_list_of(&list.issuer);
+            if !is_about || is_from_the_future(list, now) {
+                continue;
+            }
+            if let Some(entry) = list.entry(issuer, certificate.raw_serial())
+                && entry.reason != Reason::Removed
+            {
+                return Err(revoked(certificate, list, entry));
+            }
+        }
+        Ok(())
+    }
+
+    /// Certificates that were sent, are not on the path, and bear the name of a list's issuer.
+    fn beside<'s>(
+        &self,
+        path: &[&X509Certificate<'_>],
+        sent: &'s [CertificateDer<'_>],
+    ) -> impl Iterator<Item = X509Certificate<'s>> {
+        sent.iter()
+            .filter(|der| EndEntityCert::try_from(*der).is_ok())
+            .filter_map(|der| x509::parse(der, Depth::Outline).ok())
+            .filter(|certificate| {
+                let is_on_path = path.iter().any(|one| {
+                    one.tbs_certificate.as_ref() == certificate.tbs_certificate.as_ref()
+                });
+                let name = certificate.subject().as_raw();
+                let is_issuer = self.lists.iter().any(|list| same_name(&list.issuer, name));
+                // A key usage is demanded here, since nothing else makes this one a signer of lists.
+                let may_sign = x509::key_usage(certificate).is_some_and(|usage| usage.crl_sign());
+                !is_on_path && is_issuer && may_sign
+            })
+            .take(DELEGATES_MAX)
+    }
+
+    /// Adds those that one of the signers has issued, and has not revoked.
+    fn add_delegates<'a>(
+        &self,
+        signers: &mut Vec<Signer<'a>>,
+        beside: &'a [X509Certificate<'a>],
+        now: i64,
+    ) {
+        let delegates: Vec<Signer<'a>> = beside
+            .iter()
+            .filter(|one| {
+                let validity = one.validity();
+                let is_current =
+                    validity.not_before.timestamp() <= now && now <= validity.not_after.timestamp();
+                let is_issued = signers.iter().any(|signer| {
+                    same_name(signer.name, one.issuer().as_raw())
+                        && issued::is_signed_by(one, &SubjectPublicKeyInfoDer::from(signer.key))
+                });
+                is_current
+                    && is_issued
+                    && !matches!(self.status(one, signers, now), Status::Revoked(_))
+            })
+            .map(Signer::of)
+            .collect();
+        signers.extend(delegates);
+    }
+
+    fn target<'a>(&self, certificate: &'a X509Certificate<'_>) -> Target<'a> {
+        let issuer = certificate.issuer().as_raw();
+        let points = certificate
+            .get_extension_unique(&oids::OID_X509_EXT_CRL_DISTRIBUTION_POINTS)
+            .map(|extension| match extension {
+                Some(extension) => Point::read_all(extension.value, issuer),
+                None => Some(Vec::new()),
+            });
+        Target {
+            issuer,
+            is_authority: x509::is_authority(certificate),
+            points: points.ok().flatten(),
+        }
+    }
+
+    fn status(
+        &self,
+        certificate: &X509Certificate<'_>,
+        signers: &[Signer<'_>],
+        now: i64,
+    ) -> Status {
+        let target = self.target(certificate);
+        let mut usable: Vec<Usable<'_>> = Vec::new();
+        let mut uncounted: Vec<UncountedCrl> = Vec::new();
+        let mut unusable = None;
+        for list in &self.lists {
+            if !target.may_be_on_list_of(&list.issuer) {
+                continue;
+            }
+            let mut pass_over = |reason| {
+                let list = Arc::clone(&list.summary);
+                uncounted.push(UncountedCrl { list, reason });
+            };
+            if is_from_the_future(list, now) {
+                pass_over(Uncounted::FromTheFuture { now });
+                continue;
+            }
+            let reasons = match list.scope.covers(&list.issuer, &target) {
+                Ok(reasons) => reasons,
+                Err(detail) => {
+                    pass_over(Uncounted::OtherScope { detail });
+                    continue;
+                }
+            };
+            match signer_of(list, signers) {
+                Ok(signer) => usable.push(Usable {
+                    list,
+                    signer,
+                    reasons,
+                }),
+                Err(None) => pass_over(Uncounted::OtherKey),
+                Err(Some(detail)) => {
+                    unusable.get_or_insert_with(|| VerifyCause::CrlUnusable {
+                        list: Arc::clone(&list.summary),
+                        detail,
+                    });
+                }
+            }
+        }
+        let mut covered = Reasons::NONE;
+        let mut expired: Option<&List> = None;
+        for group in groups(&usable) {
+            let issuer = certificate.issuer().as_raw();
+            let state = State::of(&group);
+            if let Some((list, entry)) = state.revocation(&group, issuer, certificate.raw_serial())
+            {
+                return Status::Revoked(revoked(certificate, list, entry));
+            }
+            let Some(newest) = state.newest else {
+                for one in &group {
+                    uncounted.push(UncountedCrl {
+                        list: Arc::clone(&one.list.summary),
+                        reason: Uncounted::WithoutBase,
+                    });
+                }
+                continue;
+            };
+            if now <= state.next_update || self.expired == ExpiredLists::Accept {
+                let reasons = newest.reasons;
+                covered = covered.or(reasons);
+            } else if expired.is_none_or(|known| known.next_update < state.next_update) {
+                expired = Some(newest.list);
+            }
+        }
+        if covered == Reasons::ALL {
+            return Status::Good;
+        }
+        if let Some(unusable) = unusable {
+            return Status::Undecided(unusable);
+        }
+        if let Some(list) = expired {
+            return Status::Undecided(VerifyCause::CrlExpired {
+                list: Arc::clone(&list.summary),
+                next_update: list.next_update,
+                now,
+            });
+        }
+        if self.unknown == UnknownStatus::Accept {
+            return Status::Good;
+        }
+        let missing = Reasons::ALL.without(covered);
+        uncounted.extend(
+            usable
+                .iter()
+                .filter(|one| one.list.base.is_none())
+                .map(|one| UncountedCrl {
+                    list: Arc::clone(&one.list.summary),
+                    reason: Uncounted::SomeReasons {
+                        missing: missing.to_string(),
+                    },
+                }),
+        );
+        Status::Undecided(VerifyCause::RevocationUnknown {
+            subject: x509::describe_name(certificate.subject()),
+            issuer: x509::describe_name(certificate.issuer()),
+            uncounted,
+        })
+    }
+}
+
+/// Lists of one scope by one key, of which the newest counts.
+fn groups<'a>(usable: &'a [Usable<'a>]) -> Vec<Vec<&'a Usable<'a>>> {
+    let mut groups: Vec<Vec<&Usable<'_>>> = Vec::new();
+    for one in usable {
+        let group = groups.iter_mut().find(|group| {
+            group.first().is_some_and(|first| {
+                first.signer == one.signer && first.list.scope == one.list.scope
+            })
+        });
+        match group {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
+        }
+    }
+    groups
+}
+
+/// The newest complete list of a group, and until when it counts, with the changes that were given.
+struct State<'a> {
+    newest: Option<&'a Usable<'a>>,
+    next_update: i64,
+}
+
+impl<'a> State<'a> {
+    fn of(group: &[&'a Usable<'a>]) -> Self {
+        let complete = group.iter().filter(|one| one.list.base.is_none());
+        let newest = complete.max_by_key(|one| age(one.list)).copied();
+        // RFC 5280, 5.2.4: a delta list goes with any complete list that is not older than its base.
+        let number = newest.and_then(|newest| newest.list.number.as_ref());
+        let deltas = group.iter().filter(|one| {
+            let base = one.list.base.as_ref();
+            base.is_some() && base <= number && one.list.number.as_ref() > number
+        });
+        let lists = deltas.copied().chain(newest);
+        let next_update = lists.map(|one| one.list.next_update).max();
+        Self {
+            newest,
+            next_update: next_update.unwrap_or(i64::MIN),
+        }
+    }
+
+    /// A revocation is for ever, in whichever of the lists it stands. A hold counts if the newest word
+    /// about the certificate is that, in the newest complete list or in a change that is newer.
+    fn revocation(
+        &self,
+        group: &[&'a Usable<'a>],
+        issuer: &[u8],
+        serial: &[u8],
+    ) -> Option<(&'a List, Entry)> {
+        let mut entries: Vec<(&List, Entry)> = group
+            .iter()
+            .filter_map(|one| Some((one.list, one.list.entry(issuer, serial)?)))
+            .collect();
+        entries.sort_by_key(|(list, _)| Reverse(age(list)));
+        let for_ever = entries
+            .iter()
+            .find(|(_, entry)| matches!(entry.reason, Reason::Other(_)));
+        let newest = self.newest.map(|newest| age(newest.list));
+        let newest_word = entries.iter().find(|(list, _)| Some(age(list)) >= newest);
+        let held = newest_word.filter(|(_, entry)| entry.reason == Reason::Hold);
+        for_ever.or(held).copied()
+    }
+}
+
+/// By which lists are newer than others (RFC 5280, 5.1.2.4 and 5.2.3); one without a number is older
+/// than one with a number, of the same time.
+fn age(list: &List) -> (i64, Option<&Number>) {
+    (list.this_update, list.number.as_ref())
+}
+
+/// Which of the signers signed the list. Else nothing, or what is wrong with the one that did.
+fn signer_of(list: &List, signers: &[Signer<'_>]) -> Result<usize, Option<String>> {
+    let mut problem = None;
+    for (position, signer) in signers.iter().enumerate() {
+        if !same_name(signer.name, &list.issuer) {
+            continue;
+        }
+        match list.signature_by(signer.key) {
+            Signature::Theirs if signer.may_sign_lists() => return Ok(position),
+            Signature::Theirs => {
+                problem = Some(
+                    "the key usage of its issuer's certificate does not allow it to sign lists (cRLSign)"
+                        .to_owned(),
+                );
+            }
+            Signature::Broken => {
+                problem.get_or_insert_with(|| {
+                    "its signature is wrong: it was damaged, or changed, or another made it"
+                        .to_owned()
+                });
+            }
+            Signature::Others => {}
+        }
+    }
+    Err(problem)
+}
+
+fn is_from_the_future(list: &List, now: i64) -> bool {
+    list.this_update > now.saturating_add(CLOCK_SKEW_SECS)
+}
+
+fn revoked(certificate: &X509Certificate<'_>, list: &List, entry: Entry) -> VerifyCause {
+    VerifyCause::Revoked {
+        subject: x509::describe_name(certificate.subject()),
+        serial: x509::hex(certificate.raw_serial()),
+        by: RevokedBy::List {
+            list: Arc::clone(&list.summary),
+            at: entry.at,
+            reason: entry.reason.name(),
+        },
+    }
+}

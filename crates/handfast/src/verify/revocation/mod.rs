@@ -1,0 +1,219 @@
+//! Certificate revocation lists (RFC 5280, 5 and 6.3) and how strictly they are applied (A26).
+//!
+//! Owns the lists and the rules. Lists come from the caller; fetching them is not done: a verification
+//! reaches for nothing on the network. What a server staples is for `ocsp`.
+//!
+//! ```text
+//!   file ---> list.rs: one list, read and made findable
+//!                |  scope.rs: which certificates it is about
+//!   path ---> check.rs: which lists count for each certificate, and what they say
+//!                |
+//!             good, or a cause with the list in short (summary.rs)
+//! ```
+
+mod check;
+mod list;
+mod problem;
+mod scope;
+mod summary;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use pki_types::CertificateRevocationListDer;
+use pki_types::pem::PemObject;
+
+pub(super) use self::check::Signer;
+use self::list::List;
+pub(super) use self::list::reason_name;
+pub use self::problem::{CrlError, CrlProblem};
+pub use self::summary::{CrlSummary, Uncounted, UncountedCrl};
+use super::x500;
+use crate::x509;
+
+/// Revocation lists and the rules for using them. Cheap to clone.
+///
+/// As soon as there is one list, a certificate that no list covers is refused, and so is a list whose
+/// successor is overdue; both can be relaxed. Without any list nothing is checked.
+///
+/// A list covers a certificate when it was issued by the certificate's issuer, or by whom the
+/// certificate's distribution points name; signed by a key of that issuer's on the verified path, or by
+/// one that an authority of the path certified for signing lists; issued not later than now; and its
+/// issuing distribution point fits (RFC 5280, 6.3.3). Of several lists of one scope the newest counts, by
+/// time of issue and number, with the newest delta list to it; but what any of them revokes is revoked,
+/// unless it was only on hold. Lists of version 1 have no extensions and are about all certificates of
+/// their issuer. A list that does not say when the next is due counts for seven days.
+#[derive(Clone, Debug)]
+pub struct RevocationLists {
+    lists: Vec<Arc<List>>,
+    scope: RevocationScope,
+    unknown: UnknownStatus,
+    expired: ExpiredLists,
+}
+
+/// What becomes of a certificate that no list covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnknownStatus {
+    Refuse,
+    Accept,
+}
+
+/// Whether a list still counts when the next was due (RFC 5280, 5.1.2.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExpiredLists {
+    /// It does not ("hard"): what it covers is refused.
+    #[default]
+    Refuse,
+    /// It does ("soft"): what it revokes is refused, and nothing else. Revocations that are newer than
+    /// the list are missed.
+    Accept,
+}
+
+impl RevocationLists {
+    /// No list: nothing is checked.
+    pub fn none() -> Self {
+        Self {
+            lists: Vec::new(),
+            scope: RevocationScope::Chain,
+            unknown: UnknownStatus::Refuse,
+            expired: ExpiredLists::Refuse,
+        }
+    }
+
+    /// Adds the lists of a file: PEM with any number of them, or DER with one.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no revocation list that can be used.
+    pub fn with_file(self, path: impl AsRef<Path>) -> Result<Self, CrlError> {
+        let path = path.as_ref();
+        let at = |problem| CrlError {
+            path: Some(path.to_owned()),
+            problem,
+        };
+        let bytes = fs::read(path).map_err(|error| at(CrlProblem::Unreadable(Arc::new(error))))?;
+        let ders = if bytes.trim_ascii_start().starts_with(&[0x30]) {
+            vec![CertificateRevocationListDer::from(bytes)]
+        } else {
+            from_pem(&bytes).map_err(at)?
+        };
+        self.with_all(ders, Some(path)).map_err(at)
+    }
+
+    /// Adds the lists of a PEM text (`X509 CRL`).
+    ///
+    /// # Errors
+    /// When it holds no revocation list that can be used.
+    pub fn with_pem(self, pem: &[u8]) -> Result<Self, CrlError> {
+        let at = |problem| CrlError {
+            path: None,
+            problem,
+        };
+        from_pem(pem)
+            .and_then(|ders| self.with_all(ders, None))
+            .map_err(at)
+    }
+
+    /// Adds one list.
+    ///
+    /// # Errors
+    /// When it cannot be read, is signed with an algorithm that is not supported, or has a critical
+    /// extension that is not (RFC 5280, 5.2 and 5.3).
+    pub fn with_der(self, der: CertificateRevocationListDer<'_>) -> Result<Self, CrlError> {
+        self.with_all(vec![der], None).map_err(|problem| CrlError {
+            path: None,
+            problem,
+        })
+    }
+
+    /// Which certificates must not be revoked. Default: the whole chain.
+    #[must_use]
+    pub fn checking(mut self, scope: RevocationScope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Lets certificates pass that no list covers. Default: they are refused.
+    #[must_use]
+    pub fn allowing_unknown(mut self) -> Self {
+        self.unknown = UnknownStatus::Accept;
+        self
+    }
+
+    /// Believes a list whose successor is overdue. Default: it is refused.
+    #[must_use]
+    pub fn allowing_expired(self) -> Self {
+        self.with_expired(ExpiredLists::Accept)
+    }
+
+    /// Whether a list counts whose successor is overdue. Default: [`ExpiredLists::Refuse`].
+    #[must_use]
+    pub fn with_expired(mut self, expired: ExpiredLists) -> Self {
+        self.expired = expired;
+        self
+    }
+
+    /// How many lists there are.
+    pub fn len(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// Whether there is none, so that nothing is checked.
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
+    /// Each list in short, in the order in which they were given.
+    pub fn summaries(&self) -> impl Iterator<Item = &CrlSummary> {
+        self.lists.iter().map(|list| &*list.summary)
+    }
+
+    /// Stands for the lists and the rules: others have another fingerprint.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        let rules = format!("{:?} {:?} {:?}", self.scope, self.unknown, self.expired);
+        let mut lists: Vec<[u8; 32]> = self.lists.iter().map(|list| list.sha256).collect();
+        lists.sort_unstable();
+        x509::sha256(&[rules.as_bytes(), lists.as_flattened()].concat())
+    }
+
+    fn with_all(
+        self,
+        ders: Vec<CertificateRevocationListDer<'_>>,
+        file: Option<&Path>,
+    ) -> Result<Self, CrlProblem> {
+        if ders.is_empty() {
+            return Err(CrlProblem::NoList);
+        }
+        let mut lists = self.lists;
+        for (index, der) in ders.iter().enumerate() {
+            let list =
+                List::read(der, file).map_err(|detail| CrlProblem::Unusable { index, detail })?;
+            lists.push(Arc::new(list));
+        }
+        Ok(Self { lists, ..self })
+    }
+}
+
+/// How much of a chain is looked up in revocation lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RevocationScope {
+    /// The peer's own certificate.
+    EndEntity,
+    /// The peer's own certificate and every intermediate.
+    Chain,
+}
+
+fn from_pem(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, CrlProblem> {
+    CertificateRevocationListDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| CrlProblem::Pem {
+            detail: error.to_string(),
+        })
+}
+
+/// Whether two names (DER, with their SEQUENCE) are the same (RFC 5280, 7.1).
+fn same_name(one: &[u8], other: &[u8]) -> bool {
+    x500::equal(one, other)
+}
