@@ -18,7 +18,7 @@ use crate::constraints::Constraints;
 use crate::error::CaError;
 use crate::files::{self, Lock, Readers, Staged};
 use crate::key::{self, KeyType, PrivateKey};
-use crate::ledger::{IssuedRecord, Ledger};
+use crate::ledger::{IssuedRecord, Ledger, UnrecordedRevocation};
 use crate::{BACKDATE_SECS, DAY_SECS, date, hex, names, now, sha256};
 
 /// How long an authority lives unless told otherwise: ten years.
@@ -177,6 +177,14 @@ impl Authority {
     /// When the ledger cannot be read.
     pub fn issued(&self) -> Result<Vec<IssuedRecord>, CaError> {
         self.ledger().read().map(|state| state.issued)
+    }
+
+    /// What was revoked without the ledger knowing of its issue, in that order.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn revoked_unrecorded(&self) -> Result<Vec<UnrecordedRevocation>, CaError> {
+        self.ledger().read().map(|state| state.unrecorded)
     }
 
     pub(crate) fn ledger(&self) -> Ledger {

@@ -88,6 +88,11 @@ impl IpNetwork {
             && Self::around(address, self.prefix_bits).as_ref() == Some(self)
     }
 
+    /// Whether all of another network lies in this one.
+    fn covers(&self, other: &Self) -> bool {
+        self.prefix_bits <= other.prefix_bits && self.contains(other.address)
+    }
+
     /// Address and mask, as name constraints have them.
     fn to_bytes(self) -> Vec<u8> {
         let all_ones = |of: IpAddr| match of {
@@ -201,6 +206,21 @@ impl Constraints {
     pub fn to_words(&self) -> Vec<String> {
         let networks = self.networks.iter().map(ToString::to_string);
         self.domains.iter().cloned().chain(networks).collect()
+    }
+
+    /// The first of these domains, addresses and networks that is not permitted, or cannot be read.
+    pub fn first_missing<'a>(&self, permit: &'a [String]) -> Option<&'a str> {
+        permit.iter().map(String::as_str).find(|text| {
+            let asked = Self::local_and(&[(*text).to_owned()]);
+            !asked.is_ok_and(|asked| {
+                let domains = asked.domains.iter().all(|name| self.permits_domain(name));
+                domains
+                    && asked
+                        .networks
+                        .iter()
+                        .all(|network| self.networks.iter().any(|own| own.covers(network)))
+            })
+        })
     }
 
     /// The local ones, and whatever else is explicitly permitted: domains, addresses, networks.

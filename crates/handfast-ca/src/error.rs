@@ -107,6 +107,11 @@ pub enum CaError {
         /// The file that holds it.
         path: PathBuf,
     },
+    /// The authority's own certificate, which no list of its own can revoke.
+    OwnCertificate {
+        /// The file that holds it.
+        path: PathBuf,
+    },
     /// One of the authority's own files, or one given to it, does not hold what it should.
     Malformed {
         /// The file.
@@ -161,6 +166,7 @@ impl CaError {
             Self::UnknownSerial { .. } => "ca-unknown-serial",
             Self::InvalidSerial { .. } => "ca-invalid-serial",
             Self::ForeignCertificate { .. } => "ca-foreign-certificate",
+            Self::OwnCertificate { .. } => "ca-own-certificate",
             Self::Malformed { .. } => "ca-malformed-file",
             Self::Busy { .. } => "ca-busy",
             Self::File { .. } => "ca-file",
@@ -214,8 +220,19 @@ impl CaError {
                 "find out who may have read it, then: chmod 600 {}",
                 path.display()
             ),
-            Self::UnknownSerial { .. } | Self::ForeignCertificate { .. } => {
-                "`handfast ca show` lists what was issued".to_owned()
+            Self::UnknownSerial { .. } => {
+                "`handfast ca show` lists what was issued; if the ledger was lost, give the file of the \
+                 certificate, or add --lost"
+                    .to_owned()
+            }
+            Self::ForeignCertificate { .. } => {
+                "have the authority revoke it that issued it; --ca-dir DIR names another one of yours"
+                    .to_owned()
+            }
+            Self::OwnCertificate { .. } => {
+                "give the file of a certificate that it issued; to end the authority itself, remove its \
+                 certificate wherever it is trusted"
+                    .to_owned()
             }
             Self::InvalidSerial { .. } => {
                 "give the hexadecimal number that `handfast ca show` prints, or the file of the \
@@ -327,7 +344,12 @@ impl fmt::Display for CaError {
             Self::InvalidSerial { text } => write!(f, "\"{text}\" is no serial number"),
             Self::ForeignCertificate { path } => write!(
                 f,
-                "the certificate in {} was not issued here",
+                "the certificate in {} was not signed by this authority",
+                path.display()
+            ),
+            Self::OwnCertificate { path } => write!(
+                f,
+                "{} is the authority's own certificate, which its list cannot revoke",
                 path.display()
             ),
             Self::Malformed { path, problem } => write!(f, "{}: {problem}", path.display()),

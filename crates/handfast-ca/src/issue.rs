@@ -285,7 +285,7 @@ impl Authority {
         };
         let lock = self.lock()?;
         self.ledger().append(&Event::Issued(record.clone()))?;
-        self.keep_crl_fresh(&signer, now)?;
+        self.freshen_crl(&signer, now)?;
         drop(lock);
 
         staged_key.publish(request.overwrite)?;

@@ -44,12 +44,34 @@ pub struct IssuedRecord {
     pub revoked_at: Option<i64>,
 }
 
+/// A certificate that was revoked, and whose issue the ledger does not know: an older ledger took its
+/// place, or the certificate was made elsewhere with the same key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnrecordedRevocation {
+    /// The serial number, hexadecimal.
+    pub serial: String,
+    /// The names in it, as far as they are known.
+    pub names: Vec<String>,
+    /// When it was revoked, in Unix seconds.
+    pub revoked_at: i64,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event {
     Issued(IssuedRecord),
-    Revoked { serial: String, at: i64 },
-    RevocationList { number: u64, next_update: i64 },
+    Revoked {
+        serial: String,
+        at: i64,
+        /// Of a certificate that the ledger does not know.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        names: Vec<String>,
+    },
+    RevocationList {
+        number: u64,
+        next_update: i64,
+    },
 }
 
 /// Everything that the ledger tells.
@@ -57,6 +79,8 @@ pub(crate) enum Event {
 pub(crate) struct State {
     /// In the order of issue.
     pub(crate) issued: Vec<IssuedRecord>,
+    /// Certificates of which only the revocation is known, in that order.
+    pub(crate) unrecorded: Vec<UnrecordedRevocation>,
     /// The number of the latest revocation list; 0 if there is none.
     pub(crate) crl_number: u64,
     /// When the next list is due.
@@ -68,6 +92,10 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn find(&self, serial: &str) -> Option<&IssuedRecord> {
         self.issued.iter().find(|record| record.serial == serial)
+    }
+
+    pub(crate) fn find_unrecorded(&self, serial: &str) -> Option<&UnrecordedRevocation> {
+        self.unrecorded.iter().find(|one| one.serial == serial)
     }
 }
 
@@ -104,12 +132,18 @@ impl Ledger {
                     by_serial.insert(record.serial.clone(), state.issued.len());
                     state.issued.push(record);
                 }
-                Event::Revoked { serial, at } => {
+                Event::Revoked { serial, at, names } => {
                     let record = by_serial
                         .get(&serial)
                         .and_then(|&position| state.issued.get_mut(position));
                     if let Some(record) = record {
                         record.revoked_at.get_or_insert(at);
+                    } else if state.find_unrecorded(&serial).is_none() {
+                        state.unrecorded.push(UnrecordedRevocation {
+                            serial,
+                            names,
+                            revoked_at: at,
+                        });
                     }
                     state.crl_is_behind = true;
                 }
@@ -239,10 +273,12 @@ mod tests {
             Event::Revoked {
                 serial: "aa".into(),
                 at: 7,
+                names: Vec::new(),
             },
             Event::Revoked {
                 serial: "aa".into(),
                 at: 9,
+                names: Vec::new(),
             },
             Event::RevocationList {
                 number: 4,
@@ -262,6 +298,7 @@ mod tests {
         let late = Event::Revoked {
             serial: "aa".into(),
             at: 60,
+            names: Vec::new(),
         };
         ledger.append(&late).unwrap();
         assert!(ledger.read().unwrap().crl_is_behind);

@@ -49,7 +49,7 @@
 //!
 //! - [`Authority`]: made by [`init`](Authority::init) with [`InitOptions`], or opened;
 //! - [`IssueRequest`] and [`Issued`], with [`KeyType`];
-//! - [`RevokeTarget`] and [`Revocation`], with the [`RevocationList`];
+//! - [`RevokeTarget`] and [`Revocation`], with the [`RevocationList`] and [`UnrecordedRevocation`]s;
 //! - what it tells: [`Constraints`] with their [`IpNetwork`]s, [`IssuedRecord`];
 //! - [`CaError`].
 
@@ -68,7 +68,7 @@ pub use constraints::{Constraints, IpNetwork};
 pub use error::CaError;
 pub use issue::{DAYS_DEFAULT, DAYS_MAX, IssueRequest, Issued};
 pub use key::KeyType;
-pub use ledger::IssuedRecord;
+pub use ledger::{IssuedRecord, UnrecordedRevocation};
 pub use revoke::{Revocation, RevocationList, RevokeTarget};
 
 /// A day in seconds.

@@ -3,15 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    UnparsedPublicKey, VerificationAlgorithm,
+};
 use pki_types::pem::PemObject;
 use pki_types::{CertificateDer, CertificateRevocationListDer};
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::authority::{Authority, Signer};
 use crate::error::CaError;
 use crate::files::{self, Readers};
-use crate::ledger::{Event, State};
-use crate::{BACKDATE_SECS, DAY_SECS, date, now, sha256};
+use crate::ledger::{Event, IssuedRecord, State};
+use crate::{BACKDATE_SECS, DAY_SECS, date, hex, now, sha256};
 
 /// How long a revocation list is good for. Long enough that a server which reads it at its start does
 /// not refuse everybody after a holiday, short enough that an old copy is noticed.
@@ -22,7 +28,12 @@ const CRL_DAYS: i64 = 30;
 pub enum RevokeTarget {
     /// By its serial number: hexadecimal, upper or lower case, with or without colons.
     Serial(String),
-    /// By a file that holds it, PEM.
+    /// By its serial number, likewise, and also one that the ledger does not know: for when the ledger
+    /// was lost, and the certificate's file with it. A list can name any number of its issuer's
+    /// (RFC 5280, section 5.1.2.6), so that a mistyped one is not noticed.
+    LostSerial(String),
+    /// By a file that holds it, PEM. One that the ledger does not know is revoked when this authority
+    /// signed it.
     File(PathBuf),
 }
 
@@ -30,14 +41,16 @@ pub enum RevokeTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Revocation {
-    /// Its serial number, 32 hexadecimal digits.
+    /// Its serial number, hexadecimal; 32 digits, unless it was made elsewhere with the same key.
     pub serial: String,
-    /// Its names.
+    /// Its names, as far as they are known.
     pub names: Vec<String>,
     /// When it was revoked, in Unix seconds.
     pub revoked_at: i64,
     /// Whether it had been revoked before.
     pub already_revoked: bool,
+    /// Whether the ledger knows of its issue.
+    pub recorded: bool,
     /// The list that says so.
     pub list: RevocationList,
 }
@@ -57,6 +70,44 @@ pub struct RevocationList {
     pub complete: bool,
 }
 
+impl RevocationList {
+    fn is_fresh(&self, now: i64) -> bool {
+        self.complete && self.next_update - now >= CRL_DAYS * DAY_SECS / 2
+    }
+}
+
+/// What is known of a certificate that is to be revoked.
+struct Found {
+    serial: String,
+    names: Vec<String>,
+    revoked_at: Option<i64>,
+    recorded: bool,
+}
+
+impl Found {
+    fn of(record: &IssuedRecord) -> Self {
+        Self {
+            serial: record.serial.clone(),
+            names: record.names.clone(),
+            revoked_at: record.revoked_at,
+            recorded: true,
+        }
+    }
+
+    fn in_ledger(state: &State, serial: &str) -> Option<Self> {
+        let unrecorded = || {
+            let one = state.find_unrecorded(serial)?;
+            Some(Self {
+                serial: one.serial.clone(),
+                names: one.names.clone(),
+                revoked_at: Some(one.revoked_at),
+                recorded: false,
+            })
+        };
+        state.find(serial).map(Self::of).or_else(unrecorded)
+    }
+}
+
 impl Authority {
     /// Revokes a certificate and writes a new revocation list. Revoking twice is no error, the first
     /// time counts, and nothing is written for the second while the list is whole and fresh.
@@ -68,43 +119,103 @@ impl Authority {
         let signer = self.signer()?;
         let _lock = self.lock()?;
         let state = self.ledger().read()?;
-        let record = match target {
+        let found = self.find(&state, target)?;
+        let list = if found.revoked_at.is_none() {
+            self.ledger().append(&Event::Revoked {
+                serial: found.serial.clone(),
+                at: now,
+                names: match found.recorded {
+                    true => Vec::new(),
+                    false => found.names.clone(),
+                },
+            })?;
+            self.write_crl(&signer, now)?
+        } else {
+            // The list says so already: a new one only if that is not so, or it is getting old.
+            self.freshen_crl(&signer, now)?;
+            self.crl()?
+        };
+        Ok(Revocation {
+            revoked_at: found.revoked_at.unwrap_or(now),
+            already_revoked: found.revoked_at.is_some(),
+            serial: found.serial,
+            names: found.names,
+            recorded: found.recorded,
+            list,
+        })
+    }
+
+    /// What the ledger knows of the certificate, or what the certificate itself says.
+    fn find(&self, state: &State, target: &RevokeTarget) -> Result<Found, CaError> {
+        match target {
             RevokeTarget::Serial(text) => {
                 let serial = normalized_serial(text)?;
-                state
-                    .find(&serial)
-                    .ok_or(CaError::UnknownSerial { serial })?
+                let found = Found::in_ledger(state, &serial);
+                found.ok_or(CaError::UnknownSerial { serial })
+            }
+            RevokeTarget::LostSerial(text) => {
+                let serial = normalized_serial(text)?;
+                Ok(Found::in_ledger(state, &serial).unwrap_or(Found {
+                    serial,
+                    names: Vec::new(),
+                    revoked_at: None,
+                    recorded: false,
+                }))
             }
             RevokeTarget::File(path) => {
                 let pem = fs::read(path).map_err(CaError::file("read", path))?;
                 let certificate = CertificateDer::from_pem_slice(&pem)
                     .map_err(|_| CaError::malformed(path, "it holds no certificate in PEM form"))?;
+                if certificate == *self.certificate() {
+                    return Err(CaError::OwnCertificate { path: path.clone() });
+                }
                 let fingerprint = sha256(&certificate);
-                state
+                let record = state
                     .issued
                     .iter()
-                    .find(|record| record.sha256 == fingerprint)
-                    .ok_or_else(|| CaError::ForeignCertificate { path: path.clone() })?
+                    .find(|record| record.sha256 == fingerprint);
+                if let Some(record) = record {
+                    return Ok(Found::of(record));
+                }
+                let (serial, names) = self
+                    .signed_here(&certificate)
+                    .ok_or_else(|| CaError::ForeignCertificate { path: path.clone() })?;
+                Ok(Found {
+                    revoked_at: state.find_unrecorded(&serial).map(|one| one.revoked_at),
+                    serial,
+                    names,
+                    recorded: false,
+                })
             }
-        };
-        let list = if record.revoked_at.is_none() {
-            self.ledger().append(&Event::Revoked {
-                serial: record.serial.clone(),
-                at: now,
-            })?;
-            self.write_crl(&signer, now)?
-        } else {
-            // The list says so already: a new one only if that is not so, or it is getting old.
-            self.keep_crl_fresh(&signer, now)?;
-            self.crl()?
-        };
-        Ok(Revocation {
-            serial: record.serial.clone(),
-            names: record.names.clone(),
-            revoked_at: record.revoked_at.unwrap_or(now),
-            already_revoked: record.revoked_at.is_some(),
-            list,
-        })
+        }
+    }
+
+    /// The serial number and the names of a certificate that bears this authority's name and signature;
+    /// `None` for any other.
+    fn signed_here(&self, certificate: &CertificateDer<'_>) -> Option<(String, Vec<String>)> {
+        let (_, own) = X509Certificate::from_der(self.certificate()).ok()?;
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        if parsed.issuer().as_raw() != own.subject().as_raw() {
+            return None;
+        }
+        let key = &own.public_key().subject_public_key.data;
+        let message = parsed.tbs_certificate.as_ref();
+        let made = &parsed.signature_value.data;
+        // What the kinds of keys that an authority can have sign with here.
+        let algorithms: [&dyn VerificationAlgorithm; 4] = [
+            &ECDSA_P256_SHA256_ASN1,
+            &ECDSA_P384_SHA384_ASN1,
+            &ED25519,
+            &RSA_PKCS1_2048_8192_SHA256,
+        ];
+        algorithms
+            .into_iter()
+            .any(|algorithm| {
+                UnparsedPublicKey::new(algorithm, key)
+                    .verify(message, made)
+                    .is_ok()
+            })
+            .then(|| (minimal(&hex(parsed.raw_serial())), names_in(&parsed)))
     }
 
     /// Writes the revocation list anew, so that it is good for another 30 days.
@@ -132,11 +243,26 @@ impl Authority {
         })
     }
 
-    /// Renews the list in passing, when half of its time is over or it does not say what it should.
-    /// The caller holds the lock.
-    pub(crate) fn keep_crl_fresh(&self, signer: &Signer, now: i64) -> Result<(), CaError> {
+    /// Renews the list when half of its time is over, or when it does not say what it should. Issuing and
+    /// revoking do the same in passing.
+    ///
+    /// # Errors
+    /// When a new list is due, and the authority's key cannot be used or the list cannot be written.
+    pub fn keep_crl_fresh(&self) -> Result<RevocationList, CaError> {
+        let now = now();
         let list = self.crl()?;
-        if !list.complete || list.next_update - now < CRL_DAYS * DAY_SECS / 2 {
+        if list.is_fresh(now) {
+            return Ok(list);
+        }
+        let signer = self.signer()?;
+        let _lock = self.lock()?;
+        self.freshen_crl(&signer, now)?;
+        self.crl()
+    }
+
+    /// The same. The caller holds the lock.
+    pub(crate) fn freshen_crl(&self, signer: &Signer, now: i64) -> Result<(), CaError> {
+        if !self.crl()?.is_fresh(now) {
             self.write_crl(signer, now)?;
         }
         Ok(())
@@ -147,7 +273,9 @@ impl Authority {
         const DOING: &str = "sign the revocation list";
         let ledger = self.ledger();
         let state = ledger.read()?;
-        let number = state.crl_number + 1;
+        // After a ledger was replaced by an older one, the list may have the larger number.
+        let number_before = number_in(&self.crl_file()).unwrap_or(0);
+        let number = state.crl_number.max(number_before).saturating_add(1);
         let next_update = now + CRL_DAYS * DAY_SECS;
         let list = CertificateRevocationListParams {
             this_update: date!(now - BACKDATE_SECS),
@@ -185,18 +313,50 @@ fn number_in(file: &Path) -> Option<u64> {
 }
 
 fn revoked(state: &State) -> Vec<RevokedCertParams> {
-    state
+    let recorded = state
         .issued
         .iter()
-        .filter_map(|record| {
+        .filter_map(|record| Some((record.serial.as_str(), record.revoked_at?)));
+    let unrecorded = state
+        .unrecorded
+        .iter()
+        .map(|one| (one.serial.as_str(), one.revoked_at));
+    recorded
+        .chain(unrecorded)
+        .filter_map(|(serial, at)| {
             Some(RevokedCertParams {
-                serial_number: SerialNumber::from(bytes_of_hex(&record.serial)?),
-                revocation_time: date!(record.revoked_at?),
+                serial_number: SerialNumber::from(bytes_of_hex(serial)?),
+                revocation_time: date!(at),
                 reason_code: None,
                 invalidity_date: None,
             })
         })
         .collect()
+}
+
+/// The names that a certificate was issued for, as the ledger has them.
+fn names_in(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let listed = certificate.subject_alternative_name().ok().flatten();
+    let listed = listed.map(|extension| extension.value.general_names.as_slice());
+    let mut names: Vec<String> = listed
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(text) | GeneralName::RFC822Name(text) => Some((*text).to_owned()),
+            GeneralName::IPAddress([a, b, c, d]) => {
+                Some(std::net::Ipv4Addr::new(*a, *b, *c, *d).to_string())
+            }
+            GeneralName::IPAddress(octets) => <[u8; 16]>::try_from(*octets)
+                .ok()
+                .map(|octets| std::net::Ipv6Addr::from(octets).to_string()),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() {
+        let common = certificate.subject().iter_common_name().next();
+        names.extend(common.and_then(|name| name.as_str().ok().map(str::to_owned)));
+    }
+    names
 }
 
 fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
@@ -225,13 +385,24 @@ fn normalized_serial(text: &str) -> Result<String, CaError> {
         .filter(|&c| c != ':')
         .map(|c| c.to_ascii_lowercase())
         .collect();
-    let is_serial =
-        (1..=40).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_hexdigit());
-    if is_serial {
+    let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_hexdigit());
+    let digits = minimal(&digits);
+    // 20 octets at most (RFC 5280, section 4.1.2.2), and never zero.
+    if is_number && digits.len() <= 40 && digits != "00" {
         Ok(digits)
     } else {
         Err(CaError::InvalidSerial {
             text: text.escape_debug().to_string(),
         })
+    }
+}
+
+/// Whole octets, without zeros in front.
+fn minimal(digits: &str) -> String {
+    let digits = digits.trim_start_matches('0');
+    match digits.len() {
+        0 => "00".to_owned(),
+        count if count % 2 == 1 => format!("0{digits}"),
+        _ => digits.to_owned(),
     }
 }

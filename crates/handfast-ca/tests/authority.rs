@@ -8,8 +8,8 @@ use std::thread;
 
 use common::{Home, openssl};
 use handfast_ca::{Authority, CaError, InitOptions, IssueRequest, KeyType, RevokeTarget};
-use pki_types::CertificateDer;
 use pki_types::pem::PemObject;
+use pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
@@ -394,7 +394,8 @@ fn b5_revoking_what_is_not_there() {
         .issue(&IssueRequest::server(["localhost"]))
         .unwrap();
     for (target, id) in [
-        (RevokeTarget::Serial("00".repeat(16)), "ca-unknown-serial"),
+        (RevokeTarget::Serial("12".repeat(16)), "ca-unknown-serial"),
+        (RevokeTarget::Serial("00".repeat(16)), "ca-invalid-serial"),
         (RevokeTarget::Serial("xyz".to_owned()), "ca-invalid-serial"),
         (RevokeTarget::Serial(String::new()), "ca-invalid-serial"),
         (
@@ -404,6 +405,10 @@ fn b5_revoking_what_is_not_there() {
         (
             RevokeTarget::File(issued.key_file.clone()),
             "ca-malformed-file",
+        ),
+        (
+            RevokeTarget::File(authority.certificate_file()),
+            "ca-own-certificate",
         ),
         (RevokeTarget::File(home.path("missing")), "ca-file"),
     ] {
@@ -536,4 +541,118 @@ fn b5_a_list_that_fell_behind_is_told_and_repaired() {
             assert!(text.words.contains(&serial), "{}", text.words);
         }
     }
+}
+
+/// The serial numbers on the authority's list, in hexadecimal.
+fn listed(authority: &Authority) -> Vec<String> {
+    let der = CertificateRevocationListDer::from_pem_file(authority.crl_file()).unwrap();
+    let (_, list) = x509_parser::parse_x509_crl(&der).unwrap();
+    list.iter_revoked_certificates()
+        .map(|one| format!("{:x}", one.user_certificate))
+        .collect()
+}
+
+/// The directory was restored from a backup that is older than a certificate.
+#[test]
+fn what_the_authority_signed_is_revoked_also_when_its_ledger_was_lost() {
+    let home = Home::new();
+    let authority = &home.authority;
+    let ledger = authority.dir().join("ledger.jsonl");
+    let before = fs::read(&ledger).unwrap();
+    let mut request = IssueRequest::client(["stolen"]);
+    request.out = Some(home.path("out"));
+    let issued = authority.issue(&request).unwrap();
+    let serial = RevokeTarget::Serial(issued.serial.clone());
+    for _ in 0..3 {
+        authority.renew_crl().unwrap();
+    }
+    let number = authority.crl().unwrap().number;
+    fs::write(&ledger, &before).unwrap();
+
+    assert_eq!(
+        authority.revoke(&serial).unwrap_err().id(),
+        "ca-unknown-serial"
+    );
+    let target = RevokeTarget::File(issued.chain_file.clone());
+    let revoked = authority.revoke(&target).unwrap();
+    assert!(!revoked.recorded && !revoked.already_revoked);
+    assert_eq!(revoked.serial, issued.serial);
+    assert_eq!(revoked.names, ["stolen"]);
+    assert_eq!(listed(authority), [issued.serial.clone()]);
+    assert!(revoked.list.number > number, "no number is used twice");
+    let known = authority.revoked_unrecorded().unwrap();
+    assert_eq!(
+        (known.len(), known[0].names.as_slice()),
+        (1, &["stolen".to_owned()][..])
+    );
+
+    // From now on it is known by its number as well, and stays on every list.
+    for target in [target, serial] {
+        let again = authority.revoke(&target).unwrap();
+        assert!(again.already_revoked && again.revoked_at == revoked.revoked_at);
+    }
+    authority.renew_crl().unwrap();
+    assert_eq!(listed(authority), [issued.serial]);
+}
+
+/// Signed with the authority's key by other means, whatever the serial number looks like.
+#[test]
+fn certificates_made_elsewhere_with_the_key_are_revoked_by_their_file() {
+    let home = Home::new();
+    let forged = home.steal_and_sign(&["shop.test", "10.0.0.7"], None, false);
+    let revoked = home.authority.revoke(&RevokeTarget::File(forged)).unwrap();
+    assert_eq!(revoked.names, ["shop.test", "10.0.0.7"]);
+    assert_eq!(listed(&home.authority).len(), 1);
+}
+
+/// The name alone is no signature.
+#[test]
+fn another_authority_of_the_same_name_cannot_have_its_certificates_revoked() {
+    let named = InitOptions {
+        common_name: Some("Our CA".to_owned()),
+        ..InitOptions::default()
+    };
+    let (one, other) = (Home::with(&named), Home::with(&named));
+    let foreign = other
+        .authority
+        .issue(&IssueRequest::server(["localhost"]))
+        .unwrap();
+    let target = RevokeTarget::File(foreign.chain_file);
+    let refused = one.authority.revoke(&target).unwrap_err();
+    assert_eq!(refused.id(), "ca-foreign-certificate");
+    assert!(listed(&one.authority).is_empty());
+}
+
+#[test]
+fn a_lost_serial_number_is_revoked_when_that_is_asked_for() {
+    let home = Home::new();
+    for (text, listed_as) in [("0x0A:BC", "abc"), ("7f", "7f")] {
+        let revoked = home
+            .authority
+            .revoke(&RevokeTarget::LostSerial(text.to_owned()))
+            .unwrap();
+        assert!(!revoked.recorded && !revoked.already_revoked, "{text}");
+        assert!(
+            listed(&home.authority).contains(&listed_as.to_owned()),
+            "{text}: {:?}",
+            listed(&home.authority)
+        );
+    }
+    for text in ["", "0", "what", &"ab".repeat(21)] {
+        let target = RevokeTarget::LostSerial(text.to_owned());
+        let refused = home.authority.revoke(&target).unwrap_err();
+        assert_eq!(refused.id(), "ca-invalid-serial", "{text}");
+    }
+}
+
+#[test]
+fn a_list_that_is_missing_or_behind_is_renewed_when_it_is_to_be_fresh() {
+    let home = Home::new();
+    let authority = &home.authority;
+    let first = authority.keep_crl_fresh().unwrap();
+    assert_eq!(authority.keep_crl_fresh().unwrap().number, first.number);
+    fs::remove_file(authority.crl_file()).unwrap();
+    let second = authority.keep_crl_fresh().unwrap();
+    assert!(second.complete && second.number > first.number);
+    assert!(authority.crl_file().is_file());
 }

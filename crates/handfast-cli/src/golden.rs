@@ -151,6 +151,12 @@ fn authority() -> Vec<(&'static str, Failure)> {
             },
         ),
         (
+            "ca-own-certificate",
+            CaError::OwnCertificate {
+                path: "ca.pem".into(),
+            },
+        ),
+        (
             "ca-malformed-file",
             CaError::Malformed {
                 path: dir().join("ledger.jsonl"),

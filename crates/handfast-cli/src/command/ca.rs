@@ -10,6 +10,7 @@ use handfast::{Explanation, escape_control, format_utc};
 use handfast_ca::{
     Authority, CA_DAYS_DEFAULT, CaError, Constraints, DAYS_DEFAULT, DAYS_MAX, InitOptions,
     IssueRequest, Issued, IssuedRecord, KeyType, Revocation, RevocationList, RevokeTarget,
+    UnrecordedRevocation,
 };
 use serde_json::json;
 
@@ -24,7 +25,7 @@ Examples:
   handfast ca issue --client alice@corp.example  a certificate for a person to show
   handfast ca init --permit corp.example         an authority for your own domain as well
   handfast ca show                               where it is, what it may sign, what it issued
-  handfast ca revoke localhost.pem               no longer to be believed, says crl.pem";
+  handfast ca revoke localhost.pem               revoked; crl.pem updated";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -38,7 +39,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Make the authority, for local names and private addresses only unless more is permitted
+    /// Make the authority, unless there is one, for local names and private addresses only unless more is permitted
     Init(InitArgs),
     /// Issue a certificate and its key, NAME.pem and NAME.key; makes the authority if there is none
     Issue(IssueArgs),
@@ -46,7 +47,7 @@ enum Action {
     Show(ShowArgs),
     /// Revoke a certificate and write the revocation list
     Revoke(RevokeArgs),
-    /// Write the revocation list anew, good for another 30 days
+    /// Renew the revocation list for another 30 days
     Crl,
 }
 
@@ -58,9 +59,9 @@ struct InitArgs {
     /// What the authority is called
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// How long it lives
-    #[arg(long, default_value_t = CA_DAYS_DEFAULT)]
-    days: u32,
+    /// How many days it lives [default: 3650]
+    #[arg(long, value_name = "DAYS")]
+    days: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -109,6 +110,9 @@ struct RevokeArgs {
     /// The certificate's file, or its serial number as `ca show` prints it
     #[arg(value_name = "SERIAL|FILE")]
     target: String,
+    /// Revoke a serial number also when the ledger does not know it, because the ledger was lost
+    #[arg(long)]
+    lost: bool,
 }
 
 fn key_type_parser() -> impl TypedValueParser<Value = KeyType> {
@@ -130,14 +134,51 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn init(dir: &Path, args: InitArgs) -> Result<(), Failure> {
     let options = InitOptions {
-        common_name: args.name,
-        permit: args.permit,
-        days: args.days,
+        common_name: args.name.clone(),
+        permit: args.permit.clone(),
+        days: args.days.unwrap_or(CA_DAYS_DEFAULT),
     };
-    let authority = Authority::init(dir, &options)?;
+    let (authority, created) = match Authority::init(dir, &options) {
+        Ok(authority) => (authority, true),
+        // What was asked for is there: running it again changes nothing.
+        Err(exists @ CaError::Exists { .. }) => {
+            let authority = Authority::open(dir)?;
+            if let Some(difference) = difference(&authority, &args) {
+                let mut failure = Failure::from(exists);
+                failure.explanation = failure.explanation.with_evidence(difference);
+                return Err(failure);
+            }
+            (authority, false)
+        }
+        Err(error) => return Err(error.into()),
+    };
     print(&identity(&authority, Palette::stdout()))?;
-    output::note("Clients trust it by its certificate file; its key stays where it is.");
+    output::note(match created {
+        true => "Clients trust it by its certificate file; its key stays where it is.",
+        false => "There was this authority already: nothing was changed.",
+    });
     Ok(())
+}
+
+/// What was asked for that an authority is not.
+fn difference(authority: &Authority, args: &InitArgs) -> Option<String> {
+    if let Some(name) = &args.name
+        && name != authority.common_name()
+    {
+        return Some(format!(
+            "its name is {}, not {}",
+            escape_control(authority.common_name()),
+            escape_control(name)
+        ));
+    }
+    if let Some(missing) = authority.permitted().first_missing(&args.permit) {
+        return Some(format!("it may not sign for {}", escape_control(missing)));
+    }
+    const DAY_SECS: i64 = 86_400;
+    let days = (authority.not_after() - authority.not_before() + 1) / DAY_SECS;
+    args.days
+        .filter(|asked| i64::from(*asked) != days)
+        .map(|asked| format!("it was made for {days} days, not for {asked}"))
 }
 
 fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
@@ -195,9 +236,11 @@ fn make_for_issue(dir: &Path) -> Result<Authority, Failure> {
 fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
     let authority = Authority::open(dir)?;
     let records = authority.issued()?;
+    let unrecorded = authority.revoked_unrecorded()?;
     let crl = authority.crl()?;
     if args.json {
-        let text = serde_json::to_string_pretty(&as_json(&authority, &records, &crl));
+        let document = as_json(&authority, &records, &unrecorded, &crl);
+        let text = serde_json::to_string_pretty(&document);
         // Strings, numbers and lists: nothing that JSON cannot hold.
         return write(&(text.unwrap_or_default() + "\n"));
     }
@@ -215,6 +258,17 @@ fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
     for record in &records {
         text.push_str(&record_text(record, now, palette));
     }
+    if !unrecorded.is_empty() {
+        let heading = "Revoked, and not known to the ledger";
+        text.push_str(&palette.paint(Tone::Heading, heading));
+        text.push('\n');
+    }
+    for one in &unrecorded {
+        let names = escape_control(&one.names.join(", ")).into_owned();
+        let state = format!("revoked {}", format_utc(one.revoked_at));
+        let state = palette.paint(Tone::Bad, state);
+        text.push_str(&format!("  {}  {names}\n    {state}\n", one.serial));
+    }
     print(&text)
 }
 
@@ -223,12 +277,19 @@ fn revoke(dir: &Path, args: &RevokeArgs) -> Result<(), Failure> {
     let file = Path::new(&args.target);
     let target = if file.exists() || args.target.contains(['/', '\\', '.']) {
         RevokeTarget::File(file.to_owned())
+    } else if args.lost {
+        RevokeTarget::LostSerial(args.target.clone())
     } else {
         RevokeTarget::Serial(args.target.clone())
     };
     let revocation = authority.revoke(&target)?;
     print(&revocation_text(&revocation, Palette::stdout()))?;
-    output::note("Servers that check it must be given the list again.");
+    if !revocation.recorded {
+        output::note("The ledger does not know of its issue; the list names it all the same.");
+    }
+    output::note(
+        "`handfast serve --client-ca local` uses the list by itself; other servers need the new file.",
+    );
     Ok(())
 }
 
@@ -365,6 +426,7 @@ fn crl_words(list: &RevocationList, now: i64) -> String {
 fn as_json(
     authority: &Authority,
     records: &[IssuedRecord],
+    unrecorded: &[UnrecordedRevocation],
     list: &RevocationList,
 ) -> serde_json::Value {
     let permitted = authority.permitted();
@@ -388,6 +450,14 @@ fn as_json(
             "complete": list.complete,
         },
         "issued": records.iter().map(record_json).collect::<Vec<_>>(),
+        "revoked_unrecorded": unrecorded
+            .iter()
+            .map(|one| json!({
+                "serial": one.serial,
+                "names": one.names,
+                "revoked_at": format_utc(one.revoked_at),
+            }))
+            .collect::<Vec<_>>(),
     })
 }
 

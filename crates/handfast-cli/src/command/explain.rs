@@ -51,6 +51,7 @@ const PAGES: &[(&str, &str)] = pages![
     "ca-name-not-permitted",
     "ca-no-name",
     "ca-output-is-authority",
+    "ca-own-certificate",
     "ca-several-subjects",
     "ca-unknown-serial",
     "ca-used-as-end-entity",

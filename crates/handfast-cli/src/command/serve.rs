@@ -97,7 +97,7 @@ struct Clients {
     /// Refuse what these revocation lists revoke, among clients (repeatable)
     #[arg(long, value_name = "FILE", requires = "client_ca")]
     crl: Vec<PathBuf>,
-    /// Follow at most so many intermediates between a client's certificate and a trust anchor, 0 to 6 [default: 6]
+    /// Follow at most so many intermediates between a certificate and a trust anchor, in chains of clients, 0 to 6 [default: 6]
     #[arg(long, value_name = "COUNT", requires = "client_ca", value_parser = crate::trust_args::depth)]
     depth: Option<usize>,
 }

@@ -234,9 +234,36 @@ fn b5_made_once() {
         "{told:?}"
     );
     let before = fs::read(place.path("ca/ca.pem")).unwrap();
-    place
-        .run(&["init"])
-        .expect(1, &["[ca-exists]", "ca/ca.pem", "--ca-dir"]);
+    // Asking for what is there changes nothing, and is no error.
+    for same in [
+        &["init"][..],
+        &["init", "--name", "Our CA", "--days", "3650"],
+        &[
+            "init",
+            "--permit",
+            "printer.home.arpa",
+            "--permit",
+            "10.1.0.0/16",
+        ],
+    ] {
+        let told = place.run(same).expect(0, &["nothing was changed"]);
+        assert!(told.stdout.contains("Our CA"), "{told:?}");
+    }
+    for (other, says) in [
+        (["init", "--name", "Their CA"], "its name is Our CA"),
+        (["init", "--days", "10"], "3650 days, not for 10"),
+        (
+            ["init", "--permit", "corp.example"],
+            "may not sign for corp.example",
+        ),
+        (
+            ["init", "--permit", "8.8.8.0/24"],
+            "may not sign for 8.8.8.0/24",
+        ),
+    ] {
+        let refused = place.run(&other);
+        refused.expect(1, &["[ca-exists]", "ca/ca.pem", "--ca-dir", says]);
+    }
     assert_eq!(fs::read(place.path("ca/ca.pem")).unwrap(), before);
     place
         .run(&["show", "--ca-dir", "nowhere"])
@@ -320,6 +347,31 @@ fn b5_revoked_by_file_or_serial() {
             told.expect(code, &[words]);
         }
     }
+    // Of a certificate that only the file is left of, and of one that not even that is left of.
+    let before = fs::read(place.path("ca/ledger.jsonl")).unwrap();
+    place.run(&["issue", "lost.test"]).expect(0, &[]);
+    fs::write(place.path("ca/ledger.jsonl"), before).unwrap();
+    place
+        .run(&["revoke", "lost.test.pem"])
+        .expect(0, &["does not know of its issue"]);
+    if let Some(told) = verify(
+        &place,
+        &["-crl_check", "-CRLfile", "ca/crl.pem", "lost.test.pem"],
+    ) {
+        told.expect(2, &["certificate revoked"]);
+    }
+    place.run(&["revoke", "--lost", "bad0cafe"]).expect(0, &[]);
+    let unrecorded = &place.show()["revoked_unrecorded"];
+    assert_eq!(unrecorded[0]["names"][0], "lost.test");
+    assert_eq!(unrecorded[1]["serial"], "bad0cafe");
+    let shown = place.run(&["show"]).expect(0, &[]);
+    assert!(
+        shown.stdout.contains("not known to the ledger"),
+        "{shown:?}"
+    );
+    place
+        .run(&["revoke", "ca/ca.pem"])
+        .expect(1, &["[ca-own-certificate]"]);
     place
         .run(&["revoke", "00ff"])
         .expect(1, &["[ca-unknown-serial]", "ca show"]);
