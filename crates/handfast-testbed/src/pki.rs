@@ -491,6 +491,10 @@ impl Spec {
 
     fn params(&self, serial: &[u8]) -> CertificateParams {
         let mut params = CertificateParams::default();
+        if self.key == Key::ShownAsRsa1024 {
+            // The same for the key that is shown and for the one that signs.
+            params.key_identifier_method = KeyIdMethod::PreSpecified(vec![0x5a; 20]);
+        }
         params.distinguished_name = DistinguishedName::new();
         if let Some(name) = &self.common_name {
             params

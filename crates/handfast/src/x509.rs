@@ -352,7 +352,7 @@ pub(crate) fn path_len(certificate: &X509Certificate<'_>) -> Option<u32> {
     basic_constraints(certificate)?.path_len_constraint
 }
 
-fn basic_constraints(certificate: &X509Certificate<'_>) -> Option<BasicConstraints> {
+pub(crate) fn basic_constraints(certificate: &X509Certificate<'_>) -> Option<BasicConstraints> {
     unique_extension(certificate, &oids::OID_X509_EXT_BASIC_CONSTRAINTS)
         .and_then(|value| BasicConstraints::from_der(value).ok())
         .map(|(_, constraints)| constraints)
@@ -518,10 +518,12 @@ pub(crate) fn describe_name_der(der: &[u8]) -> String {
     }
 }
 
-/// The same from the DER of a name *without* its outer SEQUENCE, which is how webpki hands it out.
-pub(crate) fn describe_name_content(content: &[u8]) -> String {
-    let der = wrap_sequence(content);
-    X509Name::from_der(&der).map_or_else(|_| hex(content), |(_, name)| describe_name(&name))
+/// The name of a certificate's subject; empty where it cannot be read.
+pub(crate) fn subject_of(der: &[u8]) -> String {
+    parse(der, Depth::Outline).map_or_else(
+        |_| String::new(),
+        |certificate| describe_name(certificate.subject()),
+    )
 }
 
 /// Puts the header of a DER SEQUENCE before `content`.
@@ -596,7 +598,10 @@ pub(crate) fn is_processed(oid: &Oid<'_>) -> bool {
     .contains(oid)
 }
 
-fn unique_extension<'a>(certificate: &X509Certificate<'a>, oid: &Oid<'_>) -> Option<&'a [u8]> {
+pub(crate) fn unique_extension<'a>(
+    certificate: &X509Certificate<'a>,
+    oid: &Oid<'_>,
+) -> Option<&'a [u8]> {
     certificate
         .get_extension_unique(oid)
         .ok()

@@ -76,6 +76,7 @@ pub(crate) fn details(error: &VerifyError) -> Vec<String> {
             .take(SHOWN_MAX)
             .map(|url| format!("the issuer's certificate is said to be at {url}"))
             .collect(),
+        C::NameConstraint { constraint, .. } => vec![constraint.clone()],
         C::PinMismatch {
             expected,
             presented,

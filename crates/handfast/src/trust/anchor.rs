@@ -53,9 +53,8 @@ pub(crate) struct AnchorLimits {
     pub(crate) extended_key_usage: Option<Vec<String>>,
     /// A critical extension that is not processed: a limit that cannot be kept.
     pub(crate) unknown_critical_extension: Option<String>,
-    /// Whether any extension is about certificate policies.
-    #[allow(dead_code, reason = "for a validation that evaluates policies")]
-    pub(crate) has_policies: bool,
+    /// Whether it may demand that every path below it has a certificate policy.
+    pub(crate) may_demand_policy: bool,
 }
 
 impl AnchorLimits {
@@ -67,12 +66,6 @@ impl AnchorLimits {
                 && !HARMLESS.contains(&id.as_str());
             is_unknown.then_some(id)
         });
-        let policies = [
-            oids::OID_X509_EXT_CERTIFICATE_POLICIES,
-            oids::OID_X509_EXT_POLICY_MAPPINGS,
-            oids::OID_X509_EXT_POLICY_CONSTRAINTS,
-            oids::OID_X509_EXT_INHIBIT_ANY_POLICY,
-        ];
         Self {
             der: der.clone(),
             not_before: certificate.validity().not_before.timestamp(),
@@ -81,10 +74,10 @@ impl AnchorLimits {
             key_usage: x509::key_usage(certificate),
             extended_key_usage: x509::extended_key_usage(certificate),
             unknown_critical_extension,
-            has_policies: certificate
+            may_demand_policy: certificate
                 .extensions()
                 .iter()
-                .any(|extension| policies.contains(&extension.oid)),
+                .any(|extension| extension.oid == oids::OID_X509_EXT_POLICY_CONSTRAINTS),
         }
     }
 

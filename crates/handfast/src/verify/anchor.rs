@@ -8,7 +8,7 @@
 use pki_types::UnixTime;
 
 use super::error::VerifyCause;
-use super::policy::Purpose;
+use super::purpose::Purpose;
 use crate::trust::AnchorLimits;
 use crate::x509;
 

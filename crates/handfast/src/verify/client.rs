@@ -7,7 +7,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::error::VerifyError;
-use super::path::{VerifiedPath, signature_algorithms};
+use super::keys::signature_algorithms;
+use super::path::VerifiedPath;
 use super::policy::VerificationPolicy;
 use crate::witness;
 use crate::x509::{self, Depth};

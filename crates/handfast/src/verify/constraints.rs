@@ -159,6 +159,14 @@ impl NameConstraints {
         })
     }
 
+    /// Whether anything but DNS names and IP addresses is constrained.
+    pub(in crate::verify) fn has_other_forms(&self) -> bool {
+        self.permitted
+            .iter()
+            .chain(&self.excluded)
+            .any(|subtree| !matches!(subtree.form, Form::Dns | Form::Ip))
+    }
+
     /// Whether every name is allowed.
     ///
     /// # Errors

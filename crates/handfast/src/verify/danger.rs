@@ -10,9 +10,9 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, Sig
 use webpki::RawPublicKeyEntity;
 
 use super::error::{VerifyCause, VerifyError};
+use super::keys::{signature_algorithms, weak_key};
 use super::ocsp::StapledResponse;
-use super::path::{self, signature_algorithms};
-use super::policy::Purpose;
+use super::purpose::Purpose;
 use crate::witness;
 use crate::x509::{self, Depth};
 
@@ -56,7 +56,7 @@ impl AcceptAny {
         }) {
             return Ok(HandshakeSignatureValid::assertion());
         }
-        Err(match path::weak_key(&outline) {
+        Err(match weak_key(&outline) {
             // Whether it was made by this key cannot be found out.
             Some(cause) => unchecked(cause, certificate),
             None => Error::InvalidCertificate(CertificateError::BadSignature),

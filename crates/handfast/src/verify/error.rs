@@ -7,9 +7,9 @@ use pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, OtherError};
 
 use super::pin::SpkiSha256;
-use super::policy::Purpose;
+use super::purpose::Purpose;
 use super::revocation::{CrlSummary, UncountedCrl};
-use crate::x509::{escape_control, format_utc};
+use crate::x509::format_utc;
 
 /// A peer's chain was refused. Carries all that is known, the unverified chain included.
 #[derive(Clone, Debug)]
@@ -136,6 +136,9 @@ pub enum VerifyCause {
         /// Whether it is the peer's own certificate: then the server likely forgot to send the
         /// intermediate.
         is_end_entity: bool,
+        /// Whether a trusted authority has the issuer's name and another key: then the authority was
+        /// likely made again.
+        has_trusted_namesake: bool,
     },
     /// The peer's certificate vouches for itself, and we were not told to trust it.
     SelfSigned {
@@ -146,6 +149,8 @@ pub enum VerifyCause {
     UntrustedRoot {
         /// The root's name.
         subject: String,
+        /// Whether a trusted root has this name and another key: then the root was likely made again.
+        has_trusted_namesake: bool,
     },
     /// Nobody that we trust issued this, and whoever did is named like a product that reads TLS on its
     /// way: a company's proxy, a virus scanner, a debugging tool.
@@ -185,10 +190,21 @@ pub enum VerifyCause {
     PathTooComplex,
     /// A name lies outside what an authority may issue for.
     NameConstraint {
-        /// The end entity's names.
-        presented: Vec<String>,
-        /// The authorities in the chain that have constraints.
-        constrained_by: Vec<String>,
+        /// Whose certificate has the name.
+        subject: String,
+        /// The name that is not allowed.
+        name: String,
+        /// The authority that may not issue for it.
+        constrained_by: String,
+        /// What its constraints say of names of this kind.
+        constraint: String,
+    },
+    /// A certificate of the path demands that a certificate policy holds for all of it, and none does.
+    NoValidPolicy {
+        /// The certificate that leaves no policy.
+        subject: String,
+        /// Whose certificate demands one.
+        demanded_by: String,
     },
     /// The certificate is made for other purposes.
     ExtendedKeyUsage {
@@ -244,6 +260,17 @@ pub enum VerifyCause {
         bits: u32,
         /// The smallest size accepted.
         bits_min: u32,
+    },
+    /// A key larger than what is verified with.
+    KeyTooLarge {
+        /// Whose it is.
+        subject: String,
+        /// The kind of key.
+        algorithm: String,
+        /// Its size.
+        bits: u32,
+        /// The largest size accepted.
+        bits_max: u32,
     },
     /// An extension that must be understood, and is not.
     UnknownCriticalExtension {
@@ -305,10 +332,13 @@ pub enum VerifyCause {
         /// The keys in the path, end entity first.
         presented: Vec<SpkiSha256>,
     },
-    /// Anything that has no name yet.
-    Other {
-        /// What the verifier said.
-        detail: String,
+    /// The two verifiers, webpki and the validation of this library, do not agree, and no known limit of
+    /// webpki explains it. One of them has a fault.
+    VerifiersDisagree {
+        /// What this library's validation says.
+        ours: String,
+        /// What webpki says.
+        webpki: String,
     },
 }
 
@@ -369,6 +399,7 @@ impl VerifyCause {
             Self::DepthExceeded { .. } => "chain-too-deep",
             Self::PathTooComplex => "path-too-complex",
             Self::NameConstraint { .. } => "name-constraint",
+            Self::NoValidPolicy { .. } => "no-valid-policy",
             Self::ExtendedKeyUsage { .. } => "wrong-purpose",
             Self::KeyUsage { .. } => "wrong-key-usage",
             Self::BadSignature { .. } => "bad-signature",
@@ -376,6 +407,8 @@ impl VerifyCause {
             Self::UnsupportedSignature { .. } => "unsupported-signature",
             Self::SignatureAlgorithmMismatch { .. } => "signature-algorithm-mismatch",
             Self::WeakKey { .. } => "weak-key",
+            // Its signatures are what cannot be verified.
+            Self::KeyTooLarge { .. } => "unsupported-signature",
             Self::UnknownCriticalExtension { .. } => "unknown-critical-extension",
             Self::UnsupportedVersion { .. } => "unsupported-certificate-version",
             Self::Malformed { .. } => "malformed-certificate",
@@ -384,7 +417,7 @@ impl VerifyCause {
             Self::CrlExpired { .. } => "crl-expired",
             Self::CrlUnusable { .. } => "crl-unusable",
             Self::PinMismatch { .. } => "pin-mismatch",
-            Self::Other { .. } => "verification-failed",
+            Self::VerifiersDisagree { .. } => "verifiers-disagree",
         }
     }
 
@@ -404,6 +437,7 @@ impl VerifyCause {
             | Self::LikelyInterception { .. }
             | Self::NotACa { .. }
             | Self::PathTooLong { .. }
+            | Self::NoValidPolicy { .. }
             | Self::DepthExceeded { .. }
             | Self::PathTooComplex
             | Self::ChainTooLarge { .. } => CertificateError::UnknownIssuer,
@@ -416,6 +450,7 @@ impl VerifyCause {
             | Self::UnsupportedVersion { .. }
             | Self::SignatureAlgorithmMismatch { .. }
             | Self::WeakKey { .. }
+            | Self::KeyTooLarge { .. }
             | Self::WeakSignature { .. }
             | Self::UnsupportedSignature { .. } => CertificateError::BadEncoding,
             Self::Revoked { .. } => CertificateError::Revoked,
@@ -424,7 +459,7 @@ impl VerifyCause {
             }
             Self::CrlExpired { .. } => CertificateError::ExpiredRevocationList,
             Self::PinMismatch { .. } => CertificateError::ApplicationVerificationFailure,
-            Self::NoCertificate | Self::NameConstraint { .. } | Self::Other { .. } => {
+            Self::NoCertificate | Self::NameConstraint { .. } | Self::VerifiersDisagree { .. } => {
                 CertificateError::Other(OtherError(Arc::new(self.clone())))
             }
         }
@@ -496,6 +531,17 @@ impl fmt::Display for VerifyCause {
                 }
             }
             Self::UnknownIssuer {
+                subject,
+                issuer,
+                has_trusted_namesake: true,
+                ..
+            } => write!(
+                f,
+                "the certificate of {} was issued by {}, but with another key than that of the trusted authority of this name",
+                or_unnamed(subject),
+                or_unnamed(issuer)
+            ),
+            Self::UnknownIssuer {
                 subject, issuer, ..
             } => write!(
                 f,
@@ -515,13 +561,22 @@ impl fmt::Display for VerifyCause {
                     or_unnamed(subject)
                 )
             }
-            Self::UntrustedRoot { subject } => {
-                write!(
-                    f,
-                    "the chain ends at {}, who is not trusted",
-                    or_unnamed(subject)
-                )
-            }
+            Self::UntrustedRoot {
+                subject,
+                has_trusted_namesake: false,
+            } => write!(
+                f,
+                "the chain ends at {}, which is not trusted",
+                or_unnamed(subject)
+            ),
+            Self::UntrustedRoot {
+                subject,
+                has_trusted_namesake: true,
+            } => write!(
+                f,
+                "the chain ends at {}, which is not trusted: the trusted root of this name has another key",
+                or_unnamed(subject)
+            ),
             Self::NotACa { subject, .. } => write!(
                 f,
                 "{} issued a certificate without being a certificate authority",
@@ -558,13 +613,18 @@ impl fmt::Display for VerifyCause {
             }
             Self::PathTooComplex => f.write_str("the chain is too tangled to follow"),
             Self::NameConstraint {
-                presented,
+                name,
                 constrained_by,
+                ..
+            } => write!(f, "{} may not issue for {name}", or_unnamed(constrained_by)),
+            Self::NoValidPolicy {
+                subject,
+                demanded_by,
             } => write!(
                 f,
-                "{} may not issue for {}",
-                list(constrained_by),
-                list(presented)
+                "{} demands a certificate policy for the whole chain, and the certificate of {} leaves none",
+                or_unnamed(demanded_by),
+                or_unnamed(subject)
             ),
             Self::ExtendedKeyUsage {
                 subject,
@@ -617,6 +677,16 @@ impl fmt::Display for VerifyCause {
                 "the {algorithm} key of {} has {bits} bits, {bits_min} are the least",
                 or_unnamed(subject)
             ),
+            Self::KeyTooLarge {
+                subject,
+                algorithm,
+                bits,
+                bits_max,
+            } => write!(
+                f,
+                "the {algorithm} key of {} has {bits} bits, more than the {bits_max} that are supported",
+                or_unnamed(subject)
+            ),
             Self::UnknownCriticalExtension { subject, oid } => write!(
                 f,
                 "the certificate of {} depends on extension {oid}, which is not supported",
@@ -666,7 +736,10 @@ impl fmt::Display for VerifyCause {
                 or_unnamed(&list.issuer)
             ),
             Self::PinMismatch { .. } => f.write_str("no key in the chain is a pinned one"),
-            Self::Other { detail } => write!(f, "verification failed: {}", escape_control(detail)),
+            Self::VerifiersDisagree { ours, webpki } => write!(
+                f,
+                "the two verifiers disagree: handfast says \"{ours}\", webpki says \"{webpki}\""
+            ),
         }
     }
 }

@@ -4,7 +4,7 @@ use pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use webpki::RawPublicKeyEntity;
 use x509_parser::certificate::X509Certificate;
 
-use super::path::signature_algorithms;
+use super::keys::signature_algorithms;
 use crate::x509::{self, Depth};
 
 /// Whether `issuer` bears the name that `certificate` gives as its issuer's, and its key made the

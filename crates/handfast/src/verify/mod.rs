@@ -1,10 +1,11 @@
 //! Is the peer who it claims to be? Chain, depth, purposes, names, pins, revocation (A10, A11, A12,
 //! A26).
 //!
-//! Owns the judgement and the evidence. The cryptography and the path building are rustls-webpki's;
-//! on top of it stand the rules it leaves out: the caller's limit on depth, the lifetime of the trust
-//! anchor, key usage, weak keys, pins, certificates trusted only as themselves. When a chain is
-//! refused, [`VerifyError`] names the cause, the culprit's place, and keeps the chain as it was sent.
+//! Owns the judgement and the evidence. The cryptography is the provider's. rustls-webpki is the fast way to a
+//! verified path; on top of it stand the rules it leaves out: the caller's limit on depth, the lifetime
+//! of the trust anchor, key usage, weak keys, pins, certificates trusted only as themselves. What webpki
+//! refuses is judged by a path validation of our own, which knows the reason. When a chain is refused,
+//! [`VerifyError`] names the cause, the culprit's place, and keeps the chain as it was sent.
 //!
 //! Leaves to others: reading trusted certificates (`trust`), describing certificates (`x509`), and
 //! the life of a connection (`connection`), which fetches what the verifiers deposit in `witness`.
@@ -12,7 +13,7 @@
 //! ```text
 //!   rustls -> server.rs / client.rs ---> policy.rs: check_*_chain -> path.rs (webpki + our rules)
 //!                  |                                                   |            | failed
-//!                  v                                                 name.rs   diagnose.rs
+//!                  v                                                 name.rs   validate/
 //!               witness  <---- VerifiedPath, or VerifyError { cause, chain, at_index }
 //! ```
 
@@ -21,27 +22,24 @@
 
 mod anchor;
 mod client;
-// Path validation is to call it.
-#[allow(dead_code)]
 mod constraints;
 mod danger;
-mod diagnose;
 mod error;
+mod finding;
 mod interception;
 mod issued;
+mod keys;
 mod name;
 mod ocsp;
 mod path;
 mod peer;
 mod pin;
-// Path validation is to call it.
-#[allow(dead_code)]
 mod policies;
 mod policy;
+mod purpose;
 mod revocation;
 mod server;
-// Path validation is to call it.
-#[allow(dead_code)]
+mod validate;
 mod x500;
 
 pub(crate) use client::ClientVerifier;
@@ -53,8 +51,9 @@ pub use ocsp::{StapleProblem, StapledResponse, StapledStatus};
 pub use path::{PathAnchor, VerifiedPath};
 pub use peer::VerifiedPeer;
 pub use pin::{InvalidPin, SpkiSha256};
+pub use policy::VerificationPolicy;
 pub(crate) use policy::{CHAIN_DEPTH_LIMIT, Staple};
-pub use policy::{Purpose, VerificationPolicy};
+pub use purpose::Purpose;
 pub use revocation::{
     CrlError, CrlProblem, CrlSummary, ExpiredLists, RevocationLists, RevocationScope, Uncounted,
     UncountedCrl,

@@ -164,20 +164,23 @@ pub(super) fn check(
     name: &ServerName,
     legacy_common_name: bool,
 ) -> Result<MatchedBy, VerifyCause> {
-    let certificate =
-        EndEntityCert::try_from(end_entity).map_err(|error| VerifyCause::Malformed {
-            detail: error.to_string(),
-        })?;
-    if certificate
-        .verify_is_valid_for_subject_name(&name.inner)
-        .is_ok()
-    {
+    let certificate = EndEntityCert::try_from(end_entity);
+    let is_matched = certificate.as_ref().is_ok_and(|certificate| {
+        certificate
+            .verify_is_valid_for_subject_name(&name.inner)
+            .is_ok()
+    });
+    if is_matched {
         return Ok(MatchedBy::AlternativeName);
     }
     let facts =
         CertificateFacts::from_der(end_entity).map_err(|malformed| VerifyCause::Malformed {
             detail: malformed.detail,
         })?;
+    // webpki reads none with a critical extension about policies, which path validation processes.
+    if certificate.is_err() && facts.names.iter().any(|presented| matches(presented, name)) {
+        return Ok(MatchedBy::AlternativeName);
+    }
     let expected = name.as_str().to_owned();
     if facts.has_server_names() {
         let presented = server_names(&facts);
@@ -192,7 +195,7 @@ pub(super) fn check(
     if legacy_common_name
         && let Some(pattern) = &common_name
         && name.ip_address().is_none()
-        && common_name_matches(pattern, name.as_str())
+        && dns_name_matches(pattern, name.as_str())
     {
         return Ok(MatchedBy::CommonName(pattern.clone()));
     }
@@ -212,9 +215,18 @@ pub(super) fn server_names(facts: &CertificateFacts) -> Vec<String> {
         .collect()
 }
 
-/// The rule of RFC 6125, 6.4.4, with wildcards as strict as everywhere else: the whole left-most
+/// Whether a subject alternative name is that of the server (RFC 9525, 6.3 to 6.5).
+fn matches(presented: &SubjectAltName, name: &ServerName) -> bool {
+    match (presented, name.ip_address()) {
+        (SubjectAltName::Ip(presented), Some(address)) => *presented == address,
+        (SubjectAltName::Dns(presented), None) => dns_name_matches(presented, name.as_str()),
+        _ => false,
+    }
+}
+
+/// The rule of RFC 9525, 6.3, with wildcards as strict as everywhere else: the whole left-most
 /// label, and at least two labels after it.
-fn common_name_matches(pattern: &str, reference: &str) -> bool {
+fn dns_name_matches(pattern: &str, reference: &str) -> bool {
     let is_dns_name = |text: &str| DnsName::try_from(text).is_ok();
     match pattern.strip_prefix("*.") {
         Some(parent) => {
@@ -300,7 +312,7 @@ mod tests {
             ("shop.example ", "shop.example", false),
         ] {
             assert_eq!(
-                common_name_matches(pattern, reference),
+                dns_name_matches(pattern, reference),
                 matches,
                 "{pattern} {reference}"
             );

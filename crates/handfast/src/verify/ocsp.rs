@@ -12,7 +12,7 @@ use pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use super::error::{RevokedBy, VerifyCause};
-use super::path::signature_algorithms;
+use super::keys::signature_algorithms;
 use super::revocation::reason_name;
 use crate::der::{
     BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_1, CONTEXT_2, ENUMERATED, Element, GENERALIZED_TIME,

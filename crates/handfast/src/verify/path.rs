@@ -1,23 +1,25 @@
 //! Finding a path from a peer's certificate to somebody we trust.
 //!
-//! webpki builds candidates and checks most of RFC 5280, 6.1; `Attempt` adds, on each candidate, the
-//! rules that webpki leaves out, so that path building goes on with the next candidate when ours
-//! refuse one. A chain that fails is handed to `diagnose`.
+//! webpki is the fast way to "verified": it builds candidates and checks most of RFC 5280, 6.1, and
+//! `Attempt` adds, on each candidate, the rules that webpki leaves out, so that path building goes on
+//! with the next candidate when ours refuse one. What it refuses is judged by `validate`, which gives the
+//! verdict and the reason.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
-use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
+use pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, VerifiedPath as WebpkiPath};
 use x509_parser::certificate::X509Certificate;
 
 use super::anchor;
-use super::diagnose;
 use super::error::VerifyCause;
+use super::finding::Finding;
+use super::keys::{signature_algorithms, weak_key};
 use super::ocsp::Issuer;
-use super::policy::Purpose;
+use super::policies;
+use super::purpose::Purpose;
 use super::revocation::{RevocationLists, Signer};
+use super::validate::{self, Accepted, Question, check_lifetime};
 use crate::trust::{AnchorLimits, Resolved};
 use crate::x509::{self, CertificateFacts, Depth};
 
@@ -26,14 +28,6 @@ use crate::x509::{self, CertificateFacts, Depth};
 const CERTIFICATES_MAX: usize = 32;
 /// See [`CERTIFICATES_MAX`].
 const CHAIN_BYTES_MAX: usize = 256 * 1024;
-/// CA/Browser Forum baseline since 2014, and what aws-lc verifies at least.
-pub(super) const RSA_BITS_MIN: u32 = 2048;
-
-/// Signature algorithms for certificates: what the cryptographic provider verifies.
-pub(super) fn signature_algorithms() -> WebPkiSupportedAlgorithms {
-    aws_lc_rs::default_provider().signature_verification_algorithms
-}
-
 /// A chain that was verified: the peer's certificate, the intermediates that were used, in order, and
 /// what it all rests on. Only verification makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,29 +86,6 @@ pub enum PathAnchor {
     Itself,
 }
 
-/// What was found wrong, and with which certificate of the chain as sent.
-#[derive(Clone, Debug)]
-pub(super) struct Finding {
-    pub(super) cause: VerifyCause,
-    pub(super) at_index: Option<usize>,
-}
-
-impl Finding {
-    pub(super) fn at(index: usize, cause: VerifyCause) -> Self {
-        Self {
-            cause,
-            at_index: Some(index),
-        }
-    }
-
-    pub(super) fn anywhere(cause: VerifyCause) -> Self {
-        Self {
-            cause,
-            at_index: None,
-        }
-    }
-}
-
 /// Refuses chains that no honest peer sends, before anything is parsed.
 pub(super) fn check_size(
     end_entity: &CertificateDer<'_>,
@@ -133,6 +104,10 @@ pub(super) fn check_size(
     Ok(())
 }
 
+/// What webpki is told when it would accept a path that our rules do not: an error that lets it try the
+/// next path, and that it has for nothing else here. The reason is found by `validate`.
+const REFUSED_BY_US: webpki::Error = webpki::Error::UnsupportedNameType;
+
 /// One judgement of one chain.
 pub(super) struct Attempt<'a> {
     pub(super) end_entity: &'a CertificateDer<'a>,
@@ -145,21 +120,34 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// Judges as fast as possible: what is accepted is right, what is refused may still be acceptable,
+    /// and the reason is not looked for.
+    pub(super) fn run_fast(&self) -> Result<VerifiedPath, Finding> {
+        self.run_with(|_, _| Err(Finding::anywhere(VerifyCause::PathTooComplex)))
+    }
+
+    /// Judges, and finds the reason of a refusal.
     pub(super) fn run(&self) -> Result<VerifiedPath, Finding> {
-        let end_entity = EndEntityCert::try_from(self.end_entity)
-            .map_err(|error| diagnose::unreadable(0, self.end_entity, &error))?;
+        self.run_with(|refusal, outline| self.run_validation(refusal, outline))
+    }
+
+    fn run_with(
+        &self,
+        otherwise: impl FnOnce(&webpki::Error, &X509Certificate<'_>) -> Result<VerifiedPath, Finding>,
+    ) -> Result<VerifiedPath, Finding> {
         let outline = x509::parse(self.end_entity, Depth::Outline).map_err(|malformed| {
-            Finding::at(
-                0,
-                VerifyCause::Malformed {
-                    detail: malformed.detail,
-                },
-            )
+            let detail = malformed.detail;
+            Finding::at(0, VerifyCause::Malformed { detail })
         })?;
         let path = if self.trust.certificates.contains(self.end_entity) {
             self.run_trusted_as_itself(&outline)?
+        } else if self.trust.certificates.is_empty() {
+            return Err(Finding::at(0, VerifyCause::NoTrustAnchors));
         } else {
-            self.run_to_anchor(&end_entity, &outline)?
+            match self.run_webpki(&outline) {
+                Ok(path) => path,
+                Err(refusal) => otherwise(&refusal, &outline)?,
+            }
         };
         self.check_own_key(&outline)?;
         Ok(path)
@@ -174,6 +162,9 @@ impl Attempt<'_> {
         &self,
         outline: &X509Certificate<'_>,
     ) -> Result<VerifiedPath, Finding> {
+        if let Some(cause) = validate::fault(self.end_entity) {
+            return Err(Finding::at(0, cause));
+        }
         let facts = CertificateFacts::from_der(self.end_entity).map_err(|error| {
             Finding::at(
                 0,
@@ -183,7 +174,8 @@ impl Attempt<'_> {
             )
         })?;
         let subject = &facts.subject;
-        check_lifetime(facts.not_before, facts.not_after, self.now, subject)
+        let named = || subject.clone();
+        check_lifetime(facts.not_before, facts.not_after, signed(self.now), named)
             .map_err(|cause| Finding::at(0, cause))?;
         if let Some(presented) = &facts.extended_key_usage
             && !presented
@@ -200,7 +192,7 @@ impl Attempt<'_> {
             ));
         }
         self.revocation
-            .check_itself(outline, seconds(self.now))
+            .check_itself(outline, signed(self.now))
             .map_err(|cause| Finding::at(0, cause))?;
         Ok(VerifiedPath {
             chain: vec![self.end_entity.clone().into_owned()],
@@ -212,178 +204,192 @@ impl Attempt<'_> {
         })
     }
 
-    fn run_to_anchor(
+    fn run_webpki(&self, outline: &X509Certificate<'_>) -> Result<VerifiedPath, webpki::Error> {
+        let end_entity = EndEntityCert::try_from(self.end_entity)?;
+        let judge = |candidate: &WebpkiPath<'_>| self.judge(outline, candidate);
+        let verified =
+            self.ask_webpki(&end_entity, &self.trust.anchors, self.intermediates, &judge)?;
+        let intermediates: Vec<CertificateDer<'_>> = verified
+            .intermediate_certificates()
+            .map(|intermediate| intermediate.der())
+            .collect();
+        let anchor = verified.anchor();
+        let described = self.describe(
+            outline,
+            &intermediates,
+            &Anchor {
+                subject: x509::wrap_sequence(&anchor.subject),
+                key: webpki::spki_for_anchor(anchor).to_vec(),
+                not_after: self.limits_of(&verified).map(|limits| limits.not_after),
+                is_constrained: anchor.name_constraints.is_some(),
+            },
+        );
+        // Both parsers have read every one of them before.
+        described.map_err(|_| webpki::Error::BadDer)
+    }
+
+    fn ask_webpki<'p>(
         &self,
-        end_entity: &EndEntityCert<'_>,
-        outline: &X509Certificate<'_>,
-    ) -> Result<VerifiedPath, Finding> {
-        if self.trust.anchors.is_empty() && self.trust.only_ours.is_empty() {
-            return Err(if self.trust.certificates.is_empty() {
-                Finding::at(0, VerifyCause::NoTrustAnchors)
-            } else {
-                diagnose::explain(self, outline, webpki::Error::UnknownIssuer)
-            });
-        }
-        // A path that webpki accepts and our rules do not: the best explanation there can be, because
-        // it is the only thing that stood in the way.
-        let refused_by_us: RefCell<Option<Finding>> = RefCell::new(None);
-        let judge = |candidate: &WebpkiPath<'_>| {
-            self.judge(candidate, outline).map_err(|finding| {
-                refused_by_us.borrow_mut().get_or_insert(finding);
-                // Any error that lets webpki try the next path; ours is the one that is reported.
-                webpki::Error::MaximumPathDepthExceeded
-            })
-        };
+        end_entity: &'p EndEntityCert<'p>,
+        anchors: &'p [TrustAnchor<'p>],
+        intermediates: &'p [CertificateDer<'p>],
+        judge: &dyn Fn(&WebpkiPath<'_>) -> Result<(), webpki::Error>,
+    ) -> Result<WebpkiPath<'p>, webpki::Error> {
         let algorithms: &[&dyn SignatureVerificationAlgorithm] = signature_algorithms().all;
-        let verified = end_entity.verify_for_usage(
+        end_entity.verify_for_usage(
             algorithms,
-            &self.trust.anchors,
-            self.intermediates,
+            anchors,
+            intermediates,
             self.now,
             self.purpose.key_usage(),
             None,
-            Some(&judge),
-        );
-        match verified {
-            Ok(path) => self.describe(&path, outline),
-            Err(error) => Err(refused_by_us
-                .into_inner()
-                .unwrap_or_else(|| diagnose::explain(self, outline, error))),
-        }
+            Some(judge),
+        )
     }
 
-    /// Our rules for a path that webpki would accept.
+    /// What the fast way says of one path alone.
+    fn opinion(
+        &self,
+        outline: &X509Certificate<'_>,
+        anchor: &TrustAnchor<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Result<(), webpki::Error> {
+        let end_entity = EndEntityCert::try_from(self.end_entity)?;
+        let judge = |candidate: &WebpkiPath<'_>| self.judge(outline, candidate);
+        let anchors = std::slice::from_ref(anchor);
+        self.ask_webpki(&end_entity, anchors, intermediates, &judge)
+            .map(|_| ())
+    }
+
+    /// What webpki refused, judged by our own validation.
+    fn run_validation(
+        &self,
+        refusal: &webpki::Error,
+        outline: &X509Certificate<'_>,
+    ) -> Result<VerifiedPath, Finding> {
+        let question = Question {
+            end_entity: self.end_entity,
+            intermediates: self.intermediates,
+            trust: self.trust,
+            chain_depth_max: self.chain_depth_max,
+            revocation: self.revocation,
+            purpose: self.purpose,
+            now: self.now,
+        };
+        let Accepted {
+            intermediates,
+            anchor,
+            ..
+        } = validate::judge(&question, refusal, &|anchor, intermediates| {
+            self.opinion(outline, anchor, intermediates)
+        })?;
+        let malformed = |malformed: x509::MalformedCertificate| {
+            Finding::anywhere(VerifyCause::Malformed {
+                detail: malformed.detail,
+            })
+        };
+        let trusted = x509::parse(&anchor, Depth::Outline).map_err(malformed)?;
+        let anchor = Anchor {
+            subject: trusted.subject().as_raw().to_vec(),
+            key: trusted.public_key().raw.to_vec(),
+            not_after: Some(trusted.validity().not_after.timestamp()),
+            is_constrained: x509::has_name_constraints(&trusted),
+        };
+        self.describe(outline, &intermediates, &anchor)
+            .map_err(malformed)
+    }
+
+    /// Whether a path that webpki would accept keeps our rules, too. The reason is for `validate`.
     fn judge(
         &self,
+        own: &X509Certificate<'_>,
         candidate: &WebpkiPath<'_>,
-        end_entity: &X509Certificate<'_>,
-    ) -> Result<(), Finding> {
-        let depth = candidate.intermediate_certificates().count();
+    ) -> Result<(), webpki::Error> {
+        // Self-issued ones do not count (RFC 5280, 6.1.4 l).
+        let depth = candidate
+            .intermediate_certificates()
+            .filter(|intermediate| intermediate.subject() != intermediate.issuer())
+            .count();
         if depth > self.chain_depth_max {
-            let depth_max = self.chain_depth_max;
-            return Err(Finding::anywhere(VerifyCause::DepthExceeded {
-                depth,
-                depth_max,
-            }));
-        }
-        for intermediate in candidate.intermediate_certificates() {
-            let der = intermediate.der();
-            let index = self.index_of(&der);
-            let outline = x509::parse(&der, Depth::Outline).map_err(|malformed| Finding {
-                cause: VerifyCause::Malformed {
-                    detail: malformed.detail,
-                },
-                at_index: index,
-            })?;
-            // webpki leaves key usage out, trusting basic constraints alone.
-            if let Some(usage) = x509::key_usage(&outline)
-                && !usage.key_cert_sign()
-            {
-                let cause = VerifyCause::KeyUsage {
-                    subject: x509::describe_name(outline.subject()),
-                    required: "keyCertSign",
-                    presented: x509::describe_key_usage(&usage),
-                };
-                return Err(Finding {
-                    cause,
-                    at_index: index,
-                });
-            }
-        }
-        if let Some(limits) = self.limits_of(candidate) {
-            let below = candidate
-                .intermediate_certificates()
-                .filter(|one| one.subject() != one.issuer())
-                .count();
-            anchor::check(limits, self.purpose, below, self.now).map_err(Finding::anywhere)?;
-        }
-        self.check_revocation(candidate, end_entity)
-    }
-
-    /// webpki is given no lists: what counts, and why, is judged here.
-    fn check_revocation(
-        &self,
-        candidate: &WebpkiPath<'_>,
-        end_entity: &X509Certificate<'_>,
-    ) -> Result<(), Finding> {
-        if self.revocation.is_empty() {
-            return Ok(());
+            return Err(REFUSED_BY_US);
         }
         let ders: Vec<CertificateDer<'_>> = candidate
             .intermediate_certificates()
             .map(|intermediate| intermediate.der())
             .collect();
-        let mut intermediates = Vec::with_capacity(ders.len());
-        for der in &ders {
-            intermediates.push(x509::parse(der, Depth::Outline).map_err(|malformed| {
-                Finding::anywhere(VerifyCause::Malformed {
-                    detail: malformed.detail,
-                })
-            })?);
+        let intermediates = ders
+            .iter()
+            .map(|der| x509::parse(der, Depth::Outline))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| REFUSED_BY_US)?;
+        // webpki leaves key usage out, trusting basic constraints alone.
+        let may_sign = |issuer| x509::key_usage(issuer).is_none_or(|usage| usage.key_cert_sign());
+        if !intermediates.iter().all(may_sign) {
+            return Err(REFUSED_BY_US);
         }
-        let path: Vec<&X509Certificate<'_>> =
-            std::iter::once(end_entity).chain(&intermediates).collect();
-        let anchor = candidate.anchor();
+        let path: Vec<&X509Certificate<'_>> = std::iter::once(own).chain(&intermediates).collect();
+        let limits = self.limits_of(candidate);
+        if let Some(limits) = limits {
+            anchor::check(limits, self.purpose, depth, self.now).map_err(|_| REFUSED_BY_US)?;
+        }
+        if path.iter().any(|one| policies::may_demand_policy(one))
+            || limits.is_some_and(|limits| limits.may_demand_policy)
+        {
+            let anchor = limits.map(|limits| x509::parse(&limits.der, Depth::Outline));
+            let anchor = anchor.transpose().map_err(|_| REFUSED_BY_US)?;
+            policies::check(&path, anchor.as_ref()).map_err(|_| REFUSED_BY_US)?;
+        }
+        if self.revocation.is_empty() {
+            return Ok(());
+        }
+        // webpki is given no lists: what counts, and why, is judged here.
         let anchor = Signer {
-            name: &x509::wrap_sequence(&anchor.subject),
-            key: &webpki::spki_for_anchor(anchor),
-            key_usage: self
-                .limits_of(candidate)
-                .and_then(|limits| limits.key_usage),
+            name: &x509::wrap_sequence(&candidate.anchor().subject),
+            key: &webpki::spki_for_anchor(candidate.anchor()),
+            key_usage: limits.and_then(|limits| limits.key_usage),
         };
         self.revocation
-            .check_path(&path, &anchor, self.intermediates, seconds(self.now))
-            .map_err(|(position, cause)| Finding {
-                cause,
-                at_index: match position.checked_sub(1) {
-                    None => Some(0),
-                    Some(above) => ders.get(above).and_then(|der| self.index_of(der)),
-                },
-            })
+            .check_path(&path, &anchor, self.intermediates, signed(self.now))
+            .map_err(|_| REFUSED_BY_US)
     }
 
     fn describe(
         &self,
-        path: &WebpkiPath<'_>,
         outline: &X509Certificate<'_>,
-    ) -> Result<VerifiedPath, Finding> {
+        intermediates: &[CertificateDer<'_>],
+        anchor: &Anchor,
+    ) -> Result<VerifiedPath, x509::MalformedCertificate> {
         let mut chain = vec![self.end_entity.clone().into_owned()];
         let mut spki_sha256s = vec![x509::sha256(outline.public_key().raw)];
         let mut not_after = outline.validity().not_after.timestamp();
         let mut constrained_by = Vec::new();
-        for intermediate in path.intermediate_certificates() {
-            let der = intermediate.der();
-            spki_sha256s.push(x509::sha256(&intermediate.subject_public_key_info()));
-            let outline = x509::parse(&der, Depth::Outline).map_err(|malformed| {
-                Finding::anywhere(VerifyCause::Malformed {
-                    detail: malformed.detail,
-                })
-            })?;
+        let mut issuer = None;
+        for der in intermediates {
+            let outline = x509::parse(der, Depth::Outline)?;
+            let key = outline.public_key().raw;
+            issuer.get_or_insert_with(|| Issuer {
+                name: outline.subject().as_raw().to_vec(),
+                key: key.to_vec(),
+            });
+            spki_sha256s.push(x509::sha256(key));
             not_after = not_after.min(outline.validity().not_after.timestamp());
             if x509::has_name_constraints(&outline) {
                 constrained_by.push(x509::describe_name(outline.subject()));
             }
-            chain.push(der.into_owned());
+            chain.push(der.clone().into_owned());
         }
-        if let Some(limits) = self.limits_of(path) {
-            not_after = not_after.min(limits.not_after);
+        if let Some(last) = anchor.not_after {
+            not_after = not_after.min(last);
         }
-        let anchor_key = webpki::spki_for_anchor(path.anchor());
-        let issuer = match path.intermediate_certificates().next() {
-            Some(issuer) => Issuer {
-                name: x509::wrap_sequence(issuer.subject()),
-                key: issuer.subject_public_key_info().to_vec(),
-            },
-            None => Issuer {
-                name: x509::wrap_sequence(&path.anchor().subject),
-                key: anchor_key.to_vec(),
-            },
-        };
-        spki_sha256s.push(x509::sha256(&anchor_key));
-        let subject = x509::describe_name_content(&path.anchor().subject);
-        if path.anchor().name_constraints.is_some() {
+        spki_sha256s.push(x509::sha256(&anchor.key));
+        let subject = x509::describe_name_der(&anchor.subject);
+        if anchor.is_constrained {
             constrained_by.push(subject.clone());
         }
+        let issuer = issuer.unwrap_or_else(|| Issuer {
+            name: anchor.subject.clone(),
+            key: anchor.key.clone(),
+        });
         Ok(VerifiedPath {
             chain,
             anchor: PathAnchor::Authority { subject },
@@ -419,13 +425,6 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    pub(super) fn index_of(&self, der: &CertificateDer<'_>) -> Option<usize> {
-        self.intermediates
-            .iter()
-            .position(|sent| sent.as_ref() == der.as_ref())
-            .and_then(|position| position.checked_add(1))
-    }
-
     fn limits_of(&self, path: &WebpkiPath<'_>) -> Option<&AnchorLimits> {
         let index = self
             .trust
@@ -436,47 +435,19 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether `now` lies within a lifetime, both ends included.
-pub(super) fn check_lifetime(
-    not_before: i64,
-    not_after: i64,
-    now: UnixTime,
-    subject: &str,
-) -> Result<(), VerifyCause> {
-    let now = seconds(now);
-    let subject = subject.to_owned();
-    if now > not_after {
-        Err(VerifyCause::Expired {
-            subject,
-            not_after,
-            now,
-        })
-    } else if now < not_before {
-        Err(VerifyCause::NotYetValid {
-            subject,
-            not_before,
-            now,
-        })
-    } else {
-        Ok(())
-    }
+/// What a verified path is described with of its trust anchor.
+struct Anchor {
+    /// DER name, with its SEQUENCE.
+    subject: Vec<u8>,
+    /// DER subject public key info.
+    key: Vec<u8>,
+    /// The last second of its validity, unix, where it is known.
+    not_after: Option<i64>,
+    is_constrained: bool,
 }
 
-/// Says so if a certificate's key is too small to mean anything.
-pub(super) fn weak_key(outline: &X509Certificate<'_>) -> Option<VerifyCause> {
-    let (algorithm, bits) = x509::describe_key(outline.public_key());
-    let bits = bits.filter(|bits| algorithm == "RSA" && *bits < RSA_BITS_MIN)?;
-    let subject = x509::describe_name(outline.subject());
-    Some(VerifyCause::WeakKey {
-        subject,
-        algorithm,
-        bits,
-        bits_min: RSA_BITS_MIN,
-    })
-}
-
-fn seconds(time: UnixTime) -> i64 {
-    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+fn signed(now: UnixTime) -> i64 {
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn unsigned(unix_seconds: i64) -> u64 {

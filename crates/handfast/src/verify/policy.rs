@@ -3,10 +3,12 @@
 use pki_types::{CertificateDer, UnixTime};
 
 use super::error::{VerifyCause, VerifyError};
+use super::finding::Finding;
 use super::name::{self, MatchedBy, ServerName};
 use super::ocsp::{StapleProblem, StapledResponse};
-use super::path::{self, Attempt, Finding, VerifiedPath};
+use super::path::{self, Attempt, VerifiedPath};
 use super::pin::{self, SpkiSha256};
+use super::purpose::Purpose;
 use super::revocation::RevocationLists;
 use crate::trust::{Resolved, TrustAnchors};
 use crate::x509;
@@ -234,8 +236,8 @@ impl VerificationPolicy {
         staple: &[u8],
         now: UnixTime,
     ) -> Result<(VerifiedPath, Option<Staple>), VerifyError> {
-        let judge = |trust: &Resolved| {
-            let verified = Attempt {
+        let judge = |trust: &Resolved, way: Way| {
+            let attempt = Attempt {
                 end_entity,
                 intermediates,
                 trust,
@@ -243,8 +245,11 @@ impl VerificationPolicy {
                 revocation: &self.revocation,
                 purpose,
                 now,
-            }
-            .run()?;
+            };
+            let verified = match way {
+                Way::Fast => attempt.run_fast(),
+                Way::Whole => attempt.run(),
+            }?;
             if let Some(name) = name {
                 let matched = name::check(end_entity, name, self.legacy_common_name)
                     .map_err(|cause| Finding::at(0, cause))?;
@@ -256,8 +261,11 @@ impl VerificationPolicy {
                     return Err(Finding::at(
                         0,
                         VerifyCause::NameConstraint {
-                            presented: vec![common_name],
-                            constrained_by: verified.constrained_by().to_vec(),
+                            subject: x509::subject_of(end_entity),
+                            name: common_name,
+                            constrained_by: verified.constrained_by().join(", "),
+                            constraint: "a common name cannot be compared with its constraints"
+                                .to_owned(),
                         },
                     ));
                 }
@@ -275,9 +283,9 @@ impl VerificationPolicy {
         // A few of the anchors may be enough to accept; to refuse, and to say why, takes all of them.
         let judged = path::check_size(end_entity, intermediates).and_then(|()| {
             let likely = self.anchors.likely(end_entity, intermediates);
-            match likely.as_ref().map(&judge) {
+            match likely.map(|likely| judge(&likely, Way::Fast)) {
                 Some(Ok(verified)) => Ok(verified),
-                Some(Err(_)) | None => judge(self.anchors.resolved()),
+                Some(Err(_)) | None => judge(self.anchors.resolved(), Way::Whole),
             }
         });
         judged.map_err(|finding: Finding| VerifyError {
@@ -294,31 +302,13 @@ impl VerificationPolicy {
     }
 }
 
-/// What a certificate is presented for (RFC 5280, 4.2.1.12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Purpose {
-    /// To prove that a server is who the client meant to reach.
-    ServerAuth,
-    /// To prove who a client is.
-    ClientAuth,
-}
-
-impl Purpose {
-    /// The purpose's name as RFC 5280 spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ServerAuth => "serverAuth",
-            Self::ClientAuth => "clientAuth",
-        }
-    }
-
-    pub(crate) fn key_usage(self) -> webpki::KeyUsage {
-        match self {
-            Self::ServerAuth => webpki::KeyUsage::server_auth(),
-            Self::ClientAuth => webpki::KeyUsage::client_auth(),
-        }
-    }
+/// How much is done to find a path.
+#[derive(Clone, Copy)]
+enum Way {
+    /// What costs little: a refusal by it says nothing.
+    Fast,
+    /// Everything, and the reason of a refusal.
+    Whole,
 }
 
 fn no_certificate(purpose: Purpose, name: Option<&ServerName>, now: UnixTime) -> VerifyError {

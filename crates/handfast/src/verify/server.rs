@@ -5,8 +5,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
+use super::keys::signature_algorithms;
 use super::name::ServerName;
-use super::path::signature_algorithms;
 use super::policy::VerificationPolicy;
 use crate::witness;
 

@@ -38,6 +38,7 @@ pub(in crate::verify) fn equal(a: &[u8], b: &[u8]) -> bool {
 
 /// Whether `name` lies within the subtree of `base`: its first relative names are those of `base` (RFC 5280,
 /// 4.2.1.10). What is no name lies within nothing.
+#[cfg(test)]
 pub(in crate::verify) fn begins_with(name: &[u8], base: &[u8]) -> bool {
     matches!((canonical(name), canonical(base)), (Some(name), Some(base)) if name.starts_with(&base))
 }

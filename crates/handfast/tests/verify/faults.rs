@@ -375,9 +375,10 @@ fn a10_signatures_keys_and_encodings() {
                 refused!(at Some(1), VerifyCause::Malformed { .. }),
             ),
             (
+                // Nothing shows that it was to be the issuer.
                 "garbage",
                 authority().fault(Fault::Garbage),
-                refused!(at Some(1), VerifyCause::Malformed { .. }),
+                refused!(at Some(0), VerifyCause::UnknownIssuer { is_end_entity: true, .. }),
             ),
             (
                 "trailing byte",

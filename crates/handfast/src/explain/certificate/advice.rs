@@ -106,6 +106,17 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::UnknownIssuer { issuer, .. } if refused.cause.id() == "missing-intermediate" => {
             missing_intermediate(reader, issuer)
         }
+        C::UnknownIssuer {
+            has_trusted_namesake: true,
+            ..
+        }
+        | C::UntrustedRoot {
+            has_trusted_namesake: true,
+            ..
+        } => format!(
+            "the authority was made again under the same name: get its new certificate from its owner, and \
+             trust that ({trust})"
+        ),
         C::UnknownIssuer { .. } => match reader {
             Reader::Client => format!(
                 "if you know this issuer, trust its certificate ({trust}); if it is an intermediate, \
@@ -169,6 +180,11 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             "the authority may not issue for this name: take one that may, or another name"
                 .to_owned()
         }
+        C::NoValidPolicy { .. } => {
+            "have the certificate issued with a policy that all its authorities have, or take an \
+             authority that demands none"
+                .to_owned()
+        }
         C::ExtendedKeyUsage { required, .. } if refused.at_index != Some(0) => {
             format!("this authority does not issue for {required}: take one that does")
         }
@@ -179,16 +195,19 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             "issue the certificate again, with the key usage that it lacks".to_owned()
         }
         C::BadSignature { .. } => match reader {
-            Reader::File(_) => {
-                "the file mixes certificates of two issuers of one name, or one was \
-                 changed: get the chain from the issuer again"
-                    .to_owned()
-            }
+            Reader::File(_) => format!(
+                "either one of the certificates was changed, or the issuer was made again under the same \
+                 name: get the chain from the issuer again, and trust its current root ({trust})"
+            ),
             _ => format!(
-                "the {holder} mixes certificates of two issuers of one name, or somebody changed one: \
-                 install the chain there again"
+                "either somebody changed a certificate, or the issuer was made again under the same name: \
+                 install the {holder}'s chain again, and trust the issuer's current root ({trust})"
             ),
         },
+        C::KeyTooLarge { .. } => {
+            "take an authority with a smaller key: RSA with 2048 to 4096 bits, or EC P-256"
+                .to_owned()
+        }
         C::WeakSignature { .. } | C::WeakKey { .. } => {
             "have it issued again with a current key and signature: EC P-256 with SHA-256"
                 .to_owned()
@@ -225,8 +244,8 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::PinMismatch { .. } => {
             format!("either the {holder} has a new key, or this chain is not that {holder}'s")
         }
-        C::Other { .. } => {
-            "please report this with the chain: it should have a name of its own".to_owned()
+        C::VerifiersDisagree { .. } => {
+            "please report this, with the chain: one of the two verifiers has a fault".to_owned()
         }
     })
 }

@@ -100,6 +100,7 @@ impl Chains {
             issuer: middle(),
             ca_issuer_urls: urls.iter().map(|url| (*url).to_owned()).collect(),
             is_end_entity: true,
+            has_trusted_namesake: false,
         };
         let mut dated = Hearsay::new(200);
         dated.date = Some(NOW);
@@ -212,9 +213,35 @@ impl Chains {
                 self.refused_with(
                     VerifyCause::UntrustedRoot {
                         subject: "CN=Example Root".to_owned(),
+                        has_trusted_namesake: false,
                     },
                     Some(2),
                     self.end.chain_with(&[&self.middle, &self.root]),
+                ),
+            ),
+            (
+                "untrusted-root.made-again",
+                self.refused_with(
+                    VerifyCause::UntrustedRoot {
+                        subject: "CN=Example Root".to_owned(),
+                        has_trusted_namesake: true,
+                    },
+                    Some(2),
+                    self.end.chain_with(&[&self.middle, &self.root]),
+                ),
+            ),
+            (
+                "unknown-issuer.made-again",
+                self.refused_with(
+                    VerifyCause::UnknownIssuer {
+                        subject: subject(),
+                        issuer: "CN=Example Root".to_owned(),
+                        ca_issuer_urls: Vec::new(),
+                        is_end_entity: true,
+                        has_trusted_namesake: true,
+                    },
+                    Some(0),
+                    end(),
                 ),
             ),
             (
@@ -282,8 +309,20 @@ impl Chains {
                 "name-constraint",
                 self.refused(
                     VerifyCause::NameConstraint {
-                        presented: names(),
-                        constrained_by: vec![middle()],
+                        subject: subject(),
+                        name: "www.shop.example".to_owned(),
+                        constrained_by: middle(),
+                        constraint: "permitted DNS names: other.example".to_owned(),
+                    },
+                    Some(0),
+                ),
+            ),
+            (
+                "no-valid-policy",
+                self.refused(
+                    VerifyCause::NoValidPolicy {
+                        subject: subject(),
+                        demanded_by: middle(),
                     },
                     Some(0),
                 ),
@@ -357,6 +396,18 @@ impl Chains {
                         bits_min: 2048,
                     },
                     Some(0),
+                ),
+            ),
+            (
+                "unsupported-signature.key-too-large",
+                self.refused(
+                    VerifyCause::KeyTooLarge {
+                        subject: middle(),
+                        algorithm: "RSA".to_owned(),
+                        bits: 16_384,
+                        bits_max: 8192,
+                    },
+                    Some(1),
                 ),
             ),
             (
@@ -473,10 +524,11 @@ impl Chains {
                 ),
             ),
             (
-                "verification-failed",
+                "verifiers-disagree",
                 self.refused(
-                    VerifyCause::Other {
-                        detail: "the verifier's own words".to_owned(),
+                    VerifyCause::VerifiersDisagree {
+                        ours: "verified".to_owned(),
+                        webpki: "BadDer".to_owned(),
                     },
                     None,
                 ),

@@ -36,6 +36,7 @@ fn of_a_client() -> [(&'static str, VerifyCause); 5] {
                 issuer: "CN=Example Intermediate".to_owned(),
                 ca_issuer_urls: vec!["http://ca.example/middle.der".to_owned()],
                 is_end_entity: true,
+                has_trusted_namesake: false,
             },
         ),
         (

@@ -19,7 +19,7 @@ use crate::der::{
     BIT_STRING, BOOLEAN, CONTEXT_0, ENUMERATED, Element, GENERALIZED_TIME, INTEGER,
     OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, UTC_TIME,
 };
-use crate::verify::path::signature_algorithms;
+use crate::verify::keys::signature_algorithms;
 use crate::x509;
 
 /// The largest lists in use have some 50 MiB; more than this is a mistake.

@@ -1,0 +1,27 @@
+//! What a rule found wrong, and with which certificate of the chain as sent.
+
+use super::error::VerifyCause;
+
+/// Why a path, or a chain, is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) cause: VerifyCause,
+    /// The certificate at fault; `None` when it is the trust anchor's or that of no certificate.
+    pub(super) at_index: Option<usize>,
+}
+
+impl Finding {
+    pub(super) fn at(index: usize, cause: VerifyCause) -> Self {
+        Self {
+            cause,
+            at_index: Some(index),
+        }
+    }
+
+    pub(super) fn anywhere(cause: VerifyCause) -> Self {
+        Self {
+            cause,
+            at_index: None,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Every path that the sent certificates and the trusted ones allow, within bounds.
+//!
+//! A link of a path is a signature, not a name: of several authorities of one name only that is
+//! followed whose key signed. Where the signature cannot be verified at all, those are followed that may
+//! have made it. Owns finding; whether a path holds is for `rules`.
+
+use std::collections::HashSet;
+
+use pki_types::{CertificateDer, TrustAnchor};
+
+use super::bounds::{Budget, Exhausted};
+use super::certificate::{self, Certificate};
+use super::signature::{self, Signature};
+use crate::trust::{AnchorLimits, Resolved};
+
+/// A trusted certificate that bears the name of an issuer in the chain.
+pub(super) struct Trusted<'q> {
+    pub(super) certificate: Certificate<'q>,
+    /// What it says of its own use; `None` for one that is trusted only as itself.
+    pub(super) limits: Option<&'q AnchorLimits>,
+    /// The anchor as webpki has it; `None` where webpki takes none from this certificate.
+    pub(super) webpki: Option<&'q TrustAnchor<'static>>,
+}
+
+impl Trusted<'_> {
+    /// Whether it vouches for others.
+    pub(super) fn is_anchor(&self) -> bool {
+        self.limits.is_some()
+    }
+}
+
+/// From the end entity up to where it ends.
+pub(super) struct Path {
+    /// Positions in [`Paths::sent`], the end entity's first.
+    pub(super) certificates: Vec<usize>,
+    /// What is known of each one's signature, except the last one's where the path ends nowhere.
+    pub(super) signatures: Vec<Signature>,
+    pub(super) end: End,
+}
+
+/// Where a path ends.
+pub(super) enum End {
+    /// At a trusted certificate: its position in [`Paths::trusted`].
+    Trusted(usize),
+    /// At the last certificate, because nothing that is at hand issued it.
+    Nowhere(DeadEnd),
+}
+
+/// Why a path ends nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum DeadEnd {
+    /// No certificate of the issuer's name is there.
+    NoIssuer,
+    /// The certificate says that it issued itself.
+    SelfIssued,
+    /// Certificates of the issuer's name are there, and the key of none of them made the signature.
+    OtherKeys(Vec<Issuer>),
+    /// Its issuer is on the path already: each vouches for the other.
+    Cycle(usize),
+}
+
+/// Who may have issued a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Issuer {
+    /// A position in [`Paths::trusted`].
+    Trusted(usize),
+    /// A position in [`Paths::sent`].
+    Sent(usize),
+}
+
+/// What issued one certificate.
+#[derive(Clone, Default)]
+struct Issuers {
+    /// Those whose key signed; or, if the signature can be verified by none, those that may have.
+    found: Vec<(Issuer, Signature)>,
+    /// Those of the name whose key did not sign.
+    namesakes: Vec<Issuer>,
+}
+
+/// The certificates of one judgement, and the paths through them.
+pub(super) struct Paths<'q> {
+    /// The end entity's, then the others that can be read and are not there twice.
+    pub(super) sent: Vec<Certificate<'q>>,
+    pub(super) trusted: Vec<Trusted<'q>>,
+    pub(super) found: Vec<Path>,
+    /// Whether a bound kept paths from being looked for.
+    pub(super) is_cut_short: bool,
+}
+
+impl<'q> Paths<'q> {
+    /// Finds the paths from the end entity. `None` where not even its names can be read.
+    pub(super) fn find(
+        end_entity: &'q CertificateDer<'q>,
+        intermediates: &'q [CertificateDer<'q>],
+        trust: &'q Resolved,
+    ) -> Option<Self> {
+        let mut sent = vec![Certificate::read(Some(0), end_entity)?];
+        let mut seen: HashSet<&[u8]> = HashSet::from([end_entity.as_ref()]);
+        for (position, der) in intermediates.iter().enumerate() {
+            if seen.insert(der)
+                && let Some(certificate) = Certificate::read(position.checked_add(1), der)
+            {
+                sent.push(certificate);
+            }
+        }
+        let trusted = trusted(&sent, trust);
+        let mut search = Search {
+            issuers: vec![None; sent.len()],
+            sent: &sent,
+            trusted: &trusted,
+            budget: Budget::new(),
+            found: Vec::new(),
+        };
+        let is_cut_short = search.follow(&mut vec![0], &mut Vec::new()).is_err();
+        let found = search.found;
+        Some(Self {
+            found,
+            is_cut_short,
+            sent,
+            trusted,
+        })
+    }
+
+    pub(super) fn issuer(&self, issuer: Issuer) -> Option<&Certificate<'q>> {
+        match issuer {
+            Issuer::Trusted(position) => self.trusted.get(position).map(|one| &one.certificate),
+            Issuer::Sent(position) => self.sent.get(position),
+        }
+    }
+}
+
+/// The trusted certificates that bear the name of an issuer in the chain; anchors first.
+fn trusted<'q>(sent: &[Certificate<'q>], trust: &'q Resolved) -> Vec<Trusted<'q>> {
+    let names: HashSet<&[u8]> = sent
+        .iter()
+        .map(|certificate| certificate.issuer_form.as_slice())
+        .collect();
+    let read = |der: &'q [u8]| {
+        let is_named = names.contains(certificate::subject_form(der)?.as_slice());
+        is_named.then(|| Certificate::read(None, der)).flatten()
+    };
+    let of_webpki = trust.anchors.iter().map(Some).zip(&trust.limits);
+    let anchors = of_webpki.chain(trust.only_ours.iter().map(|limits| (None, limits)));
+    let mut found: Vec<Trusted<'q>> = anchors
+        .filter_map(|(webpki, limits)| {
+            Some(Trusted {
+                certificate: read(&limits.der)?,
+                limits: Some(limits),
+                webpki,
+            })
+        })
+        .collect();
+    let is_anchor: HashSet<&[u8]> = found.iter().map(|one| one.certificate.der).collect();
+    let mut itself: Vec<Trusted<'q>> = trust
+        .certificates
+        .iter()
+        .map(AsRef::as_ref)
+        // One that is trusted as itself and was sent stands on the path as it was sent.
+        .filter(|der: &&[u8]| !is_anchor.contains(der) && !sent.iter().any(|one| one.der == *der))
+        .filter_map(|der| {
+            Some(Trusted {
+                certificate: read(der)?,
+                limits: None,
+                webpki: None,
+            })
+        })
+        .collect();
+    // A set has no order, and what is told must not change from run to run.
+    itself.sort_by_key(|one| one.certificate.der);
+    found.extend(itself);
+    found
+}
+
+struct Search<'s, 'q> {
+    sent: &'s [Certificate<'q>],
+    trusted: &'s [Trusted<'q>],
+    /// What issued each of `sent`, once it was asked for.
+    issuers: Vec<Option<Issuers>>,
+    budget: Budget,
+    found: Vec<Path>,
+}
+
+impl<'s, 'q> Search<'s, 'q> {
+    /// Goes on from the last certificate of `path`.
+    fn follow(
+        &mut self,
+        path: &mut Vec<usize>,
+        signatures: &mut Vec<Signature>,
+    ) -> Result<(), Exhausted> {
+        self.budget.take_step()?;
+        let Some(&last) = path.last() else {
+            return Ok(());
+        };
+        let issuers = self.issuers_of(last)?;
+        let mut is_continued = false;
+        let mut cycle = None;
+        for (issuer, signature) in &issuers.found {
+            let Some(certificate) = self.certificate(*issuer) else {
+                continue;
+            };
+            // RFC 4158, 5.2: an authority that is on the path already adds nothing to it.
+            let met = path.iter().copied().find(|position| {
+                self.sent.get(*position).is_some_and(|met| {
+                    met.is_same_authority(&certificate.subject_form, certificate.key)
+                })
+            });
+            signatures.push(signature.clone());
+            match (met, *issuer) {
+                // The last certificate is that of a trusted authority: the path to that authority
+                // itself is the shorter one.
+                (Some(_), Issuer::Trusted(_)) => is_continued = true,
+                (Some(position), Issuer::Sent(_)) => cycle = cycle.or(Some(position)),
+                (None, Issuer::Trusted(position)) => {
+                    is_continued = true;
+                    self.finish(path, signatures, End::Trusted(position))?;
+                }
+                (None, Issuer::Sent(position)) => {
+                    is_continued = true;
+                    path.push(position);
+                    self.follow(path, signatures)?;
+                    path.pop();
+                }
+            }
+            signatures.pop();
+        }
+        if is_continued {
+            return Ok(());
+        }
+        let dead_end = match (cycle, self.sent.get(last)) {
+            (_, Some(certificate)) if self.issued_itself(certificate) => DeadEnd::SelfIssued,
+            (Some(position), _) => DeadEnd::Cycle(position),
+            (None, _) if issuers.namesakes.is_empty() => DeadEnd::NoIssuer,
+            (None, _) => DeadEnd::OtherKeys(issuers.namesakes),
+        };
+        self.finish(path, signatures, End::Nowhere(dead_end))
+    }
+
+    fn finish(
+        &mut self,
+        path: &[usize],
+        signatures: &[Signature],
+        end: End,
+    ) -> Result<(), Exhausted> {
+        self.budget.take_path()?;
+        self.found.push(Path {
+            certificates: path.to_vec(),
+            signatures: signatures.to_vec(),
+            end,
+        });
+        Ok(())
+    }
+
+    /// Of a root that is not trusted the signature does not matter; its key identifiers may say that
+    /// an older key of the same name made it.
+    fn issued_itself(&self, certificate: &Certificate<'_>) -> bool {
+        certificate.is_self_issued() && !certificate.names_another_key_than(certificate)
+    }
+
+    fn certificate(&self, issuer: Issuer) -> Option<&'s Certificate<'q>> {
+        match issuer {
+            Issuer::Trusted(position) => self.trusted.get(position).map(|one| &one.certificate),
+            Issuer::Sent(position) => self.sent.get(position),
+        }
+    }
+
+    fn issuers_of(&mut self, position: usize) -> Result<Issuers, Exhausted> {
+        if let Some(Some(known)) = self.issuers.get(position) {
+            return Ok(known.clone());
+        }
+        let issuers = self.look_for_issuers(position)?;
+        if let Some(slot) = self.issuers.get_mut(position) {
+            *slot = Some(issuers.clone());
+        }
+        Ok(issuers)
+    }
+
+    fn look_for_issuers(&mut self, position: usize) -> Result<Issuers, Exhausted> {
+        let Some(child) = self.sent.get(position) else {
+            return Ok(Issuers::default());
+        };
+        let trusted = (0..self.trusted.len()).map(Issuer::Trusted);
+        // The end entity issues nothing: nobody else would accept such a path either.
+        let sent = (1..self.sent.len())
+            .filter(|other| *other != position)
+            .map(Issuer::Sent);
+        let mut candidates: Vec<(Issuer, &Certificate<'_>)> = trusted
+            .chain(sent)
+            .filter_map(|issuer| Some((issuer, self.certificate(issuer)?)))
+            .filter(|(_, certificate)| certificate.subject_form == child.issuer_form)
+            .collect();
+        // Those first that the key identifiers do not speak against: one signature is verified then
+        // where it would be several. The sort keeps the order otherwise.
+        candidates.sort_by_key(|(_, issuer)| child.names_another_key_than(issuer));
+        let mut made_by: Option<&[u8]> = None;
+        let mut made = Vec::new();
+        let mut unverifiable = Vec::new();
+        let mut namesakes = Vec::new();
+        for (issuer, certificate) in candidates {
+            let signature = match made_by {
+                // One key made it, so no other did.
+                Some(key) if key == certificate.key => Signature::Made,
+                Some(_) => Signature::NotMade,
+                None => signature::check(child, certificate, &mut self.budget)?,
+            };
+            match signature {
+                Signature::Made => {
+                    made_by = Some(certificate.key);
+                    made.push((issuer, signature));
+                }
+                Signature::NotMade => namesakes.push(issuer),
+                _ if child.names_another_key_than(certificate) => namesakes.push(issuer),
+                _ => unverifiable.push((issuer, signature)),
+            }
+        }
+        // The order of candidates is that of the search: trust first, then as sent.
+        made.sort_by_key(|(issuer, _)| order(*issuer));
+        let found = if made.is_empty() { unverifiable } else { made };
+        Ok(Issuers { found, namesakes })
+    }
+}
+
+fn order(issuer: Issuer) -> (bool, usize) {
+    match issuer {
+        Issuer::Trusted(position) => (false, position),
+        Issuer::Sent(position) => (true, position),
+    }
+}

@@ -1,0 +1,26 @@
+//! What a path validation is asked.
+
+use pki_types::{CertificateDer, UnixTime};
+
+use super::super::purpose::Purpose;
+use super::super::revocation::RevocationLists;
+use crate::trust::Resolved;
+
+/// Everything that a judgement depends on (RFC 5280, 6.1.1).
+pub(in crate::verify) struct Question<'q> {
+    pub(in crate::verify) end_entity: &'q CertificateDer<'q>,
+    /// Whatever else was sent, in any order.
+    pub(in crate::verify) intermediates: &'q [CertificateDer<'q>],
+    pub(in crate::verify) trust: &'q Resolved,
+    pub(in crate::verify) chain_depth_max: usize,
+    pub(in crate::verify) revocation: &'q RevocationLists,
+    pub(in crate::verify) purpose: Purpose,
+    pub(in crate::verify) now: UnixTime,
+}
+
+impl Question<'_> {
+    /// The time, in unix seconds.
+    pub(super) fn now_seconds(&self) -> i64 {
+        i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX)
+    }
+}

@@ -1,0 +1,501 @@
+//! The rules that a path has to keep, each a function that names its section of RFC 5280.
+//!
+//! They are applied in the order of [`RULES`], and the first that fails is what is wrong with the path:
+//! first what the peer's own certificate says by itself, which is the same on every path; then whether its
+//! issuers may issue at all; then trust; then what the authorities of a trusted path demand. A path's
+//! progress along this list is how far it comes.
+
+use x509_parser::certificate::X509Certificate;
+
+use super::super::constraints::Breach;
+use super::super::error::VerifyCause;
+use super::super::finding::Finding;
+use super::super::policies::{self, PolicyProblem};
+use super::super::revocation::Signer;
+use super::super::{anchor, interception};
+use super::certificate::Certificate;
+use super::paths::{DeadEnd, End, Issuer};
+use super::signature::Signature;
+use super::walk::Walk;
+use crate::trust::AnchorLimits;
+use crate::x509::{self, CertificateFacts};
+
+/// A rule: nothing, or what is wrong.
+type Rule = fn(&Walk<'_, '_>) -> Result<(), Finding>;
+
+/// All rules, in the order in which they are applied.
+const RULES: &[Rule] = &[
+    own_certificate_is_usable,
+    own_validity,
+    own_certificate_is_no_authority,
+    own_purpose,
+    issuers_are_usable,
+    issuers_are_authorities,
+    issuers_may_sign_certificates,
+    signatures_can_be_verified,
+    issuer_is_trusted,
+    anchor_is_usable,
+    anchor_may_sign_certificates,
+    issuers_validity,
+    anchor_validity,
+    path_lengths,
+    depth,
+    issuers_purposes,
+    anchor_purpose,
+    within_name_constraints,
+    has_a_policy,
+    not_revoked,
+];
+
+/// How far the path comes, and what is wrong there; `None` for a path that keeps every rule.
+pub(super) fn first_failure(walk: &Walk<'_, '_>) -> Option<(usize, Finding)> {
+    RULES
+        .iter()
+        .enumerate()
+        .find_map(|(stage, rule)| Some((stage, rule(walk).err()?)))
+}
+
+fn at(certificate: &Certificate<'_>, cause: VerifyCause) -> Finding {
+    Finding {
+        cause,
+        at_index: certificate.index,
+    }
+}
+
+/// RFC 5280, 4.1 and 6.1.5 (e): it can be read, is of version 3, does not contradict itself, and
+/// depends on no extension that is not processed.
+fn own_certificate_is_usable(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    walk.end_entity().map_or(Ok(()), usable)
+}
+
+/// The same of the authorities: RFC 5280, 6.1.4 (k) and (o).
+fn issuers_are_usable(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    walk.issuers().try_for_each(usable)
+}
+
+fn usable(certificate: &Certificate<'_>) -> Result<(), Finding> {
+    match certificate.fault() {
+        Some(cause) => Err(at(certificate, cause.clone())),
+        None => Ok(()),
+    }
+}
+
+/// RFC 5280, 6.1.3 (a) 2, of the peer's own certificate.
+fn own_validity(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    walk.end_entity()
+        .map_or(Ok(()), |certificate| valid_now(walk, certificate))
+}
+
+/// RFC 5280, 6.1.3 (a) 2, of the authorities.
+fn issuers_validity(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    walk.issuers()
+        .try_for_each(|certificate| valid_now(walk, certificate))
+}
+
+fn valid_now(walk: &Walk<'_, '_>, certificate: &Certificate<'_>) -> Result<(), Finding> {
+    let (not_before, not_after) = certificate.lifetime();
+    if not_before > not_after {
+        return Err(at(
+            certificate,
+            VerifyCause::InvalidValidity {
+                subject: certificate.subject_text(),
+                not_before,
+                not_after,
+            },
+        ));
+    }
+    check_lifetime(not_before, not_after, walk.question.now_seconds(), || {
+        certificate.subject_text()
+    })
+    .map_err(|cause| at(certificate, cause))
+}
+
+/// The trust anchor has a lifetime, too.
+fn anchor_validity(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    of_anchor(walk, |limits| {
+        anchor::check_lifetime(limits, walk.question.now)
+    })
+}
+
+/// What the certificate of the anchor limits, where the path ends at one (`anchor` says why it binds).
+fn of_anchor(
+    walk: &Walk<'_, '_>,
+    check: impl FnOnce(&AnchorLimits) -> Result<(), VerifyCause>,
+) -> Result<(), Finding> {
+    walk.anchor_limits()
+        .map_or(Ok(()), check)
+        .map_err(Finding::anywhere)
+}
+
+/// RFC 5280, 4.2: a critical extension of the anchor that is not processed.
+fn anchor_is_usable(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    of_anchor(walk, anchor::check_extensions)
+}
+
+/// RFC 5280, 4.2.1.3, of the anchor.
+fn anchor_may_sign_certificates(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    of_anchor(walk, anchor::check_key_usage)
+}
+
+/// RFC 5280, 4.2.1.12, of the anchor.
+fn anchor_purpose(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    of_anchor(walk, |limits| {
+        anchor::check_purpose(limits, walk.question.purpose)
+    })
+}
+
+/// Whether `now` lies within a lifetime, both ends included.
+pub(in crate::verify) fn check_lifetime(
+    not_before: i64,
+    not_after: i64,
+    now: i64,
+    subject: impl FnOnce() -> String,
+) -> Result<(), VerifyCause> {
+    if now > not_after {
+        Err(VerifyCause::Expired {
+            subject: subject(),
+            not_after,
+            now,
+        })
+    } else if now < not_before {
+        Err(VerifyCause::NotYetValid {
+            subject: subject(),
+            not_before,
+            now,
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// RFC 5280, 4.2.1.9: the certificate of an authority is not an end entity's. What `openssl req -x509`
+/// makes says that it is one and issued itself: of such a certificate it is the lesser fault, and where
+/// nobody else issued it, trust is what it lacks.
+fn own_certificate_is_no_authority(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let Some(certificate) = walk.end_entity().filter(|own| own.is_authority()) else {
+        return Ok(());
+    };
+    if matches!(walk.path.end, End::Nowhere(DeadEnd::SelfIssued)) && walk.certificates.len() == 1 {
+        return Ok(());
+    }
+    let subject = certificate.subject_text();
+    Err(at(certificate, VerifyCause::CaUsedAsEndEntity { subject }))
+}
+
+/// RFC 5280, 4.2.1.12, of the peer's own certificate.
+fn own_purpose(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    walk.end_entity()
+        .map_or(Ok(()), |certificate| for_purpose(walk, certificate))
+}
+
+/// The same of the authorities, whose purposes bound those of what they issue: as the CA/Browser Forum's
+/// baseline (7.1.2.2) and every browser have it.
+fn issuers_purposes(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    walk.issuers()
+        .try_for_each(|certificate| for_purpose(walk, certificate))
+}
+
+fn for_purpose(walk: &Walk<'_, '_>, certificate: &Certificate<'_>) -> Result<(), Finding> {
+    let required = walk.question.purpose.name();
+    match certificate.purposes() {
+        Some(presented) if !presented.iter().any(|purpose| purpose == required) => Err(at(
+            certificate,
+            VerifyCause::ExtendedKeyUsage {
+                subject: certificate.subject_text(),
+                required,
+                presented,
+            },
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// RFC 5280, 6.1.4 (k): basic constraints with CA:TRUE. The highest that has none is told: what it
+/// issued below cannot be right either.
+fn issuers_are_authorities(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let is_trusted_as_itself = |certificate: &Certificate<'_>| {
+        let mut trusted = walk.question.trust.certificates.iter();
+        trusted.any(|der| der.as_ref() == certificate.der)
+    };
+    let only_itself = walk
+        .trusted()
+        .filter(|trusted| !trusted.is_anchor())
+        .map(|trusted| &trusted.certificate);
+    let not_an_authority = walk
+        .issuers()
+        .filter(|certificate| !certificate.is_authority())
+        .last();
+    match only_itself.or(not_an_authority) {
+        Some(certificate) => Err(at(
+            certificate,
+            VerifyCause::NotACa {
+                subject: certificate.subject_text(),
+                is_trusted_as_itself: is_trusted_as_itself(certificate),
+            },
+        )),
+        None => Ok(()),
+    }
+}
+
+/// RFC 5280, 6.1.4 (n): a key usage, where there is one, has keyCertSign.
+fn issuers_may_sign_certificates(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    walk.issuers().try_for_each(|certificate| {
+        let usage = certificate.outline.as_ref().and_then(x509::key_usage);
+        match usage {
+            Some(usage) if !usage.key_cert_sign() => Err(at(
+                certificate,
+                VerifyCause::KeyUsage {
+                    subject: certificate.subject_text(),
+                    required: "keyCertSign",
+                    presented: x509::describe_key_usage(&usage),
+                },
+            )),
+            _ => Ok(()),
+        }
+    })
+}
+
+/// RFC 5280, 6.1.3 (a) 1, as far as a link of the path is there at all: with a supported algorithm, and
+/// with a key of a supported size.
+fn signatures_can_be_verified(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let trusted = walk.trusted().map(|trusted| &trusted.certificate);
+    let issuers = walk.issuers().chain(trusted);
+    let links = walk.certificates.iter().zip(issuers);
+    for ((certificate, issuer), signature) in links.zip(&walk.path.signatures) {
+        match signature {
+            Signature::Made => {}
+            Signature::Unsupported(cause) => return Err(at(certificate, cause.clone())),
+            Signature::KeyUnusable(cause) => return Err(at(issuer, cause.clone())),
+            // No path is followed along such a link.
+            Signature::NotMade => {
+                return Err(bad_signature(certificate));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bad_signature(certificate: &Certificate<'_>) -> Finding {
+    at(
+        certificate,
+        VerifyCause::BadSignature {
+            subject: certificate.subject_text(),
+            issuer: certificate.issuer_text(),
+        },
+    )
+}
+
+/// RFC 5280, 6.1.1 (d): the path ends at a trust anchor.
+fn issuer_is_trusted(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let (End::Nowhere(dead_end), Some(last)) = (&walk.path.end, walk.certificates.last()) else {
+        return Ok(());
+    };
+    let is_missing = !matches!(dead_end, DeadEnd::SelfIssued) || walk.certificates.len() > 1;
+    if is_missing && let Some(product) = interception::product(&last.issuer_text()) {
+        let issuer = last.issuer_text();
+        return Err(at(
+            last,
+            VerifyCause::LikelyInterception { issuer, product },
+        ));
+    }
+    // A trusted authority of this name that did not sign: it was made again, with another key.
+    let is_trusted_namesake = |form: &[u8]| {
+        let mut trusted = walk.paths.trusted.iter();
+        trusted.any(|one| one.is_anchor() && one.certificate.subject_form == form)
+    };
+    match dead_end {
+        DeadEnd::SelfIssued if walk.certificates.len() == 1 => {
+            let subject = last.subject_text();
+            Err(at(last, VerifyCause::SelfSigned { subject }))
+        }
+        DeadEnd::SelfIssued => Err(at(
+            last,
+            VerifyCause::UntrustedRoot {
+                subject: last.subject_text(),
+                has_trusted_namesake: is_trusted_namesake(&last.subject_form),
+            },
+        )),
+        DeadEnd::Cycle(position) => {
+            let issuer = walk.paths.sent.get(*position).unwrap_or(last);
+            Err(at(
+                issuer,
+                VerifyCause::UntrustedRoot {
+                    subject: issuer.subject_text(),
+                    has_trusted_namesake: is_trusted_namesake(&issuer.subject_form),
+                },
+            ))
+        }
+        DeadEnd::OtherKeys(issuers) if !names_another_key(walk, last, issuers) => {
+            Err(bad_signature(last))
+        }
+        DeadEnd::NoIssuer | DeadEnd::OtherKeys(_) => Err(at(
+            last,
+            VerifyCause::UnknownIssuer {
+                subject: last.subject_text(),
+                issuer: last.issuer_text(),
+                ca_issuer_urls: ca_issuer_urls(last),
+                is_end_entity: last.index == Some(0),
+                has_trusted_namesake: is_trusted_namesake(&last.issuer_form),
+            },
+        )),
+    }
+}
+
+/// Whether the key identifiers show that the issuer is none of those of its name that are at hand
+/// (RFC 5280, 4.2.1.1). Without identifiers the certificate may as well have been changed.
+fn names_another_key(walk: &Walk<'_, '_>, child: &Certificate<'_>, issuers: &[Issuer]) -> bool {
+    issuers
+        .iter()
+        .filter_map(|issuer| walk.paths.issuer(*issuer))
+        .all(|issuer| child.names_another_key_than(issuer))
+}
+
+fn ca_issuer_urls(certificate: &Certificate<'_>) -> Vec<String> {
+    CertificateFacts::from_der(certificate.der).map_or_else(
+        |_| Vec::new(),
+        |facts| {
+            facts
+                .ca_issuer_urls
+                .iter()
+                .map(|url| x509::escape_control(url).into_owned())
+                .collect()
+        },
+    )
+}
+
+/// RFC 5280, 6.1.4 (l) and (m): each authority's limit on those below it, the anchor's included.
+fn path_lengths(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    for (position, certificate) in walk.certificates.iter().enumerate().skip(1) {
+        let below = walk.counted_below(position);
+        let path_len = certificate.path_len();
+        if path_len.is_some_and(|path_len| (path_len as usize) < below) {
+            let subject = certificate.subject_text();
+            return Err(at(
+                certificate,
+                VerifyCause::PathTooLong { subject, path_len },
+            ));
+        }
+    }
+    of_anchor(walk, |limits| {
+        anchor::check_path_len(limits, walk.counted_below(walk.certificates.len()))
+    })
+}
+
+/// The caller's limit on intermediates, counted as a path length is.
+fn depth(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let depth = walk.counted_below(walk.certificates.len());
+    let depth_max = walk.question.chain_depth_max;
+    if depth > depth_max {
+        return Err(Finding::anywhere(VerifyCause::DepthExceeded {
+            depth,
+            depth_max,
+        }));
+    }
+    Ok(())
+}
+
+/// RFC 5280, 6.1.3 (b) and (c): every name of the path keeps to the constraints of each authority above it.
+/// Self-issued certificates are exempt, except the end entity's.
+fn within_name_constraints(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let malformed = |detail| VerifyCause::Malformed { detail };
+    let issuers = walk.issuers().map(Some).chain([walk.anchor()]);
+    // The anchor's first: the higher an authority, the more its constraints explain.
+    let constrained: Vec<(usize, &Certificate<'_>)> = (1..)
+        .zip(issuers)
+        .filter_map(|(position, issuer)| Some((position, issuer?)))
+        .collect();
+    for (position, authority) in constrained.into_iter().rev() {
+        let Some(constraints) = authority.name_constraints() else {
+            continue;
+        };
+        let constraints = constraints.map_err(|detail| at(authority, malformed(detail)))?;
+        for (below, certificate) in walk.certificates.iter().take(position).enumerate() {
+            if below > 0 && certificate.is_self_issued() {
+                continue;
+            }
+            let names = certificate
+                .names()
+                .map_err(|detail| at(certificate, malformed(detail)))?;
+            let checked = constraints.check(&names, &mut walk.comparisons.borrow_mut());
+            checked.map_err(|violation| match violation.breach {
+                Breach::TooManyComparisons => Finding::anywhere(VerifyCause::PathTooComplex),
+                _ => at(
+                    certificate,
+                    VerifyCause::NameConstraint {
+                        subject: certificate.subject_text(),
+                        constraint: violation.to_string(),
+                        name: violation.name,
+                        constrained_by: authority.subject_text(),
+                    },
+                ),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// RFC 5280, 6.1.5 (g): where a certificate demands that a policy holds for the path, one does; and critical
+/// extensions about policies can be read.
+fn has_a_policy(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let path: Vec<&X509Certificate<'_>> = walk
+        .certificates
+        .iter()
+        .filter_map(|certificate| certificate.outline.as_ref())
+        .collect();
+    let anchor = walk.anchor();
+    let place = |index: usize| walk.certificates.get(index).copied().or(anchor);
+    let subject = |index: usize| place(index).map_or_else(String::new, Certificate::subject_text);
+    let (index, cause) =
+        match policies::check(&path, anchor.and_then(|anchor| anchor.outline.as_ref())) {
+            Ok(()) => return Ok(()),
+            Err(PolicyProblem::Malformed { index, detail }) => {
+                (index, VerifyCause::Malformed { detail })
+            }
+            Err(PolicyProblem::UnknownQualifier { index, oid }) => {
+                let subject = subject(index);
+                (
+                    index,
+                    VerifyCause::UnknownCriticalExtension { subject, oid },
+                )
+            }
+            Err(PolicyProblem::NoValidPolicy { index, demanded_by }) => (
+                index,
+                VerifyCause::NoValidPolicy {
+                    subject: subject(index),
+                    demanded_by: subject(demanded_by),
+                },
+            ),
+        };
+    Err(Finding {
+        cause,
+        at_index: place(index).and_then(|certificate| certificate.index),
+    })
+}
+
+/// RFC 5280, 6.1.3 (a) 3 and 6.3: no list revokes a certificate of the path, as far as the caller asks for it.
+fn not_revoked(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let lists = walk.question.revocation;
+    let path: Vec<&X509Certificate<'_>> = walk
+        .certificates
+        .iter()
+        .filter_map(|certificate| certificate.outline.as_ref())
+        .collect();
+    let (Some(anchor), false) = (walk.anchor(), lists.is_empty()) else {
+        return Ok(());
+    };
+    let signer = Signer {
+        name: anchor.subject,
+        key: anchor.key,
+        key_usage: anchor.outline.as_ref().and_then(x509::key_usage),
+    };
+    let sent = walk.question.intermediates;
+    lists
+        .check_path(&path, &signer, sent, walk.question.now_seconds())
+        .map_err(|(position, cause)| Finding {
+            cause,
+            at_index: walk
+                .certificates
+                .get(position)
+                .and_then(|certificate| certificate.index),
+        })
+}
