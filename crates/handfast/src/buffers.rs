@@ -5,7 +5,7 @@
 //! again. A thread keeps a few and lends them to whichever of its connections is active.
 //!
 //! What a buffer held before is cleared where its room is shown to somebody, unless it was the same
-//! window's: so a steady flow clears nothing.
+//! window's: so a steady flow clears nothing. Where the operating system alone writes into it, nobody sees it.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -54,6 +54,8 @@ pub(crate) struct Window {
     end: usize,
     used: usize,
     owner: Owner,
+    /// What is not filled may hold bytes of others: it has not been shown.
+    foreign: bool,
 }
 
 impl Window {
@@ -82,16 +84,47 @@ impl Window {
 
     /// At least `wanted` bytes of room behind what is filled.
     pub(crate) fn room(&mut self, wanted: usize) -> &mut [u8] {
-        if self.bytes.is_empty() {
+        if self.foreign {
+            self.clear_foreign();
+        } else if self.bytes.is_empty() {
             if self.owner == Owner::Unnamed {
                 self.owner = Owner::Shown(NEXT_OWNER.fetch_add(1, Ordering::Relaxed));
             }
-            Buffer {
-                bytes: self.bytes,
-                used: self.used,
-                ..
-            } = lend(self.owner);
+            self.take(lend(self.owner));
         }
+        self.behind(wanted)
+    }
+
+    /// The same for whoever only writes into it: it may hold bytes of others, and must not be shown.
+    pub(crate) fn unseen_room(&mut self, wanted: usize) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.take(lend(Owner::Hidden));
+            self.foreign = self.owner != Owner::Hidden;
+        }
+        self.behind(wanted)
+    }
+
+    fn take(&mut self, buffer: Buffer) {
+        self.bytes = buffer.bytes;
+        self.used = buffer.used;
+    }
+
+    /// From here on the room is shown.
+    fn clear_foreign(&mut self) {
+        let used = self.used.min(self.bytes.len());
+        for unfilled in [0..self.start, self.end..used] {
+            if let Some(bytes) = self.bytes.get_mut(unfilled) {
+                bytes.fill(0);
+            }
+        }
+        self.used = self.end;
+        self.foreign = false;
+        if self.owner == Owner::Unnamed {
+            self.owner = Owner::Shown(NEXT_OWNER.fetch_add(1, Ordering::Relaxed));
+        }
+    }
+
+    fn behind(&mut self, wanted: usize) -> &mut [u8] {
         if self.bytes.len() - self.end < wanted {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -138,10 +171,17 @@ impl Window {
     }
 
     fn give_back(&mut self) {
+        if self.bytes.is_empty() {
+            return;
+        }
+        let owner = match std::mem::take(&mut self.foreign) {
+            true => Owner::Hidden,
+            false => self.owner,
+        };
         give_back(Buffer {
             bytes: std::mem::take(&mut self.bytes),
             used: std::mem::take(&mut self.used),
-            owner: self.owner,
+            owner,
         });
     }
 
@@ -187,6 +227,9 @@ impl Drop for Window {
 fn lend(owner: Owner) -> Buffer {
     let is_shown = owner != Owner::Hidden;
     let find = |kept: &mut Vec<Buffer>| {
+        if kept.last().is_some_and(|last| last.owner == owner) {
+            return kept.pop();
+        }
         let place = kept
             .iter()
             .rposition(|buffer| buffer.owner == owner)
@@ -293,9 +336,22 @@ mod tests {
             drop(second);
             // Whoever shows nothing may find anything.
             let mut third = fresh();
-            third.extend(b"x");
+            third.extend(&[77; 100]);
             assert_eq!(third.bytes.as_ptr(), address);
         }
+        let mut unseen = Window::shown();
+        unseen.unseen_room(1)[..6].copy_from_slice(b"secret");
+        unseen.fill(6);
+        unseen.consume(4);
+        assert!(unseen.foreign, "what others left is still there");
+        let room = unseen.room(BUFFER_SIZE - 5); // moves what is left to the front
+        assert!(room.iter().skip(4).all(|byte| *byte == 0));
+        assert_eq!(unseen.filled(), b"et");
+        unseen.clear();
+        unseen.rest();
+        let mut after = Window::shown();
+        assert!(after.room(1).iter().all(|byte| *byte == 0));
+        drop(after);
         let mut own = Window::shown();
         own.extend(b"mine");
         own.clear();

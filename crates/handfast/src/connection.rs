@@ -63,6 +63,15 @@ pub enum Read {
     End(Ending),
 }
 
+/// What one read of a channel brought, as `Connection::receive_from` tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes; 0 at the end of the channel.
+    pub count: usize,
+    /// They filled all the room that there was: the channel may have more.
+    pub is_full: bool,
+}
+
 /// One TLS connection without I/O.
 ///
 /// Getters may be called at any time. The order of the rest, over and over:
@@ -215,6 +224,27 @@ impl Connection {
         self.incoming.room(INCOMING_ROOM_MIN)
     }
 
+    /// Reads once from a socket or a pipe, and takes note of what came: what [`receive_room`](Self::receive_room), a
+    /// read and [`received`](Self::received) or [`received_end`](Self::received_end) do together. Nobody but the
+    /// operating system meets the room, so that nothing in it has to be cleared.
+    ///
+    /// # Errors
+    /// Those of the read; none of them is taken note of.
+    #[cfg(unix)]
+    pub fn receive_from(&mut self, channel: impl std::os::fd::AsFd) -> std::io::Result<Received> {
+        let room = self.incoming.unseen_room(INCOMING_ROOM_MIN);
+        let offered = room.len();
+        let count = rustix::io::read(channel, room)?;
+        match count {
+            0 => self.received_end(),
+            _ => self.received(count),
+        }
+        Ok(Received {
+            count,
+            is_full: count == offered,
+        })
+    }
+
     /// `count` bytes of [`receive_room`](Self::receive_room) were filled by the channel.
     ///
     /// What comes after `close_notify`, or after a failure, is counted and forgotten (RFC 8446, section 6.1).
@@ -247,7 +277,7 @@ impl Connection {
 
     /// The same in one step, for bytes that are in memory already.
     pub fn receive(&mut self, bytes: &[u8]) {
-        let room = self.incoming.room(bytes.len().max(1));
+        let room = self.incoming.unseen_room(bytes.len().max(1));
         if let Some(room) = room.get_mut(..bytes.len()) {
             room.copy_from_slice(bytes);
             self.received(bytes.len());
@@ -545,6 +575,13 @@ impl Connection {
 
     fn read_to(&mut self, target: &mut Target<'_>) -> Result<Read, Error> {
         self.check()?;
+        // Every reader asks until there is nothing.
+        if self.incoming.is_empty()
+            && self.channel_ended.is_none()
+            && matches!(self.tls, Tls::Records(_))
+        {
+            return Ok(Read::WouldBlock);
+        }
         let count = self.advance(target, None)?;
         if count > 0 {
             return Ok(Read::Data(count));
@@ -641,7 +678,9 @@ impl Connection {
             let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, target, job.take());
             let (discard, step) = turn.call(&mut self.tls, incoming);
             job = turn.job.take();
-            self.facts.note_tickets(std::mem::take(&mut turn.tickets));
+            if !turn.tickets.is_empty() {
+                self.facts.note_tickets(std::mem::take(&mut turn.tickets));
+            }
             self.facts.renegotiation_refused |= turn.renegotiation_refused;
             self.traffic.records_received += turn.records;
             self.traffic.plaintext_received += turn.plaintext_received;

@@ -104,7 +104,7 @@ pub use bundle::{certificates_from_bytes, certificates_from_file, certificates_t
 pub use channel::Device;
 pub use channel::{Channel, Pair, Plain, Waitable};
 pub use close::{CloseOutcome, ClosePolicy, Ending, LingerLimits};
-pub use connection::{Connection, Read};
+pub use connection::{Connection, Read, Received};
 pub use context::{
     ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, ServerContext,
     ServerContextBuilder, Timeouts, TlsVersion, cipher_suite_names, group_names,

@@ -536,6 +536,41 @@ fn room_to_receive_shows_nothing_of_other_connections() {
 }
 
 /// Whatever comes after `close_notify`, or after a failure, is forgotten as it comes.
+/// What a socket fills is not shown, so that it is not cleared; what is shown afterwards is.
+#[cfg(unix)]
+#[test]
+fn a_socket_is_read_into_room_that_nobody_sees_and_what_is_shown_is_clean() {
+    let (mut other, mut other_end) = connections(1);
+    shake(&mut other, &mut other_end);
+    other_end.write(&[IoSlice::new(&[b'x'; 9_000])]).unwrap();
+    other_end.flush().unwrap();
+    other.receive(&take_outgoing(&mut other_end));
+    drain(&mut other).1.unwrap();
+    other.rest();
+
+    let (mut client, mut server) = connections(1);
+    shake(&mut client, &mut server);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (near, _) = listener.accept().unwrap();
+    server.write(&[IoSlice::new(b"hello")]).unwrap();
+    server.flush().unwrap();
+    let sent = take_outgoing(&mut server);
+    far.write_all(&sent).unwrap();
+    drop(far);
+    let mut count = 0;
+    while count < sent.len() {
+        let received = client.receive_from(&near).unwrap();
+        assert!(received.count > 0 && !received.is_full);
+        count += received.count;
+    }
+    assert!(client.receive_room().iter().all(|byte| *byte == 0));
+    assert_eq!(drain(&mut client).0, b"hello");
+    assert_eq!(client.receive_from(&near).unwrap().count, 0);
+    let (_, end) = drain(&mut client);
+    assert_eq!(end.unwrap(), Read::End(Ending::Premature));
+}
+
 #[test]
 fn what_comes_after_the_end_takes_no_memory() {
     for version in 0..2 {
