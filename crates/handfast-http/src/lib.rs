@@ -30,3 +30,6 @@
 
 pub mod h1;
 pub mod h2;
+mod number;
+
+pub use number::decimal;

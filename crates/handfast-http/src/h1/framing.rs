@@ -3,6 +3,8 @@
 
 use http::{Method, StatusCode, Version};
 
+use crate::decimal;
+
 /// How the end of a body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Framing {
@@ -64,6 +66,23 @@ enum Length {
     Malformed,
 }
 
+impl Length {
+    /// What is no single number: several, or none.
+    fn of_list(value: &[u8]) -> Self {
+        let parts = value.split(|byte| *byte == b',');
+        let mut parts = parts.map(|part| decimal(part.trim_ascii()));
+        let Some(Some(first)) = parts.next() else {
+            return Self::Malformed;
+        };
+        let all = parts.try_fold(true, |same, part| Some(same & (part? == first)));
+        match all {
+            None => Self::Malformed,
+            Some(false) => Self::Differ,
+            Some(true) => Self::List(first),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Coding {
     #[default]
@@ -86,31 +105,21 @@ impl Facts {
     }
 
     fn note_length(&mut self, value: &[u8]) {
-        let mut parts = value.split(|byte| *byte == b',');
-        let first = parts.next().and_then(|part| decimal(part.trim_ascii()));
-        let Some(first) = first else {
-            self.length = Length::Malformed;
-            return;
+        let said = match decimal(value.trim_ascii()) {
+            Some(one) => Length::One(one),
+            None => Length::of_list(value),
         };
-        let (mut list, mut differ) = (false, false);
-        for part in parts {
-            list = true;
-            match decimal(part.trim_ascii()) {
-                Some(other) => differ |= other != first,
-                None => {
-                    self.length = Length::Malformed;
-                    return;
-                }
+        self.length = match (self.length, said) {
+            (Length::None, one) | (one, Length::None) => one,
+            (Length::Malformed, _) | (_, Length::Malformed) => Length::Malformed,
+            (Length::Differ, _) | (_, Length::Differ) => Length::Differ,
+            (Length::One(one) | Length::List(one), Length::One(other) | Length::List(other))
+                if one != other =>
+            {
+                Length::Differ
             }
-        }
-        self.length = match self.length {
-            Length::Malformed => Length::Malformed,
-            Length::Differ => Length::Differ,
-            _ if differ => Length::Differ,
-            Length::One(before) | Length::List(before) if before != first => Length::Differ,
-            Length::List(_) => Length::List(first),
-            _ if list => Length::List(first),
-            _ => Length::One(first),
+            (Length::One(one), Length::One(_)) => Length::One(one),
+            (Length::List(one), _) | (_, Length::List(one)) => Length::List(one),
         };
     }
 
@@ -192,16 +201,6 @@ fn has_no_body(status: StatusCode) -> bool {
     status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED
-}
-
-/// Digits only: `+1` and `0x1` are read differently by others.
-fn decimal(text: &[u8]) -> Option<u64> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text)
-        .ok()
-        .filter(|_| digits)?
-        .parse()
-        .ok()
 }
 
 #[cfg(test)]

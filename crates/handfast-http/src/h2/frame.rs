@@ -154,6 +154,35 @@ pub enum Piece<'s, 'b> {
     Frame(Frame<'s>),
 }
 
+/// What was cut off the front of what was received.
+#[derive(Debug)]
+pub(super) enum Next<'b> {
+    /// It lay there in one.
+    Piece(Piece<'b, 'b>),
+    /// A frame that came in parts.
+    Joined(Joined),
+}
+
+/// A frame that came in parts, of another kind than DATA.
+#[derive(Debug)]
+pub(super) struct Joined {
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+impl Joined {
+    pub(super) fn frame(&self) -> Frame<'_> {
+        let payload = self.bytes.get(HEADER_LEN..).unwrap_or_default();
+        self.header.frame(payload)
+    }
+}
+
+impl From<Joined> for Vec<u8> {
+    fn from(joined: Joined) -> Self {
+        joined.bytes
+    }
+}
+
 /// What cannot be cut into frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unframed {
@@ -189,6 +218,35 @@ struct Data {
     untold: u32,
 }
 
+impl Data {
+    /// With what follows the padding's length; `None` when that has not arrived.
+    fn begin(header: Header, after: &[u8]) -> Result<Option<(Self, &[u8])>, Unframed> {
+        let mut data = Self {
+            stream: header.stream,
+            flags: header.flags,
+            left: header.length,
+            padding: 0,
+            untold: 0,
+        };
+        if header.flags & flag::PADDED == 0 {
+            return Ok(Some((data, after)));
+        }
+        if header.length == 0 {
+            return Err(Unframed::TooShort);
+        }
+        let Some((padding, rest)) = after.split_first() else {
+            return Ok(None);
+        };
+        data.padding = u32::from(*padding);
+        data.left -= 1;
+        data.untold = 1;
+        match data.padding > data.left {
+            true => Err(Unframed::Padding),
+            false => Ok(Some((data, rest))),
+        }
+    }
+}
+
 impl FrameReader {
     /// The next piece, taken off the front of `rest`; `None` when all of it was used.
     ///
@@ -199,15 +257,29 @@ impl FrameReader {
         rest: &mut &'b [u8],
     ) -> Result<Option<Piece<'s, 'b>>, Unframed> {
         if std::mem::take(&mut self.used) {
-            self.partial.clear();
-            self.partial.shrink_to(PARTIAL_KEPT);
+            let joined = std::mem::take(&mut self.partial);
+            self.recycle(joined);
         }
+        Ok(match self.cut(rest)? {
+            None => None,
+            Some(Next::Piece(piece)) => Some(piece),
+            Some(Next::Joined(joined)) => {
+                self.used = true;
+                self.partial = joined.bytes;
+                let payload = self.partial.get(HEADER_LEN..).unwrap_or_default();
+                Some(Piece::Frame(joined.header.frame(payload)))
+            }
+        })
+    }
+
+    /// The same, with nothing borrowed from the reader.
+    pub(super) fn cut<'b>(&mut self, rest: &mut &'b [u8]) -> Result<Option<Next<'b>>, Unframed> {
         if let Some(data) = self.data.take() {
             if rest.is_empty() {
                 self.data = Some(data);
                 return Ok(None);
             }
-            return Ok(Some(self.pass(data, rest)));
+            return Ok(Some(Next::Piece(self.pass(data, rest))));
         }
         if !self.partial.is_empty() {
             return self.complete(rest);
@@ -218,19 +290,28 @@ impl FrameReader {
         };
         let header = Header::parse(header)?;
         if header.kind == kind::DATA {
-            let Some(payload) = self.begin_data(header, after)? else {
+            let Some((data, payload)) = Data::begin(header, after)? else {
                 self.keep(rest);
                 return Ok(None);
             };
             *rest = payload;
-            return Ok(self.pass_begun(rest));
+            return Ok(self.pass_begun(data, rest).map(Next::Piece));
         }
         let Some((payload, after)) = after.split_at_checked(header.length as usize) else {
             self.keep(rest);
             return Ok(None);
         };
         *rest = after;
-        Ok(Some(Piece::Frame(header.frame(payload))))
+        Ok(Some(Next::Piece(Piece::Frame(header.frame(payload)))))
+    }
+
+    /// Takes back the memory of a frame that came in parts.
+    pub(super) fn recycle(&mut self, joined: impl Into<Vec<u8>>) {
+        let mut bytes = joined.into();
+        if self.partial.is_empty() && bytes.capacity() <= PARTIAL_KEPT {
+            bytes.clear();
+            self.partial = bytes;
+        }
     }
 
     /// Bytes of memory that a frame cut in half takes.
@@ -244,10 +325,7 @@ impl FrameReader {
     }
 
     /// A frame began earlier: takes just what it lacks.
-    fn complete<'s, 'b: 's>(
-        &'s mut self,
-        rest: &mut &'b [u8],
-    ) -> Result<Option<Piece<'s, 'b>>, Unframed> {
+    fn complete<'b>(&mut self, rest: &mut &'b [u8]) -> Result<Option<Next<'b>>, Unframed> {
         loop {
             let mut wanted = HEADER_LEN;
             if let Some(header) = self.partial.first_chunk::<HEADER_LEN>() {
@@ -270,56 +348,24 @@ impl FrameReader {
                 return Ok(None);
             }
         }
-        self.used = true;
-        let Some(header) = self.partial.first_chunk::<HEADER_LEN>() else {
+        let bytes = std::mem::take(&mut self.partial);
+        let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
             return Ok(None);
         };
         let header = Header::parse(header)?;
         if header.kind == kind::DATA {
-            let padding = self.partial.get(HEADER_LEN).copied();
-            self.begin_data(header, padding.as_slice())?;
-            return Ok(self.pass_begun(rest));
-        }
-        let payload = self.partial.get(HEADER_LEN..).unwrap_or_default();
-        Ok(Some(Piece::Frame(header.frame(payload))))
-    }
-
-    /// Gives what follows the padding's length; `None` when that has not arrived.
-    fn begin_data<'b>(
-        &mut self,
-        header: Header,
-        after: &'b [u8],
-    ) -> Result<Option<&'b [u8]>, Unframed> {
-        let mut data = Data {
-            stream: header.stream,
-            flags: header.flags,
-            left: header.length,
-            padding: 0,
-            untold: 0,
-        };
-        let mut rest = after;
-        if header.flags & flag::PADDED != 0 {
-            if header.length == 0 {
-                return Err(Unframed::TooShort);
-            }
-            let Some((padding, after)) = after.split_first() else {
+            let padding = bytes.get(HEADER_LEN).copied();
+            self.recycle(bytes);
+            let Some((data, _)) = Data::begin(header, padding.as_slice())? else {
                 return Ok(None);
             };
-            rest = after;
-            data.padding = u32::from(*padding);
-            data.left -= 1;
-            data.untold = 1;
-            if data.padding > data.left {
-                return Err(Unframed::Padding);
-            }
+            return Ok(self.pass_begun(data, rest).map(Next::Piece));
         }
-        self.data = Some(data);
-        Ok(Some(rest))
+        Ok(Some(Next::Joined(Joined { header, bytes })))
     }
 
     /// The first piece of a DATA frame whose header was read. An empty one is complete though no byte follows.
-    fn pass_begun<'s, 'b: 's>(&'s mut self, rest: &mut &'b [u8]) -> Option<Piece<'s, 'b>> {
-        let data = self.data.take()?;
+    fn pass_begun<'b>(&mut self, data: Data, rest: &mut &'b [u8]) -> Option<Piece<'b, 'b>> {
         if rest.is_empty() && data.left > 0 {
             self.data = Some(data);
             return None;
@@ -327,7 +373,7 @@ impl FrameReader {
         Some(self.pass(data, rest))
     }
 
-    fn pass<'s, 'b: 's>(&'s mut self, mut data: Data, rest: &mut &'b [u8]) -> Piece<'s, 'b> {
+    fn pass<'b>(&mut self, mut data: Data, rest: &mut &'b [u8]) -> Piece<'b, 'b> {
         let flow = u32::try_from(rest.len()).unwrap_or(u32::MAX).min(data.left);
         let (passing, after) = rest.split_at_checked(flow as usize).unwrap_or((*rest, &[]));
         *rest = after;

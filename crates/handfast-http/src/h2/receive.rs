@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::block::Block;
 use super::connection::{Connection, LAST_CALL, State};
-use super::frame::{self, Frame, PREFACE, Piece, Unframed, code, flag, kind, setting};
+use super::frame::{self, Frame, Next, PREFACE, Piece, Unframed, code, flag, kind, setting};
 use super::stream::{Receiving, Stream};
 use super::{Bounds, Cut, Event, Judged, Role, Violation};
 
@@ -54,16 +54,18 @@ impl<R: Role, T: Default> Connection<R, T> {
         if self.preface < PREFACE.len() {
             self.take_preface(rest)?;
         }
-        let mut reader = std::mem::take(&mut self.reader);
-        let found = match reader.next(rest) {
+        match self.reader.cut(rest) {
             Ok(None) => Ok(None),
-            Ok(Some(piece)) => self.piece(piece),
+            Ok(Some(Next::Piece(piece))) => self.piece(piece),
+            Ok(Some(Next::Joined(joined))) => {
+                let found = self.piece(Piece::Frame(joined.frame()));
+                self.reader.recycle(joined);
+                found
+            }
             Err(Unframed::TooLarge) => Err(Violation::size("a frame larger than allowed")),
             Err(Unframed::TooShort) => Err(Violation::size("padding without a length")),
             Err(Unframed::Padding) => Err(Violation::protocol("padding longer than its frame")),
-        };
-        self.reader = reader;
-        found
+        }
     }
 
     fn take_preface(&mut self, rest: &mut &[u8]) -> Result<(), Violation> {

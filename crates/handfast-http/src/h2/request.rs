@@ -9,6 +9,7 @@ use http::{Method, Uri, Version};
 
 use super::hpack::{Entry, Fields, static_table};
 use super::{Bounds, Judged, Role};
+use crate::decimal;
 use crate::h1::request::is_host;
 
 /// The server's end: what it receives are requests.
@@ -230,10 +231,8 @@ impl Head {
         let Some(length) = lengths.next() else {
             return Ok(None);
         };
-        let text = length.to_str().unwrap_or_default();
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse() {
-            Ok(length) if digits && lengths.next().is_none() => Ok(Some(length)),
+        match decimal(length.as_bytes()) {
+            Some(length) if lengths.next().is_none() => Ok(Some(length)),
             _ => Err("the content-length is malformed"),
         }
     }

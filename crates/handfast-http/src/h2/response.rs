@@ -8,6 +8,7 @@ use http::{StatusCode, Version};
 
 use super::hpack::{Entry, Fields, static_table};
 use super::{Bounds, Judged, Role};
+use crate::decimal;
 
 /// The client's end: what it receives are responses.
 #[derive(Debug)]
@@ -188,12 +189,8 @@ fn length(fields: &HeaderMap) -> Result<Option<u64>, &'static str> {
     let mut length = None;
     for value in fields.get_all(CONTENT_LENGTH) {
         for part in value.as_bytes().split(|byte| *byte == b',') {
-            let part = std::str::from_utf8(part.trim_ascii()).unwrap_or_default();
-            let digits = part.bytes().all(|byte| byte.is_ascii_digit());
-            match part.parse::<u64>() {
-                Ok(one) if digits && length.is_none_or(|before| before == one) => {
-                    length = Some(one)
-                }
+            match decimal(part.trim_ascii()) {
+                Some(one) if length.is_none_or(|before| before == one) => length = Some(one),
                 _ => return Err("the content-length is malformed"),
             }
         }

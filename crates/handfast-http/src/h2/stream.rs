@@ -81,50 +81,61 @@ impl Receiving {
 }
 
 /// The streams that are open, in the order of their numbers, which only grow. There are so few of them
-/// that nothing finds one faster.
+/// that nothing finds one faster, but that the same one is asked for several times in a row.
 #[derive(Debug)]
-pub(super) struct Streams<T>(Vec<(u32, Box<Stream<T>>)>);
+pub(super) struct Streams<T> {
+    all: Vec<(u32, Box<Stream<T>>)>,
+    /// Where the last one was found.
+    last: usize,
+}
 
 impl<T> Default for Streams<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self {
+            all: Vec::new(),
+            last: 0,
+        }
     }
 }
 
 impl<T> Streams<T> {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     pub(super) fn get(&mut self, id: u32) -> Option<&mut Stream<T>> {
         let at = self.find(id)?;
-        self.0.get_mut(at).map(|(_, stream)| &mut **stream)
+        self.all.get_mut(at).map(|(_, stream)| &mut **stream)
     }
 
     /// Adds the stream that was opened last.
     pub(super) fn add(&mut self, id: u32, stream: Stream<T>) {
-        debug_assert!(self.0.last().is_none_or(|(last, _)| *last < id));
-        self.0.push((id, Box::new(stream)));
+        debug_assert!(self.all.last().is_none_or(|(last, _)| *last < id));
+        self.all.push((id, Box::new(stream)));
     }
 
     pub(super) fn remove(&mut self, id: u32) -> Option<Box<Stream<T>>> {
         let at = self.find(id)?;
-        Some(self.0.remove(at).1)
+        Some(self.all.remove(at).1)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Stream<T>)> {
-        self.0.iter().map(|(id, stream)| (*id, &**stream))
+        self.all.iter().map(|(id, stream)| (*id, &**stream))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Stream<T>)> {
-        self.0.iter_mut().map(|(id, stream)| (*id, &mut **stream))
+        self.all.iter_mut().map(|(id, stream)| (*id, &mut **stream))
     }
 
-    fn find(&self, id: u32) -> Option<usize> {
-        self.0.binary_search_by_key(&id, |(id, _)| *id).ok()
+    fn find(&mut self, id: u32) -> Option<usize> {
+        let is_here = |(here, _): &(u32, _)| *here == id;
+        if !self.all.get(self.last).is_some_and(is_here) {
+            self.last = self.all.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        }
+        Some(self.last)
     }
 }

@@ -3,9 +3,10 @@
 
 use std::sync::LazyLock;
 
+use handfast_http::decimal;
 use handfast_http::h2::hpack::{Entry, Fields, static_table};
 use handfast_http::h2::{Bounds, Judged, Role};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 /// The load tester's end of a connection.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) enum Name {
 /// The fields that matter.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Field {
-    Status(Option<u16>),
+    Status(Option<StatusCode>),
     Length(Option<u64>),
     Other,
 }
@@ -50,10 +51,9 @@ impl Fields for Measured {
     }
 
     fn field(name: &Name, value: &[u8]) -> Field {
-        let text = std::str::from_utf8(value).unwrap_or_default();
         match name {
-            Name::Status => Field::Status(text.parse().ok().filter(|status| *status >= 100)),
-            Name::Length => Field::Length(text.parse().ok()),
+            Name::Status => Field::Status(StatusCode::from_bytes(value).ok()),
+            Name::Length => Field::Length(decimal(value)),
             Name::Other => Field::Other,
         }
     }
@@ -76,7 +76,7 @@ impl Role for Measured {
     fn add(head: &mut Head, field: &Field, size: usize, _bounds: Bounds) {
         head.size = head.size.saturating_add(size);
         match field {
-            Field::Status(Some(status)) if head.status == 0 => head.status = *status,
+            Field::Status(Some(status)) if head.status == 0 => head.status = status.as_u16(),
             Field::Status(_) => head.malformed = Some("the :status is malformed"),
             Field::Length(Some(length)) => head.length = Some(*length),
             Field::Length(None) => head.malformed = Some("the content-length is malformed"),
