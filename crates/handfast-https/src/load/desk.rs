@@ -13,9 +13,6 @@ use super::outcome::{Broken, Response};
 use super::plan::{Handshake, Plan};
 use super::schedule::{Nanos, Work};
 
-/// Plaintext that is read at once: a few full records.
-const SCRATCH_LEN: usize = 64 * 1024;
-
 /// How often a request is sent again. A server that takes one request a connection refuses, of a
 /// hundred streams, the last one ninety-nine times; one that refuses for ever is not asked for ever.
 const RESENT_MAX: u32 = 100;
@@ -56,8 +53,9 @@ pub(super) struct Desk<'s> {
     /// Requests that a server has refused without processing them: they are sent before others.
     refused: VecDeque<Due>,
     pub(super) sample: Sample,
-    /// The time of the event at hand.
+    /// The time of the event at hand, by the test's clock and by the machine's.
     pub(super) now: Nanos,
+    pub(super) instant: Instant,
     /// Has the clock of the test started? Before, connections are opened and nothing is asked.
     pub(super) started: bool,
     /// Which of the addresses answered last.
@@ -65,9 +63,7 @@ pub(super) struct Desk<'s> {
     /// Requests answered and failed since the start, to give up when nothing works.
     pub(super) answered: u64,
     pub(super) failed: u64,
-    // Buffers, so that no connection needs its own.
-    pub(super) scratch: Box<[u8]>,
-    pub(super) out: Vec<u8>,
+    /// Streams that are over; so that no connection needs a buffer of its own.
     pub(super) done: Vec<Finished<Asked>>,
 }
 
@@ -80,18 +76,18 @@ impl<'s> Desk<'s> {
             refused: VecDeque::new(),
             sample: Sample::default(),
             now: 0,
+            instant: shared.base,
             started: false,
             preferred: 0,
             answered: 0,
             failed: 0,
-            scratch: vec![0; SCRATCH_LEN].into_boxed_slice(),
-            out: Vec::new(),
             done: Vec::new(),
         }
     }
 
     pub(super) fn look_at_the_clock(&mut self) {
-        let elapsed = self.shared.base.elapsed();
+        self.instant = Instant::now();
+        let elapsed = self.instant.saturating_duration_since(self.shared.base);
         self.now = u64::try_from(elapsed.as_nanos()).unwrap_or(Nanos::MAX);
     }
 

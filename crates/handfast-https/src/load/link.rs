@@ -3,18 +3,21 @@
 //! Readiness is edge-triggered, so that reading goes on until the socket is drained, which a read
 //! that fills less than the room offered shows without asking once more.
 
-use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use handfast::{Connection, Ending, Error, NetworkCause, PeerCause, Phase, Read, connect_error};
+use handfast::{
+    Connection, Ending, Error, NetworkCause, PeerCause, Phase, Read, Received, connect_error,
+};
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
-use super::desk::{Asked, Desk};
+use super::desk::{Asked, Desk, Shared};
 use super::http1::{Fed, Parser};
 use super::http2::Session;
 use super::measure::Fault;
+use super::outcome::Broken;
 use super::plan::Protocol;
 use super::schedule::Nanos;
 
@@ -32,8 +35,6 @@ pub(super) struct Link {
     deaf: bool,
     /// HTTP/1.1: how much of the request is still to be written; counted from its end.
     unsent: usize,
-    /// HTTP/2: frames that found no room.
-    backlog: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +160,6 @@ impl Link {
             opened,
             deaf: false,
             unsent: 0,
-            backlog: Vec::new(),
         };
         // Near by, the connection is there already.
         link.push(desk)?;
@@ -172,55 +172,34 @@ impl Link {
         if self.stage == Stage::Connecting {
             self.push(desk)?;
         }
-        let mut scratch = std::mem::take(&mut desk.scratch);
-        let status = self.receive(insist, &mut scratch, desk);
-        desk.scratch = scratch;
-        status
+        self.receive(insist, desk)
     }
 
     /// Sends the request; [`flush`](Self::flush) then moves it.
-    pub(super) fn ask(&mut self, asked: Asked, desk: &mut Desk<'_>) {
+    pub(super) fn ask(&mut self, asked: Asked, desk: &Desk<'_>) {
         match &mut self.http {
             Http::Unknown => {}
             Http::One { asked: slot, .. } => {
                 *slot = Some(asked);
                 self.unsent = desk.shared.http1.len();
             }
-            Http::Two(session) => session.start(&desk.shared.http2, asked, &mut desk.out),
+            Http::Two(session) => session.start(&desk.shared.http2, asked),
         }
     }
 
     /// Makes records of what is to be sent, and sends what the channel takes.
     pub(super) fn flush(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
-        if !desk.out.is_empty() {
-            if self.backlog.is_empty() {
-                let taken = self.write(&desk.out)?;
-                self.backlog
-                    .extend_from_slice(desk.out.get(taken..).unwrap_or_default());
-            } else {
-                self.backlog.extend_from_slice(&desk.out);
-            }
-            desk.out.clear();
-        }
         loop {
-            if self.unsent > 0 {
-                let request = &desk.shared.http1;
-                let rest = request.get(request.len() - self.unsent..);
-                self.unsent -= self.write(rest.unwrap_or_default())?;
-            }
-            if !self.backlog.is_empty() {
-                let backlog = std::mem::take(&mut self.backlog);
-                let taken = self.write(&backlog)?;
-                self.backlog = backlog;
-                self.backlog.drain(..taken);
-            }
+            let more = self.write(desk.shared)?;
             self.push(desk)?;
-            let done = self.unsent == 0 && self.backlog.is_empty();
-            if done || !self.tls.outgoing().is_empty() || self.deaf {
+            if !more || !self.tls.outgoing().is_empty() || self.deaf {
                 break;
             }
         }
         self.tls.rest();
+        if let Http::Two(session) = &mut self.http {
+            session.rest();
+        }
         Ok(())
     }
 
@@ -230,37 +209,24 @@ impl Link {
             if let Http::Two(session) = &mut self.http
                 && self.stage == Stage::Ready
             {
-                session.leave(&mut desk.out);
+                session.leave();
             }
             let _ = self.flush(desk);
             let _ = self.tls.send_close_notify();
             let _ = self.push(desk);
         }
-        desk.out.clear();
         desk.sample.ended(ending, &self.tls.traffic());
     }
 }
 
 // Receiving.
 impl Link {
-    fn receive(
-        &mut self,
-        insist: bool,
-        scratch: &mut [u8],
-        desk: &mut Desk<'_>,
-    ) -> Result<Status, Fault> {
+    fn receive(&mut self, insist: bool, desk: &mut Desk<'_>) -> Result<Status, Fault> {
         loop {
-            let room = self.tls.receive_room();
-            let offered = room.len();
-            let drained = match self.socket.read(room) {
-                Ok(0) => {
-                    self.tls.received_end();
-                    true
-                }
-                Ok(count) => {
-                    self.tls.received(count);
-                    desk.sample.bytes_received += count as u64;
-                    count < offered && !insist
+            let drained = match receive(&mut self.tls, &self.socket) {
+                Ok(received) => {
+                    desk.sample.bytes_received += received.count as u64;
+                    received.count == 0 || !received.is_full && !insist
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::NotConnected => return Ok(Status::Open),
@@ -286,11 +252,8 @@ impl Link {
             }
             if !self.tls.is_handshaking() {
                 loop {
-                    match self.tls.read(scratch).map_err(Fault::Connection)? {
-                        Read::Data(count) => {
-                            let bytes = scratch.get(..count).unwrap_or_default();
-                            self.plaintext(bytes, desk)?;
-                        }
+                    match self.read(desk)? {
+                        Read::Data(_) => {}
                         Read::WouldBlock => break,
                         Read::End(ending) => return Ok(self.end(ending, desk)),
                     }
@@ -311,7 +274,7 @@ impl Link {
         desk.sample.agreed(report);
         let plan = &desk.shared.plan;
         self.http = if report.alpn.as_deref() == Some(b"h2") {
-            Http::Two(Box::new(Session::new(plan.streams, &mut desk.out)))
+            Http::Two(Box::new(Session::new(plan.streams)))
         } else if plan.protocol == Protocol::Http2 {
             let cause = PeerCause::NoApplicationProtocol;
             return Err(Fault::Connection(Error::new(Phase::Handshake, cause)));
@@ -325,51 +288,29 @@ impl Link {
         Ok(())
     }
 
-    fn plaintext(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Result<(), Fault> {
-        match &mut self.http {
-            Http::Unknown => {}
-            Http::One { parser, asked } => {
-                let Some(request) = *asked else {
-                    if self.stage == Stage::Ready {
-                        desk.sample.surplus += 1;
-                        self.close(false, desk);
-                    }
-                    return Ok(());
-                };
-                match parser.feed(bytes).map_err(Fault::Http)? {
-                    Fed::Partial => {}
-                    Fed::Complete {
-                        response,
-                        used,
-                        keep_alive,
-                    } => {
-                        *asked = None;
-                        desk.complete(request, response);
-                        let surplus = used < bytes.len();
-                        desk.sample.surplus += u64::from(surplus);
-                        if surplus || !keep_alive || desk.one_shot() || self.unsent > 0 {
-                            self.close(!keep_alive && self.unsent == 0, desk);
-                        }
-                    }
-                }
-            }
-            Http::Two(session) => {
-                let request = &desk.shared.http2;
-                let fed = session.feed(bytes, request, &mut desk.out, &mut desk.done);
-                let over = session.open() == 0
-                    && (session.is_going() || !desk.done.is_empty() && desk.one_shot());
-                desk.book_done();
-                fed.map_err(Fault::Http)?;
-                if over && self.stage == Stage::Ready {
-                    self.close(false, desk);
-                }
-            }
+    /// Looks at plaintext where it was decrypted.
+    fn read(&mut self, desk: &mut Desk<'_>) -> Result<Read, Fault> {
+        let mut passing = Passing {
+            http: &mut self.http,
+            desk,
+            is_ready: self.stage == Stage::Ready,
+            unsent: self.unsent > 0,
+            close: None,
+            result: Ok(()),
+        };
+        let take = &mut |bytes: &[u8]| passing.take(bytes);
+        let read = self.tls.read_with(usize::MAX, take);
+        let Passing { close, result, .. } = passing;
+        let read = read.map_err(Fault::Connection)?;
+        result?;
+        if let Some(first) = close {
+            self.close(first, desk);
         }
-        Ok(())
+        Ok(read)
     }
 
     /// No more requests on this connection. The server ends it, or else we do.
-    fn close(&mut self, server_first: bool, desk: &mut Desk<'_>) {
+    fn close(&mut self, first: First, desk: &mut Desk<'_>) {
         if let Stage::Closing { .. } = self.stage {
             return;
         }
@@ -377,11 +318,11 @@ impl Link {
         self.stage = Stage::Closing {
             until: desk.now.saturating_add(limit),
         };
-        if server_first {
+        if first == First::Server {
             return;
         }
         if let Http::Two(session) = &mut self.http {
-            session.leave(&mut desk.out);
+            session.leave();
         }
         self.unsent = 0;
         // What cannot be sent now is not worth waiting for.
@@ -420,14 +361,35 @@ impl Link {
 
 // Sending.
 impl Link {
-    /// Makes a record, or a few, of as much as there is room for.
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
-        if self.deaf || self.tls.close_notify_sent() {
-            return Ok(bytes.len());
+    /// Makes records of as much of what is to be sent as there is room for. Is there more?
+    fn write(&mut self, shared: &Shared) -> Result<bool, Fault> {
+        let lost = self.deaf || self.tls.close_notify_sent();
+        let tls = &mut self.tls;
+        let mut write = |bytes: &[u8]| match lost {
+            true => Ok(bytes.len()),
+            false => tls.write(&[IoSlice::new(bytes)]),
+        };
+        match &mut self.http {
+            Http::Unknown => Ok(false),
+            Http::One { .. } => {
+                if self.unsent > 0 {
+                    let rest = shared.http1.get(shared.http1.len() - self.unsent..);
+                    let taken = write(rest.unwrap_or_default());
+                    self.unsent -= taken.map_err(Fault::Connection)?;
+                }
+                Ok(self.unsent > 0)
+            }
+            Http::Two(session) => {
+                let output = session.output(&shared.http2);
+                if output.is_empty() {
+                    return Ok(false);
+                }
+                let taken = write(output.as_slice()).map_err(Fault::Connection)?;
+                output.sent(taken);
+                // What was taken may have made room for more of a body.
+                Ok(!session.output(&shared.http2).is_empty())
+            }
         }
-        self.tls
-            .write(&[IoSlice::new(bytes)])
-            .map_err(Fault::Connection)
     }
 
     /// Sends what the channel takes.
@@ -460,6 +422,99 @@ impl Link {
         }
         Ok(())
     }
+}
+
+/// Who ends a connection that takes no more requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    We,
+    Server,
+}
+
+/// Plaintext on its way from a connection's records to HTTP.
+struct Passing<'l, 'd, 's> {
+    http: &'l mut Http,
+    desk: &'d mut Desk<'s>,
+    is_ready: bool,
+    /// HTTP/1.1: is some of the request still to be sent?
+    unsent: bool,
+    /// The connection is to be ended.
+    close: Option<First>,
+    result: Result<(), Fault>,
+}
+
+impl Passing<'_, '_, '_> {
+    fn take(&mut self, bytes: &[u8]) {
+        // What follows a mistake makes no sense.
+        if self.result.is_ok() {
+            self.result = self.look_at(bytes).map_err(Fault::Http);
+        }
+    }
+
+    fn look_at(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let desk = &mut *self.desk;
+        match &mut *self.http {
+            Http::Unknown => {}
+            Http::One { parser, asked } => {
+                let Some(request) = *asked else {
+                    if self.is_ready && self.close.is_none() {
+                        desk.sample.surplus += 1;
+                        self.close = Some(First::We);
+                    }
+                    return Ok(());
+                };
+                if let Fed::Complete {
+                    response,
+                    used,
+                    keep_alive,
+                } = parser.feed(bytes)?
+                {
+                    *asked = None;
+                    desk.complete(request, response);
+                    let surplus = used < bytes.len();
+                    desk.sample.surplus += u64::from(surplus);
+                    if surplus || !keep_alive || desk.one_shot() || self.unsent {
+                        self.close = Some(match !keep_alive && !self.unsent {
+                            true => First::Server,
+                            false => First::We,
+                        });
+                    }
+                }
+            }
+            Http::Two(session) => {
+                let fed = session.feed(bytes, desk.instant, &mut desk.done);
+                let over = session.open() == 0
+                    && (session.is_going() || !desk.done.is_empty() && desk.one_shot());
+                desk.book_done();
+                fed?;
+                if over && self.is_ready {
+                    self.close = Some(First::We);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads once from the socket.
+#[cfg(unix)]
+fn receive(tls: &mut Connection, socket: &TcpStream) -> io::Result<Received> {
+    tls.receive_from(socket)
+}
+
+#[cfg(not(unix))]
+fn receive(tls: &mut Connection, socket: &TcpStream) -> io::Result<Received> {
+    let room = tls.receive_room();
+    let offered = room.len();
+    let count = io::Read::read(&mut &*socket, room)?;
+    match count {
+        0 => tls.received_end(),
+        _ => tls.received(count),
+    }
+    Ok(Received {
+        count,
+        is_full: count == offered,
+    })
 }
 
 /// What the operating system's answer means in this phase.

@@ -208,7 +208,6 @@ impl Slot {
             return;
         };
         if link.stage() == Stage::Connecting && self.next_address(desk) {
-            desk.out.clear();
             return self.attempt(desk);
         }
         let (waiting, begun) = link.under_way();

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use handfast::Ending;
 use handfast_http::h2::frame::{STREAM_ID_MAX, WINDOW_MAX, code};
-use handfast_http::h2::{Connection, Cut, Event, Limits};
+use handfast_http::h2::{Connection, Cut, Event, Limits, Output};
 
 pub(super) use self::encoded::Encoded;
 use self::measured::Measured;
@@ -69,8 +69,8 @@ struct Exchange<T> {
 }
 
 impl<T> Session<T> {
-    /// A connection of at most so many streams at once; `out` gets the preface.
-    pub(super) fn new(streams_max: usize, out: &mut Vec<u8>) -> Self {
+    /// A connection of at most so many streams at once. Its preface is in the output.
+    pub(super) fn new(streams_max: usize) -> Self {
         let limits = Limits {
             streams_max: 0,
             head_bytes_max: HEAD_BYTES_MAX,
@@ -80,7 +80,7 @@ impl<T> Session<T> {
             ..Limits::default()
         };
         let now = Instant::now();
-        let mut session = Self {
+        Self {
             core: Connection::new(limits, now),
             streams_max: streams_max.min(STREAMS_MAX),
             open: 0,
@@ -88,9 +88,7 @@ impl<T> Session<T> {
             going: None,
             left: false,
             now,
-        };
-        session.unload(out);
-        session
+        }
     }
 
     /// Would the server take another request now?
@@ -115,7 +113,7 @@ impl<T> Session<T> {
     }
 
     /// Sends the request once more.
-    pub(super) fn start(&mut self, request: &Encoded, tag: T, out: &mut Vec<u8>) {
+    pub(super) fn start(&mut self, request: &Encoded, tag: T) {
         let now = self.now;
         if (self.core.peer_table_max() as usize) < request.blocks.table_bytes
             && !matches!(self.encoding, Encoding::Literal { .. })
@@ -150,25 +148,21 @@ impl<T> Session<T> {
             self.open += 1;
             if !end {
                 self.core.want(stream, now);
-                self.send_bodies(request, now, out);
             }
         }
-        self.unload(out);
     }
 
     /// Takes the next bytes of the connection; finished streams go to `done`.
     ///
     /// # Errors
-    /// [`Broken`] when they break the protocol: the connection is of no use then, and what was to
-    /// tell the server so is in `out`.
+    /// [`Broken`] when they break the protocol: the connection is of no use then, and what is to
+    /// tell the server so is in the output.
     pub(super) fn feed(
         &mut self,
         bytes: &[u8],
-        request: &Encoded,
-        out: &mut Vec<u8>,
+        now: Instant,
         done: &mut Vec<Finished<T>>,
     ) -> Result<(), Broken> {
-        let now = Instant::now();
         self.now = now;
         let mut rest = bytes;
         let mut result = Ok(());
@@ -205,9 +199,7 @@ impl<T> Session<T> {
                 Event::Failed(violation) => result = Err(Broken::malformed(violation.what)),
             }
         }
-        self.send_bodies(request, now, out);
-        self.unload(out);
-        if result.is_ok() && out.len() > CONTROL_BYTES_MAX {
+        if result.is_ok() && self.core.output().len() > CONTROL_BYTES_MAX {
             result = Err(Broken::malformed("a flood of control frames"));
         }
         result
@@ -225,10 +217,15 @@ impl<T> Session<T> {
     }
 
     /// Says that no more requests will come.
-    pub(super) fn leave(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn leave(&mut self) {
         self.left = true;
         self.core.wind_up();
-        self.unload(out);
+    }
+
+    /// What is to be sent, with as much of the requests' bodies as windows and output have room for.
+    pub(super) fn output(&mut self, request: &Encoded) -> &mut Output {
+        self.send_bodies(request);
+        self.core.output()
     }
 
     fn finish(&mut self, stream: u32, done: &mut Vec<Finished<T>>) {
@@ -282,17 +279,15 @@ impl<T> Session<T> {
         });
     }
 
-    /// Sends as much of the bodies as the windows allow.
-    fn send_bodies(&mut self, request: &Encoded, now: Instant, out: &mut Vec<u8>) {
-        while self.core.has_turns() {
-            let Some(turn) = self.core.turn() else {
-                // Either the windows are shut after all, or there is too much to be sent already.
-                if self.core.output().is_empty() {
-                    return;
-                }
-                self.unload(out);
-                continue;
-            };
+    /// What is to be sent was taken: lets go of the buffer.
+    pub(super) fn rest(&mut self) {
+        self.core.output().rest();
+    }
+
+    fn send_bodies(&mut self, request: &Encoded) {
+        while self.core.has_turns()
+            && let Some(turn) = self.core.turn()
+        {
             let Some(Some(own)) = self.core.own(turn.stream) else {
                 continue;
             };
@@ -302,17 +297,9 @@ impl<T> Session<T> {
             let end = part.len() == left.len();
             self.core.put_data(turn, part, end);
             if !end {
-                self.core.want(turn.stream, now);
+                self.core.want(turn.stream, self.now);
             }
         }
-    }
-
-    fn unload(&mut self, out: &mut Vec<u8>) {
-        let output = self.core.output();
-        let count = output.len();
-        out.extend_from_slice(output.as_slice());
-        output.sent(count);
-        output.rest();
     }
 }
 

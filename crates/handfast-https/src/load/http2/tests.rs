@@ -45,23 +45,37 @@ type Results = Vec<(u32, Result<Response, Broken>)>;
 /// Three requests, tagged 1, 2, 3 on streams 1, 3, 5, and what a stream of bytes makes of them.
 fn play(pieces: &[&[u8]], body: &'static [u8]) -> (Results, Result<(), Broken>, Vec<u8>) {
     let request = encoded(body);
-    let mut out = Vec::new();
-    let mut session = Session::new(8, &mut out);
+    let mut session = Session::new(8);
     for tag in 1..=3 {
-        session.start(&request, tag, &mut out);
+        session.start(&request, tag);
     }
-    out.clear();
+    sent(&mut session, &request);
+    let mut out = Vec::new();
     let mut done = Vec::new();
     let mut result = Ok(());
     for piece in pieces {
         if result.is_ok() {
-            result = session.feed(piece, &request, &mut out, &mut done);
+            result = session.feed(piece, Instant::now(), &mut done);
+            out.extend(sent(&mut session, &request));
         }
     }
     session.end(Ending::Premature, &mut done);
     let mut results: Results = done.into_iter().map(|one| (one.tag, one.result)).collect();
     results.sort_by_key(|(tag, _)| *tag);
     (results, result, out)
+}
+
+/// Everything that a session has to send, taken.
+fn sent<T>(session: &mut Session<T>, request: &Encoded) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        let output = session.output(request);
+        if output.is_empty() {
+            return all;
+        }
+        all.extend_from_slice(output.as_slice());
+        output.sent(output.len());
+    }
 }
 
 const OK: fn(u64) -> Result<Response, Broken> = |body_bytes| {
@@ -227,6 +241,10 @@ fn what_breaks_the_rules_of_a_stream_ends_the_stream() {
             begun().headers(1, b"\x00\x01a\x01b", true, 100),
         ),
         (
+            "the :status is malformed",
+            begun().headers(1, b"\x08\x04+200", true, 100),
+        ),
+        (
             "a second head, or trailers that do not end their stream",
             begun()
                 .headers(1, b"\x88", false, 100)
@@ -257,48 +275,41 @@ fn what_breaks_the_rules_of_a_stream_ends_the_stream() {
 fn b6_bodies_keep_to_the_server_s_windows() {
     static BODY: [u8; 40_000] = [b'x'; 40_000];
     let request = encoded(&BODY);
-    let mut out = Vec::new();
-    let mut session = Session::new(8, &mut out);
+    let mut session = Session::new(8);
     let mut done = Vec::<Finished<u32>>::new();
-    out.clear();
-    session.start(&request, 1, &mut out);
-    session.start(&request, 2, &mut out);
+    sent(&mut session, &request);
+    session.start(&request, 1);
+    assert_eq!(data_bytes(&sent(&mut session, &request)), 40_000);
+    session.start(&request, 2);
     // 65535 bytes for the whole connection: all of the first body, part of the second.
-    assert_eq!(data_bytes(&out), 65_535);
-    out.clear();
+    assert_eq!(data_bytes(&sent(&mut session, &request)), 25_535);
     let server = Server::default()
         .settings(&[(frame::setting::INITIAL_WINDOW_SIZE, 30_000)])
         .raw(kind::WINDOW_UPDATE, 0, 0, &100_000u32.to_be_bytes());
-    session
-        .feed(&server.0, &request, &mut out, &mut done)
-        .unwrap();
+    session.feed(&server.0, Instant::now(), &mut done).unwrap();
+    let out = sent(&mut session, &request);
     // The stream's window shrank to 30000, of which 25535 are used.
     assert_eq!(data_bytes(&out), 30_000 - 25_535);
-    out.clear();
     let server = Server::default().raw(kind::WINDOW_UPDATE, 0, 3, &100_000u32.to_be_bytes());
-    session
-        .feed(&server.0, &request, &mut out, &mut done)
-        .unwrap();
-    assert_eq!(data_bytes(&out), 10_000);
+    session.feed(&server.0, Instant::now(), &mut done).unwrap();
+    assert_eq!(data_bytes(&sent(&mut session, &request)), 10_000);
 }
 
 #[test]
 fn b6_a_server_without_a_table_gets_literals() {
     let request = encoded(b"");
-    let mut out = Vec::new();
-    let mut session = Session::new(8, &mut out);
+    let mut session = Session::new(8);
     let mut done = Vec::<Finished<u32>>::new();
-    session.start(&request, 1, &mut out);
+    session.start(&request, 1);
     let server = Server::default().settings(&[
         (frame::setting::HEADER_TABLE_SIZE, 0),
         (frame::setting::MAX_CONCURRENT_STREAMS, 2),
     ]);
-    session
-        .feed(&server.0, &request, &mut out, &mut done)
-        .unwrap();
-    out.clear();
-    session.start(&request, 2, &mut out);
+    session.feed(&server.0, Instant::now(), &mut done).unwrap();
+    sent(&mut session, &request);
+    session.start(&request, 2);
     assert!(!session.has_room());
+    let out = sent(&mut session, &request);
     assert_eq!(out.get(9), Some(&0x20));
     assert_eq!(&out[10..], &request.blocks.literal[..]);
 }
