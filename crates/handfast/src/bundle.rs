@@ -5,13 +5,10 @@ use std::path::Path;
 use base64ct::{Base64, Encoding};
 use pki_types::CertificateDer;
 
-use crate::der::{CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
-use crate::trust::{self, TrustError};
+use crate::certificates::Contents;
+use crate::trust::{self, TrustError, TrustProblem};
 
-/// Bundles of authorities that cross-sign each other have a dozen.
-const BUNDLED_MAX: usize = 64;
-
-/// The certificates of a file: PEM with any number of them, in order, or DER with one.
+/// The certificates of a file: PEM with any number of them, in order, DER, or a PKCS#7 bundle in either.
 ///
 /// Nothing in them is looked at: even a certificate that is malformed comes back, so that a report
 /// can say what is wrong with it.
@@ -23,10 +20,12 @@ pub fn certificates_from_file(
     path: impl AsRef<Path>,
 ) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let path = path.as_ref();
-    trust::certificates_of_file(path).map_err(|problem| TrustError {
-        path: Some(path.to_owned()),
-        problem,
-    })
+    trust::contents_of_file(path)
+        .and_then(certificates)
+        .map_err(|problem| TrustError {
+            path: Some(path.to_owned()),
+            problem,
+        })
 }
 
 /// The certificates of what a server hands out under a certificate's `caIssuers` (RFC 5280, 4.2.2.1;
@@ -37,47 +36,15 @@ pub fn certificates_from_file(
 /// # Errors
 /// When there is no certificate in it. See [`certificates_from_file`] for what its `Display` says.
 pub fn certificates_from_bytes(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let unpacked = pkcs7_of_pem(bytes);
-    if let Some(bundled) = of_pkcs7(unpacked.as_deref().unwrap_or(bytes)) {
-        return Ok(bundled);
-    }
-    trust::certificates_in(bytes).map_err(|problem| TrustError {
+    certificates(Contents::of(bytes)).map_err(|problem| TrustError {
         path: None,
         problem,
     })
 }
 
-/// The body of a PEM section that holds a bundle.
-fn pkcs7_of_pem(bytes: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (_, after) = text.split_once("-----BEGIN PKCS7-----")?;
-    let (body, _) = after.split_once("-----END PKCS7-----")?;
-    let symbols: String = body.split_ascii_whitespace().collect();
-    Base64::decode_vec(&symbols).ok()
-}
-
-/// The certificates of a SignedData that signs nothing; `None` when it is none, or holds none.
-fn of_pkcs7(der: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
-    const SET: u8 = 0x31;
-    let mut content_info = Element::only_of(der, SEQUENCE)?.reader();
-    let kind = content_info.take(OBJECT_IDENTIFIER)?.oid()?;
-    let signed = content_info.take_wrapped(CONTEXT_0, SEQUENCE)?;
-    if kind != SIGNED_DATA {
-        return None;
-    }
-    let mut fields = signed.reader();
-    fields.take(INTEGER)?;
-    fields.take(SET)?;
-    fields.take(SEQUENCE)?;
-    let certificates: Vec<_> = fields
-        .take(CONTEXT_0)?
-        .children()
-        .filter(|one| one.tag == SEQUENCE)
-        .take(BUNDLED_MAX)
-        .map(|one| CertificateDer::from(one.raw.to_vec()))
-        .collect();
-    (!certificates.is_empty()).then_some(certificates)
+fn certificates(contents: Contents) -> Result<Vec<CertificateDer<'static>>, TrustProblem> {
+    let placed = trust::only_certificates(contents)?;
+    Ok(placed.into_iter().map(|one| one.der).collect())
 }
 
 /// The certificates as PEM (RFC 7468), one section each.
@@ -109,6 +76,7 @@ pub fn certificates_to_pem(certificates: &[CertificateDer<'_>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::der::Element;
     use crate::x509::wrap_sequence;
     use proptest::prelude::*;
 

@@ -8,28 +8,26 @@
 //! whole world: webpki makes an issuer of whatever it is given as an anchor.
 
 mod anchor;
+mod gather;
 mod lookup;
+mod platform;
 mod problem;
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::{fmt, fs, io};
 
-use pki_types::pem::PemObject;
 use pki_types::{CertificateDer, TrustAnchor};
 
 pub(crate) use self::anchor::AnchorLimits;
 use self::anchor::{Chosen, Entry, Standing};
+use self::gather::{Gathered, Given};
 use self::lookup::{Chain, Lookup};
 pub use self::problem::{
     AnchorProblem, AnchorProblemKind, TrustError, TrustOrigin, TrustProblem, TrustSource,
 };
-use crate::x509::{self, Depth, escape_control};
-
-/// A file of certificates larger than this is a mistake: the largest real bundles are under 1 MiB.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+use crate::certificates::{self, Contents, Placed};
 
 /// A set of certificates that the caller trusts. Cheap to clone; each `with_*` adds to the set.
 ///
@@ -80,7 +78,8 @@ impl TrustAnchors {
         Self::new(false)
     }
 
-    /// Adds the certificates of a file: PEM with any number of them, or DER with one.
+    /// Adds the certificates of a file: PEM with any number of them and text around, DER, or a PKCS#7 bundle
+    /// (`.p7b`).
     ///
     /// # Errors
     /// When the file cannot be read, holds no certificate, holds one that is malformed or only ones
@@ -91,18 +90,14 @@ impl TrustAnchors {
             path: Some(path.to_owned()),
             problem,
         };
-        let bytes = read_bounded(path).map_err(at)?;
-        let certificates = certificates_in(&bytes).map_err(at)?;
-        self.with_all(
-            TrustOrigin::File(path.to_owned()),
-            certificates,
-            Strictness::Every,
-        )
-        .map_err(at)
+        let contents = contents_of_file(path).map_err(at)?;
+        self.with_contents(TrustOrigin::File(path.to_owned()), contents)
+            .map_err(at)
     }
 
     /// Adds every certificate found in the files of a directory, such as one prepared by
-    /// `openssl rehash`. Files that hold no certificate are passed over, duplicates count once.
+    /// `openssl rehash`. Files that hold no certificate are passed over, duplicates count once, and what cannot
+    /// be read is named in [`TrustSource::problems`].
     ///
     /// # Errors
     /// When the directory cannot be read or no file in it holds a usable certificate.
@@ -112,38 +107,23 @@ impl TrustAnchors {
             path: Some(path.to_owned()),
             problem,
         };
-        let unreadable = |error: io::Error| at(TrustProblem::Unreadable(Arc::new(error)));
-        let mut files: Vec<PathBuf> = Vec::new();
-        for entry in fs::read_dir(path).map_err(unreadable)? {
-            let file = entry.map_err(unreadable)?.path();
-            let is_hidden = file
-                .file_name()
-                .and_then(OsStr::to_str)
-                .is_none_or(is_hidden_name);
-            if !is_hidden && file.is_file() {
-                files.push(file);
-            }
+        let mut gathered = Gathered::default();
+        gathered
+            .add_directory(path)
+            .map_err(|error| at(TrustProblem::Unreadable(Arc::new(error))))?;
+        let sorted = sort_gathered(TrustOrigin::Directory(path.to_owned()), gathered);
+        if sorted.entries.is_empty() {
+            return Err(at(match sorted.source.problems.is_empty() {
+                true => TrustProblem::NoCertificate,
+                false => TrustProblem::NoneUsable {
+                    problems: sorted.source.problems,
+                },
+            }));
         }
-        // The order of a directory is arbitrary; that of the anchors should not be.
-        files.sort();
-        let certificates = files
-            .iter()
-            .filter_map(|file| {
-                read_bounded(file)
-                    .and_then(|bytes| certificates_in(&bytes))
-                    .ok()
-            })
-            .flatten()
-            .collect();
-        self.with_all(
-            TrustOrigin::Directory(path.to_owned()),
-            certificates,
-            Strictness::Any,
-        )
-        .map_err(at)
+        Ok(self.with(sorted))
     }
 
-    /// Adds every certificate of a PEM text.
+    /// Adds every certificate of a PEM text, or of what else [`with_file`](Self::with_file) reads.
     ///
     /// # Errors
     /// As [`with_file`](Self::with_file), without a path.
@@ -152,20 +132,23 @@ impl TrustAnchors {
             path: None,
             problem,
         };
-        let certificates = certificates_in(pem).map_err(at)?;
-        self.with_all(TrustOrigin::Memory, certificates, Strictness::Every)
+        self.with_contents(TrustOrigin::Memory, Contents::of(pem))
             .map_err(at)
     }
 
     /// Adds one certificate.
     ///
     /// # Errors
-    /// When it is malformed, or of a version other than 3.
+    /// When it is malformed, or of version 1 and no root.
     pub fn with_certificate_der(
         self,
         certificate: CertificateDer<'static>,
     ) -> Result<Self, TrustError> {
-        self.with_all(TrustOrigin::Memory, vec![certificate], Strictness::Every)
+        let placed = Placed {
+            der: certificate,
+            line: None,
+        };
+        self.with_certificates(TrustOrigin::Memory, vec![placed])
             .map_err(|problem| TrustError {
                 path: None,
                 problem,
@@ -255,6 +238,7 @@ impl TrustAnchors {
             inner: Arc::new(Inner {
                 with_platform,
                 entries: Vec::new(),
+                unfit: Vec::new(),
                 sources: Vec::new(),
                 lookup: OnceLock::new(),
                 resolved: OnceLock::new(),
@@ -262,31 +246,52 @@ impl TrustAnchors {
         }
     }
 
-    fn with_all(
+    fn with_contents(self, origin: TrustOrigin, contents: Contents) -> Result<Self, TrustProblem> {
+        self.with_certificates(origin, only_certificates(contents)?)
+    }
+
+    /// Adds what a person named: anything malformed is a mistake that they want to hear of at once.
+    fn with_certificates(
         self,
         origin: TrustOrigin,
-        certificates: Vec<CertificateDer<'static>>,
-        strictness: Strictness,
+        certificates: Vec<Placed>,
     ) -> Result<Self, TrustProblem> {
-        if certificates.is_empty() {
-            return Err(TrustProblem::NoCertificate);
+        let path = match &origin {
+            TrustOrigin::File(path) => Some(path.clone()),
+            _ => None,
+        };
+        let sorted = sort_out(origin, Given::all_of(certificates, path.as_deref()));
+        let malformed = sorted.source.problems.iter().find_map(|problem| {
+            let AnchorProblemKind::Malformed { detail } = &problem.kind else {
+                return None;
+            };
+            Some(TrustProblem::Malformed {
+                index: problem.index.unwrap_or_default(),
+                line: problem.line,
+                detail: detail.clone(),
+            })
+        });
+        match malformed {
+            Some(problem) => Err(problem),
+            None if sorted.entries.is_empty() => Err(TrustProblem::NoneUsable {
+                problems: sorted.source.problems,
+            }),
+            None => Ok(self.with(sorted)),
         }
-        let (entries, source) = sort_out(origin, certificates, strictness)?;
+    }
+
+    fn with(self, sorted: Sorted) -> Self {
         let old = &self.inner;
-        Ok(Self {
+        Self {
             inner: Arc::new(Inner {
                 with_platform: old.with_platform,
-                entries: old
-                    .entries
-                    .iter()
-                    .cloned()
-                    .chain(entries.into_iter().map(Arc::new))
-                    .collect(),
-                sources: old.sources.iter().cloned().chain([source]).collect(),
+                entries: old.entries.iter().chain(&sorted.entries).cloned().collect(),
+                unfit: old.unfit.iter().chain(&sorted.unfit).cloned().collect(),
+                sources: old.sources.iter().cloned().chain([sorted.source]).collect(),
                 lookup: OnceLock::new(),
                 resolved: OnceLock::new(),
             }),
-        })
+        }
     }
 }
 
@@ -311,12 +316,23 @@ pub(crate) struct Resolved {
     pub(crate) only_ours: Vec<Arc<AnchorLimits>>,
     /// Every trusted certificate, to compare with what a peer presents as its own.
     pub(crate) certificates: HashSet<CertificateDer<'static>>,
+    /// What is among the trusted certificates and vouches for nobody else: to explain a refusal.
+    pub(crate) unfit: Vec<Arc<Unfit>>,
     platform_source: Option<TrustSource>,
+}
+
+/// Something among the trusted certificates that vouches for nobody else.
+#[allow(dead_code, reason = "for whoever explains a refusal")]
+pub(crate) struct Unfit {
+    /// The certificate, where there is one.
+    pub(crate) der: Option<CertificateDer<'static>>,
+    pub(crate) problem: AnchorProblem,
 }
 
 struct Inner {
     with_platform: bool,
     entries: Vec<Arc<Entry>>,
+    unfit: Vec<Arc<Unfit>>,
     sources: Vec<TrustSource>,
     lookup: OnceLock<Option<Lookup>>,
     resolved: OnceLock<Resolved>,
@@ -326,15 +342,17 @@ impl Inner {
     fn resolve(&self) -> Resolved {
         let mut resolved = Resolved::default();
         if self.with_platform {
-            let (entries, source) = platform_entries();
-            resolved.platform_source = Some(source);
-            for entry in entries {
+            let sorted = sort_gathered(TrustOrigin::Platform, platform::read());
+            resolved.platform_source = Some(sorted.source);
+            resolved.unfit = sorted.unfit;
+            for entry in sorted.entries {
                 resolved.add(&entry);
             }
         }
         for entry in &self.entries {
             resolved.add(entry);
         }
+        resolved.unfit.extend(self.unfit.iter().cloned());
         resolved
     }
 }
@@ -360,138 +378,100 @@ impl Resolved {
     }
 }
 
-/// Whether one bad certificate spoils its source.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Strictness {
-    /// Named by a person: anything malformed is a mistake that they want to hear of at once.
-    Every,
-    /// Collected by a machine: take what can be used.
-    Any,
+/// The certificates of one source, sorted.
+struct Sorted {
+    entries: Vec<Arc<Entry>>,
+    unfit: Vec<Arc<Unfit>>,
+    source: TrustSource,
 }
 
-fn platform_entries() -> (Vec<Entry>, TrustSource) {
-    let found = rustls_native_certs::load_native_certs();
-    let errors = found.errors.iter().map(|error| AnchorProblem {
-        path: None,
-        index: None,
-        line: None,
-        subject: String::new(),
-        kind: AnchorProblemKind::Unreadable {
-            detail: escape_control(&error.to_string()).into_owned(),
-        },
-    });
-    let (entries, mut source) = sort_out(TrustOrigin::Platform, found.certs, Strictness::Any)
-        .unwrap_or_else(|_| (Vec::new(), TrustSource::empty(TrustOrigin::Platform)));
-    source.problems.extend(errors);
-    (entries, source)
+impl Sorted {
+    fn add_unfit(&mut self, der: Option<CertificateDer<'static>>, problem: AnchorProblem) {
+        self.source.problems.push(problem.clone());
+        self.unfit.push(Arc::new(Unfit { der, problem }));
+    }
 }
 
-/// Sorts certificates into authorities and end entities, and names what is neither.
-fn sort_out(
-    origin: TrustOrigin,
-    certificates: Vec<CertificateDer<'static>>,
-    strictness: Strictness,
-) -> Result<(Vec<Entry>, TrustSource), TrustProblem> {
+/// Sorts what was found in many files, and names what could not be read.
+fn sort_gathered(origin: TrustOrigin, gathered: Gathered) -> Sorted {
+    let mut sorted = sort_out(origin, gathered.given);
+    for given in gathered.unfit {
+        let subject = anchor::subject(&given.placed.der);
+        let problem = given.problem(subject, AnchorProblemKind::OpensslTrustedCertificate);
+        sorted.add_unfit(Some(given.placed.der), problem);
+    }
+    for problem in gathered.problems {
+        sorted.add_unfit(None, problem);
+    }
+    sorted
+}
+
+/// Sorts certificates into authorities and end entities, and names what is no authority.
+fn sort_out(origin: TrustOrigin, certificates: Vec<Given>) -> Sorted {
     let chosen = match origin {
         TrustOrigin::Platform => Chosen::InStore,
         _ => Chosen::ByName,
     };
-    let mut source = TrustSource::empty(origin);
-    let mut entries = Vec::with_capacity(certificates.len());
-    for (index, der) in certificates.into_iter().enumerate() {
-        let (subject, kind) = match anchor::read(der, chosen) {
+    let mut sorted = Sorted {
+        entries: Vec::with_capacity(certificates.len()),
+        unfit: Vec::new(),
+        source: TrustSource::empty(origin),
+    };
+    let mut seen = HashSet::new();
+    for given in certificates {
+        if !seen.insert(given.placed.der.clone()) {
+            continue;
+        }
+        let (subject, kind) = match anchor::read(given.placed.der.clone(), chosen) {
             Ok(entry) => {
                 let problem = entry.problem();
-                entries.push(entry);
+                sorted.entries.push(Arc::new(entry));
                 let Some(problem) = problem else {
-                    source.authorities += 1;
+                    sorted.source.authorities += 1;
                     continue;
                 };
-                source.end_entities += 1;
+                sorted.source.end_entities += 1;
                 problem
-            }
-            Err((_, AnchorProblemKind::Malformed { detail }))
-                if strictness == Strictness::Every =>
-            {
-                return Err(TrustProblem::Malformed { index, detail });
             }
             Err(problem) => problem,
         };
-        source.problems.push(AnchorProblem {
-            path: None,
-            index: Some(index),
-            line: None,
-            subject,
-            kind,
-        });
+        let problem = given.problem(subject, kind);
+        sorted.add_unfit(Some(given.placed.der), problem);
     }
-    if entries.is_empty() && source.origin != TrustOrigin::Platform {
-        return Err(TrustProblem::NoneUsable {
-            problems: source.problems,
-        });
-    }
-    Ok((entries, source))
+    sorted
 }
 
-/// The certificates of a PEM text or of DER bytes.
-pub(crate) fn certificates_in(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustProblem> {
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(TrustProblem::Empty);
+/// The contents of one file, trusted or not.
+pub(crate) fn contents_of_file(path: &Path) -> Result<Contents, TrustProblem> {
+    match certificates::read_file(path) {
+        Ok(Ok(bytes)) if bytes.iter().all(u8::is_ascii_whitespace) => Err(TrustProblem::Empty),
+        Ok(Ok(bytes)) => Ok(Contents::of(&bytes)),
+        Ok(Err(bytes)) => Err(TrustProblem::TooLarge { bytes }),
+        Err(error) => Err(TrustProblem::Unreadable(Arc::new(error))),
     }
-    // DER begins with the tag of a SEQUENCE, which a PEM file's preamble may do too ('0').
-    if bytes.starts_with(&[0x30]) && x509::parse(bytes, Depth::Outline).is_ok() {
-        return Ok(vec![CertificateDer::from(bytes.to_vec())]);
+}
+
+/// The certificates of contents that hold certificates, and nothing that should be one and is broken.
+pub(crate) fn only_certificates(contents: Contents) -> Result<Vec<Placed>, TrustProblem> {
+    if let Some(broken) = contents.broken.into_iter().next() {
+        let (line, detail) = (broken.line, broken.detail);
+        return Err(TrustProblem::Pem { line, detail });
     }
-    let labels = pem_labels(bytes);
-    if labels.iter().any(|label| label == "TRUSTED CERTIFICATE") {
+    if !contents.openssl_trusted.is_empty() {
         return Err(TrustProblem::OpensslTrustedCertificate);
     }
-    let certificates = CertificateDer::pem_slice_iter(bytes)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| TrustProblem::Pem {
-            detail: error.to_string(),
-        })?;
-    match (certificates.is_empty(), labels.is_empty()) {
-        (false, _) => Ok(certificates),
-        (true, false) => Err(TrustProblem::OtherPemSections { labels }),
+    if contents.trailing > 0 && !contents.certificates.is_empty() {
+        return Err(TrustProblem::Malformed {
+            index: contents.certificates.len().saturating_sub(1),
+            line: None,
+            detail: format!("{} bytes follow it", contents.trailing),
+        });
+    }
+    match (contents.certificates.is_empty(), contents.others.is_empty()) {
+        (false, _) => Ok(contents.certificates),
+        (true, false) => Err(TrustProblem::OtherPemSections {
+            labels: contents.others,
+        }),
         (true, true) => Err(TrustProblem::NoCertificate),
     }
-}
-
-/// The certificates of a file, trusted or not.
-pub(crate) fn certificates_of_file(
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, TrustProblem> {
-    certificates_in(&read_bounded(path)?)
-}
-
-/// Labels of the PEM sections, each once, in order.
-fn pem_labels(bytes: &[u8]) -> Vec<String> {
-    let mut labels: Vec<String> = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        let label = line
-            .trim_ascii()
-            .strip_prefix(b"-----BEGIN ")
-            .and_then(|rest| rest.strip_suffix(b"-----"))
-            .map(|label| escape_control(&String::from_utf8_lossy(label)).into_owned());
-        if let Some(label) = label
-            && !labels.contains(&label)
-        {
-            labels.push(label);
-        }
-    }
-    labels
-}
-
-fn read_bounded(path: &Path) -> Result<Vec<u8>, TrustProblem> {
-    let unreadable = |error: io::Error| TrustProblem::Unreadable(Arc::new(error));
-    let bytes = fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(TrustProblem::TooLarge { bytes });
-    }
-    fs::read(path).map_err(unreadable)
-}
-
-fn is_hidden_name(name: &str) -> bool {
-    name.starts_with('.')
 }

@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 use super::der::{self, Kind};
 use super::error::{IdentityError, IdentityPart, IdentityProblem};
 use super::passphrase::Passphrase;
-use super::{pem, pkcs12, unlock};
-use crate::der::Element;
+use super::{pkcs12, unlock};
+use crate::certificates::before_settings;
+use crate::{pem, pkcs7};
 
 /// Far more than the longest chain with the largest keys; less than what a mistyped path may hold.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -114,12 +115,17 @@ fn sort(bytes: &[u8]) -> Result<Contents, IdentityProblem> {
     }
     if let Some(kind) = der::recognise(bytes) {
         contents.add(kind, bytes);
-    } else if pem::is_pem(bytes) {
-        for section in pem::sections(bytes)? {
-            contents.add_section(section)?;
-        }
-    } else {
+        return Ok(contents);
+    }
+    let sections = pem::sections(bytes);
+    if sections.is_empty() {
         return Err(unrecognised(bytes));
+    }
+    for section in sections {
+        contents.add_section(section.map_err(|broken| IdentityProblem::MalformedPem {
+            line: broken.line,
+            detail: broken.detail,
+        })?)?;
     }
     Ok(contents)
 }
@@ -133,6 +139,7 @@ impl Contents {
                     .push(Key::plain(kind, Zeroizing::new(bytes.to_vec())));
             }
             Kind::Pkcs12 => self.pkcs12 = Some(Zeroizing::new(bytes.to_vec())),
+            Kind::Pkcs7 if self.add_bundle(bytes) => {}
             Kind::Request
             | Kind::RevocationList
             | Kind::PublicKey
@@ -144,18 +151,31 @@ impl Contents {
         }
     }
 
+    /// Adds the certificates of a PKCS#7 bundle, which keeps no order. Says whether it is one.
+    fn add_bundle(&mut self, der: &[u8]) -> bool {
+        let Some(bundled) = pkcs7::certificates(der) else {
+            return false;
+        };
+        self.is_unordered = true;
+        self.certificates.extend(bundled);
+        true
+    }
+
     fn add_section(&mut self, section: pem::Section) -> Result<(), IdentityProblem> {
         let label = section.label.as_str();
         let kind = match label {
-            "CERTIFICATE" | "X509 CERTIFICATE" => {
-                self.certificates.push(section.body.to_vec().into());
-                return Ok(());
+            "CERTIFICATE" | "X509 CERTIFICATE" | "PKCS7" | "CMS" | "PKCS #7 SIGNED DATA" => {
+                if self.add_bundle(&section.body) {
+                    return Ok(());
+                }
+                if label.contains("CERTIFICATE") {
+                    self.certificates.push(section.body.to_vec().into());
+                    return Ok(());
+                }
+                Some(Kind::Pkcs7)
             }
             "TRUSTED CERTIFICATE" => {
-                // OpenSSL's own: a certificate, then settings that are nobody else's business.
-                let settings = Element::first(&section.body).map_or(0, |(_, rest)| rest.len());
-                let length = section.body.len().saturating_sub(settings);
-                let certificate = section.body.get(..length).unwrap_or_default();
+                let certificate = before_settings(&section.body);
                 self.certificates.push(certificate.to_vec().into());
                 return Ok(());
             }
@@ -167,7 +187,6 @@ impl Contents {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => Some(Kind::PublicKey),
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Some(Kind::Request),
             "X509 CRL" => Some(Kind::RevocationList),
-            "PKCS7" | "CMS" | "PKCS #7 SIGNED DATA" => Some(Kind::Pkcs7),
             _ if label.ends_with(" PARAMETERS") => Some(Kind::Parameters),
             _ => None,
         };
@@ -311,8 +330,10 @@ fn unrecognised(bytes: &[u8]) -> IdentityProblem {
             detail: der::complaint(bytes).to_owned(),
         };
     }
-    let found = if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        "UTF-16 text".to_owned()
+    let found = if let Some(found) = pem::near_miss(bytes) {
+        found
+    } else if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        "UTF-16 text without a PEM section".to_owned()
     } else if bytes.starts_with(b"ssh-") || bytes.starts_with(b"ecdsa-sha2-") {
         "an SSH public key".to_owned()
     } else if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0')) {

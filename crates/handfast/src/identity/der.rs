@@ -12,7 +12,7 @@ const PKCS7: &str = "1.2.840.113549.1.7.";
 
 /// What a DER blob is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Certificate,
     Request,
     RevocationList,
@@ -31,7 +31,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// With an article, for messages.
-    pub(super) fn describe(self) -> &'static str {
+    pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Certificate => "a certificate",
             Self::Request => "a certificate signing request",
@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// Tells what a blob is by its outermost structure.
-pub(super) fn recognise(der: &[u8]) -> Option<Kind> {
+pub(crate) fn recognise(der: &[u8]) -> Option<Kind> {
     let outer = Element::only(der)?;
     if outer.tag == OBJECT_IDENTIFIER {
         return Some(Kind::Parameters);
@@ -211,7 +211,7 @@ pub(super) fn object_identifiers(der: &[u8]) -> Vec<String> {
 }
 
 /// Why a blob is no DER, as well as can be told.
-pub(super) fn complaint(der: &[u8]) -> &'static str {
+pub(crate) fn complaint(der: &[u8]) -> &'static str {
     match Element::first(der) {
         _ if der.first() != Some(&SEQUENCE) => "it does not begin like DER",
         None => "it is cut short",

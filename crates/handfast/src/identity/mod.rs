@@ -9,10 +9,9 @@
 
 mod chain;
 mod contents;
-mod der;
+pub(crate) mod der;
 mod error;
 mod passphrase;
-mod pem;
 mod pkcs12;
 mod unlock;
 

@@ -6,17 +6,16 @@
 //! store: what is found here can only be less than what is trusted, never more.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use memchr::memmem;
 use pki_types::CertificateDer;
-use pki_types::pem::PemObject as _;
 
 use super::anchor::{self, Chosen, Entry};
-use super::read_bounded;
+use super::platform;
+use crate::certificates::{self, Contents};
 use crate::der::{CONTEXT_0, Element, INTEGER, Reader, SEQUENCE};
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
@@ -46,17 +45,23 @@ struct Located {
 impl Lookup {
     /// Reads the platform's bundle; `None` where there is none or it cannot be read.
     pub(super) fn of_platform() -> Option<Self> {
-        let file = platform_bundle()?;
+        let file = platform::bundle()?;
         // What can be read only once, such as a pipe, belongs to the reading that counts.
         if !file.is_file() {
             return None;
         }
-        let lookup = Self::of_pem(read_bounded(&file).ok()?);
+        let lookup = Self::of_pem(certificates::read_file(&file).ok()?.ok()?);
         (!lookup.certificates.is_empty()).then_some(lookup)
     }
 
-    /// Whatever bears no name that can be found is left out.
+    /// Finds sections that stand as every tool writes them, which the reader of PEM finds, too, whatever is
+    /// around them. Whatever else there is, and what bears no name that can be found, is left out.
     fn of_pem(pem: Vec<u8>) -> Self {
+        // DER is read as such, whatever it contains.
+        let pem = match pem.first() {
+            Some(&SEQUENCE) => Vec::new(),
+            _ => pem,
+        };
         let mut subjects = Vec::new();
         let mut certificates = Vec::new();
         let mut der = Vec::new();
@@ -71,6 +76,11 @@ impl Lookup {
                 continue;
             }
             let text = begin..end + END.len();
+            if ![text.start, end].iter().all(|at| begins_line(&pem, *at))
+                || ![start, text.end].iter().all(|at| ends_line(&pem, *at))
+            {
+                continue;
+            }
             decode_beginning(pem.get(start..end).unwrap_or_default(), &mut der);
             if names_of(&der).is_none() {
                 der = decode(&pem, text.clone()).map_or_else(Vec::new, |whole| whole.to_vec());
@@ -109,8 +119,21 @@ impl Lookup {
     }
 }
 
+/// By the reader that reads the whole store: what it does not find is not trusted.
 fn decode(pem: &[u8], text: Range<usize>) -> Option<CertificateDer<'static>> {
-    CertificateDer::from_pem_slice(pem.get(text)?).ok()
+    let mut found = Contents::of(pem.get(text)?).certificates;
+    (found.len() == 1).then(|| found.pop())?.map(|one| one.der)
+}
+
+fn begins_line(pem: &[u8], at: usize) -> bool {
+    match at.checked_sub(1) {
+        Some(before) => pem.get(before) == Some(&b'\n'),
+        None => true,
+    }
+}
+
+fn ends_line(pem: &[u8], at: usize) -> bool {
+    matches!(pem.get(at), None | Some(b'\n' | b'\r'))
 }
 
 /// Decodes line by line, in whole quartets as every tool writes them, until the names are there.
@@ -162,23 +185,6 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// As rustls-native-certs looks for it.
-#[cfg(all(unix, not(target_os = "macos")))]
-fn platform_bundle() -> Option<PathBuf> {
-    use std::env::var_os;
-    let file = var_os(openssl_probe::ENV_CERT_FILE).map(PathBuf::from);
-    if file.is_some() || var_os(openssl_probe::ENV_CERT_DIR).is_some_and(|dirs| !dirs.is_empty()) {
-        return file;
-    }
-    openssl_probe::probe().cert_file
-}
-
-/// These systems answer by interfaces of their own.
-#[cfg(not(all(unix, not(target_os = "macos"))))]
-fn platform_bundle() -> Option<PathBuf> {
-    None
-}
-
 /// The contents of both names.
 struct Names<'d> {
     issuer: &'d [u8],
@@ -204,6 +210,8 @@ fn names_of(der: &[u8]) -> Option<Names<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pki_types::pem::PemObject as _;
+    use proptest::prelude::*;
 
     #[test]
     fn a_bundle_gives_what_a_parser_of_certificates_finds_in_it_around_what_is_broken() {
@@ -237,6 +245,44 @@ mod tests {
         // The roots of the testbed bear one name; the leaf is in the bundle, too.
         assert!(found.iter().any(|entry| entry.der == pki.root.der));
         assert!(found.iter().any(|entry| entry.der == leaf.der));
+    }
+
+    proptest! {
+        /// Were one of them not in the whole store, a peer could be verified that the store does not verify.
+        #[test]
+        fn whatever_is_found_the_reader_of_the_whole_store_finds_too(
+            parts in prop::collection::vec(0..9usize, 0..12),
+        ) {
+            static CERTIFICATES: OnceLock<[String; 2]> = OnceLock::new();
+            let [one, other] = CERTIFICATES.get_or_init(|| {
+                [(); 2].map(|()| handfast_testbed::pki::Pki::new().root.cert_pem())
+            });
+            let mut bundle = String::new();
+            for part in parts {
+                bundle.push_str(&match part {
+                    0 => one.clone(),
+                    1 => other.replace('\n', "\r\n"),
+                    2 => other.replace('\n', "\n  "),
+                    3 => one.trim_end().to_owned(),
+                    4 => one[..one.len() / 2].to_owned(),
+                    5 => "x ".to_owned(),
+                    6 => one.replacen("MII", "Proc-Type: 4\n\nMII", 1),
+                    7 => "-----BEGIN OTHER-----\n".to_owned(),
+                    _ => other.replacen("MII", "M-I", 1),
+                });
+            }
+            let whole: Vec<_> = Contents::of(bundle.as_bytes())
+                .certificates
+                .into_iter()
+                .map(|one| one.der)
+                .collect();
+            let lookup = Lookup::of_pem(bundle.into_bytes());
+            for located in &lookup.certificates {
+                if let Some(der) = decode(&lookup.pem, located.text.clone()) {
+                    prop_assert!(whole.contains(&der));
+                }
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::x509::RSA_BITS;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AnchorProblem {
-    /// The file that it is in, where the source has several.
+    /// The file that it is in, where it came from a file.
     pub path: Option<PathBuf>,
     /// Which of the file's certificates it is, from 0; `None` when it is about the file as a whole.
     pub index: Option<usize>,
@@ -303,16 +303,18 @@ pub enum TrustProblem {
     },
     /// Nothing in it.
     Empty,
-    /// PEM whose sections are not certificates.
+    /// PEM whose sections are not certificates, or something else that is known.
     OtherPemSections {
-        /// Labels of the sections found.
+        /// Labels of the sections found, or what it is.
         labels: Vec<String>,
     },
     /// OpenSSL's `TRUSTED CERTIFICATE`, whose additional trust settings nobody else reads.
     OpensslTrustedCertificate,
     /// PEM that cannot be decoded.
     Pem {
-        /// What the decoder stumbled over.
+        /// The line at fault, from 1.
+        line: usize,
+        /// What is wrong there.
         detail: String,
     },
     /// Neither PEM nor a DER certificate.
@@ -321,6 +323,8 @@ pub enum TrustProblem {
     Malformed {
         /// Its position in the file, from 0.
         index: usize,
+        /// Line of its beginning, from 1, in PEM.
+        line: Option<usize>,
         /// What the parser stumbled over.
         detail: String,
     },
@@ -360,12 +364,19 @@ impl fmt::Display for TrustProblem {
             Self::OpensslTrustedCertificate => f.write_str(
                 "it holds OpenSSL's TRUSTED CERTIFICATE, which carries settings only OpenSSL reads",
             ),
-            Self::Pem { detail } => write!(f, "its PEM cannot be decoded: {detail}"),
+            Self::Pem { line, detail } => {
+                write!(f, "its PEM cannot be decoded: line {line}: {detail}")
+            }
             Self::NoCertificate => f.write_str("it holds no certificate, neither PEM nor DER"),
-            Self::Malformed { index, detail } => {
+            Self::Malformed {
+                index,
+                line,
+                detail,
+            } => {
+                let place = line.map_or_else(String::new, |line| format!(" (line {line})"));
                 write!(
                     f,
-                    "certificate {} in it cannot be read: {detail}",
+                    "certificate {} in it{place} cannot be read: {detail}",
                     index.saturating_add(1)
                 )
             }

@@ -76,6 +76,7 @@ pub(super) fn configurations() -> Vec<Row> {
             "trust-file-malformed",
             trust(TrustProblem::Malformed {
                 index: 1,
+                line: Some(23),
                 detail: "it ends too early".to_owned(),
             }),
         ),

@@ -1,0 +1,36 @@
+//! Certificates out of a PKCS#7 bundle (RFC 5652: SignedData that signs nothing), as `.p7b` and `.p7c`
+//! files hold them and servers hand them out.
+
+use pki_types::CertificateDer;
+
+use crate::der::{CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
+
+/// Platform stores have some 150 authorities, and can be exported whole.
+const BUNDLED_MAX: usize = 1024;
+
+/// The certificates of a SignedData, in no order that means anything; `None` when it is none, or holds
+/// none or far too many.
+pub(crate) fn certificates(der: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
+    const SET: u8 = 0x31;
+    let mut content_info = Element::only_of(der, SEQUENCE)?.reader();
+    let kind = content_info.take(OBJECT_IDENTIFIER)?.oid()?;
+    let signed = content_info.take_wrapped(CONTEXT_0, SEQUENCE)?;
+    if kind != SIGNED_DATA {
+        return None;
+    }
+    let mut fields = signed.reader();
+    fields.take(INTEGER)?;
+    fields.take(SET)?;
+    fields.take(SEQUENCE)?;
+    let certificates: Vec<_> = fields
+        .take(CONTEXT_0)?
+        .children()
+        .filter(|one| one.tag == SEQUENCE)
+        .take(BUNDLED_MAX + 1)
+        .map(|one| CertificateDer::from(one.raw.to_vec()))
+        .collect();
+    (1..=BUNDLED_MAX)
+        .contains(&certificates.len())
+        .then_some(certificates)
+}

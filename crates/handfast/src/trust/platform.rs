@@ -1,0 +1,102 @@
+//! The platform's own store: where it is, and reading it whole.
+//!
+//! `SSL_CERT_FILE` and `SSL_CERT_DIR` replace it, as for OpenSSL: they belong to what "the platform's store"
+//! means.
+
+use super::gather::Gathered;
+
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(super) use files::{bundle, read};
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+pub(super) use system::{bundle, read};
+
+/// Systems whose store is made of files.
+#[cfg(all(unix, not(target_os = "macos")))]
+mod files {
+    use std::env;
+    use std::path::{Path, PathBuf};
+
+    use super::Gathered;
+    use crate::trust::gather::unreadable;
+
+    /// The whole store.
+    pub(in crate::trust) fn read() -> Gathered {
+        let mut gathered = Gathered::default();
+        let (file, directories) = places();
+        if let Some(file) = file {
+            gathered.add_file(&file);
+        }
+        for directory in directories {
+            if let Err(error) = gathered.add_directory(&directory) {
+                gathered.complain(&directory, None, unreadable(&error));
+            }
+        }
+        gathered
+    }
+
+    /// The one file that holds most of the store, or all of it.
+    pub(in crate::trust) fn bundle() -> Option<PathBuf> {
+        places().0
+    }
+
+    fn places() -> (Option<PathBuf>, Vec<PathBuf>) {
+        let file = env::var_os(openssl_probe::ENV_CERT_FILE).map(PathBuf::from);
+        let directories: Vec<PathBuf> = env::var_os(openssl_probe::ENV_CERT_DIR)
+            .map(|paths| env::split_paths(&paths).collect())
+            .unwrap_or_default();
+        let directories: Vec<PathBuf> = directories
+            .into_iter()
+            .filter(|path| is_some(path))
+            .collect();
+        if file.is_some() || !directories.is_empty() {
+            return (file, directories);
+        }
+        let found = openssl_probe::probe();
+        (found.cert_file, found.cert_dir)
+    }
+
+    fn is_some(path: &Path) -> bool {
+        !path.as_os_str().is_empty()
+    }
+}
+
+/// Systems that answer by interfaces of their own.
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+mod system {
+    use std::path::PathBuf;
+
+    use super::Gathered;
+    use crate::certificates::Placed;
+    use crate::trust::gather::{Given, unreadable};
+    use crate::trust::problem::AnchorProblem;
+
+    /// The whole store.
+    pub(in crate::trust) fn read() -> Gathered {
+        let found = rustls_native_certs::load_native_certs();
+        let placed = found
+            .certs
+            .into_iter()
+            .map(|der| Placed { der, line: None })
+            .collect();
+        Gathered {
+            given: Given::all_of(placed, None),
+            problems: found
+                .errors
+                .iter()
+                .map(|error| AnchorProblem {
+                    path: None,
+                    index: None,
+                    line: None,
+                    subject: String::new(),
+                    kind: unreadable(error),
+                })
+                .collect(),
+            ..Gathered::default()
+        }
+    }
+
+    /// Nothing that could be read in part.
+    pub(in crate::trust) fn bundle() -> Option<PathBuf> {
+        None
+    }
+}
