@@ -148,7 +148,14 @@ impl<'a> Line<'a> {
             return Self::End(label);
         }
         if line.starts_with(BEGIN) || line.starts_with(END) {
-            let detail = "a BEGIN or END line that does not end in five dashes";
+            let behind = line.get(DASHES.len()..).unwrap_or_default();
+            let detail = match memmem::find(behind, DASHES) {
+                Some(_) if memmem::find(behind, b"-----\\n").is_some() => {
+                    "its line ends are written as \\n: make line ends of them"
+                }
+                Some(_) => "a BEGIN or END line must stand alone, and more follows on this one",
+                None => "a BEGIN or END line that does not end in five dashes",
+            };
             return Self::Malformed(detail.to_owned());
         }
         // Hand-written or damaged markers would otherwise be text, and what they enclose lost in silence.
@@ -548,7 +555,7 @@ mod tests {
             (
                 "-----BEGIN A----- x\nAQID\n-----END A-----\n",
                 1,
-                "five dashes",
+                "must stand alone",
             ),
             ("AQID\n-----END A-----\n", 2, "no BEGIN line"),
             (

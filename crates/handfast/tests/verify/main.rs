@@ -5,9 +5,11 @@
 //! asynchronous one, over TLS 1.2 and 1.3; as a server's chain by clients and as a client's chain by
 //! servers. The chain that was sent must be inside every refusal.
 
+mod anchors;
 mod case;
 mod evidence;
 mod faults;
+mod files;
 mod issuers;
 mod names;
 mod ocsp;

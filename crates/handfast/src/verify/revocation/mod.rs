@@ -22,7 +22,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pki_types::CertificateRevocationListDer;
-use pki_types::pem::PemObject;
 
 pub(super) use self::check::Signer;
 use self::list::List;
@@ -30,7 +29,8 @@ pub(super) use self::list::reason_name;
 pub use self::problem::{CrlError, CrlProblem};
 pub use self::summary::{CrlSummary, Uncounted, UncountedCrl};
 use super::x500;
-use crate::x509;
+use crate::der::{Element, SEQUENCE};
+use crate::{pem, x509};
 
 /// Revocation lists and the rules for using them. Cheap to clone.
 ///
@@ -82,7 +82,7 @@ impl RevocationLists {
         }
     }
 
-    /// Adds the lists of a file: PEM with any number of them, or DER with one.
+    /// Adds the lists of a file: PEM with any number of them and text around, or DER.
     ///
     /// # Errors
     /// When the file cannot be read or holds no revocation list that can be used.
@@ -93,11 +93,7 @@ impl RevocationLists {
             problem,
         };
         let bytes = fs::read(path).map_err(|error| at(CrlProblem::Unreadable(Arc::new(error))))?;
-        let ders = if bytes.trim_ascii_start().starts_with(&[0x30]) {
-            vec![CertificateRevocationListDer::from(bytes)]
-        } else {
-            from_pem(&bytes).map_err(at)?
-        };
+        let ders = lists_in(&bytes).map_err(at)?;
         self.with_all(ders, Some(path)).map_err(at)
     }
 
@@ -110,7 +106,7 @@ impl RevocationLists {
             path: None,
             problem,
         };
-        from_pem(pem)
+        lists_in(pem)
             .and_then(|ders| self.with_all(ders, None))
             .map_err(at)
     }
@@ -205,12 +201,33 @@ pub enum RevocationScope {
     Chain,
 }
 
-fn from_pem(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, CrlProblem> {
-    CertificateRevocationListDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| CrlProblem::Pem {
-            detail: error.to_string(),
-        })
+/// The lists of PEM, or of DER.
+fn lists_in(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, CrlProblem> {
+    let mut lists = Vec::new();
+    let mut rest = bytes;
+    while let Some((element, after)) = Element::first(rest).filter(|(one, _)| one.tag == SEQUENCE) {
+        lists.push(element.raw.to_vec().into());
+        rest = after;
+    }
+    // Some programs write a line end behind it.
+    if !lists.is_empty() && rest.trim_ascii().is_empty() {
+        return Ok(lists);
+    }
+    lists.clear();
+    let sections = pem::sections(bytes);
+    if sections.is_empty() {
+        let detail = pem::near_miss(bytes).map(|found| format!("it is {found}"));
+        return Err(detail.map_or(CrlProblem::NoList, |detail| CrlProblem::Pem { detail }));
+    }
+    for section in sections {
+        let section = section.map_err(|broken| CrlProblem::Pem {
+            detail: broken.to_string(),
+        })?;
+        if matches!(section.label.as_str(), "X509 CRL" | "CRL") {
+            lists.push(section.body.to_vec().into());
+        }
+    }
+    Ok(lists)
 }
 
 /// Whether two names (DER, with their SEQUENCE) are the same (RFC 5280, 7.1).
