@@ -5,11 +5,48 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use handfast::{CertificateFacts, Explanation};
+use handfast_ca::Authority;
 
 use crate::failure::{Failure, code};
 
 /// Names another directory for the local authority than the platform's.
 pub(crate) const CA_DIR_VARIABLE: &str = "HANDFAST_CA_DIR";
+
+/// As the value of `--client-ca`: the local authority.
+pub(crate) const LOCAL: &str = "local";
+
+/// The authority that a value of `--client-ca` means, if it means one of ours: by the word, or by the path of
+/// its certificate.
+pub(crate) fn own_authority(
+    client_ca: &Path,
+    ca_dir: Option<PathBuf>,
+) -> Result<Option<Authority>, Failure> {
+    let directory = self::ca_dir(ca_dir);
+    if client_ca.as_os_str() == LOCAL {
+        // It must have been made before.
+        return Ok(Some(Authority::open(&directory?)?));
+    }
+    Ok(directory
+        .ok()
+        .filter(|directory| is_certificate_of(client_ca, directory))
+        .and_then(|directory| Authority::open(&directory).ok()))
+}
+
+/// The list of an authority of ours, renewed if that is due; with a warning if it could not be.
+pub(crate) fn fresh_list(authority: &Authority) -> Result<(PathBuf, Option<String>), Failure> {
+    let file = authority.crl_file();
+    match authority.keep_crl_fresh() {
+        Ok(_) => Ok((file, None)),
+        Err(error) if file.exists() => {
+            let warning = format!(
+                "{}: the local authority's list cannot be renewed: {error}",
+                file.display()
+            );
+            Ok((file, Some(warning)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// The authority's directory: the one given, else `HANDFAST_CA_DIR`, else under the platform's data
 /// directory.
@@ -30,6 +67,19 @@ pub(crate) fn local_ca_certificate() -> Option<PathBuf> {
     default_ca_dir()
         .map(|dir| dir.join("ca.pem"))
         .filter(|file| !is_absent(file))
+}
+
+/// The revocation list of the local authority, if there is one.
+pub(crate) fn local_ca_list() -> Option<PathBuf> {
+    local_ca_certificate()
+        .map(|file| file.with_file_name("crl.pem"))
+        .filter(|file| !is_absent(file))
+}
+
+/// Whether this file is the certificate of the authority of this directory.
+fn is_certificate_of(file: &Path, directory: &Path) -> bool {
+    let own = directory.join("ca.pem").canonicalize();
+    own.is_ok_and(|own| file.canonicalize().is_ok_and(|file| file == own))
 }
 
 /// The certificate of the local authority, if it is the one that issued this certificate, by its name.

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handfast::{
-    ClientContext, ClientContextBuilder, Identity, KeyLog, Passphrase, RevocationLists, SpkiSha256,
-    TlsVersion, TrustAnchors, VerificationPolicy,
+    ClientContext, ClientContextBuilder, ExpiredLists, Identity, KeyLog, Passphrase,
+    RevocationLists, SpkiSha256, TlsVersion, TrustAnchors, VerificationPolicy,
 };
 
-use crate::data_dir::local_ca_certificate;
+use crate::data_dir::{local_ca_certificate, local_ca_list};
 use crate::failure::Failure;
 use crate::output;
 use crate::passphrase::{PassphraseSource, or_prompt};
@@ -32,11 +32,42 @@ pub(crate) struct TrustArgs {
     /// Refuse what these revocation lists revoke
     #[arg(long, value_name = "FILE")]
     pub(crate) crl: Vec<PathBuf>,
+    /// When a list is out of date: hard refuses what it covers, soft goes on using it
+    #[arg(long, value_name = "POLICY", default_value = "hard")]
+    pub(crate) crl_expired: CrlExpired,
     /// Follow at most so many intermediates between a certificate and a trust anchor, 0 to 6 [default: 6]
     #[arg(long, value_name = "COUNT", value_parser = depth)]
     pub(crate) depth: Option<usize>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+}
+
+/// What becomes of a certificate when the list that covers it is out of date.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CrlExpired {
+    /// It is refused
+    #[default]
+    Hard,
+    /// It is refused if the list revokes it
+    Soft,
+}
+
+impl From<CrlExpired> for ExpiredLists {
+    fn from(policy: CrlExpired) -> Self {
+        match policy {
+            CrlExpired::Hard => Self::Refuse,
+            CrlExpired::Soft => Self::Accept,
+        }
+    }
+}
+
+/// The lists of these files.
+pub(crate) fn lists_of(files: &[PathBuf], expired: CrlExpired) -> Result<RevocationLists, Failure> {
+    let mut lists = RevocationLists::none().with_expired(expired.into());
+    for file in files {
+        lists = lists.with_file(file)?;
+    }
+    Ok(lists)
 }
 
 #[derive(Debug, clap::Args)]
@@ -108,11 +139,11 @@ impl TrustArgs {
     }
 
     pub(crate) fn revocation_lists(&self) -> Result<RevocationLists, Failure> {
-        let mut lists = RevocationLists::none();
-        for file in &self.crl {
-            lists = lists.with_file(file)?;
-        }
-        Ok(lists)
+        let lists = lists_of(&self.crl, self.crl_expired)?;
+        Ok(match self.only_cacert {
+            true => lists,
+            false => with_local_list(lists),
+        })
     }
 
     /// A client's context with all of this, and the session's choices.
@@ -198,6 +229,24 @@ fn with_local_ca(anchors: TrustAnchors) -> TrustAnchors {
             let why = handfast::Error::from(error).explain();
             output::warning(format!("the local authority is not trusted: {}", why.what));
             anchors
+        }
+    }
+}
+
+/// What the local authority revoked is refused, too. Nobody asked for its list: where there is none, or an
+/// old one, nothing is missing.
+fn with_local_list(lists: RevocationLists) -> RevocationLists {
+    let Some(file) = local_ca_list() else {
+        return lists;
+    };
+    match RevocationLists::none().with_file(&file) {
+        Ok(own) => lists.and_also(own.allowing_unknown().allowing_expired()),
+        Err(error) => {
+            output::warning(format!(
+                "what the local authority revoked is not known: {}",
+                Failure::from(error).explanation.what
+            ));
+            lists
         }
     }
 }

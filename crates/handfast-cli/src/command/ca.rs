@@ -357,7 +357,7 @@ fn issued_hint(authority: &Authority, issued: &Issued, client: bool) -> String {
         format!(
             "Show it with: handfast get --cert {certificate} --key {key} URL\n\
              or: curl --cacert {ca} --cert {certificate} --key {key} URL\n\
-             Servers trust it with: --client-ca {ca}"
+             `handfast serve` asks for it with: --client-ca local"
         )
     } else {
         format!(

@@ -6,6 +6,7 @@
 mod audit;
 mod context;
 mod lines;
+mod lists;
 mod log;
 mod warnings;
 
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use handfast::{CertificateFacts, ClosePolicy, Explanation, SubjectAltName};
+use handfast::{CertificateFacts, ClosePolicy, Explanation, ServerContext, SubjectAltName};
 use handfast_https::server::{BindError, Files, Limits, Running, Server, ServerConfig};
 
 use self::audit::Audit;
@@ -97,6 +98,14 @@ struct Clients {
     /// Refuse what these revocation lists revoke, among clients (repeatable)
     #[arg(long, value_name = "FILE", requires = "client_ca")]
     crl: Vec<PathBuf>,
+    /// When a list is out of date: hard refuses what it covers, soft goes on using it
+    #[arg(
+        long,
+        value_name = "POLICY",
+        default_value = "hard",
+        requires = "client_ca"
+    )]
+    crl_expired: crate::trust_args::CrlExpired,
     /// Follow at most so many intermediates between a certificate and a trust anchor, in chains of clients, 0 to 6 [default: 6]
     #[arg(long, value_name = "COUNT", requires = "client_ca", value_parser = crate::trust_args::depth)]
     depth: Option<usize>,
@@ -224,12 +233,25 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             Explanation::new("no-runtime", what).with_evidence(error.to_string()),
         )
     })?;
+    // Whoever reads that it listens may send a signal at once.
+    let signals = {
+        let _guard = runtime.enter();
+        Signals::new(audit.is_some()).map_err(no_signals)?
+    };
     announce(&args, &prepared, running.local_addrs())?;
+    let renewal = (!prepared.lists.is_empty()).then_some(Renewal {
+        lists: prepared.lists,
+        template: prepared.template,
+        context: prepared.context,
+        is_quiet: args.running.quiet,
+    });
     let result = until_stopped(
         runtime,
         running,
         Duration::from_secs(args.running.grace),
+        signals,
         audit,
+        renewal,
     );
     log.finish();
     if let Some(writer) = audit_writer {
@@ -370,18 +392,68 @@ fn reachable(ip: IpAddr) -> String {
     }
 }
 
-/// Waits for a signal, then for replies that run; a second signal ends it at once.
+/// Puts revocation lists that have changed into use.
+struct Renewal {
+    lists: lists::Lists,
+    template: context::Template,
+    /// The one in use.
+    context: ServerContext,
+    is_quiet: bool,
+}
+
+impl Renewal {
+    fn look(&mut self, running: &Running) {
+        let look = self.lists.look();
+        for warning in &look.warnings {
+            output::warning(warning);
+        }
+        if !look.changed {
+            return;
+        }
+        match self
+            .template
+            .build(self.lists.in_use(), Some(&self.context))
+        {
+            Ok(context) => {
+                self.context = context.clone();
+                running.replace_context(context);
+                if !self.is_quiet {
+                    look.notes.iter().for_each(output::note);
+                }
+            }
+            Err(error) => output::warning(format!(
+                "the changed revocation lists cannot be put into use: {}",
+                error.explain().what
+            )),
+        }
+    }
+}
+
+/// Waits for a signal, then for replies that run; a second signal ends it at once. Meanwhile looks after the
+/// revocation lists.
 fn until_stopped(
     runtime: tokio::runtime::Runtime,
     running: Running,
     grace: Duration,
+    mut signals: Signals,
     audit: Option<Audit>,
+    mut renewal: Option<Renewal>,
 ) -> Result<ExitCode, Failure> {
     let hurried = runtime.block_on(async {
-        let mut signals = Signals::new(audit.is_some()).map_err(no_signals)?;
-        while signals.next().await == Signal::Hangup {
-            if let Some(audit) = &audit {
-                audit.reopen();
+        let mut looks = tokio::time::interval(lists::LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                signal = signals.next() => match (signal, &audit) {
+                    (Signal::Stop, _) => break,
+                    (Signal::Hangup, Some(audit)) => audit.reopen(),
+                    (Signal::Hangup, None) => {}
+                },
+                _ = looks.tick(), if renewal.is_some() => {
+                    if let Some(renewal) = &mut renewal {
+                        renewal.look(&running);
+                    }
+                }
             }
         }
         drop(audit);

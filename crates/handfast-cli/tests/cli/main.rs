@@ -15,6 +15,8 @@ mod demo;
 mod faults;
 mod get;
 mod inspect;
+#[cfg(unix)]
+mod lists;
 mod platform_store;
 #[cfg(unix)]
 mod readme;

@@ -26,11 +26,12 @@ use self::session::{Closing, Outcome, Session, Why};
 use self::stdio::Input;
 use self::target::{Target, authority};
 use self::wire::{Listener, Wire};
+use crate::data_dir;
 use crate::failure::{Failure, code};
 use crate::output;
 use crate::passphrase::PassphraseSource;
 use crate::tls_at_once;
-use crate::trust_args::{SessionArgs, TrustArgs, with_files};
+use crate::trust_args::{SessionArgs, TrustArgs, lists_of, with_files};
 
 /// Ended by a signal: what shells report for Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -71,7 +72,7 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     trust: TrustArgs,
-    /// Ask clients for a certificate that leads to one of this file; goes with --listen
+    /// Ask clients for a certificate that leads to one of this file; `local` is your own authority; goes with --listen
     #[arg(
         long,
         value_name = "FILE",
@@ -344,18 +345,19 @@ fn server_name(text: &str) -> Result<ServerName, Failure> {
 }
 
 fn server_context(args: &Args) -> Result<ServerContext, Failure> {
+    let (authorities, lists) = client_files(args)?;
     let mut builder = ServerContext::builder()
         .versions(args.session.versions.versions())
         .alpn(args.session.alpn.iter().map(String::as_bytes))
-        .revocation_lists(args.trust.revocation_lists()?);
+        .revocation_lists(lists_of(&lists, args.trust.crl_expired)?);
     if let Some(depth) = args.trust.depth {
         builder = builder.chain_depth_max(depth);
     }
     if let Some(identity) = args.trust.identity.read()? {
         builder = builder.identity(identity);
     }
-    if !args.client_ca.is_empty() {
-        let anchors = with_files(TrustAnchors::empty(), &args.client_ca)?;
+    if !authorities.is_empty() {
+        let anchors = with_files(TrustAnchors::empty(), &authorities)?;
         builder = builder.client_auth(match args.client_auth {
             Some(Demand::None) => ClientAuth::None,
             Some(Demand::Optional) => ClientAuth::Optional(anchors),
@@ -366,6 +368,24 @@ fn server_context(args: &Args) -> Result<ServerContext, Failure> {
         builder = builder.key_log(log);
     }
     Ok(builder.build()?)
+}
+
+/// The files of the authorities that clients are to come from, and of the lists that they are checked against:
+/// those given, and that of the local authority where it is one of them.
+fn client_files(args: &Args) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failure> {
+    let mut lists = args.trust.crl.clone();
+    let mut authorities = Vec::new();
+    for given in &args.client_ca {
+        let Some(own) = data_dir::own_authority(given, None)? else {
+            authorities.push(given.clone());
+            continue;
+        };
+        authorities.push(own.certificate_file());
+        let (list, warning) = data_dir::fresh_list(&own)?;
+        lists.push(list);
+        warning.into_iter().for_each(output::warning);
+    }
+    Ok((authorities, lists))
 }
 
 /// The exit code that an outcome deserves, or its explanation.

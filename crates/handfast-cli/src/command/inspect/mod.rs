@@ -119,6 +119,9 @@ struct Trust {
     /// Refuse what these revocation lists revoke
     #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
+    /// When a list is out of date: hard refuses what it covers, soft goes on using it
+    #[arg(long, value_name = "POLICY", default_value = "hard")]
+    crl_expired: crate::trust_args::CrlExpired,
     /// Follow at most so many intermediates between a certificate and a trust anchor, 0 to 6 [default: 6]
     #[arg(long, value_name = "COUNT", value_parser = crate::trust_args::depth)]
     depth: Option<usize>,
@@ -141,6 +144,7 @@ impl Trust {
             only_cacert: self.only_cacert,
             pin: self.pin.clone(),
             crl: self.crl.clone(),
+            crl_expired: self.crl_expired,
             depth: self.depth,
             identity: IdentityArgs {
                 cert: self.cert.clone(),

@@ -11,22 +11,59 @@ use handfast::{
 use handfast_ca::{Authority, InitOptions, IssueRequest};
 use handfast_https::server::ALPN;
 
+use super::lists::Lists;
 use super::{Args, Demand, warnings};
 use crate::data_dir;
 use crate::failure::Failure;
 use crate::output;
 use crate::passphrase;
 
-/// As the value of `--client-ca`: the local authority.
-const LOCAL: &str = "local";
-
 /// A context, and what clients need to trust it.
 pub(super) struct Prepared {
     pub(super) context: ServerContext,
+    /// What the next context is made of, when a list has changed.
+    pub(super) template: Template,
+    /// The revocation lists that clients are checked against.
+    pub(super) lists: Lists,
     /// The local authority, when it issued the certificate.
     pub(super) authority: Option<Trusted>,
     /// The certificate that is shown to clients.
     pub(super) facts: CertificateFacts,
+}
+
+/// All that a context is made of but the lists.
+pub(super) struct Template {
+    identity: Identity,
+    versions: Vec<TlsVersion>,
+    clients: ClientAuth,
+    depth: Option<usize>,
+    key_log: Option<KeyLog>,
+}
+
+impl Template {
+    /// A context with these lists, which takes the place of another.
+    pub(super) fn build(
+        &self,
+        lists: RevocationLists,
+        predecessor: Option<&ServerContext>,
+    ) -> Result<ServerContext, handfast::Error> {
+        let mut builder = ServerContext::builder()
+            .identity(self.identity.clone())
+            .alpn(ALPN)
+            .versions(self.versions.clone())
+            .client_auth(self.clients.clone())
+            .revocation_lists(lists);
+        if let Some(depth) = self.depth {
+            builder = builder.chain_depth_max(depth);
+        }
+        if let Some(log) = &self.key_log {
+            builder = builder.key_log(log.clone());
+        }
+        if let Some(predecessor) = predecessor {
+            builder = builder.succeeding(predecessor);
+        }
+        builder.build()
+    }
 }
 
 /// The local authority's certificate.
@@ -52,23 +89,31 @@ pub(super) fn prepare(args: &Args, listen: &[SocketAddr]) -> Result<Prepared, Fa
         }
     };
     let facts = identity.facts().clone();
-    let mut builder = ServerContext::builder()
-        .identity(identity)
-        .alpn(ALPN)
-        .versions(versions(args))
-        .client_auth(client_auth(args)?)
-        .revocation_lists(revocation_lists(args)?);
-    if let Some(depth) = args.clients.depth {
-        builder = builder.chain_depth_max(depth);
+    let (clients, own) = client_auth(args)?;
+    let (lists, look) = Lists::read(&args.clients.crl, own, args.clients.crl_expired.into())?;
+    for warning in look.warnings {
+        output::warning(warning);
     }
-    if let Some(path) = &args.tls.key_log {
-        output::warning(
-            "--key-log: whoever reads that file can decrypt what is served from now on",
-        );
-        builder = builder.key_log(KeyLog::to_file(path)?);
-    }
+    let key_log = match &args.tls.key_log {
+        Some(path) => {
+            output::warning(
+                "--key-log: whoever reads that file can decrypt what is served from now on",
+            );
+            Some(KeyLog::to_file(path)?)
+        }
+        None => None,
+    };
+    let template = Template {
+        identity,
+        versions: versions(args),
+        clients,
+        depth: args.clients.depth,
+        key_log,
+    };
     Ok(Prepared {
-        context: builder.build()?,
+        context: template.build(lists.in_use(), None)?,
+        template,
+        lists,
         authority,
         facts,
     })
@@ -127,38 +172,21 @@ fn local_identity(args: &Args, listen: &[SocketAddr]) -> Result<(Identity, Trust
     Ok((identity, trusted))
 }
 
-fn client_auth(args: &Args) -> Result<ClientAuth, Failure> {
+/// What is demanded of clients, and the local authority where it is the one that they are to come from.
+fn client_auth(args: &Args) -> Result<(ClientAuth, Option<Authority>), Failure> {
     let Some(file) = &args.clients.client_ca else {
-        return Ok(ClientAuth::None);
+        return Ok((ClientAuth::None, None));
     };
-    let local;
-    let file = if file.as_os_str() == LOCAL {
-        local = local_authority_file(args)?;
-        &local
-    } else {
-        file
-    };
+    let own = data_dir::own_authority(file, args.identity.ca_dir.clone())?;
+    let certificate = own.as_ref().map(Authority::certificate_file);
     let anchors = TrustAnchors::empty()
-        .with_file(file)
+        .with_file(certificate.as_ref().unwrap_or(file))
         .map_err(handfast::Error::from)?;
-    Ok(match args.clients.client_auth {
+    let demand = match args.clients.client_auth {
         Demand::Optional => ClientAuth::Optional(anchors),
         Demand::Required => ClientAuth::Required(anchors),
-    })
-}
-
-/// The certificate of the local authority, which must have been made before.
-fn local_authority_file(args: &Args) -> Result<PathBuf, Failure> {
-    let directory = data_dir::ca_dir(args.identity.ca_dir.clone())?;
-    Ok(Authority::open(&directory)?.certificate_file())
-}
-
-fn revocation_lists(args: &Args) -> Result<RevocationLists, Failure> {
-    let mut lists = RevocationLists::none();
-    for file in &args.clients.crl {
-        lists = lists.with_file(file)?;
-    }
-    Ok(lists)
+    };
+    Ok((demand, own))
 }
 
 fn versions(args: &Args) -> Vec<TlsVersion> {

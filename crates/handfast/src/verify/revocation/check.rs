@@ -82,6 +82,9 @@ impl RevocationLists {
         sent: &[CertificateDer<'_>],
         now: i64,
     ) -> Result<(), (usize, VerifyCause)> {
+        if let Some(also) = &self.also {
+            also.check_path(path, anchor, sent, now)?;
+        }
         if self.lists.is_empty() {
             return Ok(());
         }
@@ -115,6 +118,9 @@ impl RevocationLists {
         certificate: &X509Certificate<'_>,
         now: i64,
     ) -> Result<(), VerifyCause> {
+        if let Some(also) = &self.also {
+            also.check_itself(certificate, now)?;
+        }
         let issuer = certificate.issuer().as_raw();
         for list in &self.lists {
             let is_about = self.target(certificate).may_be_on_list_of(&list.issuer);

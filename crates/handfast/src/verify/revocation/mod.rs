@@ -50,6 +50,8 @@ pub struct RevocationLists {
     scope: RevocationScope,
     unknown: UnknownStatus,
     expired: ExpiredLists,
+    /// Lists with rules of their own.
+    also: Option<Arc<Self>>,
 }
 
 /// What becomes of a certificate that no list covers.
@@ -79,6 +81,7 @@ impl RevocationLists {
             scope: RevocationScope::Chain,
             unknown: UnknownStatus::Refuse,
             expired: ExpiredLists::Refuse,
+            also: None,
         }
     }
 
@@ -150,14 +153,30 @@ impl RevocationLists {
         self
     }
 
-    /// How many lists there are.
+    /// Adds the lists of `other`, to be used by the rules of these.
+    #[must_use]
+    pub fn with_lists_of(mut self, other: &Self) -> Self {
+        self.lists.extend(other.lists.iter().cloned());
+        self
+    }
+
+    /// Looks certificates up in `other` as well, by the rules that `other` has: a certificate has to pass
+    /// both. Lists whose coverage nobody demands, such as that of one's own authority, are given like this,
+    /// with [`allowing_unknown`](Self::allowing_unknown).
+    #[must_use]
+    pub fn and_also(mut self, other: Self) -> Self {
+        self.also = (!other.is_empty()).then(|| Arc::new(other));
+        self
+    }
+
+    /// How many lists there are, without those [`and_also`](Self::and_also) given.
     pub fn len(&self) -> usize {
         self.lists.len()
     }
 
     /// Whether there is none, so that nothing is checked.
     pub fn is_empty(&self) -> bool {
-        self.lists.is_empty()
+        self.lists.is_empty() && self.also.is_none()
     }
 
     /// Each list in short, in the order in which they were given.
@@ -170,6 +189,9 @@ impl RevocationLists {
         let rules = format!("{:?} {:?} {:?}", self.scope, self.unknown, self.expired);
         let mut lists: Vec<[u8; 32]> = self.lists.iter().map(|list| list.sha256).collect();
         lists.sort_unstable();
+        if let Some(also) = &self.also {
+            lists.push(also.fingerprint());
+        }
         x509::sha256(&[rules.as_bytes(), lists.as_flattened()].concat())
     }
 

@@ -1,0 +1,270 @@
+//! The revocation lists that clients are checked against: read at the start, read again when their files
+//! change, and told of before they are out of date.
+//!
+//! A file that cannot be used, or holds an older list than the one in use, changes nothing: the last good
+//! list stays in use, and why is told. The local authority's own list is renewed here in time.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use handfast::{CrlSummary, ExpiredLists, RevocationLists, format_utc};
+use handfast_ca::Authority;
+
+use crate::data_dir;
+use crate::failure::Failure;
+
+/// How often a running server looks at the files: whoever revokes a certificate expects it to count soon,
+/// and a look costs one system call for each file.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long before it is out of date a list is told of.
+const DAY_SECS: i64 = 86_400;
+/// How often the authority is asked to renew its list in time, which takes reading its ledger.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
+
+/// All of the lists.
+pub(super) struct Lists {
+    files: Vec<ListFile>,
+    own: Option<Own>,
+    expired: ExpiredLists,
+    /// What was told already.
+    told: HashSet<String>,
+}
+
+/// The local authority, whose list is among the files.
+struct Own {
+    authority: Authority,
+    asked: Instant,
+}
+
+struct ListFile {
+    path: PathBuf,
+    /// Of the content in use.
+    stamp: Stamp,
+    lists: RevocationLists,
+    /// Of a content that cannot be used. It is told of when it is seen again: somebody may just be writing it.
+    refused: Option<(Stamp, bool)>,
+}
+
+/// Another content has another stamp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    size: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+/// What a look at the files brought.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Whether other lists are in use now.
+    pub(super) changed: bool,
+    pub(super) notes: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Lists {
+    /// Reads the files, and the list of the local authority, which is made if there is none.
+    pub(super) fn read(
+        files: &[PathBuf],
+        own: Option<Authority>,
+        expired: ExpiredLists,
+    ) -> Result<(Self, Look), Failure> {
+        let mut look = Look::default();
+        let mut paths = files.to_vec();
+        if let Some(authority) = &own {
+            let (file, warning) = data_dir::fresh_list(authority)?;
+            look.warnings.extend(warning);
+            paths.push(file);
+        }
+        let files = paths.into_iter().map(ListFile::read);
+        let mut lists = Self {
+            files: files.collect::<Result<_, _>>()?,
+            own: own.map(|authority| Own {
+                authority,
+                asked: Instant::now(),
+            }),
+            expired,
+            told: HashSet::new(),
+        };
+        lists.tell_dates(&mut look, unix_now());
+        Ok((lists, look))
+    }
+
+    /// Whether there is nothing to look at.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The lists in use.
+    pub(super) fn in_use(&self) -> RevocationLists {
+        self.files.iter().fold(
+            RevocationLists::none().with_expired(self.expired),
+            |all, file| all.with_lists_of(&file.lists),
+        )
+    }
+
+    /// Looks at the files once more.
+    pub(super) fn look(&mut self) -> Look {
+        let mut look = Look::default();
+        if let Some(own) = &mut self.own
+            && own.asked.elapsed() >= RENEW_EVERY
+        {
+            own.asked = Instant::now();
+            // A file that is gone is told of by the look at it.
+            let warning = data_dir::fresh_list(&own.authority).ok();
+            if let Some((_, Some(warning))) = warning
+                && self.told.insert(warning.clone())
+            {
+                look.warnings.push(warning);
+            }
+        }
+        for file in &mut self.files {
+            file.look(&mut look);
+        }
+        self.tell_dates(&mut look, unix_now());
+        look
+    }
+
+    /// Tells of each list once that it ends soon, and once that it is out of date.
+    fn tell_dates(&mut self, look: &mut Look, now: i64) {
+        let own = self.own.as_ref().map(|own| own.authority.crl_file());
+        for file in &self.files {
+            for list in file.lists.summaries() {
+                let Some(next_update) = list.next_update else {
+                    continue;
+                };
+                let what = match next_update.saturating_sub(now) {
+                    ..0 => match self.expired {
+                        ExpiredLists::Accept => {
+                            "out of date: certificates that were revoked since are accepted \
+                             (--crl-expired soft)"
+                                .to_owned()
+                        }
+                        _ => "out of date: clients whose certificates it covers are refused \
+                              (--crl-expired hard)"
+                            .to_owned(),
+                    },
+                    0..DAY_SECS => format!("out of date from {}", format_utc(next_update)),
+                    _ => continue,
+                };
+                let fix = match own.as_ref() == Some(&file.path) {
+                    true => "renew it: handfast ca crl",
+                    false => {
+                        "put the issuer's current list there; it is read when the file changes"
+                    }
+                };
+                let warning = format!("{list}: {what}; {fix}");
+                if self.told.insert(warning.clone()) {
+                    look.warnings.push(warning);
+                }
+            }
+        }
+    }
+}
+
+impl ListFile {
+    fn read(path: PathBuf) -> Result<Self, Failure> {
+        // Before the content: one that changes in between is seen at the next look.
+        let stamp = Stamp::of(&path);
+        let lists = RevocationLists::none().with_file(&path)?;
+        Ok(Self {
+            stamp: stamp.unwrap_or_else(Stamp::none),
+            lists,
+            path,
+            refused: None,
+        })
+    }
+
+    fn look(&mut self, look: &mut Look) {
+        let stamp = Stamp::of(&self.path).unwrap_or_else(Stamp::none);
+        if stamp == self.stamp {
+            self.refused = None;
+            return;
+        }
+        if self.refused.as_ref() == Some(&(stamp.clone(), true)) {
+            return;
+        }
+        let problem = match RevocationLists::none().with_file(&self.path) {
+            Ok(lists) => match older(&self.lists, &lists) {
+                None => {
+                    for list in lists.summaries() {
+                        look.notes.push(format!("{list}: in use now"));
+                    }
+                    self.stamp = stamp;
+                    self.lists = lists;
+                    self.refused = None;
+                    look.changed = true;
+                    return;
+                }
+                Some(older) => format!("{older}: it is older than the list in use"),
+            },
+            Err(error) => {
+                let explanation = Failure::from(error).explanation;
+                match explanation.evidence.first() {
+                    Some(why) => format!("{}: {why}", explanation.what),
+                    None => explanation.what,
+                }
+            }
+        };
+        let seen_before = self
+            .refused
+            .as_ref()
+            .is_some_and(|(before, _)| *before == stamp);
+        if seen_before {
+            look.warnings
+                .push(format!("{problem}; the last good list stays in use"));
+        }
+        self.refused = Some((stamp, seen_before));
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        Some(Self {
+            modified: found.modified().ok(),
+            size: found.len(),
+            #[cfg(unix)]
+            inode: std::os::unix::fs::MetadataExt::ino(&found),
+        })
+    }
+
+    /// Of a file that is not there.
+    fn none() -> Self {
+        Self {
+            modified: None,
+            size: 0,
+            #[cfg(unix)]
+            inode: 0,
+        }
+    }
+}
+
+/// The first of the new lists that is older than the one of the same issuer and scope in use.
+fn older(in_use: &RevocationLists, new: &RevocationLists) -> Option<CrlSummary> {
+    let is_older = |new: &CrlSummary, old: &CrlSummary| {
+        let same = new.issuer == old.issuer
+            && new.scope == old.scope
+            && new.delta_of.is_some() == old.delta_of.is_some();
+        let numbers = number(new).zip(number(old));
+        same && match numbers {
+            Some((new_number, old_number)) if new_number != old_number => new_number < old_number,
+            _ => new.this_update < old.this_update,
+        }
+    };
+    new.summaries()
+        .find(|new| in_use.summaries().any(|old| is_older(new, old)))
+        .cloned()
+}
+
+/// A list's number, as far as it is one that can be compared here.
+fn number(list: &CrlSummary) -> Option<u128> {
+    list.number.as_ref()?.parse().ok()
+}
+
+fn unix_now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
