@@ -1,6 +1,7 @@
 //! Both ends of every test: a PKI made at run time with every fault, and real peers to talk to.
 
 pub mod careless;
+pub mod crl;
 pub mod golden;
 pub mod launch;
 pub mod misbehaving;

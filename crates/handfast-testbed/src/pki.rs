@@ -145,6 +145,14 @@ impl Issued {
         &self.key
     }
 
+    /// Signs `bytes` with the private key.
+    ///
+    /// # Panics
+    /// Never, unless rcgen changes.
+    pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.key.sign(bytes).expect("the key can sign")
+    }
+
     /// The certificate followed by `issuers`, as PEM.
     pub fn chain_pem(&self, issuers: &[&Self]) -> String {
         issuers
@@ -625,7 +633,8 @@ pub fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let header = match length {
         0..=0x7f => vec![tag, length as u8],
         0x80..=0xff => vec![tag, 0x81, length as u8],
-        _ => vec![tag, 0x82, (length >> 8) as u8, length as u8],
+        0x100..=0xffff => vec![tag, 0x82, (length >> 8) as u8, length as u8],
+        _ => [&[tag, 0x84][..], &(length as u32).to_be_bytes()].concat(),
     };
     [header, content.to_vec()].concat()
 }
@@ -639,11 +648,11 @@ fn extent(bytes: &[u8]) -> std::ops::Range<usize> {
     }
 }
 
-fn content(bytes: &[u8]) -> &[u8] {
+pub(crate) fn content(bytes: &[u8]) -> &[u8] {
     &bytes[extent(bytes)]
 }
 
-fn elements(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn elements(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let (element, rest) = bytes.split_at(extent(bytes).end);

@@ -47,8 +47,8 @@ pub(crate) struct SealedAlert {
 /// What a session that is taken up later must not outlive.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Session {
-    /// When the first certificate of the verified path expires, in seconds since 1970. The session
-    /// is not taken up after that.
+    /// When the first certificate of the verified path expires, or the verdict may change for another
+    /// reason, in seconds since 1970. The session is not taken up after that.
     pub(crate) not_after: Option<u64>,
     /// The path that was verified when the session was made, where that is still known.
     pub(crate) path: Option<Arc<VerifiedPath>>,
@@ -87,9 +87,11 @@ pub(crate) fn deposit_failure(error: VerifyError) {
     EVIDENCE.with_borrow_mut(|evidence| evidence.failure = Some(Box::new(error)));
 }
 
-/// The peer's chain was verified by this path.
-pub(crate) fn deposit_verified(path: VerifiedPath) {
-    set_session(Session::of(path));
+/// The peer's chain was verified by this path; `until` the verdict may change before the path expires.
+pub(crate) fn deposit_verified(path: VerifiedPath, until: Option<u64>) {
+    let mut session = Session::of(path);
+    session.not_after = session.not_after.into_iter().chain(until).min();
+    set_session(session);
 }
 
 /// An earlier session is taken up.

@@ -67,7 +67,8 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, Error> {
         match self.policy.check_client(end_entity, intermediates, now) {
             Ok(path) => {
-                witness::deposit_verified(path);
+                let until = self.policy.revocation_lists().changes_at(now);
+                witness::deposit_verified(path, until);
                 Ok(ClientCertVerified::assertion())
             }
             Err(error) => {

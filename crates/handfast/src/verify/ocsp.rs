@@ -13,7 +13,8 @@ use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use super::error::{RevokedBy, VerifyCause};
 use super::keys::signature_algorithms;
-use super::revocation::reason_name;
+use super::revocation::{reason_name, same_number};
+use super::x500;
 use crate::der::{
     BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_1, CONTEXT_2, ENUMERATED, Element, GENERALIZED_TIME,
     INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE,
@@ -23,9 +24,10 @@ use crate::x509::{self, Depth, format_utc};
 
 /// How far the clocks of a responder and of this machine may differ: what other clients grant.
 const CLOCK_SKEW_SECS: i64 = 300;
-/// How old a response may be that does not say when the next is due. Responders say it; those that do
-/// not claim to know more at any time, so that yesterday's word is no longer theirs.
-const AGE_MAX_SECS: i64 = 24 * 60 * 60;
+/// How old a response may be that does not say when the next is due (RFC 6960, 4.2.2.1: then there is
+/// newer information at any time). Responders for public certificates say it; a day is what Firefox
+/// grants to others.
+const LIFE_WITHOUT_NEXT_UPDATE_SECS: i64 = 24 * 60 * 60;
 /// A response about hundreds of certificates is no staple.
 const RESPONSES_MAX: usize = 64;
 /// Certificates of responders that are looked at: each may cost a signature.
@@ -90,6 +92,13 @@ pub enum StapledStatus {
     Unknown,
 }
 
+impl StapledStatus {
+    /// A revocation that no newer response can take back (RFC 5280, 5.3.1: only a hold ends).
+    fn is_for_ever(&self) -> bool {
+        matches!(self, Self::Revoked { reason, .. } if *reason != Some("certificateHold"))
+    }
+}
+
 /// Why a response is not believed. It counts as no response, then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -112,6 +121,18 @@ pub enum StapleProblem {
     Unauthorised,
     /// It is from the future.
     NotYetValid {
+        /// Since when it is true.
+        this_update: i64,
+    },
+    /// It was made later than now.
+    NotYetProduced {
+        /// When.
+        produced_at: i64,
+    },
+    /// It was made earlier than what it says is true from.
+    ProducedTooEarly {
+        /// When it was made.
+        produced_at: i64,
         /// Since when it is true.
         this_update: i64,
     },
@@ -140,6 +161,19 @@ impl fmt::Display for StapleProblem {
             Self::NotYetValid { this_update } => {
                 write!(f, "it begins only at {}", format_utc(*this_update))
             }
+            Self::NotYetProduced { produced_at } => {
+                let produced_at = format_utc(*produced_at);
+                write!(f, "it was made at {produced_at}, which is later than now")
+            }
+            Self::ProducedTooEarly {
+                produced_at,
+                this_update,
+            } => write!(
+                f,
+                "it was made at {}, and says what is true from {} on",
+                format_utc(*produced_at),
+                format_utc(*this_update)
+            ),
             Self::Outdated { next_update } => {
                 write!(f, "a newer one was due at {}", format_utc(*next_update))
             }
@@ -220,7 +254,7 @@ impl StapledResponse {
         let issuer = candidates
             .iter()
             .filter_map(Issuer::of)
-            .find(|issuer| issuer.name == name);
+            .find(|issuer| x500::equal(&issuer.name, &name));
         Self::check_by(response, certificate, issuer.as_ref(), now)
     }
 }
@@ -283,10 +317,10 @@ enum Responder<'a> {
 impl Responder<'_> {
     fn is(self, identity: &Issuer) -> bool {
         match self {
-            Self::Name(name) => identity.name == name,
-            Self::Key(hash) => identity.key_bits().is_some_and(|bits| {
-                digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bits).as_ref() == hash
-            }),
+            Self::Name(name) => x500::equal(&identity.name, name),
+            Self::Key(hash) => identity
+                .key_bits()
+                .is_some_and(|bits| x509::sha1(bits) == hash),
         }
     }
 }
@@ -388,42 +422,82 @@ impl<'a> Parsed<'a> {
         })
     }
 
+    /// Of several answers about the certificate the worst counts (RFC 6960, 4.2.1, allows several and
+    /// gives none of them precedence).
     fn judge(
         &self,
         certificate: &CertificateDer<'_>,
         issuer: &Issuer,
         now: UnixTime,
     ) -> Result<StapledResponse, StapleProblem> {
-        let serial = x509::parse(certificate, Depth::Outline)
-            .map(|outline| outline.raw_serial().to_vec())
-            .unwrap_or_default();
-        let single = self
+        let outline = x509::parse(certificate, Depth::Outline)
+            .map_err(|_| StapleProblem::OtherCertificate)?;
+        // What is hashed is the name as the certificate writes it (RFC 6960, 4.1.1).
+        let name = outline.issuer().as_raw();
+        let answers: Vec<&Single<'_>> = self
             .responses
             .iter()
-            .find(|single| single.serial == serial && single.is_by(issuer))
-            .ok_or(StapleProblem::OtherCertificate)?;
+            .filter(|single| {
+                same_number(single.serial, outline.raw_serial()) && single.is_by(name, issuer)
+            })
+            .collect();
+        if answers.is_empty() {
+            return Err(StapleProblem::OtherCertificate);
+        }
         let responder = self
             .signer(issuer, now)
             .ok_or(StapleProblem::Unauthorised)?;
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let this_update = single.this_update;
+        if self.produced_at > now.saturating_add(CLOCK_SKEW_SECS) {
+            let produced_at = self.produced_at;
+            return Err(StapleProblem::NotYetProduced { produced_at });
+        }
+        let mut problem = None;
+        let mut worst: Option<&Single<'_>> = None;
+        for answer in answers {
+            match self.check_time(answer, now) {
+                Ok(()) if worst.is_none_or(|worst| worst.severity() < answer.severity()) => {
+                    worst = Some(answer);
+                }
+                Ok(()) => {}
+                Err(fault) => {
+                    problem.get_or_insert(fault);
+                }
+            }
+        }
+        let Some(answer) = worst else {
+            return Err(problem.unwrap_or(StapleProblem::OtherCertificate));
+        };
+        Ok(StapledResponse {
+            status: answer.status.clone(),
+            produced_at: self.produced_at,
+            this_update: answer.this_update,
+            next_update: answer.next_update,
+            responder: x509::describe_name_der(&responder.name),
+            timestamps: answer.timestamps.clone(),
+        })
+    }
+
+    /// Whether an answer is true now.
+    fn check_time(&self, answer: &Single<'_>, now: i64) -> Result<(), StapleProblem> {
+        let this_update = answer.this_update;
         if this_update > now.saturating_add(CLOCK_SKEW_SECS) {
             return Err(StapleProblem::NotYetValid { this_update });
         }
-        let next_update = single
+        if self.produced_at < this_update.saturating_sub(CLOCK_SKEW_SECS) {
+            return Err(StapleProblem::ProducedTooEarly {
+                produced_at: self.produced_at,
+                this_update,
+            });
+        }
+        let next_update = answer
             .next_update
-            .unwrap_or_else(|| this_update.saturating_add(AGE_MAX_SECS));
-        if next_update < now.saturating_sub(CLOCK_SKEW_SECS) {
+            .unwrap_or_else(|| this_update.saturating_add(LIFE_WITHOUT_NEXT_UPDATE_SECS));
+        // A revocation does not end, unless it was only a hold.
+        if next_update < now.saturating_sub(CLOCK_SKEW_SECS) && !answer.status.is_for_ever() {
             return Err(StapleProblem::Outdated { next_update });
         }
-        Ok(StapledResponse {
-            status: single.status.clone(),
-            produced_at: self.produced_at,
-            this_update,
-            next_update: single.next_update,
-            responder: x509::describe_name_der(&responder.name),
-            timestamps: single.timestamps.clone(),
-        })
+        Ok(())
     }
 
     /// Who signed this with the right to (RFC 6960, 4.2.2.2): the issuer, or the holder of a
@@ -437,6 +511,11 @@ impl<'a> Parsed<'a> {
             let der = CertificateDer::from(*der);
             let responder = Issuer::of(&der).filter(|responder| self.responder.is(responder))?;
             let delegate = EndEntityCert::try_from(&der).ok()?;
+            // RFC 5280, 4.2.1.12, names the key usages that go with this purpose.
+            let usage = x509::key_usage(&x509::parse(&der, Depth::Outline).ok()?);
+            if usage.is_some_and(|usage| !usage.digital_signature() && !usage.non_repudiation()) {
+                return None;
+            }
             delegate
                 .verify_for_usage(
                     signature_algorithms().all,
@@ -516,7 +595,17 @@ impl<'a> Single<'a> {
         })
     }
 
-    fn is_by(&self, issuer: &Issuer) -> bool {
+    fn severity(&self) -> u8 {
+        match &self.status {
+            StapledStatus::Good => 0,
+            StapledStatus::Unknown => 1,
+            StapledStatus::Revoked { .. } if !self.status.is_for_ever() => 2,
+            StapledStatus::Revoked { .. } => 3,
+        }
+    }
+
+    /// Whether it is about a certificate of `issuer`, which writes the issuer's name in this way.
+    fn is_by(&self, name: &[u8], issuer: &Issuer) -> bool {
         let algorithm = match self.hash.as_str() {
             "1.3.14.3.2.26" => &digest::SHA1_FOR_LEGACY_USE_ONLY,
             "2.16.840.1.101.3.4.2.1" => &digest::SHA256,
@@ -525,7 +614,7 @@ impl<'a> Single<'a> {
             _ => return false,
         };
         let is = |bytes: &[u8], hash: &[u8]| digest::digest(algorithm, bytes).as_ref() == hash;
-        is(&issuer.name, self.name_hash)
+        is(name, self.name_hash)
             && issuer
                 .key_bits()
                 .is_some_and(|bits| is(bits, self.key_hash))

@@ -48,7 +48,8 @@ impl ServerCertVerifier for ServerVerifier {
         {
             Ok((path, staple)) => {
                 witness::note_staple(staple);
-                witness::deposit_verified(path);
+                let until = self.policy.revocation_lists().changes_at(now);
+                witness::deposit_verified(path, until);
                 Ok(ServerCertVerified::assertion())
             }
             Err(error) => {

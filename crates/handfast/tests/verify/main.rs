@@ -11,6 +11,7 @@ mod evidence;
 mod faults;
 mod files;
 mod issuers;
+mod lists;
 mod names;
 mod ocsp;
 mod revocation;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use handfast::{CertificateDer, StapleProblem, StapledResponse, StapledStatus, UnixTime};
+use handfast_testbed::crl::{ECDSA_WITH_SHA256, generalized_time, subject};
 use handfast_testbed::ocsp::{Status, respond};
 use handfast_testbed::pki::{
-    DAY_SECS, ExtendedKeyUsagePurpose, Issued, Key, KeyUsagePurpose, Pki, Spec, now_secs,
+    DAY_SECS, ExtendedKeyUsagePurpose, Issued, Key, KeyUsagePurpose, Pki, Spec, der, now_secs,
 };
 use proptest::prelude::*;
 
@@ -201,7 +203,9 @@ fn b4_a_response_is_of_its_time() {
     ] {
         let told = match check(response, &about, &pki.root, now) {
             Ok(_) => "good",
-            Err(StapleProblem::NotYetValid { .. }) => "future",
+            Err(StapleProblem::NotYetValid { .. } | StapleProblem::NotYetProduced { .. }) => {
+                "future"
+            }
             Err(StapleProblem::Outdated { .. }) => "outdated",
             Err(other) => panic!("{other}"),
         };
@@ -262,6 +266,236 @@ fn b4_what_a_responder_says_instead_is_told() {
     ] {
         let told = check(bytes, &about, &pki.root, now_secs()).unwrap_err();
         assert_eq!(told.to_string(), expected, "{bytes:?}");
+    }
+}
+
+/// One answer about a certificate, by hand: OpenSSL gives one, of now.
+#[derive(Clone)]
+struct Answer {
+    status: Vec<u8>,
+    this_update: u64,
+    next_update: Option<u64>,
+}
+
+impl Answer {
+    fn good() -> Self {
+        let now = now_secs();
+        Self {
+            status: der(0x80, &[]),
+            this_update: now - 3600,
+            next_update: Some(now + DAY_SECS),
+        }
+    }
+
+    fn unknown() -> Self {
+        let status = der(0x82, &[]);
+        Self {
+            status,
+            ..Self::good()
+        }
+    }
+
+    fn revoked(reason: u8) -> Self {
+        let since = generalized_time(now_secs() - 30 * DAY_SECS);
+        let reason = der(0xa0, &der(10, &[reason]));
+        let status = der(0xa1, &[since, reason].concat());
+        Self {
+            status,
+            ..Self::good()
+        }
+    }
+
+    fn between(self, this_update: u64, next_update: Option<u64>) -> Self {
+        Self {
+            this_update,
+            next_update,
+            ..self
+        }
+    }
+
+    /// SingleResponse.
+    fn encode(&self, about: &Issued, issuer: &Issued) -> Vec<u8> {
+        const SHA256: [u8; 13] = [0x30, 11, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
+        let hash = |bytes: &[u8]| {
+            let hash = digest::digest(&digest::SHA256, bytes);
+            der(4, hash.as_ref())
+        };
+        let id = [
+            SHA256.to_vec(),
+            hash(&subject(issuer)),
+            hash(issuer.key().public_key_raw()),
+            der(2, &about.serial),
+        ];
+        let mut fields = der(0x30, &id.concat());
+        fields.extend(&self.status);
+        fields.extend(generalized_time(self.this_update));
+        if let Some(next_update) = self.next_update {
+            fields.extend(der(0xa0, &generalized_time(next_update)));
+        }
+        der(0x30, &fields)
+    }
+}
+
+/// A response with these answers, signed by the issuer.
+fn signed(issuer: &Issued, produced_at: u64, answers: &[Vec<u8>]) -> Vec<u8> {
+    const BASIC: [u8; 11] = [6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
+    let data = [
+        der(0xa1, &subject(issuer)),
+        generalized_time(produced_at),
+        der(0x30, &answers.concat()),
+    ];
+    let data = der(0x30, &data.concat());
+    let signature = issuer.sign(&data);
+    let signature = der(3, &[&[0][..], &signature].concat());
+    let basic = der(0x30, &[&data[..], &ECDSA_WITH_SHA256, &signature].concat());
+    let typed = der(0x30, &[&BASIC[..], &der(4, &basic)].concat());
+    der(0x30, &[&[10, 1, 0][..], &der(0xa0, &typed)].concat())
+}
+
+#[test]
+fn of_several_answers_the_worst_counts() {
+    let pki = Pki::new();
+    let about = pki.server(&["localhost"]);
+    let other = pki.server(&["localhost"]);
+    let now = now_secs();
+    let long_ago = |answer: Answer| answer.between(now - 9 * DAY_SECS, Some(now - 5 * DAY_SECS));
+    let in_a_day = |answer: Answer| answer.between(now + DAY_SECS, Some(now + 2 * DAY_SECS));
+    const KEY: u8 = 1;
+    const HOLD: u8 = 6;
+    let rows: Vec<(&str, Vec<Answer>, &str)> = vec![
+        ("one", vec![Answer::good()], "good"),
+        (
+            "two",
+            vec![Answer::good(), Answer::revoked(KEY)],
+            "keyCompromise",
+        ),
+        (
+            "unknown",
+            vec![Answer::good(), Answer::unknown()],
+            "unknown",
+        ),
+        (
+            "all",
+            vec![
+                Answer::unknown(),
+                Answer::revoked(HOLD),
+                Answer::good(),
+                Answer::revoked(KEY),
+            ],
+            "keyCompromise",
+        ),
+        (
+            "held",
+            vec![Answer::good(), Answer::revoked(HOLD)],
+            "certificateHold",
+        ),
+        // What is not of now has no say...
+        (
+            "held before",
+            vec![Answer::good(), long_ago(Answer::revoked(HOLD))],
+            "good",
+        ),
+        ("good before", vec![long_ago(Answer::good())], "outdated"),
+        (
+            "unknown before",
+            vec![long_ago(Answer::unknown()), Answer::good()],
+            "good",
+        ),
+        (
+            "not yet",
+            vec![in_a_day(Answer::revoked(KEY)), Answer::good()],
+            "good",
+        ),
+        // ... but a revocation does not end.
+        (
+            "revoked before",
+            vec![Answer::good(), long_ago(Answer::revoked(KEY))],
+            "keyCompromise",
+        ),
+        (
+            "only revoked before",
+            vec![long_ago(Answer::revoked(KEY))],
+            "keyCompromise",
+        ),
+    ];
+    for (case, answers, expected) in rows {
+        let mut encoded: Vec<Vec<u8>> = answers
+            .iter()
+            .map(|answer| answer.encode(&about, &pki.root))
+            .collect();
+        encoded.push(Answer::revoked(KEY).encode(&other, &pki.root));
+        for _ in 0..2 {
+            encoded.reverse();
+            let response = signed(&pki.root, now, &encoded);
+            let told = match check(&response, &about, &pki.root, now) {
+                Ok(told) => match told.status {
+                    StapledStatus::Good => "good",
+                    StapledStatus::Revoked { reason, .. } => reason.unwrap_or("revoked"),
+                    _ => "unknown",
+                },
+                Err(StapleProblem::Outdated { .. }) => "outdated",
+                Err(other) => panic!("{case}: {other}"),
+            };
+            assert_eq!(told, expected, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_response_is_made_neither_later_than_now_nor_before_what_it_says() {
+    let pki = Pki::new();
+    let about = pki.server(&["localhost"]);
+    let now = now_secs();
+    let answer = Answer::good().encode(&about, &pki.root);
+    for (produced_at, expected) in [
+        (now, "good"),
+        (now + 290, "good"),
+        (now + 900, "later than now"),
+        (now - 3600 - 290, "good"),
+        (now - 2 * 3600, "true from"),
+    ] {
+        let response = signed(&pki.root, produced_at, std::slice::from_ref(&answer));
+        let told = check(&response, &about, &pki.root, now)
+            .map_or_else(|problem| problem.to_string(), |_| "good".to_owned());
+        assert!(told.contains(expected), "{told}, not {expected}");
+    }
+}
+
+#[test]
+fn a_response_without_next_update_counts_for_a_day() {
+    let pki = Pki::new();
+    let about = pki.server(&["localhost"]);
+    let now = now_secs();
+    let answer = Answer::good().between(now, None).encode(&about, &pki.root);
+    let response = signed(&pki.root, now, &[answer]);
+    for (at, counts) in [
+        (now, true),
+        (now + DAY_SECS + 290, true),
+        (now + DAY_SECS + 600, false),
+    ] {
+        let judged = check(&response, &about, &pki.root, at);
+        assert_eq!(judged.is_ok(), counts, "{judged:?}");
+    }
+}
+
+#[test]
+fn who_is_appointed_to_sign_responses_has_a_key_that_signs() {
+    let directory = tempfile::tempdir().unwrap();
+    let pki = Pki::new();
+    let about = pki.server(&["localhost"]);
+    for (usage, expected) in [
+        (KeyUsagePurpose::DigitalSignature, true),
+        (KeyUsagePurpose::ContentCommitment, true),
+        (KeyUsagePurpose::KeyAgreement, false),
+    ] {
+        let appointed = pki.root.issue(responder().key_usage(&[usage]));
+        let (root, status) = (&pki.root, Status::Good);
+        let Some(response) = respond(directory.path(), root, &appointed, &about, status, &[])
+        else {
+            return;
+        };
+        let judged = check(&response, &about, root, now_secs());
+        assert_eq!(judged.is_ok(), expected, "{usage:?}: {judged:?}");
     }
 }
 

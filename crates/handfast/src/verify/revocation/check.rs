@@ -82,9 +82,27 @@ impl RevocationLists {
         sent: &[CertificateDer<'_>],
         now: i64,
     ) -> Result<(), (usize, VerifyCause)> {
-        if let Some(also) = &self.also {
-            also.check_path(path, anchor, sent, now)?;
+        let own = self.check_own(path, anchor, sent, now);
+        let Some(also) = &self.also else {
+            return own;
+        };
+        match (own, also.check_path(path, anchor, sent, now)) {
+            (Ok(()), also) => also,
+            (Err(_), Err((position, cause @ VerifyCause::Revoked { .. }))) => {
+                Err((position, cause))
+            }
+            (own, _) => own,
         }
+    }
+
+    /// By its own lists.
+    fn check_own(
+        &self,
+        path: &[&X509Certificate<'_>],
+        anchor: &Signer<'_>,
+        sent: &[CertificateDer<'_>],
+        now: i64,
+    ) -> Result<(), (usize, VerifyCause)> {
         if self.lists.is_empty() {
             return Ok(());
         }
@@ -285,17 +303,18 @@ impl RevocationLists {
             return Status::Good;
         }
         let missing = Reasons::ALL.without(covered);
-        uncounted.extend(
-            usable
-                .iter()
-                .filter(|one| one.list.base.is_none())
-                .map(|one| UncountedCrl {
-                    list: Arc::clone(&one.list.summary),
-                    reason: Uncounted::SomeReasons {
-                        missing: missing.to_string(),
-                    },
-                }),
-        );
+        let complete = usable.iter().filter(|one| one.list.base.is_none());
+        uncounted.extend(complete.map(|one| UncountedCrl {
+            list: Arc::clone(&one.list.summary),
+            reason: match one.reasons == Reasons::NONE {
+                true => Uncounted::OtherScope {
+                    detail: "the certificate says that lists of other issuers cover it".to_owned(),
+                },
+                false => Uncounted::SomeReasons {
+                    missing: missing.to_string(),
+                },
+            },
+        }));
         Status::Undecided(VerifyCause::RevocationUnknown {
             subject: x509::describe_name(certificate.subject()),
             issuer: x509::describe_name(certificate.issuer()),
@@ -402,7 +421,12 @@ fn signer_of(list: &List, signers: &[Signer<'_>]) -> Result<usize, Option<String
 }
 
 fn is_from_the_future(list: &List, now: i64) -> bool {
-    list.this_update > now.saturating_add(CLOCK_SKEW_SECS)
+    now < counts_from(list)
+}
+
+/// Since when a list is believed.
+pub(super) fn counts_from(list: &List) -> i64 {
+    list.this_update.saturating_sub(CLOCK_SKEW_SECS)
 }
 
 fn revoked(certificate: &X509Certificate<'_>, list: &List, entry: Entry) -> VerifyCause {

@@ -351,8 +351,12 @@ fn compare(one: &[u8], other: &[u8]) -> Ordering {
     one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
-/// The content of an INTEGER without the octets that change nothing: numbers are compared by value,
-/// however they were encoded.
+/// Whether two INTEGERs (their content) are the same number, however they were encoded.
+pub(in crate::verify) fn same_number(one: &[u8], other: &[u8]) -> bool {
+    value(one) == value(other)
+}
+
+/// The content of an INTEGER without the octets that change nothing.
 fn value(mut content: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = content
         && let [second, ..] = rest

@@ -21,11 +21,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use pki_types::CertificateRevocationListDer;
+use pki_types::{CertificateRevocationListDer, UnixTime};
 
 pub(super) use self::check::Signer;
 use self::list::List;
-pub(super) use self::list::reason_name;
+pub(super) use self::list::{reason_name, same_number};
 pub use self::problem::{CrlError, CrlProblem};
 pub use self::summary::{CrlSummary, Uncounted, UncountedCrl};
 use super::x500;
@@ -182,6 +182,18 @@ impl RevocationLists {
     /// Each list in short, in the order in which they were given.
     pub fn summaries(&self) -> impl Iterator<Item = &CrlSummary> {
         self.lists.iter().map(|list| &*list.summary)
+    }
+
+    /// The first time after `now`, in unix seconds, at which a list stops to count, or begins to: what
+    /// was verified may have to be refused then.
+    pub(super) fn changes_at(&self, now: UnixTime) -> Option<u64> {
+        let ends = self.lists.iter().map(|list| list.next_update);
+        let ends = ends.filter(|_| self.expired == ExpiredLists::Refuse);
+        let begins = self.lists.iter().map(|list| check::counts_from(list));
+        let times = ends
+            .chain(begins)
+            .filter_map(|time| u64::try_from(time).ok());
+        times.filter(|time| *time >= now.as_secs()).min()
     }
 
     /// Stands for the lists and the rules: others have another fingerprint.
