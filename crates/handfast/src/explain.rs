@@ -342,7 +342,7 @@ fn told(error: &Error) -> Told {
             ),
             PeerCause::ClientCertificateMissing => (
                 "client-certificate-missing",
-                Some("the client must be given a certificate from an issuer trusted here".into()),
+                Some("the client must be given a certificate from an issuer trusted here, for a key that is supported: EC P-256, P-384 or P-521, Ed25519, or RSA (clients send no other)".into()),
             ),
             PeerCause::StartTls(error) => (error.problem.id(), starttls::fix(error)),
             PeerCause::NotTls { first_bytes } if is_portal(first_bytes, error.server_name()) => (

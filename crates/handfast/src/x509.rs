@@ -434,9 +434,9 @@ pub(crate) fn describe_key_usage(usage: &KeyUsage) -> Vec<&'static str> {
 pub(crate) fn describe_key(key: &SubjectPublicKeyInfo<'_>) -> (String, Option<u32>) {
     let id = key.algorithm.algorithm.to_id_string();
     match id.as_str() {
-        "1.2.840.113549.1.1.1" | "1.2.840.113549.1.1.10" => {
-            ("RSA".to_owned(), rsa_modulus_bits(key))
-        }
+        "1.2.840.113549.1.1.1" => ("RSA".to_owned(), rsa_modulus_bits(key)),
+        // For signatures with this padding alone (RFC 4055, section 1.2).
+        "1.2.840.113549.1.1.10" => ("RSA-PSS".to_owned(), rsa_modulus_bits(key)),
         "1.2.840.10045.2.1" => {
             let curve = key
                 .algorithm

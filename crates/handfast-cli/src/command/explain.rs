@@ -194,6 +194,7 @@ const PAGES: &[(&str, &str)] = pages![
     "unreachable",
     "unrecognised",
     "unsupported-certificate-version",
+    "unsupported-key",
     "unsupported-key-encryption",
     "unsupported-key-type",
     "unsupported-scheme",

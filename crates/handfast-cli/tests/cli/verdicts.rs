@@ -2,9 +2,10 @@
 //! named, and then the chain verifies.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use handfast_testbed::launch::{Finished, Program};
+use handfast_testbed::launch::{Finished, OpensslServer, Program};
 use handfast_testbed::pki::{Issued, Spec};
 
 use crate::common::{Bench, localhost};
@@ -181,5 +182,120 @@ fn advice_about_a_client_s_chain_in_a_file_does_not_speak_of_servers() {
         assert!(judged.says(&format!("[{id}]")), "{id}: {judged}");
         let fix = fix(&judged);
         assert!(!fix.is_empty() && !fix.contains("server"), "{id}: {fix}");
+    }
+}
+
+/// The kinds of keys that OpenSSL makes and that no handshake is signed by here: arguments and name. The last
+/// says whether it is for TLS 1.3, too, as OpenSSL sees it.
+const FOREIGN_KEYS: [(&[&str], &str, bool); 6] = [
+    (
+        &["ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"],
+        "EC secp256k1",
+        false,
+    ),
+    (
+        &["ec", "-pkeyopt", "ec_paramgen_curve:P-224"],
+        "EC P-224",
+        false,
+    ),
+    (
+        &["ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"],
+        "EC brainpoolP256r1",
+        false,
+    ),
+    (
+        &["rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"],
+        "RSA-PSS",
+        true,
+    ),
+    (&["ed448"], "Ed448", true),
+    (&["ed25519"], "", true),
+];
+
+/// A certificate for `localhost` that vouches for itself, with a key of this kind: two files.
+fn of_a_foreign_key(bench: &Bench, key: &[&str]) -> Option<(PathBuf, PathBuf)> {
+    let (chain, file) = (bench.path("foreign.pem"), bench.path("foreign.key"));
+    let made = Program::new("openssl")?
+        .args([
+            "req",
+            "-x509",
+            "-nodes",
+            "-days",
+            "9",
+            "-subj",
+            "/CN=localhost",
+            "-newkey",
+        ])
+        .args(key)
+        .args(["-addext", "subjectAltName=DNS:localhost", "-keyout"])
+        .arg(&file)
+        .arg("-out")
+        .arg(&chain)
+        .run();
+    assert!(made.succeeded(), "{made}");
+    Some((chain, file))
+}
+
+#[test]
+fn a_key_of_a_kind_that_is_not_supported_is_told_as_that_wherever_it_is_met() {
+    let bench = Bench::new();
+    for (key, kind, is_for_tls13) in FOREIGN_KEYS {
+        let Some((chain, file)) = of_a_foreign_key(&bench, key) else {
+            return;
+        };
+        let trust = |program: Program| program.args(["--only-cacert", "--cacert"]).arg(&chain);
+        // In a file.
+        let judged = trust(bench.program("inspect"))
+            .arg("--file")
+            .arg(&chain)
+            .run();
+        assert_eq!(
+            judged.says("[unsupported-key]"),
+            !kind.is_empty(),
+            "{kind}: {judged}"
+        );
+        assert!(judged.says(kind), "{kind}: {judged}");
+        // As a server's own, in a line.
+        if !kind.is_empty() && kind != "EC P-224" {
+            let served = bench
+                .program("serve")
+                .arg("--cert")
+                .arg(&chain)
+                .arg("--key")
+                .arg(&file)
+                .arg(bench.directory())
+                .run();
+            assert!(served.says("[unsupported-key-type]"), "{kind}: {served}");
+        }
+        // As a server's, whatever version it speaks.
+        for version in ["-tls1_2", "-tls1_3"] {
+            let args = [
+                OsStr::new("-cert"),
+                chain.as_ref(),
+                "-key".as_ref(),
+                file.as_ref(),
+                "-www".as_ref(),
+                version.as_ref(),
+            ];
+            let Some(server) = OpensslServer::launch(&args) else {
+                return;
+            };
+            let url = format!("https://{}/", localhost(server.address()));
+            let got = trust(bench.program("get")).arg(url).run();
+            if kind.is_empty() {
+                assert!(got.succeeded(), "{version}: {got}");
+            } else if version == "-tls1_2" || is_for_tls13 {
+                assert!(
+                    got.says("[no-shared-signature-scheme]"),
+                    "{kind} {version}: {got}"
+                );
+                let named = format!("not supported here: {kind}");
+                assert!(got.says(&named), "{kind} {version}: {got}");
+            } else {
+                // It says nothing but that it refuses: no version is the cause, and no group.
+                assert!(got.says("[alert-received]"), "{kind} {version}: {got}");
+                assert!(got.says("kind of key"), "{kind} {version}: {got}");
+            }
+        }
     }
 }

@@ -16,6 +16,14 @@ pub(super) fn add(explanation: &mut Explanation, probed: &Probed) {
             .push(format!("the handshake itself: {}", probed.failed_with));
     }
     explanation.evidence.extend(lines(&probed.finding));
+    if let Finding::CertificateKey { theirs } = &probed.finding {
+        let ours = "the two ends have no signature scheme in common";
+        let key = format!(
+            "the key of the server's certificate is of a kind that is not supported here: {}",
+            escape_control(theirs)
+        );
+        explanation.what = explanation.what.replace(ours, &key);
+    }
     match &probed.finding {
         Finding::Versions { theirs, ours }
             if ours.iter().all(|version| *version < theirs.version) =>
@@ -25,6 +33,13 @@ pub(super) fn add(explanation: &mut Explanation, probed: &Probed) {
         Finding::Versions { .. } => {
             explanation.fix = vec![
                 "have the server speak TLS 1.2 or 1.3: what it speaks is broken or withdrawn"
+                    .into(),
+            ];
+        }
+        Finding::RefusesAll => {
+            explanation.fix = vec![
+                "see the server's log: it refuses every version and suite; perhaps it has no certificate \
+                 for this name, or one whose kind of key it cannot use"
                     .into(),
             ];
         }
@@ -76,7 +91,7 @@ fn lines(finding: &Finding) -> Vec<String> {
             }
         }
         Finding::CertificateKey { theirs } => vec![format!(
-            "asked by a probe, the server has a certificate with a key of the kind {}, which we do not offer",
+            "asked by a probe, the server would go on with a key of the kind {}",
             escape_control(theirs)
         )],
         Finding::Name { .. } => vec![

@@ -75,8 +75,8 @@ pub enum Finding {
         /// What it would sign by; one of them, where several could not be told apart, or none.
         theirs: Vec<SchemeId>,
     },
-    /// The key of its certificate is on a curve that we do not offer: before TLS 1.3 the groups offered are the
-    /// curves of certificates, too (RFC 8422, section 5.1).
+    /// The key of its certificate is of a kind that we do not support, or on a curve that we do not offer: before
+    /// TLS 1.3 the groups offered are the curves of certificates, too (RFC 8422, section 5.1).
     CertificateKey {
         /// The kind of its key, such as "EC secp256k1".
         theirs: String,
@@ -184,7 +184,9 @@ impl Inquiry {
             Finding::Groups { .. } => lacking("key exchange group"),
             Finding::Schemes { .. } | Finding::CertificateKey { .. } => lacking("signature scheme"),
             Finding::Name { .. } => Some(PeerCause::NameUnrecognised),
-            Finding::NotTheOffer | Finding::RefusesAll => None,
+            // It names the version as the reason, and refuses every version.
+            Finding::RefusesAll => alert.map(PeerCause::Alert),
+            Finding::NotTheOffer => None,
         };
         let probed = Probed {
             connections: self.answers.len(),
@@ -246,6 +248,11 @@ impl Inquiry {
             return Ok(Finding::NotTheOffer);
         }
         match ask(own_suites)? {
+            // A suite that no other kind of key signs for (RFC 5246, section 7.4.2).
+            None if theirs.suite.name().contains("_DSS_") => {
+                let theirs = "DSA".to_owned();
+                return Ok(Finding::CertificateKey { theirs });
+            }
             None => return Ok(Finding::Suites { theirs }),
             Some(next) => theirs = next,
         }
@@ -262,8 +269,7 @@ impl Inquiry {
             return Ok(Finding::Groups { ours, theirs });
         };
         if let Some(scheme) = signing.scheme {
-            let theirs = vec![scheme];
-            return Ok(Finding::Schemes { theirs });
+            return Ok(signed_by(vec![scheme]));
         }
         for family in SchemeId::FAMILIES {
             let foreign: Vec<SchemeId> = family
@@ -272,7 +278,7 @@ impl Inquiry {
                 .copied()
                 .collect();
             if !foreign.is_empty() && ask(schemes(own_groups.clone(), &foreign))?.is_some() {
-                return Ok(Finding::Schemes { theirs: foreign });
+                return Ok(signed_by(foreign));
             }
         }
         Ok(Finding::Schemes { theirs: Vec::new() })
@@ -309,6 +315,17 @@ impl Inquiry {
 
     fn named(&self, hello: ClientHello) -> ClientHello {
         hello.with_server_name(&self.server_name)
+    }
+}
+
+/// What the schemes that a server would sign by say of its key, if they say something.
+fn signed_by(theirs: Vec<SchemeId>) -> Finding {
+    let mut kinds = theirs.iter().map(|scheme| scheme.foreign_key());
+    match kinds.next().flatten() {
+        Some(kind) if kinds.all(|other| other == Some(kind)) => Finding::CertificateKey {
+            theirs: kind.to_owned(),
+        },
+        _ => Finding::Schemes { theirs },
     }
 }
 

@@ -43,6 +43,18 @@ impl SchemeId {
         &[Self(0x0904), Self(0x0905), Self(0x0906)],
     ];
 
+    /// The kind of key that signs so, where that is a kind that nobody here supports.
+    pub(crate) fn foreign_key(self) -> Option<&'static str> {
+        Some(match self.0 {
+            0x0202 | 0x0302 | 0x0402 => "DSA",
+            0x0808 => "Ed448",
+            0x0809..=0x080b => "RSA-PSS",
+            0x081a..=0x081c => "EC Brainpool",
+            0x0904..=0x0906 => "ML-DSA",
+            _ => return None,
+        })
+    }
+
     /// What to think of a server that signs its handshakes so.
     pub fn judgement(self) -> Judgement {
         match self.0 {

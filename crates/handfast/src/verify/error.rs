@@ -250,6 +250,13 @@ pub enum VerifyCause {
         /// Whose it is.
         subject: String,
     },
+    /// The peer's key is of a kind, or on a curve, by which no handshake can be signed here.
+    UnsupportedKey {
+        /// Whose it is.
+        subject: String,
+        /// The kind of key.
+        algorithm: String,
+    },
     /// A key too small to be safe.
     WeakKey {
         /// Whose it is.
@@ -406,6 +413,7 @@ impl VerifyCause {
             Self::WeakSignature { .. } => "weak-signature",
             Self::UnsupportedSignature { .. } => "unsupported-signature",
             Self::SignatureAlgorithmMismatch { .. } => "signature-algorithm-mismatch",
+            Self::UnsupportedKey { .. } => "unsupported-key",
             Self::WeakKey { .. } => "weak-key",
             // Its signatures are what cannot be verified.
             Self::KeyTooLarge { .. } => "unsupported-signature",
@@ -442,6 +450,7 @@ impl VerifyCause {
             | Self::PathTooComplex
             | Self::ChainTooLarge { .. } => CertificateError::UnknownIssuer,
             Self::CaUsedAsEndEntity { .. }
+            | Self::UnsupportedKey { .. }
             | Self::ExtendedKeyUsage { .. }
             | Self::KeyUsage { .. } => CertificateError::InvalidPurpose,
             Self::BadSignature { .. } => CertificateError::BadSignature,
@@ -666,6 +675,12 @@ impl fmt::Display for VerifyCause {
                 f,
                 "the certificate of {} contradicts itself about its signature",
                 or_unnamed(subject)
+            ),
+            Self::UnsupportedKey { subject, algorithm } => write!(
+                f,
+                "the key of {} is of a kind that is not supported: {}",
+                or_unnamed(subject),
+                algorithm
             ),
             Self::WeakKey {
                 subject,

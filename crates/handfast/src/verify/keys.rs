@@ -19,13 +19,23 @@ pub(super) fn weak_key(outline: &X509Certificate<'_>) -> Option<VerifyCause> {
         .filter(|cause| matches!(cause, VerifyCause::WeakKey { .. }))
 }
 
+/// Says so if nothing here checks signatures by the certificate's key, as a peer makes them in a handshake.
+pub(super) fn unsupported_key(outline: &X509Certificate<'_>) -> Option<VerifyCause> {
+    const SUPPORTED: [&str; 5] = ["RSA", "EC P-256", "EC P-384", "EC P-521", "Ed25519"];
+    let (algorithm, _) = x509::describe_key(outline.public_key());
+    (!SUPPORTED.contains(&algorithm.as_str())).then(|| VerifyCause::UnsupportedKey {
+        subject: x509::describe_name(outline.subject()),
+        algorithm,
+    })
+}
+
 /// Says so if a key is too small to mean anything, or larger than what can be verified.
 pub(super) fn refused_size(
     key: &SubjectPublicKeyInfo<'_>,
     subject: impl FnOnce() -> String,
 ) -> Option<VerifyCause> {
     let (algorithm, bits) = x509::describe_key(key);
-    let bits = bits.filter(|_| algorithm == "RSA")?;
+    let bits = bits.filter(|_| algorithm.starts_with("RSA"))?;
     let (bits_min, bits_max) = (*RSA_BITS.start(), *RSA_BITS.end());
     if bits < bits_min {
         return Some(VerifyCause::WeakKey {

@@ -14,7 +14,7 @@ use x509_parser::certificate::X509Certificate;
 use super::anchor;
 use super::error::VerifyCause;
 use super::finding::Finding;
-use super::keys::{signature_algorithms, weak_key};
+use super::keys::{signature_algorithms, unsupported_key, weak_key};
 use super::ocsp::Issuer;
 use super::policies;
 use super::purpose::Purpose;
@@ -400,11 +400,11 @@ impl Attempt<'_> {
         })
     }
 
-    /// The peer's own key signs the handshake, so it must be strong enough and allowed to sign
+    /// The peer's own key signs the handshake, so it must be strong enough, of a kind that is supported, and allowed to sign
     /// (RFC 8446, 4.4.2.2: digitalSignature must be set if key usage is present).
     fn check_own_key(&self, outline: &X509Certificate<'_>) -> Result<(), Finding> {
         let subject = || x509::describe_name(outline.subject());
-        if let Some(cause) = weak_key(outline) {
+        if let Some(cause) = weak_key(outline).or_else(|| unsupported_key(outline)) {
             return Err(Finding::at(0, cause));
         }
         if let Some(usage) = x509::key_usage(outline)

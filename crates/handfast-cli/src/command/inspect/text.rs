@@ -259,7 +259,7 @@ impl Page {
             format_utc(facts.not_after)
         ));
         let bits = match facts.key_bits {
-            Some(bits) if facts.key_algorithm == "RSA" => format!(" {bits}"),
+            Some(bits) if facts.key_algorithm.starts_with("RSA") => format!(" {bits}"),
             _ => String::new(),
         };
         self.line(&format!(

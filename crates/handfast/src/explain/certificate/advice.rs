@@ -212,6 +212,10 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             "have it issued again with a current key and signature: EC P-256 with SHA-256"
                 .to_owned()
         }
+        C::UnsupportedKey { .. } => {
+            "have it issued for a key that is supported: EC P-256, Ed25519, or RSA with 2048 bits"
+                .to_owned()
+        }
         C::UnsupportedSignature { .. } => {
             "have it issued again with ECDSA, Ed25519 or RSA and SHA-256 or better".to_owned()
         }

@@ -387,6 +387,16 @@ impl Chains {
                 ),
             ),
             (
+                "unsupported-key",
+                self.refused(
+                    VerifyCause::UnsupportedKey {
+                        subject: subject(),
+                        algorithm: "EC secp256k1".to_owned(),
+                    },
+                    Some(0),
+                ),
+            ),
+            (
                 "weak-key",
                 self.refused(
                     VerifyCause::WeakKey {
