@@ -102,7 +102,10 @@ pub struct Issued {
 
 impl Issued {
     /// Issues a certificate. Nothing is checked: an end entity issues as readily as an authority.
-    pub fn issue(&self, spec: Spec) -> Self {
+    pub fn issue(&self, mut spec: Spec) -> Self {
+        if self.spec.key == Key::ShownAsRsa1024 {
+            spec.faults.insert(0, Fault::SaysRsa);
+        }
         spec.issue(&self.spec.params(&[0]), &self.key)
     }
 
@@ -288,6 +291,9 @@ pub enum Fault {
     SignatureBitFlipped,
     /// Both algorithm fields say ECDSA with SHA-1; the signature is not one.
     SaysSha1,
+    /// Both algorithm fields say RSA with SHA-256; the signature is not one. What an authority issues whose key
+    /// is [`Key::ShownAsRsa1024`] has it.
+    SaysRsa,
     /// Both algorithm fields say an algorithm that nobody knows.
     SaysUnknownAlgorithm,
     /// The algorithm inside the signed part differs from the one outside.
@@ -557,6 +563,9 @@ impl Spec {
 
 const ECDSA_SHA256: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const ECDSA_SHA1: &[u8] = &[0x30, 9, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1];
+const RSA_SHA256: &[u8] = &[
+    0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0,
+];
 const UNKNOWN_ALGORITHM: &[u8] = &[0x30, 6, 6, 4, 0x2a, 3, 4, 5];
 
 impl Fault {
@@ -570,6 +579,9 @@ impl Fault {
             }
             Self::SaysSha1 => resigned(&certificate, issuer_key, |parts| {
                 parts.replace_algorithms(ECDSA_SHA1, ECDSA_SHA1);
+            }),
+            Self::SaysRsa => resigned(&certificate, issuer_key, |parts| {
+                parts.replace_algorithms(RSA_SHA256, RSA_SHA256);
             }),
             Self::SaysUnknownAlgorithm => resigned(&certificate, issuer_key, |parts| {
                 parts.replace_algorithms(UNKNOWN_ALGORITHM, UNKNOWN_ALGORITHM);

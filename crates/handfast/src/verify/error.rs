@@ -181,7 +181,7 @@ pub enum VerifyCause {
     },
     /// More intermediates than the caller allows.
     DepthExceeded {
-        /// How many were needed.
+        /// How many were needed; self-issued ones do not count.
         depth: usize,
         /// How many are allowed.
         depth_max: usize,

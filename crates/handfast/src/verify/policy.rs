@@ -67,7 +67,8 @@ impl VerificationPolicy {
     }
 
     /// The number of intermediates allowed between the end entity and the trust anchor: 0 means that
-    /// an anchor itself must have issued the peer's certificate.
+    /// an anchor itself must have issued the peer's certificate. Counted as a path length is (RFC 5280,
+    /// 4.2.1.9): a self-issued intermediate, by which an authority changes its key, does not count.
     ///
     /// Default 6, which is also the most: public chains have one or two, cross-signed ones three, and
     /// the path builder follows no longer ones. A larger number is taken as 6.

@@ -51,8 +51,8 @@ pub(super) enum End {
 pub(super) enum DeadEnd {
     /// No certificate of the issuer's name is there.
     NoIssuer,
-    /// The certificate says that it issued itself.
-    SelfIssued,
+    /// Its own key signed it.
+    SelfSigned,
     /// Certificates of the issuer's name are there, and the key of none of them made the signature.
     OtherKeys(Vec<Issuer>),
     /// Its issuer is on the path already: each vouches for the other.
@@ -75,6 +75,8 @@ struct Issuers {
     found: Vec<(Issuer, Signature)>,
     /// Those of the name whose key did not sign.
     namesakes: Vec<Issuer>,
+    /// Whether the certificate's own key signed it, or may have where that cannot be verified.
+    is_self_signed: bool,
 }
 
 /// The certificates of one judgement, and the paths through them.
@@ -198,8 +200,10 @@ impl<'s, 'q> Search<'s, 'q> {
             let Some(certificate) = self.certificate(*issuer) else {
                 continue;
             };
-            // RFC 4158, 5.2: an authority that is on the path already adds nothing to it.
-            let met = path.iter().copied().find(|position| {
+            // RFC 4158, 5.2: an authority that is on the path already adds nothing to it. The end entity
+            // may be what an anchor issued to itself.
+            let skipped = usize::from(matches!(issuer, Issuer::Trusted(_)));
+            let met = path.iter().copied().skip(skipped).find(|position| {
                 self.sent.get(*position).is_some_and(|met| {
                     met.is_same_authority(&certificate.subject_form, certificate.key)
                 })
@@ -226,11 +230,11 @@ impl<'s, 'q> Search<'s, 'q> {
         if is_continued {
             return Ok(());
         }
-        let dead_end = match (cycle, self.sent.get(last)) {
-            (_, Some(certificate)) if self.issued_itself(certificate) => DeadEnd::SelfIssued,
-            (Some(position), _) => DeadEnd::Cycle(position),
-            (None, _) if issuers.namesakes.is_empty() => DeadEnd::NoIssuer,
-            (None, _) => DeadEnd::OtherKeys(issuers.namesakes),
+        let dead_end = match cycle {
+            _ if issuers.is_self_signed => DeadEnd::SelfSigned,
+            Some(position) => DeadEnd::Cycle(position),
+            None if issuers.namesakes.is_empty() => DeadEnd::NoIssuer,
+            None => DeadEnd::OtherKeys(issuers.namesakes),
         };
         self.finish(path, signatures, End::Nowhere(dead_end))
     }
@@ -248,12 +252,6 @@ impl<'s, 'q> Search<'s, 'q> {
             end,
         });
         Ok(())
-    }
-
-    /// Of a root that is not trusted the signature does not matter; its key identifiers may say that
-    /// an older key of the same name made it.
-    fn issued_itself(&self, certificate: &Certificate<'_>) -> bool {
-        certificate.is_self_issued() && !certificate.names_another_key_than(certificate)
     }
 
     fn certificate(&self, issuer: Issuer) -> Option<&'s Certificate<'q>> {
@@ -292,6 +290,21 @@ impl<'s, 'q> Search<'s, 'q> {
         // where it would be several. The sort keeps the order otherwise.
         candidates.sort_by_key(|(_, issuer)| child.names_another_key_than(issuer));
         let mut made_by: Option<&[u8]> = None;
+        let mut is_self_signed = false;
+        if child.is_self_issued() {
+            // A root bears its own name, and so does a certificate that ties an old key of an authority to its
+            // new one: the signature tells them apart.
+            is_self_signed = match signature::check(child, child, &mut self.budget)? {
+                Signature::Made => {
+                    made_by = Some(child.key);
+                    true
+                }
+                Signature::NotMade => false,
+                Signature::Unsupported(_) | Signature::KeyUnusable(_) => {
+                    !child.names_another_key_than(child)
+                }
+            };
+        }
         let mut made = Vec::new();
         let mut unverifiable = Vec::new();
         let mut namesakes = Vec::new();
@@ -315,7 +328,11 @@ impl<'s, 'q> Search<'s, 'q> {
         // The order of candidates is that of the search: trust first, then as sent.
         made.sort_by_key(|(issuer, _)| order(*issuer));
         let found = if made.is_empty() { unverifiable } else { made };
-        Ok(Issuers { found, namesakes })
+        Ok(Issuers {
+            found,
+            namesakes,
+            is_self_signed,
+        })
     }
 }
 

@@ -175,7 +175,7 @@ fn own_certificate_is_no_authority(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let Some(certificate) = walk.end_entity().filter(|own| own.is_authority()) else {
         return Ok(());
     };
-    if matches!(walk.path.end, End::Nowhere(DeadEnd::SelfIssued)) && walk.certificates.len() == 1 {
+    if matches!(walk.path.end, End::Nowhere(DeadEnd::SelfSigned)) && walk.certificates.len() == 1 {
         return Ok(());
     }
     let subject = certificate.subject_text();
@@ -290,7 +290,7 @@ fn issuer_is_trusted(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let (End::Nowhere(dead_end), Some(last)) = (&walk.path.end, walk.certificates.last()) else {
         return Ok(());
     };
-    let is_missing = !matches!(dead_end, DeadEnd::SelfIssued) || walk.certificates.len() > 1;
+    let is_missing = !matches!(dead_end, DeadEnd::SelfSigned) || walk.certificates.len() > 1;
     if is_missing && let Some(product) = interception::product(&last.issuer_text()) {
         let issuer = last.issuer_text();
         return Err(at(
@@ -304,11 +304,11 @@ fn issuer_is_trusted(walk: &Walk<'_, '_>) -> Result<(), Finding> {
         trusted.any(|one| one.is_anchor() && one.certificate.subject_form == form)
     };
     match dead_end {
-        DeadEnd::SelfIssued if walk.certificates.len() == 1 => {
+        DeadEnd::SelfSigned if walk.certificates.len() == 1 => {
             let subject = last.subject_text();
             Err(at(last, VerifyCause::SelfSigned { subject }))
         }
-        DeadEnd::SelfIssued => Err(at(
+        DeadEnd::SelfSigned => Err(at(
             last,
             VerifyCause::UntrustedRoot {
                 subject: last.subject_text(),

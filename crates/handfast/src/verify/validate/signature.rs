@@ -66,9 +66,6 @@ pub(super) fn check(
     ) else {
         return Ok(Signature::NotMade);
     };
-    if let Some(cause) = refused_size(&described, || issuer.subject_text()) {
-        return Ok(Signature::KeyUnusable(cause));
-    }
     let is_for_key = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
         algorithm.public_key_alg_id().as_ref() == key.algorithm.content
     };
@@ -91,6 +88,9 @@ pub(super) fn check(
                 Signature::NotMade
             },
         );
+    }
+    if let Some(cause) = refused_size(&described, || issuer.subject_text()) {
+        return Ok(Signature::KeyUnusable(cause));
     }
     budget.take_signature()?;
     let is_made = fitting.any(|algorithm| {
