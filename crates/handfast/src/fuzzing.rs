@@ -3,6 +3,8 @@
 //!
 //! Each function takes any bytes, makes of them what a stranger could do, and panics where a promise is broken.
 
+mod chain;
+
 use std::io::IoSlice;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,6 +19,8 @@ use crate::context::Clock;
 use crate::protection::{HEADER, Opener, Sealer};
 use crate::record::RECORD_MAX;
 use crate::resumption::{PolicyId, TicketKeys, Ticketer};
+
+pub use self::chain::chain;
 
 /// Suites whose keys can be made outside of rustls: those of 32 bytes.
 const SUITES: [SupportedCipherSuite; 4] = [
@@ -446,7 +450,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{records, ticket};
+    use super::{chain, records, ticket};
 
     /// Beginnings for a fuzzer: each kind of step in an order that makes sense.
     fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
@@ -524,6 +528,7 @@ mod tests {
         for (target, name, bytes) in seeds() {
             match target {
                 "records" => records(&bytes),
+                "chain" => chain(&bytes),
                 _ => ticket(&bytes),
             }
             if let Some(directory) = &directory {

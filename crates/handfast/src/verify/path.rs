@@ -16,6 +16,7 @@ use super::error::VerifyCause;
 use super::finding::Finding;
 use super::keys::{signature_algorithms, unsupported_key, weak_key};
 use super::ocsp::Issuer;
+use super::pin::{self, SpkiSha256};
 use super::policies;
 use super::purpose::Purpose;
 use super::revocation::{RevocationLists, Signer};
@@ -115,6 +116,7 @@ pub(super) struct Attempt<'a> {
     pub(super) trust: &'a Resolved,
     pub(super) chain_depth_max: usize,
     pub(super) revocation: &'a RevocationLists,
+    pub(super) pins: &'a [SpkiSha256],
     pub(super) purpose: Purpose,
     pub(super) now: UnixTime,
 }
@@ -273,6 +275,7 @@ impl Attempt<'_> {
             trust: self.trust,
             chain_depth_max: self.chain_depth_max,
             revocation: self.revocation,
+            pins: self.pins,
             purpose: self.purpose,
             now: self.now,
         };
@@ -297,6 +300,18 @@ impl Attempt<'_> {
         };
         self.describe(outline, &intermediates, &anchor)
             .map_err(malformed)
+    }
+
+    /// What the fast way says of a chain, and what our own validation says without it; `None` for one that
+    /// needs no path.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn opinions(&self) -> Option<(bool, Result<(), Finding>)> {
+        let outline = x509::parse(self.end_entity, Depth::Outline).ok()?;
+        if self.trust.certificates.contains(self.end_entity) || self.trust.certificates.is_empty() {
+            return None;
+        }
+        let validated = self.run_validation(&webpki::Error::UnknownIssuer, &outline);
+        Some((self.run_webpki(&outline).is_ok(), validated.map(|_| ())))
     }
 
     /// Whether a path that webpki would accept keeps our rules, too. The reason is for `validate`.
@@ -338,6 +353,12 @@ impl Attempt<'_> {
             let anchor = limits.map(|limits| x509::parse(&limits.der, Depth::Outline));
             let anchor = anchor.transpose().map_err(|_| REFUSED_BY_US)?;
             policies::check(&path, anchor.as_ref()).map_err(|_| REFUSED_BY_US)?;
+        }
+        if !self.pins.is_empty() {
+            let keys = path.iter().map(|one| one.public_key().raw);
+            let anchor = webpki::spki_for_anchor(candidate.anchor());
+            let keys: Vec<_> = keys.chain([anchor.as_ref()]).map(x509::sha256).collect();
+            pin::check(self.pins, &keys).map_err(|_| REFUSED_BY_US)?;
         }
         if self.revocation.is_empty() {
             return Ok(());

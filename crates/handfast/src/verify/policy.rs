@@ -200,6 +200,30 @@ impl VerificationPolicy {
         .map(|(path, _)| path)
     }
 
+    /// What webpki with our rules says of a chain, and what our own validation says by itself.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn opinions(
+        &self,
+        chain: &[CertificateDer<'_>],
+        purpose: Purpose,
+        now: UnixTime,
+    ) -> Option<(bool, Result<(), VerifyCause>)> {
+        let (end_entity, intermediates) = chain.split_first()?;
+        path::check_size(end_entity, intermediates).ok()?;
+        let attempt = Attempt {
+            end_entity,
+            intermediates,
+            trust: self.anchors.resolved(),
+            chain_depth_max: self.chain_depth_max,
+            revocation: &self.revocation,
+            pins: &self.pins,
+            purpose,
+            now,
+        };
+        let (fast, validated) = attempt.opinions()?;
+        Some((fast, validated.map_err(|finding| finding.cause)))
+    }
+
     /// Stands for the whole policy: another one has another fingerprint.
     pub(crate) fn fingerprint(&self) -> [u8; 32] {
         let trust = self.anchors.resolved();
@@ -244,6 +268,7 @@ impl VerificationPolicy {
                 trust,
                 chain_depth_max: self.chain_depth_max,
                 revocation: &self.revocation,
+                pins: &self.pins,
                 purpose,
                 now,
             };
@@ -271,6 +296,7 @@ impl VerificationPolicy {
                     ));
                 }
             }
+            // Of one that is trusted as itself; those of a path had to be there for it to be taken.
             pin::check(&self.pins, verified.spki_sha256s()).map_err(Finding::anywhere)?;
             let staple = (!staple.is_empty())
                 .then(|| StapledResponse::check_by(staple, end_entity, verified.issuer(), now));

@@ -65,6 +65,27 @@ fn a10_pins_are_demanded_on_top_of_everything_else() {
     }
 }
 
+/// Two authorities vouch for the same intermediate: the one that is pinned is found, whichever is found first.
+#[test]
+fn of_several_paths_the_pinned_one_is_taken() {
+    let roots = ["One", "Other"].map(|name| Spec::authority(name).self_signed());
+    let middle = roots[0].issue(Spec::authority("Middle"));
+    let crossed = roots[1].cross_sign(&middle);
+    let end_entity = middle.issue(Spec::server(&[NAME]));
+    for root in &roots {
+        Case::new(
+            Purpose::ServerAuth,
+            "two paths, one pinned",
+            &end_entity,
+            &[&middle, &crossed],
+            &[&roots[0], &roots[1]],
+            None,
+        )
+        .policy(|policy| policy.with_pin(pin(root)))
+        .check();
+    }
+}
+
 #[test]
 fn c2_a_verified_path_says_what_it_rests_on() {
     let pki = Pki::new();

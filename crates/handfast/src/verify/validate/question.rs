@@ -2,6 +2,7 @@
 
 use pki_types::{CertificateDer, UnixTime};
 
+use super::super::pin::SpkiSha256;
 use super::super::purpose::Purpose;
 use super::super::revocation::RevocationLists;
 use crate::trust::Resolved;
@@ -14,6 +15,8 @@ pub(in crate::verify) struct Question<'q> {
     pub(in crate::verify) trust: &'q Resolved,
     pub(in crate::verify) chain_depth_max: usize,
     pub(in crate::verify) revocation: &'q RevocationLists,
+    /// Of these keys, where there are any, the path has to have one.
+    pub(in crate::verify) pins: &'q [SpkiSha256],
     pub(in crate::verify) purpose: Purpose,
     pub(in crate::verify) now: UnixTime,
 }

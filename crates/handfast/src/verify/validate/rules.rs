@@ -12,7 +12,7 @@ use super::super::error::VerifyCause;
 use super::super::finding::Finding;
 use super::super::policies::{self, PolicyProblem};
 use super::super::revocation::Signer;
-use super::super::{anchor, interception};
+use super::super::{anchor, interception, pin};
 use super::certificate::Certificate;
 use super::paths::{DeadEnd, End, Issuer};
 use super::signature::Signature;
@@ -45,6 +45,7 @@ const RULES: &[Rule] = &[
     within_name_constraints,
     has_a_policy,
     not_revoked,
+    pinned,
 ];
 
 /// How far the path comes, and what is wrong there; `None` for a path that keeps every rule.
@@ -498,4 +499,13 @@ fn not_revoked(walk: &Walk<'_, '_>) -> Result<(), Finding> {
                 .get(position)
                 .and_then(|certificate| certificate.index),
         })
+}
+
+/// RFC 7469, 2.6: of the keys that the caller pinned, one is on the path.
+fn pinned(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let certificates = walk.certificates.iter().copied().chain(walk.anchor());
+    let keys: Vec<_> = certificates
+        .map(|certificate| x509::sha256(certificate.key))
+        .collect();
+    pin::check(walk.question.pins, &keys).map_err(Finding::anywhere)
 }
