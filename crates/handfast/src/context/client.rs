@@ -16,7 +16,7 @@ use crate::record::RecordSizing;
 use crate::resumption::ClientSessions;
 use crate::trust::TrustAnchors;
 use crate::verify::{
-    AcceptAny, RevocationLists, ServerName, ServerVerifier, SpkiSha256, VerificationPolicy,
+    AcceptAny, KeyKind, RevocationLists, ServerName, ServerVerifier, SpkiSha256, VerificationPolicy,
 };
 use crate::witness::{self, Session};
 
@@ -172,6 +172,8 @@ pub struct ClientContextBuilder {
     settings: Settings,
     resumption: bool,
     notes_tickets: bool,
+    /// What an unverified server is to show.
+    key_kind: Option<KeyKind>,
     key_log: Option<KeyLog>,
     clock: Clock,
 }
@@ -187,6 +189,7 @@ impl Default for ClientContextBuilder {
             settings: Settings::default(),
             resumption: true,
             notes_tickets: false,
+            key_kind: None,
             key_log: None,
             clock: Clock::system(),
         }
@@ -276,6 +279,7 @@ impl ClientContextBuilder {
             mut settings,
             resumption,
             notes_tickets,
+            key_kind,
             key_log,
             clock,
         } = self;
@@ -289,7 +293,7 @@ impl ClientContextBuilder {
         .map_err(nothing_left)?
         .dangerous();
         let builder = if settings.peer_unverified {
-            builder.with_custom_certificate_verifier(Arc::new(AcceptAny::new()))
+            builder.with_custom_certificate_verifier(Arc::new(AcceptAny::new(key_kind)))
         } else {
             let verifier = ServerVerifier::new(policy.clone(), expected_name);
             builder.with_custom_certificate_verifier(Arc::new(verifier))
@@ -329,6 +333,13 @@ impl DangerousClient {
     pub fn accept_any_certificate(mut self) -> ClientContextBuilder {
         self.0.settings.peer_unverified = true;
         self.0
+    }
+
+    /// The same, and offers the signature schemes of one kind of key alone: a server that has a certificate
+    /// for such a key shows that one, and another refuses. To look at what a server has, and no more.
+    pub fn accept_any_certificate_for(mut self, key: KeyKind) -> ClientContextBuilder {
+        self.0.key_kind = Some(key);
+        self.accept_any_certificate()
     }
 }
 

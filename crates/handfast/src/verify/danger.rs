@@ -3,6 +3,8 @@
 //! The handshake's signature is still checked, against the key in whatever certificate the peer sent:
 //! so the connection is to *somebody* who holds that key, and its fingerprint means something.
 
+use std::fmt;
+
 use pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -16,16 +18,67 @@ use super::purpose::Purpose;
 use crate::witness;
 use crate::x509::{self, Depth};
 
+/// A kind of key that a server's certificate may have. A server with certificates of several kinds shows the
+/// one that fits what a client offers to verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyKind {
+    /// RSA, with either padding.
+    Rsa,
+    /// ECDSA, on any curve.
+    Ecdsa,
+    /// Ed25519.
+    Ed25519,
+}
+
+impl KeyKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rsa, Self::Ecdsa, Self::Ed25519];
+
+    fn signs_by(self, scheme: SignatureScheme) -> bool {
+        use SignatureScheme as S;
+        match self {
+            Self::Rsa => matches!(
+                scheme,
+                S::RSA_PSS_SHA256
+                    | S::RSA_PSS_SHA384
+                    | S::RSA_PSS_SHA512
+                    | S::RSA_PKCS1_SHA256
+                    | S::RSA_PKCS1_SHA384
+                    | S::RSA_PKCS1_SHA512
+            ),
+            Self::Ecdsa => matches!(
+                scheme,
+                S::ECDSA_NISTP256_SHA256 | S::ECDSA_NISTP384_SHA384 | S::ECDSA_NISTP521_SHA512
+            ),
+            Self::Ed25519 => scheme == S::ED25519,
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rsa => "RSA",
+            Self::Ecdsa => "ECDSA",
+            Self::Ed25519 => "Ed25519",
+        })
+    }
+}
+
 /// Accepts any chain.
 #[derive(Debug)]
 pub(crate) struct AcceptAny {
     algorithms: WebPkiSupportedAlgorithms,
+    /// What is offered: what a key of this kind signs by, or everything.
+    key: Option<KeyKind>,
 }
 
 impl AcceptAny {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(key: Option<KeyKind>) -> Self {
         Self {
             algorithms: signature_algorithms(),
+            key,
         }
     }
 
@@ -135,6 +188,8 @@ impl ServerCertVerifier for AcceptAny {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        let mut schemes = self.algorithms.supported_schemes();
+        schemes.retain(|scheme| self.key.is_none_or(|key| key.signs_by(*scheme)));
+        schemes
     }
 }

@@ -44,6 +44,7 @@ mod x500;
 
 pub(crate) use client::ClientVerifier;
 pub(crate) use danger::AcceptAny;
+pub use danger::KeyKind;
 pub use error::{RevokedBy, VerifyCause, VerifyError};
 pub use issued::is_issued_by;
 pub use name::{InvalidServerName, ServerName};

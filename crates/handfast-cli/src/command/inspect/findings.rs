@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use handfast::probe::Survey;
 use handfast::{
-    CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, PeerCause, Report,
-    SignedCertificateTimestamp, StapleProblem, StapledResponse, StartTls, Ticket, VerifiedPath,
-    VerifyError, escape_control, format_utc,
+    CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, KeyKind, PeerCause,
+    Report, SignedCertificateTimestamp, StapleProblem, StapledResponse, StartTls, Ticket,
+    VerifiedPath, VerifyError, escape_control, format_utc,
 };
 
 use super::fetch::Completed;
@@ -25,6 +25,8 @@ pub(super) struct Findings {
     pub(super) live: Option<Live>,
     /// As sent, or as it stands in the file.
     pub(super) chain: Vec<CertificateDer<'static>>,
+    /// Chains that the server shows to clients that offer to verify other kinds of keys.
+    pub(super) others: Vec<OtherChain>,
     /// Whom we trust, a line for each source.
     pub(super) trust: Vec<String>,
     /// The verified path; `None` when there is none.
@@ -43,6 +45,14 @@ pub(super) struct Findings {
     pub(super) key: Option<Result<(), Error>>,
     /// How much longer the chain must last.
     pub(super) expires_within: Option<Duration>,
+}
+
+/// Another certificate that the server has for the name, as sent, and what is to be thought of it.
+pub(super) struct OtherChain {
+    /// Of the certificate's key.
+    pub(super) kind: KeyKind,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) verdict: Result<VerifiedPath, Box<VerifyError>>,
 }
 
 /// What only a connection shows.
@@ -104,6 +114,7 @@ impl Findings {
             now,
             live: None,
             chain: Vec::new(),
+            others: Vec::new(),
             trust: Vec::new(),
             path: None,
             crls: 0,
@@ -131,8 +142,13 @@ impl Findings {
     /// may end when it likes.
     pub(super) fn first_to_expire(&self) -> Option<CertificateFacts> {
         let path = self.path.as_ref().map(VerifiedPath::chain);
+        let others = self
+            .others
+            .iter()
+            .filter_map(|other| other.verdict.as_ref().ok());
         path.unwrap_or(&self.chain)
             .iter()
+            .chain(others.flat_map(VerifiedPath::chain))
             .filter_map(|der| CertificateFacts::from_der(der).ok())
             .min_by_key(|facts| facts.not_after)
     }
@@ -196,6 +212,20 @@ impl Findings {
             );
             let mut explanation = error.explain();
             explanation.what = format!("{}: {}", self.subject, refused.cause);
+            leave_chain_out(&mut explanation, refused);
+            return Some(Failure::new(code::PEER, explanation));
+        }
+        let refused = self
+            .others
+            .iter()
+            .find_map(|other| Some((other.kind, other.verdict.as_ref().err()?)));
+        if let Some((kind, refused)) = refused {
+            let cause = PeerCause::Certificate(refused.clone());
+            let mut explanation = Error::new(handfast::Phase::Handshake, cause).explain();
+            explanation.what = format!(
+                "{}: the server's other certificate, with an {kind} key: {}",
+                self.subject, refused.cause
+            );
             leave_chain_out(&mut explanation, refused);
             return Some(Failure::new(code::PEER, explanation));
         }

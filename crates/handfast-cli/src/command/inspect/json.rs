@@ -6,7 +6,7 @@ use std::time::Duration;
 use handfast::probe::{Answer, Judgement, Offer, Survey};
 use handfast::{
     CertificateDer, CertificateFacts, PathAnchor, SpkiSha256, StapleProblem, StapledResponse,
-    StapledStatus, escape_control, format_utc,
+    StapledStatus, VerifiedPath, VerifyError, escape_control, format_utc,
 };
 use serde_json::{Value, json};
 
@@ -41,15 +41,8 @@ fn one(found: &Findings) -> Value {
             "phase": found.error.as_ref().map(|error| error.phase().to_string()),
         })),
         "verified": found.path.is_some(),
-        "refused": refused.map(|refused| json!({
-            "id": refused.cause.id(),
-            "what": refused.cause.to_string(),
-            "at": refused.at_index,
-        })),
-        "anchor": found.path.as_ref().map(|path| match path.anchor() {
-            PathAnchor::Authority { subject } => subject.clone(),
-            _ => "itself".to_owned(),
-        }),
+        "refused": refused.map(self::refused),
+        "anchor": found.path.as_ref().map(anchor),
         "path": found.path.as_ref().map(|path| {
             path.chain().iter().filter_map(|der| CertificateFacts::from_der(der).ok())
                 .map(|facts| facts.subject).collect::<Vec<_>>()
@@ -78,9 +71,35 @@ fn one(found: &Findings) -> Value {
             "would_be_verified": completed.verdict.is_ok(),
         })),
         "chain": found.chain.iter().map(certificate).collect::<Vec<_>>(),
+        "other_chains": found.others.iter().map(|other| {
+            let refused = other.verdict.as_ref().err();
+            let path = other.verdict.as_ref().ok();
+            json!({
+                "key": other.kind.to_string(),
+                "verified": path.is_some(),
+                "refused": refused.map(|error| self::refused(error)),
+                "anchor": path.map(anchor),
+                "chain": other.chain.iter().map(certificate).collect::<Vec<_>>(),
+            })
+        }).collect::<Vec<_>>(),
         "key_belongs": found.key.as_ref().map(Result::is_ok),
         "connection": found.live.as_ref().map(connection),
     })
+}
+
+fn refused(refused: &VerifyError) -> Value {
+    json!({
+        "id": refused.cause.id(),
+        "what": refused.cause.to_string(),
+        "at": refused.at_index,
+    })
+}
+
+fn anchor(path: &VerifiedPath) -> String {
+    match path.anchor() {
+        PathAnchor::Authority { subject } => subject.clone(),
+        _ => "itself".to_owned(),
+    }
 }
 
 fn staple(staple: &Result<StapledResponse, StapleProblem>) -> Value {

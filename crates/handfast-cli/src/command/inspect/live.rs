@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use handfast::probe::{self, WireVersion};
 use handfast::{
-    Cause, ClientContext, ClientContextBuilder, CloseOutcome, Ending, Error, Identity, PeerCause,
-    Read, RevocationLists, SpkiSha256, StartTls, Stream, Ticket, Timeouts, TlsVersion,
-    TrustAnchors, VerificationPolicy, escape_control,
+    Cause, CertificateDer, CertificateFacts, ClientContext, ClientContextBuilder, CloseOutcome,
+    Ending, Error, Identity, KeyKind, PeerCause, Read, RevocationLists, ServerName, SpkiSha256,
+    StartTls, Stream, Ticket, Timeouts, TlsVersion, TrustAnchors, UnixTime, VerificationPolicy,
+    escape_control,
 };
 use handfast_https::client::{Proxy, with_hearsay};
 
-use super::findings::{Closing, Findings, Live, Resumption, VersionTried};
+use super::findings::{Closing, Findings, Live, OtherChain, Resumption, VersionTried};
 use super::probing::Progress;
 use super::route::{Route, Target, split};
 use super::{Args, fetch, probing};
@@ -172,6 +173,7 @@ impl<'a> Plan<'a> {
                     found.error.get_or_insert(error);
                 }
             }
+            found.others = self.other_chains(&route, &found.chain);
             live.resumption = self.try_resumption(&route, is_refused)?;
             let speaks_tls12 = live.resumption.iter().any(|tried| {
                 tried.version == "TLS 1.2" && !matches!(tried.outcome, Resumption::Untried(_))
@@ -226,6 +228,48 @@ impl<'a> Plan<'a> {
             .fold(policy, |policy, pin| policy.with_pin(*pin))
     }
 
+    /// What the server shows to clients that offer to verify one kind of key alone, beside the chain that is
+    /// known. A server without a certificate for it refuses, which is no failure.
+    fn other_chains(&self, route: &Route<'_>, known: &[CertificateDer<'_>]) -> Vec<OtherChain> {
+        let own = known
+            .first()
+            .and_then(|der| CertificateFacts::from_der(der).ok());
+        let of_known = own.map(|facts| facts.key_algorithm).unwrap_or_default();
+        let mut found: Vec<OtherChain> = Vec::new();
+        for kind in KeyKind::ALL {
+            if of_known.starts_with(prefix(kind)) {
+                continue;
+            }
+            let context = self.context().danger().accept_any_certificate_for(kind);
+            let Ok(mut stream) = context.build().and_then(|context| secure(&context, route)) else {
+                continue;
+            };
+            let chain = stream.report().peer_chain.clone();
+            let _ = end(&mut stream);
+            let is_known = known.first() == chain.first()
+                || found
+                    .iter()
+                    .any(|other| other.chain.first() == chain.first());
+            if is_known || chain.is_empty() {
+                continue;
+            }
+            let name = ServerName::parse(&route.target.server_name);
+            let Ok(verdict) = name.map(|name| {
+                self.policy()
+                    .check_server_chain(&chain, &name, UnixTime::now())
+                    .map_err(Box::new)
+            }) else {
+                continue;
+            };
+            found.push(OtherChain {
+                kind,
+                chain,
+                verdict,
+            });
+        }
+        found
+    }
+
     /// Connects twice under each version: the second time with the session of the first.
     fn try_resumption(
         &self,
@@ -266,6 +310,15 @@ impl<'a> Plan<'a> {
             });
         }
         Ok(all)
+    }
+}
+
+/// How the kind's keys are called among the facts of a certificate.
+fn prefix(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Rsa => "RSA",
+        KeyKind::Ecdsa => "EC ",
+        _ => "Ed25519",
     }
 }
 

@@ -3,8 +3,8 @@
 
 use handfast::probe::{Answer, Grade, Judgement, Offer, Order, Survey};
 use handfast::{
-    CertificateDer, CertificateFacts, PathAnchor, SpkiSha256, VerifyCause, VerifyError,
-    escape_control, format_utc,
+    CertificateDer, CertificateFacts, PathAnchor, SpkiSha256, VerifiedPath, VerifyCause,
+    VerifyError, escape_control, format_utc,
 };
 
 use super::findings::{Closing, Findings, Live};
@@ -30,6 +30,7 @@ pub(super) fn page(found: &Findings, palette: Palette) -> String {
     }
     page.verdict(found);
     page.chain(found);
+    page.others(found);
     page.trust(found);
     if let Some(live) = found.live.as_ref().filter(|live| live.report.is_some()) {
         page.client_certificate(live);
@@ -126,36 +127,76 @@ impl Page {
     }
 
     fn verdict(&mut self, found: &Findings) {
+        match (&found.path, found.verify_error()) {
+            (Some(path), _) => self.verified_or_not("chain", found, Ok(path)),
+            (None, Some(refused)) => self.verified_or_not("chain", found, Err(refused)),
+            (None, None) => {}
+        }
+    }
+
+    fn verified_or_not(
+        &mut self,
+        label: &str,
+        found: &Findings,
+        verdict: Result<&VerifiedPath, &VerifyError>,
+    ) {
         let for_name = found.name.as_deref().map_or_else(
             || " as a client's".to_owned(),
             |name| format!(" for {}", escape_control(name)),
         );
-        if let Some(path) = &found.path {
-            let rests_on = match path.anchor() {
-                PathAnchor::Authority { subject } => format!("rests on {subject}"),
-                _ => "trusted as itself".to_owned(),
-            };
-            let verified = self.palette.paint(Tone::Good, "verified");
-            self.row("chain", &format!("{verified}{for_name}: {rests_on}"));
-        } else if let Some(refused) = found.verify_error() {
-            let not = self.palette.paint(Tone::Bad, "NOT verified");
-            let id = self
-                .palette
-                .paint(Tone::Faint, format!("[{}]", refused.cause.id()));
-            self.row("chain", &format!("{not}{for_name}: {} {id}", refused.cause));
+        match verdict {
+            Ok(path) => {
+                let rests_on = match path.anchor() {
+                    PathAnchor::Authority { subject } => format!("rests on {subject}"),
+                    _ => "trusted as itself".to_owned(),
+                };
+                let verified = self.palette.paint(Tone::Good, "verified");
+                self.row(label, &format!("{verified}{for_name}: {rests_on}"));
+            }
+            Err(refused) => {
+                let not = self.palette.paint(Tone::Bad, "NOT verified");
+                let id = self
+                    .palette
+                    .paint(Tone::Faint, format!("[{}]", refused.cause.id()));
+                self.row(label, &format!("{not}{for_name}: {} {id}", refused.cause));
+            }
         }
     }
 
     fn chain(&mut self, found: &Findings) {
-        let refused = found.verify_error();
-        let order = issuance_order(&found.chain);
+        self.certificates(
+            found.now,
+            &found.chain,
+            found.path.as_ref(),
+            found.verify_error(),
+        );
+    }
+
+    /// Certificates for other kinds of keys, each as the first.
+    fn others(&mut self, found: &Findings) {
+        for other in &found.others {
+            let verdict = other.verdict.as_ref().map_err(|refused| &**refused);
+            self.verified_or_not("also serves", found, verdict);
+            self.line(&format!("to clients that verify {} keys:", other.kind));
+            self.certificates(found.now, &other.chain, verdict.ok(), verdict.err());
+        }
+    }
+
+    fn certificates(
+        &mut self,
+        now: i64,
+        chain: &[CertificateDer<'_>],
+        path: Option<&VerifiedPath>,
+        refused: Option<&VerifyError>,
+    ) {
+        let order = issuance_order(chain);
         for (depth, index) in &order.path {
-            if let Some(der) = found.chain.get(*index) {
-                self.certificate(found.now, refused, *depth, *index, der);
+            if let Some(der) = chain.get(*index) {
+                self.certificate(now, refused, *depth, *index, der);
             }
         }
         let indent = "  ".repeat(order.path.len());
-        match (&found.path, &order.missing_issuer) {
+        match (path, &order.missing_issuer) {
             (Some(path), _) => {
                 if let PathAnchor::Authority { subject } = path.anchor() {
                     let trusted = self.palette.paint(Tone::Good, "trusted");
@@ -179,9 +220,9 @@ impl Page {
             (None, None) => {}
         }
         for index in &order.unrelated {
-            if let Some(der) = found.chain.get(*index) {
+            if let Some(der) = chain.get(*index) {
                 self.line("and, no part of that path:");
-                self.certificate(found.now, refused, 0, *index, der);
+                self.certificate(now, refused, 0, *index, der);
             }
         }
         if order.is_out_of_order {

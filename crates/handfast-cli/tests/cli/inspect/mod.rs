@@ -2,6 +2,7 @@
 
 mod reach;
 mod report;
+mod several;
 mod status;
 
 use std::ffi::{OsStr, OsString};

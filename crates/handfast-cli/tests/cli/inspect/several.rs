@@ -1,0 +1,113 @@
+//! A server with a certificate for each kind of key: all of them are shown and judged.
+
+use std::ffi::OsStr;
+
+use handfast_testbed::launch::{GnutlsServer, OpensslServer};
+use handfast_testbed::pki::{Key, Spec};
+
+use crate::common::{Bench, localhost};
+
+/// An ECDSA certificate and an RSA one, by files of these names.
+fn both(bench: &Bench, rsa: Spec) {
+    let ecdsa = Spec::server(&["localhost"]).key(Key::P256);
+    bench.files("ecdsa", &bench.pki.root.issue(ecdsa));
+    bench.files("rsa", &bench.pki.root.issue(rsa.key(Key::Rsa2048)));
+}
+
+fn good() -> Spec {
+    Spec::server(&["localhost"])
+}
+
+fn openssl(bench: &Bench, more: &[&str]) -> Option<OpensslServer> {
+    let files = ["ecdsa.pem", "ecdsa.key", "rsa.pem", "rsa.key"].map(|name| bench.path(name));
+    let mut args = vec![OsStr::new("-www")];
+    for (option, file) in ["-cert", "-key", "-dcert", "-dkey"].iter().zip(&files) {
+        args.extend([OsStr::new(option), file.as_os_str()]);
+    }
+    args.extend(more.iter().map(OsStr::new));
+    OpensslServer::launch(&args)
+}
+
+fn gnutls(bench: &Bench) -> Option<GnutlsServer> {
+    let files = ["ecdsa.pem", "ecdsa.key", "rsa.pem", "rsa.key"].map(|name| bench.path(name));
+    let mut args: Vec<&OsStr> = vec![OsStr::new("--http")];
+    for (option, file) in ["--x509certfile", "--x509keyfile"]
+        .iter()
+        .cycle()
+        .zip(&files)
+    {
+        args.extend([OsStr::new(option), file.as_os_str()]);
+    }
+    GnutlsServer::launch(&args)
+}
+
+#[test]
+fn every_certificate_that_a_server_has_for_a_name_is_shown_and_judged() {
+    let bench = Bench::new();
+    both(&bench, good());
+    let tls13 = openssl(&bench, &["-tls1_3"]);
+    let tls12 = openssl(&bench, &["-tls1_2"]);
+    let gnutls = gnutls(&bench);
+    let addresses = [
+        tls13.as_ref().map(OpensslServer::address),
+        tls12.as_ref().map(OpensslServer::address),
+        gnutls.as_ref().map(GnutlsServer::address),
+    ];
+    for address in addresses.into_iter().flatten() {
+        let (target, code) = bench.inspect_json([localhost(address)]);
+        assert_eq!(code, Some(0), "{target:#}");
+        let others = target["other_chains"].as_array().unwrap();
+        assert_eq!(others.len(), 1, "{target:#}");
+        let other = &others[0];
+        assert_eq!(other["verified"], true, "{other:#}");
+        assert!(
+            other["refused"].is_null() && other["anchor"].is_string(),
+            "{other:#}"
+        );
+        let kinds = [&target["chain"][0]["key"], &other["chain"][0]["key"]];
+        let mut kinds = kinds.map(|kind| kind.as_str().unwrap_or_default());
+        kinds.sort_unstable();
+        assert_eq!(kinds, ["EC P-256", "RSA"], "{target:#}");
+        let page = bench.inspect([localhost(address)]);
+        assert!(page.says("also serves  verified for localhost"), "{page}");
+        assert!(page.says("EC P-256") && page.says("RSA 2048"), "{page}");
+    }
+}
+
+#[test]
+fn another_certificate_that_clients_refuse_is_a_failure() {
+    let bench = Bench::new();
+    both(&bench, good().expired());
+    let Some(server) = openssl(&bench, &[]) else {
+        return;
+    };
+    let (target, code) = bench.inspect_json([localhost(server.address())]);
+    assert_eq!(code, Some(60), "{target:#}");
+    assert_eq!(
+        target["verified"], true,
+        "its first one is in order: {target:#}"
+    );
+    assert_eq!(target["ok"], false);
+    assert_eq!(target["failure"]["id"], "certificate-expired");
+    let other = &target["other_chains"][0];
+    assert_eq!(other["key"], "RSA", "{target:#}");
+    assert_eq!(other["refused"]["id"], "certificate-expired", "{other:#}");
+    let page = bench.inspect([localhost(server.address())]);
+    assert!(
+        page.says("also serves  NOT verified for localhost"),
+        "{page}"
+    );
+    assert!(page.says("other certificate, with an RSA key"), "{page}");
+}
+
+#[test]
+fn a_server_with_one_certificate_has_no_other() {
+    let bench = Bench::new();
+    let identity = bench.pki.root.issue(good().key(Key::P256));
+    let Some(server) = bench.openssl(&identity, &["-www"]) else {
+        return;
+    };
+    let (target, code) = bench.inspect_json([localhost(server.address())]);
+    assert_eq!(code, Some(0), "{target:#}");
+    assert_eq!(target["other_chains"], serde_json::json!([]));
+}
