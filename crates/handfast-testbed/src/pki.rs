@@ -298,6 +298,11 @@ pub enum Fault {
     SaysUnknownAlgorithm,
     /// The algorithm inside the signed part differs from the one outside.
     AlgorithmsDisagree,
+    /// The issuer's name in upper case and in another type of string: the same name (RFC 5280, 7.1). Properly
+    /// signed.
+    IssuerRespelled,
+    /// Valid since 1950, as devices without a clock make them. Properly signed.
+    Since1950,
     /// Version 1: no version field, no extensions. Properly signed.
     Version1,
     /// A byte follows the certificate.
@@ -566,6 +571,9 @@ const ECDSA_SHA1: &[u8] = &[0x30, 9, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1];
 const RSA_SHA256: &[u8] = &[
     0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0,
 ];
+/// Tags of the string types in names.
+const UTF8: u8 = 0x0c;
+const PRINTABLE: u8 = 0x13;
 const UNKNOWN_ALGORITHM: &[u8] = &[0x30, 6, 6, 4, 0x2a, 3, 4, 5];
 
 impl Fault {
@@ -588,6 +596,20 @@ impl Fault {
             }),
             Self::AlgorithmsDisagree => resigned(&certificate, issuer_key, |parts| {
                 parts.replace_algorithms(ECDSA_SHA1, ECDSA_SHA256);
+            }),
+            Self::IssuerRespelled => resigned(&certificate, issuer_key, |parts| {
+                let name = &mut parts.fields[3];
+                let texts: Vec<usize> = (0..name.len()).filter(|at| name[*at] == UTF8).collect();
+                for at in texts {
+                    let end = at + 2 + usize::from(name[at + 1]);
+                    name[at] = PRINTABLE;
+                    name[at + 2..end].make_ascii_uppercase();
+                }
+            }),
+            Self::Since1950 => resigned(&certificate, issuer_key, |parts| {
+                let not_after = elements(content(&parts.fields[4])).swap_remove(1);
+                let not_before = der(0x17, b"500101000000Z");
+                parts.fields[4] = der(0x30, &[not_before, not_after].concat());
             }),
             Self::Version1 => resigned(&certificate, issuer_key, |parts| {
                 parts

@@ -2,11 +2,12 @@
 
 use pki_types::{CertificateDer, UnixTime};
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::error::VerifyError;
+use super::handshake::{self, Version};
 use super::keys::signature_algorithms;
 use super::path::VerifiedPath;
 use super::policy::VerificationPolicy;
@@ -85,7 +86,13 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        handshake::check(
+            message,
+            certificate,
+            signed,
+            &self.algorithms,
+            Version::Tls12,
+        )
     }
 
     fn verify_tls13_signature(
@@ -94,7 +101,13 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        handshake::check(
+            message,
+            certificate,
+            signed,
+            &self.algorithms,
+            Version::Tls13,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -5,13 +5,13 @@
 
 use std::fmt;
 
-use pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
-use webpki::RawPublicKeyEntity;
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::error::{VerifyCause, VerifyError};
+use super::handshake::{self, Version};
 use super::keys::{signature_algorithms, weak_key};
 use super::ocsp::StapledResponse;
 use super::purpose::Purpose;
@@ -89,52 +89,21 @@ impl AcceptAny {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
-        is_tls13: bool,
+        version: Version,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let bad_encoding = || Error::InvalidCertificate(CertificateError::BadEncoding);
-        let outline = x509::parse(certificate, Depth::Outline).map_err(|_| bad_encoding())?;
-        let key = SubjectPublicKeyInfoDer::from(outline.public_key().raw);
-        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| bad_encoding())?;
-        let (_, candidates) = self
-            .algorithms
-            .mapping
-            .iter()
-            .find(|(scheme, _)| *scheme == signed.scheme)
-            .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
-        // In TLS 1.3 a scheme names its curve, and the first algorithm is the one it means.
-        let count = if is_tls13 { 1 } else { candidates.len() };
-        if candidates.iter().take(count).any(|algorithm| {
-            key.verify_signature(*algorithm, message, signed.signature())
-                .is_ok()
-        }) {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
-        Err(match weak_key(&outline) {
-            // Whether it was made by this key cannot be found out.
-            Some(cause) => unchecked(cause, certificate),
-            None => Error::InvalidCertificate(CertificateError::BadSignature),
+        let checked =
+            handshake::check_by_key(message, certificate, signed, &self.algorithms, version);
+        checked.map_err(|error| {
+            let is_bad = error == Error::InvalidCertificate(CertificateError::BadSignature);
+            let weak = x509::parse(certificate, Depth::Outline)
+                .ok()
+                .and_then(|outline| weak_key(&outline));
+            match weak.filter(|_| is_bad) {
+                // Whether it was made by this key cannot be found out.
+                Some(cause) => unchecked(cause, certificate),
+                None => error,
+            }
         })
-    }
-
-    fn check_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        // RFC 8446, 4.2.3: these must not sign a handshake, whatever was advertised for certificates.
-        let is_legacy = matches!(
-            signed.scheme,
-            SignatureScheme::RSA_PKCS1_SHA1
-                | SignatureScheme::ECDSA_SHA1_Legacy
-                | SignatureScheme::RSA_PKCS1_SHA256
-                | SignatureScheme::RSA_PKCS1_SHA384
-                | SignatureScheme::RSA_PKCS1_SHA512
-        );
-        if is_legacy {
-            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
-        }
-        self.check_signature(message, certificate, signed, true)
     }
 }
 
@@ -175,7 +144,7 @@ impl ServerCertVerifier for AcceptAny {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_signature(message, certificate, signed, false)
+        self.check_signature(message, certificate, signed, Version::Tls12)
     }
 
     fn verify_tls13_signature(
@@ -184,7 +153,7 @@ impl ServerCertVerifier for AcceptAny {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.check_tls13_signature(message, certificate, signed)
+        self.check_signature(message, certificate, signed, Version::Tls13)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

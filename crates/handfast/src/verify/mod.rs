@@ -26,6 +26,7 @@ mod constraints;
 mod danger;
 mod error;
 mod finding;
+mod handshake;
 mod interception;
 mod issued;
 mod keys;

@@ -2,9 +2,10 @@
 
 use pki_types::{CertificateDer, ServerName as RustlsName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
+use super::handshake::{self, Version};
 use super::keys::signature_algorithms;
 use super::name::ServerName;
 use super::policy::VerificationPolicy;
@@ -66,7 +67,13 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        handshake::check(
+            message,
+            certificate,
+            signed,
+            &self.algorithms,
+            Version::Tls12,
+        )
     }
 
     fn verify_tls13_signature(
@@ -75,7 +82,13 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        handshake::check(
+            message,
+            certificate,
+            signed,
+            &self.algorithms,
+            Version::Tls13,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -11,6 +11,7 @@ mod evidence;
 mod faults;
 mod files;
 mod issuers;
+mod limits;
 mod lists;
 mod names;
 mod ocsp;

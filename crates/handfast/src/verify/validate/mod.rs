@@ -21,6 +21,8 @@ mod paths;
 mod question;
 mod rules;
 mod signature;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::cell::RefCell;

@@ -21,31 +21,37 @@ use crate::trust::AnchorLimits;
 use crate::x509::{self, CertificateFacts};
 
 /// A rule: nothing, or what is wrong.
-type Rule = fn(&Walk<'_, '_>) -> Result<(), Finding>;
+pub(super) type Rule = fn(&Walk<'_, '_>) -> Result<(), Finding>;
 
-/// All rules, in the order in which they are applied.
-const RULES: &[Rule] = &[
-    own_certificate_is_usable,
-    own_validity,
-    own_certificate_is_no_authority,
-    own_purpose,
-    issuers_are_usable,
-    issuers_are_authorities,
-    issuers_may_sign_certificates,
-    signatures_can_be_verified,
-    issuer_is_trusted,
-    anchor_is_usable,
-    anchor_may_sign_certificates,
-    issuers_validity,
-    anchor_validity,
-    path_lengths,
-    depth,
-    issuers_purposes,
-    anchor_purpose,
-    within_name_constraints,
-    has_a_policy,
-    not_revoked,
-    pinned,
+/// All rules with their names, in the order in which they are applied.
+pub(super) const RULES: &[(&str, Rule)] = &[
+    ("own_certificate_is_usable", own_certificate_is_usable),
+    ("own_validity", own_validity),
+    (
+        "own_certificate_is_no_authority",
+        own_certificate_is_no_authority,
+    ),
+    ("own_purpose", own_purpose),
+    ("issuers_are_usable", issuers_are_usable),
+    ("issuers_are_authorities", issuers_are_authorities),
+    (
+        "issuers_may_sign_certificates",
+        issuers_may_sign_certificates,
+    ),
+    ("signatures_can_be_verified", signatures_can_be_verified),
+    ("issuer_is_trusted", issuer_is_trusted),
+    ("anchor_is_usable", anchor_is_usable),
+    ("anchor_may_sign_certificates", anchor_may_sign_certificates),
+    ("issuers_validity", issuers_validity),
+    ("anchor_validity", anchor_validity),
+    ("path_lengths", path_lengths),
+    ("depth", depth),
+    ("issuers_purposes", issuers_purposes),
+    ("anchor_purpose", anchor_purpose),
+    ("within_name_constraints", within_name_constraints),
+    ("has_a_policy", has_a_policy),
+    ("not_revoked", not_revoked),
+    ("pinned", pinned),
 ];
 
 /// How far the path comes, and what is wrong there; `None` for a path that keeps every rule.
@@ -53,7 +59,7 @@ pub(super) fn first_failure(walk: &Walk<'_, '_>) -> Option<(usize, Finding)> {
     RULES
         .iter()
         .enumerate()
-        .find_map(|(stage, rule)| Some((stage, rule(walk).err()?)))
+        .find_map(|(stage, (_, rule))| Some((stage, rule(walk).err()?)))
 }
 
 fn at(certificate: &Certificate<'_>, cause: VerifyCause) -> Finding {
