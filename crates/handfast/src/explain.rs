@@ -106,12 +106,12 @@ fn sentence(error: &Error) -> String {
     }
     if matches!(error.cause(), Cause::Peer(PeerCause::NameUnrecognised)) && asked_by_address(error)
     {
-        what = "the server wants to be asked for a name, and an IP address is none".into();
+        what = "the server requires a DNS name, and was asked by IP address".into();
     }
     if let Cause::Peer(PeerCause::NotTls { first_bytes }) = error.cause()
         && is_portal(first_bytes, error.server_name())
     {
-        what = "not the server answers, but a network that wants a login, in plain HTTP".into();
+        what = "a network's login page answered instead of the server, in plain HTTP".into();
     }
     match error.server_name() {
         // Some causes name the host themselves.
@@ -150,23 +150,23 @@ pub(crate) fn what(cause: &Cause) -> String {
         Cause::Network(cause) => network(cause),
         Cause::Local(cause) => match cause {
             LocalCause::RandomUnavailable => {
-                "the operating system gave no random bytes, so nothing can be secured".into()
+                "the operating system gave no random bytes, so TLS cannot be used".into()
             }
             LocalCause::AfterEnd => "the connection was used after its end".into(),
             LocalCause::KeyWornOut => {
-                "the connection has sent as much as one key may protect, and TLS 1.2 has no other for it".into()
+                "the connection has sent as much as one key may protect, and TLS 1.2 cannot change the key".into()
             }
             LocalCause::Unrecognised { said, .. } => {
-                format!("a failure that is not known here: {}", escape_control(said))
+                format!("an unknown error: {}", escape_control(said))
             }
-            LocalCause::Stopping => "the handshake was given up, as the server stops".into(),
+            LocalCause::Stopping => "the handshake was ended because the server is stopping".into(),
             LocalCause::DescriptorsUsedUp { .. } => {
-                "this machine lets the program open no more files and connections".into()
+                "the program has reached its limit of open files and connections".into()
             }
             LocalCause::PortsUsedUp { .. } => {
                 "this machine has no local port left for another connection to this address".into()
             }
-            LocalCause::Internal(what) => format!("something that should not happen: {what}"),
+            LocalCause::Internal(what) => format!("an internal error: {what}"),
         },
     }
 }
@@ -210,15 +210,15 @@ fn peer(cause: &PeerCause) -> String {
                 error.cause
             )
         }
-        PeerCause::Alert(alert) => format!("the peer gave up with the alert {alert}"),
+        PeerCause::Alert(alert) => format!("the peer ended the connection with the alert {alert}"),
         PeerCause::ClientCertificateRequired { .. } => {
-            "the server demands a client certificate, and none was sent".into()
+            "the server requires a client certificate, and none was sent".into()
         }
         PeerCause::ClientCertificateRefused { alert } => {
             format!("the server did not accept our client certificate: alert {alert}")
         }
         PeerCause::ClientCertificateMissing => {
-            "the client sent no certificate, and one is demanded".into()
+            "the client sent no certificate, and one is required".into()
         }
         PeerCause::StartTls(error) => error.to_string(),
         PeerCause::NotTls { first_bytes } => match spoken(first_bytes) {
@@ -242,13 +242,12 @@ fn peer(cause: &PeerCause) -> String {
         PeerCause::NoApplicationProtocol => {
             "the peer speaks none of the application protocols offered (ALPN)".into()
         }
-        PeerCause::NameUnrecognised => "the server does not serve this name".into(),
+        PeerCause::NameUnrecognised => "the server has no site of this name".into(),
         PeerCause::ProtocolViolation { what } => {
-            format!("the peer broke the rules of TLS: {}", escape_control(what))
+            format!("the peer violated the TLS protocol: {}", escape_control(what))
         }
         PeerCause::BadRecord => {
-            "a record of the peer failed its integrity check: altered on the way, or made with \
-             other keys"
+            "a record from the peer failed its integrity check: it was changed in transit, or encrypted with other keys"
                 .into()
         }
         PeerCause::MessageTooLarge { message, limit } => match *message {
@@ -282,7 +281,9 @@ fn network(cause: &NetworkCause) -> String {
         NetworkCause::NotResolved { host, .. } => {
             format!("the name {} could not be resolved", escape_control(host))
         }
-        NetworkCause::Refused { .. } => "nobody listens there: the connection was refused".into(),
+        NetworkCause::Refused { .. } => {
+            "connection refused: nothing listens on this address and port".into()
+        }
         NetworkCause::Unreachable { .. } => "no address of the server could be reached".into(),
         NetworkCause::TimedOut { limit } => format!("the time limit of {limit:?} passed"),
         NetworkCause::Proxy(error) => error.to_string(),
@@ -325,9 +326,9 @@ fn told(error: &Error) -> Told {
                 ("unknown-name", Some(format!("choose among {}", known.join(", "))))
             }
             ConfigurationCause::NothingLeft { .. } => {
-                ("nothing-left-to-negotiate", Some("allow more, or choose what fits together".into()))
+                ("nothing-left-to-negotiate", Some("allow more, or choose values that fit together".into()))
             }
-            ConfigurationCause::File { .. } => ("file-unusable", Some("check the path, and who may read and write there".into())),
+            ConfigurationCause::File { .. } => ("file-unusable", Some("check the path and its permissions".into())),
         },
         Cause::Peer(cause) => match cause {
             PeerCause::Certificate(refused) => (refused.cause.id(), certificate::fix(error, refused)),
@@ -342,7 +343,7 @@ fn told(error: &Error) -> Told {
             ),
             PeerCause::ClientCertificateMissing => (
                 "client-certificate-missing",
-                Some("the client must be given a certificate from an issuer trusted here, for a key that is supported: EC P-256, P-384 or P-521, Ed25519, or RSA (clients send no other)".into()),
+                Some("give the client a certificate from a CA that is trusted here, for a key that is supported: EC P-256, P-384 or P-521, Ed25519, or RSA (clients send no other)".into()),
             ),
             PeerCause::StartTls(error) => (error.problem.id(), starttls::fix(error)),
             PeerCause::NotTls { first_bytes } if is_portal(first_bytes, error.server_name()) => (
@@ -352,38 +353,38 @@ fn told(error: &Error) -> Told {
             PeerCause::NotTls { first_bytes } => ("not-tls", not_tls_fix(first_bytes)),
             PeerCause::ClosedInHandshake { bytes_received: 0 } => (
                 "closed-without-a-byte",
-                Some("check the port, and see the server's log; a middlebox that filters by name does this, too".into()),
+                Some("check the port, and see the server's log; a middlebox that filters by name also causes this".into()),
             ),
             PeerCause::ClosedInHandshake { .. } => (
                 "closed-in-handshake",
-                Some("see the other end's log; a middlebox that filters by name does this, too".into()),
+                Some("see the other end's log; a middlebox that filters by name also causes this".into()),
             ),
             PeerCause::ResetInHandshake { .. } => (
                 "reset-in-handshake",
-                Some("see the other end's log; a firewall or a crashed process does this".into()),
+                Some("see the other end's log; a firewall or a crashed process causes this".into()),
             ),
             PeerCause::PrematureEnd { .. } => (
                 "premature-end",
-                Some("fetch it again; a server that always ends so should send close_notify".into()),
+                Some("fetch it again; a server that always ends this way should send close_notify".into()),
             ),
             PeerCause::ProtocolVersion { .. } => (
                 "protocol-version",
-                Some("let the other end speak TLS 1.2 or 1.3; older versions are broken".into()),
+                Some("enable TLS 1.2 or 1.3 at the other end; older versions are insecure".into()),
             ),
             PeerCause::NothingInCommon { what: "cipher suite" } => (
                 "no-shared-cipher-suite",
-                Some("have the other end allow a suite of today, such as TLS_AES_128_GCM_SHA256".into()),
+                Some("allow a current cipher suite at the other end, such as TLS_AES_128_GCM_SHA256".into()),
             ),
             PeerCause::NothingInCommon { what: "key exchange group" } => (
                 "no-shared-group",
-                Some("have the other end allow a usual group, such as x25519 or secp256r1".into()),
+                Some("allow a common group at the other end, such as x25519 or secp256r1".into()),
             ),
             PeerCause::NothingInCommon { what: "signature scheme" } => (
                 "no-shared-signature-scheme",
-                Some("have its certificate issued for a usual key: EC P-256, Ed25519, or RSA with 2048 bits".into()),
+                Some("have its certificate issued for a supported key: EC P-256, Ed25519, or RSA with 2048 bits".into()),
             ),
             PeerCause::NothingInCommon { .. } => {
-                ("nothing-in-common", Some("widen the choice at one of the two ends".into()))
+                ("nothing-in-common", Some("allow more at one of the two ends".into()))
             }
             PeerCause::NoApplicationProtocol => (
                 "no-application-protocol",
@@ -391,18 +392,18 @@ fn told(error: &Error) -> Told {
             ),
             PeerCause::NameUnrecognised if asked_by_address(error) => (
                 "name-needed",
-                Some("ask for it by name: an address is not sent as one (RFC 6066, section 3)".into()),
+                Some("use the server's DNS name: TLS does not send an IP address as the server name (RFC 6066, section 3)".into()),
             ),
             PeerCause::NameUnrecognised => {
-                ("name-unrecognised", Some("ask for a name that is configured there".into()))
+                ("name-unrecognised", Some("use a name that the server is configured for".into()))
             }
             PeerCause::ProtocolViolation { .. } => (
                 "protocol-violation",
-                Some("its software is at fault, or something between changes what it sends: try from another network".into()),
+                Some("try another network; if it stays, the peer's software has a bug".into()),
             ),
             PeerCause::BadRecord => (
                 "bad-record",
-                Some("try again; if it stays, try from another network: something between changes what is sent".into()),
+                Some("try again; if it stays, try another network: something on the way changes the traffic".into()),
             ),
             PeerCause::MessageTooLarge { message: "Certificate", .. } => (
                 "chain-too-large",
@@ -410,11 +411,11 @@ fn told(error: &Error) -> Told {
             ),
             PeerCause::MessageTooLarge { .. } => (
                 "message-too-large",
-                Some("the peer must send less: fewer certificates, or fewer names of authorities".into()),
+                Some("the peer must send less: fewer certificates or fewer CA names".into()),
             ),
             PeerCause::RenegotiationRefused { .. } if error.side() == Some(Side::Server) => (
                 "renegotiation-refused",
-                Some("have the client not renegotiate, or use TLS 1.3, which has none".into()),
+                Some("disable renegotiation in the client, or use TLS 1.3, which has none".into()),
             ),
             PeerCause::RenegotiationRefused { .. } => (
                 "renegotiation-refused",
@@ -431,7 +432,7 @@ fn told(error: &Error) -> Told {
             ),
             NetworkCause::Unreachable { .. } => (
                 "unreachable",
-                Some("check this machine's network, and that the addresses are the server's".into()),
+                Some("check this machine's network and the server's addresses".into()),
             ),
             NetworkCause::TimedOut { .. } => ("timed-out", Some(timed_out_fix(error.phase()).into())),
             NetworkCause::Proxy(error) => (error.problem.id(), proxy::fix(error)),
@@ -441,29 +442,29 @@ fn told(error: &Error) -> Told {
             ),
             NetworkCause::Io(_) => (
                 "transport-error",
-                Some("the words are the operating system's: see what they say of this machine".into()),
+                Some("see the operating system's message above".into()),
             ),
         },
         Cause::Local(cause) => match cause {
             LocalCause::RandomUnavailable => (
                 "no-randomness",
-                Some("let the program call getrandom, or read /dev/urandom".into()),
+                Some("allow the program to call getrandom or to read /dev/urandom".into()),
             ),
             LocalCause::AfterEnd => (
                 "used-after-end",
-                Some("the program that does this has a mistake: after an end there is nothing to use".into()),
+                Some("this is a bug in the program: it must not use a connection after its end".into()),
             ),
             LocalCause::KeyWornOut => (
                 "key-worn-out",
-                Some("begin a new connection; with TLS 1.3 keys are renewed on the way".into()),
+                Some("open a new connection, or use TLS 1.3, which can change keys during a connection".into()),
             ),
             LocalCause::Unrecognised { .. } => (
                 "unrecognised",
-                Some("please report this with what stands above: it should have a name of its own".into()),
+                Some("please report this with the lines above".into()),
             ),
             LocalCause::Stopping => (
                 "server-stopping",
-                Some("nothing needs to be done: the client can connect again once the server runs".into()),
+                Some("none needed: the client can connect again when the server is back".into()),
             ),
             LocalCause::DescriptorsUsedUp { .. } => (
                 "too-many-open-files",
@@ -474,7 +475,7 @@ fn told(error: &Error) -> Told {
                 Some("keep connections instead of opening new ones, wait a minute for the ports of those that have ended, or widen net.ipv4.ip_local_port_range; the server is not the cause".into()),
             ),
             LocalCause::Internal(_) => {
-                ("internal", Some("please report this with what led to it".into()))
+                ("internal", Some("please report this, and what led to it".into()))
             }
         },
     };
@@ -483,17 +484,16 @@ fn told(error: &Error) -> Told {
 
 fn alert_fix(alert: Alert) -> Option<String> {
     let fix = match alert.name() {
-        "unknown_ca" => "the peer does not trust our issuer: give it the CA's certificate",
-        "certificate_expired" => "the peer finds our certificate expired: renew it",
+        "unknown_ca" => "give the peer the CA's certificate: it does not trust our issuer",
+        "certificate_expired" => "renew our certificate: the peer says that it is expired",
         "certificate_unknown" | "bad_certificate" | "unsupported_certificate" => {
             "the peer does not accept our certificate: see the other end's log"
         }
-        "certificate_revoked" => "the peer knows our certificate as revoked: get another",
-        "insufficient_security" => "the peer wants stronger cipher suites than those in common",
-        "internal_error" => "the peer failed by itself: see the other end's log",
+        "certificate_revoked" => "get a new certificate: the peer says that ours is revoked",
+        "insufficient_security" => "allow stronger cipher suites: the peer requires them",
+        "internal_error" => "see the other end's log: the failure is internal to it",
         "handshake_failure" => {
-            "versions, cipher suites or groups do not meet, or a certificate is missing: see the \
-             other end's log"
+            "see the other end's log: usually no common version, cipher suite or group, or a missing certificate"
         }
         _ => "see the other end's log",
     };
@@ -503,12 +503,14 @@ fn alert_fix(alert: Alert) -> Option<String> {
 fn timed_out_fix(phase: Phase) -> &'static str {
     match phase {
         Phase::Resolve => "check this machine's DNS",
-        Phase::Connect => "check the address and the port; a firewall that drops packets does this",
+        Phase::Connect => {
+            "check the address and the port; a firewall that drops packets causes this"
+        }
         Phase::StartTls => {
-            "something answers there and stays silent: check that the protocol is spoken on this port"
+            "check that this port is for this protocol: the server accepts connections but sends nothing"
         }
         Phase::Handshake => {
-            "something answers there and stays silent: check that TLS is spoken on this port"
+            "check that this port is for TLS: the server accepts connections but sends nothing"
         }
         _ => "see the other end's log, or allow more time",
     }
@@ -519,7 +521,7 @@ fn trust_fix(error: &TrustError) -> &'static str {
         TrustProblem::Unreadable(_) => "check the path, and that this user may read the file",
         TrustProblem::TooLarge { .. } => "check the path",
         TrustProblem::OpensslTrustedCertificate => {
-            "turn it into a plain certificate: openssl x509 -in OLD -out NEW"
+            "convert it into a plain certificate: openssl x509 -in OLD -out NEW"
         }
         TrustProblem::Pem { .. } | TrustProblem::Malformed { .. } => {
             "the file is damaged or was only partly copied: copy or export it again"
@@ -686,7 +688,7 @@ fn evidence(cause: &Cause) -> Vec<String> {
             PeerCause::ClosedInHandshake { bytes_received }
             | PeerCause::ResetInHandshake { bytes_received },
         ) => vec![match bytes_received {
-            0 => "it had not sent a single byte".to_owned(),
+            0 => "it sent no bytes".to_owned(),
             count => format!("after {count} bytes from it"),
         }],
         Cause::Peer(PeerCause::PrematureEnd { bytes_received }) => {
@@ -774,7 +776,7 @@ mod tests {
             (
                 b"HTTP/1.1 302 Found\r\nLocation: http://login.hotel.example/\r\n\r\n",
                 "captive-portal",
-                "wants a login",
+                "login page",
             ),
             (
                 b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n",
@@ -815,7 +817,7 @@ mod tests {
         let error = Error::new(Phase::Connect, cause).with_server_name("example.org");
         assert_eq!(
             error.explain().to_string(),
-            "example.org: nobody listens there: the connection was refused [connection-refused]\n  \
+            "example.org: connection refused: nothing listens on this address and port [connection-refused]\n  \
              tried 127.0.0.1:9\n  fix: check the port, and that the server is running"
         );
         assert_eq!(error.to_string(), "connect with example.org failed");

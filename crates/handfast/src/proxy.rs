@@ -480,12 +480,12 @@ impl fmt::Display for ProxyError {
             ProxyProblem::AuthenticationRequired {
                 was_sent: false, ..
             } => {
-                write!(f, "the proxy {proxy} wants a name and a password")
+                write!(f, "the proxy {proxy} requires a user name and password")
             }
             ProxyProblem::AuthenticationRequired { .. } => {
                 write!(
                     f,
-                    "the proxy {proxy} did not accept the name and the password"
+                    "the proxy {proxy} did not accept the user name and password"
                 )
             }
             ProxyProblem::Refused { status, reason, .. } => {
@@ -493,19 +493,19 @@ impl fmt::Display for ProxyError {
                 let gap = if reason.is_empty() { "" } else { " " };
                 write!(
                     f,
-                    "the proxy {proxy} does not connect to {server}: {status}{gap}{reason}"
+                    "the proxy {proxy} refused to connect to {server}: {status}{gap}{reason}"
                 )
             }
             ProxyProblem::NotHttp { .. } => {
                 write!(
                     f,
-                    "what {proxy} speaks is not HTTP, so it is no proxy for {server}"
+                    "{proxy} does not speak HTTP, so it cannot be a proxy for {server}"
                 )
             }
             ProxyProblem::Ended => {
                 write!(
                     f,
-                    "the proxy {proxy} ended the connection instead of connecting to {server}"
+                    "the proxy {proxy} closed the connection instead of connecting to {server}"
                 )
             }
         }

@@ -463,25 +463,22 @@ impl fmt::Display for StartTlsError {
                 write!(f, "the {protocol} server refused to begin TLS")
             }
             StartTlsProblem::Unexpected { awaited, .. } => {
-                write!(
-                    f,
-                    "what the peer said is no {protocol}: {awaited} was awaited"
-                )
+                write!(f, "the peer does not speak {protocol}: expected {awaited}")
             }
             StartTlsProblem::ClientRefused { .. } => {
                 write!(f, "the {protocol} server refused this client before TLS")
             }
             StartTlsProblem::Injected { .. } => write!(
                 f,
-                "plain text followed the {protocol} server's last word before TLS: it was refused"
+                "the {protocol} server sent plain text after its last answer before TLS: refused, as it may be injected"
             ),
             StartTlsProblem::TooLong { awaited } => write!(
                 f,
-                "the {protocol} server talks on without end: {awaited} was awaited"
+                "the {protocol} server's answer is too long: expected {awaited}"
             ),
             StartTlsProblem::Ended { awaited } => write!(
                 f,
-                "the {protocol} server ended the connection before TLS: {awaited} was awaited"
+                "the {protocol} server closed the connection before TLS: expected {awaited}"
             ),
             StartTlsProblem::AlreadyTls => {
                 write!(f, "the peer speaks TLS from the start, not {protocol}")

@@ -311,11 +311,15 @@ fn c3_sockets_that_do_not_shake_hands() {
     let cases: Vec<(&[u8], Expected)> = vec![
         (
             b"",
-            expected("closed-without-a-byte", "without a byte: a port scan", None),
+            expected(
+                "closed-without-a-byte",
+                "without sending anything: a port scan",
+                None,
+            ),
         ),
         (
             &hello[..7],
-            expected("closed-in-hello", "before its ClientHello had come", None),
+            expected("closed-in-hello", "before it sent a ClientHello", None),
         ),
         (
             &hello[..60],
@@ -337,7 +341,7 @@ fn c3_sockets_that_do_not_shake_hands() {
             b"\x16\x03\x01\x00\x05hello",
             Expected {
                 sent: Some("decode_error"),
-                ..expected("protocol-violation", "broke the rules", None)
+                ..expected("protocol-violation", "violated the TLS protocol", None)
             },
         ),
     ];

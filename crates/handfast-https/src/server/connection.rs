@@ -188,7 +188,7 @@ async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live<'_, H>, reason: Clo
         CloseReason::MadeRoom => Some(ClosePolicy::Linger(LingerLimits::AFTER_REFUSAL)),
         // Nothing was said that could be lost, and who drips a head would drip on.
         CloseReason::HeadTimedOut => Some(ClosePolicy::Send),
-        // The client broke the rules of TLS: it is to read the alert that says so.
+        // The client violated the TLS protocol: it is to read the alert that says so.
         _ if live
             .stream
             .as_ref()

@@ -47,16 +47,14 @@ fn clock(explanation: &mut Explanation, refused: &VerifyError, now: i64, date: i
     let told = Explanation::new(
         "clock-skew",
         format!(
-            "by this machine's clock the peer's certificate is not valid, and by the server's clock it is: \
-             they are {} apart",
+            "the peer's certificate is valid by the server's clock, but not by this machine's: they are {} apart",
             span(apart.unsigned_abs())
         ),
     );
     explanation.id = told.id;
     explanation.what = told.what;
     explanation.fix = vec![
-        "set this machine's clock by a source that you trust; if it is right, the certificate is not valid, \
-         and the server's word about the time is wrong"
+        "set this machine's clock from a source that you trust; if it is right, the certificate is not valid and the server's clock is wrong"
             .to_owned(),
     ];
 }
@@ -106,7 +104,7 @@ fn portal(explanation: &mut Explanation, hearsay: &Hearsay, expected: &str, pres
     }
     let told = Explanation::new(
         "captive-portal",
-        "not the server answers, but a network that wants a login: its certificate is for another name",
+        "a network's login page answered instead of the server: its certificate is for another name",
     );
     explanation.id = told.id;
     explanation.what = format!("{expected}: {}", told.what);

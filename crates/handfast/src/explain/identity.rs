@@ -22,7 +22,9 @@ pub(super) fn evidence(error: &IdentityError) -> Vec<String> {
             vec![plain(source)]
         }
         IdentityProblem::PassphraseNeeded { encryption }
-        | IdentityProblem::WrongPassphrase { encryption } => vec![format!("locked: {encryption}")],
+        | IdentityProblem::WrongPassphrase { encryption } => {
+            vec![format!("encryption: {encryption}")]
+        }
         IdentityProblem::KeyMismatch {
             certificate_key,
             private_key,
@@ -51,23 +53,23 @@ pub(super) fn fix(error: &IdentityError) -> Option<String> {
             "the file is damaged or was only partly copied: copy or export it again"
         }
         IdentityProblem::IndefiniteLengths => {
-            "turn it into PEM: openssl pkcs12 -in OLD -out NEW.pem, which holds chain and key"
+            "convert it into PEM: openssl pkcs12 -in OLD -out NEW.pem, which holds chain and key"
         }
         IdentityProblem::Unrecognised { .. } => "give a PEM, DER or PKCS#12 file",
         IdentityProblem::NoCertificate { .. } => {
             "give the file with the end-entity certificate, followed by its intermediates"
         }
         IdentityProblem::NoKey { .. } => "give the file with the private key of the certificate",
-        IdentityProblem::Swapped => "exchange the two",
+        IdentityProblem::Swapped => "swap the two files",
         IdentityProblem::PublicKeyGiven if error.part == IdentityPart::Chain => {
             "give the certificate that was issued for this public key"
         }
         IdentityProblem::PublicKeyGiven => "give the private key that this public key belongs to",
         IdentityProblem::RequestGiven => {
-            "have the request signed by an authority, and give the certificate that comes back"
+            "have a CA sign the request, and give the certificate that it issues"
         }
         IdentityProblem::ParametersOnly { .. } => {
-            "give the key itself: parameters are what it was made with"
+            "give the private key itself: parameters alone are no key"
         }
         IdentityProblem::SeveralKeys { .. } => "leave only the key of this certificate in the file",
         IdentityProblem::PassphraseNeeded { .. } => {
@@ -77,10 +79,10 @@ pub(super) fn fix(error: &IdentityError) -> Option<String> {
             "check the source: env:VAR, file:PATH, fd:N, stdin or a prompt (--pass)"
         }
         IdentityProblem::WrongPassphrase { .. } => {
-            "give the passphrase with which this file was locked"
+            "give the passphrase that this file was encrypted with"
         }
         IdentityProblem::UnsupportedEncryption { .. } => {
-            "lock it anew: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW"
+            "encrypt it again: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW"
         }
         IdentityProblem::UnsupportedKey { .. } => {
             "use an EC key (P-256, P-384, P-521), an Ed25519 key, or RSA"
@@ -97,7 +99,7 @@ pub(super) fn fix(error: &IdentityError) -> Option<String> {
             "put the end-entity certificate first, then its issuer, then the issuer's issuer"
         }
         IdentityProblem::UnrelatedCertificate { .. } => {
-            "take it out, and put the expected issuer in its place"
+            "replace it with the expected issuer's certificate"
         }
     };
     Some(text.to_owned())

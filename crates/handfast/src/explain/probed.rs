@@ -13,7 +13,7 @@ pub(super) fn add(explanation: &mut Explanation, probed: &Probed) {
             .retain(|line| !line.starts_with("the peer's alert "));
         explanation
             .evidence
-            .push(format!("the handshake itself: {}", probed.failed_with));
+            .push(format!("in the handshake: {}", probed.failed_with));
     }
     explanation.evidence.extend(lines(&probed.finding));
     if let Finding::CertificateKey { theirs } = &probed.finding {
@@ -32,8 +32,7 @@ pub(super) fn add(explanation: &mut Explanation, probed: &Probed) {
         }
         Finding::Versions { .. } => {
             explanation.fix = vec![
-                "have the server speak TLS 1.2 or 1.3: what it speaks is broken or withdrawn"
-                    .into(),
+                "enable TLS 1.2 or 1.3 on the server: the versions it accepts are insecure".into(),
             ];
         }
         Finding::RefusesAll => {
@@ -44,8 +43,9 @@ pub(super) fn add(explanation: &mut Explanation, probed: &Probed) {
             ];
         }
         Finding::NotTheOffer => {
-            explanation.fix =
-                vec!["see the other end's log: versions and suites are not the matter".into()];
+            explanation.fix = vec![
+                "see the other end's log: versions and cipher suites are not the cause".into(),
+            ];
         }
         _ => {}
     }
@@ -57,7 +57,7 @@ fn lines(finding: &Finding) -> Vec<String> {
             let ours: Vec<&str> = ours.iter().map(|version| version.name()).collect();
             vec![
                 format!(
-                    "asked by a probe, the server would take: {}{}, with {}",
+                    "a probe found that the server accepts: {}{}, with {}",
                     theirs.version,
                     remark(theirs.version.judgement()),
                     theirs.suite.name()
@@ -66,7 +66,7 @@ fn lines(finding: &Finding) -> Vec<String> {
             ]
         }
         Finding::Suites { theirs } => vec![format!(
-            "asked by a probe, the server would take, under {}: {}{}",
+            "a probe found that the server accepts, with {}: {}{}",
             theirs.version,
             theirs.suite.name(),
             remark(theirs.suite.judgement())
@@ -83,9 +83,12 @@ fn lines(finding: &Finding) -> Vec<String> {
                 .map(|scheme: &SchemeId| scheme.name())
                 .collect();
             match names.is_empty() {
-                true => vec!["asked by a probe, the server signs by none that we check".to_owned()],
+                true => vec![
+                    "a probe found no signature scheme of the server that is supported here"
+                        .to_owned(),
+                ],
                 false => vec![format!(
-                    "asked by a probe, the server would sign by: {}",
+                    "a probe found that the server signs with: {}",
                     names.join(" or ")
                 )],
             }
@@ -94,25 +97,20 @@ fn lines(finding: &Finding) -> Vec<String> {
             "asked by a probe, the server would go on with a key of the kind {}",
             escape_control(theirs)
         )],
-        Finding::Name { .. } => vec![
-            "asked by a probe that leaves the name out, the server goes on with the handshake"
-                .to_owned(),
-        ],
-        Finding::NotTheOffer => vec![
-            "asked by a probe, the server took the very same offer of versions, suites and groups"
-                .to_owned(),
-        ],
-        Finding::RefusesAll => vec![
-            "asked by a probe, the server refused everything from SSL 3 to TLS 1.3 as well"
-                .to_owned(),
-        ],
+        Finding::Name { .. } => vec!["a probe without the server name was accepted".to_owned()],
+        Finding::NotTheOffer => {
+            vec!["a probe with the same versions, suites and groups was accepted".to_owned()]
+        }
+        Finding::RefusesAll => {
+            vec!["probes with each version from SSL 3 to TLS 1.3 were refused as well".to_owned()]
+        }
     }
 }
 
 fn group(theirs: &ServerHello) -> Option<String> {
     let group: GroupId = theirs.group?;
     Some(format!(
-        "asked by a probe, the server would take: {}{}",
+        "a probe found that the server accepts: {}{}",
         group.name(),
         remark(group.judgement())
     ))

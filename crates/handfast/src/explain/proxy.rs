@@ -13,7 +13,10 @@ pub(super) fn evidence(error: &ProxyError) -> Vec<String> {
             vec![format!("its first bytes: {}", quoted(first_bytes))]
         }
         ProxyProblem::AuthenticationRequired { schemes, .. } if !schemes.is_empty() => {
-            vec![format!("it takes: {}", escape_control(&schemes.join(", ")))]
+            vec![format!(
+                "it accepts: {}",
+                escape_control(&schemes.join(", "))
+            )]
         }
         _ => Vec::new(),
     }
@@ -28,9 +31,9 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
             }
             ProxyProblem::Refused {
                 status: 502..=504, ..
-            } => "the proxy did not reach the server: check the server's name and port",
+            } => "check the server's name and port: the proxy could not reach it",
             ProxyProblem::Refused { .. } => {
-                "ask whoever runs the proxy, or reach this server without it (--noproxy, no_proxy)"
+                "ask the proxy's administrator, or connect without the proxy (--noproxy, no_proxy)"
             }
             _ => "check the proxy's address and port: it must be one for HTTP (CONNECT)",
         };
@@ -41,8 +44,8 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
             .iter()
             .any(|scheme| scheme.eq_ignore_ascii_case("basic"));
     Some(match takes_basic {
-        true => "give the name and the password that the proxy knows (--proxy-user)".to_owned(),
-        false => "of its ways to log in none is supported here: ask for one by name and password"
+        true => "give a user name and password for the proxy (--proxy-user)".to_owned(),
+        false => "none of its authentication methods is supported: ask the proxy's administrator for Basic authentication"
             .to_owned(),
     })
 }

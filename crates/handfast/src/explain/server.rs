@@ -24,8 +24,7 @@ pub(super) fn retell(explanation: &mut Explanation, error: &Error) {
             what: format!("the client did not finish its handshake within {limit:?}"),
             evidence: vec![progress(offer)],
             fix: Some(
-                "slow or idle clients do this, and scanners: nothing needs to be done for a few"
-                    .into(),
+                "none needed for a few of these: slow clients and scanners cause them".into(),
             ),
             ..Told::default()
         }),
@@ -67,7 +66,7 @@ struct Told {
 }
 
 const LEFT_FIX: &str =
-    "see the client's log: one that does not like the certificate may leave without an alert";
+    "see the client's log: a client that rejects the certificate may close without an alert";
 
 fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
     let told = match cause {
@@ -82,13 +81,13 @@ fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
                 None => "what the client sent is not TLS".into(),
             },
             evidence: vec![format!("its first bytes: {}", quoted(first_bytes))],
-            fix: Some("the client must be told https://, or another port".into()),
+            fix: Some("use https:// in the client, or another port".into()),
             ..Told::default()
         },
         PeerCause::ClosedInHandshake { bytes_received: 0 } => Told {
-            what: "the client closed the connection without a byte: a port scan or a health check"
+            what: "the client connected and closed without sending anything: a port scan or a health check"
                 .into(),
-            fix: Some("nothing needs to be done".into()),
+            fix: Some("none needed".into()),
             ..Told::default()
         },
         PeerCause::ClosedInHandshake { bytes_received } => {
@@ -115,8 +114,7 @@ fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
                 },
                 evidence: offered("versions", versions),
                 fix: Some(
-                    "the client needs TLS 1.2 or 1.3, as far as both are allowed here; what is older \
-                     is broken"
+                    "use a client that supports TLS 1.2 or 1.3, and check that its version is enabled here; older versions are insecure"
                         .into(),
                 ),
                 ..Told::default()
@@ -137,11 +135,10 @@ fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
                 evidence: offered(kind, names.unwrap_or_default()),
                 fix: Some(match *what {
                     "signature scheme" => {
-                        "the client cannot check our certificate's kind of key: serve one with an EC \
-                         P-256 key, or bring the client up to date"
+                        "the client cannot verify our certificate's kind of key: serve a certificate with an EC P-256 key, or update the client"
                             .into()
                     }
-                    _ => "the client is out of date, or its choice was narrowed: widen it there".into(),
+                    _ => "update the client, or allow more in its configuration".into(),
                 }),
                 ..Told::default()
             }
@@ -152,22 +149,21 @@ fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
                 "protocols",
                 offer.map(ClientOffer::alpn_names).unwrap_or_default(),
             ),
-            fix: Some("this client is for another service: check its port".into()),
+            fix: Some("the client expects another service: check the port that it uses".into()),
             ..Told::default()
         },
         PeerCause::ProtocolViolation { what } => Told {
             what: format!(
-                "the client broke the rules of TLS: {}",
+                "the client violated the TLS protocol: {}",
                 crate::x509::escape_control(what)
             ),
-            fix: Some("a scanner, or a client with a mistake: see its log".into()),
+            fix: Some("see the client's log: it has a bug, or is a scanner".into()),
             ..Told::default()
         },
         PeerCause::BadRecord => Told {
-            what: "a record of the client failed its integrity check: altered on the way, or made with \
-                   other keys"
+            what: "a record from the client failed its integrity check: it was changed in transit, or encrypted with other keys"
                 .into(),
-            fix: Some("try another network path; a middlebox that alters traffic does this".into()),
+            fix: Some("try another network: a middlebox that changes traffic causes this".into()),
             ..Told::default()
         },
         _ => return None,
@@ -197,33 +193,32 @@ fn of_alert(alert: Alert) -> Option<Told> {
             ),
         }),
         "certificate_expired" => refused(
-            "the client finds our certificate expired or not valid yet",
+            "the client says that our certificate is expired or not yet valid",
             "renew the certificate; if it is in order, the client's clock is wrong",
         ),
         "certificate_revoked" => refused(
-            "the client knows our certificate as revoked",
-            "get another certificate with another key",
+            "the client says that our certificate is revoked",
+            "get a new certificate with a new key",
         ),
         "unsupported_certificate" => refused(
-            "the client has no use for a certificate such as ours",
+            "the client does not support our kind of certificate",
             "check its purpose (serverAuth) and its kind of key",
         ),
         "bad_certificate" | "certificate_unknown" => refused(
             "the client does not accept our certificate",
-            "check that it is for the name that the client asked for, in date, and served with its \
-             intermediates; browsers say this until somebody trusts the authority",
+            "check that it is for the name that the client asked for, in date, and served with its intermediates; browsers send this until the CA is trusted",
         ),
         "decrypt_error" => refused(
-            "the client finds a signature of ours wrong",
-            "check that the chain's certificates are those that the issuers made",
+            "the client could not verify one of our signatures",
+            "check that the certificates of the chain are unchanged copies of those that were issued",
         ),
         "user_canceled" => Some(Told {
-            what: "the client called the handshake off".into(),
+            what: "the client cancelled the handshake".into(),
             evidence: vec![format!("the client's alert {alert}")],
             ..Told::default()
         }),
         _ => Some(Told {
-            what: format!("the client gave up with the alert {alert}"),
+            what: format!("the client ended the handshake with the alert {alert}"),
             fix: Some("see the client's log".into()),
             ..Told::default()
         }),
@@ -236,26 +231,25 @@ fn left(how: &str, bytes_received: u64, offer: Option<&ClientOffer>) -> Told {
         _ => "closed the connection",
     };
     let what = match offer {
-        None => format!("the client {ended} before its ClientHello had come"),
+        None => format!("the client {ended} before it sent a ClientHello"),
         Some(offer) if !offer.complete => {
             format!("the client {ended} in the middle of its ClientHello")
         }
         Some(_) => format!("the client {ended} after our answer, without saying why"),
     };
     let mut evidence = vec![match bytes_received {
-        0 => "it had not sent a single byte".to_owned(),
+        0 => "it sent no bytes".to_owned(),
         count => format!("after {count} bytes from it"),
     }];
     if offer.is_none() && bytes_received > 0 {
-        evidence.push("they do not make a ClientHello".into());
+        evidence.push("these are not the start of a ClientHello".into());
     }
     Told {
         what,
         evidence,
         fix: Some(match offer {
             Some(offer) if offer.complete => LEFT_FIX.to_owned(),
-            _ => "nothing needs to be done for a few: scanners do this, and networks that break"
-                .into(),
+            _ => "none needed for a few of these: scanners and broken networks cause them".into(),
         }),
         ..Told::default()
     }
@@ -264,9 +258,9 @@ fn left(how: &str, bytes_received: u64, offer: Option<&ClientOffer>) -> Told {
 /// How far a client came that did not go on.
 fn progress(offer: Option<&ClientOffer>) -> String {
     match offer {
-        None => "it had not begun a ClientHello".into(),
-        Some(offer) if !offer.complete => "its ClientHello had not come to its end".into(),
-        Some(_) => "its ClientHello had come and been answered".into(),
+        None => "it sent no ClientHello".into(),
+        Some(offer) if !offer.complete => "its ClientHello was incomplete".into(),
+        Some(_) => "its ClientHello was answered".into(),
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) fn evidence(error: &StartTlsError) -> Vec<String> {
             vec![format!("its answer: {}", quoted(bytes))]
         }
         StartTlsProblem::Unexpected { answer: bytes, .. } => {
-            vec![format!("what came: {}", quoted(bytes))]
+            vec![format!("received: {}", quoted(bytes))]
         }
         StartTlsProblem::Injected { bytes } => {
             vec![format!("what followed: {}", quoted(bytes))]
@@ -28,23 +28,20 @@ pub(super) fn fix(error: &StartTlsError) -> Option<String> {
     let protocol = error.protocol;
     Some(match &error.problem {
         StartTlsProblem::NotOffered { .. } => format!(
-            "switch TLS on at the {protocol} server; if it is on, something between removes the offer, \
-             and the port that speaks TLS from the start is the way round it"
+            "enable TLS on the {protocol} server; if it is enabled, something on the network removes the offer: use the port with TLS from the start"
         ),
         StartTlsProblem::Refused { .. } => {
             "see the server's log: its certificate or key may be missing".into()
         }
         StartTlsProblem::ClientRefused { .. } => {
-            "its answer says why, as far as it tells: a block list, too many connections, maintenance; \
-             ask whoever runs it, or try from another address"
+            "read its answer: block lists, too many connections and maintenance are usual reasons; ask the server's administrator, or try from another address"
                 .into()
         }
         StartTlsProblem::Unexpected { .. } | StartTlsProblem::TooLong { .. } => {
-            format!("check that {protocol} is what is spoken on this port")
+            format!("check the port: it should be one for {protocol}")
         }
         StartTlsProblem::Injected { .. } => {
-            "somebody on the way may be inserting commands: try from another network; if it stays, the \
-             server is broken and must not be used"
+            "something on the network may be inserting commands: try another network; if it stays, the server is broken: do not use it"
                 .into()
         }
         StartTlsProblem::Ended { .. } => "see the server's log".into(),

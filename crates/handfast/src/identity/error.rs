@@ -266,35 +266,34 @@ impl fmt::Display for IdentityProblem {
                 write!(f, "{what} in it cannot be read: {detail}")
             }
             Self::NoCertificate { found } => {
-                write!(f, "there is no certificate in it")?;
+                write!(f, "it holds no certificate")?;
                 instead(f, found)
             }
             Self::NoKey { found } => {
-                write!(f, "there is no private key in it")?;
+                write!(f, "it holds no private key")?;
                 instead(f, found)
             }
             Self::Swapped => {
                 f.write_str("the chain was given as the key, and the key as the chain")
             }
             Self::PublicKeyGiven => f.write_str("it holds a public key only"),
-            Self::RequestGiven => f.write_str(
-                "it holds a certificate signing request: what is sent to an authority, not what \
-                 comes back",
-            ),
+            Self::RequestGiven => {
+                f.write_str("it holds a certificate signing request, not a certificate")
+            }
             Self::ParametersOnly { found } => {
                 write!(f, "it holds key parameters only ({found})")
             }
             Self::SeveralKeys { count } => write!(f, "it holds {count} private keys"),
             Self::PassphraseNeeded { .. } => {
-                f.write_str("the key is locked, and no passphrase was given")
+                f.write_str("the key is encrypted, and no passphrase was given")
             }
             Self::PassphraseUnavailable(_) => {
-                f.write_str("the key is locked, and the passphrase could not be had")
+                f.write_str("the key is encrypted, and the passphrase could not be read")
             }
             Self::WrongPassphrase { .. } => f.write_str("the passphrase is wrong"),
             Self::UnsupportedEncryption { encryption } => write!(
                 f,
-                "the key is locked in a way that is not supported: {encryption}"
+                "the key is encrypted with an unsupported algorithm: {encryption}"
             ),
             Self::UnsupportedKey { algorithm } => {
                 write!(f, "keys of this type are not supported: {algorithm}")
@@ -355,7 +354,7 @@ fn instead(f: &mut fmt::Formatter<'_>, found: &[String]) -> fmt::Result {
     if found.is_empty() {
         return Ok(());
     }
-    write!(f, ", but {}", found.join(", "))
+    write!(f, "; found: {}", found.join(", "))
 }
 
 impl std::error::Error for IdentityProblem {

@@ -362,7 +362,7 @@ impl fmt::Display for TrustProblem {
                 write!(f, "it holds no certificate, but: {}", labels.join(", "))
             }
             Self::OpensslTrustedCertificate => f.write_str(
-                "it holds OpenSSL's TRUSTED CERTIFICATE, which carries settings only OpenSSL reads",
+                "it holds an OpenSSL TRUSTED CERTIFICATE, whose settings only OpenSSL reads",
             ),
             Self::Pem { line, detail } => {
                 write!(f, "its PEM cannot be decoded: line {line}: {detail}")

@@ -119,9 +119,9 @@ fn a3_every_mistake_is_one_typed_error_that_names_the_file() {
         ("good.key", "other.key", Chain, "certificate-missing", "but a private key"),
         ("good.crt", "good.der", KeyPart, "private-key-missing", "but a certificate"),
         ("good.crt", "bundle.p7b", KeyPart, "private-key-missing", "but a certificate"),
-        ("good.key", "good.crt", Chain, "chain-and-key-swapped", "exchange the two"),
-        ("good.key.der", "good.der", Chain, "chain-and-key-swapped", "exchange the two"),
-        ("locked.key", "good.crt", Chain, "chain-and-key-swapped", "exchange the two"),
+        ("good.key", "good.crt", Chain, "chain-and-key-swapped", "swap the two files"),
+        ("good.key.der", "good.der", Chain, "chain-and-key-swapped", "swap the two files"),
+        ("locked.key", "good.crt", Chain, "chain-and-key-swapped", "swap the two files"),
         ("good.crt", "public.pem", KeyPart, "public-key-given", "give the private key"),
         ("good.crt", "public.der", KeyPart, "public-key-given", "give the private key"),
         ("good.crt", "rsapublic.pem", KeyPart, "public-key-given", "give the private key"),
@@ -356,7 +356,7 @@ fn a4_a_person_reads_what_is_locked_and_how() {
         assert_eq!(
             told(error),
             format!(
-                "{}: the key is locked, and no passphrase was given [passphrase-needed]\n  \
+                "{}: the key is encrypted, and no passphrase was given [passphrase-needed]\n  \
                  locked: {encryption}\n  fix: give the passphrase, or say where it comes from (--pass SOURCE)",
                 path.display()
             )

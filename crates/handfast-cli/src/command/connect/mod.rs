@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// Keep our direction open until input and peer have both ended, however long the other is silent
     #[arg(long)]
     keep_open: bool,
-    /// When the handshake fails, do not ask over further connections what the server would take
+    /// When the handshake fails, do not use further connections to find out what the server accepts
     #[arg(long)]
     no_probe: bool,
     /// Say nothing on stderr but warnings and failures

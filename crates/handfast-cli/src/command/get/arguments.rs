@@ -123,7 +123,7 @@ pub(super) struct ConnectionArgs {
     /// Speak no later version than this: 1.2 or 1.3
     #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with = "tlsv1_3")]
     pub(super) tls_max: Option<String>,
-    /// When the handshake fails, do not ask over further connections what the server would take, or for its clock
+    /// When the handshake fails, do not use further connections to find out what the server accepts, or its clock
     #[arg(long)]
     pub(super) no_probe: bool,
     /// Append the secrets of the sessions to this file, for a packet analyser

@@ -82,7 +82,7 @@ pub(super) fn event(event: &Event<'_>) {
             error.explain().what,
             match error.wants_hearsay() {
                 true => "for its clock, without believing it",
-                false => "what it would take",
+                false => "what it accepts",
             }
         )),
         Event::Reused { address } => tell(format!("connection to {address} is used again")),

@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// Try out the protocol versions, cipher suites, groups and signature schemes that the server accepts
     #[arg(long, conflicts_with = "file")]
     scan: bool,
-    /// When the handshake fails, do not ask over further connections what the server would take, or for its clock
+    /// When the handshake fails, do not use further connections to find out what the server accepts, or its clock
     #[arg(long, conflicts_with = "scan")]
     no_probe: bool,
     /// Say nothing on stderr but warnings and failures

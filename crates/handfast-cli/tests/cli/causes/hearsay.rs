@@ -89,7 +89,7 @@ fn c2_a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
             "HTTP/1.1 511 x\r\n\r\n".to_owned(),
             "name-mismatch",
             "captive-portal",
-            "wants a login",
+            "login page",
         ),
         (
             &hotel,

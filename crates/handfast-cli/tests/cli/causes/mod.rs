@@ -246,7 +246,7 @@ impl Bench {
         assert!(
             !found["failure"]["what"]
                 .to_string()
-                .contains("should not happen"),
+                .contains("an internal error"),
             "{what} {found:#}"
         );
         got.err().replace(&port.to_string(), "PORT")

@@ -55,16 +55,16 @@ fn c2_peers_that_do_not_speak_tls_or_stop() {
         (b"220 (vsFTPd 3.0.3)\r\n", "--starttls ftp"),
         (
             b"HTTP/1.1 511 Network Authentication Required\r\n\r\n",
-            "wants a login",
+            "login page",
         ),
         (
             b"HTTP/1.0 302 Found\r\nLocation: http://login.hotel.example/?from=x\r\n\r\n",
-            "wants a login",
+            "login page",
         ),
     ] {
         let peer = stranger(greeting, fin);
         let id = match says {
-            "wants a login" => "captive-portal",
+            "login page" => "captive-portal",
             _ => "not-tls",
         };
         bench.check(says, &peer, &failed(id));

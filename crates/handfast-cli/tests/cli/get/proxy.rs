@@ -121,10 +121,10 @@ fn b2_a_real_proxy_that_wants_a_password() {
         );
     }
     for (args, says) in [
-        (&["-x", &proxy][..], "wants a name and a password"),
+        (&["-x", &proxy][..], "requires a user name and password"),
         (
             &["-x", &proxy, "-U", "alice:wrong"],
-            "did not accept the name",
+            "did not accept the user name",
         ),
     ] {
         let got = bench.get_by(&[], args.iter().chain([&url.as_str()]));
@@ -197,12 +197,12 @@ fn c2_a_proxy_s_failures_are_its_own() {
             56,
             "SSH-2.0",
         ),
-        (at(b"", false), "proxy-ended", 56, "ended the connection"),
+        (at(b"", false), "proxy-ended", 56, "closed the connection"),
         (
             at(b"HTTP/1.1 200 Conn", false),
             "proxy-ended",
             56,
-            "ended the connection",
+            "closed the connection",
         ),
         (at(b"", true), "timed-out", 28, "during the connect"),
         // The server behind it speaks no TLS: that is the server's doing.

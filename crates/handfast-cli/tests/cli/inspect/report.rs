@@ -284,7 +284,7 @@ fn c2_where_nothing_is_in_common_a_probe_says_what_the_server_has() {
     assert_eq!(finished.code, Some(35), "{finished}");
     assert!(finished.err().contains("[protocol-version]"), "{finished}");
     for part in [
-        "asked by a probe, the server would take: TLS 1.1 (weak: ",
+        "a probe found that the server accepts: TLS 1.1 (weak: ",
         "), with TLS_",
     ] {
         assert!(finished.err().contains(part), "{finished}");
