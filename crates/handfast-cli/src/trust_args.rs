@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handfast::{
     ClientContext, ClientContextBuilder, ExpiredLists, Identity, KeyLog, Passphrase,
-    RevocationLists, SpkiSha256, TlsVersion, TrustAnchors, VerificationPolicy,
+    RevocationLists, SpkiSha256, TlsVersion, TrustAnchors, TrustSource, VerificationPolicy,
 };
 
 use crate::data_dir::{local_ca_certificate, local_ca_list};
@@ -158,8 +158,17 @@ impl TrustArgs {
         Ok(builder)
     }
 
-    /// A client's context with all of this. Warns, loudly, when nothing will be verified.
+    /// A client's context with all of this. Warns, loudly, when nothing will be verified, and tells what of
+    /// the files cannot vouch for anybody.
     pub(crate) fn builder(&self) -> Result<ClientContextBuilder, Failure> {
+        self.builder_showing(tell_trust_problems)
+    }
+
+    /// The same; what is trusted is shown to `show`.
+    pub(crate) fn builder_showing(
+        &self,
+        show: impl FnOnce(&TrustAnchors),
+    ) -> Result<ClientContextBuilder, Failure> {
         let mut builder = ClientContext::builder().revocation_lists(self.revocation_lists()?);
         if let Some(depth) = self.depth {
             builder = builder.chain_depth_max(depth);
@@ -177,7 +186,9 @@ impl TrustArgs {
             );
             Ok(builder.danger().accept_any_certificate())
         } else {
-            Ok(builder.trust(self.anchors()?))
+            let anchors = self.anchors()?;
+            show(&anchors);
+            Ok(builder.trust(anchors))
         }
     }
 }
@@ -204,6 +215,30 @@ impl IdentityArgs {
 impl SessionArgs {
     pub(crate) fn key_log(&self) -> Result<Option<KeyLog>, Failure> {
         Ok(self.key_log.as_ref().map(KeyLog::to_file).transpose()?)
+    }
+}
+
+/// Problems shown of each source; a directory can have hundreds.
+const PROBLEMS_SHOWN_MAX: usize = 8;
+
+/// What of these sources is no trust anchor, or vouches for nobody, a line each.
+pub(crate) fn trust_problems(sources: &[TrustSource]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for source in sources {
+        let shown = source.problems.iter().take(PROBLEMS_SHOWN_MAX);
+        lines.extend(shown.map(ToString::to_string));
+        let more = source.problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
+        if more > 0 {
+            lines.push(format!("{more} more of {source}"));
+        }
+    }
+    lines
+}
+
+/// Tells, on stderr, what of the files that were named cannot vouch for anybody.
+pub(crate) fn tell_trust_problems(anchors: &TrustAnchors) {
+    for problem in trust_problems(anchors.added_sources()) {
+        output::note(format!("trust: {problem}"));
     }
 }
 

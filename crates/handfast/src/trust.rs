@@ -182,6 +182,11 @@ impl TrustAnchors {
         platform.chain(&self.inner.sources).cloned().collect()
     }
 
+    /// The sources that were added, without the platform's store, which is not read for it.
+    pub fn added_sources(&self) -> &[TrustSource] {
+        &self.inner.sources
+    }
+
     /// How many authorities are trusted. Reads the platform's store if that did not happen yet.
     pub fn len(&self) -> usize {
         let resolved = self.resolved();

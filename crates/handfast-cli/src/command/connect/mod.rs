@@ -31,7 +31,7 @@ use crate::failure::{Failure, code};
 use crate::output;
 use crate::passphrase::PassphraseSource;
 use crate::tls_at_once;
-use crate::trust_args::{SessionArgs, TrustArgs, lists_of, with_files};
+use crate::trust_args::{SessionArgs, TrustArgs, lists_of, tell_trust_problems, with_files};
 
 /// Ended by a signal: what shells report for Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -358,6 +358,7 @@ fn server_context(args: &Args) -> Result<ServerContext, Failure> {
     }
     if !authorities.is_empty() {
         let anchors = with_files(TrustAnchors::empty(), &authorities)?;
+        tell_trust_problems(&anchors);
         builder = builder.client_auth(match args.client_auth {
             Some(Demand::None) => ClientAuth::None,
             Some(Demand::Optional) => ClientAuth::Optional(anchors),

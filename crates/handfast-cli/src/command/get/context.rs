@@ -1,6 +1,6 @@
 //! From arguments to a client: trust, identity, versions, limits.
 
-use handfast::{KeyLog, Timeouts, TlsVersion};
+use handfast::{KeyLog, Timeouts, TlsVersion, TrustAnchors};
 use handfast_https::client::{ALPN, Client};
 
 use super::arguments::Args;
@@ -10,7 +10,12 @@ use crate::trust_args::Limit;
 
 pub(super) fn client(args: &Args) -> Result<Client, Failure> {
     let connection = &args.connection;
-    let mut builder = args.trust.builder()?.versions(versions(args));
+    let show = |anchors: &TrustAnchors| {
+        if args.is_verbose() {
+            watch::trust(&anchors.sources());
+        }
+    };
+    let mut builder = args.trust.builder_showing(show)?.versions(versions(args));
     builder = if connection.http1_1 {
         builder.alpn([ALPN[1]])
     } else {

@@ -4,12 +4,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use handfast::{PathAnchor, Report, escape_control, format_utc};
+use handfast::{PathAnchor, Report, TrustSource, escape_control, format_utc};
 use handfast_https::client::{Event, Response};
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION, SET_COOKIE};
 use http::{HeaderMap, StatusCode, Version};
 
 use crate::output::{Palette, Tone, note};
+use crate::trust_args::trust_problems;
 
 /// Fields whose values are nobody else's business: the standard ones, and what people name theirs.
 pub(super) fn is_secret(name: &HeaderName) -> bool {
@@ -145,6 +146,16 @@ pub(super) fn event(event: &Event<'_>) {
         }
         Event::Closed { address, outcome } => tell(format!("close: {address}: {outcome}")),
         _ => {}
+    }
+}
+
+/// Which certificates are trusted, and what of them cannot vouch for anybody.
+pub(super) fn trust(sources: &[TrustSource]) {
+    for source in sources {
+        tell(format!("trust: {}", escape_control(&source.to_string())));
+        for problem in trust_problems(std::slice::from_ref(source)) {
+            tell(format!("trust:   {problem}"));
+        }
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
     let mut found = Findings::new(&path.display().to_string(), seconds);
     found.expires_within = args.expires_within;
     found.crls = lists.len();
-    found.trust = anchors.sources().iter().map(ToString::to_string).collect();
+    found.trust = anchors.sources();
     let mut policy = VerificationPolicy::new(anchors).with_revocation_lists(lists);
     if let Some(depth) = trust.depth {
         policy = policy.with_chain_depth_max(depth);

@@ -8,7 +8,7 @@ use handfast::probe::Survey;
 use handfast::{
     CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, KeyKind, PeerCause,
     Report, SignedCertificateTimestamp, StapleProblem, StapledResponse, StartTls, Ticket,
-    VerifiedPath, VerifyError, escape_control, format_utc,
+    TrustSource, VerifiedPath, VerifyError, escape_control, format_utc,
 };
 
 use super::fetch::Completed;
@@ -27,8 +27,8 @@ pub(super) struct Findings {
     pub(super) chain: Vec<CertificateDer<'static>>,
     /// Chains that the server shows to clients that offer to verify other kinds of keys.
     pub(super) others: Vec<OtherChain>,
-    /// Whom we trust, a line for each source.
-    pub(super) trust: Vec<String>,
+    /// Whom we trust.
+    pub(super) trust: Vec<TrustSource>,
     /// The verified path; `None` when there is none.
     pub(super) path: Option<VerifiedPath>,
     /// How many revocation lists were consulted.

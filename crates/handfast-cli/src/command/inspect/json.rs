@@ -50,7 +50,16 @@ fn one(found: &Findings) -> Value {
         "path_ends": found.path.as_ref().map(|path| {
             format_utc(i64::try_from(path.not_after()).unwrap_or(i64::MAX))
         }),
-        "trust": found.trust,
+        "trust": found.trust.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "trust_problems": found.trust.iter().flat_map(|source| &source.problems).map(|problem| json!({
+            "file": problem.path.as_ref().map(|path| path.display().to_string()),
+            "line": problem.line,
+            "position": problem.index.map(|index| index.saturating_add(1)),
+            "subject": problem.subject,
+            "id": problem.kind.id(),
+            "what": problem.kind.to_string(),
+            "trusted_as_itself": problem.kind.is_trusted_as_itself(),
+        })).collect::<Vec<_>>(),
         "revocation": {
             "lists": found.crls,
             "checked": found.crls > 0 && found.path.is_some(),

@@ -10,6 +10,7 @@ use handfast::{
 use super::findings::{Closing, Findings, Live};
 use super::{status, words};
 use crate::output::{Palette, Tone};
+use crate::trust_args::trust_problems;
 
 /// Room for the longest label.
 const LABEL: usize = 12;
@@ -233,7 +234,10 @@ impl Page {
     fn trust(&mut self, found: &Findings) {
         for (index, source) in found.trust.iter().enumerate() {
             let label = if index == 0 { "trusting" } else { "" };
-            self.row(label, &escape_control(source));
+            self.row(label, &escape_control(&source.to_string()));
+            for problem in trust_problems(std::slice::from_ref(source)) {
+                self.row("", &format!("  {problem}"));
+            }
         }
         if found.chain.is_empty() {
             return;

@@ -17,6 +17,7 @@ use crate::data_dir;
 use crate::failure::Failure;
 use crate::output;
 use crate::passphrase;
+use crate::trust_args::tell_trust_problems;
 
 /// A context, and what clients need to trust it.
 pub(super) struct Prepared {
@@ -182,6 +183,7 @@ fn client_auth(args: &Args) -> Result<(ClientAuth, Option<Authority>), Failure> 
     let anchors = TrustAnchors::empty()
         .with_file(certificate.as_ref().unwrap_or(file))
         .map_err(handfast::Error::from)?;
+    tell_trust_problems(&anchors);
     let demand = match args.clients.client_auth {
         Demand::Optional => ClientAuth::Optional(anchors),
         Demand::Required => ClientAuth::Required(anchors),
