@@ -28,6 +28,7 @@ pub use self::problem::{
     AnchorProblem, AnchorProblemKind, TrustError, TrustOrigin, TrustProblem, TrustSource,
 };
 use crate::certificates::{self, Contents, Placed};
+use crate::x509;
 
 /// A set of certificates that the caller trusts. Cheap to clone; each `with_*` adds to the set.
 ///
@@ -327,7 +328,6 @@ pub(crate) struct Resolved {
 }
 
 /// Something among the trusted certificates that vouches for nobody else.
-#[allow(dead_code, reason = "for whoever explains a refusal")]
 pub(crate) struct Unfit {
     /// The certificate, where there is one.
     pub(crate) der: Option<CertificateDer<'static>>,
@@ -401,7 +401,7 @@ impl Sorted {
 fn sort_gathered(origin: TrustOrigin, gathered: Gathered) -> Sorted {
     let mut sorted = sort_out(origin, gathered.given);
     for given in gathered.unfit {
-        let subject = anchor::subject(&given.placed.der);
+        let subject = x509::subject_of(&given.placed.der);
         let problem = given.problem(subject, AnchorProblemKind::OpensslTrustedCertificate);
         sorted.add_unfit(Some(given.placed.der), problem);
     }

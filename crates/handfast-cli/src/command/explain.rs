@@ -188,6 +188,7 @@ const PAGES: &[(&str, &str)] = pages![
     "trust-file-unreadable",
     "trust-file-unusable",
     "trust-file-without-certificate",
+    "trusted-issuer-unusable",
     "unknown-critical-extension",
     "unknown-issuer",
     "unknown-name",

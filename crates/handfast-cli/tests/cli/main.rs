@@ -26,4 +26,6 @@ mod strangers;
 #[cfg(unix)]
 mod terminal;
 #[cfg(unix)]
+mod trusted;
+#[cfg(unix)]
 mod verdicts;

@@ -156,7 +156,7 @@ fn a10_c2_a_trusted_name_lets_nothing_pass_that_is_wrong() {
         (
             "a namesake's signature",
             stranger.issue(Spec::server(&names)),
-            "sign",
+            "another key",
         ),
     ] {
         let Some(server) = serve(&issued, &[], place.path()) else {

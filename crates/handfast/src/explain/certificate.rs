@@ -15,11 +15,11 @@ const SHOWN_MAX: usize = 4;
 
 /// The chain as the peer sent it, the element at fault marked, and what else shows the cause.
 pub(super) fn evidence(error: &VerifyError) -> Vec<String> {
+    let mut lines = trust_problems(error);
     // Where none is kept, the cause itself says how many came.
-    let mut lines = match error.chain.is_empty() {
-        true => Vec::new(),
-        false => vec!["the chain:".to_owned()],
-    };
+    if !error.chain.is_empty() {
+        lines.push("the chain:".to_owned());
+    }
     lines.extend(error.chain.iter().enumerate().map(|(index, certificate)| {
         let mark = if error.at_index == Some(index) {
             "->"
@@ -29,6 +29,30 @@ pub(super) fn evidence(error: &VerifyError) -> Vec<String> {
         format!("{mark} {index} {}", line(certificate))
     }));
     lines.extend(details(error));
+    lines
+}
+
+/// What of the trusted certificates is the reason, or may be.
+fn trust_problems(error: &VerifyError) -> Vec<String> {
+    if let VerifyCause::TrustedIssuerUnusable { problem, .. } = &error.cause {
+        return vec![problem.to_string()];
+    }
+    let mut lines: Vec<String> = error
+        .trust_problems
+        .iter()
+        .map(|problem| format!("among the trusted certificates: {problem}"))
+        .collect();
+    let is_anchors = matches!(
+        error.cause,
+        VerifyCause::ExtendedKeyUsage { .. }
+            | VerifyCause::KeyUsage { .. }
+            | VerifyCause::UnknownCriticalExtension { .. }
+    );
+    if is_anchors && error.at_index.is_none() {
+        lines.push(
+            "it is a trusted root, and what its certificate allows binds what it issued".to_owned(),
+        );
+    }
     lines
 }
 

@@ -104,15 +104,8 @@ impl AnchorLimits {
 
     /// Its name, escaped.
     pub(crate) fn subject(&self) -> String {
-        subject(&self.der)
+        x509::subject_of(&self.der)
     }
-}
-
-/// The name in a certificate, escaped; empty where it cannot be read.
-pub(super) fn subject(der: &CertificateDer<'_>) -> String {
-    x509::parse(der, Depth::Outline)
-        .map(|certificate| x509::describe_name(certificate.subject()))
-        .unwrap_or_default()
 }
 
 /// Who put a certificate among the trusted ones.

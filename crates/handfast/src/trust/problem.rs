@@ -148,7 +148,7 @@ impl fmt::Display for AnchorProblemKind {
                 is_root: true,
             } => write!(
                 f,
-                "it is of X.509 version {version}: a root only when its file is named"
+                "it is of X.509 version {version}, which is taken as a root only from a file that is named"
             ),
             Self::OldVersion {
                 version,
@@ -161,8 +161,8 @@ impl fmt::Display for AnchorProblemKind {
                 f.write_str("it is not a CA (CA:FALSE): trusted only as itself")
             }
             Self::NoBasicConstraints { is_root: true } => f.write_str(
-                "it has no basic constraints: a root only when its file is named, else trusted only \
-                 as itself",
+                "it has no basic constraints, and is taken as a root only from a file that is named: \
+                 trusted only as itself",
             ),
             Self::NoBasicConstraints { is_root: false } => f.write_str(
                 "it has no basic constraints, and is a server's or client's certificate: trusted \

@@ -113,6 +113,7 @@ fn unchecked(cause: VerifyCause, certificate: &CertificateDer<'_>) -> Error {
         cause,
         at_index: Some(0),
         chain: vec![certificate.clone().into_owned()],
+        trust_problems: Vec::new(),
         purpose: Purpose::ServerAuth,
         name: None,
         now: UnixTime::now().as_secs(),

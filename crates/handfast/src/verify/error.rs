@@ -9,6 +9,7 @@ use rustls::{CertificateError, OtherError};
 use super::pin::SpkiSha256;
 use super::purpose::Purpose;
 use super::revocation::{CrlSummary, UncountedCrl};
+use crate::trust::AnchorProblem;
 use crate::x509::format_utc;
 
 /// A peer's chain was refused. Carries all that is known, the unverified chain included.
@@ -22,6 +23,8 @@ pub struct VerifyError {
     pub at_index: Option<usize>,
     /// The chain as the peer sent it. Nothing in it may be believed.
     pub chain: Vec<CertificateDer<'static>>,
+    /// What is among the trusted certificates, cannot be used, and may be why the chain ends nowhere.
+    pub trust_problems: Vec<AnchorProblem>,
     /// What the peer wanted to prove with it.
     pub purpose: Purpose,
     /// The server name that was expected.
@@ -55,6 +58,7 @@ impl VerifyError {
             cause: VerifyCause::NoCertificate,
             at_index: None,
             chain: Vec::new(),
+            trust_problems: Vec::new(),
             purpose: Purpose::ServerAuth,
             name,
             now: UnixTime::now().as_secs(),
@@ -159,6 +163,15 @@ pub enum VerifyCause {
         issuer: String,
         /// The product.
         product: &'static str,
+    },
+    /// The certificate of the issuer is among the trusted ones, and cannot vouch for others.
+    TrustedIssuerUnusable {
+        /// Whose certificate it issued.
+        subject: String,
+        /// The issuer's name.
+        issuer: String,
+        /// Where its certificate is, and what is wrong with it.
+        problem: Box<AnchorProblem>,
     },
     /// A certificate that is no authority was used to issue another.
     NotACa {
@@ -400,6 +413,7 @@ impl VerifyCause {
             Self::LikelyInterception { .. } => "likely-interception",
             Self::SelfSigned { .. } => "self-signed",
             Self::UntrustedRoot { .. } => "untrusted-root",
+            Self::TrustedIssuerUnusable { .. } => "trusted-issuer-unusable",
             Self::NotACa { .. } => "issuer-not-a-ca",
             Self::CaUsedAsEndEntity { .. } => "ca-used-as-end-entity",
             Self::PathTooLong { .. } => "path-too-long",
@@ -443,6 +457,7 @@ impl VerifyCause {
             | Self::SelfSigned { .. }
             | Self::UntrustedRoot { .. }
             | Self::LikelyInterception { .. }
+            | Self::TrustedIssuerUnusable { .. }
             | Self::NotACa { .. }
             | Self::PathTooLong { .. }
             | Self::NoValidPolicy { .. }
@@ -585,6 +600,15 @@ impl fmt::Display for VerifyCause {
                 f,
                 "the chain ends at {}, which is not trusted: the trusted root of this name has another key",
                 or_unnamed(subject)
+            ),
+            Self::TrustedIssuerUnusable {
+                subject, issuer, ..
+            } => write!(
+                f,
+                "the certificate of {} was issued by {}, whose certificate is among the trusted ones \
+                 but cannot be used",
+                or_unnamed(subject),
+                or_unnamed(issuer)
             ),
             Self::NotACa { subject, .. } => write!(
                 f,

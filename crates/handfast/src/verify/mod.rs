@@ -40,6 +40,7 @@ mod policy;
 mod purpose;
 mod revocation;
 mod server;
+mod unfit;
 mod validate;
 mod x500;
 

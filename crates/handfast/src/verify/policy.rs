@@ -10,6 +10,7 @@ use super::path::{self, Attempt, VerifiedPath};
 use super::pin::{self, SpkiSha256};
 use super::purpose::Purpose;
 use super::revocation::RevocationLists;
+use super::unfit;
 use crate::trust::{Resolved, TrustAnchors};
 use crate::x509;
 
@@ -238,6 +239,7 @@ impl VerificationPolicy {
                 ]
                 .concat()
             })
+            .chain(trust.only_ours.iter().map(|limits| limits.der.to_vec()))
             .chain(
                 trust
                     .certificates
@@ -315,16 +317,22 @@ impl VerificationPolicy {
                 Some(Err(_)) | None => judge(self.anchors.resolved(), Way::Whole),
             }
         });
-        judged.map_err(|finding: Finding| VerifyError {
-            cause: finding.cause,
-            at_index: finding.at_index,
-            chain: std::iter::once(end_entity)
+        judged.map_err(|finding: Finding| {
+            let chain: Vec<_> = std::iter::once(end_entity)
                 .chain(intermediates)
                 .map(|der| der.clone().into_owned())
-                .collect(),
-            purpose,
-            name: name.map(|name| name.as_str().to_owned()),
-            now: now.as_secs(),
+                .collect();
+            let (finding, trust_problems) =
+                unfit::explain(finding, &chain, self.anchors.resolved());
+            VerifyError {
+                cause: finding.cause,
+                at_index: finding.at_index,
+                chain,
+                trust_problems,
+                purpose,
+                name: name.map(|name| name.as_str().to_owned()),
+                now: now.as_secs(),
+            }
         })
     }
 }
@@ -343,6 +351,7 @@ fn no_certificate(purpose: Purpose, name: Option<&ServerName>, now: UnixTime) ->
         cause: VerifyCause::NoCertificate,
         at_index: None,
         chain: Vec::new(),
+        trust_problems: Vec::new(),
         purpose,
         name: name.map(|name| name.as_str().to_owned()),
         now: now.as_secs(),

@@ -4,8 +4,8 @@
 use std::fs;
 
 use handfast::{
-    AnchorProblemKind, Identity, Passphrase, RevocationLists, TrustAnchors, TrustProblem,
-    certificates_from_bytes,
+    AnchorProblemKind, CertificateDer, Identity, Passphrase, RevocationLists, ServerName,
+    TrustAnchors, TrustProblem, UnixTime, VerificationPolicy, VerifyCause, certificates_from_bytes,
 };
 use handfast_testbed::pki::{Basic, Fault, Pki, Spec, der, pem};
 
@@ -308,6 +308,61 @@ fn what_is_no_anchor_in_a_file_or_directory_is_named_with_its_place_and_reason()
         panic!("{refused:?}");
     };
     assert!(matches!(problems[0].kind, AnchorProblemKind::Pem { .. }));
+}
+
+/// "Unknown" is no reason where the issuer's certificate is in the file.
+#[test]
+fn a_refusal_names_the_trusted_certificate_that_could_not_be_used() {
+    let root = Spec::authority("Root").self_signed();
+    let other = Spec::authority("Other").self_signed();
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    put("other.pem", &other.cert_pem());
+    put("root.pem", &pem("TRUSTED CERTIFICATE", &root.der));
+    let name = ServerName::parse("shop.example").unwrap();
+    let chains = [
+        root.issue(Spec::server(&["shop.example"])).chain_with(&[]),
+        root.issue(Spec::server(&["shop.example"]))
+            .chain_with(&[&root]),
+    ];
+    let refused = |chain: &[CertificateDer<'static>]| {
+        let anchors = TrustAnchors::empty().with_directory(folder.path()).unwrap();
+        VerificationPolicy::new(anchors)
+            .check_server_chain(chain, &name, UnixTime::now())
+            .map_err(Box::new)
+            .unwrap_err()
+    };
+    for chain in &chains {
+        let refused = refused(chain);
+        let VerifyCause::TrustedIssuerUnusable {
+            issuer, problem, ..
+        } = &refused.cause
+        else {
+            panic!("{refused:?}");
+        };
+        assert!(issuer.contains("Root"), "{issuer}");
+        assert_eq!(problem.kind, AnchorProblemKind::OpensslTrustedCertificate);
+    }
+    // One of the same name and another key is not at fault.
+    let namesake = Spec::authority("Root").self_signed();
+    put("root.pem", &pem("TRUSTED CERTIFICATE", &namesake.der));
+    let told = refused(&chains[0]);
+    assert!(
+        matches!(told.cause, VerifyCause::UnknownIssuer { .. }),
+        "{told:?}"
+    );
+    assert!(told.trust_problems.is_empty());
+    // Nobody knows whose this is.
+    put("root.pem", &root.cert_pem().replacen("MII", "M*I", 1));
+    let told = refused(&chains[0]);
+    assert!(
+        matches!(told.cause, VerifyCause::UnknownIssuer { .. }),
+        "{told:?}"
+    );
+    assert!(matches!(
+        told.trust_problems[0].kind,
+        AnchorProblemKind::Pem { .. }
+    ));
 }
 
 /// An extension twice leaves open which counts.

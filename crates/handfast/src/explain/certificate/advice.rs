@@ -5,6 +5,7 @@
 
 use super::names;
 use crate::error::{Error, Phase};
+use crate::trust::AnchorProblemKind;
 use crate::verify::{CHAIN_DEPTH_LIMIT, Purpose, VerifyCause, VerifyError};
 
 /// Who reads the advice, and so which words are right.
@@ -152,6 +153,9 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             "ask whoever runs this network; if you mean it to be read, trust the product's root \
              ({trust})"
         ),
+        C::TrustedIssuerUnusable {
+            issuer, problem, ..
+        } => trusted_issuer_unusable(trust, issuer, &problem.kind),
         C::NotACa {
             is_trusted_as_itself: true,
             subject,
@@ -191,6 +195,9 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::ExtendedKeyUsage { required, .. } => {
             format!("the {holder} needs a certificate whose purpose is {required}")
         }
+        C::KeyUsage { required, .. } if refused.at_index.is_none() => format!(
+            "have the root made again with the key usage {required}, and trust the new one ({trust})"
+        ),
         C::KeyUsage { .. } => {
             "issue the certificate again, with the key usage that it lacks".to_owned()
         }
@@ -222,6 +229,9 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::SignatureAlgorithmMismatch { .. } | C::Malformed { .. } => {
             "the certificate is damaged or badly made: have it issued again".to_owned()
         }
+        C::UnknownCriticalExtension { .. } if refused.at_index.is_none() => format!(
+            "have the root made again without this extension, and trust the new one ({trust})"
+        ),
         C::UnknownCriticalExtension { .. } => {
             "have it issued without this extension, or with the extension not critical".to_owned()
         }
@@ -252,6 +262,24 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             "please report this, with the chain: one of the two verifiers has a fault".to_owned()
         }
     })
+}
+
+fn trusted_issuer_unusable(trust: &str, issuer: &str, kind: &AnchorProblemKind) -> String {
+    match kind {
+        AnchorProblemKind::OldVersion { is_root: true, .. }
+        | AnchorProblemKind::NoBasicConstraints { is_root: true } => {
+            format!("to trust it as a root, name a file that holds it ({trust})")
+        }
+        AnchorProblemKind::OldVersion { .. } | AnchorProblemKind::NoBasicConstraints { .. } => {
+            format!("trust the root that issued to {issuer} ({trust})")
+        }
+        AnchorProblemKind::OpensslTrustedCertificate => format!(
+            "turn it into a plain certificate, and trust that ({trust}): openssl x509 -in OLD -out NEW"
+        ),
+        _ => format!(
+            "get the certificate of {issuer} from its owner again, and trust that ({trust})"
+        ),
+    }
 }
 
 fn missing_intermediate(reader: Reader, issuer: &str) -> String {

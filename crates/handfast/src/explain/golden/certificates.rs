@@ -6,6 +6,7 @@ use handfast_testbed::pki::{Issued, Spec};
 
 use super::{DAY, NOW, Row, handshake};
 use crate::error::{Error, Hearsay, PeerCause};
+use crate::trust::{AnchorProblem, AnchorProblemKind};
 use crate::verify::{
     CrlSummary, Purpose, RevokedBy, SpkiSha256, Uncounted, UncountedCrl, VerifyCause, VerifyError,
 };
@@ -76,6 +77,7 @@ impl Chains {
             cause,
             at_index,
             chain,
+            trust_problems: Vec::new(),
             purpose: Purpose::ServerAuth,
             name: Some("shop.example".to_owned()),
             now: NOW as u64,
@@ -242,6 +244,48 @@ impl Chains {
                     },
                     Some(0),
                     end(),
+                ),
+            ),
+            (
+                "trusted-issuer-unusable",
+                self.refused(
+                    VerifyCause::TrustedIssuerUnusable {
+                        subject: middle(),
+                        issuer: "CN=Example Root".to_owned(),
+                        problem: Box::new(AnchorProblem {
+                            path: Some("/etc/ssl/certs/ca-certificates.crt".into()),
+                            index: Some(141),
+                            line: Some(3303),
+                            subject: "CN=Example Root".to_owned(),
+                            kind: AnchorProblemKind::OldVersion {
+                                version: 1,
+                                is_root: true,
+                            },
+                        }),
+                    },
+                    Some(1),
+                ),
+            ),
+            (
+                "wrong-key-usage.root",
+                self.refused(
+                    VerifyCause::KeyUsage {
+                        subject: "CN=Example Root".to_owned(),
+                        required: "keyCertSign",
+                        presented: vec!["cRLSign"],
+                    },
+                    None,
+                ),
+            ),
+            (
+                "wrong-purpose.root",
+                self.refused(
+                    VerifyCause::ExtendedKeyUsage {
+                        subject: "CN=Example Root".to_owned(),
+                        required: "serverAuth",
+                        presented: vec!["clientAuth".to_owned()],
+                    },
+                    None,
                 ),
             ),
             (

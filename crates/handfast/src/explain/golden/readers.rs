@@ -16,6 +16,7 @@ fn refused(end: &Issued, cause: VerifyCause, purpose: Purpose, name: Option<&str
         cause,
         at_index: Some(0),
         chain: end.chain_with(&[]),
+        trust_problems: Vec::new(),
         purpose,
         name: name.map(str::to_owned),
         now: NOW as u64,

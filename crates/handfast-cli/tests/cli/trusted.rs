@@ -1,0 +1,155 @@
+//! What the commands tell of trusted certificates that cannot vouch for anybody: beside a success, and as the
+//! reason of a failure (A5, C2).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use handfast_testbed::launch::{Finished, OpensslServer, Program};
+use handfast_testbed::pki::{Fault, Issued, Pki, Spec, pem};
+use serde_json::Value;
+
+fn handfast(place: &Path, store: Option<&Path>, arguments: &[&str]) -> Finished {
+    let program = Program::at(env!("CARGO_BIN_EXE_handfast"))
+        .env("HANDFAST_CA_DIR", place.join("no-such-ca"))
+        .env(
+            "SSL_CERT_FILE",
+            store.unwrap_or(&place.join("no-store.pem")),
+        );
+    program.args(arguments).run()
+}
+
+fn put(place: &Path, name: &str, text: &str) -> PathBuf {
+    let path = place.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn serve(issued: &Issued, place: &Path) -> Option<OpensslServer> {
+    let files = issued.write(place, "server", &[]);
+    OpensslServer::launch(&[
+        "-cert".as_ref(),
+        files.chain_pem.as_os_str(),
+        "-key".as_ref(),
+        files.key_pem.as_os_str(),
+        "-www".as_ref(),
+    ])
+}
+
+#[test]
+fn commands_name_what_of_the_trusted_files_vouches_for_nobody() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let pki = Pki::new();
+    let leaf = pki.server(&["localhost"]);
+    let old = pki
+        .root
+        .issue(Spec::authority("Old").fault(Fault::Version1));
+    let text = [&pki.root, &old, &leaf].map(|one| one.cert_pem()).concat();
+    let file = put(place, "mixed.pem", &text);
+    let (file, chain) = (
+        file.to_str().unwrap(),
+        put(place, "chain.pem", &leaf.cert_pem()),
+    );
+    let trust = ["--only-cacert", "--cacert", file];
+    let says = |finished: &Finished| {
+        let told = format!("{}{}", finished.out(), finished.err());
+        assert!(told.contains("certificate 2: "), "{told}");
+        assert!(told.contains("X.509 version 1"), "{told}");
+        assert!(told.contains("certificate 3: "), "{told}");
+        assert!(told.contains("CA:FALSE"), "{told}");
+    };
+    let inspect = ["inspect", "--file", chain.to_str().unwrap()];
+    let finished = handfast(place, None, &[&inspect[..], &trust].concat());
+    assert_eq!(finished.code, Some(0), "{finished}");
+    says(&finished);
+    let finished = handfast(place, None, &[&inspect[..], &trust, &["--json"]].concat());
+    let document: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    let problems = document["inspected"][0]["trust_problems"]
+        .as_array()
+        .unwrap();
+    let expected = [("old-version", 2, false), ("not-an-authority", 3, true)];
+    assert_eq!(problems.len(), expected.len(), "{document}");
+    for (problem, (id, position, is_trusted_as_itself)) in problems.iter().zip(expected) {
+        assert_eq!(problem["id"], id, "{problem}");
+        assert_eq!(problem["position"], position, "{problem}");
+        assert_eq!(
+            problem["trusted_as_itself"], is_trusted_as_itself,
+            "{problem}"
+        );
+        assert_eq!(problem["file"], file, "{problem}");
+        assert!(problem["line"].is_u64(), "{problem}");
+    }
+    let Some(server) = serve(&leaf, place) else {
+        return;
+    };
+    let port = server.address().port();
+    let url = format!("https://localhost:{port}/");
+    let get = ["get", "-sS", "--no-probe", "-o", "/dev/null", &url];
+    let finished = handfast(place, None, &[&get[..], &trust, &["-v"]].concat());
+    assert_eq!(finished.code, Some(0), "{finished}");
+    says(&finished);
+    let finished = handfast(place, None, &[&get[..], &trust].concat());
+    assert!(!finished.err().contains("certificate 2"), "{finished}");
+    let bench = ["bench", "--no-progress", "-n", "1", &url];
+    let bench = match handfast(place, None, &["bench", "--help"])
+        .out()
+        .contains("--no-progress")
+    {
+        true => bench.to_vec(),
+        false => vec!["bench", "-n", "1", &url],
+    };
+    says(&handfast(place, None, &[&bench[..], &trust].concat()));
+}
+
+/// Each way in which the certificate of the issuer can be at hand and of no use.
+#[test]
+fn an_issuer_that_is_at_hand_and_unusable_is_told_by_what_is_wrong_with_it() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let names = ["localhost", "127.0.0.1"];
+    let old = Spec::authority("Old Root")
+        .fault(Fault::Version1)
+        .self_signed();
+    let plain = Spec::authority("Plain Root").self_signed();
+    let other = Spec::authority("Other").self_signed().cert_pem();
+    let broken = plain.cert_pem().replacen("MII", "M*I", 1);
+    let trusted = pem("TRUSTED CERTIFICATE", &plain.der);
+    for (what, root, store, id, says) in [
+        (
+            "an old root",
+            &old,
+            old.cert_pem(),
+            "[trusted-issuer-unusable]",
+            "X.509 version 1",
+        ),
+        (
+            "OpenSSL's own form",
+            &plain,
+            trusted,
+            "[trusted-issuer-unusable]",
+            "only OpenSSL reads",
+        ),
+        ("a broken one", &plain, broken, "issuer]", "the character *"),
+    ] {
+        let leaf = root.issue(Spec::server(&names));
+        let Some(server) = serve(&leaf, place) else {
+            return;
+        };
+        let url = format!("https://{}/", server.address());
+        let get = ["get", "-sS", "--no-probe", "-o", "/dev/null", &url];
+        let store = put(place, "store.pem", &format!("{other}{store}"));
+        let finished = handfast(place, Some(&store), &get);
+        assert_eq!(finished.code, Some(60), "{what}: {finished}");
+        let told = finished.err().to_owned();
+        assert!(told.contains(id) && told.contains(says), "{what}: {told}");
+        assert!(told.contains("store.pem, line "), "{what}: {told}");
+        // Named, it is a root.
+        let file = put(place, "root.pem", &root.cert_pem());
+        let finished = handfast(
+            place,
+            Some(&store),
+            &[&get[..], &["--cacert", file.to_str().unwrap()]].concat(),
+        );
+        assert_eq!(finished.code, Some(0), "{what}: {finished}");
+    }
+}
