@@ -15,5 +15,6 @@ mod limits;
 mod lists;
 mod names;
 mod ocsp;
+mod policies;
 mod revocation;
 mod tampering;

@@ -101,6 +101,16 @@ fn c2_issuers_that_are_missing_unknown_or_no_issuers() {
         &[&bound],
         &refused("name-constraint"),
     );
+    // requireExplicitPolicy after no certificate, and no policy anywhere.
+    let constraints = [0x30, 3, 0x80, 1, 0];
+    let strict =
+        root.issue(Spec::authority("Strict").extension(&[2, 5, 29, 36], &constraints, false));
+    chain(
+        &bench,
+        &strict.issue(server()),
+        &[&strict],
+        &refused("no-valid-policy"),
+    );
     let many = bench.pki.intermediates(7);
     let deep = many.last().unwrap().issue(server());
     let above: Vec<&Issued> = many.iter().rev().collect();
