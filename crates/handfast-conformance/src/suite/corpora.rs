@@ -1,6 +1,9 @@
 //! Corpora of certificate chains, revocation lists and OCSP responses, with the verdict that their authors expect of
 //! each: gzipped lines of JSON. Handfast's verdict is that of the public interface, with the policy that a client or
 //! a server has by default.
+//!
+//! Where a corpus is about paths alone (`chains`), a server is asked for by the name that its own certificate has, be it the
+//! common name, for which there is a legacy rule: so the path is judged, and not the lack of a name.
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +13,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use handfast::{
-    CertificateDer, RevocationLists, ServerName, StapledResponse, StapledStatus, TrustAnchors,
-    UnixTime, VerificationPolicy,
+    CertificateDer, CertificateFacts, RevocationLists, ServerName, StapledResponse, StapledStatus,
+    SubjectAltName, TrustAnchors, UnixTime, VerificationPolicy,
 };
 use handfast_testbed::pki::pem;
 use serde_json::Value;
@@ -39,7 +42,8 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
             }
             let result = match corpus {
                 "ocsp" => response(&case),
-                _ => chain(&case),
+                "chains" => chain(&case, NameFrom::Certificate),
+                _ => chain(&case, NameFrom::Case),
             };
             let result = result.ok_or_else(|| SuiteError::at(&path, format!("{name}: no case")))?;
             if results.insert(name.clone(), result).is_some() {
@@ -64,13 +68,64 @@ fn unpacked(path: &Path) -> Result<String, SuiteError> {
     }
 }
 
+/// Which name a server is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NameFrom {
+    /// The one of the case.
+    Case,
+    /// The first that its certificate has.
+    Certificate,
+}
+
+/// A server's name, and whether only the legacy rule for common names finds it in the certificate.
+struct Reference {
+    name: ServerName,
+    is_common_name: bool,
+}
+
+impl Reference {
+    fn of(case: &Value, end_entity: &[u8], from: NameFrom) -> Option<Self> {
+        let written = Self {
+            name: ServerName::parse(case["name"].as_str().unwrap_or(UNNAMED)).ok()?,
+            is_common_name: false,
+        };
+        let Ok(facts) = CertificateFacts::from_der(end_entity) else {
+            return Some(written);
+        };
+        let has_name = facts.names.iter().find_map(|name| match name {
+            // What stands for any label: this one.
+            SubjectAltName::Dns(name) => ServerName::parse(&name.replacen('*', "any", 1)).ok(),
+            SubjectAltName::Ip(address) => Some(ServerName::from(*address)),
+            _ => None,
+        });
+        let has_server_names = facts.has_server_names();
+        let common_name = facts.common_name.filter(|_| !has_server_names);
+        let common_name = common_name.and_then(|name| ServerName::parse(&name).ok());
+        Some(match (has_name, common_name) {
+            _ if from == NameFrom::Case && case["name"].is_string() => written,
+            (Some(name), _) => Self {
+                name,
+                is_common_name: false,
+            },
+            (None, Some(name)) => Self {
+                name,
+                is_common_name: true,
+            },
+            _ => written,
+        })
+    }
+}
+
+/// Asked for where neither the case nor the certificate has a name.
+const UNNAMED: &str = "unnamed.example";
+
 /// Is a chain accepted, or refused?
-fn chain(case: &Value) -> Option<TestResult> {
+fn chain(case: &Value, name: NameFrom) -> Option<TestResult> {
     let wanted = matches!(case["expected"].as_str()?, "valid" | "good");
     let verdict = match case["purpose"].as_str()? {
-        "server" if case["name"].is_string() => judged(case, true)?,
-        "client" => judged(case, false)?,
-        // Strict ones, those of other protocols, and servers without a name: no policy of ours.
+        "server" => judged(case, Some(name))?,
+        "client" => judged(case, None)?,
+        // Strict ones and those of other protocols: no policy of ours.
         _ => return Some(TestResult::Skipped),
     };
     Some(match (wanted, verdict) {
@@ -80,8 +135,8 @@ fn chain(case: &Value) -> Option<TestResult> {
     })
 }
 
-/// The verdict: accepted, or the id of why it was refused.
-fn judged(case: &Value, is_server: bool) -> Option<Result<(), &'static str>> {
+/// The verdict on a server that is asked for by a name, or on a client: accepted, or the id of why it was refused.
+fn judged(case: &Value, server: Option<NameFrom>) -> Option<Result<(), &'static str>> {
     let mut anchors = TrustAnchors::empty();
     for der in list(&case["trust"])? {
         // One that cannot be an anchor is none; what it issued is then refused for that.
@@ -104,13 +159,14 @@ fn judged(case: &Value, is_server: bool) -> Option<Result<(), &'static str>> {
     let chain: Vec<CertificateDer<'_>> =
         list(&case["chain"])?.into_iter().map(Into::into).collect();
     let now = now(case);
-    let judged = if is_server {
-        match ServerName::parse(case["name"].as_str()?) {
-            Ok(name) => policy.check_server_chain(&chain, &name, now),
-            Err(_) => return Some(Err("no-server-name")),
-        }
-    } else {
-        policy.check_client_chain(&chain, now)
+    let judged = match server {
+        Some(from) => match Reference::of(case, chain.first()?, from) {
+            Some(reference) => policy
+                .with_legacy_common_name(reference.is_common_name)
+                .check_server_chain(&chain, &reference.name, now),
+            None => return Some(Err("no-server-name")),
+        },
+        None => policy.check_client_chain(&chain, now),
     };
     Some(judged.map(drop).map_err(|error| error.cause.id()))
 }
