@@ -2,12 +2,15 @@
 
 mod arguments;
 mod context;
+mod interrupt;
 mod outcome;
 mod sink;
 mod watch;
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -25,19 +28,21 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let result = fetch_all(&args);
     match result {
         Err(failure) if args.is_silent() => Ok(failure.exit_code()),
-        Err(failure) => Err(failure),
-        Ok(()) => Ok(ExitCode::SUCCESS),
+        other => other,
     }
 }
 
-fn fetch_all(args: &Args) -> Result<(), Failure> {
+fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     let jobs = args.jobs()?;
+    let is_kept = jobs.iter().any(|job| job.target.keeps_a_part());
     let client = context::client(args)?;
     let runtime = crate::runtime::current_thread().map_err(|error| {
         let what = format!("the operating system gives no event loop: {error}");
         Failure::new(code::OTHER, handfast::Explanation::new("no-runtime", what))
     })?;
-    let fetched = runtime.block_on(async {
+    // The file that keeps what has arrived so far.
+    let part = RefCell::new(None);
+    let fetching = async {
         let mut last = Ok(());
         let mut began = Instant::now();
         for job in jobs {
@@ -48,10 +53,10 @@ fn fetch_all(args: &Args) -> Result<(), Failure> {
                 }
             }
             began = Instant::now();
-            match fetch(args, &client, job).await {
+            match fetch(args, &client, job, &part).await {
                 Ok(Written::All) => {}
                 // Nobody reads any more what we write: there is nothing left to do.
-                Ok(Written::ReaderGone) => return Ok(()),
+                Ok(Written::ReaderGone | Written::Unread(_)) => return Ok(()),
                 Err(failure) => last = Err(failure),
             }
         }
@@ -61,13 +66,33 @@ fn fetch_all(args: &Args) -> Result<(), Failure> {
         }
         .await;
         last
+    };
+    let fetched = runtime.block_on(async {
+        tokio::select! {
+            fetched = fetching => fetched.map(|()| ExitCode::SUCCESS),
+            signal = interrupt::next(is_kept) => {
+                if !args.is_silent() {
+                    interrupt::tell(part.borrow().as_deref());
+                }
+                Ok(ExitCode::from(signal))
+            }
+        }
     });
     // A resolver that does not come back is not waited for: a limit on time has passed.
     runtime.shutdown_background();
     fetched
 }
 
-async fn fetch(args: &Args, client: &Client, job: arguments::Job) -> Result<Written, Failure> {
+async fn fetch(
+    args: &Args,
+    client: &Client,
+    job: arguments::Job,
+    part: &RefCell<Option<PathBuf>>,
+) -> Result<Written, Failure> {
+    let deadline = args
+        .total_max()
+        .and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
+    part.replace(None);
     let method = job.request.method().clone();
     let mut response = client.send(job.request).await.map_err(explained)?;
     if args.fails_on_error()
@@ -76,7 +101,8 @@ async fn fetch(args: &Args, client: &Client, job: arguments::Job) -> Result<Writ
         response.discard().await;
         return Err(explained(error));
     }
-    let mut sink = Sink::open(job.target).map_err(explained)?;
+    let mut sink = Sink::open(job.target, deadline).map_err(explained)?;
+    part.replace(sink.part());
     let written = copy(args, &method, &mut response, &mut sink).await;
     if sink.is_mid_line() && (args.is_verbose() || written.is_err()) && io::stderr().is_terminal() {
         // What is said next would otherwise follow the body's last byte.
@@ -85,6 +111,7 @@ async fn fetch(args: &Args, client: &Client, job: arguments::Job) -> Result<Writ
     match written {
         Ok(Written::All) => {}
         Ok(Written::ReaderGone) => return Ok(Written::ReaderGone),
+        Ok(Written::Unread(limit)) => return Err(outcome::unread(limit)),
         Err(failure) => return Err(sink.keep(failure)),
     }
     let finished = match response.finish().await {
@@ -92,6 +119,7 @@ async fn fetch(args: &Args, client: &Client, job: arguments::Job) -> Result<Writ
         Err(error) => return Err(sink.keep(explained(error))),
     };
     sink.complete(&finished.whole).map_err(explained)?;
+    part.replace(None);
     if !args.is_silent() {
         outcome::remark(&finished);
     }
@@ -106,8 +134,9 @@ async fn copy(
 ) -> Result<Written, Failure> {
     if args.includes_head() || *method == Method::HEAD {
         let head = watch::head_text(response, sink.is_terminal());
-        if sink.write(&head).map_err(explained)? == Written::ReaderGone {
-            return Ok(Written::ReaderGone);
+        match sink.write(&head).map_err(explained)? {
+            Written::All => {}
+            stopped => return Ok(stopped),
         }
     }
     let stopped = response

@@ -264,9 +264,39 @@ fn a18_connections_beyond_the_number_allowed_wait_their_turn() {
     assert_eq!(server.code(), Some(0));
 }
 
+/// Whoever reads the line may send the signal at once: the handlers are there already.
+#[test]
+fn a_signal_that_comes_with_the_first_line_stops_it_in_order() {
+    let place = Place::new();
+    // The authority is made by the first.
+    for name in ["TERM", "INT", "TERM", "INT", "TERM", "INT", "TERM", "INT"] {
+        let running = handfast()
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .arg(place.path("public"))
+            .env("HANDFAST_CA_DIR", place.path("ca"))
+            .start();
+        let mut server = Serving { running, port: 0 };
+        let line = server.running.wait_for("listening on", PATIENCE);
+        assert!(line.is_some(), "{}", server.running.output());
+        server.signal(name);
+        assert_eq!(
+            server.code(),
+            Some(0),
+            "{name}: {}",
+            server.running.output()
+        );
+    }
+}
+
 /// A second signal does not wait for what the first would have waited for.
 #[test]
 fn b1_the_second_signal_ends_it_at_once() {
+    for name in ["TERM", "INT"] {
+        the_second_signal_ends_it(name);
+    }
+}
+
+fn the_second_signal_ends_it(name: &str) {
     let place = Place::new();
     fs::File::create(place.path("public/large"))
         .unwrap()
@@ -287,13 +317,13 @@ fn b1_the_second_signal_ends_it_at_once() {
         assert!(Instant::now() < deadline, "{}", client.output());
         std::thread::yield_now();
     }
-    server.signal("TERM");
+    server.signal(name);
     // Stopping: nobody new is let in, and the reply still runs.
     while TcpStream::connect(("127.0.0.1", server.port)).is_ok() {
         assert!(Instant::now() < deadline, "it still accepts");
     }
     assert!(!server.running.has_ended() && !client.has_ended());
-    server.signal("TERM");
+    server.signal(name);
     assert_eq!(server.code(), Some(0));
     // curl sees that it was cut off.
     let status = client.wait(PATIENCE);

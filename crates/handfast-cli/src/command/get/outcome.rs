@@ -1,5 +1,7 @@
 //! From the client's errors to curl's exit codes, and what is worth a remark when all went well.
 
+use std::time::Duration;
+
 use handfast::Explanation;
 use handfast_https::client::{Error, Finished, Framing};
 
@@ -28,6 +30,16 @@ pub(super) fn explained(error: Error) -> Failure {
         _ => code::RECEIVE,
     };
     Failure::new(code, error.explain())
+}
+
+/// The limit on time passed while whoever reads our output did not.
+pub(super) fn unread(limit: Duration) -> Failure {
+    let what = format!(
+        "the time limit of {limit:?} passed: what arrived was not read from standard output"
+    );
+    let explanation = Explanation::new("timed-out", what)
+        .with_fix("see why the program that reads the output does not, or allow more time (-m)");
+    Failure::new(code::TIMED_OUT, explanation)
 }
 
 /// Says what was not as it should be although the response is whole.

@@ -1,7 +1,8 @@
 //! Where a body goes: stdout, or a file that has its name only when whole.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use handfast_https::client::{Download, Error, Whole};
 
@@ -14,6 +15,20 @@ pub(super) enum Target {
     File(PathBuf),
 }
 
+impl Target {
+    /// Whether what arrives is kept under another name until all of it is there.
+    pub(super) fn keeps_a_part(&self) -> bool {
+        match self {
+            Self::Stdout => false,
+            // A device or a pipe is written to directly.
+            Self::File(path) => path.metadata().map_or(true, |found| found.is_file()),
+        }
+    }
+}
+
+/// When the exchange must be over, and after how long.
+type Deadline = (Instant, Duration);
+
 pub(super) enum Sink {
     Stdout(Screen),
     File(Download),
@@ -24,20 +39,30 @@ pub(super) enum Written {
     All,
     /// Whoever read our stdout has enough.
     ReaderGone,
+    /// The limit on time passed, and whoever reads our stdout had not read.
+    Unread(Duration),
 }
 
 impl Sink {
-    pub(super) fn open(target: Target) -> Result<Self, Error> {
+    pub(super) fn open(target: Target, deadline: Option<Deadline>) -> Result<Self, Error> {
         match target {
-            Target::Stdout => Ok(Self::Stdout(Screen::new())),
+            Target::Stdout => Ok(Self::Stdout(Screen::new(deadline))),
             Target::File(path) => Download::create(path).map(Self::File),
         }
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<Written, Error> {
         match self {
-            Self::Stdout(screen) => judged(screen.write_through(bytes)),
+            Self::Stdout(screen) => screen.judged_write(bytes),
             Self::File(download) => download.write(bytes).map(|()| Written::All),
+        }
+    }
+
+    /// The file that keeps what arrived when it breaks off.
+    pub(super) fn part(&self) -> Option<PathBuf> {
+        match self {
+            Self::Stdout(_) => None,
+            Self::File(download) => download.part().map(Path::to_owned),
         }
     }
 
@@ -75,14 +100,66 @@ pub(super) struct Screen {
     out: Box<dyn Write>,
     is_terminal: bool,
     mid_line: bool,
+    deadline: Option<Deadline>,
 }
 
+/// What a pipe or a terminal that is ready takes without waiting: `PIPE_BUF`, which is this on Linux and the
+/// others' 512 elsewhere.
+#[cfg(unix)]
+const READY_BYTES: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+
 impl Screen {
-    fn new() -> Self {
+    fn new(deadline: Option<Deadline>) -> Self {
         Self {
+            deadline,
             is_terminal: io::stdout().is_terminal(),
             out: out(),
             mid_line: false,
+        }
+    }
+
+    fn judged_write(&mut self, bytes: &[u8]) -> Result<Written, Error> {
+        let mut rest = bytes;
+        while let Some((deadline, limit)) = self.deadline
+            && !rest.is_empty()
+        {
+            #[cfg(unix)]
+            let Some(count) = self.ready(rest.len(), deadline) else {
+                return Ok(Written::Unread(limit));
+            };
+            #[cfg(not(unix))]
+            let count = {
+                let _ = deadline;
+                rest.len()
+            };
+            let (now, later) = rest.split_at(count.min(rest.len()));
+            match judged(self.write_through(now))? {
+                Written::All => rest = later,
+                stopped => return Ok(stopped),
+            }
+        }
+        judged(self.write_through(rest))
+    }
+
+    /// How many of so many bytes may be written without waiting beyond the deadline; `None` when it has
+    /// passed.
+    #[cfg(unix)]
+    fn ready(&self, count: usize, deadline: Instant) -> Option<usize> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let stdout = io::stdout();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut asked = [PollFd::new(&stdout, PollFlags::OUT)];
+            match poll(
+                &mut asked,
+                rustix::time::Timespec::try_from(left).ok().as_ref(),
+            ) {
+                Ok(0) => return None,
+                // What is wrong with it is told by the write.
+                Ok(_) => return Some(count.min(READY_BYTES)),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return Some(count),
+            }
         }
     }
 

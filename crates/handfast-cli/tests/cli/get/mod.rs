@@ -10,6 +10,8 @@ mod codes;
 mod endings;
 mod faults;
 #[cfg(unix)]
+mod interrupted;
+#[cfg(unix)]
 mod manners;
 mod proxy;
 mod replies;

@@ -1,0 +1,153 @@
+//! Signals while something is fetched, and output that nobody reads.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use handfast_testbed::misbehaving::Step;
+
+use crate::common::Bench;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// More than is gathered before it is written.
+const SENT: usize = 100_000;
+
+fn start<S: AsRef<OsStr>>(bench: &Bench, args: &[S]) -> Child {
+    let mut command = bench.command("get");
+    command
+        .args(bench.trust())
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &id])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+#[track_caller]
+fn ended(child: &mut Child) -> (ExitStatus, String) {
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("it did not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let mut told = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut told)
+        .unwrap();
+    (status, told)
+}
+
+fn half_of_a_body() -> Vec<Step> {
+    vec![
+        Step::ReadHead,
+        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n"),
+        Step::say("x".repeat(SENT)),
+        Step::ReadToEnd,
+    ]
+}
+
+#[test]
+fn a_download_that_is_interrupted_says_what_it_left() {
+    let bench = Bench::new();
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let server = bench.misbehaving().serve(half_of_a_body());
+        let (target, part) = (bench.path("file"), bench.path("file.part"));
+        let _ = fs::remove_file(&part);
+        let url = server.url("/file");
+        let mut child = start(&bench, &[OsStr::new("-o"), target.as_ref(), url.as_ref()]);
+        let deadline = Instant::now() + PATIENCE;
+        while fs::metadata(&part).map_or(0, |found| found.len()) < SENT as u64 / 2 {
+            assert!(Instant::now() < deadline, "nothing arrives");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        signal(&child, name);
+        let (status, told) = ended(&mut child);
+        assert_eq!(status.code(), Some(code), "{told}");
+        let kept = format!("interrupted; what arrived is kept in {}", part.display());
+        assert!(told.contains(&kept), "{told}");
+        assert!(!target.exists() && part.exists());
+    }
+}
+
+#[test]
+fn one_that_was_interrupted_before_anything_came_has_left_nothing() {
+    let bench = Bench::new();
+    let server = bench
+        .misbehaving()
+        .serve(vec![Step::ReadHead, Step::ReadToEnd]);
+    let target = bench.path("file");
+    let url = server.url("/file");
+    let args = [
+        OsStr::new("-v"),
+        "-o".as_ref(),
+        target.as_ref(),
+        url.as_ref(),
+    ];
+    let mut child = start(&bench, &args);
+    // It has sent its request.
+    let mut line = String::new();
+    let mut byte = [0];
+    let mut told = child.stderr.take().unwrap();
+    while !line.contains("> GET ") {
+        assert_eq!(told.read(&mut byte).unwrap(), 1, "{line}");
+        line.push(char::from(byte[0]));
+    }
+    child.stderr = Some(told);
+    signal(&child, "INT");
+    let (status, told) = ended(&mut child);
+    assert_eq!(status.code(), Some(130), "{told}");
+    assert!(
+        told.contains("interrupted") && !told.contains("kept"),
+        "{told}"
+    );
+    assert!(!target.exists() && !bench.path("file.part").exists());
+}
+
+/// Nothing is kept of a body on stdout, and a write that nobody reads must not hold the signal up.
+#[test]
+fn output_that_nobody_reads_keeps_neither_a_signal_nor_the_limit_on_time_waiting() {
+    let bench = Bench::new();
+    let forever = || {
+        vec![
+            Step::ReadHead,
+            Step::say("HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n"),
+            Step::Forever(vec![b'x'; 16_384]),
+        ]
+    };
+    let server = bench.misbehaving().serve(forever());
+    let url = server.url("/file");
+    let mut child = start(&bench, &["-m", "1", &url]);
+    let (status, told) = ended(&mut child);
+    assert_eq!(status.code(), Some(28), "{told}");
+    assert!(told.contains("not read from standard output"), "{told}");
+
+    let server = bench.misbehaving().serve(forever());
+    let url = server.url("/file");
+    let mut child = start(&bench, &[&url]);
+    let mut first = [0];
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut first).unwrap();
+    signal(&child, "INT");
+    let (status, told) = ended(&mut child);
+    assert_eq!(status.signal(), Some(2), "{told}");
+    drop(out);
+}
