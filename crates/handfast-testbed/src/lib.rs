@@ -2,9 +2,11 @@
 
 pub mod careless;
 pub mod crl;
+pub mod draft;
 pub mod golden;
 pub mod launch;
 pub mod misbehaving;
 pub mod ocsp;
 pub mod peers;
 pub mod pki;
+pub mod tangle;

@@ -97,6 +97,7 @@ mod trust;
 mod verify;
 mod wire;
 mod witness;
+mod x500;
 mod x509;
 
 #[cfg(feature = "tokio")]

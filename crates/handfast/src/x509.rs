@@ -26,6 +26,7 @@ use crate::der::{Element, INTEGER, SEQUENCE};
 use crate::presented;
 use crate::sct::SignedCertificateTimestamp;
 use crate::wire::bit_length;
+use crate::x500;
 
 /// Sizes of RSA keys in bits that are used: smaller ones are refused by every verifier today, larger ones
 /// aws-lc-rs neither signs nor verifies with.
@@ -133,7 +134,10 @@ impl CertificateFacts {
             unknown_critical_extensions: Vec::new(),
             sha256: sha256(der),
             spki_sha256: sha256(certificate.public_key().raw),
-            is_self_issued: certificate.subject().as_raw() == certificate.issuer().as_raw(),
+            is_self_issued: x500::equal(
+                certificate.subject().as_raw(),
+                certificate.issuer().as_raw(),
+            ),
         };
         for extension in certificate.extensions() {
             if extension.critical && !is_processed(&extension.oid) {

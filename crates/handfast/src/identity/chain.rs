@@ -8,6 +8,7 @@ use pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 
 use super::error::IdentityProblem;
+use crate::x500;
 use crate::x509::{self, CertificateFacts, Depth, escape_control};
 
 /// One certificate, read.
@@ -32,7 +33,8 @@ impl Link<'_> {
         // Issuers that were made anew under their old name have another key identifier.
         let ids = (&self.facts.subject_key_id, &other.facts.authority_key_id);
         let ids_agree = !matches!(ids, (Some(ours), Some(theirs)) if ours != theirs);
-        self.certificate.subject().as_raw() == other.certificate.issuer().as_raw() && ids_agree
+        let (subject, issuer) = (self.certificate.subject(), other.certificate.issuer());
+        ids_agree && x500::equal(subject.as_raw(), issuer.as_raw())
     }
 
     fn is_same(&self, other: &Self) -> bool {

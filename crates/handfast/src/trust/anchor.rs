@@ -12,6 +12,7 @@ use x509_parser::oid_registry as oids;
 use x509_parser::prelude::X509Version;
 
 use super::problem::AnchorProblemKind;
+use crate::x500;
 use crate::x509::{self, Depth, RSA_BITS};
 
 /// Extensions that say nothing about what an authority may issue, so that one that is marked critical
@@ -214,8 +215,8 @@ fn why_no_anchor(certificate: &X509Certificate<'_>, chosen: Chosen) -> Option<An
         return (!x509::is_authority(certificate)).then_some(AnchorProblemKind::NotAnAuthority);
     }
     let name = certificate.subject();
-    let is_root =
-        name.as_raw() == certificate.issuer().as_raw() && name.iter_rdn().next().is_some();
+    let is_root = x500::equal(name.as_raw(), certificate.issuer().as_raw())
+        && name.iter_rdn().next().is_some();
     if certificate.version() != X509Version::V3 {
         let version = certificate.version().0.saturating_add(1);
         return (!is_root || chosen == Chosen::InStore)

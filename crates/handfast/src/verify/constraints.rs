@@ -20,8 +20,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
-use super::x500;
 use crate::der::{CONTEXT_0, CONTEXT_1, Element, OBJECT_IDENTIFIER, Reader, SEQUENCE, SET};
+use crate::x500;
 use crate::x509::{self, escape_control};
 
 /// emailAddress (PKCS #9), which old certificates have in the subject.

@@ -5,6 +5,7 @@ use webpki::RawPublicKeyEntity;
 use x509_parser::certificate::X509Certificate;
 
 use super::keys::signature_algorithms;
+use crate::x500;
 use crate::x509::{self, Depth};
 
 /// Whether `issuer` bears the name that `certificate` gives as its issuer's, and its key made the
@@ -19,7 +20,7 @@ pub fn is_issued_by(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_
     ) else {
         return false;
     };
-    certificate.issuer().as_raw() == issuer.subject().as_raw()
+    x500::equal(certificate.issuer().as_raw(), issuer.subject().as_raw())
         && is_signed_by(
             &certificate,
             &SubjectPublicKeyInfoDer::from(issuer.public_key().raw),

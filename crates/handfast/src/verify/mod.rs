@@ -42,7 +42,6 @@ mod revocation;
 mod server;
 mod unfit;
 mod validate;
-mod x500;
 
 pub(crate) use client::ClientVerifier;
 pub(crate) use danger::AcceptAny;

@@ -14,12 +14,12 @@ use webpki::{EndEntityCert, RawPublicKeyEntity};
 use super::error::{RevokedBy, VerifyCause};
 use super::keys::signature_algorithms;
 use super::revocation::{reason_name, same_number};
-use super::x500;
 use crate::der::{
     BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_1, CONTEXT_2, ENUMERATED, Element, GENERALIZED_TIME,
     INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE,
 };
 use crate::sct::SignedCertificateTimestamp;
+use crate::x500;
 use crate::x509::{self, Depth, format_utc};
 
 /// How far the clocks of a responder and of this machine may differ: what other clients grant.

@@ -19,8 +19,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::Oid;
 use x509_parser::extensions::X509Extension;
 
-use super::x500;
 use crate::der::{Element, INTEGER, OBJECT_IDENTIFIER, Reader, SEQUENCE};
+use crate::x500;
 
 /// Content octets of object identifiers: extensions (2.5.29), ...
 const CERTIFICATE_POLICIES: &[u8] = &[0x55, 0x1d, 32];

@@ -4,6 +4,7 @@ use handfast::{
     AnchorProblemKind, CertificateDer, Purpose, ServerName, TrustAnchors, TrustProblem, UnixTime,
     VerificationPolicy, VerifyCause,
 };
+use handfast_testbed::draft::{self, Draft, Pair, Text};
 use handfast_testbed::pki::{Basic, ExtendedKeyUsagePurpose, Fault, Issued, KeyUsagePurpose, Spec};
 
 use crate::case::{Case, NAME, check_both, good, refused, trust};
@@ -220,5 +221,27 @@ fn self_issued_intermediates_do_not_count_towards_an_anchors_path_length() {
                 "{what}: {refused:?}"
             );
         }
+    }
+}
+
+/// RFC 5280, 7.1: the same name in capitals and in another string type.
+#[test]
+fn a_root_that_spells_its_issuer_otherwise_than_its_subject_is_a_root() {
+    let key = Pair::new();
+    let name = |kind, text: &str| draft::name(&[(draft::COMMON_NAME, kind, text)]);
+    let subject = name(Text::Utf8, "Old Root");
+    for version in [1, 3] {
+        let mut root = Draft::new(subject.clone(), name(Text::Printable, "OLD  ROOT"), &key);
+        root.version = version;
+        let end_entity = Draft::new(name(Text::Utf8, "shop"), subject.clone(), &Pair::new())
+            .extension(draft::subject_alt_names(&[draft::dns(NAME)]))
+            .sign(&key);
+        let anchors = TrustAnchors::empty()
+            .with_certificate_der(root.sign(&key))
+            .unwrap_or_else(|error| panic!("version {version}: {error:?}"));
+        let name = ServerName::parse(NAME).unwrap();
+        VerificationPolicy::new(anchors)
+            .check_server_chain(&[end_entity], &name, UnixTime::now())
+            .unwrap_or_else(|error| panic!("version {version}: {:?}", error.cause));
     }
 }

@@ -28,9 +28,8 @@ use self::list::List;
 pub(super) use self::list::{reason_name, same_number};
 pub use self::problem::{CrlError, CrlProblem};
 pub use self::summary::{CrlSummary, Uncounted, UncountedCrl};
-use super::x500;
 use crate::der::{Element, SEQUENCE};
-use crate::{pem, x509};
+use crate::{pem, x500, x509};
 
 /// Revocation lists and the rules for using them. Cheap to clone.
 ///

@@ -15,8 +15,8 @@ use x509_parser::prelude::X509Version;
 use super::super::constraints::{NameConstraints, Names};
 use super::super::error::VerifyCause;
 use super::super::policies::is_policy_extension;
-use super::super::x500;
 use crate::der::{CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE};
+use crate::x500;
 use crate::x509::{self, CertificateFacts, Depth};
 
 /// The key identifier in an authority key identifier (RFC 5280, 4.2.1.1).

@@ -29,7 +29,7 @@ const TEXT: u8 = 0;
 
 /// Whether two DER names, each with its SEQUENCE, are the same name. What is no name equals nothing but the same
 /// bytes.
-pub(in crate::verify) fn equal(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     if a == b {
         return true;
     }
@@ -39,13 +39,13 @@ pub(in crate::verify) fn equal(a: &[u8], b: &[u8]) -> bool {
 /// Whether `name` lies within the subtree of `base`: its first relative names are those of `base` (RFC 5280,
 /// 4.2.1.10). What is no name lies within nothing.
 #[cfg(test)]
-pub(in crate::verify) fn begins_with(name: &[u8], base: &[u8]) -> bool {
+pub(crate) fn begins_with(name: &[u8], base: &[u8]) -> bool {
     matches!((canonical(name), canonical(base)), (Some(name), Some(base)) if name.starts_with(&base))
 }
 
 /// The form that equal names share, to compare one name with many. Each relative name in it bears its length, so
 /// that a name within a subtree begins with the form of the subtree's base. `None` for what is no name.
-pub(in crate::verify) fn canonical(name: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn canonical(name: &[u8]) -> Option<Vec<u8>> {
     let mut form = Vec::with_capacity(name.len().saturating_mul(2));
     let mut relative_names = Element::only_of(name, SEQUENCE)?.reader();
     while !relative_names.is_done() {
