@@ -3,7 +3,10 @@
 //! a server has by default.
 //!
 //! Where a corpus is about paths alone (`chains`), a server is asked for by the name that its own certificate has, be it the
-//! common name, for which there is a legacy rule: so the path is judged, and not the lack of a name.
+//! common name, for which there is a legacy rule: so the path is judged, and not the lack of a name. Where one is about
+//! lists alone (`crl`), one certificate is looked up in them, and no path judged.
+
+mod resigned;
 
 use std::fs;
 use std::path::Path;
@@ -19,6 +22,7 @@ use handfast::{
 use handfast_testbed::pki::pem;
 use serde_json::Value;
 
+use self::resigned::resigned;
 use super::{Run, SuiteError};
 use crate::ledger::{Results, TestResult, column};
 
@@ -43,6 +47,7 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
             let result = match corpus {
                 "ocsp" => response(&case),
                 "chains" => chain(&case, NameFrom::Certificate),
+                "crl" => lists(&case),
                 _ => chain(&case, NameFrom::Case),
             };
             let result = result.ok_or_else(|| SuiteError::at(&path, format!("{name}: no case")))?;
@@ -121,18 +126,22 @@ const UNNAMED: &str = "unnamed.example";
 
 /// Is a chain accepted, or refused?
 fn chain(case: &Value, name: NameFrom) -> Option<TestResult> {
-    let wanted = matches!(case["expected"].as_str()?, "valid" | "good");
     let verdict = match case["purpose"].as_str()? {
         "server" => judged(case, Some(name))?,
         "client" => judged(case, None)?,
         // Strict ones and those of other protocols: no policy of ours.
         _ => return Some(TestResult::Skipped),
     };
-    Some(match (wanted, verdict) {
+    Some(compared(case, verdict))
+}
+
+fn compared(case: &Value, verdict: Result<(), &'static str>) -> TestResult {
+    let wanted = matches!(case["expected"].as_str(), Some("valid" | "good"));
+    match (wanted, verdict) {
         (true, Ok(())) | (false, Err(_)) => TestResult::Passed,
         (true, Err(id)) => TestResult::Deviates(format!("refused: {id}")),
         (false, Ok(())) => TestResult::Deviates("accepted".to_owned()),
-    })
+    }
 }
 
 /// The verdict on a server that is asked for by a name, or on a client: accepted, or the id of why it was refused.
@@ -169,6 +178,25 @@ fn judged(case: &Value, server: Option<NameFrom>) -> Option<Result<(), &'static 
         None => policy.check_client_chain(&chain, now),
     };
     Some(judged.map(drop).map_err(|error| error.cause.id()))
+}
+
+/// Is a certificate found good by a list? Of several issuers of one name, one that makes it so is enough.
+fn lists(case: &Value) -> Option<TestResult> {
+    let (issuers, ders) = resigned(&list(&case["trust"])?, &list(&case["crls"])?);
+    let certificate = CertificateDer::from(list(&case["chain"])?.into_iter().next()?);
+    let mut lists = RevocationLists::none();
+    let mut verdict = Err("no issuer");
+    for der in ders {
+        match lists.clone().with_der(der.into()) {
+            Ok(more) => lists = more,
+            Err(error) => return Some(compared(case, Err(error.problem.id()))),
+        }
+    }
+    for issuer in issuers {
+        let judged = lists.check(&certificate, &issuer, now(case));
+        verdict = verdict.or_else(|_| judged.map_err(|cause| cause.id()));
+    }
+    Some(compared(case, verdict))
 }
 
 /// What does an OCSP response say?

@@ -15,6 +15,7 @@ mod check;
 mod list;
 mod problem;
 mod scope;
+mod single;
 mod summary;
 
 use std::fs;
