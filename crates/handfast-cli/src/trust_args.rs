@@ -20,7 +20,7 @@ pub(crate) struct TrustArgs {
     /// Accept any certificate: whoever is on the path can read and change everything
     #[arg(short = 'k', long)]
     pub(crate) insecure: bool,
-    /// Trust the certificates of this file, too
+    /// Trust the certificates of this file, too: PEM, DER or PKCS#7
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Vec<PathBuf>,
     /// Trust those of --cacert alone

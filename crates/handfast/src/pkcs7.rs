@@ -9,16 +9,15 @@ use crate::der::{CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
 const BUNDLED_MAX: usize = 1024;
 
 /// The certificates of a SignedData, in no order that means anything; `None` when it is none, or holds
-/// none or far too many.
+/// none or far too many. A bundle in a bundle is no certificate.
 pub(crate) fn certificates(der: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
     const SET: u8 = 0x31;
     let mut content_info = Element::only_of(der, SEQUENCE)?.reader();
-    let kind = content_info.take(OBJECT_IDENTIFIER)?.oid()?;
-    let signed = content_info.take_wrapped(CONTEXT_0, SEQUENCE)?;
-    if kind != SIGNED_DATA {
+    if !is_signed_data(der) {
         return None;
     }
+    content_info.take(OBJECT_IDENTIFIER)?;
+    let signed = content_info.take_wrapped(CONTEXT_0, SEQUENCE)?;
     let mut fields = signed.reader();
     fields.take(INTEGER)?;
     fields.take(SET)?;
@@ -26,11 +25,19 @@ pub(crate) fn certificates(der: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let certificates: Vec<_> = fields
         .take(CONTEXT_0)?
         .children()
-        .filter(|one| one.tag == SEQUENCE)
+        .filter(|one| one.tag == SEQUENCE && !is_signed_data(one.raw))
         .take(BUNDLED_MAX + 1)
         .map(|one| CertificateDer::from(one.raw.to_vec()))
         .collect();
     (1..=BUNDLED_MAX)
         .contains(&certificates.len())
         .then_some(certificates)
+}
+
+/// Whether it begins like one.
+fn is_signed_data(der: &[u8]) -> bool {
+    const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
+    let kind = Element::only_of(der, SEQUENCE).and_then(|outer| outer.children().next());
+    kind.and_then(Element::oid)
+        .is_some_and(|oid| oid == SIGNED_DATA)
 }

@@ -15,10 +15,9 @@ use super::problem::AnchorProblemKind;
 use crate::x500;
 use crate::x509::{self, Depth, RSA_BITS};
 
-/// Extensions that say nothing about what an authority may issue, so that one that is marked critical
-/// takes nothing away: subject directory attributes, key identifiers, the period of use of the private
-/// key, alternative names, and where to find what; and the certificate policies, which path validation
-/// begins below the anchor (RFC 5280, section 6.1.1).
+/// Extensions that may be critical beside those that are processed on every certificate. Most say nothing about
+/// what an authority may issue: subject directory attributes, key identifiers, the period of use of the
+/// private key, alternative names, where to find what. Those about policies are held against the whole path.
 const HARMLESS: [&str; 14] = [
     "2.5.29.9",
     "2.5.29.14",

@@ -146,6 +146,9 @@ fn der_and_bundles_are_read_in_place_of_pem() {
             "{what}"
         );
     }
+    let nested = bundle(&[&pki.root.der, &both]);
+    let found = certificates_from_bytes(&nested).unwrap();
+    assert_eq!(found, std::slice::from_ref(&pki.root.der));
     // A bundle has no order: that of the key counts, and what is of another chain stays behind.
     let unordered = bundle(&[&other.der, &pki.root.der, &leaf.der]);
     for chain in [unordered.clone(), pem("PKCS7", &unordered).into_bytes()] {

@@ -107,7 +107,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Trust and identity")]
 struct Trust {
-    /// Trust the certificates of this file, too
+    /// Trust the certificates of this file, too: PEM, DER or PKCS#7
     #[arg(long, value_name = "FILE")]
     cacert: Vec<PathBuf>,
     /// Trust those of --cacert alone
