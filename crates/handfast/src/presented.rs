@@ -95,6 +95,14 @@ fn has_port(name: &str) -> bool {
 /// Whether whoever wrote this name meant `expected` by it: a URL of it, with a port, a dot or a blank
 /// beside it.
 pub(crate) fn means(name: &str, expected: &str) -> bool {
+    let name = meant(name);
+    name.eq_ignore_ascii_case(expected)
+        || idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY)
+            .is_ok_and(|ascii| ascii.eq_ignore_ascii_case(expected))
+}
+
+/// The name without what does not belong to one.
+pub(crate) fn meant(name: &str) -> &str {
     let name = name.trim();
     let name = name.split_once("://").map_or(name, |(_, rest)| rest);
     let name = name.split(['/', '?', '#']).next().unwrap_or(name);
@@ -102,10 +110,7 @@ pub(crate) fn means(name: &str, expected: &str) -> bool {
         true => name.rsplit_once(':').map_or(name, |(host, _)| host),
         false => name,
     };
-    let name = name.trim_matches(['.', '[', ']']);
-    name.eq_ignore_ascii_case(expected)
-        || idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY)
-            .is_ok_and(|ascii| ascii.eq_ignore_ascii_case(expected))
+    name.trim_matches(['.', '[', ']'])
 }
 
 #[cfg(test)]

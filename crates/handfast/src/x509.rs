@@ -246,6 +246,17 @@ impl SubjectAltName {
             _ => None,
         }
     }
+
+    /// Of a name that [never matches](Self::never_matches): what was meant by it, as far as that can be
+    /// seen, such as the host of a URL.
+    pub fn meant(&self) -> Option<&str> {
+        match self {
+            Self::Dns(name) if presented::never_matches(name).is_some() => {
+                Some(presented::meant(name)).filter(|meant| !meant.is_empty())
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for SubjectAltName {

@@ -369,6 +369,7 @@ fn presented(facts: &CertificateFacts, address: SocketAddr) -> Option<(String, S
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let mut names = facts.names.iter().filter_map(|name| match name {
+        SubjectAltName::Dns(_) if name.never_matches().is_some() => None,
         // Any name will do where there is a wildcard.
         SubjectAltName::Dns(name) => Some(name.replacen('*', "www", 1)),
         _ => None,

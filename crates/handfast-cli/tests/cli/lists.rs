@@ -267,6 +267,11 @@ fn a_server_that_the_local_authority_revoked_is_refused_by_clients() {
         let finished = place.handfast().args(command).run();
         assert!(finished.succeeded(), "{finished}");
     }
+    let inspected = place.handfast().args(commands[1]).run();
+    assert!(
+        inspected.says("by the local authority's list"),
+        "{inspected}"
+    );
     place.revoke("localhost");
     for command in commands {
         let finished = place.handfast().args(command).run();

@@ -299,3 +299,45 @@ fn a_key_of_a_kind_that_is_not_supported_is_told_as_that_wherever_it_is_met() {
         }
     }
 }
+
+/// Without --name a file is judged for a name of its own: one that can be asked for, or the one that was meant.
+#[test]
+fn names_that_match_nothing_are_told_in_a_file_and_of_a_server_s_own_certificate() {
+    let bench = Bench::new();
+    for (names, verified, says) in [
+        (
+            &["https://shop.example", "www.shop.example"][..],
+            true,
+            "a URL is not a DNS name",
+        ),
+        (
+            &["shop.example:8443"],
+            false,
+            "issued again with the name shop.example",
+        ),
+        (&["*.com"], false, "top-level name covers nothing"),
+    ] {
+        let file = bench.files("named", &bench.pki.server(names));
+        let judged = bench.run("inspect", [OsStr::new("--file"), file.chain_pem.as_ref()]);
+        assert_eq!(judged.code == Some(0), verified, "{names:?}: {judged}");
+        assert!(judged.says(says), "{names:?}: {judged}");
+        assert!(judged.says("matches nothing"), "{names:?}: {judged}");
+        let server = Program::at(env!("CARGO_BIN_EXE_handfast"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--cert"])
+            .arg(&file.chain_pem)
+            .arg("--key")
+            .arg(&file.key_pem)
+            .arg(bench.directory())
+            .start();
+        assert!(
+            server.wait_for("listening on", PATIENCE).is_some(),
+            "{}",
+            server.output()
+        );
+        let warned = format!(
+            "the name \"{}\" in the certificate matches nothing",
+            names[0]
+        );
+        assert!(server.output().contains(&warned), "{}", server.output());
+    }
+}

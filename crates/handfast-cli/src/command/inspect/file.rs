@@ -62,7 +62,7 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
     let lists = trust.revocation_lists()?;
     let mut found = Findings::new(&path.display().to_string(), seconds);
     found.expires_within = args.expires_within;
-    found.crls = lists.len();
+    found.consults(&lists);
     found.trust = anchors.sources();
     let mut policy = VerificationPolicy::new(anchors).with_revocation_lists(lists);
     if let Some(depth) = trust.depth {
@@ -110,17 +110,22 @@ fn own_name(chain: &[CertificateDer<'_>]) -> String {
     let facts = chain
         .first()
         .and_then(|der| CertificateFacts::from_der(der).ok());
-    let own = facts.as_ref().and_then(|facts| {
-        facts.names.iter().find_map(|name| match name {
-            SubjectAltName::Dns(name) => Some(match name.strip_prefix("*.") {
-                Some(parent) => format!("any.{parent}"),
-                None => name.clone(),
-            }),
-            SubjectAltName::Ip(address) => Some(address.to_string()),
-            _ => None,
-        })
+    let names = facts.as_ref().map_or(&[][..], |facts| &facts.names);
+    let usable = names.iter().find_map(|name| match name {
+        SubjectAltName::Dns(_) if name.never_matches().is_some() => None,
+        SubjectAltName::Dns(name) => Some(match name.strip_prefix("*.") {
+            Some(parent) => format!("any.{parent}"),
+            None => name.clone(),
+        }),
+        SubjectAltName::Ip(address) => Some(address.to_string()),
+        _ => None,
     });
-    own.or_else(|| facts.and_then(|facts| facts.common_name))
-        .filter(|name| ServerName::parse(name).is_ok())
+    let can_be_asked_for = |name: &String| ServerName::parse(name).is_ok();
+    // A name that matches nothing is told as that when the one that was meant by it is asked for.
+    let meant = names.iter().filter_map(SubjectAltName::meant);
+    usable
+        .filter(can_be_asked_for)
+        .or_else(|| meant.map(str::to_owned).find(can_be_asked_for))
+        .or_else(|| facts.as_ref()?.common_name.clone().filter(can_be_asked_for))
         .unwrap_or_else(|| "localhost".to_owned())
 }

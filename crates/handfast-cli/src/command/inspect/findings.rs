@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use handfast::probe::Survey;
 use handfast::{
-    CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, KeyKind, PeerCause,
-    Report, SignedCertificateTimestamp, StapleProblem, StapledResponse, StartTls, Ticket,
-    TrustSource, VerifiedPath, VerifyError, escape_control, format_utc,
+    CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, KeyKind,
+    PathAnchor, PeerCause, Report, RevocationLists, SignedCertificateTimestamp, StapleProblem,
+    StapledResponse, StartTls, Ticket, TrustSource, VerifiedPath, VerifyError, escape_control,
+    format_utc,
 };
 
 use super::fetch::Completed;
@@ -33,6 +34,8 @@ pub(super) struct Findings {
     pub(super) path: Option<VerifiedPath>,
     /// How many revocation lists were consulted.
     pub(super) crls: usize,
+    /// Whose list was consulted besides: the local authority's name.
+    pub(super) own_list_of: Option<String>,
     /// What became of the OCSP response that the server stapled to its certificate.
     pub(super) staple: Option<Result<StapledResponse, StapleProblem>>,
     /// The chain with what was missing, if that was asked for.
@@ -118,6 +121,7 @@ impl Findings {
             trust: Vec::new(),
             path: None,
             crls: 0,
+            own_list_of: None,
             staple: None,
             completed: None,
             refused: None,
@@ -135,6 +139,21 @@ impl Findings {
         match self.error.as_ref().map(Error::cause) {
             Some(handfast::Cause::Peer(PeerCause::Certificate(refused))) => Some(refused),
             _ => None,
+        }
+    }
+
+    /// Notes which lists are consulted.
+    pub(super) fn consults(&mut self, lists: &RevocationLists) {
+        self.crls = lists.len();
+        let own = lists.also().and_then(|own| own.summaries().next());
+        self.own_list_of = own.map(|list| list.issuer.clone());
+    }
+
+    /// Whether the verified chain was issued by the local authority, whose list does not revoke it.
+    pub(super) fn passed_own_list(&self) -> bool {
+        match self.path.as_ref().map(VerifiedPath::anchor) {
+            Some(PathAnchor::Authority { subject }) => self.own_list_of.as_ref() == Some(subject),
+            _ => false,
         }
     }
 

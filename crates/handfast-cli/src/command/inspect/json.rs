@@ -62,7 +62,7 @@ fn one(found: &Findings) -> Value {
         })).collect::<Vec<_>>(),
         "revocation": {
             "lists": found.crls,
-            "checked": found.crls > 0 && found.path.is_some(),
+            "checked": found.passed_own_list() || (found.crls > 0 && found.path.is_some()),
             "must_staple": found.must_staple(),
             "staple": found.staple.as_ref().map(staple),
         },
@@ -144,6 +144,10 @@ fn certificate(der: &CertificateDer<'_>) -> Value {
         "serial": facts.serial,
         "version": facts.version,
         "names": facts.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "names_that_match_nothing": facts.names.iter().filter_map(|name| Some(json!({
+            "name": name.to_string(),
+            "why": name.never_matches()?,
+        }))).collect::<Vec<_>>(),
         "not_before": format_utc(facts.not_before),
         "not_after": format_utc(facts.not_after),
         "key": facts.key_algorithm,

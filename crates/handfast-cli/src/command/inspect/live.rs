@@ -138,7 +138,7 @@ impl<'a> Plan<'a> {
         // The platform's store is read by the first verification: only now, it can be told of.
         let verified = verifying.secure(&target.server_name, socket);
         found.trust = self.anchors.sources();
-        found.crls = self.lists.len();
+        found.consults(&self.lists);
         let accepting = self.context().danger().accept_any_certificate().build()?;
         let stream = match verified {
             Ok(stream) => Some(stream),

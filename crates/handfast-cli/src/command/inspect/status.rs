@@ -19,6 +19,9 @@ pub(super) fn revocation(found: &Findings) -> Vec<String> {
         (count, Some(_)) => lines.push(format!("not revoked, by {count} list{}", plural(count))),
         (count, None) => lines.push(format!("{count} list{} given", plural(count))),
     }
+    if found.passed_own_list() {
+        lines.push("not revoked, by the local authority's list".to_owned());
+    }
     let refused_by_staple = match found.verify_error().map(|refused| &refused.cause) {
         Some(VerifyCause::Revoked {
             by:

@@ -293,6 +293,15 @@ impl Page {
         if !facts.names.is_empty() {
             self.line(&format!("{indent}for {}", names(&facts)));
         }
+        let unusable = facts
+            .names
+            .iter()
+            .filter_map(|name| Some((name, name.never_matches()?)));
+        for (name, why) in unusable.take(NAMES_MAX) {
+            let told = format!("\"{name}\" matches nothing: {why}");
+            let told = self.palette.paint(Tone::Warning, told);
+            self.line(&format!("{indent}{told}"));
+        }
         let validity = words::validity(facts.not_before, facts.not_after, now);
         let validity = match now < facts.not_before || now > facts.not_after {
             true => self.palette.paint(Tone::Bad, validity),

@@ -6,6 +6,9 @@ use handfast::{CertificateFacts, escape_control, format_utc};
 /// A day before it is too late is too late.
 const SOON_SECS: i64 = 7 * 24 * 60 * 60;
 
+/// More names than this say no more than the first ones.
+const NAMES_MAX: usize = 3;
+
 /// What is wrong with a server's certificate, and what to do, a line each. `chain_len` counts the
 /// certificates that are served, `now` is in unix seconds.
 pub(super) fn about(facts: &CertificateFacts, chain_len: usize, now: i64) -> Vec<String> {
@@ -39,6 +42,15 @@ pub(super) fn about(facts: &CertificateFacts, chain_len: usize, now: i64) -> Vec
              alternative names): clients refuse it; have one issued for the names that they use"
                 .to_owned(),
         );
+    }
+    let unusable = facts
+        .names
+        .iter()
+        .filter_map(|name| Some((name, name.never_matches()?)));
+    for (name, why) in unusable.take(NAMES_MAX) {
+        warnings.push(format!(
+            "--cert: the name \"{name}\" in the certificate matches nothing: {why}; have it issued again"
+        ));
     }
     if let Some(purposes) = &facts.extended_key_usage
         && !purposes

@@ -169,6 +169,11 @@ impl RevocationLists {
         self
     }
 
+    /// The lists that were [`and_also`](Self::and_also) given.
+    pub fn also(&self) -> Option<&Self> {
+        self.also.as_deref()
+    }
+
     /// How many lists there are, without those [`and_also`](Self::and_also) given.
     pub fn len(&self) -> usize {
         self.lists.len()
