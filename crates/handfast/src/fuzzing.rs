@@ -444,6 +444,20 @@ pub fn ticket(input: &[u8]) {
     }
 }
 
+/// Revocation lists: the first bytes say how long the distribution points of the certificate are that is looked for.
+pub fn revocation_list(input: &[u8]) {
+    let mut input = Input(input);
+    let points = input.short();
+    crate::verify::check_list(input.0, points);
+}
+
+/// OCSP responses at a time that the first bytes choose, in steps of a day.
+pub fn staple(input: &[u8]) {
+    let mut input = Input(input);
+    let now = 1_700_000_000 + i64::try_from(input.u16()).unwrap_or_default() * 86_400;
+    crate::verify::check_worst(input.0, now);
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

@@ -135,7 +135,7 @@ pub use trust::{
     TrustSource,
 };
 pub use verify::{
-    CrlError, CrlProblem, CrlSummary, ExpiredLists, InvalidPin, InvalidServerName, KeyKind,
+    CrlError, CrlFault, CrlProblem, CrlSummary, ExpiredLists, InvalidPin, InvalidServerName, KeyKind,
     PathAnchor, Purpose, RevocationLists, RevocationScope, RevokedBy, ServerName, SpkiSha256,
     StapleProblem, StapledResponse, StapledStatus, Uncounted, UncountedCrl, VerificationPolicy,
     VerifiedPath, VerifiedPeer, VerifyCause, VerifyError, is_issued_by,

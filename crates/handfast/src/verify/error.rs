@@ -8,7 +8,7 @@ use rustls::{CertificateError, OtherError};
 
 use super::pin::SpkiSha256;
 use super::purpose::Purpose;
-use super::revocation::{CrlSummary, UncountedCrl};
+use super::revocation::{CrlFault, CrlSummary, UncountedCrl};
 use crate::trust::AnchorProblem;
 use crate::x509::format_utc;
 
@@ -343,7 +343,7 @@ pub enum VerifyCause {
         /// The list.
         list: Arc<CrlSummary>,
         /// What is wrong with it.
-        detail: String,
+        fault: CrlFault,
     },
     /// The chain is fine, but no key in it is a pinned one.
     PinMismatch {
@@ -769,9 +769,9 @@ impl fmt::Display for VerifyCause {
                 or_unnamed(&list.issuer),
                 format_utc(*next_update)
             ),
-            Self::CrlUnusable { list, detail } => write!(
+            Self::CrlUnusable { list, fault } => write!(
                 f,
-                "the revocation list of {} cannot be used: {detail}",
+                "the revocation list of {} cannot be used: {fault}",
                 or_unnamed(&list.issuer)
             ),
             Self::PinMismatch { .. } => f.write_str("no key in the chain is a pinned one"),

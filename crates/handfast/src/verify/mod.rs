@@ -49,6 +49,8 @@ pub use danger::KeyKind;
 pub use error::{RevokedBy, VerifyCause, VerifyError};
 pub use issued::is_issued_by;
 pub use name::{InvalidServerName, ServerName};
+#[cfg(any(test, fuzzing))]
+pub(crate) use ocsp::check_worst;
 pub use ocsp::{StapleProblem, StapledResponse, StapledStatus};
 pub use path::{PathAnchor, VerifiedPath};
 pub use peer::VerifiedPeer;
@@ -56,8 +58,10 @@ pub use pin::{InvalidPin, SpkiSha256};
 pub use policy::VerificationPolicy;
 pub(crate) use policy::{CHAIN_DEPTH_LIMIT, Staple};
 pub use purpose::Purpose;
+#[cfg(any(test, fuzzing))]
+pub(crate) use revocation::check_list;
 pub use revocation::{
-    CrlError, CrlProblem, CrlSummary, ExpiredLists, RevocationLists, RevocationScope, Uncounted,
-    UncountedCrl,
+    CrlError, CrlFault, CrlProblem, CrlSummary, ExpiredLists, RevocationLists, RevocationScope,
+    Uncounted, UncountedCrl,
 };
 pub(crate) use server::ServerVerifier;

@@ -448,26 +448,7 @@ impl<'a> Parsed<'a> {
             .signer(issuer, now)
             .ok_or(StapleProblem::Unauthorised)?;
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if self.produced_at > now.saturating_add(CLOCK_SKEW_SECS) {
-            let produced_at = self.produced_at;
-            return Err(StapleProblem::NotYetProduced { produced_at });
-        }
-        let mut problem = None;
-        let mut worst: Option<&Single<'_>> = None;
-        for answer in answers {
-            match self.check_time(answer, now) {
-                Ok(()) if worst.is_none_or(|worst| worst.severity() < answer.severity()) => {
-                    worst = Some(answer);
-                }
-                Ok(()) => {}
-                Err(fault) => {
-                    problem.get_or_insert(fault);
-                }
-            }
-        }
-        let Some(answer) = worst else {
-            return Err(problem.unwrap_or(StapleProblem::OtherCertificate));
-        };
+        let answer = self.worst(&answers, now)?;
         Ok(StapledResponse {
             status: answer.status.clone(),
             produced_at: self.produced_at,
@@ -476,6 +457,30 @@ impl<'a> Parsed<'a> {
             responder: x509::describe_name_der(&responder.name),
             timestamps: answer.timestamps.clone(),
         })
+    }
+
+    /// The worst of those answers that are true now.
+    fn worst<'s>(
+        &self,
+        answers: &[&'s Single<'a>],
+        now: i64,
+    ) -> Result<&'s Single<'a>, StapleProblem> {
+        if self.produced_at > now.saturating_add(CLOCK_SKEW_SECS) {
+            let produced_at = self.produced_at;
+            return Err(StapleProblem::NotYetProduced { produced_at });
+        }
+        let mut problem = StapleProblem::OtherCertificate;
+        let mut worst: Option<&Single<'_>> = None;
+        for answer in answers.iter().rev() {
+            match self.check_time(answer, now) {
+                Ok(()) if worst.is_none_or(|worst| worst.severity() <= answer.severity()) => {
+                    worst = Some(answer);
+                }
+                Ok(()) => {}
+                Err(fault) => problem = fault,
+            }
+        }
+        worst.ok_or(problem)
     }
 
     /// Whether an answer is true now.
@@ -619,6 +624,22 @@ impl<'a> Single<'a> {
                 .key_bits()
                 .is_some_and(|bits| is(bits, self.key_hash))
     }
+}
+
+/// Any bytes as a response: of the answers in it that are true at `now`, none is worse than the one that counts.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_worst(response: &[u8], now: i64) {
+    let Ok(parsed) = Parsed::read(response) else {
+        return;
+    };
+    let answers: Vec<&Single<'_>> = parsed.responses.iter().collect();
+    let is_now = parsed.produced_at <= now.saturating_add(CLOCK_SKEW_SECS);
+    let current = answers
+        .iter()
+        .filter(|one| is_now && parsed.check_time(one, now).is_ok());
+    let expected = current.map(|one| one.severity()).max();
+    let found = parsed.worst(&answers, now).map(Single::severity).ok();
+    assert_eq!(found, expected, "another answer counts than the worst");
 }
 
 /// RevokedInfo, which its tag stands in for.

@@ -6,7 +6,9 @@
 use super::names;
 use crate::error::{Error, Phase};
 use crate::trust::AnchorProblemKind;
-use crate::verify::{CHAIN_DEPTH_LIMIT, Purpose, VerifyCause, VerifyError};
+use crate::verify::{
+    CHAIN_DEPTH_LIMIT, CrlFault, Purpose, Uncounted, UncountedCrl, VerifyCause, VerifyError,
+};
 
 /// Who reads the advice, and so which words are right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,11 +249,20 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::Revoked { .. } => {
             format!("the issuer has revoked it: the {holder} needs a new certificate")
         }
-        C::RevocationUnknown { issuer, .. } => {
-            format!("give the revocation list of {issuer}, too (--crl FILE)")
-        }
+        C::RevocationUnknown {
+            issuer, uncounted, ..
+        } => missing_list(issuer, uncounted),
         C::CrlExpired { .. } => "give the issuer's current list (--crl FILE)".to_owned(),
-        C::CrlUnusable { .. } => "get the list from its issuer again (--crl FILE)".to_owned(),
+        C::CrlUnusable { fault, .. } => match fault {
+            CrlFault::MayNotSign => {
+                "have the authority's certificate issued again with cRLSign in its key usage, or \
+                 use a list signed by whom it allows to sign lists"
+                    .to_owned()
+            }
+            CrlFault::WrongSignature => {
+                "get the list from its issuer again (--crl FILE)".to_owned()
+            }
+        },
         C::PinMismatch { .. } if reader == Reader::Client => {
             "either the server changed its key, or this is not the server you know".to_owned()
         }
@@ -296,6 +307,22 @@ fn missing_intermediate(reader: Reader, issuer: &str) -> String {
              certificate file"
         ),
         Reader::File(_) => format!("append the certificate of {issuer} to the file"),
+    }
+}
+
+/// Lists may be there and not count: then another one of this issuer does not help.
+fn missing_list(issuer: &str, uncounted: &[UncountedCrl]) -> String {
+    let is = |reason: fn(&Uncounted) -> bool| uncounted.iter().any(|one| reason(&one.reason));
+    if is(|reason| matches!(reason, Uncounted::FromTheFuture { .. })) {
+        "check this machine's clock against the list's date of issue".to_owned()
+    } else if is(|reason| matches!(reason, Uncounted::WithoutBase)) {
+        format!("give the complete list of {issuer}, too (--crl FILE)")
+    } else if !uncounted.is_empty() && !is(|reason| !matches!(reason, Uncounted::OtherKey)) {
+        format!("give the list that was signed with the key of this {issuer} (--crl FILE)")
+    } else if !uncounted.is_empty() {
+        format!("give the list of {issuer} that covers this certificate, too (--crl FILE)")
+    } else {
+        format!("give the revocation list of {issuer}, too (--crl FILE)")
     }
 }
 

@@ -8,7 +8,8 @@ use super::{DAY, NOW, Row, handshake};
 use crate::error::{Error, Hearsay, PeerCause};
 use crate::trust::{AnchorProblem, AnchorProblemKind};
 use crate::verify::{
-    CrlSummary, Purpose, RevokedBy, SpkiSha256, Uncounted, UncountedCrl, VerifyCause, VerifyError,
+    CrlFault, CrlSummary, Purpose, RevokedBy, SpkiSha256, Uncounted, UncountedCrl, VerifyCause,
+    VerifyError,
 };
 
 fn spec(spec: Spec) -> Spec {
@@ -562,7 +563,17 @@ impl Chains {
                 self.refused(
                     VerifyCause::CrlUnusable {
                         list: list(NOW + 6 * DAY),
-                        detail: "its signature is not its issuer's".to_owned(),
+                        fault: CrlFault::WrongSignature,
+                    },
+                    Some(0),
+                ),
+            ),
+            (
+                "crl-unusable.may-not-sign",
+                self.refused(
+                    VerifyCause::CrlUnusable {
+                        list: list(NOW + 6 * DAY),
+                        fault: CrlFault::MayNotSign,
                     },
                     Some(0),
                 ),

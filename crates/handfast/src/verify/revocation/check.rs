@@ -15,7 +15,7 @@ use x509_parser::oid_registry as oids;
 
 use super::list::{Entry, List, Number, Reason, Signature};
 use super::scope::{Point, Reasons, Target};
-use super::summary::{Uncounted, UncountedCrl};
+use super::summary::{CrlFault, Uncounted, UncountedCrl};
 use super::{ExpiredLists, RevocationLists, RevocationScope, UnknownStatus, same_name};
 use crate::verify::error::{RevokedBy, VerifyCause};
 use crate::verify::issued;
@@ -253,10 +253,10 @@ impl RevocationLists {
                     reasons,
                 }),
                 Err(None) => pass_over(Uncounted::OtherKey),
-                Err(Some(detail)) => {
+                Err(Some(fault)) => {
                     unusable.get_or_insert_with(|| VerifyCause::CrlUnusable {
                         list: Arc::clone(&list.summary),
-                        detail,
+                        fault,
                     });
                 }
             }
@@ -394,7 +394,7 @@ fn age(list: &List) -> (i64, Option<&Number>) {
 }
 
 /// Which of the signers signed the list. Else nothing, or what is wrong with the one that did.
-fn signer_of(list: &List, signers: &[Signer<'_>]) -> Result<usize, Option<String>> {
+fn signer_of(list: &List, signers: &[Signer<'_>]) -> Result<usize, Option<CrlFault>> {
     let mut problem = None;
     for (position, signer) in signers.iter().enumerate() {
         if !same_name(signer.name, &list.issuer) {
@@ -403,16 +403,10 @@ fn signer_of(list: &List, signers: &[Signer<'_>]) -> Result<usize, Option<String
         match list.signature_by(signer.key) {
             Signature::Theirs if signer.may_sign_lists() => return Ok(position),
             Signature::Theirs => {
-                problem = Some(
-                    "the key usage of its issuer's certificate does not allow it to sign lists (cRLSign)"
-                        .to_owned(),
-                );
+                problem = Some(CrlFault::MayNotSign);
             }
             Signature::Broken => {
-                problem.get_or_insert_with(|| {
-                    "its signature is wrong: it was damaged, or changed, or another made it"
-                        .to_owned()
-                });
+                problem.get_or_insert(CrlFault::WrongSignature);
             }
             Signature::Others => {}
         }

@@ -143,7 +143,8 @@ pub(super) enum Signature {
 }
 
 impl List {
-    pub(super) fn read(der: &[u8], file: Option<&Path>) -> Result<Self, String> {
+    pub(super) fn read(whole: Vec<u8>, file: Option<&Path>) -> Result<Self, String> {
+        let der = whole.as_slice();
         let malformed = |what: &str| format!("its {what} cannot be read");
         if der.len() > BYTES_MAX {
             return Err(format!("it is larger than {BYTES_MAX} bytes"));
@@ -204,11 +205,12 @@ impl List {
             entries: index.entries.len(),
             file: file.map(Path::to_owned),
         });
+        let issuer = issuer.to_vec();
         Ok(Self {
             body: within(body.raw),
             algorithm: within(algorithm.content),
             signature: within(signature),
-            issuer: issuer.to_vec(),
+            issuer,
             this_update,
             next_update: next_update
                 .unwrap_or_else(|| this_update.saturating_add(LIFE_WITHOUT_NEXT_UPDATE_SECS)),
@@ -221,7 +223,7 @@ impl List {
             summary,
             sha256: x509::sha256(der),
             known_keys: Mutex::default(),
-            der: der.to_vec(),
+            der: whole,
         })
     }
 
@@ -242,6 +244,20 @@ impl List {
                 Reason::Hold => 1,
                 Reason::Removed => 2,
             })
+    }
+
+    /// Has a key pass for the one that signed it; and every entry's issuer and serial number.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn pretend_signed_by(&self, key: &[u8]) -> Vec<(&[u8], &[u8])> {
+        let mut known = self
+            .known_keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.push((x509::sha256(key), true));
+        let entries = self.entries.iter();
+        entries
+            .map(|place| (self.issuer_at(*place), serial_at(&self.der, *place)))
+            .collect()
     }
 
     /// Whose certificates the entry at `place` is about.

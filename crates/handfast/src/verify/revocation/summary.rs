@@ -51,6 +51,27 @@ impl fmt::Display for CrlSummary {
     }
 }
 
+/// What is wrong with a list that its issuer's key signed, or is said to have signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CrlFault {
+    /// The key usage of the issuer's certificate has no cRLSign (RFC 5280, 6.3.3, f).
+    MayNotSign,
+    /// The list names the issuer's key, which did not make the signature.
+    WrongSignature,
+}
+
+impl fmt::Display for CrlFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MayNotSign => {
+                "the key usage of its issuer's certificate does not allow it to sign lists (cRLSign)"
+            }
+            Self::WrongSignature => "its signature is wrong: the list was damaged or changed",
+        })
+    }
+}
+
 /// A list of the right issuer that was given and did not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
