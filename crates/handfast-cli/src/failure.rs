@@ -107,7 +107,8 @@ impl From<CrlError> for Failure {
             CrlProblem::NoList => {
                 explanation.with_fix("give the issuer's list: -----BEGIN X509 CRL-----, or DER")
             }
-            _ => explanation.with_fix("give the issuer's complete list, in version 2"),
+            _ => explanation
+                .with_fix("get the list again, or ask its issuer for one that keeps to RFC 5280"),
         };
         Self::new(code::CA_FILE, explanation)
     }

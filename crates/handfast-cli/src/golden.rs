@@ -39,7 +39,8 @@ fn revocation_lists() -> Vec<(&'static str, Failure)> {
             "crl-file-unusable",
             CrlProblem::Unusable {
                 index: 1,
-                detail: "UnsupportedIndirectCrl".to_owned(),
+                detail: "the list has the critical extension 2.5.29.99, which is not supported"
+                    .to_owned(),
             },
         ),
     ];

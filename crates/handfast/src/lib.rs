@@ -135,10 +135,10 @@ pub use trust::{
     TrustSource,
 };
 pub use verify::{
-    CrlError, CrlFault, CrlProblem, CrlSummary, ExpiredLists, InvalidPin, InvalidServerName, KeyKind,
-    PathAnchor, Purpose, RevocationLists, RevocationScope, RevokedBy, ServerName, SpkiSha256,
-    StapleProblem, StapledResponse, StapledStatus, Uncounted, UncountedCrl, VerificationPolicy,
-    VerifiedPath, VerifiedPeer, VerifyCause, VerifyError, is_issued_by,
+    CrlError, CrlFault, CrlProblem, CrlSummary, ExpiredLists, InvalidPin, InvalidServerName,
+    KeyKind, PathAnchor, Purpose, RevocationLists, RevocationScope, RevokedBy, ServerName,
+    SpkiSha256, StapleProblem, StapledResponse, StapledStatus, Uncounted, UncountedCrl,
+    VerificationPolicy, VerifiedPath, VerifiedPeer, VerifyCause, VerifyError, is_issued_by,
 };
 pub use x509::{
     CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,

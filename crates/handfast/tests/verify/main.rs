@@ -17,4 +17,5 @@ mod names;
 mod ocsp;
 mod policies;
 mod revocation;
+mod sessions;
 mod tampering;

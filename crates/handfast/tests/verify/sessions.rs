@@ -1,0 +1,190 @@
+//! A session that is taken up counts no longer than the lists by which its certificate was judged: of servers by
+//! clients and of clients by servers, in TLS 1.2 and 1.3.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use handfast::{
+    ClientAuth, ClientContext, Clock, Connection, Error, ExpiredLists, RevocationLists,
+    ServerContext, TlsVersion,
+};
+use handfast_testbed::crl::Crl;
+use handfast_testbed::pki::{DAY_SECS, Issued, Pki, now_secs};
+
+use crate::case::{VERSIONS, identity, trust};
+
+/// A client, a server, both with certificates, and the time that both believe it is.
+struct Ends {
+    pki: Pki,
+    server: Issued,
+    client: Issued,
+    time: Arc<AtomicU64>,
+}
+
+/// Who looks certificates up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judge {
+    Client,
+    Server,
+}
+
+impl Ends {
+    fn new() -> Self {
+        let pki = Pki::new();
+        let (server, client) = (pki.server(&["localhost"]), pki.client("alice"));
+        Self {
+            pki,
+            server,
+            client,
+            time: Arc::new(AtomicU64::new(now_secs())),
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        let time = Arc::clone(&self.time);
+        Clock::new(move || UNIX_EPOCH + Duration::from_secs(time.load(Ordering::Relaxed)))
+    }
+
+    fn lists(&self, revoked: &[&Issued]) -> RevocationLists {
+        let list = Crl::by(&self.pki.root);
+        let list = revoked.iter().fold(list, |list, one| list.revoking(one));
+        RevocationLists::none().with_der(list.der()).unwrap()
+    }
+
+    fn client(&self, version: TlsVersion, lists: RevocationLists) -> ClientContext {
+        ClientContext::builder()
+            .trust(trust(&[&self.pki.root]))
+            .identity(identity(&self.client))
+            .revocation_lists(lists)
+            .versions([version])
+            .clock(self.clock())
+            .build()
+            .unwrap()
+    }
+
+    fn server(
+        &self,
+        version: TlsVersion,
+        lists: RevocationLists,
+        before: Option<&ServerContext>,
+    ) -> ServerContext {
+        let mut builder = ServerContext::builder()
+            .identity(identity(&self.server))
+            .client_auth(ClientAuth::Required(trust(&[&self.pki.root])))
+            .revocation_lists(lists)
+            .versions([version])
+            .clock(self.clock());
+        if let Some(before) = before {
+            builder = builder.succeeding(before);
+        }
+        builder.build().unwrap()
+    }
+}
+
+fn carry(from: &mut Connection, to: &mut Connection) {
+    let bytes = from.outgoing().to_vec();
+    from.sent(bytes.len());
+    to.receive(&bytes);
+}
+
+/// Whether a session was taken up; or the failure of either.
+fn exchange(client: &ClientContext, server: &ServerContext) -> Result<bool, Error> {
+    let mut client = client.connection("localhost")?;
+    let mut server = server.connection()?;
+    for _ in 0..6 {
+        carry(&mut client, &mut server);
+        server.process()?;
+        carry(&mut server, &mut client);
+        client.process()?;
+    }
+    // TLS 1.3 sends its tickets behind the handshake.
+    server.write(&[std::io::IoSlice::new(b"x")])?;
+    server.flush()?;
+    carry(&mut server, &mut client);
+    client.read(&mut [0; 8])?;
+    Ok(client.report().unwrap().resumed)
+}
+
+#[test]
+fn a_session_ends_with_the_lists_that_it_rests_on() {
+    for (version, _) in VERSIONS {
+        for judge in [Judge::Client, Judge::Server] {
+            for expired in [ExpiredLists::Refuse, ExpiredLists::Accept] {
+                let case = format!("{:?}, {judge:?}, {expired:?}", version);
+                let ends = Ends::new();
+                let of = |who| match who == judge {
+                    true => ends.lists(&[]).with_expired(expired),
+                    false => RevocationLists::none(),
+                };
+                let client = ends.client(version, of(Judge::Client));
+                let server = ends.server(version, of(Judge::Server), None);
+                assert!(!exchange(&client, &server).unwrap(), "{case}");
+                assert!(exchange(&client, &server).unwrap(), "{case}: resumed");
+                // The list is due after seven days.
+                ends.time.fetch_add(7 * DAY_SECS + 3600, Ordering::Relaxed);
+                let later = exchange(&client, &server);
+                match expired {
+                    ExpiredLists::Refuse => {
+                        let refused = later.expect_err(&case).explain().id;
+                        assert!(
+                            matches!(refused, "crl-expired" | "client-certificate-refused"),
+                            "{case}: {refused}"
+                        );
+                    }
+                    // Tickets are not that old; what counts is that it is let in.
+                    _ => drop(later.expect(&case)),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_that_begins_to_count_ends_sessions() {
+    for (version, _) in VERSIONS {
+        let ends = Ends::new();
+        let now = now_secs();
+        let hour = 3600;
+        let tomorrow = Crl::by(&ends.pki.root)
+            .number(2)
+            .between(now + hour, Some(now + 9 * DAY_SECS));
+        for judge in [Judge::Client, Judge::Server] {
+            ends.time.store(now, Ordering::Relaxed);
+            let revoked = match judge {
+                Judge::Client => &ends.server,
+                Judge::Server => &ends.client,
+            };
+            let coming = tomorrow.clone().revoking(revoked).der();
+            let lists = ends.lists(&[]).with_der(coming).unwrap();
+            let of = |who| match who == judge {
+                true => lists.clone(),
+                false => RevocationLists::none(),
+            };
+            let client = ends.client(version, of(Judge::Client));
+            let server = ends.server(version, of(Judge::Server), None);
+            assert!(!exchange(&client, &server).unwrap());
+            assert!(exchange(&client, &server).unwrap(), "resumed");
+            ends.time.fetch_add(2 * hour, Ordering::Relaxed);
+            let refused = exchange(&client, &server).unwrap_err().explain().id;
+            assert!(
+                refused.contains("revoked"),
+                "{version:?} {judge:?}: {refused}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_given_another_list_takes_up_no_session_of_whom_it_revokes() {
+    for (version, _) in VERSIONS {
+        let ends = Ends::new();
+        let client = ends.client(version, RevocationLists::none());
+        let server = ends.server(version, ends.lists(&[]), None);
+        assert!(!exchange(&client, &server).unwrap());
+        assert!(exchange(&client, &server).unwrap(), "resumed");
+        let reloaded = ends.server(version, ends.lists(&[&ends.client]), Some(&server));
+        let refused = exchange(&client, &reloaded).unwrap_err().explain().id;
+        assert!(refused.contains("revoked"), "{version:?}: {refused}");
+    }
+}
