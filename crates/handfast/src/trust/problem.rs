@@ -105,8 +105,8 @@ pub enum AnchorProblemKind {
 }
 
 impl AnchorProblemKind {
-    /// A stable identifier: part of the interface, for scripts.
-    pub fn id(&self) -> &'static str {
+    /// A stable name: part of the interface, for scripts. It is not the id of a failure.
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "unreadable",
             Self::Pem { .. } => "malformed-pem",

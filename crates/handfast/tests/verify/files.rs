@@ -287,7 +287,7 @@ fn what_is_no_anchor_in_a_file_or_directory_is_named_with_its_place_and_reason()
                 .as_ref()
                 .and_then(|path| path.file_name())
                 .unwrap();
-            (file.to_str().unwrap(), problem.kind.id())
+            (file.to_str().unwrap(), problem.kind.name())
         })
         .collect();
     assert_eq!(

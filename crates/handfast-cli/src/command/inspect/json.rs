@@ -56,7 +56,7 @@ fn one(found: &Findings) -> Value {
             "line": problem.line,
             "position": problem.index.map(|index| index.saturating_add(1)),
             "subject": problem.subject,
-            "id": problem.kind.id(),
+            "id": problem.kind.name(),
             "what": problem.kind.to_string(),
             "trusted_as_itself": problem.kind.is_trusted_as_itself(),
         })).collect::<Vec<_>>(),
