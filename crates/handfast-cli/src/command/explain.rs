@@ -86,6 +86,7 @@ const PAGES: &[(&str, &str)] = pages![
     "crl-file-without-list",
     "crl-unusable",
     "demo-failed",
+    "distrusted-key",
     "download-running",
     "empty-reply",
     "file-unusable",

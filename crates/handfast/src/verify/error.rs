@@ -292,6 +292,8 @@ pub enum VerifyCause {
         /// The largest size accepted.
         bits_max: u32,
     },
+    /// A key of the chain is one that browsers have withdrawn their trust from, and that webpki lists.
+    DistrustedKey,
     /// An extension that must be understood, and is not.
     UnknownCriticalExtension {
         /// Whose it is.
@@ -431,6 +433,7 @@ impl VerifyCause {
             Self::WeakKey { .. } => "weak-key",
             // Its signatures are what cannot be verified.
             Self::KeyTooLarge { .. } => "unsupported-signature",
+            Self::DistrustedKey => "distrusted-key",
             Self::UnknownCriticalExtension { .. } => "unknown-critical-extension",
             Self::UnsupportedVersion { .. } => "unsupported-certificate-version",
             Self::Malformed { .. } => "malformed-certificate",
@@ -461,6 +464,7 @@ impl VerifyCause {
             | Self::NotACa { .. }
             | Self::PathTooLong { .. }
             | Self::NoValidPolicy { .. }
+            | Self::DistrustedKey
             | Self::DepthExceeded { .. }
             | Self::PathTooComplex
             | Self::ChainTooLarge { .. } => CertificateError::UnknownIssuer,
@@ -726,6 +730,9 @@ impl fmt::Display for VerifyCause {
                 "the {algorithm} key of {} has {bits} bits, more than the {bits_max} that are supported",
                 or_unnamed(subject)
             ),
+            Self::DistrustedKey => {
+                f.write_str("a key in the chain is on the list of those that must not be trusted")
+            }
             Self::UnknownCriticalExtension { subject, oid } => write!(
                 f,
                 "the certificate of {} depends on extension {oid}, which is not supported",

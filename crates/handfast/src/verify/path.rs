@@ -20,8 +20,9 @@ use super::pin::{self, SpkiSha256};
 use super::policies;
 use super::purpose::Purpose;
 use super::revocation::{RevocationLists, Signer};
-use super::validate::{self, Accepted, Question, check_lifetime};
+use super::validate::{self, Accepted, Question, REFUSED_BY_US, check_lifetime};
 use crate::trust::{AnchorLimits, Resolved};
+use crate::x500;
 use crate::x509::{self, CertificateFacts, Depth};
 
 /// Real chains have up to five certificates and are under 16 KiB; some servers send a whole bundle.
@@ -104,10 +105,6 @@ pub(super) fn check_size(
     }
     Ok(())
 }
-
-/// What webpki is told when it would accept a path that our rules do not: an error that lets it try the
-/// next path, and that it has for nothing else here. The reason is found by `validate`.
-const REFUSED_BY_US: webpki::Error = webpki::Error::UnsupportedNameType;
 
 /// One judgement of one chain.
 pub(super) struct Attempt<'a> {
@@ -320,14 +317,6 @@ impl Attempt<'_> {
         own: &X509Certificate<'_>,
         candidate: &WebpkiPath<'_>,
     ) -> Result<(), webpki::Error> {
-        // Self-issued ones do not count (RFC 5280, 6.1.4 l).
-        let depth = candidate
-            .intermediate_certificates()
-            .filter(|intermediate| intermediate.subject() != intermediate.issuer())
-            .count();
-        if depth > self.chain_depth_max {
-            return Err(REFUSED_BY_US);
-        }
         let ders: Vec<CertificateDer<'_>> = candidate
             .intermediate_certificates()
             .map(|intermediate| intermediate.der())
@@ -344,6 +333,10 @@ impl Attempt<'_> {
         }
         let path: Vec<&X509Certificate<'_>> = std::iter::once(own).chain(&intermediates).collect();
         let limits = self.limits_of(candidate);
+        let depth = self.depth(&intermediates, limits);
+        if depth > self.chain_depth_max {
+            return Err(REFUSED_BY_US);
+        }
         if let Some(limits) = limits {
             anchor::check(limits, self.purpose, depth, self.now).map_err(|_| REFUSED_BY_US)?;
         }
@@ -372,6 +365,25 @@ impl Attempt<'_> {
         self.revocation
             .check_path(&path, &anchor, self.intermediates, signed(self.now))
             .map_err(|_| REFUSED_BY_US)
+    }
+
+    /// How many intermediates count: self-issued ones do not (RFC 5280, 6.1.4 l). Names are compared in full only
+    /// where that may change the verdict, because it costs.
+    fn depth(&self, intermediates: &[X509Certificate<'_>], limits: Option<&AnchorLimits>) -> usize {
+        let count = |is_same: fn(&[u8], &[u8]) -> bool| {
+            let counted = intermediates
+                .iter()
+                .filter(|one| !is_same(one.subject().as_raw(), one.issuer().as_raw()));
+            counted.count()
+        };
+        let depth = count(|subject, issuer| subject == issuer);
+        let path_len = limits.and_then(|limits| limits.path_len);
+        match depth > self.chain_depth_max
+            || path_len.is_some_and(|path_len| (path_len as usize) < depth)
+        {
+            true => count(x500::equal),
+            false => depth,
+        }
     }
 
     fn describe(

@@ -269,6 +269,9 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::PinMismatch { .. } => {
             format!("either the {holder} has a new key, or this chain is not that {holder}'s")
         }
+        C::DistrustedKey => {
+            "take another authority: browsers withdrew their trust from this one".to_owned()
+        }
         C::VerifiersDisagree { .. } => {
             "please report this, with the chain: one of the two verifiers has a fault".to_owned()
         }

@@ -589,6 +589,10 @@ impl Chains {
                 ),
             ),
             (
+                "distrusted-key",
+                self.refused(VerifyCause::DistrustedKey, None),
+            ),
+            (
                 "verifiers-disagree",
                 self.refused(
                     VerifyCause::VerifiersDisagree {

@@ -12,6 +12,10 @@ use super::certificate::Certificate;
 use super::walk::Walk;
 use crate::der::{Element, SEQUENCE};
 
+/// What webpki is told when it would accept a path that our rules do not: an error that lets it try the
+/// next path, and that it has for nothing else here. The reason is found by our own validation.
+pub(in crate::verify) const REFUSED_BY_US: Error = Error::UnsupportedNameType;
+
 /// A limit of webpki's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::verify) enum Limit {

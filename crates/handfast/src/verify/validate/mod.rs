@@ -32,7 +32,7 @@ use pki_types::CertificateDer;
 
 use self::certificate::Certificate;
 use self::limits::Ask;
-pub(super) use self::limits::Limit;
+pub(super) use self::limits::{Limit, REFUSED_BY_US};
 use self::paths::{End, Paths};
 pub(super) use self::question::Question;
 pub(super) use self::rules::check_lifetime;
@@ -79,6 +79,9 @@ pub(super) fn judge(
                     | webpki::Error::MaximumPathBuildCallsExceeded
                     | webpki::Error::MaximumSignatureChecksExceeded,
                 ) => return Err(Finding::anywhere(VerifyCause::PathTooComplex)),
+                Err(webpki::Error::CertDistrusted) => {
+                    return Err(Finding::anywhere(VerifyCause::DistrustedKey));
+                }
                 Err(error) => disagreement = Some(error),
             }
             continue;
@@ -129,8 +132,12 @@ fn accepted(walk: &Walk<'_, '_>, limits: Vec<Limit>) -> Result<Accepted, Finding
 
 /// One of the two is wrong, so nothing is accepted.
 fn disagree(error: &webpki::Error) -> Finding {
+    let webpki = match *error {
+        REFUSED_BY_US => "verified, but the rules that are applied beside it refuse".to_owned(),
+        ref error => format!("{error:?}"),
+    };
     Finding::anywhere(VerifyCause::VerifiersDisagree {
         ours: "verified".to_owned(),
-        webpki: format!("{error:?}"),
+        webpki,
     })
 }

@@ -388,8 +388,14 @@ fn a_limit_counts_where_webpki_says_what_it_leads_to() {
         let given = Given::new(&[&plain], &[&root]).says(error);
         assert_eq!(given.judged(), Err(("verifiers-disagree", None)));
     }
-    let given = Given::new(&[&plain], &[&root]).says(Error::MaximumSignatureChecksExceeded);
-    assert_eq!(given.judged(), Err(("path-too-complex", None)));
+    for (error, id) in [
+        (Error::MaximumSignatureChecksExceeded, "path-too-complex"),
+        (Error::CertDistrusted, "distrusted-key"),
+        (REFUSED_BY_US, "verifiers-disagree"),
+    ] {
+        let given = Given::new(&[&plain], &[&root]).says(error);
+        assert_eq!(given.judged(), Err((id, None)));
+    }
 }
 
 fn not_for_a_name() -> webpki::InvalidNameContext {
