@@ -200,29 +200,27 @@ impl<'s, 'q> Search<'s, 'q> {
             let Some(certificate) = self.certificate(*issuer) else {
                 continue;
             };
-            // RFC 4158, 5.2: an authority that is on the path already adds nothing to it. The end entity
-            // may be what an anchor issued to itself.
-            let skipped = usize::from(matches!(issuer, Issuer::Trusted(_)));
-            let met = path.iter().copied().skip(skipped).find(|position| {
-                self.sent.get(*position).is_some_and(|met| {
-                    met.is_same_authority(&certificate.subject_form, certificate.key)
-                })
-            });
             signatures.push(signature.clone());
-            match (met, *issuer) {
-                // The last certificate is that of a trusted authority: the path to that authority
-                // itself is the shorter one.
-                (Some(_), Issuer::Trusted(_)) => is_continued = true,
-                (Some(position), Issuer::Sent(_)) => cycle = cycle.or(Some(position)),
-                (None, Issuer::Trusted(position)) => {
+            match *issuer {
+                Issuer::Trusted(position) => {
                     is_continued = true;
                     self.finish(path, signatures, End::Trusted(position))?;
                 }
-                (None, Issuer::Sent(position)) => {
-                    is_continued = true;
-                    path.push(position);
-                    self.follow(path, signatures)?;
-                    path.pop();
+                Issuer::Sent(position) => {
+                    // RFC 4158, 5.2: an authority that is on the path already adds nothing to it.
+                    let met = path.iter().copied().find(|position| {
+                        self.sent.get(*position).is_some_and(|met| {
+                            met.is_same_authority(&certificate.subject_form, certificate.key)
+                        })
+                    });
+                    if met.is_some() {
+                        cycle = cycle.or(met);
+                    } else {
+                        is_continued = true;
+                        path.push(position);
+                        self.follow(path, signatures)?;
+                        path.pop();
+                    }
                 }
             }
             signatures.pop();

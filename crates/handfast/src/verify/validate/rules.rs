@@ -449,7 +449,12 @@ fn has_a_policy(walk: &Walk<'_, '_>) -> Result<(), Finding> {
         .iter()
         .filter_map(|certificate| certificate.outline.as_ref())
         .collect();
-    let anchor = walk.anchor();
+    // Nothing else that an anchor says of policies has to be read.
+    let is_demanded = path.iter().any(|one| policies::may_demand_policy(one))
+        || walk
+            .anchor_limits()
+            .is_some_and(|limits| limits.may_demand_policy);
+    let anchor = walk.anchor().filter(|_| is_demanded);
     let place = |index: usize| walk.certificates.get(index).copied().or(anchor);
     let subject = |index: usize| place(index).map_or_else(String::new, Certificate::subject_text);
     let (index, cause) =
