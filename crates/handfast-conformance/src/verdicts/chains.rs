@@ -207,7 +207,7 @@ impl Chains {
         let remade = root();
         let of_old = known.issue(server());
         self.add(
-            "root made again under the same name: the old one sends",
+            "root recreated with the same name and a new key: the old one sends",
             &[&of_old, &known],
             &[&remade],
         );

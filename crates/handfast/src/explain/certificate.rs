@@ -98,7 +98,7 @@ pub(crate) fn details(error: &VerifyError) -> Vec<String> {
         C::UnknownIssuer { ca_issuer_urls, .. } => ca_issuer_urls
             .iter()
             .take(SHOWN_MAX)
-            .map(|url| format!("the issuer's certificate is said to be at {url}"))
+            .map(|url| format!("the certificate says that its issuer is at {url}"))
             .collect(),
         C::NameConstraint { constraint, .. } => vec![constraint.clone()],
         C::PinMismatch {
@@ -158,6 +158,6 @@ fn line(certificate: &CertificateDer<'_>) -> String {
                 format_utc(facts.not_after)
             )
         }
-        Err(_) => format!("{} bytes that are no certificate", certificate.len()),
+        Err(_) => format!("{} bytes that are not a certificate", certificate.len()),
     }
 }

@@ -359,7 +359,7 @@ impl fmt::Display for TrustProblem {
             Self::TooLarge { bytes } => write!(f, "{bytes} bytes are too many for a CA bundle"),
             Self::Empty => f.write_str("it is empty"),
             Self::OtherPemSections { labels } => {
-                write!(f, "it holds no certificate, but: {}", labels.join(", "))
+                write!(f, "it holds no certificate; found: {}", labels.join(", "))
             }
             Self::OpensslTrustedCertificate => f.write_str(
                 "it holds an OpenSSL TRUSTED CERTIFICATE, whose settings only OpenSSL reads",
@@ -384,10 +384,10 @@ impl fmt::Display for TrustProblem {
                 write!(f, "no certificate in it can be used: {}", list(problems))
             }
             Self::NothingTrusted(problems) if problems.is_empty() => {
-                f.write_str("no certificate is trusted at all")
+                f.write_str("no certificate is trusted")
             }
             Self::NothingTrusted(problems) => {
-                write!(f, "no certificate is trusted at all: {}", list(problems))
+                write!(f, "no certificate is trusted: {}", list(problems))
             }
         }
     }

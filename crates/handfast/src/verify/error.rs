@@ -507,7 +507,7 @@ impl fmt::Display for VerifyCause {
                     "it sent {certificates} certificates in {bytes} bytes, too many to look at"
                 )
             }
-            Self::NoTrustAnchors => f.write_str("no certificate authority is trusted at all"),
+            Self::NoTrustAnchors => f.write_str("no certificate authority is trusted"),
             Self::Expired {
                 subject, not_after, ..
             } => {
@@ -541,7 +541,7 @@ impl fmt::Display for VerifyCause {
             } => {
                 write!(
                     f,
-                    "the certificate is not for {expected} but for {}",
+                    "the certificate is not valid for {expected}; it is valid for {}",
                     list(presented)
                 )
             }
@@ -551,10 +551,10 @@ impl fmt::Display for VerifyCause {
             } => {
                 write!(
                     f,
-                    "the certificate names no server, so not {expected} either"
+                    "the certificate has no DNS or IP subject alternative name, so it is not valid for {expected}"
                 )?;
                 match common_name {
-                    Some(name) => write!(f, " (its common name {name} does not count)"),
+                    Some(name) => write!(f, " (its common name {name} is not used)"),
                     None => Ok(()),
                 }
             }
@@ -579,13 +579,12 @@ impl fmt::Display for VerifyCause {
             ),
             Self::LikelyInterception { issuer, product } => write!(
                 f,
-                "it was issued by {issuer}, who is not trusted and is named like {product}, which \
-                 reads TLS on its way"
+                "it was issued by {issuer}, which is not trusted and has the name of {product}, a product that intercepts TLS"
             ),
             Self::SelfSigned { subject } => {
                 write!(
                     f,
-                    "the certificate of {} vouches only for itself",
+                    "the certificate of {} is self-signed and not trusted",
                     or_unnamed(subject)
                 )
             }
@@ -616,7 +615,7 @@ impl fmt::Display for VerifyCause {
             ),
             Self::NotACa { subject, .. } => write!(
                 f,
-                "{} issued a certificate without being a certificate authority",
+                "{} issued a certificate, but its own certificate is not for a CA",
                 or_unnamed(subject)
             ),
             Self::CaUsedAsEndEntity { subject } => write!(
@@ -648,7 +647,9 @@ impl fmt::Display for VerifyCause {
                     "intermediates that the chain needs: {depth}; allowed: {depth_max}"
                 )
             }
-            Self::PathTooComplex => f.write_str("the chain is too tangled to follow"),
+            Self::PathTooComplex => {
+                f.write_str("the chain allows too many paths to check them all")
+            }
             Self::NameConstraint {
                 name,
                 constrained_by,
@@ -659,7 +660,7 @@ impl fmt::Display for VerifyCause {
                 demanded_by,
             } => write!(
                 f,
-                "{} demands a certificate policy for the whole chain, and the certificate of {} leaves none",
+                "{} requires a certificate policy that is valid for the whole chain; at the certificate of {} none is left",
                 or_unnamed(demanded_by),
                 or_unnamed(subject)
             ),
@@ -669,7 +670,7 @@ impl fmt::Display for VerifyCause {
                 presented,
             } => write!(
                 f,
-                "the certificate of {} is not for {required} but for {}",
+                "the extended key usage of {} does not include {required}; it has {}",
                 or_unnamed(subject),
                 list(presented)
             ),
@@ -679,7 +680,7 @@ impl fmt::Display for VerifyCause {
                 presented,
             } => write!(
                 f,
-                "the key of {} is not for {required} but for {}",
+                "the key usage of {} does not include {required}; it has {}",
                 or_unnamed(subject),
                 list(presented)
             ),
@@ -701,12 +702,12 @@ impl fmt::Display for VerifyCause {
             ),
             Self::SignatureAlgorithmMismatch { subject } => write!(
                 f,
-                "the certificate of {} contradicts itself about its signature",
+                "the certificate of {} names two different signature algorithms",
                 or_unnamed(subject)
             ),
             Self::UnsupportedKey { subject, algorithm } => write!(
                 f,
-                "the key of {} is of a kind that is not supported: {}",
+                "the key of {} is of an unsupported kind: {}",
                 or_unnamed(subject),
                 algorithm
             ),
@@ -717,7 +718,7 @@ impl fmt::Display for VerifyCause {
                 bits_min,
             } => write!(
                 f,
-                "the {algorithm} key of {} has {bits} bits, {bits_min} are the least",
+                "the {algorithm} key of {} has {bits} bits, at least {bits_min} are required",
                 or_unnamed(subject)
             ),
             Self::KeyTooLarge {
@@ -735,7 +736,7 @@ impl fmt::Display for VerifyCause {
             }
             Self::UnknownCriticalExtension { subject, oid } => write!(
                 f,
-                "the certificate of {} depends on extension {oid}, which is not supported",
+                "the certificate of {} has the critical extension {oid}, which is not supported",
                 or_unnamed(subject)
             ),
             Self::UnsupportedVersion { subject, version } => write!(
@@ -759,7 +760,7 @@ impl fmt::Display for VerifyCause {
                 let subject = or_unnamed(subject);
                 write!(
                     f,
-                    "whether the certificate of {subject} was revoked is unknown: "
+                    "the revocation status of the certificate of {subject} is unknown: "
                 )?;
                 let issuer = or_unnamed(issuer);
                 match uncounted.len() {
@@ -772,7 +773,7 @@ impl fmt::Display for VerifyCause {
                 list, next_update, ..
             } => write!(
                 f,
-                "the revocation list of {} was to be replaced by {}",
+                "the revocation list of {} is out of date: a new one was due on {}",
                 or_unnamed(&list.issuer),
                 format_utc(*next_update)
             ),
@@ -781,7 +782,7 @@ impl fmt::Display for VerifyCause {
                 "the revocation list of {} cannot be used: {fault}",
                 or_unnamed(&list.issuer)
             ),
-            Self::PinMismatch { .. } => f.write_str("no key in the chain is a pinned one"),
+            Self::PinMismatch { .. } => f.write_str("none of the keys in the chain is pinned"),
             Self::VerifiersDisagree { ours, webpki } => write!(
                 f,
                 "the two verifiers disagree: handfast says \"{ours}\", webpki says \"{webpki}\""

@@ -117,7 +117,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             has_trusted_namesake: true,
             ..
         } => format!(
-            "the authority was made again under the same name: get its new certificate from its owner, and \
+            "the authority was recreated with the same name and a new key: get its new certificate from its owner, and \
              trust that ({trust})"
         ),
         C::UnknownIssuer { .. } => match reader {
@@ -152,7 +152,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             format!("if you know this root, and got it from its owner, trust it ({trust})")
         }
         C::LikelyInterception { .. } => format!(
-            "ask whoever runs this network; if you mean it to be read, trust the product's root \
+            "ask the network's administrator; if the interception is intended, trust the product's root \
              ({trust})"
         ),
         C::TrustedIssuerUnusable {
@@ -162,7 +162,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             is_trusted_as_itself: true,
             subject,
         } => format!(
-            "{subject} is trusted for itself alone, as its certificate is not for an authority: trust \
+            "{subject} is trusted only for itself, because its certificate is not for a CA: trust \
              the authority that issued the {holder}'s certificate ({trust})"
         ),
         C::NotACa { .. } => {
@@ -183,38 +183,36 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             format!("the {holder} should send only the certificates that its path needs")
         }
         C::NameConstraint { .. } => {
-            "the authority may not issue for this name: take one that may, or another name"
+            "use a CA that may issue for this name, or another name"
                 .to_owned()
         }
         C::NoValidPolicy { .. } => {
-            "have the certificate issued with a policy that all its authorities have, or take an \
-             authority that demands none"
+            "have the certificate issued with a policy that all its authorities have, or use a CA that requires none"
                 .to_owned()
         }
         C::ExtendedKeyUsage { required, .. } if refused.at_index != Some(0) => {
-            format!("this authority does not issue for {required}: take one that does")
+            format!("this CA does not issue for {required}: use one that does")
         }
         C::ExtendedKeyUsage { required, .. } => {
             format!("the {holder} needs a certificate whose purpose is {required}")
         }
         C::KeyUsage { required, .. } if refused.at_index.is_none() => format!(
-            "have the root made again with the key usage {required}, and trust the new one ({trust})"
+            "have the root recreated with the key usage {required}, and trust the new one ({trust})"
         ),
         C::KeyUsage { .. } => {
             "issue the certificate again, with the key usage that it lacks".to_owned()
         }
         C::BadSignature { .. } => match reader {
             Reader::File(_) => format!(
-                "either one of the certificates was changed, or the issuer was made again under the same \
-                 name: get the chain from the issuer again, and trust its current root ({trust})"
+                "either one of the certificates was changed, or the issuer was recreated with the same name and a new key: get the chain from the issuer again, and trust its current root ({trust})"
             ),
             _ => format!(
-                "either somebody changed a certificate, or the issuer was made again under the same name: \
+                "either a certificate was changed, or the issuer was recreated with the same name and a new key: \
                  install the {holder}'s chain again, and trust the issuer's current root ({trust})"
             ),
         },
         C::KeyTooLarge { .. } => {
-            "take an authority with a smaller key: RSA with 2048 to 4096 bits, or EC P-256"
+            "use a CA with a smaller key: RSA with 2048 to 4096 bits, or EC P-256"
                 .to_owned()
         }
         C::WeakSignature { .. } | C::WeakKey { .. } => {
@@ -232,7 +230,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             "the certificate is damaged or badly made: have it issued again".to_owned()
         }
         C::UnknownCriticalExtension { .. } if refused.at_index.is_none() => format!(
-            "have the root made again without this extension, and trust the new one ({trust})"
+            "have the root recreated without this extension, and trust the new one ({trust})"
         ),
         C::UnknownCriticalExtension { .. } => {
             "have it issued without this extension, or with the extension not critical".to_owned()
@@ -355,6 +353,6 @@ fn name_mismatch(reader: Reader, expected: &str, refused: &VerifyError) -> Strin
     }
     match reader {
         Reader::File(_) => format!("check it for a name that it has (--name NAME), or {again}"),
-        _ => format!("ask for one of the names that the certificate is valid for, or {again}"),
+        _ => format!("use one of the names that the certificate is valid for, or {again}"),
     }
 }

@@ -66,7 +66,8 @@ pub(super) fn near_miss(expected: &str, presented: &[String]) -> Option<String> 
     if expected.parse::<IpAddr>().is_ok() {
         return Some(match presented.iter().any(|name| name == expected) {
             true => format!("{expected} stands in it as a DNS name, which names no address"),
-            false => "an address must be among its names as an IP address".to_owned(),
+            false => "an IP address must be in the certificate as an IP address, not as a DNS name"
+                .to_owned(),
         });
     }
     presented.iter().find_map(|name| {
