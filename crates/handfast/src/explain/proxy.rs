@@ -1,6 +1,6 @@
 //! What to say about a proxy that gave no channel.
 
-use super::quoted;
+use super::first_bytes::quoted;
 use crate::proxy::{ProxyError, ProxyProblem};
 use crate::x509::escape_control;
 

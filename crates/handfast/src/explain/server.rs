@@ -5,7 +5,8 @@
 //! are the same for the same cause, but for what a client thinks of our certificate, which only a server
 //! is told of.
 
-use super::{Explanation, quoted, spoken};
+use super::Explanation;
+use super::first_bytes::{quoted, spoken};
 use crate::error::{Alert, Cause, Error, NetworkCause, PeerCause, Phase};
 use crate::offer::ClientOffer;
 

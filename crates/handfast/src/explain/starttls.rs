@@ -1,6 +1,6 @@
 //! What to say about a plain-text dialogue that did not come to TLS.
 
-use super::quoted;
+use super::first_bytes::quoted;
 use crate::starttls::{StartTlsError, StartTlsProblem};
 
 pub(super) fn evidence(error: &StartTlsError) -> Vec<String> {
