@@ -89,6 +89,11 @@ pub(super) fn needed(walk: &Walk<'_, '_>, ask: Ask<'_>) -> Result<Vec<Limit>, Er
     }
 }
 
+/// Whether webpki accepts this path, whatever our rules beside it say.
+pub(super) fn is_accepted_by_webpki(walk: &Walk<'_, '_>, ask: Ask<'_>) -> bool {
+    matches!(opinion(walk, ask), Ok(()) | Err(REFUSED_BY_US))
+}
+
 /// Asks webpki about one path: this anchor, and no intermediates but these.
 pub(in crate::verify) type Ask<'a> =
     &'a dyn Fn(&TrustAnchor<'_>, &[CertificateDer<'_>]) -> Result<(), Error>;

@@ -6,6 +6,9 @@
 //! that comes furthest along the rules; among equals the one with the fewest certificates. A certificate on
 //! no path is never blamed, nor is an authority of the issuer's name whose key did not sign.
 //!
+//! Its yes counts where a limit of webpki's explains the refusal (`limits`). Where both apply a rule alike, its no
+//! counts only if webpki does not accept that path either. Anything else is a fault of one of the two.
+//!
 //! Pure and bounded: certificates, anchors, lists, purpose and time in, a judgement out.
 //!
 //! ```text
@@ -33,8 +36,9 @@ use pki_types::CertificateDer;
 use self::certificate::Certificate;
 use self::limits::Ask;
 pub(super) use self::limits::{Limit, REFUSED_BY_US};
-use self::paths::{End, Paths};
+use self::paths::{End, Path, Paths};
 pub(super) use self::question::Question;
+use self::rules::By;
 pub(super) use self::rules::check_lifetime;
 use self::walk::Walk;
 use super::constraints::Budget;
@@ -52,6 +56,9 @@ pub(super) struct Accepted {
     pub(super) limits: Vec<Limit>,
 }
 
+/// How far a path comes: whether it is anchored, which rule it breaks, and how few certificates it has.
+type Progress = (bool, usize, Reverse<usize>);
+
 /// Judges a chain that webpki refused with `refusal`; `ask` asks it about one path alone.
 ///
 /// # Errors
@@ -67,7 +74,7 @@ pub(super) fn judge(
         return Err(Finding::at(0, VerifyCause::Malformed { detail }));
     };
     let comparisons = RefCell::new(Budget::new());
-    let mut best = None;
+    let mut best: Option<(Progress, Finding, &Path)> = None;
     let mut disagreement = None;
     for path in &paths.found {
         let walk = Walk::along(question, &paths, path, &comparisons);
@@ -91,19 +98,32 @@ pub(super) fn judge(
         let progress = (is_anchored, stage, Reverse(certificates));
         if best
             .as_ref()
-            .is_none_or(|(furthest, _)| progress > *furthest)
+            .is_none_or(|(furthest, ..)| progress > *furthest)
         {
-            best = Some((progress, finding));
+            best = Some((progress, finding, path));
         }
     }
     if let Some(error) = disagreement {
         return Err(disagree(&error));
     }
     match best {
-        Some(((true, ..), finding)) => Err(finding),
+        Some(((true, stage, _), finding, path)) => {
+            let is_webpkis = matches!(rules::RULES.get(stage), Some((_, _, By::Both)));
+            let walk = Walk::along(question, &paths, path, &comparisons);
+            if is_webpkis && limits::is_accepted_by_webpki(&walk, ask) {
+                return Err(Finding {
+                    at_index: finding.at_index,
+                    cause: VerifyCause::VerifiersDisagree {
+                        ours: finding.cause.to_string(),
+                        webpki: "verified".to_owned(),
+                    },
+                });
+            }
+            Err(finding)
+        }
         // Something better may have been among what was not looked at.
         _ if paths.is_cut_short => Err(Finding::anywhere(VerifyCause::PathTooComplex)),
-        Some((_, finding)) => Err(finding),
+        Some((_, finding, _)) => Err(finding),
         None => Err(disagree(refusal)),
     }
 }

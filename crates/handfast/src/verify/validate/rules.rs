@@ -23,35 +23,58 @@ use crate::x509::{self, CertificateFacts};
 /// A rule: nothing, or what is wrong.
 pub(super) type Rule = fn(&Walk<'_, '_>) -> Result<(), Finding>;
 
+/// Who applies a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// Our own validation and webpki, in the same way: where this rule fails, webpki must not accept.
+    Both,
+    /// Our own validation alone, or more strictly than webpki.
+    Us,
+}
+
 /// All rules with their names, in the order in which they are applied.
-pub(super) const RULES: &[(&str, Rule)] = &[
-    ("own_certificate_is_usable", own_certificate_is_usable),
-    ("own_validity", own_validity),
+pub(super) const RULES: &[(&str, Rule, By)] = &[
+    (
+        "own_certificate_is_usable",
+        own_certificate_is_usable,
+        By::Us,
+    ),
+    ("own_validity", own_validity, By::Both),
     (
         "own_certificate_is_no_authority",
         own_certificate_is_no_authority,
+        By::Both,
     ),
-    ("own_purpose", own_purpose),
-    ("issuers_are_usable", issuers_are_usable),
-    ("issuers_are_authorities", issuers_are_authorities),
+    ("own_purpose", own_purpose, By::Both),
+    ("issuers_are_usable", issuers_are_usable, By::Us),
+    ("issuers_are_authorities", issuers_are_authorities, By::Both),
     (
         "issuers_may_sign_certificates",
         issuers_may_sign_certificates,
+        By::Us,
     ),
-    ("signatures_can_be_verified", signatures_can_be_verified),
-    ("issuer_is_trusted", issuer_is_trusted),
-    ("anchor_is_usable", anchor_is_usable),
-    ("anchor_may_sign_certificates", anchor_may_sign_certificates),
-    ("issuers_validity", issuers_validity),
-    ("anchor_validity", anchor_validity),
-    ("path_lengths", path_lengths),
-    ("depth", depth),
-    ("issuers_purposes", issuers_purposes),
-    ("anchor_purpose", anchor_purpose),
-    ("within_name_constraints", within_name_constraints),
-    ("has_a_policy", has_a_policy),
-    ("not_revoked", not_revoked),
-    ("pinned", pinned),
+    (
+        "signatures_can_be_verified",
+        signatures_can_be_verified,
+        By::Both,
+    ),
+    ("issuer_is_trusted", issuer_is_trusted, By::Us),
+    ("anchor_is_usable", anchor_is_usable, By::Us),
+    (
+        "anchor_may_sign_certificates",
+        anchor_may_sign_certificates,
+        By::Us,
+    ),
+    ("issuers_validity", issuers_validity, By::Both),
+    ("anchor_validity", anchor_validity, By::Us),
+    ("path_lengths", path_lengths, By::Us),
+    ("depth", depth, By::Us),
+    ("issuers_purposes", issuers_purposes, By::Both),
+    ("anchor_purpose", anchor_purpose, By::Us),
+    ("within_name_constraints", within_name_constraints, By::Us),
+    ("has_a_policy", has_a_policy, By::Us),
+    ("not_revoked", not_revoked, By::Us),
+    ("pinned", pinned, By::Us),
 ];
 
 /// How far the path comes, and what is wrong there; `None` for a path that keeps every rule.
@@ -59,7 +82,7 @@ pub(super) fn first_failure(walk: &Walk<'_, '_>) -> Option<(usize, Finding)> {
     RULES
         .iter()
         .enumerate()
-        .find_map(|(stage, (_, rule))| Some((stage, rule(walk).err()?)))
+        .find_map(|(stage, (_, rule, _))| Some((stage, rule(walk).err()?)))
 }
 
 fn at(certificate: &Certificate<'_>, cause: VerifyCause) -> Finding {

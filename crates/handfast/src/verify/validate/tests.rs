@@ -263,6 +263,17 @@ fn each_rule_is_the_reason_where_it_alone_is_broken() {
         let end_entity = middle.issue(server);
         let given = Given::new(&[&end_entity, &middle], &[&root]);
         assert_eq!(given.broken(), Some(rule));
+        // Where both apply the rule, webpki must not have accepted the path.
+        let is_both = rules::RULES
+            .iter()
+            .any(|(name, _, by)| *name == rule && *by == By::Both);
+        let with_webpkis_yes = given.judged().unwrap_err();
+        assert_eq!(
+            with_webpkis_yes.0 == "verifiers-disagree",
+            is_both,
+            "{rule}"
+        );
+        let given = given.says(Error::BadDer);
         assert_eq!(given.judged(), Err(told), "{rule}");
         shown.insert(rule);
     }
@@ -309,7 +320,7 @@ fn each_rule_is_the_reason_where_it_alone_is_broken() {
         assert_eq!(given.judged(), Err(told), "{rule}");
         shown.insert(rule);
     }
-    let all: BTreeSet<&str> = rules::RULES.iter().map(|(name, _)| *name).collect();
+    let all: BTreeSet<&str> = rules::RULES.iter().map(|(name, ..)| *name).collect();
     assert_eq!(shown, all, "a rule without a path that breaks it");
 }
 
