@@ -599,7 +599,7 @@ fn asks_for_status(value: &[u8]) -> bool {
     })
 }
 
-/// Extensions that verification acts upon (those that webpki reads), or that need no action.
+/// Extensions that verification acts upon, or that need no action.
 pub(crate) fn is_processed(oid: &Oid<'_>) -> bool {
     [
         oids::OID_X509_EXT_KEY_USAGE,
@@ -608,6 +608,10 @@ pub(crate) fn is_processed(oid: &Oid<'_>) -> bool {
         oids::OID_X509_EXT_NAME_CONSTRAINTS,
         oids::OID_X509_EXT_EXTENDED_KEY_USAGE,
         oids::OID_X509_EXT_CRL_DISTRIBUTION_POINTS,
+        oids::OID_X509_EXT_CERTIFICATE_POLICIES,
+        oids::OID_X509_EXT_POLICY_MAPPINGS,
+        oids::OID_X509_EXT_POLICY_CONSTRAINTS,
+        oids::OID_X509_EXT_INHIBIT_ANY_POLICY,
         oids::OID_CT_LIST_SCT,
     ]
     .contains(oid)

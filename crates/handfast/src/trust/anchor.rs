@@ -17,18 +17,14 @@ use crate::x509::{self, Depth, RSA_BITS};
 
 /// Extensions that may be critical beside those that are processed on every certificate. Most say nothing about
 /// what an authority may issue: subject directory attributes, key identifiers, the period of use of the
-/// private key, alternative names, where to find what. Those about policies are held against the whole path.
-const HARMLESS: [&str; 14] = [
+/// private key, alternative names, where to find what.
+const HARMLESS: [&str; 10] = [
     "2.5.29.9",
     "2.5.29.14",
     "2.5.29.16",
     "2.5.29.18",
-    "2.5.29.32",
-    "2.5.29.33",
     "2.5.29.35",
-    "2.5.29.36",
     "2.5.29.46",
-    "2.5.29.54",
     "1.3.6.1.5.5.7.1.1",
     "1.3.6.1.5.5.7.1.11",
     // Netscape's comment and certificate type, of old roots.

@@ -1,6 +1,6 @@
 //! Certificate policies: a path in which a certificate demands one must have it from end to end.
 
-use handfast::VerifyCause;
+use handfast::{CertificateFacts, VerifyCause};
 use handfast_testbed::pki::{Pki, Spec, der};
 
 use crate::case::{Case, check_both, good, refused};
@@ -16,6 +16,12 @@ fn asserting(spec: Spec, policies: &[&[u8]]) -> Spec {
         .flat_map(|policy| der(0x30, policy))
         .collect();
     spec.extension(&[2, 5, 29, 32], &der(0x30, &list), false)
+}
+
+/// With requireExplicitPolicy, critical, which webpki refuses and we do not.
+fn demanding_critically(spec: Spec) -> Spec {
+    let constraints = der(0x30, &[0x80, 1, 0]);
+    spec.extension(&[2, 5, 29, 36], &constraints, true)
 }
 
 /// With requireExplicitPolicy. RFC 5280 wants it critical; where it is not, it binds all the same.
@@ -34,6 +40,11 @@ fn a_policy_that_an_authority_demands_has_to_be_in_the_whole_path() {
         let later = pki
             .root
             .issue(demanding(asserting(Spec::authority("Later"), &[P]), 1));
+        let critical = pki.root.issue(demanding_critically(asserting(
+            Spec::authority("Strict"),
+            &[P],
+        )));
+        let critical_root = demanding_critically(Spec::authority("Strict Root")).self_signed();
         let vague = pki.root.issue(demanding(Spec::authority("Vague"), 0));
         let strict_root = demanding(Spec::authority("Strict Root"), 0).self_signed();
         let mut cases = Vec::new();
@@ -53,6 +64,21 @@ fn a_policy_that_an_authority_demands_has_to_be_in_the_whole_path() {
                 &pki.root,
                 &[],
                 refused!(at Some(0), VerifyCause::NoValidPolicy { demanded_by, .. } if demanded_by.contains("Strict")),
+            ),
+            ("the policy, critical", &critical, &pki.root, &[P], None),
+            (
+                "no policy, critical",
+                &critical,
+                &pki.root,
+                &[],
+                refused!(at Some(0), VerifyCause::NoValidPolicy { demanded_by, .. } if demanded_by.contains("Strict")),
+            ),
+            (
+                "a root that demands critically",
+                &critical_root,
+                &critical_root,
+                &[P],
+                None,
             ),
             // One more certificate may come without.
             (
@@ -100,4 +126,19 @@ fn a_policy_that_an_authority_demands_has_to_be_in_the_whole_path() {
         }
         cases
     });
+}
+
+#[test]
+fn critical_extensions_about_policies_are_no_unknown_ones() {
+    let spec = Spec::authority("Strict")
+        .extension(&[2, 5, 29, 32], &der(0x30, &der(0x30, P)), true)
+        .extension(
+            &[2, 5, 29, 33],
+            &der(0x30, &der(0x30, &[P, Q].concat())),
+            true,
+        )
+        .extension(&[2, 5, 29, 54], &[2, 1, 0], true);
+    let strict = demanding_critically(spec).self_signed();
+    let facts = CertificateFacts::from_der(&strict.der).unwrap();
+    assert_eq!(facts.unknown_critical_extensions, Vec::<String>::new());
 }

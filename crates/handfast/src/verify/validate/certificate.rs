@@ -197,8 +197,7 @@ impl<'a> Certificate<'a> {
         let extensions = outline.extensions();
         for (position, extension) in extensions.iter().enumerate() {
             let oid = extension.oid.to_id_string();
-            let is_processed =
-                x509::is_processed(&extension.oid) || is_policy_extension(&extension.oid);
+            let is_processed = x509::is_processed(&extension.oid);
             if extension.critical && !is_processed {
                 let subject = subject();
                 return Some(VerifyCause::UnknownCriticalExtension { subject, oid });
