@@ -57,7 +57,7 @@ const fn bad(what: &'static str) -> Refusal {
 pub struct Bounds {
     /// Its bytes.
     pub bytes_max: usize,
-    /// Its fields.
+    /// Its fields, as they were sent: a target in absolute form may add the Host (RFC 9112, section 3.2.2).
     pub fields_max: usize,
 }
 

@@ -541,7 +541,7 @@ impl fmt::Display for VerifyCause {
             } => {
                 write!(
                     f,
-                    "the certificate is not valid for {expected}; it is valid for {}",
+                    "the certificate is not valid for {expected}; it names {}",
                     list(presented)
                 )
             }
