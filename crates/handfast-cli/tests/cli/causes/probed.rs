@@ -188,10 +188,10 @@ fn c2_probes_are_few_and_can_be_forbidden() {
 fn c2_signature_schemes_that_nobody_checks_here() {
     let bench = Bench::new();
     for (algorithm, says) in [
-        (&["ed448"][..], "signs with: ed448"),
+        (&["ed448"][..], "a key of the kind Ed448"),
         (
             &["rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"],
-            "signs with: rsa_pss_pss_",
+            "a key of the kind RSA-PSS",
         ),
     ] {
         let Some([cert, key]) = odd_identity(&bench, algorithm) else {
