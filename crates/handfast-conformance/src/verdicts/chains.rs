@@ -160,7 +160,7 @@ impl Chains {
             &trusted,
         );
         self.add(
-            "an intermediate too many",
+            "an unrelated intermediate beside its own",
             &[&own, &upper, &other],
             &trusted,
         );
@@ -231,7 +231,7 @@ impl Chains {
                 authority("Client Root").extended_key_usage(&[Eku::ClientAuth]),
             ),
             (
-                "root that may not sign certificates (key usage)",
+                "root without keyCertSign",
                 authority("Mute Root").key_usage(&[Ku::CrlSign]),
             ),
             ("expired root", authority("Late Root").expired()),
@@ -309,7 +309,7 @@ impl Chains {
         let (one_by_two, two_by_one) = (two.cross_sign(&one), one.cross_sign(&two));
         let end_entity = one.issue(server());
         self.add(
-            "two authorities that sign each other, neither trusted",
+            "two authorities that cross-sign each other, neither trusted",
             &[&end_entity, &one_by_two, &two_by_one],
             &[&new],
         );
@@ -543,12 +543,7 @@ impl Chains {
             server().fault(Fault::SignatureBitFlipped),
         );
         let private = server().extension(&[1, 3, 6, 1, 4, 1, 99_999, 1], &[5, 0], true);
-        self.add_three(
-            "critical extension that nobody knows",
-            root(),
-            middle(),
-            private,
-        );
+        self.add_three("unknown critical extension", root(), middle(), private);
         self.add_three(
             "end entity of version 1",
             root(),

@@ -12,7 +12,7 @@
 //! - A name that cannot be compared (an odd DNS name, a URI without a host name) lies within no permitted subtree
 //!   and within every excluded one.
 //!
-//! More lenient in one place, as everybody is: a DNS constraint with a leading dot means names below it alone.
+//! More lenient in one place, like OpenSSL, Go and webpki: a DNS constraint with a leading dot means names below it alone.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,7 +26,7 @@ use crate::x509::{self, escape_control};
 
 /// emailAddress (PKCS #9), which old certificates have in the subject.
 const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
-/// As many permitted subtrees are named in a refusal: the rest of a long list helps nobody.
+/// As many permitted subtrees are named in a refusal: the rest of a long list does not help.
 const SUBTREES_NAMED_MAX: usize = 8;
 
 /// The forms of general names (RFC 5280, 4.2.1.6).
