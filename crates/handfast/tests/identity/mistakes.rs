@@ -116,9 +116,9 @@ fn a3_every_mistake_is_one_typed_error_that_names_the_file() {
         ("good.crt", "damaged.key.der", KeyPart, "identity-malformed-der", "do not fit together"),
         ("good.crt", "nodek.key", KeyPart, "identity-malformed-der", "DEK-Info"),
         ("good.crt", "badiv.key", KeyPart, "identity-malformed-der", "initialisation vector"),
-        ("good.key", "other.key", Chain, "certificate-missing", "but a private key"),
-        ("good.crt", "good.der", KeyPart, "private-key-missing", "but a certificate"),
-        ("good.crt", "bundle.p7b", KeyPart, "private-key-missing", "but a certificate"),
+        ("good.key", "other.key", Chain, "certificate-missing", "found: a private key"),
+        ("good.crt", "good.der", KeyPart, "private-key-missing", "found: a certificate"),
+        ("good.crt", "bundle.p7b", KeyPart, "private-key-missing", "found: a certificate"),
         ("good.key", "good.crt", Chain, "chain-and-key-swapped", "swap the two files"),
         ("good.key.der", "good.der", Chain, "chain-and-key-swapped", "swap the two files"),
         ("locked.key", "good.crt", Chain, "chain-and-key-swapped", "swap the two files"),
@@ -126,8 +126,8 @@ fn a3_every_mistake_is_one_typed_error_that_names_the_file() {
         ("good.crt", "public.der", KeyPart, "public-key-given", "give the private key"),
         ("good.crt", "rsapublic.pem", KeyPart, "public-key-given", "give the private key"),
         ("public.pem", "good.key", Chain, "public-key-given", "give the certificate"),
-        ("request.pem", "good.key", Chain, "certificate-request-given", "signed by an authority"),
-        ("request.der", "good.key", Chain, "certificate-request-given", "signed by an authority"),
+        ("request.pem", "good.key", Chain, "certificate-request-given", "have a CA sign the request"),
+        ("request.der", "good.key", Chain, "certificate-request-given", "have a CA sign the request"),
         ("good.crt", "request.pem", KeyPart, "certificate-request-given", ""),
         ("good.crt", "parameters.pem", KeyPart, "key-parameters-only", "EC PARAMETERS"),
         ("good.crt", "parameters.der", KeyPart, "key-parameters-only", "key parameters"),
@@ -142,10 +142,10 @@ fn a3_every_mistake_is_one_typed_error_that_names_the_file() {
         ("good.crt", "x25519.key", KeyPart, "unsupported-key-type", "X25519"),
         ("small.crt", "small.key", KeyPart, "key-size-refused", "1024 bits"),
         ("good.crt", "other.key", KeyPart, "key-mismatch", "CN=good"),
-        ("nokeys.p12", "nokeys.p12", Both, "private-key-missing", "but a certificate"),
+        ("nokeys.p12", "nokeys.p12", Both, "private-key-missing", "found: a certificate"),
         ("nocerts.p12", "nocerts.p12", Both, "certificate-missing", "a private key"),
-        ("good.crt", "good.crt", Both, "private-key-missing", "but a certificate"),
-        ("good.key", "good.key", Both, "certificate-missing", "but a private key"),
+        ("good.crt", "good.crt", Both, "private-key-missing", "found: a certificate"),
+        ("good.key", "good.key", Both, "certificate-missing", "found: a private key"),
     ];
     for (chain, key, part, id, says) in cases {
         let what = format!("chain {chain}, key {key}");
@@ -357,7 +357,7 @@ fn a4_a_person_reads_what_is_locked_and_how() {
             told(error),
             format!(
                 "{}: the key is encrypted, and no passphrase was given [passphrase-needed]\n  \
-                 locked: {encryption}\n  fix: give the passphrase, or say where it comes from (--pass SOURCE)",
+                 encryption: {encryption}\n  fix: give the passphrase, or say where it comes from (--pass SOURCE)",
                 path.display()
             )
         );
