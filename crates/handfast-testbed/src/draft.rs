@@ -121,6 +121,8 @@ pub struct Draft {
     pub issuer: Vec<u8>,
     /// First and last second of validity, unix.
     pub validity: (i64, i64),
+    /// DER in place of the first of the two.
+    pub not_before: Option<Vec<u8>>,
     /// SubjectPublicKeyInfo, DER.
     pub public_key: Vec<u8>,
     /// In this order.
@@ -139,6 +141,7 @@ impl Draft {
             subject,
             issuer,
             validity: (now - day, now + 365 * day),
+            not_before: None,
             public_key: key.public_key(),
             extensions: Vec::new(),
             signed_as: SignedAs::EcdsaSha256,
@@ -171,7 +174,10 @@ impl Draft {
                 der(0x02, &self.serial),
                 algorithm,
                 self.issuer.clone(),
-                sequence(&[time(not_before), time(not_after)]),
+                sequence(&[
+                    self.not_before.clone().unwrap_or_else(|| time(not_before)),
+                    time(not_after),
+                ]),
                 self.subject.clone(),
                 self.public_key.clone(),
                 extensions,

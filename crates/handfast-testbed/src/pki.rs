@@ -282,6 +282,8 @@ pub enum Key {
     /// A P-256 key signs, while the certificate shows a 1024-bit RSA key (whose private half nobody
     /// has): enough for every check that comes before the handshake's signature.
     ShownAsRsa1024,
+    /// Likewise, showing a key that browsers withdrew their trust from, and that webpki therefore lists.
+    ShownAsDistrusted,
 }
 
 /// What rcgen would not do.
@@ -496,6 +498,7 @@ impl Spec {
         let signer = Issuer::from_params(issuer, issuer_key);
         let certificate = match self.key {
             Key::ShownAsRsa1024 => params.signed_by(&Rsa1024, &signer),
+            Key::ShownAsDistrusted => params.signed_by(&Distrusted, &signer),
             _ => params.signed_by(&key, &signer),
         }
         .expect("the certificate can be made");
@@ -726,9 +729,30 @@ impl PublicKeyData for Rsa1024 {
     }
 }
 
+/// The key of an intermediate of eMudhra's (P-384).
+struct Distrusted;
+
+impl PublicKeyData for Distrusted {
+    fn der_bytes(&self) -> &[u8] {
+        &[
+            0x04, 0xe7, 0x9e, 0xd9, 0xc0, 0x4a, 0x97, 0x73, 0xc4, 0x73, 0x5e, 0x51, 0x11, 0x1d,
+            0xa8, 0x5a, 0xc2, 0xbd, 0x5e, 0x64, 0xab, 0x37, 0x4b, 0x80, 0xe1, 0x2c, 0xbc, 0x20,
+            0x38, 0xec, 0x1e, 0x4f, 0x0e, 0x3b, 0x81, 0x2f, 0xc9, 0x85, 0x9e, 0x1e, 0x67, 0xaf,
+            0xb0, 0x4e, 0x2f, 0x8b, 0xc9, 0x7f, 0x74, 0x85, 0xba, 0x65, 0xaa, 0x91, 0x1e, 0xe8,
+            0xa4, 0xe4, 0x5b, 0x62, 0xd5, 0xcc, 0x03, 0xd5, 0x6b, 0xe6, 0x78, 0xb3, 0xc3, 0x8c,
+            0xb4, 0xdc, 0x93, 0x7c, 0xa2, 0x46, 0x0e, 0x23, 0x84, 0x53, 0xc8, 0x92, 0x93, 0x5d,
+            0x29, 0xd4, 0x4f, 0x91, 0xe1, 0x56, 0x06, 0xb6, 0x3c, 0xce, 0xda, 0xb4, 0x68,
+        ]
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P384_SHA384
+    }
+}
+
 fn new_key(kind: Key) -> KeyPair {
     let algorithm = match kind {
-        Key::P256 | Key::ShownAsRsa1024 => &rcgen::PKCS_ECDSA_P256_SHA256,
+        Key::P256 | Key::ShownAsRsa1024 | Key::ShownAsDistrusted => &rcgen::PKCS_ECDSA_P256_SHA256,
         Key::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
         Key::Ed25519 => &rcgen::PKCS_ED25519,
         Key::Rsa2048 => &rcgen::PKCS_RSA_SHA256,

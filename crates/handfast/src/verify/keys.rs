@@ -1,6 +1,10 @@
 //! Keys and the signatures that they make: what is supported, and what is too weak or too large to be.
 
+use std::time::Duration;
+
+use pki_types::{CertificateDer, UnixTime};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
+use webpki::EndEntityCert;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
@@ -10,6 +14,39 @@ use crate::x509::{self, RSA_BITS};
 /// Signature algorithms for certificates: what the cryptographic provider verifies.
 pub(super) fn signature_algorithms() -> WebPkiSupportedAlgorithms {
     aws_lc_rs::default_provider().signature_verification_algorithms
+}
+
+/// Whether webpki has this key (SPKI, DER) on its list of those that no path may contain. It is asked about a
+/// certificate that says nothing but the key, because about a real one it may have more to say first.
+pub(super) fn is_distrusted(key: &[u8]) -> bool {
+    const VERSION_AND_SERIAL_NUMBER: &[u8] = &[0xa0, 3, 2, 1, 2, 2, 1, 1];
+    // Ed25519, the shortest.
+    const ALGORITHM: &[u8] = &[0x30, 5, 6, 3, 0x2b, 0x65, 0x70];
+    const NO_NAME: &[u8] = &[0x30, 0];
+    const VALIDITY: &[u8] = b"\x30\x1e\x17\x0d700101000000Z\x17\x0d700101000000Z";
+    const NO_SIGNATURE: &[u8] = &[3, 1, 0];
+    let head = [
+        VERSION_AND_SERIAL_NUMBER,
+        ALGORITHM,
+        NO_NAME,
+        VALIDITY,
+        NO_NAME,
+    ];
+    let signed = x509::wrap_sequence(&[&head.concat(), key].concat());
+    let whole = x509::wrap_sequence(&[&signed, ALGORITHM, NO_SIGNATURE].concat());
+    let der = CertificateDer::from(whole);
+    EndEntityCert::try_from(&der).is_ok_and(|certificate| {
+        let verdict = certificate.verify_for_usage(
+            signature_algorithms().all,
+            &[],
+            &[],
+            UnixTime::since_unix_epoch(Duration::ZERO),
+            webpki::KeyUsage::server_auth(),
+            None,
+            None,
+        );
+        matches!(verdict, Err(webpki::Error::CertDistrusted))
+    })
 }
 
 /// Says so if a certificate's key is too small to mean anything.

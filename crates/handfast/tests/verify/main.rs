@@ -6,6 +6,7 @@
 //! servers. The chain that was sent must be inside every refusal.
 
 mod anchors;
+mod blind_spots;
 mod case;
 mod evidence;
 mod faults;

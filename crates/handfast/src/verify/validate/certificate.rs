@@ -44,6 +44,8 @@ pub(in crate::verify) struct Certificate<'a> {
     fault: OnceCell<Option<VerifyCause>>,
     /// Why it cannot be read.
     unreadable: Option<String>,
+    /// Whether both ends of its validity are written as RFC 5280, 4.1.2.5, has them.
+    has_proper_times: bool,
 }
 
 impl<'a> Certificate<'a> {
@@ -65,6 +67,7 @@ impl<'a> Certificate<'a> {
             outline,
             fault: OnceCell::new(),
             unreadable,
+            has_proper_times: skeleton.has_proper_times,
         })
     }
 
@@ -214,6 +217,10 @@ impl<'a> Certificate<'a> {
         if let Some(detail) = self.unreadable_extension() {
             return malformed(detail);
         }
+        // The parser of the outline reads other forms, too: without seconds, with an offset, with fractions.
+        if !self.has_proper_times {
+            return malformed(in_words(&webpki::Error::BadDerTime));
+        }
         // The other parser has to be able to read it as well: what two readers understand differently
         // is not believed.
         match EndEntityCert::try_from(&CertificateDer::from(self.der)) {
@@ -259,6 +266,7 @@ struct Skeleton<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],
     key: &'a [u8],
+    has_proper_times: bool,
 }
 
 impl<'a> Skeleton<'a> {
@@ -270,13 +278,14 @@ impl<'a> Skeleton<'a> {
         let _serial_number = reader.take(INTEGER)?;
         let _signature_algorithm = reader.take(SEQUENCE)?;
         let issuer = reader.take(SEQUENCE)?.raw;
-        let _validity = reader.take(SEQUENCE)?;
+        let validity = reader.take(SEQUENCE)?;
         let subject = reader.take(SEQUENCE)?.raw;
         let key = reader.take(SEQUENCE).map_or(&[][..], |key| key.raw);
         Some(Self {
             issuer,
             subject,
             key,
+            has_proper_times: validity.children().all(|time| time.any_time().is_some()),
         })
     }
 }

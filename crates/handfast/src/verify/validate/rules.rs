@@ -12,7 +12,7 @@ use super::super::error::VerifyCause;
 use super::super::finding::Finding;
 use super::super::policies::{self, PolicyProblem};
 use super::super::revocation::Signer;
-use super::super::{anchor, interception, pin};
+use super::super::{anchor, interception, keys, pin};
 use super::certificate::Certificate;
 use super::paths::{DeadEnd, End, Issuer};
 use super::signature::Signature;
@@ -59,6 +59,7 @@ pub(super) const RULES: &[(&str, Rule, By)] = &[
         By::Both,
     ),
     ("issuer_is_trusted", issuer_is_trusted, By::Us),
+    ("no_key_is_distrusted", no_key_is_distrusted, By::Both),
     ("anchor_is_usable", anchor_is_usable, By::Us),
     (
         "anchor_may_sign_certificates",
@@ -368,6 +369,16 @@ fn issuer_is_trusted(walk: &Walk<'_, '_>) -> Result<(), Finding> {
                 has_trusted_namesake: is_trusted_namesake(&last.issuer_form),
             },
         )),
+    }
+}
+
+/// No key is one that browsers withdrew their trust from: as webpki has it, which looks only at the part of a
+/// path that it gets to.
+fn no_key_is_distrusted(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+    let mut certificates = walk.certificates.iter().copied().chain(walk.anchor());
+    match certificates.find(|certificate| keys::is_distrusted(certificate.key)) {
+        Some(certificate) => Err(at(certificate, VerifyCause::DistrustedKey)),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use handfast_testbed::pki::{
-    Basic, ExtendedKeyUsagePurpose, Fault, Issued, KeyUsagePurpose, Pki, Spec, der,
+    Basic, ExtendedKeyUsagePurpose, Fault, Issued, Key, KeyUsagePurpose, Pki, Spec, der,
 };
 use pki_types::UnixTime;
 use webpki::Error;
@@ -121,13 +121,20 @@ fn each_rule_is_the_reason_where_it_alone_is_broken() {
     let strange = |spec: Spec| spec.extension(&[1, 3, 6, 1, 4, 1, 99_999, 1], &[5, 0], true);
     let lists_only = |spec: Spec| spec.key_usage(&[KeyUsagePurpose::CrlSign]);
     // The rule; the root, the intermediate and the end entity; the cause and the culprit.
-    let table: [(&str, Spec, Spec, Spec, Told); 19] = [
+    let table: [(&str, Spec, Spec, Spec, Told); 20] = [
         (
             "own_certificate_is_usable",
             root(),
             middle(),
             strange(server()),
             ("unknown-critical-extension", Some(0)),
+        ),
+        (
+            "no_key_is_distrusted",
+            root(),
+            middle(),
+            server().key(Key::ShownAsDistrusted),
+            ("distrusted-key", Some(0)),
         ),
         (
             "own_validity",
