@@ -106,6 +106,8 @@ impl Walk<'_> {
             if !may_be_anchor(pki.certificate(*anchor)) {
                 // Trusted as itself, which lets it issue nothing.
                 self.ends.push(fault(pki, &["issuer-not-a-ca"], *anchor));
+                self.ends
+                    .push(fault(pki, &["trusted-issuer-unusable"], last));
                 continue;
             }
             goes_on = true;

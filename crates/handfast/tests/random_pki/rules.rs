@@ -63,7 +63,7 @@ pub(crate) fn own_faults(pki: &Pki, id: Id, position: usize, faults: &mut Vec<Fa
         add(&["unsupported-certificate-version"]);
     }
     // 6.1.4 (o), 6.1.5 (f)
-    if certificate.unknown_critical {
+    if certificate.version == 3 && certificate.unknown_critical {
         add(&["unknown-critical-extension"]);
     }
     // Policy: no RSA key below 2048 bits.
@@ -157,7 +157,7 @@ pub(crate) fn trusted_as_itself(pki: &Pki) -> Vec<Fault> {
     if certificate.version != 3 {
         add(&["unsupported-certificate-version"]);
     }
-    if certificate.unknown_critical {
+    if certificate.version == 3 && certificate.unknown_critical {
         add(&["unknown-critical-extension"]);
     }
     if certificate.shows_weak_key {
