@@ -165,6 +165,16 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         self.connection.memory_held()
     }
 
+    /// The part of it that is for what was written and not yet sent.
+    pub fn unsent_memory_held(&self) -> usize {
+        self.connection.unsent_memory_held()
+    }
+
+    /// How much is taken of the channel at once, but no less than a record. Default: eight records.
+    pub fn set_receive_max(&mut self, bytes: usize) {
+        self.connection.set_receive_max(bytes);
+    }
+
     /// Changes the limits on reading and writing from here on.
     pub fn set_timeouts(&mut self, timeouts: &Timeouts) {
         self.reading = Patience::new(timeouts.read, Phase::Response);
@@ -318,7 +328,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.connection.rest();
+                    self.connection.rest_reading();
                     return self.reading.poll(cx).map(Err);
                 }
             }
@@ -351,7 +361,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.poll_send(cx, Sender::Writer) {
             Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => self.writing.poll(cx).map(Err),
+            Poll::Pending => {
+                self.connection.rest();
+                self.writing.poll(cx).map(Err)
+            }
         }
     }
 

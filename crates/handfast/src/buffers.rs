@@ -15,12 +15,66 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// 256 of expansion) fit, so that one system call moves many; and it fits a core's second-level cache.
 pub(crate) const BUFFER_SIZE: usize = 8 * (16 * 1024 + 5 + 256);
 
+/// What moves to memory of its own size while a connection waits: part of a record and a whole one, so that whoever
+/// holds a peer's record that is incomplete, or its own, holds no buffer for it.
+const SMALL_MAX: usize = BUFFER_SIZE / 4;
+
 /// How many buffers a thread keeps: enough for the connections that are active between two turns of
 /// an event loop, without making memory of a past burst permanent (16 of them are 2 MiB).
 const KEPT_MAX: usize = 16;
 
 thread_local! {
-    static KEPT: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
+    static KEPT: RefCell<Kept> = const { RefCell::new(Kept::new()) };
+}
+
+/// The buffers that a thread keeps.
+struct Kept {
+    buffers: Vec<Buffer>,
+    /// So many of them have not been lent since it was last looked.
+    unused: usize,
+}
+
+impl Kept {
+    const fn new() -> Self {
+        Self {
+            buffers: Vec::new(),
+            unused: 0,
+        }
+    }
+
+    /// The buffer of this owner; else one of the same kind, which has likely held little where little is wanted;
+    /// else any.
+    fn take(&mut self, owner: Owner) -> Option<Buffer> {
+        let is_shown = owner != Owner::Hidden;
+        let all = &self.buffers;
+        let place = all
+            .iter()
+            .rposition(|buffer| buffer.owner == owner)
+            .or_else(|| {
+                all.iter()
+                    .rposition(|buffer| (buffer.owner != Owner::Hidden) == is_shown)
+            });
+        let found = match place {
+            Some(place) => Some(self.buffers.swap_remove(place)),
+            None => self.buffers.pop(),
+        };
+        self.unused = self.unused.min(self.buffers.len());
+        found
+    }
+}
+
+/// Gives buffers back to the allocator that this thread keeps and has not used since the last call: what a burst of
+/// connections needed is not kept for good. For whoever serves many connections to call now and then, every ten seconds
+/// say.
+pub fn release_unused_buffers() {
+    let _ = KEPT.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        let unused = kept.unused.min(kept.buffers.len());
+        // Those in front have waited longest.
+        kept.buffers.drain(..unused);
+        kept.buffers.shrink_to(KEPT_MAX);
+        kept.unused = kept.buffers.len();
+    });
 }
 
 /// Tells windows apart whose room is shown. They move between threads, so that it is one for all of them.
@@ -126,6 +180,22 @@ impl Window {
 
     fn behind(&mut self, wanted: usize) -> &mut [u8] {
         if self.bytes.len() - self.end < wanted {
+            self.make_room(wanted);
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    fn make_room(&mut self, wanted: usize) {
+        if self.bytes.len() < BUFFER_SIZE {
+            // What had moved to memory of its size goes on in a buffer.
+            let small = std::mem::take(&mut self.bytes);
+            let filled = self.start..self.end;
+            self.take(lend(self.owner));
+            (self.start, self.end) = (0, filled.len());
+            self.bytes[..self.end].copy_from_slice(&small[filled]);
+            self.used = self.used.max(self.end);
+        }
+        if self.bytes.len() - self.end < wanted {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
@@ -133,7 +203,6 @@ impl Window {
                 self.bytes.resize(self.end + wanted, 0);
             }
         }
-        &mut self.bytes[self.end..]
     }
 
     /// `count` bytes of the room were filled.
@@ -157,11 +226,18 @@ impl Window {
         self.consume(self.len());
     }
 
-    /// Gives the buffer back when it holds nothing; a small rest moves to a buffer of its size.
+    /// Gives the buffer back when it holds nothing.
+    pub(crate) fn rest_if_empty(&mut self) {
+        if self.is_empty() {
+            self.give_back();
+        }
+    }
+
+    /// The same; and what is small moves to memory of its size.
     pub(crate) fn rest(&mut self) {
         if self.is_empty() {
             self.give_back();
-        } else if self.bytes.len() >= BUFFER_SIZE && self.len() <= BUFFER_SIZE / 16 {
+        } else if self.bytes.len() >= BUFFER_SIZE && self.len() <= SMALL_MAX {
             let small = self.filled().to_vec();
             self.give_back();
             (self.start, self.end) = (0, small.len());
@@ -222,32 +298,14 @@ impl Drop for Window {
     }
 }
 
-/// A buffer for this window: its own, if it is still there; else one of the same kind, which has likely held little
-/// where little is wanted.
+/// A buffer for this window.
 fn lend(owner: Owner) -> Buffer {
-    let is_shown = owner != Owner::Hidden;
-    let find = |kept: &mut Vec<Buffer>| {
-        if kept.last().is_some_and(|last| last.owner == owner) {
-            return kept.pop();
-        }
-        let place = kept
-            .iter()
-            .rposition(|buffer| buffer.owner == owner)
-            .or_else(|| {
-                kept.iter()
-                    .rposition(|buffer| (buffer.owner != Owner::Hidden) == is_shown)
-            });
-        match place {
-            Some(place) => Some(kept.swap_remove(place)),
-            None => kept.pop(),
-        }
-    };
-    let kept = KEPT.try_with(|kept| find(&mut kept.borrow_mut()));
+    let kept = KEPT.try_with(|kept| kept.borrow_mut().take(owner));
     let mut buffer = kept.ok().flatten().unwrap_or_else(|| Buffer {
         bytes: vec![0; BUFFER_SIZE],
         ..Buffer::default()
     });
-    if is_shown && buffer.owner != owner {
+    if owner != Owner::Hidden && buffer.owner != owner {
         let used = std::mem::take(&mut buffer.used);
         if let Some(used) = buffer.bytes.get_mut(..used) {
             used.fill(0);
@@ -264,8 +322,8 @@ fn give_back(buffer: Buffer) {
     // The thread may be ending, its pool gone: then the allocator takes the buffer.
     let _ = KEPT.try_with(|kept| {
         let mut kept = kept.borrow_mut();
-        if kept.len() < KEPT_MAX {
-            kept.push(buffer);
+        if kept.buffers.len() < KEPT_MAX {
+            kept.buffers.push(buffer);
         }
     });
 }
@@ -312,6 +370,27 @@ mod tests {
         let mut second = Window::default();
         second.extend(b"y");
         assert_eq!(second.bytes.as_ptr(), address);
+    }
+
+    #[test]
+    fn what_a_burst_needed_is_not_kept_for_good() {
+        let kept = || KEPT.with_borrow(|kept| kept.buffers.len());
+        let burst = |count: usize| {
+            let mut windows: Vec<Window> = (0..count).map(|_| Window::default()).collect();
+            windows.iter_mut().for_each(|window| window.extend(b"x"));
+        };
+        burst(10);
+        assert_eq!(kept(), 10);
+        // Used since, whenever that was.
+        release_unused_buffers();
+        burst(3);
+        release_unused_buffers();
+        assert_eq!(kept(), 3);
+        burst(2);
+        release_unused_buffers();
+        assert_eq!(kept(), 2);
+        release_unused_buffers();
+        assert_eq!(kept(), 0);
     }
 
     #[test]

@@ -33,9 +33,9 @@ use crate::resumption::Ticket;
 use crate::verify::ClientVerifier;
 use crate::witness::{self, Evidence};
 
-/// Ciphertext that may wait for the channel before [`Connection::write`] accepts no more. As much
-/// as one buffer holds: one system call's worth.
-const OUTGOING_MAX: usize = crate::buffers::BUFFER_SIZE;
+/// Ciphertext that may wait for the channel before [`Connection::write`] accepts no more. With the record that
+/// goes beyond it, as much as one buffer holds: one system call's worth.
+const OUTGOING_MAX: usize = crate::buffers::BUFFER_SIZE / 8 * 7;
 
 /// Room offered for one read of the channel: what one buffer holds, so that several records come
 /// with one system call.
@@ -100,6 +100,7 @@ pub struct Received {
 pub struct Connection {
     tls: Tls,
     incoming: Window,
+    receive_max: usize,
     /// During the handshake: how much of `incoming` rustls sees, in whole records.
     shown: usize,
     /// Bytes of rejected early data so far.
@@ -190,6 +191,11 @@ impl Connection {
         buffers.iter().map(|buffer| buffer.held()).sum::<usize>() + message
     }
 
+    /// The part of it that is for what was written and not yet sent.
+    pub fn unsent_memory_held(&self) -> usize {
+        self.staged.held() + self.outgoing.held()
+    }
+
     /// What the peer had sent when it turned out not to speak TLS, or nothing.
     pub fn first_bytes(&self) -> &[u8] {
         let kept = self.facts.first_bytes.as_slice();
@@ -221,7 +227,16 @@ impl Connection {
 impl Connection {
     /// Room for the channel to read into; at least one record's worth. What it holds before is of this connection, or zero.
     pub fn receive_room(&mut self) -> &mut [u8] {
-        self.incoming.room(INCOMING_ROOM_MIN)
+        let max = self.receive_max;
+        let room = self.incoming.room(INCOMING_ROOM_MIN);
+        let offered = room.len().min(max);
+        &mut room[..offered]
+    }
+
+    /// How many bytes of room are offered for one read of the channel, but no less than for one record. Default: all that
+    /// a buffer has, eight records. Who expects little takes no more of a peer at once than it is going to look at.
+    pub fn set_receive_max(&mut self, bytes: usize) {
+        self.receive_max = bytes.max(INCOMING_ROOM_MIN);
     }
 
     /// Reads once from a socket or a pipe, and takes note of what came: what [`receive_room`](Self::receive_room), a
@@ -233,8 +248,8 @@ impl Connection {
     #[cfg(unix)]
     pub fn receive_from(&mut self, channel: impl std::os::fd::AsFd) -> std::io::Result<Received> {
         let room = self.incoming.unseen_room(INCOMING_ROOM_MIN);
-        let offered = room.len();
-        let count = rustix::io::read(channel, room)?;
+        let offered = room.len().min(self.receive_max);
+        let count = rustix::io::read(channel, &mut room[..offered])?;
         match count {
             0 => self.received_end(),
             _ => self.received(count),
@@ -329,6 +344,15 @@ impl Connection {
     pub fn sent(&mut self, count: usize) {
         self.traffic.bytes_sent += count as u64;
         self.outgoing.consume(count);
+    }
+
+    /// The same while a reader waits and a writer may go on: what is written is left where it is.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn rest_reading(&mut self) {
+        self.incoming.rest();
+        self.plaintext.rest();
+        self.staged.rest_if_empty();
+        self.outgoing.rest_if_empty();
     }
 
     /// Gives back what is not needed while nothing flows. The streams call it before they wait.
@@ -551,6 +575,7 @@ impl Connection {
         Self {
             tls,
             incoming: Window::shown(),
+            receive_max: usize::MAX,
             shown: 0,
             skipped: 0,
             plaintext: Window::default(),

@@ -90,7 +90,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 pub use self::connection::{CannotOpen, Connection, NewRequest};
-pub use self::output::Output;
+pub use self::output::{Output, release_unused_buffers};
 pub use self::request::{Request, Requests};
 pub use self::response::{Response, Responses};
 pub use self::send::{Filling, Turn};
