@@ -20,9 +20,8 @@ use client::{
 };
 use server_common::{Fixture, PATIENCE, Setup};
 
-/// What one connection may have the server hold, in bytes: its part of the budget (256 KiB) is asked for before a
-/// turn, and what a turn adds, in records and in front of them, is counted behind it.
-const HELD_MAX: usize = 512 * 1024;
+/// What one connection may have the server hold, in bytes: its part of the budget.
+const HELD_MAX: usize = 256 * 1024;
 
 /// What `/large` is, in bytes.
 const LARGE: usize = 1 << 20;

@@ -1,4 +1,6 @@
-//! Bytes that are held for clients: of replies that were made and not yet sent.
+//! Bytes that are held for clients: of replies that were made and not yet sent, with the buffers they are in. What has
+//! arrived and was not looked at is not among them: at most two records, and a buffer of eight (130 KiB) while the body of a
+//! request arrives.
 //!
 //! A connection may hold [`CONNECTION_MAX`], the whole server
 //! [`Limits::held_bytes_max`](super::Limits::held_bytes_max). What has no room is not made: it is asked for

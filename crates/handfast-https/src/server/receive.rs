@@ -12,7 +12,7 @@ use super::engine::Failure;
 use super::link::Link;
 
 /// What one read takes at most, in bytes: a full record.
-const SCRATCH: usize = 16 * 1024;
+pub(super) const SCRATCH: usize = 16 * 1024;
 
 /// What an idle connection may keep for its next request.
 const KEPT_MAX: usize = 512;
@@ -71,13 +71,13 @@ pub(super) fn poll_receive(
     received: &mut Received,
     link: &Link,
 ) -> Poll<Result<(), Failure>> {
-    poll_read_with(cx, stream, link, |_, bytes| match bytes {
+    poll_read_with(cx, stream, link, SCRATCH, |_, bytes| match bytes {
         [] => received.ended = true,
         bytes => received.add(bytes),
     })
 }
 
-/// Reads once and hands over what came; nothing at the end of the client's direction.
+/// Reads once, at most `max` bytes, and hands over what came; nothing at the end of the client's direction.
 ///
 /// A request says itself where it ends, so that a missing `close_notify` takes nothing from it; what
 /// it does end is the waiting for the next one.
@@ -85,10 +85,12 @@ pub(super) fn poll_read_with(
     cx: &mut Context<'_>,
     stream: &mut AsyncStream<TcpStream>,
     link: &Link,
+    max: usize,
     take: impl FnOnce(&mut Context<'_>, &[u8]),
 ) -> Poll<Result<(), Failure>> {
     SCRATCHED.with_borrow_mut(|scratch| {
-        let mut buffer = ReadBuf::new(scratch);
+        let room = max.min(scratch.len());
+        let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
         match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
             Ok(()) => {
                 if !buffer.filled().is_empty() {

@@ -2,7 +2,12 @@
 //! began, so that what is looked up once in a turn is as fresh for all of it.
 
 use std::cell::Cell;
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::Context;
 use std::time::{Duration, Instant};
+
+use tokio::task::yield_now;
 
 /// Under load a turn can be long, and what arrives meanwhile belongs to it.
 const TURN_MAX: Duration = Duration::from_millis(1);
@@ -15,6 +20,13 @@ thread_local! {
 /// The thread woke up.
 pub(super) fn begin() {
     TURN.set(TURN.get() + 1);
+}
+
+/// Comes back after everybody else: whoever is ready now, and whoever becomes so meanwhile, which a task that only wakes
+/// itself keeps the thread from finding out for sixty turns.
+pub(super) fn give_way(cx: &mut Context<'_>) {
+    // It has registered the task when it is dropped.
+    let _ = pin!(yield_now()).poll(cx);
 }
 
 /// A moment at which something was looked at.

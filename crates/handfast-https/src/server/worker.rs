@@ -43,6 +43,9 @@ const BLOCKING_IDLE: Duration = Duration::from_secs(5);
 /// How long the end of the last blocking reads is waited for.
 const BLOCKING_END: Duration = Duration::from_millis(500);
 
+/// How often a thread gives back buffers that it has kept since a burst and not used since.
+const RELEASE_EVERY: Duration = Duration::from_secs(10);
+
 /// What the threads have in common.
 pub(super) struct Shared<H> {
     pub(super) handler: H,
@@ -223,8 +226,10 @@ async fn serve<H: Handler>(
         .map(|(address, listener)| spawn_local(accept(Rc::clone(&worker), address, listener)))
         .collect();
     let making_room = spawn_local(make_room(Rc::clone(&worker)));
+    let releasing = spawn_local(release_buffers());
     let mut deadline = stop_order(&mut orders).await;
     making_room.abort();
+    releasing.abort();
     for task in accepting {
         task.abort();
         // Until it is gone the listener is still open.
@@ -250,6 +255,15 @@ async fn make_room<H: Handler>(worker: Rc<Worker<H>>) {
         // Each thread does its part; what the others do not find is looked for again.
         worker.close_idle(places.wanted().div_ceil(threads));
         sleep(places::LOOK_EVERY).await;
+    }
+}
+
+/// Keeps no more buffers than are used. Never ends.
+async fn release_buffers() {
+    loop {
+        sleep(RELEASE_EVERY).await;
+        handfast::release_unused_buffers();
+        handfast_http::h2::release_unused_buffers();
     }
 }
 

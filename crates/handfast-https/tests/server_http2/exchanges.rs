@@ -1,8 +1,9 @@
 //! What a well-behaved client gets: bodies, windows, turns, stops, and what handlers and the log are told.
 
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use handfast_https::server::TransferEnd;
+use handfast_https::server::{Body, ConnectionInfo, Request, Response, TransferEnd};
 use handfast_testbed::launch::Program;
 
 use super::client::*;
@@ -40,6 +41,54 @@ fn b1_many_requests_and_bodies_on_one_connection() {
     client.send(&frame(PING, 0, 0, b"12345678"));
     let answer = client.next_of(PING);
     assert_eq!((answer.flags, &answer.payload[..]), (ACK, &b"12345678"[..]));
+}
+
+/// However many requests arrive in one record, requested and reset, another client's request that is there already is
+/// answered before the most of them.
+#[test]
+fn a_client_that_asks_much_at_once_gives_way_to_others() {
+    const MANY: usize = 400;
+    let (begun, first) = mpsc::channel();
+    let (go_on, gate) = mpsc::channel();
+    let gate = Mutex::new(gate);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&order);
+    let setup = Setup {
+        threads: 1,
+        ..Setup::default()
+    };
+    let server = Fixture::start(setup, move |_| {
+        move |request: Request, _: Arc<ConnectionInfo>| {
+            let other = request.uri().path() == "/other";
+            let mut seen = seen.lock().unwrap();
+            if seen.is_empty() {
+                // The server's only thread waits until the other's request is there.
+                begun.send(()).unwrap();
+                gate.lock().unwrap().recv().unwrap();
+            }
+            seen.push(other);
+            async { Response::new(Body::from("answer")) }
+        }
+    });
+    let mut busy = Client::new(&server);
+    let mut other = Client::new(&server);
+    other.send(&frame(PING, 0, 0, b"are you?"));
+    other.next_of(PING);
+    let requested_and_reset = |number: usize| {
+        let stream = 1 + 2 * number as u32;
+        let cancel = frame(RST_STREAM, 0, stream, &8u32.to_be_bytes());
+        [get(stream, "/"), cancel].concat()
+    };
+    let burst: Vec<u8> = (0..MANY).flat_map(requested_and_reset).collect();
+    assert!(burst.len() < 32 * 1024, "{}", burst.len());
+    busy.send(&burst);
+    first.recv().unwrap();
+    other.send(&get(1, "/other"));
+    go_on.send(()).unwrap();
+    assert_eq!(other.reply(1), Ok((OK, b"answer".to_vec())));
+    let order = order.lock().unwrap();
+    let before = order.iter().position(|other| *other).unwrap();
+    assert!(before < MANY / 2, "after {before} others");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use super::incoming::{Broken, Incoming};
 use super::link::Link;
 use super::receive::{Received, poll_receive};
 use super::service::{Tracked, answer};
+use super::turn;
 use super::worker::Shared;
 
 /// Requests that a client sends ahead of their replies, in bytes: more are left to the system.
@@ -252,7 +253,7 @@ impl<H: Handler> Engine for Http1<H> {
             self.exchange = None;
             work += 1;
             if work > WORK_MAX {
-                cx.waker().wake_by_ref();
+                turn::give_way(cx);
                 return Poll::Pending;
             }
             if !self.closing {

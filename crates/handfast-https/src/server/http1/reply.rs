@@ -178,7 +178,7 @@ impl Reply {
         link: &Link,
     ) -> Poll<Result<usize, Failure>> {
         if link.held.held() > 0 {
-            link.held.note(stream.memory_held());
+            link.held.note(stream.unsent_memory_held());
         }
         let room = link.held.room(PIECE_MAX);
         if room < PIECE_MAX && self.unflushed {
@@ -246,7 +246,8 @@ impl Reply {
             let slices = [IoSlice::new(before), IoSlice::new(&self.piece)];
             let written = Pin::new(&mut *stream).poll_write_vectored(cx, &slices);
             let Poll::Ready(count) = written.map_err(Failure::io)? else {
-                link.held.note(stream.memory_held() + self.piece.len());
+                link.held
+                    .note(stream.unsent_memory_held() + self.piece.len());
                 return Poll::Pending;
             };
             self.unflushed = true;

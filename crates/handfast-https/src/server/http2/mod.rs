@@ -34,10 +34,10 @@ use super::engine::{Engine, Failure};
 use super::handler::{Handler, RequestBody};
 use super::incoming::{Broken, Incoming};
 use super::link::Link;
-use super::receive::poll_read_with;
+use super::receive::{SCRATCH, poll_read_with};
 use super::service::{Tracked, answer, plain_fields};
 use super::worker::Shared;
-use super::{budget, config::Limits, date};
+use super::{budget, config::Limits, date, turn};
 
 /// What a client may send of one body before the handler has read it. Not less than a MiB: curl 7.88
 /// stops sending for good when it has to wait for more room while a reply comes.
@@ -46,13 +46,25 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same of all bodies of a connection, so that one that nobody reads does not hold up the others.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
-/// With so much waiting for the client no more is read of it: answers to frames add up.
-const OUT_STOP: usize = 128 * 1024;
+/// With so much waiting for the client no more is read of it: answers to frames add up. More than replies alone come
+/// to (48 KiB and their heads), because a client may wait with reading until it has sent all.
+const OUT_STOP: usize = 56 * 1024;
 
 /// What a turn may take, in bytes: a full record, and all that a connection may always hold.
 const FRAME: usize = budget::FLOOR;
 
-/// Turns of reading (16 KiB) or sending (64 KiB) before the thread's other connections get theirs.
+/// What is taken of a client at once while it sends no body, in bytes: enough for the heads of a hundred requests. What it
+/// sends beyond stays with it until these are looked at.
+const HEADS: usize = 16 * 1024;
+
+/// How much of it is looked at in one turn: some 80 requests, each of which may cost as much as all their bytes.
+const HEADS_AT_ONCE: usize = 4 * 1024;
+
+/// So many requests are the work of a turn: each has files looked for and opened, ten microseconds of it, also if it is
+/// reset at once.
+const REQUESTS_PER_TURN: u32 = 8;
+
+/// Turns of reading (16 KiB, or 8 requests) or sending (32 KiB) before the thread's other connections get theirs.
 const WORK_MAX: u32 = 8;
 
 type Answer = Pin<Box<dyn Future<Output = hyper::Response<Tracked>>>>;
@@ -69,6 +81,12 @@ pub(super) struct Http2<H> {
     /// Streams of which nothing is left but a body that nobody wants.
     discarding: usize,
     ended: bool,
+    /// The client takes nothing now.
+    blocked: bool,
+    /// Bodies of requests are arriving, or were not long ago.
+    has_bodies: bool,
+    /// Requests that began in this turn.
+    begun: u32,
     /// The client is being told.
     failure: Option<Failure>,
 }
@@ -114,6 +132,9 @@ impl<H: Handler> Http2<H> {
             now,
             discarding: 0,
             ended: false,
+            blocked: false,
+            has_bodies: false,
+            begun: 0,
             failure: None,
         }
     }
@@ -168,6 +189,8 @@ impl<H: Handler> Http2<H> {
             self.refuse(id, status, "this server is not a proxy\n");
             return;
         }
+        self.has_bodies |= !end;
+        self.begun += 1;
         let body = (!end).then(|| Incoming::new(length));
         let arriving = body.clone().map(|body| Arriving::new(body, expects));
         let silence = self.shared.limits.read;
@@ -338,13 +361,16 @@ impl<H: Handler> Http2<H> {
         while !out.is_empty() {
             let written = Pin::new(&mut *stream).poll_write(cx, out.as_slice());
             let Poll::Ready(count) = written.map_err(Failure::io)? else {
-                self.link.held.note(stream.memory_held() + out.len());
+                let held = stream.unsent_memory_held() + out.memory_held();
+                self.link.held.note(held);
+                self.blocked = true;
                 return Poll::Pending;
             };
             out.sent(count);
         }
+        self.blocked = false;
         if self.link.held.held() > 0 {
-            self.link.held.note(stream.memory_held());
+            self.link.held.note(stream.unsent_memory_held());
         }
         Poll::Ready(Ok(()))
     }
@@ -358,6 +384,7 @@ impl<H: Handler> Http2<H> {
         ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;
         self.link.held.note(0);
         self.link.settle(true);
+        self.has_bodies &= self.core.streams() > 0;
         self.core.rest();
         Poll::Ready(Ok(()))
     }
@@ -392,25 +419,34 @@ impl<H: Handler> Engine for Http2<H> {
                 return Poll::Ready(Err(failure));
             }
             self.run_woken(cx);
-            self.produce(cx);
+            // Nothing is made on top of what the client does not take.
+            if !self.blocked || self.poll_unload(cx, stream)?.is_ready() {
+                self.produce(cx);
+            }
             if self.ended {
                 // Replies that were ready only now, and that the window blocks for good.
                 self.events(cx, &[]);
             }
             let unloaded = self.poll_unload(cx, stream)?.is_ready();
             if work >= WORK_MAX {
-                cx.waker().wake_by_ref();
+                turn::give_way(cx);
                 return Poll::Pending;
             }
             // A client may wait with reading until it has sent all; but one that makes us say more and
             // more that it does not take is not listened to.
             if self.core.output().len() < OUT_STOP && !self.ended {
                 let link = Rc::clone(&self.link);
-                let read = poll_read_with(cx, stream, &link, |cx, bytes| {
+                let (receive_max, max) = match self.has_bodies && !self.blocked {
+                    true => (usize::MAX, SCRATCH),
+                    false => (HEADS, HEADS_AT_ONCE),
+                };
+                stream.set_receive_max(receive_max);
+                self.begun = 0;
+                let read = poll_read_with(cx, stream, &link, max, |cx, bytes| {
                     self.receive(cx, bytes);
                 })?;
                 if read.is_ready() {
-                    work += 1;
+                    work += 1 + self.begun / REQUESTS_PER_TURN;
                     continue;
                 }
             }
