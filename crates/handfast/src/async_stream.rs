@@ -170,6 +170,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         self.connection.unsent_memory_held()
     }
 
+    /// Lets go of buffers that hold little or nothing. Waiting does it, too.
+    pub fn rest(&mut self) {
+        self.connection.rest();
+    }
+
     /// How much is taken of the channel at once, but no less than a record. Default: eight records.
     pub fn set_receive_max(&mut self, bytes: usize) {
         self.connection.set_receive_max(bytes);

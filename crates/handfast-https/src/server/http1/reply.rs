@@ -178,6 +178,7 @@ impl Reply {
         link: &Link,
     ) -> Poll<Result<usize, Failure>> {
         if link.held.held() > 0 {
+            stream.rest();
             link.held.note(stream.unsent_memory_held());
         }
         let room = link.held.room(PIECE_MAX);

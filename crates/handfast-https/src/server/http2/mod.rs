@@ -87,6 +87,8 @@ pub(super) struct Http2<H> {
     has_bodies: bool,
     /// Requests that began in this turn.
     begun: u32,
+    /// More has arrived than was looked at.
+    more: bool,
     /// The client is being told.
     failure: Option<Failure>,
 }
@@ -135,6 +137,7 @@ impl<H: Handler> Http2<H> {
             blocked: false,
             has_bodies: false,
             begun: 0,
+            more: false,
             failure: None,
         }
     }
@@ -370,6 +373,7 @@ impl<H: Handler> Http2<H> {
         }
         self.blocked = false;
         if self.link.held.held() > 0 {
+            stream.rest();
             self.link.held.note(stream.unsent_memory_held());
         }
         Poll::Ready(Ok(()))
@@ -419,8 +423,9 @@ impl<H: Handler> Engine for Http2<H> {
                 return Poll::Ready(Err(failure));
             }
             self.run_woken(cx);
-            // Nothing is made on top of what the client does not take.
-            if !self.blocked || self.poll_unload(cx, stream)?.is_ready() {
+            // Nothing is made on top of what the client does not take, nor before all that it says was heard: it may not
+            // want it any more.
+            if !self.more && (!self.blocked || self.poll_unload(cx, stream)?.is_ready()) {
                 self.produce(cx);
             }
             if self.ended {
@@ -442,7 +447,9 @@ impl<H: Handler> Engine for Http2<H> {
                 };
                 stream.set_receive_max(receive_max);
                 self.begun = 0;
+                self.more = false;
                 let read = poll_read_with(cx, stream, &link, max, |cx, bytes| {
+                    self.more = bytes.len() == HEADS_AT_ONCE && !self.has_bodies;
                     self.receive(cx, bytes);
                 })?;
                 if read.is_ready() {
