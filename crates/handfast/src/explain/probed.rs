@@ -94,7 +94,7 @@ fn lines(finding: &Finding) -> Vec<String> {
             }
         }
         Finding::CertificateKey { theirs } => vec![format!(
-            "asked by a probe, the server would go on with a key of the kind {}",
+            "a probe found that the server has a certificate with a key of the kind {}",
             escape_control(theirs)
         )],
         Finding::Name { .. } => vec!["a probe without the server name was accepted".to_owned()],
