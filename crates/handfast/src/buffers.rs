@@ -227,6 +227,7 @@ impl Window {
     }
 
     /// Gives the buffer back when it holds nothing.
+    #[cfg(feature = "tokio")]
     pub(crate) fn rest_if_empty(&mut self) {
         if self.is_empty() {
             self.give_back();
