@@ -322,6 +322,13 @@ impl Wire {
         pump(&mut self.server, self.now);
     }
 
+    /// Everything is sent that waits, and what can follow it.
+    fn flush(&mut self) {
+        while !self.frames().is_empty() {
+            pump(&mut self.server, self.now);
+        }
+    }
+
     fn events(&mut self) {
         self.send(&[]);
     }
@@ -388,6 +395,7 @@ fn a_window_that_is_used_up_at_once_counts_from_then_on() {
     let mut wire = Wire::new();
     wire.request(1, flag::END_STREAM);
     wire.reply(1, 1_000_000);
+    wire.flush();
     // 64 KiB went out in the first moment, far more than the least rate asks for in a span.
     wire.now += limits().span - CLOCK;
     wire.server.expire(wire.now);
@@ -421,6 +429,7 @@ fn the_connections_window_counts_for_every_stream() {
     wire.request(1, flag::END_STREAM);
     wire.request(3, flag::END_STREAM);
     wire.reply(1, 65_535);
+    wire.flush();
     wire.reply(3, 10);
     assert_eq!(wire.server.turn(), None);
     wire.now += limits().span;
