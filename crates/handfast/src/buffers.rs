@@ -5,7 +5,7 @@
 //! again. A thread keeps a few and lends them to whichever of its connections is active.
 //!
 //! What a buffer held before is cleared where its room is shown to somebody, unless it was the same
-//! window's: so a steady flow clears nothing. Where the operating system alone writes into it, nobody sees it.
+//! window's: so a steady flow clears nothing. Room that only the operating system writes into is not shown, and not cleared.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -83,7 +83,7 @@ static NEXT_OWNER: AtomicU64 = AtomicU64::new(1);
 /// Whose bytes a buffer still holds.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Owner {
-    /// A window whose room nobody sees.
+    /// A window whose room is not shown to the caller.
     #[default]
     Hidden,
     /// One whose room is shown, and that has had no buffer yet.

@@ -197,7 +197,7 @@ fn body_of(answer: &[u8]) -> Result<Vec<u8>, String> {
                 ));
             }
             "transfer-encoding" => {
-                return Err("an answer in chunks, which nobody had asked for".to_owned());
+                return Err("a chunked response to a request of HTTP/1.0".to_owned());
             }
             _ => {}
         }
@@ -228,7 +228,7 @@ mod tests {
             ),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                Err("an answer in chunks, which nobody had asked for"),
+                Err("a chunked response to a request of HTTP/1.0"),
             ),
             ("SSH-2.0-x\r\n\r\n", Err("no HTTP answer")),
             ("HTTP/1.1 200 OK\r\n", Err("no HTTP answer")),

@@ -362,7 +362,7 @@ impl Page {
         );
         let unasked = match unasked_bytes {
             0 => String::new(),
-            count => format!(", after {count} bytes that nobody had asked for"),
+            count => format!(", after {count} unsolicited bytes"),
         };
         self.row("closing", &format!("{outcome}: {ending}{unasked}"));
     }
