@@ -4,7 +4,8 @@ use pki_types::CertificateRevocationListDer;
 use rcgen::date_time_ymd;
 use std::time::Duration;
 
-use crate::pki::{DAY_SECS, Issued, content, der, elements, now_secs, pem};
+use crate::der::{content, der, elements};
+use crate::pki::{DAY_SECS, Issued, now_secs, pem};
 
 /// `uniformResourceIdentifier`, a general name.
 const URI: u8 = 0x86;

@@ -2,6 +2,7 @@
 
 pub mod careless;
 pub mod crl;
+mod der;
 pub mod draft;
 pub mod golden;
 pub mod launch;

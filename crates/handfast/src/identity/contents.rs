@@ -12,8 +12,9 @@ use zeroize::Zeroizing;
 
 use super::der::{self, Kind};
 use super::error::{IdentityError, IdentityPart, IdentityProblem};
+use super::key::Key;
 use super::passphrase::Passphrase;
-use super::{pkcs12, unlock};
+use super::pkcs12;
 use crate::certificates::before_settings;
 use crate::{pem, pkcs7};
 
@@ -36,14 +37,6 @@ pub(super) struct Contents {
     pub(super) keys: Vec<Key>,
     others: Vec<Other>,
     pkcs12: Option<Zeroizing<Vec<u8>>>,
-}
-
-/// A private key, locked or not.
-pub(super) struct Key {
-    kind: Kind,
-    bytes: Zeroizing<Vec<u8>>,
-    /// Locked in the old manner of PEM; inside, the value of `DEK-Info`.
-    old_lock: Option<Option<String>>,
 }
 
 /// Something that is neither a certificate nor a private key.
@@ -223,11 +216,7 @@ impl Contents {
                 }
             }
         };
-        self.keys.push(Key {
-            kind,
-            bytes: section.body,
-            old_lock,
-        });
+        self.keys.push(Key::of_pem(kind, section.body, old_lock));
         Ok(())
     }
 
@@ -284,7 +273,7 @@ impl Contents {
             1 => found.push("a certificate".to_owned()),
             count => found.push(format!("{count} certificates")),
         }
-        found.extend(self.keys.iter().map(|key| key.kind.describe().to_owned()));
+        found.extend(self.keys.iter().map(|key| key.describe().to_owned()));
         if self.is_pkcs12() {
             found.push(Kind::Pkcs12.describe().to_owned());
         }
@@ -292,31 +281,6 @@ impl Contents {
         found.dedup();
         found.truncate(5);
         found
-    }
-}
-
-impl Key {
-    pub(super) fn plain(kind: Kind, bytes: Zeroizing<Vec<u8>>) -> Self {
-        Self {
-            kind,
-            bytes,
-            old_lock: None,
-        }
-    }
-
-    /// The DER of the key and its encoding, unlocked where it was locked.
-    pub(super) fn unlock(
-        self,
-        path: Option<&Path>,
-        passphrase: &mut Passphrase,
-    ) -> Result<(Kind, Zeroizing<Vec<u8>>), IdentityProblem> {
-        match (self.old_lock, self.kind) {
-            (Some(dek_info), _) => {
-                unlock::old_pem(&self.bytes, dek_info.as_deref(), path, passphrase)
-            }
-            (None, Kind::LockedPkcs8) => unlock::pkcs8(&self.bytes, path, passphrase),
-            (None, kind) => Ok((kind, self.bytes)),
-        }
     }
 }
 

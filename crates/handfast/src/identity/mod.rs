@@ -11,6 +11,7 @@ mod chain;
 mod contents;
 pub(crate) mod der;
 mod error;
+mod key;
 mod passphrase;
 mod pkcs12;
 mod unlock;

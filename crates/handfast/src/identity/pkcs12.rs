@@ -9,9 +9,9 @@ use p12_keystore::error::Error;
 use pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
-use super::contents::Key;
 use super::der::{self, Kind};
 use super::error::IdentityProblem;
+use super::key::Key;
 use super::passphrase::{Passphrase, PassphraseRequest};
 use super::unlock::name_scheme;
 use crate::der::Element;

@@ -1,0 +1,139 @@
+//! Windows that stay shut, that open slowly, that change often: what becomes of the streams behind them.
+
+use super::*;
+
+#[test]
+fn a_window_that_stays_shut_costs_the_stream_and_one_that_opens_slowly_does_not() {
+    let mut wire = Wire::new();
+    wire.windows(0);
+    wire.request(1, flag::END_STREAM);
+    wire.request(3, flag::END_STREAM);
+    wire.reply(1, 1_000_000);
+    wire.reply(3, 1_000_000);
+    assert_eq!(wire.server.turn(), None);
+    let span = limits().span;
+    // Stream 3 is let on a little above the least rate, stream 1 by a byte at a time.
+    let enough = limits().rate_min * span.as_secs() as u32 + 10;
+    for second in 1..=3 * span.as_secs() {
+        wire.now += Duration::from_secs(1);
+        let mut bytes = Vec::new();
+        if second % 20 == 0 {
+            frame::put_window_update(&mut bytes, 3, enough / 3 + 1);
+            frame::put_window_update(&mut bytes, 1, 1);
+        }
+        // A PING is no progress of any stream.
+        frame::put_header(&mut bytes, 8, kind::PING, 0, 0);
+        bytes.extend_from_slice(&[0; 8]);
+        wire.send(&bytes);
+        pump(&mut wire.server, wire.now);
+        wire.server.expire(wire.now);
+        wire.events();
+    }
+    assert_eq!(wire.lost, [(1, Cut::Stalled)]);
+    let frames = wire.frames();
+    assert!(frames.contains(&(kind::RST_STREAM, 1, code::CANCEL.to_be_bytes().to_vec())));
+}
+
+#[test]
+fn a_window_that_is_used_up_at_once_counts_from_then_on() {
+    let mut wire = Wire::new();
+    wire.request(1, flag::END_STREAM);
+    wire.reply(1, 1_000_000);
+    wire.flush();
+    // 64 KiB went out in the first moment, far more than the least rate asks for in a span.
+    wire.now += limits().span - CLOCK;
+    wire.server.expire(wire.now);
+    wire.events();
+    assert_eq!(wire.lost, []);
+    wire.now += CLOCK;
+    wire.server.expire(wire.now);
+    wire.events();
+    assert_eq!(wire.lost, [(1, Cut::Stalled)]);
+}
+
+#[test]
+fn spans_may_be_short_or_without_end() {
+    for (span, stalls) in [(Duration::from_millis(5), true), (Duration::MAX, false)] {
+        let mut wire = Wire::new();
+        wire.server.limits.span = span;
+        wire.windows(0);
+        wire.request(1, flag::END_STREAM);
+        wire.reply(1, 10);
+        wire.now += Duration::from_secs(3600);
+        wire.server.expire(wire.now);
+        wire.events();
+        assert_eq!(wire.lost == [(1, Cut::Stalled)], stalls, "{span:?}");
+    }
+}
+
+#[test]
+fn the_connections_window_counts_for_every_stream() {
+    let mut wire = Wire::new();
+    wire.windows(frame::WINDOW_MAX);
+    wire.request(1, flag::END_STREAM);
+    wire.request(3, flag::END_STREAM);
+    wire.reply(1, 65_535);
+    wire.flush();
+    wire.reply(3, 10);
+    assert_eq!(wire.server.turn(), None);
+    wire.now += limits().span;
+    assert_eq!(wire.server.due(), Some(wire.now));
+    wire.server.expire(wire.now);
+    wire.events();
+    assert_eq!(wire.lost, [(3, Cut::Stalled)]);
+    // The stream that was sent whole is over.
+    assert_eq!(wire.server.streams(), 0);
+}
+
+#[test]
+fn after_the_clients_end_what_its_window_blocks_is_dropped_at_once() {
+    let mut wire = Wire::new();
+    wire.windows(10);
+    wire.request(1, flag::END_STREAM);
+    wire.request(3, flag::END_STREAM);
+    wire.request(5, 0);
+    wire.reply(1, 20);
+    wire.server.end_of_input(wire.now);
+    wire.events();
+    assert_eq!(wire.lost, [(1, Cut::Ended)]);
+    // A reply that is ready only later, too.
+    wire.reply(3, 20);
+    wire.events();
+    assert_eq!(wire.lost, [(1, Cut::Ended), (3, Cut::Ended)]);
+    wire.reply(5, 5);
+    wire.events();
+    assert!(wire.server.is_done());
+}
+
+#[test]
+fn a_frame_that_changes_the_window_often_changes_it_once() {
+    let mut wire = Wire::new();
+    wire.request(1, flag::END_STREAM);
+    let mut changes = vec![(setting::INITIAL_WINDOW_SIZE, 0); 2000];
+    changes.push((setting::INITIAL_WINDOW_SIZE, 5));
+    let mut bytes = Vec::new();
+    frame::put_settings(&mut bytes, &changes);
+    wire.send(&bytes);
+    wire.reply(1, 100);
+    let sent: Vec<_> = wire
+        .frames()
+        .into_iter()
+        .filter(|(kind, ..)| *kind == kind::DATA)
+        .collect();
+    assert_eq!(sent, [(kind::DATA, 1, vec![7; 5])]);
+}
+
+#[test]
+fn window_changes_of_many_streams_are_counted_as_a_flood() {
+    let mut wire = Wire::new();
+    for stream in (1..200).step_by(2) {
+        wire.request(stream, flag::END_STREAM);
+    }
+    let mut frames = 0;
+    while wire.failed.is_none() {
+        wire.windows(frames % 2);
+        frames += 1;
+        assert!(frames < 400, "{frames} changes of 100 windows");
+    }
+    assert_eq!(wire.failed.unwrap().code, code::ENHANCE_YOUR_CALM);
+}
