@@ -5,8 +5,10 @@
 //! how things are told.
 
 mod cli;
+mod clock;
 mod columns;
 mod command;
+mod crl_dates;
 mod data_dir;
 mod descriptors;
 mod failure;

@@ -282,6 +282,31 @@ fn a_server_that_the_local_authority_revoked_is_refused_by_clients() {
 }
 
 #[test]
+fn connect_as_a_server_tells_of_a_list_that_is_out_of_date() {
+    let place = Place::new();
+    place.ca(&["issue", "localhost"]);
+    let pki = Pki::new();
+    let list = pki
+        .root
+        .crl_between(&[], now_secs() - 9 * DAY_SECS, now_secs() - DAY_SECS);
+    fs::write(place.path("list.pem"), pem("X509 CRL", &list)).unwrap();
+    fs::write(place.path("root.pem"), pki.root.cert_pem()).unwrap();
+    let running = place
+        .handfast()
+        .args(["connect", "--listen", "127.0.0.1:0", "--client-ca"])
+        .arg(place.path("root.pem"))
+        .arg("--crl")
+        .arg(place.path("list.pem"))
+        .arg("--cert")
+        .arg(place.path("localhost.pem"))
+        .arg("--key")
+        .arg(place.path("localhost.key"))
+        .start();
+    let said = running.wait_for("--crl-expired hard", PATIENCE);
+    assert!(said.is_some(), "{}", running.output());
+}
+
+#[test]
 fn connect_as_a_server_asks_the_local_authority_s_list_too() {
     let place = Place::new();
     place.ca(&["issue", "localhost"]);

@@ -26,12 +26,12 @@ use self::session::{Closing, Outcome, Session, Why};
 use self::stdio::Input;
 use self::target::{Target, authority};
 use self::wire::{Listener, Wire};
-use crate::data_dir;
+use crate::clock::unix_now;
 use crate::failure::{Failure, code};
-use crate::output;
 use crate::passphrase::PassphraseSource;
 use crate::tls_at_once;
 use crate::trust_args::{SessionArgs, TrustArgs, lists_of, tell_trust_problems, with_files};
+use crate::{crl_dates, data_dir, output};
 
 /// Ended by a signal: what shells report for Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -346,10 +346,16 @@ fn server_name(text: &str) -> Result<ServerName, Failure> {
 
 fn server_context(args: &Args) -> Result<ServerContext, Failure> {
     let (authorities, lists) = client_files(args)?;
+    let lists = lists_of(&lists, args.trust.crl_expired)?;
+    for list in lists.summaries() {
+        if let Some(remark) = crl_dates::remark(list, args.trust.crl_expired.into(), unix_now()) {
+            output::note(format!("{list}: {remark}"));
+        }
+    }
     let mut builder = ServerContext::builder()
         .versions(args.session.versions.versions())
         .alpn(args.session.alpn.iter().map(String::as_bytes))
-        .revocation_lists(lists_of(&lists, args.trust.crl_expired)?);
+        .revocation_lists(lists);
     if let Some(depth) = args.trust.depth {
         builder = builder.chain_depth_max(depth);
     }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use handfast::{
     CertificateFacts, ClientAuth, Identity, KeyLog, Passphrase, RevocationLists, ServerContext,
@@ -13,6 +12,7 @@ use handfast_https::server::ALPN;
 
 use super::lists::Lists;
 use super::{Args, Demand, warnings};
+use crate::clock::unix_now;
 use crate::data_dir;
 use crate::failure::Failure;
 use crate::output;
@@ -118,14 +118,6 @@ pub(super) fn prepare(args: &Args, listen: &[SocketAddr]) -> Result<Prepared, Fa
         authority,
         facts,
     })
-}
-
-fn unix_now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .unwrap_or(0)
 }
 
 fn given_identity(args: &Args, chain: &PathBuf) -> Result<Identity, Failure> {

@@ -9,17 +9,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use handfast::{CrlSummary, ExpiredLists, RevocationLists, format_utc};
+use handfast::{CrlSummary, ExpiredLists, RevocationLists};
 use handfast_ca::Authority;
 
-use crate::data_dir;
+use crate::clock::unix_now;
 use crate::failure::Failure;
+use crate::{crl_dates, data_dir};
 
 /// How often a running server looks at the files: whoever revokes a certificate expects it to count soon,
 /// and a look costs one system call for each file.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long before it is out of date a list is told of.
-const DAY_SECS: i64 = 86_400;
 /// How often the authority is asked to renew its list in time, which takes reading its ledger.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
@@ -133,22 +132,8 @@ impl Lists {
         let own = self.own.as_ref().map(|own| own.authority.crl_file());
         for file in &self.files {
             for list in file.lists.summaries() {
-                let Some(next_update) = list.next_update else {
+                let Some(what) = crl_dates::remark(list, self.expired, now) else {
                     continue;
-                };
-                let what = match next_update.saturating_sub(now) {
-                    ..0 => match self.expired {
-                        ExpiredLists::Accept => {
-                            "out of date: certificates that were revoked since are accepted \
-                             (--crl-expired soft)"
-                                .to_owned()
-                        }
-                        _ => "out of date: clients whose certificates it covers are refused \
-                              (--crl-expired hard)"
-                            .to_owned(),
-                    },
-                    0..DAY_SECS => format!("out of date from {}", format_utc(next_update)),
-                    _ => continue,
                 };
                 let fix = match own.as_ref() == Some(&file.path) {
                     true => "renew it: handfast ca crl",
@@ -263,8 +248,4 @@ fn older(in_use: &RevocationLists, new: &RevocationLists) -> Option<CrlSummary> 
 /// A list's number, as far as it is one that can be compared here.
 fn number(list: &CrlSummary) -> Option<u128> {
     list.number.as_ref()?.parse().ok()
-}
-
-fn unix_now() -> i64 {
-    jiff::Timestamp::now().as_second()
 }
