@@ -95,15 +95,21 @@ impl Serving {
     /// Waits until it has said so, on either stream.
     #[track_caller]
     fn wait_for(&self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.running.output().contains(text) {
-            assert!(
-                Instant::now() < deadline,
-                "{text}: {}",
-                self.running.output()
-            );
-            std::thread::sleep(Duration::from_millis(5));
+        said(&self.running, |output| output.contains(text).then_some(()));
+    }
+}
+
+/// Waits until what was said so far, on either stream, has what is looked for.
+#[track_caller]
+fn said<R>(running: &Running, find: impl Fn(&str) -> Option<R>) -> R {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = running.output();
+        if let Some(found) = find(&output) {
+            return found;
         }
+        assert!(Instant::now() < deadline, "{output}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -302,8 +308,9 @@ fn connect_as_a_server_tells_of_a_list_that_is_out_of_date() {
         .arg("--key")
         .arg(place.path("localhost.key"))
         .start();
-    let said = running.wait_for("--crl-expired hard", PATIENCE);
-    assert!(said.is_some(), "{}", running.output());
+    said(&running, |output| {
+        output.contains("(--crl-expired hard)").then_some(())
+    });
 }
 
 #[test]
@@ -323,19 +330,11 @@ fn connect_as_a_server_asks_the_local_authority_s_list_too() {
             .arg("--key")
             .arg(place.path("localhost.key"))
             .start();
-        let deadline = Instant::now() + PATIENCE;
-        let port = loop {
-            let said = running.output();
-            let port = said.split_once("127.0.0.1:").and_then(|(_, rest)| {
-                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-                (digits.len() < rest.len()).then_some(digits)
-            });
-            if let Some(port) = port {
-                break port;
-            }
-            assert!(Instant::now() < deadline, "{said}");
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let port = said(&running, |output| {
+            let (_, rest) = output.split_once("127.0.0.1:")?;
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            (digits.len() < rest.len()).then_some(digits)
+        });
         let finished = place
             .handfast()
             .args(["connect", "--no-probe", "--cert"])
@@ -344,15 +343,10 @@ fn connect_as_a_server_asks_the_local_authority_s_list_too() {
             .arg(place.path(&format!("{client}.key")))
             .arg(format!("localhost:{port}"))
             .run();
-        let deadline = Instant::now() + PATIENCE;
-        let told = loop {
-            let said = running.output();
-            let refused = said.contains("[certificate-revoked]");
-            if refused || finished.succeeded() || Instant::now() > deadline {
-                break refused;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let told = said(&running, |output| {
+            let refused = output.contains("[certificate-revoked]");
+            (refused || finished.succeeded()).then_some(refused)
+        });
         assert_eq!(told, !expected, "{}\n{finished}", running.output());
     }
 }

@@ -349,7 +349,7 @@ fn server_context(args: &Args) -> Result<ServerContext, Failure> {
     let lists = lists_of(&lists, args.trust.crl_expired)?;
     for list in lists.summaries() {
         if let Some(remark) = crl_dates::remark(list, args.trust.crl_expired.into(), unix_now()) {
-            output::note(format!("{list}: {remark}"));
+            output::warning(format!("{list}: {remark}"));
         }
     }
     let mut builder = ServerContext::builder()
