@@ -7,7 +7,7 @@
 //! of which certificate (`judge`). `advice` carries the advice out and judges what comes of it;
 //! `openssl` asks OpenSSL.
 //!
-//! `PROPTEST_CASES` says how many cases are drawn. `cargo test -p handfast --test random_pki -- --ignored
+//! `PROPTEST_CASES` says how many cases are drawn. `cargo test -p handfast --test random_pki --
 //! survey --nocapture` draws as many and lists each kind of disagreement with its smallest example.
 
 mod advice;
