@@ -200,7 +200,7 @@ impl Authority {
         Lock::acquire(&self.dir.join(LOCK))
     }
 
-    /// Reads the key, and makes sure that it is the right one and nobody else's.
+    /// Reads the key, and checks that it belongs to the certificate and that only its owner can read it.
     pub(crate) fn signer(&self) -> Result<Signer, CaError> {
         let path = self.key_file();
         let key = read_key(&path)?;
@@ -356,7 +356,7 @@ fn certify_self(
     params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
     params.not_before = date!(not_before);
     params.not_after = date!(not_after);
-    // It signs for end entities only: nobody whom it certifies can certify others.
+    // It signs for end entities only: what it certifies cannot certify others.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     // For TLS only: OpenSSL, NSS and Windows hold an issuer's purposes against what it issued, so

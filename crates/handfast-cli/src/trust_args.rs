@@ -221,7 +221,7 @@ impl SessionArgs {
 /// Problems shown of each source; a directory can have hundreds.
 const PROBLEMS_SHOWN_MAX: usize = 8;
 
-/// What of these sources is no trust anchor, or vouches for nobody, a line each.
+/// What of these sources cannot be a trust anchor, a line each.
 pub(crate) fn trust_problems(sources: &[TrustSource]) -> Vec<String> {
     let mut lines = Vec::new();
     for source in sources {
@@ -268,7 +268,7 @@ fn with_local_ca(anchors: TrustAnchors) -> TrustAnchors {
     }
 }
 
-/// What the local authority revoked is refused, too. Nobody asked for its list: where there is none, or an
+/// What the local authority revoked is refused, too. Its list was not asked for: where there is none, or an
 /// old one, nothing is missing.
 fn with_local_list(lists: RevocationLists) -> RevocationLists {
     let Some(file) = local_ca_list() else {

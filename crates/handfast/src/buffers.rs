@@ -64,7 +64,7 @@ impl Kept {
 }
 
 /// Gives buffers back to the allocator that this thread keeps and has not used since the last call: what a burst of
-/// connections needed is not kept for good. For whoever serves many connections to call now and then, every ten seconds
+/// connections needed is not kept for good. For servers with many connections to call now and then, every ten seconds
 /// say.
 pub fn release_unused_buffers() {
     let _ = KEPT.try_with(|kept| {
@@ -149,7 +149,7 @@ impl Window {
         self.behind(wanted)
     }
 
-    /// The same for whoever only writes into it: it may hold bytes of others, and must not be shown.
+    /// The same for callers that only write into it: it may hold bytes of others, and must not be shown.
     pub(crate) fn unseen_room(&mut self, wanted: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
             self.take(lend(Owner::Hidden));

@@ -38,7 +38,7 @@ use crate::x509;
 /// An added certificate becomes a trust anchor if it is an authority: basic constraints with CA:TRUE. A root
 /// without basic constraints (of version 1, or an old one of version 3) is one, too, when it issued
 /// itself and says nothing that only an end entity says: a key usage without `keyCertSign`, or without
-/// key usage a purpose or the name of a server. Not so in the platform's store, which nobody chose for this
+/// key usage a purpose or the name of a server. Not so in the platform's store, which was not chosen for this
 /// one use. Any other certificate is trusted as exactly itself: a peer that presents the very same
 /// bytes is believed, still subject to name, validity and purpose, and nothing that it signed is. A
 /// self-signed authority that a server presents as its own certificate, which is what
@@ -322,12 +322,12 @@ pub(crate) struct Resolved {
     pub(crate) only_ours: Vec<Arc<AnchorLimits>>,
     /// Every trusted certificate, to compare with what a peer presents as its own.
     pub(crate) certificates: HashSet<CertificateDer<'static>>,
-    /// What is among the trusted certificates and vouches for nobody else: to explain a refusal.
+    /// What is among the trusted certificates and cannot issue for others: to explain a refusal.
     pub(crate) unfit: Vec<Arc<Unfit>>,
     platform_source: Option<TrustSource>,
 }
 
-/// Something among the trusted certificates that vouches for nobody else.
+/// Something among the trusted certificates that cannot issue for others.
 pub(crate) struct Unfit {
     /// The certificate, where there is one.
     pub(crate) der: Option<CertificateDer<'static>>,

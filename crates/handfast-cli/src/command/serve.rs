@@ -233,7 +233,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             Explanation::new("no-runtime", what).with_evidence(error.to_string()),
         )
     })?;
-    // Whoever reads that it listens may send a signal at once.
+    // A reader of this line may send a signal at once.
     let signals = {
         let _guard = runtime.enter();
         Signals::new(audit.is_some()).map_err(no_signals)?
@@ -547,7 +547,7 @@ impl Signals {
     }
 }
 
-/// How many connections may be open at once, so that the files that they ask for can be opened: else whoever opens
+/// How many connections may be open at once, so that the files that they ask for can be opened: else the client that opens
 /// connections alone could keep everybody from being served. A quarter is for files. None when it is not worth serving.
 fn connections_room(descriptors: Option<u64>) -> Option<usize> {
     // Listeners, event loops, logs.

@@ -18,8 +18,7 @@ thread_local! {
     static BUFFERS: RefCell<(Vec<Vec<u8>>, usize)> = const { RefCell::new((Vec::new(), 0)) };
 }
 
-/// Gives buffers back to the allocator that this thread keeps and has not used since the last call. For whoever serves
-/// many connections to call now and then.
+/// Gives buffers back to the allocator that this thread keeps and has not used since the last call. For servers with many connections to call now and then.
 pub fn release_unused_buffers() {
     let _ = BUFFERS.try_with(|kept| {
         let (buffers, unused) = &mut *kept.borrow_mut();

@@ -51,7 +51,7 @@ impl Request {
             text: without_credentials(url),
             problem: error.to_string(),
         })?;
-        // What a URL takes for an address that nobody means: 8443 for 0.0.32.251.
+        // What a URL takes for an address that is not meant: 8443 for 0.0.32.251.
         handfast::refuse_number_in_url(url).map_err(|error| Error::InvalidUrl {
             text: without_credentials(url),
             problem: error.cause().to_string(),

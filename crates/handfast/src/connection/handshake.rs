@@ -25,7 +25,7 @@ const SKIPPED_BYTES_MAX: usize = 32 * 1024;
 impl Connection {
     /// Changes to the client's order of cipher suites where that is the better one. Only as long as
     /// rustls has seen nothing: later all is agreed on.
-    pub(super) fn heed_preference(&mut self) {
+    pub(super) fn apply_preference(&mut self) {
         if self.other.is_none() {
             return;
         }

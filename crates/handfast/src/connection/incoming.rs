@@ -22,8 +22,7 @@ impl Connection {
     }
 
     /// Reads once from a socket or a pipe, and takes note of what came: what [`receive_room`](Self::receive_room), a
-    /// read and [`received`](Self::received) or [`received_end`](Self::received_end) do together. Nobody but the
-    /// operating system meets the room, so that nothing in it has to be cleared.
+    /// read and [`received`](Self::received) or [`received_end`](Self::received_end) do together. Only the operating system writes into the room, so that nothing in it has to be cleared.
     ///
     /// # Errors
     /// Those of the read; none of them is taken note of.
@@ -113,7 +112,7 @@ impl Connection {
         self.check()?;
         if self.report.is_none() {
             self.refuse_other_protocols()?;
-            self.heed_preference();
+            self.apply_preference();
             self.advance(&mut Target::none(), None)?;
         }
         Ok(())

@@ -43,7 +43,7 @@ impl SchemeId {
         &[Self(0x0904), Self(0x0905), Self(0x0906)],
     ];
 
-    /// The kind of key that signs so, where that is a kind that nobody here supports.
+    /// The kind of key that signs so, where that is an unsupported kind.
     pub(crate) fn foreign_key(self) -> Option<&'static str> {
         Some(match self.0 {
             0x0202 | 0x0302 | 0x0402 => "DSA",

@@ -33,7 +33,7 @@ const HARMLESS: [&str; 10] = [
 ];
 
 /// What a trust anchor's own certificate says of its use. RFC 5280, 6.1.1 (d), leaves it to the verifier
-/// whether to apply this; RFC 5937 and OpenSSL do, and whoever made the root meant it.
+/// whether to apply this; RFC 5937 and OpenSSL do, and the root's maker meant it.
 #[derive(Clone, Debug)]
 pub(crate) struct AnchorLimits {
     pub(crate) der: CertificateDer<'static>,
@@ -133,7 +133,7 @@ pub(super) enum Standing {
 }
 
 impl Entry {
-    /// Why it can vouch for nobody else, with its name; `None` when it can.
+    /// Why it cannot issue for others, with its name; `None` when it can.
     pub(super) fn problem(&self) -> Option<(String, AnchorProblemKind)> {
         let certificate = x509::parse(&self.der, Depth::Outline).ok()?;
         let kind = match &self.standing {
@@ -147,7 +147,7 @@ impl Entry {
 /// Reads one trusted certificate.
 ///
 /// # Errors
-/// When nobody can use it. The name, escaped, is empty where it could not be read.
+/// When it cannot be used. The name, escaped, is empty where it could not be read.
 pub(super) fn read(
     der: CertificateDer<'static>,
     chosen: Chosen,
@@ -193,7 +193,7 @@ fn contradiction(certificate: &X509Certificate<'_>) -> Option<String> {
         })
 }
 
-/// Why a trusted certificate vouches for nobody but itself; `None` when it is an anchor.
+/// Why a trusted certificate is trusted only as itself; `None` when it is an anchor.
 ///
 /// A certificate with basic constraints says itself whether it is an authority. Of one without them, an
 /// anchor's name and key alone count (RFC 5280, 6.1.1 d), so a root that a person names is one,

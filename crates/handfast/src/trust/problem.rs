@@ -206,7 +206,7 @@ pub struct TrustSource {
     pub origin: TrustOrigin,
     /// Authorities found there: trust anchors.
     pub authorities: usize,
-    /// Certificates found there that vouch for nobody else: each is trusted only as itself.
+    /// Certificates found there that cannot issue for others: each is trusted only as itself.
     pub end_entities: usize,
     /// What is no anchor there, or none that can vouch for anybody, and why: nothing is dropped silently.
     pub problems: Vec<AnchorProblem>,
@@ -308,7 +308,7 @@ pub enum TrustProblem {
         /// Labels of the sections found, or what it is.
         labels: Vec<String>,
     },
-    /// OpenSSL's `TRUSTED CERTIFICATE`, whose additional trust settings nobody else reads.
+    /// OpenSSL's `TRUSTED CERTIFICATE`, whose additional trust settings only OpenSSL reads.
     OpensslTrustedCertificate,
     /// PEM that cannot be decoded.
     Pem {

@@ -1,7 +1,7 @@
 //! Ctrl-C, and being told to stop, while a file is fetched: what arrived is kept, and where is told.
 //!
 //! A body that goes to standard output is not waited for here: there is nothing to tell, and a write that
-//! nobody reads must not keep the signal waiting.
+//! is not read must not keep the signal waiting.
 
 use std::future;
 use std::io;

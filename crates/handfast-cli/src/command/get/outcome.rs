@@ -32,7 +32,7 @@ pub(super) fn explained(error: Error) -> Failure {
     Failure::new(code, error.explain())
 }
 
-/// The limit on time passed while whoever reads our output did not.
+/// The limit on time passed while our output was not read.
 pub(super) fn unread(limit: Duration) -> Failure {
     let what = format!(
         "the time limit of {limit:?} passed: what arrived was not read from standard output"

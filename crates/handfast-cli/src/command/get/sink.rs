@@ -39,7 +39,7 @@ pub(super) enum Written {
     All,
     /// Whoever read our stdout has enough.
     ReaderGone,
-    /// The limit on time passed, and whoever reads our stdout had not read.
+    /// The limit on time passed while our stdout was not read.
     Unread(Duration),
 }
 

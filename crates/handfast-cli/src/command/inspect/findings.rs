@@ -28,7 +28,7 @@ pub(super) struct Findings {
     pub(super) chain: Vec<CertificateDer<'static>>,
     /// Chains that the server shows to clients that offer to verify other kinds of keys.
     pub(super) others: Vec<OtherChain>,
-    /// Whom we trust.
+    /// The trust anchors.
     pub(super) trust: Vec<TrustSource>,
     /// The verified path; `None` when there is none.
     pub(super) path: Option<VerifiedPath>,

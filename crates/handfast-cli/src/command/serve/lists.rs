@@ -16,7 +16,7 @@ use crate::clock::unix_now;
 use crate::failure::Failure;
 use crate::{crl_dates, data_dir};
 
-/// How often a running server looks at the files: whoever revokes a certificate expects it to count soon,
+/// How often a running server looks at the files: a revocation is expected to count soon,
 /// and a look costs one system call for each file.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the authority is asked to renew its list in time, which takes reading its ledger.

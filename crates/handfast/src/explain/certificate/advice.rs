@@ -1,4 +1,4 @@
-//! What to do about a chain that was refused, for whoever reads it: a client of a server's chain, a server
+//! What to do about a chain that was refused, by who reads it: a client of a server's chain, a server
 //! of a client's, and somebody who has a chain in a file.
 //!
 //! Nothing is advised that cannot be done, and no answer is ever to verify less.
@@ -254,7 +254,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::CrlUnusable { fault, .. } => match fault {
             CrlFault::MayNotSign => {
                 "have the authority's certificate issued again with cRLSign in its key usage, or \
-                 use a list signed by whom it allows to sign lists"
+                 use a list signed by a certificate that it allows to sign lists"
                     .to_owned()
             }
             CrlFault::WrongSignature => {
@@ -341,7 +341,7 @@ fn too_deep(reader: Reader, depth: usize, depth_max: usize) -> String {
     )
 }
 
-/// A name that nobody can ask for is the certificate's fault; to ask for it is no advice.
+/// A name that cannot be asked for is the certificate's fault; to ask for it is no advice.
 fn name_mismatch(reader: Reader, expected: &str, refused: &VerifyError) -> String {
     let names = names::of(refused);
     let again = match expected.parse::<std::net::IpAddr>() {

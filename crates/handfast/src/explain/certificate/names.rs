@@ -1,4 +1,4 @@
-//! The names of a certificate beside the one that was asked for: near misses, and those that nobody can
+//! The names of a certificate beside the one that was asked for: near misses, and those that no client can
 //! ask for.
 
 use std::net::IpAddr;

@@ -27,7 +27,7 @@ const CLOCK_SKEW_SECS: i64 = 300;
 /// Certificates beside the path that may sign lists: each may cost a signature. One is usual.
 const DELEGATES_MAX: usize = 4;
 
-/// Who may have signed a list: an authority of the path, or somebody to whom one gave this right.
+/// Who may have signed a list: an authority of the path, or a certificate that one of them issued for it.
 #[derive(Clone, Copy)]
 pub(in crate::verify) struct Signer<'a> {
     /// DER, with its SEQUENCE.
@@ -113,7 +113,7 @@ impl RevocationLists {
         let beside: Vec<X509Certificate<'_>> = self.beside(path, sent).collect();
         let mut undecided = None;
         for (position, certificate) in path.iter().take(count).enumerate() {
-            // Nobody vouches for itself: the keys above the certificate count.
+            // A certificate does not sign for itself: the keys above it count.
             let above = path.get(position.saturating_add(1)..).unwrap_or_default();
             let mut signers: Vec<Signer<'_>> = above.iter().map(|one| Signer::of(one)).collect();
             signers.push(*anchor);

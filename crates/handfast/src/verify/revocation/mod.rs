@@ -45,7 +45,7 @@ const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// As soon as there is one list, a certificate that no list covers is refused, and so is a list whose
 /// successor is overdue; both can be relaxed. Without any list nothing is checked.
 ///
-/// A list covers a certificate when it was issued by the certificate's issuer, or by whom the
+/// A list covers a certificate when it was issued by the certificate's issuer, or by the issuer that the
 /// certificate's distribution points name; signed by a key of that issuer's on the verified path, or by
 /// one that an authority of the path certified for signing lists; issued not later than now; and its
 /// issuing distribution point fits (RFC 5280, 6.3.3). Of several lists of one scope the newest counts, by
@@ -175,7 +175,7 @@ impl RevocationLists {
     }
 
     /// Looks certificates up in `other` as well, by the rules that `other` has: a certificate has to pass
-    /// both. Lists whose coverage nobody demands, such as that of one's own authority, are given like this,
+    /// both. Lists whose coverage is not required, such as that of one's own authority, are given like this,
     /// with [`allowing_unknown`](Self::allowing_unknown).
     #[must_use]
     pub fn and_also(mut self, other: Self) -> Self {

@@ -275,7 +275,7 @@ impl<'s, 'q> Search<'s, 'q> {
             return Ok(Issuers::default());
         };
         let trusted = (0..self.trusted.len()).map(Issuer::Trusted);
-        // The end entity issues nothing: nobody else would accept such a path either.
+        // The end entity issues nothing: other verifiers do not accept such a path either.
         let sent = (1..self.sent.len())
             .filter(|other| *other != position)
             .map(Issuer::Sent);

@@ -348,7 +348,7 @@ fn a_limit_counts_where_webpki_says_what_it_leads_to() {
     let narrow = root.issue(middle().basic(Basic::AuthorityWithin(0)));
     let link = narrow.issue(middle());
     let by_link = link.issue(server());
-    // An alternative name that webpki cannot read, and nobody has to: of an anchor.
+    // An alternative name of an anchor, which webpki cannot read and need not.
     let odd = Spec::authority("Odd")
         .extension(&[2, 5, 29, 17], &[5, 0], false)
         .self_signed();
