@@ -138,7 +138,7 @@ impl Error {
             Self::Connection(error) => error.explain(),
             Self::InvalidUrl { text, problem } => Explanation::new(
                 "invalid-url",
-                format!("`{}` is no URL to fetch: {problem}", escape_control(text)),
+                format!("`{}` cannot be fetched: {problem}", escape_control(text)),
             )
             .with_fix("write it as https://example.org/path"),
             Self::PlainHttp {
@@ -151,7 +151,7 @@ impl Error {
                         let secure = url.replacen("http://", "https://", 1);
                         Explanation::new(
                             "plain-http",
-                            format!("{url} would be fetched in the clear"),
+                            format!("{url} would be fetched without TLS"),
                         )
                         .with_fix(format!("fetch {secure} instead"))
                     }
@@ -160,7 +160,7 @@ impl Error {
                         format!("the server redirects to {url}, which is not secured"),
                     )
                     .with_evidence(format!("redirected from {}", escape_control(from)))
-                    .with_fix("tell whoever runs the server: a redirect must not give up TLS"),
+                    .with_fix("tell the server's administrator: a redirect must not leave HTTPS"),
                 }
             }
             Self::UnsupportedScheme {
@@ -170,9 +170,12 @@ impl Error {
             } => {
                 let scheme = escape_control(scheme);
                 let what = match redirected_from {
-                    None => format!("nothing here fetches {scheme}: {}", escape_control(url)),
+                    None => format!(
+                        "the scheme {scheme} is not supported: {}",
+                        escape_control(url)
+                    ),
                     Some(_) => format!(
-                        "the server redirects to {}, and nothing here fetches {scheme}",
+                        "the server redirects to {}, and the scheme {scheme} is not supported",
                         escape_control(url)
                     ),
                 };
@@ -181,9 +184,7 @@ impl Error {
                     None => explanation.with_fix("give a URL that begins with https://"),
                     Some(from) => explanation
                         .with_evidence(format!("redirected from {}", escape_control(from)))
-                        .with_fix(
-                            "tell whoever runs the server: such a redirect leads out of HTTPS",
-                        ),
+                        .with_fix("tell the server's administrator: such a redirect leaves HTTPS"),
                 }
             }
             Self::InvalidRequest { problem } => Explanation::new(
@@ -193,11 +194,11 @@ impl Error {
             Self::TooManyRedirects { limit, next } => {
                 Explanation::new("too-many-redirects", format!("more than {limit} redirects"))
                     .with_evidence(format!("the next would lead to {}", escape_control(next)))
-                    .with_fix("see with -v whether they go in a circle; --max-redirs allows more")
+                    .with_fix("check with -v for a loop; --max-redirs allows more")
             }
             Self::InvalidRedirect { location, problem } => Explanation::new(
                 "invalid-redirect",
-                format!("the server redirects to what is no URL: {problem}"),
+                format!("the server redirects to an invalid URL: {problem}"),
             )
             .with_evidence(format!(
                 "location: {}",
@@ -209,13 +210,13 @@ impl Error {
             }
             Self::EmptyReply { ending } => Explanation::new(
                 "empty-reply",
-                "the server took the request and sent nothing back",
+                "the server accepted the request and sent no response",
             )
             .with_evidence(ended(*ending))
-            .with_fix("see the server's log: it gave up on this request"),
+            .with_fix("see the server's log"),
             Self::StreamReset { code } => {
                 let explanation =
-                    Explanation::new("stream-reset", "the server gave up the request's stream")
+                    Explanation::new("stream-reset", "the server reset the request's stream")
                         .with_evidence(format!("RST_STREAM with {}", code::name(*code)));
                 match *code {
                     code::HTTP_1_1_REQUIRED => explanation.with_fix(HTTP1_ONLY),
@@ -261,7 +262,7 @@ impl Error {
             Self::DownloadRunning { part } => Explanation::new(
                 "download-running",
                 format!(
-                    "another download writes {} at this moment",
+                    "another download is writing {}",
                     escape_control(&part.display().to_string())
                 ),
             )
@@ -270,7 +271,7 @@ impl Error {
     }
 }
 
-const HTTP1_ONLY: &str = "speak HTTP/1.1 to this server: --http1.1";
+const HTTP1_ONLY: &str = "use HTTP/1.1 with this server: --http1.1";
 
 impl Truncation {
     fn explain(&self) -> Explanation {
@@ -285,7 +286,7 @@ impl Truncation {
                 bytes(expected)
             ),
             (Some(Framing::UntilClose), None) => format!(
-                "the response may have been cut off: {} arrived, and nothing says that this was all",
+                "the response may have been cut off: {} arrived, and nothing shows that this was all",
                 bytes(self.received)
             ),
             (Some(_), None) => format!("the response was cut off after {}", bytes(self.received)),
@@ -293,7 +294,7 @@ impl Truncation {
         let mut explanation = Explanation::new("truncated", what);
         if let Some(framing) = self.framing {
             explanation =
-                explanation.with_evidence(format!("how its end would be known: {framing}"));
+                explanation.with_evidence(format!("the body's end is given by: {framing}"));
         }
         if let Some(problem) = &self.problem {
             explanation = explanation.with_evidence(format!("HTTP: {}", escape_control(problem)));
@@ -308,10 +309,10 @@ impl Truncation {
         match (self.framing, self.ending) {
             (Some(Framing::UntilClose), Some(Ending::Premature | Ending::Reset)) => explanation
                 .with_fix(
-                    "do not trust what arrived to be whole: anybody on the path can end a connection so",
+                    "do not take what arrived as complete: anybody on the path can end a connection like this",
                 )
                 .with_fix(
-                    "a server that always ends so should announce lengths, or end with close_notify",
+                    "a server that always ends like this should announce lengths, or end with close_notify",
                 ),
             _ => explanation.with_fix("fetch it again"),
         }

@@ -56,11 +56,10 @@ impl Broken {
 
     pub(super) fn explain(&self) -> Explanation {
         match self {
-            Self::Truncated(ending) => Explanation::new(
-                "truncated",
-                "a response began and ended before it was whole",
-            )
-            .with_evidence(format!("the stream ended by {ending}")),
+            Self::Truncated(ending) => {
+                Explanation::new("truncated", "a response ended before it was complete")
+                    .with_evidence(format!("the stream ended by {ending}"))
+            }
             Self::Empty(Ending::Reset) => {
                 Explanation::new("reset", "the connection was reset before a response came")
             }
@@ -75,14 +74,14 @@ impl Broken {
             )
             .with_evidence(what.clone()),
             Self::StreamReset { code, .. } => {
-                Explanation::new("stream-reset", "the server gave up the request's stream")
+                Explanation::new("stream-reset", "the server reset the request's stream")
                     .with_evidence(format!("RST_STREAM with {}", code::name(*code)))
             }
             Self::GoAway { code, refused } => Explanation::new(
                 "go-away",
                 match refused {
                     true => "the server closes the connection and did not process the request",
-                    false => "the server closed the connection and left the request unanswered",
+                    false => "the server closed the connection without answering the request",
                 },
             )
             .with_evidence(format!("GOAWAY with {}", code::name(*code))),

@@ -54,7 +54,7 @@ async fn play(stage: &Stage, teller: &mut Teller) -> Result<(), Failure> {
     )?;
     let again = fetch(stage, &context, "/measurements.csv", Expect::Resumed).await;
     teller.tell(
-        "Again, over a resumed session: nobody shows a certificate twice",
+        "Again, over a resumed session: no certificate is sent",
         &again,
     )?;
     let named = client_context(stage, Some(stage.client_identity()?))?;
@@ -169,8 +169,7 @@ async fn truncated(stage: &Stage, context: &ClientContext) -> Act {
             good = matches!(error, Error::Truncated(_)) && !target.exists();
             lines.extend(explained(&error.explain()));
             if good {
-                lines
-                    .push("archive.tar.part is kept, and no file is called archive.tar".to_owned());
+                lines.push("archive.tar.part is kept; archive.tar was not created".to_owned());
             }
         }
     }
@@ -197,7 +196,7 @@ async fn wrong_name(stage: &Stage, context: &ClientContext) -> Act {
                     good = matches!(&error, Error::Connection(error)
                         if matches!(error.cause(), Cause::Peer(PeerCause::Certificate(_))));
                     lines.extend(explained(&error.explain()));
-                    lines.push("not a byte of the request was sent".to_owned());
+                    lines.push("no byte of the request was sent".to_owned());
                 }
             }
             saw = server.saw();

@@ -235,7 +235,7 @@ impl Observer for Diary {
                 "{}, verified",
                 peer.common_name().unwrap_or_else(|| peer.subject())
             ),
-            None => "nobody in particular".to_owned(),
+            None => "not identified: no client certificate".to_owned(),
         };
         self.write(agreed(&event.connection.report));
         self.write(format!("the client is {client}"));
