@@ -195,5 +195,5 @@ fn a_request_that_the_server_took_and_left_unanswered_is_a_failure() {
     assert_eq!(measured.requests.failed, 2, "{measured:#?}");
     assert_eq!(measured.requests.resent, 0, "{measured:#?}");
     let what = &measured.failures["go-away"].explanation.what;
-    assert!(what.contains("unanswered"), "{what}");
+    assert!(what.contains("without answering"), "{what}");
 }
