@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn c5_only_local_names_and_private_addresses_unless_widened() {
+    fn only_local_names_and_private_addresses_unless_widened() {
         let local = with(&[]).unwrap();
         let wide = with(&[
             "corp.example",
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn c5_what_cannot_widen_is_refused() {
+    fn what_cannot_widen_is_refused() {
         for text in [
             "",
             ".",
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn c5_the_extension_says_what_was_chosen() {
+    fn the_extension_says_what_was_chosen() {
         let many: Vec<String> = (0..40).map(|n| format!("host-{n}.corp.example")).collect();
         for permit in [&[][..], &["0.0.0.0/0".to_owned(), "::/0".to_owned()], &many] {
             let constraints = Constraints::local_and(permit).unwrap();

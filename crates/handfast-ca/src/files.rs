@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_a_file_is_whole_or_not_there() {
+    fn a_file_is_whole_or_not_there() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a.key");
         let staged = Staged::write(&target, b"secret", Readers::Owner).unwrap();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_nothing_is_overwritten_unasked() {
+    fn nothing_is_overwritten_unasked() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a.key");
         replace(&target, b"first", Readers::Owner).unwrap();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_one_at_a_time() {
+    fn one_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let held = Lock::acquire(&path).unwrap();

@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_in_its_last_third_a_certificate_is_replaced() {
+    fn in_its_last_third_a_certificate_is_replaced() {
         let (_temp, authority) = authority();
         let request = IssueRequest::server(["localhost"]);
         let start = now();
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_an_expired_authority_issues_nothing() {
+    fn an_expired_authority_issues_nothing() {
         let (_temp, authority) = authority();
         let request = IssueRequest::server(["localhost"]);
         let last = authority.issue_at(&request, authority.not_after()).unwrap();
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_the_revocation_list_is_renewed_in_passing() {
+    fn the_revocation_list_is_renewed_in_passing() {
         let (_temp, authority) = authority();
         let request = IssueRequest::server(["localhost"]);
         let start = now();

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_what_a_crash_left_of_a_line_never_happened() {
+    fn what_a_crash_left_of_a_line_never_happened() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.jsonl");
         let ledger = Ledger::at(path.clone());
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_a_damaged_line_is_told_not_skipped() {
+    fn a_damaged_line_is_told_not_skipped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.jsonl");
         let ledger = Ledger::at(path.clone());
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_the_first_revocation_counts_and_numbers_only_grow() {
+    fn the_first_revocation_counts_and_numbers_only_grow() {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::at(dir.path().join("ledger.jsonl"));
         for event in [

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b5_server_names_are_read_as_people_write_them() {
+    fn server_names_are_read_as_people_write_them() {
         for (text, expected, stem) in [
             ("localhost", "localhost", "localhost"),
             ("Db.Internal.", "db.internal", "db.internal"),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_what_is_no_name_is_refused() {
+    fn what_is_no_name_is_refused() {
         let too_long = "a.".repeat(130);
         for text in [
             "",
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn b5_clients_are_people_or_hosts() {
+    fn clients_are_people_or_hosts() {
         for (text, expected) in [
             ("alice", Name::Person("alice".to_owned())),
             ("Alice B. Smith", Name::Person("Alice B. Smith".to_owned())),

@@ -29,7 +29,7 @@ fn names_in(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn b5_made_once_opened_ever_after() {
+fn made_once_opened_ever_after() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("deep/er/ca");
     assert!(matches!(
@@ -50,7 +50,7 @@ fn b5_made_once_opened_ever_after() {
 }
 
 #[test]
-fn c5_secrets_are_their_owners_alone() {
+fn secrets_are_their_owners_alone() {
     let home = Home::new();
     let issued = home
         .authority
@@ -81,7 +81,7 @@ fn c5_secrets_are_their_owners_alone() {
 
 #[cfg(unix)]
 #[test]
-fn c5_a_key_that_others_can_read_is_not_used() {
+fn a_key_that_others_can_read_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
     let key = home.authority.key_file();
@@ -99,7 +99,7 @@ fn c5_a_key_that_others_can_read_is_not_used() {
 }
 
 #[test]
-fn c5_names_outside_are_refused_before_anything_is_signed() {
+fn names_outside_are_refused_before_anything_is_signed() {
     let home = Home::new();
     let out = home.path("out");
     for (client, names) in [
@@ -127,7 +127,7 @@ fn c5_names_outside_are_refused_before_anything_is_signed() {
 }
 
 #[test]
-fn b5_requests_that_make_no_sense() {
+fn requests_that_make_no_sense() {
     let home = Home::new();
     let with_days = |days| {
         let mut request = IssueRequest::server(["localhost"]);
@@ -161,7 +161,7 @@ fn b5_requests_that_make_no_sense() {
 }
 
 #[test]
-fn b5_options_that_make_no_sense() {
+fn options_that_make_no_sense() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("ca");
     let with = |change: fn(&mut InitOptions)| {
@@ -189,7 +189,7 @@ fn b5_options_that_make_no_sense() {
 }
 
 #[test]
-fn b5_what_an_interrupted_init_left_is_completed() {
+fn what_an_interrupted_init_left_is_completed() {
     let home = Home::new();
     let dir = home.authority.dir();
     let key = fs::read(home.authority.key_file()).unwrap();
@@ -201,7 +201,7 @@ fn b5_what_an_interrupted_init_left_is_completed() {
 }
 
 #[test]
-fn b5_existing_files_are_kept_unless_told_otherwise() {
+fn existing_files_are_kept_unless_told_otherwise() {
     let home = Home::new();
     let out = home.path("out");
     let mut request = IssueRequest::server(["*.dev.localhost"]);
@@ -233,7 +233,7 @@ fn b5_existing_files_are_kept_unless_told_otherwise() {
 }
 
 #[test]
-fn b5_certificates_last_as_long_as_they_should() {
+fn certificates_last_as_long_as_they_should() {
     let home = Home::new();
     let day = 86_400;
     let issued = home
@@ -266,7 +266,7 @@ fn b5_certificates_last_as_long_as_they_should() {
 }
 
 #[test]
-fn b5_a_good_certificate_is_used_again() {
+fn a_good_certificate_is_used_again() {
     let home = Home::new();
     let authority = &home.authority;
     let request = IssueRequest::server(["localhost", "127.0.0.1"]);
@@ -298,7 +298,7 @@ fn b5_a_good_certificate_is_used_again() {
 }
 
 #[test]
-fn b5_all_of_many_at_once_are_recorded() {
+fn all_of_many_at_once_are_recorded() {
     let home = Home::new();
     let dir = home.authority.dir();
     let mut revoked = Vec::new();
@@ -358,7 +358,7 @@ fn b5_all_of_many_at_once_are_recorded() {
 }
 
 #[test]
-fn b5_many_inits_at_once_make_one_authority() {
+fn many_inits_at_once_make_one_authority() {
     let temp = tempfile::tempdir().unwrap();
     let dir = &temp.path().join("ca");
     let results: Vec<_> = thread::scope(|scope| {
@@ -382,7 +382,7 @@ fn b5_many_inits_at_once_make_one_authority() {
 }
 
 #[test]
-fn b5_revoking_what_is_not_there() {
+fn revoking_what_is_not_there() {
     let home = Home::new();
     let authority = &home.authority;
     let issued = authority
@@ -440,7 +440,7 @@ fn b5_revoking_what_is_not_there() {
 }
 
 #[test]
-fn b5_files_that_cannot_be_written_are_named() {
+fn files_that_cannot_be_written_are_named() {
     let home = Home::new();
     let plain_file = home.path("file");
     fs::write(&plain_file, "").unwrap();
@@ -462,7 +462,7 @@ fn b5_files_that_cannot_be_written_are_named() {
 /// Rights do not bind root, so this test says that it has not run when root runs it.
 #[cfg(unix)]
 #[test]
-fn b5_a_read_only_directory_is_named() {
+fn a_read_only_directory_is_named() {
     use std::os::unix::fs::PermissionsExt;
     if rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: root may write into any directory");
@@ -482,7 +482,7 @@ fn b5_a_read_only_directory_is_named() {
 }
 
 #[test]
-fn c5_an_authority_without_limits_is_not_opened() {
+fn an_authority_without_limits_is_not_opened() {
     let temp = tempfile::tempdir().unwrap();
     let pki = handfast_testbed::pki::Pki::new();
     fs::write(temp.path().join("ca.pem"), pki.root.cert_pem()).unwrap();
@@ -499,7 +499,7 @@ fn c5_an_authority_without_limits_is_not_opened() {
 }
 
 #[test]
-fn b5_another_authoritys_key_is_not_used() {
+fn another_authoritys_key_is_not_used() {
     let (one, other) = (Home::new(), Home::new());
     fs::copy(other.authority.key_file(), one.authority.key_file()).unwrap();
     let refused = one
@@ -511,7 +511,7 @@ fn b5_another_authoritys_key_is_not_used() {
 
 /// A process that ended between recording a revocation and publishing it.
 #[test]
-fn b5_a_list_that_fell_behind_is_told_and_repaired() {
+fn a_list_that_fell_behind_is_told_and_repaired() {
     let home = Home::new();
     let authority = &home.authority;
     let issued = authority

@@ -30,7 +30,7 @@ fn curl(ca: &Path, address: SocketAddr, host: &str, client: Option<&Issued>) -> 
 }
 
 #[test]
-fn b5_servers_of_others_serve_with_each_kind_of_key() {
+fn servers_of_others_serve_with_each_kind_of_key() {
     let home = Home::new();
     let ca = home.authority.certificate_file();
     for key_type in KeyType::ALL {
@@ -76,7 +76,7 @@ fn b5_servers_of_others_serve_with_each_kind_of_key() {
 }
 
 #[test]
-fn b5_a_server_knows_its_clients_and_refuses_the_revoked() {
+fn a_server_knows_its_clients_and_refuses_the_revoked() {
     let home = Home::new();
     let authority = &home.authority;
     let server = authority
@@ -124,7 +124,7 @@ fn b5_a_server_knows_its_clients_and_refuses_the_revoked() {
 }
 
 #[test]
-fn b5_webpki_believes_the_revocation_list() {
+fn webpki_believes_the_revocation_list() {
     let home = Home::new();
     let authority = &home.authority;
     let kept = authority.issue(&IssueRequest::client(["alice"])).unwrap();

@@ -11,7 +11,7 @@ use rcgen::{ExtendedKeyUsagePurpose, IsCa, SanType};
 use zeroize::Zeroizing;
 
 #[test]
-fn b5_all_accept_what_is_issued() {
+fn all_accept_what_is_issued() {
     let home = Home::new();
     let ca = home.authority.certificate_file();
     let names = [
@@ -88,7 +88,7 @@ fn b5_all_accept_what_is_issued() {
 }
 
 #[test]
-fn b5_all_accept_people() {
+fn all_accept_people() {
     let home = Home::new();
     let ca = home.authority.certificate_file();
     for name in ["alice", "Alice B. Smith", "alice@corp.example", "zoë"] {
@@ -125,7 +125,7 @@ fn b5_all_accept_people() {
 }
 
 #[test]
-fn c5_all_accept_what_was_permitted() {
+fn all_accept_what_was_permitted() {
     let options = InitOptions {
         permit: ["corp.example", "192.0.2.0/24", "2001:db8::7"]
             .map(str::to_owned)
@@ -156,7 +156,7 @@ fn c5_all_accept_what_was_permitted() {
 }
 
 #[test]
-fn c5_a_stolen_key_is_worth_nothing_outside_of_the_constraints() {
+fn a_stolen_key_is_worth_nothing_outside_of_the_constraints() {
     let home = Home::new();
     let ca = home.authority.certificate_file();
     // The thief's own way of signing is accepted where it may sign: what follows is refused for its
@@ -213,7 +213,7 @@ fn c5_a_stolen_key_is_worth_nothing_outside_of_the_constraints() {
 /// The old way of naming a server, which webpki does not know: whoever still reads it holds it to the
 /// constraints.
 #[test]
-fn c5_a_common_name_is_no_way_out() {
+fn a_common_name_is_no_way_out() {
     let home = Home::new();
     let ca = home.authority.certificate_file();
     let file = home.steal_and_sign(&[], Some("bank.example"), false);
@@ -233,7 +233,7 @@ fn c5_a_common_name_is_no_way_out() {
 /// Path length zero: nobody whom it certifies can certify others. webpki does not keep an anchor's
 /// path length, but its names it does: the authority below gets no further than this one.
 #[test]
-fn c5_a_stolen_key_makes_no_second_authority() {
+fn a_stolen_key_makes_no_second_authority() {
     let home = Home::new();
     let ca = home.authority.certificate_file();
     for (name, verifiers) in [
@@ -256,7 +256,7 @@ fn c5_a_stolen_key_makes_no_second_authority() {
 /// For TLS only: no mail is signed and no time stamped under it. (GnuTLS and webpki do not hold an
 /// anchor's purposes against what it issued; OpenSSL, NSS and Windows do.)
 #[test]
-fn c5_a_stolen_key_signs_no_mail() {
+fn a_stolen_key_signs_no_mail() {
     let home = Home::new();
     let ca = home.authority.certificate_file();
     for (usage, purpose) in [
@@ -273,7 +273,7 @@ fn c5_a_stolen_key_signs_no_mail() {
 }
 
 #[test]
-fn b5_the_revocation_list_is_believed() {
+fn the_revocation_list_is_believed() {
     let home = Home::new();
     let authority = &home.authority;
     let kept = authority
@@ -338,7 +338,7 @@ fn b5_the_revocation_list_is_believed() {
 }
 
 #[test]
-fn b5_an_encrypted_key_opens_with_its_passphrase_only() {
+fn an_encrypted_key_opens_with_its_passphrase_only() {
     let home = Home::new();
     for key_type in [KeyType::EcdsaP256, KeyType::Ed25519, KeyType::Rsa2048] {
         let mut request = IssueRequest::server(["localhost"]);

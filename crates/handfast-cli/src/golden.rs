@@ -186,7 +186,7 @@ fn authority() -> Vec<(&'static str, Failure)> {
 }
 
 #[test]
-fn c2_explanations_read_as_they_were_read() {
+fn explanations_read_as_they_were_read() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations");
     let all = revocation_lists()
         .into_iter()

@@ -1,4 +1,4 @@
-//! Where passphrases come from, in the syntax that OpenSSL's users know (A4).
+//! Where passphrases come from, in the syntax that OpenSSL's users know.
 
 use std::env;
 use std::fs::File;
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a4_sources_are_read_and_never_shown() {
+    fn sources_are_read_and_never_shown() {
         assert_eq!(
             &*"pass:a b"
                 .parse::<PassphraseSource>()

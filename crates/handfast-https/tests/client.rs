@@ -40,7 +40,7 @@ fn answers_and_resets(pki: &Pki) -> Served {
 }
 
 #[test]
-fn a13_what_came_before_a_reset_can_be_read_after_a_failed_write() {
+fn what_came_before_a_reset_can_be_read_after_a_failed_write() {
     let (pki, context) = bench();
     for _ in 0..10 {
         let server = answers_and_resets(&pki);
@@ -57,7 +57,7 @@ fn a13_what_came_before_a_reset_can_be_read_after_a_failed_write() {
 }
 
 #[tokio::test]
-async fn a13_the_same_without_blocking() {
+async fn the_same_without_blocking() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (pki, context) = bench();
     for _ in 0..10 {
@@ -75,7 +75,7 @@ async fn a13_the_same_without_blocking() {
 }
 
 #[tokio::test]
-async fn a17_a_client_closes_in_two_phases_and_says_how_it_went() {
+async fn a_client_closes_in_two_phases_and_says_how_it_went() {
     let (pki, context) = bench();
     for (end, expected) in [
         (vec![Step::CloseNotify, Step::Fin], CloseOutcome::Complete),
@@ -107,7 +107,7 @@ async fn a17_a_client_closes_in_two_phases_and_says_how_it_went() {
 }
 
 #[tokio::test]
-async fn a16_a_connection_that_closes_is_judged_by_its_end() {
+async fn a_connection_that_closes_is_judged_by_its_end() {
     let (pki, context) = bench();
     for (end, ending, close) in [
         (
@@ -139,9 +139,9 @@ async fn a16_a_connection_that_closes_is_judged_by_its_end() {
     }
 }
 
-/// C1: wherever a response is cut, and however, nothing short of it is called whole.
+/// Wherever a response is cut, and however, nothing short of it is called whole.
 #[tokio::test]
-async fn c1_cut_at_every_byte() {
+async fn cut_at_every_byte() {
     let (pki, context) = bench();
     let length = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n0123456789".to_vec();
     let chunked =
@@ -288,7 +288,7 @@ async fn what_may_do_harm_is_not_sent_twice() {
 }
 
 #[tokio::test]
-async fn a27_limits_tell_the_phase_and_count_silence_only() {
+async fn limits_tell_the_phase_and_count_silence_only() {
     let (pki, context) = bench();
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n";
     let drips = server(&pki).serve([
@@ -421,7 +421,7 @@ fn clients_can_be_shared_between_threads() {
 /// A long body, by a way of its own: no end is taken for another, no byte lost or doubled, and the
 /// connection is kept or given up as after any other.
 #[tokio::test]
-async fn a16_c1_a_long_body_is_lent_whole_or_called_cut_off() {
+async fn a_long_body_is_lent_whole_or_called_cut_off() {
     use std::ops::ControlFlow;
     const LENGTH: usize = 3_000_000;
     let body: Vec<u8> = (0..LENGTH).map(|at| (at / 7) as u8).collect();

@@ -1,4 +1,4 @@
-//! The load tester against real servers: nginx, our own, and some that misbehave (B6).
+//! The load tester against real servers: nginx, our own, and some that misbehave.
 
 #![allow(missing_docs)]
 
@@ -101,7 +101,7 @@ fn every_way(address: SocketAddr, tls: impl Fn() -> ClientContextBuilder, body: 
 }
 
 #[test]
-fn b6_nginx_every_way() {
+fn nginx_every_way() {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let files = pki
@@ -122,7 +122,7 @@ fn b6_nginx_every_way() {
 }
 
 #[test]
-fn b6_our_server_every_way_and_it_counts_the_same() {
+fn our_server_every_way_and_it_counts_the_same() {
     let fixture = Fixture::files();
     fixture.put("file", vec![b'x'; 70_000]);
     every_way(fixture.address, || fixture.client_builder(), 70_000);
@@ -132,7 +132,7 @@ fn b6_our_server_every_way_and_it_counts_the_same() {
 }
 
 #[test]
-fn b6_statuses_and_methods_are_told_apart() {
+fn statuses_and_methods_are_told_apart() {
     let fixture = Fixture::files();
     fixture.put("file", "hello");
     for protocol in [Protocol::Http1, Protocol::Http2] {
@@ -233,7 +233,7 @@ fn answer(stream: &mut Stream<TcpStream>, text: &str) {
 }
 
 #[test]
-fn a16_truncated_responses_are_counted_as_such_and_have_no_latency() {
+fn truncated_responses_are_counted_as_such_and_have_no_latency() {
     for (text, complete) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly some of it",
@@ -282,7 +282,7 @@ fn a16_truncated_responses_are_counted_as_such_and_have_no_latency() {
 }
 
 #[test]
-fn b6_other_failures_keep_their_causes() {
+fn other_failures_keep_their_causes() {
     for (text, id) in [
         ("", "empty-reply"),
         ("220 smtp.example ESMTP\r\n", "malformed-response"),
@@ -316,7 +316,7 @@ fn b6_other_failures_keep_their_causes() {
 }
 
 #[test]
-fn b6_a_silent_server_costs_the_time_allowed_and_no_more() {
+fn a_silent_server_costs_the_time_allowed_and_no_more() {
     let server = Misbehaving::new(|mut stream| while request(&mut stream).is_some() {});
     let mut plan = server.plan();
     (plan.connections, plan.threads, plan.requests) = (1, 1, Some(2));
@@ -352,7 +352,7 @@ fn stalling() -> Misbehaving {
 /// 200 requests a second for 1.5 s: about 60 of 300 meet the stall, and wait 150 ms on average. A
 /// closed loop sends two requests into it, and thousands outside.
 #[test]
-fn b6_a_stall_shows_in_the_open_loop_and_hides_in_the_closed_one() {
+fn a_stall_shows_in_the_open_loop_and_hides_in_the_closed_one() {
     let server = stalling();
     let mut open = server.plan();
     (open.connections, open.threads) = (2, 1);
@@ -383,7 +383,7 @@ fn b6_a_stall_shows_in_the_open_loop_and_hides_in_the_closed_one() {
 }
 
 #[test]
-fn b6_what_a_slow_server_leaves_over_is_told() {
+fn what_a_slow_server_leaves_over_is_told() {
     // One connection, 20 ms each: 50 a second of the 500 asked for.
     let server = Misbehaving::new(|mut stream| {
         while request(&mut stream).is_some() {
@@ -415,7 +415,7 @@ impl Observer for Impatient {
 }
 
 #[test]
-fn b6_a_test_that_is_stopped_keeps_what_it_measured() {
+fn a_test_that_is_stopped_keeps_what_it_measured() {
     let fixture = Fixture::files();
     fixture.put("file", "hello");
     let mut plan = plan(fixture.address, "/file");
@@ -430,7 +430,7 @@ fn b6_a_test_that_is_stopped_keeps_what_it_measured() {
 }
 
 #[test]
-fn b6_a_server_that_closes_kept_connections_is_met_again() {
+fn a_server_that_closes_kept_connections_is_met_again() {
     let server = Misbehaving::new(|mut stream| {
         for close in [false, false, true] {
             if request(&mut stream).is_none() {

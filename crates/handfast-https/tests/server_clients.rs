@@ -1,4 +1,4 @@
-//! Who the client is (A26), and real clients of every kind.
+//! Who the client is, and real clients of every kind.
 
 mod server_common;
 
@@ -49,7 +49,7 @@ fn ask(server: &Fixture, client: &ClientContext) -> Result<Reply, handfast::Erro
 }
 
 #[test]
-fn a26_the_handler_and_the_log_know_the_client() {
+fn the_handler_and_the_log_know_the_client() {
     let (server, chain, key) = who_am_i(false);
     let nobody = server.client();
     assert_eq!(ask(&server, &nobody).unwrap().text(), "nobody");
@@ -70,7 +70,7 @@ fn a26_the_handler_and_the_log_know_the_client() {
 }
 
 #[test]
-fn a26_who_must_show_a_certificate_and_does_not_is_refused() {
+fn who_must_show_a_certificate_and_does_not_is_refused() {
     let (server, _, _) = who_am_i(true);
     assert!(ask(&server, &server.client()).is_err());
     // A certificate of another authority.
@@ -90,7 +90,7 @@ fn a26_who_must_show_a_certificate_and_does_not_is_refused() {
 }
 
 #[test]
-fn a26_curl_shows_its_certificate_over_both_protocols() {
+fn curl_shows_its_certificate_over_both_protocols() {
     let (server, chain, key) = who_am_i(true);
     for http in ["--http1.1", "--http2"] {
         for tls in ["1.2", "1.3"] {
@@ -111,10 +111,10 @@ fn a26_curl_shows_its_certificate_over_both_protocols() {
     }
 }
 
-/// A2: running connections keep the context they began with, new ones get the other; A26: a revoked
+/// Running connections keep the context they began with, new ones get the other; a revoked
 /// certificate is refused from then on, resumption or not.
 #[test]
-fn a2_a26_a_revocation_list_comes_in_by_a_reload() {
+fn a_revocation_list_comes_in_by_a_reload() {
     let (server, chain, key) = who_am_i(true);
     let alice = server.pki.client("alice");
     let _ = (chain, key);
@@ -152,7 +152,7 @@ fn a2_a26_a_revocation_list_comes_in_by_a_reload() {
 }
 
 #[test]
-fn b1_openssl_gnutls_and_python_are_served_over_tls_12_and_13() {
+fn openssl_gnutls_and_python_are_served_over_tls_12_and_13() {
     let server = Fixture::files();
     server.put("f", "the content\n");
     let request = "GET /f HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

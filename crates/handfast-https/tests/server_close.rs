@@ -58,7 +58,7 @@ fn check_large(reply: &Reply) {
 
 /// A slow reader that sends its whole body first, and one that sends it while it reads.
 #[test]
-fn a22_a_reply_to_an_unread_body_arrives_whole_20_of_20_times() {
+fn a_reply_to_an_unread_body_arrives_whole_20_of_20_times() {
     let server = large();
     let head =
         format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {MIB}\r\nConnection: close\r\n\r\n");
@@ -102,7 +102,7 @@ fn a22_a_reply_to_an_unread_body_arrives_whole_20_of_20_times() {
 }
 
 #[test]
-fn a22_curl_gets_the_whole_reply_to_a_body_that_nobody_reads() {
+fn curl_gets_the_whole_reply_to_a_body_that_nobody_reads() {
     let server = large();
     let upload = server.directory.path().join("upload");
     std::fs::write(&upload, vec![b'x'; MIB]).unwrap();
@@ -124,7 +124,7 @@ fn a22_curl_gets_the_whole_reply_to_a_body_that_nobody_reads() {
 }
 
 #[test]
-fn a17_a22_both_ends_know_how_it_ended() {
+fn both_ends_know_how_it_ended() {
     let server = large();
     let get = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     // Says close_notify in return.
@@ -172,7 +172,7 @@ fn a17_a22_both_ends_know_how_it_ended() {
 
 /// The client ends its direction, in either way, before the reply: it still gets it.
 #[test]
-fn a22_a_client_that_half_closes_is_answered() {
+fn a_client_that_half_closes_is_answered() {
     let server = Fixture::files();
     server.put("f", "content");
     let mut stream = server.connect();
@@ -196,7 +196,7 @@ fn a22_a_client_that_half_closes_is_answered() {
 }
 
 #[test]
-fn a23_plain_http_is_sent_to_https() {
+fn plain_http_is_sent_to_https() {
     let server = Fixture::files();
     let ask = |text: &str| {
         let mut socket = TcpStream::connect(server.address).unwrap();
@@ -326,7 +326,7 @@ fn plain_http_is_answered_at_once_however_long_its_head_is() {
 }
 
 #[test]
-fn a24_c3_every_failed_handshake_is_one_event() {
+fn every_failed_handshake_is_one_event() {
     let server = Fixture::files();
     let port = |text: &[u8]| {
         let mut socket = TcpStream::connect(server.address).unwrap();
@@ -361,7 +361,7 @@ fn a24_c3_every_failed_handshake_is_one_event() {
 }
 
 #[test]
-fn a20_bad_requests_are_answered_and_told() {
+fn bad_requests_are_answered_and_told() {
     let limits = {
         let mut limits = Limits::default();
         limits.head_bytes_max = 8 * 1024;
@@ -404,7 +404,7 @@ fn a20_bad_requests_are_answered_and_told() {
 }
 
 #[test]
-fn a18_a_head_that_does_not_come_is_not_waited_for_beyond_the_deadline() {
+fn a_head_that_does_not_come_is_not_waited_for_beyond_the_deadline() {
     let mut limits = Limits::default();
     limits.head = Duration::from_millis(300);
     limits.idle = Duration::from_millis(600);
@@ -452,7 +452,7 @@ fn a18_a_head_that_does_not_come_is_not_waited_for_beyond_the_deadline() {
 }
 
 #[test]
-fn a18_a_client_that_takes_nothing_is_dropped_and_one_that_takes_little_is_served() {
+fn a_client_that_takes_nothing_is_dropped_and_one_that_takes_little_is_served() {
     let mut limits = Limits::default();
     limits.write = Duration::from_millis(700);
     let body = Bytes::from(vec![7; 24 * MIB]);
@@ -505,7 +505,7 @@ fn a18_a_client_that_takes_nothing_is_dropped_and_one_that_takes_little_is_serve
 }
 
 #[test]
-fn b1_a_stop_lets_running_replies_finish() {
+fn a_stop_lets_running_replies_finish() {
     let go = Arc::new(AtomicBool::new(false));
     let entered = Arc::new(AtomicUsize::new(0));
     let (gate, counter) = (Arc::clone(&go), Arc::clone(&entered));
@@ -573,7 +573,7 @@ fn b1_a_stop_lets_running_replies_finish() {
 }
 
 #[test]
-fn b1_a_stop_without_grace_cuts_what_runs() {
+fn a_stop_without_grace_cuts_what_runs() {
     let entered = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&entered);
     let mut server = Fixture::start(Setup::default(), move |_| {

@@ -1,5 +1,5 @@
 //! Five hundred clients at once, three hundred of them bad: the others notice nothing, and afterwards
-//! nothing is left (A18, A23). Alone in its process, because it counts descriptors.
+//! nothing is left. Alone in its process, because it counts descriptors.
 
 mod server_common;
 
@@ -22,7 +22,7 @@ fn descriptors() -> usize {
 }
 
 #[test]
-fn a18_a23_two_hundred_are_served_beside_three_hundred_bad_ones() {
+fn two_hundred_are_served_beside_three_hundred_bad_ones() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(
         Resource::Nofile,

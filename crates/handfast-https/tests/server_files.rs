@@ -17,7 +17,7 @@ fn pattern(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn b1_a_file_arrives_with_its_type_and_validators() {
+fn a_file_arrives_with_its_type_and_validators() {
     let server = Fixture::files();
     server.put("hello.txt", "hello\n");
     let reply = server.get("/hello.txt");
@@ -47,7 +47,7 @@ fn b1_a_file_arrives_with_its_type_and_validators() {
 }
 
 #[test]
-fn b1_head_and_other_methods() {
+fn head_and_other_methods() {
     let server = Fixture::files();
     server.put("f", pattern(100_000));
     let head = server.ask("HEAD /f HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
@@ -67,7 +67,7 @@ fn b1_head_and_other_methods() {
 }
 
 #[test]
-fn b1_hosts_are_demanded_where_the_protocol_does() {
+fn hosts_are_demanded_where_the_protocol_does() {
     let server = Fixture::files();
     server.put("f", "x");
     for (head, status) in [
@@ -89,7 +89,7 @@ fn b1_hosts_are_demanded_where_the_protocol_does() {
 }
 
 #[test]
-fn b1_only_what_lies_beneath_is_found() {
+fn only_what_lies_beneath_is_found() {
     let server = Fixture::files();
     server.put("a/f.txt", "inside");
     server.put(".env", "secret");
@@ -150,7 +150,7 @@ fn rustix_fifo(path: &std::path::Path) -> bool {
 }
 
 #[test]
-fn b1_directories_redirect_index_and_list() {
+fn directories_redirect_index_and_list() {
     let server = Fixture::files();
     server.put("site/index.html", "<p>home");
     server.put("plain/<b>.txt", "x");
@@ -184,7 +184,7 @@ fn b1_directories_redirect_index_and_list() {
 }
 
 #[test]
-fn b1_ranges_and_conditions_on_the_wire() {
+fn ranges_and_conditions_on_the_wire() {
     let server = Fixture::files();
     let content = pattern(300_000);
     server.put("f", &content);
@@ -240,7 +240,7 @@ fn b1_ranges_and_conditions_on_the_wire() {
 
 /// A file that ends before its announced end must not pass as whole.
 #[test]
-fn c1_a_file_that_shrinks_breaks_the_reply_off() {
+fn a_file_that_shrinks_breaks_the_reply_off() {
     let server = Fixture::files();
     // Larger than everything that can be under way.
     let length = 64 * 1024 * 1024;
@@ -294,7 +294,7 @@ impl ReadSome for handfast::Stream<std::net::TcpStream> {
 
 /// A head and 100 KiB of body: six full records and the rest, the head in the first of them.
 #[test]
-fn a21_a_reply_leaves_in_few_large_records() {
+fn a_reply_leaves_in_few_large_records() {
     for setup in [1, 2] {
         let server = Fixture::files_with(Setup {
             threads: setup,
@@ -315,7 +315,7 @@ fn a21_a_reply_leaves_in_few_large_records() {
 }
 
 #[test]
-fn b1_curl_gets_files_over_http1_and_http2_tls_12_and_13() {
+fn curl_gets_files_over_http1_and_http2_tls_12_and_13() {
     let server = Fixture::files();
     let content = pattern(3_000_000);
     server.put("f.bin", &content);
@@ -349,7 +349,7 @@ fn b1_curl_gets_files_over_http1_and_http2_tls_12_and_13() {
 }
 
 #[test]
-fn b1_wget_mirrors_by_the_listing() {
+fn wget_mirrors_by_the_listing() {
     let server = Fixture::files();
     server.put("a.txt", "one");
     server.put("d/odd name & more.txt", "two");

@@ -19,7 +19,7 @@ use self::server_common::{Fixture, PATIENCE, Setup};
 
 /// The last byte of a request arrives together with a record that holds none: the reply waits for nothing.
 #[test]
-fn a21_a_reply_does_not_wait_behind_a_record_without_data() {
+fn a_reply_does_not_wait_behind_a_record_without_data() {
     let server = echo();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(server.pki.root.der.clone()).unwrap();
@@ -161,7 +161,7 @@ fn rest(stream: &mut Stream<TcpStream>) -> (String, Ending) {
 
 /// Requests on one connection, and all that comes back.
 #[test]
-fn a20_replies_are_framed_as_the_request_asks() {
+fn replies_are_framed_as_the_request_asks() {
     const GET: &str = "Host: a\r\nConnection: close\r\n\r\n";
     let server = echo();
     let cases: &[(&str, &str)] = &[
@@ -263,7 +263,7 @@ fn what_is_no_request_for_this_server_is_answered_as_that() {
 }
 
 #[test]
-fn a21_pipelined_requests_are_answered_in_order_and_together() {
+fn pipelined_requests_are_answered_in_order_and_together() {
     let server = echo();
     let mut stream = server.connect();
     let one = "GET /ignore HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -285,7 +285,7 @@ fn a21_pipelined_requests_are_answered_in_order_and_together() {
 }
 
 #[test]
-fn a20_leave_to_send_is_given_when_the_body_is_read() {
+fn leave_to_send_is_given_when_the_body_is_read() {
     let server = echo();
     let mut stream = server.connect();
     send(
@@ -312,7 +312,7 @@ fn a20_leave_to_send_is_given_when_the_body_is_read() {
 }
 
 #[test]
-fn c1_a_body_that_is_not_what_was_announced_breaks_off() {
+fn a_body_that_is_not_what_was_announced_breaks_off() {
     let server = echo();
     for path in ["/short", "/long"] {
         let mut stream = server.connect();
@@ -336,7 +336,7 @@ fn c1_a_body_that_is_not_what_was_announced_breaks_off() {
 }
 
 #[test]
-fn a16_a_body_that_is_cut_is_told_to_its_handler() {
+fn a_body_that_is_cut_is_told_to_its_handler() {
     let server = echo();
     let mut stream = server.connect();
     send(
@@ -352,7 +352,7 @@ fn a16_a_body_that_is_cut_is_told_to_its_handler() {
 }
 
 #[test]
-fn a20_a_request_in_single_bytes_is_one_request() {
+fn a_request_in_single_bytes_is_one_request() {
     let server = echo();
     let mut stream = server.connect();
     let request = "\r\nPOST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
@@ -368,7 +368,7 @@ fn a20_a_request_in_single_bytes_is_one_request() {
 
 /// Whatever a client sends, its connection ends and nobody else's is harmed.
 #[test]
-fn a18_no_bytes_hang_or_harm_the_server() {
+fn no_bytes_hang_or_harm_the_server() {
     let server = echo();
     let part = prop_oneof![
         Just("GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),

@@ -1,4 +1,4 @@
-//! Clients that are refused learn why: the alert arrives, whatever they were sending (A22, A24, C3).
+//! Clients that are refused learn why: the alert arrives, whatever they were sending.
 
 mod server_common;
 
@@ -31,7 +31,7 @@ fn demanding() -> Fixture {
 
 /// What is unread when a connection is closed makes the kernel send a reset, which overtakes the alert.
 #[test]
-fn a22_curl_without_a_certificate_reads_the_alert_every_time() {
+fn curl_without_a_certificate_reads_the_alert_every_time() {
     let server = demanding();
     let upload = server.directory.path().join("upload");
     std::fs::write(&upload, vec![b'x'; 200 * 1024]).unwrap();
@@ -68,7 +68,7 @@ fn a22_curl_without_a_certificate_reads_the_alert_every_time() {
 }
 
 #[test]
-fn a22_openssl_reads_the_alert_for_what_it_offers() {
+fn openssl_reads_the_alert_for_what_it_offers() {
     let server = Fixture::files();
     for (args, alert, id) in [
         (
@@ -109,7 +109,7 @@ fn a22_openssl_reads_the_alert_for_what_it_offers() {
 
 /// A hello of TLS 1.0, and then more and more bytes.
 #[test]
-fn a22_who_keeps_sending_still_gets_the_alert_and_the_end() {
+fn who_keeps_sending_still_gets_the_alert_and_the_end() {
     let server = Fixture::files();
     let hello = ClientHello::new(WireVersion::Tls10).encode();
     for _ in 0..ROUNDS {
@@ -147,7 +147,7 @@ fn a22_who_keeps_sending_still_gets_the_alert_and_the_end() {
 
 /// A record that nobody can decrypt, in the middle of a stream, with more behind it.
 #[test]
-fn a22_an_alert_in_mid_stream_arrives_too() {
+fn an_alert_in_mid_stream_arrives_too() {
     let server = Fixture::files();
     server.put("f", "f");
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
@@ -196,7 +196,7 @@ fn a22_an_alert_in_mid_stream_arrives_too() {
 
 /// The blocking stream, and the blocking handshake.
 #[test]
-fn a22_blocking_ends_see_their_alerts_through() {
+fn blocking_ends_see_their_alerts_through() {
     let pki = Pki::new();
     let context = ServerContext::builder()
         .identity(identity(&pki.server(&["localhost"])))
@@ -236,7 +236,7 @@ fn a22_blocking_ends_see_their_alerts_through() {
 
 /// A client that was let in before its certificate was revoked comes back with its session.
 #[test]
-fn a25_a_session_of_a_client_that_is_refused_by_now_ends_with_the_fitting_alert() {
+fn a_session_of_a_client_that_is_refused_by_now_ends_with_the_fitting_alert() {
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
         let pki = Pki::new();
         let issued: Issued = pki.client("alice");
@@ -307,7 +307,7 @@ fn a25_a_session_of_a_client_that_is_refused_by_now_ends_with_the_fitting_alert(
 
 /// A handshake that the end of the server cuts off is told, once, as what it is.
 #[test]
-fn c3_a_handshake_cut_off_by_the_servers_end_is_an_event() {
+fn a_handshake_cut_off_by_the_servers_end_is_an_event() {
     let mut server = Fixture::files();
     let hello = ClientHello::new(WireVersion::Tls13).with_server_name("localhost");
     let bytes = hello.encode();

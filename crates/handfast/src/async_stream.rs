@@ -277,7 +277,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     }
 
     /// Reads plaintext without a buffer, as [`Connection::read_with`]: lends `take` what has come, at most
-    /// `limit` bytes of it. The peer's end is a value here, whichever it was (A15).
+    /// `limit` bytes of it. The peer's end is a value here, whichever it was.
     ///
     /// # Errors
     /// A protocol error, an alert, a time-out; what came before is delivered first.
@@ -290,7 +290,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         self.poll_read_by(cx, &mut |connection| connection.read_with(limit, take))
     }
 
-    /// Reads once; the peer's end is a value here, whichever it was (A15).
+    /// Reads once; the peer's end is a value here, whichever it was.
     fn poll_read_some(
         &mut self,
         cx: &mut Context<'_>,

@@ -233,7 +233,7 @@ impl<C: Channel> Stream<C> {
         self.timeouts = timeouts;
     }
 
-    /// Reads once; the peer's end is a value here, whichever it was (A15).
+    /// Reads once; the peer's end is a value here, whichever it was.
     ///
     /// # Errors
     /// A protocol error, an alert, a time-out; never an end.

@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn c3_a_window_prints_no_content() {
+    fn a_window_prints_no_content() {
         let mut window = Window::default();
         window.extend(&[77; 10]);
         let printed = format!("{window:?}");

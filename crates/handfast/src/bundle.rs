@@ -101,7 +101,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn b4_bundles_give_back_what_was_put_in(
+        fn bundles_give_back_what_was_put_in(
             contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..5),
         ) {
             let certificates: Vec<Vec<u8>> = contents.iter().map(|one| wrap_sequence(one)).collect();
@@ -114,7 +114,7 @@ mod tests {
         }
 
         #[test]
-        fn b4_no_bytes_are_too_strange(
+        fn no_bytes_are_too_strange(
             at in any::<prop::sample::Index>(),
             with in any::<u8>(),
             cut in any::<prop::sample::Index>(),

@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn c2_what_nobody_thought_of_is_called_unrecognised_with_its_evidence() {
+    fn what_nobody_thought_of_is_called_unrecognised_with_its_evidence() {
         for error in [
             TlsError::General("a message from elsewhere".into()),
             TlsError::FailedToGetCurrentTime,

@@ -1,4 +1,4 @@
-//! Lines over a TLS stream, bounded (A19).
+//! Lines over a TLS stream, bounded.
 //!
 //! The classic trap: a reader that hands out what fits its buffer as if it were a line lets a peer
 //! forge the blank line that ends a head. Here a line is whole or it is an error.

@@ -1,4 +1,4 @@
-//! What a client offered: its ClientHello, read for the record when a handshake fails (C3).
+//! What a client offered: its ClientHello, read for the record when a handshake fails.
 //!
 //! rustls refuses many a hello before it shows it to anybody, so this is a reader of our own. It
 //! believes nothing, allocates no more than it was given, and takes what is there of a hello that was
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn c3_a_hello_is_read_as_it_was_made() {
+    fn a_hello_is_read_as_it_was_made() {
         let offer = ClientOffer::parse(&hello()).unwrap();
         assert!(offer.complete);
         assert_eq!(offer.server_name.as_deref(), Some("shop.example"));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn c3_a_hello_in_records_of_one_byte_is_the_same() {
+    fn a_hello_in_records_of_one_byte_is_the_same() {
         let whole = hello();
         let mut split = Vec::new();
         for byte in &whole[5..] {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn c3_of_a_hello_that_was_cut_off_what_is_there_is_kept() {
+    fn of_a_hello_that_was_cut_off_what_is_there_is_kept() {
         let whole = hello();
         let full = ClientOffer::parse(&whole).unwrap();
         for end in 0..whole.len() {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn c3_what_is_no_hello_is_none() {
+    fn what_is_no_hello_is_none() {
         for bytes in [
             &b""[..],
             b"\x16",
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn c3_numbers_without_meaning_are_not_named() {
+    fn numbers_without_meaning_are_not_named() {
         let offer = ClientOffer {
             supported_versions: vec![0x1a1a, 0x0303, 0x0304, 0x7f1c],
             groups: vec![GroupId(0xbaba), GroupId(0x9999)],
@@ -305,7 +305,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn c3_no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+        fn no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
             let _ = ClientOffer::parse(&bytes);
             // The same as the body of a hello, which random bytes hardly ever are.
             let mut framed = vec![22, 3, 1];
@@ -319,7 +319,7 @@ mod tests {
         }
 
         #[test]
-        fn c3_a_hello_altered_anywhere_does_no_harm(at in 0..400_usize, to: u8, cut in 0..1200_usize) {
+        fn a_hello_altered_anywhere_does_no_harm(at in 0..400_usize, to: u8, cut in 0..1200_usize) {
             let mut bytes = hello();
             if let Some(byte) = bytes.get_mut(at) { *byte = to; }
             bytes.truncate(cut);

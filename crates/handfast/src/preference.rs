@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn c4_the_first_suite_that_means_something_counts() {
+    fn the_first_suite_that_means_something_counts() {
         for (suites, expected) in [
             (&[0x13, 0x02, 0x13, 0x03][..], Some(false)),
             (&[0x13, 0x03, 0x13, 0x01], Some(true)),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn c4_aes_128_comes_first_in_each_version() {
+    fn aes_128_comes_first_in_each_version() {
         let mut suites = rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES.to_vec();
         order(&mut suites);
         assert_eq!(suites[0].suite(), CipherSuite::TLS13_AES_128_GCM_SHA256);

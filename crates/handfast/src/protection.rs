@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a15_what_is_sealed_opens_once_in_its_place_and_unchanged() {
+    fn what_is_sealed_opens_once_in_its_place_and_unchanged() {
         for (suite, mut sealer, mut opener) in ends() {
             for length in [0, 1, 5, 1_000, RECORD_MAX] {
                 let plaintext = vec![3; length];
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a15_a_key_seals_no_more_than_it_may() {
+    fn a_key_seals_no_more_than_it_may() {
         for (_, mut sealer, _) in ends() {
             sealer.limit_to(2);
             let mut room = [0; 100];
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a15_records_keep_to_their_room_and_their_length() {
+    fn records_keep_to_their_room_and_their_length() {
         for (_, mut sealer, _) in ends() {
             let kind = ContentType::ApplicationData;
             let mut small = vec![0; 4 + sealer.overhead()];

@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn c2_a_proxy_s_answers_are_told_apart() {
+    fn a_proxy_s_answers_are_told_apart() {
         let refused = |status, reason: &str, body: &str| ProxyProblem::Refused {
             status,
             reason: reason.to_owned(),
@@ -599,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn b2_what_follows_the_head_is_left_to_the_server() {
+    fn what_follows_the_head_is_left_to_the_server() {
         for head in [
             "HTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.0 200 x\nA: b\n\n",
@@ -612,7 +612,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn c2_no_answer_of_a_proxy_panics_or_is_told_raw(
+        fn no_answer_of_a_proxy_panics_or_is_told_raw(
             start in "(HTTP/1\\.[01] [1-5][0-9]{0,2} ?[ -~\\x00-\\x1f]{0,20}\r?\n)?",
             rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..700),
         ) {
@@ -631,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn b2_what_is_sent() {
+    fn what_is_sent() {
         let credentials = Credentials::basic("al", "s3cret");
         let dialogue = ProxyDialogue::new(Target::new("p:1", "::1", 8443), Some(&credentials));
         let sent = String::from_utf8(dialogue.outgoing().to_vec()).unwrap();

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a9_resolving_has_a_time_limit_and_a_phase_of_its_own() {
+    fn resolving_has_a_time_limit_and_a_phase_of_its_own() {
         // A resolver may be quicker than no time at all, though hardly every time.
         let error = (0..100)
             .find_map(|_| resolve("localhost", 443, Some(Duration::ZERO)).err())

@@ -631,7 +631,7 @@ mod tests {
 
     /// Every thread sees a change of the keys at once, and the keys of one service are not those of another.
     #[test]
-    fn c4_threads_share_their_keys_without_meeting() {
+    fn threads_share_their_keys_without_meeting() {
         let at = Arc::new(AtomicU64::new(1_000_000));
         let (keys, others) = (TicketKeys::new(), TicketKeys::new());
         let here = ticketer(&keys, b"policy", &at);

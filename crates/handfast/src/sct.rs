@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn b4_lists_are_read_whole_or_not_at_all() {
+    fn lists_are_read_whole_or_not_at_all() {
         let good = list(&[one(0), one(7), one(0)]);
         let read = SignedCertificateTimestamp::list_from_bytes(&good).unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Trust anchors, from the platform, files, directories and memory (A5).
+//! Trust anchors, from the platform, files, directories and memory.
 //!
 //! Owns collecting the certificates that the *caller* trusts: authorities, which may vouch for others, and
 //! end entities, which are trusted only as themselves; and naming what is neither. Which is which is

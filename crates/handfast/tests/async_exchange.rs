@@ -1,5 +1,4 @@
-//! Whole exchanges by the asynchronous stream: ends, closing, limits, cancellation (A15 to A17, A22,
-//! A27). The twin of `exchange.rs`.
+//! Whole exchanges by the asynchronous stream: ends, closing, limits, cancellation. The twin of `exchange.rs`.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -81,7 +80,7 @@ fn ours(error: &io::Error) -> &Error {
 }
 
 #[tokio::test]
-async fn a17_a22_both_ends_close_in_two_phases_and_know_it() {
+async fn both_ends_close_in_two_phases_and_know_it() {
     for version in VERSIONS {
         let (mut client, mut server) = ends(version).over_tcp().await;
         let serving = async {
@@ -106,7 +105,7 @@ async fn a17_a22_both_ends_close_in_two_phases_and_know_it() {
 }
 
 #[tokio::test]
-async fn a15_a16_close_notify_fin_and_reset_are_three_different_ends() {
+async fn close_notify_fin_and_reset_are_three_different_ends() {
     for version in VERSIONS {
         for (how, expected) in [
             ("close_notify", Ending::CloseNotify),
@@ -167,7 +166,7 @@ async fn a15_a16_close_notify_fin_and_reset_are_three_different_ends() {
 }
 
 #[tokio::test]
-async fn a16_data_before_a_premature_end_is_delivered_first() {
+async fn data_before_a_premature_end_is_delivered_first() {
     for version in VERSIONS {
         let (mut client, mut server) = ends(version).over_tcp().await;
         server.write_all(&[1; 50_000]).await.unwrap();
@@ -181,7 +180,7 @@ async fn a16_data_before_a_premature_end_is_delivered_first() {
 }
 
 #[tokio::test]
-async fn a22_a_direction_that_has_ended_leaves_the_other_open() {
+async fn a_direction_that_has_ended_leaves_the_other_open() {
     for version in VERSIONS {
         let (mut client, mut server) = ends(version).over_tcp().await;
         client.write_all(b"request").await.unwrap();
@@ -202,7 +201,7 @@ async fn a22_a_direction_that_has_ended_leaves_the_other_open() {
 }
 
 #[tokio::test]
-async fn a22_lingering_gives_up_on_a_peer_that_never_ends() {
+async fn lingering_gives_up_on_a_peer_that_never_ends() {
     let (mut client, _server) = ends(TlsVersion::Tls13).over_tcp().await;
     assert_eq!(
         client.close(ClosePolicy::Wait(SHORT)).await,
@@ -220,7 +219,7 @@ async fn a22_lingering_gives_up_on_a_peer_that_never_ends() {
 }
 
 #[tokio::test]
-async fn a27_every_phase_has_its_limit() {
+async fn every_phase_has_its_limit() {
     let ends = ends(TlsVersion::Tls13);
     let timed_out = |error: &Error, phase| {
         assert_eq!(error.phase(), phase, "{error:?}");
@@ -274,7 +273,7 @@ async fn a27_every_phase_has_its_limit() {
 }
 
 #[tokio::test]
-async fn a27_a_peer_that_drips_bytes_of_a_record_meets_the_read_limit() {
+async fn a_peer_that_drips_bytes_of_a_record_meets_the_read_limit() {
     let (near, far) = duplex(4096);
     let (mut client, mut server) = ends(TlsVersion::Tls13).over(near, far).await;
     client.set_timeouts(&Timeouts::all(Duration::from_millis(200)));
@@ -304,7 +303,7 @@ async fn a27_a_peer_that_drips_bytes_of_a_record_meets_the_read_limit() {
 }
 
 #[tokio::test]
-async fn a9_every_failure_says_its_phase() {
+async fn every_failure_says_its_phase() {
     let ends = ends(TlsVersion::Tls13);
     let refused = ends.client.connect_async("127.0.0.1:1").await.unwrap_err();
     assert_eq!(refused.phase(), Phase::Connect);
@@ -322,7 +321,7 @@ async fn a9_every_failure_says_its_phase() {
 }
 
 #[tokio::test]
-async fn c2_a_peer_that_does_not_speak_tls_is_quoted_and_can_be_answered() {
+async fn a_peer_that_does_not_speak_tls_is_quoted_and_can_be_answered() {
     let ends = ends(TlsVersion::Tls13);
     let (mut browser, far) = duplex(4096);
     browser.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -390,7 +389,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Counting<C> {
 }
 
 #[tokio::test]
-async fn a14_a_million_reads_of_one_byte_cost_no_more_reads_of_the_channel() {
+async fn a_million_reads_of_one_byte_cost_no_more_reads_of_the_channel() {
     const TOTAL: usize = 1_000_000;
     async fn reads_for(step: usize) -> usize {
         // Room for everything: how it arrives must not depend on who runs when.
@@ -421,7 +420,7 @@ async fn a14_a_million_reads_of_one_byte_cost_no_more_reads_of_the_channel() {
 /// A client that sends its request along with the end of its handshake: tickets, answer and `close_notify`
 /// leave with one write.
 #[tokio::test]
-async fn a21_what_can_leave_together_leaves_with_one_write() {
+async fn what_can_leave_together_leaves_with_one_write() {
     for version in VERSIONS {
         let (mut near, far) = duplex(1 << 20);
         let far = Counting::new(far);
@@ -626,7 +625,7 @@ proptest! {
     /// Whatever is cancelled wherever: what was reported as sent arrives once, what was reported as
     /// read was sent, and the ends are orderly. One task per end, as HTTP has it.
     #[test]
-    fn a27_cancelling_loses_and_repeats_nothing(
+    fn cancelling_loses_and_repeats_nothing(
         seed in any::<u64>(),
         length in 1..200_000usize,
         pipe in 500..50_000usize,
@@ -658,7 +657,7 @@ proptest! {
 
     /// The same with both directions at once, each half of a stream in a task of its own.
     #[test]
-    fn a27_halves_in_tasks_of_their_own_never_forget_each_other(
+    fn halves_in_tasks_of_their_own_never_forget_each_other(
         seed in any::<u64>(),
         length in 1..200_000usize,
         pipe in 500..50_000usize,
@@ -692,7 +691,7 @@ proptest! {
 
 /// A reader that comes to wait while a writer waits for the channel must not take its place.
 #[tokio::test]
-async fn a27_a_waiting_reader_does_not_displace_a_waiting_writer() {
+async fn a_waiting_reader_does_not_displace_a_waiting_writer() {
     let (near, far) = duplex(1000);
     let (client, mut server) = ends(TlsVersion::Tls13).over(near, far).await;
     let (mut reader, mut writer) = tokio::io::split(client);
@@ -721,7 +720,7 @@ async fn a27_a_waiting_reader_does_not_displace_a_waiting_writer() {
 /// What the channel takes is progress, whoever sent it: a flush that was cancelled leaves no clock
 /// running that a later one would run into.
 #[tokio::test]
-async fn a27_the_write_limit_counts_from_the_last_progress_whoever_made_it() {
+async fn the_write_limit_counts_from_the_last_progress_whoever_made_it() {
     let limit = Duration::from_millis(1500);
     for by_reader in [true, false] {
         let (near, far) = duplex(1000);

@@ -91,7 +91,7 @@ fn expect(finished: &Finished, texts: &[&str]) {
 }
 
 #[test]
-fn a7_memory_channel() {
+fn memory_channel() {
     let office = Office::new();
     let finished = office
         .with_identity("memory_channel")
@@ -109,7 +109,7 @@ fn a7_memory_channel() {
 
 #[test]
 #[cfg(unix)]
-fn a7_serial_line() {
+fn serial_line() {
     let office = Office::new();
     let finished = office.with_identity("serial_line").arg(&office.root).run();
     expect(
@@ -122,7 +122,7 @@ fn a7_serial_line() {
 }
 
 #[test]
-fn a9_a22_the_classic_pair_meets() {
+fn the_classic_pair_meets() {
     let office = Office::new();
     let (mut server, address) = office.simple_server(1);
     let authority = format!("localhost:{}", port_of(&address));
@@ -149,7 +149,7 @@ fn a9_a22_the_classic_pair_meets() {
 }
 
 #[test]
-fn c2_the_classic_client_says_why_it_refuses_a_server() {
+fn the_classic_client_says_why_it_refuses_a_server() {
     let office = Office::new();
     let stranger = Spec::authority("Stranger").self_signed();
     let stranger = stranger.write(office.directory.path(), "stranger", &[]);
@@ -167,7 +167,7 @@ fn c2_the_classic_client_says_why_it_refuses_a_server() {
 }
 
 #[test]
-fn a9_simple_client_and_openssl() {
+fn simple_client_and_openssl() {
     let office = Office::new();
     for version in ["-tls1_2", "-tls1_3"] {
         let Some(server) = office.openssl_server(&["-www", version]) else {
@@ -183,7 +183,7 @@ fn a9_simple_client_and_openssl() {
 }
 
 #[test]
-fn a16_simple_client_does_not_take_a_reply_cut_off_for_a_whole_one() {
+fn simple_client_does_not_take_a_reply_cut_off_for_a_whole_one() {
     let office = Office::new();
     let chain = std::fs::read(&office.server.chain_pem).unwrap();
     let key = std::fs::read(&office.server.key_pem).unwrap();
@@ -210,7 +210,7 @@ fn a16_simple_client_does_not_take_a_reply_cut_off_for_a_whole_one() {
 }
 
 #[test]
-fn a22_simple_server_and_openssl() {
+fn simple_server_and_openssl() {
     let office = Office::new();
     let versions = ["-tls1_2", "-tls1_3"];
     let (mut server, address) = office.simple_server(versions.len());
@@ -232,7 +232,7 @@ fn a22_simple_server_and_openssl() {
 }
 
 #[test]
-fn a8_multiplexed_client_and_simple_server() {
+fn multiplexed_client_and_simple_server() {
     let office = Office::new();
     let (mut server, address) = office.simple_server(300);
     let finished = example("multiplexed_client")
@@ -248,7 +248,7 @@ fn a8_multiplexed_client_and_simple_server() {
 }
 
 #[test]
-fn a8_multiplexed_client_and_nginx() {
+fn multiplexed_client_and_nginx() {
     let office = Office::new();
     let server = Nginx::launch(office.directory.path(), |port| {
         format!(

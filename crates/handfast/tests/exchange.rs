@@ -77,7 +77,7 @@ fn over_tcp<R: Send + 'static>(
 }
 
 #[test]
-fn a17_a22_both_ends_close_in_two_phases_and_know_it() {
+fn both_ends_close_in_two_phases_and_know_it() {
     for version in VERSIONS {
         let ends = ends(version);
         let (mut stream, server) = over_tcp(&ends, |mut stream| {
@@ -108,7 +108,7 @@ fn a17_a22_both_ends_close_in_two_phases_and_know_it() {
 }
 
 #[test]
-fn a15_a16_close_notify_fin_and_reset_are_three_different_ends() {
+fn close_notify_fin_and_reset_are_three_different_ends() {
     for version in VERSIONS {
         for (how, expected) in [
             ("close_notify", Ending::CloseNotify),
@@ -169,7 +169,7 @@ fn a15_a16_close_notify_fin_and_reset_are_three_different_ends() {
 }
 
 #[test]
-fn a16_data_before_a_premature_end_is_delivered_first() {
+fn data_before_a_premature_end_is_delivered_first() {
     let ends = ends(TlsVersion::Tls13);
     let (mut stream, server) = over_tcp(&ends, |mut stream| {
         stream.write_all(&[1; 50_000]).unwrap();
@@ -183,7 +183,7 @@ fn a16_data_before_a_premature_end_is_delivered_first() {
 }
 
 #[test]
-fn a15_data_after_close_notify_is_ignored() {
+fn data_after_close_notify_is_ignored() {
     for version in VERSIONS {
         let ends = ends(version);
         let (mut client, mut server) = connected(&ends);
@@ -213,7 +213,7 @@ fn a15_data_after_close_notify_is_ignored() {
 }
 
 #[test]
-fn a21_a_reply_in_pieces_leaves_in_few_large_records() {
+fn a_reply_in_pieces_leaves_in_few_large_records() {
     for (sizing, buffer, expected) in [
         // 10 pieces of head (200 bytes in all) and 100 KiB: 102,600 bytes, 7 records of 16 KiB.
         (RecordSizing::Full, 16 * 1024, 7),
@@ -257,7 +257,7 @@ fn a21_a_reply_in_pieces_leaves_in_few_large_records() {
 }
 
 #[test]
-fn a14_reading_byte_by_byte_costs_no_more_reads_of_the_channel() {
+fn reading_byte_by_byte_costs_no_more_reads_of_the_channel() {
     #[derive(Debug)]
     struct Counting {
         socket: TcpStream,
@@ -325,7 +325,7 @@ fn a14_reading_byte_by_byte_costs_no_more_reads_of_the_channel() {
 
 /// Setting a limit costs a system call, as much as sending a record does.
 #[test]
-fn a27_a_limit_that_still_serves_is_not_set_again() {
+fn a_limit_that_still_serves_is_not_set_again() {
     #[derive(Debug, Default)]
     struct Limits {
         reads: usize,
@@ -391,7 +391,7 @@ fn a27_a_limit_that_still_serves_is_not_set_again() {
 }
 
 #[test]
-fn a25_sessions_are_resumed_in_both_versions_and_survive_a_reload() {
+fn sessions_are_resumed_in_both_versions_and_survive_a_reload() {
     for version in VERSIONS {
         let ends = ends(version);
         let exchange = |server: &ServerContext| {
@@ -442,7 +442,7 @@ fn a25_sessions_are_resumed_in_both_versions_and_survive_a_reload() {
 }
 
 #[test]
-fn a25_a26_a_session_made_without_a_certificate_opens_no_door_that_demands_one() {
+fn a_session_made_without_a_certificate_opens_no_door_that_demands_one() {
     for version in VERSIONS {
         let ends = ends(version);
         let (mut client, mut server) = connected(&ends);
@@ -471,7 +471,7 @@ fn a25_a26_a_session_made_without_a_certificate_opens_no_door_that_demands_one()
 }
 
 #[test]
-fn a26_the_verified_client_is_a_value_full_and_resumed() {
+fn the_verified_client_is_a_value_full_and_resumed() {
     for version in VERSIONS {
         let ends = ends(version);
         let server = ServerContext::builder()
@@ -505,7 +505,7 @@ fn a26_the_verified_client_is_a_value_full_and_resumed() {
 }
 
 #[test]
-fn a26_client_certificate_required_is_said_alike_in_both_versions() {
+fn client_certificate_required_is_said_alike_in_both_versions() {
     for version in VERSIONS {
         let ends = ends(version);
         let server = ServerContext::builder()
@@ -534,7 +534,7 @@ fn a26_client_certificate_required_is_said_alike_in_both_versions() {
 }
 
 #[test]
-fn a9_every_failure_says_its_phase() {
+fn every_failure_says_its_phase() {
     let ends = ends(TlsVersion::Tls13);
     let refused = ends.client.connect("127.0.0.1:1").unwrap_err();
     assert_eq!(refused.phase(), Phase::Connect);
@@ -569,7 +569,7 @@ fn a9_every_failure_says_its_phase() {
 }
 
 #[test]
-fn a27_a_silent_peer_meets_the_read_limit() {
+fn a_silent_peer_meets_the_read_limit() {
     let ends = ends(TlsVersion::Tls13);
     let (mut stream, server) = over_tcp(&ends, |stream| stream);
     let _silent = server.join().unwrap();
@@ -582,7 +582,7 @@ fn a27_a_silent_peer_meets_the_read_limit() {
 }
 
 #[test]
-fn c2_a_peer_that_does_not_speak_tls_is_quoted_and_can_be_answered() {
+fn a_peer_that_does_not_speak_tls_is_quoted_and_can_be_answered() {
     let ends = ends(TlsVersion::Tls13);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -614,7 +614,7 @@ fn c2_a_peer_that_does_not_speak_tls_is_quoted_and_can_be_answered() {
 }
 
 #[test]
-fn a22_wait_gives_up_on_a_peer_that_never_ends() {
+fn wait_gives_up_on_a_peer_that_never_ends() {
     let ends = ends(TlsVersion::Tls13);
     let (mut stream, server) = over_tcp(&ends, |stream| stream);
     let _silent = server.join().unwrap();

@@ -77,7 +77,7 @@ fn openssl(key: Key, arguments: &[&str]) -> Option<(OpensslServer, tempfile::Tem
 }
 
 #[test]
-fn b4_openssl_with_its_own_order_in_both_versions() {
+fn openssl_with_its_own_order_in_both_versions() {
     let Some((server, _files)) = openssl(
         Key::Rsa2048,
         &[
@@ -123,7 +123,7 @@ fn b4_openssl_with_its_own_order_in_both_versions() {
 }
 
 #[test]
-fn b4_openssl_one_version_one_suite_and_the_curve_of_its_certificate() {
+fn openssl_one_version_one_suite_and_the_curve_of_its_certificate() {
     let Some((server, _files)) = openssl(
         Key::P256,
         &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384"],
@@ -149,7 +149,7 @@ fn b4_openssl_one_version_one_suite_and_the_curve_of_its_certificate() {
 }
 
 #[test]
-fn b4_openssl_with_versions_that_nobody_should_speak() {
+fn openssl_with_versions_that_nobody_should_speak() {
     let Some((server, _files)) = openssl(Key::Rsa2048, &["-cipher", "ALL:@SECLEVEL=0"]) else {
         return;
     };
@@ -169,7 +169,7 @@ fn b4_openssl_with_versions_that_nobody_should_speak() {
 }
 
 #[test]
-fn b4_gnutls_is_surveyed() {
+fn gnutls_is_surveyed() {
     let (_directory, chain, private) = identity(Key::Rsa2048);
     let priority =
         "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-GROUP-ALL:+GROUP-SECP384R1:+GROUP-X25519";
@@ -196,7 +196,7 @@ fn b4_gnutls_is_surveyed() {
 }
 
 #[test]
-fn b4_who_does_not_speak_tls_is_told_from_who_says_nothing() {
+fn who_does_not_speak_tls_is_told_from_who_says_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {

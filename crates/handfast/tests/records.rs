@@ -1,5 +1,5 @@
 //! The record protocol after the handshake, against rustls' own: every suite, every length, keys renewed by
-//! either side, whatever pieces it arrives in (A15, A21).
+//! either side, whatever pieces it arrives in.
 
 use std::io::{IoSlice, Read as _, Write as _};
 use std::sync::Arc;
@@ -176,7 +176,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a15_both_record_protocols_understand_each_other(
+    fn both_record_protocols_understand_each_other(
         acts in acts(),
         suite in 0..SUITES.len(),
         is_client: bool,
@@ -270,7 +270,7 @@ fn key_updates_while_we_are_silent_are_answered_once_and_once_before_the_next_da
 /// What arrives in the same breath as the end of the handshake is not rustls' any more: data, new keys,
 /// the end.
 #[test]
-fn a15_nothing_behind_the_handshake_is_lost() {
+fn nothing_behind_the_handshake_is_lost() {
     for (number, suite) in SUITES.into_iter().enumerate() {
         for is_client in [true, false] {
             let pki = Pki::new();

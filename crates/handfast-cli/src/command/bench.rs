@@ -1,4 +1,4 @@
-//! `handfast bench`: load on one URL, honestly measured (B6).
+//! `handfast bench`: load on one URL, honestly measured.
 //!
 //! Arguments and output only: the work is done by [`handfast_https::load`].
 
@@ -451,7 +451,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn b6_times_and_fields_are_read() {
+    fn times_and_fields_are_read() {
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));

@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn c2_every_id_that_can_be_told_has_a_page() {
+    fn every_id_that_can_be_told_has_a_page() {
         let known: BTreeSet<String> = PAGES.iter().map(|(id, _)| (*id).to_owned()).collect();
         let library = ids_of("handfast");
         for id in [
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn c2_every_page_is_in_the_program_and_whole() {
+    fn every_page_is_in_the_program_and_whole() {
         let mut files: Vec<String> = fs::read_dir(root().join("crates/handfast-cli/causes"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn c2_unknown_ids_lead_to_near_ones() {
+    fn unknown_ids_lead_to_near_ones() {
         let failure = unknown("expired-certificate");
         assert!(
             failure.to_string().contains("certificate-expired"),

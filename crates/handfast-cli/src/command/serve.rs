@@ -622,7 +622,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c4_connections_come_before_open_files() {
+    fn connections_come_before_open_files() {
         assert_eq!(open_files_max(Some(20_000), 8_192, 2), 5_648);
         assert_eq!(open_files_max(Some(1_024), 8_192, 2), 128);
         assert_eq!(open_files_max(None, 8_192, 2), 16 * 1024);
@@ -639,7 +639,7 @@ mod tests {
     }
 
     #[test]
-    fn b1_the_commands_shown_can_be_typed() {
+    fn the_commands_shown_can_be_typed() {
         assert_eq!(output::shell_path("/a/b-c.pem".as_ref()), "/a/b-c.pem");
         assert_eq!(output::shell_path("/a b/it's".as_ref()), r"'/a b/it'\''s'");
         assert_eq!(reachable(Ipv4Addr::LOCALHOST.into()), "localhost");

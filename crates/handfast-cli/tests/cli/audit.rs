@@ -1,5 +1,5 @@
 //! A table of failed handshakes as `serve --audit` tells them: each produced by a real client or by a
-//! socket that misbehaves, and what the line must say (A24, C3).
+//! socket that misbehaves, and what the line must say.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -178,7 +178,7 @@ fn hello() -> Vec<u8> {
 }
 
 #[test]
-fn c3_what_clients_offer_and_what_they_think_of_us() {
+fn what_clients_offer_and_what_they_think_of_us() {
     let place = Place::new();
     let server = place.serve("plain", &[]);
     let other = place.text("other.pem");
@@ -297,7 +297,7 @@ fn c3_what_clients_offer_and_what_they_think_of_us() {
 }
 
 #[test]
-fn c3_sockets_that_do_not_shake_hands() {
+fn sockets_that_do_not_shake_hands() {
     let place = Place::new();
     let mut server = place.serve("raw", &[]);
     let hello = hello();
@@ -386,7 +386,7 @@ fn c3_sockets_that_do_not_shake_hands() {
 }
 
 #[test]
-fn c3_clients_whose_certificates_do_not_pass() {
+fn clients_whose_certificates_do_not_pass() {
     let place = Place::new();
     let root = &place.bench.pki.root;
     let revoked = place.bench.pki.client("revoked");
@@ -464,7 +464,7 @@ fn c3_clients_whose_certificates_do_not_pass() {
 }
 
 #[test]
-fn a24_a_path_that_cannot_be_written_is_an_error_before_listening() {
+fn a_path_that_cannot_be_written_is_an_error_before_listening() {
     let place = Place::new();
     let bench = &place.bench;
     let finished = bench
@@ -534,7 +534,7 @@ fn a_full_disk_is_told_once_and_what_was_lost_at_the_end() {
 
 /// The document names every field that a line has, and no line has others.
 #[test]
-fn c3_the_schema_is_the_documented_one() {
+fn the_schema_is_the_documented_one() {
     let document = include_str!("../../../../docs/audit-json.md");
     let place = Place::new();
     let server = place.serve("schema", &[]);

@@ -1,4 +1,4 @@
-//! `handfast bench` as a user meets it: output, files, exit codes, Ctrl-C (B6).
+//! `handfast bench` as a user meets it: output, files, exit codes, Ctrl-C.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -99,7 +99,7 @@ fn stdout(output: &Output) -> String {
 }
 
 #[test]
-fn b6_text_json_and_page() {
+fn text_json_and_page() {
     let server = Server::start();
     let output = server
         .command()
@@ -138,7 +138,7 @@ fn json(command: &mut Command) -> Value {
 
 /// Method, fields and body go over the wire as they were given, every time.
 #[test]
-fn b6_the_request_is_the_one_that_was_asked_for() {
+fn the_request_is_the_one_that_was_asked_for() {
     let server = Server::start();
     let file = server.bench.write("body", "from a file");
     let from_file = format!("@{}", file.display());
@@ -187,7 +187,7 @@ fn b6_the_request_is_the_one_that_was_asked_for() {
 
 /// What handshakes agreed on is what was asked for; full and resumed ones are told apart.
 #[test]
-fn b6_versions_groups_suites_and_handshakes_are_chosen_and_told() {
+fn versions_groups_suites_and_handshakes_are_chosen_and_told() {
     let server = Server::start();
     for (version, group, suite, told) in [
         (
@@ -227,7 +227,7 @@ fn b6_versions_groups_suites_and_handshakes_are_chosen_and_told() {
 }
 
 #[test]
-fn b6_a_client_certificate_is_shown_where_one_is_given() {
+fn a_client_certificate_is_shown_where_one_is_given() {
     let bench = Bench::new();
     let files = bench.files("loader", &bench.pki.client("loader"));
     let anchors = TrustAnchors::empty().with_file(&bench.ca);
@@ -252,7 +252,7 @@ fn b6_a_client_certificate_is_shown_where_one_is_given() {
 }
 
 #[test]
-fn b6_when_nothing_succeeds_the_exit_code_says_why() {
+fn when_nothing_succeeds_the_exit_code_says_why() {
     let server = Server::start();
     let nobody = format!("https://{}/", localhost(free_address()));
     for (args, expected) in [
@@ -360,7 +360,7 @@ fn the_soft_limit_of_open_files_is_raised_and_the_hard_one_is_told_as_ours() {
 
 #[cfg(unix)]
 #[test]
-fn b6_ctrl_c_prints_what_was_measured() {
+fn ctrl_c_prints_what_was_measured() {
     let server = Server::start();
     let mut command = server.command();
     command

@@ -94,7 +94,7 @@ fn verify(place: &Place, more: &[&str]) -> Option<Told> {
 }
 
 #[test]
-fn b5_from_nothing_to_a_certificate_in_one_command() {
+fn from_nothing_to_a_certificate_in_one_command() {
     let place = Place::new();
     let told = place
         .run(&["issue", "localhost", "127.0.0.1", "::1"])
@@ -147,7 +147,7 @@ fn b5_from_nothing_to_a_certificate_in_one_command() {
 }
 
 #[test]
-fn b5_each_kind_of_key() {
+fn each_kind_of_key() {
     let place = Place::new();
     for key_type in [
         "ecdsa-p256",
@@ -181,7 +181,7 @@ fn b5_each_kind_of_key() {
 }
 
 #[test]
-fn c5_names_outside_are_refused_and_the_way_is_told() {
+fn names_outside_are_refused_and_the_way_is_told() {
     let place = Place::new();
     place.run(&["issue", "bank.example"]).expect(
         1,
@@ -226,7 +226,7 @@ fn c5_names_outside_are_refused_and_the_way_is_told() {
 }
 
 #[test]
-fn b5_made_once() {
+fn made_once() {
     let place = Place::new();
     let told = place.run(&["init", "--name", "Our CA"]).expect(0, &[]);
     assert!(
@@ -276,7 +276,7 @@ fn b5_made_once() {
 }
 
 #[test]
-fn b5_show_tells_everything() {
+fn show_tells_everything() {
     let place = Place::new();
     place
         .run(&["issue", "localhost", "*.dev.localhost"])
@@ -325,7 +325,7 @@ fn b5_show_tells_everything() {
 }
 
 #[test]
-fn b5_revoked_by_file_or_serial() {
+fn revoked_by_file_or_serial() {
     let place = Place::new();
     for name in ["a.test", "b.test", "c.test"] {
         place.run(&["issue", name]).expect(0, &[]);
@@ -390,7 +390,7 @@ fn b5_revoked_by_file_or_serial() {
 }
 
 #[test]
-fn b5_existing_files_are_kept_without_force() {
+fn existing_files_are_kept_without_force() {
     let place = Place::new();
     place.run(&["issue", "localhost"]).expect(0, &[]);
     let key = fs::read(place.path("localhost.key")).unwrap();
@@ -407,7 +407,7 @@ fn b5_existing_files_are_kept_without_force() {
 }
 
 #[test]
-fn c5_the_passphrase_comes_from_anywhere_but_is_never_told() {
+fn the_passphrase_comes_from_anywhere_but_is_never_told() {
     let place = Place::new();
     fs::write(place.path("secret"), "hunter2\n").unwrap();
     for (name, source) in [
@@ -452,7 +452,7 @@ fn c5_the_passphrase_comes_from_anywhere_but_is_never_told() {
 /// works.
 #[cfg(unix)]
 #[test]
-fn b5_a_killed_issue_leaves_nothing_half_made() {
+fn a_killed_issue_leaves_nothing_half_made() {
     const TURNS: u32 = 60;
     let place = Place::new();
     place.run(&["init"]).expect(0, &[]);
@@ -510,7 +510,7 @@ fn b5_a_killed_issue_leaves_nothing_half_made() {
 }
 
 #[test]
-fn b5_many_at_once_are_all_recorded() {
+fn many_at_once_are_all_recorded() {
     let place = Place::new();
     let children: Vec<_> = (0..12)
         .map(|number| {

@@ -53,7 +53,7 @@ fn both_ends_meet_and_tell_what_they_saw() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{text}\n{errors}");
     assert_eq!(errors, "");
-    // A25, A26, A16, A11: each act shows what it is there for, on both sides.
+    // Each act shows what it is there for, on both sides.
     for sign in [
         "full handshake in",
         "resumed session in",

@@ -1,5 +1,5 @@
 //! What `handfast get` makes of the platform's store: the certificates that a chain leads to are looked
-//! for before the store is read as a whole, and nobody may see a difference (A5, A10, C2).
+//! for before the store is read as a whole, and nobody may see a difference.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ fn serve(issued: &Issued, issuers: &[&Issued], place: &Path) -> Option<OpensslSe
 }
 
 #[test]
-fn a5_a_store_verifies_whom_it_trusts_wherever_the_certificate_lies_in_it() {
+fn a_store_verifies_whom_it_trusts_wherever_the_certificate_lies_in_it() {
     let place = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let intermediates = pki.intermediates(1);
@@ -131,7 +131,7 @@ fn a5_a_store_verifies_whom_it_trusts_wherever_the_certificate_lies_in_it() {
 
 /// A glance at the bundle must not lead past a rule: what is wrong is found, and named, as ever.
 #[test]
-fn a10_c2_a_trusted_name_lets_nothing_pass_that_is_wrong() {
+fn a_trusted_name_lets_nothing_pass_that_is_wrong() {
     let place = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let bundle = place.path().join("bundle.pem");

@@ -104,7 +104,7 @@ fn curl(ca: &Path, url: &str) -> Option<Program> {
 
 /// With nothing but a directory: an authority, a certificate, and commands that work as printed.
 #[test]
-fn b1_the_commands_that_it_prints_reach_it() {
+fn the_commands_that_it_prints_reach_it() {
     let place = Place::new();
     let mut server = place.serve(&[]);
     let url = server.url("/");
@@ -145,7 +145,7 @@ fn b1_the_commands_that_it_prints_reach_it() {
 
 /// A line for each request and each failed handshake, and no control characters from strangers.
 #[test]
-fn a24_what_happens_is_one_line_each_on_stderr() {
+fn what_happens_is_one_line_each_on_stderr() {
     let place = Place::new();
     let mut server = place.serve(&[]);
     let Some(client) = curl(&place.path("ca/ca.pem"), &server.url("/f.txt?a=%1b")) else {
@@ -177,7 +177,7 @@ fn a24_what_happens_is_one_line_each_on_stderr() {
 }
 
 #[test]
-fn a26_client_certificates_are_demanded_and_logged() {
+fn client_certificates_are_demanded_and_logged() {
     let place = Place::new();
     let pki = Pki::new();
     let root = pki.root.write(place.base.path(), "root", &[]);
@@ -215,7 +215,7 @@ fn a26_client_certificates_are_demanded_and_logged() {
 }
 
 #[test]
-fn b1_what_cannot_be_done_is_explained() {
+fn what_cannot_be_done_is_explained() {
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -247,7 +247,7 @@ fn b1_what_cannot_be_done_is_explained() {
 
 /// Whoever comes when all places are taken is let in once one is free, and not before.
 #[test]
-fn a18_connections_beyond_the_number_allowed_wait_their_turn() {
+fn connections_beyond_the_number_allowed_wait_their_turn() {
     let place = Place::new();
     let mut server = place.serve(&["--connections-max", "1", "--threads", "1", "--quiet"]);
     let held = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
@@ -290,7 +290,7 @@ fn a_signal_that_comes_with_the_first_line_stops_it_in_order() {
 
 /// A second signal does not wait for what the first would have waited for.
 #[test]
-fn b1_the_second_signal_ends_it_at_once() {
+fn the_second_signal_ends_it_at_once() {
     for name in ["TERM", "INT"] {
         the_second_signal_ends_it(name);
     }
@@ -332,7 +332,7 @@ fn the_second_signal_ends_it(name: &str) {
 
 /// What clients will say against a certificate is told at the start, with the fix; nothing is refused.
 #[test]
-fn c2_certificates_that_clients_refuse_are_told_at_the_start() {
+fn certificates_that_clients_refuse_are_told_at_the_start() {
     let pki = Pki::new();
     let root = &pki.root;
     let issued = |spec: Spec| root.issue(spec);
@@ -393,7 +393,7 @@ fn c2_certificates_that_clients_refuse_are_told_at_the_start() {
 
 /// The commands shown for a certificate from elsewhere reach the server, by a name that resolves nowhere.
 #[test]
-fn b1_the_commands_for_a_certificate_from_elsewhere_reach_it() {
+fn the_commands_for_a_certificate_from_elsewhere_reach_it() {
     let pki = Pki::new();
     let place = Place::new();
     let files = pki
@@ -429,7 +429,7 @@ fn b1_the_commands_for_a_certificate_from_elsewhere_reach_it() {
 
 /// `--client-ca local` is the authority that `ca init` made.
 #[test]
-fn a26_clients_of_the_local_authority_are_asked_for_by_one_word() {
+fn clients_of_the_local_authority_are_asked_for_by_one_word() {
     let place = Place::new();
     let ca = |args: &[&str]| {
         let finished = handfast()

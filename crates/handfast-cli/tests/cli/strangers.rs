@@ -201,7 +201,7 @@ fn whole(identity: &Issued, tls12: bool, response: Vec<u8>) -> Served {
 }
 
 #[test]
-fn c2_bytes_of_any_kind_at_any_point_of_a_handshake() {
+fn bytes_of_any_kind_at_any_point_of_a_handshake() {
     let bench = Bench::new();
     let identity = bench.pki.server(&["localhost"]);
     let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec();
@@ -214,7 +214,7 @@ fn c2_bytes_of_any_kind_at_any_point_of_a_handshake() {
 }
 
 #[test]
-fn c2_responses_of_any_kind() {
+fn responses_of_any_kind() {
     let bench = Bench::new();
     let identity = bench.pki.server(&["localhost"]);
     let field = "(location|set-cookie|content-length|transfer-encoding|date|x-[a-z]{1,5}|[\\x00-\\x7f]{1,5}): (https://|//|/|)[ -~\\x00-\\x1f\u{9b}\u{202e}é]{0,40}\r\n";
@@ -235,7 +235,7 @@ fn c2_responses_of_any_kind() {
 }
 
 #[test]
-fn c2_certificates_with_fields_of_any_kind() {
+fn certificates_with_fields_of_any_kind() {
     let bench = Bench::new();
     let text = "[ -~\\x00-\\x1f\u{7f}\u{9b}\u{202e}\u{2066}éя漢]{1,40}";
     check(

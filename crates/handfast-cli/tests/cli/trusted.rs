@@ -1,5 +1,5 @@
 //! What the commands tell of trusted certificates that cannot vouch for anybody: beside a success, and as the
-//! reason of a failure (A5, C2).
+//! reason of a failure.
 
 use std::fs;
 use std::path::{Path, PathBuf};

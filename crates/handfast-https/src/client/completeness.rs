@@ -1,4 +1,4 @@
-//! Is a response whole? The one place that decides (A16, C1).
+//! Is a response whole? The one place that decides.
 //!
 //! Only the framing of a body together with the way in which the stream ended can tell. Nothing here
 //! reads or waits: [`judge`] is a total function from what was seen to a verdict.
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a16_the_table_of_endings_cell_by_cell() {
+    fn the_table_of_endings_cell_by_cell() {
         // Columns: the connection goes on, close_notify, FIN, reset.
         for (framing, received, framed_end, expected) in [
             (Framing::NoBody, 0, true, "==~~"),
@@ -197,9 +197,9 @@ mod tests {
     }
 
     proptest! {
-        /// C1: without the framing's own end, nothing but `close_notify` makes a body whole.
+        /// Without the framing's own end, nothing but `close_notify` makes a body whole.
         #[test]
-        fn c1_nothing_short_is_ever_whole(
+        fn nothing_short_is_ever_whole(
             framing in any_framing(),
             received: u64,
             framed_end: bool,

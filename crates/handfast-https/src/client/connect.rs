@@ -1,4 +1,4 @@
-//! From an origin to a secured stream: resolve, connect, shake hands, each phase told apart (A9).
+//! From an origin to a secured stream: resolve, connect, shake hands, each phase told apart.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

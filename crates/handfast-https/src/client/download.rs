@@ -1,4 +1,4 @@
-//! A download's file: it has its final name only once it is whole (A16).
+//! A download's file: it has its final name only once it is whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a16_a_file_has_its_name_only_when_whole() {
+    fn a_file_has_its_name_only_when_whole() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("page.html");
         fs::write(&target, "old").unwrap();

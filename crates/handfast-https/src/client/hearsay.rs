@@ -141,7 +141,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn c2_no_bytes_of_a_stranger_s_panic(
+        fn no_bytes_of_a_stranger_s_panic(
             bytes in "(HTTP/1.1 [0-9]{3}\r\n)?((date|location): [\\x00-\\x7fé\u{9b}]{0,40}\r\n){0,3}[\\x00-\\x7fé]{0,40}",
         ) {
             let heard = answer(bytes.as_bytes());
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn c2_what_a_stranger_says_is_read_and_bounded() {
+    fn what_a_stranger_says_is_read_and_bounded() {
         let heard = |text: &str| {
             answer(text.as_bytes()).map(|said| (said.status, said.date, said.redirects_to))
         };

@@ -168,7 +168,7 @@ impl Client {
         }
     }
 
-    /// Closes the connections that are kept, each in two phases, and says how that went (A17). Exchanges
+    /// Closes the connections that are kept, each in two phases, and says how that went. Exchanges
     /// that go on over one of them are cut off.
     pub async fn close(&self) -> Vec<(SocketAddr, CloseOutcome)> {
         self.close_within(self.0.settings.close_wait).await

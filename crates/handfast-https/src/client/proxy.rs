@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b2_proxies_are_written_as_for_curl() {
+    fn proxies_are_written_as_for_curl() {
         for (text, shown) in [
             ("http://proxy:3128", Some("proxy:3128")),
             ("proxy", Some("proxy:1080")),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn b2_some_hosts_are_reached_without_it() {
+    fn some_hosts_are_reached_without_it() {
         let proxy = Proxy::parse("p:1").unwrap();
         let proxy = proxy.bypassing("localhost, .internal,a.example,10.0.0.0/8,::1,192.0.2.7");
         for (host, is_for) in [

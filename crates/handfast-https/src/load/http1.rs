@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a16_framing_decides_where_a_response_ends() {
+    fn framing_decides_where_a_response_ends() {
         for (text, expected) in [
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a16_only_close_notify_completes_what_only_the_end_completes() {
+    fn only_close_notify_completes_what_only_the_end_completes() {
         let text: &[u8] = b"HTTP/1.1 200 OK\r\n\r\nuntil the end";
         assert_eq!(
             parse(&[text], Ending::CloseNotify),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn b6_heads_and_lines_are_bounded() {
+    fn heads_and_lines_are_bounded() {
         let mut parser = Parser::new(&Method::GET);
         parser.feed(b"HTTP/1.1 200 OK\r\nA: ").unwrap();
         let fed = (0..100).try_for_each(|_| parser.feed(&[b'x'; 1024]).map(drop));
@@ -374,7 +374,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn b6_however_a_stream_is_cut_it_says_the_same(
+        fn however_a_stream_is_cut_it_says_the_same(
             which in proptest::collection::vec(0usize..5, 1..5),
             cuts in proptest::collection::vec(1usize..40, 0..60),
         ) {
@@ -401,7 +401,7 @@ mod tests {
         }
 
         #[test]
-        fn b6_arbitrary_bytes_never_panic(
+        fn arbitrary_bytes_never_panic(
             prefix in 0usize..4,
             pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..100), 0..8),
         ) {

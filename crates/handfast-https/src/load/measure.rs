@@ -106,7 +106,7 @@ pub struct Requests {
     pub started: u64,
     /// A whole response came, and its status does not say that the request failed.
     pub complete: u64,
-    /// A response began and never became whole (A16).
+    /// A response began and never became whole.
     pub truncated: u64,
     /// No response began, or a whole one came whose status says that the request failed: 400 and
     /// more (RFC 9110, section 15).

@@ -1,4 +1,4 @@
-//! Load on an HTTPS server, honestly measured (B6).
+//! Load on an HTTPS server, honestly measured.
 //!
 //! A [`Plan`] says what to do, [`run`] does it, [`Measurements`] are plain data; `report` turns
 //! them into text, JSON or a page. It never aims at anything but the plan's target: redirects are
@@ -11,7 +11,7 @@
 //!   and latency counts from when a request was due: one stall of the server is seen by every
 //!   request that it kept waiting, not by one a connection (no coordinated omission).
 //! - A response counts as complete by its HTTP framing and the way the stream ended, as everywhere
-//!   in this project (A16): what was cut off is truncated and has no latency.
+//!   in this project: what was cut off is truncated and has no latency.
 //! - Times are taken when bytes are read from the socket. A generator that is itself the bottleneck
 //!   measures its own queue: [`Measurements::generator_saturated`] says so.
 //!

@@ -13,7 +13,7 @@ pub(super) struct Response {
 /// Why there was no complete response, as far as HTTP can tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// It began and did not finish (A16).
+    /// It began and did not finish.
     Truncated(Ending),
     /// It never began: the connection ended so.
     Empty(Ending),
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c2_explanations_read_as_they_were_read() {
+    fn explanations_read_as_they_were_read() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations/load");
         let reset = |code, begun| Broken::StreamReset { code, begun };
         let texts = [

@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b6_a_target_is_an_https_url_without_credentials() {
+    fn a_target_is_an_https_url_without_credentials() {
         let target = Target::parse("https://example.org/a/b?c=d#e").unwrap();
         assert_eq!(target.authority, "example.org");
         assert_eq!((target.host.as_str(), target.port), ("example.org", 443));
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn b6_a_plan_has_no_more_connections_than_requests_and_no_more_threads_than_connections() {
+    fn a_plan_has_no_more_connections_than_requests_and_no_more_threads_than_connections() {
         let mut plan = Plan::new(Target::parse("localhost").unwrap());
         plan.requests = Some(3);
         plan.connections = 100;

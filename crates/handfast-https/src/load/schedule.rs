@@ -150,7 +150,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn b6_a_closed_loop_is_due_at_once_until_its_number_or_its_end() {
+    fn a_closed_loop_is_due_at_once_until_its_number_or_its_end() {
         let mut work = Work::closed(Some(2), Some(100));
         assert_eq!(work.take(7), Some(7));
         assert_eq!(work.next_due(), Some(0));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn b6_an_open_loop_counts_from_when_a_request_was_due() {
+    fn an_open_loop_counts_from_when_a_request_was_due() {
         // Two threads, 1000 a second: this one has the odd milliseconds.
         let mut work = Work::open(1000.0, (1, 2), None, Some(10_000_000));
         assert_eq!(work.take(999_999), None);
@@ -184,7 +184,7 @@ mod tests {
     proptest! {
         /// However the polling falls, every request is taken once, in order, at its own time.
         #[test]
-        fn b6_no_request_is_omitted(
+        fn no_request_is_omitted(
             per_second in 1.0f64..1e7,
             threads in 1usize..5,
             steps in proptest::collection::vec(0u64..50_000_000, 1..40),
@@ -217,7 +217,7 @@ mod tests {
         }
 
         #[test]
-        fn b6_shares_add_up(total in 0u64..10_000, parts in 1usize..20) {
+        fn shares_add_up(total in 0u64..10_000, parts in 1usize..20) {
             let sum: u64 = (0..parts).map(|index| share(total, index, parts)).sum();
             prop_assert_eq!(sum, total);
         }

@@ -1,4 +1,4 @@
-//! One connection, from accepting to closing, in a task of its own (A18, A22, A23).
+//! One connection, from accepting to closing, in a task of its own.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b1_the_date_is_now() {
+    fn the_date_is_now() {
         let text = now();
         let told = httpdate::parse_http_date(std::str::from_utf8(&text).unwrap()).unwrap();
         let age = SystemTime::now().duration_since(told).unwrap();

@@ -65,7 +65,7 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// Who the client proved to be (A26); `None` when it was not asked or showed no certificate.
+    /// Who the client proved to be; `None` when it was not asked or showed no certificate.
     pub fn client(&self) -> Option<&VerifiedPeer> {
         self.report.peer.as_ref()
     }

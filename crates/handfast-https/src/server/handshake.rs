@@ -1,4 +1,4 @@
-//! The handshake of one connection: its deadline, and what becomes of one that fails (A22-A24, C3).
+//! The handshake of one connection: its deadline, and what becomes of one that fails.
 //!
 //! Each failure is told to the observer once, with what the client had offered; then the client gets
 //! time to read the alert.

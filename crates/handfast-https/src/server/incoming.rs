@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a20_what_is_not_asked_for_is_not_decoded() {
+    fn what_is_not_asked_for_is_not_decoded() {
         let cx = Context::from_waker(Waker::noop());
         let body = Incoming::new(Some(3));
         assert!(!body.poll_wanted(&cx));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a20_a_slow_handler_holds_the_client_up() {
+    fn a_slow_handler_holds_the_client_up() {
         let cx = Context::from_waker(Waker::noop());
         let body = Incoming::new(None);
         assert!(next(&body).is_pending());
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a16_a_body_that_was_cut_never_ends_in_order() {
+    fn a_body_that_was_cut_never_ends_in_order() {
         let body = Incoming::new(Some(5));
         body.push(b"abc");
         body.finish(Err(Broken::Cut("the client left")));
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a20_nobody_keeps_what_nobody_reads() {
+    fn nobody_keeps_what_nobody_reads() {
         let body = Incoming::new(None);
         body.push(b"abc");
         body.give_up();

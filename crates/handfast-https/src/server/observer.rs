@@ -1,4 +1,4 @@
-//! What the server tells about itself: values for an audit log, never text on a stream (A24, C3).
+//! What the server tells about itself: values for an audit log, never text on a stream.
 
 use std::io;
 use std::net::SocketAddr;

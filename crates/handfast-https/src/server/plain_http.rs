@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a23_plain_http_is_told_apart_from_other_things_that_are_not_tls() {
+    fn plain_http_is_told_apart_from_other_things_that_are_not_tls() {
         assert!(looks_like_http(b"GET / HTTP/1.1\r\n"));
         assert!(looks_like_http(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
         assert!(looks_like_http(b"POST http://h/ HTTP/1.1\r\n"));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a23_the_https_url_has_the_same_host_and_target() {
+    fn the_https_url_has_the_same_host_and_target() {
         let url = |head: &str, port| https_url(head.as_bytes(), port);
         let head = "GET /a?b=%0d HTTP/1.1\r\nAccept: */*\r\nHost: files.test:80\r\n\r\n";
         let cases = [

@@ -139,7 +139,7 @@ impl Running {
         self.budget.held()
     }
 
-    /// New connections get this context; running ones keep the one they began with (A2). Make it
+    /// New connections get this context; running ones keep the one they began with. Make it
     /// [`succeeding`](handfast::ServerContextBuilder::succeeding) the present one so that sessions
     /// can still be resumed.
     pub fn replace_context(&self, context: ServerContext) {

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c4_a_look_is_good_for_its_turn_and_no_longer_than_a_millisecond() {
+    fn a_look_is_good_for_its_turn_and_no_longer_than_a_millisecond() {
         let now = Instant::now();
         assert!(!Look::now(now).is_fresh(now), "this thread does not count");
         begin();

@@ -1,4 +1,4 @@
-//! One serving thread: its runtime, its listeners, its connections (A18).
+//! One serving thread: its runtime, its listeners, its connections.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use super::client::*;
 use super::server_common::{Fixture, Setup};
 
 #[test]
-fn b1_many_requests_and_bodies_on_one_connection() {
+fn many_requests_and_bodies_on_one_connection() {
     let server = echo(Setup::default());
     let mut client = Client::new(&server);
     client.send(&get(1, "/"));
@@ -92,7 +92,7 @@ fn a_client_that_asks_much_at_once_gives_way_to_others() {
 }
 
 #[test]
-fn b1_a_reply_keeps_within_the_clients_window() {
+fn a_reply_keeps_within_the_clients_window() {
     let server = echo(Setup::default());
     let mut client = Client::silent(&server);
     // Windows of 10,000 for streams; the connection's stays at 65,535.
@@ -122,7 +122,7 @@ fn b1_a_reply_keeps_within_the_clients_window() {
 }
 
 #[test]
-fn b1_streams_take_turns() {
+fn streams_take_turns() {
     let server = echo(Setup::default());
     let mut client = Client::silent(&server);
     let settings = frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
@@ -147,7 +147,7 @@ fn b1_streams_take_turns() {
 }
 
 #[test]
-fn a20_leave_to_send_is_given_when_the_body_is_read() {
+fn leave_to_send_is_given_when_the_body_is_read() {
     let server = echo(Setup::default());
     let mut client = Client::new(&server);
     client.send(&post(
@@ -171,7 +171,7 @@ fn a20_leave_to_send_is_given_when_the_body_is_read() {
 }
 
 #[test]
-fn a22_a_body_that_nobody_reads_takes_nothing_from_the_reply() {
+fn a_body_that_nobody_reads_takes_nothing_from_the_reply() {
     let server = echo(Setup::default());
     let mut client = Client::new(&server);
     client.send(&post(1, "/ignore", &[]));
@@ -200,7 +200,7 @@ fn a22_a_body_that_nobody_reads_takes_nothing_from_the_reply() {
 }
 
 #[test]
-fn b1_a_stop_announces_itself_and_lets_replies_finish() {
+fn a_stop_announces_itself_and_lets_replies_finish() {
     let server = echo(Setup::default());
     let mut client = Client::new(&server);
     client.send(&post(1, "/", &[]));
@@ -220,7 +220,7 @@ fn b1_a_stop_announces_itself_and_lets_replies_finish() {
 }
 
 #[test]
-fn c1_a_reply_is_complete_only_when_it_was_sent() {
+fn a_reply_is_complete_only_when_it_was_sent() {
     let server = echo(Setup::default());
     let mut client = Client::new(&server);
     client.send(&get(1, "/large"));
@@ -237,7 +237,7 @@ fn c1_a_reply_is_complete_only_when_it_was_sent() {
 }
 
 #[test]
-fn a16_a_body_that_is_cut_is_told_to_its_handler() {
+fn a_body_that_is_cut_is_told_to_its_handler() {
     let server = echo(Setup::default());
     let mut client = Client::new(&server);
     client.send(&post(1, "/", &[]));
@@ -253,7 +253,7 @@ fn a16_a_body_that_is_cut_is_told_to_its_handler() {
 }
 
 #[test]
-fn b1_curl_is_served_forty_streams_at_once() {
+fn curl_is_served_forty_streams_at_once() {
     let server = Fixture::files();
     server.put("a", vec![b'a'; 100_000]);
     let Some(curl) = Program::new("curl") else {

@@ -11,7 +11,7 @@ use super::server_common::Setup;
 
 /// What breaks the connection, and the code that says why.
 #[test]
-fn a20_violations_end_the_connection_with_their_code() {
+fn violations_end_the_connection_with_their_code() {
     let server = echo(Setup::default());
     let valid = get(1, "/");
     let half = frame(HEADERS, END_STREAM, 1, &block(GET, "/", &[]));
@@ -186,7 +186,7 @@ fn a20_violations_end_the_connection_with_their_code() {
 }
 
 #[test]
-fn a20_what_is_no_preface_is_told_so() {
+fn what_is_no_preface_is_told_so() {
     let server = echo(Setup::default());
     for bytes in [
         &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
@@ -202,7 +202,7 @@ fn a20_what_is_no_preface_is_told_so() {
 
 /// What breaks one stream, while the others go on.
 #[test]
-fn a20_malformed_requests_end_their_stream_alone() {
+fn malformed_requests_end_their_stream_alone() {
     let server = echo(Setup::default());
     let mut client = Client::new(&server);
     let head = |fields: &[(&str, &str)]| {
@@ -272,7 +272,7 @@ fn a20_malformed_requests_end_their_stream_alone() {
 }
 
 #[test]
-fn a18_more_streams_than_allowed_are_refused() {
+fn more_streams_than_allowed_are_refused() {
     let limits = {
         let mut limits = Limits::default();
         limits.streams_max = 2;
@@ -294,7 +294,7 @@ fn a18_more_streams_than_allowed_are_refused() {
 /// Floods that cost the server more than the client (CVE-2019-9511 to 9518, CVE-2023-44487,
 /// CVE-2024-27316, CVE-2025-8671).
 #[test]
-fn a18_floods_end_the_connection() {
+fn floods_end_the_connection() {
     let server = echo(Setup::default());
     let many = |one: &[u8], count: usize| one.repeat(count);
     let rapid_reset: Vec<u8> = (0..600)
@@ -360,7 +360,7 @@ fn any_frames() -> impl Strategy<Value = Vec<u8>> {
 
 /// Whatever a client sends, its connection ends in order and nobody else's is harmed.
 #[test]
-fn a18_no_sequence_of_frames_hangs_or_harms_the_server() {
+fn no_sequence_of_frames_hangs_or_harms_the_server() {
     let server = echo(Setup::default());
     let runner = &mut proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(150));
     runner

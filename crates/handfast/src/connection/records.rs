@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn a15_a_worn_key_is_renewed_in_time() {
+    fn a_worn_key_is_renewed_in_time() {
         let (mut client, mut server) = pair(TlsVersion::Tls13);
         for _ in 0..5 {
             wears_out_after(&mut client, 4);
@@ -568,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn a15_what_cannot_be_renewed_ends_and_in_order() {
+    fn what_cannot_be_renewed_ends_and_in_order() {
         let (mut client, mut server) = pair(TlsVersion::Tls12);
         wears_out_after(&mut client, 10);
         let sent = (0..20)
@@ -590,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn a17_an_end_takes_no_key_update_along() {
+    fn an_end_takes_no_key_update_along() {
         let (mut client, mut server) = pair(TlsVersion::Tls13);
         wears_out_after(&mut server, 3);
         for _ in 0..3 {

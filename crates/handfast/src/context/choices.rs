@@ -27,7 +27,7 @@ pub(crate) struct Choices {
 }
 
 impl Choices {
-    /// The cryptography with these choices made, its source of randomness tried (A6).
+    /// The cryptography with these choices made, its source of randomness tried.
     pub(crate) fn provider(&self) -> Result<Arc<CryptoProvider>, Error> {
         let mut provider = aws_lc_rs::default_provider();
         provider.cipher_suites = suites::ALL.to_vec();

@@ -20,7 +20,7 @@ use crate::verify::{
 };
 use crate::witness::{self, Session};
 
-/// Everything that a client's connections have in common (A1, A2).
+/// Everything that a client's connections have in common.
 ///
 /// Immutable, cheap to clone, safe to share between threads.
 ///
@@ -211,8 +211,8 @@ impl ClientContextBuilder {
         self
     }
 
-    /// How many intermediates there may be between the server's certificate and the trust anchor
-    /// (A10). Default: see [`VerificationPolicy`].
+    /// How many intermediates there may be between the server's certificate and the trust anchor.
+    /// Default: see [`VerificationPolicy`].
     pub fn chain_depth_max(mut self, intermediates: usize) -> Self {
         self.policy = self.policy.with_chain_depth_max(intermediates);
         self

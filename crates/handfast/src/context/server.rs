@@ -21,7 +21,7 @@ use crate::trust::TrustAnchors;
 use crate::verify::{ClientVerifier, RevocationLists, VerificationPolicy};
 use crate::witness;
 
-/// What a server demands of its clients (A26).
+/// What a server demands of its clients.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum ClientAuth {
@@ -34,7 +34,7 @@ pub enum ClientAuth {
     Required(TrustAnchors),
 }
 
-/// Everything that a server's connections have in common (A1, A2).
+/// Everything that a server's connections have in common.
 ///
 /// Immutable, cheap to clone, safe to share between threads.
 ///

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c2_spans_and_relations() {
+    fn spans_and_relations() {
         assert_eq!(span(600), "10 minutes");
         assert_eq!(span(3 * 3600), "3 hours");
         assert_eq!(span(10 * 86_400), "10 days");

@@ -1,4 +1,4 @@
-//! Who we are: a certificate chain and the private key that belongs to it (A3, A4).
+//! Who we are: a certificate chain and the private key that belongs to it.
 //!
 //! Everything that can be wrong with the two is found here, when the identity is built, and told as
 //! a typed [`IdentityError`]: never at the first connection. The work is divided:

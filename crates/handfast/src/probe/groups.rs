@@ -143,7 +143,7 @@ mod tests {
     use crate::probe::Grade;
 
     #[test]
-    fn b4_groups_are_named_and_judged() {
+    fn groups_are_named_and_judged() {
         for (code, name, grade, post_quantum) in [
             (0x11ec, "X25519MLKEM768", Grade::Fine, true),
             (0x001d, "x25519", Grade::Fine, false),

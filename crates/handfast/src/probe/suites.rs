@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn b4_suites_are_judged_by_their_worst_part() {
+    fn suites_are_judged_by_their_worst_part() {
         for (code, name, grade) in [
             (0x1301, "TLS_AES_128_GCM_SHA256", Grade::Fine),
             (0x1305, "TLS_AES_128_CCM_8_SHA256", Grade::Weak),

@@ -18,7 +18,7 @@ fn answer(bytes: &[u8]) -> Answer {
 }
 
 #[test]
-fn b4_a_hello_is_these_bytes() {
+fn a_hello_is_these_bytes() {
     let old = ClientHello::new(WireVersion::Ssl3).with_suites([SuiteId(0x0005)]);
     let random = "68616e64666173742070726f62652c206e6f7420612068616e647368616b652e";
     let expected = format!("16 0300 002d 01 000029 0300 {random} 00 0002 0005 01 00");
@@ -44,7 +44,7 @@ fn b4_a_hello_is_these_bytes() {
 }
 
 #[test]
-fn b4_addresses_are_no_server_names() {
+fn addresses_are_no_server_names() {
     let plain = ClientHello::new(WireVersion::Tls12);
     for name in ["127.0.0.1", "::1", "[::1]", "", &"a".repeat(256)] {
         assert_eq!(plain.clone().with_server_name(name), plain, "{name}");
@@ -52,7 +52,7 @@ fn b4_addresses_are_no_server_names() {
 }
 
 #[test]
-fn b4_answers_are_told_apart() {
+fn answers_are_told_apart() {
     let closed = |bytes_received| Answer::Closed { bytes_received };
     for (bytes, expected) in [
         ("", closed(0)),
@@ -84,7 +84,7 @@ fn b4_answers_are_told_apart() {
 }
 
 #[test]
-fn b4_a_retry_names_suite_and_group() {
+fn a_retry_names_suite_and_group() {
     // What OpenSSL 3.0 sends to a hello without key shares.
     let bytes = hex("16 0303 0058 02 000054 0303 \
          cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c \
@@ -100,7 +100,7 @@ fn b4_a_retry_names_suite_and_group() {
 }
 
 #[test]
-fn b4_before_tls13_the_group_comes_with_the_key_exchange() {
+fn before_tls13_the_group_comes_with_the_key_exchange() {
     let hello = "02 00002e 0303 0101010101010101010101010101010101010101010101010101010101010101 \
                  00 c02f 00 0006 ff01 0002 0000";
     let certificate = "0b 000003 000000";
@@ -220,7 +220,7 @@ fn model() -> impl Strategy<Value = Model> {
 
 proptest! {
     #[test]
-    fn b4_a_survey_finds_all_that_a_server_accepts_in_its_order(model in model()) {
+    fn a_survey_finds_all_that_a_server_accepts_in_its_order(model in model()) {
         let ask = |hello: &ClientHello| Ok::<_, ()>(model.answer(hello));
         let found = survey(&WireVersion::ALL, ClientHello::new, ask).unwrap();
         for version in &found.versions {
@@ -246,7 +246,7 @@ proptest! {
     }
 
     #[test]
-    fn c2_an_inquiry_finds_where_two_offers_do_not_meet(model in model(), own in model()) {
+    fn an_inquiry_finds_where_two_offers_do_not_meet(model in model(), own in model()) {
         let ours = OwnOffer {
             versions: vec![WireVersion::Tls12, WireVersion::Tls13],
             suites: own.suites.clone(),
@@ -276,7 +276,7 @@ proptest! {
     }
 
     #[test]
-    fn c2_no_bytes_make_the_reader_panic_and_cuts_change_nothing(
+    fn no_bytes_make_the_reader_panic_and_cuts_change_nothing(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..600),
         like_tls in any::<bool>(),
         cut in any::<proptest::sample::Index>(),
@@ -299,7 +299,7 @@ proptest! {
     }
 
     #[test]
-    fn b4_every_hello_s_lengths_add_up(
+    fn every_hello_s_lengths_add_up(
         version in 0usize..5,
         suites in proptest::collection::vec(any::<u16>(), 0..1200),
         alpn in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 0..40),

@@ -82,7 +82,7 @@ fn play(protocol: StartTls, answers: &[&[u8]], chunk: usize) -> Result<Vec<u8>, 
 }
 
 #[test]
-fn b3_every_dialogue_leads_to_tls_however_its_bytes_are_cut() {
+fn every_dialogue_leads_to_tls_however_its_bytes_are_cut() {
     for (protocol, answers) in scripts() {
         let said = play(protocol, &answers, usize::MAX).unwrap();
         for chunk in [1, 2, 7] {
@@ -97,7 +97,7 @@ fn b3_every_dialogue_leads_to_tls_however_its_bytes_are_cut() {
 }
 
 #[test]
-fn b3_plain_text_behind_the_last_answer_is_refused() {
+fn plain_text_behind_the_last_answer_is_refused() {
     for (protocol, answers) in scripts() {
         let (last, before) = answers.split_last().unwrap();
         let injected = [last, &b"a OK injected\r\n"[..]].concat();
@@ -115,7 +115,7 @@ fn b3_plain_text_behind_the_last_answer_is_refused() {
 }
 
 #[test]
-fn b3_late_plain_text_is_refused_too_and_a_failure_stays() {
+fn late_plain_text_is_refused_too_and_a_failure_stays() {
     let mut dialogue = StartTls::Postgres.dialogue("db");
     dialogue.sent(8);
     dialogue.received(b"S").unwrap();
@@ -128,7 +128,7 @@ fn b3_late_plain_text_is_refused_too_and_a_failure_stays() {
 }
 
 #[test]
-fn b3_whoever_does_not_begin_tls_is_told_apart() {
+fn whoever_does_not_begin_tls_is_told_apart() {
     use StartTls::*;
     let cases: &[(StartTls, &[&[u8]], &str)] = &[
         (Smtp, &[b"554 go away\r\n"], "starttls-client-refused"),
@@ -286,7 +286,7 @@ fn b3_whoever_does_not_begin_tls_is_told_apart() {
 }
 
 #[test]
-fn b3_a_server_that_ends_or_never_ends_is_not_waited_for() {
+fn a_server_that_ends_or_never_ends_is_not_waited_for() {
     for protocol in StartTls::ALL {
         let mut dialogue = protocol.dialogue("x");
         assert_eq!(dialogue.received_end().problem.id(), "starttls-ended");
@@ -321,7 +321,7 @@ fn xmpp_names_cannot_break_out_of_their_quotes() {
 proptest::proptest! {
     /// Whatever comes, in whatever pieces: an answer or an error, never a panic, never too much kept.
     #[test]
-    fn b3_no_bytes_make_a_dialogue_panic(
+    fn no_bytes_make_a_dialogue_panic(
         index in 0_usize..StartTls::ALL.len(),
         pieces in proptest::collection::vec(proptest::collection::vec(0_u8.., 0..64), 0..8),
     ) {

@@ -1,4 +1,4 @@
-//! How a server verifies a client, as rustls asks for it (A26).
+//! How a server verifies a client, as rustls asks for it.
 
 use pki_types::{CertificateDer, UnixTime};
 use rustls::client::danger::HandshakeSignatureValid;

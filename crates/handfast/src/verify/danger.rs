@@ -1,4 +1,4 @@
-//! No verification (A12): for callers who said `danger` and meant it.
+//! No verification: for callers who said `danger` and meant it.
 //!
 //! The handshake's signature is still checked, against the key in whatever certificate the peer sent:
 //! so the connection is to *somebody* who holds that key, and its fingerprint means something.

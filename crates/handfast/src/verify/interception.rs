@@ -53,7 +53,7 @@ mod tests {
     use super::product;
 
     #[test]
-    fn c2_products_are_known_by_their_issuers() {
+    fn products_are_known_by_their_issuers() {
         for (issuer, expected) in [
             (
                 "CN=Zscaler Intermediate Root CA (zscaler.net), O=Zscaler Inc.",

@@ -1,5 +1,4 @@
-//! Is the peer who it claims to be? Chain, depth, purposes, names, pins, revocation (A10, A11, A12,
-//! A26).
+//! Is the peer who it claims to be? Chain, depth, purposes, names, pins, revocation.
 //!
 //! Owns the judgement and the evidence. The cryptography is the provider's. rustls-webpki is the fast way to a
 //! verified path; on top of it stand the rules it leaves out: the caller's limit on depth, the lifetime

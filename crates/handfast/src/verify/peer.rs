@@ -8,7 +8,7 @@ use super::path::VerifiedPath;
 use super::pin::SpkiSha256;
 use crate::x509::{CertificateFacts, MalformedCertificate, SubjectAltName};
 
-/// Who the peer is, proven (A26): the chain was verified, and the handshake showed that the peer holds
+/// Who the peer is, proven: the chain was verified, and the handshake showed that the peer holds
 /// the key. Only this crate makes one, and only out of a verification; cheap to clone.
 ///
 /// Text from the certificate is as its issuer wrote it: escape it before printing

@@ -15,7 +15,7 @@ fn forged() -> (Connection, Forger) {
 }
 
 #[test]
-fn a15_what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
+fn what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
     let finished = [&[20, 0, 0, 32][..], &[7; 32]].concat();
     let (too_long, illegal, decode, unexpected) = (Some(22), Some(47), Some(50), Some(10));
     let table: [(&str, u8, Vec<u8>, Option<u8>); 11] = [
@@ -115,7 +115,7 @@ proptest! {
 
     /// Whatever it is, only data is delivered, all of it up to the first thing that is wrong.
     #[test]
-    fn a15_nothing_that_is_encrypted_rightly_does_harm(contents in contents(), step in 1..200usize) {
+    fn nothing_that_is_encrypted_rightly_does_harm(contents in contents(), step in 1..200usize) {
         let (mut client, mut forger) = forged();
         let mut sent = Vec::new();
         for (kind, content) in &contents {
@@ -146,7 +146,7 @@ proptest! {
 
 /// RFC 8446, 5.1, forbids handshake records without content; they do no harm, and end nothing.
 #[test]
-fn a15_a_handshake_record_without_content_is_no_end() {
+fn a_handshake_record_without_content_is_no_end() {
     let (mut client, mut forger) = forged();
     client.receive(&forger.record(HANDSHAKE, b""));
     client.receive(&forger.record(APPLICATION_DATA, b"data"));
@@ -158,7 +158,7 @@ fn a15_a_handshake_record_without_content_is_no_end() {
 }
 
 #[test]
-fn a15_alerts_of_the_peer_are_told_by_their_number() {
+fn alerts_of_the_peer_are_told_by_their_number() {
     for code in [0u8, 10, 40, 48, 80, 90, 112, 200] {
         let (mut client, mut forger) = forged();
         client.receive(&forger.record(APPLICATION_DATA, b"data"));
@@ -188,7 +188,7 @@ fn a15_alerts_of_the_peer_are_told_by_their_number() {
 
 /// Records that cannot be decrypted: of another key, replayed, in another order, in the clear.
 #[test]
-fn a15_records_of_somebody_else_are_bad_records() {
+fn records_of_somebody_else_are_bad_records() {
     type Forge = fn(&mut Forger) -> Vec<u8>;
     let ways: [(&str, Forge); 5] = [
         ("skipped", |forger| {
@@ -236,7 +236,7 @@ fn a15_records_of_somebody_else_are_bad_records() {
 }
 
 #[test]
-fn a15_a_flood_of_empty_records_yields_nothing_and_costs_no_memory() {
+fn a_flood_of_empty_records_yields_nothing_and_costs_no_memory() {
     let (mut client, mut forger) = forged();
     for _ in 0..20_000 {
         client.receive(&forger.record(APPLICATION_DATA, b""));
@@ -254,14 +254,14 @@ fn a15_a_flood_of_empty_records_yields_nothing_and_costs_no_memory() {
 }
 
 #[test]
-fn a15_padding_is_not_data() {
+fn padding_is_not_data() {
     let (mut client, mut forger) = forged();
     client.receive(&forger.padded(APPLICATION_DATA, b"text", 10_000));
     assert_eq!(drain(&mut client).0, b"text");
 }
 
 #[test]
-fn a15_a_flood_of_key_updates_is_ended() {
+fn a_flood_of_key_updates_is_ended() {
     let (mut client, mut forger) = forged();
     let mut answered = 0;
     for update in 0..1000 {
@@ -287,7 +287,7 @@ fn a15_a_flood_of_key_updates_is_ended() {
 
 /// Somebody who asks for new keys for ever and reads nothing is owed one answer, not one for each time.
 #[test]
-fn a15_a_peer_that_reads_nothing_is_owed_one_answer() {
+fn a_peer_that_reads_nothing_is_owed_one_answer() {
     for data in [&b"data"[..], b""] {
         let (mut client, mut forger) = forged();
         for _ in 0..200 {
@@ -304,7 +304,7 @@ fn a15_a_peer_that_reads_nothing_is_owed_one_answer() {
 }
 
 #[test]
-fn a15_nothing_follows_a_fatal_alert() {
+fn nothing_follows_a_fatal_alert() {
     let (mut client, mut forger) = forged();
     client.receive(&forger.key_update(true));
     client.receive(&forger.record(99, b"what is this?"));
@@ -315,7 +315,7 @@ fn a15_nothing_follows_a_fatal_alert() {
 }
 
 #[test]
-fn a15_key_updates_between_data_are_honoured() {
+fn key_updates_between_data_are_honoured() {
     let (mut client, mut forger) = forged();
     for round in 0..200u32 {
         client.receive(&forger.key_update(round % 2 == 0));
@@ -333,7 +333,7 @@ fn a15_key_updates_between_data_are_honoured() {
 
 /// A message that is never finished is given up before it fills the memory.
 #[test]
-fn a15_a_message_without_end_is_not_collected_for_ever() {
+fn a_message_without_end_is_not_collected_for_ever() {
     let (mut client, mut forger) = forged();
     // NewSessionTicket of 16 MiB, in full records.
     let mut content = vec![4, 0xff, 0xff, 0xff];

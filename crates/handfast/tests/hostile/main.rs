@@ -1,5 +1,5 @@
 //! Peers that mean no good: garbage at any moment, floods, forged records, drips. Nothing may panic,
-//! hang, grow without bound, or be taken for what it is not (A15, A23, C2).
+//! hang, grow without bound, or be taken for what it is not.
 
 mod forged;
 mod forger;
@@ -112,7 +112,7 @@ proptest! {
 
     /// Garbage from the first byte on, and garbage that looks like records.
     #[test]
-    fn a15_any_bytes_are_refused_or_waited_for_and_end_with_the_channel(
+    fn any_bytes_are_refused_or_waited_for_and_end_with_the_channel(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..2000),
             records(),
@@ -143,7 +143,7 @@ proptest! {
     /// A handshake in which one byte is changed, or from some byte on there is nothing, or something
     /// else: it fails or succeeds, but never hangs, and never believes what was tampered with.
     #[test]
-    fn a15_a_handshake_that_is_tampered_with_never_hangs(
+    fn a_handshake_that_is_tampered_with_never_hangs(
         at in 0..3500usize,
         how in tampering(),
         from_client in any::<bool>(),
@@ -188,7 +188,7 @@ proptest! {
     /// A stream of data in which something is changed: what is delivered is a prefix of what was
     /// sent, and what ends it is not `close_notify`.
     #[test]
-    fn a16_data_that_is_tampered_with_is_cut_off_and_never_whole(
+    fn data_that_is_tampered_with_is_cut_off_and_never_whole(
         at in 0..60_000usize,
         how in tampering(),
         version in 0..2usize,
@@ -291,7 +291,7 @@ impl Tampering {
 
 /// Every cut of a real ClientHello, then FIN: one cause, with the number of bytes, and told by what had come.
 #[test]
-fn c2_a_flight_cut_anywhere_is_a_close_in_the_handshake() {
+fn a_flight_cut_anywhere_is_a_close_in_the_handshake() {
     for version in 0..2 {
         let (mut client, _) = connections(version);
         let hello = take_outgoing(&mut client);
@@ -317,7 +317,7 @@ fn c2_a_flight_cut_anywhere_is_a_close_in_the_handshake() {
 /// Records that cannot be what they say cost no more than their number (RFC 8446, section 4.2.10, has servers skip
 /// early data that they do not take).
 #[test]
-fn a23_a_flood_within_the_handshake_is_ended_early() {
+fn a_flood_within_the_handshake_is_ended_early() {
     // A hello that offers early data, without which nothing is skipped.
     let hello = {
         let (mut client, _) = connections(1);
@@ -365,7 +365,7 @@ fn a23_a_flood_within_the_handshake_is_ended_early() {
 }
 
 #[test]
-fn a23_an_endless_first_message_is_not_collected_for_ever() {
+fn an_endless_first_message_is_not_collected_for_ever() {
     for version in 0..2 {
         let (_, mut server) = connections(version);
         // ClientHello of 16 MiB, in full records.
@@ -414,7 +414,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a15_streams_survive_any_bytes(
+    fn streams_survive_any_bytes(
         bytes in prop_oneof![prop::collection::vec(any::<u8>(), 0..2000), records()],
         version in 0..2usize,
     ) {
@@ -432,7 +432,7 @@ proptest! {
 /// Dripped bytes that never make a record do not extend the limit on reading, nor that on the
 /// handshake.
 #[test]
-fn a27_a_peer_that_drips_meets_the_limit() {
+fn a_peer_that_drips_meets_the_limit() {
     let limit = Duration::from_millis(300);
     let drip = |mut socket: TcpStream, bytes: Vec<u8>| {
         for byte in bytes {
@@ -495,7 +495,7 @@ fn a27_a_peer_that_drips_meets_the_limit() {
 
 /// Only blocking channels can wait: over another, a handshake fails at once instead of spinning.
 #[test]
-fn a8_a_blocking_handshake_does_not_spin_over_a_channel_that_does_not_block() {
+fn a_blocking_handshake_does_not_spin_over_a_channel_that_does_not_block() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     socket.set_nonblocking(true).unwrap();

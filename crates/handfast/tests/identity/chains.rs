@@ -45,7 +45,7 @@ impl Ladder {
 }
 
 #[test]
-fn a3_the_order_of_a_chain_is_checked_and_the_culprit_named() {
+fn the_order_of_a_chain_is_checked_and_the_culprit_named() {
     let ladder = ladder();
     for order in ["s", "s3", "s32", "s321", "s321r"] {
         let identity = ladder
@@ -77,7 +77,7 @@ fn a3_the_order_of_a_chain_is_checked_and_the_culprit_named() {
 }
 
 #[test]
-fn a3_cross_signed_issuers_may_stand_side_by_side() {
+fn cross_signed_issuers_may_stand_side_by_side() {
     let (ours, theirs) = (Pki::new(), Spec::authority("Other Root").self_signed());
     let intermediate = &ours.intermediates(1)[0];
     let crossed = theirs.cross_sign(intermediate);
@@ -88,7 +88,7 @@ fn a3_cross_signed_issuers_may_stand_side_by_side() {
 }
 
 #[test]
-fn a3_an_issuer_made_anew_under_its_old_name_is_not_the_issuer() {
+fn an_issuer_made_anew_under_its_old_name_is_not_the_issuer() {
     let old = Spec::authority("Test CA").self_signed();
     let new = Spec::authority("Test CA").self_signed();
     let server = old.issue(Spec::server(&["localhost"]));
@@ -99,7 +99,7 @@ fn a3_an_issuer_made_anew_under_its_old_name_is_not_the_issuer() {
 }
 
 #[test]
-fn a3_pkcs12_chains_come_out_in_order_whatever_else_is_inside() {
+fn pkcs12_chains_come_out_in_order_whatever_else_is_inside() {
     let Some(bench) = Bench::new() else { return };
     let ladder = ladder();
     let stranger = Pki::new().server(&["stranger"]);
@@ -129,7 +129,7 @@ fn a3_pkcs12_chains_come_out_in_order_whatever_else_is_inside() {
 }
 
 #[test]
-fn a4_what_openssl_makes_of_a_pkcs12_file_is_read_from_one_file() {
+fn what_openssl_makes_of_a_pkcs12_file_is_read_from_one_file() {
     let Some(bench) = Bench::new() else { return };
     let ladder = ladder();
     bench.write("chain.pem", ladder.server.chain_pem(&[&ladder.steps[2]]));

@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a3_damaged_files_are_errors_at_worst(
+    fn damaged_files_are_errors_at_worst(
         original in any::<Index>(),
         damages in vec(damage(), 1..6),
     ) {
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn a3_noise_is_an_error(bytes in vec(any::<u8>(), 0..300)) {
+    fn noise_is_an_error(bytes in vec(any::<u8>(), 0..300)) {
         load_every_way(&bytes);
         prop_assert!(Identity::from_bytes(&bytes, &bytes, Passphrase::none()).is_err());
     }

@@ -143,7 +143,7 @@ fn forms(kind: &str) -> Vec<(&'static str, String, bool)> {
 }
 
 #[test]
-fn a3_a4_every_form_of_every_key_is_loaded_and_really_signs() {
+fn every_form_of_every_key_is_loaded_and_really_signs() {
     let Some(bench) = Bench::new() else { return };
     for (kind, genpkey) in KINDS {
         bench.pair(kind, genpkey);
@@ -174,7 +174,7 @@ fn a3_a4_every_form_of_every_key_is_loaded_and_really_signs() {
 }
 
 #[test]
-fn a3_a4_pkcs12_files_are_loaded_and_really_sign() {
+fn pkcs12_files_are_loaded_and_really_sign() {
     let Some(bench) = Bench::new() else { return };
     for (kind, genpkey) in KINDS {
         bench.pair(kind, genpkey);
@@ -209,7 +209,7 @@ fn a3_a4_pkcs12_files_are_loaded_and_really_sign() {
 /// One wrong passphrase in 256 yields a padding that fits, and noise for a key: still, it is the
 /// passphrase that is wrong, not the file.
 #[test]
-fn a4_noise_that_a_wrong_passphrase_yields_is_not_called_a_damaged_key() {
+fn noise_that_a_wrong_passphrase_yields_is_not_called_a_damaged_key() {
     let Some(bench) = Bench::new() else { return };
     bench.pair("ec", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
     for command in [

@@ -90,7 +90,7 @@ fn bench() -> Option<Bench> {
 }
 
 #[test]
-fn a3_every_mistake_is_one_typed_error_that_names_the_file() {
+fn every_mistake_is_one_typed_error_that_names_the_file() {
     let Some(bench) = bench() else { return };
     // chain, key, the part at fault, id, what a person reads
     #[rustfmt::skip]
@@ -164,7 +164,7 @@ fn a3_every_mistake_is_one_typed_error_that_names_the_file() {
 }
 
 #[test]
-fn a3_one_file_with_both_is_read_from_either_argument() {
+fn one_file_with_both_is_read_from_either_argument() {
     let Some(bench) = bench() else { return };
     let anchor = bench.read("good.crt");
     let from_file = Identity::from_file(bench.path("combined"), Passphrase::none());
@@ -186,7 +186,7 @@ fn a3_one_file_with_both_is_read_from_either_argument() {
 }
 
 #[test]
-fn a3_a_key_after_its_parameters_is_a_key() {
+fn a_key_after_its_parameters_is_a_key() {
     let Some(bench) = Bench::new() else { return };
     bench.openssl("ecparam -name prime256v1 -genkey -out ec.key");
     bench.openssl("req -x509 -new -key ec.key -subj /CN=ec -days 30 -out ec.crt");
@@ -205,7 +205,7 @@ fn a3_a_key_after_its_parameters_is_a_key() {
 }
 
 #[test]
-fn a4_pkcs12_under_the_empty_passphrase_asks_nobody() {
+fn pkcs12_under_the_empty_passphrase_asks_nobody() {
     let Some(bench) = Bench::new() else { return };
     bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
     for options in [
@@ -225,7 +225,7 @@ fn a4_pkcs12_under_the_empty_passphrase_asks_nobody() {
 }
 
 #[test]
-fn a4_pkcs12_passphrases_that_cannot_be_encoded_are_told() {
+fn pkcs12_passphrases_that_cannot_be_encoded_are_told() {
     let Some(bench) = Bench::new() else { return };
     bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
     bench.openssl("pkcs12 -export -inkey good.key -in good.crt -passout PASS -out locked.p12");
@@ -239,7 +239,7 @@ fn a4_pkcs12_passphrases_that_cannot_be_encoded_are_told() {
 }
 
 #[test]
-fn a3_a_mismatch_shows_both_keys() {
+fn a_mismatch_shows_both_keys() {
     let pki = Pki::new();
     let server = pki.server(&["localhost"]);
     let other = pki
@@ -268,7 +268,7 @@ fn a3_a_mismatch_shows_both_keys() {
 }
 
 #[test]
-fn c2_every_error_leads_to_its_cause() {
+fn every_error_leads_to_its_cause() {
     use std::error::Error as _;
 
     let error = Identity::from_files("/nonexistent", "/nonexistent/key", Passphrase::none());
@@ -291,7 +291,7 @@ fn c2_every_error_leads_to_its_cause() {
 }
 
 #[test]
-fn a4_nothing_secret_is_ever_shown() {
+fn nothing_secret_is_ever_shown() {
     let Some(bench) = Bench::new() else { return };
     bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
     bench.openssl("pkcs8 -topk8 -in good.key -passout PASS -out locked.key");
@@ -322,7 +322,7 @@ fn a4_nothing_secret_is_ever_shown() {
 }
 
 #[test]
-fn a4_a_person_reads_what_is_locked_and_how() {
+fn a_person_reads_what_is_locked_and_how() {
     let Some(bench) = Bench::new() else { return };
     bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
     let cases = [

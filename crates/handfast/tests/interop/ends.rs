@@ -30,7 +30,7 @@ tls.close()
 ";
 
 #[test]
-fn a15_a16_ends_made_by_somebody_else_are_judged_for_what_they_are() {
+fn ends_made_by_somebody_else_are_judged_for_what_they_are() {
     let office = Office::new();
     for version in VERSIONS {
         for (how, expected) in [
@@ -67,7 +67,7 @@ fn a15_a16_ends_made_by_somebody_else_are_judged_for_what_they_are() {
 }
 
 #[test]
-fn a15_openssl_killed_in_mid_exchange_is_a_premature_end() {
+fn openssl_killed_in_mid_exchange_is_a_premature_end() {
     let office = Office::new();
     for version in VERSIONS {
         let Some(mut server) = openssl_server(&office, false, &[]) else {
@@ -93,7 +93,7 @@ fn a15_openssl_killed_in_mid_exchange_is_a_premature_end() {
 
 /// `Q` makes s_server quit; it says "shutting down SSL", but sends no `close_notify`.
 #[test]
-fn a15_openssl_that_quits_without_close_notify_is_found_out() {
+fn openssl_that_quits_without_close_notify_is_found_out() {
     let office = Office::new();
     for version in VERSIONS {
         let Some(mut server) = openssl_server(&office, false, &[]) else {
@@ -117,7 +117,7 @@ fn a15_openssl_that_quits_without_close_notify_is_found_out() {
 }
 
 #[test]
-fn a15_a_client_that_is_killed_is_a_premature_end_to_our_server() {
+fn a_client_that_is_killed_is_a_premature_end_to_our_server() {
     let office = Office::new();
     for version in VERSIONS {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -88,7 +88,7 @@ struct Words {
 }
 
 #[test]
-fn a25_our_client_and_openssl_s_server() {
+fn our_client_and_openssl_s_server() {
     let office = Office::new();
     let words = Words {
         new: "\nNew, ",
@@ -109,7 +109,7 @@ fn a25_our_client_and_openssl_s_server() {
 }
 
 #[test]
-fn a25_our_client_and_gnutls_serv() {
+fn our_client_and_gnutls_serv() {
     let office = Office::new();
     // Its page does not tell whether the session was resumed; its output does.
     let words = Words {
@@ -150,7 +150,7 @@ fn a25_our_client_and_gnutls_serv() {
 }
 
 #[test]
-fn a25_our_client_and_nginx() {
+fn our_client_and_nginx() {
     let office = Office::new();
     let words = Words {
         new: "reused=.\n",
@@ -188,7 +188,7 @@ fn a25_our_client_and_nginx() {
 }
 
 #[test]
-fn a26_servers_that_demand_a_certificate_turn_us_away_and_we_say_why() {
+fn servers_that_demand_a_certificate_turn_us_away_and_we_say_why() {
     let office = Office::new();
     for version in VERSIONS {
         let Some(server) = openssl_server(&office, true, &["-www"]) else {
@@ -214,7 +214,7 @@ fn a26_servers_that_demand_a_certificate_turn_us_away_and_we_say_why() {
 }
 
 #[test]
-fn a10_a_real_server_with_a_bad_certificate_is_refused_and_its_chain_kept() {
+fn a_real_server_with_a_bad_certificate_is_refused_and_its_chain_kept() {
     let office = Office::new();
     let pki = Pki::new();
     let end_entity = pki.root.issue(Spec::server(&["localhost"]));

@@ -142,7 +142,7 @@ fn expect_success(what: &str, finished: &Finished) {
 }
 
 #[test]
-fn a25_our_server_and_openssl_s_client() {
+fn our_server_and_openssl_s_client() {
     each_way(|office, version, identify, address, visits| {
         let session = office.directory.path().join("session.pem");
         for resume in [false, true] {
@@ -195,7 +195,7 @@ fn a25_our_server_and_openssl_s_client() {
 
 /// Which suite is agreed on when the client offers these, the preferred first.
 #[test]
-fn c4_the_cheapest_suite_unless_the_client_or_the_owner_prefers_another() {
+fn the_cheapest_suite_unless_the_client_or_the_owner_prefers_another() {
     const AES_128: &str = "TLS_AES_128_GCM_SHA256";
     const AES_256: &str = "TLS_AES_256_GCM_SHA384";
     const CHACHA: &str = "TLS_CHACHA20_POLY1305_SHA256";
@@ -235,7 +235,7 @@ fn c4_the_cheapest_suite_unless_the_client_or_the_owner_prefers_another() {
 }
 
 #[test]
-fn a25_our_server_and_gnutls_cli() {
+fn our_server_and_gnutls_cli() {
     each_way(|office, version, identify, address, visits| {
         let Some(mut gnutls) = Program::new("gnutls-cli") else {
             return;
@@ -277,7 +277,7 @@ fn a25_our_server_and_gnutls_cli() {
 }
 
 #[test]
-fn a25_our_server_and_curl() {
+fn our_server_and_curl() {
     each_way(|office, version, identify, address, visits| {
         let Some(mut curl) = Program::new("curl") else {
             return;
@@ -311,7 +311,7 @@ fn a25_our_server_and_curl() {
 }
 
 #[test]
-fn a26_our_server_and_wget() {
+fn our_server_and_wget() {
     each_way(|office, version, identify, address, visits| {
         let Some(mut wget) = Program::new("wget") else {
             return;
@@ -384,7 +384,7 @@ for turn in range(2):
 ";
 
 #[test]
-fn a25_our_server_and_pythons_ssl() {
+fn our_server_and_pythons_ssl() {
     each_way(|office, version, identify, address, visits| {
         let Some(mut python) = Program::new("python3") else {
             return;
@@ -420,7 +420,7 @@ fn a25_our_server_and_pythons_ssl() {
 }
 
 #[test]
-fn a26_real_clients_without_a_certificate_are_turned_away() {
+fn real_clients_without_a_certificate_are_turned_away() {
     let office = Office::new();
     for version in VERSIONS {
         let (address, visits) = serve(office.server(version, true));
@@ -451,7 +451,7 @@ fn a26_real_clients_without_a_certificate_are_turned_away() {
 
 /// A program that does not check its peer must still be seen for what it does not present.
 #[test]
-fn c3_clients_that_refuse_our_certificate_say_so_by_an_alert() {
+fn clients_that_refuse_our_certificate_say_so_by_an_alert() {
     let office = Office::new();
     let strangers = Pki::new();
     let root = strangers.root.write(office.directory.path(), "other", &[]);

@@ -42,7 +42,7 @@ fn line(stream: &mut Stream<TcpStream>) -> String {
 
 /// `K` makes s_server renew its keys and ask us to renew ours; `k` renews its own alone.
 #[test]
-fn a15_openssl_may_renew_its_keys_and_ask_for_ours() {
+fn openssl_may_renew_its_keys_and_ask_for_ours() {
     let office = Office::new();
     let Some((mut server, mut stream)) = conversation(&office, TlsVersion::Tls13) else {
         return;
@@ -68,7 +68,7 @@ fn a15_openssl_may_renew_its_keys_and_ask_for_ours() {
 
 /// `R` makes s_server ask for renegotiation, `r` as well: TLS 1.2 lets us decline (RFC 5246, 7.4.1.1).
 #[test]
-fn a15_renegotiation_is_declined() {
+fn renegotiation_is_declined() {
     let office = Office::new();
     let Some((mut server, mut stream)) = conversation(&office, TlsVersion::Tls12) else {
         return;
@@ -165,7 +165,7 @@ fn a_key_that_is_too_small_to_check_is_told_as_that_even_unverified() {
 
 /// The same asked of our server, by `s_client`.
 #[test]
-fn a15_renegotiation_asked_of_our_server_is_declined() {
+fn renegotiation_asked_of_our_server_is_declined() {
     let office = Office::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -13,7 +13,7 @@ use handfast_testbed::pki::{Fault, Issued, Pki, Spec};
 use crate::case::{Case, NAME, VERSIONS, identity, in_memory, pin, refused, trust};
 
 #[test]
-fn a10_pins_are_demanded_on_top_of_everything_else() {
+fn pins_are_demanded_on_top_of_everything_else() {
     let pki = Pki::new();
     let elsewhere = Pki::new();
     let middle = pki.root.issue(Spec::authority("Middle"));
@@ -87,7 +87,7 @@ fn of_several_paths_the_pinned_one_is_taken() {
 }
 
 #[test]
-fn c2_a_verified_path_says_what_it_rests_on() {
+fn a_verified_path_says_what_it_rests_on() {
     let pki = Pki::new();
     let middle = pki.root.issue(Spec::authority("Middle"));
     let stray = pki.root.issue(Spec::authority("Stray"));
@@ -116,7 +116,7 @@ fn c2_a_verified_path_says_what_it_rests_on() {
 
 /// A server that presents nothing is a server without a certificate, not a client without one.
 #[test]
-fn c2_a_peer_that_presents_nothing_is_told_by_its_side() {
+fn a_peer_that_presents_nothing_is_told_by_its_side() {
     let pki = Pki::new();
     let key = pki.server(&[NAME]).key_der();
     let peer = Careless::new(Vec::new(), &key);
@@ -153,7 +153,7 @@ fn c2_a_peer_that_presents_nothing_is_told_by_its_side() {
 
 /// A chain that is good for one key does not serve a peer that holds another.
 #[test]
-fn a10_a_stolen_chain_is_worth_nothing_without_its_key() {
+fn a_stolen_chain_is_worth_nothing_without_its_key() {
     let pki = Pki::new();
     let real = pki.server(&[NAME]);
     let thief = pki.server(&["mallory.example"]);
@@ -179,7 +179,7 @@ fn a10_a_stolen_chain_is_worth_nothing_without_its_key() {
 }
 
 #[test]
-fn a12_danger_accepts_any_chain_and_names_no_verified_peer() {
+fn danger_accepts_any_chain_and_names_no_verified_peer() {
     let pki = Pki::new();
     for spec in [
         Spec::server(&["other.example"]).expired(),
@@ -204,7 +204,7 @@ fn a12_danger_accepts_any_chain_and_names_no_verified_peer() {
 
 /// The chain is inside the error also where the error travels as an `io::Error`.
 #[test]
-fn c2_the_chain_as_sent_can_be_had_from_the_error_of_a_stream() {
+fn the_chain_as_sent_can_be_had_from_the_error_of_a_stream() {
     let pki = Pki::new();
     let end_entity = pki.root.issue(Spec::server(&[NAME]).expired());
     let peer = Careless::new(vec![end_entity.der.clone()], &end_entity.key_der());

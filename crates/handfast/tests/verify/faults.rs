@@ -11,7 +11,7 @@ use handfast_testbed::pki::{
 use crate::case::{Case, NAME, Refusal, check_both, good, refused, trust};
 
 #[test]
-fn a10_validity_is_checked_for_every_certificate_and_the_culprit_named() {
+fn validity_is_checked_for_every_certificate_and_the_culprit_named() {
     check_both(|purpose| {
         let pki = Pki::new();
         let middle = pki.root.issue(Spec::authority("Middle"));
@@ -126,7 +126,7 @@ fn a10_validity_is_checked_for_every_certificate_and_the_culprit_named() {
 }
 
 #[test]
-fn a10_the_first_and_the_last_second_belong_to_the_validity() {
+fn the_first_and_the_last_second_belong_to_the_validity() {
     let now = now_secs();
     let root = Spec::authority("Root")
         .valid_between(now - 100, now + 100)
@@ -154,7 +154,7 @@ fn a10_the_first_and_the_last_second_belong_to_the_validity() {
 }
 
 #[test]
-fn a10_purposes_and_key_usages() {
+fn purposes_and_key_usages() {
     use ExtendedKeyUsagePurpose::{ClientAuth, CodeSigning, ServerAuth};
     check_both(|purpose| {
         let pki = Pki::new();
@@ -254,7 +254,7 @@ fn a10_purposes_and_key_usages() {
 }
 
 #[test]
-fn a10_signatures_keys_and_encodings() {
+fn signatures_keys_and_encodings() {
     check_both(|purpose| {
         let pki = Pki::new();
         let middle = pki.root.issue(Spec::authority("Middle"));

@@ -8,7 +8,7 @@ use handfast_testbed::pki::{Basic, Fault, Issued, KeyUsagePurpose, Pki, Spec};
 use crate::case::{Case, NAME, Refusal, check_both, good, refused, trust};
 
 #[test]
-fn a10_a_good_chain_is_verified_at_every_depth() {
+fn a_good_chain_is_verified_at_every_depth() {
     check_both(|purpose| {
         let pki = Pki::new();
         let mut cases = Vec::new();
@@ -33,7 +33,7 @@ fn a10_a_good_chain_is_verified_at_every_depth() {
 
 /// The attack: whoever holds an ordinary certificate and its key issues one for somebody else.
 #[test]
-fn a10_an_impostor_is_no_issuer_at_any_depth_through_any_entry_point() {
+fn an_impostor_is_no_issuer_at_any_depth_through_any_entry_point() {
     use KeyUsagePurpose::{CrlSign, DigitalSignature, KeyCertSign};
     check_both(|purpose| {
         let mut cases = Vec::new();
@@ -110,7 +110,7 @@ fn a10_an_impostor_is_no_issuer_at_any_depth_through_any_entry_point() {
 }
 
 #[test]
-fn a10_an_impostor_behind_another_impostor_is_no_issuer() {
+fn an_impostor_behind_another_impostor_is_no_issuer() {
     check_both(|purpose| {
         let pki = Pki::new();
         let first = pki.root.issue(good(purpose).common_name(Some("First")));
@@ -130,7 +130,7 @@ fn a10_an_impostor_behind_another_impostor_is_no_issuer() {
 
 /// Trusting an ordinary certificate makes nobody an authority.
 #[test]
-fn a10_a_certificate_trusted_as_itself_vouches_for_itself_alone() {
+fn a_certificate_trusted_as_itself_vouches_for_itself_alone() {
     check_both(|purpose| {
         let pki = Pki::new();
         let stranger = pki.root.issue(good(purpose).common_name(Some("Stranger")));
@@ -197,7 +197,7 @@ fn a10_a_certificate_trusted_as_itself_vouches_for_itself_alone() {
 }
 
 #[test]
-fn a10_path_lengths_and_the_callers_limit_on_depth() {
+fn path_lengths_and_the_callers_limit_on_depth() {
     check_both(|purpose| {
         let mut cases = Vec::new();
         // Path length 0 at the highest, the middle one; at the root.
@@ -286,7 +286,7 @@ fn a10_path_lengths_and_the_callers_limit_on_depth() {
 }
 
 #[test]
-fn a10_missing_and_unknown_issuers_are_told_apart() {
+fn missing_and_unknown_issuers_are_told_apart() {
     check_both(|purpose| {
         let pki = Pki::new();
         let elsewhere = Pki::new();
@@ -379,7 +379,7 @@ fn a10_missing_and_unknown_issuers_are_told_apart() {
 }
 
 #[test]
-fn a10_order_and_extra_certificates_do_not_matter_but_the_first_does() {
+fn order_and_extra_certificates_do_not_matter_but_the_first_does() {
     check_both(|purpose| {
         let pki = Pki::new();
         let upper = pki.root.issue(Spec::authority("Upper"));
@@ -417,7 +417,7 @@ fn a10_order_and_extra_certificates_do_not_matter_but_the_first_does() {
 }
 
 #[test]
-fn a10_of_several_paths_one_that_holds_suffices() {
+fn of_several_paths_one_that_holds_suffices() {
     check_both(|purpose| {
         let old_root = Spec::authority("Old Root").self_signed();
         let new_root = Spec::authority("New Root").self_signed();
@@ -468,7 +468,7 @@ fn a10_of_several_paths_one_that_holds_suffices() {
 }
 
 #[test]
-fn a10_too_large_a_chain_is_not_looked_at() {
+fn too_large_a_chain_is_not_looked_at() {
     check_both(|purpose| {
         let pki = Pki::new();
         let end_entity = pki.root.issue(good(purpose));
@@ -487,7 +487,7 @@ fn a10_too_large_a_chain_is_not_looked_at() {
 
 /// Certificates that are all their issuer's equals make path building explode; it must not.
 #[test]
-fn a10_a_tangle_of_authorities_is_given_up_soon() {
+fn a_tangle_of_authorities_is_given_up_soon() {
     let root = Spec::authority("Tangle").self_signed();
     let others: Vec<Issued> = (0..30)
         .map(|_| Spec::authority("Tangle").self_signed())

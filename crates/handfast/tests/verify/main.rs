@@ -1,5 +1,5 @@
 //! Who gets past the verifier and who does not: every fault of the test PKI, through every entry
-//! point, with the cause and the place that must be named (A10, A11, A26, C2).
+//! point, with the cause and the place that must be named.
 //!
 //! A case is judged by the policy alone, by the bare connection, by the blocking stream and by the
 //! asynchronous one, over TLS 1.2 and 1.3; as a server's chain by clients and as a client's chain by

@@ -6,7 +6,7 @@ use handfast_testbed::pki::{Issued, Pki, Spec, der};
 use crate::case::{Case, NAME, refused, trust};
 
 #[test]
-fn a11_names_as_rfc_9525_has_them() {
+fn names_as_rfc_9525_has_them() {
     let pki = Pki::new();
     let table: &[(&[&str], &str, bool)] = &[
         (&["shop.example"], "shop.example", true),
@@ -124,7 +124,7 @@ fn names_that_match_nothing_are_told_from_those_that_can_be_asked_for() {
 
 /// An address written into a DNS name is a DNS name, and names no address.
 #[test]
-fn a11_an_address_spelt_as_a_dns_name_is_none() {
+fn an_address_spelt_as_a_dns_name_is_none() {
     let pki = Pki::new();
     let san = der(0x30, &der(0x82, b"127.0.0.1"));
     let spec = Spec::server(&[]).extension(&[2, 5, 29, 17], &san, false);
@@ -143,7 +143,7 @@ fn a11_an_address_spelt_as_a_dns_name_is_none() {
 }
 
 #[test]
-fn a11_a_wrong_name_is_refused_through_every_entry_point() {
+fn a_wrong_name_is_refused_through_every_entry_point() {
     let pki = Pki::new();
     let middle = pki.root.issue(Spec::authority("Middle"));
     let mismatch = refused!(at Some(0), VerifyCause::NameMismatch { expected, presented }
@@ -182,7 +182,7 @@ fn a11_a_wrong_name_is_refused_through_every_entry_point() {
 }
 
 #[test]
-fn a11_the_common_name_counts_only_for_those_who_ask() {
+fn the_common_name_counts_only_for_those_who_ask() {
     let pki = Pki::new();
     let nameless = |common_name: &str| {
         pki.root
@@ -241,7 +241,7 @@ fn a11_the_common_name_counts_only_for_those_who_ask() {
 }
 
 #[test]
-fn a10_name_constraints_hold_for_whatever_names_a_server() {
+fn name_constraints_hold_for_whatever_names_a_server() {
     let pki = Pki::new();
     let bound = pki
         .root

@@ -31,7 +31,7 @@ fn check(
 }
 
 #[test]
-fn b4_a_response_counts_only_by_its_issuer_s_word() {
+fn a_response_counts_only_by_its_issuer_s_word() {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let now = now_secs();
@@ -173,7 +173,7 @@ fn b4_a_response_counts_only_by_its_issuer_s_word() {
 }
 
 #[test]
-fn b4_a_response_is_of_its_time() {
+fn a_response_is_of_its_time() {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
@@ -214,7 +214,7 @@ fn b4_a_response_is_of_its_time() {
 }
 
 #[test]
-fn b4_no_change_to_a_response_goes_unnoticed() {
+fn no_change_to_a_response_goes_unnoticed() {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
@@ -251,7 +251,7 @@ fn b4_no_change_to_a_response_goes_unnoticed() {
 }
 
 #[test]
-fn b4_what_a_responder_says_instead_is_told() {
+fn what_a_responder_says_instead_is_told() {
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
     for (bytes, expected) in [
@@ -501,7 +501,7 @@ fn who_is_appointed_to_sign_responses_has_a_key_that_signs() {
 
 proptest! {
     #[test]
-    fn b4_no_bytes_make_a_response(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn no_bytes_make_a_response(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let nothing = CertificateDer::from(Vec::new());
         let now = at(1_800_000_000);
         prop_assert!(StapledResponse::check(&bytes, &nothing, &nothing, now).is_err());

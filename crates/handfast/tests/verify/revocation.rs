@@ -6,7 +6,7 @@ use handfast_testbed::pki::{DAY_SECS, Issued, KeyUsagePurpose, Pki, Spec, now_se
 use crate::case::{Case, Refusal, check_both, good, refused};
 
 #[test]
-fn a26_revocation_lists() {
+fn revocation_lists() {
     check_both(|purpose| {
         let pki = Pki::new();
         let middle = pki.root.issue(Spec::authority("Middle"));
@@ -134,7 +134,7 @@ fn a26_revocation_lists() {
 }
 
 #[test]
-fn a26_a_revoked_certificate_is_refused_although_it_is_trusted_as_itself() {
+fn a_revoked_certificate_is_refused_although_it_is_trusted_as_itself() {
     check_both(|purpose| {
         let pki = Pki::new();
         let end_entity = pki.root.issue(good(purpose));

@@ -59,7 +59,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a10_no_chain_that_was_tampered_with_is_verified(
+    fn no_chain_that_was_tampered_with_is_verified(
         changes in prop::collection::vec((0..3usize, mutation()), 1..5),
         trusted_as_itself in any::<bool>(),
     ) {

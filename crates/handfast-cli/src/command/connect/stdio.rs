@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b3_crlf_adds_what_is_missing_and_nothing_else_across_reads() {
+    fn crlf_adds_what_is_missing_and_nothing_else_across_reads() {
         let mut crlf = Crlf::default();
         let mut told = Vec::new();
         for part in [&b"a\nb\r"[..], b"\nc\r\r\n\n", b"\r", b"x\n"] {

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a7_targets_are_read_or_refused() {
+    fn targets_are_read_or_refused() {
         for text in [
             "example.org:443",
             "example.org",

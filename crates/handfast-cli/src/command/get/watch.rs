@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c5_credentials_in_fields_are_hidden() {
+    fn credentials_in_fields_are_hidden() {
         for (text, shown) in [
             ("https://u:s3cret@h/a", "https://(hidden)@h/a"),
             ("//u@h", "//(hidden)@h"),

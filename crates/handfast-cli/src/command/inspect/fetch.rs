@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b4_only_whole_answers_count() {
+    fn only_whole_answers_count() {
         for (answer, expected) in [
             ("HTTP/1.0 200 OK\r\n\r\nabc", Ok("abc")),
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", Ok("abc")),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn b4_nothing_but_http_is_asked() {
+    fn nothing_but_http_is_asked() {
         let second = Duration::from_secs(1);
         for url in [
             "https://127.0.0.1:1/x",

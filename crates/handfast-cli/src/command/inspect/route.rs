@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b4_hosts_are_read_as_people_write_them() {
+    fn hosts_are_read_as_people_write_them() {
         for (text, expected) in [
             ("example.org", Some(("example.org", 443))),
             ("example.org:8443", Some(("example.org", 8443))),

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b4_spans_are_read_and_told() {
+    fn spans_are_read_and_told() {
         for (text, seconds) in [
             ("30d", Some(30 * 86_400)),
             ("12h", Some(12 * 3600)),

@@ -1,5 +1,5 @@
-//! The audit file: a line of JSON for each failed handshake and each connection that came to a bad end
-//! (A24, C3). Its schema is docs/audit-json.md; a test holds the two together.
+//! The audit file: a line of JSON for each failed handshake and each connection that came to a bad end.
+//! Its schema is docs/audit-json.md; a test holds the two together.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};

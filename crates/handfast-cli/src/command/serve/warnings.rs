@@ -1,4 +1,4 @@
-//! What clients will have to say against a certificate, told when the server starts (C2). Nothing in here
+//! What clients will have to say against a certificate, told when the server starts. Nothing in here
 //! refuses anything: what cannot work at all is refused where the identity is read.
 
 use handfast::{CertificateFacts, escape_control, format_utc};

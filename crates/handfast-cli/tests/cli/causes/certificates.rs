@@ -38,7 +38,7 @@ fn refused(id: &'static str) -> Case {
 }
 
 #[test]
-fn c2_issuers_that_are_missing_unknown_or_no_issuers() {
+fn issuers_that_are_missing_unknown_or_no_issuers() {
     let bench = Bench::new();
     let root = &bench.pki.root;
     let server = || Spec::server(&[NAME]);
@@ -128,7 +128,7 @@ fn c2_issuers_that_are_missing_unknown_or_no_issuers() {
 }
 
 #[test]
-fn c2_times_names_and_purposes() {
+fn times_names_and_purposes() {
     let bench = Bench::new();
     let root = &bench.pki.root;
     let server = || Spec::server(&[NAME]);
@@ -185,7 +185,7 @@ fn c2_times_names_and_purposes() {
 }
 
 #[test]
-fn c2_keys_signatures_and_encodings() {
+fn keys_signatures_and_encodings() {
     let bench = Bench::new();
     let root = &bench.pki.root;
     let server = || Spec::server(&[NAME]);
@@ -229,7 +229,7 @@ fn c2_keys_signatures_and_encodings() {
 }
 
 #[test]
-fn c2_revocation_and_pins() {
+fn revocation_and_pins() {
     let bench = Bench::new();
     let root = &bench.pki.root;
     let server = root.issue(Spec::server(&[NAME]));

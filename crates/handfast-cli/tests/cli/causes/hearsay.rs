@@ -19,7 +19,7 @@ fn answering(identity: &Issued, response: String) -> Served {
 }
 
 #[test]
-fn c2_a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
+fn a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
     let bench = Bench::new();
     let root = &bench.pki.root;
     let server = || Spec::server(&[NAME]);
@@ -142,7 +142,7 @@ fn c2_a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
 }
 
 #[test]
-fn c2_nothing_of_the_user_s_reaches_a_server_that_is_not_verified() {
+fn nothing_of_the_user_s_reaches_a_server_that_is_not_verified() {
     let bench = Bench::new();
     let identity = bench.pki.root.issue(Spec::server(&[NAME]).expired());
     let served = answering(&identity, "HTTP/1.1 200 OK\r\n\r\n".to_owned());

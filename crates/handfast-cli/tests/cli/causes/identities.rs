@@ -7,7 +7,7 @@ use super::{Case, HANDSHAKE, NAME, Peer};
 use crate::common::Bench;
 
 #[test]
-fn c2_client_certificates_and_our_own_mistakes() {
+fn client_certificates_and_our_own_mistakes() {
     let bench = Bench::new();
     let server = bench.pki.root.issue(Spec::server(&[NAME]));
     let write = |name, issued: &Issued| {
@@ -44,7 +44,7 @@ fn c2_client_certificates_and_our_own_mistakes() {
 }
 
 #[test]
-fn c2_a_wrong_passphrase_says_so() {
+fn a_wrong_passphrase_says_so() {
     let bench = Bench::new();
     let files = bench
         .pki

@@ -24,7 +24,7 @@ fn clarified(bench: &Bench, peer: &Peer, case: &Case) -> handfast::Error {
 }
 
 #[test]
-fn c2_nothing_in_common_with_openssl() {
+fn nothing_in_common_with_openssl() {
     let bench = Bench::new();
     let root = &bench.pki.root;
     let rsa = root.issue(Spec::server(&[NAME]).key(Key::Rsa2048));
@@ -108,7 +108,7 @@ fn names_a_server(hello: &[u8]) -> bool {
 }
 
 #[test]
-fn c2_servers_that_go_by_name() {
+fn servers_that_go_by_name() {
     let bench = Bench::new();
     let server = bench.pki.root.issue(Spec::server(&["other.example"]));
     let files = server.write(bench.directory(), "named", &[]);
@@ -149,7 +149,7 @@ fn c2_servers_that_go_by_name() {
 }
 
 #[test]
-fn c2_probes_are_few_and_can_be_forbidden() {
+fn probes_are_few_and_can_be_forbidden() {
     let bench = Bench::new();
     let refusal: &[u8] = &[0x15, 3, 3, 0, 2, 2, 40];
     let counted = Arc::new(AtomicUsize::new(0));
@@ -185,7 +185,7 @@ fn c2_probes_are_few_and_can_be_forbidden() {
 }
 
 #[test]
-fn c2_signature_schemes_that_nobody_checks_here() {
+fn signature_schemes_that_nobody_checks_here() {
     let bench = Bench::new();
     for (algorithm, says) in [
         (&["ed448"][..], "a key of the kind Ed448"),

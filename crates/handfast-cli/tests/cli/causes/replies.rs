@@ -56,7 +56,7 @@ fn check(bench: &Bench, what: &str, server: &Served, id: &str, code: i32) {
 }
 
 #[test]
-fn c2_replies_that_are_empty_or_cut_short() {
+fn replies_that_are_empty_or_cut_short() {
     let bench = Bench::new();
     let close_notify = || vec![Step::CloseNotify, Step::Fin];
     let fin = || vec![Step::Fin];

@@ -20,7 +20,7 @@ fn stranger(greeting: &'static [u8], then: impl Fn(TcpStream) + Send + Sync + 's
 
 /// Every alert that there is, as the answer to a ClientHello.
 #[test]
-fn c2_no_alert_is_taken_for_another_cause() {
+fn no_alert_is_taken_for_another_cause() {
     let bench = Bench::new();
     for code in 0..=255u8 {
         let peer = serve(move |mut socket| {
@@ -43,7 +43,7 @@ fn c2_no_alert_is_taken_for_another_cause() {
 }
 
 #[test]
-fn c2_peers_that_do_not_speak_tls_or_stop() {
+fn peers_that_do_not_speak_tls_or_stop() {
     let bench = Bench::new();
     let failed = |id| Case::new(id, HANDSHAKE);
     for (greeting, says) in [

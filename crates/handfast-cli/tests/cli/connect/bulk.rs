@@ -26,7 +26,7 @@ fn noise(mut seed: u64, count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn b3_both_directions_at_once_arrive_byte_for_byte_through_pipes() {
+fn both_directions_at_once_arrive_byte_for_byte_through_pipes() {
     let bench = Bench::new();
     let (up, down) = (noise(1, BYTES), noise(2, BYTES));
     let mut server = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
@@ -57,7 +57,7 @@ fn b3_both_directions_at_once_arrive_byte_for_byte_through_pipes() {
 }
 
 #[test]
-fn b3_both_directions_at_once_arrive_byte_for_byte_through_files_and_a_unix_socket() {
+fn both_directions_at_once_arrive_byte_for_byte_through_files_and_a_unix_socket() {
     let bench = Bench::new();
     let target = format!("unix:{}", bench.path("socket").display());
     let (up, down) = (noise(3, BYTES / 4), noise(4, BYTES / 4));
@@ -94,7 +94,7 @@ fn b3_both_directions_at_once_arrive_byte_for_byte_through_files_and_a_unix_sock
 }
 
 #[test]
-fn b3_openssl_sends_and_gets_much() {
+fn openssl_sends_and_gets_much() {
     let bench = Bench::new();
     let (up, down) = (noise(5, BYTES / 4), noise(6, BYTES / 4));
     let mut server = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));

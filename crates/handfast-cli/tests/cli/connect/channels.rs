@@ -1,4 +1,4 @@
-//! Every channel that is not TCP, from both sides (A7).
+//! Every channel that is not TCP, from both sides.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixListener;
@@ -43,7 +43,7 @@ fn relay(bench: &Bench, kind: &str, target: &str) -> Option<String> {
 }
 
 #[test]
-fn a7_both_sides_meet_over_a_unix_socket_whose_name_is_gone_afterwards() {
+fn both_sides_meet_over_a_unix_socket_whose_name_is_gone_afterwards() {
     let bench = Bench::new();
     let path = bench.path("socket");
     let target = format!("unix:{}", path.display());
@@ -64,7 +64,7 @@ fn a7_both_sides_meet_over_a_unix_socket_whose_name_is_gone_afterwards() {
 }
 
 #[test]
-fn a7_a_command_is_the_channel_and_is_reaped() {
+fn a_command_is_the_channel_and_is_reaped() {
     let bench = Bench::new();
     let context = bench.server_context();
     let (address, server) = serve(move |socket| {
@@ -85,7 +85,7 @@ fn a7_a_command_is_the_channel_and_is_reaped() {
 }
 
 #[test]
-fn a7_a_server_runs_over_a_command_too() {
+fn a_server_runs_over_a_command_too() {
     let bench = Bench::new();
     let path = bench.path("socket");
     let listener = UnixListener::bind(&path).unwrap();
@@ -109,7 +109,7 @@ fn a7_a_server_runs_over_a_command_too() {
 }
 
 #[test]
-fn a7_a_command_that_fails_is_told_and_one_that_stays_is_killed() {
+fn a_command_that_fails_is_told_and_one_that_stays_is_killed() {
     let bench = Bench::new();
     let connect = |command: &str| bench.connect(["--servername", "localhost", command]);
     run(&mut connect("exec:exit 3"), b"").expect(35, &["closed-without-a-byte", "exit status: 3"]);
@@ -119,7 +119,7 @@ fn a7_a_command_that_fails_is_told_and_one_that_stays_is_killed() {
 }
 
 #[test]
-fn a7_a_serial_line_is_raw_during_the_session_and_as_before_afterwards() {
+fn a_serial_line_is_raw_during_the_session_and_as_before_afterwards() {
     let bench = Bench::new();
     let (ours, theirs, name) = terminal();
     let before = tcgetattr(&theirs).unwrap();
@@ -149,7 +149,7 @@ fn a7_a_serial_line_is_raw_during_the_session_and_as_before_afterwards() {
 }
 
 #[test]
-fn a7_a_server_on_a_serial_line() {
+fn a_server_on_a_serial_line() {
     let bench = Bench::new();
     let (ours, theirs, name) = terminal();
     let before = tcgetattr(&theirs).unwrap();
@@ -174,7 +174,7 @@ fn a7_a_server_on_a_serial_line() {
 }
 
 #[test]
-fn a7_what_is_no_serial_line_is_refused() {
+fn what_is_no_serial_line_is_refused() {
     let bench = Bench::new();
     let mut command = bench.connect(["--servername", "x", "serial:/dev/null"]);
     run(&mut command, b"").expect(7, &["channel-unusable", "serial line"]);

@@ -17,7 +17,7 @@ use crate::common::Bench;
 use crate::terminal::terminal;
 
 #[test]
-fn b3_end_of_input_half_closes_and_reading_goes_on() {
+fn end_of_input_half_closes_and_reading_goes_on() {
     let bench = Bench::new();
     let context = bench.server_context();
     let (address, server) = serve(move |socket| {
@@ -38,7 +38,7 @@ fn b3_end_of_input_half_closes_and_reading_goes_on() {
 }
 
 #[test]
-fn b3_keep_open_says_nothing_at_the_end_of_input() {
+fn keep_open_says_nothing_at_the_end_of_input() {
     let bench = Bench::new();
     let context = bench.server_context();
     let (address, server) = serve(move |socket| {
@@ -60,7 +60,7 @@ fn b3_keep_open_says_nothing_at_the_end_of_input() {
 }
 
 #[test]
-fn a16_a_premature_end_is_an_error_after_all_that_came_was_passed_on() {
+fn a_premature_end_is_an_error_after_all_that_came_was_passed_on() {
     let bench = Bench::new();
     for steps in [
         vec![Step::say("half of"), Step::Fin],
@@ -85,7 +85,7 @@ fn a16_a_premature_end_is_an_error_after_all_that_came_was_passed_on() {
 }
 
 #[test]
-fn a15_a_reset_is_told_as_one() {
+fn a_reset_is_told_as_one() {
     let bench = Bench::new();
     let served = bench.misbehaving().serve([Step::Read(8), Step::Reset]);
     let mut talk = Talk::start(&mut bench.connect([served.address().to_string()]));
@@ -94,7 +94,7 @@ fn a15_a_reset_is_told_as_one() {
 }
 
 #[test]
-fn b3_the_peers_end_ends_the_session_although_the_input_stays_open() {
+fn the_peers_end_ends_the_session_although_the_input_stays_open() {
     let bench = Bench::new();
     let served = bench
         .misbehaving()
@@ -105,7 +105,7 @@ fn b3_the_peers_end_ends_the_session_although_the_input_stays_open() {
 }
 
 #[test]
-fn b3_input_flows_on_to_a_peer_that_has_ended_its_own_direction() {
+fn input_flows_on_to_a_peer_that_has_ended_its_own_direction() {
     let bench = Bench::new();
     let context = bench.server_context();
     let (address, server) = serve(move |socket| {
@@ -121,7 +121,7 @@ fn b3_input_flows_on_to_a_peer_that_has_ended_its_own_direction() {
 }
 
 #[test]
-fn b3_keep_open_waits_for_slow_input_after_the_peer_has_ended() {
+fn keep_open_waits_for_slow_input_after_the_peer_has_ended() {
     let bench = Bench::new();
     let context = bench.server_context();
     let (address, server) = serve(move |socket| {
@@ -143,7 +143,7 @@ fn b3_keep_open_waits_for_slow_input_after_the_peer_has_ended() {
 }
 
 #[test]
-fn c1_input_that_the_peer_did_not_take_is_not_passed_over() {
+fn input_that_the_peer_did_not_take_is_not_passed_over() {
     let bench = Bench::new();
     let context = bench.server_context();
     let (address, server) = serve(move |socket| {
@@ -164,7 +164,7 @@ fn c1_input_that_the_peer_did_not_take_is_not_passed_over() {
 }
 
 #[test]
-fn b3_an_interrupt_says_close_notify() {
+fn an_interrupt_says_close_notify() {
     let bench = Bench::new();
     for signal in [Signal::INT, Signal::TERM] {
         let context = bench.server_context();
@@ -185,7 +185,7 @@ fn b3_an_interrupt_says_close_notify() {
 }
 
 #[test]
-fn a23_nobody_listening_any_more_ends_quietly_whether_or_not_anything_comes() {
+fn nobody_listening_any_more_ends_quietly_whether_or_not_anything_comes() {
     let bench = Bench::new();
     for idle in [true, false] {
         let context = bench.server_context();
@@ -212,7 +212,7 @@ fn a23_nobody_listening_any_more_ends_quietly_whether_or_not_anything_comes() {
 }
 
 #[test]
-fn a8_a_standard_output_that_nobody_reads_does_not_stop_the_input() {
+fn a_standard_output_that_nobody_reads_does_not_stop_the_input() {
     let bench = Bench::new();
     let context = bench.server_context();
     let (address, server) = serve(move |socket| {
@@ -242,7 +242,7 @@ fn a8_a_standard_output_that_nobody_reads_does_not_stop_the_input() {
 }
 
 #[test]
-fn b3_an_idle_session_costs_nothing() {
+fn an_idle_session_costs_nothing() {
     let bench = Bench::new();
     for keep_open in [false, true] {
         let context = bench.server_context();
@@ -291,7 +291,7 @@ fn cpu_ticks(talk: &Talk) -> u64 {
 }
 
 #[test]
-fn a8_on_a_terminal_the_session_ends_with_either_end() {
+fn on_a_terminal_the_session_ends_with_either_end() {
     let bench = Bench::new();
     // What is typed at the end, and what of it the server gets.
     for (typed, ends_first) in [("line\n", false), ("line\n\u{4}", true)] {

@@ -25,7 +25,7 @@ fn s_client(bench: &Bench, talk: &Talk, args: &[&str]) -> Option<Program> {
 }
 
 #[test]
-fn b3_openssl_is_served_in_every_version() {
+fn openssl_is_served_in_every_version() {
     let bench = Bench::new();
     for flag in ["-tls1_2", "-tls1_3"] {
         let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", ["--alpn", "x,y"]));
@@ -53,7 +53,7 @@ fn b3_openssl_is_served_in_every_version() {
 }
 
 #[test]
-fn b3_gnutls_and_curl_are_served() {
+fn gnutls_and_curl_are_served() {
     let bench = Bench::new();
     let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
     let address = talk.address();
@@ -83,7 +83,7 @@ fn b3_gnutls_and_curl_are_served() {
 }
 
 #[test]
-fn a26_clients_are_verified_when_that_is_demanded() {
+fn clients_are_verified_when_that_is_demanded() {
     let bench = Bench::new();
     let directory = bench.directory();
     let files = bench.pki.client("somebody").write(directory, "client", &[]);
@@ -120,7 +120,7 @@ fn a26_clients_are_verified_when_that_is_demanded() {
 }
 
 #[test]
-fn b3_a_client_that_does_not_speak_tls_or_does_not_trust_us_is_told_of() {
+fn a_client_that_does_not_speak_tls_or_does_not_trust_us_is_told_of() {
     let bench = Bench::new();
     let talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
     let mut socket = std::net::TcpStream::connect(talk.address()).unwrap();
@@ -167,7 +167,7 @@ fn a_port_scan_does_not_take_the_place_of_the_client() {
 }
 
 #[test]
-fn b3_usage_of_listen() {
+fn usage_of_listen() {
     let bench = Bench::new();
     let fails = |args: &[&str], code, says| {
         let mut command = bench.command("connect");

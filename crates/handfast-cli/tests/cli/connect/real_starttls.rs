@@ -32,7 +32,7 @@ fn give(path: &Path, mode: u32) {
 }
 
 #[test]
-fn b3_postgresql_begins_tls_and_answers_under_it() {
+fn postgresql_begins_tls_and_answers_under_it() {
     let Some(initdb) = peers::require("initdb") else {
         return;
     };
@@ -138,7 +138,7 @@ asyncio.run(main())
 "#;
 
 #[test]
-fn b3_a_real_mail_server_begins_tls_and_takes_a_message() {
+fn a_real_mail_server_begins_tls_and_takes_a_message() {
     let Some(python) = peers::require_python_with("aiosmtpd") else {
         return;
     };

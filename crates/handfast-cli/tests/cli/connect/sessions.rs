@@ -23,7 +23,7 @@ fn openssl(bench: &Bench, args: &[&str]) -> Option<OpensslServer> {
 }
 
 #[test]
-fn b3_a_session_with_openssl_carries_both_directions_in_every_version() {
+fn a_session_with_openssl_carries_both_directions_in_every_version() {
     let bench = Bench::new();
     for (version, flag) in [("1.3", "-tls1_3"), ("1.2", "-tls1_2")] {
         let Some(mut server) = openssl(&bench, &[flag]) else {
@@ -57,7 +57,7 @@ fn b3_a_session_with_openssl_carries_both_directions_in_every_version() {
 }
 
 #[test]
-fn b3_end_of_input_ends_the_session_with_openssl_in_order() {
+fn end_of_input_ends_the_session_with_openssl_in_order() {
     let bench = Bench::new();
     let Some(mut server) = openssl(&bench, &[]) else {
         return;
@@ -71,7 +71,7 @@ fn b3_end_of_input_ends_the_session_with_openssl_in_order() {
 }
 
 #[test]
-fn b3_gnutls_echoes_what_is_typed() {
+fn gnutls_echoes_what_is_typed() {
     let bench = Bench::new();
     let Some(server) = GnutlsServer::launch(&[
         OsStr::new("--echo"),
@@ -96,7 +96,7 @@ fn b3_gnutls_echoes_what_is_typed() {
 }
 
 #[test]
-fn b3_quiet_is_quiet_and_crlf_is_sent() {
+fn quiet_is_quiet_and_crlf_is_sent() {
     let bench = Bench::new();
     let context = bench.server_context();
     let (address, server) = serve(move |socket| {
@@ -114,7 +114,7 @@ fn b3_quiet_is_quiet_and_crlf_is_sent() {
 }
 
 #[test]
-fn b3_options_shape_the_handshake() {
+fn options_shape_the_handshake() {
     let bench = Bench::new();
     let context = handfast::ServerContext::builder()
         .identity(bench.identity())
@@ -149,7 +149,7 @@ fn b3_options_shape_the_handshake() {
 }
 
 #[test]
-fn a10_a11_a12_who_is_not_verified_is_not_talked_to() {
+fn who_is_not_verified_is_not_talked_to() {
     let bench = Bench::new();
     let server = || -> Served {
         bench.misbehaving().serve([
@@ -195,7 +195,7 @@ fn a10_a11_a12_who_is_not_verified_is_not_talked_to() {
 }
 
 #[test]
-fn a26_a_server_that_asks_gets_our_certificate() {
+fn a_server_that_asks_gets_our_certificate() {
     let bench = Bench::new();
     let ca = bench.ca.to_str().unwrap();
     let Some(server) = openssl(
@@ -228,7 +228,7 @@ fn a26_a_server_that_asks_gets_our_certificate() {
 }
 
 #[test]
-fn c2_what_the_peer_says_of_itself_is_escaped_and_its_data_is_not() {
+fn what_the_peer_says_of_itself_is_escaped_and_its_data_is_not() {
     let bench = Bench::new();
     let spec = Spec::server(&["localhost", "127.0.0.1"]).common_name(Some("\u{1b}[2Jevil\r\n"));
     let served = Misbehaving::new(&bench.pki.root.issue(spec), &[]).serve([
@@ -243,7 +243,7 @@ fn c2_what_the_peer_says_of_itself_is_escaped_and_its_data_is_not() {
 }
 
 #[test]
-fn a9_failures_before_the_session_have_their_own_codes() {
+fn failures_before_the_session_have_their_own_codes() {
     let bench = Bench::new();
     let fails = |args: &[&str], code, says: &[&str]| {
         run(&mut bench.connect(args), b"").expect(code, says);

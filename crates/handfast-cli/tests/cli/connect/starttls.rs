@@ -153,7 +153,7 @@ fn owned(turns: &[Turn]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn b3_every_protocol_leads_to_a_session() {
+fn every_protocol_leads_to_a_session() {
     let bench = Bench::new();
     for (protocol, turns) in WAYS {
         let context = bench.server_context();
@@ -170,7 +170,7 @@ fn b3_every_protocol_leads_to_a_session() {
 }
 
 #[test]
-fn b3_plain_text_injected_behind_the_answer_is_refused_in_every_protocol() {
+fn plain_text_injected_behind_the_answer_is_refused_in_every_protocol() {
     let bench = Bench::new();
     for (protocol, turns) in WAYS {
         let mut turns = owned(turns);
@@ -185,7 +185,7 @@ fn b3_plain_text_injected_behind_the_answer_is_refused_in_every_protocol() {
 }
 
 #[test]
-fn b3_who_refuses_or_does_not_offer_tls_gets_nothing() {
+fn who_refuses_or_does_not_offer_tls_gets_nothing() {
     let bench = Bench::new();
     // The protocol, how many of its turns go as they should, what is said instead of the next.
     let cases: &[(&str, usize, &[u8], i32, &str)] = &[
@@ -312,7 +312,7 @@ fn a_server_that_speaks_tls_from_the_first_byte_is_told_as_that() {
 }
 
 #[test]
-fn b3_a_server_that_hangs_up_or_says_nothing_is_not_waited_for() {
+fn a_server_that_hangs_up_or_says_nothing_is_not_waited_for() {
     let bench = Bench::new();
     for (protocol, turns) in WAYS {
         let (awaited, _) = turns[0];

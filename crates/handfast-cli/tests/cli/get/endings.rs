@@ -1,4 +1,4 @@
-//! How responses end: which are whole, which are cut short, and what becomes of their files (A13, A16).
+//! How responses end: which are whole, which are cut short, and what becomes of their files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -74,7 +74,7 @@ fn check(bench: &Bench, what: &str, server: &Served, body: &[u8], expected: Expe
 }
 
 #[test]
-fn a16_http1_table_of_endings_cell_by_cell() {
+fn http1_table_of_endings_cell_by_cell() {
     use Expected::{Cut, Remark, Whole};
     let bench = Bench::new();
     let closing = "HTTP/1.1 200 OK\r\nconnection: close\r\n";
@@ -156,7 +156,7 @@ fn a16_http1_table_of_endings_cell_by_cell() {
 }
 
 #[test]
-fn a16_tls12_ends_are_judged_alike() {
+fn tls12_ends_are_judged_alike() {
     let bench = Bench::new();
     for (end, expected) in [
         (End::CloseNotify, Expected::Whole),
@@ -180,7 +180,7 @@ fn a16_tls12_ends_are_judged_alike() {
 }
 
 #[test]
-fn a16_after_a_whole_body_on_a_kept_connection_nobody_waits() {
+fn after_a_whole_body_on_a_kept_connection_nobody_waits() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
@@ -195,7 +195,7 @@ fn a16_after_a_whole_body_on_a_kept_connection_nobody_waits() {
 }
 
 #[test]
-fn a16_http2_end_stream_decides() {
+fn http2_end_stream_decides() {
     use Expected::{Cut, Whole};
     let bench = Bench::new();
     let body: &[u8] = b"0123456789";
@@ -258,7 +258,7 @@ fn a16_http2_end_stream_decides() {
 }
 
 #[test]
-fn a16_a_shorter_http2_body_than_announced_is_not_whole() {
+fn a_shorter_http2_body_than_announced_is_not_whole() {
     let bench = Bench::new();
     let frames = [
         http2::headers(1, &[("content-length", "10")], false),
@@ -280,7 +280,7 @@ fn a16_a_shorter_http2_body_than_announced_is_not_whole() {
 }
 
 #[test]
-fn a15_what_follows_close_notify_is_ignored() {
+fn what_follows_close_notify_is_ignored() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
@@ -294,7 +294,7 @@ fn a15_what_follows_close_notify_is_ignored() {
 }
 
 #[test]
-fn c1_a_record_altered_on_the_way_ends_the_response() {
+fn a_record_altered_on_the_way_ends_the_response() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
@@ -346,7 +346,7 @@ fn a_body_that_drips_arrives_and_one_that_stalls_runs_into_the_limit() {
 }
 
 #[test]
-fn a13_an_answer_that_comes_before_the_request_is_read_is_not_lost() {
+fn an_answer_that_comes_before_the_request_is_read_is_not_lost() {
     let bench = Bench::new();
     let body = bench.write("upload", vec![b'x'; 8 * 1024 * 1024]);
     let data = format!("@{}", body.display());
@@ -375,7 +375,7 @@ fn a13_an_answer_that_comes_before_the_request_is_read_is_not_lost() {
 }
 
 #[test]
-fn a13_the_same_over_http2() {
+fn the_same_over_http2() {
     let bench = Bench::new();
     let body = bench.write("upload", vec![b'x'; 8 * 1024 * 1024]);
     let data = format!("@{}", body.display());
@@ -398,7 +398,7 @@ fn a13_the_same_over_http2() {
 }
 
 #[test]
-fn a13_a_request_that_cannot_be_sent_is_an_error() {
+fn a_request_that_cannot_be_sent_is_an_error() {
     let bench = Bench::new();
     let body = bench.write("upload", vec![b'x'; 8 * 1024 * 1024]);
     let server = bench.misbehaving().serve([Step::ReadHead, Step::Reset]);

@@ -53,7 +53,7 @@ fn whole(head: &str) -> [Step; 4] {
 }
 
 #[test]
-fn c5_no_secret_is_shown() {
+fn no_secret_is_shown() {
     let bench = Bench::new();
     let head = "location: https://alice:s3cret@other.example/\r\n\
                 link: <https://bob:s3cret@x.example/>; rel=next\r\n\
@@ -84,7 +84,7 @@ fn c5_no_secret_is_shown() {
 }
 
 #[test]
-fn c2_a_terminal_gets_no_control_characters_of_a_server_s() {
+fn a_terminal_gets_no_control_characters_of_a_server_s() {
     let bench = Bench::new();
     let server = bench.serve(whole("x-evil: a\u{9b}2Jb\r\n"));
     let seen = bench.on_a_terminal(&["-i", "-v", &server.url("/")]);
@@ -101,7 +101,7 @@ fn c2_a_terminal_gets_no_control_characters_of_a_server_s() {
 }
 
 #[test]
-fn a20_interim_responses_without_end_are_given_up() {
+fn interim_responses_without_end_are_given_up() {
     let bench = Bench::new();
     let interim = b"HTTP/1.1 100 Continue\r\nx-filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
     let server = bench.serve([Step::ReadHead, Step::Forever(interim.repeat(100))]);
@@ -124,7 +124,7 @@ fn a20_interim_responses_without_end_are_given_up() {
 }
 
 #[test]
-fn a16_what_http_does_not_allow_is_remarked_on() {
+fn what_http_does_not_allow_is_remarked_on() {
     let bench = Bench::new();
     let chunks = "4\r\nbody\r\n0\r\n\r\n";
     for (response, code, says) in [

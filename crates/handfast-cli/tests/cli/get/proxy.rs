@@ -47,7 +47,7 @@ impl Bench {
 }
 
 #[test]
-fn b2_a_real_proxy_leads_to_the_server() {
+fn a_real_proxy_leads_to_the_server() {
     let bench = Bench::new();
     let server = bench.hello();
     let url = server.url("/");
@@ -92,7 +92,7 @@ fn b2_a_real_proxy_leads_to_the_server() {
 }
 
 #[test]
-fn b2_a_real_proxy_that_wants_a_password() {
+fn a_real_proxy_that_wants_a_password() {
     let bench = Bench::new();
     let server = bench.hello();
     let url = server.url("/");
@@ -171,7 +171,7 @@ fn scripted(answer: &'static [u8], stays: bool) -> SocketAddr {
 }
 
 #[test]
-fn c2_a_proxy_s_failures_are_its_own() {
+fn a_proxy_s_failures_are_its_own() {
     let bench = Bench::new();
     let nobody = free_address().to_string();
     let at = |answer, stays| scripted(answer, stays).to_string();

@@ -138,7 +138,7 @@ fn resolve_leads_elsewhere_and_the_name_still_counts() {
 }
 
 #[test]
-fn a12_insecure_warns_loudly_even_when_silent() {
+fn insecure_warns_loudly_even_when_silent() {
     let bench = Bench::new();
     let stranger = Pki::new().server(&["other.example"]);
     let server = Misbehaving::new(&stranger, &[]).serve([
@@ -181,7 +181,7 @@ fn a_reader_that_has_enough_is_no_failure() {
 }
 
 #[test]
-fn a9_verbose_tells_every_phase() {
+fn verbose_tells_every_phase() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,

@@ -9,7 +9,7 @@ use super::code;
 use crate::common::{Bench, localhost};
 
 #[test]
-fn a26_client_certificates_with_and_without_a_passphrase() {
+fn client_certificates_with_and_without_a_passphrase() {
     let bench = Bench::new();
     let client = bench.files("client", &bench.pki.client("ada"));
     let locked = bench.path("locked.key");
@@ -140,7 +140,7 @@ fn openssl_and_gnutls_serve_pages() {
 }
 
 #[test]
-fn a25_a_session_is_taken_up_again_and_said_to_be() {
+fn a_session_is_taken_up_again_and_said_to_be() {
     let bench = Bench::new();
     let (chain, key) = (bench.chain.to_str().unwrap(), bench.key.to_str().unwrap());
     // Closes after every response; serves files of the directory that the tests run in.

@@ -59,7 +59,7 @@ fn http(body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn b4_a_chain_is_completed_for_its_file_and_never_for_trust() {
+fn a_chain_is_completed_for_its_file_and_never_for_trust() {
     let bench = Bench::new();
     let issuer = bench.pki.root.issue(Spec::authority("Issuer"));
     let stranger = Spec::authority("Issuer").self_signed();
@@ -149,7 +149,7 @@ fn b4_a_chain_is_completed_for_its_file_and_never_for_trust() {
 }
 
 #[test]
-fn b4_two_missing_certificates_are_found_and_the_root_is_left_where_it_belongs() {
+fn two_missing_certificates_are_found_and_the_root_is_left_where_it_belongs() {
     let bench = Bench::new();
     let root = answering(http(&bench.pki.root.der), Then::Close);
     let upper = bench
@@ -184,7 +184,7 @@ fn b4_two_missing_certificates_are_found_and_the_root_is_left_where_it_belongs()
 }
 
 #[test]
-fn b4_many_hosts_are_inspected_at_once_and_told_in_their_order() {
+fn many_hosts_are_inspected_at_once_and_told_in_their_order() {
     let bench = Bench::new();
     // Twelve that never say a word, a second each, and a good one between them.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -219,7 +219,7 @@ fn b4_many_hosts_are_inspected_at_once_and_told_in_their_order() {
 }
 
 #[test]
-fn b4_a_broken_host_outweighs_one_that_ends_soon() {
+fn a_broken_host_outweighs_one_that_ends_soon() {
     let bench = Bench::new();
     let good = localhost(bench.alone());
     let nobody = localhost(free_address());
@@ -236,7 +236,7 @@ fn b4_a_broken_host_outweighs_one_that_ends_soon() {
 }
 
 #[test]
-fn b4_a_server_behind_a_proxy_is_inspected_and_scanned() {
+fn a_server_behind_a_proxy_is_inspected_and_scanned() {
     let bench = Bench::new();
     let Some(proxy) = Tinyproxy::launch(bench.directory(), "Allow 127.0.0.1") else {
         return;
@@ -293,7 +293,7 @@ fn limited(to: SocketAddr, clients: usize, per: Duration) -> SocketAddr {
 }
 
 #[test]
-fn b4_a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_half() {
+fn a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_half() {
     let bench = Bench::new();
     let server = bench.alone();
     let scan = |address: SocketAddr| {
@@ -314,7 +314,7 @@ fn b4_a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_ha
 }
 
 #[test]
-fn b4_names_places_and_protocols_are_asked_for_as_told() {
+fn names_places_and_protocols_are_asked_for_as_told() {
     let bench = Bench::new();
     let server = bench.pki.server(&["shop.example", "*.shop.example"]);
     let Some(running) = bench.openssl(&server, &["-www", "-alpn", "http/1.1,h2"]) else {

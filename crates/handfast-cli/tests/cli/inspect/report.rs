@@ -31,7 +31,7 @@ fn strings(list: &Value, field: &str) -> Vec<String> {
 }
 
 #[test]
-fn b4_everything_about_a_server_of_one_version_and_one_suite() {
+fn everything_about_a_server_of_one_version_and_one_suite() {
     let bench = Bench::new();
     let Some(server) = bench.openssl(
         &localhost_by(&bench, Key::P256),
@@ -70,7 +70,7 @@ fn b4_everything_about_a_server_of_one_version_and_one_suite() {
 }
 
 #[test]
-fn b4_resumption_is_really_tried() {
+fn resumption_is_really_tried() {
     let bench = Bench::new();
     for (args, tls12, tls13) in [
         (&os(["-www"])[..], true, true),
@@ -92,7 +92,7 @@ fn b4_resumption_is_really_tried() {
 }
 
 #[test]
-fn b4_a_demanded_client_certificate_is_explained_alike_in_both_versions() {
+fn a_demanded_client_certificate_is_explained_alike_in_both_versions() {
     let bench = Bench::new();
     let client = bench.files("client", &bench.pki.client("alice"));
     for version in ["-tls1_2", "-tls1_3"] {
@@ -133,7 +133,7 @@ fn b4_a_demanded_client_certificate_is_explained_alike_in_both_versions() {
 }
 
 #[test]
-fn c2_a_chain_that_fails_is_shown_all_the_same_and_its_culprit_marked() {
+fn a_chain_that_fails_is_shown_all_the_same_and_its_culprit_marked() {
     let bench = Bench::new();
     let middle = bench.pki.root.issue(Spec::authority("Late").expired());
     let server = middle.issue(Spec::server(&["localhost"]));
@@ -196,7 +196,7 @@ fn a_scan_shows_on_a_terminal_that_it_goes_on() {
 }
 
 #[test]
-fn b4_a_scan_judges_versions_suites_and_groups() {
+fn a_scan_judges_versions_suites_and_groups() {
     let bench = Bench::new();
     let Some(server) = bench.openssl(
         &localhost_by(&bench, Key::Rsa2048),
@@ -252,7 +252,7 @@ fn b4_a_scan_judges_versions_suites_and_groups() {
 }
 
 #[test]
-fn b4_whose_order_the_groups_are_in_does_not_hang_on_the_certificate_s_curve() {
+fn whose_order_the_groups_are_in_does_not_hang_on_the_certificate_s_curve() {
     let bench = Bench::new();
     for (preference, order) in [(&["-serverpref"][..], "server"), (&[], "client")] {
         let args = [&["-www", "-tls1_2", "-groups", "P-384:X25519"], preference].concat();
@@ -272,7 +272,7 @@ fn b4_whose_order_the_groups_are_in_does_not_hang_on_the_certificate_s_curve() {
 }
 
 #[test]
-fn c2_where_nothing_is_in_common_a_probe_says_what_the_server_has() {
+fn where_nothing_is_in_common_a_probe_says_what_the_server_has() {
     let bench = Bench::new();
     let Some(server) = bench.openssl(
         &localhost_by(&bench, Key::Rsa2048),
@@ -292,7 +292,7 @@ fn c2_where_nothing_is_in_common_a_probe_says_what_the_server_has() {
 }
 
 #[test]
-fn b4_gnutls_is_inspected() {
+fn gnutls_is_inspected() {
     let bench = Bench::new();
     let files = bench.files("server", &bench.pki.server(&["localhost"]));
     let Some(server) = GnutlsServer::launch(&[
@@ -315,7 +315,7 @@ fn b4_gnutls_is_inspected() {
 }
 
 #[test]
-fn b4_several_hosts_end_with_the_first_failure_s_code() {
+fn several_hosts_end_with_the_first_failure_s_code() {
     let bench = Bench::new();
     let server = bench.pki.server(&["localhost"]);
     let address =
@@ -343,7 +343,7 @@ fn b4_several_hosts_end_with_the_first_failure_s_code() {
 }
 
 #[test]
-fn b4_chains_are_saved_judged_offline_and_compared_with_keys() {
+fn chains_are_saved_judged_offline_and_compared_with_keys() {
     let bench = Bench::new();
     let now = now_secs();
     let spec =
@@ -414,7 +414,7 @@ fn b4_chains_are_saved_judged_offline_and_compared_with_keys() {
 }
 
 #[test]
-fn b4_tls_that_begins_inside_smtp() {
+fn tls_that_begins_inside_smtp() {
     let bench = Bench::new();
     let files = bench.files("mail", &bench.pki.server(&["localhost"]));
     let identity = Identity::from_pem_files(
@@ -464,7 +464,7 @@ fn b4_tls_that_begins_inside_smtp() {
 }
 
 #[test]
-fn c2_no_stranger_makes_it_hang_or_print_control_characters() {
+fn no_stranger_makes_it_hang_or_print_control_characters() {
     let bench = Bench::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -511,7 +511,7 @@ fn c2_no_stranger_makes_it_hang_or_print_control_characters() {
 }
 
 #[test]
-fn b4_arguments_that_make_no_sense_together_say_so() {
+fn arguments_that_make_no_sense_together_say_so() {
     let bench = Bench::new();
     for args in [
         &["--key", "k.pem", "localhost"][..],

@@ -62,7 +62,7 @@ fn os(args: &[&str]) -> Vec<OsString> {
 }
 
 #[test]
-fn b4_a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
+fn a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
     let below = Below::new();
     let server = below.issuer.issue(Spec::server(&["localhost"]));
     let other = below.issuer.issue(Spec::server(&["localhost"]));
@@ -174,7 +174,7 @@ fn b4_a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
 }
 
 #[test]
-fn b4_what_nginx_and_gnutls_staple_counts_alike() {
+fn what_nginx_and_gnutls_staple_counts_alike() {
     let below = Below::new();
     let server = below.issuer.issue(Spec::server(&["localhost"]));
     let files = server.write(below.bench.directory(), "server", &[&below.issuer]);
@@ -227,7 +227,7 @@ fn b4_what_nginx_and_gnutls_staple_counts_alike() {
 }
 
 #[test]
-fn b4_a_certificate_that_demands_a_staple_and_gets_none_is_told_of() {
+fn a_certificate_that_demands_a_staple_and_gets_none_is_told_of() {
     let below = Below::new();
     let must_staple = Spec::server(&["localhost"]).extension(
         &[1, 3, 6, 1, 5, 5, 7, 1, 24],
@@ -275,7 +275,7 @@ fn timestamps(logs: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn b4_certificate_timestamps_are_counted_wherever_they_come() {
+fn certificate_timestamps_are_counted_wherever_they_come() {
     let below = Below::new();
     let embedded = timestamps(&[0xaa, 0xbb]);
     let spec = Spec::server(&["localhost"]).extension(
@@ -341,7 +341,7 @@ fn b4_certificate_timestamps_are_counted_wherever_they_come() {
 }
 
 #[test]
-fn b4_tickets_are_counted_and_early_data_is_told() {
+fn tickets_are_counted_and_early_data_is_told() {
     let below = Below::new();
     let server = below.issuer.issue(Spec::server(&["localhost"]));
     for (args, tls12, tls13, early) in [

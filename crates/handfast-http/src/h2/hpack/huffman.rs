@@ -114,7 +114,7 @@ mod tests {
 
     /// The examples of RFC 7541, appendix C.
     #[test]
-    fn b6_the_examples_of_the_rfc_decode() {
+    fn the_examples_of_the_rfc_decode() {
         for (encoded, expected) in [
             (
                 &[

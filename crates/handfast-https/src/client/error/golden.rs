@@ -167,7 +167,7 @@ fn all() -> Vec<(&'static str, Error)> {
 }
 
 #[test]
-fn c2_explanations_read_as_they_were_read() {
+fn explanations_read_as_they_were_read() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations/client");
     let texts = all().into_iter().map(|(name, error)| {
         let explanation = error.explain();

@@ -86,7 +86,7 @@ const OK: fn(u64) -> Result<Response, Broken> = |body_bytes| {
 };
 
 #[test]
-fn b6_streams_finish_in_any_order_and_bodies_are_counted_without_padding() {
+fn streams_finish_in_any_order_and_bodies_are_counted_without_padding() {
     let server = Server::default()
         .settings(&[])
         .headers(5, b"\x88\x00\x01a\x01b", false, 2)
@@ -124,7 +124,7 @@ fn b6_streams_finish_in_any_order_and_bodies_are_counted_without_padding() {
 }
 
 #[test]
-fn a16_a_stream_without_its_end_is_truncated() {
+fn a_stream_without_its_end_is_truncated() {
     let server = Server::default()
         .settings(&[])
         .headers(1, b"\x88", false, 100)
@@ -155,7 +155,7 @@ fn a16_a_stream_without_its_end_is_truncated() {
 }
 
 #[test]
-fn b6_a_server_that_goes_away_finishes_what_it_took() {
+fn a_server_that_goes_away_finishes_what_it_took() {
     let mut payload = 1u32.to_be_bytes().to_vec();
     payload.extend_from_slice(&0u32.to_be_bytes());
     let server = Server::default()
@@ -174,7 +174,7 @@ fn b6_a_server_that_goes_away_finishes_what_it_took() {
 }
 
 #[test]
-fn b6_what_breaks_the_protocol_ends_the_connection() {
+fn what_breaks_the_protocol_ends_the_connection() {
     let begun = || Server::default().settings(&[]);
     for (what, server) in [
         (
@@ -272,7 +272,7 @@ fn what_breaks_the_rules_of_a_stream_ends_the_stream() {
 }
 
 #[test]
-fn b6_bodies_keep_to_the_server_s_windows() {
+fn bodies_keep_to_the_server_s_windows() {
     static BODY: [u8; 40_000] = [b'x'; 40_000];
     let request = encoded(&BODY);
     let mut session = Session::new(8);
@@ -296,7 +296,7 @@ fn b6_bodies_keep_to_the_server_s_windows() {
 }
 
 #[test]
-fn b6_a_server_without_a_table_gets_literals() {
+fn a_server_without_a_table_gets_literals() {
     let request = encoded(b"");
     let mut session = Session::new(8);
     let mut done = Vec::<Finished<u32>>::new();
@@ -327,7 +327,7 @@ fn data_bytes(frames: &[u8]) -> u64 {
 
 proptest! {
     #[test]
-    fn b6_however_a_connection_is_cut_it_says_the_same(cuts in proptest::collection::vec(1usize..30, 0..60)) {
+    fn however_a_connection_is_cut_it_says_the_same(cuts in proptest::collection::vec(1usize..30, 0..60)) {
         let server = Server::default()
             .settings(&[(frame::setting::HEADER_TABLE_SIZE, 100)])
             .headers(3, b"\x88\x40\x01a\x82\x64\x02", false, 3)
@@ -354,7 +354,7 @@ proptest! {
     }
 
     #[test]
-    fn b6_arbitrary_frames_never_panic(
+    fn arbitrary_frames_never_panic(
         frames in proptest::collection::vec((0u8..11, any::<u8>(), 0u32..8, proptest::collection::vec(any::<u8>(), 0..20)), 0..20),
         garbage in proptest::collection::vec(any::<u8>(), 0..50),
     ) {

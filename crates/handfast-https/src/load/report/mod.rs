@@ -245,7 +245,7 @@ mod tests {
 
     /// A test of two seconds that ends three milliseconds later has two seconds.
     #[test]
-    fn b6_what_is_left_over_is_a_second_only_if_something_happened() {
+    fn what_is_left_over_is_a_second_only_if_something_happened() {
         let mut measured = Measurements::default();
         let moment = Duration::from_millis(3);
         assert!(measured.absorb(0, Duration::from_secs(1), Sample::default()));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn b6_text_json_and_page_tell_the_same() {
+    fn text_json_and_page_tell_the_same() {
         let (plan, measured) = measured();
         let text = text(&plan, &measured);
         assert!(text.contains("297 complete"), "{text}");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn b6_the_page_is_whole_and_asks_nobody_for_anything() {
+    fn the_page_is_whole_and_asks_nobody_for_anything() {
         let (plan, measured) = measured();
         let page = html(&plan, &measured, &about());
         assert!(
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn b6_an_empty_test_can_be_told() {
+    fn an_empty_test_can_be_told() {
         let plan = Plan::new(Target::parse("localhost").unwrap());
         let measured = Measurements::default();
         assert!(text(&plan, &measured).contains("0 complete"));
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn b6_units_fit() {
+    fn units_fit() {
         assert_eq!(short(Duration::from_nanos(1_234)), "1.23 us");
         assert_eq!(short(Duration::from_micros(45_600)), "45.6 ms");
         assert_eq!(short(Duration::from_secs(123)), "123 s");

@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn c4_a_hot_file_is_kept_until_it_changes() {
+    async fn a_hot_file_is_kept_until_it_changes() {
         let (dir, root) = root_with("one");
         let ready = open(&root);
         assert!(Rc::ptr_eq(&find(&root, "/a").unwrap(), &ready));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn c4_content_that_could_change_unseen_is_not_kept() {
+    async fn content_that_could_change_unseen_is_not_kept() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         let content = Bytes::from_static(b"one");
@@ -355,7 +355,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn c4_a_name_that_still_stands_for_its_file_keeps_it_open() {
+    async fn a_name_that_still_stands_for_its_file_keeps_it_open() {
         let (dir, root) = root_with("one");
         let ready = open(&root);
         expire("/a");
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn c4_who_needs_descriptors_gets_them() {
+    async fn who_needs_descriptors_gets_them() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         assert!(let_go());
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn c4_no_more_is_kept_than_is_permitted() {
+    async fn no_more_is_kept_than_is_permitted() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         keep(&root, "/b", Target::parse("/a").unwrap(), &ready, 1);
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn c4_what_nobody_asks_for_is_let_go() {
+    async fn what_nobody_asks_for_is_let_go() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         assert_eq!(Rc::strong_count(&ready), 2);

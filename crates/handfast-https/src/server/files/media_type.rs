@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b1_types_are_told_by_name() {
+    fn types_are_told_by_name() {
         let cases = [
             ("/index.html", "text/html; charset=utf-8"),
             ("/a.JS", "text/javascript; charset=utf-8"),

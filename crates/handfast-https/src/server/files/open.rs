@@ -631,7 +631,7 @@ mod tests {
 
     /// Both ways of resolving, over the same tree.
     #[test]
-    fn b1_the_kernel_keeps_names_beneath_the_directory() {
+    fn the_kernel_keeps_names_beneath_the_directory() {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("secret"), "s").unwrap();
         let base = tempfile::tempdir().unwrap();

@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b1_ranges_table() {
+    fn ranges_table() {
         use Verdict::{OutOfRange, Whole};
         let part = |start, length| Verdict::Part { start, length };
         let cases = [
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn b1_conditions_table() {
+    fn conditions_table() {
         let facts = FileFacts {
             identity: (1, 2),
             size: 10,

@@ -1,6 +1,6 @@
 //! Replies over HTTP/1 (RFC 9112): the head, and the body in the framing that its length asks for.
 //!
-//! The head waits for the first piece of the body, so that both leave in one record (A21).
+//! The head waits for the first piece of the body, so that both leave in one record.
 
 use std::io::{IoSlice, Write as _};
 use std::pin::Pin;

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a18_a_stream_is_woken_once_and_by_its_number() {
+    fn a_stream_is_woken_once_and_by_its_number() {
         let woken = Arc::new(Woken::default());
         woken.register(Waker::noop());
         let (one, two) = (woken.waker(1), woken.waker(3));

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c2_near_misses_are_named() {
+    fn near_misses_are_named() {
         for (expected, presented, says) in [
             ("www.shop.example", "shop.example", "without www."),
             ("shop.example", "www.shop.example", "with www."),

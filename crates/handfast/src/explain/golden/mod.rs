@@ -54,7 +54,7 @@ fn all() -> Vec<Row> {
 }
 
 #[test]
-fn c2_explanations_read_as_they_were_read() {
+fn explanations_read_as_they_were_read() {
     let texts = all().into_iter().map(|(name, error)| {
         let explanation = error.explain();
         assert_eq!(Some(explanation.id), name.split('.').next(), "{name}");
@@ -65,7 +65,7 @@ fn c2_explanations_read_as_they_were_read() {
 
 /// What the peer did wrong and what we did wrong never share a message.
 #[test]
-fn c2_faults_of_different_ends_are_told_apart() {
+fn faults_of_different_ends_are_told_apart() {
     let mut seen: Vec<(String, &'static str)> = Vec::new();
     for (name, error) in all() {
         let side = match error.cause() {

@@ -1,4 +1,4 @@
-//! Certificate revocation lists (RFC 5280, 5 and 6.3) and how strictly they are applied (A26).
+//! Certificate revocation lists (RFC 5280, 5 and 6.3) and how strictly they are applied.
 //!
 //! Owns the lists and the rules. Lists come from the caller; fetching them is not done: a verification
 //! reaches for nothing on the network. What a server staples is for `ocsp`.
