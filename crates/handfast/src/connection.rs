@@ -1,7 +1,6 @@
 //! The state machine of one TLS connection: bytes in, bytes out, no I/O.
 //!
-//! This file and `turn.rs` beneath it are the only ones that drive rustls, and only through the handshake:
-//! then `records.rs` goes on with the keys. Owned here is what has arrived and is not decrypted, what is
+//! Through the handshake, rustls is driven (`tls.rs` has its types); then `records.rs` goes on with the keys. Owned here is what has arrived and is not decrypted, what is
 //! decrypted and not read, what is written and not yet a record, and what is a record and not yet
 //! sent. Channels, time limits and waiting belong to `blocking.rs` and `async_stream.rs`, or to a caller
 //! that multiplexes connections itself.
@@ -17,8 +16,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustls::InvalidMessage;
-use rustls::client::UnbufferedClientConnection;
-use rustls::server::UnbufferedServerConnection;
 
 use self::pieces::Pieces;
 use self::turn::{Job, Place, Step, Target, Tls, Turn};
@@ -31,6 +28,7 @@ use crate::offer::ClientOffer;
 use crate::record::{RECORD_MAX, Sizer};
 use crate::report::{Report, Side, Traffic};
 use crate::resumption::Ticket;
+use crate::tls::{Handshake, ServerConfig};
 use crate::verify::ClientVerifier;
 use crate::witness::{self, Evidence};
 
@@ -125,7 +123,7 @@ pub struct Connection {
     started: Instant,
     client_verifier: Option<(Arc<ClientVerifier>, Clock)>,
     /// A server's configuration that is used if its client prefers it.
-    other: Option<Arc<rustls::ServerConfig>>,
+    other: Option<ServerConfig>,
 }
 
 // Getters.
@@ -409,7 +407,7 @@ impl Connection {
     }
 
     pub(crate) fn client(
-        tls: UnbufferedClientConnection,
+        handshake: Handshake,
         settings: &Settings,
         name: &str,
         seen: Evidence,
@@ -421,20 +419,20 @@ impl Connection {
             ..Facts::default()
         };
         facts.absorb(seen);
-        Self::new(Tls::Client(Box::new(tls)), settings, facts)
+        Self::new(Tls::Handshake(Box::new(handshake)), settings, facts)
     }
 
-    /// `other` takes the place of `tls`'s configuration when the client prefers ChaCha20-Poly1305.
+    /// `other` takes the place of its configuration when the client prefers ChaCha20-Poly1305.
     pub(crate) fn server(
-        tls: UnbufferedServerConnection,
-        other: Option<Arc<rustls::ServerConfig>>,
+        handshake: Handshake,
+        other: Option<ServerConfig>,
         settings: &Settings,
     ) -> Self {
         let facts = Facts {
             side: Some(Side::Server),
             ..Facts::default()
         };
-        let mut connection = Self::new(Tls::Server(Box::new(tls)), settings, facts);
+        let mut connection = Self::new(Tls::Handshake(Box::new(handshake)), settings, facts);
         connection.other = other;
         connection
     }
@@ -450,7 +448,7 @@ impl Connection {
             side: Some(side),
             ..Facts::default()
         };
-        let records = records::Records::of_known(known)?;
+        let records = records::Records::new(known.into(), side, witness::Session::default())?;
         let mut connection =
             Self::new(Tls::Records(Box::new(records)), &Settings::default(), facts);
         connection.report = Some(Arc::new(Report::of_known(side)));
@@ -606,8 +604,8 @@ impl Connection {
                 }
             }
             if self.report.is_none()
-                && let Some(state) = self.tls.handshake()
-                && !state.is_handshaking()
+                && let Some(handshake) = self.tls.handshake()
+                && handshake.is_done()
             {
                 self.finish_handshake()?;
             }
@@ -668,7 +666,7 @@ impl Connection {
         self.alert_sent = match &self.tls {
             Tls::Records(records) => records.alert_sent(),
             Tls::Nobody => None,
-            Tls::Client(_) | Tls::Server(_) => self.alert_of_failure(&error),
+            Tls::Handshake(_) => self.alert_of_failure(&error),
         };
         self.facts.message_too_large = handshake::message_too_large(self.incoming.filled());
         self.incoming.clear();

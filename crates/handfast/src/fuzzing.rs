@@ -8,26 +8,30 @@ mod chain;
 use std::io::IoSlice;
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustls::crypto::aws_lc_rs::cipher_suite;
-use rustls::crypto::cipher::{AeadKey, Iv};
 use rustls::server::ProducesTickets;
-use rustls::{ConnectionTrafficSecrets, ContentType, Error, SupportedCipherSuite};
+use rustls::{ContentType, Error};
+use zeroize::Zeroizing;
 
 use crate::close::Ending;
 use crate::connection::{Connection, Read};
 use crate::context::Clock;
-use crate::protection::{HEADER, Opener, Sealer};
+use crate::protection::{Algorithm, HEADER, Keys, Opener, Scheme, Sealer};
 use crate::record::RECORD_MAX;
 use crate::resumption::{PolicyId, TicketKeys, Ticketer};
+use crate::tls::{Established, Secrets};
 
 pub use self::chain::chain;
 
-/// Suites whose keys can be made outside of rustls: those of 32 bytes.
-const SUITES: [SupportedCipherSuite; 4] = [
-    cipher_suite::TLS13_AES_256_GCM_SHA384,
-    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+/// How records can be protected.
+type Suite = (Algorithm, Scheme);
+
+const SUITES: [Suite; 6] = [
+    (Algorithm::Aes256Gcm, Scheme::Tls13),
+    (Algorithm::ChaCha20Poly1305, Scheme::Tls13),
+    (Algorithm::Aes256Gcm, Scheme::Tls12Gcm),
+    (Algorithm::ChaCha20Poly1305, Scheme::Tls12ChaCha),
+    (Algorithm::Aes128Gcm, Scheme::Tls13),
+    (Algorithm::Aes128Gcm, Scheme::Tls12Gcm),
 ];
 
 /// Memory beyond what was sent that a connection may hold: its buffers, each once.
@@ -36,7 +40,7 @@ const MEMORY_MAX: usize = 1 << 20;
 /// Where keys come from that everybody knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    pub(crate) suite: SupportedCipherSuite,
+    suite: Suite,
     pub(crate) is_client: bool,
     /// How often each direction's key was renewed.
     sending: u64,
@@ -44,7 +48,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    fn new(suite: SupportedCipherSuite, is_client: bool) -> Self {
+    fn new(suite: Suite, is_client: bool) -> Self {
         Self {
             suite,
             is_client,
@@ -53,38 +57,61 @@ impl Known {
         }
     }
 
-    pub(crate) fn sending(&self) -> (u64, ConnectionTrafficSecrets) {
-        secrets(self.suite, self.is_client, self.sending)
+    fn sending(&self) -> Keys {
+        keys(self.suite, self.is_client, self.sending)
     }
 
-    pub(crate) fn receiving(&self) -> (u64, ConnectionTrafficSecrets) {
-        secrets(self.suite, !self.is_client, self.receiving)
+    fn receiving(&self) -> Keys {
+        keys(self.suite, !self.is_client, self.receiving)
     }
 
-    pub(crate) fn next_sending(&mut self) -> (u64, ConnectionTrafficSecrets) {
+    fn next_sending(&mut self) -> Keys {
         self.sending += 1;
         self.sending()
     }
 
-    pub(crate) fn next_receiving(&mut self) -> (u64, ConnectionTrafficSecrets) {
+    fn next_receiving(&mut self) -> Keys {
         self.receiving += 1;
         self.receiving()
     }
 }
 
-fn secrets(
-    suite: SupportedCipherSuite,
-    from_client: bool,
-    generation: u64,
-) -> (u64, ConnectionTrafficSecrets) {
-    let mut bytes = [u8::from(from_client); 32];
-    bytes[..8].copy_from_slice(&generation.to_be_bytes());
-    let (key, iv) = (AeadKey::from(bytes), Iv::new([9; 12]));
-    let secrets = match SUITES.iter().position(|known| *known == suite) {
-        Some(1 | 3) => ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv },
-        _ => ConnectionTrafficSecrets::Aes256Gcm { key, iv },
-    };
-    (0, secrets)
+impl Secrets for Known {
+    fn next_sending(&mut self) -> Result<Keys, Error> {
+        Ok(self.next_sending())
+    }
+
+    fn next_receiving(&mut self) -> Result<Keys, Error> {
+        Ok(self.next_receiving())
+    }
+
+    /// They are of no use here.
+    fn ticket(&mut self, _: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl From<Known> for Established {
+    fn from(known: Known) -> Self {
+        Self {
+            sending: known.sending(),
+            receiving: known.receiving(),
+            secrets: Box::new(known),
+        }
+    }
+}
+
+fn keys((algorithm, scheme): Suite, from_client: bool, generation: u64) -> Keys {
+    let mut key = Zeroizing::new([u8::from(from_client); 32]);
+    key[..8].copy_from_slice(&generation.to_be_bytes());
+    Keys {
+        algorithm,
+        scheme,
+        key,
+        iv: [9; 12],
+        sequence: 0,
+        records_max: 1 << 24,
+    }
 }
 
 /// Bytes that decide what is done. They end early: then the rest is zeros.
@@ -134,11 +161,11 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(suite: SupportedCipherSuite, is_client: bool) -> Result<Self, Error> {
+    fn new(suite: Suite, is_client: bool) -> Result<Self, Error> {
         let known = Known::new(suite, is_client);
         Ok(Self {
-            sealer: Sealer::new(known.sending(), suite)?,
-            opener: Opener::new(known.receiving(), suite)?,
+            sealer: Sealer::new(&known.sending())?,
+            opener: Opener::new(&known.receiving())?,
             known,
             wire: Vec::new(),
             data: Vec::new(),
@@ -152,7 +179,7 @@ impl Peer {
     }
 
     fn is_tls13(&self) -> bool {
-        matches!(self.known.suite, SupportedCipherSuite::Tls13(_))
+        self.known.suite.1 == Scheme::Tls13
     }
 
     fn seal(&mut self, kind: u8, content: &[u8]) {
@@ -178,7 +205,7 @@ impl Peer {
         self.updates_in_a_row += 1;
         self.is_innocent &= self.is_tls13() && self.updates_in_a_row <= 32;
         let next = self.known.next_sending();
-        if let Ok(sealer) = Sealer::new(next, self.known.suite) {
+        if let Ok(sealer) = Sealer::new(&next) {
             self.sealer = sealer;
         }
     }
@@ -205,7 +232,7 @@ impl Peer {
                     // One while it is silent, and one before its next data.
                     assert!(self.updates_heard <= 2, "updates in a row");
                     let next = self.known.next_receiving();
-                    self.opener = Opener::new(next, self.known.suite).expect("the next key");
+                    self.opener = Opener::new(&next).expect("the next key");
                 }
                 (ContentType::Alert, [1, 100]) => {
                     assert!(!self.is_tls13(), "TLS 1.3 knows no renegotiation");
@@ -518,7 +545,7 @@ mod tests {
             ("padded", padded),
             ("ends", ends),
         ] {
-            for choice in 0..8u8 {
+            for choice in 0..12u8 {
                 all.push(("records", name, [&[choice][..], &steps].concat()));
             }
         }
@@ -559,7 +586,7 @@ mod tests {
 
         #[test]
         fn no_steps_break_a_promise_of_the_record_protocol(
-            choice in 0..8u8,
+            choice in 0..12u8,
             steps in prop::collection::vec((0..16u8, prop::collection::vec(any::<u8>(), 0..12)), 0..40),
         ) {
             let steps = steps.into_iter().flat_map(|(step, bytes)| std::iter::once(step).chain(bytes));

@@ -93,6 +93,7 @@ mod resumption;
 mod sct;
 mod starttls;
 mod suites;
+mod tls;
 mod trust;
 mod verify;
 mod wire;

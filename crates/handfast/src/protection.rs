@@ -7,11 +7,8 @@
 use aws_lc_rs::aead::{
     AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
 };
-use rustls::crypto::cipher::{Iv, Nonce as TlsNonce, make_tls12_aad, make_tls13_aad};
-use rustls::{
-    ConnectionTrafficSecrets, ContentType, Error, PeerMisbehaved, ProtocolVersion,
-    SupportedCipherSuite,
-};
+use rustls::{ContentType, Error, PeerMisbehaved};
+use zeroize::Zeroizing;
 
 use crate::record::RECORD_MAX;
 
@@ -29,9 +26,30 @@ const EXPLICIT_NONCE: usize = 8;
 /// No key protects more records than this, whatever its suite permits: sequence numbers do not wrap.
 const SEQUENCE_MAX: u64 = u64::MAX - 0xffff;
 
+/// TLS 1.2 on the wire, and what TLS 1.3 writes in its place (RFC 8446, section 5.1).
+const LEGACY_VERSION: [u8; 2] = [3, 3];
+
+/// What encrypts and authenticates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    Aes128Gcm,
+    Aes256Gcm,
+    ChaCha20Poly1305,
+}
+
+impl Algorithm {
+    fn aead(self) -> &'static aws_lc_rs::aead::Algorithm {
+        match self {
+            Self::Aes128Gcm => &AES_128_GCM,
+            Self::Aes256Gcm => &AES_256_GCM,
+            Self::ChaCha20Poly1305 => &CHACHA20_POLY1305,
+        }
+    }
+}
+
 /// How a suite makes nonces and records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scheme {
+pub(crate) enum Scheme {
     /// The content type is encrypted behind the plaintext.
     Tls13,
     Tls12Gcm,
@@ -39,6 +57,14 @@ enum Scheme {
 }
 
 impl Scheme {
+    /// The one that TLS 1.2 has for this algorithm.
+    pub(crate) fn of_tls12(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::ChaCha20Poly1305 => Self::Tls12ChaCha,
+            Algorithm::Aes128Gcm | Algorithm::Aes256Gcm => Self::Tls12Gcm,
+        }
+    }
+
     fn nonce(self) -> usize {
         match self {
             Self::Tls12Gcm => EXPLICIT_NONCE,
@@ -47,63 +73,81 @@ impl Scheme {
     }
 }
 
+/// What protects one direction, from a certain record on.
+pub(crate) struct Keys {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) scheme: Scheme,
+    /// As many bytes of it as the algorithm takes.
+    pub(crate) key: Zeroizing<[u8; 32]>,
+    pub(crate) iv: [u8; 12],
+    /// The number of the next record.
+    pub(crate) sequence: u64,
+    /// So many records the key may protect (RFC 8446, section 5.5).
+    pub(crate) records_max: u64,
+}
+
 /// One direction's key, and where it stands.
 struct Key {
     aead: LessSafeKey,
-    iv: Iv,
+    iv: [u8; 12],
     /// The number of the next record.
     sequence: u64,
     scheme: Scheme,
 }
 
 impl Key {
-    fn new(
-        (sequence, secrets): (u64, ConnectionTrafficSecrets),
-        suite: SupportedCipherSuite,
-    ) -> Result<Self, Error> {
-        let (algorithm, key, iv) = match secrets {
-            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
-            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
-            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
-            _ => return Err(Error::General("a suite that is not known here".into())),
-        };
-        let scheme = match suite {
-            SupportedCipherSuite::Tls13(_) => Scheme::Tls13,
-            _ if *algorithm == CHACHA20_POLY1305 => Scheme::Tls12ChaCha,
-            _ => Scheme::Tls12Gcm,
-        };
-        let key = UnboundKey::new(algorithm, key.as_ref()).map_err(|_| Error::EncryptError)?;
+    fn new(keys: &Keys) -> Result<Self, Error> {
+        let aead = keys.algorithm.aead();
+        let bytes = keys.key.get(..aead.key_len()).unwrap_or_default();
+        let key = UnboundKey::new(aead, bytes).map_err(|_| Error::EncryptError)?;
         Ok(Self {
             aead: LessSafeKey::new(key),
-            iv,
-            sequence,
-            scheme,
+            iv: keys.iv,
+            sequence: keys.sequence,
+            scheme: keys.scheme,
         })
     }
 
-    /// The nonce of the record that is next.
+    /// The nonce of the record that is next (RFC 8446, section 5.3): the initialisation vector, and the sequence
+    /// number in its last eight bytes.
     fn nonce(&self) -> [u8; 12] {
-        TlsNonce::new(&self.iv, self.sequence).0
+        let mut nonce = self.iv;
+        let (_, last) = nonce.split_at_mut(4);
+        for (place, byte) in last.iter_mut().zip(self.sequence.to_be_bytes()) {
+            *place ^= byte;
+        }
+        nonce
     }
 
     /// What is protected along with the next record's content, of so many bytes in a payload of so many.
     fn associated(
         &self,
         content_type: ContentType,
-        version: ProtocolVersion,
+        version: [u8; 2],
         content: usize,
         payload: usize,
     ) -> Associated {
         match self.scheme {
-            Scheme::Tls13 => Associated::Tls13(make_tls13_aad(payload)),
-            Scheme::Tls12Gcm | Scheme::Tls12ChaCha => Associated::Tls12(make_tls12_aad(
-                self.sequence,
-                content_type,
-                version,
-                content,
-            )),
+            Scheme::Tls13 => Associated::Tls13(header(ContentType::ApplicationData, payload)),
+            Scheme::Tls12Gcm | Scheme::Tls12ChaCha => {
+                let mut bytes = [0; 13];
+                let (sequence, rest) = bytes.split_at_mut(8);
+                sequence.copy_from_slice(&self.sequence.to_be_bytes());
+                rest.copy_from_slice(&header(content_type, content));
+                if let [_, major, minor, ..] = rest {
+                    [*major, *minor] = version;
+                }
+                Associated::Tls12(bytes)
+            }
         }
     }
+}
+
+/// The header of a record. No payload is longer than two bytes can say.
+fn header(content_type: ContentType, payload: usize) -> [u8; HEADER] {
+    let [major, minor] = LEGACY_VERSION;
+    let [.., high, low] = payload.to_be_bytes();
+    [u8::from(content_type), major, minor, high, low]
 }
 
 /// Associated data of a record.
@@ -128,18 +172,16 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    pub(crate) fn new(
-        secrets: (u64, ConnectionTrafficSecrets),
-        suite: SupportedCipherSuite,
-    ) -> Result<Self, Error> {
-        let common = match suite {
-            SupportedCipherSuite::Tls12(suite) => &suite.common,
-            SupportedCipherSuite::Tls13(suite) => &suite.common,
-        };
+    pub(crate) fn new(keys: &Keys) -> Result<Self, Error> {
         Ok(Self {
-            key: Key::new(secrets, suite)?,
-            sequence_max: common.confidentiality_limit.min(SEQUENCE_MAX),
+            key: Key::new(keys)?,
+            sequence_max: keys.records_max.min(SEQUENCE_MAX),
         })
+    }
+
+    /// Is it the record protocol of TLS 1.3?
+    pub(crate) fn is_tls13(&self) -> bool {
+        self.key.scheme == Scheme::Tls13
     }
 
     /// Is the next record the last one that the key may protect (RFC 8446, section 5.5)?
@@ -184,15 +226,16 @@ impl Sealer {
         let record = room
             .get_mut(..HEADER + payload)
             .ok_or(Error::EncryptError)?;
-        let (header, rest) = record.split_at_mut(HEADER);
+        let (front, rest) = record.split_at_mut(HEADER);
         let (explicit, rest) = rest.split_at_mut(key.scheme.nonce());
         let (ciphertext, tail) = rest.split_at_mut(plaintext.len());
-        header.copy_from_slice(&make_tls13_aad(payload));
-        if key.scheme != Scheme::Tls13 {
-            header[0] = kind[0];
-        }
+        let outer_type = match key.scheme {
+            Scheme::Tls13 => ContentType::ApplicationData,
+            Scheme::Tls12Gcm | Scheme::Tls12ChaCha => content_type,
+        };
+        front.copy_from_slice(&header(outer_type, payload));
         explicit.copy_from_slice(&nonce[nonce.len() - explicit.len()..]);
-        let version = ProtocolVersion::TLSv1_2;
+        let version = LEGACY_VERSION;
         let sealed = key.aead.seal_out_of_place_scatter(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(key.associated(content_type, version, plaintext.len(), payload)),
@@ -211,11 +254,8 @@ impl Sealer {
 pub(crate) struct Opener(Key);
 
 impl Opener {
-    pub(crate) fn new(
-        secrets: (u64, ConnectionTrafficSecrets),
-        suite: SupportedCipherSuite,
-    ) -> Result<Self, Error> {
-        Key::new(secrets, suite).map(Self)
+    pub(crate) fn new(keys: &Keys) -> Result<Self, Error> {
+        Key::new(keys).map(Self)
     }
 
     /// Decrypts a whole record in place: what kind of content it holds, and the content.
@@ -244,10 +284,10 @@ impl Opener {
         let explicit = key.scheme.nonce();
         let mut nonce = key.nonce();
         if let Some(sent) = payload.get(..explicit).filter(|sent| !sent.is_empty()) {
-            nonce[..4].copy_from_slice(&key.iv.as_ref()[..4]);
+            nonce[..4].copy_from_slice(&key.iv[..4]);
             nonce[4..].copy_from_slice(sent);
         }
-        let version = ProtocolVersion::from(u16::from_be_bytes([header[1], header[2]]));
+        let version = [header[1], header[2]];
         let whole = payload.len();
         let length = whole
             .checked_sub(explicit + TAG)
@@ -294,30 +334,34 @@ pub(crate) fn unexpected(got_type: ContentType) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES;
-    use rustls::crypto::cipher::AeadKey;
-
     use super::*;
 
-    /// Both ends of one direction, at the same place, for every suite.
-    fn ends() -> impl Iterator<Item = (SupportedCipherSuite, Sealer, Opener)> {
-        ALL_CIPHER_SUITES.iter().map(|suite| {
-            let secrets = || (7, secrets(*suite));
-            let sealer = Sealer::new(secrets(), *suite).unwrap();
-            (*suite, sealer, Opener::new(secrets(), *suite).unwrap())
-        })
-    }
+    const ALGORITHMS: [Algorithm; 3] = [
+        Algorithm::Aes128Gcm,
+        Algorithm::Aes256Gcm,
+        Algorithm::ChaCha20Poly1305,
+    ];
 
-    fn secrets(suite: SupportedCipherSuite) -> ConnectionTrafficSecrets {
-        let (key, iv) = (AeadKey::from([5; 32]), Iv::new([9; 12]));
-        let name = format!("{:?}", suite.suite());
-        match () {
-            () if name.contains("CHACHA20") => {
-                ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }
-            }
-            // Keys of 16 bytes cannot be made from outside of rustls.
-            () => ConnectionTrafficSecrets::Aes256Gcm { key, iv },
-        }
+    /// Both ends of one direction, at the same place, for every algorithm in both versions.
+    fn ends() -> impl Iterator<Item = ((Algorithm, Scheme), Sealer, Opener)> {
+        let both = |algorithm| {
+            [Scheme::Tls13, Scheme::of_tls12(algorithm)].map(|scheme| (algorithm, scheme))
+        };
+        ALGORITHMS
+            .into_iter()
+            .flat_map(both)
+            .map(|(algorithm, scheme)| {
+                let keys = Keys {
+                    algorithm,
+                    scheme,
+                    key: Zeroizing::new([5; 32]),
+                    iv: [9; 12],
+                    sequence: 7,
+                    records_max: u64::MAX,
+                };
+                let sealer = Sealer::new(&keys).unwrap();
+                ((algorithm, scheme), sealer, Opener::new(&keys).unwrap())
+            })
     }
 
     fn sealed(sealer: &mut Sealer, content_type: ContentType, plaintext: &[u8]) -> Vec<u8> {

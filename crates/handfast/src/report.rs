@@ -5,6 +5,7 @@ use std::time::Duration;
 use pki_types::CertificateDer;
 
 use crate::classify::Facts;
+use crate::tls::Agreed;
 use crate::verify::{StapleProblem, StapledResponse, VerifiedPeer};
 
 /// Which end of the connection we are.
@@ -91,8 +92,8 @@ impl Report {
         }
     }
 
-    pub(crate) fn new(state: &rustls::CommonState, facts: &Facts, handshake: Duration) -> Self {
-        let peer_chain = state.peer_certificates().unwrap_or_default().to_vec();
+    pub(crate) fn new(agreed: &Agreed<'_>, facts: &Facts, handshake: Duration) -> Self {
+        let peer_chain = agreed.peer_chain.unwrap_or_default().to_vec();
         let peer = facts
             .session
             .path
@@ -104,20 +105,16 @@ impl Report {
             .flatten();
         Self {
             side: facts.side.unwrap_or(Side::Client),
-            version: match state.protocol_version() {
+            version: match agreed.version {
                 Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
                 Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
                 _ => "unknown",
             },
-            cipher_suite: state
-                .negotiated_cipher_suite()
-                .map_or("unknown", |suite| suite_name(suite.suite())),
-            group: state
-                .negotiated_key_exchange_group()
-                .map(|group| group_name(group.name())),
-            alpn: state.alpn_protocol().map(<[u8]>::to_vec),
+            cipher_suite: agreed.cipher_suite.map_or("unknown", suite_name),
+            group: agreed.group.map(group_name),
+            alpn: agreed.alpn.map(<[u8]>::to_vec),
             server_name: facts.server_name.clone(),
-            resumed: state.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            resumed: agreed.resumed,
             peer_chain,
             peer,
             client_certificate_requested: facts.certificate_request.is_some(),

@@ -12,10 +12,10 @@ use rustls::crypto::cipher::{
     Tls12AeadAlgorithm, Tls13AeadAlgorithm, UnsupportedOperationError,
 };
 use rustls::{
-    ConnectionTrafficSecrets, ContentType, Error, PeerMisbehaved, SupportedCipherSuite,
-    Tls12CipherSuite, Tls13CipherSuite,
+    ContentType, Error, PeerMisbehaved, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite,
 };
 
+use crate::tls::TrafficSecrets;
 use crate::witness;
 
 /// rustls' suite of this name, but for its protection.
@@ -104,7 +104,7 @@ impl Tls13AeadAlgorithm for Observed13 {
         &self,
         key: AeadKey,
         iv: Iv,
-    ) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
+    ) -> Result<TrafficSecrets, UnsupportedOperationError> {
         self.0.extract_keys(key, iv)
     }
 
@@ -136,7 +136,7 @@ impl Tls12AeadAlgorithm for Observed12 {
         key: AeadKey,
         iv: &[u8],
         explicit: &[u8],
-    ) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
+    ) -> Result<TrafficSecrets, UnsupportedOperationError> {
         self.0.extract_keys(key, iv, explicit)
     }
 

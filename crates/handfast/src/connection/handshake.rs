@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use rustls::PeerMisbehaved;
-use rustls::server::UnbufferedServerConnection;
 
 use super::turn::{Step, Target, Tls, Turn};
 use super::{Connection, records};
@@ -11,7 +10,8 @@ use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
 use crate::error::{Alert, Error, PeerCause, Phase};
 use crate::preference;
 use crate::protection::HEADER;
-use crate::report::Report;
+use crate::report::{Report, Side};
+use crate::tls::Handshake;
 use crate::wire::Reader;
 use crate::witness::{self, Session};
 
@@ -36,9 +36,9 @@ impl Connection {
         }
         let other = self.other.take();
         if let (Some(other), true, Some(true)) = (other, untouched, prefers)
-            && let Ok(tls) = UnbufferedServerConnection::new(other)
+            && let Ok(handshake) = Handshake::server(&other)
         {
-            self.tls = Tls::Server(Box::new(tls));
+            self.tls = Tls::Handshake(Box::new(handshake));
         }
     }
 
@@ -58,8 +58,9 @@ impl Connection {
         if self.tls.handshake().is_none() {
             return Ok(false);
         }
+        let side = self.facts.side.unwrap_or(Side::Client);
         let refused = match (self.report.is_some(), self.shown) {
-            (true, 0) => match self.tls.take_over(&self.facts.session) {
+            (true, 0) => match self.tls.take_over(&self.facts.session, side) {
                 Ok(()) => return Ok(true),
                 Err(error) => error,
             },
@@ -145,12 +146,13 @@ impl Connection {
     }
 
     pub(super) fn finish_handshake(&mut self) -> Result<(), Error> {
-        let Some(state) = self.tls.handshake() else {
+        let Some(handshake) = self.tls.handshake() else {
             return Ok(());
         };
+        let agreed = handshake.agreed();
         if let Some((verifier, clock)) = self.client_verifier.take()
             && self.facts.session.path.is_none()
-            && let Some(chain) = state.peer_certificates()
+            && let Some(chain) = agreed.peer_chain
         {
             // A resumed session brings the client's chain along, as it was checked back then. The
             // policy demands that it holds now.
@@ -163,8 +165,8 @@ impl Connection {
                 }
             }
         }
-        let handshake = self.started.elapsed();
-        self.report = Some(Arc::new(Report::new(state, &self.facts, handshake)));
+        let took = self.started.elapsed();
+        self.report = Some(Arc::new(Report::new(&agreed, &self.facts, took)));
         self.facts.first_bytes = Vec::new();
         Ok(())
     }

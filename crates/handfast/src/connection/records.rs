@@ -1,22 +1,18 @@
 //! A connection after its handshake: the record protocol with the keys that rustls agreed on.
 //!
 //! Data goes in and out; of the handshake protocol only key updates and tickets are left (RFC 8446, section
-//! 4.6), and in TLS 1.2 the request to renegotiate, which is refused. rustls keeps the secrets that later
-//! keys are made of, and a client's tickets ([`rustls::kernel`]).
+//! 4.6), and in TLS 1.2 the request to renegotiate, which is refused. The secrets that later keys are made of, and a
+//! client's tickets, stay with rustls (`tls.rs`).
 
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
-use rustls::kernel::KernelConnection;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::{
-    AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets,
-    HandshakeType, InvalidMessage, PeerMisbehaved, SupportedCipherSuite,
-};
+use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
 use super::turn::{Job, Step, Turn};
 use crate::buffers::Window;
 use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
 use crate::error::Alert;
 use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, unexpected};
+use crate::report::Side;
+use crate::tls::{Established, Secrets};
 use crate::witness::{self, Session};
 
 /// What peers that mean well never exceed: BoringSSL's and rustls' numbers.
@@ -33,7 +29,8 @@ const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
 
 /// The record protocol in both directions.
 pub(super) struct Records {
-    secrets: Secrets,
+    secrets: Box<dyn Secrets>,
+    side: Side,
     sealer: Sealer,
     opener: Opener,
     /// What tickets stand for.
@@ -52,56 +49,6 @@ pub(super) struct Records {
     key_updates_left: u8,
     warnings_left: u8,
     renegotiations_left: u8,
-}
-
-/// Where later keys come from.
-enum Secrets {
-    Client(KernelConnection<ClientConnectionData>),
-    Server(KernelConnection<ServerConnectionData>),
-    #[cfg(any(test, fuzzing))]
-    Known(crate::fuzzing::Known),
-}
-
-impl Secrets {
-    fn suite(&self) -> SupportedCipherSuite {
-        match self {
-            Self::Client(kernel) => kernel.negotiated_cipher_suite(),
-            Self::Server(kernel) => kernel.negotiated_cipher_suite(),
-            #[cfg(any(test, fuzzing))]
-            Self::Known(known) => known.suite,
-        }
-    }
-
-    fn is_client(&self) -> bool {
-        match self {
-            Self::Client(_) => true,
-            Self::Server(_) => false,
-            #[cfg(any(test, fuzzing))]
-            Self::Known(known) => known.is_client,
-        }
-    }
-
-    fn is_tls13(&self) -> bool {
-        matches!(self.suite(), SupportedCipherSuite::Tls13(_))
-    }
-
-    fn next_sending(&mut self) -> Result<(u64, ConnectionTrafficSecrets), Error> {
-        match self {
-            Self::Client(kernel) => kernel.update_tx_secret(),
-            Self::Server(kernel) => kernel.update_tx_secret(),
-            #[cfg(any(test, fuzzing))]
-            Self::Known(known) => Ok(known.next_sending()),
-        }
-    }
-
-    fn next_receiving(&mut self) -> Result<(u64, ConnectionTrafficSecrets), Error> {
-        match self {
-            Self::Client(kernel) => kernel.update_rx_secret(),
-            Self::Server(kernel) => kernel.update_rx_secret(),
-            #[cfg(any(test, fuzzing))]
-            Self::Known(known) => Ok(known.next_receiving()),
-        }
-    }
 }
 
 /// Why receiving ends, and what the peer is told of it.
@@ -140,6 +87,14 @@ impl Refusal {
     }
 }
 
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records")
+            .field("side", &self.side)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a record that holds no data leads to.
 enum Heard {
     Nothing,
@@ -147,38 +102,22 @@ enum Heard {
 }
 
 impl Records {
-    /// Goes on where a client's handshake ended: nothing of rustls' is left to be sent, nothing it has seen
-    /// left to be processed.
-    pub(super) fn of_client(
-        tls: UnbufferedClientConnection,
+    /// Goes on where the handshake ended.
+    pub(super) fn new(
+        established: Established,
+        side: Side,
         session: Session,
     ) -> Result<Self, Error> {
-        let (secrets, kernel) = tls.dangerous_into_kernel_connection()?;
-        Self::new(secrets, Secrets::Client(kernel), session)
-    }
-
-    /// As [`of_client`](Self::of_client), for a server.
-    pub(super) fn of_server(tls: UnbufferedServerConnection) -> Result<Self, Error> {
-        let (secrets, kernel) = tls.dangerous_into_kernel_connection()?;
-        Self::new(secrets, Secrets::Server(kernel), Session::default())
-    }
-
-    /// With keys that are known.
-    #[cfg(any(test, fuzzing))]
-    pub(super) fn of_known(known: crate::fuzzing::Known) -> Result<Self, Error> {
-        let keys = ExtractedSecrets {
-            tx: known.sending(),
-            rx: known.receiving(),
-        };
-        Self::new(keys, Secrets::Known(known), Session::default())
-    }
-
-    fn new(keys: ExtractedSecrets, secrets: Secrets, session: Session) -> Result<Self, Error> {
-        let suite = secrets.suite();
+        let Established {
+            sending,
+            receiving,
+            secrets,
+        } = established;
         Ok(Self {
             secrets,
-            sealer: Sealer::new(keys.tx, suite)?,
-            opener: Opener::new(keys.rx, suite)?,
+            side,
+            sealer: Sealer::new(&sending)?,
+            opener: Opener::new(&receiving)?,
             session,
             message: Vec::new(),
             key_update_due: false,
@@ -244,7 +183,7 @@ impl Records {
     /// Has the key protected as much as it may, with no other to follow? TLS 1.2 has none; one record is left,
     /// for the end.
     pub(super) fn is_worn_out(&self) -> bool {
-        self.sealer.is_worn() && !self.secrets.is_tls13()
+        self.sealer.is_worn() && !self.sealer.is_tls13()
     }
 
     /// Changes the key if the peer has asked for it, once until there is data to send; otherwise nothing.
@@ -287,7 +226,7 @@ impl Records {
 
     fn update_key(&mut self, outgoing: &mut Window) -> Result<(), Error> {
         self.seal(ContentType::Handshake, &KEY_UPDATE, outgoing)?;
-        self.sealer = Sealer::new(self.secrets.next_sending()?, self.secrets.suite())?;
+        self.sealer = Sealer::new(&self.secrets.next_sending()?)?;
         self.key_update_due = false;
         Ok(())
     }
@@ -358,7 +297,7 @@ impl Records {
                     PeerMisbehaved::TooManyWarningAlertsReceived,
                 )?;
                 // TLS 1.3 has no warnings but these two.
-                match self.secrets.is_tls13() && alert != AlertDescription::UserCanceled {
+                match self.sealer.is_tls13() && alert != AlertDescription::UserCanceled {
                     true => Err(Refusal::with(received, AlertDescription::DecodeError)),
                     false => Ok(Heard::Nothing),
                 }
@@ -398,8 +337,8 @@ impl Records {
         is_last: bool,
         turn: &mut Turn<'_, '_, '_>,
     ) -> Result<(), Refusal> {
-        let is_client = self.secrets.is_client();
-        match (kind, self.secrets.is_tls13()) {
+        let is_client = self.side == Side::Client;
+        match (kind, self.sealer.is_tls13()) {
             (HandshakeType::KeyUpdate, true) => self.key_update(body, is_last),
             (HandshakeType::NewSessionTicket, true) if is_client => self.ticket(body, turn),
             (HandshakeType::HelloRequest, false) if is_client => self.refuse_renegotiation(turn),
@@ -413,14 +352,11 @@ impl Records {
     }
 
     fn ticket(&mut self, body: &[u8], turn: &mut Turn<'_, '_, '_>) -> Result<(), Refusal> {
-        if let Secrets::Client(kernel) = &mut self.secrets {
-            // Our store is called, and says what it saw.
-            witness::begin(&self.session);
-            let handled = kernel.handle_new_session_ticket(body);
-            turn.tickets.extend(witness::end().tickets);
-            handled?;
-        }
-        Ok(())
+        // Our store is called, and says what it saw.
+        witness::begin(&self.session);
+        let handled = self.secrets.ticket(body);
+        turn.tickets.extend(witness::end().tickets);
+        Ok(handled?)
     }
 
     /// RFC 8446, section 4.6.3.
@@ -441,7 +377,7 @@ impl Records {
         if !is_last {
             return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
         }
-        self.opener = Opener::new(self.secrets.next_receiving()?, self.secrets.suite())?;
+        self.opener = Opener::new(&self.secrets.next_receiving()?)?;
         self.key_update_due |= asked;
         Ok(())
     }

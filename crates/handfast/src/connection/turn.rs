@@ -1,19 +1,17 @@
 //! One step of the state machine, and what becomes of it: records decrypted, records made, bytes used up.
 
-use rustls::client::UnbufferedClientConnection;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
-
 use super::records::Records;
 use crate::buffers::Window;
+use crate::report::Side;
 use crate::resumption::Ticket;
+use crate::tls::{Handshake, Progress};
 use crate::witness::Session;
 
 /// Who knows what to do with the next record.
+#[derive(Debug)]
 pub(super) enum Tls {
-    /// rustls' state machine: the handshake, of either side.
-    Client(Box<UnbufferedClientConnection>),
-    Server(Box<UnbufferedServerConnection>),
+    /// rustls' state machine.
+    Handshake(Box<Handshake>),
     /// After it, our record protocol.
     Records(Box<Records>),
     /// Nobody: it failed when the one was to become the other.
@@ -21,31 +19,28 @@ pub(super) enum Tls {
 }
 
 impl Tls {
-    /// rustls' view of the handshake, while it is rustls'.
-    pub(super) fn handshake(&self) -> Option<&rustls::CommonState> {
+    /// The handshake, while it lasts.
+    pub(super) fn handshake(&self) -> Option<&Handshake> {
         match self {
-            Self::Client(tls) => Some(tls),
-            Self::Server(tls) => Some(tls),
+            Self::Handshake(handshake) => Some(handshake),
             Self::Records(_) | Self::Nobody => None,
         }
     }
 
-    /// Takes the records over from rustls, which must have nothing left to do.
-    pub(super) fn take_over(&mut self, session: &Session) -> Result<(), rustls::Error> {
-        let records = match std::mem::replace(self, Self::Nobody) {
-            Self::Client(tls) => Records::of_client(*tls, session.clone())?,
-            Self::Server(tls) => Records::of_server(*tls)?,
-            other => {
-                *self = other;
-                return Ok(());
+    /// Takes the records over from the handshake, which must have nothing left to do.
+    pub(super) fn take_over(&mut self, session: &Session, side: Side) -> Result<(), rustls::Error> {
+        match std::mem::replace(self, Self::Nobody) {
+            Self::Handshake(handshake) => {
+                let records = Records::new(handshake.finish()?, side, session.clone())?;
+                *self = Self::Records(Box::new(records));
             }
-        };
-        *self = Self::Records(Box::new(records));
+            other => *self = other,
+        }
         Ok(())
     }
 }
 
-/// What to encrypt when rustls next allows it.
+/// What to encrypt, once the handshake is done.
 pub(super) enum Job<'j> {
     Record(&'j [u8]),
     CloseNotify,
@@ -55,7 +50,7 @@ pub(super) enum Step {
     /// There may be more to do with what was received.
     More,
     JobDone,
-    /// rustls needs more from the peer.
+    /// More is needed from the peer.
     Drained,
     /// The peer's `close_notify`.
     Ended,
@@ -144,81 +139,22 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
     /// Gives how many bytes of `incoming` are used up, and what to do next.
     pub(super) fn call(&mut self, tls: &mut Tls, incoming: &mut [u8]) -> (usize, Step) {
         match tls {
-            Tls::Client(tls) => self.take(tls.process_tls_records(incoming)),
-            Tls::Server(tls) => self.take(tls.process_tls_records(incoming)),
+            Tls::Handshake(handshake) => {
+                let (used, progress) = handshake.step(incoming, self.outgoing);
+                let step = match progress {
+                    Progress::More => Step::More,
+                    Progress::Drained => Step::Drained,
+                    Progress::Ended => Step::Ended,
+                    Progress::Failed(error) => Step::Failed(error),
+                };
+                (used, step)
+            }
             Tls::Records(records) => records.turn(self, incoming),
             Tls::Nobody => {
                 let error = rustls::Error::General("the connection has failed before".into());
                 (0, Step::Failed(error))
             }
         }
-    }
-
-    fn take<D>(&mut self, status: UnbufferedStatus<'_, '_, D>) -> (usize, Step) {
-        let UnbufferedStatus { mut discard, state } = status;
-        let step = match state {
-            Err(error) => Step::Failed(error),
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-                match traffic.next_record() {
-                    Some(Ok(record)) => {
-                        discard += record.discard;
-                        self.deliver(record.payload);
-                    }
-                    Some(Err(error)) => break Step::Failed(error),
-                    None => break Step::More,
-                }
-            },
-            Ok(ConnectionState::EncodeTlsData(mut encode)) => {
-                // Asking for room with none given tells how much is needed.
-                let needed = match encode.encode(&mut []) {
-                    Err(rustls::unbuffered::EncodeError::InsufficientSize(size)) => {
-                        size.required_size
-                    }
-                    _ => 0,
-                };
-                match encode.encode(self.outgoing.room(needed)) {
-                    Ok(count) => {
-                        self.outgoing.fill(count);
-                        Step::More
-                    }
-                    Err(error) => Step::Failed(rustls::Error::General(error.to_string())),
-                }
-            }
-            Ok(ConnectionState::TransmitTlsData(transmit)) => {
-                // `outgoing` keeps the order; whoever owns the channel sends it.
-                transmit.done();
-                Step::More
-            }
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => match self.job.take() {
-                None => Step::Drained,
-                Some(job) => {
-                    let size = match job {
-                        Job::Record(plaintext) => plaintext.len(),
-                        Job::CloseNotify => 0,
-                    };
-                    // Header, content type, tag and nonce of every suite; and, when the keys are
-                    // about to be renewed, a key update before it.
-                    let room = self.outgoing.room(size + 512);
-                    let written = match job {
-                        Job::Record(plaintext) => traffic.encrypt(plaintext, room),
-                        Job::CloseNotify => traffic.queue_close_notify(room),
-                    };
-                    match written {
-                        Ok(count) => {
-                            self.outgoing.fill(count);
-                            Step::JobDone
-                        }
-                        Err(_) => Step::Failed(rustls::Error::EncryptError),
-                    }
-                }
-            },
-            Ok(ConnectionState::BlockedHandshake) => Step::Drained,
-            Ok(ConnectionState::PeerClosed) => Step::Ended,
-            Ok(ConnectionState::Closed) => Step::Drained,
-            // Early data is never enabled; later variants of this enum are not known here.
-            Ok(_) => Step::Failed(rustls::Error::General("an unknown state".into())),
-        };
-        (discard, step)
     }
 
     pub(super) fn deliver(&mut self, payload: &[u8]) {
@@ -232,16 +168,5 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
         if !rest.is_empty() {
             self.plaintext.extend(rest);
         }
-    }
-}
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Client(_) => "Client",
-            Self::Server(_) => "Server",
-            Self::Records(_) => "Records",
-            Self::Nobody => "Nobody",
-        })
     }
 }

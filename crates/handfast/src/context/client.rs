@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::{Resumption, UnbufferedClientConnection};
+use rustls::client::Resumption;
 
 use super::choices::{Choices, TlsVersion, nothing_left};
 use super::{Clock, Settings, Timeouts, common_settings};
@@ -14,6 +14,7 @@ use crate::key_log::KeyLog;
 use crate::probe::{GroupId, OwnOffer, SchemeId, SuiteId, WireVersion};
 use crate::record::RecordSizing;
 use crate::resumption::ClientSessions;
+use crate::tls::Handshake;
 use crate::trust::TrustAnchors;
 use crate::verify::{
     AcceptAny, KeyKind, RevocationLists, ServerName, ServerVerifier, SpkiSha256, VerificationPolicy,
@@ -74,12 +75,12 @@ impl ClientContext {
         let text = name.to_string();
         // The ClientHello is made here, and with it the choice of a session to take up.
         witness::begin(&Session::default());
-        let tls = UnbufferedClientConnection::new(Arc::clone(&self.0.tls), name.to_rustls());
+        let handshake = Handshake::client(&self.0.tls, name.to_rustls());
         let seen = witness::end();
-        let tls = tls.map_err(|error| {
+        let handshake = handshake.map_err(|error| {
             Error::new(Phase::Handshake, LocalCause::Internal(error.to_string()))
         })?;
-        let mut connection = Connection::client(tls, &self.0.settings, &text, seen);
+        let mut connection = Connection::client(handshake, &self.0.settings, &text, seen);
         connection.process()?;
         Ok(connection)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::server::{ClientHello, ResolvesServerCert, UnbufferedServerConnection};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::choices::{Choices, TlsVersion, nothing_left};
@@ -17,6 +17,7 @@ use crate::record::RecordSizing;
 use crate::resumption::{
     NoSessions, PolicyId, PolicySessions, ServerSessions, TicketKeys, Ticketer,
 };
+use crate::tls::Handshake;
 use crate::trust::TrustAnchors;
 use crate::verify::{ClientVerifier, RevocationLists, VerificationPolicy};
 use crate::witness;
@@ -77,10 +78,10 @@ impl ServerContext {
     /// # Errors
     /// [`LocalCause::Internal`], never seen.
     pub fn connection(&self) -> Result<Connection, Error> {
-        UnbufferedServerConnection::new(Arc::clone(&self.0.tls))
-            .map(|tls| {
+        Handshake::server(&self.0.tls)
+            .map(|handshake| {
                 let other = self.0.tls_as_client_likes.clone();
-                Connection::server(tls, other, &self.0.settings)
+                Connection::server(handshake, other, &self.0.settings)
             })
             .map_err(|error| Error::new(Phase::Handshake, LocalCause::Internal(error.to_string())))
     }
