@@ -7,8 +7,7 @@
 //! - [`client`]: fetches, follows redirects, judges every body, and gives a download its name only
 //!   when all of it arrived;
 //! - [`server`]: listens, keeps limits, answers through a [`Handler`](server::Handler) (a directory of
-//!   files is one), and closes so that the last reply arrives;
-//! - [`load`]: many exchanges at once, to measure a server.
+//!   files is one), and closes so that the last reply arrives.
 //!
 //! HTTP itself is `handfast-http`'s. The crate prints nothing, reads nothing from the environment and installs no logger: observers are told what
 //! happens.
@@ -17,5 +16,4 @@ pub mod client;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod load;
 pub mod server;

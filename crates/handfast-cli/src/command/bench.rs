@@ -1,6 +1,6 @@
 //! `handfast bench`: load on one URL, honestly measured.
 //!
-//! Arguments and output only: the work is done by [`handfast_https::load`].
+//! Arguments and output only: the work is done by [`handfast_load`].
 
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::ArgGroup;
 use handfast::{ClientContextBuilder, Explanation};
-use handfast_https::load::{
-    self, Handshake, Measurements, Observer, Pacing, Plan, Protocol, Second, Stop, Target, report,
+use handfast_load::{
+    Handshake, Measurements, Observer, Pacing, Plan, Protocol, Second, Stop, Target, report,
 };
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -146,7 +146,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         on: io::stderr().is_terminal() && !args.output.quiet,
     };
     let about = about();
-    let measured = load::run(&plan, tls, &stop, &mut live)?;
+    let measured = handfast_load::run(&plan, tls, &stop, &mut live)?;
     if let Some((file, path)) = &mut page {
         file.set_len(0)
             .and_then(|()| file.write_all(report::html(&plan, &measured, &about).as_bytes()))

@@ -375,12 +375,13 @@ mod tests {
         );
         let mut told = library;
         told.extend(ids_of("handfast-https"));
+        told.extend(ids_of("handfast-load"));
         told.extend(ids_of("handfast-ca"));
         // Each that is an error's is compared with the text that somebody has read.
         let texts = [
             "handfast/tests/explanations",
             "handfast-https/tests/explanations/client",
-            "handfast-https/tests/explanations/load",
+            "handfast-load/tests/explanations",
             "handfast-cli/tests/explanations",
         ]
         .map(|directory| root().join("crates").join(directory));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use handfast::{ClientContext, Identity, Passphrase, ServerContext, Stream, TrustAnchors};
-use handfast_https::load::{Handshake, Measurements, Plan, Protocol, Stop, Target, run};
+use handfast_load::{Handshake, Measurements, Plan, Protocol, Stop, Target, run};
 use handfast_testbed::pki::Pki;
 
 const DATA: u8 = 0;

@@ -5,7 +5,7 @@ use handfast_http::h2::frame::{self, FrameReader, Piece, flag, kind};
 
 use super::super::plan::Plan;
 use super::*;
-use crate::load::plan::Target;
+use crate::plan::Target;
 
 fn encoded(body: &'static [u8]) -> Encoded {
     let mut plan = Plan::new(Target::parse("https://localhost/x").unwrap());

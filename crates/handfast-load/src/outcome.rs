@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn explanations_read_as_they_were_read() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations/load");
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations");
         let reset = |code, begun| Broken::StreamReset { code, begun };
         let texts = [
             ("truncated", Broken::Truncated(Ending::Premature)),

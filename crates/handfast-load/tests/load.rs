@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)]
 
+#[path = "../../handfast-https/tests/server_common/mod.rs"]
 mod server_common;
 
 use std::fs;
@@ -15,7 +16,7 @@ use handfast::{
     ClientContext, ClientContextBuilder, ClosePolicy, Identity, Passphrase, ServerContext, Stream,
     TrustAnchors,
 };
-use handfast_https::load::{
+use handfast_load::{
     Handshake, Measurements, Observer, Pacing, Plan, Protocol, Second, Stop, Target, run,
 };
 use handfast_testbed::launch::{Nginx, free_address};

@@ -8,7 +8,7 @@ use super::super::plan::Plan;
 
 /// The request as every connection sends it.
 #[derive(Debug)]
-pub(in crate::load) struct Encoded {
+pub(crate) struct Encoded {
     pub(super) blocks: RequestBlocks,
     pub(super) body: Bytes,
     /// Its answers have no body.
@@ -16,7 +16,7 @@ pub(in crate::load) struct Encoded {
 }
 
 impl Encoded {
-    pub(in crate::load) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let request = &plan.request;
         let length = request.content_length().map(|length| length.to_string());
         let pseudo: [(&[u8], &[u8], bool); 4] = [

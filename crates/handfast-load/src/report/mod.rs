@@ -207,9 +207,9 @@ fn log_bounds(distribution: &Distribution, steps: usize) -> Vec<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::measure::Sample;
-    use crate::load::outcome::Response;
-    use crate::load::plan::Target;
+    use crate::measure::Sample;
+    use crate::outcome::Response;
+    use crate::plan::Target;
 
     /// Measurements made by hand: a slow second and a fast one.
     fn measured() -> (Plan, Measurements) {
