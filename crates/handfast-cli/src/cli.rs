@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(unix)]
 use crate::command::connect;
-use crate::command::{bench, ca, demo, explain, get, inspect, serve};
+use crate::command::{bench, ca, completions, demo, explain, get, inspect, man, serve};
 
 /// HTTPS from both ends: a verified client, a server, a local certificate authority.
 ///
@@ -13,6 +13,10 @@ use crate::command::{bench, ca, demo, explain, get, inspect, serve};
 #[derive(Debug, Parser)]
 #[command(name = "handfast", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Cli {
+    /// With --version: also revision, target, features and the versions of what is inside
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -44,6 +48,10 @@ pub(crate) enum Command {
     Serve(serve::Args),
     /// A local certificate authority that can only sign for the names it was made for
     Ca(ca::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write all of them into a directory
+    Man(man::Args),
 }
 
 #[cfg(test)]
@@ -124,6 +132,30 @@ mod tests {
             .filter(|(flag, meanings)| meanings.len() > 1 && !allowed(flag))
             .collect();
         assert!(differing.is_empty(), "{differing:#?}");
+    }
+
+    #[test]
+    fn every_exit_code_that_a_help_text_names_exists() {
+        fn check(command: &Command, found: &mut usize) {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let (_, codes) = help.split_once("Exit codes").unwrap_or_default();
+            for number in codes.split(|c: char| !c.is_ascii_digit()) {
+                let Ok(number) = number.parse::<u8>() else {
+                    continue;
+                };
+                let known = crate::exit_codes::ALL.iter();
+                let is_known = known.into_iter().any(|code| code.number == number);
+                assert!(is_known, "{}: {number}", command.get_name());
+                *found += 1;
+            }
+            for inner in command.get_subcommands() {
+                check(inner, found);
+            }
+        }
+        let mut found = 0;
+        check(&super::Cli::command(), &mut found);
+        assert!(found > 15, "{found}");
     }
 
     #[test]

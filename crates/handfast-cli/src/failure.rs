@@ -10,55 +10,7 @@ use handfast::{
     PeerCause, Phase, StartTlsProblem, escape_control,
 };
 
-/// Exit codes with curl's meaning, so that scripts written for it understand ours.
-pub(crate) mod code {
-    /// Something that has no code of its own.
-    pub(crate) const OTHER: u8 = 1;
-    /// The arguments make no sense (clap's own code).
-    pub(crate) const USAGE: u8 = 2;
-    /// The URL cannot be used.
-    pub(crate) const BAD_URL: u8 = 3;
-    /// The proxy's name has no address.
-    pub(crate) const RESOLVE_PROXY: u8 = 5;
-    /// The name has no address.
-    pub(crate) const RESOLVE: u8 = 6;
-    /// Nobody answers there.
-    pub(crate) const CONNECT: u8 = 7;
-    /// The server ended the HTTP/2 connection.
-    pub(crate) const HTTP2: u8 = 16;
-    /// The body ended before its announced end.
-    pub(crate) const SHORT_BODY: u8 = 18;
-    /// An HTTP status of 400 or more, with `--fail`, or in a load test.
-    pub(crate) const HTTP_STATUS: u8 = 22;
-    /// What the peer said makes no sense.
-    pub(crate) const WEIRD_REPLY: u8 = 8;
-    /// A local file cannot be written.
-    pub(crate) const WRITE: u8 = 23;
-    /// A local file cannot be read.
-    pub(crate) const READ: u8 = 26;
-    /// A time limit passed.
-    pub(crate) const TIMED_OUT: u8 = 28;
-    /// The TLS handshake failed.
-    pub(crate) const HANDSHAKE: u8 = 35;
-    /// Too many redirects.
-    pub(crate) const REDIRECTS: u8 = 47;
-    /// Not a byte came back.
-    pub(crate) const EMPTY_REPLY: u8 = 52;
-    /// The request could not be sent.
-    pub(crate) const SEND: u8 = 55;
-    /// The reply could not be received, or was cut off.
-    pub(crate) const RECEIVE: u8 = 56;
-    /// Our own certificate or key cannot be used.
-    pub(crate) const OWN_CERTIFICATE: u8 = 58;
-    /// The peer is not who it should be.
-    pub(crate) const PEER: u8 = 60;
-    /// TLS was demanded, and the peer does not begin it (STARTTLS).
-    pub(crate) const NO_TLS: u8 = 64;
-    /// The trusted certificates cannot be used.
-    pub(crate) const CA_FILE: u8 = 77;
-    /// The server reset the HTTP/2 stream.
-    pub(crate) const HTTP2_STREAM: u8 = 92;
-}
+pub(crate) use crate::exit_codes as code;
 
 /// An explained failure and the exit code that it ends the program with.
 #[derive(Debug)]

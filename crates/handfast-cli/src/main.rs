@@ -11,6 +11,7 @@ mod command;
 mod crl_dates;
 mod data_dir;
 mod descriptors;
+mod exit_codes;
 mod failure;
 // The operating system's words are Linux's.
 #[cfg(all(test, target_os = "linux"))]
@@ -22,6 +23,7 @@ mod runtime;
 mod tls_at_once;
 mod trust_args;
 mod typos;
+mod version;
 
 use std::process::ExitCode;
 

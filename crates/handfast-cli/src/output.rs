@@ -4,8 +4,10 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use handfast::Explanation;
+
 use crate::columns;
-use crate::failure::Failure;
+use crate::failure::{Failure, code, plain};
 
 /// How a piece of text is to stand out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,22 @@ pub(crate) fn shell_path(path: &Path) -> String {
         return text;
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Writes a command's whole output. A reader that has gone away is no failure.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let explanation = Explanation::new("file-unusable", "stdout cannot be written");
+            let explanation = explanation.with_evidence(plain(&error));
+            Err(Failure::new(code::WRITE, explanation))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One line on stderr. A stderr that is gone is nobody's to tell.

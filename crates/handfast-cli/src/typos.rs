@@ -4,12 +4,14 @@
 //! followed without much thought: it must be what was meant, and never give up a protection unasked.
 
 use std::ffi::OsString;
+use std::process;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Parser};
 use strsim::damerau_levenshtein;
 
 use crate::cli::Cli;
+use crate::{output, version};
 
 /// What is suggested only for itself with one letter wrong.
 const DANGEROUS: [&str; 3] = ["insecure", "force", "revoke"];
@@ -41,15 +43,38 @@ const ELSEWHERE: [(&str, &str); 21] = [
 
 /// The arguments of this process, or an end with a message.
 pub(crate) fn parse() -> Cli {
-    parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    let args: Vec<OsString> = std::env::args_os().collect();
+    parse_from(&args).unwrap_or_else(|error| {
+        let mut before_command = args
+            .iter()
+            .skip(1)
+            .take_while(|arg| arg.to_str().is_some_and(|arg| arg.starts_with('-')));
+        if error.kind() == ErrorKind::DisplayVersion
+            && before_command.any(|arg| version::is_verbose(arg))
+        {
+            match output::write_stdout(version::verbose().as_bytes()) {
+                Ok(()) => process::exit(0),
+                Err(failure) => {
+                    output::failure(&failure);
+                    process::exit(failure.code.into())
+                }
+            }
+        }
+        error.exit()
+    })
 }
 
-fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let args: Vec<OsString> = args.into_iter().collect();
-    Cli::try_parse_from(&args).map_err(|error| {
+fn parse_from(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let cli = Cli::try_parse_from(args).map_err(|error| {
         let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
         better(error, &words)
-    })
+    })?;
+    if cli.verbose {
+        let message = "--verbose before a command goes with --version alone: \
+                       give it after the command";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+    }
+    Ok(cli)
 }
 
 /// The same error with tips of ours.
@@ -132,8 +157,8 @@ mod tests {
     use super::*;
 
     fn told(line: &str) -> String {
-        let args = line.split(' ').map(OsString::from);
-        match parse_from(args) {
+        let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        match parse_from(&args) {
             Err(error) => error.to_string(),
             Ok(_) => panic!("`{line}` is understood"),
         }
@@ -158,6 +183,23 @@ mod tests {
             ("handfast serv .", "'serve'"),
         ] {
             assert!(told(line).contains(meant), "{line}: {}", told(line));
+        }
+    }
+
+    #[test]
+    fn verbose_before_a_command_goes_with_version_alone() {
+        assert!(told("handfast -v get https://a").contains("after the command"));
+        assert!(told("handfast --verbose").contains("Usage"));
+        for line in [
+            "handfast -vV",
+            "handfast --verbose --version",
+            "handfast -V -v",
+        ] {
+            assert!(
+                told(line).starts_with("handfast "),
+                "{line}: {}",
+                told(line)
+            );
         }
     }
 

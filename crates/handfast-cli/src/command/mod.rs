@@ -2,12 +2,14 @@
 
 pub(crate) mod bench;
 pub(crate) mod ca;
+pub(crate) mod completions;
 #[cfg(unix)]
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod inspect;
+pub(crate) mod man;
 pub(crate) mod serve;
 
 use std::process::ExitCode;
@@ -26,5 +28,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Ca(args) => ca::run(args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

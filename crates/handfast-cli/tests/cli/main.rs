@@ -11,6 +11,7 @@ mod common;
 #[cfg(unix)]
 mod connect;
 mod demo;
+mod documents;
 #[cfg(target_os = "linux")]
 mod faults;
 mod get;

@@ -27,14 +27,12 @@ use self::stdio::Input;
 use self::target::{Target, authority};
 use self::wire::{Listener, Wire};
 use crate::clock::unix_now;
+use crate::exit_codes::INTERRUPTED;
 use crate::failure::{Failure, code};
 use crate::passphrase::PassphraseSource;
 use crate::tls_at_once;
 use crate::trust_args::{SessionArgs, TrustArgs, lists_of, tell_trust_problems, with_files};
 use crate::{crl_dates, data_dir, output};
-
-/// Ended by a signal: what shells report for Ctrl-C.
-const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -7,13 +7,10 @@ use std::future;
 use std::io;
 use std::path::Path;
 
-use crate::output;
-
-/// What shells report for a program that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
-/// The same for SIGTERM.
+use crate::exit_codes::INTERRUPTED;
 #[cfg(unix)]
-const TERMINATED: u8 = 143;
+use crate::exit_codes::TERMINATED;
+use crate::output;
 
 /// The exit code of the signal that came. From when this is first polled, signals do not end the program by
 /// themselves; unless `is_wanted`, and where there is no handler to be had, they still do.

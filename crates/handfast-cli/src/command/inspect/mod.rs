@@ -201,13 +201,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         let explanation = explanation.with_evidence(error.to_string());
         return Err(Failure::new(code::WRITE, explanation));
     }
-    let mut exit = 0;
+    let mut exit = code::SUCCESS;
     for failure in found.iter().filter_map(findings::Findings::failure) {
         if !args.json {
             output::failure(&failure);
         }
         // What is broken now is worse than what will end soon.
-        if exit == 0 || exit == code::OTHER {
+        if exit == code::SUCCESS || exit == code::OTHER {
             exit = failure.code;
         }
     }

@@ -1,0 +1,31 @@
+//! `handfast completions`: what a shell needs to complete commands, flags and values.
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+use crate::failure::Failure;
+use crate::output;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The shell that reads the script
+    shell: Shell,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  handfast completions bash > ~/.local/share/bash-completion/completions/handfast
+  handfast completions zsh > ~/.zfunc/_handfast       (with ~/.zfunc in fpath)
+  handfast completions fish > ~/.config/fish/completions/handfast.fish
+  handfast completions powershell >> $PROFILE";
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    // Written at once: clap_complete panics when its writer fails.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "handfast", &mut script);
+    output::write_stdout(&script).map(|()| ExitCode::SUCCESS)
+}

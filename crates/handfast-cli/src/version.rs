@@ -1,0 +1,62 @@
+//! `handfast --version --verbose`: what this binary was built from.
+
+use std::ffi::OsStr;
+use std::fmt::Write;
+
+/// When this version was released, as the changelog has it.
+pub(crate) const RELEASED: &str = "2026-11-30";
+
+/// What `build.rs` found out: a name and what is said of it, a line each.
+const BUILD: &[(&str, &str)] = &[
+    ("revision", env!("HANDFAST_REVISION")),
+    ("target", env!("HANDFAST_TARGET")),
+    ("profile", env!("HANDFAST_PROFILE")),
+    ("features", env!("HANDFAST_FEATURES")),
+    ("compiler", env!("HANDFAST_COMPILER")),
+    ("rustls", env!("HANDFAST_RUSTLS")),
+    ("webpki", env!("HANDFAST_WEBPKI")),
+    ("cryptography", env!("HANDFAST_CRYPTOGRAPHY")),
+    ("entropy", env!("HANDFAST_ENTROPY")),
+];
+
+/// The long form of `handfast --version`.
+pub(crate) fn verbose() -> String {
+    let mut text = concat!("handfast ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
+    for (name, value) in BUILD {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{name}: {value}");
+    }
+    text
+}
+
+/// Whether an argument asks for more words: `--verbose`, `-v`, or `v` among letters such as `-Vv`.
+pub(crate) fn is_verbose(argument: &OsStr) -> bool {
+    let Some(argument) = argument.to_str() else {
+        return false;
+    };
+    argument == "--verbose"
+        || argument
+            .strip_prefix('-')
+            .is_some_and(|letters| !letters.starts_with('-') && letters.contains('v'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_changelog_has_this_version_with_its_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../CHANGELOG.md");
+        let changes = std::fs::read_to_string(path).unwrap();
+        let heading = format!("\n## {} - {RELEASED}\n", env!("CARGO_PKG_VERSION"));
+        assert!(changes.contains(&heading), "no heading{heading}");
+    }
+
+    #[test]
+    fn each_line_says_something() {
+        for (name, value) in BUILD {
+            assert!(!value.is_empty(), "{name}");
+        }
+        assert!(verbose().contains("\nrustls: 0.23."), "{}", verbose());
+    }
+}
