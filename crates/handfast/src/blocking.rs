@@ -12,9 +12,8 @@ use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
 use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Alert, Error, NetworkCause, Phase};
-use crate::report::{Report, Traffic};
+use crate::report::{Report, Ticket, Traffic};
 use crate::resolve;
-use crate::resumption::Ticket;
 
 /// What [`Stream::read_to_ending`] accepts at most, in bytes: a bound for peers that never stop.
 /// Larger transfers are read piece by piece.

@@ -8,15 +8,10 @@ use rustls::{
 };
 
 use crate::error::{Alert, Cause, LocalCause, PeerCause};
+use crate::facts::Facts;
 use crate::offer::ClientOffer;
-use crate::report::Side;
-use crate::resumption::Ticket;
-use crate::verify::{Staple, VerifyError};
-use crate::witness::{Evidence, SealedAlert, Session};
-
-/// Tickets that are remembered of one connection. Servers give out two, and whoever floods us with
-/// them gets no memory for it.
-const TICKETS_MAX: usize = 16;
+use crate::side::Side;
+use crate::verify::VerifyError;
 
 /// The first bytes of a failure that is not known, kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
@@ -32,56 +27,6 @@ const UNUSABLE_KEY_SHARE: &str = "encaps failed";
 
 /// TLS 1.2 on the wire: the oldest version that is spoken here.
 const TLS12: u16 = 0x0303;
-
-/// What a connection has learned besides what rustls keeps.
-#[derive(Debug, Default)]
-pub(crate) struct Facts {
-    pub(crate) side: Option<Side>,
-    pub(crate) server_name: Option<String>,
-    pub(crate) bytes_received: u64,
-    pub(crate) first_bytes: Vec<u8>,
-    pub(crate) certificate_request: Option<Vec<Vec<u8>>>,
-    pub(crate) client_certificate_sent: bool,
-    pub(crate) staple: Option<Staple>,
-    pub(crate) tickets: Vec<Ticket>,
-    pub(crate) session: Session,
-    pub(crate) failure: Option<Box<VerifyError>>,
-    /// The fatal alert that the peer ended with.
-    pub(crate) alert_received: Option<Alert>,
-    /// The fatal alert that rustls encrypted.
-    pub(crate) alert_sealed: Option<SealedAlert>,
-    /// The peer asked to renegotiate, and was told that this is not done here.
-    pub(crate) renegotiation_refused: bool,
-    /// The message that is longer than accepted; empty where none was seen.
-    pub(crate) message_too_large: &'static str,
-}
-
-impl Facts {
-    pub(crate) fn absorb(&mut self, evidence: Evidence) {
-        let Evidence {
-            failure,
-            certificate_request,
-            server_name,
-            staple,
-            tickets,
-            session,
-            alert,
-            ..
-        } = evidence;
-        self.failure = failure.or_else(|| self.failure.take());
-        self.certificate_request = certificate_request.or_else(|| self.certificate_request.take());
-        self.server_name = server_name.or_else(|| self.server_name.take());
-        self.staple = staple.or_else(|| self.staple.take());
-        self.note_tickets(tickets);
-        self.session = session;
-        self.alert_sealed = alert.or(self.alert_sealed);
-    }
-
-    pub(crate) fn note_tickets(&mut self, tickets: Vec<Ticket>) {
-        let room = TICKETS_MAX.saturating_sub(self.tickets.len());
-        self.tickets.extend(tickets.into_iter().take(room));
-    }
-}
 
 /// What this error of rustls means here.
 pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -> Cause {

@@ -14,7 +14,7 @@ use crate::identity::IdentityError;
 use crate::offer::ClientOffer;
 use crate::probe::Probed;
 use crate::proxy::{self, ProxyError};
-use crate::report::Side;
+use crate::side::Side;
 use crate::starttls::StartTlsError;
 use crate::trust::TrustError;
 use crate::verify::{VerifyCause, VerifyError};

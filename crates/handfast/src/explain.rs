@@ -21,7 +21,7 @@ use std::fmt;
 use self::first_bytes::{is_portal, quoted, spoken};
 use self::fix::{Told, asked_by_address, told};
 use crate::error::{Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase};
-use crate::report::Side;
+use crate::side::Side;
 use crate::verify::Purpose;
 use crate::x509::escape_control;
 

@@ -69,6 +69,7 @@ mod context;
 mod der;
 mod error;
 mod explain;
+mod facts;
 #[cfg(all(test, not(fuzzing)))]
 #[allow(unreachable_pub)] // fuzz targets reach it
 mod fuzzing;
@@ -78,6 +79,7 @@ pub mod fuzzing;
 mod identity;
 mod key_log;
 mod line;
+mod names;
 mod offer;
 mod pem;
 mod pkcs7;
@@ -91,6 +93,7 @@ mod report;
 mod resolve;
 mod resumption;
 mod sct;
+mod side;
 mod starttls;
 mod suites;
 mod tls;
@@ -127,10 +130,11 @@ pub use line::{Line, LineReader};
 pub use offer::ClientOffer;
 pub use pki_types::{CertificateDer, UnixTime};
 pub use record::RecordSizing;
-pub use report::{Report, Side, Traffic};
+pub use report::{Report, Ticket, Traffic};
 pub use resolve::{connect_error, refuse_number, refuse_number_in_url, resolve};
-pub use resumption::{Ticket, TicketKeys};
+pub use resumption::TicketKeys;
 pub use sct::{MalformedSctList, SignedCertificateTimestamp};
+pub use side::Side;
 pub use starttls::{StartTls, StartTlsDialogue, StartTlsError, StartTlsProblem, UnknownStartTls};
 pub use trust::{
     AnchorProblem, AnchorProblemKind, TrustAnchors, TrustError, TrustOrigin, TrustProblem,

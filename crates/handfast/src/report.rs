@@ -4,18 +4,8 @@ use std::time::Duration;
 
 use pki_types::CertificateDer;
 
-use crate::classify::Facts;
-use crate::tls::Agreed;
+use crate::side::Side;
 use crate::verify::{StapleProblem, StapledResponse, VerifiedPeer};
-
-/// Which end of the connection we are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// We opened the handshake.
-    Client,
-    /// We answered it.
-    Server,
-}
 
 /// What a handshake agreed on.
 #[derive(Debug, Clone)]
@@ -91,60 +81,15 @@ impl Report {
             handshake: Duration::ZERO,
         }
     }
-
-    pub(crate) fn new(agreed: &Agreed<'_>, facts: &Facts, handshake: Duration) -> Self {
-        let peer_chain = agreed.peer_chain.unwrap_or_default().to_vec();
-        let peer = facts
-            .session
-            .path
-            .as_deref()
-            .cloned()
-            .map(VerifiedPeer::new)
-            .transpose()
-            .ok()
-            .flatten();
-        Self {
-            side: facts.side.unwrap_or(Side::Client),
-            version: match agreed.version {
-                Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
-                Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
-                _ => "unknown",
-            },
-            cipher_suite: agreed.cipher_suite.map_or("unknown", suite_name),
-            group: agreed.group.map(group_name),
-            alpn: agreed.alpn.map(<[u8]>::to_vec),
-            server_name: facts.server_name.clone(),
-            resumed: agreed.resumed,
-            peer_chain,
-            peer,
-            client_certificate_requested: facts.certificate_request.is_some(),
-            acceptable_issuers: facts
-                .certificate_request
-                .iter()
-                .flatten()
-                .map(|issuer| crate::x509::describe_name_der(issuer))
-                .collect(),
-            staple: facts.staple.clone(),
-            handshake,
-        }
-    }
 }
 
-/// The IANA name of a cipher suite. rustls' own name has a prefix for the TLS 1.3 ones.
-pub(crate) fn suite_name(suite: rustls::CipherSuite) -> &'static str {
-    let name = suite.as_str().unwrap_or("unknown");
-    match name {
-        "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
-        "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
-        "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
-        other => other,
-    }
-}
-
-/// The IANA name of a key exchange group.
-pub(crate) fn group_name(group: rustls::NamedGroup) -> &'static str {
-    match group {
-        rustls::NamedGroup::X25519 => "x25519",
-        other => other.as_str().unwrap_or("unknown"),
-    }
+/// What a server gave out for its session to be taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ticket {
+    /// How long the server means it to be used: at most seven days count (RFC 8446, section 4.6.1).
+    /// `None` when that is not known; a TLS 1.2 server may leave it open by saying zero.
+    pub lifetime: Option<Duration>,
+    /// How much early data it allows (RFC 8446, section 4.2.10), in bytes; 0 for none, as in TLS 1.2.
+    pub early_data_bytes_max: u32,
 }

@@ -21,6 +21,7 @@ use rustls::server::{ProducesTickets, StoresServerSessions};
 use zeroize::Zeroizing;
 
 use crate::context::Clock;
+use crate::report::Ticket;
 use crate::verify::ClientVerifier;
 use crate::wire::Reader;
 use crate::witness::{self, Session};
@@ -421,17 +422,6 @@ fn client_chain(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
         chain.push(CertificateDer::from(list.vector::<3>()?));
     }
     (!chain.is_empty()).then_some(chain)
-}
-
-/// What a server gave out for its session to be taken up again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Ticket {
-    /// How long the server means it to be used: at most seven days count (RFC 8446, section 4.6.1).
-    /// `None` when that is not known; a TLS 1.2 server may leave it open by saying zero.
-    pub lifetime: Option<Duration>,
-    /// How much early data it allows (RFC 8446, section 4.2.10), in bytes; 0 for none, as in TLS 1.2.
-    pub early_data_bytes_max: u32,
 }
 
 /// What a client remembers of servers: sessions, and the key exchange group that they chose.

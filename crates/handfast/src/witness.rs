@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::Alert;
 use crate::protection::TAG;
-use crate::resumption::Ticket;
+use crate::report::Ticket;
 use crate::verify::{Staple, VerifiedPath, VerifyError};
 
 /// What was seen during one call into rustls.

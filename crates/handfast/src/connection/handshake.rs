@@ -1,19 +1,25 @@
 //! What only a handshake needs: what rustls gets to see and when, its alert, its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::PeerMisbehaved;
+use rustls::{PeerMisbehaved, ProtocolVersion};
 
 use super::turn::{Step, Target, Tls, Turn};
 use super::{Connection, records};
 use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
 use crate::error::{Alert, Error, PeerCause, Phase};
+use crate::facts::Facts;
+use crate::names::{group_name, suite_name};
 use crate::preference;
 use crate::protection::HEADER;
-use crate::report::{Report, Side};
-use crate::tls::Handshake;
+use crate::report::Report;
+use crate::side::Side;
+use crate::tls::{Agreed, Handshake};
+use crate::verify::VerifiedPeer;
 use crate::wire::Reader;
 use crate::witness::{self, Session};
+use crate::x509;
 
 /// How often rustls is asked for its alert: it makes at most a flight of messages, or tickets, before.
 const MESSAGES_BEFORE_ALERT_MAX: usize = 16;
@@ -166,9 +172,47 @@ impl Connection {
             }
         }
         let took = self.started.elapsed();
-        self.report = Some(Arc::new(Report::new(&agreed, &self.facts, took)));
+        self.report = Some(Arc::new(report(&agreed, &self.facts, took)));
         self.facts.first_bytes = Vec::new();
         Ok(())
+    }
+}
+
+/// What was agreed on, as the connection and rustls know it.
+fn report(agreed: &Agreed<'_>, facts: &Facts, handshake: Duration) -> Report {
+    let peer_chain = agreed.peer_chain.unwrap_or_default().to_vec();
+    let peer = facts
+        .session
+        .path
+        .as_deref()
+        .cloned()
+        .map(VerifiedPeer::new)
+        .transpose()
+        .ok()
+        .flatten();
+    Report {
+        side: facts.side.unwrap_or(Side::Client),
+        version: match agreed.version {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "unknown",
+        },
+        cipher_suite: agreed.cipher_suite.map_or("unknown", suite_name),
+        group: agreed.group.map(group_name),
+        alpn: agreed.alpn.map(<[u8]>::to_vec),
+        server_name: facts.server_name.clone(),
+        resumed: agreed.resumed,
+        peer_chain,
+        peer,
+        client_certificate_requested: facts.certificate_request.is_some(),
+        acceptable_issuers: facts
+            .certificate_request
+            .iter()
+            .flatten()
+            .map(|issuer| x509::describe_name_der(issuer))
+            .collect(),
+        staple: facts.staple.clone(),
+        handshake,
     }
 }
 

@@ -4,7 +4,7 @@ use super::turn::Target;
 use super::{Connection, FIRST_BYTES_MAX, HELLO_BYTES_MAX, INCOMING_ROOM_MIN, Received};
 use crate::close::Ending;
 use crate::error::Error;
-use crate::report::Side;
+use crate::side::Side;
 
 impl Connection {
     /// Room for the channel to read into; at least one record's worth. What it holds before is of this connection, or zero.

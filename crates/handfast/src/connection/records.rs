@@ -11,7 +11,7 @@ use crate::buffers::Window;
 use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
 use crate::error::Alert;
 use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, unexpected};
-use crate::report::Side;
+use crate::side::Side;
 use crate::tls::{Established, Secrets};
 use crate::witness::{self, Session};
 

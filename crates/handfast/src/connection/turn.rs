@@ -2,8 +2,8 @@
 
 use super::records::Records;
 use crate::buffers::Window;
-use crate::report::Side;
-use crate::resumption::Ticket;
+use crate::report::Ticket;
+use crate::side::Side;
 use crate::tls::{Handshake, Progress};
 use crate::witness::Session;
 

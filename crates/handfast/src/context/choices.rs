@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
-use crate::report::{group_name, suite_name};
+use crate::names::{group_name, suite_name};
 use crate::suites;
 
 /// A protocol version that can be allowed.

@@ -5,7 +5,7 @@ use super::{certificate, identity, proxy, starttls};
 use crate::error::{
     Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
 };
-use crate::report::Side;
+use crate::side::Side;
 use crate::trust::{TrustError, TrustProblem};
 
 /// The id, and what to do.

@@ -283,7 +283,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::probe::{ClientHello, WireVersion};
-    use crate::report::Side;
+    use crate::side::Side;
 
     /// Each failure as the server tells it, for the comparison with `tests/explanations`.
     pub(in super::super) fn rows() -> Vec<(&'static str, Error)> {

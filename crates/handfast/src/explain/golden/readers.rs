@@ -4,7 +4,7 @@ use handfast_testbed::pki::{Issued, Spec};
 
 use super::{DAY, NOW, Row};
 use crate::error::{Error, PeerCause, Phase};
-use crate::report::Side;
+use crate::side::Side;
 use crate::verify::{Purpose, VerifyCause, VerifyError};
 
 fn spec(spec: Spec) -> Spec {

@@ -1,0 +1,61 @@
+//! What a connection has learned besides what rustls keeps.
+
+use crate::error::Alert;
+use crate::report::Ticket;
+use crate::side::Side;
+use crate::verify::{Staple, VerifyError};
+use crate::witness::{Evidence, SealedAlert, Session};
+
+/// Tickets that are remembered of one connection. Servers give out two, and whoever floods us with
+/// them gets no memory for it.
+const TICKETS_MAX: usize = 16;
+
+/// What a connection has learned besides what rustls keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) side: Option<Side>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) bytes_received: u64,
+    pub(crate) first_bytes: Vec<u8>,
+    pub(crate) certificate_request: Option<Vec<Vec<u8>>>,
+    pub(crate) client_certificate_sent: bool,
+    pub(crate) staple: Option<Staple>,
+    pub(crate) tickets: Vec<Ticket>,
+    pub(crate) session: Session,
+    pub(crate) failure: Option<Box<VerifyError>>,
+    /// The fatal alert that the peer ended with.
+    pub(crate) alert_received: Option<Alert>,
+    /// The fatal alert that rustls encrypted.
+    pub(crate) alert_sealed: Option<SealedAlert>,
+    /// The peer asked to renegotiate, and was told that this is not done here.
+    pub(crate) renegotiation_refused: bool,
+    /// The message that is longer than accepted; empty where none was seen.
+    pub(crate) message_too_large: &'static str,
+}
+
+impl Facts {
+    pub(crate) fn absorb(&mut self, evidence: Evidence) {
+        let Evidence {
+            failure,
+            certificate_request,
+            server_name,
+            staple,
+            tickets,
+            session,
+            alert,
+            ..
+        } = evidence;
+        self.failure = failure.or_else(|| self.failure.take());
+        self.certificate_request = certificate_request.or_else(|| self.certificate_request.take());
+        self.server_name = server_name.or_else(|| self.server_name.take());
+        self.staple = staple.or_else(|| self.staple.take());
+        self.note_tickets(tickets);
+        self.session = session;
+        self.alert_sealed = alert.or(self.alert_sealed);
+    }
+
+    pub(crate) fn note_tickets(&mut self, tickets: Vec<Ticket>) {
+        let room = TICKETS_MAX.saturating_sub(self.tickets.len());
+        self.tickets.extend(tickets.into_iter().take(room));
+    }
+}
