@@ -1,8 +1,8 @@
 //! What a server says to a ClientHello by hand: parsed, and told of without control characters.
 #![no_main]
 
-use handfast::probe::AnswerReader;
 use handfast::{Error, PeerCause, Phase};
+use handfast_probe::AnswerReader;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,7 +2,7 @@
 //! where they are cut changes nothing.
 #![no_main]
 
-use handfast::proxy::{ProxyDialogue, ProxyError, Target};
+use handfast_dial::proxy::{ProxyDialogue, ProxyError, Target};
 use libfuzzer_sys::fuzz_target;
 
 fn ask(bytes: &[u8], step: usize) -> (Option<ProxyError>, usize) {
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     let whole = ask(bytes, usize::MAX);
     assert_eq!(whole, ask(bytes, 1));
     if let (Some(error), _) = whole {
-        let told = handfast::Error::from(error).explain().to_string();
+        let told = handfast_dial::Error::from(error).explain().to_string();
         assert!(
             !told.chars().any(|c| c.is_control() && c != '\n'),
             "{told:?}"

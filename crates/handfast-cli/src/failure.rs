@@ -4,11 +4,12 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use handfast::proxy::ProxyProblem;
 use handfast::{
-    Cause, ConfigurationCause, CrlError, CrlProblem, Error, Explanation, LocalCause, NetworkCause,
-    PeerCause, Phase, StartTlsProblem, escape_control,
+    Cause, ConfigurationCause, CrlError, CrlProblem, Error, Explanation, NetworkCause, PeerCause,
+    Phase, escape_control,
 };
+use handfast_dial::proxy::ProxyProblem;
+use handfast_dial::{ConnectError, StartTlsProblem};
 
 pub(crate) use crate::exit_codes as code;
 
@@ -46,6 +47,18 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<handfast_dial::Error> for Failure {
+    fn from(error: handfast_dial::Error) -> Self {
+        Self::new(exit_code_of_dial(&error), error.explain())
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::new(exit_code_of_connect(&error), error.explain())
+    }
+}
+
 impl From<CrlError> for Failure {
     fn from(error: CrlError) -> Self {
         let explanation = Explanation::new(error.problem.id(), error.to_string())
@@ -77,40 +90,60 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
     match error.cause() {
         Cause::Configuration(ConfigurationCause::Identity(_)) => code::OWN_CERTIFICATE,
         Cause::Configuration(ConfigurationCause::Trust(_)) => code::CA_FILE,
-        Cause::Configuration(
-            ConfigurationCause::ServerName { .. } | ConfigurationCause::Address { .. },
-        ) => code::BAD_URL,
+        Cause::Configuration(ConfigurationCause::ServerName { .. }) => code::BAD_URL,
         Cause::Configuration(ConfigurationCause::UnknownName { .. }) => code::USAGE,
         Cause::Configuration(ConfigurationCause::File { .. }) => code::READ,
         Cause::Network(NetworkCause::TimedOut { .. }) => code::TIMED_OUT,
-        Cause::Network(NetworkCause::Proxy(error)) => match error.problem {
-            ProxyProblem::NotResolved => code::RESOLVE_PROXY,
-            ProxyProblem::Unreachable { .. } => code::CONNECT,
-            _ => code::RECEIVE,
-        },
-        // Curl's 7 would send whoever reads it to the server.
-        Cause::Local(LocalCause::DescriptorsUsedUp { .. } | LocalCause::PortsUsedUp { .. }) => {
-            code::OTHER
-        }
         Cause::Peer(PeerCause::Certificate(_)) => code::PEER,
         // In TLS 1.3 the server says so after the handshake, and means the same.
         Cause::Peer(
             PeerCause::ClientCertificateRequired { .. }
             | PeerCause::ClientCertificateRefused { .. },
         ) => code::HANDSHAKE,
-        Cause::Peer(PeerCause::StartTls(error)) => match error.problem {
+        _ => of_phase(error.phase()),
+    }
+}
+
+/// curl's code for a channel that did not come about.
+pub(crate) fn exit_code_of_dial(error: &handfast_dial::Error) -> u8 {
+    use handfast_dial::Cause;
+    match error.cause() {
+        Cause::ServerName { .. } | Cause::Address { .. } => code::BAD_URL,
+        Cause::TimedOut { .. } => code::TIMED_OUT,
+        Cause::Proxy(error) => match error.problem {
+            ProxyProblem::NotResolved => code::RESOLVE_PROXY,
+            ProxyProblem::Unreachable { .. } => code::CONNECT,
+            _ => code::RECEIVE,
+        },
+        // Curl's 7 would send whoever reads it to the server.
+        Cause::DescriptorsUsedUp { .. } | Cause::PortsUsedUp { .. } => code::OTHER,
+        Cause::StartTls(error) => match error.problem {
             StartTlsProblem::NotOffered { .. }
             | StartTlsProblem::Refused { .. }
             | StartTlsProblem::ClientRefused { .. } => code::NO_TLS,
             _ => code::WEIRD_REPLY,
         },
-        _ => match error.phase() {
-            Phase::Configure => code::OTHER,
-            Phase::Resolve => code::RESOLVE,
-            Phase::Connect => code::CONNECT,
-            Phase::Handshake => code::HANDSHAKE,
-            Phase::Request => code::SEND,
-            _ => code::RECEIVE,
-        },
+        _ => of_phase(error.phase()),
+    }
+}
+
+/// curl's code for a TLS stream that did not come about.
+pub(crate) fn exit_code_of_connect(error: &ConnectError) -> u8 {
+    match error {
+        ConnectError::Dial(error) => exit_code_of_dial(error),
+        ConnectError::Tls(error) => exit_code(error),
+        _ => code::OTHER,
+    }
+}
+
+/// curl's code for a failure without one of its own.
+fn of_phase(phase: Phase) -> u8 {
+    match phase {
+        Phase::Configure => code::OTHER,
+        Phase::Resolve => code::RESOLVE,
+        Phase::Connect => code::CONNECT,
+        Phase::Handshake => code::HANDSHAKE,
+        Phase::Request => code::SEND,
+        _ => code::RECEIVE,
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use handfast::Explanation;
-use handfast::proxy::Credentials;
+use handfast_dial::proxy::Credentials;
 use handfast_https::client::Proxy;
 use zeroize::Zeroizing;
 

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use handfast::probe::{self, Answer, ClientHello};
-use handfast::{Channel, StartTls};
+use handfast::Channel;
+use handfast_dial::StartTls;
+use handfast_probe::{self as probe, Answer, ClientHello};
 
 /// A server that speaks first does so within a second, if it looks nothing up.
 const SILENCE: Duration = Duration::from_secs(2);

@@ -44,9 +44,8 @@ fn what_came_before_a_reset_can_be_read_after_a_failed_write() {
     let (pki, context) = bench();
     for _ in 0..10 {
         let server = answers_and_resets(&pki);
-        let mut stream = context
-            .connect(&format!("localhost:{}", server.address().port()))
-            .unwrap();
+        let authority = format!("localhost:{}", server.address().port());
+        let mut stream = handfast_dial::connect(&context, &authority).unwrap();
         while stream.write_all(&[0; 16 * 1024]).is_ok() {}
         let mut bytes = Vec::new();
         let error = stream.read_to_end(&mut bytes).unwrap_err();
@@ -63,7 +62,9 @@ async fn the_same_without_blocking() {
     for _ in 0..10 {
         let server = answers_and_resets(&pki);
         let authority = format!("localhost:{}", server.address().port());
-        let mut stream = context.connect_async(&authority).await.unwrap();
+        let mut stream = handfast_dial::connect_async(&context, &authority)
+            .await
+            .unwrap();
         stream.set_flush_on_read(false);
         while stream.write_all(&[0; 16 * 1024]).await.is_ok() {}
         let mut bytes = Vec::new();

@@ -47,6 +47,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use handfast::{ClientContextBuilder, ConfigurationCause, Error, LocalCause, Phase};
+use handfast_dial::ConnectError;
 
 pub use self::measure::{Agreed, Distribution, Ends, Failure, Measurements, Requests, Second};
 pub use self::plan::{Handshake, InvalidTarget, Pacing, Plan, Protocol, Request, Target};
@@ -107,7 +108,7 @@ pub fn run(
     tls: ClientContextBuilder,
     stop: &Stop,
     observer: &mut dyn Observer,
-) -> Result<Measurements, Error> {
+) -> Result<Measurements, ConnectError> {
     let plan = plan.bounded();
     if let Pacing::Open { per_second } = plan.pacing
         && !(per_second.is_finite() && per_second > 0.0)
@@ -115,7 +116,7 @@ pub fn run(
         let cause = ConfigurationCause::NothingLeft {
             what: "request at this rate",
         };
-        return Err(Error::new(Phase::Configure, cause));
+        return Err(Error::new(Phase::Configure, cause).into());
     }
     let context = tls
         .alpn(plan.alpn().iter().copied())
@@ -123,7 +124,7 @@ pub fn run(
         // A request is one record, made without copying it first.
         .write_buffer_size(1)
         .build()?;
-    let addresses = handfast::resolve(
+    let addresses = handfast_dial::resolve(
         &plan.target.host,
         plan.target.port,
         Some(plan.request_limit),

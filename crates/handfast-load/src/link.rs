@@ -7,9 +7,8 @@ use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use handfast::{
-    Connection, Ending, Error, NetworkCause, PeerCause, Phase, Read, Received, connect_error,
-};
+use handfast::{Connection, Ending, Error, NetworkCause, PeerCause, Phase, Read, Received};
+use handfast_dial::connect_error;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
@@ -132,16 +131,19 @@ impl Link {
         let shared = desk.shared;
         let address = shared.addresses.get(desk.preferred).copied();
         let Some(address) = address.or_else(|| shared.addresses.first().copied()) else {
-            let cause = NetworkCause::Refused {
+            let cause = handfast_dial::Cause::Refused {
                 addresses: Vec::new(),
             };
-            return Err(Fault::Connection(Error::new(Phase::Connect, cause)));
+            return Err(Fault::dial(handfast_dial::Error::new(
+                Phase::Connect,
+                cause,
+            )));
         };
         desk.sample.connections += 1;
         let tls = shared
             .context
             .connection(&shared.plan.target.host)
-            .map_err(Fault::Connection)?;
+            .map_err(Fault::tls)?;
         let opened = desk.now;
         let connect = || -> io::Result<TcpStream> {
             let mut socket = TcpStream::connect(address)?;
@@ -244,7 +246,7 @@ impl Link {
             };
             desk.look_at_the_clock();
             if self.tls.is_handshaking() {
-                self.tls.process().map_err(Fault::Connection)?;
+                self.tls.process().map_err(Fault::tls)?;
                 if !self.tls.is_handshaking() {
                     self.handshake_done(desk)?;
                 }
@@ -277,7 +279,7 @@ impl Link {
             Http::Two(Box::new(Session::new(plan.streams)))
         } else if plan.protocol == Protocol::Http2 {
             let cause = PeerCause::NoApplicationProtocol;
-            return Err(Fault::Connection(Error::new(Phase::Handshake, cause)));
+            return Err(Fault::tls(Error::new(Phase::Handshake, cause)));
         } else {
             Http::One {
                 parser: Parser::new(&plan.request.method),
@@ -301,7 +303,7 @@ impl Link {
         let take = &mut |bytes: &[u8]| passing.take(bytes);
         let read = self.tls.read_with(usize::MAX, take);
         let Passing { close, result, .. } = passing;
-        let read = read.map_err(Fault::Connection)?;
+        let read = read.map_err(Fault::tls)?;
         result?;
         if let Some(first) = close {
             self.close(first, desk);
@@ -375,7 +377,7 @@ impl Link {
                 if self.unsent > 0 {
                     let rest = shared.http1.get(shared.http1.len() - self.unsent..);
                     let taken = write(rest.unwrap_or_default());
-                    self.unsent -= taken.map_err(Fault::Connection)?;
+                    self.unsent -= taken.map_err(Fault::tls)?;
                 }
                 Ok(self.unsent > 0)
             }
@@ -384,7 +386,7 @@ impl Link {
                 if output.is_empty() {
                     return Ok(false);
                 }
-                let taken = write(output.as_slice()).map_err(Fault::Connection)?;
+                let taken = write(output.as_slice()).map_err(Fault::tls)?;
                 output.sent(taken);
                 // What was taken may have made room for more of a body.
                 Ok(!session.output(&shared.http2).is_empty())
@@ -519,11 +521,12 @@ fn receive(tls: &mut Connection, socket: &TcpStream) -> io::Result<Received> {
 
 /// What the operating system's answer means in this phase.
 fn transport(phase: Phase, error: io::Error, desk: &Desk<'_>) -> Fault {
-    Fault::Connection(match phase {
+    match phase {
         Phase::Connect => {
             let host = &desk.shared.plan.target.host;
-            connect_error(host, desk.shared.addresses.clone(), Some(error))
+            let addresses = desk.shared.addresses.clone();
+            Fault::dial(connect_error(host, addresses, Some(error)))
         }
-        _ => Error::new(phase, NetworkCause::from(error)),
-    })
+        _ => Fault::tls(Error::new(phase, NetworkCause::from(error))),
+    }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use handfast::{Ending, Error, Explanation, Report, Traffic};
+use handfast::{Ending, Explanation, Report, Traffic};
+use handfast_dial::ConnectError;
 use hdrhistogram::Histogram;
 
 use super::outcome::{Broken, Response};
@@ -158,7 +159,7 @@ pub struct Failure {
     /// The first occurrence, explained.
     pub explanation: Explanation,
     /// The first occurrence as the library's error, where it was one.
-    pub error: Option<Error>,
+    pub error: Option<ConnectError>,
 }
 
 /// A second of the test.
@@ -407,8 +408,18 @@ fn merge_failures(
 /// Why a request failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    Connection(Error),
+    Connection(ConnectError),
     Http(Broken),
+}
+
+impl Fault {
+    pub(super) fn dial(error: handfast_dial::Error) -> Self {
+        Self::Connection(error.into())
+    }
+
+    pub(super) fn tls(error: handfast::Error) -> Self {
+        Self::Connection(error.into())
+    }
 }
 
 /// What one thread saw since its last sample. Recording is the hot path: no map is searched for

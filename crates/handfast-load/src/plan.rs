@@ -72,7 +72,7 @@ impl Target {
             ));
         }
         // What a URL would take for an address that nobody meant: 8443 for 0.0.32.251.
-        handfast::refuse_number_in_url(&full)
+        handfast_dial::refuse_number_in_url(&full)
             .map_err(|error| invalid(error.cause().to_string()))?;
         let (host, shown) = match url.host() {
             Some(Host::Domain(name)) => (name.to_owned(), name.to_owned()),

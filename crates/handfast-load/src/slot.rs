@@ -173,7 +173,7 @@ impl Slot {
             limit: desk.shared.plan.request_limit,
         };
         let error = Error::new(link.phase(), cause);
-        self.broken(Fault::Connection(error), desk);
+        self.broken(Fault::tls(error), desk);
     }
 
     /// The end of the test.

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -41,14 +42,17 @@ fn run(authority: &str, ca_file: Option<&str>) -> Result<Ending, Box<dyn Error>>
     let context = builder.build()?;
 
     // TCP, handshake; the server's chain and name are checked, or there is no stream.
-    let mut stream = context.connect(authority)?;
+    let (host, _) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    let socket = TcpStream::connect(authority)?;
+    let mut stream = context
+        .secure(host, socket)
+        .map_err(|failure| failure.error)?;
     let report = stream.report();
     eprintln!(
         "{}, {}, resumed: {}",
         report.version, report.cipher_suite, report.resumed
     );
 
-    let (host, _) = authority.rsplit_once(':').unwrap_or((authority, ""));
     write!(stream, "GET / HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
 
     let (bytes, ending) = stream.read_to_ending()?;

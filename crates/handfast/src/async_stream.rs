@@ -3,7 +3,6 @@
 //! Owns polling, wakers and time limits; what the bytes mean is `connection.rs`. While a stream
 //! waits it holds no buffers: those are lent by the thread for the time that bytes flow.
 
-mod connect;
 mod handshake;
 mod waiting;
 
@@ -15,10 +14,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ::tokio::net::TcpStream;
 use ::tokio::time::timeout;
 
-use self::connect::connect_tcp;
 pub use self::handshake::AsyncHandshake;
 use self::handshake::{close_failed, discard_raw};
 use self::waiting::{Patience, Sender, Senders};
@@ -28,21 +25,8 @@ use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Alert, Error, NetworkCause, Phase};
 use crate::report::{Report, Traffic};
-use crate::resolve;
 
 impl ClientContext {
-    /// As [`connect`](Self::connect), without blocking the thread.
-    ///
-    /// # Errors
-    /// With the phase in which it failed: resolve, connect or handshake.
-    pub async fn connect_async(&self, authority: &str) -> Result<AsyncStream<TcpStream>, Error> {
-        let (host, port) = resolve::split_authority(authority)?;
-        let socket = connect_tcp(host, port, &self.timeouts())
-            .await
-            .map_err(|error| error.with_server_name(host))?;
-        Ok(self.secure_async(host, socket).await?)
-    }
-
     /// Shakes hands as the client over any channel, verifying that the peer is `server_name`.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 //! Owns the waiting and its limits; what the bytes mean is `connection.rs`.
 
 use std::io::{self, IoSlice};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,34 +12,12 @@ use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Alert, Error, NetworkCause, Phase};
 use crate::report::{Report, Ticket, Traffic};
-use crate::resolve;
 
 /// What [`Stream::read_to_ending`] accepts at most, in bytes: a bound for peers that never stop.
 /// Larger transfers are read piece by piece.
 const READ_TO_ENDING_MAX: usize = 256 * 1024 * 1024;
 
 impl ClientContext {
-    /// Connects to `host:port` over TCP and shakes hands: the name resolved, every address tried,
-    /// the server's chain and name verified, each within its time limit.
-    ///
-    /// # Errors
-    /// With the phase in which it failed: resolve, connect or handshake.
-    pub fn connect(&self, authority: &str) -> Result<Stream<TcpStream>, Error> {
-        let (host, _) = resolve::split_authority(authority)?;
-        Ok(self.secure(host, self.connect_tcp(authority)?)?)
-    }
-
-    /// The first half of [`connect`](Self::connect), for what must be said before TLS
-    /// ([`StartTls`](crate::StartTls)) or on the way to the server (a proxy). The second half is
-    /// [`secure`](Self::secure).
-    ///
-    /// # Errors
-    /// With the phase in which it failed: resolve or connect.
-    pub fn connect_tcp(&self, authority: &str) -> Result<TcpStream, Error> {
-        let (host, port) = resolve::split_authority(authority)?;
-        resolve::connect(host, port, &self.timeouts()).map_err(|error| error.with_server_name(host))
-    }
-
     /// Shakes hands as the client over any channel, verifying that the peer is `server_name`.
     ///
     /// # Errors

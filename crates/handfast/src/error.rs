@@ -5,19 +5,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::explain::Explanation;
 use crate::identity::IdentityError;
 use crate::offer::ClientOffer;
-use crate::probe::Probed;
-use crate::proxy::{self, ProxyError};
 use crate::side::Side;
-use crate::starttls::StartTlsError;
 use crate::trust::TrustError;
-use crate::verify::{VerifyCause, VerifyError};
+use crate::verify::VerifyError;
 
 /// The part of an exchange in which an error happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,35 +65,9 @@ struct Inner {
     phase: Phase,
     cause: Cause,
     server_name: Option<String>,
-    probed: Option<Box<Probed>>,
-    hearsay: Option<Box<Hearsay>>,
+    explanation: Option<Box<Explanation>>,
     side: Option<Side>,
     offer: Option<Box<ClientOffer>>,
-}
-
-/// What a peer said over HTTP that had not been verified: worth knowing, and believed in nothing.
-///
-/// After a refusal that may be the fault of this machine's clock, or of a network that wants a login,
-/// the peer's own word is a hint. Anybody can say anything, so it never changes a verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Hearsay {
-    /// The status of its response.
-    pub status: u16,
-    /// Its clock, by the `Date` field, in unix seconds.
-    pub date: Option<i64>,
-    /// The host that it redirects to.
-    pub redirects_to: Option<String>,
-}
-
-impl Hearsay {
-    /// A response with this status, of which no more is known.
-    pub fn new(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
-    }
 }
 
 impl Error {
@@ -107,8 +77,7 @@ impl Error {
             phase,
             cause: cause.into(),
             server_name: None,
-            probed: None,
-            hearsay: None,
+            explanation: None,
             side: None,
             offer: None,
         }))
@@ -147,47 +116,24 @@ impl Error {
         self
     }
 
-    /// What a probe found out about the failure, if one was made ([`crate::probe::clarify`]).
-    pub fn probed(&self) -> Option<&Probed> {
-        self.0.probed.as_deref()
-    }
-
-    /// What the peer said of itself without having been verified, if it was asked.
-    pub fn hearsay(&self) -> Option<&Hearsay> {
-        self.0.hearsay.as_deref()
-    }
-
-    /// The same error with what the peer said when it was asked without being verified. An
-    /// explanation then tells a wrong clock from a certificate that has expired, and a network that
-    /// wants a login from a server with another name; both labelled as unproven.
+    /// The same failure with another cause: for who has found out what an alert, say, was about.
     #[must_use]
-    pub fn with_hearsay(mut self, hearsay: Hearsay) -> Self {
-        self.0.hearsay = Some(Box::new(hearsay));
+    pub fn with_cause(mut self, cause: impl Into<Cause>) -> Self {
+        self.0.cause = cause.into();
         self
     }
 
-    /// Whether the peer's own word could help to explain this error: a certificate refused over time
-    /// or over its name.
-    pub fn wants_hearsay(&self) -> bool {
-        let Cause::Peer(PeerCause::Certificate(refused)) = &self.0.cause else {
-            return false;
-        };
-        matches!(
-            refused.cause,
-            VerifyCause::Expired { .. }
-                | VerifyCause::NotYetValid { .. }
-                | VerifyCause::CrlExpired { .. }
-                | VerifyCause::NameMismatch { .. }
-        )
+    /// The same failure, explained by who has found out more about it since. It may change the words, never the
+    /// verdict.
+    #[must_use]
+    pub fn with_explanation(mut self, explanation: Explanation) -> Self {
+        self.0.explanation = Some(Box::new(explanation));
+        self
     }
 
-    /// The same failure with what a probe found, and the cause that this makes certain.
-    pub(crate) fn with_probed(mut self, cause: Option<PeerCause>, probed: Probed) -> Self {
-        if let Some(cause) = cause {
-            self.0.cause = cause.into();
-        }
-        self.0.probed = Some(Box::new(probed));
-        self
+    /// Whether somebody has explained it ([`with_explanation`](Self::with_explanation)).
+    pub fn is_explained(&self) -> bool {
+        self.0.explanation.is_some()
     }
 
     /// The same error, told of another phase: for layers that know better where they are.
@@ -200,32 +146,21 @@ impl Error {
     /// The same error with the name of the server that was asked for.
     #[must_use]
     pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
-        self.0.server_name = Some(name.into());
-        self
-    }
-
-    /// The same failure to reach a machine, told as what it is when that machine is a proxy. Time
-    /// limits and what is not about reaching it stay as they are.
-    #[must_use]
-    pub fn of_proxy(mut self, target: &proxy::Target) -> Self {
-        self.0.cause = match self.0.cause {
-            Cause::Network(
-                cause @ (NetworkCause::NotResolved { .. }
-                | NetworkCause::Refused { .. }
-                | NetworkCause::Unreachable { .. }
-                | NetworkCause::Io(_)
-                | NetworkCause::Reset),
-            ) => {
-                NetworkCause::Proxy(Box::new(ProxyError::unreachable(target.clone(), cause))).into()
-            }
-            other => other,
-        };
+        let name = name.into();
+        self.0.explanation = self
+            .0
+            .explanation
+            .map(|explanation| Box::new(explanation.about(&name)));
+        self.0.server_name = Some(name);
         self
     }
 
     /// What happened, the evidence for it, and what to do about it.
     pub fn explain(&self) -> Explanation {
-        crate::explain::explain(self)
+        match &self.0.explanation {
+            Some(explanation) => Explanation::clone(explanation),
+            None => crate::explain::explain(self),
+        }
     }
 
     /// The handfast error inside an `io::Error` that one of our streams returned.
@@ -257,8 +192,7 @@ impl Error {
             phase: self.0.phase,
             cause: self.0.cause.duplicate(),
             server_name: self.0.server_name.clone(),
-            probed: self.0.probed.clone(),
-            hearsay: self.0.hearsay.clone(),
+            explanation: self.0.explanation.clone(),
             side: self.0.side,
             offer: self.0.offer.clone(),
         }))
@@ -271,8 +205,7 @@ impl fmt::Debug for Error {
             .field("phase", &self.0.phase)
             .field("cause", &self.0.cause)
             .field("server_name", &self.0.server_name)
-            .field("probed", &self.0.probed)
-            .field("hearsay", &self.0.hearsay)
+            .field("explanation", &self.0.explanation)
             .field("side", &self.0.side)
             .field("offer", &self.0.offer)
             .finish()
@@ -304,7 +237,6 @@ impl From<Error> for io::Error {
             | Cause::Network(NetworkCause::Reset) => io::ErrorKind::ConnectionReset,
             Cause::Peer(_) => io::ErrorKind::InvalidData,
             Cause::Network(NetworkCause::TimedOut { .. }) => io::ErrorKind::TimedOut,
-            Cause::Network(NetworkCause::Refused { .. }) => io::ErrorKind::ConnectionRefused,
             Cause::Network(NetworkCause::Io(inner)) => inner.kind(),
             Cause::Configuration(_) => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::Other,
@@ -343,11 +275,6 @@ pub enum ConfigurationCause {
         text: String,
         /// What is wrong with it.
         problem: String,
-    },
-    /// Not of the form `host:port`.
-    Address {
-        /// What was given.
-        text: String,
     },
     /// A choice by name that nothing here goes by.
     UnknownName {
@@ -394,8 +321,6 @@ pub enum PeerCause {
     },
     /// We demand a client certificate and it sent none.
     ClientCertificateMissing,
-    /// Before TLS, in the plain text of its own protocol, it did not come to begin it.
-    StartTls(Box<StartTlsError>),
     /// What arrived is not TLS.
     NotTls {
         /// The first bytes that it sent, at most 256.
@@ -456,32 +381,11 @@ pub enum PeerCause {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NetworkCause {
-    /// The name has no address.
-    NotResolved {
-        /// The name.
-        host: String,
-        /// The resolver's answer.
-        source: io::Error,
-    },
-    /// Nobody listens there.
-    Refused {
-        /// Every address tried.
-        addresses: Vec<SocketAddr>,
-    },
-    /// No address could be reached.
-    Unreachable {
-        /// Every address tried.
-        addresses: Vec<SocketAddr>,
-        /// The last answer of the operating system.
-        source: io::Error,
-    },
     /// The phase's time limit passed.
     TimedOut {
         /// The limit.
         limit: Duration,
     },
-    /// A proxy did not give us a channel to the server.
-    Proxy(Box<ProxyError>),
     /// The connection was reset.
     Reset,
     /// Any other answer of the operating system.
@@ -508,17 +412,6 @@ pub enum LocalCause {
     },
     /// The caller gave a handshake up because it is about to stop.
     Stopping,
-    /// This process, or this system, may open no more files and sockets.
-    DescriptorsUsedUp {
-        /// The operating system's answer.
-        source: io::Error,
-    },
-    /// Every local port is taken by a connection to this address, one that has ended a minute ago
-    /// included.
-    PortsUsedUp {
-        /// The address.
-        address: SocketAddr,
-    },
     /// A bug or a limit of this library, with what is known of it.
     Internal(String),
 }
@@ -602,14 +495,7 @@ impl std::error::Error for Cause {
             Self::Configuration(ConfigurationCause::Trust(e)) => Some(e),
             Self::Configuration(ConfigurationCause::File { source, .. }) => Some(source),
             Self::Peer(PeerCause::Certificate(e)) => Some(e.as_ref()),
-            Self::Peer(PeerCause::StartTls(e)) => Some(e.as_ref()),
-            Self::Network(NetworkCause::Proxy(e)) => Some(e.as_ref()),
-            Self::Network(
-                NetworkCause::NotResolved { source, .. }
-                | NetworkCause::Unreachable { source, .. }
-                | NetworkCause::Io(source),
-            )
-            | Self::Local(LocalCause::DescriptorsUsedUp { source }) => Some(source),
+            Self::Network(NetworkCause::Io(source)) => Some(source),
             _ => None,
         }
     }
@@ -664,7 +550,6 @@ impl Cause {
                 NetworkCause::TimedOut { limit: *limit }.into()
             }
             Self::Network(NetworkCause::Reset) => NetworkCause::Reset.into(),
-            Self::Network(NetworkCause::Proxy(e)) => NetworkCause::Proxy(e.clone()).into(),
             Self::Network(NetworkCause::Io(e)) => {
                 NetworkCause::Io(io::Error::new(e.kind(), e.to_string())).into()
             }
@@ -679,18 +564,9 @@ impl Cause {
                 .into()
             }
             Self::Local(LocalCause::Stopping) => LocalCause::Stopping.into(),
-            Self::Local(LocalCause::DescriptorsUsedUp { source }) => {
-                let source = io::Error::new(source.kind(), source.to_string());
-                LocalCause::DescriptorsUsedUp { source }.into()
-            }
-            Self::Local(LocalCause::PortsUsedUp { address }) => {
-                LocalCause::PortsUsedUp { address: *address }.into()
-            }
             Self::Local(LocalCause::Internal(text)) => LocalCause::Internal(text.clone()).into(),
             // No connection that already runs fails with the rest.
-            Self::Configuration(_) | Self::Network(_) => {
-                LocalCause::Internal(self.to_string()).into()
-            }
+            Self::Configuration(_) => LocalCause::Internal(self.to_string()).into(),
         }
     }
 }

@@ -9,16 +9,13 @@ mod fix;
 // The operating system's words are Linux's.
 #[cfg(all(test, target_os = "linux"))]
 mod golden;
-mod hearsay;
 mod identity;
-mod probed;
-mod proxy;
 mod server;
-mod starttls;
 
 use std::fmt;
 
-use self::first_bytes::{is_portal, quoted, spoken};
+pub use self::first_bytes::quote_bytes;
+use self::first_bytes::{is_portal, spoken};
 use self::fix::{Told, asked_by_address, told};
 use crate::error::{Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase};
 use crate::side::Side;
@@ -69,6 +66,17 @@ impl Explanation {
     }
 }
 
+impl Explanation {
+    /// The same, of the server of this name: told first, unless the sentence names it already.
+    #[must_use]
+    pub fn about(mut self, server_name: &str) -> Self {
+        if !mentions(&self.what, server_name) {
+            self.what = format!("{}: {}", escape_control(server_name), self.what);
+        }
+        self
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} [{}]", self.what, self.id)?;
@@ -90,13 +98,12 @@ pub(crate) fn explain(error: &Error) -> Explanation {
         evidence: evidence(error.cause()),
         fix: fix.into_iter().collect(),
     };
+    if let Some(name) = error.server_name() {
+        explanation = explanation.about(name);
+    }
     if error.side() == Some(Side::Server) {
         server::retell(&mut explanation, error);
     }
-    if let Some(probed) = error.probed() {
-        probed::add(&mut explanation, probed);
-    }
-    hearsay::add(&mut explanation, error);
     explanation
 }
 
@@ -114,11 +121,7 @@ fn sentence(error: &Error) -> String {
     {
         what = "a network's login page answered instead of the server, in plain HTTP".into();
     }
-    match error.server_name() {
-        // Some causes name the host themselves.
-        Some(name) if !mentions(&what, name) => format!("{}: {what}", escape_control(name)),
-        _ => what,
-    }
+    what
 }
 
 /// Whether a name stands in a text by itself, not as a part of another name.
@@ -155,12 +158,6 @@ pub(crate) fn what(cause: &Cause) -> String {
                 format!("an unknown error: {}", escape_control(said))
             }
             LocalCause::Stopping => "the handshake was ended because the server is stopping".into(),
-            LocalCause::DescriptorsUsedUp { .. } => {
-                "the program has reached its limit of open files and connections".into()
-            }
-            LocalCause::PortsUsedUp { .. } => {
-                "this machine has no local port left for another connection to this address".into()
-            }
             LocalCause::Internal(what) => format!("an internal error: {what}"),
         },
     }
@@ -176,9 +173,6 @@ fn configuration(cause: &ConfigurationCause) -> String {
                 "`{}` is not the name of a server: {problem}",
                 escape_control(text)
             )
-        }
-        ConfigurationCause::Address { text } => {
-            format!("`{}` is not of the form HOST:PORT", escape_control(text))
         }
         ConfigurationCause::UnknownName { what, name, .. } => {
             format!("there is no {what} called `{}`", escape_control(name))
@@ -215,7 +209,6 @@ fn peer(cause: &PeerCause) -> String {
         PeerCause::ClientCertificateMissing => {
             "the client sent no certificate, and one is required".into()
         }
-        PeerCause::StartTls(error) => error.to_string(),
         PeerCause::NotTls { first_bytes } => match spoken(first_bytes) {
             Some(protocol) => format!("the peer speaks {protocol} here, not TLS"),
             None => "what the peer sent is not TLS".into(),
@@ -273,25 +266,17 @@ fn kib(bytes: usize) -> usize {
 
 fn network(cause: &NetworkCause) -> String {
     match cause {
-        NetworkCause::NotResolved { host, .. } => {
-            format!("the name {} could not be resolved", escape_control(host))
-        }
-        NetworkCause::Refused { .. } => {
-            "connection refused: nothing listens on this address and port".into()
-        }
-        NetworkCause::Unreachable { .. } => "no address of the server could be reached".into(),
         NetworkCause::TimedOut { limit } => format!("the time limit of {limit:?} passed"),
-        NetworkCause::Proxy(error) => error.to_string(),
         NetworkCause::Reset => "the connection was reset".into(),
         NetworkCause::Io(error) => match error.kind() {
             std::io::ErrorKind::UnexpectedEof => "the connection ended too early".into(),
-            _ => format!("the operating system reports: {}", plain(error)),
+            _ => format!("the operating system reports: {}", plain_io_error(error)),
         },
     }
 }
 
-/// The operating system's words without the number that Rust adds.
-pub(crate) fn plain(error: &std::io::Error) -> String {
+/// The operating system's words without the number that Rust adds, safe to print.
+pub fn plain_io_error(error: &std::io::Error) -> String {
     let text = error.to_string();
     escape_control(text.split(" (os error").next().unwrap_or(&text)).into_owned()
 }
@@ -300,7 +285,9 @@ fn evidence(cause: &Cause) -> Vec<String> {
     match cause {
         Cause::Configuration(ConfigurationCause::Identity(error)) => identity::evidence(error),
         Cause::Configuration(ConfigurationCause::Trust(error)) => sources(error),
-        Cause::Configuration(ConfigurationCause::File { source, .. }) => vec![plain(source)],
+        Cause::Configuration(ConfigurationCause::File { source, .. }) => {
+            vec![plain_io_error(source)]
+        }
         Cause::Peer(PeerCause::Certificate(error)) => certificate::evidence(error),
         Cause::Peer(PeerCause::ClientCertificateRequired {
             alert,
@@ -318,9 +305,8 @@ fn evidence(cause: &Cause) -> Vec<String> {
             }
             lines
         }
-        Cause::Peer(PeerCause::StartTls(error)) => starttls::evidence(error),
         Cause::Peer(PeerCause::NotTls { first_bytes }) => {
-            vec![format!("its first bytes: {}", quoted(first_bytes))]
+            vec![format!("its first bytes: {}", quote_bytes(first_bytes))]
         }
         // What happened says it.
         Cause::Peer(PeerCause::ClosedInHandshake { bytes_received: 0 }) => Vec::new(),
@@ -343,24 +329,11 @@ fn evidence(cause: &Cause) -> Vec<String> {
         Cause::Local(LocalCause::Unrecognised { first_bytes, .. }) if !first_bytes.is_empty() => {
             vec![format!(
                 "what the peer had sent begins: {}",
-                quoted(first_bytes)
+                quote_bytes(first_bytes)
             )]
-        }
-        Cause::Network(NetworkCause::NotResolved { source, .. })
-        | Cause::Local(LocalCause::DescriptorsUsedUp { source }) => vec![plain(source)],
-        Cause::Local(LocalCause::PortsUsedUp { address }) => vec![format!("to {address}")],
-        Cause::Network(NetworkCause::Refused { addresses }) => vec![tried(addresses)],
-        Cause::Network(NetworkCause::Proxy(error)) => proxy::evidence(error),
-        Cause::Network(NetworkCause::Unreachable { addresses, source }) => {
-            vec![tried(addresses), plain(source)]
         }
         _ => Vec::new(),
     }
-}
-
-fn tried(addresses: &[std::net::SocketAddr]) -> String {
-    let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    format!("tried {}", list.join(", "))
 }
 
 /// The levels below an error, a line each.
@@ -387,15 +360,13 @@ mod tests {
 
     #[test]
     fn the_server_s_name_is_told_once() {
-        let cause = NetworkCause::Refused {
-            addresses: vec!["127.0.0.1:9".parse().unwrap()],
-        };
-        let error = Error::new(Phase::Connect, cause).with_server_name("example.org");
+        let error =
+            Error::new(Phase::Response, NetworkCause::Reset).with_server_name("example.org");
         assert_eq!(
             error.explain().to_string(),
-            "example.org: connection refused: nothing listens on this address and port [connection-refused]\n  \
-             tried 127.0.0.1:9\n  fix: check the port, and that the server is running"
+            "example.org: the connection was reset [reset]\n  \
+             fix: try again; if it stays, see the other end's log: its process may have crashed"
         );
-        assert_eq!(error.to_string(), "connect with example.org failed");
+        assert_eq!(error.to_string(), "response with example.org failed");
     }
 }

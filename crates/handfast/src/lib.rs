@@ -7,10 +7,12 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # use std::io::Write;
 //! # use std::time::Duration;
+//! use std::net::TcpStream;
 //! use handfast::{ClientContext, ClosePolicy};
 //!
 //! let client = ClientContext::builder().build()?; // platform trust store, verification on
-//! let mut stream = client.connect("example.org:443")?; // TCP, handshake, chain and name checked
+//! let socket = TcpStream::connect("example.org:443")?; // or any other channel
+//! let mut stream = client.secure("example.org", socket)?; // handshake, chain and name checked
 //! stream.write_all(b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n")?;
 //! let (bytes, ending) = stream.read_to_ending()?; // CloseNotify | Premature | Reset
 //! let outcome = stream.close(ClosePolicy::Wait(Duration::from_secs(2))); // Complete | SentOnly | PeerGone
@@ -21,7 +23,8 @@
 //!
 //! # What it is not
 //!
-//! It knows no HTTP but the CONNECT that asks a proxy for a channel (the rest is `handfast-https`), makes no certificates (`handfast-ca`), prints
+//! It connects to nothing (names, addresses, proxies and STARTTLS are `handfast-dial`), knows no HTTP (`handfast-https`), makes no
+//! certificates (`handfast-ca`), prints
 //! nothing, reads nothing from the environment (but for what the platform's trust store does by
 //! itself), keeps no process-global state and installs no logger. The cryptography is aws-lc-rs,
 //! the protocol rustls, the path building rustls-webpki; none of them shows in the interface.
@@ -47,13 +50,12 @@
 //!   [`SpkiSha256`], [`VerificationPolicy`];
 //! - connections: [`Connection`] (bytes in, bytes out), [`Stream`] (blocking, over a [`Channel`]),
 //!   [`AsyncStream`] (tokio), [`LineReader`];
-//! - the plain text before TLS: [`StartTls`] and its [`StartTlsDialogue`], [`proxy`];
 //! - what they tell: [`Report`], its [`StapledResponse`], [`Ticket`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
 //! - errors: [`Error`], its [`Phase`] and [`Cause`], and the [`Explanation`] of each;
 //! - certificates as facts: [`CertificateFacts`], and the files they stand in:
 //!   [`certificates_from_file`], [`certificates_from_bytes`], [`certificates_to_pem`]; who issued one:
 //!   [`is_issued_by`]; [`SignedCertificateTimestamp`];
-//! - [`probe`]: asking a server what it would speak, without speaking it.
+//! - [`registry`]: TLS's numbers by name, and what to think of each; [`wire`]: a reader of strangers' bytes.
 
 #[cfg(feature = "tokio")]
 mod async_stream;
@@ -85,21 +87,18 @@ mod pem;
 mod pkcs7;
 mod preference;
 mod presented;
-pub mod probe;
 mod protection;
-pub mod proxy;
 mod record;
+pub mod registry;
 mod report;
-mod resolve;
 mod resumption;
 mod sct;
 mod side;
-mod starttls;
 mod suites;
 mod tls;
 mod trust;
 mod verify;
-mod wire;
+pub mod wire;
 mod witness;
 mod x500;
 mod x509;
@@ -115,13 +114,13 @@ pub use channel::{Channel, Pair, Plain, Waitable};
 pub use close::{CloseOutcome, ClosePolicy, Ending, LingerLimits};
 pub use connection::{Connection, Read, Received};
 pub use context::{
-    ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, ServerContext,
-    ServerContextBuilder, Timeouts, TlsVersion, cipher_suite_names, group_names,
+    ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, OwnOffer,
+    ServerContext, ServerContextBuilder, Timeouts, TlsVersion, cipher_suite_names, group_names,
 };
 pub use error::{
-    Alert, Cause, ConfigurationCause, Error, Hearsay, LocalCause, NetworkCause, PeerCause, Phase,
+    Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
 };
-pub use explain::Explanation;
+pub use explain::{Explanation, plain_io_error, quote_bytes};
 pub use identity::{
     Identity, IdentityError, IdentityPart, IdentityProblem, Passphrase, PassphraseRequest,
 };
@@ -131,11 +130,9 @@ pub use offer::ClientOffer;
 pub use pki_types::{CertificateDer, UnixTime};
 pub use record::RecordSizing;
 pub use report::{Report, Ticket, Traffic};
-pub use resolve::{connect_error, refuse_number, refuse_number_in_url, resolve};
 pub use resumption::TicketKeys;
 pub use sct::{MalformedSctList, SignedCertificateTimestamp};
 pub use side::Side;
-pub use starttls::{StartTls, StartTlsDialogue, StartTlsError, StartTlsProblem, UnknownStartTls};
 pub use trust::{
     AnchorProblem, AnchorProblemKind, TrustAnchors, TrustError, TrustOrigin, TrustProblem,
     TrustSource,
@@ -149,12 +146,3 @@ pub use verify::{
 pub use x509::{
     CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,
 };
-
-/// The guide's and the README's snippets are tests, too.
-#[cfg(doctest)]
-mod documents {
-    #[doc = include_str!("../../../docs/guide.md")]
-    struct Guide;
-    #[doc = include_str!("../../../README.md")]
-    struct Readme;
-}

@@ -4,7 +4,7 @@
 //! believes nothing, allocates no more than it was given, and takes what is there of a hello that was
 //! cut off. No decision hangs on it.
 
-use crate::probe::{GroupId, SchemeId, SuiteId, WireVersion};
+use crate::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 use crate::wire::{Reader, is_grease};
 
 /// The longest fragment of one record that is looked into (RFC 5246, section 6.2.3).
@@ -18,12 +18,13 @@ const FRAGMENT_MAX: usize = 16 * 1024 + 2048;
 ///
 /// ```
 /// use handfast::ClientOffer;
-/// use handfast::probe::{ClientHello, WireVersion};
-/// let hello = ClientHello::new(WireVersion::Tls10).with_server_name("shop.example");
-/// let offer = ClientOffer::parse(&hello.encode()).expect("a ClientHello");
-/// assert_eq!(offer.server_name.as_deref(), Some("shop.example"));
+/// let mut hello = vec![22, 3, 1, 0, 47, 1, 0, 0, 43, 3, 1]; // a record, a ClientHello, TLS 1.0
+/// hello.extend([7; 32]); // random
+/// hello.extend([0, 0, 4, 0xc0, 0x13, 0, 0x2f, 1, 0]); // no session, two suites, no compression
+/// let offer = ClientOffer::parse(&hello).expect("a ClientHello");
 /// assert_eq!(offer.version_names(), ["TLS 1.0"]);
-/// assert!(offer.complete);
+/// assert_eq!(offer.cipher_suites.len(), 2);
+/// assert!(offer.complete && offer.server_name.is_none());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -221,17 +222,19 @@ fn handshake_bytes(received: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+pub(crate) mod sample;
+
+#[cfg(test)]
 mod tests {
+    use super::sample::Hello;
     use super::*;
-    use crate::probe::ClientHello;
     use proptest::prelude::*;
 
     fn hello() -> Vec<u8> {
-        ClientHello::of_all_versions()
-            .with_server_name("shop.example")
-            .with_alpn(["h2", "http/1.1"])
-            .with_key_shares()
-            .encode()
+        let mut hello = Hello::of(0x0303);
+        hello.versions = vec![0x0304, 0x0303, 0x0302, 0x0301];
+        hello.alpn = vec!["h2", "http/1.1"];
+        hello.encode()
     }
 
     #[test]

@@ -2,49 +2,61 @@
 //!
 //! Owns taking numbers and vectors from the front. Nothing allocates by what a length says, recurses or
 //! panics.
+//!
+//! ```
+//! use handfast::wire::Reader;
+//! let mut reader = Reader::new(&[0, 2, 7, 8, 1]);
+//! assert_eq!(reader.vector::<2>(), Some(&[7, 8][..])); // what a length of two bytes announces
+//! assert_eq!((reader.u8(), reader.u8()), (Some(1), None));
+//! ```
 
 /// Bytes that are taken from the front; `None` where there are too few.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'b>(&'b [u8]);
+pub struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
-    pub(crate) fn new(bytes: &'b [u8]) -> Self {
+    /// Of these bytes.
+    pub fn new(bytes: &'b [u8]) -> Self {
         Self(bytes)
     }
 
     /// What was not taken yet.
-    pub(crate) fn rest(&self) -> &'b [u8] {
+    pub fn rest(&self) -> &'b [u8] {
         self.0
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether all was taken.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn take(&mut self, count: usize) -> Option<&'b [u8]> {
+    /// So many bytes.
+    pub fn take(&mut self, count: usize) -> Option<&'b [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
     }
 
     /// A number of so many bytes.
-    pub(crate) fn number(&mut self, bytes: usize) -> Option<usize> {
+    pub fn number(&mut self, bytes: usize) -> Option<usize> {
         let bytes = self.take(bytes)?.iter();
         Some(bytes.fold(0, |number, byte| number << 8 | usize::from(*byte)))
     }
 
-    pub(crate) fn u8(&mut self) -> Option<u8> {
+    /// A number of one byte.
+    pub fn u8(&mut self) -> Option<u8> {
         self.take(1)?.first().copied()
     }
 
-    pub(crate) fn u16(&mut self) -> Option<u16> {
+    /// A number of two bytes.
+    pub fn u16(&mut self) -> Option<u16> {
         self.take(2)?
             .first_chunk()
             .map(|bytes| u16::from_be_bytes(*bytes))
     }
 
     /// What a length of so many bytes announces; nothing is taken when not all of it is there.
-    pub(crate) fn vector<const LENGTH_BYTES: usize>(&mut self) -> Option<&'b [u8]> {
+    pub fn vector<const LENGTH_BYTES: usize>(&mut self) -> Option<&'b [u8]> {
         let mut ahead = *self;
         let length = ahead.number(LENGTH_BYTES)?;
         let content = ahead.take(length)?;
@@ -53,7 +65,7 @@ impl<'b> Reader<'b> {
     }
 
     /// The same as far as it is there, and whether that is all of it. `None` without its length.
-    pub(crate) fn vector_so_far<const LENGTH_BYTES: usize>(&mut self) -> Option<(Self, bool)> {
+    pub fn vector_so_far<const LENGTH_BYTES: usize>(&mut self) -> Option<(Self, bool)> {
         let length = self.number(LENGTH_BYTES)?;
         let there = length.min(self.0.len());
         self.take(there)
@@ -61,19 +73,19 @@ impl<'b> Reader<'b> {
     }
 
     /// The rest as numbers of two bytes.
-    pub(crate) fn numbers(self) -> impl Iterator<Item = u16> + use<'b> {
+    pub fn numbers(self) -> impl Iterator<Item = u16> + use<'b> {
         let pairs = self.0.chunks_exact(2);
         pairs.filter_map(|pair| pair.first_chunk().map(|pair| u16::from_be_bytes(*pair)))
     }
 }
 
 /// A number that means nothing, and that is offered so that the other end stays used to such (RFC 8701).
-pub(crate) fn is_grease(number: u16) -> bool {
+pub fn is_grease(number: u16) -> bool {
     number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
 }
 
 /// The length in bits of an unsigned big-endian number, as long as it may be; `None` of nothing but zeros.
-pub(crate) fn bit_length(number: &[u8]) -> Option<u32> {
+pub fn bit_length(number: &[u8]) -> Option<u32> {
     let mut significant = number.iter().skip_while(|byte| **byte == 0);
     let first = significant.next()?;
     let rest = u32::try_from(significant.count()).ok()?.checked_mul(8)?;

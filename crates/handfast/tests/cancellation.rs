@@ -357,32 +357,3 @@ async fn a_refusal_s_close_that_is_dropped_still_brings_the_alert() {
         );
     }
 }
-
-#[tokio::test]
-async fn connecting_that_is_dropped_leaves_no_connection() {
-    let (client, server) = contexts();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let authority = format!("localhost:{}", listener.local_addr().unwrap().port());
-    for polls in [1, 2, 3] {
-        let _ = at_most(polls, client.connect_async(&authority)).await;
-    }
-    let accept = async {
-        // Those that came about before they were dropped end without a handshake.
-        loop {
-            let (socket, _) = listener.accept().await.unwrap();
-            if let Ok(mut stream) = server.accept_async(socket).await {
-                stream.close(WAIT).await;
-                return;
-            }
-        }
-    };
-    let connect = async {
-        let mut stream = client.connect_async(&authority).await.unwrap();
-        assert_eq!(
-            stream.read_to_ending(10).await.unwrap().1,
-            Ending::CloseNotify
-        );
-        stream.close(WAIT).await;
-    };
-    tokio::join!(accept, connect);
-}

@@ -221,7 +221,7 @@ fn verdict(measured: &Measurements) -> u8 {
         .max_by_key(|(_, failure)| failure.count);
     match most {
         Some((_, failure)) => match (&failure.error, failure.explanation.id) {
-            (Some(error), _) => failure::exit_code(error),
+            (Some(error), _) => failure::exit_code_of_connect(error),
             (None, "empty-reply") => code::EMPTY_REPLY,
             (None, "http-status") => code::HTTP_STATUS,
             (None, _) => code::RECEIVE,

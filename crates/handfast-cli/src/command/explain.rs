@@ -374,12 +374,20 @@ mod tests {
             "the search finds too little: {library:?}"
         );
         let mut told = library;
-        told.extend(ids_of("handfast-https"));
-        told.extend(ids_of("handfast-load"));
+        for crate_name in [
+            "handfast-dial",
+            "handfast-probe",
+            "handfast-https",
+            "handfast-load",
+        ] {
+            told.extend(ids_of(crate_name));
+        }
         told.extend(ids_of("handfast-ca"));
         // Each that is an error's is compared with the text that somebody has read.
         let texts = [
             "handfast/tests/explanations",
+            "handfast-dial/tests/explanations",
+            "handfast-probe/tests/explanations",
             "handfast-https/tests/explanations/client",
             "handfast-load/tests/explanations",
             "handfast-cli/tests/explanations",

@@ -171,7 +171,7 @@ const TLS13: Option<&[&str]> = Some(&["TLS 1.3"]);
 const TLS12: Option<&[&str]> = Some(&["TLS 1.2"]);
 
 fn hello() -> Vec<u8> {
-    use handfast::probe::{ClientHello, WireVersion};
+    use handfast_probe::{ClientHello, WireVersion};
     ClientHello::new(WireVersion::Tls13)
         .with_server_name("localhost")
         .encode()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use handfast::probe::{GroupId, SuiteId};
+use handfast::registry::{GroupId, SuiteId};
 use handfast::{
     ClientAuth, ClientContext, Clock, Connection, Error, Identity, IdentityProblem, Passphrase,
     RecordSizing, ServerContext, ServerName, TlsVersion, TrustAnchors, group_names,

@@ -9,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
-use handfast::probe::{Answer, AnswerReader};
+use handfast_probe::{Answer, AnswerReader};
 use handfast_testbed::pki::{Key, Spec};
 
 use super::{Run, SuiteError};

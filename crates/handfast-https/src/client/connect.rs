@@ -4,7 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use handfast::{ClientContext, Error, NetworkCause, Phase, connect_error};
+use handfast::{ClientContext, Phase};
+use handfast_dial::{Cause, Error, connect_error};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ pub(super) async fn open(
     context: &ClientContext,
     origin: &Origin,
     reached: impl Fn(Phase),
-) -> Result<(TlsStream, SocketAddr), Error> {
+) -> Result<(TlsStream, SocketAddr), super::Error> {
     let (socket, address) = reach(settings, origin, &reached).await?;
     reached(Phase::Handshake);
     let channel: Box<dyn Channel> = Box::new(socket);
@@ -123,7 +124,7 @@ async fn in_time<T>(
         None => work.await,
         Some(limit) => timeout(limit, work)
             .await
-            .unwrap_or_else(|_| Err(Error::new(phase, NetworkCause::TimedOut { limit }))),
+            .unwrap_or_else(|_| Err(Error::new(phase, Cause::TimedOut { limit }))),
     }
 }
 
@@ -136,7 +137,7 @@ async fn addresses_of(settings: &Settings, origin: &Origin) -> Result<Vec<Socket
         return Ok(vec![SocketAddr::new(address, *port)]);
     }
     let not_resolved = |source| {
-        let cause = NetworkCause::NotResolved {
+        let cause = Cause::NotResolved {
             host: host.clone(),
             source,
         };

@@ -22,6 +22,8 @@ use super::request::without_credentials;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
+    /// The server was not reached.
+    Dial(handfast_dial::Error),
     /// TLS or the network below it, with the phase in which it happened.
     Connection(handfast::Error),
     /// The text is no URL that can be fetched.
@@ -132,9 +134,19 @@ pub struct Truncation {
 }
 
 impl Error {
+    /// The same with the name of the server that was asked for, where it is about connecting to it.
+    pub(super) fn with_server_name(self, name: &str) -> Self {
+        match self {
+            Self::Dial(error) => Self::Dial(error.with_server_name(name)),
+            Self::Connection(error) => Self::Connection(error.with_server_name(name)),
+            other => other,
+        }
+    }
+
     /// What happened, the evidence for it, and what to do about it.
     pub fn explain(&self) -> Explanation {
         match self {
+            Self::Dial(error) => error.explain(),
             Self::Connection(error) => error.explain(),
             Self::InvalidUrl { text, problem } => Explanation::new(
                 "invalid-url",
@@ -342,6 +354,7 @@ fn plain(error: &io::Error) -> String {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Dial(error) => error.fmt(f),
             Self::Connection(error) => error.fmt(f),
             other => f.write_str(&other.explain().what),
         }
@@ -351,6 +364,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Dial(error) => error.source(),
             Self::Connection(error) => error.source(),
             Self::Truncated(truncation) => {
                 let failure = truncation.failure.as_ref()?;
@@ -359,6 +373,12 @@ impl std::error::Error for Error {
             Self::File { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+impl From<handfast_dial::Error> for Error {
+    fn from(error: handfast_dial::Error) -> Self {
+        Self::Dial(error)
     }
 }
 

@@ -30,7 +30,6 @@ mod error;
 mod event;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
-mod hearsay;
 mod http1;
 mod http2;
 mod patience;
@@ -57,7 +56,6 @@ pub use completeness::{Framing, Verdict, Whole, judge};
 pub use download::Download;
 pub use error::{Error, Truncation};
 pub use event::Event;
-pub use hearsay::with_hearsay;
 pub use proxy::{Proxy, connect_through};
 pub use request::Request;
 pub use response::{Finished, Oddity, Response};
@@ -281,14 +279,15 @@ impl Client {
         });
         let reached = || *phase.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = patience.wait(reached, opening).await;
-        let (stream, address) = match opened.and_then(|opened| opened) {
+        let opened = opened.map_err(Error::from).and_then(|opened| opened);
+        let (stream, address) = match opened.map_err(|error| error.with_server_name(&origin.host)) {
             Ok(opened) => opened,
-            Err(error) => {
-                let error = error.with_server_name(&origin.host);
+            Err(Error::Connection(error)) => {
                 return Err(probing::clarify(settings, origin, error, patience)
                     .await
                     .into());
             }
+            Err(error) => return Err(error),
         };
         settings.tell(&Event::Secured {
             report: stream.report(),

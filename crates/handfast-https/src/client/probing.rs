@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use handfast::Error;
-use handfast::probe::{Answer, AnswerReader, ClientHello, Inquiry};
+use handfast_probe::{Answer, AnswerReader, ClientHello, Hearsay, Inquiry, hear};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::connect::{Origin, reach};
 use super::event::Event;
-use super::hearsay::hear;
 use super::patience::Patience;
 use super::settings::Settings;
 
@@ -27,7 +26,7 @@ pub(super) async fn clarify(
     patience: Patience,
 ) -> Error {
     let is_about_offers = Inquiry::is_worthwhile(&error);
-    if !settings.probes || !(is_about_offers || error.wants_hearsay()) {
+    if !settings.probes || !(is_about_offers || Hearsay::is_worthwhile(&error)) {
         return error;
     }
     settings.tell(&Event::Probing { error: &error });
@@ -39,7 +38,7 @@ pub(super) async fn clarify(
             hear(&origin.host, origin.port, limit, socket).await
         };
         return match timeout(limit, hearing).await {
-            Ok(Some(hearsay)) => error.with_hearsay(hearsay),
+            Ok(Some(hearsay)) => hearsay.refine(error),
             _ => error,
         };
     }

@@ -1,12 +1,13 @@
 //! Proxies: which one a server is reached through, and the waiting for it to connect.
 //!
-//! What is said to a proxy is in [`handfast::proxy`]; which variables of the environment name one is
+//! What is said to a proxy is in [`handfast_dial::proxy`]; which variables of the environment name one is
 //! the program's to read.
 
 use std::net::IpAddr;
 
-use handfast::proxy::{Credentials, ProxyDialogue, Target};
-use handfast::{Error, NetworkCause, Phase, escape_control};
+use handfast::{Phase, escape_control};
+use handfast_dial::proxy::{Credentials, ProxyDialogue, Target};
+use handfast_dial::{Cause, Error};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use url::{Host, Url};
@@ -178,13 +179,13 @@ fn in_network(address: IpAddr, rule: &str) -> bool {
 /// Afterwards the stream leads to the server itself. No time limit of its own: see `tokio::time`.
 ///
 /// # Errors
-/// [`NetworkCause::Proxy`] for whatever the proxy did otherwise, in [`Phase::Connect`].
+/// [`Cause::Proxy`] for whatever the proxy did otherwise, in [`Phase::Connect`].
 pub async fn connect_through<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     target: Target,
     credentials: Option<&Credentials>,
 ) -> Result<(), Error> {
-    let failed = |error| Error::new(Phase::Connect, NetworkCause::from(error));
+    let failed = |error| Error::new(Phase::Connect, Cause::from(error));
     let mut dialogue = ProxyDialogue::new(target, credentials);
     stream
         .write_all(dialogue.outgoing())

@@ -52,7 +52,7 @@ impl Request {
             problem: error.to_string(),
         })?;
         // What a URL takes for an address that is not meant: 8443 for 0.0.32.251.
-        handfast::refuse_number_in_url(url).map_err(|error| Error::InvalidUrl {
+        handfast_dial::refuse_number_in_url(url).map_err(|error| Error::InvalidUrl {
             text: without_credentials(url),
             problem: error.cause().to_string(),
         })?;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 
 use super::choices::{Choices, TlsVersion, nothing_left};
+use super::own_offer::OwnOffer;
 use super::{Clock, Settings, Timeouts, common_settings};
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
 use crate::identity::Identity;
 use crate::key_log::KeyLog;
-use crate::probe::{GroupId, OwnOffer, SchemeId, SuiteId, WireVersion};
 use crate::record::RecordSizing;
+use crate::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 use crate::resumption::ClientSessions;
 use crate::tls::Handshake;
 use crate::trust::TrustAnchors;
@@ -28,11 +29,13 @@ use crate::witness::{self, Session};
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::io::{Read, Write};
+/// use std::net::TcpStream;
 /// use std::time::Duration;
 /// use handfast::{ClientContext, ClosePolicy};
 ///
 /// let client = ClientContext::builder().build()?; // platform trust store, verification on
-/// let mut stream = client.connect("example.org:443")?; // TCP, handshake, chain and name checked
+/// let socket = TcpStream::connect("example.org:443")?; // or any other channel
+/// let mut stream = client.secure("example.org", socket)?; // handshake, chain and name checked
 /// stream.write_all(b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n")?;
 /// let (bytes, ending) = stream.read_to_ending()?;
 /// let outcome = stream.close(ClosePolicy::Wait(Duration::from_secs(2)));
@@ -110,7 +113,7 @@ impl ClientContext {
         Self(inner)
     }
 
-    /// What is offered to servers, by number: for questions by hand ([`crate::probe`]).
+    /// What is offered to servers, by number: for questions by hand (`handfast-probe`).
     pub fn own_offer(&self) -> OwnOffer {
         let provider = self.0.tls.crypto_provider();
         OwnOffer {

@@ -5,6 +5,7 @@
 
 mod choices;
 mod client;
+mod own_offer;
 mod server;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::verify::ClientVerifier;
 
 pub use choices::{TlsVersion, cipher_suite_names, group_names};
 pub use client::{ClientContext, ClientContextBuilder, DangerousClient};
+pub use own_offer::OwnOffer;
 pub use server::{ClientAuth, ServerContext, ServerContextBuilder};
 
 /// How long each phase of an exchange may take in the stream layers.

@@ -117,7 +117,7 @@ pub(super) fn is_portal(first_bytes: &[u8], server_name: Option<&str>) -> bool {
 }
 
 /// Bytes as a person can read them: text with escapes, cut after 60 characters.
-pub(super) fn quoted(bytes: &[u8]) -> String {
+pub fn quote_bytes(bytes: &[u8]) -> String {
     let text: String = bytes
         .iter()
         .take(60)

@@ -1,7 +1,7 @@
 //! From a cause to its id and what to do: one total match.
 
 use super::first_bytes::{is_portal, not_tls_fix};
-use super::{certificate, identity, proxy, starttls};
+use super::{certificate, identity};
 use crate::error::{
     Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
 };
@@ -27,9 +27,6 @@ pub(super) fn told(error: &Error) -> Told {
                 "invalid-server-name",
                 Some("give a DNS name such as example.org, or an IP address".into()),
             ),
-            ConfigurationCause::Address { .. } => {
-                ("invalid-address", Some("write it as example.org:443 or [::1]:443".into()))
-            }
             ConfigurationCause::UnknownName { known, .. } => {
                 ("unknown-name", Some(format!("choose among {}", known.join(", "))))
             }
@@ -53,7 +50,6 @@ pub(super) fn told(error: &Error) -> Told {
                 "client-certificate-missing",
                 Some("give the client a certificate from a CA that is trusted here, for a key that is supported: EC P-256, P-384 or P-521, Ed25519, or RSA (clients send no other)".into()),
             ),
-            PeerCause::StartTls(error) => (error.problem.id(), starttls::fix(error)),
             PeerCause::NotTls { first_bytes } if is_portal(first_bytes, error.server_name()) => (
                 "captive-portal",
                 Some("open a page in a browser, log in to the network, and try again".into()),
@@ -131,19 +127,7 @@ pub(super) fn told(error: &Error) -> Told {
             ),
         },
         Cause::Network(cause) => match cause {
-            NetworkCause::NotResolved { .. } => {
-                ("name-not-resolved", Some("check the spelling and this machine's DNS".into()))
-            }
-            NetworkCause::Refused { .. } => (
-                "connection-refused",
-                Some("check the port, and that the server is running".into()),
-            ),
-            NetworkCause::Unreachable { .. } => (
-                "unreachable",
-                Some("check this machine's network and the server's addresses".into()),
-            ),
             NetworkCause::TimedOut { .. } => ("timed-out", Some(timed_out_fix(error.phase()).into())),
-            NetworkCause::Proxy(error) => (error.problem.id(), proxy::fix(error)),
             NetworkCause::Reset => (
                 "reset",
                 Some("try again; if it stays, see the other end's log: its process may have crashed".into()),
@@ -173,14 +157,6 @@ pub(super) fn told(error: &Error) -> Told {
             LocalCause::Stopping => (
                 "server-stopping",
                 Some("none needed: the client can connect again when the server is back".into()),
-            ),
-            LocalCause::DescriptorsUsedUp { .. } => (
-                "too-many-open-files",
-                Some("raise the limit of open files (ulimit -n), or open fewer connections at once; the server is not the cause".into()),
-            ),
-            LocalCause::PortsUsedUp { .. } => (
-                "local-ports-used-up",
-                Some("keep connections instead of opening new ones, wait a minute for the ports of those that have ended, or widen net.ipv4.ip_local_port_range; the server is not the cause".into()),
             ),
             LocalCause::Internal(_) => {
                 ("internal", Some("please report this, and what led to it".into()))

@@ -1,6 +1,6 @@
 //! What to say about a certificate chain and key that cannot be used.
 
-use super::plain;
+use super::plain_io_error;
 use crate::identity::{IdentityError, IdentityPart, IdentityProblem};
 use crate::x509::escape_control;
 
@@ -19,7 +19,7 @@ pub(super) fn what(error: &IdentityError) -> String {
 pub(super) fn evidence(error: &IdentityError) -> Vec<String> {
     match &error.problem {
         IdentityProblem::Unreadable(source) | IdentityProblem::PassphraseUnavailable(source) => {
-            vec![plain(source)]
+            vec![plain_io_error(source)]
         }
         IdentityProblem::PassphraseNeeded { encryption }
         | IdentityProblem::WrongPassphrase { encryption } => {

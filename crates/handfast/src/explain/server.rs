@@ -6,7 +6,7 @@
 //! is told of.
 
 use super::Explanation;
-use super::first_bytes::{quoted, spoken};
+use super::first_bytes::{quote_bytes, spoken};
 use crate::error::{Alert, Cause, Error, NetworkCause, PeerCause, Phase};
 use crate::offer::ClientOffer;
 
@@ -81,7 +81,7 @@ fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
                 Some(protocol) => format!("the client speaks {protocol} on this port, not TLS"),
                 None => "what the client sent is not TLS".into(),
             },
-            evidence: vec![format!("its first bytes: {}", quoted(first_bytes))],
+            evidence: vec![format!("its first bytes: {}", quote_bytes(first_bytes))],
             fix: Some("use https:// in the client, or another port".into()),
             ..Told::default()
         },
@@ -282,26 +282,29 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::probe::{ClientHello, WireVersion};
+    use crate::offer::sample::Hello;
+    use crate::registry::{GroupId, SuiteId};
     use crate::side::Side;
 
     /// Each failure as the server tells it, for the comparison with `tests/explanations`.
     pub(in super::super) fn rows() -> Vec<(&'static str, Error)> {
-        let hello = |version| ClientHello::new(version).with_server_name("shop.example");
-        let offer = |hello: ClientHello| ClientOffer::parse(&hello.encode());
-        let modern = || offer(hello(WireVersion::Tls13).with_alpn(["imap"]));
-        let narrow = offer(
-            hello(WireVersion::Tls12)
-                .with_suites([crate::probe::SuiteId(0x002f), crate::probe::SuiteId(0xfefe)])
-                .with_groups([crate::probe::GroupId(21)])
-                .with_signature_schemes([0x0202, 0x9999]),
-        );
+        let offer = |hello: Hello| ClientOffer::parse(&hello.encode());
+        let modern = || {
+            let mut hello = Hello::of(0x0304);
+            hello.alpn = vec!["imap"];
+            offer(hello)
+        };
+        let mut narrow = Hello::of(0x0303);
+        narrow.suites = vec![SuiteId(0x002f), SuiteId(0xfefe)];
+        narrow.groups = vec![GroupId(21)];
+        narrow.schemes = vec![0x0202, 0x9999];
+        let narrow = offer(narrow);
         let server = |cause: Cause, offer: Option<ClientOffer>| {
             Error::new(Phase::Handshake, cause).seen_by(Some(Side::Server), offer)
         };
         let alert = |code| PeerCause::Alert(Alert::new(code)).into();
         let nothing = |what| PeerCause::NothingInCommon { what }.into();
-        let mut cut = hello(WireVersion::Tls13).encode();
+        let mut cut = Hello::of(0x0304).encode();
         cut.truncate(120);
         let cut = ClientOffer::parse(&cut);
         let closed = |bytes_received| PeerCause::ClosedInHandshake { bytes_received }.into();
@@ -340,14 +343,14 @@ pub(super) mod tests {
                 "protocol-version.client",
                 server(
                     PeerCause::ProtocolVersion { alert: None }.into(),
-                    offer(hello(WireVersion::Tls10)),
+                    offer(Hello::of(0x0301)),
                 ),
             ),
             (
                 "protocol-version.client-tls12",
                 server(
                     PeerCause::ProtocolVersion { alert: None }.into(),
-                    offer(hello(WireVersion::Tls12)),
+                    offer(Hello::of(0x0303)),
                 ),
             ),
             (

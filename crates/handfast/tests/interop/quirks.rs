@@ -9,7 +9,6 @@ use std::path::Path;
 
 use handfast::{
     Cause, ClientContext, ClosePolicy, Error, KeyLog, PeerCause, ServerContext, Stream, TlsVersion,
-    probe,
 };
 use handfast_testbed::launch::{OpensslServer, Program};
 
@@ -116,30 +115,6 @@ fn unusual(algorithm: &[&str]) -> Option<(tempfile::TempDir, OpensslServer)> {
         OsStr::new("ALL:@SECLEVEL=0"),
     ];
     Some((directory, OpensslServer::launch(&arguments)?))
-}
-
-/// The groups offered are the curves of certificates, too: OpenSSL refuses over the certificate, with the alert that
-/// also stands for suites and groups.
-#[test]
-fn a_certificate_on_a_curve_that_is_not_offered_is_told_as_that() {
-    for (curve, kind) in [("secp256k1", "EC secp256k1"), ("secp224r1", "EC P-224")] {
-        let algorithm = [
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            &format!("ec_paramgen_curve:{curve}"),
-        ];
-        let Some((_files, server)) = unusual(&algorithm) else {
-            return;
-        };
-        let client = ClientContext::builder().build().unwrap();
-        let connect = || TcpStream::connect(server.address());
-        let failure = client.secure("localhost", connect().unwrap()).unwrap_err();
-        let error = probe::clarify(failure.into(), &client, "localhost", SOON, connect);
-        let told = error.explain();
-        assert_eq!(told.id, "no-shared-signature-scheme", "{told}");
-        assert!(told.to_string().contains(kind), "{told}");
-    }
 }
 
 /// Its signature cannot be checked here, so that nobody can say that it is wrong.

@@ -17,8 +17,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use handfast::{
     Cause, ClientAuth, ConfigurationCause, Connection, Ending, Error, Explanation, NetworkCause,
-    PeerCause, Phase, ServerContext, ServerName, StartTls, Timeouts, TrustAnchors, refuse_number,
+    PeerCause, Phase, ServerContext, ServerName, Timeouts, TrustAnchors,
 };
+use handfast_dial::{StartTls, refuse_number};
 
 use self::negotiate::{Deadline, begin_tls, handshake};
 use self::poll::Signals;

@@ -3,7 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use handfast::{Connection, Error, NetworkCause, Phase, StartTlsDialogue, StartTlsError};
+use handfast::{Connection, Error, NetworkCause, Phase};
+use handfast_dial::{ConnectError, StartTlsDialogue, StartTlsError};
 use rustix::event::{PollFd, PollFlags};
 
 use super::poll::{self, Signals};
@@ -51,7 +52,7 @@ pub(super) fn begin_tls(
     silence: Duration,
     signals: &Signals,
     speaks_tls: impl FnOnce() -> Option<StartTlsError>,
-) -> Result<bool, Error> {
+) -> Result<bool, ConnectError> {
     const PHASE: Phase = Phase::StartTls;
     let mut room = [0; 4096];
     let mut speaks_tls = Some(speaks_tls);
@@ -64,7 +65,7 @@ pub(super) fn begin_tls(
             match wire.send(dialogue.outgoing()).map_err(failed(PHASE))? {
                 Sent::Bytes(count) => dialogue.sent(count),
                 Sent::Nothing => break,
-                Sent::Gone => return Err(dialogue.received_end().into()),
+                Sent::Gone => return Err(refused(dialogue.received_end())),
             }
         }
         if dialogue.is_done() {
@@ -82,20 +83,22 @@ pub(super) fn begin_tls(
             Waited::Writable => {}
             Waited::InVain if greeting.take().is_some() => {
                 if let Some(error) = speaks_tls.take().and_then(|ask| ask()) {
-                    return Err(error.into());
+                    return Err(refused(error));
                 }
             }
-            Waited::InVain => return Err(deadline.passed(PHASE)),
+            Waited::InVain => return Err(deadline.passed(PHASE).into()),
             Waited::Readable => match wire.receive(&mut room).map_err(failed(PHASE))? {
                 Received::Bytes(count) => {
-                    dialogue.received(room.get(..count).unwrap_or_default())?;
+                    dialogue
+                        .received(room.get(..count).unwrap_or_default())
+                        .map_err(refused)?;
                 }
                 Received::Nothing => {}
                 Received::End | Received::Reset => {
                     let ended = dialogue.received_end();
                     let unanswered = dialogue.is_unanswered();
                     let ask = speaks_tls.take().filter(|_| unanswered);
-                    return Err(ask.and_then(|ask| ask()).unwrap_or(ended).into());
+                    return Err(refused(ask.and_then(|ask| ask()).unwrap_or(ended)));
                 }
             },
         }
@@ -146,6 +149,10 @@ pub(super) fn handshake(
             }
         }
     }
+}
+
+fn refused(error: StartTlsError) -> ConnectError {
+    handfast_dial::Error::from(error).into()
 }
 
 fn wait(

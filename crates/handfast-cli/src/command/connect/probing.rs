@@ -5,8 +5,9 @@
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use handfast::probe;
-use handfast::{ClientContext, Error, StartTls, StartTlsError};
+use handfast::{ClientContext, Error};
+use handfast_dial::{StartTls, StartTlsError, connect_tcp};
+use handfast_probe as probe;
 
 use super::target::{Target, authority};
 use crate::tls_at_once;
@@ -24,7 +25,7 @@ pub(super) fn tls_at_once(
     let spoken = match target {
         Target::Tcp { host, port } => {
             let authority = authority(host, port.or(Some(protocol.default_port())));
-            let mut channel = context.connect_tcp(&authority).ok()?;
+            let mut channel = connect_tcp(&authority, &context.timeouts()).ok()?;
             tls_at_once::is_spoken(&mut channel, server_name)
         }
         Target::Unix(path) => {
@@ -43,7 +44,7 @@ pub(super) fn clarify(
     server_name: &str,
     starttls: Option<StartTls>,
 ) -> Error {
-    let begin = |channel| -> Result<_, Error> {
+    let begin = |channel| -> Result<_, handfast_dial::Error> {
         let mut channel = channel;
         if let Some(protocol) = starttls {
             protocol.negotiate(&mut channel, server_name, Some(WITHIN))?;
@@ -53,7 +54,7 @@ pub(super) fn clarify(
     match target {
         Target::Tcp { host, port } => {
             let authority = authority(host, port.or(starttls.map(StartTls::default_port)));
-            let again = || begin(context.connect_tcp(&authority)?);
+            let again = || begin(connect_tcp(&authority, &context.timeouts())?);
             probe::clarify(error, context, server_name, WITHIN, again)
         }
         Target::Unix(path) if starttls.is_none() => {

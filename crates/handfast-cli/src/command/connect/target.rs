@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use handfast::{StartTls, escape_control};
+use handfast::escape_control;
+use handfast_dial::StartTls;
 
 /// `HOST:PORT`, `unix:PATH`, `exec:COMMAND`, `serial:DEVICE[,SPEED]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handfast::{ClientContext, Explanation, StartTls, refuse_number};
+use handfast::{ClientContext, Explanation};
+use handfast_dial::{StartTls, connect_tcp, refuse_number};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
@@ -73,7 +74,7 @@ impl Wire {
         let (ends, leads_to) = match target {
             Target::Tcp { host, port } => {
                 let port = port.or(starttls.map(StartTls::default_port));
-                let socket = context.connect_tcp(&authority(host, port))?;
+                let socket = connect_tcp(&authority(host, port), &context.timeouts())?;
                 let address = socket.peer_addr().map(|address| address.to_string());
                 (Ends::Tcp(socket), address.unwrap_or_default())
             }

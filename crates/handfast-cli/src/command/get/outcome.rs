@@ -5,12 +5,13 @@ use std::time::Duration;
 use handfast::Explanation;
 use handfast_https::client::{Error, Finished, Framing};
 
-use crate::failure::{Failure, code, exit_code};
+use crate::failure::{Failure, code, exit_code, exit_code_of_dial};
 use crate::output;
 
 /// A failure of the client with its exit code.
 pub(super) fn explained(error: Error) -> Failure {
     let code = match &error {
+        Error::Dial(error) => exit_code_of_dial(error),
         Error::Connection(error) => exit_code(error),
         // As for curl, which calls it an unsupported protocol.
         Error::PlainHttp { .. } | Error::UnsupportedScheme { .. } => code::OTHER,

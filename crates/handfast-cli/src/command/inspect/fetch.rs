@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use handfast::{
     CertificateDer, CertificateFacts, ServerName, UnixTime, VerificationPolicy, VerifyError,
-    certificates_from_bytes, escape_control, is_issued_by, resolve,
+    certificates_from_bytes, escape_control, is_issued_by,
 };
+use handfast_dial::resolve;
 use url::Url;
 
 use crate::failure::plain;

@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handfast::probe::Survey;
 use handfast::{
     CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, KeyKind,
     PathAnchor, PeerCause, Report, RevocationLists, SignedCertificateTimestamp, StapleProblem,
-    StapledResponse, StartTls, Ticket, TrustSource, VerifiedPath, VerifyError, escape_control,
-    format_utc,
+    StapledResponse, Ticket, TrustSource, VerifiedPath, VerifyError, escape_control, format_utc,
 };
+use handfast_dial::{ConnectError, StartTls};
+use handfast_probe::Survey;
 
 use super::fetch::Completed;
-use crate::failure::{Failure, code, exit_code};
+use crate::failure::{Failure, code, exit_code, exit_code_of_connect};
 
 /// Everything found out about one server, or about a chain in a file.
 pub(super) struct Findings {
@@ -43,7 +43,7 @@ pub(super) struct Findings {
     /// The chain's own failing, without a connection to blame.
     pub(super) refused: Option<Box<VerifyError>>,
     /// What ended the exchange, the first of them.
-    pub(super) error: Option<Error>,
+    pub(super) error: Option<ConnectError>,
     /// Whether the key given belongs to the chain.
     pub(super) key: Option<Result<(), Error>>,
     /// How much longer the chain must last.
@@ -136,7 +136,12 @@ impl Findings {
         if let Some(refused) = &self.refused {
             return Some(refused);
         }
-        match self.error.as_ref().map(Error::cause) {
+        match self
+            .error
+            .as_ref()
+            .and_then(ConnectError::tls)
+            .map(Error::cause)
+        {
             Some(handfast::Cause::Peer(PeerCause::Certificate(refused))) => Some(refused),
             _ => None,
         }
@@ -222,7 +227,7 @@ impl Findings {
             if let Some(refused) = self.verify_error() {
                 leave_chain_out(&mut explanation, refused);
             }
-            return Some(Failure::new(exit_code(error), explanation));
+            return Some(Failure::new(exit_code_of_connect(error), explanation));
         }
         if let Some(refused) = &self.refused {
             let error = Error::new(

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use handfast::probe::{Answer, Judgement, Offer, Survey};
 use handfast::{
     CertificateDer, CertificateFacts, PathAnchor, SpkiSha256, StapleProblem, StapledResponse,
     StapledStatus, VerifiedPath, VerifyError, escape_control, format_utc,
 };
+use handfast_probe::{Answer, Judgement, Offer, Survey};
 use serde_json::{Value, json};
 
 use super::findings::{Findings, Live, Resumption};

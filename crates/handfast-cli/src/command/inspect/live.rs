@@ -7,14 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handfast::probe::{self, WireVersion};
 use handfast::{
     Cause, CertificateDer, CertificateFacts, ClientContext, ClientContextBuilder, CloseOutcome,
     Ending, Error, Identity, KeyKind, PeerCause, Read, RevocationLists, ServerName, SpkiSha256,
-    StartTls, Stream, Ticket, Timeouts, TlsVersion, TrustAnchors, UnixTime, VerificationPolicy,
+    Stream, Ticket, Timeouts, TlsVersion, TrustAnchors, UnixTime, VerificationPolicy,
     escape_control,
 };
-use handfast_https::client::{Proxy, with_hearsay};
+use handfast_dial::{ConnectError, StartTls};
+use handfast_https::client::Proxy;
+use handfast_probe::{self as probe, WireVersion, with_hearsay};
 
 use super::findings::{Closing, Findings, Live, OtherChain, Resumption, VersionTried};
 use super::probing::Progress;
@@ -131,7 +132,7 @@ impl<'a> Plan<'a> {
         let (route, socket) = match target.reach(live) {
             Ok(reached) => reached,
             Err(error) => {
-                found.error = Some(error.with_server_name(&target.server_name));
+                found.error = Some(error.with_server_name(&target.server_name).into());
                 return Ok(());
             }
         };
@@ -151,7 +152,7 @@ impl<'a> Plan<'a> {
                     found.chain = refused.chain.clone();
                     again = secure(&accepting, &route).ok();
                 }
-                found.error = Some(error);
+                found.error = Some(error.into());
                 again
             }
         };
@@ -165,7 +166,7 @@ impl<'a> Plan<'a> {
             match end(&mut stream) {
                 Ok(closing) => live.closing = Some(closing),
                 Err(error) => {
-                    found.error.get_or_insert(error);
+                    found.error.get_or_insert(error.into());
                 }
             }
             found.others = self.other_chains(&route, &found.chain);
@@ -197,7 +198,10 @@ impl<'a> Plan<'a> {
         }
         if !self.args.no_probe {
             let asked = found.error.take();
-            found.error = asked.map(|error| ask_why(error, &verifying, &route));
+            found.error = asked.map(|error| match error {
+                ConnectError::Tls(error) => ask_why(error, &verifying, &route).into(),
+                other => other,
+            });
         }
         Ok(())
     }
@@ -236,7 +240,11 @@ impl<'a> Plan<'a> {
                 continue;
             }
             let context = self.context().danger().accept_any_certificate_for(kind);
-            let Ok(mut stream) = context.build().and_then(|context| secure(&context, route)) else {
+            let Ok(mut stream) = context
+                .build()
+                .map_err(ConnectError::from)
+                .and_then(|context| secure(&context, route))
+            else {
                 continue;
             };
             let chain = stream.report().peer_chain.clone();
@@ -281,7 +289,7 @@ impl<'a> Plan<'a> {
                 builder = builder.danger().accept_any_certificate();
             }
             let context = builder.build()?;
-            let connect = || -> Result<(bool, Vec<Ticket>), Error> {
+            let connect = || -> Result<(bool, Vec<Ticket>), ConnectError> {
                 let mut stream = secure(&context, route)?;
                 let is_resumed = stream.report().resumed;
                 // Tickets of TLS 1.3 come after the handshake, and so does a refusal.
@@ -317,7 +325,7 @@ fn prefix(kind: KeyKind) -> &'static str {
     }
 }
 
-fn secure(context: &ClientContext, route: &Route<'_>) -> Result<Stream<TcpStream>, Error> {
+fn secure(context: &ClientContext, route: &Route<'_>) -> Result<Stream<TcpStream>, ConnectError> {
     Ok(context.secure(&route.target.server_name, route.open()?)?)
 }
 

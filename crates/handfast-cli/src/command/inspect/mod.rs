@@ -21,7 +21,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use handfast::{Explanation, SpkiSha256, StartTls, certificates_to_pem};
+use handfast::{Explanation, SpkiSha256, certificates_to_pem};
+use handfast_dial::StartTls;
 
 use crate::failure::{Failure, code};
 use crate::output::{self, Palette};

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use handfast::SignedCertificateTimestamp;
-use handfast::probe::{self, Answer, ClientHello, Survey, WireVersion};
+use handfast_probe::{self as probe, Answer, ClientHello, Survey, WireVersion};
 
 use super::route::Route;
 use crate::output;

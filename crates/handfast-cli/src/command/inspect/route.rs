@@ -6,11 +6,9 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use handfast::proxy::ProxyError;
-use handfast::{
-    Cause, ConfigurationCause, Error, NetworkCause, Phase, StartTls, connect_error, proxy,
-    refuse_number, resolve,
-};
+use handfast::Phase;
+use handfast_dial::proxy::ProxyError;
+use handfast_dial::{Cause, Error, StartTls, connect_error, proxy, refuse_number, resolve};
 use handfast_https::client::Proxy;
 
 use super::findings::{Live, Tried};
@@ -92,7 +90,7 @@ impl Target {
         match last {
             Some(error) if error.kind() == io::ErrorKind::TimedOut => {
                 let limit = self.limit;
-                Err(Error::new(Phase::Connect, NetworkCause::TimedOut { limit }))
+                Err(Error::new(Phase::Connect, Cause::TimedOut { limit }))
             }
             last => Err(connect_error(host, addresses.to_vec(), last)),
         }
@@ -105,19 +103,17 @@ impl Target {
         };
         let copy = |source: &io::Error| io::Error::new(source.kind(), source.to_string());
         let cause = match error.cause() {
-            Cause::Network(NetworkCause::NotResolved { host, source }) => {
+            Cause::NotResolved { host, source } => {
                 let (host, source) = (host.clone(), copy(source));
-                NetworkCause::NotResolved { host, source }
+                Cause::NotResolved { host, source }
             }
-            Cause::Network(NetworkCause::Refused { addresses }) => NetworkCause::Refused {
+            Cause::Refused { addresses } => Cause::Refused {
                 addresses: addresses.clone(),
             },
-            Cause::Network(NetworkCause::TimedOut { limit }) => {
-                NetworkCause::TimedOut { limit: *limit }
-            }
-            Cause::Network(NetworkCause::Unreachable { addresses, source }) => {
+            Cause::TimedOut { limit } => Cause::TimedOut { limit: *limit },
+            Cause::Unreachable { addresses, source } => {
                 let (addresses, source) = (addresses.clone(), copy(source));
-                NetworkCause::Unreachable { addresses, source }
+                Cause::Unreachable { addresses, source }
             }
             _ => return error,
         };
@@ -133,7 +129,7 @@ impl Route<'_> {
             match TcpStream::connect_timeout(&self.address, self.target.limit) {
                 Ok(socket) => break socket,
                 Err(error) if attempt + 1 == ATTEMPTS => {
-                    return Err(Error::new(Phase::Connect, NetworkCause::from(error)));
+                    return Err(Error::new(Phase::Connect, Cause::from(error)));
                 }
                 Err(_) => {
                     attempt += 1;
@@ -200,7 +196,7 @@ pub(super) fn split(text: &str, default_port: u16) -> Result<(String, u16), Fail
     let authority = rest.split('/').next().unwrap_or(rest);
     let wrong = || -> Failure {
         let text = text.to_owned();
-        Error::new(Phase::Configure, ConfigurationCause::Address { text }).into()
+        Error::new(Phase::Configure, Cause::Address { text }).into()
     };
     if authority.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok((authority.to_owned(), default_port));

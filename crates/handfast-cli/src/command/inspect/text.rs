@@ -1,11 +1,11 @@
 //! The findings as a page for a person. Everything that a peer wrote is escaped before it gets here,
 //! or here.
 
-use handfast::probe::{Answer, Grade, Judgement, Offer, Order, Survey};
 use handfast::{
     CertificateDer, CertificateFacts, PathAnchor, SpkiSha256, VerifiedPath, VerifyCause,
     VerifyError, escape_control, format_utc,
 };
+use handfast_probe::{Answer, Grade, Judgement, Offer, Order, Survey};
 
 use super::findings::{Closing, Findings, Live};
 use super::{status, words};
@@ -471,7 +471,7 @@ fn refusal(answer: &Answer) -> String {
 }
 
 pub(super) fn is_post_quantum(group: &str) -> bool {
-    handfast::probe::GroupId::all(true)
+    handfast_probe::GroupId::all(true)
         .into_iter()
         .any(|known| known.name() == group && known.is_post_quantum())
 }

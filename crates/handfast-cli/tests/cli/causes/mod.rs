@@ -150,7 +150,7 @@ impl Bench {
         }
         let context = builder.alpn(["h2", "http/1.1"]).build().unwrap();
         let Ok(socket) = TcpStream::connect(peer.address) else {
-            let refused = context.connect(&peer.address.to_string());
+            let refused = handfast_dial::connect(&context, &peer.address.to_string());
             return refused.err().map(|error| error.explain().id);
         };
         match context.secure(case.name, socket) {

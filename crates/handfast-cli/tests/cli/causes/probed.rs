@@ -20,7 +20,7 @@ fn clarified(bench: &Bench, peer: &Peer, case: &Case) -> handfast::Error {
     let again = || TcpStream::connect(peer.address);
     let failed = context.secure(case.name, again().unwrap()).unwrap_err();
     let limit = Duration::from_secs(5);
-    handfast::probe::clarify(failed.error, &context, case.name, limit, again)
+    handfast_probe::clarify(failed.error, &context, case.name, limit, again)
 }
 
 #[test]

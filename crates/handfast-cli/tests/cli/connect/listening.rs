@@ -155,7 +155,7 @@ fn a_port_scan_does_not_take_the_place_of_the_client() {
     }
     talk.say("hello\n");
     let address = talk.address();
-    let stream = bench.client_context().connect(&address.to_string());
+    let stream = handfast_dial::connect(&bench.client_context(), &address.to_string());
     let mut stream = stream.unwrap();
     let mut line = [0; 6];
     stream.read_exact(&mut line).unwrap();

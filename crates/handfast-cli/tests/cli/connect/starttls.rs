@@ -166,7 +166,7 @@ fn every_protocol_leads_to_a_session() {
             "{protocol}"
         );
     }
-    assert_eq!(WAYS.len(), handfast::StartTls::ALL.len());
+    assert_eq!(WAYS.len(), handfast_dial::StartTls::ALL.len());
 }
 
 #[test]

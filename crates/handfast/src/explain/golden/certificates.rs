@@ -5,7 +5,7 @@ use std::sync::Arc;
 use handfast_testbed::pki::{Issued, Spec};
 
 use super::{DAY, NOW, Row, handshake};
-use crate::error::{Error, Hearsay, PeerCause};
+use crate::error::{Error, PeerCause};
 use crate::trust::{AnchorProblem, AnchorProblemKind};
 use crate::verify::{
     CrlFault, CrlSummary, Purpose, RevokedBy, SpkiSha256, Uncounted, UncountedCrl, VerifyCause,
@@ -105,10 +105,6 @@ impl Chains {
             is_end_entity: true,
             has_trusted_namesake: false,
         };
-        let mut dated = Hearsay::new(200);
-        dated.date = Some(NOW);
-        let mut portal = Hearsay::new(302);
-        portal.redirects_to = Some("login.hotel.example".to_owned());
         let end = || vec![self.end.chain_with(&[]).remove(0)];
         vec![
             (
@@ -146,11 +142,6 @@ impl Chains {
                 ),
             ),
             (
-                "clock-skew",
-                self.refused(expired(NOW + 61 * DAY), Some(0))
-                    .with_hearsay(dated),
-            ),
-            (
                 "certificate-not-yet-valid",
                 self.refused(
                     VerifyCause::NotYetValid {
@@ -175,14 +166,6 @@ impl Chains {
             (
                 "name-mismatch",
                 self.refused(mismatch("shop.example", names()), Some(0)),
-            ),
-            (
-                "captive-portal.tls",
-                self.refused(
-                    mismatch("shop.example", vec!["*.hotel.example".to_owned()]),
-                    Some(0),
-                )
-                .with_hearsay(portal),
             ),
             (
                 "ip-address-not-listed",

@@ -1,7 +1,6 @@
 //! Every explanation as a person reads it, compared with the files in `tests/explanations`.
 
 mod certificates;
-mod offers;
 mod ours;
 mod peers;
 mod readers;
@@ -44,7 +43,7 @@ fn io_error(kind: io::ErrorKind) -> io::Error {
 fn all() -> Vec<Row> {
     let mut rows = certificates::Chains::new().rows();
     rows.extend(readers::rows());
-    rows.extend(offers::offers());
+    rows.extend(peers::offers());
     rows.extend(peers::strangers());
     rows.extend(peers::networks());
     rows.extend(ours::configurations());

@@ -29,12 +29,6 @@ pub(super) fn configurations() -> Vec<Row> {
             }),
         ),
         (
-            "invalid-address",
-            configure(ConfigurationCause::Address {
-                text: "shop.example:https".to_owned(),
-            }),
-        ),
-        (
             "unknown-name",
             configure(ConfigurationCause::UnknownName {
                 what: "key exchange group",

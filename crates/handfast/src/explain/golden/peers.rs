@@ -1,12 +1,10 @@
-//! Peers that do not speak TLS, or not for long; proxies, and the network in between.
+//! Peers that do not speak TLS, or not for long, and the network in between.
 
 use std::io;
 use std::time::Duration;
 
 use super::{Row, handshake, io_error};
 use crate::error::{Alert, Error, LocalCause, NetworkCause, PeerCause, Phase};
-use crate::proxy::{ProxyError, ProxyProblem, Target};
-use crate::starttls::{StartTls, StartTlsError, StartTlsProblem};
 
 pub(super) fn strangers() -> Vec<Row> {
     let not_tls = |bytes: &[u8]| {
@@ -14,15 +12,6 @@ pub(super) fn strangers() -> Vec<Row> {
             first_bytes: bytes.to_vec(),
         })
     };
-    let starttls = |problem| {
-        Error::from(StartTlsError {
-            protocol: StartTls::Smtp,
-            problem,
-        })
-        .with_server_name("mail.example")
-    };
-    let answer = || b"454 4.7.0 TLS not available\r\n".to_vec();
-    let awaited = "the answer to STARTTLS";
     let issuers = || {
         vec![vec![
             0x30, 0x0f, 0x31, 0x0d, 0x30, 0x0b, 0x06, 3, 0x55, 4, 3, 0x0c, 4, b'S', b't', b'a',
@@ -118,94 +107,48 @@ pub(super) fn strangers() -> Vec<Row> {
             "client-certificate-missing",
             Error::new(Phase::Handshake, PeerCause::ClientCertificateMissing),
         ),
+    ]
+}
+
+/// Two ends that have nothing in common.
+pub(super) fn offers() -> Vec<Row> {
+    let lacking = |what| handshake(PeerCause::NothingInCommon { what });
+    vec![
         (
-            "starttls-not-offered",
-            starttls(StartTlsProblem::NotOffered {
-                offered: b"250-mail\r\n250 SIZE\r\n".to_vec(),
-            }),
+            "protocol-version",
+            handshake(PeerCause::ProtocolVersion { alert: None }),
+        ),
+        ("no-shared-cipher-suite", lacking("cipher suite")),
+        ("no-shared-group", lacking("key exchange group")),
+        ("no-shared-signature-scheme", lacking("signature scheme")),
+        ("nothing-in-common", lacking("point format")),
+        (
+            "alert-received",
+            handshake(PeerCause::Alert(Alert::new(80))),
         ),
         (
-            "starttls-refused",
-            starttls(StartTlsProblem::Refused { answer: answer() }),
+            "alert-received.unknown",
+            handshake(PeerCause::Alert(Alert::new(200))),
+        ),
+        ("name-unrecognised", handshake(PeerCause::NameUnrecognised)),
+        (
+            "name-needed",
+            handshake(PeerCause::NameUnrecognised).with_server_name("192.0.2.7"),
         ),
         (
-            "starttls-client-refused",
-            starttls(StartTlsProblem::ClientRefused {
-                answer: b"554 5.7.1 blocked by policy\r\n".to_vec(),
-            }),
-        ),
-        (
-            "starttls-unexpected-answer",
-            starttls(StartTlsProblem::Unexpected {
-                awaited,
-                answer: answer(),
-            }),
-        ),
-        (
-            "starttls-injection",
-            starttls(StartTlsProblem::Injected {
-                bytes: b"250 OK\r\n".to_vec(),
-            }),
-        ),
-        (
-            "starttls-ended",
-            starttls(StartTlsProblem::Ended { awaited }),
-        ),
-        (
-            "starttls-already-tls",
-            starttls(StartTlsProblem::AlreadyTls),
+            "no-application-protocol",
+            handshake(PeerCause::NoApplicationProtocol),
         ),
     ]
 }
 
 pub(super) fn networks() -> Vec<Row> {
     let connect = |cause| Error::new(Phase::Connect, cause).with_server_name("shop.example");
-    let addresses = || {
-        vec![
-            "192.0.2.7:443".parse().unwrap(),
-            "[2001:db8::7]:443".parse().unwrap(),
-        ]
-    };
-    let proxy = |problem| {
-        connect(NetworkCause::Proxy(Box::new(ProxyError {
-            target: Target::new("proxy.example:3128", "shop.example", 443),
-            problem,
-        })))
-    };
     vec![
-        (
-            "name-not-resolved",
-            Error::new(
-                Phase::Resolve,
-                NetworkCause::NotResolved {
-                    host: "shop.exmaple".to_owned(),
-                    source: io::Error::other("Name or service not known"),
-                },
-            ),
-        ),
-        (
-            "connection-refused",
-            connect(NetworkCause::Refused {
-                addresses: addresses(),
-            }),
-        ),
-        (
-            "unreachable",
-            connect(NetworkCause::Unreachable {
-                addresses: addresses(),
-                source: io_error(io::ErrorKind::NetworkUnreachable),
-            }),
-        ),
         (
             "timed-out",
             handshake(NetworkCause::TimedOut {
                 limit: Duration::from_secs(10),
-            }),
-        ),
-        (
-            "timed-out.connect",
-            connect(NetworkCause::TimedOut {
-                limit: Duration::from_millis(2500),
             }),
         ),
         (
@@ -216,71 +159,9 @@ pub(super) fn networks() -> Vec<Row> {
             "transport-error",
             connect(NetworkCause::Io(io_error(io::ErrorKind::PermissionDenied))),
         ),
-        ("proxy-not-resolved", proxy(ProxyProblem::NotResolved)),
-        (
-            "proxy-unreachable",
-            proxy(ProxyProblem::Unreachable {
-                why: "the connection was refused".to_owned(),
-            }),
-        ),
-        (
-            "proxy-authentication-required",
-            proxy(ProxyProblem::AuthenticationRequired {
-                schemes: vec!["Basic".to_owned(), "Negotiate".to_owned()],
-                was_sent: false,
-            }),
-        ),
-        (
-            "proxy-authentication-required.sent",
-            proxy(ProxyProblem::AuthenticationRequired {
-                schemes: vec!["Negotiate".to_owned()],
-                was_sent: true,
-            }),
-        ),
-        (
-            "proxy-refused",
-            proxy(ProxyProblem::Refused {
-                status: 403,
-                reason: "Forbidden\u{1b}[2J".to_owned(),
-                body: b"<h1>Blocked by policy 7</h1>\r\n".to_vec(),
-            }),
-        ),
-        (
-            "proxy-refused.gateway",
-            proxy(ProxyProblem::Refused {
-                status: 502,
-                reason: String::new(),
-                body: Vec::new(),
-            }),
-        ),
-        (
-            "proxy-not-http",
-            proxy(ProxyProblem::NotHttp {
-                first_bytes: b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(),
-            }),
-        ),
-        ("proxy-ended", proxy(ProxyProblem::Ended)),
         (
             "no-randomness",
             Error::new(Phase::Configure, LocalCause::RandomUnavailable),
-        ),
-        (
-            "too-many-open-files",
-            Error::new(
-                Phase::Connect,
-                LocalCause::DescriptorsUsedUp {
-                    source: io::Error::from_raw_os_error(24),
-                },
-            ),
-        ),
-        (
-            "local-ports-used-up",
-            Error::new(
-                Phase::Connect,
-                LocalCause::PortsUsedUp {
-                    address: "192.0.2.7:443".parse().unwrap(),
-                },
-            ),
         ),
         (
             "used-after-end",

@@ -140,7 +140,7 @@ const TABLE: &[Row] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::Grade;
+    use crate::registry::Grade;
 
     #[test]
     fn groups_are_named_and_judged() {

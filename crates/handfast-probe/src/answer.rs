@@ -1,13 +1,8 @@
 //! What a server says to a ClientHello: parsed as it arrives, believed in nothing.
 
-use super::groups::GroupId;
-use super::hello::WireVersion;
-use super::schemes::SchemeId;
-use super::suites::SuiteId;
-use crate::error::Alert;
-use crate::sct::SignedCertificateTimestamp;
-use crate::wire::{Reader, bit_length};
-use crate::x509::{self, Depth};
+use handfast::registry::{GroupId, SchemeId, SuiteId, WireVersion};
+use handfast::wire::{Reader, bit_length};
+use handfast::{Alert, CertificateFacts, SignedCertificateTimestamp};
 
 /// A record longer than this is no record (RFC 5246, section 6.2.3).
 const RECORD_MAX: usize = 16 * 1024 + 2048;
@@ -76,7 +71,7 @@ pub struct ServerHello {
 /// Takes bytes as they come until they decide what the answer is.
 ///
 /// ```
-/// use handfast::probe::{Answer, AnswerReader};
+/// use handfast_probe::{Answer, AnswerReader};
 /// let mut reader = AnswerReader::new();
 /// assert_eq!(reader.push(&[21, 3, 1, 0]), None);
 /// let Some(Answer::Alert(alert)) = reader.push(&[2, 2, 70]) else { panic!() };
@@ -287,8 +282,8 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
 /// The kind of key in the first certificate of a chain.
 fn certificate_key(body: &[u8]) -> Option<String> {
     let mut chain = Reader::new(Reader::new(body).vector::<3>()?);
-    let outline = x509::parse(chain.vector::<3>()?, Depth::Outline).ok()?;
-    Some(x509::describe_key(outline.public_key()).0)
+    let facts = CertificateFacts::from_der(chain.vector::<3>()?).ok()?;
+    Some(facts.key_algorithm)
 }
 
 /// Reads the start of ServerKeyExchange; what it does not say stays unknown.

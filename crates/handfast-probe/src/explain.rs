@@ -1,10 +1,22 @@
 //! What a probe adds to an explanation: what the server would have taken.
 
-use super::Explanation;
-use crate::probe::{Finding, Grade, GroupId, Judgement, Probed, SchemeId, ServerHello};
-use crate::x509::escape_control;
+use handfast::registry::{Grade, GroupId, Judgement, SchemeId};
+use handfast::{Error, Explanation, PeerCause, escape_control};
 
-pub(super) fn add(explanation: &mut Explanation, probed: &Probed) {
+use crate::answer::ServerHello;
+use crate::finding::{Finding, Probed};
+
+/// The error with what was found, and the cause that this makes certain.
+pub(crate) fn refine(mut error: Error, cause: Option<PeerCause>, probed: &Probed) -> Error {
+    if let Some(cause) = cause {
+        error = error.with_cause(cause);
+    }
+    let mut explanation = error.explain();
+    add(&mut explanation, probed);
+    error.with_explanation(explanation)
+}
+
+fn add(explanation: &mut Explanation, probed: &Probed) {
     let is_another_cause = !matches!(probed.finding, Finding::NotTheOffer | Finding::RefusesAll);
     if is_another_cause && !explanation.what.ends_with(&probed.failed_with) {
         // Said again by the cause, where it is an alert.

@@ -57,7 +57,10 @@ fn answers_are_told_apart() {
     for (bytes, expected) in [
         ("", closed(0)),
         ("16 0303 0100 02", closed(6)),
-        ("15 0300 0002 02 28", Answer::Alert(crate::Alert::new(40))),
+        (
+            "15 0300 0002 02 28",
+            Answer::Alert(handfast::Alert::new(40)),
+        ),
         ("15 0303 0002 01 70", closed(7)),
         (
             "48545450",
@@ -120,6 +123,14 @@ fn before_tls13_the_group_comes_with_the_key_exchange() {
     assert_eq!((found.group, found.dh_bits), (None, Some(7)));
 }
 
+fn own_offer(suites: Vec<SuiteId>, groups: Vec<GroupId>) -> OwnOffer {
+    let mut ours = OwnOffer::default();
+    ours.versions = vec![WireVersion::Tls12, WireVersion::Tls13];
+    ours.suites = suites;
+    ours.groups = groups;
+    ours
+}
+
 /// A server whose certificate is on a curve that we do not offer takes a group of ours from whoever offers that
 /// curve as well.
 #[test]
@@ -140,22 +151,17 @@ fn a_certificate_s_curve_is_told_from_a_group() {
                 timestamps: Vec::new(),
                 is_retry: false,
             }),
-            false => Answer::Alert(crate::Alert::new(40)),
+            false => Answer::Alert(handfast::Alert::new(40)),
         }
     };
-    let ours = OwnOffer {
-        versions: vec![WireVersion::Tls12, WireVersion::Tls13],
-        suites: vec![suite, SuiteId(0x1301)],
-        groups: vec![x25519, GroupId(23)],
-        schemes: Vec::new(),
-    };
+    let ours = own_offer(vec![suite, SuiteId(0x1301)], vec![x25519, GroupId(23)]);
     let mut inquiry = Inquiry::about(ours, "shop.example");
     while let Some(hello) = inquiry.question() {
         inquiry.answered(answer(&hello));
     }
-    let error = crate::Error::new(
-        crate::Phase::Handshake,
-        crate::PeerCause::Alert(crate::Alert::new(40)),
+    let error = handfast::Error::new(
+        handfast::Phase::Handshake,
+        handfast::PeerCause::Alert(handfast::Alert::new(40)),
     );
     let told = inquiry.refine(error).explain();
     assert_eq!(told.id, "no-shared-signature-scheme", "{told}");
@@ -181,7 +187,7 @@ impl Model {
     }
 
     fn answer(&self, hello: &ClientHello) -> Answer {
-        let refusal = Answer::Alert(crate::Alert::new(40));
+        let refusal = Answer::Alert(handfast::Alert::new(40));
         let chosen = self
             .choose(&self.suites, &hello.suites)
             .zip(self.choose(&self.groups, &hello.groups));
@@ -247,12 +253,7 @@ proptest! {
 
     #[test]
     fn an_inquiry_finds_where_two_offers_do_not_meet(model in model(), own in model()) {
-        let ours = OwnOffer {
-            versions: vec![WireVersion::Tls12, WireVersion::Tls13],
-            suites: own.suites.clone(),
-            groups: own.groups.clone(),
-            schemes: Vec::new(),
-        };
+        let ours = own_offer(own.suites.clone(), own.groups.clone());
         let mut inquiry = Inquiry::about(ours, "shop.example");
         let mut asked = 0;
         while let Some(hello) = inquiry.question() {
@@ -260,7 +261,7 @@ proptest! {
             asked += 1;
         }
         prop_assert!(asked <= 8);
-        let error = crate::Error::new(crate::Phase::Handshake, crate::PeerCause::Alert(crate::Alert::new(40)));
+        let error = handfast::Error::new(handfast::Phase::Handshake, handfast::PeerCause::Alert(handfast::Alert::new(40)));
         let id = inquiry.refine(error).explain().id;
         let meet = |one: Vec<u16>, other: Vec<u16>| one.iter().any(|item| other.contains(item));
         let codes = |suites: &[SuiteId]| suites.iter().map(|suite| suite.0).collect();

@@ -9,93 +9,29 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::answer::{Answer, AnswerReader, ServerHello};
-use super::groups::GroupId;
-use super::hello::{ClientHello, WireVersion};
-use super::schemes::SchemeId;
-use super::suites::SuiteId;
-use crate::channel::Channel;
-use crate::context::ClientContext;
-use crate::error::{Cause, Error, PeerCause, Phase};
+use handfast::registry::{SchemeId, WireVersion};
+use handfast::{Cause, Channel, ClientContext, Error, OwnOffer, PeerCause, Phase};
+
+use crate::answer::{Answer, AnswerReader, ServerHello};
+use crate::explain;
+use crate::finding::{Finding, Probed};
+use crate::hello::ClientHello;
 
 /// A server that has not answered a hello by then is not going to.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// What a client offers to servers, by number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OwnOffer {
-    /// Protocol versions, the oldest first.
-    pub versions: Vec<WireVersion>,
-    /// Cipher suites of all these versions, the preferred first.
-    pub suites: Vec<SuiteId>,
-    /// Key exchange groups, the preferred first.
-    pub groups: Vec<GroupId>,
-    /// Signature schemes, the preferred first.
-    pub schemes: Vec<SchemeId>,
-}
-
-/// What an inquiry found a server to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Probed {
-    /// How many connections were made for it.
-    pub connections: usize,
-    /// Where the two offers do not meet.
-    pub finding: Finding,
-    /// What the handshake itself had failed with, in one sentence.
-    pub failed_with: String,
-}
-
-/// Where the offers of a client and a server do not meet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Finding {
-    /// No protocol version is common.
-    Versions {
-        /// Ours.
-        ours: Vec<WireVersion>,
-        /// What the server would take.
-        theirs: ServerHello,
-    },
-    /// No cipher suite is.
-    Suites {
-        /// What the server would take.
-        theirs: ServerHello,
-    },
-    /// No key exchange group is.
-    Groups {
-        /// Ours.
-        ours: Vec<GroupId>,
-        /// What the server would take.
-        theirs: ServerHello,
-    },
-    /// The server can sign by no scheme that we check.
-    Schemes {
-        /// What it would sign by; one of them, where several could not be told apart, or none.
-        theirs: Vec<SchemeId>,
-    },
-    /// The key of its certificate is of a kind that we do not support, or on a curve that we do not offer: before
-    /// TLS 1.3 the groups offered are the curves of certificates, too (RFC 8422, section 5.1).
-    CertificateKey {
-        /// The kind of its key, such as "EC secp256k1".
-        theirs: String,
-    },
-    /// It answers when it is not told the name.
-    Name {
-        /// What it would take then.
-        theirs: ServerHello,
-    },
-    /// It took the same offer from a probe: the cause lies elsewhere.
-    NotTheOffer,
-    /// It refused every offer that there is.
-    RefusesAll,
-}
+/// Schemes that TLS 1.3 hides in its encrypted part, by the kinds of keys that they need.
+const FAMILIES: [&[SchemeId]; 4] = [
+    &[SchemeId(0x0808)],
+    &[SchemeId(0x0809), SchemeId(0x080a), SchemeId(0x080b)],
+    &[SchemeId(0x081a), SchemeId(0x081b), SchemeId(0x081c)],
+    &[SchemeId(0x0904), SchemeId(0x0905), SchemeId(0x0906)],
+];
 
 /// The questions to a server with which a handshake failed.
 ///
 /// ```
-/// use handfast::probe::{Answer, Inquiry};
+/// use handfast_probe::{Answer, Inquiry};
 /// use handfast::{ClientContext, Error};
 ///
 /// fn explain(context: &ClientContext, error: Error, mut ask: impl FnMut(&[u8]) -> Answer) -> Error {
@@ -125,7 +61,7 @@ impl Inquiry {
         Self::about(context.own_offer(), server_name)
     }
 
-    pub(super) fn about(ours: OwnOffer, server_name: &str) -> Self {
+    pub(crate) fn about(ours: OwnOffer, server_name: &str) -> Self {
         Self {
             ours,
             server_name: server_name.to_owned(),
@@ -136,7 +72,7 @@ impl Inquiry {
     /// Whether this error may come from offers that do not meet.
     pub fn is_worthwhile(error: &Error) -> bool {
         error.phase() == Phase::Handshake
-            && error.probed().is_none()
+            && !error.is_explained()
             && match error.cause() {
                 Cause::Peer(PeerCause::Alert(alert)) => matches!(
                     alert.name(),
@@ -191,9 +127,9 @@ impl Inquiry {
         let probed = Probed {
             connections: self.answers.len(),
             finding,
-            failed_with: crate::explain::what(error.cause()),
+            failed_with: error.cause().to_string(),
         };
-        error.with_probed(cause, probed)
+        explain::refine(error, cause, &probed)
     }
 
     /// Goes through the questions from the first, with the answers that there are.
@@ -271,7 +207,7 @@ impl Inquiry {
         if let Some(scheme) = signing.scheme {
             return Ok(signed_by(vec![scheme]));
         }
-        for family in SchemeId::FAMILIES {
+        for family in FAMILIES {
             let foreign: Vec<SchemeId> = family
                 .iter()
                 .filter(|scheme| !self.ours.schemes.contains(scheme))
@@ -340,12 +276,13 @@ fn signed_by(theirs: Vec<SchemeId>) -> Finding {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::net::TcpStream;
 /// use std::time::Duration;
-/// use handfast::{ClientContext, probe};
+/// use handfast::ClientContext;
 ///
 /// let client = ClientContext::builder().build()?;
-/// if let Err(error) = client.connect("old.example:443") {
-///     let again = || TcpStream::connect("old.example:443");
-///     let error = probe::clarify(error, &client, "old.example", Duration::from_secs(5), again);
+/// let again = || TcpStream::connect("old.example:443");
+/// if let Err(failure) = client.secure("old.example", again()?) {
+///     let limit = Duration::from_secs(5);
+///     let error = handfast_probe::clarify(failure.error, &client, "old.example", limit, again);
 ///     eprintln!("{}", error.explain()); // the two ends have no TLS version in common [protocol-version]
 /// }
 /// # Ok(())

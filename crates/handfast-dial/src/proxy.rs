@@ -11,7 +11,8 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::net::TcpStream;
 //! use std::time::Duration;
-//! use handfast::{ClientContext, proxy};
+//! use handfast::ClientContext;
+//! use handfast_dial::proxy;
 //!
 //! let mut socket = TcpStream::connect("proxy.internal:3128")?;
 //! let target = proxy::Target::new("proxy.internal:3128", "example.org", 443);
@@ -29,9 +30,9 @@ use std::time::{Duration, Instant};
 use base64ct::{Base64, Encoding as _};
 use zeroize::Zeroizing;
 
-use crate::channel::Channel;
-use crate::error::{Error, NetworkCause, Phase};
-use crate::x509::escape_control;
+use handfast::{Channel, Phase, escape_control};
+
+use crate::error::{Cause, Error};
 
 /// More than any proxy's head; some send a page of policy in their fields.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -86,10 +87,10 @@ impl fmt::Debug for Credentials {
 }
 
 /// Asks a proxy for a channel, over a blocking channel to the proxy. Afterwards TLS begins:
-/// [`ClientContext::secure`](crate::ClientContext::secure).
+/// [`ClientContext::secure`](handfast::ClientContext::secure).
 ///
 /// # Errors
-/// [`NetworkCause::Proxy`] for whatever the proxy did otherwise, and time-outs and failures of the
+/// [`Cause::Proxy`] for whatever the proxy did otherwise, and time-outs and failures of the
 /// channel, all in [`Phase::Connect`].
 pub fn connect<C: Channel>(
     channel: &mut C,
@@ -99,10 +100,10 @@ pub fn connect<C: Channel>(
 ) -> Result<(), Error> {
     let mut dialogue = ProxyDialogue::new(target.clone(), credentials);
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-    let failed = |error| Error::new(Phase::Connect, NetworkCause::from(error));
+    let failed = |error| Error::new(Phase::Connect, Cause::from(error));
     let timed_out = || {
         let limit = limit.unwrap_or_default();
-        Error::new(Phase::Connect, NetworkCause::TimedOut { limit })
+        Error::new(Phase::Connect, Cause::TimedOut { limit })
     };
     let left = || match deadline {
         None => Ok(None),
@@ -399,17 +400,17 @@ pub struct ProxyError {
 
 impl ProxyError {
     /// The proxy itself was not reached; `cause` says why.
-    pub fn unreachable(target: Target, cause: NetworkCause) -> Self {
+    pub fn unreachable(target: Target, cause: Cause) -> Self {
         let problem = match &cause {
-            NetworkCause::NotResolved { .. } => ProxyProblem::NotResolved,
-            NetworkCause::Refused { .. } => ProxyProblem::Unreachable {
+            Cause::NotResolved { .. } => ProxyProblem::NotResolved,
+            Cause::Refused { .. } => ProxyProblem::Unreachable {
                 why: "the connection was refused".to_owned(),
             },
-            NetworkCause::Unreachable { source, .. } => ProxyProblem::Unreachable {
-                why: crate::explain::plain(source),
+            Cause::Unreachable { source, .. } => ProxyProblem::Unreachable {
+                why: handfast::plain_io_error(source),
             },
             _ => ProxyProblem::Unreachable {
-                why: crate::explain::what(&cause.into()),
+                why: crate::explain::what(&cause),
             },
         };
         Self { target, problem }
@@ -516,7 +517,7 @@ impl std::error::Error for ProxyError {}
 
 impl From<ProxyError> for Error {
     fn from(error: ProxyError) -> Self {
-        Self::new(Phase::Connect, NetworkCause::Proxy(Box::new(error)))
+        Self::new(Phase::Connect, Cause::Proxy(Box::new(error)))
     }
 }
 

@@ -369,7 +369,7 @@ const TABLE: &[(u16, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::Grade;
+    use crate::registry::Grade;
 
     #[test]
     fn the_table_is_sorted() {

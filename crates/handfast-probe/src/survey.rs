@@ -3,11 +3,10 @@
 //! A server answers each hello with its choice. What it chose is left out of the next one, until
 //! it refuses: the choices in their order are what it accepts, in its order of preference.
 
-use super::answer::{Answer, ServerHello};
-use super::groups::GroupId;
-use super::hello::{ClientHello, WireVersion};
-use super::schemes::SchemeId;
-use super::suites::SuiteId;
+use handfast::registry::{GroupId, SchemeId, SuiteId, WireVersion};
+
+use crate::answer::{Answer, ServerHello};
+use crate::hello::ClientHello;
 
 /// Everything that a server was found to accept, the oldest version first.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handfast::probe::{
-    Answer, AnswerReader, ClientHello, Grade, GroupId, Offer, Order, Survey, WireVersion, survey,
+use handfast::ClientContext;
+use handfast_probe::{
+    Answer, AnswerReader, ClientHello, Grade, GroupId, Offer, Order, Survey, WireVersion, clarify,
+    survey,
 };
-use handfast_testbed::launch::{GnutlsServer, OpensslServer};
+use handfast_testbed::launch::{GnutlsServer, OpensslServer, Program};
 use handfast_testbed::pki::{Key, Pki, Spec};
 
 fn ask(address: SocketAddr, hello: &ClientHello) -> io::Result<Answer> {
@@ -214,4 +216,56 @@ fn who_does_not_speak_tls_is_told_from_who_says_nothing() {
     let answer = ask(address, &hello).unwrap();
     assert_eq!(answer, Answer::Closed { bytes_received: 0 });
     server.join().unwrap();
+}
+
+/// `s_server` with a certificate for localhost that `req` made for a key of this kind.
+fn unusual(algorithm: &[&str]) -> Option<(tempfile::TempDir, OpensslServer)> {
+    let directory = tempfile::tempdir().unwrap();
+    let (chain, key) = (
+        directory.path().join("chain.pem"),
+        directory.path().join("key.pem"),
+    );
+    let made = Program::new("openssl")?
+        .args(["req", "-x509", "-nodes", "-days", "1"])
+        .args(["-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(algorithm)
+        .args(["-keyout".as_ref(), key.as_os_str()])
+        .args(["-out".as_ref(), chain.as_os_str()])
+        .run();
+    assert!(made.succeeded(), "{made:?}");
+    let arguments = [
+        OsStr::new("-cert"),
+        chain.as_os_str(),
+        OsStr::new("-key"),
+        key.as_os_str(),
+        OsStr::new("-cipher"),
+        OsStr::new("ALL:@SECLEVEL=0"),
+    ];
+    Some((directory, OpensslServer::launch(&arguments)?))
+}
+
+/// The groups offered are the curves of certificates, too: OpenSSL refuses over the certificate, with the alert that
+/// also stands for suites and groups.
+#[test]
+fn a_certificate_on_a_curve_that_is_not_offered_is_told_as_that() {
+    for (curve, kind) in [("secp256k1", "EC secp256k1"), ("secp224r1", "EC P-224")] {
+        let algorithm = [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            &format!("ec_paramgen_curve:{curve}"),
+        ];
+        let Some((_files, server)) = unusual(&algorithm) else {
+            return;
+        };
+        let client = ClientContext::builder().build().unwrap();
+        let connect = || TcpStream::connect(server.address());
+        let failure = client.secure("localhost", connect().unwrap()).unwrap_err();
+        let limit = Duration::from_secs(20);
+        let error = clarify(failure.into(), &client, "localhost", limit, connect);
+        let told = error.explain();
+        assert_eq!(told.id, "no-shared-signature-scheme", "{told}");
+        assert!(told.to_string().contains(kind), "{told}");
+    }
 }

@@ -17,9 +17,9 @@ use std::io;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::channel::Channel;
-use crate::error::{Cause, Error, NetworkCause, PeerCause, Phase};
-use crate::x509::escape_control;
+use handfast::{Channel, Phase, escape_control};
+
+use crate::error::{Cause, Error};
 
 /// A dialogue takes a few hundred bytes; a server that talks longer than this is not in it.
 const BYTES_MAX: usize = 64 * 1024;
@@ -30,10 +30,10 @@ const EVIDENCE_MAX: usize = 256;
 /// A protocol that begins in plain text and turns to TLS on the same connection.
 ///
 /// ```
-/// # use handfast::StartTls;
+/// # use handfast_dial::StartTls;
 /// let protocol: StartTls = "smtp".parse()?;
 /// assert_eq!(protocol.default_port(), 25);
-/// # Ok::<(), handfast::UnknownStartTls>(())
+/// # Ok::<(), handfast_dial::UnknownStartTls>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -146,10 +146,10 @@ impl StartTls {
     }
 
     /// Leads the whole dialogue over a blocking channel. Afterwards TLS begins:
-    /// [`ClientContext::secure`](crate::ClientContext::secure).
+    /// [`ClientContext::secure`](handfast::ClientContext::secure).
     ///
     /// # Errors
-    /// [`PeerCause::StartTls`] for whatever the server did otherwise, and time-outs and failures of
+    /// [`Cause::StartTls`] for whatever the server did otherwise, and time-outs and failures of
     /// the channel, all in [`Phase::StartTls`].
     pub fn negotiate<C: Channel>(
         self,
@@ -491,12 +491,12 @@ impl std::error::Error for StartTlsError {}
 
 impl From<StartTlsError> for Error {
     fn from(error: StartTlsError) -> Self {
-        Self::new(Phase::StartTls, PeerCause::StartTls(Box::new(error)))
+        Self::new(Phase::StartTls, Cause::StartTls(Box::new(error)))
     }
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::new(Phase::StartTls, NetworkCause::from(error))
+    Error::new(Phase::StartTls, Cause::from(error))
 }
 
 fn time_left(deadline: Option<(Instant, Duration)>) -> Result<Option<Duration>, Error> {
@@ -505,19 +505,16 @@ fn time_left(deadline: Option<(Instant, Duration)>) -> Result<Option<Duration>, 
     };
     match at.checked_duration_since(Instant::now()) {
         Some(left) if !left.is_zero() => Ok(Some(left)),
-        _ => Err(Error::new(
-            Phase::StartTls,
-            NetworkCause::TimedOut { limit },
-        )),
+        _ => Err(Error::new(Phase::StartTls, Cause::TimedOut { limit })),
     }
 }
 
 fn timed_out(deadline: Option<(Instant, Duration)>, error: io::Error) -> Error {
     let cause: Cause = match (error.kind(), deadline) {
         (io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut, Some((_, limit))) => {
-            NetworkCause::TimedOut { limit }.into()
+            Cause::TimedOut { limit }
         }
-        _ => NetworkCause::from(error).into(),
+        _ => error.into(),
     };
     Error::new(Phase::StartTls, cause)
 }

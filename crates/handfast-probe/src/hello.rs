@@ -1,11 +1,6 @@
 //! A ClientHello by hand: any version, any offer, however outdated.
 
-use std::fmt;
-
-use super::groups::GroupId;
-use super::judgement::Judgement;
-use super::schemes::SchemeId;
-use super::suites::SuiteId;
+use handfast::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 
 /// More of a kind than any client offers: what goes beyond is left out, so that lengths always fit.
 const LIST_MAX: usize = 1000;
@@ -41,88 +36,15 @@ const SCHEMES: &[u16] = &[
     0x0202,
 ];
 
-/// A protocol version as it stands on the wire, from the one that POODLE broke to today's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum WireVersion {
-    /// SSL 3 (RFC 6101).
-    Ssl3,
-    /// TLS 1.0 (RFC 2246).
-    Tls10,
-    /// TLS 1.1 (RFC 4346).
-    Tls11,
-    /// TLS 1.2 (RFC 5246).
-    Tls12,
-    /// TLS 1.3 (RFC 8446).
-    Tls13,
-}
-
-impl WireVersion {
-    /// All of them, the oldest first.
-    pub const ALL: [Self; 5] = [
-        Self::Ssl3,
-        Self::Tls10,
-        Self::Tls11,
-        Self::Tls12,
-        Self::Tls13,
-    ];
-
-    /// The number on the wire.
-    pub const fn number(self) -> u16 {
-        match self {
-            Self::Ssl3 => 0x0300,
-            Self::Tls10 => 0x0301,
-            Self::Tls11 => 0x0302,
-            Self::Tls12 => 0x0303,
-            Self::Tls13 => 0x0304,
-        }
-    }
-
-    /// The version with this number.
-    pub fn from_number(number: u16) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|version| version.number() == number)
-    }
-
-    /// `SSL 3`, `TLS 1.0` and so on.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ssl3 => "SSL 3",
-            Self::Tls10 => "TLS 1.0",
-            Self::Tls11 => "TLS 1.1",
-            Self::Tls12 => "TLS 1.2",
-            Self::Tls13 => "TLS 1.3",
-        }
-    }
-
-    /// What to think of a server that speaks it.
-    pub const fn judgement(self) -> Judgement {
-        match self {
-            Self::Ssl3 => Judgement::broken("its padding gives plaintext away (POODLE, RFC 7568)"),
-            Self::Tls10 | Self::Tls11 => {
-                Judgement::weak("signs with SHA-1 and MD5; deprecated (RFC 8996)")
-            }
-            Self::Tls12 => Judgement::fine("as good as the cipher suite"),
-            Self::Tls13 => Judgement::fine("the current version"),
-        }
-    }
-}
-
-impl fmt::Display for WireVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// What to offer a server. [`encode`](Self::encode) makes the bytes.
 ///
 /// For TLS 1.3 no key share is sent: a server answers such a hello by HelloRetryRequest, which names
 /// the group that it would like best (RFC 8446, section 4.2.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientHello {
-    pub(super) version: WireVersion,
-    pub(super) suites: Vec<SuiteId>,
-    pub(super) groups: Vec<GroupId>,
+    pub(crate) version: WireVersion,
+    pub(crate) suites: Vec<SuiteId>,
+    pub(crate) groups: Vec<GroupId>,
     schemes: Vec<u16>,
     alpn: Vec<Vec<u8>>,
     server_name: Option<String>,
@@ -207,7 +129,7 @@ impl ClientHello {
     }
 
     /// The signature schemes offered.
-    pub(super) fn signature_schemes(&self) -> Vec<SchemeId> {
+    pub(crate) fn signature_schemes(&self) -> Vec<SchemeId> {
         self.schemes.iter().copied().map(SchemeId).collect()
     }
 

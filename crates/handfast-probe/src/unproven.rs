@@ -1,10 +1,12 @@
 //! What a peer's own word adds to an explanation. It is unproven, and labelled so: it may explain a
 //! refusal, and never lifts one.
 
-use super::Explanation;
-use crate::error::{Error, Hearsay, PeerCause};
-use crate::verify::{VerifyCause, VerifyError};
-use crate::x509::{CertificateFacts, escape_control, format_utc};
+use handfast::{
+    Cause, CertificateFacts, Error, Explanation, PeerCause, VerifyCause, VerifyError,
+    escape_control, format_utc,
+};
+
+use crate::hearsay::Hearsay;
 
 /// Clocks that differ by less than this refuse nobody's certificate for long.
 const SKEW_MIN_SECS: i64 = 5 * 60;
@@ -12,13 +14,37 @@ const SKEW_MIN_SECS: i64 = 5 * 60;
 /// The status of networks that want a login (RFC 6585, section 6).
 const NETWORK_AUTHENTICATION_REQUIRED: u16 = 511;
 
-/// What the peer's word turns the explanation into, or adds to it.
-pub(super) fn add(explanation: &mut Explanation, error: &Error) {
-    let (Some(hearsay), crate::error::Cause::Peer(PeerCause::Certificate(refused))) =
-        (error.hearsay(), error.cause())
-    else {
-        return;
+/// Whether the peer's word could help to explain this error.
+pub(crate) fn is_worthwhile(error: &Error) -> bool {
+    refused(error).is_some_and(|refused| {
+        matches!(
+            refused.cause,
+            VerifyCause::Expired { .. }
+                | VerifyCause::NotYetValid { .. }
+                | VerifyCause::CrlExpired { .. }
+                | VerifyCause::NameMismatch { .. }
+        )
+    })
+}
+
+/// The error with what the peer's word turns its explanation into, or adds to it.
+pub(crate) fn refine(error: Error, hearsay: &Hearsay) -> Error {
+    let Some(refused) = refused(&error) else {
+        return error;
     };
+    let mut explanation = error.explain();
+    add(&mut explanation, refused, hearsay);
+    error.with_explanation(explanation)
+}
+
+fn refused(error: &Error) -> Option<&VerifyError> {
+    match error.cause() {
+        Cause::Peer(PeerCause::Certificate(refused)) => Some(refused),
+        _ => None,
+    }
+}
+
+fn add(explanation: &mut Explanation, refused: &VerifyError, hearsay: &Hearsay) {
     match &refused.cause {
         VerifyCause::Expired { now, .. }
         | VerifyCause::NotYetValid { now, .. }

@@ -6,8 +6,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::context::Timeouts;
-use crate::error::{Cause, ConfigurationCause, Error, LocalCause, NetworkCause, Phase};
+use handfast::{Phase, Timeouts};
+
+use crate::error::{Cause, Error};
 
 /// Splits `host:port`, an IPv6 host in brackets. Gives the host without them.
 pub(crate) fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
@@ -21,7 +22,7 @@ pub(crate) fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
         .filter(|(host, _)| !host.is_empty())
         .and_then(|(host, port)| Some((host, port.parse().ok()?)))
         .ok_or_else(|| {
-            let cause = ConfigurationCause::Address {
+            let cause = Cause::Address {
                 text: authority.to_owned(),
             };
             Error::new(Phase::Configure, cause)
@@ -39,31 +40,29 @@ pub fn connect_error(host: &str, tried: Vec<SocketAddr>, last: Option<io::Error>
         return not_resolved(host, nothing);
     };
     if out_of_descriptors(&source) {
-        return Error::new(Phase::Connect, LocalCause::DescriptorsUsedUp { source });
+        return Error::new(Phase::Connect, Cause::DescriptorsUsedUp { source });
     }
     Error::new(
         Phase::Connect,
         match (source.kind(), tried.last()) {
-            (io::ErrorKind::ConnectionRefused, _) => {
-                Cause::from(NetworkCause::Refused { addresses: tried })
-            }
+            (io::ErrorKind::ConnectionRefused, _) => Cause::Refused { addresses: tried },
             (io::ErrorKind::AddrNotAvailable, Some(address)) if has_way_to(*address) => {
-                Cause::from(LocalCause::PortsUsedUp { address: *address })
+                Cause::PortsUsedUp { address: *address }
             }
-            _ => Cause::from(NetworkCause::Unreachable {
+            _ => Cause::Unreachable {
                 addresses: tried,
                 source,
-            }),
+            },
         },
     )
 }
 
 fn not_resolved(host: &str, source: io::Error) -> Error {
     if out_of_descriptors(&source) {
-        return Error::new(Phase::Resolve, LocalCause::DescriptorsUsedUp { source });
+        return Error::new(Phase::Resolve, Cause::DescriptorsUsedUp { source });
     }
     let host = host.to_owned();
-    Error::new(Phase::Resolve, NetworkCause::NotResolved { host, source })
+    Error::new(Phase::Resolve, Cause::NotResolved { host, source })
 }
 
 /// `EMFILE` of the process and `ENFILE` of the whole system: Rust has no names for them, and on every
@@ -86,7 +85,7 @@ fn has_way_to(address: SocketAddr) -> bool {
 /// addresses (`8443` is 0.0.32.251), which nobody means. No name ends in a number (RFC 3696, section 2).
 ///
 /// # Errors
-/// [`ConfigurationCause::ServerName`].
+/// [`Cause::ServerName`].
 pub fn refuse_number(host: &str) -> Result<(), Error> {
     let last = host.strip_suffix('.').unwrap_or(host);
     let last = last.rsplit('.').next().unwrap_or(last);
@@ -98,7 +97,7 @@ pub fn refuse_number(host: &str) -> Result<(), Error> {
     if !is_number || host.parse::<IpAddr>().is_ok() {
         return Ok(());
     }
-    let cause = ConfigurationCause::ServerName {
+    let cause = Cause::ServerName {
         text: host.to_owned(),
         problem: match host.parse::<u16>() {
             Ok(port) => {
@@ -114,7 +113,7 @@ pub fn refuse_number(host: &str) -> Result<(), Error> {
 /// [`refuse_number`] for the host of a URL as it was typed: a parser of URLs has made an address of it.
 ///
 /// # Errors
-/// [`ConfigurationCause::ServerName`].
+/// [`Cause::ServerName`].
 pub fn refuse_number_in_url(url: &str) -> Result<(), Error> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest);
@@ -141,7 +140,7 @@ pub(crate) fn connect(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpS
             Some((at, limit)) => {
                 let left = at.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return Err(Error::new(Phase::Connect, NetworkCause::TimedOut { limit }));
+                    return Err(Error::new(Phase::Connect, Cause::TimedOut { limit }));
                 }
                 // An address that swallows packets must leave time for those after it.
                 let share = left / u32::try_from(addresses.len() - index).unwrap_or(1).max(1);
@@ -159,7 +158,7 @@ pub(crate) fn connect(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpS
     }
     match (last, deadline) {
         (Some(error), Some((_, limit))) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(Error::new(Phase::Connect, NetworkCause::TimedOut { limit }))
+            Err(Error::new(Phase::Connect, Cause::TimedOut { limit }))
         }
         (last, _) => Err(connect_error(host, tried, last)),
     }
@@ -171,13 +170,13 @@ pub(crate) fn connect(host: &str, port: u16, timeouts: &Timeouts) -> Result<TcpS
 /// when the limit passes, and ends by itself.
 ///
 /// # Errors
-/// [`NetworkCause::NotResolved`], or [`NetworkCause::TimedOut`] in [`Phase::Resolve`]; for a host that
-/// is a number and no IP address, [`ConfigurationCause::ServerName`].
+/// [`Cause::NotResolved`], or [`Cause::TimedOut`] in [`Phase::Resolve`]; for a host that
+/// is a number and no IP address, [`Cause::ServerName`].
 ///
 /// ```
-/// let addresses = handfast::resolve("127.0.0.1", 443, None)?;
+/// let addresses = handfast_dial::resolve("127.0.0.1", 443, None)?;
 /// assert_eq!(addresses, ["127.0.0.1:443".parse().unwrap()]);
-/// # Ok::<(), handfast::Error>(())
+/// # Ok::<(), handfast_dial::Error>(())
 /// ```
 pub fn resolve(host: &str, port: u16, limit: Option<Duration>) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -199,7 +198,7 @@ pub fn resolve(host: &str, port: u16, limit: Option<Duration>) -> Result<Vec<Soc
                 Err(error) => Err(error),
                 Ok(_) => receiver
                     .recv_timeout(limit)
-                    .map_err(|_| Error::new(Phase::Resolve, NetworkCause::TimedOut { limit }))?,
+                    .map_err(|_| Error::new(Phase::Resolve, Cause::TimedOut { limit }))?,
             }
         }
     };

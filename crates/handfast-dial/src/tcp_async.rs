@@ -9,14 +9,15 @@ use std::time::Duration;
 use ::tokio::net::{TcpStream, lookup_host};
 use ::tokio::time::{sleep, timeout};
 
-use crate::context::Timeouts;
-use crate::error::{Error, NetworkCause, Phase};
+use handfast::{Phase, Timeouts};
+
+use crate::error::{Cause, Error};
 use crate::resolve;
 
 /// After this long the next address is tried beside the first (RFC 8305, section 5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
-pub(super) async fn connect_tcp(
+pub(crate) async fn connect_tcp(
     host: &str,
     port: u16,
     timeouts: &Timeouts,
@@ -27,11 +28,11 @@ pub(super) async fn connect_tcp(
         None => lookup.await,
         Some(limit) => timeout(limit, lookup)
             .await
-            .map_err(|_| Error::new(Phase::Resolve, NetworkCause::TimedOut { limit }))?,
+            .map_err(|_| Error::new(Phase::Resolve, Cause::TimedOut { limit }))?,
     };
     let addresses: Vec<_> = answer
         .map_err(|source| {
-            let cause = NetworkCause::NotResolved {
+            let cause = Cause::NotResolved {
                 host: host.to_owned(),
                 source,
             };
@@ -43,7 +44,7 @@ pub(super) async fn connect_tcp(
         None => attempts.await,
         Some(limit) => timeout(limit, attempts)
             .await
-            .map_err(|_| Error::new(Phase::Connect, NetworkCause::TimedOut { limit }))?,
+            .map_err(|_| Error::new(Phase::Connect, Cause::TimedOut { limit }))?,
     }
 }
 

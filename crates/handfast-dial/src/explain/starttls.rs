@@ -1,22 +1,22 @@
 //! What to say about a plain-text dialogue that did not come to TLS.
 
-use super::first_bytes::quoted;
 use crate::starttls::{StartTlsError, StartTlsProblem};
+use handfast::quote_bytes;
 
 pub(super) fn evidence(error: &StartTlsError) -> Vec<String> {
     match &error.problem {
         StartTlsProblem::NotOffered { offered: bytes } => {
-            vec![format!("what it offers: {}", quoted(bytes))]
+            vec![format!("what it offers: {}", quote_bytes(bytes))]
         }
         StartTlsProblem::Refused { answer: bytes }
         | StartTlsProblem::ClientRefused { answer: bytes } => {
-            vec![format!("its answer: {}", quoted(bytes))]
+            vec![format!("its answer: {}", quote_bytes(bytes))]
         }
         StartTlsProblem::Unexpected { answer: bytes, .. } => {
-            vec![format!("received: {}", quoted(bytes))]
+            vec![format!("received: {}", quote_bytes(bytes))]
         }
         StartTlsProblem::Injected { bytes } => {
-            vec![format!("what followed: {}", quoted(bytes))]
+            vec![format!("what followed: {}", quote_bytes(bytes))]
         }
         StartTlsProblem::TooLong { .. }
         | StartTlsProblem::Ended { .. }

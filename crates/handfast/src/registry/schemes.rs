@@ -35,16 +35,8 @@ const TABLE: &[(u16, &str)] = &[
 ];
 
 impl SchemeId {
-    /// Schemes that TLS 1.3 hides in its encrypted part, by the kinds of keys that they need.
-    pub(super) const FAMILIES: [&'static [Self]; 4] = [
-        &[Self(0x0808)],
-        &[Self(0x0809), Self(0x080a), Self(0x080b)],
-        &[Self(0x081a), Self(0x081b), Self(0x081c)],
-        &[Self(0x0904), Self(0x0905), Self(0x0906)],
-    ];
-
     /// The kind of key that signs so, where that is an unsupported kind.
-    pub(crate) fn foreign_key(self) -> Option<&'static str> {
+    pub fn foreign_key(self) -> Option<&'static str> {
         Some(match self.0 {
             0x0202 | 0x0302 | 0x0402 => "DSA",
             0x0808 => "Ed448",

@@ -1,94 +1,40 @@
-//! What a server says that was refused: its clock, and where it would send us.
+//! What a peer says of itself that nobody has verified: its clock, and where it would send us.
 //!
-//! Asked over a connection that verifies nothing, so nothing of the user's goes along: no header
-//! field, no credentials, no path, no client certificate. Nothing that comes back is believed; it is
-//! evidence, labelled as unproven.
+//! Owns the one question, and reading the answer, which anybody may have written.
 
-use std::io::{Read, Write};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use handfast::{ClientContext, Error, Hearsay, Stream, Timeouts};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
 /// A head that is longer is not worth reading.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// A context that accepts any certificate, offers none of ours, and is for one question.
+/// What a peer said over HTTP that had not been verified: worth knowing, and believed in nothing.
 ///
-/// # Errors
-/// As [`handfast::ClientContextBuilder::build`].
-fn unverified(limit: Duration) -> Result<ClientContext, Error> {
-    ClientContext::builder()
-        .timeouts(Timeouts::all(limit))
-        .alpn(["http/1.1"])
-        .resumption(false)
-        .danger()
-        .accept_any_certificate()
-        .build()
+/// After a refusal that may be the fault of this machine's clock, or of a network that wants a login,
+/// the peer's own word is a hint. Anybody can say anything, so it never changes a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Hearsay {
+    /// The status of its response.
+    pub status: u16,
+    /// Its clock, by the `Date` field, in unix seconds.
+    pub date: Option<i64>,
+    /// The host that it redirects to.
+    pub redirects_to: Option<String>,
 }
 
-/// The error with what the server says when it is asked without being verified, where that could
-/// help ([`Error::wants_hearsay`]); over a blocking channel that `connect` makes.
-///
-/// `host` and `port` are the server's as they stand in a URL. Sends `HEAD /` and nothing else.
-#[must_use]
-pub fn with_hearsay<C: handfast::Channel, E>(
-    error: Error,
-    host: &str,
-    port: u16,
-    limit: Duration,
-    connect: impl FnOnce() -> Result<C, E>,
-) -> Error {
-    if !error.wants_hearsay() {
-        return error;
-    }
-    let heard = || -> Option<Hearsay> {
-        let deadline = Instant::now() + limit;
-        let context = unverified(limit).ok()?;
-        let mut stream: Stream<C> = context.secure(host, connect().ok()?).ok()?;
-        stream.write_all(question(host, port).as_bytes()).ok()?;
-        stream.flush().ok()?;
-        let mut head = Vec::new();
-        let mut chunk = [0; 4096];
-        while !is_over(&head) && Instant::now() < deadline {
-            match stream.read(&mut chunk) {
-                Ok(0) | Err(_) => break,
-                Ok(count) => head.extend_from_slice(chunk.get(..count).unwrap_or_default()),
-            }
-        }
-        answer(&head)
-    };
-    match heard() {
-        Some(hearsay) => error.with_hearsay(hearsay),
-        None => error,
-    }
-}
-
-/// The same over what a client of this crate runs on; the caller keeps the time.
-pub(super) async fn hear<C>(host: &str, port: u16, limit: Duration, channel: C) -> Option<Hearsay>
-where
-    C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    let context = unverified(limit).ok()?;
-    let mut stream = context.secure_async(host, channel).await.ok()?;
-    stream
-        .write_all(question(host, port).as_bytes())
-        .await
-        .ok()?;
-    stream.flush().await.ok()?;
-    let mut head = Vec::new();
-    let mut chunk = vec![0; 4096];
-    while !is_over(&head) {
-        match stream.read(&mut chunk).await {
-            Ok(0) | Err(_) => break,
-            Ok(count) => head.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+impl Hearsay {
+    /// A response with this status, of which no more is known.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            ..Self::default()
         }
     }
-    answer(&head)
 }
 
-fn question(host: &str, port: u16) -> String {
+pub(crate) fn question(host: &str, port: u16) -> String {
     let host = match host.contains(':') {
         true => format!("[{host}]"),
         false => host.to_owned(),
@@ -100,14 +46,14 @@ fn question(host: &str, port: u16) -> String {
     format!("HEAD / HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")
 }
 
-fn is_over(head: &[u8]) -> bool {
+pub(crate) fn is_over(head: &[u8]) -> bool {
     head.len() > HEAD_BYTES_MAX
         || head.windows(4).any(|end| end == b"\r\n\r\n")
         || head.windows(2).any(|end| end == b"\n\n")
 }
 
 /// Reads a head that anybody may have written.
-fn answer(head: &[u8]) -> Option<Hearsay> {
+pub(crate) fn answer(head: &[u8]) -> Option<Hearsay> {
     let text = String::from_utf8_lossy(head.get(..HEAD_BYTES_MAX.min(head.len()))?);
     let mut lines = text.lines();
     let status = lines

@@ -7,11 +7,12 @@
 //!
 //! [`ClientHello::encode`] makes bytes, [`AnswerReader`] takes them, and [`survey`] is told how to ask.
 //! After a handshake that failed, [`clarify`] asks a few questions and puts what it finds into the
-//! error; [`Inquiry`] is the same without I/O. Owns the names of suites and groups by number and the judgement on each:
-//! [`SuiteId`], [`GroupId`], [`WireVersion`], each with a [`Judgement`].
+//! error; [`Inquiry`] is the same without I/O. [`with_hearsay`] asks a server that was refused for its clock, and
+//! where it would send us. The names of suites and groups by number, and the judgement on each, are
+//! [`handfast::registry`]'s.
 //!
 //! ```
-//! use handfast::probe::{Answer, ClientHello, Survey, WireVersion, survey};
+//! use handfast_probe::{Answer, ClientHello, Survey, WireVersion, survey};
 //!
 //! // A server that refuses everything: `ask` would send `hello.encode()` over a socket.
 //! let refuse = |_hello: &ClientHello| Ok::<_, std::io::Error>(Answer::Closed { bytes_received: 0 });
@@ -22,21 +23,28 @@
 //! ```
 
 mod answer;
-mod groups;
+mod explain;
+mod finding;
+// The operating system's words are Linux's.
+#[cfg(all(test, target_os = "linux"))]
+mod golden;
+mod hearsay;
 mod hello;
 mod inquiry;
-mod judgement;
-mod schemes;
-mod suites;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod unproven;
+mod unverified;
 
 pub use answer::{Answer, AnswerReader, ServerHello};
-pub use groups::GroupId;
-pub use hello::{ClientHello, WireVersion};
-pub use inquiry::{Finding, Inquiry, OwnOffer, Probed, ask, clarify};
-pub use judgement::{Grade, Judgement};
-pub use schemes::SchemeId;
-pub use suites::SuiteId;
+pub use finding::{Finding, Probed};
+pub use handfast::OwnOffer;
+pub use handfast::registry::{Grade, GroupId, Judgement, SchemeId, SuiteId, WireVersion};
+pub use hearsay::Hearsay;
+pub use hello::ClientHello;
+pub use inquiry::{Inquiry, ask, clarify};
 pub use survey::{Offer, Order, Survey, VersionSurvey, survey};
+#[cfg(feature = "tokio")]
+pub use unverified::hear;
+pub use unverified::with_hearsay;

@@ -1,16 +1,16 @@
 //! What to say about a proxy that gave no channel.
 
-use super::first_bytes::quoted;
+use handfast::{escape_control, quote_bytes};
+
 use crate::proxy::{ProxyError, ProxyProblem};
-use crate::x509::escape_control;
 
 pub(super) fn evidence(error: &ProxyError) -> Vec<String> {
     match &error.problem {
         ProxyProblem::Refused { body, .. } if !body.is_empty() => {
-            vec![format!("its page begins: {}", quoted(body))]
+            vec![format!("its page begins: {}", quote_bytes(body))]
         }
         ProxyProblem::NotHttp { first_bytes } => {
-            vec![format!("its first bytes: {}", quoted(first_bytes))]
+            vec![format!("its first bytes: {}", quote_bytes(first_bytes))]
         }
         ProxyProblem::AuthenticationRequired { schemes, .. } if !schemes.is_empty() => {
             vec![format!(

@@ -1,0 +1,57 @@
+//! From `host:port` to a TLS stream.
+
+use std::net::TcpStream;
+
+use handfast::{ClientContext, Stream, Timeouts};
+
+use crate::error::{ConnectError, Error};
+use crate::resolve;
+
+/// Connects to `host:port` over TCP and shakes hands: the name resolved, every address tried,
+/// the server's chain and name verified, each within the context's time limit.
+///
+/// # Errors
+/// With the phase in which it failed: resolve, connect or handshake.
+pub fn connect(client: &ClientContext, authority: &str) -> Result<Stream<TcpStream>, ConnectError> {
+    let (host, _) = resolve::split_authority(authority)?;
+    Ok(client.secure(host, connect_tcp(authority, &client.timeouts())?)?)
+}
+
+/// The first half of [`connect`], for what must be said before TLS ([`StartTls`](crate::StartTls)) or on the way to
+/// the server (a proxy). The second half is [`ClientContext::secure`].
+///
+/// # Errors
+/// With the phase in which it failed: resolve or connect.
+pub fn connect_tcp(authority: &str, limits: &Timeouts) -> Result<TcpStream, Error> {
+    let (host, port) = resolve::split_authority(authority)?;
+    resolve::connect(host, port, limits).map_err(|error| error.with_server_name(host))
+}
+
+/// As [`connect`], without blocking the thread.
+///
+/// # Errors
+/// With the phase in which it failed: resolve, connect or handshake.
+#[cfg(feature = "tokio")]
+pub async fn connect_async(
+    client: &ClientContext,
+    authority: &str,
+) -> Result<handfast::AsyncStream<tokio::net::TcpStream>, ConnectError> {
+    let (host, _) = resolve::split_authority(authority)?;
+    let socket = connect_tcp_async(authority, &client.timeouts()).await?;
+    Ok(client.secure_async(host, socket).await?)
+}
+
+/// As [`connect_tcp`], without blocking the thread.
+///
+/// # Errors
+/// With the phase in which it failed: resolve or connect.
+#[cfg(feature = "tokio")]
+pub async fn connect_tcp_async(
+    authority: &str,
+    limits: &Timeouts,
+) -> Result<tokio::net::TcpStream, Error> {
+    let (host, port) = resolve::split_authority(authority)?;
+    crate::tcp_async::connect_tcp(host, port, limits)
+        .await
+        .map_err(|error| error.with_server_name(host))
+}

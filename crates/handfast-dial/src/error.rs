@@ -1,0 +1,284 @@
+//! Why there is no channel: a phase, a cause, and the evidence; and why there is no TLS stream over it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use handfast::{Explanation, HandshakeFailure, Phase};
+
+use crate::proxy::{ProxyError, Target};
+use crate::starttls::StartTlsError;
+
+/// Why a channel did not come about, in which phase, and on what evidence.
+///
+/// [`fmt::Display`] prints one level; [`std::error::Error::source`] leads to the level below;
+/// [`Error::explain`] says what happened, what shows it and what to do, for a person.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    phase: Phase,
+    cause: Cause,
+    server_name: Option<String>,
+}
+
+/// What kept a channel from coming about.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Not of the form `host:port`.
+    Address {
+        /// What was given.
+        text: String,
+    },
+    /// A host that the C library would take for a number, and nobody means as one.
+    ServerName {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The name has no address.
+    NotResolved {
+        /// The name.
+        host: String,
+        /// The resolver's answer.
+        source: io::Error,
+    },
+    /// Nothing listens on this address and port.
+    Refused {
+        /// Every address tried.
+        addresses: Vec<SocketAddr>,
+    },
+    /// No address could be reached.
+    Unreachable {
+        /// Every address tried.
+        addresses: Vec<SocketAddr>,
+        /// The last answer of the operating system.
+        source: io::Error,
+    },
+    /// The phase's time limit passed.
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// A proxy did not give us a channel to the server.
+    Proxy(Box<ProxyError>),
+    /// In the plain text of its own protocol, the server did not come to begin TLS.
+    StartTls(Box<StartTlsError>),
+    /// The connection was reset.
+    Reset,
+    /// Any other answer of the operating system.
+    Io(io::Error),
+    /// This process, or this system, may open no more files and sockets.
+    DescriptorsUsedUp {
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// Every local port is taken by a connection to this address, one that has ended a minute ago
+    /// included.
+    PortsUsedUp {
+        /// The address.
+        address: SocketAddr,
+    },
+}
+
+impl Error {
+    /// An error with this cause, in this phase.
+    pub fn new(phase: Phase, cause: impl Into<Cause>) -> Self {
+        Self(Box::new(Inner {
+            phase,
+            cause: cause.into(),
+            server_name: None,
+        }))
+    }
+
+    /// The phase in which it happened.
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// What caused it.
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// The server's name that the caller asked for, where one was asked for.
+    pub fn server_name(&self) -> Option<&str> {
+        self.0.server_name.as_deref()
+    }
+
+    /// The same error with the name of the server that was asked for.
+    #[must_use]
+    pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
+        self.0.server_name = Some(name.into());
+        self
+    }
+
+    /// The same failure to reach a machine, told as what it is when that machine is a proxy. Time
+    /// limits and what is not about reaching it stay as they are.
+    #[must_use]
+    pub fn of_proxy(mut self, target: &Target) -> Self {
+        self.0.cause = match self.0.cause {
+            cause @ (Cause::NotResolved { .. }
+            | Cause::Refused { .. }
+            | Cause::Unreachable { .. }
+            | Cause::Io(_)
+            | Cause::Reset) => {
+                Cause::Proxy(Box::new(ProxyError::unreachable(target.clone(), cause)))
+            }
+            other => other,
+        };
+        self
+    }
+
+    /// What happened, the evidence for it, and what to do about it.
+    pub fn explain(&self) -> Explanation {
+        crate::explain::explain(self)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.server_name {
+            Some(name) => write!(f, "{} with {name} failed", self.0.phase),
+            None => write!(f, "{} failed", self.0.phase),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0.cause)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.cause() {
+            Cause::Address { .. } | Cause::ServerName { .. } => io::ErrorKind::InvalidInput,
+            Cause::Refused { .. } => io::ErrorKind::ConnectionRefused,
+            Cause::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Cause::StartTls(_) => io::ErrorKind::InvalidData,
+            Cause::Reset => io::ErrorKind::ConnectionReset,
+            Cause::Io(inner) => inner.kind(),
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::explain::what(self))
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotResolved { source, .. }
+            | Self::Unreachable { source, .. }
+            | Self::Io(source)
+            | Self::DescriptorsUsedUp { source } => Some(source),
+            Self::Proxy(e) => Some(e.as_ref()),
+            Self::StartTls(e) => Some(e.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // A write to a connection that the peer has reset says "broken pipe" the second time.
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::Reset,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Why there is no TLS stream to a name: no channel, or no TLS over it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// There is no channel.
+    Dial(Error),
+    /// The channel is there, and TLS failed.
+    Tls(handfast::Error),
+}
+
+impl ConnectError {
+    /// The phase in which it happened.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Dial(error) => error.phase(),
+            Self::Tls(error) => error.phase(),
+        }
+    }
+
+    /// What TLS failed with, where it was that.
+    pub fn tls(&self) -> Option<&handfast::Error> {
+        match self {
+            Self::Dial(_) => None,
+            Self::Tls(error) => Some(error),
+        }
+    }
+
+    /// What happened, the evidence for it, and what to do about it.
+    pub fn explain(&self) -> Explanation {
+        match self {
+            Self::Dial(error) => error.explain(),
+            Self::Tls(error) => error.explain(),
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Dial(error) => error.source(),
+            Self::Tls(error) => error.source(),
+        }
+    }
+}
+
+impl From<Error> for ConnectError {
+    fn from(error: Error) -> Self {
+        Self::Dial(error)
+    }
+}
+
+impl From<handfast::Error> for ConnectError {
+    fn from(error: handfast::Error) -> Self {
+        Self::Tls(error)
+    }
+}
+
+impl<C> From<HandshakeFailure<C>> for ConnectError {
+    fn from(failure: HandshakeFailure<C>) -> Self {
+        Self::Tls(failure.error)
+    }
+}
+
+impl From<ConnectError> for io::Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Dial(error) => error.into(),
+            ConnectError::Tls(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Asking a server that was refused: for its clock, and where it would send us.
+//!
+//! Asked over a connection that verifies nothing, so nothing of the user's goes along: no header
+//! field, no credentials, no path, no client certificate. Nothing that comes back is believed; it is
+//! evidence, labelled as unproven.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use handfast::{ClientContext, Error, Stream, Timeouts};
+#[cfg(feature = "tokio")]
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::hearsay::{Hearsay, answer, is_over, question};
+use crate::unproven::{is_worthwhile, refine};
+
+impl Hearsay {
+    /// Whether the peer's own word could help to explain this error: a certificate refused over time
+    /// or over its name.
+    pub fn is_worthwhile(error: &Error) -> bool {
+        is_worthwhile(error)
+    }
+
+    /// The error with what the peer said when it was asked without being verified. An
+    /// explanation then tells a wrong clock from a certificate that has expired, and a network that
+    /// wants a login from a server with another name; both labelled as unproven.
+    #[must_use]
+    pub fn refine(&self, error: Error) -> Error {
+        refine(error, self)
+    }
+}
+
+/// A context that accepts any certificate, offers none of ours, and is for one question.
+///
+/// # Errors
+/// As [`handfast::ClientContextBuilder::build`].
+fn unverified(limit: Duration) -> Result<ClientContext, Error> {
+    ClientContext::builder()
+        .timeouts(Timeouts::all(limit))
+        .alpn(["http/1.1"])
+        .resumption(false)
+        .danger()
+        .accept_any_certificate()
+        .build()
+}
+
+/// The error with what the server says when it is asked without being verified, where that could
+/// help ([`Hearsay::is_worthwhile`]); over a blocking channel that `connect` makes.
+///
+/// `host` and `port` are the server's as they stand in a URL. Sends `HEAD /` and nothing else.
+#[must_use]
+pub fn with_hearsay<C: handfast::Channel, E>(
+    error: Error,
+    host: &str,
+    port: u16,
+    limit: Duration,
+    connect: impl FnOnce() -> Result<C, E>,
+) -> Error {
+    if !is_worthwhile(&error) {
+        return error;
+    }
+    let heard = || -> Option<Hearsay> {
+        let deadline = Instant::now() + limit;
+        let context = unverified(limit).ok()?;
+        let mut stream: Stream<C> = context.secure(host, connect().ok()?).ok()?;
+        stream.write_all(question(host, port).as_bytes()).ok()?;
+        stream.flush().ok()?;
+        let mut head = Vec::new();
+        let mut chunk = [0; 4096];
+        while !is_over(&head) && Instant::now() < deadline {
+            match stream.read(&mut chunk) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => head.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+            }
+        }
+        answer(&head)
+    };
+    match heard() {
+        Some(hearsay) => refine(error, &hearsay),
+        None => error,
+    }
+}
+
+/// What the server of this name says over a tokio channel, asked as by [`with_hearsay`]; the caller keeps the time.
+#[cfg(feature = "tokio")]
+pub async fn hear<C>(host: &str, port: u16, limit: Duration, channel: C) -> Option<Hearsay>
+where
+    C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let context = unverified(limit).ok()?;
+    let mut stream = context.secure_async(host, channel).await.ok()?;
+    stream
+        .write_all(question(host, port).as_bytes())
+        .await
+        .ok()?;
+    stream.flush().await.ok()?;
+    let mut head = Vec::new();
+    let mut chunk = vec![0; 4096];
+    while !is_over(&head) {
+        match stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => head.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+        }
+    }
+    answer(&head)
+}

@@ -1,0 +1,17 @@
+//! What a client context offers, by number.
+
+use crate::registry::{GroupId, SchemeId, SuiteId, WireVersion};
+
+/// What a client offers to servers, by number.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct OwnOffer {
+    /// Protocol versions, the oldest first.
+    pub versions: Vec<WireVersion>,
+    /// Cipher suites of all these versions, the preferred first.
+    pub suites: Vec<SuiteId>,
+    /// Key exchange groups, the preferred first.
+    pub groups: Vec<GroupId>,
+    /// Signature schemes, the preferred first.
+    pub schemes: Vec<SchemeId>,
+}
