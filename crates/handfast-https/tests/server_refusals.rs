@@ -6,10 +6,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use handfast::probe::{ClientHello, WireVersion};
 use handfast::{
     ClientAuth, CloseOutcome, ClosePolicy, RevocationLists, ServerContext, TlsVersion, TrustAnchors,
 };
+use handfast_probe::{ClientHello, WireVersion};
 use handfast_testbed::launch::Program;
 use handfast_testbed::pki::{Issued, Pki};
 use server_common::{Fixture, PATIENCE, Setup, identity};

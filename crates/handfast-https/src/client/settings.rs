@@ -145,7 +145,7 @@ impl ClientBuilder {
 
     /// After a handshake that failed over what was offered, asks the server over a few more
     /// connections what it would have taken, and puts that into the error
-    /// ([`handfast::probe::Inquiry`]). After one that was refused over time or name, asks `HEAD /` of
+    /// ([`handfast_probe::Inquiry`]). After one that was refused over time or name, asks `HEAD /` of
     /// the server without verifying it, with nothing of the request's, for its clock
     /// ([`handfast_probe::Hearsay`]). Default: off.
     pub fn probes(mut self, on: bool) -> Self {
