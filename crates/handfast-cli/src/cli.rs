@@ -23,30 +23,30 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  handfast demo                            both ends meet and tell what they saw
+  handfast demo                            an exchange on loopback, seen from both ends
   handfast serve ./public                  a directory at https://localhost:8443/
-  handfast get -O https://localhost:8443/page.html     named only once complete
+  handfast get -O https://localhost:8443/page.html     page.html, once it is complete
   handfast get -v https://example.org/     what happened, phase by phase
-  handfast ca issue db.internal 10.0.0.7   a certificate from an authority of your own";
+  handfast ca issue db.internal 10.0.0.7   a certificate from your own authority";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Put load on a server and measure it honestly
+    /// Load-test a server
     Bench(bench::Args),
-    /// Talk to a TLS server, or be one, on the terminal and over any channel
+    /// Talk to a TLS client or server from the terminal, over any channel
     #[cfg(unix)]
     Connect(connect::Args),
-    /// Show both ends of an exchange on loopback: what each of them saw
+    /// Show an exchange on loopback from both ends
     Demo(demo::Args),
-    /// Say what a failure's id means, how to see it and how to fix it
+    /// Explain an error's id: meaning, how to confirm it, how to fix it
     Explain(explain::Args),
-    /// Fetch a URL, verified, and say whether all of it arrived
+    /// Fetch URLs; verify the server and that the response is complete
     Get(get::Args),
-    /// Say everything about a TLS server, verified; or judge a chain in a file
+    /// Examine a TLS server, or a certificate chain in a file
     Inspect(inspect::Args),
     /// Serve a directory over HTTPS
     Serve(serve::Args),
-    /// A local certificate authority that can only sign for the names it was made for
+    /// Manage a local certificate authority that can sign only for the names it was made for
     Ca(ca::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),

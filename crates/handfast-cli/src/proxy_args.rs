@@ -16,16 +16,16 @@ use crate::passphrase::{PassphraseSource, or_prompt};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Proxy")]
 pub(crate) struct ProxyArgs {
-    /// Have this HTTP proxy connect to the server (CONNECT); "" for none [default: the variable https_proxy, or all_proxy]
+    /// HTTP proxy to connect through (CONNECT); "" for none [default: the variable https_proxy or all_proxy]
     #[arg(short = 'x', long, value_name = "[http://]HOST[:PORT]")]
     proxy: Option<String>,
-    /// Reach these hosts without it: domains, addresses, networks, `*` [default: the variable no_proxy]
+    /// Hosts to reach without the proxy: domains, addresses, networks, `*` [default: the variable no_proxy]
     #[arg(long, value_name = "HOSTS")]
     noproxy: Option<String>,
-    /// The name that the proxy knows, and the password, unless --proxy-pass or the prompt gives it
+    /// User name for the proxy, and its password unless given by --proxy-pass or at the prompt
     #[arg(short = 'U', long, value_name = "USER[:PASSWORD]")]
     proxy_user: Option<Secret>,
-    /// Where the password for the proxy comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    /// Source of the proxy password: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
     #[arg(long, value_name = "SOURCE", requires = "proxy_user")]
     proxy_pass: Option<PassphraseSource>,
 }

@@ -17,25 +17,25 @@ use crate::passphrase::{PassphraseSource, or_prompt};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Trust and identity")]
 pub(crate) struct TrustArgs {
-    /// Accept any certificate: whoever is on the path can read and change everything
+    /// Do not verify the certificate: anyone on the network path can read and change all data
     #[arg(short = 'k', long)]
     pub(crate) insecure: bool,
-    /// Trust the certificates of this file, too: PEM, DER or PKCS#7
+    /// Also trust the certificates in FILE (PEM, DER or PKCS#7)
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Vec<PathBuf>,
-    /// Trust those of --cacert alone
+    /// Trust only the certificates of --cacert
     #[arg(long, requires = "cacert")]
     pub(crate) only_cacert: bool,
-    /// Demand that one of these keys is on the verified path
+    /// Require one of these public keys on the verified path
     #[arg(long, value_name = "sha256//BASE64")]
     pub(crate) pin: Vec<SpkiSha256>,
-    /// Refuse what these revocation lists revoke
+    /// Check certificates against the certificate revocation lists in FILE (repeatable)
     #[arg(long, value_name = "FILE")]
     pub(crate) crl: Vec<PathBuf>,
-    /// When a list is out of date: hard refuses what it covers, soft goes on using it
+    /// What to do with an expired revocation list
     #[arg(long, value_name = "POLICY", default_value = "hard")]
     pub(crate) crl_expired: CrlExpired,
-    /// Follow at most so many intermediates between a certificate and a trust anchor, 0 to 6 [default: 6]
+    /// Accept at most COUNT intermediates in a chain, 0 to 6 [default: 6]
     #[arg(long, value_name = "COUNT", value_parser = depth)]
     pub(crate) depth: Option<usize>,
     #[command(flatten)]
@@ -45,10 +45,10 @@ pub(crate) struct TrustArgs {
 /// What becomes of a certificate when the list that covers it is out of date.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum CrlExpired {
-    /// It is refused
+    /// Refuse certificates that it covers
     #[default]
     Hard,
-    /// It is refused if the list revokes it
+    /// Refuse only certificates that it revokes
     Soft,
 }
 
@@ -72,13 +72,13 @@ pub(crate) fn lists_of(files: &[PathBuf], expired: CrlExpired) -> Result<Revocat
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct IdentityArgs {
-    /// Our certificate chain, for a peer that asks for it
+    /// Certificate chain, sent if the peer requests one
     #[arg(long, value_name = "FILE")]
     pub(crate) cert: Option<PathBuf>,
-    /// Its private key, unless it is in the same file
+    /// Private key, if it is not in the same file as the certificate
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    /// Source of the key's passphrase: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
     #[arg(long, value_name = "SOURCE", requires = "cert")]
     pub(crate) pass: Option<PassphraseSource>,
 }
@@ -86,15 +86,15 @@ pub(crate) struct IdentityArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Session")]
 pub(crate) struct SessionArgs {
-    /// Offer these application protocols, the preferred first, separated by commas
+    /// Application protocols to offer (ALPN), in order of preference, separated by commas
     #[arg(long, value_name = "PROTOCOLS", value_delimiter = ',')]
     pub(crate) alpn: Vec<String>,
     #[command(flatten)]
     pub(crate) versions: VersionArgs,
-    /// Allow so many seconds until the connection is secured
+    /// Time limit for connecting and the handshake
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) connect_timeout: Option<Duration>,
-    /// Append the secrets of the sessions to this file, for a packet analyser
+    /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
     #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE")]
     pub(crate) key_log: Option<PathBuf>,
 }
@@ -102,16 +102,16 @@ pub(crate) struct SessionArgs {
 /// Which versions of TLS: as curl says it, and as a list.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VersionArgs {
-    /// Speak these versions only: 1.2, 1.3 [default: both]
+    /// TLS versions to allow: 1.2, 1.3 [default: both]
     #[arg(long, value_name = "VERSIONS", value_delimiter = ',', value_parser = version)]
     tls: Vec<TlsVersion>,
-    /// Speak TLS 1.2 or later (the default)
+    /// Allow TLS 1.2 and later (the default)
     #[arg(long = "tlsv1.2", conflicts_with = "tls")]
     tlsv1_2: bool,
-    /// Speak TLS 1.3 or later
+    /// Allow only TLS 1.3 and later
     #[arg(long = "tlsv1.3", conflicts_with = "tls")]
     tlsv1_3: bool,
-    /// Speak no later version than this
+    /// Latest TLS version to allow
     #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with_all = ["tls", "tlsv1_3"])]
     tls_max: Option<String>,
 }

@@ -22,21 +22,21 @@ use crate::trust_args::{TrustArgs, VersionArgs};
 
 const EXAMPLES: &str = "\
 Examples:
-  handfast bench https://localhost:8443/                   10 seconds, 16 connections kept
-  handfast bench --rate 2000 -d 30s https://localhost:8443/  latency at a given load, as users meet it
+  handfast bench https://localhost:8443/                   10 seconds, 16 connections
+  handfast bench --rate 2000 -d 30s https://localhost:8443/  latency at a constant request rate
   handfast bench --http2 --streams 16 -n 100000 https://localhost:8443/
   handfast bench --handshake full -c 64 https://localhost:8443/
   handfast bench --html report.html https://localhost:8443/
 
 Only load servers that are yours to load. Ctrl-C ends the test and prints what was measured.
 
-A request has failed when no whole response came, or one with a status of 400 or more. Exit codes
-are curl's: 0 when nothing failed, else that of what failed most, 22 for the status.";
+A request has failed if no complete response came, or one with a status of 400 or more. Exit codes
+are curl's: 0 if nothing failed, else that of the most frequent failure, 22 for the status.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("version").args(["http1_1", "http2"]))]
 pub(crate) struct Args {
-    /// The URL to load; nothing else is ever contacted, redirects are counted and not followed
+    /// URL to load-test; redirects are counted, not followed
     url: String,
 
     #[command(flatten, next_help_heading = "Load")]
@@ -53,58 +53,58 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Args)]
 struct Load {
-    /// How many connections at once
+    /// Number of connections
     #[arg(short, long, value_name = "N", default_value_t = 16, value_parser = count)]
     connections: usize,
-    /// End after this many requests
+    /// Stop after N requests
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
-    /// End after this time, as in 500ms, 30s, 2m [default: 10s, or until -n is done]
+    /// Stop after this time, such as 500ms, 30s, 2m [default: 10s, or until -n is done]
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// Send this many requests a second, whether or not the server keeps up (open loop): latency
     /// counts from when a request was due
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     rate: Option<f64>,
-    /// How connections are made
+    /// Connection reuse
     #[arg(long, value_enum, default_value_t = HandshakeArg::Keepalive)]
     handshake: HandshakeArg,
-    /// How many requests at once on an HTTP/2 connection
+    /// Number of concurrent requests per HTTP/2 connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
     streams: usize,
-    /// How many threads [default: one per core]
+    /// Number of threads [default: one per core]
     #[arg(short, long, value_name = "N", value_parser = count)]
     threads: Option<usize>,
-    /// What takes longer, connecting included, has failed
+    /// Time limit for a request, connecting included
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum HandshakeArg {
-    /// Connections are kept
+    /// Keep connections open
     Keepalive,
-    /// Every request has its own connection and a full handshake
+    /// A new connection and full handshake for every request
     Full,
-    /// Every request has its own connection, which takes up an earlier session
+    /// A new connection and a resumed session for every request
     Resumed,
 }
 
 #[derive(Debug, clap::Args)]
 struct RequestArgs {
-    /// HTTP/1.1 only [default: what the server prefers]
+    /// Use HTTP/1.1 only [default: what the server prefers]
     #[arg(long = "http1.1")]
     http1_1: bool,
-    /// HTTP/2 only
+    /// Use HTTP/2 only
     #[arg(long)]
     http2: bool,
-    /// Use this method [default: GET, or POST with a body]
+    /// Request method [default: GET, or POST with a body]
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     method: Option<http::Method>,
-    /// Send this field, `Name: value` (repeatable)
+    /// Send this header field, `Name: value` (repeatable)
     #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body; @FILE for a file's content, @- for what stdin brings
+    /// Body to send; @FILE reads it from a file, @- from stdin
     #[arg(long, value_name = "TEXT|@FILE")]
     data: Option<String>,
 }
@@ -113,10 +113,10 @@ struct RequestArgs {
 struct Tls {
     #[command(flatten)]
     versions: VersionArgs,
-    /// The key exchange groups to offer, the preferred first, as in x25519 [default: X25519MLKEM768, ...]
+    /// Key exchange groups to offer, in order of preference, such as x25519 [default: X25519MLKEM768, ...]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     groups: Vec<String>,
-    /// The cipher suites to offer, the preferred first
+    /// Cipher suites to offer, in order of preference
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     ciphers: Vec<String>,
 }
@@ -126,10 +126,10 @@ struct Output {
     /// Print JSON (schema handfast-bench/2)
     #[arg(long)]
     json: bool,
-    /// Also write a page with plots, which opens offline
+    /// Also write an HTML report with charts to FILE
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Say nothing on stderr but warnings and failures
+    /// Print only warnings and errors on stderr
     #[arg(short, long)]
     quiet: bool,
 }

@@ -30,7 +30,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where the local authority lives [default: HANDFAST_CA_DIR, or the platform's data directory]
+    /// Directory of the local authority [default: HANDFAST_CA_DIR, or the platform's data directory]
     #[arg(long, global = true, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
     #[command(subcommand)]
@@ -39,11 +39,11 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Make the authority, unless there is one, for local names and private addresses only unless more is permitted
+    /// Create the authority if there is none; it can sign only for local names, private addresses and what --permit adds
     Init(InitArgs),
-    /// Issue a certificate and its key, NAME.pem and NAME.key; makes the authority if there is none
+    /// Issue a certificate and its key, NAME.pem and NAME.key; creates the authority if there is none
     Issue(IssueArgs),
-    /// Show where the authority lives, what it may sign for and what it issued
+    /// Show the authority: its directory, the names it may sign for, the certificates it issued
     Show(ShowArgs),
     /// Revoke a certificate and write the revocation list
     Revoke(RevokeArgs),
@@ -53,38 +53,38 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct InitArgs {
-    /// Also sign for this domain and all below it, this address, or this network (repeatable)
+    /// Also permit this domain and its subdomains, this address, or this network (repeatable)
     #[arg(long, value_name = "NAME")]
     permit: Vec<String>,
-    /// What the authority is called
+    /// Name of the authority
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// How many days it lives [default: 3650]
+    /// Validity in days [default: 3650]
     #[arg(long, value_name = "DAYS")]
     days: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
 struct IssueArgs {
-    /// Host names (*.dev.localhost too) and addresses; with --client, whom it is for
+    /// Host names (also *.dev.localhost) and addresses; with --client, the name of the client
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// For a client rather than a server
+    /// Issue a client certificate
     #[arg(long)]
     client: bool,
-    /// How long it lives
+    /// Validity in days
     #[arg(long, default_value_t = DAYS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
     days: u32,
-    /// Where the two files go
+    /// Directory for the two files
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// The kind of key; browsers refuse ed25519 for servers
+    /// Key type; browsers do not accept ed25519 for servers
     #[arg(long, value_name = "TYPE", default_value_t, value_parser = key_type_parser())]
     key_type: KeyType,
     /// Encrypt the key file with a passphrase
     #[arg(long)]
     encrypt_key: bool,
-    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    /// Source of the key's passphrase: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
     #[arg(
         long,
         value_name = "SOURCE",
@@ -107,10 +107,10 @@ struct ShowArgs {
 
 #[derive(Debug, clap::Args)]
 struct RevokeArgs {
-    /// The certificate's file, or its serial number as `ca show` prints it
+    /// Certificate file, or serial number as shown by `ca show`
     #[arg(value_name = "SERIAL|FILE")]
     target: String,
-    /// Revoke a serial number also when the ledger does not know it, because the ledger was lost
+    /// Revoke a serial number that is not in the ledger (if the ledger was lost)
     #[arg(long)]
     lost: bool,
 }

@@ -8,10 +8,10 @@ use handfast::escape_control;
 use crate::failure::Failure;
 use crate::output::{Palette, Tone};
 
-/// Say what a failure's id means, how to see it, and how to fix it.
+/// Explain an error's id: meaning, how to confirm it, how to fix it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The id, as it stands in brackets after what happened; without one, all are listed
+    /// The id in brackets at the end of an error message; without it, all ids are listed
     #[arg(value_name = "ID")]
     id: Option<String>,
 }

@@ -36,19 +36,19 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Examples:
-  handfast serve ./public                              at https://localhost:8443/, from your own authority
+  handfast serve ./public                              at https://localhost:8443/, with a certificate of your authority
   handfast serve --listen 0.0.0.0:8443 ./public        for the whole network
-  handfast serve --cert chain.pem --key key.pem .      with a certificate from elsewhere
-  handfast serve --client-ca local .                   for those who show a certificate of your own authority
+  handfast serve --cert chain.pem --key key.pem .      with your own certificate
+  handfast serve --client-ca local .                   for clients with a certificate of your authority
   handfast serve --listen 127.0.0.1:0 --quiet .        on a free port, without a log";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The directory; nothing outside of it is ever served, nor names that begin with a dot
+    /// Directory to serve; files outside it and names that begin with a dot are never served
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// Listen here (repeatable); port 0 takes a free one [default: 127.0.0.1:8443 and [::1]:8443]
+    /// Address to listen on (repeatable); port 0 picks a free one [default: 127.0.0.1:8443 and [::1]:8443]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
     /// Do not list directories that have no index.html
@@ -67,16 +67,16 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Identity")]
 struct Identity {
-    /// Our certificate chain, end entity first [default: one from the local authority]
+    /// Certificate chain, end-entity certificate first [default: one from the local authority]
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
-    /// Its private key, unless it is in the same file
+    /// Private key, if it is not in the same file as the certificate
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
-    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    /// Source of the key's passphrase: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
     #[arg(long, value_name = "SOURCE", requires = "cert")]
     pass: Option<PassphraseSource>,
-    /// Where the local authority lives [default: HANDFAST_CA_DIR, or the platform's data directory]
+    /// Directory of the local authority [default: HANDFAST_CA_DIR, or the platform's data directory]
     #[arg(long, value_name = "DIR", conflicts_with = "cert")]
     ca_dir: Option<PathBuf>,
 }
@@ -84,10 +84,10 @@ struct Identity {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Clients")]
 struct Clients {
-    /// Ask clients for a certificate that leads to one of this file; `local` is your own authority
+    /// Request a client certificate issued by a CA in FILE; `local` is your own authority
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// May a client come without one?
+    /// Client certificate
     #[arg(
         long,
         value_name = "DEMAND",
@@ -95,10 +95,10 @@ struct Clients {
         default_value = "required"
     )]
     client_auth: Demand,
-    /// Refuse what these revocation lists revoke, among clients (repeatable)
+    /// Check certificates against the certificate revocation lists in FILE (of clients; repeatable)
     #[arg(long, value_name = "FILE", requires = "client_ca")]
     crl: Vec<PathBuf>,
-    /// When a list is out of date: hard refuses what it covers, soft goes on using it
+    /// What to do with an expired revocation list
     #[arg(
         long,
         value_name = "POLICY",
@@ -106,52 +106,52 @@ struct Clients {
         requires = "client_ca"
     )]
     crl_expired: crate::trust_args::CrlExpired,
-    /// Follow at most so many intermediates between a certificate and a trust anchor, in chains of clients, 0 to 6 [default: 6]
+    /// Accept at most COUNT intermediates in a chain, 0 to 6; of clients [default: 6]
     #[arg(long, value_name = "COUNT", requires = "client_ca", value_parser = crate::trust_args::depth)]
     depth: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Demand {
-    /// It may, unnamed
+    /// Clients without one are served, too
     Optional,
-    /// It may not
+    /// Clients without one are refused
     Required,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Running")]
 struct RunningArgs {
-    /// After SIGINT or SIGTERM, let replies that run finish for so long; a second signal does not wait
+    /// After SIGINT or SIGTERM, time for running replies to finish; a second signal stops at once
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u64,
     /// How to close connections
     #[arg(long, value_name = "POLICY", default_value = "linger")]
     close: Close,
-    /// How many threads [default: one per core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Keep at most so many connections at once; more wait until one ends [default: 8192]
+    /// Maximum number of connections; more wait until one ends [default: 8192]
     #[arg(long, value_name = "N")]
     connections_max: Option<NonZeroUsize>,
-    /// Append failed handshakes and connections to this file, a line of JSON each; SIGHUP opens it anew
+    /// Append failed handshakes and connections to FILE, a line of JSON each; SIGHUP reopens it
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
-    /// Say nothing on stderr but warnings and failures: no log
+    /// Print only warnings and errors on stderr: no log
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
-    /// Log how every connection ended, too
+    /// Also log how every connection ended
     #[arg(short, long)]
     verbose: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Close {
-    /// close_notify and FIN, no waiting
+    /// Send close_notify and FIN, do not wait
     Send,
-    /// Then read until the client ends, within limits, so that the last reply always arrives
+    /// Then read until the client ends, within limits, so that the last reply is not lost
     Linger,
-    /// Insist on the client's close_notify
+    /// Wait for the client's close_notify
     Wait,
 }
 
@@ -168,13 +168,13 @@ impl From<Close> for ClosePolicy {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "TLS")]
 struct Tls {
-    /// Speak TLS 1.3 or later
+    /// Allow only TLS 1.3 and later
     #[arg(long = "tlsv1.3")]
     tlsv1_3: bool,
-    /// Speak no later version than this
+    /// Latest TLS version to allow
     #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with = "tlsv1_3")]
     tls_max: Option<String>,
-    /// Append the secrets of the sessions to this file, for a packet analyser: who has it can read everything
+    /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
     #[arg(long, value_name = "FILE")]
     key_log: Option<PathBuf>,
 }

@@ -41,37 +41,37 @@ pub(crate) struct Args {
     /// HOST:PORT, https://HOST, unix:PATH, exec:COMMAND or serial:DEVICE[,SPEED]
     #[arg(value_name = "TARGET", required_unless_present = "listen")]
     target: Option<Target>,
-    /// The port, unless it stands behind the host
+    /// Port, if it is not given with the host
     #[arg(value_name = "PORT", requires = "target")]
     port: Option<u16>,
-    /// Listen here, and be the server: wait for one client, with --cert and --key
+    /// Be the server: listen here for one client, with --cert and --key
     #[arg(long, value_name = "TARGET", conflicts_with = "target")]
     listen: Option<Target>,
-    /// Verify this name instead of the one that is asked for
+    /// Name to verify, instead of the one in the target
     #[arg(long, value_name = "NAME")]
     servername: Option<String>,
-    /// Ask for this server name (SNI), and verify it, instead of the host's
+    /// Server name to send (SNI) and verify, instead of the host's
     #[arg(long, value_name = "NAME")]
     sni: Option<String>,
-    /// Begin in plain text, then TLS: smtp, imap, pop3, ftp, ldap, xmpp, postgres, mysql, sieve, nntp
+    /// Start in plain text and upgrade to TLS: smtp, imap, pop3, ftp, ldap, xmpp, postgres, mysql, sieve, nntp
     #[arg(long, value_name = "PROTOCOL")]
     starttls: Option<StartTls>,
-    /// Send a line feed as carriage return and line feed
+    /// Send line feeds as CR LF
     #[arg(long)]
     crlf: bool,
-    /// Keep our direction open until input and peer have both ended, however long the other is silent
+    /// Keep the session open until both the input and the peer have ended
     #[arg(long)]
     keep_open: bool,
-    /// When the handshake fails, do not use further connections to find out what the server accepts
+    /// If the handshake fails, do not open further connections to find out why
     #[arg(long)]
     no_probe: bool,
-    /// Say nothing on stderr but warnings and failures
+    /// Print only warnings and errors on stderr
     #[arg(short, long)]
     quiet: bool,
 
     #[command(flatten)]
     trust: TrustArgs,
-    /// Ask clients for a certificate that leads to one of this file; `local` is your own authority; goes with --listen
+    /// Request a client certificate issued by a CA in FILE; `local` is your own authority; needs --listen
     #[arg(
         long,
         value_name = "FILE",
@@ -79,7 +79,7 @@ pub(crate) struct Args {
         help_heading = "Trust and identity"
     )]
     client_ca: Vec<PathBuf>,
-    /// May a client come without one? [default: required with --client-ca]
+    /// Client certificate [default: required with --client-ca]
     #[arg(
         long,
         value_name = "WHEN",
@@ -101,20 +101,20 @@ enum Demand {
 const EXAMPLES: &str = "\
 Examples:
   handfast connect example.org:443                     type, and read what comes back
-  handfast connect mail.example.org --starttls smtp    plain text first, as the protocol demands
+  handfast connect mail.example.org --starttls smtp    STARTTLS
   handfast connect unix:/run/app.sock --servername app.internal
   handfast connect exec:'ssh gate nc db 5432' --servername db --starttls postgres
   handfast connect serial:/dev/ttyUSB0,115200 --servername device-7 --cacert factory.pem
   handfast connect --listen 127.0.0.1:0 --cert chain.pem --key key.pem < file
 
-The end of the input ends our direction (close_notify, and FIN where the channel has one), and what
-the peer still sends is read. As many servers answer nothing after that, the end of a script (up to
-64 KiB from a pipe or file, any length after --starttls) is sent once its answers are there: nothing
-new for 2 seconds, or nothing at all for 5. When the peer has ended, input is sent on while it flows; one second
-without any, and the session is over. With --keep-open it lasts until both have ended. Received data goes to stdout, everything about it to stderr.
+At the end of the input our direction is closed (close_notify, and FIN where the channel has one), and what
+the peer still sends is read. Many servers do not answer after that, so at the end of a script (up to
+64 KiB from a pipe or file, any length after --starttls) it waits for the answers first: until nothing
+new comes for 2 seconds, or nothing at all for 5. When the peer has closed, input is sent until it pauses for one second.
+With --keep-open the session lasts until both have closed. Received data goes to stdout, messages to stderr.
 
-Exit codes are curl's: 0 ended in order, 7 no channel, 28 time, 35 handshake, 55 input was lost,
-56 cut off (no close_notify), 60 the server is not who it should be, 64 no STARTTLS.";
+Exit codes are curl's: 0 closed properly, 7 connection failed, 28 time-out, 35 handshake failed, 55 input was not sent,
+56 truncated (no close_notify), 60 certificate not verified, 64 no STARTTLS.";
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     if matches!(args.trust.identity.pass, Some(PassphraseSource::Stdin)) {

@@ -20,7 +20,7 @@ use crate::trust_args::{Limit, TrustArgs, limit};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What to fetch; without a scheme, https is meant
+    /// URLs to fetch; https if there is no scheme
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
 
@@ -38,40 +38,41 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  handfast get https://localhost:8443/               the body on stdout
-  handfast get -O https://localhost:8443/page.html   into page.html, once all of it has arrived
+  handfast get https://localhost:8443/               the body to stdout
+  handfast get -O https://localhost:8443/page.html   to page.html
   handfast get -v https://example.org/               what happened, phase by phase, on stderr
   handfast get -d @order.json -H 'Content-Type: application/json' https://api.internal/orders
   handfast get --cacert ca.pem --cert me.pem --key me.key https://db.internal:8443/
 
-Exit codes are curl's: 0 whole, 6 no address, 7 no connection, 18 or 56 cut off, 22 status (with -f),
-28 time, 35 handshake, 47 redirects, 52 empty reply, 60 the server is not who it should be.";
+Exit codes are curl's: 0 complete, 6 name not resolved, 7 connection failed, 18 or 56 truncated,
+22 status of 400 or more (with -f), 28 time-out, 35 handshake failed, 47 too many redirects,
+52 empty reply, 60 certificate not verified.";
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 struct Output {
-    /// Write to this file, which gets its name only when all of the body has arrived; `-` is stdout
+    /// Write to FILE (FILE.part until the transfer is complete); `-` is stdout
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
-    /// Write to a file named like the last part of the URL
+    /// Write to a file named after the last part of the URL
     #[arg(short = 'O', long, conflicts_with = "output")]
     remote_name: bool,
-    /// Ask for the head only (HEAD), and show it
+    /// Request only the head (HEAD), and show it
     #[arg(short = 'I', long, conflicts_with = "data")]
     head: bool,
-    /// Show the response's head, too
+    /// Also show the response's head
     #[arg(short, long)]
     include: bool,
-    /// Exit with 22 and without output when the status is 400 or more
+    /// If the status is 400 or more, write no output and exit with 22
     #[arg(short, long)]
     fail: bool,
-    /// Say nothing on stderr, errors included (with -S: errors are said)
+    /// Print nothing on stderr, not even errors (with -S: errors are shown)
     #[arg(short, long)]
     silent: bool,
-    /// With -s: say errors all the same
+    /// With -s, still show errors
     #[arg(short = 'S', long)]
     show_error: bool,
-    /// Say what happens, phase by phase
+    /// Show what happens, phase by phase
     #[arg(short, long)]
     verbose: bool,
 }
@@ -79,19 +80,19 @@ struct Output {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Request")]
 struct RequestArgs {
-    /// Use this method [default: GET, or POST with a body]
+    /// Request method [default: GET, or POST with a body]
     #[arg(short = 'X', long, value_name = "METHOD")]
     request: Option<String>,
-    /// Send this field; `Name:` leaves a default field out, `Name;` sends it empty
+    /// Send this header field; `Name:` removes a default field, `Name;` sends it empty
     #[arg(short = 'H', long, value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// Send this as the body (POST); @FILE reads it from a file, @- from stdin; several are joined by `&`
+    /// Body to send (POST); @FILE reads it from a file, @- from stdin; several are joined by `&`
     #[arg(short, long, value_name = "DATA")]
     data: Vec<String>,
-    /// Follow redirects, never to plain HTTP
+    /// Follow redirects, but not to plain HTTP
     #[arg(short = 'L', long)]
     location: bool,
-    /// Follow at most so many
+    /// Maximum number of redirects
     #[arg(long, value_name = "N", default_value_t = 50)]
     max_redirs: usize,
 }
@@ -102,31 +103,31 @@ pub(super) struct ConnectionArgs {
     /// Connect to ADDR when the URL says HOST:PORT
     #[arg(long, value_name = "HOST:PORT:ADDR")]
     pub(super) resolve: Vec<Resolve>,
-    /// Allow so many seconds for all of it, 0 for no limit; without it, 60 seconds of silence end it
+    /// Time limit for the whole transfer, 0 for none [default: 60 seconds without data]
     #[arg(short, long, value_name = "SECONDS", value_parser = limit)]
     pub(super) max_time: Option<Limit>,
-    /// Allow so many seconds until the connection is secured, 0 for no limit [default: 10 for each step]
+    /// Time limit for connecting and the handshake, 0 for none [default: 10 for each step]
     #[arg(long, value_name = "SECONDS", value_parser = limit)]
     pub(super) connect_timeout: Option<Limit>,
-    /// Speak HTTP/1.1 only
+    /// Use HTTP/1.1 only
     #[arg(long = "http1.1")]
     pub(super) http1_1: bool,
     /// Offer HTTP/2, then HTTP/1.1 (the default)
     #[arg(long, conflicts_with = "http1_1")]
     pub(super) http2: bool,
-    /// Speak TLS 1.2 or later (the default)
+    /// Allow TLS 1.2 and later (the default)
     #[arg(long = "tlsv1.2")]
     pub(super) tlsv1_2: bool,
-    /// Speak TLS 1.3 or later
+    /// Allow only TLS 1.3 and later
     #[arg(long = "tlsv1.3")]
     pub(super) tlsv1_3: bool,
-    /// Speak no later version than this: 1.2 or 1.3
+    /// Latest TLS version to allow
     #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with = "tlsv1_3")]
     pub(super) tls_max: Option<String>,
-    /// When the handshake fails, do not use further connections to find out what the server accepts, or its clock
+    /// If the handshake fails, do not open further connections to find out why
     #[arg(long)]
     pub(super) no_probe: bool,
-    /// Append the secrets of the sessions to this file, for a packet analyser
+    /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
     #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE")]
     pub(super) key_log: Option<PathBuf>,
 }

@@ -16,16 +16,16 @@ use crate::passphrase::or_prompt;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Files instead of a server")]
 pub(super) struct FileArgs {
-    /// Judge the chain in this file, offline
+    /// Examine the chain in FILE, offline
     #[arg(long, value_name = "CHAIN")]
     pub(super) file: Option<PathBuf>,
-    /// The server name that it must be valid for [default: the first that it has]
+    /// Server name to verify [default: the first in the certificate]
     #[arg(long, value_name = "NAME", requires = "file")]
     name: Option<String>,
-    /// Judge it as of this time, such as 2027-01-31T12:00:00Z [default: now]
+    /// Verify as of this time, such as 2027-01-31T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", requires = "file", value_parser = time)]
     at: Option<i64>,
-    /// What it is to prove
+    /// Purpose to verify it for
     #[arg(
         long,
         value_name = "PURPOSE",

@@ -33,59 +33,59 @@ use crate::trust_args::{IdentityArgs, TrustArgs};
 const EXAMPLES: &str = "\
 Examples:
   handfast inspect example.org                       session, chain, trust, resumption, close
-  handfast inspect --scan mail.example:993           versions, suites and groups, each judged
-  handfast inspect --starttls smtp mail.example      TLS that begins inside another protocol
-  handfast inspect --pem full.pem --fetch-missing a.example   the chain as it should have been sent
-  handfast inspect --expires-within 30d a.org b.org  exit code 1 when a chain ends within 30 days
+  handfast inspect --scan mail.example:993           versions, suites and groups, each rated
+  handfast inspect --starttls smtp mail.example      STARTTLS
+  handfast inspect --pem full.pem --fetch-missing a.example   the complete chain
+  handfast inspect --expires-within 30d a.org b.org  exit code 1 if a certificate expires within 30 days
   handfast inspect --file chain.pem --key key.pem --name a.example   files, offline";
 
-/// Say everything about a TLS server, verified; or judge a chain in a file.
+/// Examine a TLS server, or a certificate chain in a file.
 ///
 /// Goes on after a failed verification, for diagnosis only, and exits with the failure's code.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The servers, each as HOST or HOST:PORT; the port is 443 unless --starttls implies another
+    /// Servers, as HOST or HOST:PORT; the default port is 443, or that of the --starttls protocol
     #[arg(
         value_name = "HOST[:PORT]",
         required_unless_present = "file",
         conflicts_with = "file"
     )]
     hosts: Vec<String>,
-    /// Try out the protocol versions, cipher suites, groups and signature schemes that the server accepts
+    /// Find out which protocol versions, cipher suites, groups and signature schemes the server accepts
     #[arg(long, conflicts_with = "file")]
     scan: bool,
-    /// When the handshake fails, do not use further connections to find out what the server accepts, or its clock
+    /// If the handshake fails, do not open further connections to find out why
     #[arg(long, conflicts_with = "scan")]
     no_probe: bool,
-    /// Say nothing on stderr but warnings and failures
+    /// Print only warnings and errors on stderr
     #[arg(short, long)]
     quiet: bool,
-    /// Print JSON (docs/inspect-json.md says what is in it)
+    /// Print JSON (described in docs/inspect-json.md)
     #[arg(long)]
     json: bool,
-    /// Save the chain as the server sent it to this file
+    /// Save the chain that the server sent to FILE
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     pem: Option<PathBuf>,
-    /// With --pem: complete the chain by the issuers' certificates, fetched from the http URLs in those sent
+    /// With --pem: add missing issuer certificates to the chain, fetched from the http URLs in the certificates
     ///
-    /// For a file that the server can serve. Nothing that was fetched is trusted, and the exit code is that
-    /// of the chain as sent. Asked directly, not through --proxy.
+    /// For a file that the server can serve. Fetched certificates are not trusted, and the exit code is that
+    /// of the chain as sent. They are fetched directly, not through --proxy.
     #[arg(long, requires = "pem", conflicts_with = "file")]
     fetch_missing: bool,
-    /// Exit with 1 when a certificate of the chain ends within this time: 12h, 30d, 8w
+    /// Exit with 1 if a certificate of the chain expires within TIME: 12h, 30d, 8w
     #[arg(long, value_name = "TIME", value_parser = words::span)]
     expires_within: Option<Duration>,
-    /// Begin in plain text, then TLS: smtp, imap, pop3, ftp, ldap, xmpp, postgres, mysql, sieve, nntp
+    /// Start in plain text and upgrade to TLS: smtp, imap, pop3, ftp, ldap, xmpp, postgres, mysql, sieve, nntp
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "file")]
     starttls: Option<StartTls>,
-    /// Ask for this server name (SNI), and verify it, instead of the host's
+    /// Server name to send (SNI) and verify, instead of the host's
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     sni: Option<String>,
-    /// Connect to this place instead of HOST:PORT
+    /// Connect to this address instead of HOST:PORT
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "file")]
     connect_to: Option<String>,
-    /// Offer these application protocols, the preferred first, separated by commas [default: h2,http/1.1; none with --starttls]
+    /// Application protocols to offer (ALPN), in order of preference, separated by commas [default: h2,http/1.1; none with --starttls]
     #[arg(
         long,
         value_name = "PROTOCOLS",
@@ -93,7 +93,7 @@ pub(crate) struct Args {
         conflicts_with = "file"
     )]
     alpn: Option<Vec<String>>,
-    /// Give up on each phase after this many seconds
+    /// Time limit for each phase
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = crate::trust_args::seconds)]
     timeout: Duration,
     #[command(flatten)]
@@ -108,31 +108,31 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Trust and identity")]
 struct Trust {
-    /// Trust the certificates of this file, too: PEM, DER or PKCS#7
+    /// Also trust the certificates in FILE (PEM, DER or PKCS#7)
     #[arg(long, value_name = "FILE")]
     cacert: Vec<PathBuf>,
-    /// Trust those of --cacert alone
+    /// Trust only the certificates of --cacert
     #[arg(long, requires = "cacert")]
     only_cacert: bool,
-    /// Demand that one of these keys is on the verified path
+    /// Require one of these public keys on the verified path
     #[arg(long, value_name = "sha256//BASE64")]
     pin: Vec<SpkiSha256>,
-    /// Refuse what these revocation lists revoke
+    /// Check certificates against the certificate revocation lists in FILE (repeatable)
     #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
-    /// When a list is out of date: hard refuses what it covers, soft goes on using it
+    /// What to do with an expired revocation list
     #[arg(long, value_name = "POLICY", default_value = "hard")]
     crl_expired: crate::trust_args::CrlExpired,
-    /// Follow at most so many intermediates between a certificate and a trust anchor, 0 to 6 [default: 6]
+    /// Accept at most COUNT intermediates in a chain, 0 to 6 [default: 6]
     #[arg(long, value_name = "COUNT", value_parser = crate::trust_args::depth)]
     depth: Option<usize>,
-    /// Our certificate chain, for a peer that asks for it
+    /// Certificate chain, sent if the peer requests one
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     cert: Option<PathBuf>,
-    /// Its private key; with --file: does this key belong to the chain?
+    /// Private key, if it is not in the same file; with --file: check that it belongs to the chain
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Where the key's passphrase comes from: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
+    /// Source of the key's passphrase: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
     #[arg(long, value_name = "SOURCE", requires = "key")]
     pass: Option<PassphraseSource>,
 }
