@@ -1,7 +1,6 @@
 //! One connection, from accepting to closing, in a task of its own.
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,22 +16,12 @@ use super::budget::Allowance;
 use super::delivery::unacknowledged;
 use super::engine::{Engine, Failure};
 use super::handler::{ConnectionInfo, Handler};
-use super::handshake::shake_hands;
+use super::handshake::{Accepted, shake_hands};
 use super::http1::Http1;
 use super::http2::Http2;
 use super::link::Link;
 use super::observer::CloseReason;
-use super::places::Place;
 use super::worker::Worker;
-
-/// A connection as it was accepted.
-pub(super) struct Accepted {
-    pub(super) socket: TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
-    pub(super) place: Rc<Place>,
-    pub(super) at: Instant,
-}
 
 /// Records that are gathered before they are sent: a reply of up to four full ones, head included,
 /// leaves with one system call, and a long body with one for each 128 KiB.

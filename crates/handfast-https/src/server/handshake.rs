@@ -3,7 +3,9 @@
 //! Each failure is told to the observer once, with what the client had offered; then the client gets
 //! time to read the alert.
 
-use std::time::SystemTime;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
 
 use handfast::{
     AsyncStream, Cause, Error, HandshakeFailure, LingerLimits, LocalCause, NetworkCause, PeerCause,
@@ -12,11 +14,20 @@ use handfast::{
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::connection::Accepted;
 use super::handler::Handler;
 use super::observer::HandshakeEvent;
+use super::places::Place;
 use super::plain_http;
 use super::worker::Worker;
+
+/// A connection as it was accepted.
+pub(super) struct Accepted {
+    pub(super) socket: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) place: Rc<Place>,
+    pub(super) at: Instant,
+}
 
 /// The handshake, within the deadline for the first request head. A failure is reported here.
 pub(super) async fn shake_hands<H: Handler>(

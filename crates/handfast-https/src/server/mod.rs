@@ -45,6 +45,7 @@
 //! - [`Files`]: a directory;
 //! - [`Observer`] and its events.
 
+mod accept;
 mod activity;
 mod blocking;
 mod body;
@@ -68,6 +69,7 @@ mod plain_http;
 mod receive;
 mod running;
 mod service;
+mod shared;
 mod turn;
 mod worker;
 

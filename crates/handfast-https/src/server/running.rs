@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use handfast::ServerContext;
 use tokio::sync::watch;
 
+use super::accept::{self, Order};
 use super::budget::Budget;
 use super::config::ServerConfig;
 use super::handler::Handler;
 use super::listener::{self, BindError, Listening};
 use super::places::Places;
-use super::worker::{self, Contexts, Order, Shared};
+use super::shared::{Contexts, Shared};
 
 /// A server that listens and does not yet serve: clients that connect wait.
 #[must_use]
@@ -83,10 +84,10 @@ impl<H: Handler> Server<H> {
             let (ready, started) = std::sync::mpsc::channel();
             let thread = thread::Builder::new()
                 .name(format!("handfast-{number}"))
-                .spawn(move || match worker::runtime() {
+                .spawn(move || match accept::runtime() {
                     Ok(runtime) => {
                         let _ = ready.send(Ok(()));
-                        worker::run(runtime, shared, listeners, receiver);
+                        accept::run(runtime, shared, listeners, receiver);
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error));

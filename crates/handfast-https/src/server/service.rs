@@ -14,7 +14,7 @@ use hyper::http::{Method, StatusCode};
 use super::body::{Body, BodyError};
 use super::handler::{Handler, Request, Response};
 use super::link::{Link, Record};
-use super::worker::Shared;
+use super::shared::Shared;
 
 /// Answers one request.
 pub(super) async fn answer<H: Handler>(

@@ -25,8 +25,8 @@ use super::incoming::{Broken, Incoming};
 use super::link::Link;
 use super::receive::{Received, poll_receive};
 use super::service::{Tracked, answer};
+use super::shared::Shared;
 use super::turn;
-use super::worker::Shared;
 
 /// Requests that a client sends ahead of their replies, in bytes: more are left to the system.
 const AHEAD_MAX: usize = 64 * 1024;

@@ -36,7 +36,7 @@ use super::incoming::{Broken, Incoming};
 use super::link::Link;
 use super::receive::{SCRATCH, poll_read_with};
 use super::service::{Tracked, answer, plain_fields};
-use super::worker::Shared;
+use super::shared::Shared;
 use super::{budget, config::Limits, date, turn};
 
 /// What a client may send of one body before the handler has read it. Not less than a MiB: curl 7.88

@@ -1,0 +1,55 @@
+//! What the serving threads have in common.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use handfast::{ClosePolicy, ServerContext};
+
+use super::budget::Budget;
+use super::config::Limits;
+use super::observer::Observer;
+use super::places::Places;
+
+/// What the threads have in common.
+pub(super) struct Shared<H> {
+    pub(super) handler: H,
+    pub(super) contexts: Contexts,
+    pub(super) limits: Limits,
+    pub(super) budget: Arc<Budget>,
+    pub(super) close: ClosePolicy,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) places: Arc<Places>,
+    pub(super) threads: usize,
+}
+
+/// The context for new connections. Threads keep a copy and look here only when it was replaced.
+pub(super) struct Contexts {
+    current: RwLock<ServerContext>,
+    generation: AtomicU64,
+}
+
+impl Contexts {
+    pub(super) fn new(context: ServerContext) -> Self {
+        Self {
+            current: RwLock::new(context),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn replace(&self, context: ServerContext) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = context;
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// The present context, and its number.
+    pub(super) fn current(&self) -> (u64, ServerContext) {
+        let generation = self.generation.load(Ordering::Acquire);
+        let context = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        (generation, context.clone())
+    }
+
+    /// Was the context of this number replaced?
+    pub(super) fn is_replaced(&self, generation: u64) -> bool {
+        generation != self.generation.load(Ordering::Acquire)
+    }
+}
