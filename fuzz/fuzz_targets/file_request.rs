@@ -2,8 +2,8 @@
 //! and no condition is met by another file than the one it names.
 #![no_main]
 
+use handfast_files::fuzzing::{Part, judge, path};
 use handfast_fuzz::Input;
-use handfast_https::fuzzing::{Part, judge, path};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
@@ -41,7 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
 
-    let tag = handfast_https::fuzzing::tag(size, modified);
+    let tag = handfast_files::fuzzing::tag(size, modified);
     let mut request = HeaderMap::new();
     for (name, value) in &fields {
         let name = HeaderName::from_static(NAMES[usize::from(*name) % NAMES.len()]);

@@ -5,7 +5,6 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 pub use crate::client::fuzzing::sent;
 use crate::client::{Error, Request};
-pub use crate::server::fuzzing::{Part, judge, path, tag};
 
 /// The request that a response with this status and `Location` leads to.
 ///

@@ -1,9 +1,11 @@
 //! What many exchanges leave behind: nothing.
 #![cfg(target_os = "linux")]
 
+use std::sync::Arc;
+
 use handfast::{ClientContext, Identity, Passphrase, ServerContext, TrustAnchors};
 use handfast_https::client::{ALPN, Client, Request};
-use handfast_https::server::{self, Files, Server, ServerConfig};
+use handfast_https::server::{self, Body, ConnectionInfo, Response, Server, ServerConfig};
 use handfast_testbed::pki::Pki;
 
 /// The memory that this process has in use, in bytes.
@@ -26,13 +28,14 @@ async fn twenty_thousand_exchanges_leave_no_task_and_no_memory() {
     let context = ServerContext::builder()
         .identity(identity.unwrap())
         .alpn(server::ALPN);
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("small.txt"), [b'x'; SIZE]).unwrap();
     // Nobody observes: what an observer remembers would grow.
     let config = ServerConfig::new(context.build().unwrap())
         .listen("127.0.0.1:0".parse().unwrap())
         .threads(1.try_into().unwrap());
-    let server = Server::bind(config, Files::new(directory.path()).unwrap()).unwrap();
+    let small = |_request: server::Request, _client: Arc<ConnectionInfo>| async {
+        Response::new(Body::from(vec![b'x'; SIZE]))
+    };
+    let server = Server::bind(config, small).unwrap();
     let url = format!(
         "https://localhost:{}/small.txt",
         server.local_addrs()[0].port()

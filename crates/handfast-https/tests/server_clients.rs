@@ -153,7 +153,7 @@ fn a_revocation_list_comes_in_by_a_reload() {
 
 #[test]
 fn openssl_gnutls_and_python_are_served_over_tls_12_and_13() {
-    let server = Fixture::files();
+    let server = Fixture::shelf();
     server.put("f", "the content\n");
     let request = "GET /f HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let address = format!("127.0.0.1:{}", server.address.port());

@@ -173,7 +173,7 @@ fn both_ends_know_how_it_ended() {
 /// The client ends its direction, in either way, before the reply: it still gets it.
 #[test]
 fn a_client_that_half_closes_is_answered() {
-    let server = Fixture::files();
+    let server = Fixture::shelf();
     server.put("f", "content");
     let mut stream = server.connect();
     stream
@@ -197,7 +197,7 @@ fn a_client_that_half_closes_is_answered() {
 
 #[test]
 fn plain_http_is_sent_to_https() {
-    let server = Fixture::files();
+    let server = Fixture::shelf();
     let ask = |text: &str| {
         let mut socket = TcpStream::connect(server.address).unwrap();
         socket.write_all(text.as_bytes()).unwrap();
@@ -239,7 +239,7 @@ fn slow_and_steady_is_served_and_a_trickle_is_dropped() {
     let mut limits = Limits::default();
     limits.write = Duration::from_secs(3);
     limits.write_rate_min = 200;
-    let server = Fixture::files_with(Setup {
+    let server = Fixture::shelf_with(Setup {
         limits,
         ..Setup::default()
     });
@@ -288,7 +288,7 @@ fn slow_and_steady_is_served_and_a_trickle_is_dropped() {
 fn plain_http_is_answered_at_once_however_long_its_head_is() {
     let mut limits = Limits::default();
     limits.head = Duration::from_secs(3600);
-    let server = Fixture::files_with(Setup {
+    let server = Fixture::shelf_with(Setup {
         limits,
         ..Setup::default()
     });
@@ -327,7 +327,7 @@ fn plain_http_is_answered_at_once_however_long_its_head_is() {
 
 #[test]
 fn every_failed_handshake_is_one_event() {
-    let server = Fixture::files();
+    let server = Fixture::shelf();
     let port = |text: &[u8]| {
         let mut socket = TcpStream::connect(server.address).unwrap();
         socket.write_all(text).unwrap();
@@ -368,7 +368,7 @@ fn bad_requests_are_answered_and_told() {
         limits.fields_max = 20;
         limits
     };
-    let server = Fixture::files_with(Setup {
+    let server = Fixture::shelf_with(Setup {
         limits,
         ..Setup::default()
     });
@@ -408,7 +408,7 @@ fn a_head_that_does_not_come_is_not_waited_for_beyond_the_deadline() {
     let mut limits = Limits::default();
     limits.head = Duration::from_millis(300);
     limits.idle = Duration::from_millis(600);
-    let server = Fixture::files_with(Setup {
+    let server = Fixture::shelf_with(Setup {
         limits,
         ..Setup::default()
     });

@@ -35,7 +35,7 @@ fn two_hundred_are_served_beside_three_hundred_bad_ones() {
     // Long enough that the bad ones are there all the time, short enough to see them go.
     limits.head = Duration::from_secs(8);
     limits.write = Duration::from_secs(4);
-    let server = Fixture::files_with(Setup {
+    let server = Fixture::shelf_with(Setup {
         limits,
         ..Setup::default()
     });

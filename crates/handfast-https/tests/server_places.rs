@@ -17,7 +17,7 @@ const HEAD: &[u8] = b"GET /f HTTP/1.1\r\nHost: localhost\r\n\r\n";
 fn server(connections_max: usize, threads: usize) -> Fixture {
     let mut limits = Limits::default();
     limits.connections_max = connections_max;
-    let server = Fixture::files_with(Setup {
+    let server = Fixture::shelf_with(Setup {
         limits,
         threads,
         ..Setup::default()

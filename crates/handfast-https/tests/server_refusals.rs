@@ -23,7 +23,7 @@ fn anchors(pki: &Pki) -> TrustAnchors {
 }
 
 fn demanding() -> Fixture {
-    Fixture::files_with(Setup {
+    Fixture::shelf_with(Setup {
         context: Box::new(|pki, builder| builder.client_auth(ClientAuth::Required(anchors(pki)))),
         ..Setup::default()
     })
@@ -69,7 +69,7 @@ fn curl_without_a_certificate_reads_the_alert_every_time() {
 
 #[test]
 fn openssl_reads_the_alert_for_what_it_offers() {
-    let server = Fixture::files();
+    let server = Fixture::shelf();
     for (args, alert, id) in [
         (
             &["-tls1_2", "-cipher", "AES128-SHA"][..],
@@ -110,7 +110,7 @@ fn openssl_reads_the_alert_for_what_it_offers() {
 /// A hello of TLS 1.0, and then more and more bytes.
 #[test]
 fn who_keeps_sending_still_gets_the_alert_and_the_end() {
-    let server = Fixture::files();
+    let server = Fixture::shelf();
     let hello = ClientHello::new(WireVersion::Tls10).encode();
     for _ in 0..ROUNDS {
         let mut socket = TcpStream::connect(server.address).unwrap();
@@ -148,7 +148,7 @@ fn who_keeps_sending_still_gets_the_alert_and_the_end() {
 /// A record that nobody can decrypt, in the middle of a stream, with more behind it.
 #[test]
 fn an_alert_in_mid_stream_arrives_too() {
-    let server = Fixture::files();
+    let server = Fixture::shelf();
     server.put("f", "f");
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
         let client = server.client_builder().versions([version]).build().unwrap();
@@ -308,7 +308,7 @@ fn a_session_of_a_client_that_is_refused_by_now_ends_with_the_fitting_alert() {
 /// A handshake that the end of the server cuts off is told, once, as what it is.
 #[test]
 fn a_handshake_cut_off_by_the_servers_end_is_an_event() {
-    let mut server = Fixture::files();
+    let mut server = Fixture::shelf();
     let hello = ClientHello::new(WireVersion::Tls13).with_server_name("localhost");
     let bytes = hello.encode();
     let mut socket = TcpStream::connect(server.address).unwrap();

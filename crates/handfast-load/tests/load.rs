@@ -124,7 +124,7 @@ fn nginx_every_way() {
 
 #[test]
 fn our_server_every_way_and_it_counts_the_same() {
-    let fixture = Fixture::files();
+    let fixture = Fixture::shelf();
     fixture.put("file", vec![b'x'; 70_000]);
     every_way(fixture.address, || fixture.client_builder(), 70_000);
     fixture
@@ -134,7 +134,7 @@ fn our_server_every_way_and_it_counts_the_same() {
 
 #[test]
 fn statuses_and_methods_are_told_apart() {
-    let fixture = Fixture::files();
+    let fixture = Fixture::shelf();
     fixture.put("file", "hello");
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let mut missing = plan(fixture.address, "/missing");
@@ -305,7 +305,7 @@ fn other_failures_keep_their_causes() {
     let measured = measure(&nobody, trusting(&Pki::new()));
     assert!(measured.gave_up && measured.failures.contains_key("connection-refused"));
     assert_eq!(measured.requests.failed, measured.requests.started);
-    let fixture = Fixture::files();
+    let fixture = Fixture::shelf();
     let mut stranger = plan(fixture.address, "/");
     stranger.requests = Some(1_000_000);
     let measured = measure(&stranger, trusting(&Pki::new()));
@@ -417,7 +417,7 @@ impl Observer for Impatient {
 
 #[test]
 fn a_test_that_is_stopped_keeps_what_it_measured() {
-    let fixture = Fixture::files();
+    let fixture = Fixture::shelf();
     fixture.put("file", "hello");
     let mut plan = plan(fixture.address, "/file");
     plan.duration = Some(Duration::from_secs(60));

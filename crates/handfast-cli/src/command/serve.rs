@@ -18,7 +18,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use handfast::{CertificateFacts, ClosePolicy, Explanation, ServerContext, SubjectAltName};
-use handfast_https::server::{BindError, Files, Limits, Running, Server, ServerConfig};
+use handfast_files::Files;
+use handfast_https::server::{BindError, Limits, Running, Server, ServerConfig};
 
 use self::audit::Audit;
 use self::context::Prepared;

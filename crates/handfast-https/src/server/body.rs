@@ -7,14 +7,46 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::files::{FileBody, ListingBody};
-
 /// What went wrong with a body. Breaks off the answer, so that the client sees it is not whole.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 type Boxed = Pin<Box<dyn hyper::body::Body<Data = Bytes, Error = BodyError>>>;
 
-/// The body of an answer: nothing, bytes at hand, part of a file, or any other
+/// A body that makes what it is asked for, and nothing ahead of it.
+///
+/// The server asks for no more than may be sent at that moment: what the client's windows and the server's budget
+/// have room for. A file is read that way, or a long page made.
+pub trait Pull: 'static {
+    /// The next piece, of at most `max` bytes; `None` after the last. It may be empty.
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Option<Result<Bytes, BodyError>>>;
+
+    /// Puts what comes next, at most `max` bytes of it, at the end of `out`, and says how many those were: none
+    /// at the end. Worth an implementation of its own where that saves a copy.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Poll<Result<usize, BodyError>> {
+        let Some(piece) = ready!(self.poll_piece(cx, max)).transpose()? else {
+            return Poll::Ready(Ok(0));
+        };
+        out.extend_from_slice(&piece);
+        Poll::Ready(Ok(piece.len()))
+    }
+
+    /// Has all of it been asked for?
+    fn is_end(&self) -> bool;
+
+    /// Bytes that are still to come, where that is known.
+    fn remaining(&self) -> Option<u64>;
+}
+
+/// The body of an answer: nothing, bytes at hand, one that is [pulled](Pull), or any other
 /// [`hyper::body::Body`].
 #[derive(Default)]
 pub struct Body(Kind);
@@ -24,8 +56,7 @@ enum Kind {
     #[default]
     Empty,
     Whole(Bytes),
-    File(FileBody),
-    Listing(Box<ListingBody>),
+    Pulled(Box<dyn Pull>),
     Boxed {
         body: Boxed,
         /// What it gave and was not asked for any more.
@@ -50,12 +81,9 @@ impl Body {
         })
     }
 
-    pub(super) fn file(file: FileBody) -> Self {
-        Self(Kind::File(file))
-    }
-
-    pub(super) fn listing(listing: ListingBody) -> Self {
-        Self(Kind::Listing(Box::new(listing)))
+    /// A body that makes what it is asked for. An error in it breaks off the answer.
+    pub fn pulled(body: impl Pull) -> Self {
+        Self(Kind::Pulled(Box::new(body)))
     }
 
     /// The next piece, of at most `max` bytes; `None` after the last. It may be empty. Nothing of a file is
@@ -74,12 +102,7 @@ impl Body {
                 }
                 Poll::Ready(Some(Ok(piece)))
             }
-            Kind::File(file) => file
-                .poll_piece(cx, max)
-                .map(|piece| piece.map(|result| result.map_err(Into::into))),
-            Kind::Listing(listing) => listing
-                .poll_piece(cx, max)
-                .map(|piece| piece.map(|result| result.map_err(Into::into))),
+            Kind::Pulled(body) => body.poll_piece(cx, max),
             Kind::Boxed { body, rest } => {
                 if rest.is_empty() {
                     match ready!(body.as_mut().poll_frame(cx)) {
@@ -106,8 +129,8 @@ impl Body {
         out: &mut Vec<u8>,
         max: usize,
     ) -> Poll<Result<usize, BodyError>> {
-        if let Kind::File(file) = &mut self.0 {
-            return file.poll_fill(cx, out, max).map_err(Into::into);
+        if let Kind::Pulled(body) = &mut self.0 {
+            return body.poll_fill(cx, out, max);
         }
         let Some(piece) = ready!(self.poll_piece(cx, max)).transpose()? else {
             return Poll::Ready(Ok(0));
@@ -145,8 +168,7 @@ impl hyper::body::Body for Body {
         match &self.0 {
             Kind::Empty => true,
             Kind::Whole(_) => false,
-            Kind::File(file) => file.remaining() == 0,
-            Kind::Listing(listing) => listing.is_end(),
+            Kind::Pulled(body) => body.is_end(),
             Kind::Boxed { body, rest } => rest.is_empty() && body.is_end_stream(),
         }
     }
@@ -155,8 +177,9 @@ impl hyper::body::Body for Body {
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::File(file) => SizeHint::with_exact(file.remaining()),
-            Kind::Listing(_) => SizeHint::default(),
+            Kind::Pulled(body) => body
+                .remaining()
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
             Kind::Boxed { body, rest } => {
                 let (mut size, more) = (body.size_hint(), rest.len() as u64);
                 if let Some(upper) = size.upper() {

@@ -1,7 +1,7 @@
 //! An HTTPS server: HTTP/1.1 and HTTP/2 over [`handfast`], embeddable in other programs.
 //!
-//! It owns listening, limits, closing and stopping; what is answered is a [`Handler`]'s business, and
-//! [`Files`] is one. It prints nothing: an [`Observer`] is told of every request, every failed
+//! It owns listening, limits, closing and stopping; what is answered is a [`Handler`]'s business
+//! (`handfast-files` has one for a directory). It prints nothing: an [`Observer`] is told of every request, every failed
 //! handshake and how each connection ended. Where bytes become records is `handfast`'s; HTTP is
 //! spelled here, by an engine for each of its versions.
 //!
@@ -42,12 +42,11 @@
 //!
 //! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`];
 //! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`] and [`ConnectionInfo`];
-//! - [`Files`]: a directory;
+//! - [`Pull`], [`plain`] and [`turn`]: what helps to write handlers that cost little;
 //! - [`Observer`] and its events.
 
 mod accept;
 mod activity;
-mod blocking;
 mod body;
 mod budget;
 mod config;
@@ -55,7 +54,6 @@ mod connection;
 mod date;
 mod delivery;
 mod engine;
-mod files;
 mod handler;
 mod handshake;
 mod http1;
@@ -73,14 +71,13 @@ mod shared;
 mod turn;
 mod worker;
 
-pub use body::{Body, BodyError};
+pub use body::{Body, BodyError, Pull};
 pub use config::{ALPN, Limits, ServerConfig};
-pub use files::Files;
-#[cfg(fuzzing)]
-pub(crate) use files::fuzzing;
 pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response};
 pub use listener::BindError;
 pub use observer::{
     CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, Silent, TransferEnd,
 };
 pub use running::{Running, Server};
+pub use service::plain;
+pub use turn::turn;

@@ -51,7 +51,7 @@ fn headless(mut response: Response) -> Response {
 }
 
 /// A short answer in plain text.
-pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {
+pub fn plain(status: StatusCode, text: &'static str) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

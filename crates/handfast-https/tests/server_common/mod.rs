@@ -2,22 +2,25 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use handfast::{
     ClientContext, ClientContextBuilder, CloseOutcome, ClosePolicy, Ending, Identity, Passphrase,
     ServerContext, ServerContextBuilder, Stream, TrustAnchors,
 };
 use handfast_https::server::{
-    ALPN, CloseEvent, CloseReason, Files, Handler, HandshakeEvent, Limits, Observer, RequestEvent,
-    Running, Server, ServerConfig, TransferEnd,
+    ALPN, Body, CloseEvent, CloseReason, ConnectionInfo, Handler, HandshakeEvent, Limits, Observer,
+    Request, RequestEvent, Response, Running, Server, ServerConfig, TransferEnd, plain,
 };
 use handfast_testbed::pki::{Issued, Pki};
+use http::{Method, StatusCode};
 
 /// Longer than anything takes; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -165,17 +168,13 @@ impl Default for Setup {
 }
 
 impl Fixture {
-    /// A server for files in `directory/public`.
-    pub fn files() -> Self {
-        Self::files_with(Setup::default())
+    /// A server for what is [put](Self::put).
+    pub fn shelf() -> Self {
+        Self::shelf_with(Setup::default())
     }
 
-    pub fn files_with(setup: Setup) -> Self {
-        Self::start(setup, |directory| {
-            let public = directory.join("public");
-            fs::create_dir(&public).unwrap();
-            Files::new(public).unwrap()
-        })
+    pub fn shelf_with(setup: Setup) -> Self {
+        Self::start(setup, |directory| Shelf::new(directory.join("public")))
     }
 
     pub fn start<H: Handler>(setup: Setup, handler: impl FnOnce(&Path) -> H) -> Self {
@@ -280,6 +279,45 @@ impl Fixture {
                 self.running().connections()
             );
             std::thread::yield_now();
+        }
+    }
+}
+
+/// What lies in a directory, by the names of requests. Read once for each state of a file: many may ask for a large one.
+#[derive(Debug)]
+pub struct Shelf {
+    directory: PathBuf,
+    read: Mutex<HashMap<(PathBuf, SystemTime), Bytes>>,
+}
+
+impl Shelf {
+    pub fn new(directory: PathBuf) -> Self {
+        fs::create_dir(&directory).unwrap();
+        Self {
+            directory,
+            read: Mutex::default(),
+        }
+    }
+
+    fn find(&self, name: &str) -> std::io::Result<Bytes> {
+        let path = self.directory.join(name);
+        let key = (path.clone(), fs::metadata(&path)?.modified()?);
+        let mut read = self.read.lock().unwrap();
+        if !read.contains_key(&key) {
+            read.insert(key.clone(), fs::read(&path)?.into());
+        }
+        Ok(read[&key].clone())
+    }
+}
+
+impl Handler for Shelf {
+    async fn handle(&self, request: Request, _connection: &Arc<ConnectionInfo>) -> Response {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD\n");
+        }
+        match self.find(request.uri().path().trim_start_matches('/')) {
+            Ok(content) => Response::new(Body::from(content)),
+            Err(_) => plain(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
 }

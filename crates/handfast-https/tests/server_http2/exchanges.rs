@@ -254,7 +254,7 @@ fn a_body_that_is_cut_is_told_to_its_handler() {
 
 #[test]
 fn curl_is_served_forty_streams_at_once() {
-    let server = Fixture::files();
+    let server = Fixture::shelf();
     server.put("a", vec![b'a'; 100_000]);
     let Some(curl) = Program::new("curl") else {
         return;

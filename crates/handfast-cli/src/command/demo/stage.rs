@@ -15,8 +15,9 @@ use handfast::{
     ClientAuth, Identity, Line, LineReader, Passphrase, ServerContext, TrustAnchors, escape_control,
 };
 use handfast_ca::{Authority, InitOptions, IssueRequest, Issued};
+use handfast_files::Files;
 use handfast_https::server::{
-    ALPN, CloseEvent, Files, HandshakeEvent, Observer, RequestEvent, Running, Server, ServerConfig,
+    ALPN, CloseEvent, HandshakeEvent, Observer, RequestEvent, Running, Server, ServerConfig,
     TransferEnd,
 };
 use tempfile::TempDir;

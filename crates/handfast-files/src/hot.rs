@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use hyper::header::{
+use http::header::{
     ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED,
     X_CONTENT_TYPE_OPTIONS,
 };
 
-use super::super::turn::Look;
-use super::open::{FileFacts, Root, look_at};
-use super::path::Target;
-use super::reply::Validators;
+use crate::look::Look;
+use crate::open::{FileFacts, Root, look_at};
+use crate::path::Target;
+use crate::reply::Validators;
 
 /// How long a name is taken to mean the same file. A second costs a hot file nothing measurable, and
 /// nobody who replaces a file expects to see it sooner.
@@ -32,7 +32,7 @@ const SWEEP: Duration = Duration::from_millis(125);
 
 /// Files kept by a thread, unless more are permitted. Each takes a descriptor, of which a process often
 /// has only 1024.
-pub(super) const KEPT_MAX_DEFAULT: usize = 128;
+pub(crate) const KEPT_MAX_DEFAULT: usize = 128;
 
 /// The largest content that is kept.
 const CONTENT_MAX: u64 = 16 * 1024;
@@ -99,12 +99,12 @@ impl Kept {
 
 /// A file and what a reply says of it.
 #[derive(Debug)]
-pub(super) struct Ready {
-    pub(super) file: Arc<File>,
-    pub(super) facts: FileFacts,
-    pub(super) validators: Validators,
+pub(crate) struct Ready {
+    pub(crate) file: Arc<File>,
+    pub(crate) facts: FileFacts,
+    pub(crate) validators: Validators,
     /// What every reply with it says, whole or in part.
-    pub(super) fields: HeaderMap,
+    pub(crate) fields: HeaderMap,
     content: RefCell<Option<Content>>,
 }
 
@@ -131,7 +131,7 @@ impl Drop for Content {
 }
 
 impl Ready {
-    pub(super) fn new(file: File, facts: FileFacts, media: HeaderValue) -> Rc<Self> {
+    pub(crate) fn new(file: File, facts: FileFacts, media: HeaderValue) -> Rc<Self> {
         let validators = Validators::new(&facts);
         let fields = [
             (ETAG, validators.etag.clone()),
@@ -150,7 +150,7 @@ impl Ready {
     }
 
     /// A part of the content, if the whole is at hand.
-    pub(super) fn content(&self, start: u64, length: u64) -> Option<Bytes> {
+    pub(crate) fn content(&self, start: u64, length: u64) -> Option<Bytes> {
         let content = self.content.borrow();
         let start = usize::try_from(start).ok()?;
         let end = start.checked_add(usize::try_from(length).ok()?)?;
@@ -162,7 +162,7 @@ impl Ready {
 
     /// Keeps what was just read, made into bytes of its own by `make`, if it is the whole, small, and cannot
     /// change unseen.
-    pub(super) fn keep_content(&self, content: &[u8], make: impl FnOnce(&[u8]) -> Bytes) {
+    pub(crate) fn keep_content(&self, content: &[u8], make: impl FnOnce(&[u8]) -> Bytes) {
         if self.facts.size <= CONTENT_MAX
             && content.len() as u64 == self.facts.size
             && self.facts.is_settled(SystemTime::now(), SETTLED)
@@ -173,7 +173,7 @@ impl Ready {
 }
 
 /// The file that was kept for this path, if it is still what it was.
-pub(super) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
+pub(crate) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
     KEPT.with_borrow_mut(|kept| {
         let files = &mut kept.get_mut(&address(root))?.files;
         let found = files.get(path)?;
@@ -191,7 +191,7 @@ pub(super) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
 }
 
 /// Lets go of every file that this thread keeps: somebody needs a descriptor. Was there any?
-pub(super) fn let_go() -> bool {
+pub(crate) fn let_go() -> bool {
     KEPT.with_borrow_mut(|kept| {
         let any = !kept.is_empty();
         kept.clear();
@@ -201,7 +201,7 @@ pub(super) fn let_go() -> bool {
 
 /// Keeps a file that was just opened for this path, unless `kept_max` of this directory are kept already: more
 /// hot files in a second than that are opened as usual.
-pub(super) fn keep(
+pub(crate) fn keep(
     root: &Arc<Root>,
     path: &str,
     target: Target,
@@ -260,8 +260,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::super::open::Kind;
     use super::*;
+    use crate::open::Kind;
 
     fn root_with(content: &str) -> (tempfile::TempDir, Arc<Root>) {
         let dir = tempfile::tempdir().unwrap();

@@ -1,13 +1,13 @@
 //! The type of a file's content, told by its name.
 
-use hyper::header::HeaderValue;
+use http::header::HeaderValue;
 
-use super::path::Target;
+use crate::path::Target;
 
 const UNKNOWN: &str = "application/octet-stream";
 
 /// The `Content-Type` for a name. Text is taken to be UTF-8, as nearly all is.
-pub(super) fn of(target: &Target) -> HeaderValue {
+pub(crate) fn of(target: &Target) -> HeaderValue {
     let known = std::str::from_utf8(target.name())
         .ok()
         .and_then(|name| mime_guess::from_path(name).first_raw())

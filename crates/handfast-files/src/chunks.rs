@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
+use handfast_https::server::{BodyError, Pull};
 
-use super::super::blocking::{Work, off_thread};
-use super::hot::Ready;
-use super::open::look_at;
+use crate::blocking::{Work, off_thread};
+use crate::hot::Ready;
+use crate::open::look_at;
 
 /// The largest piece, in bytes: eight full records, which the TLS stream encrypts and sends in one go.
 const CHUNK: usize = 128 * 1024;
@@ -45,7 +46,7 @@ thread_local! {
 /// grows at its end is sent as it was. A file that is removed or replaced by another one under its name is
 /// sent to its end: it is still open.
 #[derive(Debug)]
-pub(in crate::server) struct FileBody {
+pub(crate) struct FileBody {
     ready: Rc<Ready>,
     at: u64,
     left: u64,
@@ -60,7 +61,7 @@ pub(in crate::server) struct FileBody {
 
 impl FileBody {
     /// `length` bytes of a file from `start` on.
-    pub(super) fn new(ready: &Rc<Ready>, start: u64, length: u64) -> Self {
+    pub(crate) fn new(ready: &Rc<Ready>, start: u64, length: u64) -> Self {
         Self {
             ready: Rc::clone(ready),
             at: start,
@@ -73,74 +74,8 @@ impl FileBody {
     }
 
     /// Bytes that are still to come.
-    pub(in crate::server) fn remaining(&self) -> u64 {
+    fn left(&self) -> u64 {
         self.left + self.piece.len() as u64
-    }
-
-    /// The next piece, of at most `max` bytes.
-    pub(in crate::server) fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-        max: usize,
-    ) -> Poll<Option<io::Result<Bytes>>> {
-        if self.remaining() == 0 {
-            return Poll::Ready(None);
-        }
-        if self.piece.is_empty() && self.reading.is_none() {
-            let length = self.next_length(max);
-            if let Some(content) = self.ready.content(self.at, length as u64) {
-                self.advance(length);
-                return Poll::Ready(Some(Ok(content)));
-            }
-            let (at, mut tail) = (self.at, self.tail);
-            let result = read(length, |buffer| {
-                read_nowait(&self.ready.file, buffer, at, &mut tail)
-            });
-            match result {
-                Err(error) if is_no_answer(&error) => {}
-                result => {
-                    return Poll::Ready(Some(result.and_then(|bytes| {
-                        self.keep(length, &bytes);
-                        self.account(&bytes, tail)?;
-                        Ok(bytes)
-                    })));
-                }
-            }
-        }
-        if let Err(error) = ready!(self.poll_disk(cx, max)) {
-            return Poll::Ready(Some(Err(error)));
-        }
-        Poll::Ready(Some(Ok(self.piece.split_to(max.min(self.piece.len())))))
-    }
-
-    /// Puts the next bytes, at most `max`, at the end of `out`, and says how many.
-    pub(in crate::server) fn poll_fill(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        max: usize,
-    ) -> Poll<io::Result<usize>> {
-        if self.piece.is_empty() && self.reading.is_none() {
-            let length = self.next_length(max);
-            // What is at hand is copied once, into memory that was not cleared for it.
-            if let Some(content) = self.ready.content(self.at, length as u64) {
-                out.extend_from_slice(&content);
-                self.advance(length);
-                return Poll::Ready(Ok(length));
-            }
-            let start = out.len();
-            out.resize(start + length, 0);
-            let filled = self.fill(out.get_mut(start..).unwrap_or_default());
-            out.truncate(start + filled.as_ref().map_or(0, |it| *it.as_ref().unwrap_or(&0)));
-            if let Some(result) = filled {
-                return Poll::Ready(result);
-            }
-        }
-        ready!(self.poll_disk(cx, max))?;
-        let count = max.min(self.piece.len());
-        out.extend_from_slice(self.piece.get(..count).unwrap_or_default());
-        self.piece.advance(count);
-        Poll::Ready(Ok(count))
     }
 
     /// Fills a buffer of the caller's with what is in memory already; `None` when nothing is, and
@@ -257,6 +192,84 @@ impl FileBody {
     fn advance(&mut self, count: usize) {
         self.at += count as u64;
         self.left = self.left.saturating_sub(count as u64);
+    }
+}
+
+impl Pull for FileBody {
+    fn remaining(&self) -> Option<u64> {
+        Some(self.left())
+    }
+
+    fn is_end(&self) -> bool {
+        self.left() == 0
+    }
+
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.left() == 0 {
+            return Poll::Ready(None);
+        }
+        if self.piece.is_empty() && self.reading.is_none() {
+            let length = self.next_length(max);
+            if let Some(content) = self.ready.content(self.at, length as u64) {
+                self.advance(length);
+                return Poll::Ready(Some(Ok(content)));
+            }
+            let (at, mut tail) = (self.at, self.tail);
+            let result = read(length, |buffer| {
+                read_nowait(&self.ready.file, buffer, at, &mut tail)
+            });
+            match result {
+                Err(error) if is_no_answer(&error) => {}
+                result => {
+                    return Poll::Ready(Some(
+                        result
+                            .and_then(|bytes| {
+                                self.keep(length, &bytes);
+                                self.account(&bytes, tail)?;
+                                Ok(bytes)
+                            })
+                            .map_err(Into::into),
+                    ));
+                }
+            }
+        }
+        if let Err(error) = ready!(self.poll_disk(cx, max)) {
+            return Poll::Ready(Some(Err(error.into())));
+        }
+        Poll::Ready(Some(Ok(self.piece.split_to(max.min(self.piece.len())))))
+    }
+
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Poll<Result<usize, BodyError>> {
+        if self.piece.is_empty() && self.reading.is_none() {
+            let length = self.next_length(max);
+            // What is at hand is copied once, into memory that was not cleared for it.
+            if let Some(content) = self.ready.content(self.at, length as u64) {
+                out.extend_from_slice(&content);
+                self.advance(length);
+                return Poll::Ready(Ok(length));
+            }
+            let start = out.len();
+            out.resize(start + length, 0);
+            let filled = self.fill(out.get_mut(start..).unwrap_or_default());
+            out.truncate(start + filled.as_ref().map_or(0, |it| *it.as_ref().unwrap_or(&0)));
+            if let Some(result) = filled {
+                return Poll::Ready(result.map_err(Into::into));
+            }
+        }
+        ready!(self.poll_disk(cx, max))?;
+        let count = max.min(self.piece.len());
+        out.extend_from_slice(self.piece.get(..count).unwrap_or_default());
+        self.piece.advance(count);
+        Poll::Ready(Ok(count))
     }
 }
 
@@ -381,7 +394,7 @@ mod tests {
     use std::future::poll_fn;
     use std::io::Write as _;
 
-    use hyper::header::HeaderValue;
+    use http::header::HeaderValue;
 
     use super::*;
 
@@ -399,11 +412,11 @@ mod tests {
         (0..count).map(|n| (n % 251) as u8).collect()
     }
 
-    async fn piece(body: &mut FileBody, max: usize) -> Option<io::Result<Bytes>> {
+    async fn piece(body: &mut FileBody, max: usize) -> Option<Result<Bytes, BodyError>> {
         poll_fn(|cx| body.poll_piece(cx, max)).await
     }
 
-    async fn fill(body: &mut FileBody, out: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+    async fn fill(body: &mut FileBody, out: &mut Vec<u8>, max: usize) -> Result<usize, BodyError> {
         poll_fn(|cx| body.poll_fill(cx, out, max)).await
     }
 
@@ -417,7 +430,7 @@ mod tests {
                 let piece = piece.unwrap();
                 assert!(!piece.is_empty() && piece.len() <= max.min(CHUNK));
                 got.extend_from_slice(&piece);
-                assert_eq!(body.remaining(), (content.len() - got.len()) as u64);
+                assert_eq!(body.left(), (content.len() - got.len()) as u64);
             }
             assert!(got == content);
         }
@@ -429,7 +442,7 @@ mod tests {
         for max in [1, 7, 600, 4096] {
             let (_named, mut body) = open(&content);
             let mut out = b"before".to_vec();
-            while body.remaining() > 0 {
+            while body.left() > 0 {
                 let room = out.len() + max;
                 let count = fill(&mut body, &mut out, max).await.unwrap();
                 assert!(count > 0 && out.len() <= room);
@@ -447,7 +460,7 @@ mod tests {
         (body.at, body.left) = (500, 500);
         assert!(body.fill(&mut [0; 10]).is_none(), "that would overtake it");
         let mut out = Vec::new();
-        while body.remaining() > 0 {
+        while body.left() > 0 {
             fill(&mut body, &mut out, 300).await.unwrap();
         }
         assert!(out == content);

@@ -22,14 +22,14 @@ const WELL_KNOWN: &[u8] = b".well-known";
 
 /// A path that names something beneath a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(crate) struct Target {
     names: Vec<Vec<u8>>,
     directory: bool,
 }
 
 /// Why a path names nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// It cannot be decoded, or decodes to what no name contains.
     Malformed,
     /// It names what is not shown.
@@ -38,7 +38,7 @@ pub(super) enum Refusal {
 
 impl Target {
     /// Decodes a path, once.
-    pub(super) fn parse(path: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(path: &str) -> Result<Self, Refusal> {
         if path.len() > BYTES_MAX {
             return Err(Refusal::NotFound);
         }
@@ -59,17 +59,17 @@ impl Target {
     }
 
     /// Does it end with a slash?
-    pub(super) fn is_directory(&self) -> bool {
+    pub(crate) fn is_directory(&self) -> bool {
         self.directory
     }
 
     /// Is it the directory served itself?
-    pub(super) fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.names.is_empty()
     }
 
     /// An entry of the directory that this names.
-    pub(super) fn entry(&self, name: &[u8]) -> Self {
+    pub(crate) fn entry(&self, name: &[u8]) -> Self {
         let mut names = self.names.clone();
         names.push(name.to_vec());
         Self {
@@ -79,18 +79,18 @@ impl Target {
     }
 
     /// The last name, of which the type of the content is told.
-    pub(super) fn name(&self) -> &[u8] {
+    pub(crate) fn name(&self) -> &[u8] {
         self.names.last().map_or(b"", Vec::as_slice)
     }
 
     /// The names, from the served directory downwards.
-    pub(super) fn names(&self) -> &[Vec<u8>] {
+    pub(crate) fn names(&self) -> &[Vec<u8>] {
         &self.names
     }
 
     /// As a path relative to the served directory; `.` for that itself. `None` where the system's
     /// names cannot be such bytes.
-    pub(super) fn relative(&self) -> Option<OsString> {
+    pub(crate) fn relative(&self) -> Option<OsString> {
         if self.names.is_empty() {
             return Some(".".into());
         }
@@ -98,7 +98,7 @@ impl Target {
     }
 
     /// As the path of a URL, without a slash at the end.
-    pub(super) fn url_path(&self) -> String {
+    pub(crate) fn url_path(&self) -> String {
         let mut path = String::new();
         for name in &self.names {
             path.push('/');
@@ -109,12 +109,12 @@ impl Target {
 }
 
 /// A name as a segment of a URL's path.
-pub(super) fn encode(name: &[u8]) -> String {
+pub(crate) fn encode(name: &[u8]) -> String {
     percent_encode(name, ENCODED).to_string()
 }
 
 /// May a name be shown, at the top of the served directory or further down?
-pub(super) fn is_hidden(name: &[u8], top: bool) -> bool {
+pub(crate) fn is_hidden(name: &[u8], top: bool) -> bool {
     name.first() == Some(&b'.') && !(top && name == WELL_KNOWN)
 }
 

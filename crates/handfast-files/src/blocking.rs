@@ -11,10 +11,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Work under way.
 #[derive(Debug)]
-pub(super) struct Work<T>(JoinHandle<T>);
+pub(crate) struct Work<T>(JoinHandle<T>);
 
 /// Does this on a thread that may block, when one is free.
-pub(super) fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Work<T> {
+pub(crate) fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Work<T> {
     Work(spawn_blocking(work))
 }
 

@@ -1,5 +1,6 @@
 //! Files over HTTPS, told by a client that sees every byte, and by curl and wget.
 
+#[path = "../../handfast-https/tests/server_common/mod.rs"]
 mod server_common;
 
 use std::fs;
@@ -8,9 +9,23 @@ use std::os::unix::fs::symlink;
 use std::time::{Duration, UNIX_EPOCH};
 
 use handfast::{ClosePolicy, Ending, Read};
+use handfast_files::Files;
 use handfast_https::server::{CloseReason, TransferEnd};
 use handfast_testbed::launch::Program;
 use server_common::{Fixture, Setup};
+
+/// A server for files in `directory/public`.
+fn files() -> Fixture {
+    files_with(Setup::default())
+}
+
+fn files_with(setup: Setup) -> Fixture {
+    Fixture::start(setup, |directory| {
+        let public = directory.join("public");
+        fs::create_dir(&public).unwrap();
+        Files::new(public).unwrap()
+    })
+}
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n * 7 % 251) as u8).collect()
@@ -18,7 +33,7 @@ fn pattern(length: usize) -> Vec<u8> {
 
 #[test]
 fn a_file_arrives_with_its_type_and_validators() {
-    let server = Fixture::files();
+    let server = files();
     server.put("hello.txt", "hello\n");
     let reply = server.get("/hello.txt");
     assert_eq!(reply.status, 200);
@@ -48,7 +63,7 @@ fn a_file_arrives_with_its_type_and_validators() {
 
 #[test]
 fn head_and_other_methods() {
-    let server = Fixture::files();
+    let server = files();
     server.put("f", pattern(100_000));
     let head = server.ask("HEAD /f HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert_eq!(head.status, 200);
@@ -68,7 +83,7 @@ fn head_and_other_methods() {
 
 #[test]
 fn hosts_are_demanded_where_the_protocol_does() {
-    let server = Fixture::files();
+    let server = files();
     server.put("f", "x");
     for (head, status) in [
         ("GET /f HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
@@ -90,7 +105,7 @@ fn hosts_are_demanded_where_the_protocol_does() {
 
 #[test]
 fn only_what_lies_beneath_is_found() {
-    let server = Fixture::files();
+    let server = files();
     server.put("a/f.txt", "inside");
     server.put(".env", "secret");
     server.put(".git/config", "secret");
@@ -151,7 +166,7 @@ fn rustix_fifo(path: &std::path::Path) -> bool {
 
 #[test]
 fn directories_redirect_index_and_list() {
-    let server = Fixture::files();
+    let server = files();
     server.put("site/index.html", "<p>home");
     server.put("plain/<b>.txt", "x");
     server.put("plain/.hidden", "x");
@@ -185,7 +200,7 @@ fn directories_redirect_index_and_list() {
 
 #[test]
 fn ranges_and_conditions_on_the_wire() {
-    let server = Fixture::files();
+    let server = files();
     let content = pattern(300_000);
     server.put("f", &content);
     let old = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
@@ -241,7 +256,7 @@ fn ranges_and_conditions_on_the_wire() {
 /// A file that ends before its announced end must not pass as whole.
 #[test]
 fn a_file_that_shrinks_breaks_the_reply_off() {
-    let server = Fixture::files();
+    let server = files();
     // Larger than everything that can be under way.
     let length = 64 * 1024 * 1024;
     server.put("f", "");
@@ -296,7 +311,7 @@ impl ReadSome for handfast::Stream<std::net::TcpStream> {
 #[test]
 fn a_reply_leaves_in_few_large_records() {
     for setup in [1, 2] {
-        let server = Fixture::files_with(Setup {
+        let server = files_with(Setup {
             threads: setup,
             ..Setup::default()
         });
@@ -316,7 +331,7 @@ fn a_reply_leaves_in_few_large_records() {
 
 #[test]
 fn curl_gets_files_over_http1_and_http2_tls_12_and_13() {
-    let server = Fixture::files();
+    let server = files();
     let content = pattern(3_000_000);
     server.put("f.bin", &content);
     let ca = server.ca_file.display().to_string();
@@ -350,7 +365,7 @@ fn curl_gets_files_over_http1_and_http2_tls_12_and_13() {
 
 #[test]
 fn wget_mirrors_by_the_listing() {
-    let server = Fixture::files();
+    let server = files();
     server.put("a.txt", "one");
     server.put("d/odd name & more.txt", "two");
     let into = tempfile::tempdir().unwrap();

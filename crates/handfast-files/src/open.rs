@@ -12,21 +12,21 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::path::Target;
+use crate::path::Target;
 
 /// What an opened file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileFacts {
+pub(crate) struct FileFacts {
     /// Which file it is: device and number, where there are such.
-    pub(super) identity: (u64, u64),
-    pub(super) size: u64,
+    pub(crate) identity: (u64, u64),
+    pub(crate) size: u64,
     /// Nanoseconds since 1970.
-    pub(super) modified_ns: u128,
-    pub(super) changed_ns: u128,
+    pub(crate) modified_ns: u128,
+    pub(crate) changed_ns: u128,
 }
 
 impl FileFacts {
-    pub(super) fn modified(&self) -> SystemTime {
+    pub(crate) fn modified(&self) -> SystemTime {
         let seconds = u64::try_from(self.modified_ns / 1_000_000_000).unwrap_or(u64::MAX);
         let nanos = u32::try_from(self.modified_ns % 1_000_000_000).unwrap_or(0);
         UNIX_EPOCH
@@ -37,7 +37,7 @@ impl FileFacts {
     }
 
     /// Is it so long since the last change that another one would show?
-    pub(super) fn is_settled(&self, now: SystemTime, margin: Duration) -> bool {
+    pub(crate) fn is_settled(&self, now: SystemTime, margin: Duration) -> bool {
         let now_ns = now
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos());
@@ -45,7 +45,7 @@ impl FileFacts {
     }
 
     /// As HTTP's dates have it: to the second.
-    pub(super) fn modified_second(&self) -> SystemTime {
+    pub(crate) fn modified_second(&self) -> SystemTime {
         let since = self
             .modified()
             .duration_since(UNIX_EPOCH)
@@ -56,21 +56,21 @@ impl FileFacts {
 
 /// Something that was opened.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) file: File,
-    pub(super) kind: Kind,
+pub(crate) struct Found {
+    pub(crate) file: File,
+    pub(crate) kind: Kind,
 }
 
 /// Nothing else is ever found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File(FileFacts),
     Directory,
 }
 
 /// What a directory says of an entry, without a look at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hint {
+pub(crate) enum Hint {
     File,
     Directory,
     /// A pipe, a socket or a device.
@@ -81,7 +81,7 @@ pub(super) enum Hint {
 
 /// Why nothing was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotOpened {
+pub(crate) enum NotOpened {
     /// There is no such thing, or not beneath the directory, or it is neither file nor directory.
     Missing,
     /// It may not be read.
@@ -103,15 +103,15 @@ enum Waiting {
 
 /// The directory served.
 #[derive(Debug)]
-pub(super) struct Root(platform::Root);
+pub(crate) struct Root(platform::Root);
 
 impl Root {
-    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         platform::Root::open(directory).map(Self)
     }
 
     /// Finds a target without waiting for a disk, or says that it would have to.
-    pub(super) fn find_cached(&self, target: &Target) -> Result<Found, NotOpened> {
+    pub(crate) fn find_cached(&self, target: &Target) -> Result<Found, NotOpened> {
         self.0
             .open_beneath(target, Waiting::Never)
             .and_then(examine)
@@ -119,7 +119,7 @@ impl Root {
 
     /// Does the target still lead to the file of which these facts are known, unchanged? By the rules of
     /// opening, and without waiting for a disk: a no may mean that it would have to.
-    pub(super) fn still_leads_to(&self, target: &Target, facts: &FileFacts) -> bool {
+    pub(crate) fn still_leads_to(&self, target: &Target, facts: &FileFacts) -> bool {
         self.0
             .look_up(target, Waiting::Never)
             .is_ok_and(|metadata| metadata.is_file() && platform::facts(&metadata) == *facts)
@@ -127,7 +127,7 @@ impl Root {
 
     /// Gives `take` the names in a directory, as long as it wants more, and what the directory says that they are.
     /// May block.
-    pub(super) fn each_entry(
+    pub(crate) fn each_entry(
         &self,
         directory: &File,
         target: &Target,
@@ -137,13 +137,13 @@ impl Root {
     }
 
     /// What a target is, without opening it. May block.
-    pub(super) fn kind_of(&self, target: &Target) -> Option<Kind> {
+    pub(crate) fn kind_of(&self, target: &Target) -> Option<Kind> {
         let metadata = self.0.look_up(target, Waiting::Allowed).ok()?;
         kind(&metadata)
     }
 
     /// Finds a target. May block.
-    pub(super) fn find(&self, target: &Target) -> Result<Found, NotOpened> {
+    pub(crate) fn find(&self, target: &Target) -> Result<Found, NotOpened> {
         self.0
             .open_beneath(target, Waiting::Allowed)
             .and_then(examine)
@@ -152,12 +152,12 @@ impl Root {
 
 /// What a name in an open directory is, where that can be told without opening it: regular files and
 /// directories that everybody may read. `None` says nothing; then [`Root::find`] has to.
-pub(super) fn glance(directory: &File, name: &[u8]) -> Option<Kind> {
+pub(crate) fn glance(directory: &File, name: &[u8]) -> Option<Kind> {
     platform::glance(directory, name)
 }
 
 /// What an open file is now. An error when it is no regular file.
-pub(super) fn look_at(file: &File) -> io::Result<FileFacts> {
+pub(crate) fn look_at(file: &File) -> io::Result<FileFacts> {
     let metadata = file.metadata()?;
     if metadata.is_file() {
         Ok(platform::facts(&metadata))
@@ -206,14 +206,14 @@ mod platform {
         .union(OFlags::CLOEXEC);
 
     #[derive(Debug)]
-    pub(super) struct Root {
+    pub(crate) struct Root {
         directory: OwnedFd,
         #[cfg(any(target_os = "linux", target_os = "android"))]
         kernel: kernel::Abilities,
     }
 
     impl Root {
-        pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        pub(crate) fn open(directory: &Path) -> io::Result<Self> {
             let flags = FLAGS | OFlags::DIRECTORY;
             let directory = rustix::fs::open(directory, flags, Mode::empty())?;
             Ok(Self {
@@ -224,7 +224,7 @@ mod platform {
         }
 
         /// Opens a regular file or a directory.
-        pub(super) fn open_beneath(
+        pub(crate) fn open_beneath(
             &self,
             target: &Target,
             waiting: Waiting,
@@ -240,7 +240,7 @@ mod platform {
         }
 
         /// What a target leads to, without opening it.
-        pub(super) fn look_up(
+        pub(crate) fn look_up(
             &self,
             target: &Target,
             waiting: Waiting,
@@ -253,7 +253,7 @@ mod platform {
             file.metadata().map_err(|_| NotOpened::Failed)
         }
 
-        pub(super) fn each_entry(
+        pub(crate) fn each_entry(
             &self,
             directory: &File,
             _target: &Target,
@@ -275,7 +275,7 @@ mod platform {
         }
 
         /// Component by component: symbolic links are refused wherever they lead.
-        pub(super) fn open_in_steps(&self, target: &Target) -> Result<File, NotOpened> {
+        pub(crate) fn open_in_steps(&self, target: &Target) -> Result<File, NotOpened> {
             let mut here = rustix::fs::openat(
                 &self.directory,
                 ".",
@@ -306,7 +306,7 @@ mod platform {
         }
     }
 
-    pub(super) fn facts(metadata: &Metadata) -> FileFacts {
+    pub(crate) fn facts(metadata: &Metadata) -> FileFacts {
         FileFacts {
             identity: (metadata.dev(), metadata.ino()),
             size: metadata.size(),
@@ -320,7 +320,7 @@ mod platform {
     }
 
     #[cfg(target_os = "linux")]
-    pub(super) fn glance(directory: &File, name: &[u8]) -> Option<Kind> {
+    pub(crate) fn glance(directory: &File, name: &[u8]) -> Option<Kind> {
         use rustix::fs::{StatxFlags, statx};
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let seen = statx(directory, name, flags, StatxFlags::BASIC_STATS).ok()?;
@@ -347,7 +347,7 @@ mod platform {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn glance(_directory: &File, _name: &[u8]) -> Option<Kind> {
+    pub(crate) fn glance(_directory: &File, _name: &[u8]) -> Option<Kind> {
         None
     }
 
@@ -394,14 +394,14 @@ mod platform {
 
         /// What this kernel turned out not to know.
         #[derive(Debug, Default)]
-        pub(super) struct Abilities {
+        pub(crate) struct Abilities {
             no_openat2: AtomicBool,
             no_cached: AtomicBool,
         }
 
         impl Abilities {
             /// `None` when the kernel has no `openat2`.
-            pub(super) fn look_up(
+            pub(crate) fn look_up(
                 &self,
                 directory: &OwnedFd,
                 target: &Target,
@@ -415,7 +415,7 @@ mod platform {
             }
 
             /// `None` when the kernel has no `openat2`.
-            pub(super) fn open(
+            pub(crate) fn open(
                 &self,
                 directory: &OwnedFd,
                 target: &Target,
@@ -530,12 +530,12 @@ mod platform {
 
     /// The best that the standard library can do: the resolved name must lie beneath.
     #[derive(Debug)]
-    pub(super) struct Root {
+    pub(crate) struct Root {
         directory: PathBuf,
     }
 
     impl Root {
-        pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        pub(crate) fn open(directory: &Path) -> io::Result<Self> {
             let directory = directory.canonicalize()?;
             if !directory.is_dir() {
                 return Err(io::ErrorKind::NotADirectory.into());
@@ -543,7 +543,7 @@ mod platform {
             Ok(Self { directory })
         }
 
-        pub(super) fn look_up(
+        pub(crate) fn look_up(
             &self,
             target: &Target,
             waiting: Waiting,
@@ -552,7 +552,7 @@ mod platform {
             file.metadata().map_err(|_| NotOpened::Failed)
         }
 
-        pub(super) fn open_beneath(
+        pub(crate) fn open_beneath(
             &self,
             target: &Target,
             waiting: Waiting,
@@ -582,7 +582,7 @@ mod platform {
     }
 
     impl Root {
-        pub(super) fn each_entry(
+        pub(crate) fn each_entry(
             &self,
             _directory: &File,
             target: &Target,
@@ -599,11 +599,11 @@ mod platform {
         }
     }
 
-    pub(super) fn glance(_directory: &File, _name: &[u8]) -> Option<super::Kind> {
+    pub(crate) fn glance(_directory: &File, _name: &[u8]) -> Option<super::Kind> {
         None
     }
 
-    pub(super) fn facts(metadata: &Metadata) -> FileFacts {
+    pub(crate) fn facts(metadata: &Metadata) -> FileFacts {
         let nanoseconds = |time: io::Result<std::time::SystemTime>| {
             time.ok()
                 .and_then(|time| time.duration_since(UNIX_EPOCH).ok())

@@ -5,8 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::open::{Hint, Kind, Root};
-use super::path::{Target, is_hidden};
+use crate::open::{Hint, Kind, Root};
+use crate::path::{Target, is_hidden};
 
 /// Room for the names of one batch, with what is noted of each: some 10,000 of usual length.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -18,18 +18,18 @@ const SEEN_MAX: usize = 200_000;
 const STRIDE: usize = 256;
 
 /// Where an entry stands: directories first, then by name.
-pub(super) type Key<'n> = (bool, &'n [u8]);
+pub(crate) type Key<'n> = (bool, &'n [u8]);
 
 /// A part of a directory's entries, in order.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     names: Vec<u8>,
     items: Vec<Item>,
     next: usize,
     /// Entries behind this batch. All of them were seen, unless `cut`.
-    pub(super) beyond: usize,
+    pub(crate) beyond: usize,
     /// There are more entries than were looked at.
-    pub(super) cut: bool,
+    pub(crate) cut: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ struct Item {
 
 impl Batch {
     /// The entries behind `after` that come first. May block.
-    pub(super) fn read(
+    pub(crate) fn read(
         root: &Root,
         directory: &File,
         target: &Target,
@@ -96,14 +96,14 @@ impl Batch {
     }
 
     /// The next entry.
-    pub(super) fn next(&mut self) -> Option<Key<'_>> {
+    pub(crate) fn next(&mut self) -> Option<Key<'_>> {
         let item = self.items.get(self.next)?;
         self.next += 1;
         Some((item.is_file, name(&self.names, item)))
     }
 
     /// Entries that are still to come out of it.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.items.len() - self.next
     }
 

@@ -1,10 +1,10 @@
 //! Doors for fuzz targets: paths, conditions and ranges of a file with these facts.
 
-use hyper::http::HeaderMap;
+use http::HeaderMap;
 
-use super::open::FileFacts;
-use super::path::Target;
-use super::reply::{Validators, Verdict, judge as judge_request};
+use crate::open::FileFacts;
+use crate::path::Target;
+use crate::reply::{Validators, Verdict, judge as judge_request};
 
 /// What a request gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,15 +1,46 @@
-//! A directory as a [`Handler`]: files beneath it and nothing else.
+//! A directory as an HTTP service: the files beneath it and nothing else.
+//!
+//! [`Files`] is a [`Handler`] for `handfast-https`'s server. It stands on that server's public interface alone:
+//! a handler, requests, responses, and a body that is [pulled](handfast_https::server::Pull), so that nothing of a
+//! file is read ahead of what may be sent.
+//!
+//! ```text
+//! target -> path -> hot: kept open? -> reply: conditions, ranges -> chunks: a file's content ----> Body
+//!            `----> open: beneath the directory --^        `-----> listing, entries: a page -----^
+//! ```
+//!
+//! ```no_run
+//! use handfast::{Identity, Passphrase, ServerContext};
+//! use handfast_files::Files;
+//! use handfast_https::server::{ALPN, Server, ServerConfig};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let identity = Identity::from_pem_files("chain.pem", "key.pem", Passphrase::none())?;
+//! let context = ServerContext::builder().identity(identity).alpn(ALPN).build()?;
+//! let config = ServerConfig::new(context).listen("127.0.0.1:8443".parse()?);
+//! Server::bind(config, Files::new("public")?)?.start()?.join();
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! `path.rs` reads the target, `open.rs` has the kernel open beneath the directory, `reply.rs` judges
-//! conditions and ranges, `hot.rs` keeps what is asked for often, `chunks.rs` reads without stopping the thread, `listing.rs` shows what a
-//! directory holds, in the order of `entries.rs`. This file strings them together.
+//! conditions and ranges, `hot.rs` keeps what is asked for often (`look.rs`: for how long a look at it is good),
+//! `chunks.rs` reads without stopping the thread, `listing.rs` shows what a directory holds, in the order of
+//! `entries.rs`. This file strings them together.
+//!
+//! # The public interface is
+//!
+//! - [`Files`].
 
+mod blocking;
 mod chunks;
 mod entries;
 #[cfg(fuzzing)]
-pub(crate) mod fuzzing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hot;
 mod listing;
+mod look;
 mod media_type;
 mod open;
 mod path;
@@ -21,23 +52,20 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::header::{
+use handfast_https::server::{Body, ConnectionInfo, Handler, Request, Response, plain};
+use http::header::{
     ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
+use self::blocking::off_thread;
+use self::chunks::FileBody;
 use self::hot::Ready;
+use self::listing::ListingBody;
 use self::open::{Found, Kind, NotOpened, Root};
 use self::path::{Refusal, Target};
 use self::reply::Verdict;
-use super::blocking::off_thread;
-use super::body::Body;
-use super::handler::{ConnectionInfo, Handler, Request, Response};
-use super::service::plain;
-
-pub(super) use self::chunks::FileBody;
-pub(super) use self::listing::ListingBody;
 
 /// What is looked for in a directory before its listing.
 const INDEX: &[u8] = b"index.html";
@@ -157,7 +185,7 @@ impl Files {
         let mut response = Response::new(if head {
             Body::empty()
         } else {
-            Body::listing(ListingBody::new(&self.root, directory, target.clone()))
+            Body::pulled(ListingBody::new(&self.root, directory, target.clone()))
         });
         let headers = response.headers_mut();
         headers.insert(
@@ -225,7 +253,7 @@ fn file(ready: &Rc<Ready>, request: &HeaderMap, head: bool) -> Response {
     };
     let has_body = !head && status != StatusCode::NOT_MODIFIED;
     let mut response = Response::new(if has_body {
-        Body::file(FileBody::new(ready, start, length))
+        Body::pulled(FileBody::new(ready, start, length))
     } else {
         Body::empty()
     });

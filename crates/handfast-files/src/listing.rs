@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use handfast_https::server::{BodyError, Pull};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::super::blocking::{Work, off_thread};
-use super::entries::Batch;
-use super::open::{FileFacts, Kind, Root, glance};
-use super::path::{Target, encode};
+use crate::blocking::{Work, off_thread};
+use crate::entries::Batch;
+use crate::open::{FileFacts, Kind, Root, glance};
+use crate::path::{Target, encode};
 
 /// More entries than this are not shown: a page must be of use to somebody.
 const ENTRIES_MAX: usize = 10_000;
@@ -41,7 +42,7 @@ thread_local! {
 }
 
 /// The page runs nothing and loads nothing, whatever a name should contrive.
-pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;\
     padding:0 1rem;color-scheme:light dark}table{border-collapse:collapse;width:100%}\
@@ -49,7 +50,7 @@ const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;ma
     font-variant-numeric:tabular-nums}a{text-decoration:none}a:hover{text-decoration:underline}";
 
 /// A page that is being sent.
-pub(in crate::server) struct ListingBody {
+pub(crate) struct ListingBody {
     /// At rest; at work it is elsewhere.
     page: Option<Box<Page>>,
     turn: Option<Turn>,
@@ -64,7 +65,7 @@ pub(in crate::server) struct ListingBody {
 type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>>>>;
 
 impl ListingBody {
-    pub(super) fn new(root: &Arc<Root>, directory: File, target: Target) -> Self {
+    pub(crate) fn new(root: &Arc<Root>, directory: File, target: Target) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let page = Page {
             root: Arc::clone(root),
@@ -86,19 +87,38 @@ impl ListingBody {
         }
     }
 
-    /// Has all of it been asked for?
-    pub(in crate::server) fn is_end(&self) -> bool {
+    /// Keeps the page for its next portion, with its names as long as there is room for such.
+    fn rest(&mut self, mut page: Box<Page>) {
+        match &page.batch {
+            None => self.kept = None,
+            Some(_) if self.kept.is_some() => {}
+            Some(_) => {
+                self.kept = Kept::new();
+                if self.kept.is_none() {
+                    page.batch = None;
+                }
+            }
+        }
+        self.page = Some(page);
+    }
+}
+
+impl Pull for ListingBody {
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
+
+    fn is_end(&self) -> bool {
         self.text.is_empty()
             && self.work.is_none()
             && self.page.as_ref().is_none_or(|page| page.is_done())
     }
 
-    /// The next piece, of at most `max` bytes.
-    pub(in crate::server) fn poll_piece(
+    fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
         max: usize,
-    ) -> Poll<Option<io::Result<Bytes>>> {
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             if !self.text.is_empty() {
                 let count = max.min(self.text.len());
@@ -112,7 +132,9 @@ impl ListingBody {
                         self.text = text.into();
                         self.rest(page);
                     }
-                    Ok((_, Err(error))) | Err(error) => return Poll::Ready(Some(Err(error))),
+                    Ok((_, Err(error))) | Err(error) => {
+                        return Poll::Ready(Some(Err(error.into())));
+                    }
                 }
                 continue;
             }
@@ -132,21 +154,6 @@ impl ListingBody {
                 (page, text)
             }));
         }
-    }
-
-    /// Keeps the page for its next portion, with its names as long as there is room for such.
-    fn rest(&mut self, mut page: Box<Page>) {
-        match &page.batch {
-            None => self.kept = None,
-            Some(_) if self.kept.is_some() => {}
-            Some(_) => {
-                self.kept = Kept::new();
-                if self.kept.is_none() {
-                    page.batch = None;
-                }
-            }
-        }
-        self.page = Some(page);
     }
 }
 

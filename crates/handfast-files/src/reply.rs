@@ -2,16 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use hyper::header::{
+use http::HeaderMap;
+use http::header::{
     HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
-use hyper::http::HeaderMap;
 
-use super::open::FileFacts;
+use crate::open::FileFacts;
 
 /// What a request gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Whole,
     Part { start: u64, length: u64 },
     NotModified,
@@ -21,15 +21,15 @@ pub(super) enum Verdict {
 
 /// What tells one state of a file from another.
 #[derive(Debug)]
-pub(super) struct Validators {
+pub(crate) struct Validators {
     /// Strong: size and both times, to the nanosecond. The time of the inode's change is in it because
     /// tools that copy or unpack files give them whatever time of modification they like.
-    pub(super) etag: HeaderValue,
-    pub(super) last_modified: HeaderValue,
+    pub(crate) etag: HeaderValue,
+    pub(crate) last_modified: HeaderValue,
 }
 
 impl Validators {
-    pub(super) fn new(facts: &FileFacts) -> Self {
+    pub(crate) fn new(facts: &FileFacts) -> Self {
         let etag = format!(
             "\"{:x}-{:x}-{:x}\"",
             facts.size, facts.modified_ns, facts.changed_ns
@@ -46,7 +46,7 @@ impl Validators {
 }
 
 /// In the order of RFC 9110, section 13.2.2. Ranges count for GET only (section 14.2).
-pub(super) fn judge(
+pub(crate) fn judge(
     request: &HeaderMap,
     validators: &Validators,
     facts: &FileFacts,
@@ -89,7 +89,7 @@ enum Comparison {
 /// Is the tag, or `*`, among those of a field?
 fn lists(
     request: &HeaderMap,
-    name: &hyper::header::HeaderName,
+    name: &http::header::HeaderName,
     etag: &[u8],
     comparison: Comparison,
 ) -> bool {
@@ -279,7 +279,7 @@ mod tests {
             let mut request = HeaderMap::new();
             for (name, value) in *fields {
                 request.append(
-                    hyper::header::HeaderName::try_from(*name).unwrap(),
+                    http::header::HeaderName::try_from(*name).unwrap(),
                     HeaderValue::from_str(value).unwrap(),
                 );
             }
