@@ -148,8 +148,10 @@ fn two_hundred_are_served_beside_three_hundred_bad_ones() {
     dripping.join().unwrap();
     server.wait_idle();
     let after = descriptors();
+    // Each thread keeps one by which the kernel tells what was delivered, since it first asked.
+    let asked = Setup::default().threads;
     assert!(
-        after <= before,
+        after <= before + asked,
         "{before} descriptors before, {after} after"
     );
     let events = server.witness.events();
