@@ -9,4 +9,5 @@ pub mod bogo;
 pub mod ledger;
 pub mod serving;
 pub mod suite;
+mod suite_run;
 pub mod verdicts;

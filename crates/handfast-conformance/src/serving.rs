@@ -7,7 +7,7 @@ use std::time::Duration;
 use handfast_testbed::launch::Running;
 use handfast_testbed::pki::{Pki, Spec};
 
-use crate::suite::SuiteError;
+use crate::suite_run::SuiteError;
 
 /// How long a server may take until it listens, on a loaded machine.
 const LISTENS_WITHIN: Duration = Duration::from_secs(20);

@@ -29,6 +29,8 @@ use crate::offer::ClientOffer;
 use crate::record::{RECORD_MAX, Sizer};
 use crate::report::{Report, Ticket, Traffic};
 use crate::side::Side;
+#[cfg(any(test, fuzzing))]
+use crate::tls::Established;
 use crate::tls::{Handshake, ServerConfig};
 use crate::verify::ClientVerifier;
 use crate::witness::{self, Evidence};
@@ -440,16 +442,15 @@ impl Connection {
 
     /// After a handshake that never was, with keys that are known.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn with_known_keys(known: crate::fuzzing::Known) -> Result<Self, rustls::Error> {
-        let side = match known.is_client {
-            true => Side::Client,
-            false => Side::Server,
-        };
+    pub(crate) fn with_known_keys(
+        side: Side,
+        keys: impl Into<Established>,
+    ) -> Result<Self, rustls::Error> {
         let facts = Facts {
             side: Some(side),
             ..Facts::default()
         };
-        let records = records::Records::new(known.into(), side, witness::Session::default())?;
+        let records = records::Records::new(keys.into(), side, witness::Session::default())?;
         let mut connection =
             Self::new(Tls::Records(Box::new(records)), &Settings::default(), facts);
         connection.report = Some(Arc::new(Report::of_known(side)));

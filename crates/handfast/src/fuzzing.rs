@@ -18,6 +18,7 @@ use crate::context::Clock;
 use crate::protection::{Algorithm, HEADER, Keys, Opener, Scheme, Sealer};
 use crate::record::RECORD_MAX;
 use crate::resumption::{PolicyId, TicketKeys, Ticketer};
+use crate::side::Side;
 use crate::tls::{Established, Secrets};
 
 pub use self::chain::chain;
@@ -41,7 +42,7 @@ const MEMORY_MAX: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     suite: Suite,
-    pub(crate) is_client: bool,
+    is_client: bool,
     /// How often each direction's key was renewed.
     sending: u64,
     receiving: u64,
@@ -249,10 +250,14 @@ pub fn records(input: &[u8]) {
     let mut input = Input(input);
     let choice = input.u8();
     let is_client = choice & 1 == 0;
+    let side = match is_client {
+        true => Side::Client,
+        false => Side::Server,
+    };
     let suite = SUITES[usize::from(choice >> 1) % SUITES.len()];
     let (Ok(mut peer), Ok(mut ours)) = (
         Peer::new(suite, !is_client),
-        Connection::with_known_keys(Known::new(suite, is_client)),
+        Connection::with_known_keys(side, Known::new(suite, is_client)),
     ) else {
         panic!("the keys are good");
     };

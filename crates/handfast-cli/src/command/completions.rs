@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::failure::Failure;
 use crate::output;
 
@@ -23,9 +22,10 @@ Examples:
   handfast completions fish > ~/.config/fish/completions/handfast.fish
   handfast completions powershell >> $PROFILE";
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+/// `program` is the whole command line.
+pub(crate) fn run(args: &Args, mut program: Command) -> Result<ExitCode, Failure> {
     // Written at once: clap_complete panics when its writer fails.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "handfast", &mut script);
+    clap_complete::generate(args.shell, &mut program, "handfast", &mut script);
     output::write_stdout(&script).map(|()| ExitCode::SUCCESS)
 }

@@ -5,12 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 use handfast::Explanation;
 
-use crate::cli::Cli;
 use crate::exit_codes;
 use crate::failure::{Failure, code, plain};
 use crate::output;
@@ -22,8 +21,9 @@ pub(crate) struct Args {
     dir: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let pages = pages();
+/// `program` is the whole command line.
+pub(crate) fn run(args: &Args, program: Command) -> Result<ExitCode, Failure> {
+    let pages = pages(program);
     match &args.dir {
         Some(dir) => write_all(dir, &pages),
         None => write_first(&pages),
@@ -64,8 +64,8 @@ impl Page {
 }
 
 /// The program's page first, then one for each command and each command of `ca`.
-fn pages() -> Vec<Page> {
-    let mut root = Cli::command().disable_help_subcommand(true);
+fn pages(program: Command) -> Vec<Page> {
+    let mut root = program.disable_help_subcommand(true);
     root.build();
     let mut names = Vec::new();
     collect(&root, &mut |command| names.push(name_of(command)));
@@ -169,11 +169,14 @@ fn see_also(name: &str, names: &[String], out: &mut Vec<u8>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn every_command_has_a_page() {
-        let pages = pages();
+        let pages = pages(Cli::command());
         let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
         for expected in [
             "handfast",
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_page_has_all_exit_codes_and_names_every_other_page() {
-        let pages = pages();
+        let pages = pages(Cli::command());
         for page in &pages {
             let text = String::from_utf8(page.roff.clone()).unwrap();
             for code in exit_codes::ALL {

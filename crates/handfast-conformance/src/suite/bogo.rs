@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Run, SuiteError};
 use crate::ledger::{Results, TestResult, column};
+use crate::suite_run::{Run, SuiteError};
 
 /// How many tests are under way at a time: they mostly wait for each other's processes.
 const WORKERS: &str = "3";

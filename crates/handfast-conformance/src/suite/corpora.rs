@@ -23,8 +23,8 @@ use handfast_testbed::pki::pem;
 use serde_json::Value;
 
 use self::resigned::resigned;
-use super::{Run, SuiteError};
 use crate::ledger::{Results, TestResult, column};
+use crate::suite_run::{Run, SuiteError};
 
 /// The corpora, by the names of their files.
 const CORPORA: [&str; 5] = ["chains", "crl", "limbo", "ocsp", "pkits"];

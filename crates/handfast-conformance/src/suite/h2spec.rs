@@ -3,9 +3,9 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use super::{Run, SuiteError};
 use crate::ledger::{Results, TestResult, column};
 use crate::serving::Serving;
+use crate::suite_run::{Run, SuiteError};
 
 /// Seconds that a test waits for an answer. Longer than its default, for loaded machines.
 const ANSWER_WITHIN: &str = "5";

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use handfast_probe::{Answer, AnswerReader};
 use handfast_testbed::pki::{Key, Spec};
 
-use super::{Run, SuiteError};
 use crate::ledger::{Results, TestResult, column};
 use crate::serving::Serving;
+use crate::suite_run::{Run, SuiteError};
 
 /// How long an answer may take, on a loaded machine.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);

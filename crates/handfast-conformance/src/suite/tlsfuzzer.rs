@@ -13,9 +13,9 @@ use std::thread;
 
 use handfast_testbed::pki::{Key, Pki, Spec, pem};
 
-use super::{Run, SuiteError};
 use crate::ledger::{Results, TestResult, column};
 use crate::serving::Serving;
+use crate::suite_run::{Run, SuiteError};
 
 /// Scripts under way at a time: each mostly waits.
 const WORKERS: usize = 2;
