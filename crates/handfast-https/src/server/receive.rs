@@ -71,7 +71,7 @@ pub(super) fn poll_receive(
     received: &mut Received,
     link: &Link,
 ) -> Poll<Result<(), Failure>> {
-    poll_read_with(cx, stream, link, SCRATCH, |_, bytes| match bytes {
+    poll_read_with(cx, stream, link, SCRATCH, |bytes| match bytes {
         [] => received.ended = true,
         bytes => received.add(bytes),
     })
@@ -86,7 +86,7 @@ pub(super) fn poll_read_with(
     stream: &mut AsyncStream<TcpStream>,
     link: &Link,
     max: usize,
-    take: impl FnOnce(&mut Context<'_>, &[u8]),
+    take: impl FnOnce(&[u8]),
 ) -> Poll<Result<(), Failure>> {
     SCRATCHED.with_borrow_mut(|scratch| {
         let room = max.min(scratch.len());
@@ -96,11 +96,11 @@ pub(super) fn poll_read_with(
                 if !buffer.filled().is_empty() {
                     link.activity.received();
                 }
-                take(cx, buffer.filled());
+                take(buffer.filled());
                 Poll::Ready(Ok(()))
             }
             Err(_) if stream.ending() == Some(Ending::Premature) => {
-                take(cx, &[]);
+                take(&[]);
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(Err(Failure::io(error))),

@@ -16,25 +16,27 @@ use super::handler::{Handler, Request, Response};
 use super::link::{Link, Record};
 use super::shared::Shared;
 
-/// Answers one request.
-pub(super) async fn answer<H: Handler>(
+/// Answers one request, which is under way from now on, also if it is dropped before it was polled.
+pub(super) fn answer<H: Handler>(
     shared: Arc<Shared<H>>,
     link: Rc<Link>,
     request: Request,
-) -> hyper::Response<Tracked> {
+) -> impl Future<Output = hyper::Response<Tracked>> {
     let mut flight = Flight::new(&link, &request);
-    let is_head = request.method() == Method::HEAD;
-    let response = shared.handler.handle(request, &link.info).await;
-    let response = if is_head {
-        headless(response)
-    } else {
-        response
-    };
-    flight.record(|record| {
-        record.status = Some(response.status());
-        record.whole = response.body().is_end_stream();
-    });
-    response.map(|body| Tracked { body, flight })
+    async move {
+        let is_head = request.method() == Method::HEAD;
+        let response = shared.handler.handle(request, &link.info).await;
+        let response = if is_head {
+            headless(response)
+        } else {
+            response
+        };
+        flight.record(|record| {
+            record.status = Some(response.status());
+            record.whole = response.body().is_end_stream();
+        });
+        response.map(|body| Tracked { body, flight })
+    }
 }
 
 /// The answer to HEAD: what the answer to GET would say of its body, without it (RFC 9110, section

@@ -43,8 +43,8 @@ fn many_requests_and_bodies_on_one_connection() {
     assert_eq!((answer.flags, &answer.payload[..]), (ACK, &b"12345678"[..]));
 }
 
-/// However many requests arrive in one record, requested and reset, another client's request that is there already is
-/// answered before the most of them.
+/// However many requests arrive in one record, another client's request that is there already is answered before the most
+/// of them.
 #[test]
 fn a_client_that_asks_much_at_once_gives_way_to_others() {
     const MANY: usize = 400;
@@ -53,10 +53,11 @@ fn a_client_that_asks_much_at_once_gives_way_to_others() {
     let gate = Mutex::new(gate);
     let order = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&order);
-    let setup = Setup {
+    let mut setup = Setup {
         threads: 1,
         ..Setup::default()
     };
+    setup.limits.streams_max = MANY as u32;
     let server = Fixture::start(setup, move |_| {
         move |request: Request, _: Arc<ConnectionInfo>| {
             let other = request.uri().path() == "/other";
@@ -74,13 +75,8 @@ fn a_client_that_asks_much_at_once_gives_way_to_others() {
     let mut other = Client::new(&server);
     other.send(&frame(PING, 0, 0, b"are you?"));
     other.next_of(PING);
-    let requested_and_reset = |number: usize| {
-        let stream = 1 + 2 * number as u32;
-        let cancel = frame(RST_STREAM, 0, stream, &8u32.to_be_bytes());
-        [get(stream, "/"), cancel].concat()
-    };
-    let burst: Vec<u8> = (0..MANY).flat_map(requested_and_reset).collect();
-    assert!(burst.len() < 32 * 1024, "{}", burst.len());
+    let burst: Vec<u8> = (0..MANY as u32).flat_map(|n| get(1 + 2 * n, "/")).collect();
+    assert!(burst.len() < 16 * 1024, "{}", burst.len());
     busy.send(&burst);
     first.recv().unwrap();
     other.send(&get(1, "/other"));
@@ -89,6 +85,38 @@ fn a_client_that_asks_much_at_once_gives_way_to_others() {
     let order = order.lock().unwrap();
     let before = order.iter().position(|other| *other).unwrap();
     assert!(before < MANY / 2, "after {before} others");
+}
+
+/// A request and its reset that arrive together cost no handler, and are told all the same; what comes with them is served.
+#[test]
+fn what_is_reset_as_it_arrives_reaches_no_handler() {
+    const MANY: u32 = 300;
+    let reached = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&reached);
+    let server = Fixture::start(Setup::default(), move |_| {
+        move |request: Request, _: Arc<ConnectionInfo>| {
+            noted.lock().unwrap().push(request.uri().path().to_owned());
+            async { Response::new(Body::from("answer")) }
+        }
+    });
+    let mut client = Client::new(&server);
+    let requested_and_reset = |number: u32| {
+        let stream = 1 + 2 * number;
+        let cancel = frame(RST_STREAM, 0, stream, &8u32.to_be_bytes());
+        [get(stream, "/reset"), cancel].concat()
+    };
+    let mut burst: Vec<u8> = (0..MANY).flat_map(requested_and_reset).collect();
+    burst.extend(get(1 + 2 * MANY, "/wanted"));
+    assert!(burst.len() < 16 * 1024, "{}", burst.len());
+    client.send(&burst);
+    let answer = Ok((OK, b"answer".to_vec()));
+    assert_eq!(client.reply(1 + 2 * MANY), answer);
+    assert_eq!(*reached.lock().unwrap(), ["/wanted"]);
+    let events = server
+        .witness
+        .wait("all", |events| events.requests.len() > MANY as usize);
+    let reset = events.requests.iter().filter(|seen| seen.status.is_none());
+    assert_eq!(reset.count(), MANY as usize);
 }
 
 #[test]

@@ -146,11 +146,6 @@ fn violations_end_the_connection_with_their_code() {
             COMPRESSION_ERROR,
         ),
         (
-            "a stream again",
-            [get(3, "/"), get(3, "/")].concat(),
-            STREAM_CLOSED,
-        ),
-        (
             "an earlier stream",
             [get(3, "/"), get(1, "/")].concat(),
             STREAM_CLOSED,
@@ -183,6 +178,18 @@ fn violations_end_the_connection_with_their_code() {
             "{close:?}"
         );
     }
+}
+
+/// While its reply is under way the stream ends; afterwards there is no such stream (RFC 9113, section 5.1).
+#[test]
+fn a_stream_is_not_opened_again() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    client.send(&[get(1, "/"), get(1, "/"), get(3, "/")].concat());
+    assert_eq!(client.reply(1), Err(STREAM_CLOSED));
+    assert_eq!(client.reply(3), Ok((OK, vec![])));
+    client.send(&get(3, "/"));
+    assert_eq!(client.next_of(GOAWAY).u32_at(4), STREAM_CLOSED);
 }
 
 #[test]

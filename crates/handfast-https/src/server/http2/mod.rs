@@ -14,6 +14,7 @@ mod bodies;
 mod reply;
 mod wake;
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -60,12 +61,15 @@ const HEADS: usize = 16 * 1024;
 /// How much of it is looked at in one turn: some 80 requests, each of which may cost as much as all their bytes.
 const HEADS_AT_ONCE: usize = 4 * 1024;
 
-/// So many requests are the work of a turn: each has files looked for and opened, ten microseconds of it, also if it is
-/// reset at once.
+/// So many requests are the work of a turn: each has files looked for and opened, ten microseconds of it.
 const REQUESTS_PER_TURN: u32 = 8;
 
-/// Turns of reading (16 KiB, or 8 requests) or sending (32 KiB) before the thread's other connections get theirs.
+/// Turns of reading (16 KiB), of beginning with 8 requests or of sending (32 KiB) before the thread's other connections get
+/// theirs.
 const WORK_MAX: u32 = 8;
+
+/// Room for so many requests is kept while none waits.
+const WAITING_KEPT: usize = 32;
 
 type Answer = Pin<Box<dyn Future<Output = hyper::Response<Tracked>>>>;
 
@@ -85,8 +89,8 @@ pub(super) struct Http2<H> {
     blocked: bool,
     /// Bodies of requests are arriving, or were not long ago.
     has_bodies: bool,
-    /// Requests that began in this turn.
-    begun: u32,
+    /// Requests with which no handler has begun.
+    waiting: VecDeque<u32>,
     /// More has arrived than was looked at.
     more: bool,
     /// The client is being told.
@@ -136,22 +140,22 @@ impl<H: Handler> Http2<H> {
             ended: false,
             blocked: false,
             has_bodies: false,
-            begun: 0,
+            waiting: VecDeque::new(),
             more: false,
             failure: None,
         }
     }
 
     /// Takes what was received; nothing means the end.
-    fn receive(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
+    fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.ended = true;
             self.core.end_of_input(self.now);
         }
-        self.events(cx, bytes);
+        self.events(bytes);
     }
 
-    fn events(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
+    fn events(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(event) = self.core.receive(&mut rest, self.now) {
             match event {
@@ -159,7 +163,7 @@ impl<H: Handler> Http2<H> {
                     stream,
                     message,
                     end,
-                } => self.begin(cx, stream, end, *message),
+                } => self.accept(stream, end, *message),
                 Event::TooLarge { stream, .. } => {
                     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                     self.refuse(
@@ -181,7 +185,8 @@ impl<H: Handler> Http2<H> {
         }
     }
 
-    fn begin(&mut self, cx: &mut Context<'_>, id: u32, end: bool, request: Request) {
+    /// Takes a request. A handler begins with it when all that has arrived was looked at: it may have been reset.
+    fn accept(&mut self, id: u32, end: bool, request: Request) {
         let Request {
             head,
             length,
@@ -193,7 +198,6 @@ impl<H: Handler> Http2<H> {
             return;
         }
         self.has_bodies |= !end;
-        self.begun += 1;
         let body = (!end).then(|| Incoming::new(length));
         let arriving = body.clone().map(|body| Arriving::new(body, expects));
         let silence = self.shared.limits.read;
@@ -203,10 +207,27 @@ impl<H: Handler> Http2<H> {
             own.incoming = arriving;
             own.answer = Some(Box::pin(answer));
         }
-        self.poll_answer(cx, id);
-        if !end {
-            self.tend_body(id);
+        self.waiting.push_back(id);
+    }
+
+    /// Lets handlers begin with requests that wait, as many as `turns` have room for. Gives how many turns it took.
+    fn begin(&mut self, cx: &mut Context<'_>, turns: u32) -> u32 {
+        let mut begun = 0;
+        while begun < turns * REQUESTS_PER_TURN
+            && let Some(id) = self.waiting.pop_front()
+        {
+            // Those that were reset meanwhile cost nothing.
+            let Some(own) = self.core.own(id) else {
+                continue;
+            };
+            let has_body = own.incoming.is_some();
+            begun += 1;
+            self.poll_answer(cx, id);
+            if has_body {
+                self.tend_body(id);
+            }
         }
+        begun / REQUESTS_PER_TURN
     }
 
     /// Answers what no handler needs to see.
@@ -390,6 +411,7 @@ impl<H: Handler> Http2<H> {
         self.link.settle(true);
         self.has_bodies &= self.core.streams() > 0;
         self.core.rest();
+        self.waiting.shrink_to(WAITING_KEPT);
         Poll::Ready(Ok(()))
     }
 }
@@ -425,12 +447,15 @@ impl<H: Handler> Engine for Http2<H> {
             self.run_woken(cx);
             // Nothing is made on top of what the client does not take, nor before all that it says was heard: it may not
             // want it any more.
+            if !self.more {
+                work += self.begin(cx, WORK_MAX.saturating_sub(work));
+            }
             if !self.more && (!self.blocked || self.poll_unload(cx, stream)?.is_ready()) {
                 self.produce(cx);
             }
             if self.ended {
                 // Replies that were ready only now, and that the window blocks for good.
-                self.events(cx, &[]);
+                self.events(&[]);
             }
             let unloaded = self.poll_unload(cx, stream)?.is_ready();
             if work >= WORK_MAX {
@@ -446,16 +471,19 @@ impl<H: Handler> Engine for Http2<H> {
                     false => (HEADS, HEADS_AT_ONCE),
                 };
                 stream.set_receive_max(receive_max);
-                self.begun = 0;
                 self.more = false;
-                let read = poll_read_with(cx, stream, &link, max, |cx, bytes| {
+                let read = poll_read_with(cx, stream, &link, max, |bytes| {
                     self.more = bytes.len() == HEADS_AT_ONCE && !self.has_bodies;
-                    self.receive(cx, bytes);
+                    self.receive(bytes);
                 })?;
                 if read.is_ready() {
-                    work += 1 + self.begun / REQUESTS_PER_TURN;
+                    work += 1;
                     continue;
                 }
+            }
+            if !self.more && !self.waiting.is_empty() {
+                work += 1;
+                continue;
             }
             if unloaded && self.core.has_turns() {
                 if self.link.held.room(FRAME) < FRAME {
