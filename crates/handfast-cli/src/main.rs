@@ -16,6 +16,7 @@ mod failure;
 // The operating system's words are Linux's.
 #[cfg(all(test, target_os = "linux"))]
 mod golden;
+mod heap;
 mod output;
 mod passphrase;
 mod proxy_args;
@@ -26,12 +27,6 @@ mod typos;
 mod version;
 
 use std::process::ExitCode;
-
-/// What a peak of connections took goes back to the system within seconds: glibc keeps most of it for good, because
-/// something small that lives on lies behind every block that was freed.
-#[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
-#[global_allocator]
-static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = typos::parse();

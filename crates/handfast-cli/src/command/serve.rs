@@ -26,6 +26,7 @@ use self::context::Prepared;
 use self::log::{Log, Writer};
 use crate::data_dir;
 use crate::failure::{Failure, code};
+use crate::heap::{self, Peak};
 use crate::output;
 use crate::passphrase::PassphraseSource;
 
@@ -432,7 +433,7 @@ impl Renewal {
 }
 
 /// Waits for a signal, then for replies that run; a second signal ends it at once. Meanwhile looks after the
-/// revocation lists.
+/// revocation lists, and the memory of peaks.
 fn until_stopped(
     runtime: tokio::runtime::Runtime,
     running: Running,
@@ -444,6 +445,8 @@ fn until_stopped(
     let hurried = runtime.block_on(async {
         let mut looks = tokio::time::interval(lists::LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut peaks, mut peak) = (tokio::time::interval(heap::LOOK_EVERY), Peak::default());
+        peaks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 signal = signals.next() => match (signal, &audit) {
@@ -454,6 +457,11 @@ fn until_stopped(
                 _ = looks.tick(), if renewal.is_some() => {
                     if let Some(renewal) = &mut renewal {
                         renewal.look(&running);
+                    }
+                }
+                _ = peaks.tick() => {
+                    if peak.is_over(running.connections()) {
+                        heap::give_back();
                     }
                 }
             }
