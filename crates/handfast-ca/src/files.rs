@@ -95,14 +95,24 @@ pub(crate) fn create_private_dir(dir: &Path) -> Result<(), CaError> {
     if let Some(parent) = dir.parent() {
         fs::create_dir_all(parent).map_err(CaError::file("create", parent))?;
     }
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(dir) {
+    match private_dir_builder().create(dir) {
         Ok(()) => sync_dir(parent_of(dir)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(error) => Err(CaError::file("create", dir)(error)),
     }
+}
+
+#[cfg(unix)]
+fn private_dir_builder() -> fs::DirBuilder {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = fs::DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+#[cfg(not(unix))]
+fn private_dir_builder() -> fs::DirBuilder {
+    fs::DirBuilder::new()
 }
 
 /// Keeps everybody but its owner out of a directory.

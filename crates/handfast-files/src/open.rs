@@ -526,7 +526,7 @@ mod platform {
     use std::path::{Path, PathBuf};
     use std::time::UNIX_EPOCH;
 
-    use super::{FileFacts, NotOpened, Target};
+    use super::{FileFacts, Hint, NotOpened, Target, Waiting};
 
     /// The best that the standard library can do: the resolved name must lie beneath.
     #[derive(Debug)]
@@ -573,7 +573,7 @@ mod platform {
             if !metadata.is_file() && !metadata.is_dir() {
                 return Err(NotOpened::Missing);
             }
-            File::open(resolved).map_err(|error| match error.kind() {
+            open(&resolved).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => NotOpened::Missing,
                 io::ErrorKind::PermissionDenied => NotOpened::Forbidden,
                 _ => NotOpened::Failed,
@@ -597,6 +597,22 @@ mod platform {
             }
             Ok(())
         }
+    }
+
+    /// Windows opens a directory only for those who ask for it by a flag that is meant for backups
+    /// (`FILE_FLAG_BACKUP_SEMANTICS`).
+    #[cfg(windows)]
+    fn open(path: &Path) -> io::Result<File> {
+        use std::os::windows::fs::OpenOptionsExt;
+        const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+        let mut options = File::options();
+        options.read(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
+        options.open(path)
+    }
+
+    #[cfg(not(windows))]
+    fn open(path: &Path) -> io::Result<File> {
+        File::open(path)
     }
 
     pub(crate) fn glance(_directory: &File, _name: &[u8]) -> Option<super::Kind> {

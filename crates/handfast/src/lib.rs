@@ -88,6 +88,7 @@ mod pkcs7;
 mod preference;
 mod presented;
 mod protection;
+pub mod random;
 mod record;
 pub mod registry;
 mod report;
@@ -146,3 +147,8 @@ pub use verify::{
 pub use x509::{
     CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,
 };
+
+/// The README's example is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -20,6 +20,11 @@ use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+    // Where aws-lc gathers jitter, that happens while arguments are judged, names resolved and sockets connected.
+    #[cfg(jitter_entropy)]
+    if needs_random_bytes(&command) {
+        handfast::random::seed_in_background();
+    }
     match command {
         Command::Bench(args) => bench::run(args),
         #[cfg(unix)]
@@ -33,4 +38,12 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Man(args) => man::run(&args, Cli::command()),
     }
+}
+
+#[cfg(jitter_entropy)]
+fn needs_random_bytes(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Explain(_) | Command::Completions(_) | Command::Man(_)
+    )
 }

@@ -1,7 +1,9 @@
 //! What comes from the channel: room to read into, and what is noted of what came.
 
+#[cfg(unix)]
+use super::Received;
 use super::turn::Target;
-use super::{Connection, FIRST_BYTES_MAX, HELLO_BYTES_MAX, INCOMING_ROOM_MIN, Received};
+use super::{Connection, FIRST_BYTES_MAX, HELLO_BYTES_MAX, INCOMING_ROOM_MIN};
 use crate::close::Ending;
 use crate::error::Error;
 use crate::side::Side;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
+use crate::error::{ConfigurationCause, Error, Phase};
 use crate::names::{group_name, suite_name};
+use crate::random;
 use crate::suites;
 
 /// A protocol version that can be allowed.
@@ -27,14 +28,11 @@ pub(crate) struct Choices {
 }
 
 impl Choices {
-    /// The cryptography with these choices made, its source of randomness tried.
+    /// The cryptography with these choices made, once the operating system was found to give random bytes.
     pub(crate) fn provider(&self) -> Result<Arc<CryptoProvider>, Error> {
         let mut provider = aws_lc_rs::default_provider();
         provider.cipher_suites = suites::ALL.to_vec();
-        provider
-            .secure_random
-            .fill(&mut [0; 16])
-            .map_err(|_| Error::new(Phase::Configure, LocalCause::RandomUnavailable))?;
+        random::check()?;
         if !self.cipher_suites.is_empty() {
             provider.cipher_suites =
                 pick("cipher suite", &self.cipher_suites, &suites::ALL, |suite| {

@@ -78,21 +78,20 @@ mod system {
             .into_iter()
             .map(|der| Placed { der, line: None })
             .collect();
-        Gathered {
-            given: Given::all_of(placed, None),
-            problems: found
-                .errors
-                .iter()
-                .map(|error| AnchorProblem {
-                    path: None,
-                    index: None,
-                    line: None,
-                    subject: String::new(),
-                    kind: unreadable(error),
-                })
-                .collect(),
-            ..Gathered::default()
-        }
+        let mut gathered = Gathered::default();
+        gathered.given = Given::all_of(placed, None);
+        gathered.problems = found
+            .errors
+            .iter()
+            .map(|error| AnchorProblem {
+                path: None,
+                index: None,
+                line: None,
+                subject: String::new(),
+                kind: unreadable(error),
+            })
+            .collect();
+        gathered
     }
 
     /// Nothing that could be read in part.

@@ -6,6 +6,7 @@ mod descriptors;
 mod disk;
 mod files;
 mod killed;
+mod randomness;
 mod stopped;
 
 use std::ffi::{OsStr, OsString};
