@@ -6,8 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use handfast::Explanation;
-use handfast_dial::proxy::Credentials;
-use handfast_https::client::Proxy;
+use handfast_dial::proxy::{Credentials, Proxy};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, code};
@@ -16,8 +15,8 @@ use crate::passphrase::{PassphraseSource, or_prompt};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Proxy")]
 pub(crate) struct ProxyArgs {
-    /// HTTP proxy to connect through (CONNECT); "" for none [default: the variable https_proxy or all_proxy]
-    #[arg(short = 'x', long, value_name = "[http://]HOST[:PORT]")]
+    /// Proxy to connect through: http:// (CONNECT), socks5://, or socks5h:// (the proxy resolves names); "" for none [default: the variable https_proxy or all_proxy]
+    #[arg(short = 'x', long, value_name = "[SCHEME://]HOST[:PORT]")]
     proxy: Option<String>,
     /// Hosts to reach without the proxy: domains, addresses, networks, `*` [default: the variable no_proxy]
     #[arg(long, value_name = "HOSTS")]
@@ -70,7 +69,7 @@ impl ProxyArgs {
         let proxy = Proxy::parse(&text).map_err(|problem| {
             Failure::usage(
                 format!("{origin}: {problem}"),
-                "write it as http://proxy.example:3128",
+                "write it as http://proxy.example:3128 or socks5h://proxy.example:1080",
             )
         })?;
         let proxy = proxy.bypassing(&bypass);

@@ -4,27 +4,33 @@ use std::net::TcpStream;
 
 use handfast::{ClientContext, Stream, Timeouts};
 
+use crate::address::split_authority;
+use crate::dialer::Dialer;
 use crate::error::{ConnectError, Error};
-use crate::resolve;
 
-/// Connects to `host:port` over TCP and shakes hands: the name resolved, every address tried,
+/// Connects to `host:port` over TCP and shakes hands: the name resolved, its addresses raced (RFC 8305),
 /// the server's chain and name verified, each within the context's time limit.
+///
+/// For a proxy, or addresses that are known, use a [`Dialer`], and [`ClientContext::secure`] what it gives.
 ///
 /// # Errors
 /// With the phase in which it failed: resolve, connect or handshake.
 pub fn connect(client: &ClientContext, authority: &str) -> Result<Stream<TcpStream>, ConnectError> {
-    let (host, _) = resolve::split_authority(authority)?;
+    let (host, _) = split_authority(authority)?;
     Ok(client.secure(host, connect_tcp(authority, &client.timeouts())?)?)
 }
 
-/// The first half of [`connect`], for what must be said before TLS ([`StartTls`](crate::StartTls)) or on the way to
-/// the server (a proxy). The second half is [`ClientContext::secure`].
+/// The first half of [`connect`], for what must be said before TLS ([`StartTls`](crate::StartTls)). The second half is
+/// [`ClientContext::secure`].
 ///
 /// # Errors
 /// With the phase in which it failed: resolve or connect.
 pub fn connect_tcp(authority: &str, limits: &Timeouts) -> Result<TcpStream, Error> {
-    let (host, port) = resolve::split_authority(authority)?;
-    resolve::connect(host, port, limits).map_err(|error| error.with_server_name(host))
+    let (host, port) = split_authority(authority)?;
+    let dialled = Dialer::within(limits).dial(host, port);
+    Ok(dialled
+        .map_err(|error| error.with_server_name(host))?
+        .channel)
 }
 
 /// As [`connect`], without blocking the thread.
@@ -36,7 +42,7 @@ pub async fn connect_async(
     client: &ClientContext,
     authority: &str,
 ) -> Result<handfast::AsyncStream<tokio::net::TcpStream>, ConnectError> {
-    let (host, _) = resolve::split_authority(authority)?;
+    let (host, _) = split_authority(authority)?;
     let socket = connect_tcp_async(authority, &client.timeouts()).await?;
     Ok(client.secure_async(host, socket).await?)
 }
@@ -50,8 +56,9 @@ pub async fn connect_tcp_async(
     authority: &str,
     limits: &Timeouts,
 ) -> Result<tokio::net::TcpStream, Error> {
-    let (host, port) = resolve::split_authority(authority)?;
-    crate::tcp_async::connect_tcp(host, port, limits)
-        .await
-        .map_err(|error| error.with_server_name(host))
+    let (host, port) = split_authority(authority)?;
+    let dialled = Dialer::within(limits).dial_async(host, port).await;
+    Ok(dialled
+        .map_err(|error| error.with_server_name(host))?
+        .channel)
 }

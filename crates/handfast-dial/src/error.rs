@@ -3,17 +3,18 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use handfast::{Explanation, HandshakeFailure, Phase};
+use handfast::{HandshakeFailure, Phase};
 
-use crate::proxy::{ProxyError, Target};
-use crate::starttls::StartTlsError;
+use crate::proxy::problem::ProxyError;
+use crate::starttls::problem::StartTlsError;
 
 /// Why a channel did not come about, in which phase, and on what evidence.
 ///
 /// [`fmt::Display`] prints one level; [`std::error::Error::source`] leads to the level below;
-/// [`Error::explain`] says what happened, what shows it and what to do, for a person.
+/// [`Error::explain`](Self::explain) says what happened, what shows it and what to do, for a person.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -72,6 +73,13 @@ pub enum Cause {
     Reset,
     /// Any other answer of the operating system.
     Io(io::Error),
+    /// A Unix socket cannot be connected to.
+    UnixSocket {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
     /// This process, or this system, may open no more files and sockets.
     DescriptorsUsedUp {
         /// The operating system's answer.
@@ -117,26 +125,10 @@ impl Error {
         self
     }
 
-    /// The same failure to reach a machine, told as what it is when that machine is a proxy. Time
-    /// limits and what is not about reaching it stay as they are.
-    #[must_use]
-    pub fn of_proxy(mut self, target: &Target) -> Self {
-        self.0.cause = match self.0.cause {
-            cause @ (Cause::NotResolved { .. }
-            | Cause::Refused { .. }
-            | Cause::Unreachable { .. }
-            | Cause::Io(_)
-            | Cause::Reset) => {
-                Cause::Proxy(Box::new(ProxyError::unreachable(target.clone(), cause)))
-            }
-            other => other,
-        };
+    /// The same error with another cause made of its own.
+    pub(crate) fn with_cause(mut self, change: impl FnOnce(Cause) -> Cause) -> Self {
+        self.0.cause = change(self.0.cause);
         self
-    }
-
-    /// What happened, the evidence for it, and what to do about it.
-    pub fn explain(&self) -> Explanation {
-        crate::explain::explain(self)
     }
 }
 
@@ -170,18 +162,13 @@ impl From<Error> for io::Error {
     }
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::explain::what(self))
-    }
-}
-
 impl std::error::Error for Cause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NotResolved { source, .. }
             | Self::Unreachable { source, .. }
             | Self::Io(source)
+            | Self::UnixSocket { source, .. }
             | Self::DescriptorsUsedUp { source } => Some(source),
             Self::Proxy(e) => Some(e.as_ref()),
             Self::StartTls(e) => Some(e.as_ref()),
@@ -226,14 +213,6 @@ impl ConnectError {
         match self {
             Self::Dial(_) => None,
             Self::Tls(error) => Some(error),
-        }
-    }
-
-    /// What happened, the evidence for it, and what to do about it.
-    pub fn explain(&self) -> Explanation {
-        match self {
-            Self::Dial(error) => error.explain(),
-            Self::Tls(error) => error.explain(),
         }
     }
 }

@@ -3,14 +3,38 @@
 mod proxy;
 mod starttls;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
 use handfast::{Explanation, NetworkCause, Phase, escape_control, plain_io_error};
 
-use crate::error::{Cause, Error};
+use crate::error::{Cause, ConnectError, Error};
 
-pub(crate) fn explain(error: &Error) -> Explanation {
+impl Error {
+    /// What happened, the evidence for it, and what to do about it.
+    pub fn explain(&self) -> Explanation {
+        explain(self)
+    }
+}
+
+impl ConnectError {
+    /// What happened, the evidence for it, and what to do about it.
+    pub fn explain(&self) -> Explanation {
+        match self {
+            Self::Dial(error) => error.explain(),
+            Self::Tls(error) => error.explain(),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&what(self))
+    }
+}
+
+fn explain(error: &Error) -> Explanation {
     let explanation = match error.cause() {
         // What any channel may fail with is told as the library tells it.
         Cause::TimedOut { limit } => {
@@ -36,7 +60,7 @@ fn of_any_channel(phase: Phase, cause: NetworkCause) -> Explanation {
 }
 
 /// What happened, in one sentence.
-pub(crate) fn what(cause: &Cause) -> String {
+fn what(cause: &Cause) -> String {
     match cause {
         Cause::Address { text } => {
             format!("`{}` is not of the form HOST:PORT", escape_control(text))
@@ -62,6 +86,11 @@ pub(crate) fn what(cause: &Cause) -> String {
             io::ErrorKind::UnexpectedEof => "the connection ended too early".into(),
             _ => format!("the operating system reports: {}", plain_io_error(error)),
         },
+        Cause::UnixSocket { path, source } => format!(
+            "the Unix socket {} cannot be connected to: {}",
+            escape_control(&path.display().to_string()),
+            plain_io_error(source)
+        ),
         Cause::DescriptorsUsedUp { .. } => {
             "the program has reached its limit of open files and connections".into()
         }
@@ -125,6 +154,10 @@ fn told(cause: &Cause) -> (&'static str, Option<String>) {
         Cause::Io(_) => (
             "transport-error",
             "see the operating system's message above",
+        ),
+        Cause::UnixSocket { .. } => (
+            "channel-unusable",
+            "check the path, that a server listens on it, and that this user may connect",
         ),
         Cause::DescriptorsUsedUp { .. } => (
             "too-many-open-files",

@@ -92,7 +92,7 @@ fn networks() -> Vec<Row> {
         ),
         (
             "invalid-server-name",
-            crate::resolve::refuse_number("8443").unwrap_err(),
+            crate::address::refuse_number("8443").unwrap_err(),
         ),
         (
             "name-not-resolved",
@@ -155,6 +155,34 @@ fn networks() -> Vec<Row> {
                 reason: "Forbidden\u{1b}[2J".to_owned(),
                 body: b"<h1>Blocked by policy 7</h1>\r\n".to_vec(),
             }),
+        ),
+        (
+            "proxy-refused.socks",
+            proxy(ProxyProblem::SocksRefused { reply: 2 }),
+        ),
+        (
+            "proxy-refused.socks-unreachable",
+            proxy(ProxyProblem::SocksRefused { reply: 4 }),
+        ),
+        (
+            "proxy-request-too-long",
+            proxy(ProxyProblem::TooLong { what: "password" }),
+        ),
+        (
+            "proxy-not-socks",
+            proxy(ProxyProblem::NotSocks {
+                first_bytes: b"HTTP/1.1 400 Bad Request\r\n".to_vec(),
+            }),
+        ),
+        (
+            "channel-unusable",
+            Error::new(
+                Phase::Connect,
+                Cause::UnixSocket {
+                    path: "/run/db.sock".into(),
+                    source: io::Error::from_raw_os_error(111),
+                },
+            ),
         ),
         (
             "proxy-refused.gateway",

@@ -1,95 +1,87 @@
-//! A TCP connection to a name: the first of its addresses that answers (RFC 8305).
+//! TCP to the first of some addresses that answers, without blocking.
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ::tokio::net::{TcpStream, lookup_host};
-use ::tokio::time::{sleep, timeout};
-
-use handfast::{Phase, Timeouts};
+use handfast::Phase;
+use tokio::net::TcpStream;
+use tokio::time::{sleep_until, timeout};
 
 use crate::error::{Cause, Error};
-use crate::resolve;
+use crate::race::{Race, Step};
+use crate::system::connect_error;
 
-/// After this long the next address is tried beside the first (RFC 8305, section 5).
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
-pub(crate) async fn connect_tcp(
+/// Connects to one of the addresses of `host`.
+pub(crate) async fn connect(
     host: &str,
-    port: u16,
-    timeouts: &Timeouts,
-) -> Result<TcpStream, Error> {
-    resolve::refuse_number(host)?;
-    let lookup = lookup_host((host, port));
-    let answer = match timeouts.resolve {
-        None => lookup.await,
-        Some(limit) => timeout(limit, lookup)
+    addresses: &[SocketAddr],
+    limit: Option<Duration>,
+) -> Result<(TcpStream, SocketAddr), Error> {
+    let racing = race(host, addresses);
+    match limit {
+        None => racing.await,
+        Some(limit) => timeout(limit, racing)
             .await
-            .map_err(|_| Error::new(Phase::Resolve, Cause::TimedOut { limit }))?,
-    };
-    let addresses: Vec<_> = answer
-        .map_err(|source| {
-            let cause = Cause::NotResolved {
-                host: host.to_owned(),
-                source,
-            };
-            Error::new(Phase::Resolve, cause)
-        })?
-        .collect();
-    let attempts = connect_any(host, &addresses);
-    match timeouts.connect {
-        None => attempts.await,
-        Some(limit) => timeout(limit, attempts)
-            .await
-            .map_err(|_| Error::new(Phase::Connect, Cause::TimedOut { limit }))?,
+            .unwrap_or_else(|_| Err(Error::new(Phase::Connect, Cause::TimedOut { limit }))),
     }
 }
 
-/// The first address that answers: each gets a head start before the next is tried beside it.
-async fn connect_any(host: &str, addresses: &[std::net::SocketAddr]) -> Result<TcpStream, Error> {
-    let mut remaining = addresses.iter();
-    let mut running: Vec<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>> = Vec::new();
+async fn race(host: &str, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
+    let mut race = Race::new(addresses);
+    let mut attempts: Vec<(SocketAddr, Connecting)> = Vec::new();
     let mut last = None;
     loop {
-        match remaining.next() {
-            Some(address) => running.push(Box::pin(TcpStream::connect(*address))),
-            None if running.is_empty() => {
-                return Err(resolve::connect_error(host, addresses.to_vec(), last));
+        let until = match race.step(Instant::now()) {
+            Step::Lost => return Err(connect_error(host, race.tried(), last)),
+            Step::Try(address) => {
+                attempts.push((address, Box::pin(TcpStream::connect(address))));
+                continue;
             }
+            Step::Wait(until) => until,
+        };
+        match next(&mut attempts, until).await {
             None => {}
-        }
-        let more = remaining.len() > 0;
-        let mut head_start = pin!(sleep(NEXT_ADDRESS_AFTER));
-        let answer = poll_fn(|cx| {
-            let mut index = 0;
-            while index < running.len() {
-                match running[index].as_mut().poll(cx) {
-                    Poll::Ready(Ok(socket)) => return Poll::Ready(Some(Ok(socket))),
-                    Poll::Ready(Err(error)) => {
-                        drop(running.swap_remove(index));
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                    Poll::Pending => index += 1,
-                }
+            Some((_, Err(error))) => {
+                last = Some(error);
+                race.failed();
             }
-            if more {
-                head_start.as_mut().poll(cx).map(|()| None)
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        match answer {
-            Some(Ok(socket)) => {
+            Some((address, Ok(socket))) => {
                 // Records are sent whole: waiting to fill segments only delays their tails.
                 let _ = socket.set_nodelay(true);
-                return Ok(socket);
+                return Ok((socket, address));
             }
-            Some(Err(error)) => last = Some(error),
-            None => {}
         }
     }
+}
+
+/// The first attempt that comes to an end, if one does until then.
+async fn next(
+    attempts: &mut Vec<(SocketAddr, Connecting)>,
+    until: Option<Instant>,
+) -> Option<(SocketAddr, io::Result<TcpStream>)> {
+    // Without a time to wake up, only an attempt ends the waiting.
+    let mut alarm = pin!(until.map(|at| sleep_until(at.into())));
+    poll_fn(|cx| {
+        for index in 0..attempts.len() {
+            let Some((address, attempt)) = attempts.get_mut(index) else {
+                break;
+            };
+            if let Poll::Ready(result) = attempt.as_mut().poll(cx) {
+                let address = *address;
+                drop(attempts.swap_remove(index));
+                return Poll::Ready(Some((address, result)));
+            }
+        }
+        match alarm.as_mut().as_pin_mut() {
+            Some(alarm) => alarm.poll(cx).map(|()| None),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }

@@ -404,6 +404,46 @@ impl Tinyproxy {
     }
 }
 
+/// microsocks: a SOCKS5 proxy that connects to whatever it is asked for.
+#[derive(Debug)]
+pub struct Microsocks {
+    running: Running,
+    address: SocketAddr,
+}
+
+impl Microsocks {
+    /// Starts it, for anybody, or for who knows this user name and password.
+    ///
+    /// `None` when it is not installed.
+    ///
+    /// # Panics
+    /// When it does not come to listen.
+    pub fn launch(credentials: Option<(&str, &str)>) -> Option<Self> {
+        let program = peers::require("microsocks")?;
+        let (running, address) = on_a_free_port(|port| {
+            let mut command = Command::new(&program);
+            command
+                .args(["-i", "127.0.0.1", "-p"])
+                .arg(port.to_string());
+            if let Some((user, password)) = credentials {
+                command.args(["-u", user, "-P", password]);
+            }
+            Running::start(&mut command)
+        });
+        Some(Self { running, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process; its log is its output.
+    pub fn process(&mut self) -> &mut Running {
+        &mut self.running
+    }
+}
+
 /// Starts a server that must be told its port, until one is listening on a port that was free.
 fn on_a_free_port(start: impl Fn(u16) -> Running) -> (Running, SocketAddr) {
     let mut complaints = String::new();

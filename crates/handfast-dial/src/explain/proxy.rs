@@ -2,14 +2,16 @@
 
 use handfast::{escape_control, quote_bytes};
 
-use crate::proxy::{ProxyError, ProxyProblem};
+use crate::proxy::problem::{ProxyError, ProxyProblem};
 
 pub(super) fn evidence(error: &ProxyError) -> Vec<String> {
     match &error.problem {
         ProxyProblem::Refused { body, .. } if !body.is_empty() => {
             vec![format!("its page begins: {}", quote_bytes(body))]
         }
-        ProxyProblem::NotHttp { first_bytes } => {
+        ProxyProblem::NotHttp { first_bytes } | ProxyProblem::NotSocks { first_bytes }
+            if !first_bytes.is_empty() =>
+        {
             vec![format!("its first bytes: {}", quote_bytes(first_bytes))]
         }
         ProxyProblem::AuthenticationRequired { schemes, .. } if !schemes.is_empty() => {
@@ -29,10 +31,23 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
             ProxyProblem::Unreachable { .. } => {
                 "check the proxy's address (--proxy, https_proxy), and that it is running"
             }
+            ProxyProblem::SocksRefused { reply: 3..=6 } => {
+                "check the server's name and port: the proxy could not reach it"
+            }
+            ProxyProblem::SocksRefused { reply: 8 } => {
+                "let the proxy resolve the name: write it as socks5h://"
+            }
+            ProxyProblem::TooLong { .. } => "use a shorter one",
+            ProxyProblem::NotSocks { first_bytes } if first_bytes.starts_with(b"HTTP/") => {
+                "it is an HTTP proxy: write it as http://"
+            }
+            ProxyProblem::NotSocks { .. } => {
+                "check the proxy's address and port: it must be one for SOCKS5"
+            }
             ProxyProblem::Refused {
                 status: 502..=504, ..
             } => "check the server's name and port: the proxy could not reach it",
-            ProxyProblem::Refused { .. } => {
+            ProxyProblem::Refused { .. } | ProxyProblem::SocksRefused { .. } => {
                 "ask the proxy's administrator, or connect without the proxy (--noproxy, no_proxy)"
             }
             _ => "check the proxy's address and port: it must be one for HTTP (CONNECT)",

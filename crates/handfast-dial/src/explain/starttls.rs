@@ -1,6 +1,6 @@
 //! What to say about a plain-text dialogue that did not come to TLS.
 
-use crate::starttls::{StartTlsError, StartTlsProblem};
+use crate::starttls::problem::{StartTlsError, StartTlsProblem};
 use handfast::quote_bytes;
 
 pub(super) fn evidence(error: &StartTlsError) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! The protocols that talk in packets: LDAP, PostgreSQL, MySQL.
 
-use super::{StartTlsProblem, Step, evidence};
+use super::problem::StartTlsProblem;
+use super::step::{Step, evidence};
 
 /// `LDAPMessage { 1, extendedReq { requestName 1.3.6.1.4.1.1466.20037 } }` (RFC 4511, section 4.14).
 pub(super) const LDAP_START_TLS: &[u8] =

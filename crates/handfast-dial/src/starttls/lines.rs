@@ -2,7 +2,9 @@
 //!
 //! Each is a table of turns: what is said, what shape the answer has, what it must be.
 
-use super::{StartTls, StartTlsProblem, Step, evidence};
+use super::problem::StartTlsProblem;
+use super::protocol::StartTls;
+use super::step::{Step, evidence};
 
 /// One turn of a dialogue: something is said (nothing before a greeting), and an answer awaited.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Error;
 
 /// What the server says, and the words of the client between, for each protocol.
 fn scripts() -> Vec<(StartTls, Vec<&'static [u8]>)> {

@@ -1,6 +1,7 @@
 //! XMPP: a stream of XML, of which only tags matter until TLS begins.
 
-use super::{StartTlsProblem, Step, evidence};
+use super::problem::StartTlsProblem;
+use super::step::{Step, evidence};
 
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 

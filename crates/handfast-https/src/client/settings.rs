@@ -1,15 +1,15 @@
 //! What a client is set up with.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use handfast::ClientContext;
+use handfast_dial::Dialer;
+use handfast_dial::proxy::Proxy;
 
 use super::Client;
 use super::event::{Event, Observer};
-use super::proxy::Proxy;
 
 /// How long to wait for the peer's part of a close. Somebody waits for us meanwhile, and all that is
 /// to be had is the knowledge that the server closed in order.
@@ -30,9 +30,8 @@ pub(super) struct Settings {
     pub(super) total_max: Option<Duration>,
     pub(super) connect_max: Option<Duration>,
     pub(super) close_wait: Duration,
-    pub(super) proxy: Option<Proxy>,
+    pub(super) dialer: Dialer,
     pub(super) probes: bool,
-    fixed: HashMap<(String, u16), Vec<IpAddr>>,
     observer: Option<Observer>,
 }
 
@@ -60,12 +59,6 @@ impl Settings {
             ..self.clone()
         }
     }
-
-    pub(super) fn fixed_addresses(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
-        let addresses = self.fixed.get(&(host.to_ascii_lowercase(), port))?;
-        let with_port = |address: &IpAddr| SocketAddr::new(*address, port);
-        Some(addresses.iter().map(with_port).collect())
-    }
 }
 
 /// Builds a [`Client`].
@@ -82,9 +75,8 @@ impl ClientBuilder {
             total_max: None,
             connect_max: None,
             close_wait: CLOSE_WAIT,
-            proxy: None,
+            dialer: Dialer::new(),
             probes: false,
-            fixed: HashMap::new(),
             observer: None,
         })
     }
@@ -131,15 +123,14 @@ impl ClientBuilder {
     /// Connects to this address when asked for this host and port; the server must still be the one
     /// with the host's name. May be called repeatedly, also for the same host.
     pub fn resolve(mut self, host: &str, port: u16, address: IpAddr) -> Self {
-        let key = (host.to_ascii_lowercase(), port);
-        self.0.fixed.entry(key).or_default().push(address);
+        self.0.dialer = self.0.dialer.fixed(host, port, address);
         self
     }
 
     /// Reaches servers through this proxy, but for those that it is not for. Their names are then
     /// resolved by the proxy. Default: none; the environment is not asked.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
-        self.0.proxy = Some(proxy);
+        self.0.dialer = self.0.dialer.through(proxy);
         self
     }
 

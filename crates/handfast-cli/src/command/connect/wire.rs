@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use handfast::{ClientContext, Explanation};
-use handfast_dial::{StartTls, connect_tcp, refuse_number};
+use handfast_dial::{StartTls, connect_tcp, connect_unix, refuse_number};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
@@ -79,7 +79,7 @@ impl Wire {
                 (Ends::Tcp(socket), address.unwrap_or_default())
             }
             Target::Unix(path) => {
-                let socket = UnixStream::connect(path).map_err(|e| unusable(target, &e))?;
+                let socket = connect_unix(path)?;
                 (Ends::Unix(socket), target.to_string())
             }
             Target::Exec(_) | Target::Serial { .. } => return Self::open(target),

@@ -13,8 +13,8 @@ use handfast::{
     Stream, Ticket, Timeouts, TlsVersion, TrustAnchors, UnixTime, VerificationPolicy,
     escape_control,
 };
+use handfast_dial::proxy::Proxy;
 use handfast_dial::{ConnectError, StartTls};
-use handfast_https::client::Proxy;
 use handfast_probe::{self as probe, WireVersion, with_hearsay};
 
 use super::findings::{Closing, Findings, Live, OtherChain, Resumption, VersionTried};

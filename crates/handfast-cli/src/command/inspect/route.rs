@@ -6,10 +6,9 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use handfast::Phase;
-use handfast_dial::proxy::ProxyError;
-use handfast_dial::{Cause, Error, StartTls, connect_error, proxy, refuse_number, resolve};
-use handfast_https::client::Proxy;
+use handfast::{Phase, Timeouts};
+use handfast_dial::proxy::Proxy;
+use handfast_dial::{Cause, Dialer, Dialled, Error, Progress, StartTls, refuse_number};
 
 use super::findings::{Live, Tried};
 use crate::failure::{Failure, plain};
@@ -42,82 +41,35 @@ pub(super) struct Route<'a> {
 impl Target {
     /// Resolves, connects and gets to where TLS begins, noting how long each took.
     pub(super) fn reach(&self, live: &mut Live) -> Result<(Route<'_>, TcpStream), Error> {
+        let mut dialer = Dialer::within(&Timeouts::all(self.limit));
+        if let Some(proxy) = &self.proxy {
+            dialer = dialer.through(proxy.clone());
+        }
         let began = Instant::now();
-        let (host, port) = match &self.proxy {
-            Some(proxy) => (proxy.host(), proxy.port()),
-            None => (self.host.as_str(), self.port),
-        };
-        let resolved = resolve(host, port, Some(self.limit));
-        live.resolved_in = Some(began.elapsed());
-        let addresses = resolved.map_err(|error| self.blame_proxy(error))?;
-        let (address, socket) = self
-            .first_that_answers(host, &addresses, live)
-            .map_err(|error| self.blame_proxy(error))?;
+        let dialled = dialer.dial_observed(&self.host, self.port, &mut |progress| match progress {
+            Progress::Resolved { took, .. } => live.resolved_in = Some(*took),
+            Progress::Tried {
+                address,
+                took,
+                problem,
+            } => live.tried.push(Tried {
+                address: *address,
+                took: *took,
+                problem: problem.map(plain),
+            }),
+            Progress::Proxied { proxy, took, .. } => {
+                live.proxied_in = Some(((*proxy).to_owned(), *took));
+            }
+            _ => {}
+        });
+        live.resolved_in.get_or_insert_with(|| began.elapsed());
+        let Dialled { channel, address } = dialled?;
         let route = Route {
             target: self,
             address,
         };
-        let socket = route.begin(socket, live)?;
+        let socket = route.begin(channel, live)?;
         Ok((route, socket))
-    }
-
-    fn first_that_answers(
-        &self,
-        host: &str,
-        addresses: &[SocketAddr],
-        live: &mut Live,
-    ) -> Result<(SocketAddr, TcpStream), Error> {
-        let deadline = Instant::now() + self.limit;
-        let mut last = None;
-        for (index, address) in addresses.iter().enumerate() {
-            let began = Instant::now();
-            let left = deadline.saturating_duration_since(began);
-            // An address that swallows packets must leave time for those after it.
-            let share = left / u32::try_from(addresses.len() - index).unwrap_or(1).max(1);
-            let share = share.max(Duration::from_millis(1));
-            let attempt = TcpStream::connect_timeout(address, share);
-            let problem = attempt.as_ref().err().map(plain);
-            live.tried.push(Tried {
-                address: *address,
-                took: began.elapsed(),
-                problem,
-            });
-            match attempt {
-                Ok(socket) => return Ok((*address, socket)),
-                Err(error) => last = Some(error),
-            }
-        }
-        match last {
-            Some(error) if error.kind() == io::ErrorKind::TimedOut => {
-                let limit = self.limit;
-                Err(Error::new(Phase::Connect, Cause::TimedOut { limit }))
-            }
-            last => Err(connect_error(host, addresses.to_vec(), last)),
-        }
-    }
-
-    /// A proxy that is not there is no fault of the server's.
-    fn blame_proxy(&self, error: Error) -> Error {
-        let Some(proxy) = &self.proxy else {
-            return error;
-        };
-        let copy = |source: &io::Error| io::Error::new(source.kind(), source.to_string());
-        let cause = match error.cause() {
-            Cause::NotResolved { host, source } => {
-                let (host, source) = (host.clone(), copy(source));
-                Cause::NotResolved { host, source }
-            }
-            Cause::Refused { addresses } => Cause::Refused {
-                addresses: addresses.clone(),
-            },
-            Cause::TimedOut { limit } => Cause::TimedOut { limit: *limit },
-            Cause::Unreachable { addresses, source } => {
-                let (addresses, source) = (addresses.clone(), copy(source));
-                Cause::Unreachable { addresses, source }
-            }
-            _ => return error,
-        };
-        ProxyError::unreachable(proxy.target(&self.host, self.port), cause).into()
     }
 }
 
@@ -129,7 +81,7 @@ impl Route<'_> {
             match TcpStream::connect_timeout(&self.address, self.target.limit) {
                 Ok(socket) => break socket,
                 Err(error) if attempt + 1 == ATTEMPTS => {
-                    return Err(Error::new(Phase::Connect, Cause::from(error)));
+                    return Err(Error::new(Phase::Connect, error));
                 }
                 Err(_) => {
                     attempt += 1;
@@ -137,22 +89,18 @@ impl Route<'_> {
                 }
             }
         };
+        let target = self.target;
+        let mut socket = socket;
+        let _ = socket.set_nodelay(true);
+        if let Some(proxy) = &target.proxy {
+            proxy.tunnel(&mut socket, &target.host, target.port, Some(target.limit))?;
+        }
         self.begin(socket, &mut Live::default())
     }
 
+    /// Over a channel to the server, to where TLS begins.
     fn begin(&self, mut socket: TcpStream, live: &mut Live) -> Result<TcpStream, Error> {
         let target = self.target;
-        let _ = socket.set_nodelay(true);
-        if let Some(proxy) = &target.proxy {
-            let began = Instant::now();
-            proxy::connect(
-                &mut socket,
-                &proxy.target(&target.host, target.port),
-                proxy.credentials(),
-                Some(target.limit),
-            )?;
-            live.proxied_in = Some((proxy.to_string(), began.elapsed()));
-        }
         if let Some(protocol) = target.starttls {
             let began = Instant::now();
             self.await_greeting(&socket, protocol)?;

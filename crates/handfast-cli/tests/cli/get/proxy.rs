@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use handfast_testbed::launch::{Finished, Program, Tinyproxy, free_address};
+use handfast_testbed::launch::{Finished, Microsocks, Program, Tinyproxy, free_address};
 use handfast_testbed::misbehaving::{Served, Step};
 
 use crate::common::Bench;
@@ -171,6 +171,26 @@ fn scripted(answer: &'static [u8], stays: bool) -> SocketAddr {
 }
 
 #[test]
+fn a_socks5_proxy_leads_to_the_server() {
+    let bench = Bench::new();
+    let url = bench.hello().url("/");
+    let Some(proxy) = Microsocks::launch(Some(("al", "s3cret"))) else {
+        return;
+    };
+    let address = proxy.address();
+    for scheme in ["socks5", "socks5h"] {
+        let proxy = format!("{scheme}://al:s3cret@{address}");
+        let got = bench.get_by(&[("all_proxy", &proxy)], ["-v", &url]);
+        assert_eq!((got.code, got.out().as_str()), (Some(0), "hello"), "{got}");
+        assert!(got.err().contains("proxy: 127.0.0.1:"), "{got}");
+        assert!(!got.says("s3cret"), "{got}");
+    }
+    let got = bench.get_by(&[], ["-x", &format!("socks5h://{address}"), &url]);
+    assert_eq!(got.code, Some(56), "{got}");
+    assert!(got.says("[proxy-authentication-required]"), "{got}");
+}
+
+#[test]
 fn a_proxy_s_failures_are_its_own() {
     let bench = Bench::new();
     let nobody = free_address().to_string();
@@ -212,6 +232,15 @@ fn a_proxy_s_failures_are_its_own() {
             35,
             "SSH",
         ),
+        (
+            format!(
+                "socks5h://{}",
+                at(b"HTTP/1.1 400 Bad Request\r\n\r\n", false)
+            ),
+            "proxy-not-socks",
+            56,
+            "it is an HTTP proxy",
+        ),
         (nobody, "proxy-unreachable", 7, "refused"),
         (
             "proxy.invalid:1".to_owned(),
@@ -236,7 +265,7 @@ fn a_proxy_s_failures_are_its_own() {
             "{id} {got}"
         );
     }
-    for bad in ["socks5://p:1", "http://u:s3cret@"] {
+    for bad in ["socks4://p:1", "http://u:s3cret@"] {
         let got = bench.get_by(&[], ["-x", bad, "https://shop.example/"]);
         assert_eq!(got.code, Some(2), "{got}");
         assert!(!got.says("s3cret"), "{got}");

@@ -1,38 +1,13 @@
-//! From an HTTP proxy to a channel through it: CONNECT (RFC 9110, section 9.3.6).
-//!
-//! Owns what is said to the proxy and what is accepted as its answer, without I/O ([`ProxyDialogue`]),
-//! and the waiting over a blocking channel ([`connect`]). What then runs through the tunnel is TLS with
-//! the server itself: the proxy sees its name and the number of bytes, and vouches for nothing.
+//! CONNECT, without I/O (RFC 9110, section 9.3.6).
 //!
 //! The proxy's answer is read to the last byte of its head and not beyond: what follows is the
 //! server's.
-//!
-//! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::net::TcpStream;
-//! use std::time::Duration;
-//! use handfast::ClientContext;
-//! use handfast_dial::proxy;
-//!
-//! let mut socket = TcpStream::connect("proxy.internal:3128")?;
-//! let target = proxy::Target::new("proxy.internal:3128", "example.org", 443);
-//! proxy::connect(&mut socket, &target, None, Some(Duration::from_secs(10)))?;
-//! let stream = ClientContext::builder().build()?.secure("example.org", socket)?;
-//! # let _ = stream;
-//! # Ok(())
-//! # }
-//! ```
 
 use std::fmt;
-use std::io;
-use std::time::{Duration, Instant};
 
-use base64ct::{Base64, Encoding as _};
-use zeroize::Zeroizing;
-
-use handfast::{Channel, Phase, escape_control};
-
-use crate::error::{Cause, Error};
+use super::credentials::Credentials;
+use super::problem::{ProxyError, ProxyProblem};
+use super::target::Target;
 
 /// More than any proxy's head; some send a page of policy in their fields.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -40,120 +15,12 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const BODY_BYTES_MAX: usize = 512;
 /// How much of what is no HTTP is kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
-/// A refusal is known once its head is there; its body is only waited for so long.
-const BODY_WITHIN: Duration = Duration::from_millis(500);
-
-/// Which proxy is asked, and for which server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Target {
-    /// The proxy as `host:port`, for messages.
-    pub proxy: String,
-    /// The server as `host:port`, as it is sent: an IPv6 address in brackets.
-    pub authority: String,
-}
-
-impl Target {
-    /// The proxy, for messages alone, and the server's host (a DNS name or an IP address) and port.
-    pub fn new(proxy: impl Into<String>, host: &str, port: u16) -> Self {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let authority = match bare.contains(':') {
-            true => format!("[{bare}]:{port}"),
-            false => format!("{bare}:{port}"),
-        };
-        Self {
-            proxy: proxy.into(),
-            authority,
-        }
-    }
-}
-
-/// A name and a password for a proxy (RFC 7617). Wiped from memory, shown by nothing.
-#[derive(Clone)]
-pub struct Credentials(Zeroizing<String>);
-
-impl Credentials {
-    /// These. The name must not hold a colon: what follows it would be taken for the password.
-    pub fn basic(user: &str, password: &str) -> Self {
-        let pair = Zeroizing::new(format!("{user}:{password}"));
-        Self(Zeroizing::new(Base64::encode_string(pair.as_bytes())))
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(hidden)")
-    }
-}
-
-/// Asks a proxy for a channel, over a blocking channel to the proxy. Afterwards TLS begins:
-/// [`ClientContext::secure`](handfast::ClientContext::secure).
-///
-/// # Errors
-/// [`Cause::Proxy`] for whatever the proxy did otherwise, and time-outs and failures of the
-/// channel, all in [`Phase::Connect`].
-pub fn connect<C: Channel>(
-    channel: &mut C,
-    target: &Target,
-    credentials: Option<&Credentials>,
-    limit: Option<Duration>,
-) -> Result<(), Error> {
-    let mut dialogue = ProxyDialogue::new(target.clone(), credentials);
-    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-    let failed = |error| Error::new(Phase::Connect, Cause::from(error));
-    let timed_out = || {
-        let limit = limit.unwrap_or_default();
-        Error::new(Phase::Connect, Cause::TimedOut { limit })
-    };
-    let left = || match deadline {
-        None => Ok(None),
-        Some(at) => match at.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => Err(timed_out()),
-            left => Ok(Some(left)),
-        },
-    };
-    while !dialogue.outgoing().is_empty() {
-        channel.limit_write(left()?).map_err(failed)?;
-        match channel.write(dialogue.outgoing()) {
-            Ok(0) => return Err(failed(io::ErrorKind::WriteZero.into())),
-            Ok(count) => dialogue.sent(count),
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(timed_out()),
-                _ => return Err(failed(error)),
-            },
-        }
-    }
-    channel.flush().map_err(failed)?;
-    let mut room = [0; BODY_BYTES_MAX];
-    while !dialogue.is_done() {
-        let patience = match dialogue.is_refused() {
-            true => Some(left()?.map_or(BODY_WITHIN, |left| left.min(BODY_WITHIN))),
-            false => left()?,
-        };
-        channel.limit_read(patience).map_err(failed)?;
-        let wanted = dialogue.wanted().min(room.len());
-        match channel.read(room.get_mut(..wanted).unwrap_or_default()) {
-            Ok(0) => return Err(dialogue.received_end().into()),
-            Ok(count) => dialogue.received(room.get(..count).unwrap_or_default())?,
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => {}
-                _ if dialogue.is_refused() => return Err(dialogue.received_end().into()),
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(timed_out()),
-                io::ErrorKind::ConnectionReset => return Err(dialogue.received_end().into()),
-                _ => return Err(failed(error)),
-            },
-        }
-    }
-    Ok(())
-}
-
 /// One CONNECT without I/O.
 ///
 /// Send what [`outgoing`](Self::outgoing) holds and report it by [`sent`](Self::sent). Then, until
 /// [`is_done`](Self::is_done), read at most [`wanted`](Self::wanted) bytes at a time and hand them to
 /// [`received`](Self::received).
-pub struct ProxyDialogue {
+pub struct ConnectDialogue {
     target: Target,
     had_credentials: bool,
     outgoing: Vec<u8>,
@@ -163,9 +30,9 @@ pub struct ProxyDialogue {
 }
 
 /// What is sent may hold a password.
-impl fmt::Debug for ProxyDialogue {
+impl fmt::Debug for ConnectDialogue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProxyDialogue")
+        f.debug_struct("ConnectDialogue")
             .field("target", &self.target)
             .field("answer", &self.answer)
             .finish_non_exhaustive()
@@ -182,7 +49,7 @@ struct Answer {
     body_wanted: usize,
 }
 
-impl ProxyDialogue {
+impl ConnectDialogue {
     /// Begins it.
     pub fn new(target: Target, credentials: Option<&Credentials>) -> Self {
         // What is no authority would end the line early, and be another request.
@@ -193,9 +60,9 @@ impl ProxyDialogue {
             .collect();
         let mut outgoing =
             format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
-        if let Some(Credentials(pair)) = credentials {
+        if let Some(credentials) = credentials {
             outgoing.extend_from_slice(b"Proxy-Authorization: Basic ");
-            outgoing.extend_from_slice(pair.as_bytes());
+            outgoing.extend_from_slice(credentials.to_basic().as_bytes());
             outgoing.extend_from_slice(b"\r\n");
         }
         outgoing.extend_from_slice(b"\r\n");
@@ -226,7 +93,7 @@ impl ProxyDialogue {
 
     /// The proxy has refused, and only the rest of what it says is being waited for: not for long.
     pub fn is_refused(&self) -> bool {
-        self.babbles()
+        self.is_not_http()
             || self
                 .answer
                 .as_ref()
@@ -234,7 +101,7 @@ impl ProxyDialogue {
     }
 
     /// What came is no HTTP: some more of it is kept as evidence.
-    fn babbles(&self) -> bool {
+    fn is_not_http(&self) -> bool {
         self.answer.is_none() && !is_http(&self.head)
     }
 
@@ -242,7 +109,7 @@ impl ProxyDialogue {
     pub fn wanted(&self) -> usize {
         match &self.answer {
             Some(answer) => answer.body_wanted.saturating_sub(self.body.len()).max(1),
-            None if self.babbles() => FIRST_BYTES_MAX.saturating_sub(self.head.len()).max(1),
+            None if self.is_not_http() => FIRST_BYTES_MAX.saturating_sub(self.head.len()).max(1),
             // The end of the head is a blank line: `\n\r\n`, or `\n\n`.
             None if self.head.ends_with(b"\n") || self.head.ends_with(b"\n\r") => 1,
             None => 2,
@@ -276,7 +143,7 @@ impl ProxyDialogue {
     }
 
     fn read_head(&mut self) -> Result<(), ProxyError> {
-        if self.babbles() {
+        if self.is_not_http() {
             return match self.head.len() >= FIRST_BYTES_MAX {
                 true => Err(self.not_http()),
                 false => Ok(()),
@@ -388,142 +255,10 @@ fn is_http(bytes: &[u8]) -> bool {
     bytes.iter().zip(OPENING).all(|(one, other)| one == other)
 }
 
-/// Why a proxy gave no tunnel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ProxyError {
-    /// Which proxy was asked, and for what.
-    pub target: Target,
-    /// What happened.
-    pub problem: ProxyProblem,
-}
-
-impl ProxyError {
-    /// The proxy itself was not reached; `cause` says why.
-    pub fn unreachable(target: Target, cause: Cause) -> Self {
-        let problem = match &cause {
-            Cause::NotResolved { .. } => ProxyProblem::NotResolved,
-            Cause::Refused { .. } => ProxyProblem::Unreachable {
-                why: "the connection was refused".to_owned(),
-            },
-            Cause::Unreachable { source, .. } => ProxyProblem::Unreachable {
-                why: handfast::plain_io_error(source),
-            },
-            _ => ProxyProblem::Unreachable {
-                why: crate::explain::what(&cause),
-            },
-        };
-        Self { target, problem }
-    }
-}
-
-/// What a proxy did instead of opening a tunnel. Text and bytes are as it sent them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ProxyProblem {
-    /// Its name has no address.
-    NotResolved,
-    /// It could not be reached.
-    Unreachable {
-        /// Why, in words.
-        why: String,
-    },
-    /// It wants a name and a password, or others than it got.
-    AuthenticationRequired {
-        /// The schemes that it would take.
-        schemes: Vec<String>,
-        /// Whether any were sent.
-        was_sent: bool,
-    },
-    /// It answered with another status.
-    Refused {
-        /// The status.
-        status: u16,
-        /// The reason phrase.
-        reason: String,
-        /// How the body began, at most 512 bytes.
-        body: Vec<u8>,
-    },
-    /// It does not speak HTTP.
-    NotHttp {
-        /// What it sent, at most 256 bytes.
-        first_bytes: Vec<u8>,
-    },
-    /// It ended the connection without an answer.
-    Ended,
-}
-
-impl ProxyProblem {
-    /// A stable id in kebab-case.
-    pub fn id(&self) -> &'static str {
-        match self {
-            Self::NotResolved => "proxy-not-resolved",
-            Self::Unreachable { .. } => "proxy-unreachable",
-            Self::AuthenticationRequired { .. } => "proxy-authentication-required",
-            Self::Refused { .. } => "proxy-refused",
-            Self::NotHttp { .. } => "proxy-not-http",
-            Self::Ended => "proxy-ended",
-        }
-    }
-}
-
-impl fmt::Display for ProxyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let proxy = escape_control(&self.target.proxy);
-        let server = escape_control(&self.target.authority);
-        match &self.problem {
-            ProxyProblem::NotResolved => {
-                write!(f, "the name of the proxy {proxy} could not be resolved")
-            }
-            ProxyProblem::Unreachable { why } => {
-                write!(f, "the proxy {proxy} could not be reached: {why}")
-            }
-            ProxyProblem::AuthenticationRequired {
-                was_sent: false, ..
-            } => {
-                write!(f, "the proxy {proxy} requires a user name and password")
-            }
-            ProxyProblem::AuthenticationRequired { .. } => {
-                write!(
-                    f,
-                    "the proxy {proxy} did not accept the user name and password"
-                )
-            }
-            ProxyProblem::Refused { status, reason, .. } => {
-                let reason = escape_control(reason);
-                let gap = if reason.is_empty() { "" } else { " " };
-                write!(
-                    f,
-                    "the proxy {proxy} refused to connect to {server}: {status}{gap}{reason}"
-                )
-            }
-            ProxyProblem::NotHttp { .. } => {
-                write!(
-                    f,
-                    "{proxy} does not speak HTTP, so it cannot be a proxy for {server}"
-                )
-            }
-            ProxyProblem::Ended => {
-                write!(
-                    f,
-                    "the proxy {proxy} closed the connection instead of connecting to {server}"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for ProxyError {}
-
-impl From<ProxyError> for Error {
-    fn from(error: ProxyError) -> Self {
-        Self::new(Phase::Connect, Cause::Proxy(Box::new(error)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     fn ask(answer: &[u8]) -> (Result<(), ProxyProblem>, usize) {
         ask_in_pieces(answer, usize::MAX)
@@ -531,7 +266,7 @@ mod tests {
 
     fn ask_in_pieces(answer: &[u8], most: usize) -> (Result<(), ProxyProblem>, usize) {
         let target = Target::new("proxy:3128", "shop.example", 443);
-        let mut dialogue = ProxyDialogue::new(target, None);
+        let mut dialogue = ConnectDialogue::new(target, None);
         dialogue.sent(usize::MAX);
         let mut used = 0;
         while !dialogue.is_done() {
@@ -634,7 +369,7 @@ mod tests {
     #[test]
     fn what_is_sent() {
         let credentials = Credentials::basic("al", "s3cret");
-        let dialogue = ProxyDialogue::new(Target::new("p:1", "::1", 8443), Some(&credentials));
+        let dialogue = ConnectDialogue::new(Target::new("p:1", "::1", 8443), Some(&credentials));
         let sent = String::from_utf8(dialogue.outgoing().to_vec()).unwrap();
         assert_eq!(
             sent,
@@ -643,7 +378,7 @@ mod tests {
         );
         assert!(!format!("{credentials:?}").contains("YWw6"));
         let target = Target::new("p:1", "a\r\nEvil: x", 1);
-        let split = ProxyDialogue::new(target, None);
+        let split = ConnectDialogue::new(target, None);
         assert!(!String::from_utf8_lossy(split.outgoing()).contains("\nEvil"));
     }
 }

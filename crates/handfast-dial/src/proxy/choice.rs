@@ -1,26 +1,33 @@
-//! Proxies: which one a server is reached through, and the waiting for it to connect.
-//!
-//! What is said to a proxy is in [`handfast_dial::proxy`]; which variables of the environment name one is
-//! the program's to read.
+//! A proxy as people write it, and which hosts are reached without it.
 
+use std::fmt;
 use std::net::IpAddr;
 
-use handfast::{Phase, escape_control};
-use handfast_dial::proxy::{Credentials, ProxyDialogue, Target};
-use handfast_dial::{Cause, Error};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use handfast::escape_control;
 use url::{Host, Url};
+
+use super::credentials::Credentials;
+use super::target::Target;
 
 /// The port of a proxy whose address names none: curl's choice.
 const DEFAULT_PORT: u16 = 1080;
-/// A refusal is known by its head; its body is only waited for so long.
-const BODY_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// An HTTP proxy that connects to servers on request (CONNECT, RFC 9110, section 9.3.6).
+/// How a proxy is asked to connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProxyProtocol {
+    /// CONNECT (RFC 9110, section 9.3.6). The proxy resolves the server's name.
+    Http,
+    /// SOCKS5 (RFC 1928) to an address: the server's name is resolved here.
+    Socks5,
+    /// SOCKS5 to a name, which the proxy resolves.
+    Socks5h,
+}
+
+/// A proxy that connects to servers on request.
 ///
 /// ```
-/// use handfast_https::client::Proxy;
+/// use handfast_dial::proxy::Proxy;
 /// let proxy = Proxy::parse("http://proxy.internal:3128")?.bypassing("localhost,.internal,10.0.0.0/8");
 /// assert_eq!(proxy.to_string(), "proxy.internal:3128");
 /// assert!(proxy.is_for("example.org") && !proxy.is_for("db.internal") && !proxy.is_for("10.1.2.3"));
@@ -28,6 +35,7 @@ const BODY_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Proxy {
+    protocol: ProxyProtocol,
     host: String,
     port: u16,
     credentials: Option<Credentials>,
@@ -35,7 +43,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Reads `[http://][USER[:PASSWORD]@]HOST[:PORT]`; the port is 1080 unless given, as for curl.
+    /// Reads `[http://|socks5://|socks5h://][USER[:PASSWORD]@]HOST[:PORT]`; the port is 1080 unless given, as for
+    /// curl.
     ///
     /// # Errors
     /// What is wrong with it, in words that do not repeat a password.
@@ -46,12 +55,17 @@ impl Proxy {
         };
         // `url` drops a port that is the scheme's own, and so must be told which scheme that is.
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
-        if !scheme.eq_ignore_ascii_case("http") {
-            return Err(format!(
-                "a proxy of the kind {} is not supported: give http://HOST:PORT",
-                escape_control(scheme)
-            ));
-        }
+        let protocol = match scheme.to_ascii_lowercase().as_str() {
+            "http" => ProxyProtocol::Http,
+            "socks5" => ProxyProtocol::Socks5,
+            "socks5h" => ProxyProtocol::Socks5h,
+            _ => {
+                return Err(format!(
+                    "a proxy of the kind {} is not supported: give http://HOST:PORT or socks5h://HOST:PORT",
+                    escape_control(scheme)
+                ));
+            }
+        };
         let parsed = Url::parse(&format!("handfast-proxy://{rest}"))
             .map_err(|error| format!("not the address of a proxy: {error}"))?;
         let host = match parsed.host() {
@@ -72,6 +86,7 @@ impl Proxy {
             )
         });
         Ok(Self {
+            protocol,
             host,
             port: parsed.port().unwrap_or(DEFAULT_PORT),
             credentials,
@@ -96,6 +111,11 @@ impl Proxy {
             .filter(|host| !host.is_empty())
             .collect();
         self
+    }
+
+    /// How it is asked.
+    pub fn protocol(&self) -> ProxyProtocol {
+        self.protocol
     }
 
     /// Its host: a DNS name, or an IP address without brackets.
@@ -136,8 +156,8 @@ impl Proxy {
 }
 
 /// `host:port`, without credentials.
-impl std::fmt::Display for Proxy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),
             false => write!(f, "{}:{}", self.host, self.port),
@@ -174,49 +194,6 @@ fn in_network(address: IpAddr, rule: &str) -> bool {
     }
 }
 
-/// Asks the proxy at the other end of `stream` for a channel to the target.
-///
-/// Afterwards the stream leads to the server itself. No time limit of its own: see `tokio::time`.
-///
-/// # Errors
-/// [`Cause::Proxy`] for whatever the proxy did otherwise, in [`Phase::Connect`].
-pub async fn connect_through<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    target: Target,
-    credentials: Option<&Credentials>,
-) -> Result<(), Error> {
-    let failed = |error| Error::new(Phase::Connect, Cause::from(error));
-    let mut dialogue = ProxyDialogue::new(target, credentials);
-    stream
-        .write_all(dialogue.outgoing())
-        .await
-        .map_err(failed)?;
-    stream.flush().await.map_err(failed)?;
-    dialogue.sent(usize::MAX);
-    let mut room = [0; 512];
-    while !dialogue.is_done() {
-        let wanted = dialogue.wanted().min(room.len());
-        let reading = stream.read(room.get_mut(..wanted).unwrap_or_default());
-        let read = match dialogue.is_refused() {
-            true => timeout(BODY_WITHIN, reading).await.unwrap_or(Ok(0)),
-            false => reading.await,
-        };
-        match read {
-            Ok(0) => return Err(dialogue.received_end().into()),
-            Ok(count) => dialogue.received(room.get(..count).unwrap_or_default())?,
-            Err(error) if dialogue.is_refused() || is_reset(&error) => {
-                return Err(dialogue.received_end().into());
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    Ok(())
-}
-
-fn is_reset(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::ConnectionReset
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +206,9 @@ mod tests {
             ("http://proxy:80/", Some("proxy:80")),
             ("al%20ice:s3cret@[::1]:8080", Some("[::1]:8080")),
             ("127.0.0.1:1", Some("127.0.0.1:1")),
-            ("socks5://proxy:1080", None),
+            ("socks5://proxy", Some("proxy:1080")),
+            ("SOCKS5H://u:p@[::1]:9050", Some("[::1]:9050")),
+            ("socks4://proxy:1080", None),
             ("https://proxy:1080", None),
             ("http://", None),
             ("http://u:s3cret@:x", None),

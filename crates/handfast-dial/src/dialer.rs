@@ -1,0 +1,268 @@
+//! Everything on the way from a name to a TCP channel: fixed addresses or the resolver's, the race, a proxy.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use handfast::Timeouts;
+
+use crate::error::Error;
+use crate::proxy::Proxy;
+use crate::resolve::resolve;
+use crate::tcp;
+
+/// How servers are reached: limits of time, a proxy, addresses that are known. Set up once, used for each connection.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use handfast_dial::{Dialer, proxy::Proxy};
+///
+/// let proxy = Proxy::parse("socks5h://127.0.0.1:9050")?.bypassing("localhost");
+/// let dialer = Dialer::new().through(proxy);
+/// let dialled = dialer.dial("example.org", 443)?;
+/// println!("connected to {}", dialled.address); // the proxy's
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Dialer {
+    resolve_max: Option<Duration>,
+    connect_max: Option<Duration>,
+    proxy: Option<Proxy>,
+    fixed: HashMap<(String, u16), Vec<IpAddr>>,
+}
+
+/// A channel to a server.
+#[derive(Debug)]
+pub struct Dialled<S> {
+    /// The channel; through a proxy it leads to the server itself.
+    pub channel: S,
+    /// The address that was connected to: the server's, or the proxy's.
+    pub address: SocketAddr,
+}
+
+/// Something that happened on the way, told as it happens.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Progress<'p> {
+    /// The name has these addresses.
+    Resolved {
+        /// The name, or an IP address: the server's, or the proxy's.
+        host: &'p str,
+        /// In the resolver's order.
+        addresses: &'p [SocketAddr],
+        /// How long it took.
+        took: Duration,
+    },
+    /// One of the addresses was tried. Not told of attempts that were still running when another address
+    /// answered; asynchronous dialling tells of the one that answered alone.
+    Tried {
+        /// Which.
+        address: SocketAddr,
+        /// How long it took.
+        took: Duration,
+        /// Why it failed, if it did.
+        problem: Option<&'p io::Error>,
+    },
+    /// The proxy has connected to the server.
+    Proxied {
+        /// The proxy, as `host:port`.
+        proxy: &'p str,
+        /// The server, as `host:port`.
+        server: &'p str,
+        /// How long it took.
+        took: Duration,
+    },
+}
+
+impl Default for Dialer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Dialer {
+    /// With the limits of [`Timeouts::default`], no proxy, and the operating system's resolver.
+    pub fn new() -> Self {
+        Self::within(&Timeouts::default())
+    }
+
+    /// With these limits on resolving and connecting. A proxy gets the latter once more.
+    pub fn within(limits: &Timeouts) -> Self {
+        Self {
+            resolve_max: limits.resolve,
+            connect_max: limits.connect,
+            proxy: None,
+            fixed: HashMap::new(),
+        }
+    }
+
+    /// Reaches servers through this proxy, but for those that it is not for.
+    pub fn through(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    /// Connects to this address when asked for this host and port. May be called repeatedly, also for the same host.
+    pub fn fixed(mut self, host: &str, port: u16, address: IpAddr) -> Self {
+        let key = (host.to_ascii_lowercase(), port);
+        self.fixed.entry(key).or_default().push(address);
+        self
+    }
+
+    /// The same with other limits.
+    pub fn with_limits(mut self, limits: &Timeouts) -> Self {
+        (self.resolve_max, self.connect_max) = (limits.resolve, limits.connect);
+        self
+    }
+
+    /// The proxy that a host is reached through, if it is.
+    pub fn proxy_for(&self, host: &str) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|proxy| proxy.is_for(host))
+    }
+
+    /// A TCP channel to this host and port.
+    ///
+    /// # Errors
+    /// With the phase in which it failed: resolve or connect.
+    pub fn dial(&self, host: &str, port: u16) -> Result<Dialled<TcpStream>, Error> {
+        self.dial_observed(host, port, &mut |_| {})
+    }
+
+    /// The same, telling what happens on the way.
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial).
+    pub fn dial_observed(
+        &self,
+        host: &str,
+        port: u16,
+        observe: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<Dialled<TcpStream>, Error> {
+        let Some(proxy) = self.proxy_for(host) else {
+            return self.dial_directly(host, port, observe);
+        };
+        let target = proxy.target(host, port);
+        let mut dialled = self
+            .dial_directly(proxy.host(), proxy.port(), observe)
+            .map_err(|error| error.of_proxy(&target))?;
+        let began = Instant::now();
+        proxy.tunnel(&mut dialled.channel, host, port, self.connect_max)?;
+        observe(&Progress::Proxied {
+            proxy: &target.proxy,
+            server: &target.authority,
+            took: began.elapsed(),
+        });
+        Ok(dialled)
+    }
+
+    fn dial_directly(
+        &self,
+        host: &str,
+        port: u16,
+        observe: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<Dialled<TcpStream>, Error> {
+        let began = Instant::now();
+        let addresses = match self.fixed_addresses(host, port) {
+            Some(addresses) => addresses,
+            None => resolve(host, port, self.resolve_max)?,
+        };
+        observe(&resolved(host, &addresses, began));
+        let mut tried = |address, took, outcome: Result<(), &io::Error>| {
+            let problem = outcome.err();
+            observe(&Progress::Tried {
+                address,
+                took,
+                problem,
+            });
+        };
+        let (channel, address) = tcp::connect(host, &addresses, self.connect_max, &mut tried)?;
+        Ok(Dialled { channel, address })
+    }
+
+    fn fixed_addresses(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+        if self.fixed.is_empty() {
+            return None;
+        }
+        let addresses = self.fixed.get(&(host.to_ascii_lowercase(), port))?;
+        let with_port = |address: &IpAddr| SocketAddr::new(*address, port);
+        Some(addresses.iter().map(with_port).collect())
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Dialer {
+    /// As [`dial`](Self::dial), without blocking the thread.
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial).
+    pub async fn dial_async(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Dialled<tokio::net::TcpStream>, Error> {
+        self.dial_async_observed(host, port, |_| {}).await
+    }
+
+    /// The same, telling what happens on the way.
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial).
+    pub async fn dial_async_observed(
+        &self,
+        host: &str,
+        port: u16,
+        mut observe: impl FnMut(&Progress<'_>),
+    ) -> Result<Dialled<tokio::net::TcpStream>, Error> {
+        let Some(proxy) = self.proxy_for(host) else {
+            return self.dial_directly_async(host, port, &mut observe).await;
+        };
+        let target = proxy.target(host, port);
+        let mut dialled = self
+            .dial_directly_async(proxy.host(), proxy.port(), &mut observe)
+            .await
+            .map_err(|error| error.of_proxy(&target))?;
+        let began = Instant::now();
+        let asking = proxy.tunnel_async(&mut dialled.channel, host, port, self.connect_max);
+        asking.await?;
+        observe(&Progress::Proxied {
+            proxy: &target.proxy,
+            server: &target.authority,
+            took: began.elapsed(),
+        });
+        Ok(dialled)
+    }
+
+    async fn dial_directly_async(
+        &self,
+        host: &str,
+        port: u16,
+        observe: &mut impl FnMut(&Progress<'_>),
+    ) -> Result<Dialled<tokio::net::TcpStream>, Error> {
+        let began = Instant::now();
+        let addresses = match self.fixed_addresses(host, port) {
+            Some(addresses) => addresses,
+            None => crate::resolve::resolve_async(host, port, self.resolve_max).await?,
+        };
+        observe(&resolved(host, &addresses, began));
+        let began = Instant::now();
+        let connecting = crate::tcp_async::connect(host, &addresses, self.connect_max);
+        let (channel, address) = connecting.await?;
+        observe(&Progress::Tried {
+            address,
+            took: began.elapsed(),
+            problem: None,
+        });
+        Ok(Dialled { channel, address })
+    }
+}
+
+fn resolved<'p>(host: &'p str, addresses: &'p [SocketAddr], began: Instant) -> Progress<'p> {
+    Progress::Resolved {
+        host,
+        addresses,
+        took: began.elapsed(),
+    }
+}

@@ -1,0 +1,166 @@
+//! Why a proxy gave no channel to the server.
+
+use std::fmt;
+
+use handfast::escape_control;
+
+use super::target::Target;
+
+/// Why a proxy gave no tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProxyError {
+    /// Which proxy was asked, and for what.
+    pub target: Target,
+    /// What happened.
+    pub problem: ProxyProblem,
+}
+
+/// What a proxy did instead of opening a tunnel. Text and bytes are as it sent them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyProblem {
+    /// Its name has no address.
+    NotResolved,
+    /// It could not be reached.
+    Unreachable {
+        /// Why, in words.
+        why: String,
+    },
+    /// It wants a name and a password, or others than it got.
+    AuthenticationRequired {
+        /// The schemes that it would take.
+        schemes: Vec<String>,
+        /// Whether any were sent.
+        was_sent: bool,
+    },
+    /// It answered with another status than one of success.
+    Refused {
+        /// The status.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+        /// How the body began, at most 512 bytes.
+        body: Vec<u8>,
+    },
+    /// It refused over SOCKS5.
+    SocksRefused {
+        /// Its reply (RFC 1928, section 6).
+        reply: u8,
+    },
+    /// Something does not fit into a request of SOCKS5, which has room for 255 bytes of each.
+    TooLong {
+        /// "server's name", "user name" or "password".
+        what: &'static str,
+    },
+    /// It does not speak SOCKS5.
+    NotSocks {
+        /// What it sent, at most 256 bytes.
+        first_bytes: Vec<u8>,
+    },
+    /// It does not speak HTTP.
+    NotHttp {
+        /// What it sent, at most 256 bytes.
+        first_bytes: Vec<u8>,
+    },
+    /// It ended the connection without an answer.
+    Ended,
+}
+
+impl ProxyProblem {
+    /// A stable id in kebab-case.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::NotResolved => "proxy-not-resolved",
+            Self::Unreachable { .. } => "proxy-unreachable",
+            Self::AuthenticationRequired { .. } => "proxy-authentication-required",
+            Self::Refused { .. } | Self::SocksRefused { .. } => "proxy-refused",
+            Self::TooLong { .. } => "proxy-request-too-long",
+            Self::NotSocks { .. } => "proxy-not-socks",
+            Self::NotHttp { .. } => "proxy-not-http",
+            Self::Ended => "proxy-ended",
+        }
+    }
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = escape_control(&self.target.proxy);
+        let server = escape_control(&self.target.authority);
+        match &self.problem {
+            ProxyProblem::NotResolved => {
+                write!(f, "the name of the proxy {proxy} could not be resolved")
+            }
+            ProxyProblem::Unreachable { why } => {
+                write!(f, "the proxy {proxy} could not be reached: {why}")
+            }
+            ProxyProblem::AuthenticationRequired {
+                was_sent: false, ..
+            } => {
+                write!(f, "the proxy {proxy} requires a user name and password")
+            }
+            ProxyProblem::AuthenticationRequired { .. } => {
+                write!(
+                    f,
+                    "the proxy {proxy} did not accept the user name and password"
+                )
+            }
+            ProxyProblem::Refused { status, reason, .. } => {
+                let reason = escape_control(reason);
+                let gap = if reason.is_empty() { "" } else { " " };
+                write!(
+                    f,
+                    "the proxy {proxy} refused to connect to {server}: {status}{gap}{reason}"
+                )
+            }
+            ProxyProblem::SocksRefused { reply } => {
+                let why = meaning(*reply);
+                write!(
+                    f,
+                    "the proxy {proxy} refused to connect to {server}: {why} ({reply})"
+                )
+            }
+            ProxyProblem::TooLong { what } => {
+                write!(
+                    f,
+                    "the {what} is longer than the 255 bytes that SOCKS5 has room for"
+                )
+            }
+            ProxyProblem::NotSocks { .. } => {
+                write!(
+                    f,
+                    "{proxy} does not speak SOCKS5, so it cannot be a proxy for {server}"
+                )
+            }
+            ProxyProblem::NotHttp { .. } => {
+                write!(
+                    f,
+                    "{proxy} does not speak HTTP, so it cannot be a proxy for {server}"
+                )
+            }
+            ProxyProblem::Ended => {
+                write!(
+                    f,
+                    "the proxy {proxy} closed the connection instead of connecting to {server}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ProxyError {}
+
+/// The meaning of a reply (RFC 1928, section 6).
+fn meaning(reply: u8) -> &'static str {
+    match reply {
+        1 => "general failure",
+        2 => "not allowed by its rules",
+        3 => "network unreachable",
+        4 => "host unreachable",
+        5 => "connection refused",
+        6 => "TTL expired",
+        7 => "command not supported",
+        8 => "address type not supported",
+        _ => "unknown reply",
+    }
+}

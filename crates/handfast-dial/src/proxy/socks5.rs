@@ -1,0 +1,445 @@
+//! SOCKS5, without I/O (RFC 1928), with user name and password (RFC 1929).
+//!
+//! The proxy's answers are read to their last byte and not beyond: what follows is the server's.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use zeroize::Zeroizing;
+
+use super::credentials::Credentials;
+use super::problem::{ProxyError, ProxyProblem};
+use super::target::Target;
+
+const VERSION: u8 = 5;
+/// The version of the negotiation of RFC 1929.
+const AUTHENTICATION_VERSION: u8 = 1;
+const NO_AUTHENTICATION: u8 = 0;
+const USER_AND_PASSWORD: u8 = 2;
+const NO_ACCEPTABLE_METHOD: u8 = 0xff;
+const CONNECT: u8 = 1;
+const IPV4: u8 = 1;
+const DOMAIN: u8 = 3;
+const IPV6: u8 = 4;
+
+/// How much of what is no SOCKS is kept as evidence.
+const FIRST_BYTES_MAX: usize = 256;
+
+/// One SOCKS5 dialogue without I/O.
+///
+/// Over and over: send what [`outgoing`](Self::outgoing) holds and report it by [`sent`](Self::sent); stop once
+/// [`is_done`](Self::is_done); read at most [`wanted`](Self::wanted) bytes and hand them to
+/// [`received`](Self::received).
+pub struct Socks5Dialogue {
+    target: Target,
+    credentials: Option<Credentials>,
+    /// What connects, as it stands in the request from its address type on.
+    destination: Vec<u8>,
+    outgoing: Zeroizing<Vec<u8>>,
+    incoming: Vec<u8>,
+    awaited: Awaited,
+}
+
+/// Whose answer comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    Method,
+    Authentication,
+    Reply,
+    Nothing,
+}
+
+/// What is sent may hold a password.
+impl fmt::Debug for Socks5Dialogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socks5Dialogue")
+            .field("target", &self.target)
+            .field("awaited", &self.awaited)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Socks5Dialogue {
+    /// Begins it. The proxy connects to `address`, or without one resolves the target's name itself.
+    ///
+    /// # Errors
+    /// [`ProxyProblem::TooLong`].
+    pub fn new(
+        target: Target,
+        address: Option<SocketAddr>,
+        credentials: Option<&Credentials>,
+    ) -> Result<Self, ProxyError> {
+        let address =
+            address.map_or_else(|| target.host.parse().ok(), |address| Some(address.ip()));
+        let host = target.host.clone();
+        let name = address
+            .is_none()
+            .then_some((host.as_str(), "server's name"));
+        let of_user = credentials.iter().flat_map(|credentials| {
+            [
+                (credentials.user(), "user name"),
+                (credentials.password(), "password"),
+            ]
+        });
+        let mut texts = name.into_iter().chain(of_user);
+        let too_long = texts.find(|(text, _)| u8::try_from(text.len()).is_err());
+        if let Some(what) = too_long.map(|(_, what)| what) {
+            let problem = ProxyProblem::TooLong { what };
+            return Err(ProxyError { target, problem });
+        }
+        let mut destination = Vec::new();
+        match address {
+            Some(IpAddr::V4(address)) => {
+                destination.push(IPV4);
+                destination.extend(address.octets());
+            }
+            Some(IpAddr::V6(address)) => {
+                destination.push(IPV6);
+                destination.extend(address.octets());
+            }
+            None => {
+                destination.push(DOMAIN);
+                put(&mut destination, &host);
+            }
+        }
+        destination.extend(target.port.to_be_bytes());
+        let outgoing = match credentials {
+            None => vec![VERSION, 1, NO_AUTHENTICATION],
+            Some(_) => vec![VERSION, 2, NO_AUTHENTICATION, USER_AND_PASSWORD],
+        };
+        Ok(Self {
+            target,
+            credentials: credentials.cloned(),
+            destination,
+            outgoing: Zeroizing::new(outgoing),
+            incoming: Vec::new(),
+            awaited: Awaited::Method,
+        })
+    }
+
+    /// Bytes to be sent to the proxy.
+    pub fn outgoing(&self) -> &[u8] {
+        &self.outgoing
+    }
+
+    /// The first `count` bytes of [`outgoing`](Self::outgoing) have been sent.
+    pub fn sent(&mut self, count: usize) {
+        let count = count.min(self.outgoing.len());
+        self.outgoing.drain(..count);
+    }
+
+    /// The proxy has connected: what follows is the server's.
+    pub fn is_done(&self) -> bool {
+        self.awaited == Awaited::Nothing && self.outgoing.is_empty()
+    }
+
+    /// What came is no SOCKS: some more of it is kept as evidence, which is not worth waiting for.
+    pub fn is_refused(&self) -> bool {
+        self.incoming
+            .first()
+            .is_some_and(|first| *first != self.expected_version())
+    }
+
+    /// How many bytes to read at most: no more than can belong to the proxy's answer.
+    pub fn wanted(&self) -> usize {
+        let have = self.incoming.len();
+        match self.is_refused() {
+            true => FIRST_BYTES_MAX.saturating_sub(have).max(1),
+            false => self.answer_length().saturating_sub(have).max(1),
+        }
+    }
+
+    /// The proxy said this.
+    ///
+    /// # Errors
+    /// Why there will be no tunnel.
+    pub fn received(&mut self, bytes: &[u8]) -> Result<(), ProxyError> {
+        self.incoming.extend_from_slice(bytes);
+        if self.is_refused() {
+            return match self.incoming.len() >= FIRST_BYTES_MAX {
+                true => Err(self.not_socks()),
+                false => Ok(()),
+            };
+        }
+        if let (Awaited::Reply, Some(reply @ 1..)) = (self.awaited, self.incoming.get(1)) {
+            let reply = *reply;
+            return Err(self.error(ProxyProblem::SocksRefused { reply }));
+        }
+        if self.incoming.len() < self.answer_length() {
+            return Ok(());
+        }
+        let answer = self.incoming.get(1).copied().unwrap_or_default();
+        match self.awaited {
+            Awaited::Method => self.method(answer)?,
+            Awaited::Authentication if answer != 0 => {
+                return Err(self.error(ProxyProblem::AuthenticationRequired {
+                    schemes: Vec::new(),
+                    was_sent: true,
+                }));
+            }
+            Awaited::Authentication => self.request(),
+            Awaited::Reply if self.reply_length().is_none() => return Err(self.not_socks()),
+            Awaited::Reply | Awaited::Nothing => self.awaited = Awaited::Nothing,
+        }
+        self.incoming.clear();
+        Ok(())
+    }
+
+    /// The proxy's direction has ended, or the rest of what it says took too long: the error to report.
+    pub fn received_end(&self) -> ProxyError {
+        match self.is_refused() {
+            true => self.not_socks(),
+            false => self.error(ProxyProblem::Ended),
+        }
+    }
+
+    fn method(&mut self, method: u8) -> Result<(), ProxyError> {
+        match (method, &self.credentials) {
+            (NO_AUTHENTICATION, _) => self.request(),
+            (USER_AND_PASSWORD, Some(credentials)) => {
+                self.outgoing.push(AUTHENTICATION_VERSION);
+                put(&mut self.outgoing, credentials.user());
+                put(&mut self.outgoing, credentials.password());
+                self.awaited = Awaited::Authentication;
+            }
+            (NO_ACCEPTABLE_METHOD, None) => {
+                return Err(self.error(ProxyProblem::AuthenticationRequired {
+                    schemes: Vec::new(),
+                    was_sent: false,
+                }));
+            }
+            (NO_ACCEPTABLE_METHOD, Some(_)) => {
+                return Err(self.error(ProxyProblem::AuthenticationRequired {
+                    schemes: vec!["neither none nor user name and password".to_owned()],
+                    was_sent: false,
+                }));
+            }
+            // A method that was not offered.
+            _ => return Err(self.not_socks()),
+        }
+        Ok(())
+    }
+
+    fn request(&mut self) {
+        self.outgoing.extend([VERSION, CONNECT, 0]);
+        self.outgoing.extend_from_slice(&self.destination);
+        self.awaited = Awaited::Reply;
+    }
+
+    fn expected_version(&self) -> u8 {
+        match self.awaited {
+            Awaited::Authentication => AUTHENTICATION_VERSION,
+            _ => VERSION,
+        }
+    }
+
+    /// How long the answer is that is awaited, as far as it is known.
+    fn answer_length(&self) -> usize {
+        match self.awaited {
+            Awaited::Method | Awaited::Authentication => 2,
+            // As far as the first byte of the address, which may be its length.
+            Awaited::Reply => self.reply_length().unwrap_or(5),
+            Awaited::Nothing => 0,
+        }
+    }
+
+    /// Of a reply with the address that the proxy connects from; none while that is not known, or is of no kind that
+    /// there is.
+    fn reply_length(&self) -> Option<usize> {
+        let address = match (self.incoming.get(3)?, self.incoming.get(4)?) {
+            (&IPV4, _) => 4,
+            (&IPV6, _) => 16,
+            (&DOMAIN, length) => 1 + usize::from(*length),
+            _ => return None,
+        };
+        Some(4 + address + 2)
+    }
+
+    fn not_socks(&self) -> ProxyError {
+        let first_bytes = self
+            .incoming
+            .iter()
+            .copied()
+            .take(FIRST_BYTES_MAX)
+            .collect();
+        self.error(ProxyProblem::NotSocks { first_bytes })
+    }
+
+    fn error(&self, problem: ProxyProblem) -> ProxyError {
+        ProxyError {
+            target: self.target.clone(),
+            problem,
+        }
+    }
+}
+
+/// A text with its length, which was checked, in the byte before it.
+fn put(out: &mut Vec<u8>, text: &str) {
+    let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
+    out.push(length);
+    out.extend(text.bytes().take(length.into()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialogue(host: &str, credentials: Option<&Credentials>) -> Socks5Dialogue {
+        Socks5Dialogue::new(Target::new("proxy:1080", host, 443), None, credentials).unwrap()
+    }
+
+    /// What the client says, and how it ends, and how many of the bytes were taken.
+    fn play(
+        mut dialogue: Socks5Dialogue,
+        answers: &[u8],
+        most: usize,
+    ) -> (Vec<u8>, Result<(), ProxyProblem>, usize) {
+        let (mut said, mut used) = (Vec::new(), 0);
+        loop {
+            said.extend_from_slice(dialogue.outgoing());
+            dialogue.sent(usize::MAX);
+            if dialogue.is_done() {
+                return (said, Ok(()), used);
+            }
+            let rest = &answers[used..];
+            if rest.is_empty() {
+                return (said, Err(dialogue.received_end().problem), used);
+            }
+            let piece = &rest[..dialogue.wanted().min(most).min(rest.len())];
+            used += piece.len();
+            if let Err(error) = dialogue.received(piece) {
+                return (said, Err(error.problem), used);
+            }
+        }
+    }
+
+    const OPEN: &[u8] = &[5, 0];
+    const DONE: &[u8] = &[5, 0, 0, 1, 10, 0, 0, 1, 0x1f, 0x90];
+
+    #[test]
+    fn names_are_sent_as_names_and_addresses_as_addresses() {
+        let answers = [OPEN, DONE].concat();
+        let asked = |host| play(dialogue(host, None), &answers, 1).0;
+        assert_eq!(
+            asked("a.example"),
+            *b"\x05\x01\x00\x05\x01\x00\x03\x09a.example\x01\xbb"
+        );
+        assert_eq!(
+            asked("192.0.2.7"),
+            *b"\x05\x01\x00\x05\x01\x00\x01\xc0\x00\x02\x07\x01\xbb"
+        );
+        let v6 = asked("[::1]");
+        assert_eq!(v6[..7], [5, 1, 0, 5, 1, 0, 4]);
+        assert_eq!(
+            v6[7..],
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0xbb]
+        );
+        let target = Target::new("p:1", "a.example", 443);
+        let address = "192.0.2.7:443".parse().ok();
+        let resolved = Socks5Dialogue::new(target, address, None).unwrap();
+        assert_eq!(play(resolved, &answers, 9).0, asked("192.0.2.7"));
+    }
+
+    #[test]
+    fn what_follows_the_reply_is_left_to_the_server() {
+        for reply in [
+            DONE,
+            &[
+                5, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1,
+            ],
+            b"\x05\x00\x00\x03\x05proxy\x01\x01",
+        ] {
+            let told = [OPEN, reply].concat();
+            let all = [&told[..], b"220 mail.example ESMTP\r\n"].concat();
+            for most in [1, 3, usize::MAX] {
+                let (_, outcome, used) = play(dialogue("a.example", None), &all, most);
+                assert_eq!((outcome, used), (Ok(()), told.len()), "{reply:?} by {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_name_and_a_password_are_sent_when_the_proxy_asks_for_them() {
+        let credentials = Credentials::basic("al", "s3cret");
+        let asking = || dialogue("a.example", Some(&credentials));
+        let answers = [&[5, 2, 1, 0][..], DONE].concat();
+        let (said, outcome, _) = play(asking(), &answers, usize::MAX);
+        assert_eq!(outcome, Ok(()));
+        assert!(said.starts_with(b"\x05\x02\x00\x02\x01\x02al\x06s3cret\x05\x01\x00\x03"));
+        // A proxy that asks for none is not told.
+        let (said, _, _) = play(asking(), &[OPEN, DONE].concat(), usize::MAX);
+        assert!(!said.windows(6).any(|part| part == b"s3cret"));
+        assert!(!format!("{:?}", asking()).contains("s3cret"));
+        let wants = |schemes: &[&str], was_sent| {
+            Err(ProxyProblem::AuthenticationRequired {
+                schemes: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
+                was_sent,
+            })
+        };
+        assert_eq!(play(asking(), &[5, 2, 1, 1], 9).1, wants(&[], true));
+        assert_eq!(
+            play(dialogue("a", None), &[5, 0xff], 9).1,
+            wants(&[], false)
+        );
+        let neither = "neither none nor user name and password";
+        assert_eq!(play(asking(), &[5, 0xff], 9).1, wants(&[neither], false));
+    }
+
+    #[test]
+    fn a_proxy_that_gives_no_channel_is_told_apart() {
+        let outcome = |answers: &[u8]| play(dialogue("a.example", None), answers, usize::MAX).1;
+        for reply in [1, 2, 5, 9, 255] {
+            let refused = Err(ProxyProblem::SocksRefused { reply });
+            assert_eq!(outcome(&[5, 0, 5, reply]), refused);
+            assert_eq!(outcome(&[5, 0, 5, reply, 0, 1, 0, 0, 0, 0, 0, 0]), refused);
+        }
+        assert_eq!(outcome(b""), Err(ProxyProblem::Ended));
+        assert_eq!(outcome(&[5, 0, 5]), Err(ProxyProblem::Ended));
+        for answers in [
+            &b"HTTP/1.1 400 Bad Request\r\n"[..],
+            b"\x04\x00",
+            b"\x05\x02",
+            b"\x05\x00SSH-2.0-x",
+            b"\x05\x00\x05\x00\x00\x07\x00",
+        ] {
+            let problem = outcome(answers);
+            assert!(
+                matches!(problem, Err(ProxyProblem::NotSocks { .. })),
+                "{answers:?}: {problem:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_in_a_request_is_refused() {
+        let long = "a".repeat(256);
+        let target = |host| Target::new("p:1", host, 443);
+        let problem = |result: Result<Socks5Dialogue, ProxyError>| result.unwrap_err().problem;
+        let named = Socks5Dialogue::new(target(&long), None, None);
+        assert_eq!(
+            problem(named),
+            ProxyProblem::TooLong {
+                what: "server's name"
+            }
+        );
+        let credentials = Credentials::basic(&long, "x");
+        let user = Socks5Dialogue::new(target("a"), None, Some(&credentials));
+        assert_eq!(problem(user), ProxyProblem::TooLong { what: "user name" });
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_of_a_proxy_panics_and_cuts_change_nothing(
+            start in proptest::sample::select(vec![&b""[..], OPEN, b"\x05\x02", b"\x05\x02\x01\x00", b"\x05\x00\x05\x00\x00\x03"]),
+            rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600),
+            named in proptest::prelude::any::<bool>(),
+        ) {
+            let credentials = named.then(|| Credentials::basic("al", "s3cret"));
+            let bytes = [start, &rest[..]].concat();
+            let whole = play(dialogue("a.example", credentials.as_ref()), &bytes, usize::MAX);
+            let pieces = play(dialogue("a.example", credentials.as_ref()), &bytes, 1);
+            proptest::prop_assert!(whole.2 <= bytes.len());
+            proptest::prop_assert_eq!(whole, pieces);
+        }
+    }
+}

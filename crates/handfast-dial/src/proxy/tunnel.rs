@@ -1,0 +1,141 @@
+//! Asking a proxy for a channel to a server, over a channel to the proxy, blocking and not.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use handfast::{Channel, Phase};
+
+use super::choice::{Proxy, ProxyProtocol};
+use super::http::ConnectDialogue;
+use super::problem::ProxyError;
+use super::socks5::Socks5Dialogue;
+use crate::dialogue::{self, Dialogue};
+use crate::error::{Cause, Error};
+use crate::resolve::resolve;
+
+/// A refusal is known once its head is there; the rest of it is only waited for so long.
+const REST_WITHIN: Duration = Duration::from_millis(500);
+
+impl Proxy {
+    /// Has the proxy at the other end of this channel connect to a server. Afterwards the channel leads to the
+    /// server itself, and TLS begins: [`ClientContext::secure`](handfast::ClientContext::secure).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::net::TcpStream;
+    /// use std::time::Duration;
+    /// use handfast::ClientContext;
+    /// use handfast_dial::proxy::Proxy;
+    ///
+    /// let proxy = Proxy::parse("socks5h://proxy.internal:1080")?;
+    /// let mut socket = TcpStream::connect((proxy.host(), proxy.port()))?;
+    /// proxy.tunnel(&mut socket, "example.org", 443, Some(Duration::from_secs(10)))?;
+    /// let stream = ClientContext::builder().build()?.secure("example.org", socket)?;
+    /// # let _ = stream;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Cause::Proxy`] for whatever the proxy did otherwise, and time-outs and failures of the
+    /// channel, all in [`Phase::Connect`]; with [`ProxyProtocol::Socks5`] the errors of [`resolve`].
+    pub fn tunnel<C: Channel>(
+        &self,
+        channel: &mut C,
+        host: &str,
+        port: u16,
+        limit: Option<Duration>,
+    ) -> Result<(), Error> {
+        let address = match self.protocol() {
+            ProxyProtocol::Socks5 => resolve(host, port, limit)?.first().copied(),
+            _ => None,
+        };
+        match self.begin(host, port, address)? {
+            Asking::Http(asking) => dialogue::lead(asking, channel, limit),
+            Asking::Socks5(asking) => dialogue::lead(asking, channel, limit),
+        }
+    }
+
+    /// As [`tunnel`](Self::tunnel), over a tokio channel.
+    ///
+    /// # Errors
+    /// As [`tunnel`](Self::tunnel).
+    #[cfg(feature = "tokio")]
+    pub async fn tunnel_async<C>(
+        &self,
+        channel: &mut C,
+        host: &str,
+        port: u16,
+        limit: Option<Duration>,
+    ) -> Result<(), Error>
+    where
+        C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        let address = match self.protocol() {
+            ProxyProtocol::Socks5 => {
+                let found = crate::resolve::resolve_async(host, port, limit).await?;
+                found.first().copied()
+            }
+            _ => None,
+        };
+        match self.begin(host, port, address)? {
+            Asking::Http(asking) => crate::dialogue_async::lead(asking, channel, limit).await,
+            Asking::Socks5(asking) => crate::dialogue_async::lead(asking, channel, limit).await,
+        }
+    }
+
+    fn begin(&self, host: &str, port: u16, address: Option<SocketAddr>) -> Result<Asking, Error> {
+        let (target, credentials) = (self.target(host, port), self.credentials());
+        Ok(match self.protocol() {
+            ProxyProtocol::Http => Asking::Http(ConnectDialogue::new(target, credentials)),
+            ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => {
+                Asking::Socks5(Socks5Dialogue::new(target, address, credentials)?)
+            }
+        })
+    }
+}
+
+enum Asking {
+    Http(ConnectDialogue),
+    Socks5(Socks5Dialogue),
+}
+
+macro_rules! dialogue_with_a_proxy {
+    ($dialogue:ty) => {
+        impl Dialogue for $dialogue {
+            const PHASE: Phase = Phase::Connect;
+            const RESET_IS_END: bool = true;
+
+            fn outgoing(&self) -> &[u8] {
+                self.outgoing()
+            }
+            fn sent(&mut self, count: usize) {
+                self.sent(count);
+            }
+            fn is_done(&self) -> bool {
+                self.is_done()
+            }
+            fn wanted(&self) -> usize {
+                self.wanted()
+            }
+            fn received(&mut self, bytes: &[u8]) -> Result<(), Error> {
+                Ok(self.received(bytes)?)
+            }
+            fn received_end(&mut self) -> Error {
+                Self::received_end(self).into()
+            }
+            fn rest_within(&self) -> Option<Duration> {
+                self.is_refused().then_some(REST_WITHIN)
+            }
+        }
+    };
+}
+
+dialogue_with_a_proxy!(ConnectDialogue);
+dialogue_with_a_proxy!(Socks5Dialogue);
+
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        Self::new(Phase::Connect, Cause::Proxy(Box::new(error)))
+    }
+}

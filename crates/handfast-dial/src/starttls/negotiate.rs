@@ -1,0 +1,81 @@
+//! Leading a STARTTLS dialogue over a channel, blocking and not.
+
+use std::time::Duration;
+
+use handfast::{Channel, Phase};
+
+use super::dialogue::StartTlsDialogue;
+use super::problem::StartTlsError;
+use super::protocol::StartTls;
+use crate::dialogue::{self, Dialogue};
+use crate::error::{Cause, Error};
+
+impl StartTls {
+    /// Leads the whole dialogue over a blocking channel. Afterwards TLS begins:
+    /// [`ClientContext::secure`](handfast::ClientContext::secure).
+    ///
+    /// # Errors
+    /// [`Cause::StartTls`] for whatever the server did otherwise, and time-outs and failures of
+    /// the channel, all in [`Phase::StartTls`].
+    pub fn negotiate<C: Channel>(
+        self,
+        channel: &mut C,
+        server_name: &str,
+        limit: Option<Duration>,
+    ) -> Result<(), Error> {
+        dialogue::lead(self.dialogue(server_name), channel, limit)
+    }
+
+    /// As [`negotiate`](Self::negotiate), over a tokio channel.
+    ///
+    /// # Errors
+    /// As [`negotiate`](Self::negotiate).
+    #[cfg(feature = "tokio")]
+    pub async fn negotiate_async<C>(
+        self,
+        channel: &mut C,
+        server_name: &str,
+        limit: Option<Duration>,
+    ) -> Result<(), Error>
+    where
+        C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        crate::dialogue_async::lead(self.dialogue(server_name), channel, limit).await
+    }
+}
+
+impl Dialogue for StartTlsDialogue {
+    const PHASE: Phase = Phase::StartTls;
+    const RESET_IS_END: bool = false;
+
+    fn outgoing(&self) -> &[u8] {
+        self.outgoing()
+    }
+
+    fn sent(&mut self, count: usize) {
+        self.sent(count);
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    /// Everything: what follows the last answer is found to be injected.
+    fn wanted(&self) -> usize {
+        usize::MAX
+    }
+
+    fn received(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        Ok(self.received(bytes)?)
+    }
+
+    fn received_end(&mut self) -> Error {
+        self.received_end().into()
+    }
+}
+
+impl From<StartTlsError> for Error {
+    fn from(error: StartTlsError) -> Self {
+        Self::new(Phase::StartTls, Cause::StartTls(Box::new(error)))
+    }
+}

@@ -1,0 +1,191 @@
+//! Through proxies to a server: real ones, and ones that follow a script; blocking, and on tokio.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use handfast::{Phase, Timeouts};
+use handfast_dial::proxy::{Credentials, Proxy, ProxyProblem};
+use handfast_dial::{Cause, Dialer, Error, Progress};
+use handfast_testbed::launch::{Microsocks, Tinyproxy, free_address};
+
+/// A server that greets whoever connects.
+fn greeter() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let _ = socket.unwrap().write_all(b"220 mail.example\r\n");
+        }
+    });
+    address
+}
+
+/// A proxy that reads, says this, and keeps the connection if `stays`.
+fn scripted(answer: &'static [u8], stays: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let _ = socket.read(&mut [0; 1024]);
+            let _ = socket.write_all(answer);
+            if stays {
+                kept.push(socket);
+            }
+        }
+    });
+    address
+}
+
+fn dialer(scheme: &str, proxy: SocketAddr) -> Dialer {
+    let proxy = Proxy::parse(&format!("{scheme}://{proxy}")).unwrap();
+    Dialer::within(&Timeouts::all(Duration::from_secs(5))).through(proxy)
+}
+
+/// The failure, which must be the same on tokio.
+fn failure(dialer: &Dialer, host: &str, port: u16) -> Error {
+    let error = dialer.dial(host, port).unwrap_err();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let other = runtime.block_on(dialer.dial_async(host, port)).unwrap_err();
+    assert_eq!(error.phase(), other.phase());
+    assert_eq!(error.explain(), other.explain());
+    error
+}
+
+fn problem(error: &Error) -> &ProxyProblem {
+    assert_eq!(error.phase(), Phase::Connect);
+    match error.cause() {
+        Cause::Proxy(error) => &error.problem,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Both ways to the server at this port, whose first words come after the proxy's last.
+fn leads_to_the_server(dialer: &Dialer, port: u16) {
+    let mut proxied = false;
+    let dialled = dialer.dial_observed("localhost", port, &mut |progress| {
+        proxied |= matches!(progress, Progress::Proxied { .. });
+    });
+    let mut greeting = String::new();
+    let mut channel = dialled.unwrap().channel;
+    channel.read_to_string(&mut greeting).unwrap();
+    assert_eq!(greeting, "220 mail.example\r\n");
+    assert!(proxied);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        use tokio::io::AsyncReadExt;
+        let mut channel = dialer.dial_async("localhost", port).await.unwrap().channel;
+        let mut greeting = String::new();
+        channel.read_to_string(&mut greeting).await.unwrap();
+        assert_eq!(greeting, "220 mail.example\r\n");
+    });
+}
+
+#[test]
+fn an_http_proxy_leads_to_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(proxy) = Tinyproxy::launch(directory.path(), "") else {
+        return;
+    };
+    leads_to_the_server(&dialer("http", proxy.address()), greeter().port());
+}
+
+#[test]
+fn a_socks5_proxy_leads_to_the_server_by_name_and_by_address() {
+    let Some(proxy) = Microsocks::launch(None) else {
+        return;
+    };
+    for scheme in ["socks5", "socks5h"] {
+        leads_to_the_server(&dialer(scheme, proxy.address()), greeter().port());
+    }
+    let nobody = free_address().port();
+    let refused = failure(&dialer("socks5h", proxy.address()), "localhost", nobody);
+    assert_eq!(problem(&refused), &ProxyProblem::SocksRefused { reply: 5 });
+    // Names are resolved here, and fail here, or there.
+    let here = failure(&dialer("socks5", proxy.address()), "nowhere.invalid", 443);
+    assert_eq!(here.phase(), Phase::Resolve);
+    let there = failure(&dialer("socks5h", proxy.address()), "nowhere.invalid", 443);
+    assert_eq!(problem(&there).id(), "proxy-refused");
+}
+
+#[test]
+fn a_socks5_proxy_wants_a_user_name_and_a_password() {
+    let Some(proxy) = Microsocks::launch(Some(("al", "s3cret"))) else {
+        return;
+    };
+    let by = |credentials: Option<(&str, &str)>| {
+        let proxy = Proxy::parse(&format!("socks5h://{}", proxy.address())).unwrap();
+        Dialer::new().through(match credentials {
+            Some((user, password)) => proxy.with_credentials(Credentials::basic(user, password)),
+            None => proxy,
+        })
+    };
+    let port = greeter().port();
+    leads_to_the_server(&by(Some(("al", "s3cret"))), port);
+    for (credentials, sent) in [(None, false), (Some(("al", "guess")), true)] {
+        let error = failure(&by(credentials), "localhost", port);
+        assert!(
+            matches!(problem(&error), ProxyProblem::AuthenticationRequired { was_sent, .. } if *was_sent == sent),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_proxy_s_failures_are_its_own_and_told_alike_by_both() {
+    for (scheme, answer, stays, id) in [
+        (
+            "http",
+            &b"HTTP/1.1 403 No\r\n\r\nBlocked"[..],
+            true,
+            "proxy-refused",
+        ),
+        ("http", b"SSH-2.0-x\r\n", true, "proxy-not-http"),
+        ("http", b"", false, "proxy-ended"),
+        ("socks5h", b"\x05\x00", false, "proxy-ended"),
+        ("socks5h", b"SSH-2.0-x\r\n", true, "proxy-not-socks"),
+        (
+            "socks5h",
+            b"HTTP/1.1 400 Bad\r\n\r\n",
+            false,
+            "proxy-not-socks",
+        ),
+        (
+            "socks5h",
+            b"\x05\xff",
+            true,
+            "proxy-authentication-required",
+        ),
+        ("socks5h", b"\x05\x00\x05\x02", true, "proxy-refused"),
+    ] {
+        let dialer = dialer(scheme, scripted(answer, stays));
+        let error = failure(&dialer, "shop.example", 443);
+        assert_eq!(problem(&error).id(), id, "{error:?}");
+    }
+    let nobody = failure(&dialer("socks5h", free_address()), "shop.example", 443);
+    assert_eq!(problem(&nobody).id(), "proxy-unreachable");
+    let silent =
+        dialer("http", scripted(b"", true)).with_limits(&Timeouts::all(Duration::from_millis(50)));
+    assert_eq!(
+        failure(&silent, "shop.example", 443).explain().id,
+        "timed-out"
+    );
+}
+
+#[test]
+fn a_name_with_a_fixed_address_is_not_resolved() {
+    let server = greeter();
+    let dialer = Dialer::new().fixed("Shop.Example", server.port(), server.ip());
+    let dialled = dialer.dial("shop.example", server.port()).unwrap();
+    assert_eq!(dialled.address, server);
+    assert_eq!(TcpStream::peer_addr(&dialled.channel).unwrap(), server);
+}
