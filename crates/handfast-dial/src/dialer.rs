@@ -152,7 +152,7 @@ impl Dialer {
         proxy.tunnel(&mut dialled.channel, host, port, self.connect_max)?;
         observe(&Progress::Proxied {
             proxy: &target.proxy,
-            server: &target.authority,
+            server: &target.authority(),
             took: began.elapsed(),
         });
         Ok(dialled)
@@ -229,7 +229,7 @@ impl Dialer {
         asking.await?;
         observe(&Progress::Proxied {
             proxy: &target.proxy,
-            server: &target.authority,
+            server: &target.authority(),
             took: began.elapsed(),
         });
         Ok(dialled)

@@ -54,7 +54,7 @@ impl ConnectDialogue {
     pub fn new(target: Target, credentials: Option<&Credentials>) -> Self {
         // What is no authority would end the line early, and be another request.
         let authority: String = target
-            .authority
+            .authority()
             .chars()
             .filter(|c| !c.is_whitespace() && !c.is_control())
             .collect();

@@ -86,7 +86,8 @@ impl ProxyProblem {
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let proxy = escape_control(&self.target.proxy);
-        let server = escape_control(&self.target.authority);
+        let server = self.target.authority();
+        let server = escape_control(&server);
         match &self.problem {
             ProxyProblem::NotResolved => {
                 write!(f, "the name of the proxy {proxy} could not be resolved")

@@ -166,7 +166,7 @@ impl<'a> Plan<'a> {
             match end(&mut stream) {
                 Ok(closing) => live.closing = Some(closing),
                 Err(error) => {
-                    found.error.get_or_insert(error.into());
+                    found.error.get_or_insert_with(|| error.into());
                 }
             }
             found.others = self.other_chains(&route, &found.chain);

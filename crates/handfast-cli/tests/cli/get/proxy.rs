@@ -173,14 +173,15 @@ fn scripted(answer: &'static [u8], stays: bool) -> SocketAddr {
 #[test]
 fn a_socks5_proxy_leads_to_the_server() {
     let bench = Bench::new();
-    let url = bench.hello().url("/");
+    let server = bench.hello();
+    let url = server.url("/");
     let Some(proxy) = Microsocks::launch(Some(("al", "s3cret"))) else {
         return;
     };
     let address = proxy.address();
     for scheme in ["socks5", "socks5h"] {
         let proxy = format!("{scheme}://al:s3cret@{address}");
-        let got = bench.get_by(&[("all_proxy", &proxy)], ["-v", &url]);
+        let got = bench.get_by(&[("https_proxy", &proxy)], ["-v", &url]);
         assert_eq!((got.code, got.out().as_str()), (Some(0), "hello"), "{got}");
         assert!(got.err().contains("proxy: 127.0.0.1:"), "{got}");
         assert!(!got.says("s3cret"), "{got}");
