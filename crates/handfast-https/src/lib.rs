@@ -17,3 +17,8 @@ pub mod client;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod server;
+
+/// The snippets of the document for embedders are tests, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct Embedding;

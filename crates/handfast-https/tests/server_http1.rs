@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use handfast::{Ending, Stream};
 use handfast_https::server::{Body, CloseReason, ConnectionInfo, Request, Response, TransferEnd};
-use hyper::body::Frame;
+use http_body::Frame;
 use proptest::prelude::*;
 
 use self::server_common::{Fixture, PATIENCE, Setup};
@@ -68,7 +68,7 @@ fn a_reply_does_not_wait_behind_a_record_without_data() {
 /// A body of unknown length.
 struct Pieces(Vec<&'static str>);
 
-impl hyper::body::Body for Pieces {
+impl http_body::Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -103,12 +103,12 @@ fn echo() -> Fixture {
                 }
                 "/empty" => {
                     let mut response = Response::new(Body::empty());
-                    *response.status_mut() = hyper::StatusCode::NO_CONTENT;
+                    *response.status_mut() = http::StatusCode::NO_CONTENT;
                     response
                 }
                 "/bye" => {
                     let mut response = Response::new(Body::from("bye"));
-                    let close = hyper::header::HeaderValue::from_static("close");
+                    let close = http::header::HeaderValue::from_static("close");
                     response.headers_mut().insert("connection", close);
                     response
                 }
@@ -116,7 +116,7 @@ fn echo() -> Fixture {
                     Ok(body) => Response::new(Body::from(body)),
                     Err(error) => {
                         let mut response = Response::new(Body::from(error.to_string()));
-                        *response.status_mut() = hyper::StatusCode::BAD_REQUEST;
+                        *response.status_mut() = http::StatusCode::BAD_REQUEST;
                         response
                     }
                 },

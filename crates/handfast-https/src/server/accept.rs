@@ -170,7 +170,6 @@ fn accept<H: Handler>(
                     let told = |max| observer.connections_full(max);
                     let place = worker.shared.places.take(told).await;
                     let accepted = Accepted {
-                        socket,
                         peer,
                         local,
                         place: Rc::new(place),
@@ -178,7 +177,8 @@ fn accept<H: Handler>(
                     };
                     let counted = worker.count();
                     spawn_local(async move {
-                        connection::run(Rc::clone(counted.worker()), accepted).await;
+                        let worker = Rc::clone(counted.worker());
+                        connection::run(worker, socket, accepted, local_of).await;
                         drop(counted);
                     });
                 }
@@ -196,6 +196,10 @@ fn accept<H: Handler>(
             }
         }
     }
+}
+
+fn local_of(socket: &tokio::net::TcpStream) -> Option<SocketAddr> {
+    socket.local_addr().ok()
 }
 
 /// Errors of the connection that was about to be accepted, not of accepting.

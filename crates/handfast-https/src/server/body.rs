@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 
 /// What went wrong with a body. Breaks off the answer, so that the client sees it is not whole.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
-type Boxed = Pin<Box<dyn hyper::body::Body<Data = Bytes, Error = BodyError>>>;
+type Boxed = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>;
 
 /// A body that makes what it is asked for, and nothing ahead of it.
 ///
@@ -47,7 +47,7 @@ pub trait Pull: 'static {
 }
 
 /// The body of an answer: nothing, bytes at hand, one that is [pulled](Pull), or any other
-/// [`hyper::body::Body`].
+/// [`http_body::Body`].
 #[derive(Default)]
 pub struct Body(Kind);
 
@@ -73,7 +73,7 @@ impl Body {
     /// A body that comes piece by piece. An error in it breaks off the answer.
     pub fn new<B>(body: B) -> Self
     where
-        B: hyper::body::Body<Data = Bytes, Error: Into<BodyError>> + 'static,
+        B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + 'static,
     {
         Self(Kind::Boxed {
             body: Box::pin(Converted(Box::pin(body))),
@@ -122,7 +122,7 @@ impl Body {
 
     /// Puts what comes next, at most `max` bytes of it, at the end of `out`, and says how many those were:
     /// none at the end, or when there is nothing just now but may be soon
-    /// ([`is_end_stream`](hyper::body::Body::is_end_stream) tells).
+    /// ([`is_end_stream`](http_body::Body::is_end_stream) tells).
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -151,7 +151,7 @@ impl<T: Into<Bytes>> From<T> for Body {
     }
 }
 
-impl hyper::body::Body for Body {
+impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -203,9 +203,9 @@ impl fmt::Debug for Body {
 /// Another body with its error boxed.
 struct Converted<B>(Pin<Box<B>>);
 
-impl<B> hyper::body::Body for Converted<B>
+impl<B> http_body::Body for Converted<B>
 where
-    B: hyper::body::Body<Data = Bytes, Error: Into<BodyError>>,
+    B: http_body::Body<Data = Bytes, Error: Into<BodyError>>,
 {
     type Data = Bytes;
     type Error = BodyError;
@@ -238,7 +238,7 @@ mod tests {
     /// Gives its pieces, one for each time that it is asked.
     struct Pieces(Vec<&'static [u8]>);
 
-    impl hyper::body::Body for Pieces {
+    impl http_body::Body for Pieces {
         type Data = Bytes;
         type Error = BodyError;
 

@@ -1,6 +1,7 @@
 //! One connection, from accepting to closing, in a task of its own.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,13 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use handfast::{AsyncStream, CloseOutcome, ClosePolicy, LingerLimits, Timeouts};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 
 use super::activity::{Delivery, Due};
 use super::budget::Allowance;
 use super::delivery::unacknowledged;
-use super::engine::{Engine, Failure};
+use super::engine::{Engine, Failure, Transport};
 use super::handler::{ConnectionInfo, Handler};
 use super::handshake::{Accepted, shake_hands};
 use super::http1::Http1;
@@ -27,14 +27,38 @@ use super::worker::Worker;
 /// leaves with one system call, and a long body with one for each 128 KiB.
 const SEND_AT: usize = 96 * 1024;
 
+/// The address at which a connection is known to the kernel, which may be another than the one that is listened on.
+pub(super) type LocalOf<T> = fn(&T) -> Option<SocketAddr>;
+
 /// Serves one connection to its end. Everything that fails in here is told to the observer.
-pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
-    let (peer, local, at) = (accepted.peer, accepted.local, accepted.at);
-    let place = Rc::clone(&accepted.place);
+pub(super) async fn run<H: Handler, T: Transport>(
+    worker: Rc<Worker<H>>,
+    socket: T,
+    accepted: Accepted,
+    local_of: LocalOf<T>,
+) {
     // Each phase is boxed, so that a connection occupies what its present phase needs and no more.
-    let Some(mut stream) = Box::pin(shake_hands(&worker, accepted)).await else {
-        return;
-    };
+    if let Some(stream) = Box::pin(shake_hands(&worker, socket, &accepted)).await {
+        serve(worker, stream, accepted, local_of).await;
+    }
+}
+
+/// Serves one whose handshake is done.
+pub(super) async fn serve<H: Handler, T: Transport>(
+    worker: Rc<Worker<H>>,
+    mut stream: Box<AsyncStream<T>>,
+    accepted: Accepted,
+    local_of: LocalOf<T>,
+) {
+    let Accepted {
+        peer,
+        local,
+        place,
+        at,
+    } = accepted;
+    // Who drives the connection keeps its limits, and flushes.
+    stream.set_timeouts(&Timeouts::NONE);
+    stream.set_flush_on_read(false);
     stream.set_send_at(SEND_AT);
     let info = Arc::new(ConnectionInfo {
         peer,
@@ -55,24 +79,24 @@ pub(super) async fn run<H: Handler>(worker: Rc<Worker<H>>, accepted: Accepted) {
     let (shared, link) = (Arc::clone(shared), Rc::clone(&live.link));
     let reason = if link.info.is_http2() {
         let engine = Http2::new(shared, link);
-        Box::pin(drive(&worker, &mut live, engine)).await
+        Box::pin(drive(&worker, &mut live, engine, local_of)).await
     } else {
         let engine = Http1::new(shared, link);
-        Box::pin(drive(&worker, &mut live, engine)).await
+        Box::pin(drive(&worker, &mut live, engine, local_of)).await
     };
     Box::pin(end(&worker, &mut live, reason)).await;
 }
 
 /// A connection whose handshake is done. However its task ends, its end is reported.
-struct Live<'w, H: Handler> {
+struct Live<'w, H: Handler, T: Transport> {
     worker: &'w Worker<H>,
     /// Its number among those of the thread.
     number: u64,
-    stream: Option<Box<AsyncStream<TcpStream>>>,
+    stream: Option<Box<AsyncStream<T>>>,
     link: Rc<Link>,
 }
 
-impl<H: Handler> Drop for Live<'_, H> {
+impl<H: Handler, T: Transport> Drop for Live<'_, H, T> {
     fn drop(&mut self) {
         self.worker.remove(self.number);
         self.link.settle(false);
@@ -82,10 +106,11 @@ impl<H: Handler> Drop for Live<'_, H> {
 }
 
 /// Polls the engine, and keeps the limits.
-async fn drive<H: Handler, E: Engine>(
+async fn drive<H: Handler, T: Transport, E: Engine<T>>(
     worker: &Worker<H>,
-    live: &mut Live<'_, H>,
+    live: &mut Live<'_, H, T>,
     mut engine: E,
+    local_of: LocalOf<T>,
 ) -> CloseReason {
     let mut draining = pin!(worker.draining());
     let mut drained = false;
@@ -110,7 +135,9 @@ async fn drive<H: Handler, E: Engine>(
             }
             let due = match is_to_leave(&link) {
                 true if !watchdog.winding_up => Poll::Ready(Due::Idle),
-                _ => watchdog.poll(cx, worker, &link, stream, engine.due()),
+                _ => watchdog.poll(cx, worker, &link, engine.due(), || {
+                    delivery(stream, &link, local_of)
+                }),
             };
             match due {
                 Poll::Ready(Due::Idle) if link.info.is_http2() && !watchdog.winding_up => {
@@ -148,9 +175,9 @@ fn is_to_leave(link: &Link) -> bool {
 }
 
 /// What an engine's end means.
-fn judge(
+fn judge<T: Transport>(
     result: Result<(), Failure>,
-    stream: &AsyncStream<TcpStream>,
+    stream: &AsyncStream<T>,
     link: &Link,
     watchdog: &Watchdog,
 ) -> CloseReason {
@@ -168,7 +195,11 @@ fn judge(
 }
 
 /// Ends the connection as the reason demands, and reports it.
-async fn end<H: Handler>(worker: &Worker<H>, live: &mut Live<'_, H>, reason: CloseReason) {
+async fn end<H: Handler, T: Transport>(
+    worker: &Worker<H>,
+    live: &mut Live<'_, H, T>,
+    reason: CloseReason,
+) {
     let policy = match &reason {
         CloseReason::Finished | CloseReason::Idle | CloseReason::BadRequest(_) => {
             Some(worker.shared.close)
@@ -227,8 +258,8 @@ impl Watchdog {
         cx: &mut Context<'_>,
         worker: &Worker<H>,
         link: &Link,
-        stream: &AsyncStream<TcpStream>,
         engine_due: Option<Instant>,
+        delivery: impl Fn() -> Delivery,
     ) -> Poll<Due> {
         let limits = &worker.shared.limits;
         loop {
@@ -250,11 +281,7 @@ impl Watchdog {
             }
             if at <= tokio::time::Instant::now() {
                 let now = Instant::now();
-                if what != Due::Progress
-                    || !link
-                        .activity
-                        .takes_enough(now, delivery(stream, link), limits)
-                {
+                if what != Due::Progress || !link.activity.takes_enough(now, delivery(), limits) {
                     return Poll::Ready(what);
                 }
                 continue;
@@ -265,10 +292,10 @@ impl Watchdog {
 }
 
 /// What has been delivered to the client, as far as the kernel tells; otherwise, what the kernel has taken.
-fn delivery(stream: &AsyncStream<TcpStream>, link: &Link) -> Delivery {
+fn delivery<T: Transport>(stream: &AsyncStream<T>, link: &Link, local_of: LocalOf<T>) -> Delivery {
     let taken = stream.traffic().bytes_sent;
-    let local = stream.channel().local_addr().ok();
-    match local.and_then(|local| unacknowledged(local, link.info.peer)) {
+    let local = local_of(stream.channel()).unwrap_or(link.info.local);
+    match unacknowledged(local, link.info.peer) {
         Some(waiting) => Delivery {
             acknowledged: taken.saturating_sub(waiting.into()),
             outstanding: waiting > 0,

@@ -6,17 +6,22 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use handfast::AsyncStream;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What connections run over.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Transport for T {}
 
 /// The server's side of HTTP on one connection. Polled in the connection's task; it owns requests and
 /// replies, not the stream, not the time limits and not the close.
-pub(super) trait Engine {
+pub(super) trait Engine<T> {
     /// Reads, answers and writes as far as that goes now. Ready when HTTP is done: everything was
     /// flushed then, or there is a failure.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
     ) -> Poll<Result<(), Failure>>;
 
     /// Takes no more requests; ends when those under way are answered.

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use handfast::{Report, VerifiedPeer};
-use hyper::body::{Body as _, Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::{Body, BodyError};
 use super::incoming::Incoming;
 
 /// A request: its head as soon as it is there, its body as it comes.
-pub type Request = hyper::Request<RequestBody>;
+pub type Request = http::Request<RequestBody>;
 
 /// An answer.
-pub type Response = hyper::Response<Body>;
+pub type Response = http::Response<Body>;
 
 /// Answers requests.
 ///
@@ -140,7 +140,7 @@ impl RequestBody {
     }
 }
 
-impl hyper::body::Body for RequestBody {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 

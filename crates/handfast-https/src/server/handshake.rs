@@ -9,20 +9,19 @@ use std::time::{Instant, SystemTime};
 
 use handfast::{
     AsyncStream, Cause, Error, HandshakeFailure, LingerLimits, LocalCause, NetworkCause, PeerCause,
-    Phase, Timeouts,
+    Phase,
 };
-use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
+use super::engine::Transport;
 use super::handler::Handler;
 use super::observer::HandshakeEvent;
 use super::places::Place;
 use super::plain_http;
 use super::worker::Worker;
 
-/// A connection as it was accepted.
+/// What is known of a connection as it was accepted, besides its socket.
 pub(super) struct Accepted {
-    pub(super) socket: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) place: Rc<Place>,
@@ -30,17 +29,14 @@ pub(super) struct Accepted {
 }
 
 /// The handshake, within the deadline for the first request head. A failure is reported here.
-pub(super) async fn shake_hands<H: Handler>(
+pub(super) async fn shake_hands<H: Handler, T: Transport>(
     worker: &Worker<H>,
-    accepted: Accepted,
-) -> Option<Box<AsyncStream<TcpStream>>> {
+    socket: T,
+    accepted: &Accepted,
+) -> Option<Box<AsyncStream<T>>> {
     let Accepted {
-        socket,
-        peer,
-        local,
-        at,
-        ..
-    } = accepted;
+        peer, local, at, ..
+    } = *accepted;
     let limit = worker.shared.limits.head;
     let deadline = (at + limit).into();
     let result = match worker.context().handshake_async(socket) {
@@ -64,12 +60,7 @@ pub(super) async fn shake_hands<H: Handler>(
         Err(failure) => Err(failure),
     };
     let mut failure = match result {
-        Ok(mut stream) => {
-            // Whoever drives the connection keeps its limits.
-            stream.set_timeouts(&Timeouts::NONE);
-            stream.set_flush_on_read(false);
-            return Some(Box::new(stream));
-        }
+        Ok(stream) => return Some(Box::new(stream)),
         Err(failure) => failure,
     };
     let (time, duration) = (SystemTime::now(), at.elapsed());

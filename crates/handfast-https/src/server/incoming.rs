@@ -1,12 +1,11 @@
 //! The body of a request on its way from the connection that receives it to the handler that reads it.
 //!
-//! Both are on one thread, and usually in one task. The connection decodes only as much as is asked
+//! Both are usually in one task; a handler may pass the body on to another thread. The connection decodes only as much as is asked
 //! for; what a handler leaves unread it discards, within limits, so that the answer arrives.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -20,7 +19,7 @@ const PIECE_MIN: usize = 4 * 1024;
 
 /// Either end of the pipe.
 #[derive(Debug, Clone)]
-pub(super) struct Incoming(Rc<RefCell<State>>);
+pub(super) struct Incoming(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -71,7 +70,7 @@ impl Broken {
 impl Incoming {
     /// A body of so many bytes, or of any number.
     pub(super) fn new(announced: Option<u64>) -> Self {
-        Self(Rc::new(RefCell::new(State {
+        Self(Arc::new(Mutex::new(State {
             queue: VecDeque::new(),
             tail: BytesMut::new(),
             queued: 0,
@@ -85,11 +84,17 @@ impl Incoming {
     }
 }
 
+impl Incoming {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 // The connection's end.
 impl Incoming {
     /// Should more be decoded now? The connection is woken when that changes.
     pub(super) fn poll_wanted(&self, cx: &Context<'_>) -> bool {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.lock();
         let wanted = state.end.is_none() && state.reader == Reader::Reads && !state.is_full();
         if !wanted {
             state.connection = Some(cx.waker().clone());
@@ -99,17 +104,17 @@ impl Incoming {
 
     /// Has the handler looked for the body?
     pub(super) fn is_read(&self) -> bool {
-        self.0.borrow().reader == Reader::Reads
+        self.lock().reader == Reader::Reads
     }
 
     /// Will nobody read what comes?
     pub(super) fn is_unwanted(&self) -> bool {
-        self.0.borrow().reader == Reader::Gone
+        self.lock().reader == Reader::Gone
     }
 
     /// Hands over a copy of a piece. One that nobody will read is dropped.
     pub(super) fn push(&self, piece: &[u8]) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.lock();
         if let Some(announced) = &mut state.announced {
             *announced = announced.saturating_sub(piece.len() as u64);
         }
@@ -131,7 +136,7 @@ impl Incoming {
 
     /// Nothing more will come; the first call counts.
     pub(super) fn finish(&self, end: Result<(), Broken>) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.lock();
         if state.end.is_none() {
             state.end = Some(end);
             state.wake_handler();
@@ -140,7 +145,7 @@ impl Incoming {
 
     /// Bytes that the handler took since this was last asked: room for the client to send.
     pub(super) fn take_taken(&self) -> u64 {
-        std::mem::take(&mut self.0.borrow_mut().taken)
+        std::mem::take(&mut self.lock().taken)
     }
 }
 
@@ -148,7 +153,7 @@ impl Incoming {
 impl Incoming {
     /// The next piece; `None` after the last.
     pub(super) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.lock();
         let first_look = state.reader == Reader::Idle;
         state.reader = Reader::Reads;
         if state.queue.is_empty() {
@@ -177,13 +182,13 @@ impl Incoming {
 
     /// Has all of it been read?
     pub(super) fn is_end(&self) -> bool {
-        let state = self.0.borrow();
+        let state = self.lock();
         state.queued == 0 && state.end == Some(Ok(()))
     }
 
     /// Bytes that are still to be read, where that is known.
     pub(super) fn remaining(&self) -> Option<u64> {
-        let state = self.0.borrow();
+        let state = self.lock();
         let queued = state.queued as u64;
         match &state.end {
             Some(_) => Some(queued),
@@ -193,7 +198,7 @@ impl Incoming {
 
     /// The handler is done with it.
     pub(super) fn give_up(&self) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.lock();
         state.reader = Reader::Gone;
         state.taken += std::mem::take(&mut state.queued) as u64;
         state.queue = VecDeque::new();
@@ -289,7 +294,7 @@ mod tests {
         body.push(b"def");
         assert!(body.is_unwanted());
         assert_eq!(body.take_taken(), 3);
-        assert_eq!(body.0.borrow().queued, 0);
+        assert_eq!(body.lock().queued, 0);
     }
 
     #[test]
@@ -301,7 +306,7 @@ mod tests {
                 body.push(&[byte]);
             }
         }
-        assert_eq!(body.0.borrow().queue.len(), 256 * 64 / PIECE_MIN);
+        assert_eq!(body.lock().queue.len(), 256 * 64 / PIECE_MIN);
         body.push(&[9; PIECE_MIN]);
         body.push(b"end");
         body.finish(Ok(()));

@@ -8,11 +8,11 @@ use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
 use handfast::{AsyncStream, CloseOutcome};
-use hyper::http::{Method, StatusCode, Uri, Version};
-use tokio::net::TcpStream;
+use http::{Method, StatusCode, Uri, Version};
 
 use super::activity::Activity;
 use super::budget::Allowance;
+use super::engine::Transport;
 use super::handler::ConnectionInfo;
 use super::observer::{CloseEvent, CloseReason, Observer, RequestEvent, TransferEnd};
 use super::places::Place;
@@ -161,9 +161,9 @@ impl Link {
     }
 
     /// Tells how the connection ended; once.
-    pub(super) fn report(
+    pub(super) fn report<T: Transport>(
         &self,
-        stream: Option<&AsyncStream<TcpStream>>,
+        stream: Option<&AsyncStream<T>>,
         reason: CloseReason,
         outcome: Option<CloseOutcome>,
     ) {

@@ -41,6 +41,7 @@
 //! # The public interface is
 //!
 //! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`];
+//! - [`Connections`], with [`Addresses`]: the same for connections that the caller accepts;
 //! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`] and [`ConnectionInfo`];
 //! - [`Pull`], [`plain`] and [`turn`]: what helps to write handlers that cost little;
 //! - [`Observer`] and its events.
@@ -51,6 +52,7 @@ mod body;
 mod budget;
 mod config;
 mod connection;
+mod connections;
 mod date;
 mod delivery;
 mod engine;
@@ -68,11 +70,14 @@ mod receive;
 mod running;
 mod service;
 mod shared;
+#[cfg(feature = "tower")]
+mod tower;
 mod turn;
 mod worker;
 
 pub use body::{Body, BodyError, Pull};
 pub use config::{ALPN, Limits, ServerConfig};
+pub use connections::{Addresses, Connections};
 pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response};
 pub use listener::BindError;
 pub use observer::{
@@ -80,4 +85,6 @@ pub use observer::{
 };
 pub use running::{Running, Server};
 pub use service::plain;
+#[cfg(feature = "tower")]
+pub use tower::{Tower, tower};
 pub use turn::turn;

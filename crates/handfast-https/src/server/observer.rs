@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use handfast::{Alert, ClientOffer, CloseOutcome, Ending, Error, Traffic, VerifiedPeer};
-use hyper::http::{Method, StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 
 use super::handler::ConnectionInfo;
 

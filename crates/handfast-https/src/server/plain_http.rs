@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hyper::http::StatusCode;
-use hyper::http::uri::{Authority, PathAndQuery};
+use http::StatusCode;
+use http::uri::{Authority, PathAndQuery};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+
+use super::engine::Transport;
 
 /// A head that does not show its Host within so many bytes gets a 400.
 const HEAD_MAX: usize = 8 * 1024;
@@ -20,8 +21,8 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Answers what began with `received`, if it looks like HTTP: 308 to the https URL, or 400. Returns the
 /// status that was sent.
-pub(super) async fn answer(
-    channel: &mut TcpStream,
+pub(super) async fn answer<T: Transport>(
+    channel: &mut T,
     received: &[u8],
     port: u16,
     deadline: Instant,
@@ -97,7 +98,7 @@ fn looks_like_http(bytes: &[u8]) -> bool {
 }
 
 /// Reads until the head tells the URL to go to, or ends without.
-async fn read_on(channel: &mut TcpStream, head: &mut Vec<u8>, port: u16) -> Option<String> {
+async fn read_on<T: Transport>(channel: &mut T, head: &mut Vec<u8>, port: u16) -> Option<String> {
     let mut chunk = [0; 1024];
     while memchr::memmem::find(head, b"\r\n\r\n").is_none()
         && memchr::memmem::find(head, b"\n\n").is_none()
@@ -131,7 +132,7 @@ fn https_url(head: &[u8], port: u16) -> Option<String> {
     let target: PathAndQuery = match target.strip_prefix('/') {
         Some(_) => target.parse().ok()?,
         None => target
-            .parse::<hyper::Uri>()
+            .parse::<http::Uri>()
             .ok()
             .filter(|uri| uri.scheme_str() == Some("http"))?
             .path_and_query()

@@ -6,9 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use handfast::{AsyncStream, Ending};
 use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::net::TcpStream;
 
-use super::engine::Failure;
+use super::engine::{Failure, Transport};
 use super::link::Link;
 
 /// What one read takes at most, in bytes: a full record.
@@ -65,9 +64,9 @@ impl Received {
 }
 
 /// Reads once; ready when there is more, or the end.
-pub(super) fn poll_receive(
+pub(super) fn poll_receive<T: Transport>(
     cx: &mut Context<'_>,
-    stream: &mut AsyncStream<TcpStream>,
+    stream: &mut AsyncStream<T>,
     received: &mut Received,
     link: &Link,
 ) -> Poll<Result<(), Failure>> {
@@ -81,9 +80,9 @@ pub(super) fn poll_receive(
 ///
 /// A request says itself where it ends, so that a missing `close_notify` takes nothing from it; what
 /// it does end is the waiting for the next one.
-pub(super) fn poll_read_with(
+pub(super) fn poll_read_with<T: Transport>(
     cx: &mut Context<'_>,
-    stream: &mut AsyncStream<TcpStream>,
+    stream: &mut AsyncStream<T>,
     link: &Link,
     max: usize,
     take: impl FnOnce(&[u8]),

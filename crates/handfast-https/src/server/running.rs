@@ -15,7 +15,7 @@ use super::config::ServerConfig;
 use super::handler::Handler;
 use super::listener::{self, BindError, Listening};
 use super::places::Places;
-use super::shared::{Contexts, Shared};
+use super::shared::Shared;
 
 /// A server that listens and does not yet serve: clients that connect wait.
 #[must_use]
@@ -33,16 +33,7 @@ impl<H: Handler> Server<H> {
     pub fn bind(config: ServerConfig, handler: H) -> Result<Self, BindError> {
         let threads = config.thread_count();
         let listening = listener::bind(&config.listen, threads)?;
-        let shared = Arc::new(Shared {
-            handler,
-            contexts: Contexts::new(config.context),
-            limits: config.limits,
-            budget: Budget::new(config.limits.held_bytes_max),
-            close: config.close,
-            observer: config.observer,
-            places: Places::new(config.limits.connections_max),
-            threads,
-        });
+        let shared = Arc::new(Shared::new(config, handler, threads));
         Ok(Self {
             shared,
             listening,

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Frame, SizeHint};
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::http::{Method, StatusCode};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
 
 use super::body::{Body, BodyError};
 use super::handler::{Handler, Request, Response};
@@ -21,7 +21,7 @@ pub(super) fn answer<H: Handler>(
     shared: Arc<Shared<H>>,
     link: Rc<Link>,
     request: Request,
-) -> impl Future<Output = hyper::Response<Tracked>> {
+) -> impl Future<Output = http::Response<Tracked>> {
     let mut flight = Flight::new(&link, &request);
     async move {
         let is_head = request.method() == Method::HEAD;
@@ -169,7 +169,7 @@ impl Tracked {
     }
 }
 
-impl hyper::body::Body for Tracked {
+impl http_body::Body for Tracked {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use handfast::{ClosePolicy, ServerContext};
 
 use super::budget::Budget;
-use super::config::Limits;
+use super::config::{Limits, ServerConfig};
 use super::observer::Observer;
 use super::places::Places;
 
@@ -22,6 +22,21 @@ pub(super) struct Shared<H> {
     pub(super) threads: usize,
 }
 
+impl<H> Shared<H> {
+    pub(super) fn new(config: ServerConfig, handler: H, threads: usize) -> Self {
+        Self {
+            handler,
+            contexts: Contexts::new(config.context),
+            limits: config.limits,
+            budget: Budget::new(config.limits.held_bytes_max),
+            close: config.close,
+            observer: config.observer,
+            places: Places::new(config.limits.connections_max),
+            threads,
+        }
+    }
+}
+
 /// The context for new connections. Threads keep a copy and look here only when it was replaced.
 pub(super) struct Contexts {
     current: RwLock<ServerContext>,
@@ -29,7 +44,7 @@ pub(super) struct Contexts {
 }
 
 impl Contexts {
-    pub(super) fn new(context: ServerContext) -> Self {
+    fn new(context: ServerContext) -> Self {
         Self {
             current: RwLock::new(context),
             generation: AtomicU64::new(0),

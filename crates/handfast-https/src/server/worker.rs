@@ -24,6 +24,8 @@ pub(super) struct Worker<H> {
     emptied: Notify,
     draining: Cell<bool>,
     drain: Notify,
+    is_cut: Cell<bool>,
+    cut: Notify,
 }
 
 impl<H> Worker<H> {
@@ -38,6 +40,8 @@ impl<H> Worker<H> {
             emptied: Notify::new(),
             draining: Cell::new(false),
             drain: Notify::new(),
+            is_cut: Cell::new(false),
+            cut: Notify::new(),
         })
     }
 
@@ -103,6 +107,21 @@ impl<H> Worker<H> {
     pub(super) fn drain(&self) {
         self.draining.set(true);
         self.drain.notify_waiters();
+    }
+
+    /// Has every connection dropped.
+    pub(super) fn cut(&self) {
+        self.is_cut.set(true);
+        self.cut.notify_waiters();
+    }
+
+    /// Ready once every connection is to be dropped.
+    pub(super) async fn until_cut(&self) {
+        // No await in between, and all on one thread: nothing is missed.
+        let cut = self.cut.notified();
+        if !self.is_cut.get() {
+            cut.await;
+        }
     }
 
     /// Ready once the thread takes no more requests.

@@ -190,7 +190,7 @@ pub(crate) fn echo(setup: Setup) -> Fixture {
                     Ok(body) => Response::new(Body::from(body)),
                     Err(error) => {
                         let mut response = Response::new(Body::from(error.to_string()));
-                        *response.status_mut() = hyper::StatusCode::BAD_REQUEST;
+                        *response.status_mut() = http::StatusCode::BAD_REQUEST;
                         response
                     }
                 },

@@ -14,12 +14,11 @@ use std::task::{Context, Poll, ready};
 use handfast::AsyncStream;
 use handfast_http::h1::request::{self, Bounds, Head, Refusal};
 use handfast_http::h1::{Body as Decoder, Found, Framing};
-use hyper::http::{Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use tokio::io::AsyncWrite as _;
-use tokio::net::TcpStream;
 
 use self::reply::{Reply, Terms};
-use super::engine::{Engine, Failure};
+use super::engine::{Engine, Failure, Transport};
 use super::handler::{Handler, RequestBody};
 use super::incoming::{Broken, Incoming};
 use super::link::Link;
@@ -36,7 +35,7 @@ const WORK_MAX: u32 = 16;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-type Answer = Pin<Box<dyn Future<Output = hyper::Response<Tracked>>>>;
+type Answer = Pin<Box<dyn Future<Output = http::Response<Tracked>>>>;
 
 /// One connection.
 pub(super) struct Http1<H> {
@@ -119,7 +118,7 @@ impl<H: Handler> Http1<H> {
         };
         let incoming = (!decoder.is_done()).then(|| Incoming::new(announced));
         let body = RequestBody::new(incoming.clone(), self.shared.limits.read);
-        let mut request = hyper::Request::new(body);
+        let mut request = http::Request::new(body);
         *request.method_mut() = head.method;
         *request.uri_mut() = head.target;
         *request.version_mut() = head.version;
@@ -159,10 +158,10 @@ impl<H: Handler> Http1<H> {
     }
 
     /// Ready when the reply was handed over and the request's body is out of the way.
-    fn poll_exchange(
+    fn poll_exchange<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
     ) -> Poll<Result<(), Failure>> {
         let Some(exchange) = &mut self.exchange else {
             return Poll::Ready(Ok(()));
@@ -241,11 +240,11 @@ impl<H: Handler> Http1<H> {
     }
 }
 
-impl<H: Handler> Engine for Http1<H> {
+impl<H: Handler, T: Transport> Engine<T> for Http1<H> {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
     ) -> Poll<Result<(), Failure>> {
         let mut work = 0;
         loop {
@@ -327,10 +326,10 @@ enum BodyState {
 }
 
 impl Body {
-    fn poll(
+    fn poll<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
         received: &mut Received,
         link: &Link,
     ) -> Result<BodyState, Failure> {
@@ -389,10 +388,10 @@ impl Body {
     }
 
     /// Tells the client to go on, when it waits for that; true once it was told.
-    fn poll_leave(
+    fn poll_leave<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
     ) -> Result<bool, Failure> {
         while let Some(rest) = self.leave {
             if rest.is_empty() {
@@ -420,9 +419,9 @@ impl Body {
 }
 
 /// Flushes; what was handed over before is then on its way.
-fn poll_flush(
+fn poll_flush<T: Transport>(
     cx: &mut Context<'_>,
-    stream: &mut AsyncStream<TcpStream>,
+    stream: &mut AsyncStream<T>,
     link: &Link,
 ) -> Poll<Result<(), Failure>> {
     ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;

@@ -9,15 +9,14 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use handfast::AsyncStream;
 use handfast_http::h1::request::Refusal;
-use hyper::body::Body as _;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
-use hyper::http::{StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::{StatusCode, Version};
+use http_body::Body as _;
 use tokio::io::AsyncWrite as _;
-use tokio::net::TcpStream;
 
 use super::super::budget::FLOOR;
 use super::super::date;
-use super::super::engine::Failure;
+use super::super::engine::{Failure, Transport};
 use super::super::link::Link;
 use super::super::service::{Tracked, plain_fields};
 
@@ -63,7 +62,7 @@ pub(super) struct Terms {
 }
 
 impl Reply {
-    pub(super) fn new(response: hyper::Response<Tracked>, terms: Terms) -> Self {
+    pub(super) fn new(response: http::Response<Tracked>, terms: Terms) -> Self {
         let (parts, body) = response.into_parts();
         let (status, fields) = (parts.status, parts.headers);
         let size = body.size_hint().exact();
@@ -138,10 +137,10 @@ impl Reply {
     }
 
     /// Ready when all of it was handed to the stream, which may not have flushed it yet.
-    pub(super) fn poll(
+    pub(super) fn poll<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
         link: &Link,
     ) -> Poll<Result<(), Failure>> {
         loop {
@@ -171,10 +170,10 @@ impl Reply {
     }
 
     /// How large the next piece may be. When much is held already, what was handed over leaves first.
-    fn poll_room(
+    fn poll_room<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
         link: &Link,
     ) -> Poll<Result<usize, Failure>> {
         if link.held.held() > 0 {
@@ -231,10 +230,10 @@ impl Reply {
         Ok(())
     }
 
-    fn poll_write(
+    fn poll_write<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
         link: &Link,
     ) -> Poll<Result<(), Failure>> {
         loop {

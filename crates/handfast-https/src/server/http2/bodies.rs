@@ -3,39 +3,12 @@
 use std::task::Context;
 
 use handfast_http::h2::frame::code;
-use hyper::HeaderMap;
-use hyper::http::StatusCode;
+use http::HeaderMap;
+use http::StatusCode;
 
 use super::super::handler::Handler;
-use super::super::incoming::{Broken, Incoming};
+use super::super::incoming::Broken;
 use super::Http2;
-
-/// A request's body that is arriving.
-pub(super) struct Arriving {
-    pub(super) body: Incoming,
-    /// The client has said all of it.
-    ended: bool,
-    /// Bytes that nobody wanted.
-    discarded: u64,
-    /// The client waits to be told to send.
-    pub(super) expects: bool,
-}
-
-impl Arriving {
-    pub(super) fn new(body: Incoming, expects: bool) -> Self {
-        Self {
-            body,
-            ended: false,
-            discarded: 0,
-            expects,
-        }
-    }
-
-    /// Is the rest of it on its way, and nobody's to read?
-    pub(super) fn is_discarded(&self) -> bool {
-        !self.ended && self.body.is_unwanted()
-    }
-}
 
 impl<H: Handler> Http2<H> {
     /// Some of a body has come.

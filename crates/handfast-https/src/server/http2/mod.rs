@@ -11,32 +11,31 @@
 //! ```
 
 mod bodies;
+mod exchange;
 mod reply;
 mod wake;
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use handfast::AsyncStream;
 use handfast_http::h2::frame::code;
 use handfast_http::h2::{self, Connection, Cut, Event, Filling, Request, Requests, Turn};
-use hyper::http::{Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::io::AsyncWrite as _;
-use tokio::net::TcpStream;
 
-use self::bodies::Arriving;
+use self::exchange::{Arriving, Exchange};
 use self::reply::Reply;
-use super::engine::{Engine, Failure};
+use super::engine::{Engine, Failure, Transport};
 use super::handler::{Handler, RequestBody};
 use super::incoming::{Broken, Incoming};
 use super::link::Link;
 use super::receive::{SCRATCH, poll_read_with};
-use super::service::{Tracked, answer, plain_fields};
+use super::service::{answer, plain_fields};
 use super::shared::Shared;
 use super::{budget, config::Limits, date, turn};
 
@@ -71,8 +70,6 @@ const WORK_MAX: u32 = 8;
 /// Room for so many requests is kept while none waits.
 const WAITING_KEPT: usize = 32;
 
-type Answer = Pin<Box<dyn Future<Output = hyper::Response<Tracked>>>>;
-
 /// One connection.
 pub(super) struct Http2<H> {
     shared: Arc<Shared<H>>,
@@ -95,34 +92,6 @@ pub(super) struct Http2<H> {
     more: bool,
     /// The client is being told.
     failure: Option<Failure>,
-}
-
-/// One request and its reply.
-#[derive(Default)]
-struct Exchange {
-    /// The handler at work.
-    answer: Option<Answer>,
-    /// The reply that is being sent.
-    reply: Option<Reply>,
-    /// The request's body, until all of it was sent and read.
-    incoming: Option<Arriving>,
-    /// Nothing is left of it but a body that nobody wants.
-    discards: bool,
-    waker: Option<Waker>,
-}
-
-impl Exchange {
-    /// This stream's own waker, made when it first has to wait.
-    fn waker(&mut self, make: impl FnOnce() -> Waker) -> Waker {
-        self.waker.get_or_insert_with(make).clone()
-    }
-
-    /// Is all that is left of it a body that nobody wants?
-    fn only_discards(&self) -> bool {
-        self.answer.is_none()
-            && self.reply.is_none()
-            && self.incoming.as_ref().is_some_and(Arriving::is_discarded)
-    }
 }
 
 impl<H: Handler> Http2<H> {
@@ -275,11 +244,11 @@ impl<H: Handler> Http2<H> {
         &mut self,
         id: u32,
         status: StatusCode,
-        fields: &hyper::HeaderMap,
+        fields: &http::HeaderMap,
         length: Option<u64>,
         ends: bool,
     ) {
-        let dated = fields.contains_key(hyper::header::DATE);
+        let dated = fields.contains_key(http::header::DATE);
         let now = (!dated).then(date::now);
         let date = now.as_ref().map(<[u8; _]>::as_slice);
         self.core.put_head(id, status, fields, length, date, ends);
@@ -376,10 +345,10 @@ impl<H: Handler> Http2<H> {
     }
 
     /// Hands the output to the stream. Ready when it took all.
-    fn poll_unload(
+    fn poll_unload<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
     ) -> Poll<Result<(), Failure>> {
         let out = self.core.output();
         while !out.is_empty() {
@@ -400,10 +369,10 @@ impl<H: Handler> Http2<H> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_flush(
+    fn poll_flush<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
     ) -> Poll<Result<(), Failure>> {
         ready!(self.poll_unload(cx, stream))?;
         ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;
@@ -429,11 +398,11 @@ fn limits(limits: &Limits) -> h2::Limits {
     }
 }
 
-impl<H: Handler> Engine for Http2<H> {
+impl<H: Handler, T: Transport> Engine<T> for Http2<H> {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut AsyncStream<TcpStream>,
+        stream: &mut AsyncStream<T>,
     ) -> Poll<Result<(), Failure>> {
         self.woken.register(cx.waker());
         self.now = Instant::now();

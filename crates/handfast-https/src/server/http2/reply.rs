@@ -3,9 +3,9 @@
 use std::task::{Context, Poll};
 
 use handfast_http::h2::Filling;
-use hyper::body::Body as _;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use hyper::http::{HeaderMap, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode};
+use http_body::Body as _;
 
 use super::super::service::Tracked;
 
@@ -22,7 +22,7 @@ pub(super) struct Reply {
 /// A reply's status and fields, its length where no field tells it, and its body, unless it ends with
 /// its head.
 pub(super) fn begin(
-    response: hyper::Response<Tracked>,
+    response: http::Response<Tracked>,
 ) -> (StatusCode, HeaderMap, Option<u64>, Option<Reply>) {
     let (parts, body) = response.into_parts();
     let mut fields = parts.headers;
