@@ -1,0 +1,291 @@
+//! The server in programs of others: axum applications, hyper services, runtimes, listeners and channels of the caller's.
+//! What stands in `examples` runs here.
+
+#![allow(missing_docs)]
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/axum_application.rs"]
+mod axum_application;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/hyper_service.rs"]
+mod hyper_service;
+mod server_common;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use handfast::{
+    ClientAuth, ClientContext, ClientContextBuilder, ClosePolicy, Ending, ServerContext,
+    TrustAnchors,
+};
+use handfast_https::client::{Client, Request as ClientRequest};
+use handfast_https::server::{
+    ALPN, Addresses, Body, CloseReason, ConnectionInfo, Connections, Limits, Request, Response,
+    ServerConfig,
+};
+use handfast_testbed::pki::Pki;
+use server_common::{PATIENCE, Reply, Witness, identity};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::timeout;
+
+fn anchors(pki: &Pki) -> TrustAnchors {
+    TrustAnchors::empty()
+        .with_pem(pki.root.cert_pem().as_bytes())
+        .unwrap()
+}
+
+fn client(pki: &Pki) -> ClientContextBuilder {
+    ClientContext::builder().trust(anchors(pki))
+}
+
+/// One request over HTTP/1.1 on a connection of its own.
+fn ask(client: &ClientContext, address: SocketAddr, request: &str) -> Reply {
+    let socket = TcpStream::connect(address).unwrap();
+    let mut stream = client.secure("localhost", socket).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.flush().unwrap();
+    let (bytes, ending) = stream.read_to_ending().unwrap();
+    stream.close(ClosePolicy::Send);
+    Reply::parse(&bytes, ending)
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+}
+
+#[test]
+fn an_axum_application_learns_who_its_client_is() {
+    let pki = Pki::new();
+    let context = ServerContext::builder()
+        .identity(identity(&pki.server(&["localhost"])))
+        .alpn(ALPN)
+        .client_auth(ClientAuth::Optional(anchors(&pki)));
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let running = axum_application::serve(context.build().unwrap(), listen).unwrap();
+    let address = running.local_addrs()[0];
+
+    let stranger = client(&pki).build().unwrap();
+    let reply = ask(&stranger, address, &get("/whoami"));
+    assert_eq!(
+        (reply.status, reply.text().as_str(), reply.ending),
+        (200, "you showed no certificate\n", Ending::CloseNotify)
+    );
+    let alice = client(&pki).identity(identity(&pki.client("alice")));
+    let reply = ask(&alice.build().unwrap(), address, &get("/whoami"));
+    assert!(reply.text().contains("alice"), "{}", reply.text());
+    assert_eq!(ask(&stranger, address, &get("/nowhere")).status, 404);
+
+    let echo = "POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    assert_eq!(ask(&stranger, address, echo).text(), "abcde");
+}
+
+#[tokio::test]
+async fn an_axum_application_is_served_over_http_2() {
+    let pki = Pki::new();
+    let context = ServerContext::builder()
+        .identity(identity(&pki.server(&["localhost"])))
+        .alpn(ALPN);
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let running = axum_application::serve(context.build().unwrap(), listen).unwrap();
+    let url = format!(
+        "https://localhost:{}/whoami",
+        running.local_addrs()[0].port()
+    );
+    let client = Client::new(client(&pki).alpn(ALPN).build().unwrap());
+    let mut response = client
+        .send(ClientRequest::get(&url).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        response.bytes(100).await.unwrap(),
+        b"you showed no certificate\n"
+    );
+    response.finish().await.unwrap();
+    client.close().await;
+}
+
+#[test]
+fn a_hyper_service_runs_beside_another_protocol_on_the_callers_runtime() {
+    let pki = Pki::new();
+    let own = identity(&pki.server(&["localhost"]));
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            hyper_service::serve(listener, own).await.unwrap();
+        });
+    });
+    let address = told.recv_timeout(PATIENCE).unwrap();
+    let reply = ask(&client(&pki).build().unwrap(), address, &get("/there"));
+    assert!(
+        reply.text().starts_with("hello, 127.0.0.1:") && reply.text().ends_with(" of /there\n"),
+        "{}",
+        reply.text()
+    );
+    assert_eq!(reply.ending, Ending::CloseNotify);
+
+    let client = client(&pki).alpn(["echo"]).build().unwrap();
+    let socket = TcpStream::connect(address).unwrap();
+    let mut stream = client.secure("localhost", socket).unwrap();
+    stream.write_all(b"said").unwrap();
+    stream.finish().unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "said");
+}
+
+/// Connections of a server that says hello, over pipes in memory.
+struct Pipes {
+    connections: Connections<Hello>,
+    client: ClientContext,
+    witness: Witness,
+}
+
+type Hello = fn(Request, Arc<ConnectionInfo>) -> std::future::Ready<Response>;
+
+impl Pipes {
+    fn new(limits: Limits) -> Self {
+        let pki = Pki::new();
+        let context = ServerContext::builder()
+            .identity(identity(&pki.server(&["localhost"])))
+            .alpn(ALPN);
+        let witness = Witness::default();
+        let config = ServerConfig::new(context.build().unwrap())
+            .limits(limits)
+            .observer(witness.clone());
+        let hello: Hello = |_, _| std::future::ready(Response::new(Body::from("hello\n")));
+        Self {
+            connections: Connections::new(config, hello),
+            client: client(&pki).build().unwrap(),
+            witness,
+        }
+    }
+
+    /// A client's stream, its handshake done.
+    async fn connect(&self) -> handfast::AsyncStream<tokio::io::DuplexStream> {
+        let (ours, theirs) = duplex(4096);
+        let connections = self.connections.clone();
+        spawn_local(async move { connections.accept(theirs, Addresses::NONE).await });
+        self.client.secure_async("localhost", ours).await.unwrap()
+    }
+}
+
+async fn until_idle(connections: &Connections<Hello>) {
+    let gone = async {
+        while connections.count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_of_any_channel_are_served_and_their_events_told() {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let pipes = Pipes::new(Limits::default());
+            let mut stream = pipes.connect().await;
+            stream.write_all(get("/").as_bytes()).await.unwrap();
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).await.unwrap();
+            let reply = Reply::parse(&bytes, stream.ending().unwrap());
+            assert_eq!((reply.status, reply.text().as_str()), (200, "hello\n"));
+            stream.close(ClosePolicy::default()).await;
+            until_idle(&pipes.connections).await;
+
+            // What is no TLS.
+            let (mut ours, theirs) = duplex(4096);
+            let connections = pipes.connections.clone();
+            let serving =
+                spawn_local(async move { connections.accept(theirs, Addresses::NONE).await });
+            ours.write_all(b"EHLO there\r\n").await.unwrap();
+            drop(ours);
+            timeout(PATIENCE, serving).await.unwrap().unwrap();
+
+            let events = pipes.witness.events();
+            assert_eq!(events.requests[0].line, "GET / HTTP/1.1");
+            assert_eq!(events.closes[0].reason, CloseReason::Finished);
+            assert_eq!(events.handshakes.len(), 1);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_replies_and_cuts_what_does_not_end() {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let pipes = Pipes::new(Limits::default());
+            let mut idle = pipes.connect().await;
+            idle.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                .await
+                .unwrap();
+            idle.flush().await.unwrap();
+            let mut first = [0; 10];
+            idle.read_exact(&mut first).await.unwrap();
+            let connections = pipes.connections.clone();
+            let stopping = spawn_local(async move { connections.shutdown(PATIENCE).await });
+            let mut rest = Vec::new();
+            idle.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(idle.ending(), Some(Ending::CloseNotify));
+            idle.close(ClosePolicy::default()).await;
+            timeout(PATIENCE, stopping).await.unwrap().unwrap();
+            assert_eq!(pipes.connections.count(), 0);
+
+            // One that has sent half a head takes no notice, and is cut.
+            let pipes = Pipes::new(Limits::default());
+            let mut half = pipes.connect().await;
+            half.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+            half.flush().await.unwrap();
+            tokio::task::yield_now().await;
+            let stopping = pipes.connections.shutdown(Duration::from_millis(50));
+            timeout(PATIENCE, stopping).await.unwrap();
+            assert_eq!(pipes.connections.count(), 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_connection_waits_for_room_and_idle_ones_make_it() {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let mut limits = Limits::default();
+            limits.connections_max = 1;
+            let pipes = Pipes::new(limits);
+            let mut first = pipes.connect().await;
+            let (ours, theirs) = duplex(4096);
+            let connections = pipes.connections.clone();
+            spawn_local(async move { connections.accept(theirs, Addresses::NONE).await });
+            let mut second = Box::pin(pipes.client.secure_async("localhost", ours));
+            assert!(
+                timeout(Duration::from_millis(100), &mut second)
+                    .await
+                    .is_err(),
+                "there is no room"
+            );
+            // With its reply the first connection ends.
+            first
+                .write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                .await
+                .unwrap();
+            let mut reply = Vec::new();
+            first.read_to_end(&mut reply).await.unwrap();
+            first.close(ClosePolicy::default()).await;
+            timeout(PATIENCE, second).await.unwrap().unwrap();
+            assert_eq!(pipes.witness.events().full, [1]);
+        })
+        .await;
+}
