@@ -48,12 +48,3 @@ pub use system::connect_error;
 pub use unix::connect_unix;
 #[cfg(all(unix, feature = "tokio"))]
 pub use unix::connect_unix_async;
-
-/// The guide's and the README's snippets are tests, too.
-#[cfg(doctest)]
-mod documents {
-    #[doc = include_str!("../../../docs/guide.md")]
-    struct Guide;
-    #[doc = include_str!("../../../README.md")]
-    struct Readme;
-}

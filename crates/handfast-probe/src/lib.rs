@@ -23,6 +23,9 @@
 //! ```
 
 mod answer;
+mod asking;
+#[cfg(feature = "tokio")]
+mod asking_async;
 mod explain;
 mod finding;
 // The operating system's words are Linux's.
@@ -38,13 +41,25 @@ mod unproven;
 mod unverified;
 
 pub use answer::{Answer, AnswerReader, ServerHello};
+pub use asking::{ask, clarify};
+#[cfg(feature = "tokio")]
+pub use asking_async::{ask_async, clarify_async};
 pub use finding::{Finding, Probed};
 pub use handfast::OwnOffer;
 pub use handfast::registry::{Grade, GroupId, Judgement, SchemeId, SuiteId, WireVersion};
 pub use hearsay::Hearsay;
 pub use hello::ClientHello;
-pub use inquiry::{Inquiry, ask, clarify};
+pub use inquiry::Inquiry;
 pub use survey::{Offer, Order, Survey, VersionSurvey, survey};
-#[cfg(feature = "tokio")]
-pub use unverified::hear;
 pub use unverified::with_hearsay;
+#[cfg(feature = "tokio")]
+pub use unverified::with_hearsay_async;
+
+/// The guide's and the README's snippets are tests, too.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../docs/guide.md")]
+    struct Guide;
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+}

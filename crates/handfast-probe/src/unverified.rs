@@ -81,9 +81,31 @@ pub fn with_hearsay<C: handfast::Channel, E>(
     }
 }
 
-/// What the server of this name says over a tokio channel, asked as by [`with_hearsay`]; the caller keeps the time.
+/// As [`with_hearsay`], without blocking the thread.
 #[cfg(feature = "tokio")]
-pub async fn hear<C>(host: &str, port: u16, limit: Duration, channel: C) -> Option<Hearsay>
+#[must_use]
+pub async fn with_hearsay_async<C, E>(
+    error: Error,
+    host: &str,
+    port: u16,
+    limit: Duration,
+    connect: impl Future<Output = Result<C, E>>,
+) -> Error
+where
+    C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    if !is_worthwhile(&error) {
+        return error;
+    }
+    let hearing = async { hear(host, port, limit, connect.await.ok()?).await };
+    match tokio::time::timeout(limit, hearing).await {
+        Ok(Some(hearsay)) => refine(error, &hearsay),
+        _ => error,
+    }
+}
+
+#[cfg(feature = "tokio")]
+async fn hear<C>(host: &str, port: u16, limit: Duration, channel: C) -> Option<Hearsay>
 where
     C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {

@@ -233,6 +233,7 @@ mod tests {
     fn hello() -> Vec<u8> {
         let mut hello = Hello::of(0x0303);
         hello.versions = vec![0x0304, 0x0303, 0x0302, 0x0301];
+        hello.suites.extend(SuiteId::all(true));
         hello.alpn = vec!["h2", "http/1.1"];
         hello.encode()
     }

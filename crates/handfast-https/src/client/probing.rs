@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use handfast::Error;
-use handfast_probe::{Answer, AnswerReader, ClientHello, Hearsay, Inquiry, hear};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use handfast_probe::{Hearsay, Inquiry, clarify_async, with_hearsay_async};
 
 use super::connect::{Origin, reach};
 use super::event::Event;
@@ -14,8 +12,6 @@ use super::settings::Settings;
 
 /// What all questions together may take: somebody waits for the message.
 const WITHIN: Duration = Duration::from_secs(5);
-/// A server that has not answered a hello by then is not going to.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// The error with what the server says it would have taken, where that was the matter; or with what
 /// it says when nobody verifies it, where time or name was.
@@ -31,55 +27,14 @@ pub(super) async fn clarify(
     }
     settings.tell(&Event::Probing { error: &error });
     let quiet = settings.without_observer();
-    if !is_about_offers {
-        let limit = patience.at_most(WITHIN);
-        let hearing = async {
-            let (socket, _) = reach(&quiet, origin, |_| {}).await.ok()?;
-            hear(&origin.host, origin.port, limit, socket).await
-        };
-        return match timeout(limit, hearing).await {
-            Ok(Some(hearsay)) => hearsay.refine(error),
-            _ => error,
-        };
-    }
-    let asking = async {
-        let mut inquiry = Inquiry::new(&settings.context, &origin.host);
-        while let Some(hello) = inquiry.question() {
-            match ask(&quiet, origin, &hello).await? {
-                Answer::Silent => return None,
-                answer => inquiry.answered(answer),
-            }
-        }
-        Some(inquiry)
+    let connect = || async {
+        let reached = reach(&quiet, origin, |_| {}).await;
+        reached.map(|(socket, _)| socket)
     };
-    match timeout(patience.at_most(WITHIN), asking).await {
-        Ok(Some(inquiry)) => inquiry.refine(error),
-        _ => error,
+    let limit = patience.at_most(WITHIN);
+    let host = &origin.host;
+    match is_about_offers {
+        true => clarify_async(error, &settings.context, host, limit, connect).await,
+        false => with_hearsay_async(error, host, origin.port, limit, connect()).await,
     }
-}
-
-async fn ask(settings: &Settings, origin: &Origin, hello: &ClientHello) -> Option<Answer> {
-    let (mut socket, _) = reach(settings, origin, |_| {}).await.ok()?;
-    let mut reader = AnswerReader::new();
-    // A server may have said why before it closed.
-    let _ = socket.write_all(&hello.encode()).await;
-    let reading = async {
-        let mut chunk = vec![0; 8192];
-        loop {
-            match socket.read(&mut chunk).await {
-                Ok(0) | Err(_) => return None,
-                Ok(count) => {
-                    let answer = reader.push(chunk.get(..count).unwrap_or_default());
-                    if answer.is_some() {
-                        return answer;
-                    }
-                }
-            }
-        }
-    };
-    Some(match timeout(ANSWER_WITHIN, reading).await {
-        Ok(Some(answer)) => answer,
-        Ok(None) => reader.end(),
-        Err(_) => reader.give_up(),
-    })
 }

@@ -1,0 +1,99 @@
+//! Asking a server over channels, blocking: one question, or as many as an inquiry has.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use handfast::{Channel, ClientContext, Error};
+
+use crate::answer::{Answer, AnswerReader};
+use crate::hello::ClientHello;
+use crate::inquiry::Inquiry;
+
+/// A server that has not answered a hello by then is not going to.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+/// Finds out over what a handshake failed, and gives the error back with what was found.
+///
+/// `connect` makes a new channel to the same server, up to where TLS begins: through the same proxy,
+/// past the same STARTTLS. It is called a few times at most, within `limit` altogether; what cannot be
+/// found out in that time leaves the error as it was. Errors that no question could clear up come back
+/// at once ([`Inquiry::is_worthwhile`]).
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+/// use handfast::ClientContext;
+///
+/// let client = ClientContext::builder().build()?;
+/// let again = || TcpStream::connect("old.example:443");
+/// if let Err(failure) = client.secure("old.example", again()?) {
+///     let limit = Duration::from_secs(5);
+///     let error = handfast_probe::clarify(failure.error, &client, "old.example", limit, again);
+///     eprintln!("{}", error.explain()); // the two ends have no TLS version in common [protocol-version]
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn clarify<C: Channel, E>(
+    error: Error,
+    context: &ClientContext,
+    server_name: &str,
+    limit: Duration,
+    mut connect: impl FnMut() -> Result<C, E>,
+) -> Error {
+    if !Inquiry::is_worthwhile(&error) {
+        return error;
+    }
+    let deadline = Instant::now() + limit;
+    let mut inquiry = Inquiry::new(context, server_name);
+    while let Some(hello) = inquiry.question() {
+        if Instant::now() >= deadline {
+            return error;
+        }
+        let Ok(mut channel) = connect() else {
+            return error;
+        };
+        match ask(&mut channel, &hello, deadline) {
+            Answer::Silent => return error,
+            answer => inquiry.answered(answer),
+        }
+    }
+    inquiry.refine(error)
+}
+
+/// Sends a hello over a channel of its own, and reads the server's answer to it.
+///
+/// What goes wrong on the way is an answer, too: [`Answer::Closed`], or [`Answer::Silent`] when the
+/// server has not answered by the deadline, or in four seconds.
+pub fn ask<C: Channel>(channel: &mut C, hello: &ClientHello, deadline: Instant) -> Answer {
+    let deadline = deadline.min(Instant::now() + ANSWER_WITHIN);
+    let mut reader = AnswerReader::new();
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let sent = channel
+        .limit_write(Some(left()))
+        .and_then(|()| channel.write_all(&hello.encode()))
+        .and_then(|()| channel.flush());
+    // A server may have said why before it closed.
+    let _ = sent;
+    let mut chunk = [0; 8192];
+    loop {
+        if left().is_zero() || channel.limit_read(Some(left())).is_err() {
+            return reader.give_up();
+        }
+        match channel.read(&mut chunk) {
+            Ok(0) => return reader.end(),
+            Ok(count) => {
+                if let Some(answer) = reader.push(chunk.get(..count).unwrap_or_default()) {
+                    return answer;
+                }
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return reader.give_up(),
+                _ => return reader.end(),
+            },
+        }
+    }
+}
