@@ -94,7 +94,7 @@ fn expiry_tells_the_days_left_and_the_reason_of_every_failure() {
     let nobody = at(free_address());
     let ssh = at(of_ssh());
 
-    let finished = expiry(&pki, &[good.clone()]);
+    let finished = expiry(&pki, std::slice::from_ref(&good));
     assert!(finished.succeeded(), "{finished}");
     assert_eq!(finished.out(), format!("{good}: 60 days left\n"));
 
