@@ -295,10 +295,10 @@ async fn limits_tell_the_phase_and_count_silence_only() {
     let drips = server(&pki).serve([
         Step::ReadHead,
         Step::say(head),
-        Step::Drip(b"01234567".to_vec(), Duration::from_millis(100)),
+        Step::Drip(b"01234567".to_vec(), Duration::from_millis(200)),
     ]);
     let client = Client::builder(context.clone())
-        .silence_max(Some(Duration::from_millis(400)))
+        .silence_max(Some(Duration::from_secs(1)))
         .build();
     let mut response = client.send(get(&drips)).await.unwrap();
     assert_eq!(response.bytes(100).await.unwrap(), b"01234567");
@@ -313,7 +313,7 @@ async fn limits_tell_the_phase_and_count_silence_only() {
     let failure = truncation.failure.unwrap();
     assert_eq!(failure.phase(), handfast::Phase::Response);
     assert_eq!(failure.explain().id, "timed-out");
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(15));
 
     // A listener that nobody accepts from: TCP connects, and then nothing.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -212,11 +212,13 @@ fn plain_http_is_sent_to_https() {
     let events = server
         .witness
         .wait("two refusals", |events| events.handshakes.len() == 2);
-    let statuses: Vec<_> = events
+    // In any order: the second connection may be another thread's.
+    let mut statuses: Vec<_> = events
         .handshakes
         .iter()
         .map(|seen| seen.plain_http)
         .collect();
+    statuses.sort_unstable();
     assert_eq!(statuses, [Some(308), Some(400)]);
     assert!(events.handshakes.iter().all(|seen| seen.id == "not-tls"));
     // And a real client follows.
@@ -279,8 +281,10 @@ fn slow_and_steady_is_served_and_a_trickle_is_dropped() {
     let events = server
         .witness
         .wait("two ends", |events| events.closes.len() == 2);
-    let reasons: Vec<_> = events.closes.iter().map(|close| &close.reason).collect();
-    assert_eq!(reasons, [&CloseReason::Stalled, &CloseReason::Finished]);
+    for reason in [CloseReason::Stalled, CloseReason::Finished] {
+        let count = events.closes.iter().filter(|close| close.reason == reason);
+        assert_eq!(count.count(), 1, "{reason:?}: {events:#?}");
+    }
 }
 
 /// The limit on heads is far longer than the test waits: nothing may wait for it.
@@ -406,8 +410,9 @@ fn bad_requests_are_answered_and_told() {
 #[test]
 fn a_head_that_does_not_come_is_not_waited_for_beyond_the_deadline() {
     let mut limits = Limits::default();
-    limits.head = Duration::from_millis(300);
-    limits.idle = Duration::from_millis(600);
+    // Handshakes of a loaded machine take less.
+    limits.head = Duration::from_secs(1);
+    limits.idle = Duration::from_millis(1500);
     let server = Fixture::shelf_with(Setup {
         limits,
         ..Setup::default()
@@ -417,7 +422,7 @@ fn a_head_that_does_not_come_is_not_waited_for_beyond_the_deadline() {
     let began = Instant::now();
     let mut silent = TcpStream::connect(server.address).unwrap();
     assert_eq!(silent.read_to_end(&mut Vec::new()).unwrap_or(0), 0);
-    assert!(began.elapsed() >= Duration::from_millis(290));
+    assert!(began.elapsed() >= Duration::from_millis(990));
     // Drips its head.
     let mut stream = server.connect();
     let began = Instant::now();

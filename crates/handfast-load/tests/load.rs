@@ -364,23 +364,25 @@ fn a_stall_shows_in_the_open_loop_and_hides_in_the_closed_one() {
     assert_eq!(measured.requests.complete, 300);
     let p99 = measured.latency.percentile(99.0);
     let p90 = measured.latency.percentile(90.0);
-    assert!(
-        p99 > Duration::from_millis(250) && p99 < Duration::from_millis(900),
-        "p99 {p99:?}"
-    );
+    assert!(p99 > Duration::from_millis(250), "p99 {p99:?}");
     assert!(p90 > Duration::from_millis(80), "p90 {p90:?}");
-    // Counted from the sending, only the two requests that were on the way look slow.
-    let service = measured.service.percentile(98.0);
-    assert!(service < Duration::from_millis(100), "service {service:?}");
+    // Counted from the sending, only the two requests that were on the way look slow. Whatever else the machine does
+    // slows both.
+    let service = measured.service.percentile(90.0);
+    assert!(
+        service + Duration::from_millis(40) < p90,
+        "service {service:?}, p90 {p90:?}"
+    );
 
     let server = stalling();
     let mut closed = server.plan();
     (closed.connections, closed.threads) = (2, 1);
     closed.duration = Some(Duration::from_millis(1500));
     let measured = server.measure(&closed);
-    assert!(measured.latency.max() > Duration::from_millis(250));
-    let p99 = measured.latency.percentile(99.0);
-    assert!(p99 < Duration::from_millis(100), "p99 {p99:?}");
+    let max = measured.latency.max();
+    assert!(max > Duration::from_millis(250), "max {max:?}");
+    let p50 = measured.latency.percentile(50.0);
+    assert!(2 * p50 < max, "p50 {p50:?}, max {max:?}");
 }
 
 #[test]
@@ -394,13 +396,13 @@ fn what_a_slow_server_leaves_over_is_told() {
     });
     let mut plan = server.plan();
     (plan.connections, plan.threads) = (1, 1);
-    plan.duration = Some(Duration::from_millis(400));
-    plan.grace = Duration::from_millis(100);
+    plan.duration = Some(Duration::from_secs(1));
+    plan.grace = Duration::from_millis(500);
     plan.pacing = Pacing::Open { per_second: 500.0 };
     let measured = server.measure(&plan);
     let requests = measured.requests;
-    assert_eq!(requests.started + requests.unsent, 200, "{requests:?}");
-    assert!(requests.unsent > 100, "{requests:?}");
+    assert_eq!(requests.started + requests.unsent, 500, "{requests:?}");
+    assert!(requests.unsent > 300, "{requests:?}");
     assert!(measured.latency.max() > Duration::from_millis(250));
 }
 

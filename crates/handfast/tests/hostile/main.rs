@@ -463,7 +463,7 @@ fn a_peer_that_drips_meets_the_limit() {
     let began = Instant::now();
     let error = stream.read(&mut [0; 10]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    assert!(began.elapsed() < 10 * limit, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 30 * limit, "{:?}", began.elapsed());
     drop(stream);
     dripping.join().unwrap();
 
@@ -488,7 +488,7 @@ fn a_peer_that_drips_meets_the_limit() {
         matches!(cause, Cause::Network(NetworkCause::TimedOut { .. })),
         "{cause:?}"
     );
-    assert!(began.elapsed() < 10 * limit, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 30 * limit, "{:?}", began.elapsed());
     drop(failure);
     dripping.join().unwrap();
 }

@@ -499,8 +499,9 @@ fn a_tangle_of_authorities_is_given_up_soon() {
     let began = std::time::Instant::now();
     let refused = policy.check_server_chain(&chain, &name, UnixTime::now());
     assert!(refused.is_err());
+    // Some milliseconds; every order of the thirty would take years.
     assert!(
-        began.elapsed() < Duration::from_secs(2),
+        began.elapsed() < Duration::from_secs(30),
         "{:?}",
         began.elapsed()
     );
