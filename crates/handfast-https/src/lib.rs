@@ -9,13 +9,18 @@
 //! - [`server`]: listens, keeps limits, answers through a [`Handler`](server::Handler) (a directory of
 //!   files is one), and closes so that the last reply arrives.
 //!
+//! Each is a feature of the same name, on by default: a program that serves brings no client with it, one
+//! that fetches no server.
+//!
 //! HTTP itself is `handfast-http`'s. The crate prints nothing, reads nothing from the environment and installs no logger: observers are told what
 //! happens.
 
+#[cfg(feature = "client")]
 pub mod client;
-#[cfg(fuzzing)]
+#[cfg(all(fuzzing, feature = "client", feature = "server"))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "server")]
 pub mod server;
 
 /// The snippets of the document for embedders are tests, too.

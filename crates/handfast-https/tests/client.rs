@@ -1,5 +1,7 @@
 //! The client as a library: what can be seen below the command line.
 
+#![cfg(feature = "client")]
+
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

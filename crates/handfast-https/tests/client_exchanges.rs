@@ -1,5 +1,7 @@
 //! The client's exchanges: what is sent again, what shares a connection, what a server cannot hold up.
 
+#![cfg(feature = "client")]
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 

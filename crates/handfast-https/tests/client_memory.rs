@@ -1,4 +1,6 @@
 //! What many exchanges leave behind: nothing.
+
+#![cfg(all(feature = "client", feature = "server"))]
 #![cfg(target_os = "linux")]
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Who the client is, and real clients of every kind.
 
+#![cfg(feature = "server")]
+
 mod server_common;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! How connections end: nothing sent is lost, nothing cut off looks whole, and the server knows.
 
+#![cfg(feature = "server")]
+
 mod server_common;
 
 use std::io::{Read as _, Write as _};

@@ -1,6 +1,8 @@
 //! Five hundred clients at once, three hundred of them bad: the others notice nothing, and afterwards
 //! nothing is left. Alone in its process, because it counts descriptors.
 
+#![cfg(feature = "server")]
+
 mod server_common;
 
 use std::io::{Read as _, Write as _};

@@ -1,5 +1,7 @@
 //! HTTP/1.1 and HTTP/1.0 on the wire (RFC 9112): framing, pipelining, leave to send, persistence.
 
+#![cfg(feature = "server")]
+
 mod server_common;
 
 use std::convert::Infallible;

@@ -1,6 +1,8 @@
 //! More connections than there are places: whoever waits is served as soon as one is free, and those that have
 //! a place make room.
 
+#![cfg(feature = "server")]
+
 mod server_common;
 
 use std::io::Write as _;

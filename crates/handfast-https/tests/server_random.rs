@@ -2,6 +2,8 @@
 //! resets, pings, settings, reading now and then, going away at any moment. Every reply is whole or reset, the server holds no
 //! more than a connection may have it hold, and nothing is left behind.
 
+#![cfg(feature = "server")]
+
 #[allow(dead_code)]
 #[path = "server_http2/client.rs"]
 mod client;

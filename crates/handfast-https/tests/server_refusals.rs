@@ -1,5 +1,7 @@
 //! Clients that are refused learn why: the alert arrives, whatever they were sending.
 
+#![cfg(feature = "server")]
+
 mod server_common;
 
 use std::io::{Read as _, Write as _};
