@@ -105,7 +105,8 @@ impl Dialer {
         self
     }
 
-    /// Connects to this address when asked for this host and port. May be called repeatedly, also for the same host.
+    /// Connects to this address when asked for this host and port; the host `*` is every host that has no address of
+    /// its own. May be called repeatedly, also for the same host.
     pub fn fixed(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         let key = (host.to_ascii_lowercase(), port);
         self.fixed.entry(key).or_default().push(address);
@@ -186,7 +187,8 @@ impl Dialer {
         if self.fixed.is_empty() {
             return None;
         }
-        let addresses = self.fixed.get(&(host.to_ascii_lowercase(), port))?;
+        let of_host = self.fixed.get(&(host.to_ascii_lowercase(), port));
+        let addresses = of_host.or_else(|| self.fixed.get(&("*".to_owned(), port)))?;
         let with_port = |address: &IpAddr| SocketAddr::new(*address, port);
         Some(addresses.iter().map(with_port).collect())
     }

@@ -1,15 +1,54 @@
-//! From a name to a channel: addresses, proxies, Unix sockets, STARTTLS. What follows is TLS, by `handfast`.
+//! From a name to a channel that TLS can begin on: addresses, proxies, Unix sockets, STARTTLS.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use handfast::ClientContext;
+//! use handfast_dial::{Dialer, StartTls, proxy::Proxy};
 //!
 //! let client = ClientContext::builder().build()?;
-//! let stream = handfast_dial::connect(&client, "example.org:443")?; // name, addresses, TCP, TLS
-//! # let _ = stream;
+//!
+//! // All at once: name, addresses, TCP, TLS.
+//! let stream = handfast_dial::connect(&client, "example.org:443")?;
+//!
+//! // Step by step: through a proxy, and with a protocol that begins in plain text.
+//! let proxy = Proxy::parse("socks5h://127.0.0.1:9050")?;
+//! let dialer = Dialer::within(&client.timeouts()).through(proxy);
+//! let mut socket = dialer.dial("mail.example", 587)?.channel;
+//! StartTls::Smtp.negotiate(&mut socket, "mail.example", client.timeouts().handshake)?;
+//! let mail = client.secure("mail.example", socket)?;
+//! # let _ = (stream, mail);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What it does not
+//!
+//! It secures nothing: everything up to the end of a STARTTLS dialogue can be read and changed by anybody on the path,
+//! and so is used for nothing but getting to TLS. It does not resolve names itself (the operating system does), speaks
+//! to no proxy over TLS, keeps no connections, and reads no environment: which proxy to use is the program's to say.
+//! HTTP is `handfast-https`.
+//!
+//! # Data flow
+//!
+//! ```text
+//! "host:port" -> split_authority -> resolve -> race (RFC 8305) -> TCP -> proxy: CONNECT or SOCKS5 -> STARTTLS -> TLS
+//!                                   |------------------ Dialer ----------------------------------|             handfast
+//! "/run/x.sock" -> connect_unix --------------------------------------------------------------> STARTTLS -> TLS
+//! ```
+//!
+//! Each dialogue exists without I/O, too, for callers with a loop of their own: [`proxy::ConnectDialogue`],
+//! [`proxy::Socks5Dialogue`], [`StartTlsDialogue`]. Everything blocking has a twin that ends in `_async`, with the
+//! feature `tokio` (on by default).
+//!
+//! # The public interface is
+//!
+//! - a TLS stream to a name: [`connect`], [`connect_async`];
+//! - a channel: [`Dialer`] and its [`Dialled`] and [`Progress`], [`connect_tcp`], [`connect_unix`], [`resolve`];
+//! - proxies: [`proxy`];
+//! - STARTTLS: [`StartTls`], [`StartTlsDialogue`];
+//! - what people write: [`split_authority`], [`refuse_number`], [`refuse_number_in_url`];
+//! - errors: [`Error`] and its [`Cause`], [`ConnectError`] for all of it up to TLS; [`connect_error`] for
+//!   callers that connect by themselves.
 
 mod address;
 mod connect;

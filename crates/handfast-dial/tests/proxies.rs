@@ -188,4 +188,10 @@ fn a_name_with_a_fixed_address_is_not_resolved() {
     let dialled = dialer.dial("shop.example", server.port()).unwrap();
     assert_eq!(dialled.address, server);
     assert_eq!(TcpStream::peer_addr(&dialled.channel).unwrap(), server);
+    let dialer = dialer.fixed("*", server.port(), "192.0.2.7".parse().unwrap());
+    let own = dialer.dial("shop.example", server.port());
+    assert_eq!(own.unwrap().address, server);
+    let any = Dialer::new().fixed("*", server.port(), server.ip());
+    let dialled = any.dial("nowhere.invalid", server.port());
+    assert_eq!(dialled.unwrap().address, server);
 }

@@ -1,26 +1,57 @@
-//! A hand-written ClientHello, to learn what a server would speak that we would not.
+//! What would a TLS server speak? Questions by a hand-written ClientHello, before a connection or after one that failed.
 //!
-//! rustls speaks TLS 1.2 and 1.3 with suites that are safe. A server that speaks nothing of that
-//! answers us with an alert that says little. A probe offers whatever there ever was, one version at
-//! a time, from SSL 3 to TLS 1.3, reads the server's choice and hangs up: no key is agreed on, no
-//! secret is sent, nothing is believed. It is a question, not a connection.
+//! rustls speaks TLS 1.2 and 1.3 with suites that are safe. A server that speaks nothing of that answers with an alert
+//! that says little. A probe offers whatever there ever was, from SSL 3 to TLS 1.3, reads the server's choice and hangs
+//! up: no key is agreed on, no secret is sent, nothing is believed. It is a question, not a connection.
 //!
-//! [`ClientHello::encode`] makes bytes, [`AnswerReader`] takes them, and [`survey`] is told how to ask.
-//! After a handshake that failed, [`clarify`] asks a few questions and puts what it finds into the
-//! error; [`Inquiry`] is the same without I/O. [`with_hearsay`] asks a server that was refused for its clock, and
-//! where it would send us. The names of suites and groups by number, and the judgement on each, are
-//! [`handfast::registry`]'s.
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::net::TcpStream;
+//! use std::time::{Duration, Instant};
+//! use handfast_probe::{ClientHello, WireVersion, ask, survey};
 //!
-//! ```
-//! use handfast_probe::{Answer, ClientHello, Survey, WireVersion, survey};
-//!
-//! // A server that refuses everything: `ask` would send `hello.encode()` over a socket.
-//! let refuse = |_hello: &ClientHello| Ok::<_, std::io::Error>(Answer::Closed { bytes_received: 0 });
+//! // Everything that a server accepts, one connection for each question.
 //! let base = |version| ClientHello::new(version).with_server_name("shop.example");
-//! let found: Survey = survey(&WireVersion::ALL, base, refuse)?;
-//! assert!(found.versions.iter().all(|found| found.offer.is_err()));
-//! # Ok::<(), std::io::Error>(())
+//! let found = survey(&WireVersion::ALL, base, |hello| -> std::io::Result<_> {
+//!     let mut socket = TcpStream::connect("shop.example:443")?;
+//!     Ok(ask(&mut socket, hello, Instant::now() + Duration::from_secs(4)))
+//! })?;
+//! for version in &found.versions {
+//!     if let Ok(offer) = &version.offer {
+//!         let suites: Vec<String> = offer.suites.iter().map(|suite| suite.name()).collect();
+//!         println!("{}: {}", version.version, suites.join(", "));
+//!     }
+//! }
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! # What it does not
+//!
+//! It finishes no handshake, verifies nothing and changes no verdict: what it finds changes the words of an error.
+//! It does not connect: the caller does (with `handfast-dial`, say), so that each question takes the same way, through
+//! the same proxy, past the same STARTTLS. It does not look for known vulnerabilities; it names what is offered, with
+//! [`handfast::registry`]'s judgement on each.
+//!
+//! # Data flow
+//!
+//! ```text
+//! before:  survey  -- ClientHello ->  ask  -> server -> Answer -> the next question ... -> Survey
+//! after:   Error -> Inquiry -- ClientHello -> ask -> server -> Answer -> ... -> the same Error, explained better
+//!          Error -> an unverified connection: "HEAD /" -> Hearsay ------------> the same Error, explained better
+//! ```
+//!
+//! # The public interface is
+//!
+//! - questions and answers as bytes, without I/O: [`ClientHello`], [`AnswerReader`], [`Answer`], [`ServerHello`];
+//! - asking over a channel: [`ask`], [`ask_async`];
+//! - all that a server accepts: [`survey`] and its [`Survey`], [`VersionSurvey`], [`Offer`], [`Order`];
+//! - what a failed handshake was over: [`clarify`], [`clarify_async`]; [`Inquiry`] without I/O, its [`Probed`] and
+//!   [`Finding`];
+//! - what a server that was refused says of its clock, and where it redirects to: [`with_hearsay`],
+//!   [`with_hearsay_async`], [`Hearsay`];
+//! - again from `handfast`: [`OwnOffer`], [`WireVersion`], [`SuiteId`], [`GroupId`], [`SchemeId`], [`Judgement`],
+//!   [`Grade`].
 
 mod answer;
 mod asking;
@@ -62,4 +93,8 @@ mod documents {
     struct Guide;
     #[doc = include_str!("../../../README.md")]
     struct Readme;
+    #[doc = include_str!("../../handfast-dial/README.md")]
+    struct Dial;
+    #[doc = include_str!("../README.md")]
+    struct Probe;
 }

@@ -121,7 +121,7 @@ impl ClientBuilder {
     }
 
     /// Connects to this address when asked for this host and port; the server must still be the one
-    /// with the host's name. May be called repeatedly, also for the same host.
+    /// with the host's name. The host `*` is every host. May be called repeatedly, also for the same host.
     pub fn resolve(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         self.0.dialer = self.0.dialer.fixed(host, port, address);
         self

@@ -156,7 +156,8 @@ impl FromStr for Resolve {
                 .map_err(|_| format!("`{text}` is no IP address"))
         };
         Ok(Self {
-            host: host.to_owned(),
+            // For curl, `+` lets the entry expire: not within one run.
+            host: host.strip_prefix('+').unwrap_or(host).to_owned(),
             port: port.parse().map_err(|_| usage())?,
             addresses: addresses
                 .split(',')
@@ -382,6 +383,8 @@ mod tests {
             (two.host.as_str(), two.port, two.addresses.len()),
             ("::1", 8443, 1)
         );
+        let expiring: Resolve = "+example.org:443:::1".parse().unwrap();
+        assert_eq!(expiring.host, "example.org");
         for bad in ["", "a:b", "a:1", "a:x:127.0.0.1", "a:1:nowhere"] {
             assert!(bad.parse::<Resolve>().is_err(), "{bad}");
         }
