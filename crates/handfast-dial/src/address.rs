@@ -34,7 +34,7 @@ pub fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
 }
 
 /// Refuses a host such as `8443`, `0x7f.1` or `127.1`: the C library, and URLs, read them as IPv4
-/// addresses (`8443` is 0.0.32.251), which nobody means. No name ends in a number (RFC 3696, section 2).
+/// addresses (`8443` is 0.0.32.251), which is never meant. No name ends in a number (RFC 3696, section 2).
 ///
 /// # Errors
 /// [`Cause::ServerName`].

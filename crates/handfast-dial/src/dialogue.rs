@@ -22,7 +22,7 @@ pub(crate) trait Dialogue {
     fn outgoing(&self) -> &[u8];
     fn sent(&mut self, count: usize);
     fn is_done(&self) -> bool;
-    /// How many bytes to read at most: what follows may be for somebody else.
+    /// How many bytes to read at most: what follows may belong to TLS.
     fn wanted(&self) -> usize;
     fn received(&mut self, bytes: &[u8]) -> Result<(), Error>;
     /// The other end has ended: the error to report.

@@ -34,7 +34,7 @@ pub enum Cause {
         /// What was given.
         text: String,
     },
-    /// A host that the C library would take for a number, and nobody means as one.
+    /// A host that the C library would read as a number.
     ServerName {
         /// What was given.
         text: String,

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_swallows_packets_does_not_hold_up_the_next() {
+    fn an_address_that_does_not_answer_does_not_delay_the_next() {
         let Some(silent) = silent() else {
             return;
         };

@@ -10,7 +10,7 @@ use handfast_dial::proxy::{Credentials, Proxy, ProxyProblem};
 use handfast_dial::{Cause, Dialer, Error, Progress};
 use handfast_testbed::launch::{Microsocks, Tinyproxy, free_address};
 
-/// A server that greets whoever connects.
+/// A server that greets each client.
 fn greeter() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -107,8 +107,8 @@ fn a_socks5_proxy_leads_to_the_server_by_name_and_by_address() {
     for scheme in ["socks5", "socks5h"] {
         leads_to_the_server(&dialer(scheme, proxy.address()), greeter().port());
     }
-    let nobody = free_address().port();
-    let refused = failure(&dialer("socks5h", proxy.address()), "localhost", nobody);
+    let unused = free_address().port();
+    let refused = failure(&dialer("socks5h", proxy.address()), "localhost", unused);
     assert_eq!(problem(&refused), &ProxyProblem::SocksRefused { reply: 5 });
     // Names are resolved here, and fail here, or there.
     let here = failure(&dialer("socks5", proxy.address()), "nowhere.invalid", 443);
@@ -171,8 +171,8 @@ fn a_proxy_s_failures_are_its_own_and_told_alike_by_both() {
         let error = failure(&dialer, "shop.example", 443);
         assert_eq!(problem(&error).id(), id, "{error:?}");
     }
-    let nobody = failure(&dialer("socks5h", free_address()), "shop.example", 443);
-    assert_eq!(problem(&nobody).id(), "proxy-unreachable");
+    let unreachable = failure(&dialer("socks5h", free_address()), "shop.example", 443);
+    assert_eq!(problem(&unreachable).id(), "proxy-unreachable");
     let silent =
         dialer("http", scripted(b"", true)).with_limits(&Timeouts::all(Duration::from_millis(50)));
     assert_eq!(

@@ -102,7 +102,8 @@ fn look(context: &ClientContext, dialer: &Dialer, server: &str) -> Found {
             // Over what? A few more connections tell, and whether it is this machine's clock that is wrong.
             let error =
                 handfast_probe::clarify(failure.error, context, host, PROBE_WITHIN, connect);
-            let error = handfast_probe::with_hearsay(error, host, port, PROBE_WITHIN, connect);
+            let error =
+                handfast_probe::with_unverified_reply(error, host, port, PROBE_WITHIN, connect);
             let chain = match error.cause() {
                 Cause::Peer(PeerCause::Certificate(refused)) => &refused.chain[..],
                 _ => &[],

@@ -62,7 +62,7 @@ pub struct ServerHello {
     pub scheme: Option<SchemeId>,
     /// The kind of key in its certificate, where that is shown (before TLS 1.3).
     pub certificate_key: Option<String>,
-    /// Signed certificate timestamps, for whoever asked for them; a broken list counts as none.
+    /// Signed certificate timestamps, where they were asked for; a broken list counts as none.
     pub timestamps: Vec<SignedCertificateTimestamp>,
     /// Whether it is a HelloRetryRequest, which asks for another hello with a key share.
     pub is_retry: bool,
@@ -265,7 +265,7 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
         }
     }
     let version = WireVersion::from_number(number)
-        .ok_or_else(|| malformed("a protocol version that nobody offered"))?;
+        .ok_or_else(|| malformed("a protocol version that was not offered"))?;
     Ok(ServerHello {
         version,
         suite,

@@ -14,7 +14,7 @@ use handfast_testbed::pki::Spec;
 use crate::answer::ServerHello;
 use crate::explain::refine;
 use crate::finding::{Finding, Probed};
-use crate::hearsay::Hearsay;
+use crate::reply::UnverifiedReply;
 
 const DAY: i64 = 86_400;
 /// A day in November 2023.
@@ -170,10 +170,10 @@ fn verified(presented: &str, now: i64) -> Error {
     }
 }
 
-fn hearsay() -> Vec<Row> {
-    let mut dated = Hearsay::new(200);
+fn reply() -> Vec<Row> {
+    let mut dated = UnverifiedReply::new(200);
     dated.date = Some(NOW);
-    let mut portal = Hearsay::new(302);
+    let mut portal = UnverifiedReply::new(302);
     portal.redirects_to = Some("login.hotel.example".to_owned());
     vec![
         (
@@ -191,7 +191,7 @@ fn hearsay() -> Vec<Row> {
 fn explanations_read_as_they_were_read() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations");
     let mut rows = offers();
-    rows.extend(hearsay());
+    rows.extend(reply());
     let texts = rows.into_iter().map(|(name, error)| {
         let explanation = error.explain();
         assert_eq!(Some(explanation.id), name.split('.').next(), "{name}");

@@ -38,7 +38,7 @@
 //! ```text
 //! before:  survey  -- ClientHello ->  ask  -> server -> Answer -> the next question ... -> Survey
 //! after:   Error -> Inquiry -- ClientHello -> ask -> server -> Answer -> ... -> the same Error, explained better
-//!          Error -> an unverified connection: "HEAD /" -> Hearsay ------------> the same Error, explained better
+//!          Error -> an unverified connection: "HEAD /" -> UnverifiedReply ------------> the same Error, explained better
 //! ```
 //!
 //! # The public interface is
@@ -48,8 +48,8 @@
 //! - all that a server accepts: [`survey`] and its [`Survey`], [`VersionSurvey`], [`Offer`], [`Order`];
 //! - what a failed handshake was over: [`clarify`], [`clarify_async`]; [`Inquiry`] without I/O, its [`Probed`] and
 //!   [`Finding`];
-//! - what a server that was refused says of its clock, and where it redirects to: [`with_hearsay`],
-//!   [`with_hearsay_async`], [`Hearsay`];
+//! - what a server that was refused says of its clock, and where it redirects to: [`with_unverified_reply`],
+//!   [`with_unverified_reply_async`], [`UnverifiedReply`];
 //! - again from `handfast`: [`OwnOffer`], [`WireVersion`], [`SuiteId`], [`GroupId`], [`SchemeId`], [`Judgement`],
 //!   [`Grade`].
 
@@ -62,9 +62,9 @@ mod finding;
 // The operating system's words are Linux's.
 #[cfg(all(test, target_os = "linux"))]
 mod golden;
-mod hearsay;
 mod hello;
 mod inquiry;
+mod reply;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -78,13 +78,13 @@ pub use asking_async::{ask_async, clarify_async};
 pub use finding::{Finding, Probed};
 pub use handfast::OwnOffer;
 pub use handfast::registry::{Grade, GroupId, Judgement, SchemeId, SuiteId, WireVersion};
-pub use hearsay::Hearsay;
 pub use hello::ClientHello;
 pub use inquiry::Inquiry;
+pub use reply::UnverifiedReply;
 pub use survey::{Offer, Order, Survey, VersionSurvey, survey};
-pub use unverified::with_hearsay;
+pub use unverified::with_unverified_reply;
 #[cfg(feature = "tokio")]
-pub use unverified::with_hearsay_async;
+pub use unverified::with_unverified_reply_async;
 
 /// The guide's and the README's snippets are tests, too.
 #[cfg(doctest)]

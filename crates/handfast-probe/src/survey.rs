@@ -179,7 +179,7 @@ fn survey_version<E>(
 }
 
 /// Asks for what is left until nothing more is chosen. A choice that was not offered ends it: then
-/// the server does not heed the offer, and would go on for ever.
+/// the server ignores the offer, and the questions would never end.
 fn exhaust<T: Copy + PartialEq, E>(
     offered: &[T],
     first: T,

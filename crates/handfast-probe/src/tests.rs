@@ -131,7 +131,7 @@ fn own_offer(suites: Vec<SuiteId>, groups: Vec<GroupId>) -> OwnOffer {
     ours
 }
 
-/// A server whose certificate is on a curve that we do not offer takes a group of ours from whoever offers that
+/// A server whose certificate is on a curve that we do not offer takes a group of ours from a client that offers that
 /// curve as well.
 #[test]
 fn a_certificate_s_curve_is_told_from_a_group() {

@@ -6,9 +6,9 @@ use handfast::{
     escape_control, format_utc,
 };
 
-use crate::hearsay::Hearsay;
+use crate::reply::UnverifiedReply;
 
-/// Clocks that differ by less than this refuse nobody's certificate for long.
+/// Clocks that differ by less than this do not cause refusals for long.
 const SKEW_MIN_SECS: i64 = 5 * 60;
 
 /// The status of networks that want a login (RFC 6585, section 6).
@@ -28,12 +28,12 @@ pub(crate) fn is_worthwhile(error: &Error) -> bool {
 }
 
 /// The error with what the peer's word turns its explanation into, or adds to it.
-pub(crate) fn refine(error: Error, hearsay: &Hearsay) -> Error {
+pub(crate) fn refine(error: Error, reply: &UnverifiedReply) -> Error {
     let Some(refused) = refused(&error) else {
         return error;
     };
     let mut explanation = error.explain();
-    add(&mut explanation, refused, hearsay);
+    add(&mut explanation, refused, reply);
     error.with_explanation(explanation)
 }
 
@@ -44,19 +44,19 @@ fn refused(error: &Error) -> Option<&VerifyError> {
     }
 }
 
-fn add(explanation: &mut Explanation, refused: &VerifyError, hearsay: &Hearsay) {
+fn add(explanation: &mut Explanation, refused: &VerifyError, reply: &UnverifiedReply) {
     match &refused.cause {
         VerifyCause::Expired { now, .. }
         | VerifyCause::NotYetValid { now, .. }
         | VerifyCause::CrlExpired { now, .. } => {
-            if let Some(date) = hearsay.date {
+            if let Some(date) = reply.date {
                 clock(explanation, refused, *now, date);
             }
         }
         VerifyCause::NameMismatch {
             expected,
             presented,
-        } => portal(explanation, hearsay, expected, presented),
+        } => portal(explanation, reply, expected, presented),
         _ => {}
     }
 }
@@ -111,8 +111,13 @@ fn span(seconds: u64) -> String {
     }
 }
 
-fn portal(explanation: &mut Explanation, hearsay: &Hearsay, expected: &str, presented: &[String]) {
-    let elsewhere = hearsay
+fn portal(
+    explanation: &mut Explanation,
+    reply: &UnverifiedReply,
+    expected: &str,
+    presented: &[String],
+) {
+    let elsewhere = reply
         .redirects_to
         .as_deref()
         .filter(|host| !host.eq_ignore_ascii_case(expected));
@@ -125,7 +130,7 @@ fn portal(explanation: &mut Explanation, hearsay: &Hearsay, expected: &str, pres
     let leads_home = |host: &str| {
         presented.iter().any(|name| covers(name, host)) && !are_related(host, expected)
     };
-    if hearsay.status != NETWORK_AUTHENTICATION_REQUIRED && !elsewhere.is_some_and(leads_home) {
+    if reply.status != NETWORK_AUTHENTICATION_REQUIRED && !elsewhere.is_some_and(leads_home) {
         return;
     }
     let told = Explanation::new(

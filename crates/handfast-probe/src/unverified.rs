@@ -11,10 +11,10 @@ use handfast::{ClientContext, Error, Stream, Timeouts};
 #[cfg(feature = "tokio")]
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::hearsay::{Hearsay, answer, is_over, question};
+use crate::reply::{UnverifiedReply, answer, is_over, question};
 use crate::unproven::{is_worthwhile, refine};
 
-impl Hearsay {
+impl UnverifiedReply {
     /// Whether the peer's own word could help to explain this error: a certificate refused over time
     /// or over its name.
     pub fn is_worthwhile(error: &Error) -> bool {
@@ -45,11 +45,11 @@ fn unverified(limit: Duration) -> Result<ClientContext, Error> {
 }
 
 /// The error with what the server says when it is asked without being verified, where that could
-/// help ([`Hearsay::is_worthwhile`]); over a blocking channel that `connect` makes.
+/// help ([`UnverifiedReply::is_worthwhile`]); over a blocking channel that `connect` makes.
 ///
 /// `host` and `port` are the server's as they stand in a URL. Sends `HEAD /` and nothing else.
 #[must_use]
-pub fn with_hearsay<C: handfast::Channel, E>(
+pub fn with_unverified_reply<C: handfast::Channel, E>(
     error: Error,
     host: &str,
     port: u16,
@@ -59,7 +59,7 @@ pub fn with_hearsay<C: handfast::Channel, E>(
     if !is_worthwhile(&error) {
         return error;
     }
-    let heard = || -> Option<Hearsay> {
+    let heard = || -> Option<UnverifiedReply> {
         let deadline = Instant::now() + limit;
         let context = unverified(limit).ok()?;
         let mut stream: Stream<C> = context.secure(host, connect().ok()?).ok()?;
@@ -76,15 +76,15 @@ pub fn with_hearsay<C: handfast::Channel, E>(
         answer(&head)
     };
     match heard() {
-        Some(hearsay) => refine(error, &hearsay),
+        Some(reply) => refine(error, &reply),
         None => error,
     }
 }
 
-/// As [`with_hearsay`], without blocking the thread.
+/// As [`with_unverified_reply`], without blocking the thread.
 #[cfg(feature = "tokio")]
 #[must_use]
-pub async fn with_hearsay_async<C, E>(
+pub async fn with_unverified_reply_async<C, E>(
     error: Error,
     host: &str,
     port: u16,
@@ -99,13 +99,13 @@ where
     }
     let hearing = async { hear(host, port, limit, connect.await.ok()?).await };
     match tokio::time::timeout(limit, hearing).await {
-        Ok(Some(hearsay)) => refine(error, &hearsay),
+        Ok(Some(reply)) => refine(error, &reply),
         _ => error,
     }
 }
 
 #[cfg(feature = "tokio")]
-async fn hear<C>(host: &str, port: u16, limit: Duration, channel: C) -> Option<Hearsay>
+async fn hear<C>(host: &str, port: u16, limit: Duration, channel: C) -> Option<UnverifiedReply>
 where
     C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {

@@ -91,14 +91,14 @@ fn expiry_tells_the_days_left_and_the_reason_of_every_failure() {
     let other = Spec::server(&["elsewhere.example"])
         .valid_between(now_secs() - DAY, now_secs() + 61 * DAY - DAY / 2);
     let other = at(server(&pki.root.issue(other)));
-    let nobody = at(free_address());
+    let closed = at(free_address());
     let ssh = at(of_ssh());
 
     let finished = expiry(&pki, std::slice::from_ref(&good));
     assert!(finished.succeeded(), "{finished}");
     assert_eq!(finished.out(), format!("{good}: 60 days left\n"));
 
-    let all = [&soon, &expired, &other, &nobody, &ssh].map(Clone::clone);
+    let all = [&soon, &expired, &other, &closed, &ssh].map(Clone::clone);
     let finished = expiry(&pki, &all);
     assert_eq!(finished.code, Some(1), "{finished}");
     let told = finished.out();
@@ -107,7 +107,7 @@ fn expiry_tells_the_days_left_and_the_reason_of_every_failure() {
     for (line, server, days, id) in [
         (lines[1], &expired, ": expired; ", "certificate-expired"),
         (lines[2], &other, "60 days left", "name-mismatch"),
-        (lines[3], &nobody, "no certificate", "connection-refused"),
+        (lines[3], &closed, "no certificate", "connection-refused"),
         (lines[4], &ssh, "no certificate", "not-tls"),
     ] {
         assert!(line.starts_with(&format!("{server}: ")), "{told}");

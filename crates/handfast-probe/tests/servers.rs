@@ -151,7 +151,7 @@ fn openssl_one_version_one_suite_and_the_curve_of_its_certificate() {
 }
 
 #[test]
-fn openssl_with_versions_that_nobody_should_speak() {
+fn openssl_with_deprecated_versions() {
     let Some((server, _files)) = openssl(Key::Rsa2048, &["-cipher", "ALL:@SECLEVEL=0"]) else {
         return;
     };

@@ -39,7 +39,7 @@ impl StartTls {
 ///
 /// Over and over: send what [`outgoing`](Self::outgoing) holds and report it by
 /// [`sent`](Self::sent); stop once [`is_done`](Self::is_done); hand what the server says to
-/// [`received`](Self::received). Whoever reads more from the channel in between must hand it in, too:
+/// [`received`](Self::received). A caller that reads more from the channel in between must pass it on, too:
 /// that is how injected plain text is found.
 #[derive(Debug)]
 pub struct StartTlsDialogue {
@@ -48,7 +48,7 @@ pub struct StartTlsDialogue {
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
     received: usize,
-    /// The server has said its last word before TLS.
+    /// The server has sent its last answer before TLS.
     answered: bool,
     failure: Option<StartTlsError>,
 }

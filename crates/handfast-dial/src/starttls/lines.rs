@@ -42,7 +42,7 @@ enum Verdict {
     Nonsense,
 }
 
-/// `localhost`: a client's own name is nobody's business before TLS, and servers that check it check
+/// `localhost`: a client's own name is not disclosed before TLS, and servers that check it check
 /// it again afterwards (RFC 3207, section 4.2).
 const SMTP: &[Turn] = &[
     turn("", "the greeting", Shape::Coded, greeting_220),
@@ -208,7 +208,7 @@ fn answer_len(shape: Shape, input: &[u8]) -> Option<usize> {
             Shape::Tagged(tag) => {
                 text.strip_prefix(tag.as_bytes())
                     .is_some_and(|rest| rest.first() == Some(&b' '))
-                    // A server that hangs up or does not understand answers without the tag.
+                    // A server that closes the connection or does not understand answers without the tag.
                     || text.starts_with(b"* BYE")
                     || text.starts_with(b"* BAD")
             }

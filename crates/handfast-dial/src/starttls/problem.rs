@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::protocol::StartTls;
 
-/// Why a STARTTLS dialogue did not come to TLS. Always the server's doing, or of somebody between.
+/// Why a STARTTLS dialogue did not come to TLS. The cause is always the server, or something on the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StartTlsError {

@@ -129,7 +129,7 @@ fn late_plain_text_is_refused_too_and_a_failure_stays() {
 }
 
 #[test]
-fn whoever_does_not_begin_tls_is_told_apart() {
+fn every_reason_not_to_begin_tls_has_its_own_id() {
     use StartTls::*;
     let cases: &[(StartTls, &[&[u8]], &str)] = &[
         (Smtp, &[b"554 go away\r\n"], "starttls-client-refused"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handfast::Error;
-use handfast_probe::{Hearsay, Inquiry, clarify_async, with_hearsay_async};
+use handfast_probe::{Inquiry, UnverifiedReply, clarify_async, with_unverified_reply_async};
 
 use super::connect::{Origin, reach};
 use super::event::Event;
@@ -22,7 +22,7 @@ pub(super) async fn clarify(
     patience: Patience,
 ) -> Error {
     let is_about_offers = Inquiry::is_worthwhile(&error);
-    if !settings.probes || !(is_about_offers || Hearsay::is_worthwhile(&error)) {
+    if !settings.probes || !(is_about_offers || UnverifiedReply::is_worthwhile(&error)) {
         return error;
     }
     settings.tell(&Event::Probing { error: &error });
@@ -35,6 +35,6 @@ pub(super) async fn clarify(
     let host = &origin.host;
     match is_about_offers {
         true => clarify_async(error, &settings.context, host, limit, connect).await,
-        false => with_hearsay_async(error, host, origin.port, limit, connect()).await,
+        false => with_unverified_reply_async(error, host, origin.port, limit, connect()).await,
     }
 }

@@ -138,7 +138,7 @@ impl ClientBuilder {
     /// connections what it would have taken, and puts that into the error
     /// ([`handfast_probe::Inquiry`]). After one that was refused over time or name, asks `HEAD /` of
     /// the server without verifying it, with nothing of the request's, for its clock
-    /// ([`handfast_probe::Hearsay`]). Default: off.
+    /// ([`handfast_probe::UnverifiedReply`]). Default: off.
     pub fn probes(mut self, on: bool) -> Self {
         self.0.probes = on;
         self

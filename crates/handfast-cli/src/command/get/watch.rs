@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handfast::{PathAnchor, Report, TrustSource, escape_control, format_utc};
 use handfast_https::client::{Event, Response};
-use handfast_probe::Hearsay;
+use handfast_probe::UnverifiedReply;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION, SET_COOKIE};
 use http::{HeaderMap, StatusCode, Version};
 
@@ -82,7 +82,7 @@ pub(super) fn event(event: &Event<'_>) {
         Event::Probing { error } => tell(format!(
             "handshake: {}; asking the server {}",
             error.explain().what,
-            match Hearsay::is_worthwhile(error) {
+            match UnverifiedReply::is_worthwhile(error) {
                 true => "for its clock, without believing it",
                 false => "what it accepts",
             }

@@ -15,7 +15,7 @@ use handfast::{
 };
 use handfast_dial::proxy::Proxy;
 use handfast_dial::{ConnectError, StartTls};
-use handfast_probe::{self as probe, WireVersion, with_hearsay};
+use handfast_probe::{self as probe, WireVersion, with_unverified_reply};
 
 use super::findings::{Closing, Findings, Live, OtherChain, Resumption, VersionTried};
 use super::probing::Progress;
@@ -337,7 +337,7 @@ fn ask_why(error: Error, context: &ClientContext, route: &Route<'_>) -> Error {
     let open = || route.open().map_err(io::Error::from);
     let error = probe::clarify(error, context, name, limit, open);
     match target.starttls {
-        None => with_hearsay(error, name, target.port, limit, open),
+        None => with_unverified_reply(error, name, target.port, limit, open),
         // Mail servers and their like have no Date to ask for.
         Some(_) => error,
     }

@@ -3,11 +3,11 @@
 //! No cause may be reported as another one. Where the wire allows it, TLS 1.2 and 1.3 say the same.
 
 mod certificates;
-mod hearsay;
 mod identities;
 mod probed;
 mod replies;
 mod strangers;
+mod unverified_reply;
 
 use std::any::Any;
 use std::io::Read;

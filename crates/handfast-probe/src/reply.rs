@@ -1,4 +1,4 @@
-//! What a peer says of itself that nobody has verified: its clock, and where it would send us.
+//! What a peer says of itself without having been verified: its clock, and where it would send us.
 //!
 //! Owns the one question, and reading the answer, which anybody may have written.
 
@@ -9,13 +9,13 @@ use url::Url;
 /// A head that is longer is not worth reading.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// What a peer said over HTTP that had not been verified: worth knowing, and believed in nothing.
+/// What a peer that was not verified replied over HTTP: a hint, and no evidence.
 ///
-/// After a refusal that may be the fault of this machine's clock, or of a network that wants a login,
-/// the peer's own word is a hint. Anybody can say anything, so it never changes a verdict.
+/// It helps after a refusal that may be due to this machine's clock, or to a network that requires a login. Anyone on
+/// the path can send such a reply, so it never changes a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Hearsay {
+pub struct UnverifiedReply {
     /// The status of its response.
     pub status: u16,
     /// Its clock, by the `Date` field, in unix seconds.
@@ -24,7 +24,7 @@ pub struct Hearsay {
     pub redirects_to: Option<String>,
 }
 
-impl Hearsay {
+impl UnverifiedReply {
     /// A response with this status, of which no more is known.
     pub fn new(status: u16) -> Self {
         Self {
@@ -53,7 +53,7 @@ pub(crate) fn is_over(head: &[u8]) -> bool {
 }
 
 /// Reads a head that anybody may have written.
-pub(crate) fn answer(head: &[u8]) -> Option<Hearsay> {
+pub(crate) fn answer(head: &[u8]) -> Option<UnverifiedReply> {
     let text = String::from_utf8_lossy(head.get(..HEAD_BYTES_MAX.min(head.len()))?);
     let mut lines = text.lines();
     let status = lines
@@ -62,23 +62,23 @@ pub(crate) fn answer(head: &[u8]) -> Option<Hearsay> {
         .get(2..5)?
         .parse()
         .ok()?;
-    let mut hearsay = Hearsay::new(status);
+    let mut reply = UnverifiedReply::new(status);
     for line in lines.take_while(|line| !line.is_empty()) {
         let Some((name, value)) = line.split_once(':') else {
             continue;
         };
         if name.eq_ignore_ascii_case("date") {
-            hearsay.date = httpdate::parse_http_date(value.trim())
+            reply.date = httpdate::parse_http_date(value.trim())
                 .ok()
                 .and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok())
                 .and_then(|since| i64::try_from(since.as_secs()).ok());
         } else if name.eq_ignore_ascii_case("location") && (300..400).contains(&status) {
-            hearsay.redirects_to = Url::parse(value.trim())
+            reply.redirects_to = Url::parse(value.trim())
                 .ok()
                 .and_then(|url| url.host_str().map(str::to_owned));
         }
     }
-    Some(hearsay)
+    Some(reply)
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_of_a_stranger_s_panic(
+        fn no_reply_panics(
             bytes in "(HTTP/1.1 [0-9]{3}\r\n)?((date|location): [\\x00-\\x7fé\u{9b}]{0,40}\r\n){0,3}[\\x00-\\x7fé]{0,40}",
         ) {
             let heard = answer(bytes.as_bytes());
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stranger_says_is_read_and_bounded() {
+    fn replies_are_read_and_bounded() {
         let heard = |text: &str| {
             answer(text.as_bytes()).map(|said| (said.status, said.date, said.redirects_to))
         };
