@@ -24,6 +24,7 @@ use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
 use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Alert, Error, NetworkCause, Phase};
+use crate::exporter::ExportError;
 use crate::report::{Report, Traffic};
 
 impl ClientContext {
@@ -132,6 +133,28 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     /// Bytes that wait for the channel to take them.
     pub fn unsent(&self) -> usize {
         self.connection.outgoing().len()
+    }
+
+    /// Keying material for a protocol above: see [`Connection::export_keying_material`].
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn export_keying_material(
+        &self,
+        label: &[u8],
+        context: Option<&[u8]>,
+        output: &mut [u8],
+    ) -> Result<(), ExportError> {
+        self.connection
+            .export_keying_material(label, context, output)
+    }
+
+    /// The channel binding `tls-exporter` (RFC 9266): see [`Connection::channel_binding`].
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn channel_binding(&self) -> Result<[u8; 32], ExportError> {
+        self.connection.channel_binding()
     }
 
     /// The channel underneath.

@@ -11,6 +11,7 @@ use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
 use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Alert, Error, NetworkCause, Phase};
+use crate::exporter::ExportError;
 use crate::report::{Report, Ticket, Traffic};
 
 /// What [`Stream::read_to_ending`] accepts at most, in bytes: a bound for peers that never stop.
@@ -187,6 +188,28 @@ impl<C: Channel> Stream<C> {
     /// Bytes and records so far.
     pub fn traffic(&self) -> Traffic {
         self.connection.traffic()
+    }
+
+    /// Keying material for a protocol above: see [`Connection::export_keying_material`].
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn export_keying_material(
+        &self,
+        label: &[u8],
+        context: Option<&[u8]>,
+        output: &mut [u8],
+    ) -> Result<(), ExportError> {
+        self.connection
+            .export_keying_material(label, context, output)
+    }
+
+    /// The channel binding `tls-exporter` (RFC 9266): see [`Connection::channel_binding`].
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn channel_binding(&self) -> Result<[u8; 32], ExportError> {
+        self.connection.channel_binding()
     }
 
     /// The channel underneath.

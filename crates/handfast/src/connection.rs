@@ -24,6 +24,7 @@ use crate::classify;
 use crate::close::Ending;
 use crate::context::{Clock, Settings};
 use crate::error::{Alert, Cause, Error, LocalCause, PeerCause, Phase};
+use crate::exporter::{ExportError, Exporter};
 use crate::facts::Facts;
 use crate::offer::ClientOffer;
 use crate::record::{RECORD_MAX, Sizer};
@@ -121,6 +122,7 @@ pub struct Connection {
     failure: Option<Error>,
     alert_sent: Option<Alert>,
     report: Option<Arc<Report>>,
+    exporter: Option<Box<Exporter>>,
     facts: Facts,
     traffic: Traffic,
     started: Instant,
@@ -162,6 +164,77 @@ impl Connection {
     /// Has our `close_notify` been made into a record?
     pub fn close_notify_sent(&self) -> bool {
         self.close_notify_sent
+    }
+
+    /// Is there something to be sent, in [`outgoing`](Self::outgoing)? What was written and not
+    /// [flushed](Self::flush) does not count. With [`wants_read`](Self::wants_read), what an event loop registers for.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), handfast::Error> {
+    /// let mut client = handfast::ClientContext::builder().build()?.connection("example.org")?;
+    /// assert!(client.wants_write(), "the ClientHello");
+    /// client.sent(client.outgoing().len());
+    /// assert!(client.wants_read() && !client.wants_write(), "the server's turn");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wants_write(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Is it of use to receive more? Not after the peer's end or a failure, nor while there is plaintext to be read
+    /// ([`has_plaintext`](Self::has_plaintext)): a caller that reads slowly holds the peer back by it.
+    pub fn wants_read(&self) -> bool {
+        self.failure.is_none()
+            && self.ending.is_none()
+            && self.channel_ended.is_none()
+            && !self.has_plaintext()
+    }
+
+    /// Fills `output` with keying material that both peers can derive, and nobody else (RFC 8446, section 7.5; in TLS
+    /// 1.2, RFC 5705): for a protocol above that needs keys of its own. At most 255 hashes of the cipher suite, 8,160 bytes
+    /// by SHA-256.
+    ///
+    /// Labels begin with `EXPORTER` when they are registered, with `EXPERIMENTAL` when they are not. In TLS 1.2 no context
+    /// and an empty one give different material, in TLS 1.3 the same. Without an
+    /// [extended master secret](Self::channel_binding), material of TLS 1.2 may not be this connection's alone.
+    ///
+    /// # Errors
+    /// [`ExportError`]: the handshake is not finished, or the label, the context or the length cannot be.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let stream = handfast::ClientContext::builder().build()?.connect("example.org:443")?;
+    /// let mut key = [0; 32];
+    /// stream.export_keying_material(b"EXPERIMENTAL my protocol", None, &mut key)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn export_keying_material(
+        &self,
+        label: &[u8],
+        context: Option<&[u8]>,
+        output: &mut [u8],
+    ) -> Result<(), ExportError> {
+        self.exporter()?.export(label, context, output)
+    }
+
+    /// The channel binding `tls-exporter` (RFC 9266): the same 32 bytes at both ends of this connection, and at no other.
+    /// An authentication above TLS that covers them (as SCRAM's `-PLUS` mechanisms do) cannot be relayed to another
+    /// connection.
+    ///
+    /// # Errors
+    /// [`ExportError::HandshakeNotFinished`]; or [`ExportError::NotUnique`] for TLS 1.2 without the extended master secret
+    /// (RFC 7627), which a peer from before 2015 may not have.
+    pub fn channel_binding(&self) -> Result<[u8; 32], ExportError> {
+        self.exporter()?.channel_binding()
+    }
+
+    fn exporter(&self) -> Result<&Exporter, ExportError> {
+        self.exporter
+            .as_deref()
+            .filter(|_| self.report.is_some())
+            .ok_or(ExportError::HandshakeNotFinished)
     }
 
     /// Ciphertext to be sent to the peer.
@@ -476,6 +549,7 @@ impl Connection {
             failure: None,
             alert_sent: None,
             report: None,
+            exporter: None,
             facts,
             traffic: Traffic::default(),
             started: Instant::now(),

@@ -1,6 +1,7 @@
 //! What a connection has learned besides what rustls keeps.
 
 use crate::error::Alert;
+use crate::exporter::ExporterSecret;
 use crate::report::Ticket;
 use crate::side::Side;
 use crate::verify::{Staple, VerifyError};
@@ -22,6 +23,8 @@ pub(crate) struct Facts {
     pub(crate) staple: Option<Staple>,
     pub(crate) tickets: Vec<Ticket>,
     pub(crate) session: Session,
+    /// What keying material is exported from, until the handshake is done.
+    pub(crate) exporter: Option<ExporterSecret>,
     pub(crate) failure: Option<Box<VerifyError>>,
     /// The fatal alert that the peer ended with.
     pub(crate) alert_received: Option<Alert>,
@@ -43,6 +46,7 @@ impl Facts {
             tickets,
             session,
             alert,
+            exporter,
             ..
         } = evidence;
         self.failure = failure.or_else(|| self.failure.take());
@@ -51,6 +55,7 @@ impl Facts {
         self.staple = staple.or_else(|| self.staple.take());
         self.note_tickets(tickets);
         self.session = session;
+        self.exporter = exporter.or_else(|| self.exporter.take());
         self.alert_sealed = alert.or(self.alert_sealed);
     }
 

@@ -1,4 +1,5 @@
-//! The secrets of sessions, written to a file for a packet analyser: the `SSLKEYLOGFILE` format.
+//! The secrets that rustls tells: written to a file for a packet analyser, in the `SSLKEYLOGFILE` format, and the one
+//! that keying material is exported from.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -7,6 +8,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{ConfigurationCause, Error, Phase};
+use crate::exporter::ExporterSecret;
+use crate::witness;
 
 /// Where the secrets of sessions are written to, in the format that packet analysers read.
 ///
@@ -44,12 +47,34 @@ impl fmt::Debug for KeyLog {
     }
 }
 
-impl rustls::KeyLog for KeyLog {
-    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+impl KeyLog {
+    fn write(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         let line = format!("{label} {} {}\n", Hex(client_random), Hex(secret));
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk must not end the connection that is being watched.
         let _ = file.write_all(line.as_bytes());
+    }
+}
+
+/// What rustls tells secrets to: the exporter's goes to the connection, all of them to the log, if there is one.
+#[derive(Debug)]
+pub(crate) struct Secrets(pub(crate) Option<KeyLog>);
+
+/// rustls' name of the secret that keying material is exported from in TLS 1.3.
+const EXPORTER_LABEL: &str = "EXPORTER_SECRET";
+
+impl rustls::KeyLog for Secrets {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        if label == EXPORTER_LABEL {
+            witness::note_exporter(ExporterSecret::Tls13(secret.to_vec().into()));
+        }
+        if let Some(log) = &self.0 {
+            log.write(label, client_random, secret);
+        }
+    }
+
+    fn will_log(&self, label: &str) -> bool {
+        self.0.is_some() || label == EXPORTER_LABEL
     }
 }
 

@@ -71,6 +71,7 @@ mod context;
 mod der;
 mod error;
 mod explain;
+mod exporter;
 mod facts;
 #[cfg(all(test, not(fuzzing)))]
 #[allow(unreachable_pub)] // fuzz targets reach it
@@ -122,6 +123,7 @@ pub use error::{
     Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
 };
 pub use explain::{Explanation, plain_io_error, quote_bytes};
+pub use exporter::ExportError;
 pub use identity::{
     Identity, IdentityError, IdentityPart, IdentityProblem, Passphrase, PassphraseRequest,
 };

@@ -398,6 +398,7 @@ fn take_up(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Opt
     witness::set_session(Session {
         not_after,
         path: None,
+        extended_master_secret: has_extended_master_secret(session).unwrap_or(false),
     });
     Some(session.to_vec())
 }
@@ -406,12 +407,7 @@ fn take_up(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Opt
 /// is written differently from what is known here: a test says so, and the connection's own judgement
 /// stands.
 fn client_chain(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
-    let mut reader = Reader::new(session);
-    if reader.u8()? == 1 {
-        reader.vector::<1>()?; // server name
-    }
-    reader.take(2 + 2)?; // version, cipher suite
-    reader.vector::<1>()?; // secret
+    let mut reader = after_secret(session)?;
     reader.u8()?; // extended master secret
     if reader.u8()? != 1 {
         return None;
@@ -422,6 +418,22 @@ fn client_chain(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
         chain.push(CertificateDer::from(list.vector::<3>()?));
     }
     (!chain.is_empty()).then_some(chain)
+}
+
+/// Is the session's master secret bound to its handshake, as rustls writes it down? `None` when it is written
+/// differently.
+fn has_extended_master_secret(session: &[u8]) -> Option<bool> {
+    after_secret(session)?.u8().map(|written| written == 1)
+}
+
+fn after_secret(session: &[u8]) -> Option<Reader<'_>> {
+    let mut reader = Reader::new(session);
+    if reader.u8()? == 1 {
+        reader.vector::<1>()?; // server name
+    }
+    reader.take(2 + 2)?; // version, cipher suite
+    reader.vector::<1>()?; // secret
+    Some(reader)
 }
 
 /// What a client remembers of servers: sessions, and the key exchange group that they chose.
@@ -681,7 +693,7 @@ mod tests {
         );
         witness::begin(&Session {
             not_after: Some(1_000_100),
-            path: None,
+            ..Session::default()
         });
         let ticket = ticketer.encrypt(b"session").unwrap();
         sessions.put(b"id".to_vec(), b"session".to_vec());

@@ -2,19 +2,23 @@
 //!
 //! Once its alerts are encrypted, rustls does not say which one it sent; some of its failures come
 //! without any; and it does not say which records it skipped as rejected early data. Every record passes
-//! here, so this is where they are seen ([`witness`]). Keys, records and their order are rustls'.
+//! here, so this is where they are seen ([`witness`]); so does the master secret of TLS 1.2, which keying material is
+//! exported from. Keys, records and their order are rustls'.
 
-use rustls::crypto::CipherSuiteCommon;
 use rustls::crypto::aws_lc_rs::cipher_suite;
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, KeyBlockShape, MessageDecrypter,
     MessageEncrypter, OutboundChunks, OutboundOpaqueMessage, OutboundPlainMessage,
     Tls12AeadAlgorithm, Tls13AeadAlgorithm, UnsupportedOperationError,
 };
+use rustls::crypto::tls12::Prf;
+use rustls::crypto::{ActiveKeyExchange, CipherSuiteCommon};
 use rustls::{
-    ContentType, Error, PeerMisbehaved, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite,
+    CipherSuite, ContentType, Error, PeerMisbehaved, SupportedCipherSuite, Tls12CipherSuite,
+    Tls13CipherSuite,
 };
 
+use crate::exporter::ExporterSecret;
 use crate::tls::TrafficSecrets;
 use crate::witness;
 
@@ -36,9 +40,10 @@ macro_rules! observed12 {
     ($name:ident) => {{
         static RUSTLS: &Tls12CipherSuite = tls12(&cipher_suite::$name);
         static PROTECTION: Observed12 = Observed12(RUSTLS.aead_alg);
+        static PRF: ObservedPrf = ObservedPrf(RUSTLS.prf_provider);
         static SUITE: Tls12CipherSuite = Tls12CipherSuite {
             common: common(&RUSTLS.common),
-            prf_provider: RUSTLS.prf_provider,
+            prf_provider: &PRF,
             kx: RUSTLS.kx,
             sign: RUSTLS.sign,
             aead_alg: &PROTECTION,
@@ -58,6 +63,11 @@ pub(crate) static ALL: [SupportedCipherSuite; 9] = [
     observed12!(TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
     observed12!(TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
 ];
+
+/// The suite of this name.
+pub(crate) fn find(name: CipherSuite) -> Option<SupportedCipherSuite> {
+    ALL.iter().find(|suite| suite.suite() == name).copied()
+}
 
 // These run when this is compiled: the panics are errors of the compiler's.
 const fn tls13(suite: &SupportedCipherSuite) -> &'static Tls13CipherSuite {
@@ -138,6 +148,39 @@ impl Tls12AeadAlgorithm for Observed12 {
         explicit: &[u8],
     ) -> Result<TrafficSecrets, UnsupportedOperationError> {
         self.0.extract_keys(key, iv, explicit)
+    }
+
+    fn fips(&self) -> bool {
+        self.0.fips()
+    }
+}
+
+/// TLS 1.2's pseudo-random function (RFC 5246, section 5): what it is called with is what keying material is exported
+/// from.
+struct ObservedPrf(&'static dyn Prf);
+
+impl Prf for ObservedPrf {
+    fn for_key_exchange(
+        &self,
+        output: &mut [u8; 48],
+        exchange: Box<dyn ActiveKeyExchange>,
+        peer_key: &[u8],
+        label: &[u8],
+        seed: &[u8],
+    ) -> Result<(), Error> {
+        witness::note_master_secret(label);
+        self.0
+            .for_key_exchange(output, exchange, peer_key, label, seed)
+    }
+
+    fn for_secret(&self, output: &mut [u8], secret: &[u8], label: &[u8], seed: &[u8]) {
+        if label == b"key expansion" {
+            witness::note_exporter(ExporterSecret::Tls12 {
+                master: secret.to_vec().into(),
+                randoms: seed.to_vec(),
+            });
+        }
+        self.0.for_secret(output, secret, label, seed);
     }
 
     fn fips(&self) -> bool {

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::error::Alert;
+use crate::exporter::ExporterSecret;
 use crate::protection::TAG;
 use crate::report::Ticket;
 use crate::verify::{Staple, VerifiedPath, VerifyError};
@@ -30,6 +31,8 @@ pub(crate) struct Evidence {
     pub(crate) session: Session,
     /// The fatal alert that was sealed.
     pub(crate) alert: Option<SealedAlert>,
+    /// What keying material is exported from.
+    pub(crate) exporter: Option<ExporterSecret>,
     /// A record could not be opened. If that was no error, it was skipped: rejected early data.
     pub(crate) unopened: bool,
     /// What the next alert is to say, whatever rustls would have said.
@@ -52,6 +55,8 @@ pub(crate) struct Session {
     pub(crate) not_after: Option<u64>,
     /// The path that was verified when the session was made, where that is still known.
     pub(crate) path: Option<Arc<VerifiedPath>>,
+    /// TLS 1.2: is its master secret bound to the handshake that made it (RFC 7627)?
+    pub(crate) extended_master_secret: bool,
 }
 
 impl Session {
@@ -59,6 +64,7 @@ impl Session {
         Self {
             not_after: Some(path.not_after()),
             path: Some(Arc::new(path)),
+            extended_master_secret: false,
         }
     }
 }
@@ -91,6 +97,7 @@ pub(crate) fn deposit_failure(error: VerifyError) {
 pub(crate) fn deposit_verified(path: VerifiedPath, until: Option<u64>) {
     let mut session = Session::of(path);
     session.not_after = session.not_after.into_iter().chain(until).min();
+    session.extended_master_secret = self::session().extended_master_secret;
     set_session(session);
 }
 
@@ -102,6 +109,17 @@ pub(crate) fn set_session(session: Session) {
 /// The session at hand.
 pub(crate) fn session() -> Session {
     EVIDENCE.with_borrow(|evidence| evidence.session.clone())
+}
+
+/// What keying material is exported from.
+pub(crate) fn note_exporter(secret: ExporterSecret) {
+    EVIDENCE.with_borrow_mut(|evidence| evidence.exporter = Some(secret));
+}
+
+/// The master secret is made, by this label.
+pub(crate) fn note_master_secret(label: &[u8]) {
+    let extended = label == b"extended master secret";
+    EVIDENCE.with_borrow_mut(|evidence| evidence.session.extended_master_secret = extended);
 }
 
 /// A server stapled this to its certificate, or nothing.

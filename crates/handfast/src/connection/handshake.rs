@@ -9,12 +9,14 @@ use super::turn::{Step, Target, Tls, Turn};
 use super::{Connection, records};
 use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
 use crate::error::{Alert, Error, PeerCause, Phase};
+use crate::exporter::Exporter;
 use crate::facts::Facts;
 use crate::names::{group_name, suite_name};
 use crate::preference;
 use crate::protection::HEADER;
 use crate::report::Report;
 use crate::side::Side;
+use crate::suites;
 use crate::tls::{Agreed, Handshake};
 use crate::verify::VerifiedPeer;
 use crate::wire::Reader;
@@ -163,7 +165,12 @@ impl Connection {
             // A resumed session brings the client's chain along, as it was checked back then. The
             // policy demands that it holds now.
             match verifier.check(chain, clock.now()) {
-                Ok(path) => self.facts.session = Session::of(path),
+                Ok(path) => {
+                    self.facts.session = Session {
+                        extended_master_secret: self.facts.session.extended_master_secret,
+                        ..Session::of(path)
+                    };
+                }
                 Err(error) => {
                     let told = error.to_rustls();
                     self.facts.failure = Some(Box::new(error));
@@ -171,6 +178,14 @@ impl Connection {
                 }
             }
         }
+        let is_extended = self.facts.session.extended_master_secret;
+        let secret = self.facts.exporter.take();
+        self.exporter = agreed
+            .cipher_suite
+            .and_then(suites::find)
+            .zip(secret)
+            .and_then(|(suite, secret)| Exporter::new(secret, suite, is_extended))
+            .map(Box::new);
         let took = self.started.elapsed();
         self.report = Some(Arc::new(report(&agreed, &self.facts, took)));
         self.facts.first_bytes = Vec::new();

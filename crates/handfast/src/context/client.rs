@@ -11,7 +11,7 @@ use super::{Clock, Settings, Timeouts, common_settings};
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
 use crate::identity::Identity;
-use crate::key_log::KeyLog;
+use crate::key_log::{KeyLog, Secrets};
 use crate::record::RecordSizing;
 use crate::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 use crate::resumption::ClientSessions;
@@ -313,9 +313,7 @@ impl ClientContextBuilder {
         } else {
             Resumption::disabled()
         };
-        if let Some(log) = key_log {
-            tls.key_log = Arc::new(log);
-        }
+        tls.key_log = Arc::new(Secrets(key_log));
         Ok(ClientContext(Arc::new(Inner {
             tls: Arc::new(tls),
             settings,

@@ -11,7 +11,7 @@ use super::{Clock, Settings, Timeouts, common_settings};
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
 use crate::identity::Identity;
-use crate::key_log::KeyLog;
+use crate::key_log::{KeyLog, Secrets};
 use crate::preference;
 use crate::record::RecordSizing;
 use crate::resumption::{
@@ -232,9 +232,7 @@ impl ServerContextBuilder {
         tls.alpn_protocols = self.alpn;
         // The connection goes on with the keys itself (`connection/records.rs`).
         tls.enable_secret_extraction = true;
-        if let Some(log) = self.key_log {
-            tls.key_log = Arc::new(log);
-        }
+        tls.key_log = Arc::new(Secrets(self.key_log));
         let (tickets, sessions) = match &self.predecessor {
             Some(before) => (before.0.tickets.clone(), before.0.sessions.clone()),
             None => (self.tickets, ServerSessions::default()),

@@ -4,6 +4,7 @@
 //! ends must agree on what happened, and each end of an exchange must be judged for what it was.
 
 mod ends;
+mod exporter;
 mod office;
 mod our_client;
 mod our_server;
