@@ -11,6 +11,7 @@ use crate::error::{Alert, Cause, LocalCause, PeerCause};
 use crate::facts::Facts;
 use crate::offer::ClientOffer;
 use crate::side::Side;
+use crate::tls;
 use crate::verify::VerifyError;
 
 /// The first bytes of a failure that is not known, kept as evidence.
@@ -153,6 +154,9 @@ pub(crate) fn alert_for(error: &TlsError) -> Option<Alert> {
         | TlsError::InappropriateMessage { .. }
         | TlsError::InappropriateHandshakeMessage { .. } => A::UnexpectedMessage,
         TlsError::PeerMisbehaved(_) => A::IllegalParameter,
+        TlsError::PeerIncompatible(PeerIncompatible::ServerRejectedEncryptedClientHello(_)) => {
+            A::EncryptedClientHelloRequired
+        }
         TlsError::PeerIncompatible(_) => A::HandshakeFailure,
         TlsError::General(said) if said == INCOMPATIBLE_KEY => A::HandshakeFailure,
         TlsError::NoApplicationProtocol => A::NoApplicationProtocol,
@@ -221,6 +225,9 @@ fn incompatible(why: PeerIncompatible) -> PeerCause {
         | P::SupportedVersionsExtensionRequired
         | P::Tls12NotOffered
         | P::Tls12NotOfferedOrEnabled => PeerCause::ProtocolVersion { alert: None },
+        P::ServerRejectedEncryptedClientHello(configs) => PeerCause::EchRejected {
+            retry_configs: configs.map(|configs| tls::ech_config_list(&configs)),
+        },
         P::NoCipherSuitesInCommon => PeerCause::NothingInCommon {
             what: "cipher suite",
         },

@@ -22,7 +22,7 @@ use self::turn::{Job, Place, Step, Target, Tls, Turn};
 use crate::buffers::Window;
 use crate::classify;
 use crate::close::Ending;
-use crate::context::{Clock, Settings};
+use crate::context::{Clock, ResumedServer, Settings};
 use crate::error::{Alert, Cause, Error, LocalCause, PeerCause, Phase};
 use crate::exporter::{ExportError, Exporter};
 use crate::facts::Facts;
@@ -127,6 +127,7 @@ pub struct Connection {
     traffic: Traffic,
     started: Instant,
     client_verifier: Option<(Arc<ClientVerifier>, Clock)>,
+    resumed_server: Option<Arc<ResumedServer>>,
     /// A server's configuration that is used if its client prefers it.
     other: Option<ServerConfig>,
 }
@@ -492,6 +493,7 @@ impl Connection {
             side: Some(Side::Client),
             server_name: Some(name.to_owned()),
             client_certificate_sent: settings.has_client_certificate,
+            hello_encrypted: settings.encrypts_hello,
             ..Facts::default()
         };
         facts.absorb(seen);
@@ -554,6 +556,7 @@ impl Connection {
             traffic: Traffic::default(),
             started: Instant::now(),
             client_verifier: settings.client_verifier.clone(),
+            resumed_server: settings.resumed_server.clone(),
             other: None,
         }
     }

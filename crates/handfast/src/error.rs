@@ -341,6 +341,13 @@ pub enum PeerCause {
         /// How many bytes of plaintext had arrived before.
         bytes_received: u64,
     },
+    /// It proved to be the server of the public name, and cannot decrypt the encrypted ClientHello (RFC 9849, section
+    /// 6.1.6): its configuration has changed, or it has none any more.
+    EchRejected {
+        /// The configurations that it offers instead, as [`EchConfigs`](crate::EchConfigs) takes them, for one further
+        /// attempt; `None` when it offers none, and Encrypted Client Hello is to be switched off for it.
+        retry_configs: Option<Vec<u8>>,
+    },
     /// It speaks no protocol version that we allow.
     ProtocolVersion {
         /// The alert that said so, when it was the peer that gave up.

@@ -230,6 +230,9 @@ fn peer(cause: &PeerCause) -> String {
         PeerCause::NoApplicationProtocol => {
             "the peer speaks none of the application protocols offered (ALPN)".into()
         }
+        PeerCause::EchRejected { .. } => {
+            "the server could not decrypt the ClientHello: it has other configurations for Encrypted Client Hello, or none".into()
+        }
         PeerCause::NameUnrecognised => "the server has no site of this name".into(),
         PeerCause::ProtocolViolation { what } => {
             format!("the peer violated the TLS protocol: {}", escape_control(what))

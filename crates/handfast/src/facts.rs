@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) first_bytes: Vec<u8>,
     pub(crate) certificate_request: Option<Vec<Vec<u8>>>,
     pub(crate) client_certificate_sent: bool,
+    /// The ClientHello was encrypted: a handshake by which the server does not decrypt it fails.
+    pub(crate) hello_encrypted: bool,
     pub(crate) staple: Option<Staple>,
     pub(crate) tickets: Vec<Ticket>,
     pub(crate) session: Session,

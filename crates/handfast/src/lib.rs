@@ -44,10 +44,10 @@
 //! # The public interface is
 //!
 //! - contexts, built once: [`ClientContext`], [`ServerContext`], [`ClientAuth`], [`Timeouts`], [`Clock`],
-//!   [`TlsVersion`], [`RecordSizing`], [`TicketKeys`], [`KeyLog`];
+//!   [`TlsVersion`], [`RecordSizing`], [`TicketKeys`], [`KeyLog`], [`EchConfigs`];
 //! - what they are made of: [`Identity`], [`Passphrase`] and its [`PassphraseRequest`], [`TrustAnchors`],
 //!   [`RevocationLists`],
-//!   [`SpkiSha256`], [`VerificationPolicy`];
+//!   [`SpkiSha256`], [`VerificationPolicy`], [`AdditionalVerification`];
 //! - connections: [`Connection`] (bytes in, bytes out), [`Stream`] (blocking, over a [`Channel`]),
 //!   [`AsyncStream`] (tokio), [`LineReader`];
 //! - what they tell: [`Report`], its [`StapledResponse`], [`Ticket`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
@@ -116,7 +116,7 @@ pub use channel::{Channel, Pair, Plain, Waitable};
 pub use close::{CloseOutcome, ClosePolicy, Ending, LingerLimits};
 pub use connection::{Connection, Read, Received};
 pub use context::{
-    ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, OwnOffer,
+    ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, EchConfigs, OwnOffer,
     ServerContext, ServerContextBuilder, Timeouts, TlsVersion, cipher_suite_names, group_names,
 };
 pub use error::{
@@ -141,10 +141,11 @@ pub use trust::{
     TrustSource,
 };
 pub use verify::{
-    CrlError, CrlFault, CrlProblem, CrlSummary, ExpiredLists, InvalidPin, InvalidServerName,
-    KeyKind, PathAnchor, Purpose, RevocationLists, RevocationScope, RevokedBy, ServerName,
-    SpkiSha256, StapleProblem, StapledResponse, StapledStatus, Uncounted, UncountedCrl,
-    VerificationPolicy, VerifiedPath, VerifiedPeer, VerifyCause, VerifyError, is_issued_by,
+    AdditionalVerification, Candidate, CrlError, CrlFault, CrlProblem, CrlSummary, ExpiredLists,
+    InvalidPin, InvalidServerName, KeyKind, Objection, PathAnchor, Purpose, RevocationLists,
+    RevocationScope, RevokedBy, ServerName, SpkiSha256, StapleProblem, StapledResponse,
+    StapledStatus, Uncounted, UncountedCrl, VerificationPolicy, VerifiedPath, VerifiedPeer,
+    VerifyCause, VerifyError, is_issued_by,
 };
 pub use x509::{
     CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,

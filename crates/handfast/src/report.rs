@@ -40,6 +40,8 @@ pub struct Report {
     /// is sent. A response that revokes the certificate ends the handshake; one that cannot be
     /// believed is worth a remark.
     pub staple: Option<Result<StapledResponse, StapleProblem>>,
+    /// A client's view: was the ClientHello encrypted, and the server able to decrypt it (RFC 9849)?
+    pub encrypted_client_hello: bool,
     /// From the making of the connection to the end of the handshake.
     pub handshake: Duration,
 }
@@ -78,6 +80,7 @@ impl Report {
             client_certificate_requested: false,
             acceptable_issuers: Vec::new(),
             staple: None,
+            encrypted_client_hello: false,
             handshake: Duration::ZERO,
         }
     }

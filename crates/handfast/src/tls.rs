@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use pki_types::{CertificateDer, ServerName};
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::internal::msgs::codec::Codec;
+use rustls::internal::msgs::handshake::EchConfigPayload;
 use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
@@ -143,6 +145,16 @@ impl fmt::Debug for Handshake {
             Self::Server(_) => "Server",
         })
     }
+}
+
+/// Configurations for Encrypted Client Hello as they were on the wire. rustls has them taken apart, and hands out no
+/// other form.
+pub(crate) fn ech_config_list(configs: &[EchConfigPayload]) -> Vec<u8> {
+    let mut list = Vec::new();
+    configs.iter().for_each(|config| config.encode(&mut list));
+    // They came in a list whose length has two bytes.
+    let length = u16::try_from(list.len()).unwrap_or(u16::MAX);
+    [&length.to_be_bytes()[..], &list].concat()
 }
 
 fn take<D>(status: UnbufferedStatus<'_, '_, D>, outgoing: &mut Window) -> (usize, Progress) {

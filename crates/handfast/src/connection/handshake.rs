@@ -178,6 +178,15 @@ impl Connection {
                 }
             }
         }
+        if agreed.resumed
+            && let Some(check) = self.resumed_server.take()
+            && let Some(path) = &self.facts.session.path
+            && let Err(error) = check.verify(path, self.facts.server_name.as_deref())
+        {
+            let told = error.to_rustls();
+            self.facts.failure = Some(error);
+            return self.failed(0, told).map(|_| ());
+        }
         let is_extended = self.facts.session.extended_master_secret;
         let secret = self.facts.exporter.take();
         self.exporter = agreed
@@ -227,6 +236,7 @@ fn report(agreed: &Agreed<'_>, facts: &Facts, handshake: Duration) -> Report {
             .map(|issuer| x509::describe_name_der(issuer))
             .collect(),
         staple: facts.staple.clone(),
+        encrypted_client_hello: facts.hello_encrypted,
         handshake,
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 
 use super::choices::{Choices, TlsVersion, nothing_left};
+use super::ech::{Ech, EchConfigs};
 use super::own_offer::OwnOffer;
-use super::{Clock, Settings, Timeouts, common_settings};
+use super::{Clock, ResumedServer, Settings, Timeouts, common_settings};
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
 use crate::identity::Identity;
@@ -18,7 +19,8 @@ use crate::resumption::ClientSessions;
 use crate::tls::Handshake;
 use crate::trust::TrustAnchors;
 use crate::verify::{
-    AcceptAny, KeyKind, RevocationLists, ServerName, ServerVerifier, SpkiSha256, VerificationPolicy,
+    AcceptAny, Additional, AdditionalVerification, KeyKind, RevocationLists, ServerName,
+    ServerVerifier, SpkiSha256, VerificationPolicy,
 };
 use crate::witness::{self, Session};
 
@@ -169,6 +171,7 @@ impl fmt::Debug for ClientContext {
 #[must_use]
 pub struct ClientContextBuilder {
     policy: VerificationPolicy,
+    additional: Additional,
     expected_name: Option<ServerName>,
     identity: Option<Identity>,
     alpn: Vec<Vec<u8>>,
@@ -180,12 +183,14 @@ pub struct ClientContextBuilder {
     key_kind: Option<KeyKind>,
     key_log: Option<KeyLog>,
     clock: Clock,
+    ech: Ech,
 }
 
 impl Default for ClientContextBuilder {
     fn default() -> Self {
         Self {
             policy: VerificationPolicy::new(TrustAnchors::platform()),
+            additional: Additional::default(),
             expected_name: None,
             identity: None,
             alpn: Vec::new(),
@@ -196,6 +201,7 @@ impl Default for ClientContextBuilder {
             key_kind: None,
             key_log: None,
             clock: Clock::system(),
+            ech: Ech::Nothing,
         }
     }
 }
@@ -263,6 +269,38 @@ impl ClientContextBuilder {
         self
     }
 
+    /// Encrypts the ClientHello to a server with these configurations (RFC 9849): who watches the network sees the
+    /// name that the server made public for all of its sites, not the one that is asked for. TLS 1.3 alone is offered. A
+    /// server that cannot decrypt it ends the handshake with [`PeerCause::EchRejected`](crate::PeerCause::EchRejected),
+    /// after its certificate was verified for the public name; nothing is ever sent without encryption instead. Scope:
+    /// every connection of the context, which is for one server. Default: none.
+    ///
+    /// ```no_run
+    /// # fn list_from_dns() -> Vec<u8> { Vec::new() }
+    /// # fn main() -> Result<(), handfast::Error> {
+    /// use handfast::{ClientContext, EchConfigs};
+    ///
+    /// let client = ClientContext::builder()
+    ///     .encrypted_client_hello(EchConfigs::from_bytes(list_from_dns()))
+    ///     .build()?;
+    /// let stream = client.connect("secret.example:443")?;
+    /// assert!(stream.report().encrypted_client_hello);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn encrypted_client_hello(mut self, configs: EchConfigs) -> Self {
+        self.ech = Ech::Offer(configs);
+        self
+    }
+
+    /// Sends what looks like an encrypted ClientHello, and is none (GREASE; RFC 9849, section 6.2), so that connections
+    /// with and without one look alike. TLS 1.3 alone is offered. Replaces
+    /// [`encrypted_client_hello`](Self::encrypted_client_hello). Default: not sent.
+    pub fn ech_grease(mut self) -> Self {
+        self.ech = Ech::Grease;
+        self
+    }
+
     /// What no program should do without saying so loudly.
     pub fn danger(self) -> DangerousClient {
         DangerousClient(self)
@@ -276,6 +314,7 @@ impl ClientContextBuilder {
     pub fn build(self) -> Result<ClientContext, Error> {
         let Self {
             policy,
+            additional,
             expected_name,
             identity,
             alpn,
@@ -286,22 +325,42 @@ impl ClientContextBuilder {
             key_kind,
             key_log,
             clock,
+            ech,
         } = self;
+        let policy = policy.with_all_additional(additional);
         let provider = choices.provider()?;
-        let versions = choices.allowed();
+        let mut versions = choices.allowed();
         let builder = rustls::ClientConfig::builder_with_details(
             Arc::clone(&provider),
             Arc::new(clock.clone()),
-        )
-        .with_protocol_versions(&choices.versions())
-        .map_err(nothing_left)?
-        .dangerous();
+        );
+        let builder = match ech.mode()? {
+            None => builder.with_protocol_versions(&choices.versions()),
+            Some(mode) if versions.contains(&TlsVersion::Tls13) => {
+                versions = vec![TlsVersion::Tls13];
+                builder.with_ech(mode)
+            }
+            Some(_) => {
+                let what = "protocol version with Encrypted Client Hello, which is of TLS 1.3,";
+                let cause = ConfigurationCause::NothingLeft { what };
+                return Err(Error::new(Phase::Configure, cause));
+            }
+        };
+        let builder = builder.map_err(nothing_left)?.dangerous();
         let builder = if settings.peer_unverified {
             builder.with_custom_certificate_verifier(Arc::new(AcceptAny::new(key_kind)))
         } else {
+            if policy.has_additional() {
+                settings.resumed_server = Some(Arc::new(ResumedServer {
+                    policy: policy.clone(),
+                    expected: expected_name.clone(),
+                    clock: clock.clone(),
+                }));
+            }
             let verifier = ServerVerifier::new(policy.clone(), expected_name);
             builder.with_custom_certificate_verifier(Arc::new(verifier))
         };
+        settings.encrypts_hello = ech.is_offer();
         settings.has_client_certificate = identity.is_some();
         let key = identity.as_ref().map(Identity::certified_key);
         let mut tls = builder.with_client_cert_resolver(Arc::new(ClientIdentity { key }));

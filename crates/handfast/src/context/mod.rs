@@ -5,6 +5,7 @@
 
 mod choices;
 mod client;
+mod ech;
 mod own_offer;
 mod server;
 
@@ -15,10 +16,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pki_types::UnixTime;
 
 use crate::record::{RECORD_MAX, RecordSizing};
-use crate::verify::ClientVerifier;
+use crate::verify::{ClientVerifier, ServerName, VerificationPolicy, VerifiedPath, VerifyError};
 
 pub use choices::{TlsVersion, cipher_suite_names, group_names};
 pub use client::{ClientContext, ClientContextBuilder, DangerousClient};
+pub use ech::EchConfigs;
 pub use own_offer::OwnOffer;
 pub use server::{ClientAuth, ServerContext, ServerContextBuilder};
 
@@ -136,10 +138,39 @@ pub(crate) struct Settings {
     pub(crate) write_buffer_size: usize,
     /// We have a certificate to show when a server asks for one.
     pub(crate) has_client_certificate: bool,
+    /// The ClientHello is encrypted (RFC 9849).
+    pub(crate) encrypts_hello: bool,
     /// The peer's chain is taken as it comes.
     pub(crate) peer_unverified: bool,
     /// What clients are verified by, for sessions that are taken up again.
     pub(crate) client_verifier: Option<(Arc<ClientVerifier>, Clock)>,
+    /// What a server is asked whose session is resumed, where the caller has checks of its own.
+    pub(crate) resumed_server: Option<Arc<ResumedServer>>,
+}
+
+/// The caller's own checks on a server, for sessions that are resumed.
+#[derive(Debug)]
+pub(crate) struct ResumedServer {
+    pub(crate) policy: VerificationPolicy,
+    /// What servers have to be, where that is not what the connection was made for.
+    pub(crate) expected: Option<ServerName>,
+    pub(crate) clock: Clock,
+}
+
+impl ResumedServer {
+    pub(crate) fn verify(
+        &self,
+        path: &VerifiedPath,
+        name: Option<&str>,
+    ) -> Result<(), Box<VerifyError>> {
+        let asked = name.and_then(|name| ServerName::parse(name).ok());
+        let Some(name) = self.expected.as_ref().or(asked.as_ref()) else {
+            return Ok(());
+        };
+        self.policy
+            .check_resumed_server(path, name, self.clock.now())
+            .map_err(Box::new)
+    }
 }
 
 impl Default for Settings {
@@ -149,8 +180,10 @@ impl Default for Settings {
             record_sizing: RecordSizing::default(),
             write_buffer_size: RECORD_MAX,
             has_client_certificate: false,
+            encrypts_hello: false,
             peer_unverified: false,
             client_verifier: None,
+            resumed_server: None,
         }
     }
 }
@@ -219,6 +252,14 @@ macro_rules! common_settings {
         /// Writes the secrets of every session to this log. Default: nowhere.
         pub fn key_log(mut self, log: KeyLog) -> Self {
             self.key_log = Some(log);
+            self
+        }
+
+        /// Asks this of every peer that passes all other checks: it can refuse a peer, never accept one that was
+        /// refused. May be called repeatedly: each one has to agree. A peer that is not verified is not asked about:
+        /// a client without a certificate, a server whose certificate is accepted whatever it is. Default: none.
+        pub fn also_verify(mut self, check: impl AdditionalVerification + 'static) -> Self {
+            self.additional.push(Arc::new(check));
             self
         }
 

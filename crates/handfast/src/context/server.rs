@@ -19,7 +19,9 @@ use crate::resumption::{
 };
 use crate::tls::Handshake;
 use crate::trust::TrustAnchors;
-use crate::verify::{ClientVerifier, RevocationLists, VerificationPolicy};
+use crate::verify::{
+    Additional, AdditionalVerification, ClientVerifier, RevocationLists, VerificationPolicy,
+};
 use crate::witness;
 
 /// What a server demands of its clients.
@@ -106,6 +108,7 @@ impl fmt::Debug for ServerContext {
 pub struct ServerContextBuilder {
     identity: Option<Identity>,
     client_auth: ClientAuth,
+    additional: Additional,
     chain_depth_max: Option<usize>,
     crls: RevocationLists,
     alpn: Vec<Vec<u8>>,
@@ -123,6 +126,7 @@ impl Default for ServerContextBuilder {
         Self {
             identity: None,
             client_auth: ClientAuth::None,
+            additional: Additional::default(),
             chain_depth_max: None,
             crls: RevocationLists::none(),
             alpn: Vec::new(),
@@ -214,7 +218,9 @@ impl ServerContextBuilder {
             ),
             Some(anchors) => {
                 anchors.resolve()?;
-                let mut policy = VerificationPolicy::new(anchors).with_revocation_lists(self.crls);
+                let mut policy = VerificationPolicy::new(anchors)
+                    .with_revocation_lists(self.crls)
+                    .with_all_additional(self.additional);
                 if let Some(depth) = self.chain_depth_max {
                     policy = policy.with_chain_depth_max(depth);
                 }

@@ -94,6 +94,14 @@ pub(super) fn told(error: &Error) -> Told {
                 "no-application-protocol",
                 Some("offer a protocol that the server speaks, or none".into()),
             ),
+            PeerCause::EchRejected { retry_configs: Some(_) } => (
+                "ech-rejected",
+                Some("try once more with the configurations that the server sent, or look them up again".into()),
+            ),
+            PeerCause::EchRejected { retry_configs: None } => (
+                "ech-rejected",
+                Some("look up the server's configurations again: it offers none, and may have switched it off".into()),
+            ),
             PeerCause::NameUnrecognised if asked_by_address(error) => (
                 "name-needed",
                 Some("use the server's DNS name: TLS does not send an IP address as the server name (RFC 6066, section 3)".into()),

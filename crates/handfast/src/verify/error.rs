@@ -355,6 +355,12 @@ pub enum VerifyCause {
         /// The keys in the path, end entity first.
         presented: Vec<SpkiSha256>,
     },
+    /// The chain is fine, but a check of the program that uses this library refuses the peer
+    /// ([`AdditionalVerification`](crate::AdditionalVerification)).
+    RefusedByApplication {
+        /// What the check says.
+        reason: String,
+    },
     /// The two verifiers, webpki and the validation of this library, do not agree, and no known limit of
     /// webpki explains it. One of them has a fault.
     VerifiersDisagree {
@@ -443,6 +449,7 @@ impl VerifyCause {
             Self::CrlExpired { .. } => "crl-expired",
             Self::CrlUnusable { .. } => "crl-unusable",
             Self::PinMismatch { .. } => "pin-mismatch",
+            Self::RefusedByApplication { .. } => "refused-by-application",
             Self::VerifiersDisagree { .. } => "verifiers-disagree",
         }
     }
@@ -487,7 +494,9 @@ impl VerifyCause {
                 CertificateError::UnknownRevocationStatus
             }
             Self::CrlExpired { .. } => CertificateError::ExpiredRevocationList,
-            Self::PinMismatch { .. } => CertificateError::ApplicationVerificationFailure,
+            Self::PinMismatch { .. } | Self::RefusedByApplication { .. } => {
+                CertificateError::ApplicationVerificationFailure
+            }
             Self::NoCertificate | Self::NameConstraint { .. } | Self::VerifiersDisagree { .. } => {
                 CertificateError::Other(OtherError(Arc::new(self.clone())))
             }

@@ -19,6 +19,7 @@
 // A refusal happens once and ends everything: what it carries may be large.
 #![allow(clippy::result_large_err)]
 
+mod additional;
 mod anchor;
 mod client;
 mod constraints;
@@ -42,6 +43,8 @@ mod server;
 mod unfit;
 mod validate;
 
+pub(crate) use additional::Additional;
+pub use additional::{AdditionalVerification, Candidate, Objection};
 pub(crate) use client::ClientVerifier;
 pub(crate) use danger::AcceptAny;
 pub use danger::KeyKind;

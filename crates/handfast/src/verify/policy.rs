@@ -1,7 +1,10 @@
 //! What a caller demands of a peer's chain, and the order in which the demands are checked.
 
+use std::sync::Arc;
+
 use pki_types::{CertificateDer, UnixTime};
 
+use super::additional::{Additional, AdditionalVerification, Candidate};
 use super::error::{VerifyCause, VerifyError};
 use super::finding::Finding;
 use super::name::{self, MatchedBy, ServerName};
@@ -43,6 +46,7 @@ pub struct VerificationPolicy {
     pins: Vec<SpkiSha256>,
     legacy_common_name: bool,
     revocation: RevocationLists,
+    additional: Additional,
 }
 
 impl VerificationPolicy {
@@ -57,6 +61,7 @@ impl VerificationPolicy {
             pins: Vec::new(),
             legacy_common_name: false,
             revocation: RevocationLists::none(),
+            additional: Additional::default(),
         }
     }
 
@@ -103,6 +108,25 @@ impl VerificationPolicy {
     pub fn with_revocation_lists(mut self, revocation: RevocationLists) -> Self {
         self.revocation = revocation;
         self
+    }
+
+    /// Asks this, too, of every peer that passes all else. It can refuse a peer, never accept one that was refused.
+    /// May be called repeatedly: each one has to agree. Default: none.
+    #[must_use]
+    pub fn with_additional(mut self, check: impl AdditionalVerification + 'static) -> Self {
+        self.additional.push(Arc::new(check));
+        self
+    }
+
+    /// As [`with_additional`](Self::with_additional), for those of a builder.
+    pub(crate) fn with_all_additional(mut self, checks: Additional) -> Self {
+        self.additional.extend(checks);
+        self
+    }
+
+    /// Are there checks of the caller's own?
+    pub(crate) fn has_additional(&self) -> bool {
+        !self.additional.is_empty()
     }
 
     /// Whom this policy trusts.
@@ -199,6 +223,37 @@ impl VerificationPolicy {
             now,
         )
         .map(|(path, _)| path)
+    }
+
+    /// Asks the caller's own checks once more, of the server whose session is resumed: its chain was verified when the
+    /// session was made.
+    pub(crate) fn check_resumed_server(
+        &self,
+        path: &VerifiedPath,
+        name: &ServerName,
+        now: UnixTime,
+    ) -> Result<(), VerifyError> {
+        self.objection(path, Some(name))
+            .map_err(|finding| VerifyError {
+                cause: finding.cause,
+                at_index: finding.at_index,
+                chain: path.chain().to_vec(),
+                trust_problems: Vec::new(),
+                purpose: Purpose::ServerAuth,
+                name: Some(name.as_str().to_owned()),
+                now: now.as_secs(),
+            })
+    }
+
+    fn objection(&self, path: &VerifiedPath, name: Option<&ServerName>) -> Result<(), Finding> {
+        let candidate = Candidate {
+            server_name: name,
+            path,
+        };
+        self.additional.verify(&candidate).map_err(|objection| {
+            let reason = objection.reason().to_owned();
+            Finding::at(0, VerifyCause::RefusedByApplication { reason })
+        })
     }
 
     /// What webpki with our rules says of a chain, and what our own validation says by itself.
@@ -316,6 +371,10 @@ impl VerificationPolicy {
                 Some(Ok(verified)) => Ok(verified),
                 Some(Err(_)) | None => judge(self.anchors.resolved(), Way::Whole),
             }
+        });
+        let judged = judged.and_then(|(verified, staple)| {
+            self.objection(&verified, name)?;
+            Ok((verified, staple))
         });
         judged.map_err(|finding: Finding| {
             let chain: Vec<_> = std::iter::once(end_entity)

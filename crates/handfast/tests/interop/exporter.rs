@@ -34,7 +34,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The peer says, in hexadecimal digits of either case, that it exported the same.
-fn expect(what: &str, peer: &mut Running, exported: &str) {
+fn expect(what: &str, peer: &Running, exported: &str) {
     let said = peer.wait_until(SOON, |told| {
         told.to_lowercase().contains(exported).then_some(())
     });
@@ -109,14 +109,14 @@ fn gnutls_serv_exports_what_our_client_does_and_binds_the_same_channel() {
 fn visited(office: &Office, version: TlsVersion, start: impl FnOnce(u16) -> Option<Running>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let Some(mut client) = start(port) else {
+    let Some(client) = start(port) else {
         return;
     };
     let server = office.server(version, false);
     let mut stream = server.accept(listener.accept().unwrap().0).unwrap();
     let material = material(&stream);
     stream.flush().unwrap();
-    expect("a client", &mut client, &material.exported);
+    expect("a client", &client, &material.exported);
 }
 
 #[test]

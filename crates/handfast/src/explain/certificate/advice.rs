@@ -267,6 +267,12 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::PinMismatch { .. } => {
             format!("either the {holder} has a new key, or this chain is not that {holder}'s")
         }
+        C::RefusedByApplication { .. } if reader == Reader::Server => {
+            "if this client is to be accepted, change what the application's check refuses".to_owned()
+        }
+        C::RefusedByApplication { .. } => format!(
+            "the certificate is valid: see what the application's check demands of a {holder}"
+        ),
         C::DistrustedKey => {
             "take another authority: browsers withdrew their trust from this one".to_owned()
         }

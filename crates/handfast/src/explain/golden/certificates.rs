@@ -572,6 +572,15 @@ impl Chains {
                 ),
             ),
             (
+                "refused-by-application",
+                self.refused(
+                    VerifyCause::RefusedByApplication {
+                        reason: "the account is closed".to_owned(),
+                    },
+                    Some(0),
+                ),
+            ),
+            (
                 "distrusted-key",
                 self.refused(VerifyCause::DistrustedKey, None),
             ),

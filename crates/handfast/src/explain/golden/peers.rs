@@ -130,6 +130,18 @@ pub(super) fn offers() -> Vec<Row> {
             "alert-received.unknown",
             handshake(PeerCause::Alert(Alert::new(200))),
         ),
+        (
+            "ech-rejected",
+            handshake(PeerCause::EchRejected {
+                retry_configs: None,
+            }),
+        ),
+        (
+            "ech-rejected.retry",
+            handshake(PeerCause::EchRejected {
+                retry_configs: Some(vec![0, 0]),
+            }),
+        ),
         ("name-unrecognised", handshake(PeerCause::NameUnrecognised)),
         (
             "name-needed",

@@ -294,6 +294,9 @@ impl fmt::Display for VerifyCause {
                 or_unnamed(&list.issuer)
             ),
             Self::PinMismatch { .. } => f.write_str("none of the keys in the chain is pinned"),
+            Self::RefusedByApplication { reason } => {
+                write!(f, "a check of the application refuses it: {reason}")
+            }
             Self::VerifiersDisagree { ours, webpki } => write!(
                 f,
                 "the two verifiers disagree: handfast says \"{ours}\", webpki says \"{webpki}\""
