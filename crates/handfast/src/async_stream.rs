@@ -4,6 +4,7 @@
 //! waits it holds no buffers: those are lent by the thread for the time that bytes flow.
 
 mod handshake;
+mod split;
 mod waiting;
 
 use std::future::poll_fn;
@@ -18,6 +19,7 @@ use ::tokio::time::timeout;
 
 pub use self::handshake::AsyncHandshake;
 use self::handshake::{close_failed, discard_raw};
+pub use self::split::{AsyncReadHalf, AsyncWriteHalf};
 use self::waiting::{Patience, Sender, Senders};
 use crate::blocking::{HandshakeFailure, ending_as_io, is_reset, too_much};
 use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};

@@ -2,10 +2,13 @@
 //!
 //! Owns the waiting and its limits; what the bytes mean is `connection.rs`.
 
+mod split;
+
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::split::{ReadHalf, SplitChannel, WriteHalf};
 use crate::channel::Channel;
 use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
 use crate::connection::{Connection, Read};

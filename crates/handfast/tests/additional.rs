@@ -122,7 +122,7 @@ fn expect_refused(
     let VerifyCause::RefusedByApplication { reason } = &refused.cause else {
         panic!("{refused:?}");
     };
-    assert_eq!(reason, "the account is closed\\n", "escaped");
+    assert_eq!(reason, "the account is closed\\u{a}", "escaped");
     assert_eq!(error.explain().id, "refused-by-application");
     assert_eq!(refused.chain.len(), 1);
     assert_eq!(refusing.0.alert_sent().unwrap().code(), ACCESS_DENIED);

@@ -1,0 +1,398 @@
+//! A blocking stream as two halves, for a thread that reads and one that writes.
+//!
+//! Neither waits for the other: what is held while the channel is waited for is the right to send, never the
+//! connection. Each half closes what is its own.
+
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use super::{
+    Armed, Stream, deadline_in, ending_as_io, io_error, is_reset, is_timeout, serves, time_left,
+};
+use crate::channel::Channel;
+use crate::close::Ending;
+use crate::connection::{Connection, Read};
+use crate::context::Timeouts;
+use crate::error::{Error, NetworkCause, Phase};
+use crate::report::{Report, Traffic};
+
+/// How much is read from the channel at once: as many records as a stream takes.
+const READ_SIZE: usize = crate::buffers::BUFFER_SIZE;
+
+/// A channel that can be had twice: one to read from, one to write to, at the same time.
+pub trait SplitChannel: Channel + Sized {
+    /// The same channel once more, as `TcpStream::try_clone` gives it.
+    ///
+    /// # Errors
+    /// What the operating system answers.
+    fn try_split(&self) -> io::Result<Self>;
+}
+
+impl SplitChannel for std::net::TcpStream {
+    fn try_split(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+}
+
+#[cfg(unix)]
+impl SplitChannel for std::os::unix::net::UnixStream {
+    fn try_split(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+}
+
+/// What both halves share.
+#[derive(Debug)]
+struct Shared {
+    connection: Mutex<Connection>,
+    /// Held by whoever sends; the bytes are those that are being sent.
+    sending: Mutex<Vec<u8>>,
+    report: Arc<Report>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<C: SplitChannel> Stream<C> {
+    /// Two halves of the stream, for two threads: one reads while the other writes. They end one by one:
+    /// [`WriteHalf::finish`] ends our direction, and the read half finds the end of the peer's;
+    /// [`ReadHalf::unsplit`] makes a stream of them again, to [`close`](Stream::close) it.
+    ///
+    /// What was written before and not flushed leaves with the next flush of the write half.
+    ///
+    /// # Errors
+    /// The channel cannot be had twice; the stream comes back.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::io::Write;
+    /// # let stream = handfast::ClientContext::builder().build()?.connect("example.org:443")?;
+    /// let (mut reading, mut writing) = stream.into_split().map_err(|(_, error)| error)?;
+    /// let reader = std::thread::spawn(move || std::io::copy(&mut reading, &mut std::io::sink()));
+    /// writing.write_all(b"hello\n")?;
+    /// writing.finish()?; // close_notify, FIN
+    /// reader.join().expect("no panic")?; // until the peer's close_notify
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_split(self) -> Result<(ReadHalf<C>, WriteHalf<C>), (Self, io::Error)> {
+        let reading = match self.channel.try_split() {
+            Ok(reading) => reading,
+            Err(error) => return Err((self, error)),
+        };
+        let Self {
+            channel,
+            connection,
+            timeouts,
+            report,
+            armed,
+        } = self;
+        let shared = Arc::new(Shared {
+            connection: Mutex::new(connection),
+            sending: Mutex::default(),
+            report,
+        });
+        let sender = |channel| Sender {
+            channel,
+            shared: Arc::clone(&shared),
+            armed,
+            timeouts,
+        };
+        let read = ReadHalf {
+            sender: sender(reading),
+            room: Vec::new(),
+        };
+        let write = WriteHalf {
+            sender: Some(sender(channel)),
+            finished: false,
+        };
+        Ok((read, write))
+    }
+}
+
+/// The half of a [`Stream`] that reads: as the stream does, and ends as it does.
+#[derive(Debug)]
+pub struct ReadHalf<C: SplitChannel> {
+    sender: Sender<C>,
+    room: Vec<u8>,
+}
+
+impl<C: SplitChannel> ReadHalf<C> {
+    /// What the handshake agreed on, and who the peer is.
+    pub fn report(&self) -> &Arc<Report> {
+        &self.sender.shared.report
+    }
+
+    /// How the peer's direction ended, once everything before the end was read.
+    pub fn ending(&self) -> Option<Ending> {
+        self.sender.connection().ending()
+    }
+
+    /// Bytes and records so far, in both directions.
+    pub fn traffic(&self) -> Traffic {
+        self.sender.connection().traffic()
+    }
+
+    /// Reads once; the peer's end is a value here, whichever it was.
+    ///
+    /// # Errors
+    /// A protocol error, an alert, a time-out; never an end.
+    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+        let mut deadline = None;
+        loop {
+            let read = self.sender.connection().read(buffer);
+            match read {
+                Ok(Read::WouldBlock) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    // The alert tells the peer why; whether it arrives changes nothing for us.
+                    let _ = self.sender.send_if_free(Phase::Response);
+                    return Err(error);
+                }
+            }
+            let limit = self.sender.timeouts.read;
+            let deadline = *deadline.get_or_insert_with(|| deadline_in(limit));
+            if !self.receive(deadline)? {
+                return Ok(Read::WouldBlock);
+            }
+        }
+    }
+
+    /// The stream as it was.
+    ///
+    /// # Errors
+    /// The halves are of two streams: both come back.
+    pub fn unsplit(self, mut write: WriteHalf<C>) -> Result<Stream<C>, (Self, WriteHalf<C>)> {
+        let is_same = |sender: &Sender<C>| Arc::ptr_eq(&sender.shared, &self.sender.shared);
+        let Some(sender) = write.sender.take_if(|sender| is_same(sender)) else {
+            return Err((self, write));
+        };
+        let Sender {
+            channel,
+            shared,
+            armed,
+            timeouts,
+        } = sender;
+        drop(self);
+        match Arc::try_unwrap(shared) {
+            Ok(shared) => Ok(Stream {
+                channel,
+                connection: shared
+                    .connection
+                    .into_inner()
+                    .unwrap_or_else(PoisonError::into_inner),
+                timeouts,
+                report: shared.report,
+                armed: Armed {
+                    read: None,
+                    write: armed.write,
+                },
+            }),
+            Err(_) => unreachable!("two halves, and no third"),
+        }
+    }
+
+    /// One read of the channel, without the connection; `false` when a non-blocking one has nothing.
+    fn receive(&mut self, deadline: super::Deadline) -> Result<bool, Error> {
+        const PHASE: Phase = Phase::Response;
+        self.room.resize(READ_SIZE, 0);
+        let Sender {
+            channel,
+            shared,
+            armed,
+            ..
+        } = &mut self.sender;
+        loop {
+            let left = time_left(deadline, PHASE)?;
+            if !serves(armed.read, left) {
+                channel
+                    .limit_read(left)
+                    .map_err(|error| io_error(PHASE, error))?;
+                armed.read = Some(left);
+            }
+            let read = channel.read(&mut self.room);
+            let mut connection = lock(&shared.connection);
+            match read {
+                Ok(0) => connection.received_end(),
+                Ok(count) => connection.receive(self.room.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) => {
+                    drop(connection);
+                    // A limit that has passed says so here.
+                    time_left(deadline, PHASE)?;
+                    match left {
+                        Some(_) => continue,
+                        None => return Ok(false),
+                    }
+                }
+                Err(error) if is_reset(&error) => connection.received_reset(),
+                Err(error) => return Err(io_error(PHASE, error)),
+            }
+            return Ok(true);
+        }
+    }
+}
+
+impl<C: SplitChannel> io::Read for ReadHalf<C> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.read_some(buffer)? {
+            Read::Data(count) => Ok(count),
+            Read::End(ending) => ending_as_io(ending, self.traffic().plaintext_received),
+            Read::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// The half of a [`Stream`] that writes: buffered, as the stream does.
+///
+/// Dropped without [`finish`](Self::finish), it ends our direction without `close_notify`: what broke off must look
+/// broken off to the peer.
+#[derive(Debug)]
+pub struct WriteHalf<C: SplitChannel> {
+    /// `None` once it has become a stream again.
+    sender: Option<Sender<C>>,
+    finished: bool,
+}
+
+impl<C: SplitChannel> WriteHalf<C> {
+    /// Ends our direction: flush, `close_notify`, FIN. The read half goes on. A second call does nothing.
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        if self.finished {
+            return Ok(());
+        }
+        let sender = self.sender()?;
+        sender.connection().send_close_notify()?;
+        sender.send(Phase::Close)?;
+        sender
+            .channel
+            .half_close()
+            .map_err(|error| io_error(Phase::Close, error))?;
+        self.finished = true;
+        Ok(())
+    }
+
+    fn sender(&mut self) -> Result<&mut Sender<C>, Error> {
+        let gone = || io_error(Phase::Request, io::ErrorKind::NotConnected.into());
+        self.sender.as_mut().ok_or_else(gone)
+    }
+}
+
+impl<C: SplitChannel> io::Write for WriteHalf<C> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if slices.iter().all(|slice| slice.is_empty()) {
+            return Ok(0);
+        }
+        let sender = self.sender()?;
+        loop {
+            let (count, sends) = {
+                let mut connection = sender.connection();
+                let count = connection.write(slices)?;
+                (count, count == 0 || connection.wants_write())
+            };
+            if sends {
+                sender.send(Phase::Request)?;
+            }
+            if count > 0 {
+                return Ok(count);
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let sender = self.sender()?;
+        sender.connection().flush()?;
+        Ok(sender.send(Phase::Request)?)
+    }
+}
+
+impl<C: SplitChannel> Drop for WriteHalf<C> {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.as_mut().filter(|_| !self.finished) {
+            let _ = sender.channel.half_close();
+        }
+    }
+}
+
+/// One end of the channel, and what is shared.
+#[derive(Debug)]
+struct Sender<C> {
+    channel: C,
+    shared: Arc<Shared>,
+    armed: Armed,
+    timeouts: Timeouts,
+}
+
+impl<C: Channel> Sender<C> {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        lock(&self.shared.connection)
+    }
+
+    /// Sends until nothing is left. Who finds the right to send taken may leave: whoever has it looks once more after
+    /// it has given it back.
+    fn send(&mut self, phase: Phase) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            self.drain(&mut lock(&shared.sending), phase)?;
+            if !self.connection().wants_write() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The same, unless the other half is at it.
+    fn send_if_free(&mut self, phase: Phase) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let free = shared.sending.try_lock();
+        match free {
+            Ok(mut bytes) => self.drain(&mut bytes, phase),
+            Err(TryLockError::Poisoned(poisoned)) => self.drain(&mut poisoned.into_inner(), phase),
+            Err(TryLockError::WouldBlock) => Ok(()),
+        }
+    }
+
+    fn drain(&mut self, bytes: &mut Vec<u8>, phase: Phase) -> Result<(), Error> {
+        let deadline = deadline_in(self.timeouts.write);
+        loop {
+            bytes.clear();
+            bytes.extend_from_slice(lock(&self.shared.connection).outgoing());
+            if bytes.is_empty() {
+                return self.channel.flush().map_err(|error| io_error(phase, error));
+            }
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let left = time_left(deadline, phase)?;
+                if !serves(self.armed.write, left) {
+                    self.channel
+                        .limit_write(left)
+                        .map_err(|error| io_error(phase, error))?;
+                    self.armed.write = Some(left);
+                }
+                match self.channel.write(rest) {
+                    Ok(0) => return Err(io_error(phase, io::ErrorKind::WriteZero.into())),
+                    Ok(count) => {
+                        rest = rest.get(count..).unwrap_or_default();
+                        lock(&self.shared.connection).sent(count);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if is_timeout(&error) => {
+                        time_left(deadline, phase)?;
+                        return Err(io_error(phase, error));
+                    }
+                    // The read half finds what the peer's last words were.
+                    Err(error) if is_reset(&error) => {
+                        return Err(Error::new(phase, NetworkCause::Reset));
+                    }
+                    Err(error) => return Err(io_error(phase, error)),
+                }
+            }
+        }
+    }
+}
