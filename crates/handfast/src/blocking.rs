@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use self::split::{ReadHalf, SplitChannel, WriteHalf};
+pub use self::split::{ReadHalf, WriteHalf};
 use crate::channel::Channel;
 use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
 use crate::connection::{Connection, Read};

@@ -34,6 +34,7 @@ impl fmt::Display for Ending {
 ///
 /// Every policy begins alike: flush, send `close_notify`, half-close the channel (FIN).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClosePolicy {
     /// Do not wait. Bytes of the peer that nobody has read make the operating system send a
     /// reset, which can destroy the end of what we sent: only for peers that send nothing.
@@ -99,6 +100,7 @@ impl LingerLimits {
 
 /// How a close went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CloseOutcome {
     /// Both ends said `close_notify`: neither is in doubt.
     Complete,

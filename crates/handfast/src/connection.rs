@@ -205,7 +205,8 @@ impl Connection {
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let stream = handfast::ClientContext::builder().build()?.connect("example.org:443")?;
+    /// # let socket = std::net::TcpStream::connect("example.org:443")?;
+    /// # let stream = handfast::ClientContext::builder().build()?.secure("example.org", socket)?;
     /// let mut key = [0; 32];
     /// stream.export_keying_material(b"EXPERIMENTAL my protocol", None, &mut key)?;
     /// # Ok(())

@@ -107,7 +107,7 @@ mod x509;
 
 #[cfg(feature = "tokio")]
 pub use async_stream::{AsyncHandshake, AsyncReadHalf, AsyncStream, AsyncWriteHalf};
-pub use blocking::{HandshakeFailure, ReadHalf, SplitChannel, Stream, WriteHalf};
+pub use blocking::{HandshakeFailure, ReadHalf, Stream, WriteHalf};
 pub use buffers::release_unused_buffers;
 pub use bundle::{certificates_from_bytes, certificates_from_file, certificates_to_pem};
 #[cfg(unix)]

@@ -48,6 +48,7 @@ pub struct Report {
 
 /// Bytes and records of a connection so far. Records are those that carry application data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Traffic {
     /// Records decrypted.
     pub records_received: u64,

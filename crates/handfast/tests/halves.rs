@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use handfast::{
-    AsyncStream, ClientContext, CloseOutcome, ClosePolicy, Ending, Identity, Passphrase,
-    ServerContext, Stream, Timeouts, TlsVersion, TrustAnchors,
+    AsyncStream, ClientContext, CloseOutcome, ClosePolicy, Ending, Identity, Passphrase, ReadHalf,
+    ServerContext, Stream, Timeouts, TlsVersion, TrustAnchors, WriteHalf,
 };
 use handfast_testbed::launch::{OpensslServer, Program};
 use handfast_testbed::pki::Pki;
@@ -47,6 +47,11 @@ fn pair(version: TlsVersion) -> (Stream<TcpStream>, Stream<TcpStream>) {
     (client, accepted.join().unwrap())
 }
 
+fn halves(stream: Stream<TcpStream>) -> (ReadHalf<TcpStream>, WriteHalf<TcpStream>) {
+    let again = stream.channel().try_clone().unwrap();
+    stream.into_split(again)
+}
+
 /// Each end sends much before it has read anything: whoever waited for its writer would wait for ever.
 #[test]
 fn both_ends_write_and_read_at_once() {
@@ -54,7 +59,7 @@ fn both_ends_write_and_read_at_once() {
         let (client, server) = pair(version);
         let ends = [client, server].map(|stream| {
             thread::spawn(move || {
-                let (mut read, mut write) = stream.into_split().map_err(|(_, e)| e).unwrap();
+                let (mut read, mut write) = halves(stream);
                 let writer = thread::spawn(move || {
                     let piece = vec![7; 100_000];
                     let mut left = MUCH;
@@ -83,7 +88,7 @@ fn both_ends_write_and_read_at_once() {
 fn what_a_half_leaves_unfinished_looks_broken_off() {
     for version in VERSIONS {
         let (client, mut server) = pair(version);
-        let (mut read, mut write) = client.into_split().map_err(|(_, e)| e).unwrap();
+        let (mut read, mut write) = halves(client);
         write.write_all(b"some").unwrap();
         write.flush().unwrap();
         drop(write);
@@ -104,7 +109,7 @@ fn what_a_half_leaves_unfinished_looks_broken_off() {
 #[test]
 fn a_finished_half_ends_once_and_takes_no_more() {
     let (client, mut server) = pair(TlsVersion::Tls13);
-    let (read, mut write) = client.into_split().map_err(|(_, e)| e).unwrap();
+    let (read, mut write) = halves(client);
     write.write_all(b"held back until the end").unwrap();
     write.finish().unwrap();
     write.finish().unwrap();
@@ -114,8 +119,8 @@ fn a_finished_half_ends_once_and_takes_no_more() {
     assert_eq!(ending, Ending::CloseNotify);
     // Halves of other streams do not fit.
     let (other, _other_server) = pair(TlsVersion::Tls13);
-    let (other_read, _other_write) = other.into_split().map_err(|(_, e)| e).unwrap();
-    let (other_read, write) = other_read.unsplit(write).unwrap_err();
+    let (other_read, _other_write) = halves(other);
+    let (other_read, write) = *other_read.unsplit(write).unwrap_err();
     drop(other_read);
     assert!(read.unsplit(write).is_ok());
 }
@@ -123,7 +128,7 @@ fn a_finished_half_ends_once_and_takes_no_more() {
 #[test]
 fn a_reader_meets_a_premature_end_and_a_broken_record_and_tells_the_peer() {
     let (client, server) = pair(TlsVersion::Tls13);
-    let (mut read, _write) = client.into_split().map_err(|(_, e)| e).unwrap();
+    let (mut read, _write) = halves(client);
     let (mut socket, _) = server.into_parts();
     socket.write_all(&[23, 3, 3, 0, 20]).unwrap();
     socket.write_all(&[0; 20]).unwrap();
@@ -141,7 +146,7 @@ fn a_reader_meets_a_premature_end_and_a_broken_record_and_tells_the_peer() {
     );
 
     let (client, server) = pair(TlsVersion::Tls13);
-    let (mut read, _write) = client.into_split().map_err(|(_, e)| e).unwrap();
+    let (mut read, _write) = halves(client);
     let (socket, _) = server.into_parts();
     socket.shutdown(Shutdown::Write).unwrap();
     let error = read.read(&mut [0; 10]).unwrap_err();
@@ -153,7 +158,7 @@ fn a_reader_meets_a_premature_end_and_a_broken_record_and_tells_the_peer() {
 fn a_reader_of_a_silent_peer_gives_up_in_time() {
     let (mut client, _server) = pair(TlsVersion::Tls13);
     client.set_timeouts(Timeouts::all(Duration::from_millis(200)));
-    let (mut read, _write) = client.into_split().map_err(|(_, e)| e).unwrap();
+    let (mut read, _write) = halves(client);
     let error = read.read(&mut [0; 10]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 }
@@ -187,7 +192,7 @@ fn halves_talk_with_openssl_until_its_close_notify() {
         .timeouts(Timeouts::all(SOON));
     let socket = TcpStream::connect(server.address()).unwrap();
     let stream = client.build().unwrap().secure("localhost", socket).unwrap();
-    let (mut read, mut write) = stream.into_split().map_err(|(_, e)| e).unwrap();
+    let (mut read, mut write) = halves(stream);
     let reader = thread::spawn(move || {
         let mut bytes = [0; 4_000];
         read.read_exact(&mut bytes).unwrap();

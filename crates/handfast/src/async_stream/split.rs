@@ -22,7 +22,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// use tokio::io::AsyncWriteExt;
     /// # let context = handfast::ClientContext::builder().build()?;
-    /// # let stream = context.connect_async("example.org:443").await?;
+    /// # let socket = tokio::net::TcpStream::connect("example.org:443").await?;
+    /// # let stream = context.secure_async("example.org", socket).await?;
     /// let (mut reading, mut writing) = stream.into_split();
     /// let reader = tokio::spawn(async move {
     ///     tokio::io::copy(&mut reading, &mut tokio::io::sink()).await
@@ -82,11 +83,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncReadHalf<C> {
     pub fn unsplit(
         self,
         mut write: AsyncWriteHalf<C>,
-    ) -> Result<AsyncStream<C>, (Self, AsyncWriteHalf<C>)> {
+    ) -> Result<AsyncStream<C>, Box<(Self, AsyncWriteHalf<C>)>> {
         let Self { stream, report } = self;
         let same = write.stream.take_if(|other| Arc::ptr_eq(other, &stream));
         if same.is_none() {
-            return Err((Self { stream, report }, write));
+            return Err(Box::new((Self { stream, report }, write)));
         }
         drop(same);
         match Arc::try_unwrap(stream) {

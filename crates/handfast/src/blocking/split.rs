@@ -19,28 +19,6 @@ use crate::report::{Report, Traffic};
 /// How much is read from the channel at once: as many records as a stream takes.
 const READ_SIZE: usize = crate::buffers::BUFFER_SIZE;
 
-/// A channel that can be had twice: one to read from, one to write to, at the same time.
-pub trait SplitChannel: Channel + Sized {
-    /// The same channel once more, as `TcpStream::try_clone` gives it.
-    ///
-    /// # Errors
-    /// What the operating system answers.
-    fn try_split(&self) -> io::Result<Self>;
-}
-
-impl SplitChannel for std::net::TcpStream {
-    fn try_split(&self) -> io::Result<Self> {
-        self.try_clone()
-    }
-}
-
-#[cfg(unix)]
-impl SplitChannel for std::os::unix::net::UnixStream {
-    fn try_split(&self) -> io::Result<Self> {
-        self.try_clone()
-    }
-}
-
 /// What both halves share.
 #[derive(Debug)]
 struct Shared {
@@ -54,21 +32,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<C: SplitChannel> Stream<C> {
+impl<C: Channel> Stream<C> {
     /// Two halves of the stream, for two threads: one reads while the other writes. They end one by one:
     /// [`WriteHalf::finish`] ends our direction, and the read half finds the end of the peer's;
     /// [`ReadHalf::unsplit`] makes a stream of them again, to [`close`](Stream::close) it.
     ///
-    /// What was written before and not flushed leaves with the next flush of the write half.
-    ///
-    /// # Errors
-    /// The channel cannot be had twice; the stream comes back.
+    /// `reading` is the channel once more, to read from, as `TcpStream::try_clone` gives it. What was written before and
+    /// not flushed leaves with the next flush of the write half.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::io::Write;
-    /// # let stream = handfast::ClientContext::builder().build()?.connect("example.org:443")?;
-    /// let (mut reading, mut writing) = stream.into_split().map_err(|(_, error)| error)?;
+    /// # let socket = std::net::TcpStream::connect("example.org:443")?;
+    /// # let stream = handfast::ClientContext::builder().build()?.secure("example.org", socket)?;
+    /// let again = stream.channel().try_clone()?;
+    /// let (mut reading, mut writing) = stream.into_split(again);
     /// let reader = std::thread::spawn(move || std::io::copy(&mut reading, &mut std::io::sink()));
     /// writing.write_all(b"hello\n")?;
     /// writing.finish()?; // close_notify, FIN
@@ -76,11 +54,7 @@ impl<C: SplitChannel> Stream<C> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn into_split(self) -> Result<(ReadHalf<C>, WriteHalf<C>), (Self, io::Error)> {
-        let reading = match self.channel.try_split() {
-            Ok(reading) => reading,
-            Err(error) => return Err((self, error)),
-        };
+    pub fn into_split(self, reading: C) -> (ReadHalf<C>, WriteHalf<C>) {
         let Self {
             channel,
             connection,
@@ -107,18 +81,18 @@ impl<C: SplitChannel> Stream<C> {
             sender: Some(sender(channel)),
             finished: false,
         };
-        Ok((read, write))
+        (read, write)
     }
 }
 
 /// The half of a [`Stream`] that reads: as the stream does, and ends as it does.
 #[derive(Debug)]
-pub struct ReadHalf<C: SplitChannel> {
+pub struct ReadHalf<C: Channel> {
     sender: Sender<C>,
     room: Vec<u8>,
 }
 
-impl<C: SplitChannel> ReadHalf<C> {
+impl<C: Channel> ReadHalf<C> {
     /// What the handshake agreed on, and who the peer is.
     pub fn report(&self) -> &Arc<Report> {
         &self.sender.shared.report
@@ -163,10 +137,10 @@ impl<C: SplitChannel> ReadHalf<C> {
     ///
     /// # Errors
     /// The halves are of two streams: both come back.
-    pub fn unsplit(self, mut write: WriteHalf<C>) -> Result<Stream<C>, (Self, WriteHalf<C>)> {
+    pub fn unsplit(self, mut write: WriteHalf<C>) -> Result<Stream<C>, Box<(Self, WriteHalf<C>)>> {
         let is_same = |sender: &Sender<C>| Arc::ptr_eq(&sender.shared, &self.sender.shared);
         let Some(sender) = write.sender.take_if(|sender| is_same(sender)) else {
-            return Err((self, write));
+            return Err(Box::new((self, write)));
         };
         let Sender {
             channel,
@@ -234,7 +208,7 @@ impl<C: SplitChannel> ReadHalf<C> {
     }
 }
 
-impl<C: SplitChannel> io::Read for ReadHalf<C> {
+impl<C: Channel> io::Read for ReadHalf<C> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.read_some(buffer)? {
             Read::Data(count) => Ok(count),
@@ -249,13 +223,13 @@ impl<C: SplitChannel> io::Read for ReadHalf<C> {
 /// Dropped without [`finish`](Self::finish), it ends our direction without `close_notify`: what broke off must look
 /// broken off to the peer.
 #[derive(Debug)]
-pub struct WriteHalf<C: SplitChannel> {
+pub struct WriteHalf<C: Channel> {
     /// `None` once it has become a stream again.
     sender: Option<Sender<C>>,
     finished: bool,
 }
 
-impl<C: SplitChannel> WriteHalf<C> {
+impl<C: Channel> WriteHalf<C> {
     /// Ends our direction: flush, `close_notify`, FIN. The read half goes on. A second call does nothing.
     ///
     /// # Errors
@@ -281,7 +255,7 @@ impl<C: SplitChannel> WriteHalf<C> {
     }
 }
 
-impl<C: SplitChannel> io::Write for WriteHalf<C> {
+impl<C: Channel> io::Write for WriteHalf<C> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
@@ -313,7 +287,7 @@ impl<C: SplitChannel> io::Write for WriteHalf<C> {
     }
 }
 
-impl<C: SplitChannel> Drop for WriteHalf<C> {
+impl<C: Channel> Drop for WriteHalf<C> {
     fn drop(&mut self) {
         if let Some(sender) = self.sender.as_mut().filter(|_| !self.finished) {
             let _ = sender.channel.half_close();

@@ -277,13 +277,14 @@ impl ClientContextBuilder {
     ///
     /// ```no_run
     /// # fn list_from_dns() -> Vec<u8> { Vec::new() }
-    /// # fn main() -> Result<(), handfast::Error> {
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use handfast::{ClientContext, EchConfigs};
     ///
     /// let client = ClientContext::builder()
     ///     .encrypted_client_hello(EchConfigs::from_bytes(list_from_dns()))
     ///     .build()?;
-    /// let stream = client.connect("secret.example:443")?;
+    /// let socket = std::net::TcpStream::connect("secret.example:443")?;
+    /// let stream = client.secure("secret.example", socket)?;
     /// assert!(stream.report().encrypted_client_hello);
     /// # Ok(())
     /// # }
@@ -367,6 +368,9 @@ impl ClientContextBuilder {
         tls.alpn_protocols = alpn;
         // The connection goes on with the keys itself (`connection/records.rs`).
         tls.enable_secret_extraction = true;
+        // Another crate of the program may switch compression on in rustls; ARCHITECTURE.md says why it stays off.
+        tls.cert_compressors = Vec::new();
+        tls.cert_decompressors = Vec::new();
         tls.resumption = if resumption {
             Resumption::store(Arc::new(ClientSessions::new(clock, notes_tickets)))
         } else {

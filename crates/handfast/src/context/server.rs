@@ -239,6 +239,9 @@ impl ServerContextBuilder {
         // The connection goes on with the keys itself (`connection/records.rs`).
         tls.enable_secret_extraction = true;
         tls.key_log = Arc::new(Secrets(self.key_log));
+        // As the client's.
+        tls.cert_compressors = Vec::new();
+        tls.cert_decompressors = Vec::new();
         let (tickets, sessions) = match &self.predecessor {
             Some(before) => (before.0.tickets.clone(), before.0.sessions.clone()),
             None => (self.tickets, ServerSessions::default()),
