@@ -308,9 +308,7 @@ impl<C: Channel> Stream<C> {
     pub fn finish(&mut self) -> Result<(), Error> {
         self.connection.send_close_notify()?;
         self.transmit(Phase::Close)?;
-        self.channel
-            .half_close()
-            .map_err(|error| Error::new(Phase::Close, NetworkCause::from(error)))
+        half_close(&mut self.channel)
     }
 
     /// Closes in two phases: ours as [`finish`](Self::finish), then waits for the peer's end as
@@ -423,6 +421,15 @@ impl<C: Channel> Stream<C> {
 
     fn send_alert(&mut self) {
         let _ = self.transmit(Phase::Response);
+    }
+}
+
+/// Ends our direction of a channel, if it has not ended.
+fn half_close<C: Channel>(channel: &mut C) -> Result<(), Error> {
+    match channel.half_close() {
+        // The peer closed both directions before we did: there is nothing left to end.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        result => result.map_err(|error| Error::new(Phase::Close, NetworkCause::from(error))),
     }
 }
 

@@ -7,7 +7,8 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::{
-    Armed, Stream, deadline_in, ending_as_io, io_error, is_reset, is_timeout, serves, time_left,
+    Armed, Stream, deadline_in, ending_as_io, half_close, io_error, is_reset, is_timeout, serves,
+    time_left,
 };
 use crate::channel::Channel;
 use crate::close::Ending;
@@ -241,10 +242,7 @@ impl<C: Channel> WriteHalf<C> {
         let sender = self.sender()?;
         sender.connection().send_close_notify()?;
         sender.send(Phase::Close)?;
-        sender
-            .channel
-            .half_close()
-            .map_err(|error| io_error(Phase::Close, error))?;
+        half_close(&mut sender.channel)?;
         self.finished = true;
         Ok(())
     }
