@@ -132,7 +132,7 @@ impl Exchange {
     }
 
     fn send(&mut self) -> io::Result<()> {
-        while !self.connection.outgoing().is_empty() {
+        while self.connection.wants_write() {
             let count = self.socket.write(self.connection.outgoing())?;
             self.connection.sent(count);
         }

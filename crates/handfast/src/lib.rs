@@ -49,7 +49,7 @@
 //!   [`RevocationLists`],
 //!   [`SpkiSha256`], [`VerificationPolicy`], [`AdditionalVerification`];
 //! - connections: [`Connection`] (bytes in, bytes out), [`Stream`] (blocking, over a [`Channel`]),
-//!   [`AsyncStream`] (tokio), [`LineReader`];
+//!   [`AsyncStream`] (tokio), their halves ([`ReadHalf`], [`WriteHalf`]), [`LineReader`];
 //! - what they tell: [`Report`], its [`StapledResponse`], [`Ticket`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
 //! - errors: [`Error`], its [`Phase`] and [`Cause`], and the [`Explanation`] of each;
 //! - certificates as facts: [`CertificateFacts`], and the files they stand in:

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use handfast::registry::{GroupId, SuiteId};
 use handfast::{
-    ClientAuth, ClientContext, Clock, Connection, Error, Identity, IdentityProblem, Passphrase,
-    RecordSizing, ServerContext, ServerName, TlsVersion, TrustAnchors, group_names,
+    ClientAuth, ClientContext, Clock, Connection, EchConfigs, Error, Identity, IdentityProblem,
+    Passphrase, RecordSizing, ServerContext, ServerName, TlsVersion, TrustAnchors, group_names,
 };
 
 use handfast_testbed::pki::Spec;
@@ -135,6 +135,11 @@ fn client(options: &ContextOptions, clock: &SetForward) -> Result<Context, Conte
         .clock(clock.clock());
     if let Some(identity) = identity(options)? {
         builder = builder.identity(identity);
+    }
+    if let Some(configs) = &options.ech_configs {
+        builder = builder.encrypted_client_hello(EchConfigs::from_bytes(configs.clone()));
+    } else if options.ech_grease {
+        builder = builder.ech_grease();
     }
     let name = options.server_name.as_deref().unwrap_or(ADDRESS);
     Ok(Context::Client(builder.build()?, name.to_owned()))

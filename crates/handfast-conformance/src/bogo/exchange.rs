@@ -119,6 +119,13 @@ pub fn exchange(
     let result = wire.run(options, is_resumption);
     // The alert, if there is one, is to arrive.
     let _ = wire.flush();
+    if let Err(Failure::Tls(error, _)) = &result
+        && let Some(expected) = &options.expects.ech_retry_configs
+        && let Cause::Peer(PeerCause::EchRejected { retry_configs }) = error.cause()
+        && retry_configs.as_deref().unwrap_or_default() != expected
+    {
+        return unexpected("other configurations to retry by");
+    }
     let result = result.map_err(|failure| match failure {
         Failure::Tls(error, _) => Failure::Tls(error, wire.connection.alert_sent()),
         other => other,
@@ -158,6 +165,7 @@ impl Wire {
         };
         let expects = &options.expects;
         self.check(expects, &report)?;
+        self.export(options)?;
         if is_resumption && report.resumed == expects.session_miss {
             return unexpected(format!("resumed: {}", report.resumed));
         }
@@ -190,6 +198,26 @@ impl Wire {
             }
             self.connection.process()?;
         }
+    }
+
+    /// Keying material, for the runner to compare with its own.
+    fn export(&mut self, options: &ExchangeOptions) -> Result<(), Failure> {
+        let Some(count) = options.exports.filter(|count| *count > 0) else {
+            return Ok(());
+        };
+        let context = options
+            .uses_export_context
+            .then_some(&options.export_context[..]);
+        let mut material = vec![0; count];
+        let exported =
+            self.connection
+                .export_keying_material(&options.export_label, context, &mut material);
+        if let Err(error) = exported {
+            return unexpected(format!("no keying material: {error}"));
+        }
+        self.write(&material)?;
+        self.connection.flush()?;
+        self.flush()
     }
 
     fn write_many_sizes(&mut self) -> Result<(), Failure> {
@@ -373,6 +401,12 @@ impl Wire {
             && report.cipher_suite.contains("AES") != aes
         {
             return unexpected(format!("cipher suite: {}", report.cipher_suite));
+        }
+        if report.encrypted_client_hello != expects.ech_accepted {
+            return unexpected(format!(
+                "encrypted hello: {}",
+                report.encrypted_client_hello
+            ));
         }
         if expects.no_peer_certificate && !report.peer_chain.is_empty() {
             return unexpected("the peer showed a certificate");

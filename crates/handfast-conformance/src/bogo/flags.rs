@@ -6,6 +6,9 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 /// A flag that cannot be served, and why: the shim then tells the runner to skip the test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -68,6 +71,10 @@ pub struct ContextOptions {
     pub expects_additional: Option<bool>,
     /// The most plaintext in a record.
     pub record_max: Option<usize>,
+    /// The configurations that a client encrypts its hello by, as their list.
+    pub ech_configs: Option<Vec<u8>>,
+    /// A client sends what looks like an encrypted hello.
+    pub ech_grease: bool,
 }
 
 /// What is done with a connection, and expected of it.
@@ -103,6 +110,14 @@ pub struct ExchangeOptions {
     pub read_size: Option<usize>,
     /// Process again when the handshake is done: nothing must happen.
     pub handshakes_again: bool,
+    /// Keying material that is sent first: so many bytes.
+    pub exports: Option<usize>,
+    /// Its label.
+    pub export_label: Vec<u8>,
+    /// Its context.
+    pub export_context: Vec<u8>,
+    /// Is there one?
+    pub uses_export_context: bool,
     /// The handshake must not come to its end.
     pub expects_no_handshake: bool,
     /// What must come out of the handshake.
@@ -134,6 +149,10 @@ pub struct Expectations {
     pub cipher_suite: Option<u16>,
     /// A cipher suite with AES, or one without.
     pub aes: Option<bool>,
+    /// The server decrypts the client's hello.
+    pub ech_accepted: bool,
+    /// The server offers these configurations instead; empty for none.
+    pub ech_retry_configs: Option<Vec<u8>>,
 }
 
 /// The first connection, and those that follow it.
@@ -195,11 +214,11 @@ const NOT_TLS: &str = "DTLS and QUIC are other protocols";
 const CALLBACKS: &str = "there are no such callbacks to be driven";
 const NO_EARLY_DATA: &str = "early data is neither sent nor accepted";
 const NO_RENEGOTIATION: &str = "renegotiation is refused always";
-const NO_ECH: &str = "Encrypted ClientHello is not implemented";
+const NO_ECH: &str = "Encrypted ClientHello is not implemented for servers";
 const NO_DRAFTS: &str = "a protocol extension that is not implemented";
 const NOT_SHOWN: &str = "the report does not tell";
 const NOT_CHOSEN: &str = "the interface leaves no choice in it";
-const NO_EXPORTERS: &str = "there are no exporters";
+const NO_UNIQUE: &str = "the only channel binding is tls-exporter";
 const ONE_IDENTITY: &str = "a context has one identity";
 const NO_STAPLE: &str = "responses and timestamps are neither stapled nor handed out";
 const NO_PSK: &str = "there are no external pre-shared keys";
@@ -214,14 +233,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("-renegotiate", NO_RENEGOTIATION),
     ("-expect-total-renegotiations", NO_RENEGOTIATION),
     ("-forbid-renegotiation-after-handshake", NO_RENEGOTIATION),
-    ("-export-", NO_EXPORTERS),
-    ("-use-export", NO_EXPORTERS),
-    ("-tls-unique", NO_EXPORTERS),
+    ("-use-exporter-between-reads", NOT_CHOSEN),
+    ("-tls-unique", NO_UNIQUE),
     ("-ech-", NO_ECH),
-    ("-enable-ech-grease", NO_ECH),
-    ("-expect-ech", NO_ECH),
-    ("-expect-no-ech", NO_ECH),
-    ("-reject-unusable-ech-config", NO_ECH),
+    ("-reject-unusable-ech-config", NOT_CHOSEN),
     ("-enable-grease", NO_DRAFTS),
     ("-application-settings", NO_DRAFTS),
     ("-alps-", NO_DRAFTS),
@@ -315,6 +330,13 @@ impl Arguments<'_> {
         self.left.front() == Some(&value)
     }
 
+    fn base64(&mut self, flag: &str) -> Result<Vec<u8>, Refused> {
+        STANDARD.decode(self.value(flag)?).map_err(|_| Refused {
+            flag: flag.to_owned(),
+            reason: "its value is not base64",
+        })
+    }
+
     fn number<N: std::str::FromStr>(&mut self, flag: &str) -> Result<N, Refused> {
         self.value(flag)?.parse().map_err(|_| Refused {
             flag: flag.to_owned(),
@@ -381,6 +403,11 @@ impl Options {
             "-no-op-extra-handshake" | "-handshake-twice" => exchange.handshakes_again = true,
             "-handshake-never-done" => exchange.expects_no_handshake = true,
 
+            "-export-keying-material" => exchange.exports = Some(arguments.number(flag)?),
+            "-export-label" => exchange.export_label = arguments.value(flag)?.into_bytes(),
+            "-export-context" => exchange.export_context = arguments.value(flag)?.into_bytes(),
+            "-use-export-context" => exchange.uses_export_context = true,
+
             "-server" => context.server = true,
             // Empty for a certificate that nobody issued.
             "-trust-cert" => {
@@ -425,6 +452,8 @@ impl Options {
             "-verify-peer" => context.asks_client = true,
             "-require-any-client-certificate" => context.requires_client = true,
             "-verify-fail" => context.verify_fails = true,
+            "-ech-config-list" => context.ech_configs = Some(arguments.base64(flag)?),
+            "-enable-ech-grease" => context.ech_grease = true,
             "-max-send-fragment" => context.record_max = Some(arguments.number(flag)?),
 
             "-expect-alpn" => expects.alpn = Some(arguments.value(flag)?.into_bytes()),
@@ -445,6 +474,11 @@ impl Options {
                 arguments.value(flag)?;
             }
             "-expect-cipher-aes" => expects.aes = Some(true),
+            "-expect-ech-accept" => expects.ech_accepted = true,
+            "-expect-ech-retry-configs" => {
+                expects.ech_retry_configs = Some(arguments.base64(flag)?);
+            }
+            "-expect-no-ech-retry-configs" => expects.ech_retry_configs = Some(Vec::new()),
             "-expect-cipher-no-aes" => expects.aes = Some(false),
             _ if WITHOUT_EFFECT.iter().any(|(name, _)| *name == flag) => {}
             _ => return Err(refusal(flag)),
