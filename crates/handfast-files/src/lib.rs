@@ -32,6 +32,7 @@
 //!
 //! - [`Files`].
 
+mod background;
 mod blocking;
 mod chunks;
 mod entries;

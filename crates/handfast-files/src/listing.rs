@@ -1,7 +1,7 @@
 //! What a directory holds, as a page that is made while it is sent.
 //!
-//! A page is made in portions as large as may be sent, each on a thread that may block, and one after the other:
-//! listings have a lane of their own, so that they hold up neither files that a disk is asked for nor one
+//! A page is made in portions as large as may be sent, one after the other, on a thread that gives way to the one that
+//! serves (`background.rs`): listings hold up neither other clients, nor files that a disk is asked for, nor one
 //! another for long. Nobody's page is not made.
 
 use std::cell::{Cell, OnceCell};
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use handfast_https::server::{BodyError, Pull};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::blocking::{Work, off_thread};
+use crate::background::{Work, behind};
 use crate::entries::Batch;
 use crate::open::{FileFacts, Kind, Root, glance};
 use crate::path::{Target, encode};
@@ -148,7 +148,7 @@ impl Pull for ListingBody {
                 return Poll::Ready(None);
             };
             let portion = max.clamp(1, PORTION_MAX);
-            self.work = Some(off_thread(move || {
+            self.work = Some(behind(move || {
                 let text = page.go_on(portion);
                 drop(permit);
                 (page, text)
