@@ -40,7 +40,10 @@ impl ClientContext {
         channel: C,
     ) -> Result<AsyncStream<C>, HandshakeFailure<C>> {
         match self.connection(server_name) {
-            Ok(connection) => AsyncHandshake::new(connection, channel, self.timeouts()).await,
+            Ok(connection) => {
+                let elsewhere = self.signs_elsewhere();
+                AsyncHandshake::new(connection, channel, self.timeouts(), elsewhere).await
+            }
             Err(error) => Err(HandshakeFailure::before(error, channel)),
         }
     }
@@ -71,7 +74,13 @@ impl ServerContext {
         channel: C,
     ) -> Result<AsyncHandshake<C>, HandshakeFailure<C>> {
         match self.connection() {
-            Ok(connection) => Ok(AsyncHandshake::new(connection, channel, self.timeouts())),
+            Ok(connection) => {
+                let elsewhere = self.signs_elsewhere();
+                let timeouts = self.timeouts();
+                Ok(AsyncHandshake::new(
+                    connection, channel, timeouts, elsewhere,
+                ))
+            }
             Err(error) => Err(HandshakeFailure::before(error, channel)),
         }
     }

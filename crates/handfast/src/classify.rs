@@ -9,6 +9,7 @@ use rustls::{
 
 use crate::error::{Alert, Cause, LocalCause, PeerCause};
 use crate::facts::Facts;
+use crate::identity::SigningFailed;
 use crate::offer::ClientOffer;
 use crate::side::Side;
 use crate::tls;
@@ -23,6 +24,8 @@ pub(crate) const HANDSHAKE_MESSAGE_MAX: usize = 0xffff;
 /// rustls' words for what a client did, that have no value of their own: as a server of TLS 1.2 it finds no scheme
 /// of the client's for its key;
 const INCOMPATIBLE_KEY: &str = "incompatible signing key";
+/// none of the server's identities is for the name that it asks for;
+const NO_IDENTITY: &str = "no server certificate chain resolved";
 /// and no secret can be encapsulated for a key share of ML-KEM.
 const UNUSABLE_KEY_SHARE: &str = "encaps failed";
 
@@ -83,8 +86,12 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
             what: "signature scheme",
         }
         .into(),
+        TlsError::General(said) if said == NO_IDENTITY => PeerCause::NameUnrecognised.into(),
         TlsError::General(said) if said == UNUSABLE_KEY_SHARE => {
             violation("a key share that is no public key")
+        }
+        TlsError::Other(other) if other.0.is::<SigningFailed>() => {
+            LocalCause::SigningFailed(other.to_string()).into()
         }
         other => LocalCause::Unrecognised {
             said: other.to_string(),

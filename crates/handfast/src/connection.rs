@@ -758,9 +758,7 @@ impl Connection {
             && let Some(offer) = self.client_offer()
         {
             cause = classify::reconsidered(cause, &offer);
-            if matches!(cause, Cause::Peer(PeerCause::ProtocolVersion { .. })) {
-                self.call_it_protocol_version();
-            }
+            self.correct_alert(&cause);
         }
         let error = self.fail(phase, cause);
         if filled > 0 { Ok(filled) } else { Err(error) }

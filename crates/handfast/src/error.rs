@@ -410,6 +410,8 @@ pub enum LocalCause {
     /// The connection's key has protected as many records as it may (RFC 8446, section 5.5), and TLS 1.2
     /// has no other for it.
     KeyWornOut,
+    /// A private key that is elsewhere ([`RemoteKey`](crate::RemoteKey)) made no signature; what it said.
+    SigningFailed(String),
     /// A failure that nobody here has thought of, with the raw evidence.
     Unrecognised {
         /// What the layer below said.
@@ -563,6 +565,9 @@ impl Cause {
             Self::Local(LocalCause::RandomUnavailable) => LocalCause::RandomUnavailable.into(),
             Self::Local(LocalCause::AfterEnd) => LocalCause::AfterEnd.into(),
             Self::Local(LocalCause::KeyWornOut) => LocalCause::KeyWornOut.into(),
+            Self::Local(LocalCause::SigningFailed(said)) => {
+                LocalCause::SigningFailed(said.clone()).into()
+            }
             Self::Local(LocalCause::Unrecognised { said, first_bytes }) => {
                 LocalCause::Unrecognised {
                     said: said.clone(),

@@ -154,6 +154,9 @@ pub(crate) fn what(cause: &Cause) -> String {
             LocalCause::KeyWornOut => {
                 "the connection has sent as much as one key may protect, and TLS 1.2 cannot change the key".into()
             }
+            LocalCause::SigningFailed(said) => {
+                format!("the private key did not sign the handshake: {}", escape_control(said))
+            }
             LocalCause::Unrecognised { said, .. } => {
                 format!("an unknown error: {}", escape_control(said))
             }

@@ -116,8 +116,9 @@ pub use channel::{Channel, Pair, Plain, Waitable};
 pub use close::{CloseOutcome, ClosePolicy, Ending, LingerLimits};
 pub use connection::{Connection, Read, Received};
 pub use context::{
-    ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, EchConfigs, OwnOffer,
-    ServerContext, ServerContextBuilder, Timeouts, TlsVersion, cipher_suite_names, group_names,
+    ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, EchConfigs,
+    Identities, OwnOffer, ServerContext, ServerContextBuilder, Timeouts, TlsVersion,
+    cipher_suite_names, group_names,
 };
 pub use error::{
     Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
@@ -126,6 +127,7 @@ pub use explain::{Explanation, plain_io_error, quote_bytes};
 pub use exporter::ExportError;
 pub use identity::{
     Identity, IdentityError, IdentityPart, IdentityProblem, Passphrase, PassphraseRequest,
+    RemoteKey, SignatureScheme,
 };
 pub use key_log::KeyLog;
 pub use line::{Line, LineReader};

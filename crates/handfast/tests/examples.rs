@@ -269,3 +269,49 @@ fn multiplexed_client_and_nginx() {
         &["300 connections: 300 whole, 0 cut off, 0 reset, 0 failed"],
     );
 }
+
+/// A server that says this to each client, in the clear; and where it listens.
+fn says(text: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let _ = socket.unwrap().write_all(text.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_proxy_picks_certificate_and_server_by_the_name_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pki = Pki::new();
+    let mut proxy = example("sni_proxy");
+    for (name, text) in [("a.example", "this is a"), ("b.example", "this is b")] {
+        let files = pki.server(&[name]).write(directory.path(), name, &[]);
+        proxy = proxy
+            .arg(&files.chain_pem)
+            .arg(&files.key_pem)
+            .arg(says(text));
+    }
+    let proxy = proxy.start();
+    let said = proxy.wait_for("listening on ", SOON).expect("it listens");
+    let address = said.rsplit(' ').next().unwrap();
+    let anchors = handfast::TrustAnchors::empty()
+        .with_pem(pki.root.cert_pem().as_bytes())
+        .unwrap();
+    let client = handfast::ClientContext::builder()
+        .trust(anchors)
+        .build()
+        .unwrap();
+    let connect = |name| client.secure(name, std::net::TcpStream::connect(address).unwrap());
+    for (name, text) in [("a.example", "this is a"), ("b.example", "this is b")] {
+        let mut stream = connect(name).unwrap();
+        stream.finish().unwrap();
+        let mut got = String::new();
+        stream.read_to_string(&mut got).unwrap();
+        assert_eq!(got, text);
+    }
+    let refused = connect("c.example").unwrap_err();
+    assert_eq!(refused.error.explain().id, "name-unrecognised");
+}

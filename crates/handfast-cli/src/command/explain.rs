@@ -174,6 +174,7 @@ const PAGES: &[(&str, &str)] = pages![
     "server-stopping",
     "several-private-keys",
     "signature-algorithm-mismatch",
+    "signing-failed",
     "starttls-already-tls",
     "starttls-client-refused",
     "starttls-ended",

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
+use ::tokio::task::{JoinHandle, spawn_blocking};
 use ::tokio::time::{Sleep, sleep, timeout};
 
 use super::waiting::{Patience, Senders};
@@ -14,7 +15,7 @@ use crate::blocking::{HandshakeFailure, is_reset};
 use crate::close::{CloseOutcome, ClosePolicy, LingerLimits, Lingering};
 use crate::connection::Connection;
 use crate::context::Timeouts;
-use crate::error::{Error, NetworkCause, Phase};
+use crate::error::{Error, LocalCause, NetworkCause, Phase};
 
 /// A handshake under way over a tokio channel: a future, done within the context's time limit.
 ///
@@ -23,24 +24,46 @@ use crate::error::{Error, NetworkCause, Phase};
 #[derive(Debug)]
 #[must_use = "a handshake goes on only while it is awaited"]
 pub struct AsyncHandshake<C> {
-    under_way: Option<(C, Connection)>,
+    under_way: Option<UnderWay<C>>,
     timeouts: Timeouts,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// A signature may be made elsewhere, and has to be waited for.
+    signs_elsewhere: bool,
 }
 
+#[derive(Debug)]
+struct UnderWay<C> {
+    channel: C,
+    /// At work it is elsewhere.
+    connection: Option<Connection>,
+    work: Option<JoinHandle<Processed>>,
+}
+
+/// A connection, and what it said of the records that it was given.
+type Processed = (Connection, Result<(), Error>);
+
 impl<C: AsyncRead + AsyncWrite + Unpin> AsyncHandshake<C> {
-    pub(super) fn new(connection: Connection, channel: C, timeouts: Timeouts) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        channel: C,
+        timeouts: Timeouts,
+        signs_elsewhere: bool,
+    ) -> Self {
         Self {
-            under_way: Some((channel, connection)),
+            under_way: Some(UnderWay {
+                channel,
+                connection: Some(connection),
+                work: None,
+            }),
             timeouts,
             sleep: None,
+            signs_elsewhere,
         }
     }
 
     /// Ends it for a reason of the caller's, such as a time limit. `None` when it had ended before.
     pub fn give_up(self, error: Error) -> Option<HandshakeFailure<C>> {
-        let (channel, connection) = self.under_way?;
-        Some(HandshakeFailure::of(error, channel, connection))
+        Some(self.under_way?.failed(error))
     }
 }
 
@@ -51,10 +74,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Future for AsyncHandshake<C> {
     /// When polled after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Some((channel, connection)) = &mut this.under_way else {
+        let Some(under_way) = &mut this.under_way else {
             panic!("a handshake is polled after its end");
         };
-        let result = match poll_handshake(channel, connection, cx) {
+        let result = match under_way.poll(cx, this.signs_elsewhere) {
             Poll::Ready(result) => result,
             Poll::Pending => {
                 let Some(limit) = this.timeouts.handshake else {
@@ -68,31 +91,91 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Future for AsyncHandshake<C> {
                 ))
             }
         };
-        if result.is_err() {
-            // The alert tells the peer why. What the channel does not take now, closing sends.
-            let _ = poll_transmit(channel, connection, cx);
-        }
-        let Some((channel, connection)) = this.under_way.take() else {
+        let Some(mut under_way) = this.under_way.take() else {
             unreachable!("it was there above");
         };
-        Poll::Ready(match (result, connection.report().cloned()) {
-            (Ok(()), Some(report)) => Ok(AsyncStream {
-                channel,
-                connection,
-                report,
-                reading: Patience::new(this.timeouts.read, Phase::Response),
-                writing: Patience::new(this.timeouts.write, Phase::Request),
-                senders: Senders::default(),
-                flush_on_read: true,
-                send_at: 1,
-            }),
-            (Ok(()), None) => unreachable!("a handshake that is done has a report"),
-            (Err(error), _) => {
-                let error = error.in_phase(Phase::Handshake);
-                Err(HandshakeFailure::of(error, channel, connection))
+        let connection = match result {
+            Ok(connection) => connection,
+            Err(error) => {
+                if let Some(connection) = &mut under_way.connection {
+                    // The alert tells the peer why. What the channel does not take now, closing sends.
+                    let _ = poll_transmit(&mut under_way.channel, connection, cx);
+                }
+                return Poll::Ready(Err(under_way.failed(error.in_phase(Phase::Handshake))));
             }
-        })
+        };
+        let Some(report) = connection.report().cloned() else {
+            unreachable!("a handshake that is done has a report");
+        };
+        Poll::Ready(Ok(AsyncStream {
+            channel: under_way.channel,
+            connection,
+            report,
+            reading: Patience::new(this.timeouts.read, Phase::Response),
+            writing: Patience::new(this.timeouts.write, Phase::Request),
+            senders: Senders::default(),
+            flush_on_read: true,
+            send_at: 1,
+        }))
     }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> UnderWay<C> {
+    fn failed(self, error: Error) -> HandshakeFailure<C> {
+        match self.connection {
+            Some(connection) => HandshakeFailure::of(error, self.channel, connection),
+            // Whoever signs for it keeps it until it is done, and it goes with it.
+            None => HandshakeFailure::before(error, self.channel),
+        }
+    }
+
+    /// The connection, once its handshake is done.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        signs_elsewhere: bool,
+    ) -> Poll<Result<Connection, Error>> {
+        loop {
+            if let Some(work) = &mut self.work {
+                let done = ready!(Pin::new(work).poll(cx));
+                self.work = None;
+                let (connection, result) = done.map_err(|error| {
+                    Error::new(Phase::Handshake, LocalCause::Internal(error.to_string()))
+                })?;
+                self.connection = Some(connection);
+                result?;
+            }
+            let Some(connection) = &mut self.connection else {
+                unreachable!("a connection that is not at work is here");
+            };
+            match ready!(poll_handshake(
+                &mut self.channel,
+                connection,
+                cx,
+                signs_elsewhere
+            ))? {
+                Step::Process => {
+                    self.work = self.connection.take().map(|mut connection| {
+                        spawn_blocking(move || {
+                            let result = connection.process();
+                            (connection, result)
+                        })
+                    });
+                }
+                Step::Done => match self.connection.take() {
+                    Some(connection) => return Poll::Ready(Ok(connection)),
+                    None => unreachable!("it was there above"),
+                },
+            }
+        }
+    }
+}
+
+/// Where a handshake stands.
+enum Step {
+    Done,
+    /// What was received is to be processed, which may wait for a signature.
+    Process,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> HandshakeFailure<C> {
@@ -155,23 +238,25 @@ fn poll_handshake<C: AsyncRead + AsyncWrite + Unpin>(
     channel: &mut C,
     connection: &mut Connection,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), Error>> {
+    signs_elsewhere: bool,
+) -> Poll<Result<Step, Error>> {
     loop {
         // Tickets can wait for the answer to what the client sent along with the end of its handshake:
         // both then leave together.
         let answers_soon = connection.has_plaintext() && !connection.owes_handshake();
         if !connection.is_handshaking() && answers_soon {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(Step::Done));
         }
         let _ = poll_transmit(channel, connection, cx)?;
         if !connection.is_handshaking() {
             // Our last flight is the peer's to wait for, and nobody might write soon.
             return match connection.owes_handshake() {
                 true => Poll::Pending,
-                false => Poll::Ready(Ok(())),
+                false => Poll::Ready(Ok(Step::Done)),
             };
         }
         match poll_receive(channel, connection, cx)? {
+            Poll::Ready(()) if signs_elsewhere => return Poll::Ready(Ok(Step::Process)),
             Poll::Ready(()) => connection.process()?,
             Poll::Pending => {
                 connection.rest();

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{PeerMisbehaved, ProtocolVersion};
+use rustls::{AlertDescription, PeerMisbehaved, ProtocolVersion};
 
 use super::turn::{Step, Target, Tls, Turn};
 use super::{Connection, records};
 use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
-use crate::error::{Alert, Error, PeerCause, Phase};
+use crate::error::{Alert, Cause, Error, PeerCause, Phase};
 use crate::exporter::Exporter;
 use crate::facts::Facts;
 use crate::names::{group_name, suite_name};
@@ -143,13 +143,17 @@ impl Connection {
         None
     }
 
-    /// The alert in the clear says what clients understand (RFC 8446, section 4.2.1), whatever rustls
-    /// met first.
-    pub(super) fn call_it_protocol_version(&mut self) {
-        const PROTOCOL_VERSION: u8 = 70;
+    /// The alert in the clear says what clients understand, whatever rustls met first: that they share no version with us
+    /// (RFC 8446, section 4.2.1), or that no certificate is for the name that they ask for (RFC 6066, section 3).
+    pub(super) fn correct_alert(&mut self, cause: &Cause) {
+        let wanted = match cause {
+            Cause::Peer(PeerCause::ProtocolVersion { .. }) => AlertDescription::ProtocolVersion,
+            Cause::Peer(PeerCause::NameUnrecognised) => AlertDescription::UnrecognisedName,
+            _ => return,
+        };
         if let [.., 21, 3, _, 0, 2, 2, code] = self.outgoing.filled_mut() {
-            *code = PROTOCOL_VERSION;
-            self.alert_sent = Some(Alert::new(PROTOCOL_VERSION));
+            *code = wanted.into();
+            self.alert_sent = Some(Alert::new(*code));
         }
     }
 

@@ -90,6 +90,12 @@ impl ClientContext {
         Ok(connection)
     }
 
+    /// May a handshake have to wait for a signature that is made elsewhere?
+    #[cfg(feature = "tokio")]
+    pub(crate) fn signs_elsewhere(&self) -> bool {
+        self.0.settings.has_remote_key
+    }
+
     /// The time limits of this context's streams.
     pub fn timeouts(&self) -> Timeouts {
         self.0.settings.timeouts
@@ -363,6 +369,7 @@ impl ClientContextBuilder {
         };
         settings.encrypts_hello = ech.is_offer();
         settings.has_client_certificate = identity.is_some();
+        settings.has_remote_key = identity.as_ref().is_some_and(Identity::is_remote);
         let key = identity.as_ref().map(Identity::certified_key);
         let mut tls = builder.with_client_cert_resolver(Arc::new(ClientIdentity { key }));
         tls.alpn_protocols = alpn;

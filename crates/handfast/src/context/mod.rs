@@ -6,6 +6,7 @@
 mod choices;
 mod client;
 mod ech;
+mod identities;
 mod own_offer;
 mod server;
 
@@ -21,6 +22,7 @@ use crate::verify::{ClientVerifier, ServerName, VerificationPolicy, VerifiedPath
 pub use choices::{TlsVersion, cipher_suite_names, group_names};
 pub use client::{ClientContext, ClientContextBuilder, DangerousClient};
 pub use ech::EchConfigs;
+pub use identities::Identities;
 pub use own_offer::OwnOffer;
 pub use server::{ClientAuth, ServerContext, ServerContextBuilder};
 
@@ -140,6 +142,8 @@ pub(crate) struct Settings {
     pub(crate) has_client_certificate: bool,
     /// The ClientHello is encrypted (RFC 9849).
     pub(crate) encrypts_hello: bool,
+    /// The key of our identity is elsewhere.
+    pub(crate) has_remote_key: bool,
     /// The peer's chain is taken as it comes.
     pub(crate) peer_unverified: bool,
     /// What clients are verified by, for sessions that are taken up again.
@@ -181,6 +185,7 @@ impl Default for Settings {
             write_buffer_size: RECORD_MAX,
             has_client_certificate: false,
             encrypts_hello: false,
+            has_remote_key: false,
             peer_unverified: false,
             client_verifier: None,
             resumed_server: None,

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-
 use super::choices::{Choices, TlsVersion, nothing_left};
+use super::identities::{Identities, Resolver};
 use super::{Clock, Settings, Timeouts, common_settings};
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
@@ -22,7 +20,6 @@ use crate::trust::TrustAnchors;
 use crate::verify::{
     Additional, AdditionalVerification, ClientVerifier, RevocationLists, VerificationPolicy,
 };
-use crate::witness;
 
 /// What a server demands of its clients.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +61,7 @@ struct Inner {
     /// For clients that prefer ChaCha20-Poly1305: the same, but that their order counts.
     tls_as_client_likes: Option<Arc<rustls::ServerConfig>>,
     settings: Settings,
+    identities: Option<Identities>,
     tickets: TicketKeys,
     sessions: ServerSessions,
 }
@@ -88,6 +86,13 @@ impl ServerContext {
             .map_err(|error| Error::new(Phase::Handshake, LocalCause::Internal(error.to_string())))
     }
 
+    /// May a handshake have to wait for a signature that is made elsewhere?
+    #[cfg(feature = "tokio")]
+    pub(crate) fn signs_elsewhere(&self) -> bool {
+        let several = self.0.identities.as_ref();
+        self.0.settings.has_remote_key || several.is_some_and(Identities::has_remote_key)
+    }
+
     /// The time limits of this context's streams.
     pub fn timeouts(&self) -> Timeouts {
         self.0.settings.timeouts
@@ -107,6 +112,7 @@ impl fmt::Debug for ServerContext {
 #[must_use]
 pub struct ServerContextBuilder {
     identity: Option<Identity>,
+    identities: Option<Identities>,
     client_auth: ClientAuth,
     additional: Additional,
     chain_depth_max: Option<usize>,
@@ -125,6 +131,7 @@ impl Default for ServerContextBuilder {
     fn default() -> Self {
         Self {
             identity: None,
+            identities: None,
             client_auth: ClientAuth::None,
             additional: Additional::default(),
             chain_depth_max: None,
@@ -144,9 +151,17 @@ impl Default for ServerContextBuilder {
 impl ServerContextBuilder {
     common_settings!();
 
-    /// The certificate chain and key to show to clients. Must be given.
+    /// The certificate chain and key to show to clients. Must be given, unless there are
+    /// [`identities`](Self::identities): then it is for clients that ask for none of their names.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Identities by name. Clients that ask for another name, or for none, get [`identity`](Self::identity); without it they
+    /// are refused (alert `unrecognized_name`).
+    pub fn identities(mut self, identities: &Identities) -> Self {
+        self.identities = Some(identities.clone());
         self
     }
 
@@ -188,12 +203,12 @@ impl ServerContextBuilder {
     /// Choices that cannot be met ([`ConfigurationCause`]), or a machine without randomness
     /// ([`LocalCause::RandomUnavailable`]).
     pub fn build(self) -> Result<ServerContext, Error> {
-        let Some(identity) = self.identity else {
+        if self.identity.is_none() && self.identities.is_none() {
             return Err(Error::new(
                 Phase::Configure,
                 ConfigurationCause::IdentityMissing,
             ));
-        };
+        }
         let chosen = !self.choices.cipher_suites.is_empty();
         let mut provider = self.choices.provider()?;
         if !chosen {
@@ -231,8 +246,10 @@ impl ServerContextBuilder {
                 (builder.with_client_cert_verifier(verifier), id)
             }
         };
-        let resolver = ServerIdentity {
-            key: identity.certified_key(),
+        settings.has_remote_key = self.identity.as_ref().is_some_and(Identity::is_remote);
+        let resolver = Resolver {
+            identities: self.identities.clone(),
+            fallback: self.identity.as_ref().map(Identity::certified_key),
         };
         let mut tls = builder.with_cert_resolver(Arc::new(resolver));
         tls.alpn_protocols = self.alpn;
@@ -273,22 +290,10 @@ impl ServerContextBuilder {
             tls: Arc::new(tls),
             tls_as_client_likes,
             settings,
+            identities: self.identities,
             tickets,
             sessions,
         };
         Ok(ServerContext(Arc::new(inner)))
-    }
-}
-
-/// The one identity for every name, and a note of the name that was asked for.
-#[derive(Debug)]
-struct ServerIdentity {
-    key: Arc<CertifiedKey>,
-}
-
-impl ResolvesServerCert for ServerIdentity {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        witness::note_server_name(hello.server_name());
-        Some(Arc::clone(&self.key))
     }
 }

@@ -158,6 +158,10 @@ pub(super) fn told(error: &Error) -> Told {
                 "key-worn-out",
                 Some("open a new connection, or use TLS 1.3, which can change keys during a connection".into()),
             ),
+            LocalCause::SigningFailed(_) => (
+                "signing-failed",
+                Some("check the device or agent that holds the private key: is it there, unlocked, and does it allow this signature?".into()),
+            ),
             LocalCause::Unrecognised { .. } => (
                 "unrecognised",
                 Some("please report this with the lines above".into()),

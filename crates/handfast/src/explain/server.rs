@@ -144,6 +144,22 @@ fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
                 ..Told::default()
             }
         }
+        PeerCause::NameUnrecognised => {
+            let name = offer.and_then(|offer| offer.server_name.as_deref());
+            Told {
+                what: match name {
+                    Some(name) => format!(
+                        "there is no certificate here for the name that the client asks for: {}",
+                        crate::x509::escape_control(name)
+                    ),
+                    None => "the client sent no server name, and there is no certificate for such clients".into(),
+                },
+                fix: Some(
+                    "add a certificate for this name, or a default one; scanners ask for any name".into(),
+                ),
+                ..Told::default()
+            }
+        }
         PeerCause::NoApplicationProtocol => Told {
             what: "the client offers no application protocol that is spoken here (ALPN)".into(),
             evidence: offered(

@@ -14,6 +14,7 @@ mod error;
 mod key;
 mod passphrase;
 mod pkcs12;
+mod remote;
 mod unlock;
 
 use std::fmt;
@@ -32,6 +33,9 @@ use contents::{Contents, Input};
 use der::Kind;
 pub use error::{IdentityError, IdentityPart, IdentityProblem};
 pub use passphrase::{Passphrase, PassphraseRequest};
+use remote::Remote;
+pub(crate) use remote::SigningFailed;
+pub use remote::{RemoteKey, SignatureScheme};
 
 /// A certificate chain and its private key, checked: the key belongs to the first certificate, and
 /// each certificate that follows issued one before it.
@@ -56,6 +60,7 @@ pub use passphrase::{Passphrase, PassphraseRequest};
 pub struct Identity {
     key: Arc<CertifiedKey>,
     facts: Arc<CertificateFacts>,
+    is_remote: bool,
 }
 
 impl Identity {
@@ -144,6 +149,43 @@ impl Identity {
         from_input(&Input::from_bytes(IdentityPart::Both, bytes), passphrase)
     }
 
+    /// A chain (PEM, DER or PKCS#7) whose private key is elsewhere.
+    ///
+    /// # Errors
+    /// As [`from_files`](Self::from_files), but for what concerns reading the key.
+    pub fn with_remote_key(chain: &[u8], key: Arc<dyn RemoteKey>) -> Result<Self, IdentityError> {
+        let input = Input::from_bytes(IdentityPart::Chain, chain);
+        let mut contents = input.contents()?;
+        if contents.certificates.is_empty() {
+            return Err(input.error(contents.lacks(IdentityPart::Chain)));
+        }
+        let certificates = std::mem::take(&mut contents.certificates);
+        let public = PublicHalf {
+            algorithm: "a remote key".to_owned(),
+            spki_sha256: x509::sha256(key.public_key()),
+        };
+        let ready = Ready {
+            signing: Arc::new(Remote(key)),
+            public,
+        };
+        let mut identity = join(certificates, contents.is_unordered, ready)
+            .map_err(|problem| input.error(problem))?;
+        identity.is_remote = true;
+        Ok(identity)
+    }
+
+    /// The same with an OCSP response to staple (RFC 6960, in DER), in place of one before it. Clients judge it; when it is
+    /// to be renewed is up to the caller.
+    #[must_use]
+    pub fn with_ocsp_response(self, der: impl Into<Vec<u8>>) -> Self {
+        let mut key = CertifiedKey::clone(&self.key);
+        key.ocsp = Some(der.into());
+        Self {
+            key: Arc::new(key),
+            ..self
+        }
+    }
+
     /// The chain as it will be sent, the end-entity certificate first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.key.cert
@@ -152,6 +194,16 @@ impl Identity {
     /// What the end-entity certificate says.
     pub fn facts(&self) -> &CertificateFacts {
         &self.facts
+    }
+
+    /// Is its key elsewhere?
+    pub(crate) fn is_remote(&self) -> bool {
+        self.is_remote
+    }
+
+    /// Can its key sign in one of these ways?
+    pub(crate) fn key_fits(&self, schemes: &[rustls::SignatureScheme]) -> bool {
+        self.key.key.choose_scheme(schemes).is_some()
     }
 
     pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {
@@ -265,6 +317,7 @@ fn join(
     Ok(Identity {
         facts: Arc::new(facts),
         key: Arc::new(CertifiedKey::new(chain, key.signing)),
+        is_remote: false,
     })
 }
 

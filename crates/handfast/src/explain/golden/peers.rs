@@ -184,6 +184,13 @@ pub(super) fn networks() -> Vec<Row> {
             Error::new(Phase::Request, LocalCause::KeyWornOut),
         ),
         (
+            "signing-failed",
+            Error::new(
+                Phase::Handshake,
+                LocalCause::SigningFailed("the token is locked".to_owned()),
+            ),
+        ),
+        (
             "server-stopping",
             Error::new(Phase::Handshake, LocalCause::Stopping),
         ),
