@@ -465,7 +465,7 @@ fn files_that_cannot_be_written_are_named() {
 fn a_read_only_directory_is_named() {
     use std::os::unix::fs::PermissionsExt;
     if rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: root may write into any directory");
+        handfast_testbed::skipped::note("root may write into any directory");
         return;
     }
     let home = Home::new();

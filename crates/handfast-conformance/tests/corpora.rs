@@ -4,7 +4,6 @@
 //! `HANDFAST_REQUIRE_CORPORA=1`, as in continuous integration, it fails.
 
 use std::env;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use handfast_conformance::ledger::Ledger;
@@ -17,10 +16,8 @@ fn every_verdict_that_differs_from_the_corpora_has_a_reason() {
             env::var_os("HANDFAST_REQUIRE_CORPORA").is_none(),
             "HANDFAST_CORPORA names no folder, and HANDFAST_REQUIRE_CORPORA demands one"
         );
-        // Not by a macro, whose output is hidden for tests that pass.
-        let _ = writeln!(
-            io::stderr(),
-            "SKIPPED: HANDFAST_CORPORA names no folder of corpora, so no verdict is compared"
+        handfast_testbed::skipped::note(
+            "HANDFAST_CORPORA names no folder of corpora, so no verdict is compared",
         );
         return;
     };

@@ -10,4 +10,5 @@ pub mod misbehaving;
 pub mod ocsp;
 pub mod peers;
 pub mod pki;
+pub mod skipped;
 pub mod tangle;

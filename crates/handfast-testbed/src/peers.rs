@@ -7,6 +7,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use crate::skipped;
+
 /// Finds a program on the `PATH`, or where Debian keeps servers.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
@@ -64,5 +66,5 @@ pub fn require_python_with(module: &str) -> Option<PathBuf> {
 fn missing(what: &str) {
     let must_run = env::var_os("HANDFAST_REQUIRE_PEERS").is_some_and(|value| value == "1");
     assert!(!must_run, "{what}, and HANDFAST_REQUIRE_PEERS=1 demands it");
-    eprintln!("SKIPPED: {what}, so this test has no peer to talk to");
+    skipped::note(what);
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use handfast_testbed::skipped;
 use rustix::process::{Signal, geteuid};
 use serde_json::Value;
 
@@ -74,7 +75,7 @@ fn a_download_onto_a_full_file_system_gets_no_name() {
     let place = Place::new();
     let unshare = Command::new("unshare").args(["--mount", "true"]).output();
     if !geteuid().is_root() || !unshare.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: only root can mount a small file system");
+        skipped::note("only root can mount a small file system");
         return;
     }
     place.put("large", vec![b'x'; 4 << 20]);
@@ -97,7 +98,7 @@ fn a_download_onto_a_full_file_system_gets_no_name() {
         String::from_utf8_lossy(&output.stderr),
     );
     if output.status.code() == Some(99) {
-        eprintln!("SKIPPED: no file system may be mounted here: {err}");
+        skipped::note(&format!("no file system may be mounted here: {err}"));
         return;
     }
     assert_eq!(output.status.code(), Some(23), "{out}{err}");

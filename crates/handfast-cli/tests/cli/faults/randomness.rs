@@ -1,6 +1,7 @@
 //! The operating system gives no random bytes: a failure that says so, before anything is sent.
 
 use handfast_testbed::launch::Program;
+use handfast_testbed::skipped;
 
 use super::HANDFAST;
 
@@ -24,7 +25,7 @@ fn without_random_bytes_a_command_fails_and_says_so() {
         return;
     };
     if !works.says("[connection-refused]") {
-        eprintln!("SKIPPED: no process may be traced here: {}", works.err());
+        skipped::note(&format!("no process may be traced here: {}", works.err()));
         return;
     }
     let failed = run("inject=getrandom:error=EPERM").unwrap();
