@@ -528,6 +528,9 @@ mod platform {
 
     use super::{FileFacts, Hint, NotOpened, Target, Waiting};
 
+    /// `ERROR_TOO_MANY_OPEN_FILES` of Windows.
+    const TOO_MANY_OPEN_FILES: i32 = 4;
+
     /// The best that the standard library can do: the resolved name must lie beneath.
     #[derive(Debug)]
     pub(crate) struct Root {
@@ -576,6 +579,7 @@ mod platform {
             open(&resolved).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => NotOpened::Missing,
                 io::ErrorKind::PermissionDenied => NotOpened::Forbidden,
+                _ if error.raw_os_error() == Some(TOO_MANY_OPEN_FILES) => NotOpened::Exhausted,
                 _ => NotOpened::Failed,
             })
         }
@@ -590,8 +594,16 @@ mod platform {
         ) -> io::Result<()> {
             let relative = target.relative().ok_or(io::ErrorKind::NotFound)?;
             for entry in std::fs::read_dir(self.directory.join(relative))? {
-                let name = entry?.file_name().into_string().unwrap_or_default();
-                if !take(name.as_bytes(), Hint::Unknown)? {
+                let entry = entry?;
+                let hint = match entry.file_type() {
+                    Ok(kind) if kind.is_file() => Hint::File,
+                    Ok(kind) if kind.is_dir() => Hint::Directory,
+                    // What a link leads to is not known.
+                    Ok(kind) if !kind.is_symlink() => Hint::Neither,
+                    _ => Hint::Unknown,
+                };
+                let name = entry.file_name().into_string().unwrap_or_default();
+                if !take(name.as_bytes(), hint)? {
                     break;
                 }
             }

@@ -28,7 +28,9 @@ pub fn note(reason: &str) {
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");
     // One write: lines of several processes do not mix. A note that cannot be written was printed above.
-    let _ = fs::create_dir_all(path.parent().unwrap_or(Path::new(".")));
+    if let Some(folder) = path.parent() {
+        let _ = fs::create_dir_all(folder);
+    }
     let file = OpenOptions::new().create(true).append(true).open(path);
     let _ = file.and_then(|mut file| file.write_all(format!("{reason}\t{test}\n").as_bytes()));
 }

@@ -115,13 +115,16 @@ fn the_map_names_every_module_at_the_top_of_a_crate() {
     );
 }
 
+/// A file, and the names of tests in it.
+type Tests = (PathBuf, Vec<String>);
+
 /// The rows of docs/requirements.md: what is promised, and the tests: `FILE: name, name`.
-fn requirements() -> Vec<(String, Vec<(PathBuf, Vec<String>)>)> {
+fn requirements() -> Vec<(String, Vec<Tests>)> {
     let text = fs::read_to_string(root().join("docs/requirements.md")).unwrap();
     let mut rows = Vec::new();
     for item in text.split("\n- ").skip(1) {
         let item = item.split("\n\n").next().unwrap_or_default();
-        let mut tests: Vec<(PathBuf, Vec<String>)> = Vec::new();
+        let mut tests: Vec<Tests> = Vec::new();
         for word in item.split('`').skip(1).step_by(2) {
             if word.contains('/') && (word.ends_with(".rs") || !word.contains(' ')) {
                 tests.push((root().join(word), Vec::new()));

@@ -55,7 +55,7 @@ impl Passphrase {
     /// Asks for the passphrase when a key is locked, at most once for each file.
     ///
     /// An error of the callback becomes
-    /// [`IdentityProblem::PassphraseUnavailable`](crate::IdentityProblem::PassphraseUnavailable).
+    /// [`IdentityProblem::PassphraseUnavailable`].
     pub fn ask<F>(ask: F) -> Self
     where
         F: FnMut(&PassphraseRequest) -> io::Result<Zeroizing<String>> + Send + 'static,
