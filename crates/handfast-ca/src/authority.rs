@@ -1,4 +1,4 @@
-//! The authority itself: making it, opening it, and what its certificate says.
+//! The authority: creating it, opening it, and its certificate.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -21,13 +21,15 @@ use crate::key::{self, KeyType, PrivateKey};
 use crate::ledger::{IssuedRecord, Ledger, UnrecordedRevocation};
 use crate::{BACKDATE_SECS, DAY_SECS, date, hex, names, now, sha256};
 
-/// How long an authority lives unless told otherwise: ten years.
+/// How long an authority is valid by default: ten years.
 ///
-/// A new one means a visit to every machine that trusts the old one, which people put off by turning
-/// verification off. What a long life risks, a stolen key, is bounded by the name constraints.
+/// A new authority has to be installed on every machine that trusts the old one; users who put that
+/// off turn verification off. The risk of a long lifetime, a stolen key, is limited by the name
+/// constraints.
 pub const CA_DAYS_DEFAULT: u32 = 3650;
 
-/// Longer than any machine lives, and still before the year 9999, where certificates end.
+/// Longer than any machine is in use, and still before the year 9999, the last that certificates can
+/// express.
 const CA_DAYS_MAX: u32 = 36_500;
 
 const CERTIFICATE: &str = "ca.pem";
@@ -37,7 +39,7 @@ const LEDGER: &str = "ledger.jsonl";
 const LOCK: &str = "lock";
 const CERTS: &str = "certs";
 
-/// What a new authority is to be.
+/// Options for a new authority.
 #[derive(Clone, Debug)]
 pub struct InitOptions {
     /// Its name. Default: `handfast local CA` and the beginning of its key's identifier, so that two
@@ -46,7 +48,7 @@ pub struct InitOptions {
     /// What it may sign for besides local names and private addresses: domains (with everything
     /// below them), addresses, networks in CIDR notation. Default: nothing.
     pub permit: Vec<String>,
-    /// Its life, in days. Default: [`CA_DAYS_DEFAULT`].
+    /// Its lifetime in days. Default: [`CA_DAYS_DEFAULT`].
     pub days: u32,
 }
 
@@ -75,11 +77,12 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new authority in a directory, which is created if need be, for its owner only.
+    /// Creates an authority in a directory. The directory is created if it does not exist, accessible
+    /// to its owner only.
     ///
     /// # Errors
-    /// When there is one already, something else is in the directory, an option makes no sense, or
-    /// the files cannot be written.
+    /// If there is one already, the directory holds other files, an option is invalid, or the files
+    /// cannot be written.
     pub fn init(dir: &Path, options: &InitOptions) -> Result<Self, CaError> {
         match Self::make(dir, options)? {
             (_, false) => Err(CaError::Exists {
@@ -92,8 +95,8 @@ impl Authority {
     /// Opens the authority of a directory.
     ///
     /// # Errors
-    /// When there is none, or its certificate cannot be read, is malformed, is none of an authority
-    /// or leaves names free.
+    /// If there is none, or its certificate cannot be read, is malformed, is not a CA certificate
+    /// or does not constrain names.
     pub fn open(dir: &Path) -> Result<Self, CaError> {
         let path = dir.join(CERTIFICATE);
         let pem = match fs::read(&path) {
@@ -110,10 +113,10 @@ impl Authority {
         Self::from_certificate(dir, certificate)
     }
 
-    /// Opens the authority of a directory, or makes it. Tells whether it was made.
+    /// Opens the authority of a directory, or creates it. Returns whether it was created.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`init`](Self::init), but that there may be one already.
+    /// As [`open`](Self::open) and [`init`](Self::init), except that an existing authority is no error.
     pub fn open_or_init(dir: &Path, options: &InitOptions) -> Result<(Self, bool), CaError> {
         match Self::open(dir) {
             Err(CaError::Missing { .. }) => Self::make(dir, options),
@@ -171,7 +174,7 @@ impl Authority {
         &self.constraints
     }
 
-    /// What it issued, in that order, revoked and expired ones included.
+    /// The certificates it issued, in that order, including revoked and expired ones.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -179,7 +182,7 @@ impl Authority {
         self.ledger().read().map(|state| state.issued)
     }
 
-    /// What was revoked without the ledger knowing of its issue, in that order.
+    /// Revoked certificates whose issue is not in the ledger, in the order of revocation.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -191,7 +194,7 @@ impl Authority {
         Ledger::at(self.dir.join(LEDGER))
     }
 
-    /// Where certificates go that were asked for without a place.
+    /// The directory for certificates that are requested without an output directory.
     pub(crate) fn certs_dir(&self) -> PathBuf {
         self.dir.join(CERTS)
     }
@@ -210,7 +213,7 @@ impl Authority {
         Signer::new(&self.certificate, key)
     }
 
-    /// Makes the authority unless there is one, and tells whether it did.
+    /// Creates the authority unless there is one, and returns whether it did.
     fn make(dir: &Path, options: &InitOptions) -> Result<(Self, bool), CaError> {
         if !(1..=CA_DAYS_MAX).contains(&options.days) {
             return Err(CaError::InvalidDays {
@@ -232,13 +235,13 @@ impl Authority {
         files::make_private(&dir)?;
         let _lock = Lock::acquire(&dir.join(LOCK))?;
         if dir.join(CERTIFICATE).exists() {
-            // Another process was faster.
+            // Another process has created it in the meantime.
             return Self::open(&dir).map(|authority| (authority, false));
         }
 
         let key_path = dir.join(KEY);
         let key = if key_path.exists() {
-            // An earlier attempt ended between the two files. A key is never thrown away.
+            // An earlier attempt ended between the two files. A key is never deleted.
             read_key(&key_path)?
         } else {
             let key = KeyType::EcdsaP256.generate()?;
@@ -249,11 +252,10 @@ impl Authority {
         };
         let certificate = certify_self(options, &constraints, &key)?;
         let authority = Self::from_certificate(&dir, certificate.der().clone())?;
-        // The list first: the certificate's appearance is what makes the authority exist.
+        // The list first: the authority exists as soon as its certificate does.
         authority.write_crl(&Signer::new(&authority.certificate, key)?, now())?;
         let pem = certificate.pem();
-        Staged::write(&dir.join(CERTIFICATE), pem.as_bytes(), Readers::Everybody)?
-            .publish(false)?;
+        Staged::write(&dir.join(CERTIFICATE), pem.as_bytes(), Readers::All)?.publish(false)?;
         Ok((authority, true))
     }
 
@@ -263,7 +265,7 @@ impl Authority {
         let (_, parsed) = X509Certificate::from_der(&certificate)
             .map_err(|_| malformed("the certificate is malformed"))?;
         if !parsed.is_ca() {
-            return Err(malformed("the certificate is none of an authority"));
+            return Err(malformed("the certificate is not a CA certificate"));
         }
         let constraints = parsed
             .name_constraints()
@@ -272,7 +274,7 @@ impl Authority {
             .filter(|extension| extension.critical)
             .and_then(|extension| Constraints::from_certificate(extension.value))
             .ok_or_else(|| {
-                malformed("its name constraints leave names free, so it is not for local use")
+                malformed("it has no critical name constraints for all names and addresses, so it is not for local use")
             })?;
         let common_name = parsed
             .subject()
@@ -294,7 +296,7 @@ impl Authority {
     }
 }
 
-/// The authority's key at work, wiped when dropped.
+/// The authority's key, ready to sign; wiped when dropped.
 pub(crate) struct Signer {
     issuer: Issuer<'static, PrivateKey>,
 }
@@ -324,7 +326,7 @@ fn read_key(path: &Path) -> Result<PrivateKey, CaError> {
     key
 }
 
-/// Serial numbers have the same length always: 126 random bits, positive, no zero in front.
+/// 126 random bits, positive, without leading zero octets, so all serial numbers have the same length.
 pub(crate) fn random_serial() -> Result<[u8; 16], CaError> {
     let mut serial = key::random::<16>()?;
     if let Some(first) = serial.first_mut() {
@@ -349,18 +351,18 @@ fn certify_self(
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CommonName, common_name);
     let not_before = now() - BACKDATE_SECS;
-    // The last second belongs to the validity (RFC 5280, section 4.1.2.5).
+    // `notAfter` is inclusive (RFC 5280, section 4.1.2.5).
     let not_after = not_before + i64::from(options.days) * DAY_SECS - 1;
 
     params.distinguished_name = subject;
     params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
     params.not_before = date!(not_before);
     params.not_after = date!(not_after);
-    // It signs for end entities only: what it certifies cannot certify others.
+    // It issues end-entity certificates only, no intermediates.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    // For TLS only: OpenSSL, NSS and Windows hold an issuer's purposes against what it issued, so
-    // that no mail and no code can be signed under this authority.
+    // For TLS only: OpenSSL, NSS and Windows apply an issuer's extended key usage to what it issued,
+    // so mail and code cannot be signed under this authority.
     params.extended_key_usages = vec![
         ExtendedKeyUsagePurpose::ServerAuth,
         ExtendedKeyUsagePurpose::ClientAuth,
@@ -388,9 +390,9 @@ fn check_common_name(name: &str) -> Result<(), CaError> {
     })
 }
 
-/// Refuses a directory with other people's things in it: it is about to be closed to all others.
+/// Refuses a directory that holds other files, because its mode is about to be changed to 0700.
 fn require_only_ours(dir: &Path) -> Result<(), CaError> {
-    // `lost+found` is what an empty volume has in it.
+    // An empty volume contains `lost+found`.
     const OURS: [&str; 6] = [KEY, CRL, LEDGER, LOCK, CERTS, "lost+found"];
     for entry in fs::read_dir(dir).map_err(CaError::file("read", dir))? {
         let name = entry.map_err(CaError::file("read", dir))?.file_name();

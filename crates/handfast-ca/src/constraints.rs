@@ -1,20 +1,20 @@
 //! What the authority may sign for: the name constraints of RFC 5280, section 4.2.1.10.
 //!
-//! Owns choosing them, writing them into the authority's certificate, reading them back and judging
-//! a name by them. The certificate is the only place where they are kept, because it is what
-//! verifiers judge by.
+//! Owns choosing them, writing them into the authority's certificate, reading them back and checking
+//! a name against them. They are kept only in the certificate, because that is what verifiers read.
 //!
-//! How the verifiers in use read each name form decided which forms stand there:
+//! Which name forms are constrained follows from how common verifiers handle each:
 //!
-//! - `dNSName` without a leading dot covers the name and all below it, everywhere.
-//! - `iPAddress` networks are read by all; both families must be named, or the other one would be free.
-//! - `rfc822Name` and `uniformResourceIdentifier` are shut by permitting only `invalid`, which nobody
-//!   can own (RFC 6761). An excluded "everything" would say the same, but OpenSSL takes the empty
-//!   string there for the empty host alone. webpki refuses any such name as soon as the form is
-//!   constrained, so mail addresses of clients stand in the common name.
-//! - `directoryName` stays out: webpki refuses every certificate under an authority that has one.
-//!   What could escape through a subject is its common name read as a host name; OpenSSL and GnuTLS
-//!   hold that to the DNS constraints, and webpki never reads it.
+//! - `dNSName` without a leading dot covers the name and all subdomains in every verifier.
+//! - `iPAddress` networks are supported by all; both families must be present, or the other one would
+//!   be unconstrained.
+//! - `rfc822Name` and `uniformResourceIdentifier` are blocked by permitting only `invalid`, which
+//!   cannot be registered (RFC 6761). Excluding the empty string would mean the same, but OpenSSL
+//!   then excludes only the empty host. webpki refuses any such name as soon as the form is
+//!   constrained, so mail addresses of clients are in the common name.
+//! - `directoryName` is not constrained: webpki refuses every certificate under an authority that has
+//!   such a constraint. A subject could only evade the constraints through a common name read as a
+//!   host name; OpenSSL and GnuTLS apply the DNS constraints to it, and webpki never reads it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -25,9 +25,9 @@ use x509_parser::extensions::{GeneralName, NameConstraints};
 use crate::error::CaError;
 use crate::names::{self, Name};
 
-/// Host names that nobody can get a public certificate for: RFC 6761 (`localhost`, `test`), RFC 6762
+/// Domains for which no public certificate can be issued: RFC 6761 (`localhost`, `test`), RFC 6762
 /// (`local`), RFC 8375 (`home.arpa`), ICANN's reservation of `internal`, and `lan`, which home
-/// routers use and which the DNS has never had.
+/// routers use and which is not in the public DNS.
 const LOCAL_DOMAINS: [&str; 6] = ["localhost", "local", "internal", "test", "home.arpa", "lan"];
 
 /// Loopback, private (RFC 1918), link-local (RFC 3927).
@@ -46,20 +46,20 @@ const LOCAL_NETWORKS_V6: [(Ipv6Addr, u8); 3] = [
     (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),
 ];
 
-/// Where names go that nobody shall have (RFC 6761, section 6.4).
-const NOWHERE: &str = "invalid";
+/// A domain that cannot be registered (RFC 6761, section 6.4).
+const UNREGISTRABLE: &str = "invalid";
 
-/// A range of IP addresses, in CIDR notation when shown.
+/// A range of IP addresses; `Display` uses CIDR notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpNetwork {
     /// Its lowest address.
     pub address: IpAddr,
-    /// How many leading bits are the network's.
+    /// The length of the network prefix in bits.
     pub prefix_bits: u8,
 }
 
 impl IpNetwork {
-    /// The network of so many bits around an address.
+    /// The network with this prefix length that contains an address.
     fn around(address: IpAddr, prefix_bits: u8) -> Option<Self> {
         let masked = match address {
             IpAddr::V4(v4) if prefix_bits <= 32 => {
@@ -93,7 +93,7 @@ impl IpNetwork {
         self.prefix_bits <= other.prefix_bits && self.contains(other.address)
     }
 
-    /// Address and mask, as name constraints have them.
+    /// Address and mask, as in name constraints.
     fn to_bytes(self) -> Vec<u8> {
         let all_ones = |of: IpAddr| match of {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::BROADCAST),
@@ -107,7 +107,7 @@ impl IpNetwork {
             .collect()
     }
 
-    /// Reads address and mask, if the mask is one run of ones.
+    /// Reads address and mask. `None` if the mask is not contiguous.
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (address, mask): (IpAddr, IpAddr) = match bytes.len() {
             8 => {
@@ -161,8 +161,7 @@ pub struct Constraints {
 }
 
 impl Constraints {
-    /// What an authority may sign for unless more is permitted when it is made: local names and
-    /// private addresses.
+    /// What an authority may sign for by default: local names and private addresses.
     pub fn local() -> Self {
         let v4 = LOCAL_NETWORKS_V4.map(|(address, bits)| (IpAddr::V4(address), bits));
         let v6 = LOCAL_NETWORKS_V6.map(|(address, bits)| (IpAddr::V6(address), bits));
@@ -186,7 +185,7 @@ impl Constraints {
         &self.networks
     }
 
-    /// Whether a host name, or every name that a wildcard stands for, is among the domains.
+    /// Whether a host name, or every name that a wildcard matches, is in one of the domains.
     pub fn permits_domain(&self, name: &str) -> bool {
         let name = name.strip_prefix("*.").unwrap_or(name);
         self.domains.iter().any(|domain| {
@@ -202,7 +201,7 @@ impl Constraints {
             .any(|network| network.contains(address))
     }
 
-    /// Domains, then networks, for people.
+    /// Domains, then networks, as text.
     pub fn to_words(&self) -> Vec<String> {
         let networks = self.networks.iter().map(ToString::to_string);
         self.domains.iter().cloned().chain(networks).collect()
@@ -242,7 +241,7 @@ impl Constraints {
                 let network = names::address(address)
                     .zip(bits.parse().ok())
                     .and_then(|(address, bits)| IpNetwork::around(address, bits));
-                Some(network.ok_or_else(|| invalid("it is no network in CIDR notation"))?)
+                Some(network.ok_or_else(|| invalid("it is not a network in CIDR notation"))?)
             }
             None => names::address(text).and_then(|address| {
                 IpNetwork::around(address, if address.is_ipv4() { 32 } else { 128 })
@@ -271,7 +270,7 @@ impl Constraints {
         let permitted = match name {
             Name::Dns(name) => self.permits_domain(name),
             Name::Ip(address) => self.permits_address(*address),
-            // No verifier constrains it: it stands in the common name and looks like no host name.
+            // No verifier constrains it: it is in the common name and does not look like a host name.
             Name::Person(_) => true,
         };
         if permitted {
@@ -283,7 +282,8 @@ impl Constraints {
         })
     }
 
-    /// The certificate extension. Critical: who cannot read it must not believe the authority.
+    /// The certificate extension. Critical, so that a verifier that does not support it rejects the
+    /// certificate.
     pub(crate) fn to_extension(&self) -> CustomExtension {
         const OID: [u64; 4] = [2, 5, 29, 30];
         const RFC822_NAME: u8 = 0x81;
@@ -302,8 +302,8 @@ impl Constraints {
             .iter()
             .map(|network| tlv(IP_ADDRESS, &network.to_bytes()));
         let shut = [
-            tlv(RFC822_NAME, NOWHERE.as_bytes()),
-            tlv(URI, NOWHERE.as_bytes()),
+            tlv(RFC822_NAME, UNREGISTRABLE.as_bytes()),
+            tlv(URI, UNREGISTRABLE.as_bytes()),
         ];
         let subtrees: Vec<u8> = domains
             .chain(networks)
@@ -316,8 +316,8 @@ impl Constraints {
         extension
     }
 
-    /// Reads them from an authority's certificate. `None` if it leaves host names or addresses free,
-    /// or has constraints that this reader does not understand.
+    /// Reads them from an authority's certificate. `None` if host names or addresses are unconstrained,
+    /// or if it has constraints that this reader does not support.
     pub(crate) fn from_certificate(constraints: &NameConstraints<'_>) -> Option<Self> {
         let mut read = Self {
             domains: Vec::new(),
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn only_local_names_and_private_addresses_unless_widened() {
+    fn only_local_names_and_private_addresses_by_default() {
         let local = with(&[]).unwrap();
         let wide = with(&[
             "corp.example",
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_widen_is_refused() {
+    fn invalid_permits_are_refused() {
         for text in [
             "",
             ".",
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn the_extension_says_what_was_chosen() {
+    fn the_extension_contains_the_constraints() {
         let many: Vec<String> = (0..40).map(|n| format!("host-{n}.corp.example")).collect();
         for permit in [&[][..], &["0.0.0.0/0".to_owned(), "::/0".to_owned()], &many] {
             let constraints = Constraints::local_and(permit).unwrap();

@@ -1,15 +1,15 @@
-//! What can go wrong, by whose fault, with the evidence and what to do about it.
+//! Errors, with evidence and what to do about them.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-/// Why the authority did not do what it was asked for.
+/// Why an operation of the authority failed.
 ///
 /// `Display` says what happened in one line; [`fix`](Self::fix) says what to do about it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CaError {
-    /// There is an authority in the directory already.
+    /// The directory contains an authority already.
     Exists {
         /// Its certificate.
         certificate_file: PathBuf,
@@ -19,16 +19,16 @@ pub enum CaError {
         /// The directory.
         dir: PathBuf,
     },
-    /// The directory for a new authority holds other things.
+    /// The directory for a new authority holds other files.
     DirectoryInUse {
         /// The directory.
         dir: PathBuf,
-        /// One of the things, escaped.
+        /// The name of one of them, escaped.
         found: String,
     },
-    /// A name that its name constraints keep the authority from certifying. Nothing was signed.
+    /// A name that the authority's name constraints do not permit. Nothing was signed.
     NotPermitted {
-        /// The name, as it would stand in the certificate.
+        /// The name, in the form used in certificates.
         name: String,
         /// What the authority may sign for.
         permitted: Vec<String>,
@@ -49,16 +49,16 @@ pub enum CaError {
     },
     /// A request without a name.
     NoName,
-    /// A client certificate for two people at once.
+    /// A client certificate for two owners.
     SeveralSubjects {
-        /// The one.
+        /// The first.
         first: String,
-        /// The other.
+        /// The second.
         second: String,
     },
-    /// A lifetime outside of what is sensible.
+    /// A lifetime outside of the allowed range.
     InvalidDays {
-        /// What was asked for.
+        /// The requested lifetime.
         days: u32,
         /// The longest allowed.
         days_max: u32,
@@ -70,7 +70,7 @@ pub enum CaError {
         /// When, in Unix seconds.
         not_after: i64,
     },
-    /// Files of that name are there already.
+    /// A file of that name exists already.
     FileExists {
         /// The file that would have been overwritten.
         path: PathBuf,
@@ -80,7 +80,7 @@ pub enum CaError {
         /// The directory.
         dir: PathBuf,
     },
-    /// Others than its owner can read the authority's key, which the authority then does not use.
+    /// Users other than its owner can read the authority's key, so it is not used.
     KeyExposed {
         /// The key's file.
         path: PathBuf,
@@ -97,7 +97,7 @@ pub enum CaError {
         /// The number, hexadecimal.
         serial: String,
     },
-    /// Text that is no serial number.
+    /// Text that is not a serial number.
     InvalidSerial {
         /// The text, escaped.
         text: String,
@@ -107,23 +107,23 @@ pub enum CaError {
         /// The file that holds it.
         path: PathBuf,
     },
-    /// The authority's own certificate, which no list of its own can revoke.
+    /// The authority's own certificate, which its list cannot revoke.
     OwnCertificate {
         /// The file that holds it.
         path: PathBuf,
     },
-    /// One of the authority's own files, or one given to it, does not hold what it should.
+    /// One of the authority's own files, or one given to it, is malformed.
     Malformed {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// Another process kept the authority's lock for too long.
+    /// Another process held the authority's lock for too long.
     Busy {
         /// The lock.
         path: PathBuf,
-        /// How long it was waited for.
+        /// How long this process waited.
         waited_secs: u64,
     },
     /// A file or a directory cannot be read or written.
@@ -135,11 +135,11 @@ pub enum CaError {
         /// The operating system's reason.
         source: io::Error,
     },
-    /// The cryptographic library refused. It should not.
+    /// The cryptographic library returned an error, which is not expected.
     Crypto {
         /// What was being done.
         doing: &'static str,
-        /// Its words.
+        /// Its message.
         detail: String,
     },
 }
@@ -174,7 +174,7 @@ impl CaError {
         }
     }
 
-    /// What to do about it, in the words of the `handfast` program, if there is anything to do.
+    /// What to do about it, in terms of the `handfast` program, if there is anything to do.
     pub fn fix(&self) -> Option<String> {
         Some(match self {
             Self::Exists { .. } => {
@@ -195,7 +195,7 @@ impl CaError {
             ),
             Self::InvalidName { .. } => {
                 "give host names, IP addresses or, with --client, the name or mail address of \
-                 whom it is for"
+                its owner"
                     .to_owned()
             }
             Self::InvalidPermit { .. } => {
@@ -226,12 +226,12 @@ impl CaError {
                     .to_owned()
             }
             Self::ForeignCertificate { .. } => {
-                "have the authority revoke it that issued it; --ca-dir DIR names another one of yours"
+                "revoke it with the authority that issued it: --ca-dir DIR"
                     .to_owned()
             }
             Self::OwnCertificate { .. } => {
-                "give the file of a certificate that it issued; to end the authority itself, remove its \
-                 certificate wherever it is trusted"
+                "give the file of a certificate that it issued; to retire the authority, remove its \
+                certificate from every trust store"
                     .to_owned()
             }
             Self::InvalidSerial { .. } => {
@@ -282,7 +282,7 @@ impl fmt::Display for CaError {
         match self {
             Self::Exists { certificate_file } => write!(
                 f,
-                "there is a certificate authority already: {}",
+                "certificate authority exists already: {}",
                 certificate_file.display()
             ),
             Self::Missing { dir } => {
@@ -290,8 +290,8 @@ impl fmt::Display for CaError {
             }
             Self::DirectoryInUse { dir, found } => write!(
                 f,
-                "{} holds other things ({found}), and an authority's directory is closed to all \
-                 but its owner",
+                "{} holds other files ({found}), and an authority's directory is made accessible \
+                to its owner only",
                 dir.display()
             ),
             Self::NotPermitted { name, .. } => {
@@ -309,7 +309,7 @@ impl fmt::Display for CaError {
             Self::NoName => f.write_str("a certificate needs a name"),
             Self::SeveralSubjects { first, second } => write!(
                 f,
-                "a client certificate is for one only, not for both {first} and {second}"
+                "a client certificate has one owner, not both {first} and {second}"
             ),
             Self::InvalidDays { days, days_max } => write!(
                 f,
@@ -318,16 +318,16 @@ impl fmt::Display for CaError {
             Self::EmptyPassphrase => f.write_str("the passphrase for the new key is empty"),
             Self::Expired { .. } => f.write_str("the authority's own certificate has expired"),
             Self::FileExists { path } => {
-                write!(f, "{} exists, and was left as it is", path.display())
+                write!(f, "{} exists already; it was not changed", path.display())
             }
             Self::OutputIsAuthority { dir } => write!(
                 f,
-                "certificates are not written among the authority's own files in {}",
+                "certificates are not written to the authority's own directory {}",
                 dir.display()
             ),
             Self::KeyExposed { path, mode } => write!(
                 f,
-                "the authority's key {} is open to others than its owner (mode {mode:04o})",
+                "the authority's key {} is accessible to other users (mode {mode:04o})",
                 path.display()
             ),
             Self::KeyMismatch { path } => write!(
@@ -341,7 +341,7 @@ impl fmt::Display for CaError {
                     "no certificate with the serial number {serial} was issued here"
                 )
             }
-            Self::InvalidSerial { text } => write!(f, "\"{text}\" is no serial number"),
+            Self::InvalidSerial { text } => write!(f, "\"{text}\" is not a serial number"),
             Self::ForeignCertificate { path } => write!(
                 f,
                 "the certificate in {} was not signed by this authority",
@@ -355,7 +355,7 @@ impl fmt::Display for CaError {
             Self::Malformed { path, problem } => write!(f, "{}: {problem}", path.display()),
             Self::Busy { path, waited_secs } => write!(
                 f,
-                "another process has been holding {} for {waited_secs} s",
+                "another process holds the lock {}; waited {waited_secs} s",
                 path.display()
             ),
             Self::File { doing, path, .. } => write!(f, "cannot {doing} {}", path.display()),

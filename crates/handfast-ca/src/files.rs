@@ -1,5 +1,5 @@
-//! Files that are whole or not there, secret from their first byte, and changed by one process at a
-//! time.
+//! Files that are written atomically, with their final mode from the first byte, and changed by one
+//! process at a time.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,11 +11,11 @@ use tempfile::NamedTempFile;
 
 use crate::error::CaError;
 
-/// What an unfinished file is called, so that a person who finds one knows whose it is.
+/// The prefix of temporary files, so that a user who finds one can see which program left it.
 pub(crate) const UNFINISHED_PREFIX: &str = ".handfast-unfinished-";
 
-/// Nothing is done under the lock but appending a line and renaming files: whoever holds it for
-/// longer is stuck.
+/// Under the lock a process only appends a line and renames files: one that holds it for longer
+/// hangs.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(10);
 
@@ -24,8 +24,8 @@ const LOCK_POLL: Duration = Duration::from_millis(10);
 pub(crate) enum Readers {
     /// Its owner.
     Owner,
-    /// Whomever the umask allows.
-    Everybody,
+    /// All users, as far as the umask allows.
+    All,
 }
 
 /// A file that is complete and on disk, but not under its final name.
@@ -46,10 +46,10 @@ impl Staged {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // At creation, not afterwards: a key is never readable by others, not for a moment.
+            // At creation, not afterwards: other users must not be able to read a key for a moment.
             builder.permissions(fs::Permissions::from_mode(match readers {
                 Readers::Owner => 0o600,
-                Readers::Everybody => 0o644,
+                Readers::All => 0o644,
             }));
         }
         #[cfg(not(unix))]
@@ -66,7 +66,7 @@ impl Staged {
         })
     }
 
-    /// Gives it its final name, which it takes from an existing file only when it may.
+    /// Renames it to its final name. Replaces an existing file only if `overwrite` is set.
     pub(crate) fn publish(self, overwrite: bool) -> Result<(), CaError> {
         let Self { file, target } = self;
         let published = if overwrite {
@@ -89,8 +89,8 @@ pub(crate) fn replace(target: &Path, bytes: &[u8], readers: Readers) -> Result<(
     Staged::write(target, bytes, readers)?.publish(true)
 }
 
-/// Makes a directory, and those above it, that only its owner can enter. An existing one is left as
-/// it is.
+/// Creates a directory that only its owner can access, and its parents. An existing one is left
+/// unchanged.
 pub(crate) fn create_private_dir(dir: &Path) -> Result<(), CaError> {
     if let Some(parent) = dir.parent() {
         fs::create_dir_all(parent).map_err(CaError::file("create", parent))?;
@@ -115,7 +115,7 @@ fn private_dir_builder() -> fs::DirBuilder {
     fs::DirBuilder::new()
 }
 
-/// Keeps everybody but its owner out of a directory.
+/// Makes a directory accessible to its owner only.
 pub(crate) fn make_private(dir: &Path) -> Result<(), CaError> {
     #[cfg(unix)]
     {
@@ -128,7 +128,7 @@ pub(crate) fn make_private(dir: &Path) -> Result<(), CaError> {
     Ok(())
 }
 
-/// Refuses a key that others than its owner can read or write.
+/// Refuses a key that users other than its owner can read or write.
 pub(crate) fn require_private(path: &Path) -> Result<(), CaError> {
     #[cfg(unix)]
     {
@@ -147,7 +147,7 @@ pub(crate) fn require_private(path: &Path) -> Result<(), CaError> {
     Ok(())
 }
 
-/// Makes the names in a directory survive a power cut.
+/// Flushes a directory, so that renames in it survive a power failure.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), CaError> {
     #[cfg(unix)]
     File::open(dir)
@@ -158,7 +158,7 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), CaError> {
     Ok(())
 }
 
-/// Opens a file for appending, secret if it has to be made.
+/// Opens a file for appending; creates it with mode 0600 if it does not exist.
 pub(crate) fn open_for_append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
@@ -174,7 +174,7 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Waits for it, within reason. The kernel takes it from a process that ends.
+    /// Waits for it, at most [`LOCK_WAIT_MAX`]. The kernel releases it when the process ends.
     pub(crate) fn acquire(path: &Path) -> Result<Self, CaError> {
         let started = Instant::now();
         loop {
@@ -207,7 +207,7 @@ fn try_lock(path: &Path) -> io::Result<Option<File>> {
 #[cfg(windows)]
 fn try_lock(path: &Path) -> io::Result<Option<File>> {
     use std::os::windows::fs::OpenOptionsExt;
-    /// Somebody else has the file open, and does not share it.
+    /// Another process has the file open without sharing it.
     const ERROR_SHARING_VIOLATION: i32 = 32;
     let opened = OpenOptions::new()
         .write(true)
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_whole_or_not_there() {
+    fn a_file_is_written_atomically() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a.key");
         let staged = Staged::write(&target, b"secret", Readers::Owner).unwrap();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_overwritten_unasked() {
+    fn nothing_is_overwritten_by_default() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a.key");
         replace(&target, b"first", Readers::Owner).unwrap();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time() {
+    fn only_one_process_holds_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let held = Lock::acquire(&path).unwrap();

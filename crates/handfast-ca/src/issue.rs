@@ -1,4 +1,4 @@
-//! Issuing: from a request to two whole files and a line in the ledger.
+//! Issuing: from a request to two files and a line in the ledger.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,15 @@ use crate::ledger::{Event, IssuedRecord};
 use crate::names::{COMMON_NAME_CHARS_MAX, Name};
 use crate::{BACKDATE_SECS, DAY_SECS, date, hex, now, sha256};
 
-/// How long a certificate lives unless told otherwise: a year and a month's grace for whoever has to
-/// renew it, and within the 398 days that browsers allow public certificates.
+/// How long a certificate is valid by default: a year and a month to renew it, within the 398 days
+/// that browsers allow for public certificates.
 pub const DAYS_DEFAULT: u32 = 397;
 
-/// The longest life: Apple's systems refuse server certificates of private authorities beyond it.
+/// The longest lifetime: Apple's systems refuse server certificates of private authorities that are
+/// valid for longer.
 pub const DAYS_MAX: u32 = 825;
 
-/// What stands in a subject beside or instead of a name, so that it is never empty.
+/// The organization in every subject, so that no subject is empty.
 const ORGANIZATION: &str = "handfast local certificate";
 
 /// A certificate to be issued.
@@ -39,27 +40,28 @@ const ORGANIZATION: &str = "handfast local certificate";
 /// ```
 #[derive(Clone)]
 pub struct IssueRequest {
-    /// The names to certify: host names, also with wildcards or in any script, and IP addresses. For
-    /// a client also, once, whom it is for: a word, a full name or a mail address, which becomes the
-    /// common name.
+    /// The names to certify: host names, also with wildcards or internationalized, and IP addresses. For
+    /// a client also, at most once, its owner: a user name, a full name or a mail address, which becomes
+    /// the common name.
     pub names: Vec<String>,
     /// For a client rather than a server.
     pub client: bool,
-    /// Its life in days, 1 to [`DAYS_MAX`]. Default: [`DAYS_DEFAULT`]. It never outlives the authority.
+    /// Its lifetime in days, 1 to [`DAYS_MAX`]. Default: [`DAYS_DEFAULT`]. It never ends after the
+    /// authority's.
     pub days: u32,
-    /// The directory for the files, which get the first name's. Default: the authority's own
-    /// collection, where the file names hold the serial number too.
+    /// The directory for the files, which are named after the first name. Default: the authority's own
+    /// directory for certificates, where the file names contain the serial number, too.
     pub out: Option<PathBuf>,
     /// The kind of key. Default: ECDSA on P-256.
     pub key_type: KeyType,
-    /// Encrypts the key file. Default: it is not encrypted, only its mode protects it.
+    /// Encrypts the key file. Default: not encrypted, protected by its mode only.
     pub passphrase: Option<Zeroizing<String>>,
     /// Replaces files of the same names. Default: `false`, which refuses.
     pub overwrite: bool,
 }
 
 impl IssueRequest {
-    /// A server certificate for these names, everything else as by default.
+    /// A server certificate for these names, with defaults for everything else.
     pub fn server<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         Self {
             names: names.into_iter().map(Into::into).collect(),
@@ -72,7 +74,7 @@ impl IssueRequest {
         }
     }
 
-    /// A client certificate for these names, everything else as by default.
+    /// A client certificate for these names, with defaults for everything else.
     pub fn client<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         Self {
             client: true,
@@ -80,11 +82,11 @@ impl IssueRequest {
         }
     }
 
-    /// Whether an authority with these constraints would issue it: every error that needs neither the
-    /// clock nor a file.
+    /// Checks whether an authority with these constraints would issue it, without reading the clock or
+    /// a file.
     ///
     /// # Errors
-    /// As those of [`Authority::issue`] about names, days and the passphrase.
+    /// Those of [`Authority::issue`] about names, days and the passphrase.
     pub fn check(&self, constraints: &Constraints) -> Result<(), CaError> {
         for name in &self.read_names()? {
             constraints.check(name)?;
@@ -101,7 +103,7 @@ impl IssueRequest {
         Ok(())
     }
 
-    /// The names as they will stand in the certificate, each once.
+    /// The names as they will appear in the certificate, without duplicates.
     fn read_names(&self) -> Result<Vec<Name>, CaError> {
         let mut names: Vec<Name> = Vec::with_capacity(self.names.len());
         for text in &self.names {
@@ -149,14 +151,14 @@ impl std::fmt::Debug for IssueRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Issued {
-    /// The certificate, PEM. The end entity alone: the authority is a trust anchor, and peers that do
-    /// not have it gain nothing by being sent it.
+    /// The end-entity certificate, PEM. Without the authority's: it is a trust anchor, and sending it to
+    /// peers that do not trust it is useless.
     pub chain_file: PathBuf,
     /// Its private key, PKCS#8 in PEM.
     pub key_file: PathBuf,
     /// The serial number, 32 hexadecimal digits.
     pub serial: String,
-    /// The names as they stand in the certificate.
+    /// The names in the certificate.
     pub names: Vec<String>,
     /// The beginning of its validity, in Unix seconds.
     pub not_before: i64,
@@ -164,7 +166,7 @@ pub struct Issued {
     pub not_after: i64,
     /// Its fingerprint: SHA-256, hexadecimal.
     pub sha256: String,
-    /// Whether it ends earlier than asked for, because the authority does.
+    /// Whether it ends earlier than requested, because the authority does.
     pub shortened: bool,
 }
 
@@ -186,21 +188,21 @@ impl Issued {
 impl Authority {
     /// Issues a certificate: makes a key, signs, records it, writes both files.
     ///
-    /// The files appear under their names only when whole, and only after the certificate stands in
-    /// the ledger: what exists can be revoked.
+    /// The files get their names only when complete, and only after the certificate is in the ledger,
+    /// so that every certificate that exists can be revoked.
     ///
     /// # Errors
-    /// When a name is none or outside of what the authority may sign for (before anything is signed),
-    /// a file is there already, the authority has expired, or its key cannot be used.
+    /// If a name is invalid or not permitted (checked before anything is signed), a file exists already,
+    /// the authority has expired, or its key cannot be used.
     pub fn issue(&self, request: &IssueRequest) -> Result<Issued, CaError> {
         self.issue_at(request, now())
     }
 
-    /// The latest certificate in the authority's collection for just these names, purpose and kind of
-    /// key, as long as it is valid by now and good for a third of its life; otherwise issues one.
-    /// Tells whether it was issued.
+    /// Returns the latest certificate in the authority's directory for exactly these names, purpose and
+    /// kind of key, if it is valid and at least a third of its lifetime remains; otherwise issues one.
+    /// Returns also whether it was issued.
     ///
-    /// Only for requests without `out` and `passphrase`; any other is simply issued.
+    /// Only for requests without `out` and `passphrase`; for any other, a certificate is issued.
     ///
     /// # Errors
     /// As [`issue`](Self::issue).
@@ -222,7 +224,7 @@ impl Authority {
                     && record.client == request.client
                     && record.key_type == request.key_type
                     && record.names == wanted
-                    // Issued while this machine's clock was ahead, it is of no use until then.
+                    // Not yet valid: issued while this machine's clock was ahead.
                     && record.not_before <= now
                     && (record.not_after - now) * 3 >= record.not_after - record.not_before
                     && record.chain_file.starts_with(&certs)
@@ -262,13 +264,9 @@ impl Authority {
         )?;
         let key_pem = key.to_pem(request.passphrase.as_ref())?;
 
-        // What can fail for want of space or rights fails here, before anything is recorded.
+        // Missing space or permissions cause a failure here, before anything is recorded.
         let staged_key = Staged::write(&key_file, key_pem.as_bytes(), Readers::Owner)?;
-        let staged_chain = Staged::write(
-            &chain_file,
-            certificate.pem().as_bytes(),
-            Readers::Everybody,
-        )?;
+        let staged_chain = Staged::write(&chain_file, certificate.pem().as_bytes(), Readers::All)?;
 
         let record = IssuedRecord {
             serial: hex(&serial),
@@ -291,7 +289,7 @@ impl Authority {
         staged_key.publish(request.overwrite)?;
         if let Err(error) = staged_chain.publish(request.overwrite) {
             if !request.overwrite {
-                // Ours, from a moment ago, and of no use to anybody.
+                // Written above, and useless without the certificate.
                 let _ = fs::remove_file(&record.key_file);
             }
             return Err(error);
@@ -299,7 +297,7 @@ impl Authority {
         Ok(Issued::from_record(record, not_after < wanted_end))
     }
 
-    /// Where the certificate and the key go. Nothing is there, or it may be replaced.
+    /// The paths for the certificate and the key: not existing, or allowed to be replaced.
     fn output_files(
         &self,
         request: &IssueRequest,
@@ -375,7 +373,7 @@ fn certify(
         ExtendedKeyUsagePurpose::ServerAuth
     }];
     if request.key_type.is_rsa() && !request.client {
-        // The RSA key exchange of TLS 1.2, for servers of others that still need it.
+        // The RSA key exchange of TLS 1.2, for other servers that still need it.
         params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
     }
     params
@@ -383,14 +381,14 @@ fn certify(
         .map_err(CaError::crypto(DOING))
 }
 
-/// The common name is for people who look at lists of certificates, and for servers that know their
+/// The common name is for users who look at lists of certificates, and for servers that identify
 /// clients by it.
 fn subject(names: &[Name]) -> DistinguishedName {
     let mut subject = DistinguishedName::new();
     subject.push(DnType::OrganizationName, ORGANIZATION);
     let person = names.iter().find(|name| matches!(name, Name::Person(_)));
-    // Never an address: OpenSSL takes one in the common name for a host name and holds it to the
-    // DNS constraints when there is no other host name.
+    // Never an address: OpenSSL takes an address in the common name for a host name and applies the
+    // DNS constraints to it if there is no other host name.
     let host = || names.iter().find(|name| matches!(name, Name::Dns(_)));
     let common_name = person
         .or_else(host)
@@ -432,7 +430,7 @@ mod tests {
         let (_temp, authority) = authority();
         let request = IssueRequest::server(["localhost"]);
         let start = now();
-        // The clock was three days ahead, and was set right.
+        // The clock was three days ahead, and was then corrected.
         let ahead = start + 3 * DAY_SECS;
         let (early, _) = authority.issue_or_reuse_at(&request, ahead).unwrap();
         let (issued, made) = authority.issue_or_reuse_at(&request, start).unwrap();
@@ -440,7 +438,7 @@ mod tests {
         assert!(issued.not_before <= start);
         let (again, made) = authority.issue_or_reuse_at(&request, start).unwrap();
         assert!(!made && again.serial == issued.serial);
-        // From its first second on it is as good as any.
+        // It is reused from its first second on.
         let (later, made) = authority
             .issue_or_reuse_at(&request, early.not_before)
             .unwrap();
@@ -458,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_revocation_list_is_renewed_in_passing() {
+    fn issuing_renews_an_old_revocation_list() {
         let (_temp, authority) = authority();
         let request = IssueRequest::server(["localhost"]);
         let start = now();

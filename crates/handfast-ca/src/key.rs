@@ -1,4 +1,4 @@
-//! Private keys of the certificates: made here, leaving here only as PKCS#8 in PEM, wiped after use.
+//! Private keys of the certificates: generated, encoded as PKCS#8 in PEM, wiped after use.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,22 +15,22 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::CaError;
 
-/// OWASP's count for PBKDF2 with HMAC-SHA-256: a guess costs an attacker what it costs the owner,
-/// and the owner waits a quarter of a second.
+/// OWASP's recommendation for PBKDF2 with HMAC-SHA-256: decrypting takes a quarter of a second, for
+/// the owner and for each guess of an attacker.
 const PBKDF2_ROUNDS: u32 = 600_000;
 
 /// Kinds of private keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum KeyType {
-    /// ECDSA on P-256: the default, small, fast and understood by everybody.
+    /// ECDSA on P-256: the default, small, fast and supported everywhere.
     #[default]
     #[serde(rename = "ecdsa-p256")]
     EcdsaP256,
     /// ECDSA on P-384.
     #[serde(rename = "ecdsa-p384")]
     EcdsaP384,
-    /// Ed25519. Browsers do not take it.
+    /// Ed25519. Browsers do not support it.
     #[serde(rename = "ed25519")]
     Ed25519,
     /// RSA of 2048 bits.
@@ -51,7 +51,7 @@ impl KeyType {
         Self::Rsa3072,
     ];
 
-    /// The name as the program's `--key-type` has it.
+    /// The name used with the program's `--key-type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EcdsaP256 => "ecdsa-p256",
@@ -73,8 +73,8 @@ impl KeyType {
             Self::EcdsaP256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
             Self::EcdsaP384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
             Self::Ed25519 => {
-                // Not through rcgen, which writes version 2 of PKCS#8 here: OpenSSL 3.0 and GnuTLS
-                // cannot read that.
+                // Not through rcgen, which writes PKCS#8 version 2 here: OpenSSL 3.0 and GnuTLS cannot
+                // read that.
                 let key = Ed25519KeyPair::generate().map_err(CaError::crypto(DOING))?;
                 let der = key.to_pkcs8v1().map_err(CaError::crypto(DOING))?;
                 let der = Zeroizing::new(der.as_ref().to_vec());
@@ -118,8 +118,8 @@ impl PrivateKey {
 
     /// PKCS#8 in PEM: `PRIVATE KEY`, or with a passphrase `ENCRYPTED PRIVATE KEY`.
     ///
-    /// Encrypted with PBES2, PBKDF2 and AES-256-CBC: scrypt would resist better, but GnuTLS and Java
-    /// cannot read it, and a key that its server cannot open protects nothing.
+    /// Encrypted with PBES2, PBKDF2 and AES-256-CBC: scrypt is more resistant to guessing, but GnuTLS
+    /// and Java do not support it.
     pub(crate) fn to_pem(
         &self,
         passphrase: Option<&Zeroizing<String>>,
@@ -142,7 +142,7 @@ impl PrivateKey {
         let encrypted = info
             .encrypt_with_params(parameters, passphrase.as_bytes())
             .map_err(CaError::crypto("encrypt the key"))?;
-        // Reading it back keeps a key that nobody can open from ever being handed out.
+        // Decrypted once, so that a key that cannot be decrypted is never returned.
         EncryptedPrivateKeyInfoRef::try_from(encrypted.as_bytes())
             .map_err(CaError::crypto("encrypt the key"))?;
         encrypted
@@ -187,7 +187,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], CaError> {
         .fill(&mut bytes)
         .map_err(|_| CaError::Crypto {
             doing: "get random bytes",
-            detail: "the operating system gave none".to_owned(),
+            detail: "the operating system returned none".to_owned(),
         })?;
     Ok(bytes)
 }

@@ -1,8 +1,8 @@
-//! What the authority did, one JSON object a line, only ever appended to.
+//! The log of what the authority did: one JSON object per line, append-only.
 //!
-//! A line counts once its newline is on disk, and nothing leaves the authority before its line does.
-//! What a crash left of a line is therefore of something that never happened: readers pass it over,
-//! the next writer cuts it off.
+//! A line is valid once its newline is on disk, and no certificate or list is published before its
+//! line is valid. So a partial line, left by a crash, stands for something that did not happen: readers
+//! ignore it, the next writer removes it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -44,8 +44,8 @@ pub struct IssuedRecord {
     pub revoked_at: Option<i64>,
 }
 
-/// A certificate that was revoked, and whose issue the ledger does not know: an older ledger took its
-/// place, or the certificate was made elsewhere with the same key.
+/// A revoked certificate whose issue is not in the ledger: the ledger was replaced by an older one, or
+/// the certificate was signed elsewhere with the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnrecordedRevocation {
@@ -64,7 +64,7 @@ pub(crate) enum Event {
     Revoked {
         serial: String,
         at: i64,
-        /// Of a certificate that the ledger does not know.
+        /// For a certificate that is not in the ledger.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         names: Vec<String>,
     },
@@ -74,7 +74,7 @@ pub(crate) enum Event {
     },
 }
 
-/// Everything that the ledger tells.
+/// The content of the ledger.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// In the order of issue.
@@ -85,7 +85,7 @@ pub(crate) struct State {
     pub(crate) crl_number: u64,
     /// When the next list is due.
     pub(crate) crl_next_update: i64,
-    /// Whether something was revoked after that list: the process ended in between.
+    /// Whether a certificate was revoked after that list: the process ended in between.
     pub(crate) crl_is_behind: bool,
 }
 
@@ -110,7 +110,7 @@ impl Ledger {
         Self { path }
     }
 
-    /// Reads all of it. Needs no lock: what another process is writing has no newline yet.
+    /// Reads all of it. Needs no lock: a line that another process is writing has no newline yet.
     pub(crate) fn read(&self) -> Result<State, CaError> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
@@ -183,7 +183,7 @@ impl Ledger {
     }
 }
 
-/// Cuts off what a crash left of a line.
+/// Removes a partial line that a crash left.
 fn cut_torn_line(file: &mut File) -> io::Result<()> {
     /// Longer than any line.
     const CHUNK: u64 = 64 * 1024;
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_of_a_line_never_happened() {
+    fn a_partial_line_is_ignored_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.jsonl");
         let ledger = Ledger::at(path.clone());
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_line_is_told_not_skipped() {
+    fn a_damaged_line_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.jsonl");
         let ledger = Ledger::at(path.clone());

@@ -10,8 +10,8 @@
 //! let issued = authority.issue(&IssueRequest::server(["localhost", "127.0.0.1"]))?;
 //! assert!(issued.chain_file.exists() && issued.key_file.exists());
 //!
-//! // Whoever steals the key cannot be a bank with it: the limits stand in the certificate that
-//! // people trust, so every verifier enforces them, and this library asks before it signs.
+//! // A stolen key cannot sign for a bank: the limits are in the certificate that clients
+//! // trust, so every verifier enforces them, and this library checks them before it signs.
 //! let refused = authority.issue(&IssueRequest::server(["bank.example"]));
 //! assert!(refused.is_err());
 //! # Ok(())
@@ -21,36 +21,36 @@
 //! # What it is not
 //!
 //! No public authority, no ACME server, no hierarchy: one self-signed certificate with path length
-//! zero, kept in one directory by one user. It does not put itself into anybody's trust store,
+//! zero, kept in one directory by one user. It does not install itself in any trust store,
 //! prints nothing, reads nothing from the environment, and takes passphrases as values.
 //!
 //! # Who enforces the limits
 //!
-//! OpenSSL, GnuTLS, webpki (and with it rustls) and Go hold a trust anchor's name constraints against
-//! every certificate below it. Java does not look at those of an anchor, so a Java client that trusts
-//! the authority is protected by the key's secrecy alone.
+//! OpenSSL, GnuTLS, webpki (and so rustls) and Go apply a trust anchor's name constraints to every
+//! certificate below it. Java ignores the name constraints of an anchor, so a Java client that
+//! trusts the authority is protected only by the secrecy of the key.
 //!
-//! # What is where
+//! # Files
 //!
 //! ```text
 //! DIR/            0700
 //!   ca.pem              the certificate to trust: name-constrained, for TLS only
 //!   ca.key        0600  its key
-//!   crl.pem             the revocation list, made anew at every revocation
-//!   ledger.jsonl  0600  what was issued and revoked, appended before anything is handed out
+//!   crl.pem             the revocation list, written again at every revocation
+//!   ledger.jsonl  0600  what was issued and revoked, appended before a certificate is written
 //!   lock          0600  held while the ledger or the list changes
-//!   certs/        0700  certificates that were issued without naming another place
+//!   certs/        0700  certificates that were issued without another output directory
 //! ```
 //!
 //! Every file is written under another name in the same directory, with its final mode from the
-//! first byte, flushed to disk and then renamed: a file with its final name is whole.
+//! first byte, flushed to disk and then renamed: a file with its final name is complete.
 //!
 //! # The public interface is
 //!
 //! - [`Authority`]: made by [`init`](Authority::init) with [`InitOptions`], or opened;
 //! - [`IssueRequest`] and [`Issued`], with [`KeyType`];
 //! - [`RevokeTarget`] and [`Revocation`], with the [`RevocationList`] and [`UnrecordedRevocation`]s;
-//! - what it tells: [`Constraints`] with their [`IpNetwork`]s, [`IssuedRecord`];
+//! - what can be queried: [`Constraints`] with their [`IpNetwork`]s, [`IssuedRecord`];
 //! - [`CaError`].
 
 mod authority;
@@ -74,11 +74,11 @@ pub use revoke::{Revocation, RevocationList, RevokeTarget};
 /// A day in seconds.
 const DAY_SECS: i64 = 86_400;
 
-/// How far ahead of ours a verifier's clock may be behind: machines of one network rarely differ by
-/// more, and a certificate that "is not yet valid" at its first use is the classic nuisance.
+/// How far a verifier's clock may be behind ours without rejecting a new certificate as not yet
+/// valid: machines of one network rarely differ by more.
 const BACKDATE_SECS: i64 = 300;
 
-/// Unix seconds as rcgen's date type, which rcgen does not re-export: hence no function.
+/// Unix seconds as rcgen's date type. A macro, because rcgen does not re-export the type.
 macro_rules! date {
     ($unix_seconds:expr) => {
         rcgen::date_time_ymd(1970, 1, 1)
@@ -107,7 +107,7 @@ fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// The fingerprint that people compare.
+/// The SHA-256 fingerprint, in hexadecimal.
 fn sha256(der: &[u8]) -> String {
     hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref())
 }

@@ -1,25 +1,25 @@
-//! Names that people ask certificates for, as they stand in a certificate.
+//! Names in requests, converted to the form that certificates use.
 //!
-//! Owns reading them: host names in any script become A-labels, addresses lose their brackets, what
-//! can be neither is, for a client, whom the certificate is for. Leaves it to `constraints` whether
-//! the authority may sign for them.
+//! Owns parsing them: internationalized host names become A-labels, addresses lose their brackets, and
+//! for a client any other text is the name of its owner. `constraints` decides whether the authority
+//! may sign for them.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::error::CaError;
 
-/// The longest common name that verifiers must take (`ub-common-name` of RFC 5280, appendix A.1).
+/// The longest common name that verifiers must accept (`ub-common-name` of RFC 5280, appendix A.1).
 pub(crate) const COMMON_NAME_CHARS_MAX: usize = 64;
 
-/// A name as it stands in a certificate.
+/// A name in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
     /// A host name in lower-case A-labels, or a wildcard.
     Dns(String),
     /// An address.
     Ip(IpAddr),
-    /// Whom a client certificate is for: a word, a full name, a mail address.
+    /// The owner of a client certificate: a user name, a full name, a mail address.
     Person(String),
 }
 
@@ -43,9 +43,9 @@ impl Name {
 
     /// Reads a name for a client.
     ///
-    /// Addresses and names with dots are host names, because verifiers read them so: OpenSSL holds
-    /// a common name that looks like a host name to the DNS constraints. All else is whom the
-    /// certificate is for.
+    /// Addresses and names with dots are host names, as they are for verifiers: OpenSSL applies the DNS
+    /// constraints to a common name that looks like a host name. Any other text is the name of the
+    /// owner.
     pub(crate) fn client(text: &str) -> Result<Self, CaError> {
         let text = text.trim();
         let is_host = address(text).is_some()
@@ -69,8 +69,8 @@ impl Name {
         }
     }
 
-    /// The beginning of a file name that stands for this name: no separators, no leading dot or
-    /// dash, nothing that a shell or Windows takes for something else.
+    /// A file name, without extension, for this name: no separators, no leading dot or dash, no
+    /// character that is special to a shell or Windows.
     pub(crate) fn file_stem(&self) -> String {
         let text = self.to_string();
         let text = text
@@ -91,7 +91,7 @@ impl Name {
     }
 }
 
-/// Reads an address, with or without the brackets of a URI.
+/// Parses an address, with or without the brackets of a URI.
 pub(crate) fn address(text: &str) -> Option<IpAddr> {
     match text
         .strip_prefix('[')
@@ -102,14 +102,14 @@ pub(crate) fn address(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// Reads a host name, perhaps with a wildcard as its whole first label.
+/// Parses a host name; its first label may be a wildcard.
 fn dns_name(text: &str) -> Result<String, CaError> {
     let Some(parent) = text.strip_prefix("*.") else {
         return host_name(text).map_err(|problem| invalid(text, problem));
     };
     let parent = host_name(parent).map_err(|problem| invalid(text, problem))?;
     if !parent.contains('.') {
-        // webpki calls such a certificate malformed, OpenSSL never matches it.
+        // webpki rejects such a certificate as malformed, OpenSSL never matches it.
         return Err(invalid(
             text,
             "a wildcard needs at least two labels after it, as in *.dev.localhost",
@@ -118,7 +118,7 @@ fn dns_name(text: &str) -> Result<String, CaError> {
     Ok(format!("*.{parent}"))
 }
 
-/// Reads a host name: lower-case A-labels, no dot at the end.
+/// Parses a host name to lower-case A-labels without trailing dot.
 pub(crate) fn host_name(text: &str) -> Result<String, &'static str> {
     if text.is_empty() {
         return Err("it is empty");
@@ -129,7 +129,7 @@ pub(crate) fn host_name(text: &str) -> Result<String, &'static str> {
     if text.contains('*') {
         return Err("a wildcard stands for the whole first label, as in *.dev.localhost");
     }
-    let ascii = idna::domain_to_ascii(text).map_err(|_| "it is no host name")?;
+    let ascii = idna::domain_to_ascii(text).map_err(|_| "it is not a host name")?;
     let name = ascii.strip_suffix('.').unwrap_or(&ascii);
     if name.len() > 253 {
         return Err("it is longer than 253 characters");
@@ -143,12 +143,12 @@ pub(crate) fn host_name(text: &str) -> Result<String, &'static str> {
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     if !name.split('.').all(is_label) {
-        return Err("it is no host name");
+        return Err("it is not a host name");
     }
     let last_label = name.rsplit('.').next().unwrap_or(name);
     if last_label.bytes().all(|b| b.is_ascii_digit()) {
-        // Else `10.0.0` would be certified as a host of the domain `0`.
-        return Err("it is neither a whole IP address nor a host name");
+        // Otherwise `10.0.0` would be certified as a host of the domain `0`.
+        return Err("it is neither a complete IP address nor a host name");
     }
     Ok(name.to_ascii_lowercase())
 }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn invalid_names_are_refused() {
         let too_long = "a.".repeat(130);
         for text in [
             "",

@@ -1,4 +1,4 @@
-//! Revoking, and the list that tells verifiers (RFC 5280, section 5).
+//! Revoking, and the certificate revocation list (RFC 5280, section 5).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ use crate::files::{self, Readers};
 use crate::ledger::{Event, IssuedRecord, State};
 use crate::{BACKDATE_SECS, DAY_SECS, date, hex, now, sha256};
 
-/// How long a revocation list is good for. Long enough that a server which reads it at its start does
-/// not refuse everybody after a holiday, short enough that an old copy is noticed.
+/// How long a revocation list is valid. Long enough that a server that reads it only at start does
+/// not refuse all clients after a few weeks, short enough that an old copy is noticed.
 const CRL_DAYS: i64 = 30;
 
 /// Which certificate to revoke.
@@ -28,12 +28,12 @@ const CRL_DAYS: i64 = 30;
 pub enum RevokeTarget {
     /// By its serial number: hexadecimal, upper or lower case, with or without colons.
     Serial(String),
-    /// By its serial number, likewise, and also one that the ledger does not know: for when the ledger
-    /// was lost, and the certificate's file with it. A list can name any number of its issuer's
-    /// (RFC 5280, section 5.1.2.6), so that a mistyped one is not noticed.
+    /// By its serial number, even if it is not in the ledger: for when both the ledger and the
+    /// certificate's file were lost. A list may contain any serial number (RFC 5280, section 5.1.2.6),
+    /// so a mistyped one is not detected.
     LostSerial(String),
-    /// By a file that holds it, PEM. One that the ledger does not know is revoked when this authority
-    /// signed it.
+    /// By a file that holds it, PEM. A certificate that is not in the ledger is revoked if this
+    /// authority signed it.
     File(PathBuf),
 }
 
@@ -49,9 +49,9 @@ pub struct Revocation {
     pub revoked_at: i64,
     /// Whether it had been revoked before.
     pub already_revoked: bool,
-    /// Whether the ledger knows of its issue.
+    /// Whether its issue is in the ledger.
     pub recorded: bool,
-    /// The list that says so.
+    /// The list that contains it.
     pub list: RevocationList,
 }
 
@@ -63,10 +63,10 @@ pub struct RevocationList {
     pub file: PathBuf,
     /// Its number. Each list has a greater one than those before.
     pub number: u64,
-    /// Until when verifiers take it, in Unix seconds.
+    /// Until when verifiers accept it, in Unix seconds.
     pub next_update: i64,
-    /// Whether the file is that list and names all that is revoked. If it does not, a process was
-    /// ended while it revoked something; whatever writes the list next repairs that.
+    /// Whether the file is that list and contains every revoked certificate. If not, a process ended
+    /// while it revoked one; the next write of the list repairs that.
     pub complete: bool,
 }
 
@@ -76,7 +76,7 @@ impl RevocationList {
     }
 }
 
-/// What is known of a certificate that is to be revoked.
+/// What is known about a certificate that is to be revoked.
 struct Found {
     serial: String,
     names: Vec<String>,
@@ -109,11 +109,11 @@ impl Found {
 }
 
 impl Authority {
-    /// Revokes a certificate and writes a new revocation list. Revoking twice is no error, the first
-    /// time counts, and nothing is written for the second while the list is whole and fresh.
+    /// Revokes a certificate and writes a new revocation list. Revoking a certificate again is no error
+    /// and does not change its revocation time; the list is written again only if it is incomplete or old.
     ///
     /// # Errors
-    /// When the certificate was not issued here, or the list cannot be written.
+    /// If the certificate was not issued here, or the list cannot be written.
     pub fn revoke(&self, target: &RevokeTarget) -> Result<Revocation, CaError> {
         let now = now();
         let signer = self.signer()?;
@@ -131,7 +131,7 @@ impl Authority {
             })?;
             self.write_crl(&signer, now)?
         } else {
-            // The list says so already: a new one only if that is not so, or it is getting old.
+            // The list should contain it already: a new one only if it does not, or is old.
             self.freshen_crl(&signer, now)?;
             self.crl()?
         };
@@ -145,7 +145,7 @@ impl Authority {
         })
     }
 
-    /// What the ledger knows of the certificate, or what the certificate itself says.
+    /// The certificate's data from the ledger, or else from the certificate.
     fn find(&self, state: &State, target: &RevokeTarget) -> Result<Found, CaError> {
         match target {
             RevokeTarget::Serial(text) => {
@@ -190,8 +190,8 @@ impl Authority {
         }
     }
 
-    /// The serial number and the names of a certificate that bears this authority's name and signature;
-    /// `None` for any other.
+    /// The serial number and the names of a certificate with this authority's name and signature; `None`
+    /// for any other.
     fn signed_here(&self, certificate: &CertificateDer<'_>) -> Option<(String, Vec<String>)> {
         let (_, own) = X509Certificate::from_der(self.certificate()).ok()?;
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
@@ -201,7 +201,7 @@ impl Authority {
         let key = &own.public_key().subject_public_key.data;
         let message = parsed.tbs_certificate.as_ref();
         let made = &parsed.signature_value.data;
-        // What the kinds of keys that an authority can have sign with here.
+        // The signature algorithms of the kinds of keys that an authority can have.
         let algorithms: [&dyn VerificationAlgorithm; 4] = [
             &ECDSA_P256_SHA256_ASN1,
             &ECDSA_P384_SHA384_ASN1,
@@ -218,10 +218,10 @@ impl Authority {
             .then(|| (minimal(&hex(parsed.raw_serial())), names_in(&parsed)))
     }
 
-    /// Writes the revocation list anew, so that it is good for another 30 days.
+    /// Writes the revocation list again, valid for another 30 days.
     ///
     /// # Errors
-    /// When the authority's key cannot be used or the list cannot be written.
+    /// If the authority's key cannot be used or the list cannot be written.
     pub fn renew_crl(&self) -> Result<RevocationList, CaError> {
         let signer = self.signer()?;
         let _lock = self.lock()?;
@@ -243,11 +243,11 @@ impl Authority {
         })
     }
 
-    /// Renews the list when half of its time is over, or when it does not say what it should. Issuing and
-    /// revoking do the same in passing.
+    /// Renews the list if half of its validity is over or it is incomplete. Issuing and revoking do this,
+    /// too.
     ///
     /// # Errors
-    /// When a new list is due, and the authority's key cannot be used or the list cannot be written.
+    /// If a new list is due, and the authority's key cannot be used or the list cannot be written.
     pub fn keep_crl_fresh(&self) -> Result<RevocationList, CaError> {
         let now = now();
         let list = self.crl()?;
@@ -260,7 +260,7 @@ impl Authority {
         self.crl()
     }
 
-    /// The same. The caller holds the lock.
+    /// As [`keep_crl_fresh`](Self::keep_crl_fresh). The caller holds the lock.
     pub(crate) fn freshen_crl(&self, signer: &Signer, now: i64) -> Result<(), CaError> {
         if !self.crl()?.is_fresh(now) {
             self.write_crl(signer, now)?;
@@ -268,12 +268,12 @@ impl Authority {
         Ok(())
     }
 
-    /// Writes the list of all that the ledger says is revoked. The caller holds the lock.
+    /// Writes the list of all certificates that the ledger records as revoked. The caller holds the lock.
     pub(crate) fn write_crl(&self, signer: &Signer, now: i64) -> Result<RevocationList, CaError> {
         const DOING: &str = "sign the revocation list";
         let ledger = self.ledger();
         let state = ledger.read()?;
-        // After a ledger was replaced by an older one, the list may have the larger number.
+        // If the ledger was replaced by an older one, the list may have the larger number.
         let number_before = number_in(&self.crl_file()).unwrap_or(0);
         let number = state.crl_number.max(number_before).saturating_add(1);
         let next_update = now + CRL_DAYS * DAY_SECS;
@@ -289,13 +289,13 @@ impl Authority {
             .signed_by(signer.issuer())
             .and_then(|list| list.pem())
             .map_err(CaError::crypto(DOING))?;
-        // The number is spent before the list is seen: no two lists ever share one.
+        // The number is recorded before the list is written, so that no two lists have the same one.
         ledger.append(&Event::RevocationList {
             number,
             next_update,
         })?;
         let file = self.crl_file();
-        files::replace(&file, pem.as_bytes(), Readers::Everybody)?;
+        files::replace(&file, pem.as_bytes(), Readers::All)?;
         Ok(RevocationList {
             file,
             number,
@@ -334,7 +334,7 @@ fn revoked(state: &State) -> Vec<RevokedCertParams> {
         .collect()
 }
 
-/// The names that a certificate was issued for, as the ledger has them.
+/// The names that a certificate was issued for, in the form used in the ledger.
 fn names_in(certificate: &X509Certificate<'_>) -> Vec<String> {
     let listed = certificate.subject_alternative_name().ok().flatten();
     let listed = listed.map(|extension| extension.value.general_names.as_slice());
@@ -376,7 +376,7 @@ fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
     )
 }
 
-/// As the ledger has it, whichever program printed it.
+/// A serial number, in any program's notation, in the form used in the ledger.
 fn normalized_serial(text: &str) -> Result<String, CaError> {
     let digits: String = text
         .trim()
@@ -387,7 +387,7 @@ fn normalized_serial(text: &str) -> Result<String, CaError> {
         .collect();
     let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_hexdigit());
     let digits = minimal(&digits);
-    // 20 octets at most (RFC 5280, section 4.1.2.2), and never zero.
+    // At most 20 octets (RFC 5280, section 4.1.2.2), and never zero.
     if is_number && digits.len() <= 40 && digits != "00" {
         Ok(digits)
     } else {
@@ -397,7 +397,7 @@ fn normalized_serial(text: &str) -> Result<String, CaError> {
     }
 }
 
-/// Whole octets, without zeros in front.
+/// Whole octets, without leading zeros.
 fn minimal(digits: &str) -> String {
     let digits = digits.trim_start_matches('0');
     match digits.len() {

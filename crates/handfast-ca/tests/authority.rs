@@ -1,4 +1,4 @@
-//! The authority's own promises: what it refuses, what it writes and what survives.
+//! The authority: what it refuses, what it writes and how it recovers.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use common::{Home, openssl};
+use common::{Fixture, openssl};
 use handfast_ca::{Authority, CaError, InitOptions, IssueRequest, KeyType, RevokeTarget};
 use pki_types::pem::PemObject;
 use pki_types::{CertificateDer, CertificateRevocationListDer};
@@ -29,7 +29,7 @@ fn names_in(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn made_once_opened_ever_after() {
+fn an_authority_is_created_once_and_then_opened() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("deep/er/ca");
     assert!(matches!(
@@ -45,13 +45,13 @@ fn made_once_opened_ever_after() {
     let again = Authority::init(&dir, &InitOptions::default());
     assert!(matches!(again, Err(CaError::Exists { .. })), "{again:?}");
     assert_eq!(Authority::open(&dir).unwrap().sha256(), made.sha256());
-    let another = Home::new();
+    let another = Fixture::new();
     assert_ne!(another.authority.common_name(), made.common_name());
 }
 
 #[test]
-fn secrets_are_their_owners_alone() {
-    let home = Home::new();
+fn secrets_are_readable_by_their_owner_only() {
+    let home = Fixture::new();
     let issued = home
         .authority
         .issue(&IssueRequest::server(["localhost"]))
@@ -68,7 +68,7 @@ fn secrets_are_their_owners_alone() {
         assert_eq!(mode(&dir.join("ledger.jsonl")), 0o600);
         assert_eq!(mode(&issued.key_file), 0o600);
         assert_eq!(mode(&outside.key_file), 0o600);
-        // What the umask leaves of 0644.
+        // 0644 with the umask applied.
         assert_eq!(mode(&home.authority.certificate_file()) & !0o644, 0);
     }
     let ledger = fs::read_to_string(home.authority.dir().join("ledger.jsonl")).unwrap();
@@ -83,7 +83,7 @@ fn secrets_are_their_owners_alone() {
 #[test]
 fn a_key_that_others_can_read_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
-    let home = Home::new();
+    let home = Fixture::new();
     let key = home.authority.key_file();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     let refused = home
@@ -100,7 +100,7 @@ fn a_key_that_others_can_read_is_not_used() {
 
 #[test]
 fn names_outside_are_refused_before_anything_is_signed() {
-    let home = Home::new();
+    let home = Fixture::new();
     let out = home.path("out");
     for (client, names) in [
         (false, &["bank.example"][..]),
@@ -127,8 +127,8 @@ fn names_outside_are_refused_before_anything_is_signed() {
 }
 
 #[test]
-fn requests_that_make_no_sense() {
-    let home = Home::new();
+fn invalid_requests_are_refused() {
+    let home = Fixture::new();
     let with_days = |days| {
         let mut request = IssueRequest::server(["localhost"]);
         request.days = days;
@@ -161,7 +161,7 @@ fn requests_that_make_no_sense() {
 }
 
 #[test]
-fn options_that_make_no_sense() {
+fn invalid_options_are_refused() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("ca");
     let with = |change: fn(&mut InitOptions)| {
@@ -189,8 +189,8 @@ fn options_that_make_no_sense() {
 }
 
 #[test]
-fn what_an_interrupted_init_left_is_completed() {
-    let home = Home::new();
+fn an_interrupted_init_is_completed() {
+    let home = Fixture::new();
     let dir = home.authority.dir();
     let key = fs::read(home.authority.key_file()).unwrap();
     fs::remove_file(home.authority.certificate_file()).unwrap();
@@ -201,8 +201,8 @@ fn what_an_interrupted_init_left_is_completed() {
 }
 
 #[test]
-fn existing_files_are_kept_unless_told_otherwise() {
-    let home = Home::new();
+fn existing_files_are_kept_by_default() {
+    let home = Fixture::new();
     let out = home.path("out");
     let mut request = IssueRequest::server(["*.dev.localhost"]);
     request.out = Some(out.clone());
@@ -229,18 +229,18 @@ fn existing_files_are_kept_unless_told_otherwise() {
     let second = home.authority.issue(&request).unwrap();
     assert_eq!(second.key_file, first.key_file);
     assert_ne!(fs::read(&second.key_file).unwrap(), key);
-    assert_eq!(names_in(&out).len(), 2, "nothing unfinished is left");
+    assert_eq!(names_in(&out).len(), 2, "a temporary file is left");
 }
 
 #[test]
-fn certificates_last_as_long_as_they_should() {
-    let home = Home::new();
+fn certificates_are_valid_as_long_as_requested() {
+    let home = Fixture::new();
     let day = 86_400;
     let issued = home
         .authority
         .issue(&IssueRequest::server(["localhost"]))
         .unwrap();
-    // Browsers count both ends.
+    // Browsers count both the first and the last second.
     assert_eq!(issued.not_after - issued.not_before + 1, 397 * day);
     assert!(!issued.shortened);
 
@@ -248,7 +248,7 @@ fn certificates_last_as_long_as_they_should() {
         days: 30,
         ..Default::default()
     };
-    let short_lived = Home::with(&options);
+    let short_lived = Fixture::with(&options);
     let issued = short_lived
         .authority
         .issue(&IssueRequest::server(["localhost"]))
@@ -266,8 +266,8 @@ fn certificates_last_as_long_as_they_should() {
 }
 
 #[test]
-fn a_good_certificate_is_used_again() {
-    let home = Home::new();
+fn a_valid_certificate_is_reused() {
+    let home = Fixture::new();
     let authority = &home.authority;
     let request = IssueRequest::server(["localhost", "127.0.0.1"]);
     let (first, issued) = authority.issue_or_reuse(&request).unwrap();
@@ -298,8 +298,8 @@ fn a_good_certificate_is_used_again() {
 }
 
 #[test]
-fn all_of_many_at_once_are_recorded() {
-    let home = Home::new();
+fn concurrent_issues_and_revocations_are_all_recorded() {
+    let home = Fixture::new();
     let dir = home.authority.dir();
     let mut revoked = Vec::new();
     thread::scope(|scope| {
@@ -358,7 +358,7 @@ fn all_of_many_at_once_are_recorded() {
 }
 
 #[test]
-fn many_inits_at_once_make_one_authority() {
+fn concurrent_inits_create_one_authority() {
     let temp = tempfile::tempdir().unwrap();
     let dir = &temp.path().join("ca");
     let results: Vec<_> = thread::scope(|scope| {
@@ -382,13 +382,13 @@ fn many_inits_at_once_make_one_authority() {
 }
 
 #[test]
-fn revoking_what_is_not_there() {
-    let home = Home::new();
+fn revoking_an_unknown_certificate_is_an_error() {
+    let home = Fixture::new();
     let authority = &home.authority;
     let issued = authority
         .issue(&IssueRequest::server(["localhost"]))
         .unwrap();
-    let foreign = Home::new();
+    let foreign = Fixture::new();
     let other = foreign
         .authority
         .issue(&IssueRequest::server(["localhost"]))
@@ -434,14 +434,14 @@ fn revoking_what_is_not_there() {
     assert_eq!(
         (first.list.number, again.list.number),
         (before + 1, before + 1),
-        "nothing new to say"
+        "the list was written again without a change"
     );
     assert_eq!(authority.renew_crl().unwrap().number, before + 2);
 }
 
 #[test]
-fn files_that_cannot_be_written_are_named() {
-    let home = Home::new();
+fn errors_name_files_that_cannot_be_written() {
+    let home = Fixture::new();
     let plain_file = home.path("file");
     fs::write(&plain_file, "").unwrap();
     let below_file = plain_file.join("ca");
@@ -459,16 +459,16 @@ fn files_that_cannot_be_written_are_named() {
     assert!(home.authority.issued().unwrap().is_empty());
 }
 
-/// Rights do not bind root, so this test says that it has not run when root runs it.
+/// Permissions do not apply to root, so the test is skipped for root.
 #[cfg(unix)]
 #[test]
-fn a_read_only_directory_is_named() {
+fn errors_name_a_read_only_directory() {
     use std::os::unix::fs::PermissionsExt;
     if rustix::process::geteuid().is_root() {
         handfast_testbed::skipped::note("root may write into any directory");
         return;
     }
-    let home = Home::new();
+    let home = Fixture::new();
     let out = home.path("out");
     fs::create_dir(&out).unwrap();
     fs::set_permissions(&out, fs::Permissions::from_mode(0o500)).unwrap();
@@ -482,7 +482,7 @@ fn a_read_only_directory_is_named() {
 }
 
 #[test]
-fn an_authority_without_limits_is_not_opened() {
+fn an_authority_without_name_constraints_is_not_opened() {
     let temp = tempfile::tempdir().unwrap();
     let pki = handfast_testbed::pki::Pki::new();
     fs::write(temp.path().join("ca.pem"), pki.root.cert_pem()).unwrap();
@@ -500,7 +500,7 @@ fn an_authority_without_limits_is_not_opened() {
 
 #[test]
 fn another_authoritys_key_is_not_used() {
-    let (one, other) = (Home::new(), Home::new());
+    let (one, other) = (Fixture::new(), Fixture::new());
     fs::copy(other.authority.key_file(), one.authority.key_file()).unwrap();
     let refused = one
         .authority
@@ -511,8 +511,8 @@ fn another_authoritys_key_is_not_used() {
 
 /// A process that ended between recording a revocation and publishing it.
 #[test]
-fn a_list_that_fell_behind_is_told_and_repaired() {
-    let home = Home::new();
+fn an_outdated_list_is_reported_and_repaired() {
+    let home = Fixture::new();
     let authority = &home.authority;
     let issued = authority
         .issue(&IssueRequest::server(["localhost"]))
@@ -554,8 +554,8 @@ fn listed(authority: &Authority) -> Vec<String> {
 
 /// The directory was restored from a backup that is older than a certificate.
 #[test]
-fn what_the_authority_signed_is_revoked_also_when_its_ledger_was_lost() {
-    let home = Home::new();
+fn a_certificate_is_revoked_by_its_file_after_the_ledger_was_lost() {
+    let home = Fixture::new();
     let authority = &home.authority;
     let ledger = authority.dir().join("ledger.jsonl");
     let before = fs::read(&ledger).unwrap();
@@ -589,7 +589,7 @@ fn what_the_authority_signed_is_revoked_also_when_its_ledger_was_lost() {
         (1, &["stolen".to_owned()][..])
     );
 
-    // From now on it is known by its number as well, and stays on every list.
+    // From now on it can be revoked by its number, too, and stays on every list.
     for target in [target, serial] {
         let again = authority.revoke(&target).unwrap();
         assert!(again.already_revoked && again.revoked_at == revoked.revoked_at);
@@ -598,24 +598,23 @@ fn what_the_authority_signed_is_revoked_also_when_its_ledger_was_lost() {
     assert_eq!(listed(authority), [issued.serial]);
 }
 
-/// Signed with the authority's key by other means, whatever the serial number looks like.
+/// Signed with the authority's key by another program.
 #[test]
 fn certificates_made_elsewhere_with_the_key_are_revoked_by_their_file() {
-    let home = Home::new();
+    let home = Fixture::new();
     let forged = home.steal_and_sign(&["shop.test", "10.0.0.7"], None, false);
     let revoked = home.authority.revoke(&RevokeTarget::File(forged)).unwrap();
     assert_eq!(revoked.names, ["shop.test", "10.0.0.7"]);
     assert_eq!(listed(&home.authority).len(), 1);
 }
 
-/// The name alone is no signature.
 #[test]
-fn another_authority_of_the_same_name_cannot_have_its_certificates_revoked() {
+fn certificates_of_another_authority_of_the_same_name_are_not_revoked() {
     let named = InitOptions {
         common_name: Some("Our CA".to_owned()),
         ..InitOptions::default()
     };
-    let (one, other) = (Home::with(&named), Home::with(&named));
+    let (one, other) = (Fixture::with(&named), Fixture::with(&named));
     let foreign = other
         .authority
         .issue(&IssueRequest::server(["localhost"]))
@@ -627,8 +626,8 @@ fn another_authority_of_the_same_name_cannot_have_its_certificates_revoked() {
 }
 
 #[test]
-fn a_lost_serial_number_is_revoked_when_that_is_asked_for() {
-    let home = Home::new();
+fn a_serial_number_that_is_not_in_the_ledger_is_revoked_on_request() {
+    let home = Fixture::new();
     for (text, listed_as) in [("0x0A:BC", "abc"), ("7f", "7f")] {
         let revoked = home
             .authority
@@ -649,8 +648,8 @@ fn a_lost_serial_number_is_revoked_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_list_that_is_missing_or_behind_is_renewed_when_it_is_to_be_fresh() {
-    let home = Home::new();
+fn a_missing_or_outdated_list_is_renewed() {
+    let home = Fixture::new();
     let authority = &home.authority;
     let first = authority.keep_crl_fresh().unwrap();
     assert_eq!(authority.keep_crl_fresh().unwrap().number, first.number);

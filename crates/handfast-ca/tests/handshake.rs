@@ -1,11 +1,11 @@
-//! The certificates at work: real servers that have them, real clients that check them.
+//! Issued certificates in handshakes of real servers and clients.
 
 mod common;
 
 use std::net::SocketAddr;
 use std::path::Path;
 
-use common::Home;
+use common::Fixture;
 use handfast_ca::{IssueRequest, Issued, KeyType, RevokeTarget};
 use handfast_testbed::launch::{Finished, GnutlsServer, Nginx, OpensslServer, Program};
 use pki_types::pem::PemObject;
@@ -30,8 +30,8 @@ fn curl(ca: &Path, address: SocketAddr, host: &str, client: Option<&Issued>) -> 
 }
 
 #[test]
-fn servers_of_others_serve_with_each_kind_of_key() {
-    let home = Home::new();
+fn openssl_and_gnutls_serve_with_each_kind_of_key() {
+    let home = Fixture::new();
     let ca = home.authority.certificate_file();
     for key_type in KeyType::ALL {
         let mut request = IssueRequest::server(["db.internal", "127.0.0.1"]);
@@ -59,25 +59,25 @@ fn servers_of_others_serve_with_each_kind_of_key() {
         ];
         for address in addresses.into_iter().flatten() {
             for host in ["db.internal", "127.0.0.1"] {
-                if let Some(told) = curl(&ca, address, host, None) {
+                if let Some(output) = curl(&ca, address, host, None) {
                     assert!(
-                        told.out().ends_with("200"),
+                        output.out().ends_with("200"),
                         "{key_type} {host}: {}",
-                        told.err()
+                        output.err()
                     );
                 }
             }
-            // curl's code for a peer that is not whom it should be.
-            if let Some(told) = curl(&ca, address, "other.internal", None) {
-                assert_eq!(told.code, Some(60), "{key_type}: {}", told.err());
+            // curl's code for a failed verification of the peer.
+            if let Some(output) = curl(&ca, address, "other.internal", None) {
+                assert_eq!(output.code, Some(60), "{key_type}: {}", output.err());
             }
         }
     }
 }
 
 #[test]
-fn a_server_knows_its_clients_and_refuses_the_revoked() {
-    let home = Home::new();
+fn nginx_accepts_client_certificates_and_refuses_revoked_ones() {
+    let home = Fixture::new();
     let authority = &home.authority;
     let server = authority
         .issue(&IssueRequest::server(["db.internal"]))
@@ -106,31 +106,31 @@ fn a_server_knows_its_clients_and_refuses_the_revoked() {
     for (client, status, words) in [
         (Some(&alice), "200", "CN=alice@corp.example"),
         (Some(&mallory), "400", "certificate error"),
-        // For servers, not for clients.
+        // A server certificate.
         (Some(&server), "400", "certificate error"),
         (None, "400", "No required SSL certificate"),
     ] {
-        if let Some(told) = curl(&ca, nginx.address(), "db.internal", client) {
+        if let Some(output) = curl(&ca, nginx.address(), "db.internal", client) {
             let names = client.map(|client| &client.names);
             assert!(
-                told.out().ends_with(status),
+                output.out().ends_with(status),
                 "{names:?}: {} {}",
-                told.out(),
-                told.err()
+                output.out(),
+                output.err()
             );
-            assert!(told.out().contains(words), "{names:?}: {}", told.out());
+            assert!(output.out().contains(words), "{names:?}: {}", output.out());
         }
     }
 }
 
 #[test]
-fn webpki_believes_the_revocation_list() {
-    let home = Home::new();
+fn webpki_accepts_the_revocation_list() {
+    let home = Fixture::new();
     let authority = &home.authority;
     let kept = authority.issue(&IssueRequest::client(["alice"])).unwrap();
     let lost = authority.issue(&IssueRequest::client(["mallory"])).unwrap();
     let anchor = webpki::anchor_from_trusted_cert(authority.certificate()).unwrap();
-    let judge = |issued: &Issued| {
+    let verify = |issued: &Issued| {
         let list = CertificateRevocationListDer::from_pem_file(authority.crl_file()).unwrap();
         let list: webpki::CertRevocationList<'_> = webpki::OwnedCertRevocationList::from_der(&list)
             .unwrap()
@@ -155,11 +155,11 @@ fn webpki_believes_the_revocation_list() {
             )
             .map(|_| ())
     };
-    assert_eq!(judge(&kept), Ok(()));
-    assert_eq!(judge(&lost), Ok(()));
+    assert_eq!(verify(&kept), Ok(()));
+    assert_eq!(verify(&lost), Ok(()));
     authority
         .revoke(&RevokeTarget::Serial(lost.serial.clone()))
         .unwrap();
-    assert_eq!(judge(&kept), Ok(()));
-    assert_eq!(judge(&lost), Err(webpki::Error::CertRevoked));
+    assert_eq!(verify(&kept), Ok(()));
+    assert_eq!(verify(&lost), Err(webpki::Error::CertRevoked));
 }

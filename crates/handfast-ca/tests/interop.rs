@@ -1,18 +1,18 @@
-//! What others say to the certificates: OpenSSL, GnuTLS and webpki accept what was issued, and refuse
-//! what a thief signs with the authority's key outside of its constraints.
+//! OpenSSL, GnuTLS and webpki accept issued certificates, and refuse certificates that were signed
+//! with a stolen key for names outside of the constraints.
 
 mod common;
 
 use std::fs;
 
-use common::{Home, Verifier, openssl};
+use common::{Fixture, Verifier, openssl};
 use handfast_ca::{InitOptions, IssueRequest, KeyType, RevokeTarget};
 use rcgen::{ExtendedKeyUsagePurpose, IsCa, SanType};
 use zeroize::Zeroizing;
 
 #[test]
-fn all_accept_what_is_issued() {
-    let home = Home::new();
+fn all_accept_issued_certificates() {
+    let home = Fixture::new();
     let ca = home.authority.certificate_file();
     let names = [
         "localhost",
@@ -44,7 +44,7 @@ fn all_accept_what_is_issued() {
                     ]
                 };
                 for name in asked {
-                    let Some(verdict) = verifier.judge(&ca, &issued.chain_file, client, *name)
+                    let Some(verdict) = verifier.verify(&ca, &issued.chain_file, client, *name)
                     else {
                         continue;
                     };
@@ -54,12 +54,12 @@ fn all_accept_what_is_issued() {
                         verdict.words
                     );
                 }
-                // The purpose counts, and another name is another name.
+                // Wrong purpose, wrong name.
                 let refused = [
-                    verifier.judge(&ca, &issued.chain_file, !client, None),
+                    verifier.verify(&ca, &issued.chain_file, !client, None),
                     (!client)
                         .then(|| {
-                            verifier.judge(&ca, &issued.chain_file, false, Some("other.internal"))
+                            verifier.verify(&ca, &issued.chain_file, false, Some("other.internal"))
                         })
                         .flatten(),
                 ];
@@ -88,13 +88,13 @@ fn all_accept_what_is_issued() {
 }
 
 #[test]
-fn all_accept_people() {
-    let home = Home::new();
+fn all_accept_certificates_of_users() {
+    let home = Fixture::new();
     let ca = home.authority.certificate_file();
     for name in ["alice", "Alice B. Smith", "alice@corp.example", "zoë"] {
         let issued = home.authority.issue(&IssueRequest::client([name])).unwrap();
         for verifier in Verifier::ALL {
-            if let Some(verdict) = verifier.judge(&ca, &issued.chain_file, true, None) {
+            if let Some(verdict) = verifier.verify(&ca, &issued.chain_file, true, None) {
                 assert!(verdict.accepted, "{verifier:?} {name}: {}", verdict.words);
             }
         }
@@ -104,7 +104,7 @@ fn all_accept_people() {
         let client = IssueRequest::client(names.iter().copied());
         let issued = home.authority.issue(&client).unwrap();
         for verifier in Verifier::ALL {
-            if let Some(verdict) = verifier.judge(&ca, &issued.chain_file, true, None) {
+            if let Some(verdict) = verifier.verify(&ca, &issued.chain_file, true, None) {
                 assert!(
                     verdict.accepted,
                     "{verifier:?} {names:?}: {}",
@@ -118,21 +118,22 @@ fn all_accept_people() {
         .issue(&IssueRequest::server(["192.168.7.7"]))
         .unwrap();
     for verifier in Verifier::ALL {
-        if let Some(verdict) = verifier.judge(&ca, &issued.chain_file, false, Some("192.168.7.7")) {
+        if let Some(verdict) = verifier.verify(&ca, &issued.chain_file, false, Some("192.168.7.7"))
+        {
             assert!(verdict.accepted, "{verifier:?}: {}", verdict.words);
         }
     }
 }
 
 #[test]
-fn all_accept_what_was_permitted() {
+fn all_accept_explicitly_permitted_names() {
     let options = InitOptions {
         permit: ["corp.example", "192.0.2.0/24", "2001:db8::7"]
             .map(str::to_owned)
             .to_vec(),
         ..Default::default()
     };
-    let home = Home::with(&options);
+    let home = Fixture::with(&options);
     let ca = home.authority.certificate_file();
     let names = [
         "www.corp.example",
@@ -148,7 +149,7 @@ fn all_accept_what_was_permitted() {
             "192.0.2.44",
             "2001:db8::7",
         ] {
-            if let Some(verdict) = verifier.judge(&ca, &issued.chain_file, false, Some(name)) {
+            if let Some(verdict) = verifier.verify(&ca, &issued.chain_file, false, Some(name)) {
                 assert!(verdict.accepted, "{verifier:?} {name}: {}", verdict.words);
             }
         }
@@ -156,14 +157,14 @@ fn all_accept_what_was_permitted() {
 }
 
 #[test]
-fn a_stolen_key_is_worth_nothing_outside_of_the_constraints() {
-    let home = Home::new();
+fn a_stolen_key_cannot_sign_outside_of_the_constraints() {
+    let home = Fixture::new();
     let ca = home.authority.certificate_file();
-    // The thief's own way of signing is accepted where it may sign: what follows is refused for its
-    // names, not for how it was made.
+    // Certificates forged in the same way are accepted for permitted names, so those below are
+    // refused for their names.
     let inside = home.steal_and_sign(&["www.internal", "10.1.2.3"], None, false);
     for verifier in Verifier::ALL {
-        if let Some(verdict) = verifier.judge(&ca, &inside, false, Some("www.internal")) {
+        if let Some(verdict) = verifier.verify(&ca, &inside, false, Some("www.internal")) {
             assert!(verdict.accepted, "{verifier:?}: {}", verdict.words);
         }
     }
@@ -184,10 +185,10 @@ fn a_stolen_key_is_worth_nothing_outside_of_the_constraints() {
         let file = home.steal_and_sign(names, None, false);
         for verifier in Verifier::ALL {
             if verifier == Verifier::GnuTls && names.contains(&"https://bank.example/") {
-                // Reads no constraints on URIs, and takes nobody's name from a URI.
+                // Ignores constraints on URIs, and never takes a server's name from a URI.
                 continue;
             }
-            if let Some(verdict) = verifier.judge(&ca, &file, false, None) {
+            if let Some(verdict) = verifier.verify(&ca, &file, false, None) {
                 assert!(
                     !verdict.accepted,
                     "{verifier:?} {names:?}: {}",
@@ -199,7 +200,7 @@ fn a_stolen_key_is_worth_nothing_outside_of_the_constraints() {
     for names in [&["mallory@bank.example"][..], &["mallory@localhost"]] {
         let file = home.steal_and_sign(names, None, true);
         for verifier in Verifier::ALL {
-            if let Some(verdict) = verifier.judge(&ca, &file, true, None) {
+            if let Some(verdict) = verifier.verify(&ca, &file, true, None) {
                 assert!(
                     !verdict.accepted,
                     "{verifier:?} {names:?}: {}",
@@ -210,31 +211,31 @@ fn a_stolen_key_is_worth_nothing_outside_of_the_constraints() {
     }
 }
 
-/// The old way of naming a server, which webpki does not know: whoever still reads it holds it to the
-/// constraints.
+/// The deprecated way of naming a server, which webpki does not support: OpenSSL and GnuTLS apply the
+/// constraints to it.
 #[test]
-fn a_common_name_is_no_way_out() {
-    let home = Home::new();
+fn a_common_name_does_not_evade_the_constraints() {
+    let home = Fixture::new();
     let ca = home.authority.certificate_file();
     let file = home.steal_and_sign(&[], Some("bank.example"), false);
     for verifier in Verifier::ALL {
-        if let Some(verdict) = verifier.judge(&ca, &file, false, Some("bank.example")) {
+        if let Some(verdict) = verifier.verify(&ca, &file, false, Some("bank.example")) {
             assert!(!verdict.accepted, "{verifier:?}: {}", verdict.words);
         }
     }
     let file = home.steal_and_sign(&["localhost"], Some("bank.example"), false);
     for verifier in Verifier::ALL {
-        if let Some(verdict) = verifier.judge(&ca, &file, false, Some("bank.example")) {
+        if let Some(verdict) = verifier.verify(&ca, &file, false, Some("bank.example")) {
             assert!(!verdict.accepted, "{verifier:?}: {}", verdict.words);
         }
     }
 }
 
-/// Path length zero: nobody whom it certifies can certify others. webpki does not keep an anchor's
-/// path length, but its names it does: the authority below gets no further than this one.
+/// Path length zero: certificates that it issues cannot issue others. webpki ignores an anchor's path
+/// length, but applies its name constraints to the second authority, too.
 #[test]
-fn a_stolen_key_makes_no_second_authority() {
-    let home = Home::new();
+fn a_stolen_key_cannot_certify_a_second_authority() {
+    let home = Fixture::new();
     let ca = home.authority.certificate_file();
     for (name, verifiers) in [
         ("www.internal", &[Verifier::OpenSsl, Verifier::GnuTls][..]),
@@ -242,22 +243,22 @@ fn a_stolen_key_makes_no_second_authority() {
     ] {
         let chain = home.steal_and_delegate(name);
         for verifier in verifiers {
-            if let Some(verdict) = verifier.judge(&ca, &chain, false, Some(name)) {
+            if let Some(verdict) = verifier.verify(&ca, &chain, false, Some(name)) {
                 assert!(!verdict.accepted, "{verifier:?} {name}: {}", verdict.words);
             }
         }
     }
-    // The chain is sound but for that: webpki takes it for a name inside.
+    // The chain has no other fault: webpki accepts it for a permitted name.
     let chain = home.steal_and_delegate("www.internal");
-    let verdict = Verifier::Webpki.judge(&ca, &chain, false, Some("www.internal"));
+    let verdict = Verifier::Webpki.verify(&ca, &chain, false, Some("www.internal"));
     assert!(verdict.is_some_and(|verdict| verdict.accepted));
 }
 
-/// For TLS only: no mail is signed and no time stamped under it. (GnuTLS and webpki do not hold an
-/// anchor's purposes against what it issued; OpenSSL, NSS and Windows do.)
+/// For TLS only: not for mail or time stamps. (GnuTLS and webpki do not apply an anchor's extended key
+/// usage to what it issued; OpenSSL, NSS and Windows do.)
 #[test]
-fn a_stolen_key_signs_no_mail() {
-    let home = Home::new();
+fn a_stolen_key_cannot_sign_mail() {
+    let home = Fixture::new();
     let ca = home.authority.certificate_file();
     for (usage, purpose) in [
         (ExtendedKeyUsagePurpose::EmailProtection, "smimesign"),
@@ -273,8 +274,8 @@ fn a_stolen_key_signs_no_mail() {
 }
 
 #[test]
-fn the_revocation_list_is_believed() {
-    let home = Home::new();
+fn the_revocation_list_is_accepted() {
+    let home = Fixture::new();
     let authority = &home.authority;
     let kept = authority
         .issue(&IssueRequest::server(["localhost"]))
@@ -285,7 +286,7 @@ fn the_revocation_list_is_believed() {
     let by_file = authority.issue(&IssueRequest::client(["alice"])).unwrap();
     let ca = authority.certificate_file();
     let crl = authority.crl_file();
-    let judge = |file: &std::path::Path| {
+    let verify = |file: &std::path::Path| {
         openssl(&[
             "verify",
             "-x509_strict",
@@ -298,7 +299,7 @@ fn the_revocation_list_is_believed() {
         ])
     };
     for issued in [&kept, &lost, &by_file] {
-        if let Some(verdict) = judge(&issued.chain_file) {
+        if let Some(verdict) = verify(&issued.chain_file) {
             assert!(verdict.accepted, "{}", verdict.words);
         }
     }
@@ -310,7 +311,7 @@ fn the_revocation_list_is_believed() {
         .unwrap();
     assert!(second.list.number > first.list.number);
     for (issued, accepted) in [(&kept, true), (&lost, false), (&by_file, false)] {
-        if let Some(verdict) = judge(&issued.chain_file) {
+        if let Some(verdict) = verify(&issued.chain_file) {
             assert_eq!(verdict.accepted, accepted, "{}", verdict.words);
             assert_eq!(
                 verdict.words.contains("revoked"),
@@ -338,8 +339,8 @@ fn the_revocation_list_is_believed() {
 }
 
 #[test]
-fn an_encrypted_key_opens_with_its_passphrase_only() {
-    let home = Home::new();
+fn an_encrypted_key_is_decrypted_with_its_passphrase_only() {
+    let home = Fixture::new();
     for key_type in [KeyType::EcdsaP256, KeyType::Ed25519, KeyType::Rsa2048] {
         let mut request = IssueRequest::server(["localhost"]);
         request.key_type = key_type;

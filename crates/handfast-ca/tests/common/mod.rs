@@ -17,13 +17,13 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// An authority in a directory that is gone after the test.
-pub struct Home {
+/// An authority in a temporary directory.
+pub struct Fixture {
     pub temp: TempDir,
     pub authority: Authority,
 }
 
-impl Home {
+impl Fixture {
     pub fn new() -> Self {
         Self::with(&InitOptions::default())
     }
@@ -38,7 +38,7 @@ impl Home {
         self.temp.path().join(name)
     }
 
-    /// A certificate signed with the authority's stolen key: nothing is checked, as a thief would.
+    /// A certificate signed with the authority's stolen key, without any check.
     pub fn steal_and_sign(
         &self,
         names: &[&str],
@@ -144,7 +144,7 @@ fn forge(
     params.signed_by(key, issuer).unwrap()
 }
 
-/// What a program said and whether it was content.
+/// Whether a program accepted its input, and its output.
 #[derive(Debug)]
 pub struct Verdict {
     pub accepted: bool,
@@ -170,7 +170,7 @@ pub fn openssl(arguments: &[&str]) -> Option<Verdict> {
     Some(run(Command::new(program).args(arguments)))
 }
 
-/// Who judges a certificate.
+/// A verifier of certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verifier {
     OpenSsl,
@@ -182,7 +182,7 @@ impl Verifier {
     pub const ALL: [Self; 3] = [Self::OpenSsl, Self::GnuTls, Self::Webpki];
 
     /// `None` if it is not installed.
-    pub fn judge(
+    pub fn verify(
         self,
         ca: &Path,
         certificate: &Path,
@@ -252,7 +252,7 @@ fn webpki(ca: &Path, certificate: &Path, client: bool, name: Option<&str>) -> Ve
     let intermediates = chain.split_off(1);
     let certificate = chain.remove(0);
     let anchor = webpki::anchor_from_trusted_cert(&ca).unwrap();
-    let judge = || {
+    let verify = || {
         let end_entity = webpki::EndEntityCert::try_from(&certificate)?;
         let usage = if client {
             webpki::KeyUsage::client_auth()
@@ -273,9 +273,9 @@ fn webpki(ca: &Path, certificate: &Path, client: bool, name: Option<&str>) -> Ve
         }
         Ok::<(), webpki::Error>(())
     };
-    let judged = judge();
+    let result = verify();
     Verdict {
-        accepted: judged.is_ok(),
-        words: format!("{judged:?}"),
+        accepted: result.is_ok(),
+        words: format!("{result:?}"),
     }
 }

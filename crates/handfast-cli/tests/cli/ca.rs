@@ -396,7 +396,7 @@ fn existing_files_are_kept_without_force() {
     let key = fs::read(place.path("localhost.key")).unwrap();
     place
         .run(&["issue", "localhost"])
-        .expect(23, &["localhost.key", "left as it is", "--force"]);
+        .expect(23, &["localhost.key", "exists already", "--force"]);
     assert_eq!(fs::read(place.path("localhost.key")).unwrap(), key);
     place.run(&["issue", "localhost", "--force"]).expect(0, &[]);
     assert_ne!(fs::read(place.path("localhost.key")).unwrap(), key);
