@@ -1,5 +1,5 @@
-//! What a byte of a stranger's costs: 16 KiB of each kind of frame, header block instruction, chunk and header line, given to
-//! the server's end, in nanoseconds a byte. `cargo run --release -p handfast-http --example cost_per_byte`
+//! Measures the cost of a received byte in nanoseconds: 16 KiB of each kind of frame, header block instruction, chunk and
+//! header line, passed to the server's end. `cargo run --release -p handfast-http --example cost_per_byte`
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 /// What one run receives.
 const BYTES: usize = 16 * 1024;
 
-/// How long each row is measured; the best run counts, because others are disturbed.
+/// How long each row is measured; the fastest run is reported, because others were disturbed.
 const FOR: Duration = Duration::from_millis(200);
 
 const STREAMS: u32 = 128;
@@ -36,7 +36,7 @@ fn headers(stream: u32, block: &[u8]) -> Vec<u8> {
     framed(kind::HEADERS, flag::END_HEADERS, stream, block)
 }
 
-/// As often as it fits.
+/// Repeated up to [`BYTES`].
 fn filled(mut each: impl FnMut(u32) -> Vec<u8>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in 0.. {
@@ -49,7 +49,7 @@ fn filled(mut each: impl FnMut(u32) -> Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// A server's end with this many requests that wait for an answer, their windows shut or not.
+/// A server's end with this many requests that wait for a response.
 fn server(streams: u32) -> Connection<Requests, ()> {
     let limits = Limits {
         streams_max: STREAMS,
@@ -83,7 +83,7 @@ fn receive(server: &mut Connection<Requests, ()>, bytes: &[u8], now: Instant) {
     }
 }
 
-/// Nanoseconds for a byte of `bytes`, which `work` is given; `made` makes what it works on, outside of the time.
+/// Nanoseconds per byte that `work` takes; `made` prepares its input, which is not measured.
 fn measure<T>(bytes: usize, mut made: impl FnMut() -> T, mut work: impl FnMut(&mut T)) -> f64 {
     let began = Instant::now();
     let mut best = Duration::MAX;

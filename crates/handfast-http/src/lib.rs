@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/2 without I/O: bytes in, bytes and events out, for clients and servers alike.
+//! HTTP/1.1 and HTTP/2 without I/O: bytes in, bytes and events out, for clients and servers.
 //!
 //! ```text
 //! bytes -> h1::request, h1::response -> head        h2::Connection: bytes -> receive() -> events
@@ -12,21 +12,21 @@
 //!
 //! # What it is not
 //!
-//! There is no socket, no runtime and no clock in here. Time is an argument, every limit is a value, and
-//! whoever drives a connection decides what is read and written when. What a message means (methods,
-//! caching, redirects) is its users' business.
+//! There is no socket, no runtime and no clock in this crate. Time is an argument, every limit is a value, and
+//! the caller that drives a connection decides when to read and write. The semantics of messages (methods,
+//! caching, redirects) are left to the caller.
 //!
-//! # What it knows
+//! # What it reports
 //!
-//! What was sent, how each stream ended, and what is safe to send again: a client that loses a
-//! connection is told for every request whether the server may have processed it.
+//! How each stream ended, and which requests are safe to send again: when a client loses a
+//! connection, each request's event says whether the server may have processed it.
 //!
 //! # Bounds
 //!
-//! Every byte that a peer sends costs a bounded amount of time and memory. A head, a header list, a
-//! chunk line and a trailer section have a largest size; a frame's cost is bounded by its length; frames
-//! that bring nothing forward, and streams that come to nothing, are counted in buckets that
-//! leak, so that a patient peer never fills them and a flood does.
+//! Every byte that a peer sends costs a bounded amount of time and memory. The size of a head, a header list, a
+//! chunk line and a trailer section is limited; a frame's cost is bounded by its length; frames
+//! that make no progress, and streams that are cancelled before their reply begins, are counted in leaky
+//! buckets, which a slow peer never fills and a flood does.
 
 pub mod h1;
 pub mod h2;

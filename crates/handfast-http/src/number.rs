@@ -1,7 +1,7 @@
-//! Decimal numbers, as fields have them.
+//! Decimal numbers in header fields.
 
-/// The number that a field spells (RFC 9110, section 8.6): digits only, because `+1` and `0x1` are read differently by
-/// others. `None` as well where it is too large.
+/// Parses a field's number (RFC 9110, section 8.6): digits only, because parsers differ on `+1` and `0x1`.
+/// Also `None` if it is too large.
 #[inline]
 pub fn decimal(text: &[u8]) -> Option<u64> {
     let (first, rest) = text.split_first()?;
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_has_digits_alone_and_fits() {
+    fn a_number_has_only_digits_and_fits_64_bits() {
         for (text, expected) in [
             ("0", Some(0)),
             ("007", Some(7)),

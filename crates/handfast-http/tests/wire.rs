@@ -1,5 +1,5 @@
-//! Both ends of HTTP/2, with a wire that cuts and delays, and that may change one bit or say one piece twice. What arrived is
-//! what was sent; or one of the ends knows that it is not.
+//! Both ends of HTTP/2, with a wire that splits and delays, and that may change one bit or repeat one piece. Messages arrive
+//! unchanged, or one of the ends reports an error.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use handfast_http::h2::{Connection, Event, Limits, NewRequest, Requests, Respons
 use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::*;
 
-/// What was sent and what came on one stream, at one end.
+/// What was sent and received on one stream, at one end.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Exchange {
     to_send: usize,
@@ -18,25 +18,25 @@ struct Exchange {
     whole: bool,
 }
 
-/// One end and what it says happened.
+/// One end and its events.
 struct End<R: Role> {
     core: Connection<R, ()>,
     exchanges: BTreeMap<u32, Exchange>,
-    /// It knows that something went wrong.
-    alarmed: bool,
+    /// It reported an error.
+    failed: bool,
 }
 
-/// What the wire does besides carrying.
+/// A fault of the wire.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     None,
-    /// Changes a bit of the byte at this place.
+    /// Changes a bit of the byte at this position.
     Flip {
         to_server: bool,
         at: usize,
         bit: u8,
     },
-    /// Says a piece twice.
+    /// Repeats a piece.
     Twice {
         to_server: bool,
         at: usize,
@@ -53,7 +53,7 @@ fn limits() -> Limits {
     }
 }
 
-/// Replies differ in length, so that none is mistaken for another.
+/// Replies differ in length, so that mixing them up is detected.
 fn reply_size(stream: u32, most: usize) -> usize {
     most.saturating_sub(stream as usize * 7)
 }
@@ -63,11 +63,11 @@ impl<R: Role> End<R> {
         Self {
             core: Connection::new(limits(), now),
             exchanges: BTreeMap::new(),
-            alarmed: false,
+            failed: false,
         }
     }
 
-    /// Takes bytes; gives the streams whose messages are complete.
+    /// Receives bytes; returns the streams whose messages are complete.
     fn receive(&mut self, bytes: &[u8], now: Instant) -> Vec<u32> {
         let mut rest = bytes;
         let mut complete = Vec::new();
@@ -84,7 +84,7 @@ impl<R: Role> End<R> {
                 | Event::BodyCut { .. }
                 | Event::Failed(_)
                 | Event::Going { .. } => {
-                    self.alarmed = true;
+                    self.failed = true;
                     continue;
                 }
             };
@@ -116,7 +116,7 @@ struct Wire {
     now: Instant,
     reply_max: usize,
     fault: Fault,
-    /// What is under way, and how much was put on it before: to the server, to the client.
+    /// Bytes in flight, and how many were sent before: to the server, to the client.
     ways: [VecDeque<u8>; 2],
     put: [usize; 2],
 }
@@ -161,7 +161,7 @@ impl Wire {
         }
     }
 
-    /// Puts what the ends say on the wire.
+    /// Moves the output of both ends to the wire.
     fn collect(&mut self) {
         self.client.send(self.now);
         self.server.send(self.now);
@@ -200,7 +200,7 @@ impl Wire {
         }
     }
 
-    /// Some bytes arrive on one side.
+    /// Delivers some bytes to one end.
     fn deliver(&mut self, to_server: bool, count: usize) {
         self.now += Duration::from_millis(1);
         let way = &mut self.ways[usize::from(!to_server)];
@@ -228,7 +228,7 @@ impl Wire {
         }
     }
 
-    /// Delivers by the schedule, then everything that is left.
+    /// Delivers by the schedule, then all remaining bytes.
     fn run(&mut self, schedule: &[(bool, usize)]) {
         for (to_server, count) in schedule {
             self.collect();
@@ -242,7 +242,7 @@ impl Wire {
             self.deliver(true, usize::MAX);
             self.deliver(false, usize::MAX);
         }
-        // Whoever still waits loses patience.
+        // Time limits expire.
         self.now += Duration::from_secs(3600);
         self.client.core.expire(self.now);
         self.server.core.expire(self.now);
@@ -254,7 +254,7 @@ impl Wire {
 
     fn agree(&self, requests: usize) -> Result<(), String> {
         if self.client.exchanges.len() != requests || self.server.exchanges.len() != requests {
-            return Err("streams that one end does not know".to_owned());
+            return Err("streams that are missing at one end".to_owned());
         }
         for (id, here) in &self.client.exchanges {
             let there = &self.server.exchanges[id];
@@ -292,22 +292,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn what_was_sent_arrives_however_the_wire_cuts_and_delays(
+    fn messages_arrive_unchanged_however_the_wire_splits_and_delays(
         uploads in proptest::collection::vec(prop_oneof![Just(0usize), 1usize..100_000], 1..6),
         reply_max in prop_oneof![Just(0usize), 1usize..120_000],
         schedule in schedule(),
     ) {
         let mut wire = Wire::new(&uploads, reply_max, Fault::None);
         wire.run(&schedule);
-        prop_assert!(!wire.client.alarmed && !wire.server.alarmed);
+        prop_assert!(!wire.client.failed && !wire.server.failed);
         prop_assert_eq!(wire.agree(uploads.len()), Ok(()));
         prop_assert_eq!((wire.client.core.streams(), wire.server.core.streams()), (0, 0));
     }
 
-    /// Without TLS nothing protects the bytes of a body or a path; lengths, and what belongs to which stream, are
-    /// the protocol's.
+    /// Without TLS, the bytes of a body or a path are not protected; lengths, and which bytes belong to which stream,
+    /// are protected by the protocol.
     #[test]
-    fn one_changed_bit_or_repeated_piece_is_noticed_or_does_no_harm(
+    fn a_changed_bit_or_repeated_piece_is_detected_or_harmless(
         uploads in proptest::collection::vec(prop_oneof![Just(0usize), 1usize..20_000], 1..6),
         reply_max in prop_oneof![Just(0usize), 1usize..50_000],
         schedule in schedule(),
@@ -315,10 +315,10 @@ proptest! {
     ) {
         let mut wire = Wire::new(&uploads, reply_max, fault);
         wire.run(&schedule);
-        if !wire.client.alarmed && !wire.server.alarmed {
+        if !wire.client.failed && !wire.server.failed {
             prop_assert_eq!(wire.agree(uploads.len()), Ok(()));
         }
-        // Whatever happened, nothing is left.
+        // No streams are left in any case.
         let left: Vec<u32> = wire.server.core.each().map(|(id, ())| id).collect();
         for id in left {
             wire.server.core.reset(id, code::CANCEL);

@@ -1,25 +1,25 @@
-//! Bodies (RFC 9112, sections 6 and 7): from bytes to pieces.
+//! Parsing message bodies (RFC 9112, sections 6 and 7).
 
 use super::Framing;
 use super::chunked::{Chunks, Malformed};
 use super::piece::{Found, take};
 
-/// Cuts a body out of what follows a head.
+/// Extracts a body from the bytes that follow a head.
 #[derive(Debug, Clone)]
 pub struct Body(State);
 
 #[derive(Debug, Clone)]
 enum State {
-    /// So many bytes are missing.
+    /// This many bytes are missing.
     Length(u64),
     Chunked(Box<Chunks>),
-    /// Everything, up to the end of the connection.
+    /// Everything until the end of the connection.
     UntilClose,
     Done,
 }
 
 impl Body {
-    /// The body of a message that is framed like this.
+    /// The body of a message with this framing.
     pub fn new(framing: Framing) -> Self {
         Self(match framing {
             Framing::None | Framing::Length(0) => State::Done,
@@ -29,8 +29,8 @@ impl Body {
         })
     }
 
-    /// The body of a request that is framed like this: chunks are held to the grammar to the letter, because a
-    /// proxy in front may read otherwise what is not.
+    /// The body of a request with this framing: chunks must follow the grammar exactly, because a proxy in front
+    /// may parse other forms differently.
     pub fn of_request(framing: Framing) -> Self {
         match framing {
             Framing::Chunked => Self(State::Chunked(Box::new(Chunks::of_request()))),
@@ -38,12 +38,12 @@ impl Body {
         }
     }
 
-    /// Has its end been seen? Never, where only the end of the connection ends it.
+    /// Whether its end was received. Always false for [`Framing::UntilClose`].
     pub fn is_done(&self) -> bool {
         matches!(self.0, State::Done)
     }
 
-    /// Bytes that are missing, where the length was announced.
+    /// The number of missing bytes, if the length was announced.
     pub fn missing(&self) -> Option<u64> {
         match self.0 {
             State::Length(left) => Some(left),
@@ -52,11 +52,10 @@ impl Body {
         }
     }
 
-    /// Takes what it can from the front of `rest`. Nothing is copied and nothing kept.
+    /// Takes as much as possible from the front of `rest`, without copying or buffering.
     ///
     /// # Errors
-    /// [`Malformed`] when chunks are not spelled as RFC 9112, section 7.1, has them. Where the message
-    /// ends cannot be known then.
+    /// [`Malformed`] if chunks do not follow RFC 9112, section 7.1. The end of the message is unknown then.
     pub fn read<'b>(&mut self, rest: &mut &'b [u8]) -> Result<Found<'b>, Malformed> {
         match &mut self.0 {
             State::Done => Ok(Found::End),

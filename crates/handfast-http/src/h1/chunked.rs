@@ -1,23 +1,23 @@
-//! The chunked transfer coding (RFC 9112, section 7.1): one reader, for requests and responses.
+//! The chunked transfer coding (RFC 9112, section 7.1): one parser, for requests and responses.
 //!
-//! It goes by bytes and keeps nothing of them, so that chunks may be cut anywhere. Other readers of the
-//! same bytes may be lax about what ends a line or a size; that is how requests are smuggled past a
-//! proxy, so this one is strict: lines end with CR LF, and nothing else may stand where a size should.
+//! It parses byte by byte without buffering, so that input may be split anywhere. Other parsers of the
+//! same bytes may be lax about what ends a line or a size, which makes request smuggling possible. So
+//! this one is strict: lines end with CR LF, and a size consists of hexadecimal digits only.
 
 use std::fmt;
 
 use super::piece::{Found, take};
 
-/// The longest line of a chunk's size, extensions included, in bytes. Nobody needs extensions.
+/// The longest chunk-size line in bytes, including extensions, which are not in use.
 const LINE_MAX: usize = 4096;
 
 /// The largest trailer section, in bytes.
 const TRAILERS_MAX: usize = 8 * 1024;
 
-/// What is kept of a line, so that an error can show it.
+/// Bytes of a line that are kept for errors.
 const EXCERPT_MAX: usize = 48;
 
-/// Where the reader is.
+/// The position of the parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// In the digits of a size.
@@ -25,14 +25,14 @@ enum State {
         value: u64,
         digits: u8,
     },
-    /// Behind the digits: blanks, extensions.
+    /// After the digits: blanks, extensions.
     AfterSize {
         value: u64,
         extension: bool,
     },
     /// A size's line feed is next.
     SizeEnd(u64),
-    /// So many bytes of a chunk are missing.
+    /// This many bytes of a chunk are missing.
     Data(u64),
     DataCr,
     DataLf,
@@ -41,20 +41,20 @@ enum State {
     TrailerName,
     TrailerValue,
     TrailerEnd,
-    /// The very last line feed is next.
+    /// The last line feed is next.
     LastLf,
     Done,
 }
 
-/// Reads one chunked body.
+/// Parses one chunked body.
 #[derive(Debug, Clone)]
 pub(super) struct Chunks {
     state: State,
-    /// Bytes of the line, or of the trailer section, that is being read.
+    /// Bytes of the current line or trailer section.
     length: usize,
     excerpt: Excerpt,
-    /// Blanks may stand behind a size, and no extension behind them: old servers fill lines up with them. The
-    /// grammar has no such thing.
+    /// Allow blanks after a size, without extensions after them: old servers pad lines with them. The grammar
+    /// does not allow it.
     padded: bool,
 }
 
@@ -72,12 +72,12 @@ impl Default for Chunks {
     }
 }
 
-/// Chunks that are not spelled as they must be.
+/// The chunks do not follow the grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
-    /// What is wrong.
+    /// The problem.
     pub what: &'static str,
-    /// The line in which it is, as far as it was read: at most 48 bytes.
+    /// The malformed line, as far as it was read: at most 48 bytes.
     pub line: Vec<u8>,
 }
 
@@ -136,7 +136,7 @@ impl Chunks {
             State::Size { value, digits } => {
                 self.bound(LINE_MAX, "a chunk's size is too long")?;
                 match (hex(byte), byte) {
-                    // Sixteen digits are all that fit 64 bits.
+                    // 16 digits fit 64 bits.
                     (Some(digit), _) if digits < 16 => State::Size {
                         value: value << 4 | u64::from(digit),
                         digits: digits + 1,
@@ -230,7 +230,7 @@ impl Chunks {
     }
 }
 
-/// The front of a line.
+/// The beginning of a line.
 #[derive(Debug, Clone, Copy)]
 struct Excerpt {
     bytes: [u8; EXCERPT_MAX],
@@ -263,7 +263,7 @@ fn hex(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|digit| digit as u8)
 }
 
-/// What a field's value or an extension may contain (RFC 9110, section 5.5).
+/// Allowed in a field's value or an extension (RFC 9110, section 5.5).
 fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)
 }
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_of_a_request_has_no_blanks_behind_it() {
+    fn blanks_after_a_size_are_refused_in_requests() {
         for (bytes, strict, lax) in [
             (&b"1 \r\nx\r\n0\r\n\r\n"[..], false, true),
             (b"1\t\r\nx\r\n0\r\n\r\n", false, true),
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_end_where_their_framing_says_wherever_they_are_cut() {
+    fn bodies_end_according_to_their_framing_however_input_is_split() {
         type Expected<'b> = Result<Option<(&'b str, usize)>, ()>;
         let cases: &[(Framing, &str, Expected<'_>)] = &[
             (Framing::None, "next", Ok(Some(("", 4)))),
@@ -419,7 +419,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_chunks_end_alike_wherever_they_are_cut(bytes in "[0-9a-f;:\r\n ]{0,80}", cut in 0usize..80) {
+        fn arbitrary_chunks_end_at_the_same_place_however_input_is_split(bytes in "[0-9a-f;:\r\n ]{0,80}", cut in 0usize..80) {
             let whole = all(Framing::Chunked, bytes.as_bytes(), 0);
             let pieces = all(Framing::Chunked, bytes.as_bytes(), cut);
             prop_assert_eq!(whole, pieces);

@@ -1,27 +1,27 @@
-//! Where a body ends (RFC 9112, section 6.3), and whether the connection goes on after it (section 9.3):
-//! one judgement, for requests and responses.
+//! Where a body ends (RFC 9112, section 6.3), and whether the connection persists after it (section 9.3):
+//! decided in one place, for requests and responses.
 
 use http::{Method, StatusCode, Version};
 
 use crate::decimal;
 
-/// How the end of a body is known.
+/// How the end of a body is determined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Framing {
-    /// There is none.
+    /// No body.
     None,
-    /// So many bytes were announced.
+    /// The announced number of bytes.
     Length(u64),
-    /// Chunks, the last of which is empty.
+    /// Chunked transfer coding.
     Chunked,
-    /// Everything up to the end of the connection: responses only.
+    /// Everything until the end of the connection: responses only.
     UntilClose,
 }
 
-/// Why it cannot be known where a message ends.
+/// Why the end of a message cannot be determined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// `Transfer-Encoding` in HTTP/1.0, which does not have it.
+    /// `Transfer-Encoding` in HTTP/1.0, which does not define it.
     CodingInHttp10,
     /// Both `Transfer-Encoding` and `Content-Length`, in a request.
     BothCodingAndLength,
@@ -34,19 +34,19 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// In words.
+    /// A description.
     pub const fn what(self) -> &'static str {
         match self {
             Self::CodingInHttp10 => "Transfer-Encoding in HTTP/1.0",
             Self::BothCodingAndLength => "both Transfer-Encoding and Content-Length",
-            Self::UnknownCoding => "no transfer coding but chunked is understood",
+            Self::UnknownCoding => "unsupported transfer coding: only chunked is supported",
             Self::LengthsDiffer => "several Content-Length fields that differ",
             Self::LengthMalformed => "the Content-Length is malformed",
         }
     }
 }
 
-/// What the fields of one message say about its framing and its connection.
+/// The fields of one message that concern its framing and its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Facts {
     length: Length,
@@ -67,7 +67,7 @@ enum Length {
 }
 
 impl Length {
-    /// What is no single number: several, or none.
+    /// Not a single number: several, or none.
     fn of_list(value: &[u8]) -> Self {
         let parts = value.split(|byte| *byte == b',');
         let mut parts = parts.map(|part| decimal(part.trim_ascii()));
@@ -88,14 +88,14 @@ enum Coding {
     #[default]
     None,
     Chunked,
-    /// Something else came before or after, or chunked came twice.
+    /// Another coding, alone or with chunked, or chunked twice.
     Other,
 }
 
 impl Facts {
-    /// Takes note of a field, whatever the case of its name.
+    /// Records a field; its name is compared case-insensitively.
     pub fn note(&mut self, name: &str, value: &[u8]) {
-        // The length tells most fields apart without looking at them.
+        // Comparing the length first is enough for most fields.
         match name.len() {
             14 if name.eq_ignore_ascii_case("content-length") => self.note_length(value),
             17 if name.eq_ignore_ascii_case("transfer-encoding") => self.note_coding(value),
@@ -105,11 +105,11 @@ impl Facts {
     }
 
     fn note_length(&mut self, value: &[u8]) {
-        let said = match decimal(value.trim_ascii()) {
+        let value = match decimal(value.trim_ascii()) {
             Some(one) => Length::One(one),
             None => Length::of_list(value),
         };
-        self.length = match (self.length, said) {
+        self.length = match (self.length, value) {
             (Length::None, one) | (one, Length::None) => one,
             (Length::Malformed, _) | (_, Length::Malformed) => Length::Malformed,
             (Length::Differ, _) | (_, Length::Differ) => Length::Differ,
@@ -141,22 +141,22 @@ impl Facts {
         }
     }
 
-    /// Does the sender mean to go on with the connection (RFC 9112, section 9.3)?
+    /// Whether the sender keeps the connection open (RFC 9112, section 9.3).
     pub fn persistent(&self, version: Version) -> bool {
         !self.close && (version >= Version::HTTP_11 || self.keep_alive)
     }
 
-    /// Are both a length and a transfer coding announced? Two readers may take such a message
-    /// differently, so the connection must not be used again (RFC 9112, section 6.3).
+    /// Whether there are both a length and a transfer coding. Parsers may disagree about such a message,
+    /// so the connection must not be used again (RFC 9112, section 6.3).
     pub fn has_length_and_coding(&self) -> bool {
         self.length != Length::None && self.coding != Coding::None
     }
 
-    /// Where the body of a request ends. What could be read in two ways is refused: it is how
-    /// requests are smuggled past a proxy.
+    /// Where the body of a request ends. Ambiguous framing is refused, because it makes request smuggling
+    /// possible.
     ///
     /// # Errors
-    /// [`Fault`]; 501 is the answer to [`Fault::UnknownCoding`], 400 to the others.
+    /// [`Fault`]: respond with 501 to [`Fault::UnknownCoding`], with 400 to the others.
     pub fn of_request(&self, version: Version) -> Result<Framing, Fault> {
         if self.coding != Coding::None {
             return match self.coding {
@@ -174,10 +174,10 @@ impl Facts {
         }
     }
 
-    /// Where the body of the response with this status ends, in answer to a request with this method.
+    /// Where the body of a response with this status, to a request with this method, ends.
     ///
     /// # Errors
-    /// [`Fault`]: a client that asked for no transfer coding may be sent none but chunked.
+    /// [`Fault`]: a server must not use a transfer coding other than chunked unless the client asked for it.
     pub fn of_response(&self, to: &Method, status: StatusCode) -> Result<Framing, Fault> {
         if *to == Method::HEAD || has_no_body(status) {
             return Ok(Framing::None);
@@ -196,7 +196,7 @@ impl Facts {
     }
 }
 
-/// Statuses whose responses end with their heads (RFC 9112, section 6.3).
+/// Statuses whose responses have no body (RFC 9112, section 6.3).
 fn has_no_body(status: StatusCode) -> bool {
     status.is_informational()
         || status == StatusCode::NO_CONTENT
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn one_table_for_both_roles() {
+    fn framing_of_requests_and_responses() {
         const V: &str = "Content-Length";
         const T: &str = "transfer-encoding";
         type Row<'r> = (
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_on_with_the_connection() {
+    fn connections_persist_by_version_and_connection_field() {
         for (value, one, zero) in [
             (None, true, false),
             (Some("x, Close"), false, false),

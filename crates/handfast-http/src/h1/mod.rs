@@ -1,8 +1,8 @@
 //! HTTP/1.1 and HTTP/1.0 (RFC 9112): messages on a stream of bytes.
 //!
-//! [`request`] and [`response`] cut heads, [`Framing`] is the one judgement on where a body ends, and
-//! [`Body`] cuts the body out of what follows. Both roles use all of it, so that no two readers in one
-//! program disagree about where a message ends.
+//! [`request`] and [`response`] parse heads, [`Framing`] decides where a body ends, and [`Body`] extracts the
+//! body from the bytes that follow. Both roles use the same code, so that no two parsers in one program
+//! disagree about where a message ends.
 //!
 //! ```
 //! use handfast_http::h1::{Body, Found, response};
@@ -64,8 +64,8 @@ fn blank(bytes: &[u8]) -> usize {
     bytes.len() - rest.len()
 }
 
-/// Some clients send one behind a body. They are looked at again whenever something arrives, so that a stranger could
-/// make that dear with many.
+/// Some clients send one after a body. They are scanned again whenever bytes arrive, so many of them would
+/// be expensive.
 const BLANK_LINES_MAX: usize = 8;
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_blank_lines_are_passed_over_and_many_are_not_looked_at() {
+    fn a_few_blank_lines_are_skipped_and_many_are_refused() {
         assert_eq!(blank(b"\r\n\nGET"), 3);
         assert_eq!(blank(b"\r\rGET"), 0);
         assert_eq!(blank(b"\r\n\r"), 3);
@@ -89,7 +89,7 @@ mod tests {
         .concat();
         let refused = request::find(&many, 0, bounds).map(|found| found.is_err());
         assert_eq!(refused, Some(true));
-        // Both readers of responses, and however much has arrived.
+        // Both parsers of responses, with input of every length.
         let bounds = response::Bounds {
             bytes_max: 1000,
             fields_max: 10,

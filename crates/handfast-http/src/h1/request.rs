@@ -1,7 +1,7 @@
-//! Request heads (RFC 9112, sections 2 to 6): from bytes to a request and the framing of its body.
+//! Parsing request heads (RFC 9112, sections 2 to 6), with the framing of the body.
 //!
-//! httparse cuts the head into its parts; what the parts may say is decided here, on the strict side
-//! wherever two readers of one head could disagree about where the request ends.
+//! httparse splits the head into its parts; this module validates them, strictly wherever two parsers
+//! could disagree about where the request ends.
 
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
@@ -13,7 +13,7 @@ use http::{Method, StatusCode, Uri, Version};
 
 use super::{Facts, Fault, Framing, blank, end_of_head};
 
-/// Fields that are cut on the stack; more of them take memory from the heap.
+/// Fields that are parsed on the stack; more of them need memory from the heap.
 const FIELDS_ON_STACK: usize = 100;
 
 /// A request head.
@@ -21,7 +21,7 @@ const FIELDS_ON_STACK: usize = 100;
 pub struct Head {
     /// Its method.
     pub method: Method,
-    /// Its target, in whichever form it came (RFC 9112, section 3.2).
+    /// Its target, in the form that was received (RFC 9112, section 3.2).
     pub target: Uri,
     /// HTTP/1.1 or HTTP/1.0.
     pub version: Version,
@@ -29,18 +29,18 @@ pub struct Head {
     pub fields: HeaderMap,
     /// Where its body ends.
     pub framing: Framing,
-    /// Does the client want to go on with this connection?
+    /// Whether the client keeps this connection open.
     pub persistent: bool,
-    /// Does it wait for `100 Continue` before it sends the body?
+    /// Whether the client waits for `100 Continue` before it sends the body.
     pub expects: bool,
 }
 
-/// Why a request head is refused.
+/// The reason for refusing a request head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// The status that says so.
+    /// The status of the response.
     pub status: StatusCode,
-    /// What is wrong, in words.
+    /// A description of the problem.
     pub what: &'static str,
 }
 
@@ -57,15 +57,15 @@ const fn bad(what: &'static str) -> Refusal {
 pub struct Bounds {
     /// Its bytes.
     pub bytes_max: usize,
-    /// Its fields, as they were sent: a target in absolute form may add the Host (RFC 9112, section 3.2.2).
+    /// Its fields as received: a target in absolute form may add the Host (RFC 9112, section 3.2.2).
     pub fields_max: usize,
 }
 
-/// Looks for a head at the front of what was received; `None` while its end has not arrived.
-/// `seen` bytes were looked at in vain before. Gives the head and its length in bytes.
+/// Looks for a head at the front of the received bytes; `None` if it is incomplete.
+/// The first `seen` bytes were searched before. Returns the head and its length in bytes.
 ///
 /// # Errors
-/// [`Refusal`], which is to be the last response of the connection: where the request ends is not known.
+/// [`Refusal`], which must be the last response on the connection: the end of the request is unknown.
 pub fn find(
     received: &[u8],
     seen: usize,
@@ -86,7 +86,7 @@ pub fn find(
     Some(parse(&head, bounds.fields_max).map(|head| (head, end)))
 }
 
-/// Which of the two takes more room is to blame.
+/// The error names whichever is longer, the request line or the fields.
 fn too_long(head: &[u8], bytes_max: usize) -> Refusal {
     match memchr::memchr(b'\n', head) {
         Some(line) if line <= bytes_max / 2 => refusal(
@@ -99,7 +99,7 @@ fn too_long(head: &[u8], bytes_max: usize) -> Refusal {
 
 const URI_TOO_LONG: Refusal = refusal(StatusCode::URI_TOO_LONG, "the request line is too long");
 
-/// The longest target that [`Uri`] takes.
+/// The longest target that [`Uri`] accepts.
 const TARGET_MAX: usize = u16::MAX as usize - 1;
 
 fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
@@ -128,7 +128,8 @@ fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
     else {
         return Err(bad("the request line is malformed"));
     };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("no such method"))?;
+    let method =
+        Method::from_bytes(method.as_bytes()).map_err(|_| bad("the method is malformed"))?;
     let version = match minor {
         0 => Version::HTTP_10,
         _ => Version::HTTP_11,
@@ -161,7 +162,7 @@ fn parse(head: &Bytes, fields_max: usize) -> Result<Head, Refusal> {
     }
     Ok(Head {
         persistent: facts.persistent(version),
-        // A client of HTTP/1.0 does not know of it (RFC 9110, section 10.1.1).
+        // Not defined for HTTP/1.0 (RFC 9110, section 10.1.1).
         expects: version == Version::HTTP_11
             && framing != Framing::None
             && fields
@@ -188,9 +189,9 @@ fn explain(error: httparse::Error, head: &[u8]) -> Refusal {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "too many header fields",
         ),
-        httparse::Error::Version if speaks_another_version(head) => refusal(
+        httparse::Error::Version if has_another_version(head) => refusal(
             StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            "only HTTP/1.1 and HTTP/1.0 are spoken here without ALPN",
+            "without ALPN, only HTTP/1.1 and HTTP/1.0 are supported",
         ),
         httparse::Error::Version | httparse::Error::Token => bad("the request line is malformed"),
         httparse::Error::HeaderName => bad("a header field's name is malformed"),
@@ -208,8 +209,8 @@ fn version(head: &[u8]) -> Option<(u8, &[u8])> {
     major.is_ascii_digit().then_some((*major, minor))
 }
 
-/// Does the request line end like one of HTTP, only of another version?
-fn speaks_another_version(head: &[u8]) -> bool {
+/// Whether the request line ends with another version of HTTP.
+fn has_another_version(head: &[u8]) -> bool {
     match version(head) {
         Some((b'1', [b'.', b'0' | b'1'])) => false,
         Some((_, [b'.', b'0'..=b'9'] | [])) => true,
@@ -217,7 +218,7 @@ fn speaks_another_version(head: &[u8]) -> bool {
     }
 }
 
-/// A head of a later minor version, as one of HTTP/1.1: that is how it is to be understood (RFC 9110, section 2.5).
+/// Converts a head of a later minor version to HTTP/1.1, as which it is processed (RFC 9110, section 2.5).
 fn as_version_11(head: &Bytes) -> Option<Bytes> {
     let Some((b'1', [b'.', b'2'..=b'9'])) = version(head) else {
         return None;
@@ -234,7 +235,7 @@ fn as_version_11(head: &Bytes) -> Option<Bytes> {
     Some(head.into())
 }
 
-/// Which form of target goes with which method (RFC 9112, section 3.2).
+/// Checks that the form of the target is allowed for the method (RFC 9112, section 3.2).
 fn check_form(target: &Uri, method: &Method) -> Result<(), Refusal> {
     let fits = match (target.scheme(), target.authority()) {
         // absolute-form, and for CONNECT authority-form.
@@ -250,12 +251,12 @@ fn check_form(target: &Uri, method: &Method) -> Result<(), Refusal> {
     }
 }
 
-/// What the Host fields say.
+/// The Host fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hosts {
     None,
     One,
-    /// One that is no authority.
+    /// One that is not an authority.
     Malformed,
     Several,
 }
@@ -280,8 +281,8 @@ impl Hosts {
     }
 }
 
-/// A target that says itself at whose authority it is asked for is right, whatever the Host field says (RFC 9112,
-/// section 3.2.2): whoever reads that then reads the same.
+/// The authority of a target in absolute form replaces the Host field (RFC 9112, section 3.2.2), so that all
+/// later readers of the request use the same one.
 fn agree(fields: &mut HeaderMap, authority: &Authority) -> Result<(), Refusal> {
     let authority = authority.as_str();
     if !is_host(authority.as_bytes()) {
@@ -298,10 +299,10 @@ fn agree(fields: &mut HeaderMap, authority: &Authority) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110, section 7.2), with a host: the resources of https always have one.
+/// `uri-host [ ":" port ]` (RFC 9110, section 7.2), with a host, which `https` URIs require.
 pub(crate) fn is_host(value: &[u8]) -> bool {
     let mut at = 0;
-    // A registered name, or an IPv4 address, which is spelled like one (RFC 3986, section 3.2.2).
+    // A registered name or an IPv4 address, which has the same syntax (RFC 3986, section 3.2.2).
     loop {
         let rest = value.get(at..).unwrap_or_default();
         let plain = rest
@@ -318,8 +319,8 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     }
 }
 
-/// What stands for itself in a registered name: the unreserved characters, and the delimiters that belong to no
-/// component.
+/// Characters allowed unescaped in a registered name: unreserved ones and sub-delimiters (RFC 3986, section
+/// 3.2.2).
 const IN_REG_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte: u8 = 0;
@@ -336,7 +337,7 @@ const IN_REG_NAME: [bool; 256] = {
     table
 };
 
-/// `::1]`, and a port behind it or none.
+/// `::1]`, optionally with a port.
 fn is_ip_literal(rest: &[u8]) -> bool {
     let Some(end) = memchr::memchr(b']', rest) else {
         return false;
@@ -352,7 +353,7 @@ fn is_ip_literal(rest: &[u8]) -> bool {
     is_address && fits
 }
 
-/// Digits, or none at all, that name a port.
+/// Digits of a port, or none.
 fn is_port(digits: &[u8]) -> bool {
     let mut port: u32 = 0;
     for digit in digits {
@@ -383,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_and_what_is_none() {
+    fn valid_and_malformed_heads() {
         let many = "A: b\r\n".repeat(20);
         let long = "x".repeat(1000);
         type Found = Result<(Framing, bool), u16>;
@@ -430,7 +431,7 @@ mod tests {
                 "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
                 Ok((Framing::None, true)),
             ),
-            // What could be read in two ways.
+            // Ambiguous.
             (
                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
                 Err(400),
@@ -502,7 +503,7 @@ mod tests {
                 Err(414),
             ),
             (&format!("GET /{long} HTTP/1.1\r\n"), Err(414)),
-            // A later minor version is understood as the latest that is known.
+            // A later minor version is processed as the latest supported one.
             (
                 "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
                 Ok((Framing::None, true)),
@@ -515,7 +516,7 @@ mod tests {
             ("GET / HTTP/1.2\r\n\r\n", Err(400)),
             ("GET / HTTP/1.10\r\nHost: a\r\n\r\n", Err(400)),
             ("GET / HTTP/1.x\r\nHost: a\r\n\r\n", Err(400)),
-            // Not there yet.
+            // Incomplete.
             ("GET / HTTP/1.1\r\nHost: a\r\n", Err(0)),
             ("\r\n\r\n", Err(0)),
             ("", Err(0)),
@@ -527,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_to_be_told_to_send() {
+    fn which_requests_expect_100_continue() {
         for (version, field, body, expected) in [
             ("1.1", "100-Continue", "Content-Length: 1", true),
             ("1.1", "100-continue", "Transfer-Encoding: chunked", true),
@@ -541,9 +542,8 @@ mod tests {
         }
     }
 
-    /// The target's authority counts, and is what Host says then.
     #[test]
-    fn targets_and_hosts_agree() {
+    fn the_authority_of_the_target_replaces_the_host() {
         let cases: &[(&str, &str, Result<&str, u16>)] = &[
             ("GET /", "a.example", Ok("a.example")),
             ("GET /", "A.example:8443", Ok("A.example:8443")),
@@ -596,7 +596,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_too_long_is_told_as_that() {
+    fn a_target_that_is_too_long_is_refused_with_414() {
         let bounds = Bounds {
             bytes_max: 200_000,
             fields_max: 10,
@@ -623,9 +623,8 @@ mod tests {
             let _ = find(&head, 0, BOUNDS);
         }
 
-        /// However the bytes come, the head ends at the same place.
         #[test]
-        fn a_head_may_come_in_pieces(cut in 0usize..60) {
+        fn a_head_may_arrive_in_pieces(cut in 0usize..60) {
             let head = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n";
             let cut = cut.min(head.len());
             let first = find(&head[..cut], 0, BOUNDS).map(|found| found.unwrap().1);

@@ -1,4 +1,4 @@
-//! Response heads (RFC 9112, section 4): from bytes to a status, fields and the framing of the body.
+//! Parsing response heads (RFC 9112, section 4), with the framing of the body.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,10 +10,10 @@ use http::{Method, StatusCode, Version};
 
 use super::{Facts, Framing, blank, end_of_head};
 
-/// Fields that are cut on the stack; more of them take memory from the heap.
+/// Fields that are parsed on the stack; more of them need memory from the heap.
 const FIELDS_ON_STACK: usize = 100;
 
-/// What is shown of a line that cannot be understood, in bytes.
+/// How much of a malformed line is quoted, in bytes.
 const QUOTE_MAX: usize = 60;
 
 /// A response head.
@@ -21,16 +21,16 @@ const QUOTE_MAX: usize = 60;
 pub struct Head {
     /// HTTP/1.1 or HTTP/1.0.
     pub version: Version,
-    /// Its status. One below 200 is an interim response: another head follows.
+    /// Its status. Below 200, it is an interim response, and another head follows.
     pub status: StatusCode,
     /// Its header fields. Folded ones are unfolded (RFC 9112, section 5.2).
     pub fields: HeaderMap,
     /// Where its body ends.
     pub framing: Framing,
-    /// Does the server go on with the connection afterwards, and may the client? Not after a body that
-    /// only the end of the connection ends, nor after a message that could be read in two ways.
+    /// Whether the connection can be used again. Not after a body that ends with the connection, and not after
+    /// a message with ambiguous framing.
     pub persistent: bool,
-    /// It announced a length and sent chunks, which count (RFC 9112, section 6.3).
+    /// It has both a length and chunks; the chunks take precedence (RFC 9112, section 6.3).
     pub length_and_chunks: bool,
 }
 
@@ -43,12 +43,12 @@ pub struct Bounds {
     pub fields_max: usize,
 }
 
-/// What came is no response.
+/// The received bytes are not a valid response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
-    /// What is wrong.
+    /// The problem.
     pub what: Cow<'static, str>,
-    /// The line in which it is, its first 60 bytes, where one line is to blame.
+    /// The first 60 bytes of the malformed line, if the problem is in one line.
     pub line: Option<Vec<u8>>,
 }
 
@@ -81,12 +81,12 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// Looks for a head at the front of what was received, in answer to a request with the method `to`;
-/// `None` while its end has not arrived. `seen` bytes were looked at in vain before. Gives the head and its
-/// length in bytes.
+/// Looks for the head of a response to a request with the method `to` at the front of the received bytes;
+/// `None` if it is incomplete. The first `seen` bytes were searched before. Returns the head and its length in
+/// bytes.
 ///
 /// # Errors
-/// [`Malformed`]; nothing that follows can be understood then.
+/// [`Malformed`]; the bytes that follow cannot be parsed then.
 pub fn find(
     received: &[u8],
     seen: usize,
@@ -94,7 +94,7 @@ pub fn find(
     to: &Method,
 ) -> Option<Result<(Head, usize), Malformed>> {
     let blank = blank(received);
-    // What is no response from its first byte on is not waited for.
+    // Fail early instead of waiting for more of what cannot become a response.
     if let Some(malformed) = refuse_early(received.get(blank..)?) {
         return Some(Err(malformed));
     }
@@ -110,7 +110,7 @@ pub fn find(
     Some(parse(&head, bounds.fields_max, to).map(|head| (head, end)))
 }
 
-/// Is it certain that these bytes do not begin a response?
+/// An error if these bytes cannot be the beginning of a response.
 fn refuse_early(bytes: &[u8]) -> Option<Malformed> {
     const BEGINNING: &[u8] = b"HTTP/1.";
     let common = bytes.len().min(BEGINNING.len());
@@ -124,21 +124,21 @@ fn refuse_early(bytes: &[u8]) -> Option<Malformed> {
     ))
 }
 
-/// What a head says, without its fields.
+/// A head without its fields.
 #[derive(Debug, Clone, Copy)]
 pub struct Brief {
     /// HTTP/1.1 or HTTP/1.0.
     pub version: Version,
     /// Its status.
     pub status: StatusCode,
-    /// What its fields say of framing and connection.
+    /// The fields that concern framing and connection.
     pub facts: Facts,
     /// Its length, in bytes.
     pub length: usize,
 }
 
-/// Cuts the head at the front of `bytes` and hands every field to `each`, without allocating for at most
-/// 100 fields; `None` when it is not complete.
+/// Parses the head at the front of `bytes` and calls `each` for every field, without allocating for at most
+/// 100 fields; `None` if it is incomplete.
 ///
 /// # Errors
 /// [`Malformed`], as [`find`].
@@ -220,7 +220,7 @@ fn unfold(value: &[u8]) -> Vec<u8> {
     lines.join(&b' ')
 }
 
-/// What httparse's error means, and which line it is about.
+/// Converts httparse's error, with the line that caused it.
 fn explain(error: httparse::Error, head: &[u8], fields_max: usize) -> Malformed {
     let mut lines = head
         .split(|byte| *byte == b'\n')
@@ -240,7 +240,7 @@ fn explain(error: httparse::Error, head: &[u8], fields_max: usize) -> Malformed 
     }
 }
 
-/// Is this line a header field, or the rest of one?
+/// Whether this line is a header field or its continuation.
 fn is_field(line: &[u8]) -> bool {
     let is_text = |byte: &u8| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..);
     if line.starts_with(b" ") || line.starts_with(b"\t") {
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_say_where_bodies_end_and_whether_the_connection_goes_on() {
+    fn heads_determine_framing_and_persistence() {
         for (head, framing, persistent) in [
             ("HTTP/1.1 200 OK\r\n\r\n", Framing::UntilClose, false),
             (
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_quoted() {
+    fn errors_quote_the_malformed_line() {
         let many = "A: b\r\n".repeat(20);
         let long = "x".repeat(1000);
         for (head, expected) in [
@@ -355,7 +355,7 @@ mod tests {
             ),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-                "no transfer coding but chunked is understood",
+                "unsupported transfer coding: only chunked is supported",
             ),
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -387,7 +387,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic_and_heads_may_be_cut(
+        fn arbitrary_bytes_never_panic_and_heads_may_be_split(
             bytes in proptest::collection::vec(any::<u8>(), 0..200),
             cut in 0usize..60,
         ) {

@@ -1,4 +1,4 @@
-//! A header block that comes in several frames.
+//! A header block that arrives in several frames.
 
 /// A header block that is arriving.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! One end of a connection: what it consists of, its streams, and how it ends.
+//! One end of a connection: its state, its streams, and how it ends.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,74 +13,74 @@ use super::output::Output;
 use super::stream::{Receiving, Stream, Streams};
 use super::{Cut, Event, Limits, Role, Violation};
 
-/// The window that everything begins with (RFC 9113, section 6.9.2).
+/// The initial window of the connection and of streams (RFC 9113, section 6.9.2).
 const WINDOW_INITIAL: u32 = 65_535;
 
-/// The largest DATA frame that is sent: the least that every peer takes.
+/// The largest DATA frame that is sent: the size that every peer must accept.
 pub(super) const FRAME_MAX: usize = 16 * 1024;
 
-/// Streams of which it is remembered that we reset them. Where there were more, all that are older are taken
-/// for such: a peer that still sends on one of them may be unaware, and breaks no rule.
+/// How many streams that we reset are remembered. If there were more, all older streams are treated like
+/// them: a peer that still sends on one may not have received the reset, so it is not a violation.
 const RESET_KEPT: usize = 256;
 
-/// The PING behind the first GOAWAY: its answer says that the client has seen both.
+/// The PING after the first GOAWAY: its acknowledgement shows that the client has received both.
 pub(super) const LAST_CALL: [u8; 8] = *b"lastcall";
 
-/// One end of an HTTP/2 connection. `T` is what the driver keeps with each stream.
+/// One end of an HTTP/2 connection. `T` is the driver's data for each stream.
 ///
 /// The order of calls is in the [module's documentation](super).
 #[derive(Debug)]
 pub struct Connection<R: Role, T> {
     pub(super) limits: Limits,
-    /// The time that was last told.
+    /// The time of the last call.
     pub(super) now: Instant,
-    // What comes in.
-    /// Bytes of the client's preface that have come.
+    // Input.
+    /// Bytes of the client's preface that have arrived.
     pub(super) preface: usize,
     pub(super) reader: FrameReader,
     pub(super) decoder: Decoder<R>,
     pub(super) block: Option<Block>,
-    /// The first frame must be SETTINGS.
+    /// The first frame, which must be SETTINGS, has arrived.
     pub(super) settled: bool,
     pub(super) ended: bool,
     pub(super) flood: Flood,
-    /// The last stream that was opened, by whichever side opens them.
+    /// The last stream that was opened.
     pub(super) last: u32,
-    /// The last of them that is taken care of.
+    /// The last of them that is processed.
     pub(super) served: u32,
-    /// Streams that we have reset lately: the peer may not know yet.
+    /// Streams that we reset recently: the peer may not have received the reset.
     reset: VecDeque<u32>,
-    /// Streams up to this one may be among them, too: more were reset than are kept.
+    /// Streams up to this one may have been reset, too: more were reset than are remembered.
     reset_before: u32,
     pub(super) window_in: u32,
     owed: u32,
-    // What is under way.
+    // Streams.
     pub(super) streams: Streams<T>,
     pub(super) queue: VecDeque<u32>,
-    /// Not later than the end of any stream's span.
+    /// A lower bound of the ends of all streams' spans.
     pub(super) earliest: Option<Instant>,
     pub(super) pending: VecDeque<Event<'static, R, T>>,
-    /// A stream that is over, and whose last event the driver may be looking at.
+    /// A stream that has ended; the driver may still be handling its last event.
     pub(super) over: Option<u32>,
-    // What goes out.
+    // Output.
     pub(super) out: Output,
     pub(super) window: i64,
     pub(super) stream_window: i64,
-    /// Streams of ours that the peer takes at once.
+    /// The peer's limit on concurrent streams.
     pub(super) peer_streams_max: u32,
     pub(super) peer_table_max: u32,
     pub(super) table_told: bool,
     pub(super) state: State,
-    /// The peer goes: the last stream that it takes care of.
+    /// The peer sent GOAWAY: the last stream that it processes.
     pub(super) going: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Open,
-    /// No more streams are taken. Until the peer has seen that, those on their way are served.
+    /// A first GOAWAY was sent. Until the peer has received it, streams on their way are served.
     Announced,
-    /// Streams beyond the last are not served any more.
+    /// Streams after the last one are no longer served.
     WindingUp,
     Failed,
 }
@@ -90,24 +90,24 @@ pub(super) enum State {
 pub struct NewRequest<'r> {
     /// Its method.
     pub method: &'r Method,
-    /// Host and port, as a `Host` field would have them.
+    /// Host and port, as in a `Host` field.
     pub authority: &'r [u8],
     /// Path and query.
     pub path: &'r [u8],
-    /// Its header fields, without those of HTTP/1.1's connections.
+    /// Its header fields, without connection-specific ones of HTTP/1.1.
     pub fields: &'r HeaderMap,
-    /// The length of its body, where no field tells it.
+    /// The length of its body, if there is no field for it.
     pub length: Option<u64>,
     /// It has no body.
     pub end: bool,
 }
 
-/// Why no stream can be opened now.
+/// Why a stream cannot be opened now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CannotOpen {
-    /// As many as the server takes are open.
+    /// The server's limit on concurrent streams is reached.
     Full,
-    /// The server goes, the connection has ended or failed, or its numbers are used up.
+    /// The server sent GOAWAY, the connection has ended or failed, or its stream identifiers are used up.
     Going,
 }
 
@@ -166,7 +166,7 @@ impl<R: Role, T> Connection<R, T> {
             out,
             window: i64::from(WINDOW_INITIAL),
             stream_window: i64::from(WINDOW_INITIAL),
-            // What is said to be enough for anyone (RFC 9113, section 6.5.2), until the server says.
+            // The minimum that RFC 9113, section 6.5.2, recommends, until the server's SETTINGS arrive.
             peer_streams_max: 100,
             peer_table_max: 4096,
             table_told: false,
@@ -176,28 +176,28 @@ impl<R: Role, T> Connection<R, T> {
         }
     }
 
-    /// What is to be sent.
+    /// The bytes to be sent.
     pub fn output(&mut self) -> &mut Output {
         &mut self.out
     }
 
-    /// Streams that are open.
+    /// The number of open streams.
     pub fn streams(&self) -> usize {
         self.streams.len()
     }
 
-    /// What the driver keeps with a stream; `None` when it is over.
+    /// The driver's data for a stream; `None` if the stream has ended.
     pub fn own(&mut self, stream: u32) -> Option<&mut T> {
         self.streams.get(stream).map(|stream| &mut stream.own)
     }
 
-    /// All open streams and what the driver keeps with them.
+    /// All open streams with the driver's data.
     pub fn each(&self) -> impl Iterator<Item = (u32, &T)> {
         self.streams.iter().map(|(id, stream)| (id, &stream.own))
     }
 
-    /// Bytes of memory that it holds besides the output: its streams, what waits for turns or to be told, the table
-    /// of header fields, and what has arrived in halves. What the driver keeps with a stream is not counted.
+    /// Bytes of memory that it holds besides the output: streams, queued turns and events, the dynamic table, and
+    /// incomplete frames. The driver's data is not counted.
     pub fn memory_held(&self) -> usize {
         let block = self.block.as_ref().map_or(0, Block::memory_held);
         block
@@ -213,45 +213,45 @@ impl<R: Role, T> Connection<R, T> {
         self.last
     }
 
-    /// Can another stream be opened now?
+    /// Whether another stream can be opened now.
     pub fn has_room(&self) -> bool {
         !self.is_going() && self.open_streams() < self.peer_streams_max as usize
     }
 
-    /// One that is over and not yet let go of takes no place.
+    /// A stream that has ended but is not yet removed is not counted.
     fn open_streams(&self) -> usize {
         self.streams.len() - usize::from(self.over.is_some())
     }
 
-    /// Is our direction of this stream open?
+    /// Whether our direction of this stream is open.
     pub fn is_sending(&mut self, stream: u32) -> bool {
         self.streams
             .get(stream)
             .is_some_and(|stream| stream.sending)
     }
 
-    /// Is the peer's direction of this stream open?
+    /// Whether the peer's direction of this stream is open.
     pub fn is_receiving(&mut self, stream: u32) -> bool {
         let stream = self.streams.get(stream);
         stream.is_some_and(|stream| stream.receiving.is_some())
     }
 
-    /// Has a stream something to send, and are both windows open?
+    /// Whether a stream has something to send and both windows are open.
     pub fn has_turns(&self) -> bool {
         self.window > 0 && !self.queue.is_empty()
     }
 
-    /// Will the peer open or take no more streams?
+    /// Whether the peer sent GOAWAY.
     pub fn is_going(&self) -> bool {
         self.going.is_some() || self.ended || self.state != State::Open
     }
 
-    /// Has the connection failed? What is in the output tells the peer so.
+    /// Whether the connection has failed. The output contains the GOAWAY for the peer.
     pub fn has_failed(&self) -> bool {
         self.state == State::Failed
     }
 
-    /// Are all streams over, and will there be no more?
+    /// Whether all streams have ended and no more can be opened.
     pub fn is_done(&self) -> bool {
         let no_more = self.ended
             || matches!(self.state, State::WindingUp | State::Failed)
@@ -261,18 +261,18 @@ impl<R: Role, T> Connection<R, T> {
             && self.streams.iter().all(|(id, _)| self.over == Some(id))
     }
 
-    /// How large a table for header compression the peer keeps (RFC 7541, section 4.2).
+    /// The size of the peer's dynamic table for header compression (RFC 7541, section 4.2).
     pub fn peer_table_max(&self) -> u32 {
         self.peer_table_max
     }
 
-    /// Has the peer's first SETTINGS come?
+    /// Whether the peer's first SETTINGS have arrived.
     pub fn is_settled(&self) -> bool {
         self.settled
     }
 
-    /// Takes no more streams, in two steps, so that no request that is on its way is lost (RFC 9113,
-    /// section 6.8).
+    /// Shuts down gracefully: accepts no more streams, with two GOAWAY frames, so that no request that is on its
+    /// way is lost (RFC 9113, section 6.8).
     pub fn wind_up(&mut self) {
         if self.state != State::Open {
             return;
@@ -284,20 +284,20 @@ impl<R: Role, T> Connection<R, T> {
             frame::put_header(out, LAST_CALL.len(), kind::PING, 0, 0);
             out.extend_from_slice(&LAST_CALL);
         } else {
-            // The server opens none.
+            // The server opens no streams.
             self.state = State::WindingUp;
             frame::put_goaway(out, 0, code::NO_ERROR, b"");
         }
     }
 
-    /// Ends a stream before its time; gives what was kept with it.
+    /// Resets a stream; returns the driver's data for it.
     pub fn reset(&mut self, stream: u32, code: u32) -> Option<T> {
         let own = self.drop_stream(stream)?;
         self.put_reset(stream, code);
         Some(own)
     }
 
-    /// So many bytes of a body were taken out of the peer's way: it may send as many more.
+    /// Reports that `count` bytes of a body were consumed: the peer may send as many more.
     pub fn release(&mut self, stream: u32, count: u32) {
         let Some(it) = self.streams.get(stream) else {
             return;
@@ -315,8 +315,8 @@ impl<R: Role, T> Connection<R, T> {
         self.owe(count);
     }
 
-    /// No more is received. What is under way is told to the driver: bodies that are cut, and streams that
-    /// the peer's window blocks, which nothing can open any more.
+    /// Reports the end of input. Events follow for bodies that are truncated and for streams that are blocked by
+    /// the peer's window, which cannot open any more.
     pub fn end_of_input(&mut self, now: Instant) {
         self.now = now;
         self.reap();
@@ -341,7 +341,7 @@ impl<R: Role, T> Connection<R, T> {
         }
     }
 
-    /// Nothing is expected soon: lets go of memory.
+    /// Releases memory when the connection becomes idle.
     pub fn rest(&mut self) {
         self.reap();
         self.out.rest();
@@ -353,7 +353,7 @@ impl<R: Role, T> Connection<R, T> {
     }
 }
 
-/// Places of queues that an idle connection keeps.
+/// The capacity of queues that an idle connection keeps.
 const QUEUE_KEPT: usize = 4;
 
 impl<R: Role, T> Connection<R, T> {
@@ -380,7 +380,7 @@ impl<R: Role, T> Connection<R, T> {
         Ok(id)
     }
 
-    /// Opens a stream with a header block that was encoded before. It must suit the state of the table that
+    /// Opens a stream with an encoded header block. It must be valid for the dynamic table that
     /// [`peer_table_max`](Self::peer_table_max) allows.
     ///
     /// # Errors
@@ -423,14 +423,14 @@ impl<R: Role, T> Connection<R, T> {
         self.streams.add(id, stream);
     }
 
-    /// Lets go of the stream whose last event the driver has seen.
+    /// Removes the stream whose last event the driver has handled.
     pub(super) fn reap(&mut self) {
         if let Some(id) = self.over.take() {
             self.drop_stream(id);
         }
     }
 
-    /// A stream ended before its time: the peer is told by a reset with this code, the driver by an event.
+    /// Ends a stream prematurely: sends a reset with this code to the peer, and an event to the driver.
     pub(super) fn lose(&mut self, id: u32, cut: Cut, code: Option<u32>) {
         if let Some(own) = self.drop_stream(id) {
             self.pending.push_back(Event::Lost {
@@ -449,11 +449,11 @@ impl<R: Role, T> Connection<R, T> {
         if self.over == Some(id) {
             self.over = None;
         }
-        // A peer whose window is shut could have the queue grow by opening and resetting streams.
+        // Otherwise a peer with a closed window could make the queue grow by opening and resetting streams.
         if stream.queued {
             self.queue.retain(|queued| *queued != id);
         }
-        // What of it nobody will read any more is the connection's again.
+        // Its unread bytes are given back to the connection's window.
         self.owe(stream.held);
         Some(stream.own)
     }
@@ -468,7 +468,7 @@ impl<R: Role, T> Connection<R, T> {
         self.reset.push_back(id);
     }
 
-    /// May the peer be unaware that this stream is over?
+    /// Whether the peer may not know yet that this stream was reset.
     pub(super) fn was_reset(&self, id: u32) -> bool {
         self.reset.contains(&id) || id <= self.reset_before || (R::IS_SERVER && id > self.served)
     }
@@ -482,7 +482,7 @@ impl<R: Role, T> Connection<R, T> {
         }
     }
 
-    /// The peer broke the protocol: it is told, and everything under way is lost.
+    /// The peer violated the protocol: sends GOAWAY and ends all streams.
     pub(super) fn fail(&mut self, violation: Violation) {
         let ids: Vec<u32> = self.streams.iter().map(|(id, _)| id).collect();
         for id in ids {

@@ -1,69 +1,68 @@
-//! What a peer may do that brings nothing forward: counted in buckets that leak, so that a patient peer may go
-//! on for ever and a flood is cut.
+//! Detects floods: frames that make no progress and cancelled streams are counted in leaky buckets, so that a
+//! peer that sends a few at a time is never cut off.
 
 use std::time::{Duration, Instant};
 
 use super::Violation;
 
-/// Frames that bring nothing forward at a time, and how many of them a second are forgotten: clients say a
-/// few at a time, and keep a slow reply's connection alive by pings for hours.
+/// The capacity of the bucket for frames that make no progress, and how many leak per second: clients send a
+/// few at a time, and keep the connection of a slow reply alive by PINGs for hours.
 const IDLE_MAX: u32 = 2000;
 const IDLE_LEAK: u32 = 64;
 
-/// How many of them are forgiven for one that does bring something forward. gRPC's clients measure
-/// the path by a PING for each burst of data.
-const IDLE_FORGIVEN: u32 = 16;
+/// How many of them a frame that makes progress offsets. gRPC clients measure the path with a PING for each
+/// burst of data.
+const IDLE_OFFSET: u32 = 16;
 
-/// Streams at a time that came to nothing before a reply to them began, and how many of them a second
-/// are forgotten. A browser whose user leaves a page with many pictures, a player that seeks,
-/// cancel hundreds; whoever opens streams only to have them reset makes the server work for nothing
-/// (CVE-2023-44487, CVE-2025-8671).
-const FRUITLESS_MAX: u32 = 512;
-const FRUITLESS_LEAK: u32 = 16;
+/// The capacity of the bucket for streams that ended before their reply began, and how many leak per
+/// second. A browser whose user leaves a page with many pictures, or a player that seeks, cancels hundreds; an
+/// attacker opens streams only to reset them, to make the server work (CVE-2023-44487, CVE-2025-8671).
+const WITHOUT_REPLY_MAX: u32 = 512;
+const WITHOUT_REPLY_LEAK: u32 = 16;
 
 /// Both buckets of one connection.
 #[derive(Debug)]
 pub(super) struct Flood {
     idle: Bucket,
-    fruitless: Bucket,
+    without_reply: Bucket,
 }
 
 impl Default for Flood {
     fn default() -> Self {
         Self {
             idle: Bucket::new(IDLE_MAX, IDLE_LEAK),
-            fruitless: Bucket::new(FRUITLESS_MAX, FRUITLESS_LEAK),
+            without_reply: Bucket::new(WITHOUT_REPLY_MAX, WITHOUT_REPLY_LEAK),
         }
     }
 }
 
 impl Flood {
-    /// Something was asked, sent or received.
+    /// A message or a part of one was sent or received.
     pub(super) fn progress(&mut self) {
-        self.idle.take_out(IDLE_FORGIVEN);
+        self.idle.take_out(IDLE_OFFSET);
     }
 
-    /// A message was sent whole.
+    /// A message was sent completely.
     pub(super) fn completed(&mut self) {
-        self.fruitless.take_out(1);
+        self.without_reply.take_out(1);
         self.progress();
     }
 
-    /// A stream came to nothing.
-    pub(super) fn fruitless(&mut self, now: Instant) -> Result<(), Violation> {
-        match self.fruitless.add(1, now) {
+    /// A stream ended before its reply began.
+    pub(super) fn without_reply(&mut self, now: Instant) -> Result<(), Violation> {
+        match self.without_reply.add(1, now) {
             true => Ok(()),
-            false => Err(Violation::calm("too many streams that came to nothing")),
+            false => Err(Violation::calm(
+                "too many streams that ended without a reply",
+            )),
         }
     }
 
-    /// A frame brought nothing forward; it cost the work of so many.
+    /// A frame made no progress; it cost the work of `weight` frames.
     pub(super) fn idle(&mut self, weight: u32, now: Instant) -> Result<(), Violation> {
         match self.idle.add(weight, now) {
             true => Ok(()),
-            false => Err(Violation::calm(
-                "too many frames that bring nothing forward",
-            )),
+            false => Err(Violation::calm("too many frames that make no progress")),
         }
     }
 }
@@ -73,7 +72,7 @@ struct Bucket {
     level: u32,
     max: u32,
     leak: u32,
-    /// Up to when the leak was taken into account.
+    /// When the leak was last accounted for.
     since: Option<Instant>,
 }
 
@@ -91,14 +90,14 @@ impl Bucket {
         self.level = self.level.saturating_sub(count);
     }
 
-    /// False when it runs over.
+    /// Returns false if it overflows.
     fn add(&mut self, count: u32, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
         let whole = now.saturating_duration_since(since).as_millis() * u128::from(self.leak) / 1000;
         if whole > 0 {
             let leaked = u32::try_from(whole).unwrap_or(u32::MAX);
             self.level = self.level.saturating_sub(leaked);
-            // What did not make a whole drop goes on leaking.
+            // Keep the remainder of the time.
             let accounted = Duration::from_millis(u64::from(leaked) * 1000 / u64::from(self.leak));
             self.since = Some(since.checked_add(accounted).unwrap_or(now).min(now));
         }
@@ -112,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_told_from_a_client_that_pings_for_hours() {
+    fn pings_for_hours_are_allowed_and_a_flood_is_not() {
         let began = Instant::now();
         let mut patient = Flood::default();
         for ping in 0..10 * IDLE_MAX {
@@ -129,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn a_player_that_cancels_is_told_from_a_rapid_reset() {
+    fn cancelling_many_downloads_is_allowed_and_a_rapid_reset_is_not() {
         let began = Instant::now();
         let mut player = Flood::default();
-        for cancelled in 0..10 * FRUITLESS_MAX {
+        for cancelled in 0..10 * WITHOUT_REPLY_MAX {
             let at = began + cancelled * Duration::from_millis(100);
-            assert_eq!(player.fruitless(at), Ok(()));
+            assert_eq!(player.without_reply(at), Ok(()));
         }
         let mut flood = Flood::default();
-        let cut = (0..10 * FRUITLESS_MAX)
-            .take_while(|_| flood.fruitless(began).is_ok())
+        let cut = (0..10 * WITHOUT_REPLY_MAX)
+            .take_while(|_| flood.without_reply(began).is_ok())
             .count();
-        assert_eq!(cut, FRUITLESS_MAX as usize);
+        assert_eq!(cut, WITHOUT_REPLY_MAX as usize);
     }
 }

@@ -1,18 +1,18 @@
-//! HTTP/2 frames (RFC 9113, sections 4 and 6): read in pieces, written into a buffer.
+//! HTTP/2 frames (RFC 9113, sections 4 and 6): parsed incrementally, written into a buffer.
 
-/// What every client begins with (RFC 9113, section 3.4).
+/// The client's connection preface (RFC 9113, section 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The bytes in front of each payload.
+/// The length of a frame header.
 pub const HEADER_LEN: usize = 9;
 
-/// The largest number of a stream.
+/// The largest stream identifier.
 pub const STREAM_ID_MAX: u32 = 0x7fff_ffff;
 
 /// The largest window that the protocol allows.
 pub const WINDOW_MAX: u32 = 0x7fff_ffff;
 
-/// The largest payload we said we would take: the protocol's default.
+/// The largest payload that we accept: the protocol's default.
 const PAYLOAD_MAX: u32 = 16_384;
 
 /// Frame types (RFC 9113, section 6).
@@ -68,7 +68,7 @@ pub mod code {
     pub const HTTP_1_1_REQUIRED: u32 = 13;
     pub const ENHANCE_YOUR_CALM: u32 = 11;
 
-    /// The name of a code; of one that the RFC does not know, its number.
+    /// The name of a code, or its number if the RFC does not define it.
     pub fn name(code: u32) -> std::borrow::Cow<'static, str> {
         const NAMES: [&str; 14] = [
             "NO_ERROR",
@@ -93,7 +93,7 @@ pub mod code {
     }
 }
 
-/// A whole frame other than DATA.
+/// A complete frame other than DATA.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'b> {
     /// Its type.
@@ -116,12 +116,12 @@ impl<'b> Frame<'b> {
         rest.get(..rest.len().checked_sub(usize::from(*padding))?)
     }
 
-    /// The payload, where it is one number.
+    /// The payload, if it is one 32-bit number.
     pub fn u32(&self) -> Option<u32> {
         Some(u32::from_be_bytes(self.payload.try_into().ok()?))
     }
 
-    /// The number at an offset.
+    /// The 32-bit number at an offset.
     pub fn u32_at(&self, offset: usize) -> Option<u32> {
         let bytes = self.payload.get(offset..offset + 4)?;
         Some(u32::from_be_bytes(bytes.try_into().ok()?))
@@ -136,34 +136,34 @@ impl<'b> Frame<'b> {
     }
 }
 
-/// What a reader hands out: `'s` lives in the reader, `'b` in the bytes that were received.
+/// The output of a reader: `'s` borrows from the reader, `'b` from the received bytes.
 #[derive(Debug)]
 pub enum Piece<'s, 'b> {
-    /// Some of a DATA frame, as it came.
+    /// A part of a DATA frame.
     Data {
         /// Its stream.
         stream: u32,
         /// Bytes of the body.
         body: &'b [u8],
-        /// Bytes that count for flow control: padding too.
+        /// Bytes that count for flow control, including padding.
         flow: u32,
-        /// Is it the stream's end?
+        /// Whether the stream ends with it.
         end: bool,
     },
-    /// A whole frame of another kind.
+    /// A complete frame of another kind.
     Frame(Frame<'s>),
 }
 
-/// What was cut off the front of what was received.
+/// The next piece of the received bytes.
 #[derive(Debug)]
 pub(super) enum Next<'b> {
-    /// It lay there in one.
+    /// It was contiguous in the received bytes.
     Piece(Piece<'b, 'b>),
-    /// A frame that came in parts.
+    /// A frame that arrived in parts.
     Joined(Joined),
 }
 
-/// A frame that came in parts, of another kind than DATA.
+/// A frame other than DATA that arrived in parts.
 #[derive(Debug)]
 pub(super) struct Joined {
     header: Header,
@@ -183,29 +183,29 @@ impl From<Joined> for Vec<u8> {
     }
 }
 
-/// What cannot be cut into frames.
+/// Why bytes cannot be parsed as frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unframed {
     /// A frame is larger than allowed.
     TooLarge,
-    /// A frame is too short for what its flags promise.
+    /// A frame is too short for its flags.
     TooShort,
     /// The padding is longer than its frame.
     Padding,
 }
 
-/// Cuts a stream of bytes into frames. Buffers what is cut in half, except bodies.
+/// Splits a stream of bytes into frames. Buffers incomplete frames, except DATA.
 #[derive(Debug, Default)]
 pub struct FrameReader {
-    /// An incomplete frame: its header, then what there is of its payload.
+    /// An incomplete frame: its header, then the part of its payload that has arrived.
     partial: Vec<u8>,
-    /// The frame in `partial` was handed out.
+    /// The frame in `partial` was returned.
     used: bool,
-    /// The DATA frame that is passing.
+    /// The current DATA frame.
     data: Option<Data>,
 }
 
-/// What an idle connection may keep for the next frame that is cut in half, in bytes.
+/// The buffer for incomplete frames that an idle connection keeps, in bytes.
 const PARTIAL_KEPT: usize = 512;
 
 #[derive(Debug, Clone, Copy)]
@@ -214,19 +214,19 @@ struct Data {
     flags: u8,
     left: u32,
     padding: u32,
-    /// Bytes that count for flow control and have not been told.
-    untold: u32,
+    /// Bytes that count for flow control and have not been reported.
+    unreported: u32,
 }
 
 impl Data {
-    /// With what follows the padding's length; `None` when that has not arrived.
+    /// Returns also the bytes after the padding length; `None` if that has not arrived.
     fn begin(header: Header, after: &[u8]) -> Result<Option<(Self, &[u8])>, Unframed> {
         let mut data = Self {
             stream: header.stream,
             flags: header.flags,
             left: header.length,
             padding: 0,
-            untold: 0,
+            unreported: 0,
         };
         if header.flags & flag::PADDED == 0 {
             return Ok(Some((data, after)));
@@ -239,7 +239,7 @@ impl Data {
         };
         data.padding = u32::from(*padding);
         data.left -= 1;
-        data.untold = 1;
+        data.unreported = 1;
         match data.padding > data.left {
             true => Err(Unframed::Padding),
             false => Ok(Some((data, rest))),
@@ -248,10 +248,10 @@ impl Data {
 }
 
 impl FrameReader {
-    /// The next piece, taken off the front of `rest`; `None` when all of it was used.
+    /// Takes the next piece from the front of `rest`; `None` if all of it was consumed.
     ///
     /// # Errors
-    /// [`Unframed`]: nothing that follows can be understood then.
+    /// [`Unframed`]: the bytes that follow cannot be parsed then.
     pub fn next<'s, 'b: 's>(
         &'s mut self,
         rest: &mut &'b [u8],
@@ -272,7 +272,7 @@ impl FrameReader {
         })
     }
 
-    /// The same, with nothing borrowed from the reader.
+    /// As [`next`](Self::next), without borrowing from the reader.
     pub(super) fn cut<'b>(&mut self, rest: &mut &'b [u8]) -> Result<Option<Next<'b>>, Unframed> {
         if let Some(data) = self.data.take() {
             if rest.is_empty() {
@@ -305,7 +305,7 @@ impl FrameReader {
         Ok(Some(Next::Piece(Piece::Frame(header.frame(payload)))))
     }
 
-    /// Takes back the memory of a frame that came in parts.
+    /// Reuses the memory of a frame that arrived in parts.
     pub(super) fn recycle(&mut self, joined: impl Into<Vec<u8>>) {
         let mut bytes = joined.into();
         if self.partial.is_empty() && bytes.capacity() <= PARTIAL_KEPT {
@@ -314,7 +314,7 @@ impl FrameReader {
         }
     }
 
-    /// Bytes of memory that a frame cut in half takes.
+    /// Bytes of memory that an incomplete frame takes.
     pub fn memory_held(&self) -> usize {
         self.partial.capacity()
     }
@@ -324,7 +324,7 @@ impl FrameReader {
         *rest = &[];
     }
 
-    /// A frame began earlier: takes just what it lacks.
+    /// Continues an incomplete frame: takes only what is missing.
     fn complete<'b>(&mut self, rest: &mut &'b [u8]) -> Result<Option<Next<'b>>, Unframed> {
         loop {
             let mut wanted = HEADER_LEN;
@@ -364,7 +364,7 @@ impl FrameReader {
         Ok(Some(Next::Joined(Joined { header, bytes })))
     }
 
-    /// The first piece of a DATA frame whose header was read. An empty one is complete though no byte follows.
+    /// The first piece of a DATA frame whose header was read. An empty frame is complete without further bytes.
     fn pass_begun<'b>(&mut self, data: Data, rest: &mut &'b [u8]) -> Option<Piece<'b, 'b>> {
         if rest.is_empty() && data.left > 0 {
             self.data = Some(data);
@@ -384,8 +384,8 @@ impl FrameReader {
         data.left -= flow;
         data.padding = data.padding.min(data.left);
         let whole = data.left == 0;
-        // The length of the padding counts for flow control, too: it is told with the first piece.
-        let flow = flow + std::mem::take(&mut data.untold);
+        // The padding length field counts for flow control, too: it is reported with the first piece.
+        let flow = flow + std::mem::take(&mut data.unreported);
         if !whole {
             self.data = Some(data);
         }
@@ -431,7 +431,7 @@ impl Header {
     }
 }
 
-/// The number at the front.
+/// The 32-bit number at the front.
 pub fn u32_of(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
@@ -448,7 +448,7 @@ pub fn put_header(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream:
     out.extend_from_slice(&header(length, kind, flags, stream));
 }
 
-/// HEADERS, and CONTINUATION where the block does not fit one frame.
+/// HEADERS, with CONTINUATION if the block does not fit one frame.
 pub fn put_headers(
     out: &mut Vec<u8>,
     stream: u32,
@@ -496,18 +496,18 @@ pub fn put_settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
     }
 }
 
-/// The answer to SETTINGS.
+/// The acknowledgement of SETTINGS.
 pub fn put_settings_ack(out: &mut Vec<u8>) {
     put_header(out, 0, kind::SETTINGS, flag::ACK, 0);
 }
 
-/// The answer to a PING.
+/// The acknowledgement of a PING.
 pub fn put_ping_ack(out: &mut Vec<u8>, payload: [u8; 8]) {
     put_header(out, payload.len(), kind::PING, flag::ACK, 0);
     out.extend_from_slice(&payload);
 }
 
-/// A WINDOW_UPDATE; of the connection for stream 0.
+/// A WINDOW_UPDATE; stream 0 is the connection.
 pub fn put_window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
     put_header(out, 4, kind::WINDOW_UPDATE, 0, stream);
     out.extend_from_slice(&increment.to_be_bytes());
@@ -519,7 +519,7 @@ pub fn put_rst_stream(out: &mut Vec<u8>, stream: u32, code: u32) {
     out.extend_from_slice(&code.to_be_bytes());
 }
 
-/// `last` is the last stream of the peer's that was or may have been processed.
+/// `last` is the peer's last stream that was or may have been processed.
 pub fn put_goaway(out: &mut Vec<u8>, last: u32, code: u32, debug: &[u8]) {
     put_header(out, 8 + debug.len(), kind::GOAWAY, 0, 0);
     out.extend_from_slice(&last.to_be_bytes());

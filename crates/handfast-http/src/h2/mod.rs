@@ -1,17 +1,17 @@
 //! HTTP/2 (RFC 9113): one end of a connection, client or server.
 //!
-//! A [`Connection`] is given what was received and what the time is, and yields [`Event`]s; it is told what to
-//! send, and keeps it until its driver takes it ([`Connection::output`]). It owns frames, header
-//! compression, the states of streams, windows in both directions and the bounds on what a peer may
-//! cost. Its driver owns the channel, the bodies, and what messages mean.
+//! A [`Connection`] is given received bytes and the time, and returns [`Event`]s; it encodes what is to be
+//! sent into a buffer that its driver drains ([`Connection::output`]). It owns frames, header
+//! compression, the states of streams, windows in both directions and the limits on a peer.
+//! Its driver owns the channel, the bodies, and the semantics of messages.
 //!
 //! ```text
-//! received bytes -> receive() -> Head, Data, Trailers, Lost …        release(): room for more
+//! received bytes -> receive() -> Head, Data, Trailers, Lost …        release(): opens the window
 //! turn() -> which stream may send how much -> put_data(), fill() -> output() -> bytes to be sent
-//! due(), expire(): streams that the peer keeps from being sent
+//! due(), expire(): deadlines of streams that the peer's windows block
 //! ```
 //!
-//! Both ends, joined without a wire:
+//! Both ends, connected in memory:
 //!
 //! ```
 //! use std::time::Instant;
@@ -59,17 +59,17 @@
 //!
 //! # Order of calls
 //!
-//! After bytes were received: [`Connection::receive`] until it gives nothing, whatever it gives. Then
-//! turns for as long as there are any and the driver wants to send, then the output. Errors of the peer
-//! are in the events; no call panics, whatever a peer sends or a driver asks for.
+//! After bytes were received, call [`Connection::receive`] until it returns `None`. Then take turns
+//! while there are any and the driver has data to send, then send the output. Errors of the peer
+//! are events; no call panics, whatever a peer sends and whatever a driver passes.
 //!
 //! # Bounds
 //!
-//! Nothing is asked for ahead of what may be sent: [`Connection::turn`] names a stream only if both
+//! Data is requested only when it can be sent: [`Connection::turn`] returns a stream only if both
 //! windows are open. A stream that has something to send and whose peer opens its window too slowly, or
-//! not at all, is reset ([`Limits::span`], [`Limits::rate_min`]); after the peer's end of input what its
-//! window blocks is dropped at once. Frames that bring nothing forward, and streams that come to nothing before any
-//! reply began, are counted in buckets that leak; one that runs over ends the connection.
+//! not at all, is reset ([`Limits::span`], [`Limits::rate_min`]); after the peer's end of input, streams that
+//! its window blocks are dropped at once. Frames that make no progress, and streams that are cancelled before their
+//! reply began, are counted in leaky buckets; one that overflows ends the connection.
 
 pub mod frame;
 pub mod hpack;
@@ -95,29 +95,29 @@ pub use self::request::{Request, Requests};
 pub use self::response::{Response, Responses};
 pub use self::send::{Filling, Turn};
 
-/// What a connection may cost and how much it may have under way.
+/// Limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Streams of the peer's at once.
+    /// The peer's concurrent streams.
     pub streams_max: u32,
-    /// Bytes of a header list, as RFC 9113, section 6.5.2, counts them.
+    /// The size of a header list in bytes, as defined in RFC 9113, section 6.5.2.
     pub head_bytes_max: usize,
     /// Header fields of one message.
     pub fields_max: usize,
-    /// What the peer may send of one body before it was read, in bytes. Less than 65,535 is 65,535, which it may
-    /// send before it has seen any limit.
+    /// How much of one body the peer may send before it was read, in bytes. At least 65,535, because the peer may
+    /// send as much before our SETTINGS arrive.
     pub stream_window: u32,
-    /// The same of all bodies together: no less than `stream_window`.
+    /// The same for all bodies together: at least `stream_window`.
     pub connection_window: u32,
-    /// A stream that is kept from sending is reset when so long has gone by since it was last let send what
-    /// [`rate_min`](Self::rate_min) makes of this time.
+    /// A stream is reset if, over this time, the peer's windows let it send less than [`rate_min`](Self::rate_min)
+    /// requires.
     pub span: Duration,
-    /// What such a stream must be allowed to send, in bytes a second.
+    /// The rate at which such a stream must be able to send, in bytes per second.
     pub rate_min: u32,
 }
 
 impl Limits {
-    /// What has to be let through in each span, in bytes: something, however short it is.
+    /// How many bytes the peer must let through in each span: at least one.
     fn enough(&self) -> u64 {
         let span_ms = u64::try_from(self.span.as_millis()).unwrap_or(u64::MAX);
         (u64::from(self.rate_min).saturating_mul(span_ms) / 1000).max(1)
@@ -147,48 +147,48 @@ pub struct Bounds {
     pub fields_max: usize,
 }
 
-/// Which end a connection is, and what its peer's messages are read into.
+/// The role of an end, and the types that its peer's messages are parsed into.
 pub trait Role: hpack::Fields + Debug {
-    /// Does it answer requests?
+    /// Whether it is the server.
     const IS_SERVER: bool;
-    /// A head that is being put together.
+    /// A head that is being assembled.
     type Head: Default;
-    /// A whole head.
+    /// A complete head.
     type Message: Debug;
 
-    /// Adds a field, as far as the bounds allow; `size` is what it counts for the list.
+    /// Adds a field, as far as the bounds allow; `size` is its size in the header list.
     fn add(head: &mut Self::Head, field: &Self::Field, size: usize, bounds: Bounds);
 
-    /// What the fields together are.
+    /// Validates a complete header block.
     fn judge(head: Self::Head, bounds: Bounds) -> Judged<Self::Message>;
 
     /// The fields of a trailer section.
     ///
     /// # Errors
-    /// What makes it malformed.
+    /// The reason if it is malformed.
     fn trailers(head: Self::Head, bounds: Bounds) -> Result<HeaderMap, &'static str>;
 
     /// The length that a message announces.
     fn length(message: &Self::Message) -> Option<u64>;
 
-    /// Does another head follow on the same stream?
+    /// Whether another head follows on the same stream.
     fn is_interim(_message: &Self::Message) -> bool {
         false
     }
 }
 
-/// What a header block was.
+/// The result of validating a header block.
 #[derive(Debug)]
 pub enum Judged<M> {
     /// A message's head.
     Message(M),
-    /// One, but more of it than is taken.
+    /// A head that exceeds the bounds.
     TooLarge,
-    /// An error of its stream (RFC 9113, section 8.1.1).
+    /// Malformed: a stream error (RFC 9113, section 8.1.1).
     Malformed(&'static str),
 }
 
-/// What happened on a connection.
+/// An event on a connection.
 #[derive(Debug)]
 pub enum Event<'b, R: Role, T> {
     /// A message begins: a request, which opens its stream; a response; an interim response.
@@ -197,69 +197,68 @@ pub enum Event<'b, R: Role, T> {
         stream: u32,
         /// Its head.
         message: R::Message,
-        /// Does the message end with it?
+        /// Whether the message ends with it.
         end: bool,
     },
-    /// A request whose head is too large: its stream is open, and wants the answer 431.
+    /// A request whose head is too large: its stream is open, and expects the response 431.
     TooLarge {
         /// Its stream.
         stream: u32,
-        /// Does the message end with it?
+        /// Whether the message ends with it.
         end: bool,
     },
-    /// Some of a body. Its bytes count against the window until they are
-    /// [released](Connection::release).
+    /// A part of a body. Its bytes count against the window until they are [released](Connection::release).
     Data {
         /// Its stream.
         stream: u32,
-        /// The bytes; may be empty at the end.
+        /// The bytes; may be empty if it is the last part.
         body: &'b [u8],
-        /// Is it the last?
+        /// Whether it is the last part.
         end: bool,
     },
-    /// The fields behind a body, which ends with them.
+    /// The fields after a body, which ends with them.
     Trailers {
         /// Its stream.
         stream: u32,
         /// The fields.
         fields: HeaderMap,
     },
-    /// The peer has ended the connection within a request's body. Its reply may still be sent.
+    /// The input ended within a request's body. The reply may still be sent.
     BodyCut {
         /// Its stream.
         stream: u32,
     },
-    /// A stream ended before its time.
+    /// A stream ended prematurely.
     Lost {
         /// Its stream.
         stream: u32,
-        /// What the driver kept with it.
+        /// The driver's data for it.
         own: T,
         /// Why.
         cut: Cut,
     },
-    /// The peer goes: no more streams can be opened. Those that it does not take care of are lost, with
+    /// The peer sent GOAWAY: no more streams can be opened. Those that it does not process are lost, with
     /// [`Cut::Unprocessed`].
     Going {
         /// Why.
         code: u32,
-        /// What it says about it, at most 256 bytes.
+        /// Its debug data, at most 256 bytes.
         debug: Vec<u8>,
     },
-    /// The peer broke the protocol. What is in the output tells it so; then the connection must end.
+    /// The peer violated the protocol. The output contains a GOAWAY; after it the connection must end.
     Failed(Violation),
 }
 
-/// Why a stream ended before its time.
+/// Why a stream ended prematurely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// The peer reset it.
     Reset(u32),
-    /// The peer says that it did nothing with it: the request may be sent again (RFC 9113, section 8.7).
+    /// The peer did not process it: the request may be sent again (RFC 9113, section 8.7).
     Unprocessed(u32),
-    /// What the peer sent on it is malformed; it was reset.
+    /// The peer's message is malformed; the stream was reset.
     Malformed(&'static str),
-    /// Its peer did not open its window for too long; it was reset.
+    /// The peer opened its window too slowly; the stream was reset.
     Stalled,
     /// The connection ended.
     Ended,
@@ -268,7 +267,7 @@ pub enum Cut {
 }
 
 impl Cut {
-    /// Is it certain that the peer has not processed the request?
+    /// Whether it is certain that the peer has not processed the request.
     pub fn is_unprocessed(self) -> bool {
         matches!(
             self,
@@ -277,12 +276,12 @@ impl Cut {
     }
 }
 
-/// How the peer broke the protocol.
+/// A violation of the protocol by the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Violation {
-    /// The error code that it is told (RFC 9113, section 7).
+    /// The error code for the GOAWAY (RFC 9113, section 7).
     pub code: u32,
-    /// The same in words.
+    /// A description.
     pub what: &'static str,
 }
 

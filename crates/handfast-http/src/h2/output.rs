@@ -1,24 +1,25 @@
-//! What is to be sent, until the driver has sent it. While there is nothing, there is no buffer.
+//! The output buffer. It is released while it is empty.
 
 use std::cell::RefCell;
 
-/// Bytes that are gathered before they are handed over: two full records of TLS. Who sends more with one system
-/// call gathers records.
+/// How many bytes are collected before the driver should send them: two full TLS records. A driver that sends
+/// more with one system call collects records.
 pub(super) const OUTPUT_MAX: usize = 32 * 1024;
 
-/// Room for the frame that goes beyond it, and for the answers to as much as is read while it waits.
+/// With room for the frame that exceeds it, and for the responses to input that is read in the meantime.
 const ROOM: usize = OUTPUT_MAX + 16 * 1024 + 24 * 1024;
 
-/// Buffers that a thread keeps; one is in use for each connection that is sending.
+/// Buffers that a thread keeps; each connection that is sending uses one.
 const KEPT: usize = 8;
 
 thread_local! {
-    /// Handing such buffers to the allocator makes the kernel clear their pages again each time. With them, how many
-    /// have not been used since it was last looked.
+    /// Returning such buffers to the allocator would make the kernel zero their pages each time. The number is how
+    /// many have not been used since the last call of [`release_unused_buffers`].
     static BUFFERS: RefCell<(Vec<Vec<u8>>, usize)> = const { RefCell::new((Vec::new(), 0)) };
 }
 
-/// Gives buffers back to the allocator that this thread keeps and has not used since the last call. For servers with many connections to call now and then.
+/// Returns buffers to the allocator that this thread has not used since the last call. Servers with many
+/// connections should call it regularly.
 pub fn release_unused_buffers() {
     let _ = BUFFERS.try_with(|kept| {
         let (buffers, unused) = &mut *kept.borrow_mut();
@@ -27,7 +28,7 @@ pub fn release_unused_buffers() {
     });
 }
 
-/// Bytes on their way out.
+/// Bytes to be sent.
 #[derive(Debug, Default)]
 pub struct Output {
     bytes: Vec<u8>,
@@ -35,7 +36,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// The buffer, to be added to.
+    /// The buffer, to append to.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
             self.bytes = BUFFERS
@@ -52,27 +53,27 @@ impl Output {
         &mut self.bytes
     }
 
-    /// How many bytes wait.
+    /// The number of bytes to be sent.
     pub fn len(&self) -> usize {
         self.bytes.len() - self.taken
     }
 
-    /// Is there nothing to be sent?
+    /// Whether there is nothing to be sent.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What waits.
+    /// The bytes to be sent.
     pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
-    /// Bytes of memory that they take.
+    /// Bytes of memory that the buffer takes.
     pub fn memory_held(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// So many bytes from the front were sent.
+    /// Reports that `count` bytes from the front were sent.
     pub fn sent(&mut self, count: usize) {
         self.taken = (self.taken + count).min(self.bytes.len());
         if self.taken == self.bytes.len() {
@@ -81,13 +82,13 @@ impl Output {
         }
     }
 
-    /// Gives the buffer back, if it is empty.
+    /// Returns the buffer to the thread if it is empty.
     pub fn rest(&mut self) {
         if !self.bytes.is_empty() {
             return;
         }
         let bytes = std::mem::take(&mut self.bytes);
-        // One that grew for a burst of heads goes to the allocator.
+        // A buffer that grew for a burst of heads is freed.
         if bytes.capacity() == ROOM {
             let _ = BUFFERS.try_with(|kept| {
                 if let Ok(mut kept) = kept.try_borrow_mut()

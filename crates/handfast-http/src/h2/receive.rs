@@ -1,4 +1,4 @@
-//! What a peer's frames do to a connection (RFC 9113, section 6), and what they may not do.
+//! Processing received frames (RFC 9113, section 6).
 
 use std::time::Instant;
 
@@ -8,27 +8,27 @@ use super::frame::{self, Frame, Next, PREFACE, Piece, Unframed, code, flag, kind
 use super::stream::{Receiving, Stream};
 use super::{Bounds, Cut, Event, Judged, Role, Violation};
 
-/// Frames of one header block: each carries up to 16 KiB (CVE-2024-27316).
+/// The most frames of one header block; each has up to 16 KiB (CVE-2024-27316).
 const BLOCK_FRAMES_MAX: u32 = 16;
 
-/// How many streams' windows are changed for the work of one idle frame.
+/// Changing the windows of this many streams counts as one frame without progress.
 const STREAMS_PER_IDLE_FRAME: usize = 8;
 
-/// The same of settings.
+/// The same for settings.
 const SETTINGS_PER_IDLE_FRAME: usize = 32;
 
-/// What an interim response counts for, in idle frames: nobody sends more than a few.
+/// How many frames without progress an interim response counts as: servers send no more than a few.
 const INTERIM_WEIGHT: u32 = 20;
 
-/// What is kept of the words in a GOAWAY, in bytes.
+/// How much of the debug data of a GOAWAY is kept, in bytes.
 const DEBUG_MAX: usize = 256;
 
 type Found<'b, R, T> = Result<Option<Event<'b, R, T>>, Violation>;
 
 impl<R: Role, T: Default> Connection<R, T> {
-    /// Takes what was received off the front of `rest`, up to the next event; nothing when all of it was
-    /// used and nothing more is to be told. Call it until then, also after [`expire`](Self::expire) and
-    /// [`end_of_input`](Self::end_of_input), with nothing received.
+    /// Consumes received bytes from the front of `rest`, up to the next event; `None` when all of them are
+    /// consumed and there are no more events. Call it until then, also after [`expire`](Self::expire) and
+    /// [`end_of_input`](Self::end_of_input), with empty input.
     pub fn receive<'b>(&mut self, rest: &mut &'b [u8], now: Instant) -> Option<Event<'b, R, T>> {
         self.now = now;
         self.reap();
@@ -72,7 +72,9 @@ impl<R: Role, T: Default> Connection<R, T> {
         let missing = PREFACE.get(self.preface..).unwrap_or_default();
         let (front, after) = rest.split_at(missing.len().min(rest.len()));
         if !missing.starts_with(front) {
-            return Err(Violation::protocol("no preface of HTTP/2"));
+            return Err(Violation::protocol(
+                "the HTTP/2 connection preface is missing",
+            ));
         }
         self.preface += front.len();
         *rest = after;
@@ -114,10 +116,10 @@ impl<R: Role, T: Default> Connection<R, T> {
             kind::PING => self.ping(frame)?,
             kind::GOAWAY => self.goaway(frame)?,
             kind::PUSH_PROMISE => {
-                return Err(Violation::protocol("PUSH_PROMISE, which nobody may send"));
+                return Err(Violation::protocol("PUSH_PROMISE, which was not enabled"));
             }
             kind::PRIORITY => self.priority(frame)?,
-            // Unknown kinds are ignored (RFC 9113, section 5.5), as long as they are few.
+            // Frames of unknown types are ignored (RFC 9113, section 5.5), but counted.
             _ => self.flood.idle(1, self.now)?,
         }
         Ok(None)
@@ -135,7 +137,7 @@ impl<R: Role, T: Default> Connection<R, T> {
             ));
         }
         let window_in = self.window_in.checked_sub(flow);
-        self.window_in = window_in.ok_or(Violation::flow("more DATA than the window takes"))?;
+        self.window_in = window_in.ok_or(Violation::flow("more DATA than the window allows"))?;
         if body.is_empty() && !end {
             self.flood.idle(1, self.now)?;
         } else {
@@ -156,7 +158,7 @@ impl<R: Role, T: Default> Connection<R, T> {
         let fault = if !receiving.begun {
             Some((code::PROTOCOL_ERROR, "a body before its head"))
         } else if receiving.window < flow {
-            Some((code::FLOW_CONTROL_ERROR, "more DATA than the window takes"))
+            Some((code::FLOW_CONTROL_ERROR, "more DATA than the window allows"))
         } else if receiving
             .length_left
             .is_some_and(|left| left < body.len() as u64)
@@ -174,7 +176,7 @@ impl<R: Role, T: Default> Connection<R, T> {
             *left -= body.len() as u64;
         }
         stream.held += flow;
-        // Padding is nobody's to read.
+        // The driver does not see padding, so it is released here.
         let padding = flow - (body.len() as u32).min(flow);
         if padding > 0 {
             self.release(id, padding);
@@ -193,7 +195,7 @@ impl<R: Role, T: Default> Connection<R, T> {
         }))
     }
 
-    /// The peer's direction of a stream is complete; says what is wrong with that, if something is.
+    /// The peer's direction of a stream has ended. Returns the error if that is premature.
     fn end_receiving(&mut self, id: u32) -> Option<&'static str> {
         let stream = self.streams.get(id)?;
         let receiving = stream.receiving.take()?;
@@ -206,9 +208,9 @@ impl<R: Role, T: Default> Connection<R, T> {
         None
     }
 
-    /// What came on a stream is malformed: the stream's error, not the connection's.
+    /// A stream error: the message is malformed.
     fn spoil(&mut self, id: u32, code: u32, what: &'static str) -> Found<'static, R, T> {
-        self.flood.fruitless(self.now)?;
+        self.flood.without_reply(self.now)?;
         self.lose(id, Cut::Malformed(what), Some(code));
         Ok(self.pending.pop_front())
     }
@@ -253,17 +255,19 @@ impl<R: Role, T: Default> Connection<R, T> {
 
     fn continuation(&mut self, frame: &Frame<'_>) -> Found<'static, R, T> {
         let Some(mut block) = self.block.take() else {
-            return Err(Violation::protocol("CONTINUATION of nothing"));
+            return Err(Violation::protocol("CONTINUATION without HEADERS"));
         };
         if block.stream != frame.stream {
             return Err(Violation::protocol("CONTINUATION of another stream"));
         }
         block.frames += 1;
-        // As much again as the list may take, so that whoever sends a little too much is told so by
-        // a response.
+        // Twice the limit of the list, so that a head that is a little too large gets a response with
+        // status 431.
         let bytes_max = self.bounds().bytes_max.saturating_mul(2);
         if block.frames > BLOCK_FRAMES_MAX || block.bytes.len() + frame.payload.len() > bytes_max {
-            return Err(Violation::calm("a header block that is far too large"));
+            return Err(Violation::calm(
+                "a header block of more than twice the limit",
+            ));
         }
         block.bytes.extend_from_slice(frame.payload);
         if frame.flags & flag::END_HEADERS != 0 {
@@ -280,11 +284,11 @@ impl<R: Role, T: Default> Connection<R, T> {
         }
     }
 
-    /// A whole header block: the head of a message, or the trailer section of one.
+    /// A complete header block: a message's head or trailer section.
     fn block(&mut self, id: u32, end: bool, block: &[u8]) -> Found<'static, R, T> {
         let bounds = self.bounds();
         let mut head = R::Head::default();
-        // Whatever becomes of it, the table has to stay in step.
+        // Decode it in any case, to keep the dynamic table synchronized.
         self.decoder
             .decode(block, |field, size| R::add(&mut head, field, size, bounds))
             .ok_or(Violation::new(
@@ -329,14 +333,14 @@ impl<R: Role, T: Default> Connection<R, T> {
     fn open_by_client(&mut self, id: u32, end: bool, head: R::Head) -> Found<'static, R, T> {
         self.last = id;
         if self.state == State::WindingUp {
-            // Beyond what we said we would serve: the client asks again elsewhere.
+            // Opened after our GOAWAY: the client sends the request again on another connection.
             self.flood.idle(1, self.now)?;
             return Ok(None);
         }
         self.served = id;
         self.flood.progress();
         if self.streams.len() >= self.limits.streams_max as usize {
-            self.flood.fruitless(self.now)?;
+            self.flood.without_reply(self.now)?;
             self.put_reset(id, code::REFUSED_STREAM);
             return Ok(None);
         }
@@ -344,14 +348,14 @@ impl<R: Role, T: Default> Connection<R, T> {
             Judged::Message(message) => Some(message),
             Judged::TooLarge => None,
             Judged::Malformed(_) => {
-                self.flood.fruitless(self.now)?;
+                self.flood.without_reply(self.now)?;
                 self.put_reset(id, code::PROTOCOL_ERROR);
                 return Ok(None);
             }
         };
         let length = message.as_ref().and_then(R::length);
         if end && length.is_some_and(|length| length > 0) {
-            self.flood.fruitless(self.now)?;
+            self.flood.without_reply(self.now)?;
             self.put_reset(id, code::PROTOCOL_ERROR);
             return Ok(None);
         }
@@ -369,7 +373,7 @@ impl<R: Role, T: Default> Connection<R, T> {
                 end,
             },
             None => {
-                self.flood.fruitless(self.now)?;
+                self.flood.without_reply(self.now)?;
                 Event::TooLarge { stream: id, end }
             }
         }))
@@ -379,7 +383,7 @@ impl<R: Role, T: Default> Connection<R, T> {
         let message = match R::judge(head, self.bounds()) {
             Judged::Message(message) => message,
             Judged::TooLarge => {
-                return self.spoil(id, code::PROTOCOL_ERROR, "a head larger than is taken");
+                return self.spoil(id, code::PROTOCOL_ERROR, "a head larger than the limit");
             }
             Judged::Malformed(what) => return self.spoil(id, code::PROTOCOL_ERROR, what),
         };
@@ -413,7 +417,7 @@ impl<R: Role, T: Default> Connection<R, T> {
 
     // Control.
 
-    /// Is this the number of a stream that was opened at some time?
+    /// Whether a stream with this identifier was opened at some time.
     fn was_opened(&self, id: u32) -> bool {
         id != 0 && !id.is_multiple_of(2) && id <= self.last
     }
@@ -427,7 +431,7 @@ impl<R: Role, T: Default> Connection<R, T> {
         if frame.stream == 0 {
             self.window += increment;
             if increment == 0 {
-                return Err(Violation::protocol("a WINDOW_UPDATE of nothing"));
+                return Err(Violation::protocol("a WINDOW_UPDATE of zero"));
             }
             if self.window > i64::from(frame::WINDOW_MAX) {
                 return Err(Violation::flow("the window overflows"));
@@ -444,7 +448,7 @@ impl<R: Role, T: Default> Connection<R, T> {
         };
         stream.window += increment;
         let fault = if increment == 0 {
-            Some((code::PROTOCOL_ERROR, "a WINDOW_UPDATE of nothing"))
+            Some((code::PROTOCOL_ERROR, "a WINDOW_UPDATE of zero"))
         } else if stream.window > i64::from(frame::WINDOW_MAX) {
             Some((code::FLOW_CONTROL_ERROR, "the window overflows"))
         } else {
@@ -452,7 +456,7 @@ impl<R: Role, T: Default> Connection<R, T> {
         };
         match fault {
             Some((code, what)) => {
-                self.flood.fruitless(self.now)?;
+                self.flood.without_reply(self.now)?;
                 self.lose(frame.stream, Cut::Malformed(what), Some(code));
             }
             None => self.enqueue(frame.stream),
@@ -471,10 +475,10 @@ impl<R: Role, T: Default> Connection<R, T> {
         }
         match self.streams.get(frame.stream) {
             Some(stream) => {
-                // A reply of which something was sent is a cancelled download. One whose head alone was made
-                // may be one that nobody waited for: hot files are answered before the next frame is read.
+                // If some of the body was sent, it is a cancelled download. A head alone does not show that the
+                // client waited for the reply: cached files are served before the next frame is read.
                 if R::IS_SERVER && !stream.begun {
-                    self.flood.fruitless(self.now)?;
+                    self.flood.without_reply(self.now)?;
                 }
                 self.lose(frame.stream, Cut::Reset(code), None);
             }
@@ -485,7 +489,7 @@ impl<R: Role, T: Default> Connection<R, T> {
 
     fn settings(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
         if frame.stream != 0 {
-            return Err(Violation::protocol("SETTINGS of a stream"));
+            return Err(Violation::protocol("SETTINGS on a stream"));
         }
         let is_ack = frame.flags & flag::ACK != 0;
         if is_ack && !frame.payload.is_empty() || !frame.payload.len().is_multiple_of(6) {
@@ -496,7 +500,7 @@ impl<R: Role, T: Default> Connection<R, T> {
         for (id, value) in frame.settings() {
             match id {
                 setting::INITIAL_WINDOW_SIZE if value > frame::WINDOW_MAX => {
-                    return Err(Violation::flow("a window beyond its bound"));
+                    return Err(Violation::flow("INITIAL_WINDOW_SIZE above its maximum"));
                 }
                 setting::INITIAL_WINDOW_SIZE => window = Some(value),
                 setting::ENABLE_PUSH if value > 1 || (!R::IS_SERVER && value > 0) => {
@@ -507,11 +511,11 @@ impl<R: Role, T: Default> Connection<R, T> {
                 }
                 setting::MAX_CONCURRENT_STREAMS => self.peer_streams_max = value,
                 setting::HEADER_TABLE_SIZE => self.peer_table_max = value,
-                // Frames are never larger than the least.
+                // Frames are never larger than the protocol's minimum.
                 _ => {}
             }
         }
-        // However often a frame changes the window, it is changed once.
+        // Several changes of the window in one frame are applied as one.
         if let Some(size) = window {
             let difference = i64::from(size) - self.stream_window;
             if difference != 0 {
@@ -550,7 +554,7 @@ impl<R: Role, T: Default> Connection<R, T> {
             return Err(Violation::size("a malformed PING"));
         };
         if frame.stream != 0 {
-            return Err(Violation::protocol("PING of a stream"));
+            return Err(Violation::protocol("PING on a stream"));
         }
         self.flood.idle(1, self.now)?;
         if frame.flags & flag::ACK == 0 {
@@ -564,7 +568,7 @@ impl<R: Role, T: Default> Connection<R, T> {
 
     fn priority(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
         if frame.stream == 0 {
-            return Err(Violation::protocol("PRIORITY of no stream"));
+            return Err(Violation::protocol("PRIORITY on stream 0"));
         }
         if frame.payload.len() != 5 {
             return Err(Violation::size("a malformed PRIORITY"));
@@ -577,14 +581,14 @@ impl<R: Role, T: Default> Connection<R, T> {
 
     fn goaway(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
         if frame.stream != 0 {
-            return Err(Violation::protocol("GOAWAY of a stream"));
+            return Err(Violation::protocol("GOAWAY on a stream"));
         }
         let (Some(last), Some(code)) = (frame.u32_at(0), frame.u32_at(4)) else {
             return Err(Violation::size("a malformed GOAWAY"));
         };
         self.flood.idle(1, self.now)?;
         let last = last & frame::STREAM_ID_MAX;
-        // It may not grow (RFC 9113, section 6.8); if it does, what was said first counts.
+        // It must not increase (RFC 9113, section 6.8); if it does, the smaller value applies.
         let last = self.going.map_or(last, |before| before.min(last));
         self.going = Some(last);
         let debug = frame.payload.get(8..).unwrap_or_default();

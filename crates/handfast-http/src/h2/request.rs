@@ -1,4 +1,4 @@
-//! From the fields of a header block to a request (RFC 9113, section 8.3).
+//! Assembling a request from the fields of a header block (RFC 9113, section 8.3).
 
 use std::sync::LazyLock;
 
@@ -12,12 +12,12 @@ use super::{Bounds, Judged, Role};
 use crate::decimal;
 use crate::h1::request::is_host;
 
-/// The server's end: what it receives are requests.
+/// The server's role: it receives requests.
 #[derive(Debug)]
 pub struct Requests;
 
-/// One field of a request, as it may be used. What must not be used is remembered as such: the table
-/// has to stay in step with the client's.
+/// One field of a request, validated. Malformed fields are kept as such, because the dynamic table has to
+/// stay synchronized with the client's.
 #[derive(Debug, Clone)]
 pub enum Field {
     Method(Method),
@@ -28,7 +28,7 @@ pub enum Field {
     Malformed(&'static str),
 }
 
-/// The name of a field that is still without a value.
+/// The name of a field whose value is not yet known.
 #[derive(Debug, Clone)]
 pub enum Name {
     Method,
@@ -79,7 +79,7 @@ impl Role for Requests {
     }
 }
 
-/// A request head that is being put together.
+/// A request head that is being assembled.
 #[derive(Debug)]
 pub struct Head {
     method: Option<Method>,
@@ -97,9 +97,9 @@ pub struct Head {
 pub struct Request {
     /// Method, target, fields.
     pub head: http::Request<()>,
-    /// The length of the body, where it is announced.
+    /// The length of the body, if it is announced.
     pub length: Option<u64>,
-    /// Does the client wait for leave to send the body?
+    /// Whether the client waits for `100 Continue` before it sends the body.
     pub expects: bool,
 }
 
@@ -110,7 +110,7 @@ impl Default for Head {
             scheme: false,
             authority: None,
             path: None,
-            // What browsers send; growing once is as dear as all the rest.
+            // As many fields as browsers send; growing once would cost as much as all the rest.
             fields: HeaderMap::with_capacity(12),
             count: 0,
             size: 0,
@@ -120,7 +120,7 @@ impl Default for Head {
 }
 
 impl Head {
-    /// Adds a field, as far as the bounds allow: a small block can stand for a large list.
+    /// Adds a field, as far as the bounds allow: a small block can expand to a large list.
     fn add(&mut self, field: &Field, size: usize, bounds: Bounds) {
         self.size = self.size.saturating_add(size);
         if self.is_too_large(bounds) || self.malformed.is_some() {
@@ -145,7 +145,7 @@ impl Head {
             }
         };
         if twice || regular_before {
-            self.malformed = Some("a pseudo-header field twice, or behind a header field");
+            self.malformed = Some("a pseudo-header field twice, or after a header field");
         }
     }
 
@@ -167,9 +167,9 @@ impl Head {
         let path = match (self.path.take(), self.scheme) {
             (Some(path), true) if method != Method::CONNECT => Some(path),
             (None, false) if method == Method::CONNECT && self.authority.is_some() => None,
-            _ => return Judged::Malformed("no :scheme or no :path, or one where none may be"),
+            _ => return Judged::Malformed(":scheme or :path is missing or not allowed"),
         };
-        // `*` is a target of OPTIONS alone (RFC 9113, section 8.3.1).
+        // `*` is allowed for OPTIONS only (RFC 9113, section 8.3.1).
         if path.as_ref().is_some_and(|path| path == "*") && method != Method::OPTIONS {
             return Judged::Malformed("the :path is malformed");
         }
@@ -237,7 +237,7 @@ impl Head {
         }
     }
 
-    /// Two names for whom the request is meant for must not differ (RFC 9113, section 8.3.1).
+    /// `:authority` and `host` must not differ (RFC 9113, section 8.3.1).
     fn agree_on_authority(&self) -> Result<(), &'static str> {
         let mut hosts = self.fields.get_all(HOST).iter();
         let host = hosts.next();
@@ -250,7 +250,7 @@ impl Head {
                     .as_bytes()
                     .eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
             {
-                Err("the host field is another than the :authority")
+                Err("the host field differs from the :authority")
             }
             (None, None) => Err("neither :authority nor a host field"),
             (None, Some(host)) if authority(host.as_bytes()).is_none() => {
@@ -260,7 +260,7 @@ impl Head {
         }
     }
 
-    /// A cookie may come in crumbs (RFC 9113, section 8.2.3), which nobody behind HTTP/2 expects.
+    /// Cookies may be split into several fields (RFC 9113, section 8.2.3), which only HTTP/2 allows.
     fn join_cookies(&mut self) {
         if self.fields.get_all(COOKIE).iter().nth(1).is_none() {
             return;
@@ -286,7 +286,7 @@ fn parse_name(name: &[u8]) -> Name {
         b":authority" => Name::Authority,
         b":path" => Name::Path,
         [b':', ..] => Name::Malformed("a pseudo-header field that requests do not have"),
-        // What belongs to the connection is HTTP/1's (RFC 9113, section 8.2.2).
+        // Connection-specific fields are not allowed in HTTP/2 (RFC 9113, section 8.2.2).
         b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {
             Name::Malformed("a header field that belongs to a connection of HTTP/1.1")
         }
@@ -297,7 +297,7 @@ fn parse_name(name: &[u8]) -> Name {
     }
 }
 
-/// A host and perhaps a port. No user information, which https does not have (RFC 9113, section 8.3.1).
+/// A host and an optional port, without user information (RFC 9113, section 8.3.1).
 fn authority(value: &[u8]) -> Option<Authority> {
     if !is_host(value) {
         return None;
@@ -308,7 +308,7 @@ fn authority(value: &[u8]) -> Option<Authority> {
 fn parse_value(name: &Name, value: &[u8]) -> Field {
     let parsed = match name {
         Name::Method => Method::from_bytes(value).ok().map(Field::Method),
-        // Whatever is asked for over TLS is asked of this server: `http` comes from proxies.
+        // Over TLS, requests are for this server regardless of the scheme; `http` comes from proxies.
         Name::Scheme => (value == b"https" || value == b"http").then_some(Field::Scheme),
         Name::Authority => authority(value).map(Field::Authority),
         Name::Path => (value.starts_with(b"/") || value == b"*")
@@ -373,7 +373,7 @@ mod tests {
     const AUTHORITY: (&str, &str) = (":authority", "a:1");
 
     #[test]
-    fn requests_are_put_together() {
+    fn requests_are_assembled() {
         let request = judge(&[
             GET,
             HTTPS,
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request() {
+    fn malformed_requests() {
         let long = "x".repeat(120);
         let large: Vec<_> = [GET, HTTPS, PATH, AUTHORITY]
             .into_iter()
@@ -409,16 +409,16 @@ mod tests {
             .collect();
         for (fields, part) in [
             (&[HTTPS, PATH, AUTHORITY][..], "no :method"),
-            (&[GET, PATH, AUTHORITY], "no :scheme"),
-            (&[GET, HTTPS, AUTHORITY], "no :scheme"),
+            (&[GET, PATH, AUTHORITY], ":scheme or :path"),
+            (&[GET, HTTPS, AUTHORITY], ":scheme or :path"),
             (
                 &[(":method", "CONNECT"), HTTPS, PATH, AUTHORITY],
-                "no :scheme",
+                ":scheme or :path",
             ),
-            (&[(":method", "CONNECT")], "no :scheme"),
+            (&[(":method", "CONNECT")], ":scheme or :path"),
             (&[GET, HTTPS, PATH], "neither"),
             (&[GET, GET, HTTPS, PATH, AUTHORITY], "twice"),
-            (&[GET, HTTPS, PATH, ("a", "b"), AUTHORITY], "behind"),
+            (&[GET, HTTPS, PATH, ("a", "b"), AUTHORITY], "after"),
             (&[GET, HTTPS, PATH, AUTHORITY, ("host", "b")], "another"),
             (&[GET, HTTPS, PATH, ("host", "a b")], "host field"),
             (&[GET, HTTPS, PATH, ("host", "")], "host field"),
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_judged_once() {
+    fn fields_are_validated_once() {
         for (name, value, expected) in [
             ("a", "b", "Plain(\"a\", \"b\")"),
             (

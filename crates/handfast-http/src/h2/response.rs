@@ -1,4 +1,4 @@
-//! From the fields of a header block to a response (RFC 9113, section 8.3.2).
+//! Assembling a response from the fields of a header block (RFC 9113, section 8.3.2).
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use super::hpack::{Entry, Fields, static_table};
 use super::{Bounds, Judged, Role};
 use crate::decimal;
 
-/// The client's end: what it receives are responses.
+/// The client's role: it receives responses.
 #[derive(Debug)]
 pub struct Responses;
 
@@ -21,12 +21,12 @@ pub struct Response {
     pub status: StatusCode,
     /// Its header fields.
     pub fields: HeaderMap,
-    /// The length of the body, where it is announced.
+    /// The length of the body, if it is announced.
     pub length: Option<u64>,
 }
 
 impl Response {
-    /// The same in the `http` crate's words.
+    /// Converts it to the type of the `http` crate.
     pub fn into_http(self) -> http::Response<()> {
         let mut response = http::Response::new(());
         *response.status_mut() = self.status;
@@ -44,7 +44,7 @@ pub enum Field {
     Malformed(&'static str),
 }
 
-/// The name of a field that is still without a value.
+/// The name of a field whose value is not yet known.
 #[derive(Debug, Clone)]
 pub enum Name {
     Status,
@@ -52,7 +52,7 @@ pub enum Name {
     Malformed(&'static str),
 }
 
-/// A head that is being put together.
+/// A head that is being assembled.
 #[derive(Debug, Default)]
 pub struct Head {
     status: Option<StatusCode>,
@@ -116,7 +116,7 @@ impl Role for Responses {
         match field {
             Field::Status(status) => {
                 if head.status.replace(*status).is_some() || head.count > 0 {
-                    head.malformed = Some(":status twice, or behind a header field");
+                    head.malformed = Some(":status twice, or after a header field");
                 }
             }
             Field::Plain(name, value) => {
@@ -166,7 +166,7 @@ impl Role for Responses {
     }
 
     fn length(response: &Response) -> Option<u64> {
-        // What a 304 announces is the length of what it does not send.
+        // The length in a 304 is that of a body that is not sent.
         match response.status {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Some(0),
             _ => response.length,

@@ -1,4 +1,4 @@
-//! What goes out: heads, bodies in turns, and the deadlines of streams that the peer's windows block.
+//! Sending: heads, bodies in turns, and the deadlines of streams that the peer's windows block.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::output::OUTPUT_MAX;
 use super::stream::Pace;
 use super::{Cut, Role};
 
-/// What a DATA frame carries at least that brings a reply forward, in bytes.
+/// The least size of a DATA frame that counts as progress, in bytes.
 const PROGRESS_MIN: u64 = 64;
 
 /// A stream's turn to send.
@@ -23,23 +23,23 @@ pub struct Turn {
     pub room: usize,
 }
 
-/// What became of a turn.
+/// The result of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filling {
-    /// A piece of the body; is it the last? An empty one that is not asks for another turn.
+    /// A piece of the body. An empty one that is not the last requests another turn.
     Data {
-        /// Is it the last?
+        /// Whether it is the last.
         end: bool,
     },
-    /// There is nothing now.
+    /// No data is available now.
     Waits,
-    /// The body cannot be sent to its end.
+    /// The body cannot be completed.
     Failed,
 }
 
 impl<R: Role, T> Connection<R, T> {
-    /// Sends the head of a response; `length` where no field tells it, `date` where no field does. With `end`
-    /// the response ends with it.
+    /// Sends the head of a response; `length` and `date` are added if no field has them. With `end`, the response
+    /// ends with it.
     pub fn put_head(
         &mut self,
         stream: u32,
@@ -69,7 +69,7 @@ impl<R: Role, T> Connection<R, T> {
         }
     }
 
-    /// A stream has something to send: it gets a turn when the windows allow.
+    /// Reports that a stream has something to send: it gets a turn when the windows allow.
     pub fn want(&mut self, stream: u32, now: Instant) {
         self.now = now;
         let span = self.limits.span;
@@ -88,8 +88,8 @@ impl<R: Role, T> Connection<R, T> {
         self.enqueue(stream);
     }
 
-    /// Whose turn it is, as long as the output has room. Until it [wants](Self::want) again the stream gets no
-    /// other.
+    /// The next turn, if the output has room. The stream gets no other turn until [`want`](Self::want) is called
+    /// again.
     pub fn turn(&mut self) -> Option<Turn> {
         if self.out.len() >= OUTPUT_MAX {
             return None;
@@ -105,7 +105,7 @@ impl<R: Role, T> Connection<R, T> {
             stream.queued = false;
             let window = stream.window.min(self.window);
             if window <= 0 {
-                // A WINDOW_UPDATE brings it back; after the peer's end none can come.
+                // A WINDOW_UPDATE queues it again; after the peer's end of input there is none.
                 if self.ended {
                     self.lose(id, Cut::Ended, Some(code::CANCEL));
                 }
@@ -117,8 +117,7 @@ impl<R: Role, T> Connection<R, T> {
         }
     }
 
-    /// Sends a piece of a body, of at most as many bytes as the turn had room for: more are not sent. Gives how
-    /// many were.
+    /// Sends a piece of a body, up to the turn's room. Returns how many bytes were sent.
     pub fn put_data(&mut self, turn: Turn, part: &[u8], end: bool) -> usize {
         let sent = part.get(..turn.room).unwrap_or(part);
         let end = end && sent.len() == part.len();
@@ -130,9 +129,9 @@ impl<R: Role, T> Connection<R, T> {
         sent.len()
     }
 
-    /// Has a piece of a body put where it will be sent from: `write` is given what the driver keeps with the
-    /// stream, a buffer to append to, and how many bytes it may append. Nothing is sent if it appends nothing
-    /// that ends the body, if it fails, or if it appends more.
+    /// Writes a piece of a body directly to the output: `write` is given the driver's data for the stream, a buffer
+    /// to append to, and how many bytes it may append. Nothing is sent if it appends nothing and does not end the
+    /// body, if it fails, or if it appends more.
     pub fn fill(
         &mut self,
         turn: Turn,
@@ -169,13 +168,12 @@ impl<R: Role, T> Connection<R, T> {
         filling
     }
 
-    /// When the rate of a stream that waits to send is to be judged next.
+    /// When the rate of a stream that waits to send is to be checked next.
     pub fn due(&self) -> Option<Instant> {
         self.earliest
     }
 
-    /// Judges the rates of streams whose span is over. Those that the peer's windows kept from sending lose
-    /// their stream.
+    /// Checks the rates of streams whose span is over. Those that the peer's windows blocked are reset.
     pub fn expire(&mut self, now: Instant) {
         self.now = now;
         if self.earliest.is_none_or(|earliest| earliest > now) {
@@ -232,7 +230,7 @@ impl<R: Role, T> Connection<R, T> {
             stream.begun |= count > 0;
             if let Some(pace) = &mut stream.pace {
                 pace.sent += count;
-                // What was let through before a window was shut says nothing of the time after it.
+                // Bytes that were sent before the window closed do not count for the time after it.
                 if pace.sent >= self.limits.enough() {
                     *pace = Pace {
                         until: later(self.now, self.limits.span),
@@ -241,7 +239,7 @@ impl<R: Role, T> Connection<R, T> {
                 }
             }
         }
-        // Who opens its window byte by byte brings nothing forward (CVE-2019-9511).
+        // Opening the window byte by byte is no progress (CVE-2019-9511).
         if count >= PROGRESS_MIN || end {
             self.flood.progress();
         }
@@ -250,7 +248,7 @@ impl<R: Role, T> Connection<R, T> {
         }
     }
 
-    /// Our direction of a stream is complete.
+    /// Our direction of a stream has ended.
     fn sent_all(&mut self, id: u32) {
         self.flood.completed();
         let Some(stream) = self.streams.get(id) else {
@@ -265,7 +263,7 @@ impl<R: Role, T> Connection<R, T> {
         }
     }
 
-    /// Room for a frame's header, with the block to follow; says where it begins.
+    /// Reserves room for a frame header; the block follows. Returns its position.
     pub(super) fn begin_block(&mut self) -> usize {
         let first = !std::mem::replace(&mut self.table_told, true);
         let out = self.out.bytes();
@@ -277,7 +275,7 @@ impl<R: Role, T> Connection<R, T> {
         start
     }
 
-    /// Frames the block that was written.
+    /// Writes the frame header of the block.
     pub(super) fn finish_block(&mut self, start: usize, id: u32, end: bool) {
         let out = self.out.bytes();
         let count = out.len() - start - HEADER_LEN;
@@ -295,7 +293,7 @@ impl<R: Role, T> Connection<R, T> {
     }
 }
 
-/// Limits may be without end.
+/// Adds without overflow, for limits that are practically infinite.
 fn later(now: Instant, span: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     now + span.min(CENTURY)

@@ -1,46 +1,46 @@
-//! One stream (RFC 9113, section 5): which of its directions are open, and their windows.
+//! One stream (RFC 9113, section 5): its directions and their windows.
 
 use std::time::Instant;
 
 /// A stream that has not ended.
 #[derive(Debug)]
 pub(super) struct Stream<T> {
-    /// What the driver keeps with it.
+    /// The driver's data.
     pub(super) own: T,
     /// Our direction is open.
     pub(super) sending: bool,
-    /// Some of our message's body was sent.
+    /// A part of our message's body was sent.
     pub(super) begun: bool,
-    /// Bytes of DATA that the peer takes; negative after it made its window smaller.
+    /// The peer's window; negative after the peer reduced it.
     pub(super) window: i64,
     /// The driver has something to send.
     pub(super) wants: bool,
-    /// In the queue of those that get turns.
+    /// In the queue for turns.
     pub(super) queued: bool,
-    /// How fast it may send, while it wants to.
+    /// How fast the peer's windows let it send, while it has something to send.
     pub(super) pace: Option<Pace>,
-    /// The peer's direction, while that is open.
+    /// The peer's direction, while it is open.
     pub(super) receiving: Option<Receiving>,
-    /// Bytes that came and were not released.
+    /// Bytes that were received and not released.
     pub(super) held: u32,
 }
 
-/// A message that is arriving.
+/// A message that is being received.
 #[derive(Debug)]
 pub(super) struct Receiving {
-    /// The message's own head has come: interim responses may precede it.
+    /// The final head has arrived: interim responses may precede it.
     pub(super) begun: bool,
-    /// It has no body, whatever it announces: the answer to HEAD.
+    /// It has no body, even if a length is announced: the response to HEAD.
     pub(super) bodiless: bool,
-    /// What was announced and has not come.
+    /// Announced bytes that have not arrived.
     pub(super) length_left: Option<u64>,
-    /// Bytes of DATA that the peer may send.
+    /// Our window.
     pub(super) window: u32,
-    /// Bytes that were released and not given back to the window.
+    /// Bytes that were released and not yet added to the window.
     pub(super) owed: u32,
 }
 
-/// What a stream was allowed to send since a span began.
+/// How much a stream was able to send since a span began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     pub(super) until: Instant,
@@ -62,7 +62,7 @@ impl<T> Stream<T> {
         }
     }
 
-    /// Has everything been said, by both sides?
+    /// Whether both directions have ended.
     pub(super) fn is_done(&self) -> bool {
         !self.sending && self.receiving.is_none()
     }
@@ -80,12 +80,12 @@ impl Receiving {
     }
 }
 
-/// The streams that are open, in the order of their numbers, which only grow. There are so few of them
-/// that nothing finds one faster, but that the same one is asked for several times in a row.
+/// The open streams, in the order of their identifiers, which only increase. There are so few that a search is
+/// fast; the last position is cached because the same stream is often looked up several times in a row.
 #[derive(Debug)]
 pub(super) struct Streams<T> {
     all: Vec<(u32, Box<Stream<T>>)>,
-    /// Where the last one was found.
+    /// The position of the last lookup.
     last: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Two ends of a connection, with the wire and the clock in the tests' hands.
+//! Two ends of a connection; the tests control the wire and the clock.
 
 mod windows;
 
@@ -18,7 +18,7 @@ use super::{Cut, Event, Limits, Turn};
 type Server = Connection<Requests, Exchange>;
 type Client = Connection<Responses, Exchange>;
 
-/// What the tests keep with each stream.
+/// The tests' data for each stream.
 #[derive(Debug, Default)]
 struct Exchange {
     to_send: usize,
@@ -26,7 +26,7 @@ struct Exchange {
     ended: bool,
 }
 
-/// What came of a stream at one end.
+/// How a stream ended at one end.
 #[derive(Debug, PartialEq, Eq, Clone)]
 enum Outcome {
     Whole(usize),
@@ -64,7 +64,7 @@ fn post(fields: &HeaderMap, length: u64) -> NewRequest<'_> {
     }
 }
 
-/// Sends what the streams of one end have to send.
+/// Sends the pending data of one end's streams.
 fn pump<R: super::Role>(end: &mut Connection<R, Exchange>, now: Instant) {
     while let Some(turn) = end.turn() {
         let Some(own) = end.own(turn.stream) else {
@@ -80,7 +80,7 @@ fn pump<R: super::Role>(end: &mut Connection<R, Exchange>, now: Instant) {
     }
 }
 
-/// A server that answers everything with a body of `size` bytes, when the request is whole.
+/// A server that responds to every complete request with a body of `size` bytes.
 #[derive(Debug)]
 struct Pair {
     server: Server,
@@ -90,7 +90,7 @@ struct Pair {
     at_client: HashMap<u32, Outcome>,
     at_server: HashMap<u32, Outcome>,
     failed: Option<&'static str>,
-    /// Bytes of each direction that are under way.
+    /// Bytes in flight in each direction.
     wire: [Vec<u8>; 2],
 }
 
@@ -239,7 +239,7 @@ impl Pair {
     }
 }
 
-/// A server, and a client that the test spells byte by byte.
+/// A server; the test writes the client's bytes.
 struct Wire {
     server: Server,
     now: Instant,
@@ -293,7 +293,7 @@ impl Wire {
         self.send(&bytes);
     }
 
-    /// Frames that wait to be sent: kind, stream, payload.
+    /// Frames in the output: kind, stream, payload.
     fn frames(&mut self) -> Vec<(u8, u32, Vec<u8>)> {
         let mut frames = Vec::new();
         let out = self.server.output();
@@ -324,7 +324,7 @@ impl Wire {
         pump(&mut self.server, self.now);
     }
 
-    /// Everything is sent that waits, and what can follow it.
+    /// Sends all output, and the data that can follow it.
     fn flush(&mut self) {
         while !self.frames().is_empty() {
             pump(&mut self.server, self.now);
@@ -337,7 +337,7 @@ impl Wire {
 }
 
 #[test]
-fn requests_and_replies_arrive_whole() {
+fn requests_and_replies_arrive_complete() {
     for (request, reply) in [
         (0, 0),
         (0, 1),
@@ -361,7 +361,7 @@ fn requests_and_replies_arrive_whole() {
 }
 
 #[test]
-fn streams_beyond_the_last_goaway_are_ignored_with_all_that_belongs_to_them() {
+fn frames_of_streams_after_the_goaway_are_ignored() {
     let mut wire = Wire::new();
     wire.request(1, flag::END_STREAM);
     wire.server.wind_up();
@@ -386,7 +386,7 @@ fn streams_beyond_the_last_goaway_are_ignored_with_all_that_belongs_to_them() {
 }
 
 #[test]
-fn a_request_after_the_clients_goaway_is_served_like_the_others() {
+fn a_request_after_the_clients_goaway_is_served() {
     let mut wire = Wire::new();
     wire.request(1, flag::END_STREAM);
     let mut bytes = Vec::new();
@@ -402,7 +402,7 @@ fn a_request_after_the_clients_goaway_is_served_like_the_others() {
 }
 
 #[test]
-fn rapid_reset_is_cut_and_cancelled_replies_are_not() {
+fn a_rapid_reset_ends_the_connection_and_cancelled_replies_do_not() {
     let mut wire = Wire::new();
     let reset = |wire: &mut Wire, replies: bool| {
         for stream in (1..4000).step_by(2) {
@@ -430,7 +430,7 @@ fn rapid_reset_is_cut_and_cancelled_replies_are_not() {
 }
 
 #[test]
-fn a_head_that_was_made_before_the_reset_came_does_not_pay_for_it() {
+fn a_reset_after_the_head_alone_counts_as_cancelled() {
     let mut wire = Wire::new();
     for stream in (1..4000).step_by(2) {
         wire.request(stream, flag::END_STREAM);
@@ -449,7 +449,7 @@ fn a_head_that_was_made_before_the_reset_came_does_not_pay_for_it() {
 }
 
 #[test]
-fn a_client_knows_what_is_safe_to_send_again() {
+fn lost_requests_are_marked_if_safe_to_send_again() {
     let mut pair = Pair::new(100_000);
     let ids: Vec<u32> = (0..4).map(|_| pair.open(0)).collect();
     pair.settle();
@@ -480,7 +480,7 @@ fn a_client_knows_what_is_safe_to_send_again() {
 
 /// As many as the flood limit allows at a time.
 #[test]
-fn a_shut_window_makes_no_queue_grow() {
+fn a_closed_window_does_not_make_the_queue_grow() {
     let mut wire = Wire::new();
     wire.request(1, flag::END_STREAM);
     wire.reply(1, 100_000);
@@ -498,7 +498,7 @@ fn a_shut_window_makes_no_queue_grow() {
 }
 
 #[test]
-fn a_server_may_be_unaware_of_however_many_resets() {
+fn a_server_may_send_on_any_number_of_streams_that_were_reset() {
     let mut pair = Pair::new(0);
     pair.settle();
     let mut late = Vec::new();
@@ -517,7 +517,7 @@ fn a_server_may_be_unaware_of_however_many_resets() {
 }
 
 #[test]
-fn limits_below_the_protocols_windows_are_no_trap() {
+fn limits_below_the_protocols_windows_are_raised() {
     let none = Limits {
         stream_window: 0,
         connection_window: 0,
@@ -537,7 +537,7 @@ fn limits_below_the_protocols_windows_are_no_trap() {
     wire.send(&bytes);
     wire.server.release(1, 0);
     assert_eq!(wire.failed, None);
-    // No WINDOW_UPDATE of nothing.
+    // No WINDOW_UPDATE of zero.
     let empty = 0u32.to_be_bytes().to_vec();
     assert!(
         wire.frames()
@@ -547,7 +547,7 @@ fn limits_below_the_protocols_windows_are_no_trap() {
 }
 
 #[test]
-fn a_client_opens_no_more_streams_than_the_server_takes() {
+fn a_client_opens_no_more_streams_than_the_server_allows() {
     let mut pair = Pair::new(10);
     pair.settle();
     let fields = HeaderMap::new();
@@ -584,7 +584,6 @@ fn padding_counts_for_windows_and_is_given_back() {
     assert_eq!(wire.failed.unwrap().code, code::PROTOCOL_ERROR);
 }
 
-/// What one frame may cost: `turn` and `put_data` are given nothing that the windows do not allow.
 #[test]
 fn a_turn_never_has_more_room_than_the_windows() {
     let mut wire = Wire::new();
@@ -601,9 +600,8 @@ fn a_turn_never_has_more_room_than_the_windows() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// However the wire is cut, every message arrives whole.
     #[test]
-    fn two_ends_agree_wherever_the_wire_is_cut(
+    fn messages_arrive_complete_however_input_is_split(
         sizes in proptest::collection::vec(0usize..100_000, 1..8),
         reply in 0usize..150_000,
         cuts in proptest::collection::vec(1usize..40_000, 1..20),
@@ -624,7 +622,7 @@ proptest! {
         }
     }
 
-    /// Whatever a peer sends, nothing panics, and what waits to be sent stays within bounds.
+    /// The output stays within bounds, too.
     #[test]
     fn arbitrary_frames_never_panic(
         frames in proptest::collection::vec(

@@ -1,13 +1,13 @@
-//! Header blocks are encoded without a dynamic table: there is nothing to keep in step, to search or to
-//! guard (RFC 7541, section 4.2 lets an encoder do without). A connection says so once, by
-//! [`NO_TABLE`] in front of its first block.
+//! Encoding header blocks, without a dynamic table: there is nothing to synchronize, to search or to
+//! protect (RFC 7541, section 4.2, allows it). A connection signals that once, with
+//! [`NO_TABLE`] before its first block.
 
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::wire::put_integer;
 
-/// A dynamic table size update to nothing.
+/// A dynamic table size update to zero.
 pub const NO_TABLE: u8 = 0x20;
 
 /// A response's status.
@@ -48,7 +48,7 @@ pub fn put_request_line(block: &mut Vec<u8>, method: &Method, authority: &[u8], 
     }
 }
 
-/// All fields of a map. Names in it are in lower case, as HTTP/2 has them.
+/// All fields of a map. Its names are in lower case, as HTTP/2 requires.
 pub fn put_fields(block: &mut Vec<u8>, fields: &HeaderMap) {
     for (name, value) in fields {
         put_field(
@@ -60,12 +60,12 @@ pub fn put_fields(block: &mut Vec<u8>, fields: &HeaderMap) {
     }
 }
 
-/// Credentials are never to be put into a table, by anyone on the way (RFC 7541, section 7.1.3).
+/// Credentials must not enter a table, also not at an intermediary (RFC 7541, section 7.1.3).
 fn is_secret(name: &str, value: &HeaderValue) -> bool {
     value.is_sensitive() || name == "authorization" || name == "proxy-authorization"
 }
 
-/// A literal without indexing; one that must never be indexed says so (RFC 7541, section 6.2.3).
+/// A literal without indexing, or a never-indexed one (RFC 7541, section 6.2.3).
 pub fn put_field(block: &mut Vec<u8>, name: &str, value: &[u8], secret: bool) {
     let pattern = if secret { 0x10 } else { 0x00 };
     let index = static_name(name);
@@ -82,7 +82,7 @@ pub fn put_number(block: &mut Vec<u8>, name: &str, number: u64) {
     put_field(block, name, decimal(number, &mut digits), false);
 }
 
-/// What the largest number takes.
+/// The digits of the largest number.
 const DIGITS_MAX: usize = 20;
 
 fn decimal(number: u64, digits: &mut [u8; DIGITS_MAX]) -> &[u8] {
@@ -99,13 +99,13 @@ fn decimal(number: u64, digits: &mut [u8; DIGITS_MAX]) -> &[u8] {
     digits.get(start..).unwrap_or_default()
 }
 
-/// A string that is not Huffman-coded: coding costs more time than it saves bytes here.
+/// A string without Huffman coding, which would save few bytes for the time it costs.
 pub fn put_string(block: &mut Vec<u8>, bytes: &[u8]) {
     put_integer(block, 0, 7, bytes.len());
     block.extend_from_slice(bytes);
 }
 
-/// The index of a static entry with this name, of those that requests and responses use; or 0.
+/// The index of the static entry with this name, or 0. Only names that are common in requests and responses.
 pub fn static_name(name: &str) -> usize {
     match name {
         ":authority" => 1,
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_spelled() {
+    fn numbers_are_written_in_decimal() {
         for number in [0, 7, 10, u64::MAX] {
             let mut digits = [0; DIGITS_MAX];
             assert_eq!(decimal(number, &mut digits), number.to_string().as_bytes());

@@ -1,9 +1,9 @@
 //! HPACK's Huffman code (RFC 7541, appendix B), decoding only.
 //!
 //! The code is canonical: symbols of one length have consecutive codes in order of their value. So
-//! the lengths alone say everything, and a symbol is found by comparing with one limit per length.
+//! the lengths define the code, and a symbol is found by comparing with one limit per length.
 
-/// The code that ends a string, which no string may contain.
+/// The end-of-string symbol, which must not occur in a string.
 const EOS: usize = 256;
 
 /// The longest code.
@@ -81,7 +81,7 @@ const fn symbols() -> [u16; EOS + 1] {
     symbols
 }
 
-/// Hands every byte of the decoded string to `each`; `None` when the string is malformed.
+/// Calls `each` for every byte of the decoded string; `None` if the string is malformed.
 pub(super) fn decode(encoded: &[u8], mut each: impl FnMut(u8)) -> Option<()> {
     let mut code = 0u32;
     let mut bits = 0usize;
@@ -92,14 +92,14 @@ pub(super) fn decode(encoded: &[u8], mut each: impl FnMut(u8)) -> Option<()> {
             let class = CLASSES.get(bits)?;
             if code < class.end {
                 let index = usize::from(class.symbols_at) + (code - class.first) as usize;
-                // EOS itself does not fit a byte.
+                // Fails for EOS, which does not fit a byte.
                 each(u8::try_from(*SYMBOLS.get(index)?).ok()?);
                 code = 0;
                 bits = 0;
             }
         }
     }
-    // What is left must be padding: fewer than eight bits, all ones.
+    // The rest must be padding: fewer than eight bits, all ones.
     (bits < 8 && code == (1 << bits) - 1).then_some(())
 }
 

@@ -1,7 +1,7 @@
 //! HPACK, header compression (RFC 7541).
 //!
-//! One [`Decoder`] serves every reader. What a field is to a reader ([`Fields`]) is worked out once, when
-//! it enters the table, and cloned from then on: a server gets methods and checked header values, a
+//! One [`Decoder`] serves every reader. A reader's representation of a field ([`Fields`]) is computed once, when
+//! the field enters the table, and cloned from then on: a server gets methods and validated header values, a
 //! load tester keeps three numbers and no strings.
 
 pub mod encode;
@@ -15,12 +15,12 @@ use std::fmt::Debug;
 pub use self::wire::{ENTRY_OVERHEAD, STATIC_ENTRIES, TABLE_SIZE, put_integer};
 use self::wire::{HpackString, integer};
 
-/// What fields are to whoever reads them.
+/// A reader's representation of fields.
 pub trait Fields: Sized + 'static {
-    /// A name that is still without a value.
+    /// A name whose value is not yet known.
     type Name: Clone + Debug;
-    /// A field, name and value. What must not be used is a field too: the table has to stay in step with
-    /// the peer's.
+    /// A field, name and value. Malformed fields are represented, too, because the table has to stay
+    /// synchronized with the peer's.
     type Field: Clone + Debug;
 
     /// A name, as decoded.
@@ -29,17 +29,17 @@ pub trait Fields: Sized + 'static {
     /// A field, as decoded.
     fn field(name: &Self::Name, value: &[u8]) -> Self::Field;
 
-    /// Is the value of a field with this name looked at? Otherwise it is not decoded, and
+    /// Whether the value of a field with this name is needed. If not, it is not decoded, and
     /// [`field`](Self::field) is given an empty one.
     fn wants(_name: &Self::Name) -> bool {
         true
     }
 
-    /// The static table in this reading: a `LazyLock` of [`static_table`].
+    /// The static table in this representation: a `LazyLock` of [`static_table`].
     fn table() -> &'static [Entry<Self>];
 }
 
-/// The static table as a reader sees it.
+/// The static table in a reader's representation.
 pub fn static_table<F: Fields>() -> Vec<Entry<F>> {
     table::STATIC
         .iter()
@@ -60,7 +60,7 @@ pub fn static_table<F: Fields>() -> Vec<Entry<F>> {
 pub struct Entry<F: Fields> {
     name: F::Name,
     field: F::Field,
-    /// Of both strings.
+    /// The length of both strings.
     bytes: usize,
     name_bytes: usize,
 }
@@ -86,11 +86,10 @@ impl<F: Fields> Default for Decoder<F> {
 }
 
 impl<F: Fields> Decoder<F> {
-    /// Hands every field to `each`, with what it counts for the size of the list (RFC 9113, section
-    /// 10.5.1). `None` when the block cannot be decoded: the connection cannot go on then.
+    /// Calls `each` for every field, with its size in the header list (RFC 9113, section
+    /// 10.5.1). `None` if the block cannot be decoded: the connection has to end then.
     ///
-    /// A byte may stand for a field of 4 KiB, so `each` has to do next to nothing for a list that has become
-    /// too large.
+    /// One byte may represent a field of 4 KiB, so `each` must do almost no work once the list is too large.
     pub fn decode(&mut self, block: &[u8], mut each: impl FnMut(&F::Field, usize)) -> Option<()> {
         let mut rest = block;
         let mut begun = false;
@@ -101,7 +100,7 @@ impl<F: Fields> Decoder<F> {
                 each(&entry.field, entry.bytes + ENTRY_OVERHEAD);
             } else if first & 0xe0 == 0x20 {
                 let size = integer(&mut rest, 5)?;
-                // Only in front of the first field (RFC 7541, section 4.2).
+                // Only before the first field (RFC 7541, section 4.2).
                 if size > TABLE_SIZE || begun {
                     return None;
                 }
@@ -120,7 +119,7 @@ impl<F: Fields> Decoder<F> {
         Some(())
     }
 
-    /// Bytes of memory that the table takes, about, and the strings that pass through.
+    /// Bytes of memory, approximately, of the table and the scratch buffer.
     pub fn memory_held(&self) -> usize {
         self.entries.capacity() * size_of::<Entry<F>>() + self.size + self.scratch.capacity()
     }
@@ -138,7 +137,7 @@ impl<F: Fields> Decoder<F> {
             let value = self.string(rest)?;
             (F::field(&name, value), value.len())
         } else {
-            // Where the table needs its length, the value has to be decoded all the same.
+            // If the table needs its length, the value has to be decoded nevertheless.
             let value_bytes = HpackString::take(rest)?.len(adds)?;
             (F::field(&name, &[]), value_bytes)
         };
@@ -150,7 +149,7 @@ impl<F: Fields> Decoder<F> {
         })
     }
 
-    /// A string, decoded into the scratch buffer where it must be.
+    /// A string, decoded into the scratch buffer if it is coded.
     fn string<'s, 'b: 's>(&'s mut self, rest: &mut &'b [u8]) -> Option<&'s [u8]> {
         let string = HpackString::take(rest)?;
         if let Some(plain) = string.plain() {
@@ -173,7 +172,7 @@ impl<F: Fields> Decoder<F> {
     fn add(&mut self, entry: Entry<F>) {
         let size = entry.bytes + ENTRY_OVERHEAD;
         self.evict(size);
-        // One that is larger than the table empties it (RFC 7541, section 4.4).
+        // An entry that is larger than the table empties it (RFC 7541, section 4.4).
         if size <= self.size_max {
             self.size += size;
             self.entries.push_front(entry);
@@ -189,7 +188,7 @@ impl<F: Fields> Decoder<F> {
         }
     }
 
-    /// Is memory kept for strings that were decoded?
+    /// Releases the scratch buffer if it is large.
     pub(super) fn rest(&mut self) {
         if self.scratch.capacity() > SCRATCH_KEPT {
             self.scratch = Vec::new();
@@ -197,7 +196,7 @@ impl<F: Fields> Decoder<F> {
     }
 }
 
-/// What an idle connection may keep for the next coded string, in bytes.
+/// The size of the scratch buffer that an idle connection keeps, in bytes.
 const SCRATCH_KEPT: usize = 256;
 
 #[cfg(test)]
@@ -208,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads text.
+    /// Represents fields as text.
     #[derive(Debug)]
     struct Text;
 
@@ -230,7 +229,7 @@ mod tests {
         }
     }
 
-    /// Reads nothing but sizes.
+    /// Needs only sizes.
     #[derive(Debug)]
     struct Sizes;
 
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded() {
+    fn malformed_blocks_are_refused() {
         for block in [
             &b"\x80"[..],
             b"\xbe",
@@ -330,8 +329,8 @@ mod tests {
     }
 
     proptest! {
-        /// Readers of the same blocks agree on what can be decoded and on the size of the table, however little
-        /// of it they look at.
+        /// Readers agree on which blocks can be decoded and on the size of the table, regardless of which values they
+        /// need.
         #[test]
         fn arbitrary_blocks_never_panic_and_tables_stay_in_step(
             blocks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..80), 0..8),
@@ -345,7 +344,7 @@ mod tests {
                 prop_assert_eq!(decoder.size, sum);
                 let brief = sizes.decode(&block, |_, _| {});
                 if found.is_none() || brief.is_none() {
-                    // A value that nobody looks at is not decoded, so its mistakes are not found.
+                    // Values that are not needed are not decoded, so errors in them are not detected.
                     prop_assert!(found.is_none());
                     break;
                 }

@@ -1,17 +1,17 @@
-//! HPACK's spelling of integers and strings (RFC 7541, section 5).
+//! HPACK's encoding of integers and strings (RFC 7541, section 5).
 
 use super::huffman;
 
-/// The table size that both directions begin with (RFC 9113, section 6.5.2).
+/// The initial table size of both directions (RFC 9113, section 6.5.2).
 pub const TABLE_SIZE: usize = 4096;
 
-/// What an entry costs besides its strings (RFC 7541, section 4.1).
+/// The overhead of an entry (RFC 7541, section 4.1).
 pub const ENTRY_OVERHEAD: usize = 32;
 
-/// Entries of the static table.
+/// The number of entries of the static table.
 pub const STATIC_ENTRIES: usize = 61;
 
-/// The longest prefix integer that makes sense here: a string fits a header block.
+/// The largest integer: a string must fit a header block.
 const INTEGER_MAX: usize = 1 << 24;
 
 /// An integer after the high bits of `pattern` (RFC 7541, section 5.1).
@@ -31,7 +31,7 @@ pub fn put_integer(block: &mut Vec<u8>, pattern: u8, prefix: u32, value: usize) 
     block.push(left as u8);
 }
 
-/// An integer with a prefix of so many bits.
+/// An integer with a prefix of `prefix` bits.
 pub(super) fn integer(rest: &mut &[u8], prefix: u32) -> Option<usize> {
     let (first, mut after) = rest.split_first()?;
     let full = (1usize << prefix) - 1;
@@ -55,7 +55,7 @@ pub(super) fn integer(rest: &mut &[u8], prefix: u32) -> Option<usize> {
     Some(value)
 }
 
-/// A string on the wire.
+/// An encoded string.
 pub(super) struct HpackString<'b> {
     bytes: &'b [u8],
     huffman: bool,
@@ -70,7 +70,7 @@ impl<'b> HpackString<'b> {
         Some(Self { bytes, huffman })
     }
 
-    /// Its decoded length; where nobody needs it (`exact` is false), it is not worked out.
+    /// Its decoded length; not computed if it is not needed (`exact` is false).
     pub(super) fn len(&self, exact: bool) -> Option<usize> {
         if !self.huffman || !exact {
             return Some(self.bytes.len());
@@ -80,12 +80,12 @@ impl<'b> HpackString<'b> {
         Some(count)
     }
 
-    /// Its bytes, where they are not coded.
+    /// Its bytes, if they are not coded.
     pub(super) fn plain(&self) -> Option<&'b [u8]> {
         (!self.huffman).then_some(self.bytes)
     }
 
-    /// Hands every byte to `each`; `None` when the string is malformed.
+    /// Calls `each` for every byte; `None` if the string is malformed.
     pub(super) fn decode(&self, mut each: impl FnMut(u8)) -> Option<()> {
         if self.huffman {
             return huffman::decode(self.bytes, each);
@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn integers_survive(value in 0usize..INTEGER_MAX, prefix in 4u32..8) {
+        fn integers_round_trip(value in 0usize..INTEGER_MAX, prefix in 4u32..8) {
             let mut block = Vec::new();
             put_integer(&mut block, 0, prefix, value);
             let mut rest = &block[..];

@@ -1,9 +1,9 @@
-//! Windows that stay shut, that open slowly, that change often: what becomes of the streams behind them.
+//! Streams whose windows stay closed, open slowly or change often.
 
 use super::*;
 
 #[test]
-fn a_window_that_stays_shut_costs_the_stream_and_one_that_opens_slowly_does_not() {
+fn a_closed_window_resets_the_stream_and_a_slow_one_does_not() {
     let mut wire = Wire::new();
     wire.windows(0);
     wire.request(1, flag::END_STREAM);
@@ -12,7 +12,7 @@ fn a_window_that_stays_shut_costs_the_stream_and_one_that_opens_slowly_does_not(
     wire.reply(3, 1_000_000);
     assert_eq!(wire.server.turn(), None);
     let span = limits().span;
-    // Stream 3 is let on a little above the least rate, stream 1 by a byte at a time.
+    // Stream 3's window opens a little above the minimum rate, stream 1's by a byte at a time.
     let enough = limits().rate_min * span.as_secs() as u32 + 10;
     for second in 1..=3 * span.as_secs() {
         wire.now += Duration::from_secs(1);
@@ -21,7 +21,7 @@ fn a_window_that_stays_shut_costs_the_stream_and_one_that_opens_slowly_does_not(
             frame::put_window_update(&mut bytes, 3, enough / 3 + 1);
             frame::put_window_update(&mut bytes, 1, 1);
         }
-        // A PING is no progress of any stream.
+        // A PING is not progress.
         frame::put_header(&mut bytes, 8, kind::PING, 0, 0);
         bytes.extend_from_slice(&[0; 8]);
         wire.send(&bytes);
@@ -35,12 +35,12 @@ fn a_window_that_stays_shut_costs_the_stream_and_one_that_opens_slowly_does_not(
 }
 
 #[test]
-fn a_window_that_is_used_up_at_once_counts_from_then_on() {
+fn a_span_begins_when_the_window_is_used_up() {
     let mut wire = Wire::new();
     wire.request(1, flag::END_STREAM);
     wire.reply(1, 1_000_000);
     wire.flush();
-    // 64 KiB went out in the first moment, far more than the least rate asks for in a span.
+    // 64 KiB were sent at once, far more than the minimum rate requires in a span.
     wire.now += limits().span - CLOCK;
     wire.server.expire(wire.now);
     wire.events();
@@ -52,7 +52,7 @@ fn a_window_that_is_used_up_at_once_counts_from_then_on() {
 }
 
 #[test]
-fn spans_may_be_short_or_without_end() {
+fn spans_may_be_short_or_infinite() {
     for (span, stalls) in [(Duration::from_millis(5), true), (Duration::MAX, false)] {
         let mut wire = Wire::new();
         wire.server.limits.span = span;
@@ -67,7 +67,7 @@ fn spans_may_be_short_or_without_end() {
 }
 
 #[test]
-fn the_connections_window_counts_for_every_stream() {
+fn the_connections_window_applies_to_every_stream() {
     let mut wire = Wire::new();
     wire.windows(frame::WINDOW_MAX);
     wire.request(1, flag::END_STREAM);
@@ -81,12 +81,12 @@ fn the_connections_window_counts_for_every_stream() {
     wire.server.expire(wire.now);
     wire.events();
     assert_eq!(wire.lost, [(3, Cut::Stalled)]);
-    // The stream that was sent whole is over.
+    // The stream that was sent completely has ended.
     assert_eq!(wire.server.streams(), 0);
 }
 
 #[test]
-fn after_the_clients_end_what_its_window_blocks_is_dropped_at_once() {
+fn blocked_streams_are_dropped_at_the_clients_end_of_input() {
     let mut wire = Wire::new();
     wire.windows(10);
     wire.request(1, flag::END_STREAM);
@@ -96,7 +96,7 @@ fn after_the_clients_end_what_its_window_blocks_is_dropped_at_once() {
     wire.server.end_of_input(wire.now);
     wire.events();
     assert_eq!(wire.lost, [(1, Cut::Ended)]);
-    // A reply that is ready only later, too.
+    // Also a reply that is ready only later.
     wire.reply(3, 20);
     wire.events();
     assert_eq!(wire.lost, [(1, Cut::Ended), (3, Cut::Ended)]);
@@ -106,7 +106,7 @@ fn after_the_clients_end_what_its_window_blocks_is_dropped_at_once() {
 }
 
 #[test]
-fn a_frame_that_changes_the_window_often_changes_it_once() {
+fn several_window_changes_in_one_frame_are_applied_as_one() {
     let mut wire = Wire::new();
     wire.request(1, flag::END_STREAM);
     let mut changes = vec![(setting::INITIAL_WINDOW_SIZE, 0); 2000];
