@@ -1,4 +1,4 @@
-//! What can be typed. Parsing has no side effect; each command's arguments stand beside its code.
+//! The command line. Parsing has no side effect; each command's arguments are defined next to its code.
 
 use clap::{Parser, Subcommand};
 
@@ -64,14 +64,14 @@ mod tests {
     const ALLOWED: &[(&str, &str)] = &[
         (
             "-d",
-            "get: curl's body; bench: a load tester's duration, as wrk and h2load have it",
+            "get: curl's body; bench: a load tester's duration, as in wrk and h2load",
         ),
         (
             "--http2",
             "get offers both versions; a measurement must not be of the other one",
         ),
         ("--http1.1", "as --http2"),
-        ("-t", "bench alone has it"),
+        ("-t", "only bench has it"),
         ("--verbose", "each says what it has more of"),
         ("-v", "as --verbose"),
         (
@@ -90,7 +90,7 @@ mod tests {
         ),
     ];
 
-    /// What a flag means: its help up to what is a detail of the command.
+    /// The meaning of a flag: its help without details of the command.
     fn meaning(help: &str) -> String {
         let end = [" [", "; ", ", ", ": ", " ("]
             .into_iter()

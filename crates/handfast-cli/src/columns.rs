@@ -1,11 +1,11 @@
-//! Two texts side by side: what the client saw, what the server saw.
+//! Two texts side by side: the client's view and the server's view.
 
-/// Narrower than this, half of a page does not hold a name and a number: one text goes below the other.
+/// Below this width, half of a line is too narrow for a name and a number, so the texts are stacked.
 const BESIDE_MIN: usize = 80;
 const GAP: &str = " | ";
 
-/// Sets `left` and `right` beside each other, or one below the other where a page of this width has no
-/// room for both, wrapping both at words, below their headings.
+/// Places `left` and `right` side by side, or stacked if the width is too small, wrapping both at words,
+/// below their headings.
 ///
 /// Each line of the result is indented and has no trailing blanks.
 pub(crate) fn side_by_side(
@@ -38,7 +38,7 @@ pub(crate) fn side_by_side(
     text
 }
 
-/// The lines below their heading, which stands out by its place.
+/// The lines below their heading.
 fn below(width: usize, heading: &str, lines: &[String]) -> String {
     let rows = lines
         .iter()
@@ -49,9 +49,8 @@ fn below(width: usize, heading: &str, lines: &[String]) -> String {
     format!("  {heading}\n{rows}")
 }
 
-/// The same text with lines that are longer than `width` broken at blanks. What follows stands below
-/// the first word of the value, where a line has a label before it. A word that is longer keeps its
-/// line: a fingerprint is copied as a whole.
+/// Wraps lines that are longer than `width` at blanks. Continuation lines are aligned with the value, if the line
+/// has a label. A longer word is not broken, so that a fingerprint can be copied.
 pub(crate) fn fit(text: &str, width: usize) -> String {
     let mut fitted = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
@@ -73,7 +72,7 @@ fn fit_line(fitted: &mut String, line: &str, width: usize) {
     let indent = value_column(line).min(width / 2);
     let mut column = 0;
     let mut is_first = true;
-    // Blanks inside of a line are kept: they set its columns.
+    // Blanks inside a line are kept, because they align its columns.
     for word in line.split(' ') {
         let length = visible(word);
         if !is_first && column + 1 + length > width && column > indent && length > 0 {
@@ -93,7 +92,7 @@ fn fit_line(fitted: &mut String, line: &str, width: usize) {
     }
 }
 
-/// Where the value of a line begins: behind a label and two blanks, or behind what it is indented by.
+/// The column of a line's value: after a label and two blanks, or after the indentation.
 fn value_column(line: &str) -> usize {
     let plain = without_colour(line);
     let indent = plain.len() - plain.trim_start().len();
@@ -122,8 +121,8 @@ fn without_colour(text: &str) -> String {
     plain
 }
 
-/// Breaks a line at blanks; what follows the first piece is indented by two. A word that is longer
-/// than the column is cut.
+/// Wraps a line at blanks; continuation lines are indented by two. A word that is longer than the column is
+/// broken.
 fn wrap(line: &str, width: usize) -> Vec<String> {
     let mut rows: Vec<String> = Vec::new();
     let mut row = String::new();
@@ -153,7 +152,7 @@ mod tests {
     const WIDTH: usize = 100;
 
     #[test]
-    fn long_lines_are_broken_below_their_value_and_words_are_kept_whole() {
+    fn long_lines_are_wrapped_at_their_value_and_words_are_not_broken() {
         let long = "x".repeat(70);
         let text = format!(
             "short\n  label        {}\n  \x1b[2mkey        \x1b[0m  a b {long} c\n    {}",
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_beside_goes_below() {
+    fn texts_are_stacked_if_the_width_is_too_small() {
         let left = ["one ".repeat(30), "x".repeat(90)];
         let right = ["two ".repeat(30)];
         let text = side_by_side(60, ("client", &left), ("server", &right));

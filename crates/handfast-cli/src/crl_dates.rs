@@ -1,11 +1,11 @@
-//! What a server says of a revocation list that is out of date, or will be within a day.
+//! The server's warning about a revocation list that is out of date, or will be within a day.
 
 use handfast::{CrlSummary, ExpiredLists, format_utc};
 
-/// How long before it is out of date a list is told of.
+/// How long before its end a list causes a warning.
 const DAY_SECS: i64 = 86_400;
 
-/// What is to be said of `list` at `now` (unix seconds), if anything.
+/// The warning about `list` at `now` (unix seconds), if any.
 pub(crate) fn remark(list: &CrlSummary, expired: ExpiredLists, now: i64) -> Option<String> {
     let next_update = list.next_update?;
     match next_update.saturating_sub(now) {

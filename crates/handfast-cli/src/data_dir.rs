@@ -1,4 +1,4 @@
-//! Where the local certificate authority lives.
+//! The directory of the local certificate authority.
 
 use std::env;
 use std::io;
@@ -9,21 +9,20 @@ use handfast_ca::Authority;
 
 use crate::failure::{Failure, code};
 
-/// Names another directory for the local authority than the platform's.
+/// Overrides the platform's directory for the local authority.
 pub(crate) const CA_DIR_VARIABLE: &str = "HANDFAST_CA_DIR";
 
-/// As the value of `--client-ca`: the local authority.
+/// The value of `--client-ca` for the local authority.
 pub(crate) const LOCAL: &str = "local";
 
-/// The authority that a value of `--client-ca` means, if it means one of ours: by the word, or by the path of
-/// its certificate.
+/// The local authority, if a value of `--client-ca` selects it: by `local`, or by the path of its certificate.
 pub(crate) fn own_authority(
     client_ca: &Path,
     ca_dir: Option<PathBuf>,
 ) -> Result<Option<Authority>, Failure> {
     let directory = self::ca_dir(ca_dir);
     if client_ca.as_os_str() == LOCAL {
-        // It must have been made before.
+        // It must exist.
         return Ok(Some(Authority::open(&directory?)?));
     }
     Ok(directory
@@ -32,7 +31,7 @@ pub(crate) fn own_authority(
         .and_then(|directory| Authority::open(&directory).ok()))
 }
 
-/// The list of an authority of ours, renewed if that is due; with a warning if it could not be.
+/// The list of a local authority, renewed if due; with a warning if that failed.
 pub(crate) fn fresh_list(authority: &Authority) -> Result<(PathBuf, Option<String>), Failure> {
     let file = authority.crl_file();
     match authority.keep_crl_fresh() {
@@ -54,7 +53,7 @@ pub(crate) fn ca_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     given.or_else(default_ca_dir).ok_or_else(|| {
         let explanation = Explanation::new(
             "no-data-directory",
-            "there is no place for the local certificate authority: this user has no home directory",
+            "no directory for the local certificate authority: this user has no home directory",
         )
         .with_fix(format!("give one with --ca-dir DIR or {CA_DIR_VARIABLE}"));
         Failure::new(code::OTHER, explanation)
@@ -62,7 +61,7 @@ pub(crate) fn ca_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
 }
 
 /// The certificate of the local authority, if there is one: `get` trusts it for the names that it may
-/// sign.
+/// sign for.
 pub(crate) fn local_ca_certificate() -> Option<PathBuf> {
     default_ca_dir()
         .map(|dir| dir.join("ca.pem"))
@@ -76,7 +75,7 @@ pub(crate) fn local_ca_list() -> Option<PathBuf> {
         .filter(|file| !is_absent(file))
 }
 
-/// Whether this file is the certificate of the authority of this directory.
+/// Whether this file is the certificate of the authority in this directory.
 fn is_certificate_of(file: &Path, directory: &Path) -> bool {
     let own = directory.join("ca.pem").canonicalize();
     own.is_ok_and(|own| file.canonicalize().is_ok_and(|file| file == own))
@@ -90,7 +89,7 @@ pub(crate) fn local_ca_that_issued(facts: &CertificateFacts) -> Option<PathBuf> 
     (authority.subject == facts.issuer).then_some(file)
 }
 
-/// Is it certain that there is none? One that cannot be looked at is for whoever reads it to complain of.
+/// Whether there is certainly none. If the file cannot be accessed, reading it reports the error.
 fn is_absent(file: &Path) -> bool {
     match file.metadata() {
         Ok(found) => !found.is_file(),

@@ -1,6 +1,6 @@
-//! How many descriptors this process may have: each connection is one, and each open file.
+//! The limit on descriptors: each connection uses one, and each open file.
 
-/// Raises the limit as far as the system lets us; gives what it is then, none where there is none.
+/// Raises the limit as far as the system allows and returns it; `None` if there is no limit.
 #[cfg(unix)]
 pub(crate) fn raise_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -9,7 +9,7 @@ pub(crate) fn raise_limit() -> Option<u64> {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // Without it everything works, with fewer connections at once.
+    // If it fails, fewer connections are possible.
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,

@@ -18,14 +18,14 @@ macro_rules! exit_codes {
 }
 
 exit_codes! {
-    SUCCESS = 0: "Success: everything arrived whole, and every check passed.",
+    SUCCESS = 0: "Success: everything arrived complete, and every check passed.",
     OTHER = 1: "A failure without a code of its own, or a URL whose scheme is not https.",
     USAGE = 2: "The arguments are wrong.",
     BAD_URL = 3: "The URL or the server name is malformed.",
     RESOLVE_PROXY = 5: "The proxy's name does not resolve.",
     RESOLVE = 6: "The server's name does not resolve.",
     CONNECT = 7: "The connection was refused or could not be made.",
-    WEIRD_REPLY = 8: "The server's reply before TLS (STARTTLS) makes no sense.",
+    WEIRD_REPLY = 8: "The server's reply before TLS (STARTTLS) is malformed.",
     HTTP2 = 16: "The server ended the HTTP/2 connection (GOAWAY).",
     SHORT_BODY = 18: "The body is shorter than announced.",
     HTTP_STATUS = 22: "The HTTP status is 400 or more: `get --fail`, and `bench`.",

@@ -1,4 +1,4 @@
-//! What ends a command: an explanation for the person and an exit code for the script.
+//! Failures of commands: an explanation for the user and an exit code for scripts.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use handfast_dial::{ConnectError, StartTlsProblem};
 
 pub(crate) use crate::exit_codes as code;
 
-/// An explained failure and the exit code that it ends the program with.
+/// An explained failure with its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u8,
@@ -25,7 +25,7 @@ impl Failure {
         Self { code, explanation }
     }
 
-    /// Arguments that clap could not know to be wrong.
+    /// Invalid arguments that clap does not detect.
     pub(crate) fn usage(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(code::USAGE, Explanation::new("usage", what).with_fix(fix))
     }
@@ -79,7 +79,7 @@ impl From<CrlError> for Failure {
     }
 }
 
-/// The operating system's words without the number that Rust adds.
+/// The operating system's message without the number that Rust adds.
 pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     escape_control(text.split(" (os error").next().unwrap_or(&text)).into_owned()
@@ -95,7 +95,7 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
         Cause::Configuration(ConfigurationCause::File { .. }) => code::READ,
         Cause::Network(NetworkCause::TimedOut { .. }) => code::TIMED_OUT,
         Cause::Peer(PeerCause::Certificate(_)) => code::PEER,
-        // In TLS 1.3 the server says so after the handshake, and means the same.
+        // In TLS 1.3 the server sends the alert after the handshake.
         Cause::Peer(
             PeerCause::ClientCertificateRequired { .. }
             | PeerCause::ClientCertificateRefused { .. },
@@ -104,7 +104,7 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
     }
 }
 
-/// curl's code for a channel that did not come about.
+/// curl's code for an error of dialling.
 pub(crate) fn exit_code_of_dial(error: &handfast_dial::Error) -> u8 {
     use handfast_dial::Cause;
     match error.cause() {
@@ -115,7 +115,7 @@ pub(crate) fn exit_code_of_dial(error: &handfast_dial::Error) -> u8 {
             ProxyProblem::Unreachable { .. } => code::CONNECT,
             _ => code::RECEIVE,
         },
-        // Curl's 7 would send whoever reads it to the server.
+        // Not curl's 7, because the cause is not the server.
         Cause::DescriptorsUsedUp { .. } | Cause::PortsUsedUp { .. } => code::OTHER,
         Cause::StartTls(error) => match error.problem {
             StartTlsProblem::NotOffered { .. }
@@ -127,7 +127,7 @@ pub(crate) fn exit_code_of_dial(error: &handfast_dial::Error) -> u8 {
     }
 }
 
-/// curl's code for a TLS stream that did not come about.
+/// curl's code for an error of connecting.
 pub(crate) fn exit_code_of_connect(error: &ConnectError) -> u8 {
     match error {
         ConnectError::Dial(error) => exit_code_of_dial(error),
@@ -136,7 +136,7 @@ pub(crate) fn exit_code_of_connect(error: &ConnectError) -> u8 {
     }
 }
 
-/// curl's code for a failure without one of its own.
+/// curl's code for a failure without its own code.
 fn of_phase(phase: Phase) -> u8 {
     match phase {
         Phase::Configure => code::OTHER,

@@ -1,4 +1,4 @@
-//! What the program says of failures that are not an exchange's, compared with the files in
+//! Explanations of failures that are not those of an exchange, compared with the files in
 //! `tests/explanations`.
 
 use std::io;
@@ -10,7 +10,7 @@ use handfast_testbed::golden;
 
 use crate::failure::Failure;
 
-/// As the operating system gives it.
+/// An error as returned by the operating system.
 fn system_error(kind: io::ErrorKind) -> io::Error {
     io::Error::from_raw_os_error(match kind {
         io::ErrorKind::PermissionDenied => 13,

@@ -1,8 +1,8 @@
 //! `handfast`: HTTPS from both ends, on the command line.
 //!
-//! The binary alone prints, reads the environment and decides exit codes; what it does stands in the
-//! libraries. `cli.rs` says what can be typed, `command/` what each command does with it, `output.rs`
-//! how things are told.
+//! Only the binary prints, reads the environment and sets exit codes; the functions are in the
+//! libraries. `cli.rs` has the arguments, `command/` the commands, `output.rs`
+//! the output.
 
 mod cli;
 mod clock;
@@ -13,7 +13,7 @@ mod data_dir;
 mod descriptors;
 mod exit_codes;
 mod failure;
-// The operating system's words are Linux's.
+// The operating system's messages are those of Linux.
 #[cfg(all(test, target_os = "linux"))]
 mod golden;
 mod heap;

@@ -1,4 +1,4 @@
-//! How things are told: results on stdout, everything about them on stderr, colour on a terminal only.
+//! Output: results on stdout, everything else on stderr, colour only on a terminal.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -9,18 +9,18 @@ use handfast::Explanation;
 use crate::columns;
 use crate::failure::{Failure, code, plain};
 
-/// How a piece of text is to stand out.
+/// The style of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// Something that went as it should.
+    /// Success.
     Good,
-    /// Something that did not.
+    /// Failure.
     Bad,
-    /// Something to be careful about.
+    /// Warning.
     Warning,
     /// A heading.
     Heading,
-    /// What can be skipped.
+    /// Less important text.
     Faint,
 }
 
@@ -36,7 +36,7 @@ impl Tone {
     }
 }
 
-/// Whether a stream takes colour: a terminal that is no dumb one, and no `NO_COLOR`.
+/// Whether a stream supports colour: a terminal that is not dumb, and no `NO_COLOR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Palette {
     colour: bool,
@@ -69,7 +69,7 @@ impl Palette {
     }
 }
 
-/// A file name as a shell takes it.
+/// A file name quoted for a shell.
 pub(crate) fn shell_path(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
@@ -79,10 +79,10 @@ pub(crate) fn shell_path(path: &Path) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Writes a command's whole output. A reader that has gone away is no failure.
+/// Writes a command's whole output. A closed pipe is not a failure.
 ///
 /// # Errors
-/// When standard output cannot be written.
+/// If standard output cannot be written.
 pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -95,22 +95,22 @@ pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// One line on stderr. A stderr that is gone is nobody's to tell.
+/// One line on stderr. Errors are ignored.
 pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
 }
 
-/// A line on stderr, a terminal, that replaces the one before it; an empty text leaves none.
+/// A line on stderr, a terminal, that replaces the previous one; an empty text removes it.
 pub(crate) fn progress(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
 }
 
-/// How many columns the standard output has: what `COLUMNS` says, or the terminal, or as many as fit
+/// The width of standard output: `COLUMNS`, or the terminal's, or the width of
 /// every page.
 pub(crate) fn width() -> usize {
     const PAGE: usize = 100;
-    /// Nothing can be set beside anything in less.
+    /// The minimum for two columns.
     const LEAST: usize = 40;
     let said = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     #[cfg(unix)]
@@ -121,8 +121,8 @@ pub(crate) fn width() -> usize {
     said.map_or(PAGE, |columns: usize| columns.clamp(LEAST, PAGE))
 }
 
-/// Text for the standard output, its lines no longer than a terminal is wide, or as `COLUMNS` says.
-/// What goes to a file or a program keeps its lines.
+/// Text for standard output, wrapped to the terminal's width, or `COLUMNS`.
+/// Output to a file or a program is not wrapped.
 pub(crate) fn fit(text: &str) -> String {
     let said = env::var_os("COLUMNS").is_some();
     match said || io::stdout().is_terminal() {
@@ -131,7 +131,7 @@ pub(crate) fn fit(text: &str) -> String {
     }
 }
 
-/// A loud line on stderr.
+/// A warning on stderr.
 pub(crate) fn warning(text: impl AsRef<str>) {
     let palette = Palette::stderr();
     note(format!(

@@ -1,5 +1,5 @@
-//! Whom to trust and who we are, as flags that several commands share: typed here, made into a
-//! library's builder here.
+//! Trust, identity and session flags that several commands share, and their conversion into a
+//! context builder.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(crate) struct TrustArgs {
     pub(crate) identity: IdentityArgs,
 }
 
-/// What becomes of a certificate when the list that covers it is out of date.
+/// How a certificate is handled if the list that covers it is out of date.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum CrlExpired {
     /// Refuse certificates that it covers
@@ -99,7 +99,7 @@ pub(crate) struct SessionArgs {
     pub(crate) key_log: Option<PathBuf>,
 }
 
-/// Which versions of TLS: as curl says it, and as a list.
+/// TLS versions: as in curl, and as a list.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VersionArgs {
     /// TLS versions to allow: 1.2, 1.3 [default: both]
@@ -117,7 +117,7 @@ pub(crate) struct VersionArgs {
 }
 
 impl VersionArgs {
-    /// What was chosen; none for whatever there is.
+    /// The selected versions; `None` for the default.
     pub(crate) fn versions(&self) -> Vec<TlsVersion> {
         match self.tls_max.as_deref() {
             _ if self.tlsv1_3 => vec![TlsVersion::Tls13],
@@ -158,8 +158,8 @@ impl TrustArgs {
         Ok(builder)
     }
 
-    /// A client's context with all of this. Warns, loudly, when nothing will be verified, and tells what of
-    /// the files cannot vouch for anybody.
+    /// A client's context with all of this. Warns if verification is off, and about
+    /// certificates in the files that cannot be trust anchors.
     pub(crate) fn builder(&self) -> Result<ClientContextBuilder, Failure> {
         self.builder_showing(tell_trust_problems)
     }
@@ -221,7 +221,7 @@ impl SessionArgs {
 /// Problems shown of each source; a directory can have hundreds.
 const PROBLEMS_SHOWN_MAX: usize = 8;
 
-/// What of these sources cannot be a trust anchor, a line each.
+/// The certificates of these sources that cannot be trust anchors, a line each.
 pub(crate) fn trust_problems(sources: &[TrustSource]) -> Vec<String> {
     let mut lines = Vec::new();
     for source in sources {
@@ -235,7 +235,7 @@ pub(crate) fn trust_problems(sources: &[TrustSource]) -> Vec<String> {
     lines
 }
 
-/// Tells, on stderr, what of the files that were named cannot vouch for anybody.
+/// Prints on stderr which certificates of the given files cannot be trust anchors.
 pub(crate) fn tell_trust_problems(anchors: &TrustAnchors) {
     for problem in trust_problems(anchors.added_sources()) {
         output::note(format!("trust: {problem}"));
@@ -253,7 +253,7 @@ pub(crate) fn with_files(
     Ok(anchors)
 }
 
-/// The local authority is bound by name constraints: trusting it cannot harm any other name.
+/// The local authority has name constraints: trusting it does not affect other names.
 fn with_local_ca(anchors: TrustAnchors) -> TrustAnchors {
     let Some(file) = local_ca_certificate() else {
         return anchors;
@@ -268,8 +268,8 @@ fn with_local_ca(anchors: TrustAnchors) -> TrustAnchors {
     }
 }
 
-/// What the local authority revoked is refused, too. Its list was not asked for: where there is none, or an
-/// old one, nothing is missing.
+/// Certificates that the local authority revoked are refused, too. Its list was not requested: if there is none, or an
+/// old one, there is no error.
 fn with_local_list(lists: RevocationLists) -> RevocationLists {
     let Some(file) = local_ca_list() else {
         return lists;
@@ -286,10 +286,10 @@ fn with_local_list(lists: RevocationLists) -> RevocationLists {
     }
 }
 
-/// The longest time that is waited, some 30 years: clocks overflow beyond.
+/// The longest time limit, about 30 years, so that clocks do not overflow.
 const SECONDS_MAX: Duration = Duration::from_secs(1_000_000_000);
 
-/// Seconds, perhaps a fraction of one.
+/// Seconds, possibly with a fraction.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     match limit(text) {
         Ok(Limit(Some(limit))) => Ok(limit.min(SECONDS_MAX)),
@@ -297,15 +297,15 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A limit that was typed; without a value: none.
+/// A time limit from the arguments; `None` without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) Option<Duration>);
 
-/// A limit in seconds, perhaps a fraction of one; 0 is no limit, and so is what no clock can count.
+/// A time limit in seconds, possibly with a fraction; 0 is no limit, and also very large values.
 pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     let seconds = text.parse().ok().filter(|seconds: &f64| *seconds >= 0.0);
     let seconds = seconds.ok_or("expected a number of seconds, or 0 for no limit")?;
-    // What is more than nothing is not none.
+    // A value above zero is not rounded to zero.
     let least = Duration::from_nanos(1);
     let limit = Duration::try_from_secs_f64(seconds).ok();
     Ok(Limit(match seconds {
@@ -314,7 +314,7 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     }))
 }
 
-/// How many intermediates may be followed: no more than are followed at all.
+/// Parses the limit on intermediates, within the library's limit.
 pub(crate) fn depth(text: &str) -> Result<usize, String> {
     const MAX: usize = VerificationPolicy::CHAIN_DEPTH_LIMIT;
     text.parse()

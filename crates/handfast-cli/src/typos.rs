@@ -1,7 +1,7 @@
-//! What to suggest for an argument or a command that there is none of.
+//! Suggestions for unknown arguments and commands.
 //!
-//! clap suggests whatever looks alike, `--insecure` for `--interface` and `revoke` for `renew`. A tip is
-//! followed without much thought: it must be what was meant, and never give up a protection unasked.
+//! clap suggests similar names, such as `--insecure` for `--interface` and `revoke` for `renew`. A suggestion is
+//! often followed without thought: it must be right, and must not reduce security.
 
 use std::ffi::OsString;
 use std::process;
@@ -13,10 +13,10 @@ use strsim::damerau_levenshtein;
 use crate::cli::Cli;
 use crate::{output, version};
 
-/// What is suggested only for itself with one letter wrong.
+/// Suggested only for a typo of one letter.
 const DANGEROUS: [&str; 3] = ["insecure", "force", "revoke"];
 
-/// What other programs call it. What they say for "do not verify" has no entry.
+/// The names in other programs, except those for "do not verify".
 const ELSEWHERE: [(&str, &str); 21] = [
     ("CAfile", "cacert"),
     ("ca", "cacert"),
@@ -77,7 +77,7 @@ fn parse_from(args: &[OsString]) -> Result<Cli, clap::Error> {
     Ok(cli)
 }
 
-/// The same error with tips of ours.
+/// The same error with our own suggestions.
 fn better(mut error: clap::Error, words: &[&str]) -> clap::Error {
     let kinds = match error.kind() {
         ErrorKind::UnknownArgument => (ContextKind::InvalidArg, ContextKind::SuggestedArg),
@@ -122,7 +122,7 @@ fn better(mut error: clap::Error, words: &[&str]) -> clap::Error {
     error
 }
 
-/// The innermost command that the words name.
+/// The innermost command of the arguments.
 fn command_of<'c>(root: &'c Command, words: &[&str]) -> &'c Command {
     let words = words.iter().skip(1).filter(|word| !word.starts_with('-'));
     words.fold(root, |command, word| {
@@ -130,7 +130,7 @@ fn command_of<'c>(root: &'c Command, words: &[&str]) -> &'c Command {
     })
 }
 
-/// The one that was meant: with a letter in four wrong at most, or the only one that begins so.
+/// The closest name: at most one letter in four wrong, or the only one with this prefix.
 fn nearest<'k>(typed: &str, known: &[&'k str]) -> Option<&'k str> {
     const BEGINNING_MIN: usize = 3;
     let wrong = |name: &str| damerau_levenshtein(typed, name);

@@ -1,9 +1,8 @@
-//! What is known to deviate: files of three columns, a line for each test.
+//! Ledgers of known deviations: files of three columns, a line for each test.
 //!
 //! The columns are the test, our result and the reason, with a tab between them.
 //!
-//! A deviation that a file does not name, and one that it names and that is gone, are both told: a ledger that
-//! is not exact is no use to its reader.
+//! New deviations and deviations that no longer occur are both reported, so that a ledger is exact.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,29 +10,29 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What a test came to.
+/// The result of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TestResult {
-    /// As the suite wants it.
+    /// As the suite expects.
     Passed,
-    /// Not run: it needs what we do not have.
+    /// Not run: it needs an unsupported feature.
     Skipped,
-    /// Otherwise: what happened, in few words that are the same in every run.
+    /// Deviates: a short description, the same in every run.
     Deviates(String),
 }
 
 /// The results of a run, by the names of the tests.
 pub type Results = BTreeMap<String, TestResult>;
 
-/// Where a reason has yet to be written.
+/// The placeholder of a missing reason.
 const NO_REASON: &str = "?";
 
 /// One known deviation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What our side does.
+    /// Our result.
     pub result: String,
-    /// Why that is as it is.
+    /// The reason.
     pub reason: String,
 }
 
@@ -46,16 +45,16 @@ pub struct Ledger {
     pub entries: BTreeMap<String, Entry>,
 }
 
-/// What is wrong with a ledger.
+/// An error in a ledger.
 #[derive(Debug)]
 pub enum LedgerError {
     /// The file cannot be read or written.
     Io(PathBuf, io::Error),
-    /// A line that is no entry.
+    /// A malformed line.
     Line {
         /// Its number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
 }
@@ -74,23 +73,23 @@ impl std::error::Error for LedgerError {}
 /// A difference between a ledger and a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// A deviation that the ledger does not name.
+    /// A deviation that is not in the ledger.
     New {
         /// The test.
         test: String,
         /// What happened.
         result: String,
     },
-    /// A deviation that there is no more, or whose test there is no more.
+    /// A deviation that no longer occurs, or whose test no longer exists.
     Gone {
         /// The test.
         test: String,
     },
-    /// It deviates in another way.
+    /// It deviates in a different way.
     Changed {
         /// The test.
         test: String,
-        /// What the ledger says.
+        /// The result in the ledger.
         before: String,
         /// What happened.
         result: String,
@@ -112,10 +111,10 @@ impl fmt::Display for Difference {
 }
 
 impl Ledger {
-    /// Reads a ledger; a file that is not there is an empty one.
+    /// Reads a ledger; a missing file is an empty one.
     ///
     /// # Errors
-    /// A file that cannot be read, or a line that is no entry.
+    /// A file that cannot be read, or a malformed line.
     pub fn read(path: &Path) -> Result<Self, LedgerError> {
         match fs::read_to_string(path) {
             Ok(text) => Self::parse(&text),
@@ -127,15 +126,15 @@ impl Ledger {
     /// Writes it, in the order of the tests' names.
     ///
     /// # Errors
-    /// As the operating system.
+    /// Those of the operating system.
     pub fn write(&self, path: &Path) -> Result<(), LedgerError> {
         fs::write(path, self.to_string()).map_err(|error| LedgerError::Io(path.to_owned(), error))
     }
 
-    /// Takes a ledger apart.
+    /// Parses a ledger.
     ///
     /// # Errors
-    /// The first line that is no entry.
+    /// The first malformed line.
     pub fn parse(text: &str) -> Result<Self, LedgerError> {
         let mut ledger = Self::default();
         for (number, line) in text.lines().enumerate() {
@@ -170,7 +169,7 @@ impl Ledger {
                 reason: reason.to_owned(),
             };
             if ledger.entries.insert(test.to_owned(), entry).is_some() {
-                return Err(bad("a test that was named before"));
+                return Err(bad("a duplicate test"));
             }
         }
         Ok(ledger)
@@ -185,7 +184,7 @@ impl Ledger {
             .collect()
     }
 
-    /// How a run differs from what is known. With `whole`, every test was run.
+    /// The differences between a run and the ledger. With `whole`, every test was run.
     pub fn compare(&self, results: &Results, whole: bool) -> Vec<Difference> {
         let mut differences = Vec::new();
         for (test, result) in results {
@@ -218,7 +217,7 @@ impl Ledger {
         differences
     }
 
-    /// The ledger of this run: reasons are kept, and what is new has none yet.
+    /// The ledger of this run: reasons are kept, and new entries have none yet.
     #[must_use]
     pub fn updated(&self, results: &Results) -> Self {
         let entries = results
@@ -284,18 +283,18 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_reads_back_as_it_was_written() {
+    fn a_ledger_round_trips() {
         let ledger = Ledger::parse(TEXT).expect("a ledger");
         assert_eq!(ledger.to_string(), TEXT);
     }
 
     #[test]
-    fn a_line_that_is_no_entry_is_refused_with_its_number() {
+    fn a_malformed_line_is_refused_with_its_number() {
         for (text, problem) in [
             ("a\tfails\n", "line 1: not three columns"),
             ("a\tfails\tpolicy\tmore\n", "line 1: not three columns"),
             ("a\tfails\t \n", "line 1: an empty column"),
-            ("a\tx\ty\na\tx\ty\n", "line 2: a test that was named before"),
+            ("a\tx\ty\na\tx\ty\n", "line 2: a duplicate test"),
             ("a\tx\ty\n# late\n", "line 2: a comment between the entries"),
             ("\n", "line 1: not three columns"),
         ] {
@@ -305,18 +304,18 @@ mod tests {
     }
 
     #[test]
-    fn new_gone_and_changed_deviations_are_told_and_known_ones_are_not() {
+    fn new_gone_and_changed_deviations_are_reported() {
         let ledger = Ledger::parse(TEXT).expect("a ledger");
         let known = results(&[("a", Some("fails")), ("b", Some("alert 40")), ("c", None)]);
         assert_eq!(ledger.compare(&known, true), []);
         let other = results(&[("b", Some("alert 50")), ("c", Some("hangs"))]);
-        let told: Vec<_> = ledger
+        let reported: Vec<_> = ledger
             .compare(&other, true)
             .iter()
             .map(ToString::to_string)
             .collect();
         assert_eq!(
-            told,
+            reported,
             [
                 "changed: b: alert 50 (the ledger has: alert 40)",
                 "new: c: hangs",
@@ -325,12 +324,12 @@ mod tests {
         );
         let fixed = results(&[("a", None), ("b", Some("alert 40"))]);
         assert_eq!(ledger.compare(&fixed, true).len(), 1);
-        // A part of the tests says nothing about the rest.
+        // A run of some tests does not affect the other entries.
         assert_eq!(ledger.compare(&results(&[("c", None)]), false), []);
     }
 
     #[test]
-    fn an_update_keeps_reasons_and_asks_for_new_ones() {
+    fn an_update_keeps_reasons_and_marks_missing_ones() {
         let ledger = Ledger::parse(TEXT).expect("a ledger");
         let run = results(&[
             ("a", Some("fails otherwise")),
@@ -346,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn text_becomes_one_column() {
+    fn text_is_shortened_to_one_column() {
         assert_eq!(column("two\n\tlines  of text "), "two lines of text");
     }
 }

@@ -1,4 +1,4 @@
-//! What public test suites are run with against handfast. Not published.
+//! Runs public test suites against handfast. Not published.
 //!
 //! The suites themselves stay where they are installed: `conformance/run SUITE --with PATH` starts them. Here
 //! is what has to be ours: the program that BoGo drives ([`bogo`]), what makes results of a suite's output

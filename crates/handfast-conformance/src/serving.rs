@@ -1,4 +1,4 @@
-//! `handfast serve` as the suites for servers meet it: a certificate of its own, and nothing to serve.
+//! `handfast serve` for the suites that test servers: with a test certificate and an empty directory.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::suite_run::SuiteError;
 /// How long a server may take until it listens, on a loaded machine.
 const LISTENS_WITHIN: Duration = Duration::from_secs(20);
 
-/// What each server of this module says before its port.
+/// The output of each server before its port.
 const ANNOUNCED: &str = "https://127.0.0.1:";
 
 /// A running server. Dropping ends it, if it was started here.
@@ -23,16 +23,16 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Another server, which runs already on a port of 127.0.0.1: to see what the suites say of it.
+    /// Another server, which already runs on a port of 127.0.0.1, for comparison.
     pub fn elsewhere(port: u16) -> Self {
         Self { _own: None, port }
     }
 
-    /// Starts the program on a free port of 127.0.0.1, with a certificate for `localhost`, and with more
+    /// Starts the program on a free port of 127.0.0.1, with a certificate for `localhost` and further
     /// options.
     ///
     /// # Errors
-    /// A server that does not come to listen.
+    /// A server that does not listen.
     pub fn start(program: &Path, options: &[&str]) -> Result<Self, SuiteError> {
         Self::with_certificate(program, Spec::server(&["localhost", "127.0.0.1"]), options)
     }
@@ -51,7 +51,7 @@ impl Serving {
             .root
             .issue(certificate)
             .write(place.path(), "server", &[]);
-        // Nothing is in it: each answer is short, and made at once, so that it comes in one record.
+        // It is empty, so that each response is short and sent in one record.
         let served = place.path().join("served");
         std::fs::create_dir(&served).map_err(|error| SuiteError::at(&served, error))?;
         let mut command = Command::new(program);

@@ -1,16 +1,16 @@
-//! What a suite is run with, and what stops it.
+//! The inputs of a suite and its errors.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What a suite is run with.
+/// The inputs of a suite.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// What the suite needs of itself: its runner, its files.
+    /// The suite's own runner or files.
     pub with: PathBuf,
     /// The program `handfast`, for the suites that test its server.
     pub program: PathBuf,
-    /// Another server to be tested instead, on this port of 127.0.0.1, with an RSA certificate.
+    /// The port on 127.0.0.1 of another server to be tested instead, with an RSA certificate.
     pub port: Option<u16>,
     /// The folder of ledgers.
     pub home: PathBuf,
@@ -18,7 +18,7 @@ pub struct Run {
     pub only: Option<String>,
 }
 
-/// What kept a suite from being run to its end.
+/// Why a suite could not be run.
 #[derive(Debug)]
 pub struct SuiteError(pub String);
 
@@ -31,7 +31,7 @@ impl fmt::Display for SuiteError {
 impl std::error::Error for SuiteError {}
 
 impl SuiteError {
-    /// Something about a file.
+    /// A problem of a file.
     pub fn at(path: &Path, problem: impl fmt::Display) -> Self {
         Self(format!("{}: {problem}", path.display()))
     }

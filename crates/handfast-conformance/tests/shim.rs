@@ -131,11 +131,11 @@ fn a_certificate_that_is_to_be_refused_is_refused_with_an_alert() {
 }
 
 #[test]
-fn what_cannot_be_served_is_refused_before_a_connection_is_made() {
+fn unsupported_flags_are_refused_before_a_connection_is_made() {
     let runner = Runner::new();
     for flags in [
         &["-dtls"][..],
-        &["-on-resume-export-keying-material", "16"],
+        &["-on-resume-enable-early-data"],
         &["-max-version", "770"],
         &["-curves", "25"],
         &["-an-unheard-of-flag"],
@@ -149,7 +149,7 @@ fn what_cannot_be_served_is_refused_before_a_connection_is_made() {
             told(&output)
         );
         assert!(
-            told(&output).starts_with("not served: -"),
+            told(&output).starts_with("not supported: -"),
             "{}",
             told(&output)
         );

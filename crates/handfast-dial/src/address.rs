@@ -1,4 +1,4 @@
-//! Where to connect to, as people write it: `host:port`, and hosts that would be taken for something else.
+//! Parses `host:port`, and rejects hosts that would be parsed as an IPv4 address by mistake.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use handfast::Phase;
 
 use crate::error::{Cause, Error};
 
-/// Splits `host:port`, an IPv6 host in brackets. Gives the host without them.
+/// Splits `host:port`. An IPv6 host is in brackets, which are removed.
 ///
 /// # Errors
 /// [`Cause::Address`].
@@ -33,8 +33,8 @@ pub fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
         })
 }
 
-/// Refuses a host such as `8443`, `0x7f.1` or `127.1`: the C library, and URLs, read them as IPv4
-/// addresses (`8443` is 0.0.32.251), which is never meant. No name ends in a number (RFC 3696, section 2).
+/// Rejects a host such as `8443`, `0x7f.1` or `127.1`: the C library, and URLs, read them as IPv4
+/// addresses (`8443` is 0.0.32.251), which is never intended. No name ends in a number (RFC 3696, section 2).
 ///
 /// # Errors
 /// [`Cause::ServerName`].
@@ -53,16 +53,18 @@ pub fn refuse_number(host: &str) -> Result<(), Error> {
         text: host.to_owned(),
         problem: match host.parse::<u16>() {
             Ok(port) => {
-                format!("it is a number: a port is written behind the host, as in localhost:{port}")
+                format!("it is a number: a port follows the host, as in localhost:{port}")
             }
-            Err(_) => "it ends in a number and is no IP address; one is written as in 127.0.0.1"
-                .to_owned(),
+            Err(_) => {
+                "it ends in a number and is not an IP address, which is written as in 127.0.0.1"
+                    .to_owned()
+            }
         },
     };
     Err(Error::new(Phase::Configure, cause))
 }
 
-/// [`refuse_number`] for the host of a URL as it was typed: a parser of URLs has made an address of it.
+/// [`refuse_number`] for the host of a URL as typed: a URL parser has already converted it to an address.
 ///
 /// # Errors
 /// [`Cause::ServerName`].
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_that_is_a_number_is_refused_and_not_taken_for_an_address() {
+    fn a_numeric_host_is_rejected_and_not_parsed_as_an_address() {
         for host in [
             "8443",
             "0",
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_are_split_or_refused() {
+    fn authorities_are_split_or_rejected() {
         for (text, expected) in [
             ("example.org:443", Some(("example.org", 443))),
             ("127.0.0.1:8443", Some(("127.0.0.1", 8443))),

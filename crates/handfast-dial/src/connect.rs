@@ -8,10 +8,10 @@ use crate::address::split_authority;
 use crate::dialer::Dialer;
 use crate::error::{ConnectError, Error};
 
-/// Connects to `host:port` over TCP and shakes hands: the name resolved, its addresses raced (RFC 8305),
-/// the server's chain and name verified, each within the context's time limit.
+/// Connects to `host:port` over TCP and completes the handshake: resolves the name, races its addresses (RFC 8305),
+/// and verifies the server's chain and name, each within the context's time limit.
 ///
-/// For a proxy, or addresses that are known, use a [`Dialer`], and [`ClientContext::secure`] what it gives.
+/// For a proxy or fixed addresses, use a [`Dialer`] and pass its channel to [`ClientContext::secure`].
 ///
 /// # Errors
 /// With the phase in which it failed: resolve, connect or handshake.
@@ -20,7 +20,7 @@ pub fn connect(client: &ClientContext, authority: &str) -> Result<Stream<TcpStre
     Ok(client.secure(host, connect_tcp(authority, &client.timeouts())?)?)
 }
 
-/// The first half of [`connect`], for what must be said before TLS ([`StartTls`](crate::StartTls)). The second half is
+/// The first half of [`connect`], for protocols that start in plaintext ([`StartTls`](crate::StartTls)). The second half is
 /// [`ClientContext::secure`].
 ///
 /// # Errors

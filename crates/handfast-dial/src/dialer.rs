@@ -1,4 +1,4 @@
-//! Everything on the way from a name to a TCP channel: fixed addresses or the resolver's, the race, a proxy.
+//! From a name to a TCP channel: fixed or resolved addresses, the race, a proxy.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +12,7 @@ use crate::proxy::Proxy;
 use crate::resolve::resolve;
 use crate::tcp;
 
-/// How servers are reached: limits of time, a proxy, addresses that are known. Set up once, used for each connection.
+/// How to reach servers: time limits, a proxy, fixed addresses. Set up once and used for each connection.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,13 +37,13 @@ pub struct Dialer {
 /// A channel to a server.
 #[derive(Debug)]
 pub struct Dialled<S> {
-    /// The channel; through a proxy it leads to the server itself.
+    /// The channel to the server, possibly through a proxy.
     pub channel: S,
-    /// The address that was connected to: the server's, or the proxy's.
+    /// The address connected to: the server's, or the proxy's.
     pub address: SocketAddr,
 }
 
-/// Something that happened on the way, told as it happens.
+/// A progress event.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Progress<'p> {
@@ -56,10 +56,10 @@ pub enum Progress<'p> {
         /// How long it took.
         took: Duration,
     },
-    /// One of the addresses was tried. Not told of attempts that were still running when another address
-    /// answered; asynchronous dialling tells of the one that answered alone.
+    /// An address was tried. Attempts that were still running when another address
+    /// answered are not reported; asynchronous dialling reports only the one that answered.
     Tried {
-        /// Which.
+        /// The address.
         address: SocketAddr,
         /// How long it took.
         took: Duration,
@@ -89,7 +89,7 @@ impl Dialer {
         Self::within(&Timeouts::default())
     }
 
-    /// With these limits on resolving and connecting. A proxy gets the latter once more.
+    /// With these limits on resolving and connecting. The dialogue with a proxy has the connect limit again.
     pub fn within(limits: &Timeouts) -> Self {
         Self {
             resolve_max: limits.resolve,
@@ -99,14 +99,14 @@ impl Dialer {
         }
     }
 
-    /// Reaches servers through this proxy, but for those that it is not for.
+    /// Reaches servers through this proxy, except those that bypass it.
     pub fn through(mut self, proxy: Proxy) -> Self {
         self.proxy = Some(proxy);
         self
     }
 
-    /// Connects to this address when asked for this host and port; the host `*` is every host that has no address of
-    /// its own. May be called repeatedly, also for the same host.
+    /// Connects to this address for this host and port; the host `*` is every host without a fixed address
+    /// of its own. May be called repeatedly, also for the same host.
     pub fn fixed(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         let key = (host.to_ascii_lowercase(), port);
         self.fixed.entry(key).or_default().push(address);
@@ -119,7 +119,7 @@ impl Dialer {
         self
     }
 
-    /// The proxy that a host is reached through, if it is.
+    /// The proxy for a host, if any.
     pub fn proxy_for(&self, host: &str) -> Option<&Proxy> {
         self.proxy.as_ref().filter(|proxy| proxy.is_for(host))
     }
@@ -132,7 +132,7 @@ impl Dialer {
         self.dial_observed(host, port, &mut |_| {})
     }
 
-    /// The same, telling what happens on the way.
+    /// The same, with progress events.
     ///
     /// # Errors
     /// As [`dial`](Self::dial).
@@ -208,7 +208,7 @@ impl Dialer {
         self.dial_async_observed(host, port, |_| {}).await
     }
 
-    /// The same, telling what happens on the way.
+    /// The same, with progress events.
     ///
     /// # Errors
     /// As [`dial`](Self::dial).

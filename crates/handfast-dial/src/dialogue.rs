@@ -1,6 +1,6 @@
-//! Leading a dialogue in plain text over a channel: with a proxy, or with a server before TLS.
+//! Runs a plaintext dialogue over a channel: with a proxy, or with a server before TLS.
 //!
-//! Owns the waiting and its limits; what is said, and what an answer means, is the dialogue's own.
+//! This is the I/O and its limits; the messages are those of the [`Dialogue`].
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,26 +16,26 @@ const CHUNK: usize = 4096;
 pub(crate) trait Dialogue {
     /// The phase in which it happens.
     const PHASE: Phase;
-    /// Does a reset mean to it what an end means?
+    /// Whether a reset is treated as an end.
     const RESET_IS_END: bool;
 
     fn outgoing(&self) -> &[u8];
     fn sent(&mut self, count: usize);
     fn is_done(&self) -> bool;
-    /// How many bytes to read at most: what follows may belong to TLS.
+    /// How many bytes to read at most: what follows may belong to the tunnelled server.
     fn wanted(&self) -> usize;
     fn received(&mut self, bytes: &[u8]) -> Result<(), Error>;
-    /// The other end has ended: the error to report.
+    /// The peer has ended the connection: the error to report.
     fn received_end(&mut self) -> Error;
 
-    /// The other end has refused: how long to wait for the rest of what it says.
+    /// The peer has refused: how long to wait for the rest of its reply.
     fn rest_within(&self) -> Option<Duration> {
         None
     }
 }
 
-/// Leads it to its end over a blocking channel.
-pub(crate) fn lead<C: Channel, D: Dialogue>(
+/// Runs it to its end over a blocking channel.
+pub(crate) fn run<C: Channel, D: Dialogue>(
     mut dialogue: D,
     channel: &mut C,
     limit: Option<Duration>,
@@ -68,11 +68,11 @@ pub(crate) fn lead<C: Channel, D: Dialogue>(
             return Ok(());
         }
         let rest = dialogue.rest_within();
-        let patience = match (left()?, rest) {
+        let wait = match (left()?, rest) {
             (Some(left), Some(rest)) => Some(left.min(rest)),
             (left, rest) => left.or(rest),
         };
-        channel.limit_read(patience).map_err(failed)?;
+        channel.limit_read(wait).map_err(failed)?;
         let room = dialogue.wanted().min(CHUNK);
         match channel.read(chunk.get_mut(..room).unwrap_or_default()) {
             Ok(0) => return Err(dialogue.received_end()),

@@ -1,4 +1,4 @@
-//! Leading a dialogue over a tokio channel: the asynchronous twin of `dialogue.rs`.
+//! Runs a dialogue over a tokio channel: the asynchronous counterpart of `dialogue.rs`.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::time::timeout;
 use crate::dialogue::{Dialogue, is_end, timed_out};
 use crate::error::Error;
 
-/// How much is read at once; answers are shorter, and this stands in the future.
+/// How much is read at once; answers are shorter, and the buffer is part of the future.
 const CHUNK: usize = 512;
 
-/// Leads it to its end.
-pub(crate) async fn lead<C, D: Dialogue>(
+/// Runs it to its end.
+pub(crate) async fn run<C, D: Dialogue>(
     dialogue: D,
     channel: &mut C,
     limit: Option<Duration>,

@@ -1,4 +1,4 @@
-//! Why there is no channel: a phase, a cause, and the evidence; and why there is no TLS stream over it.
+//! Errors of dialling: a phase, a cause and the evidence; and errors of [`connect`](crate::connect).
 
 use std::fmt;
 use std::io;
@@ -11,10 +11,10 @@ use handfast::{HandshakeFailure, Phase};
 use crate::proxy::problem::ProxyError;
 use crate::starttls::problem::StartTlsError;
 
-/// Why a channel did not come about, in which phase, and on what evidence.
+/// Why no channel was made, in which phase, and the evidence.
 ///
 /// [`fmt::Display`] prints one level; [`std::error::Error::source`] leads to the level below;
-/// [`Error::explain`](Self::explain) says what happened, what shows it and what to do, for a person.
+/// [`Error::explain`](Self::explain) is for users: what happened, the evidence, and what to do.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -25,7 +25,7 @@ struct Inner {
     server_name: Option<String>,
 }
 
-/// What kept a channel from coming about.
+/// Why no channel was made.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Cause {
@@ -34,7 +34,7 @@ pub enum Cause {
         /// What was given.
         text: String,
     },
-    /// A host that the C library would read as a number.
+    /// A host that the C library would parse as a number, which is never intended.
     ServerName {
         /// What was given.
         text: String,
@@ -45,7 +45,7 @@ pub enum Cause {
     NotResolved {
         /// The name.
         host: String,
-        /// The resolver's answer.
+        /// The resolver's error.
         source: io::Error,
     },
     /// Nothing listens on this address and port.
@@ -57,7 +57,7 @@ pub enum Cause {
     Unreachable {
         /// Every address tried.
         addresses: Vec<SocketAddr>,
-        /// The last answer of the operating system.
+        /// The last error of the operating system.
         source: io::Error,
     },
     /// The phase's time limit passed.
@@ -65,27 +65,27 @@ pub enum Cause {
         /// The limit.
         limit: Duration,
     },
-    /// A proxy did not give us a channel to the server.
+    /// A proxy did not connect to the server.
     Proxy(Box<ProxyError>),
-    /// In the plain text of its own protocol, the server did not come to begin TLS.
+    /// The plaintext dialogue before TLS failed.
     StartTls(Box<StartTlsError>),
     /// The connection was reset.
     Reset,
-    /// Any other answer of the operating system.
+    /// Any other error of the operating system.
     Io(io::Error),
     /// A Unix socket cannot be connected to.
     UnixSocket {
         /// Its path.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// This process, or this system, may open no more files and sockets.
+    /// This process, or this system, has reached its limit of open files and sockets.
     DescriptorsUsedUp {
-        /// The operating system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Every local port is taken by a connection to this address, one that has ended a minute ago
+    /// Every local port is used by a connection to this address, including those that ended within the last
     /// included.
     PortsUsedUp {
         /// The address.
@@ -113,12 +113,12 @@ impl Error {
         &self.0.cause
     }
 
-    /// The server's name that the caller asked for, where one was asked for.
+    /// The server's name that the caller requested, if any.
     pub fn server_name(&self) -> Option<&str> {
         self.0.server_name.as_deref()
     }
 
-    /// The same error with the name of the server that was asked for.
+    /// The same error with the name of the requested server.
     #[must_use]
     pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
         self.0.server_name = Some(name.into());
@@ -180,7 +180,7 @@ impl std::error::Error for Cause {
 impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // A write to a connection that the peer has reset says "broken pipe" the second time.
+            // The second write to a connection that the peer has reset fails with "broken pipe".
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe => Self::Reset,
@@ -189,13 +189,13 @@ impl From<io::Error> for Cause {
     }
 }
 
-/// Why there is no TLS stream to a name: no channel, or no TLS over it.
+/// An error of [`connect`](crate::connect): no channel, or no TLS over it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// There is no channel.
     Dial(Error),
-    /// The channel is there, and TLS failed.
+    /// The channel was made, and TLS failed.
     Tls(handfast::Error),
 }
 
@@ -208,7 +208,7 @@ impl ConnectError {
         }
     }
 
-    /// What TLS failed with, where it was that.
+    /// The error of TLS, if TLS failed.
     pub fn tls(&self) -> Option<&handfast::Error> {
         match self {
             Self::Dial(_) => None,

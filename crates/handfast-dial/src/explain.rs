@@ -1,4 +1,4 @@
-//! From a cause to what a person needs: a stable id, what happened, the evidence, what to do.
+//! Explanations of errors: a stable id, what happened, the evidence, what to do.
 
 mod proxy;
 mod starttls;
@@ -36,7 +36,7 @@ impl fmt::Display for Cause {
 
 fn explain(error: &Error) -> Explanation {
     let explanation = match error.cause() {
-        // What any channel may fail with is told as the library tells it.
+        // Errors of any channel are explained as by the library.
         Cause::TimedOut { limit } => {
             of_any_channel(error.phase(), NetworkCause::TimedOut { limit: *limit })
         }
@@ -87,7 +87,7 @@ fn what(cause: &Cause) -> String {
             _ => format!("the operating system reports: {}", plain_io_error(error)),
         },
         Cause::UnixSocket { path, source } => format!(
-            "the Unix socket {} cannot be connected to: {}",
+            "cannot connect to the Unix socket {}: {}",
             escape_control(&path.display().to_string()),
             plain_io_error(source)
         ),
@@ -149,7 +149,7 @@ fn told(cause: &Cause) -> (&'static str, Option<String>) {
         Cause::StartTls(error) => return (error.problem.id(), starttls::fix(error)),
         Cause::Reset => (
             "reset",
-            "try again; if it stays, see the other end's log: its process may have crashed",
+            "try again; if it persists, see the peer's log: its process may have crashed",
         ),
         Cause::Io(_) => (
             "transport-error",

@@ -1,4 +1,4 @@
-//! Every explanation as a person reads it, compared with the files in `tests/explanations`.
+//! Every explanation as printed, compared with the files in `tests/explanations`.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::error::{Cause, Error};
 use crate::proxy::{ProxyError, ProxyProblem, Target};
 use crate::starttls::{StartTls, StartTlsError, StartTlsProblem};
 
-/// An explanation longer than this pushes what it is about off the screen.
+/// The limit on an explanation's length.
 const LINES_MAX: usize = 6;
 
 /// A file name (the id, perhaps with a variant behind a dot) and the error.
@@ -221,7 +221,7 @@ fn networks() -> Vec<Row> {
 }
 
 #[test]
-fn explanations_read_as_they_were_read() {
+fn explanations_match_the_golden_files() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations");
     let texts = servers()
         .into_iter()

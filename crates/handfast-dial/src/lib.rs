@@ -1,4 +1,4 @@
-//! From a name to a channel that TLS can begin on: addresses, proxies, Unix sockets, STARTTLS.
+//! From a name to a channel: addresses, proxies, Unix sockets, STARTTLS. TLS over the channel is `handfast`'s.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -58,7 +58,7 @@ mod dialogue;
 mod dialogue_async;
 mod error;
 mod explain;
-// The operating system's words are Linux's.
+// The operating system's messages are those of Linux.
 #[cfg(all(test, target_os = "linux"))]
 mod golden;
 pub mod proxy;

@@ -1,13 +1,13 @@
-//! Which of a name's addresses to try, and when (Happy Eyeballs, RFC 8305), without I/O and without a clock.
+//! Which of a name's addresses to try, and when (Happy Eyeballs, RFC 8305), without I/O or a clock.
 //!
-//! Owns the order and the delays; connecting is `tcp.rs` and `tcp_async.rs`. Names are resolved by the operating
+//! The connection attempts are in `tcp.rs` and `tcp_async.rs`. Names are resolved by the operating
 //! system, which sorts the addresses (RFC 6724) and gives both families at once, so that only sections 4 and 5 apply.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// After this long the next address is tried beside those before it (RFC 8305, section 5).
+/// The Connection Attempt Delay (RFC 8305, section 5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
 /// What to do next.
@@ -15,7 +15,7 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 pub(crate) enum Step {
     /// Begin to connect to this address.
     Try(SocketAddr),
-    /// Wait for one of the attempts that run, at most until then.
+    /// Wait for a running attempt, at most until this time.
     Wait(Option<Instant>),
     /// Every address has failed.
     Lost,
@@ -31,7 +31,7 @@ pub(crate) struct Race {
 }
 
 impl Race {
-    /// Between these addresses, in the resolver's order.
+    /// For these addresses, in the resolver's order.
     pub(crate) fn new(addresses: &[SocketAddr]) -> Self {
         Self {
             waiting: interleaved(addresses),
@@ -41,7 +41,7 @@ impl Race {
         }
     }
 
-    /// What to do now.
+    /// The next step.
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         let is_due = self.running == 0 || self.next_at.is_none_or(|at| at <= now);
         match self.waiting.front() {
@@ -59,7 +59,7 @@ impl Race {
         }
     }
 
-    /// One of the attempts has failed: the next address need not wait.
+    /// An attempt has failed: the next address is tried without delay.
     pub(crate) fn failed(&mut self) {
         self.running = self.running.saturating_sub(1);
         self.next_at = None;
@@ -71,7 +71,7 @@ impl Race {
     }
 }
 
-/// The families take turns, beginning with that of the first address (RFC 8305, section 4).
+/// Alternates the address families, beginning with that of the first address (RFC 8305, section 4).
 fn interleaved(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
     let first_is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut first, mut second): (VecDeque<_>, VecDeque<_>) = addresses
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_and_each_keeps_its_order() {
+    fn families_alternate_and_each_keeps_its_order() {
         for (given, expected) in [
             (&[][..], &[][..]),
             (&["1.1.1.1:1"], &["1.1.1.1:1"]),
@@ -127,7 +127,7 @@ mod tests {
         );
         race.failed();
         assert_eq!(race.step(delayed), Step::Try(all[2]));
-        // Nothing is left to try: what runs is waited for as long as the caller likes.
+        // No address is left: the race waits for running attempts without a limit of its own.
         assert_eq!(race.step(delayed), Step::Wait(None));
         race.failed();
         assert_eq!(race.step(delayed), Step::Wait(None));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever fails, and whenever it is asked: every address is tried once, and no two without a reason.
+        /// In every order of failures and steps, each address is tried once, and no two without a reason.
         #[test]
         fn every_address_is_tried_once(
             families in proptest::collection::vec(proptest::prelude::any::<bool>(), 0..8),

@@ -1,4 +1,4 @@
-//! The addresses of a name, as the operating system finds them, within a limit of time.
+//! Resolves a name by the operating system, within a time limit.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -12,14 +12,14 @@ use crate::address::refuse_number;
 use crate::error::{Cause, Error};
 use crate::system::not_resolved;
 
-/// The addresses of a host, as the operating system finds them; an IP address is its own.
+/// Resolves a host by the operating system; an IP address resolves to itself.
 ///
-/// The operating system's resolver cannot be interrupted: it runs on a thread that is left behind
-/// when the limit passes, and ends by itself.
+/// The operating system's resolver cannot be interrupted: it runs on a thread that is detached
+/// when the limit passes, and ends later.
 ///
 /// # Errors
 /// [`Cause::NotResolved`], or [`Cause::TimedOut`] in [`Phase::Resolve`]; for a host that
-/// is a number and no IP address, [`Cause::ServerName`].
+/// is a number and not an IP address, [`Cause::ServerName`].
 ///
 /// ```
 /// let addresses = handfast_dial::resolve("127.0.0.1", 443, None)?;
@@ -94,17 +94,17 @@ mod tests {
 
     #[test]
     fn resolving_has_a_time_limit_and_a_phase_of_its_own() {
-        // A resolver may be quicker than no time at all, though hardly every time.
+        // A resolver may respond within zero time, but not in every attempt.
         let error = (0..100)
             .find_map(|_| resolve("localhost", 443, Some(Duration::ZERO)).err())
             .unwrap();
         assert_eq!(error.phase(), Phase::Resolve);
-        let told = error.explain();
-        assert_eq!(told.id, "timed-out");
+        let explanation = error.explain();
+        assert_eq!(explanation.id, "timed-out");
         assert!(
-            told.what.ends_with("during the name resolution"),
+            explanation.what.ends_with("during the name resolution"),
             "{}",
-            told.what
+            explanation.what
         );
     }
 }

@@ -128,6 +128,6 @@ fn smtp_says_why_there_is_no_mail() {
     ] {
         let finished = smtp(kind);
         assert_eq!(finished.code, Some(1), "{finished}");
-        assert!(finished.says(text), "no {text:?}: {finished}");
+        assert!(finished.printed(text), "no {text:?}: {finished}");
     }
 }

@@ -1,6 +1,6 @@
-//! Work that may wait for a disk, off the thread that serves.
+//! Work that may block on a disk, on a separate thread.
 //!
-//! A piece of work belongs to whoever waits for it: dropped while it waits for its turn, it is never done.
+//! Work is cancelled by dropping it before it starts.
 
 use std::future::Future;
 use std::io;
@@ -9,17 +9,17 @@ use std::task::{Context, Poll};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Work under way.
+/// Submitted work.
 #[derive(Debug)]
 pub(crate) struct Work<T>(JoinHandle<T>);
 
-/// Does this on a thread that may block, when one is free.
+/// Runs this on a thread that may block, once one is free.
 pub(crate) fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Work<T> {
     Work(spawn_blocking(work))
 }
 
 impl<T> Future for Work<T> {
-    /// An error when the work panicked, or the server is stopping.
+    /// An error if the work panicked, or the server is stopping.
     type Output = io::Result<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -31,7 +31,7 @@ impl<T> Future for Work<T> {
 
 impl<T> Drop for Work<T> {
     fn drop(&mut self) {
-        // What has begun goes on to its end; what has not is dropped.
+        // Started work continues to its end; other work is dropped.
         self.0.abort();
     }
 }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_that_nobody_waits_for_is_never_begun() {
+    fn cancelled_work_is_never_started() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .max_blocking_threads(1)
             .build()

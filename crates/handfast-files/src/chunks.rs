@@ -1,8 +1,8 @@
-//! The content of a file, piece by piece, without stopping the thread that serves.
+//! The content of a file in pieces, without blocking the serving thread.
 //!
-//! Nothing is read before it is asked for, and no more than is asked for. What the page cache has is read on
-//! the spot (`preadv2` with `RWF_NOWAIT`); only what a disk must be asked for goes to a blocking thread.
-//! Pieces lie in buffers that the thread lends again and again.
+//! Data is read only on request, and no more than requested. Cached pages are read on
+//! the serving thread (`preadv2` with `RWF_NOWAIT`); only reads from disk go to a blocking thread.
+//! Pieces are in buffers that the thread reuses.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -20,20 +20,20 @@ use crate::blocking::{Work, off_thread};
 use crate::hot::Ready;
 use crate::open::look_at;
 
-/// The largest piece, in bytes: eight full records, which the TLS stream encrypts and sends in one go.
+/// The largest piece, in bytes: eight full records, which the TLS stream encrypts and sends at once.
 const CHUNK: usize = 128 * 1024;
 
 /// Buffers that a thread keeps for the next pieces.
 const KEPT: usize = 16;
 
-/// Up to here a piece gets memory of its own size. HTTP/2 has hundreds of small replies under way at
-/// once, each of which would hold a lent buffer for a few bytes.
+/// Pieces up to this size get memory of their own size. HTTP/2 has hundreds of small replies in progress at
+/// once, each of which would hold a buffer for a few bytes.
 const SMALL: usize = 16 * 1024;
 
-/// Bytes of the piece before that are compared when the next one is read: another content shows there.
+/// How many bytes before a piece are compared with those read before, to detect changes.
 const TAIL: usize = 16;
 
-/// What a disk gave, and what stands before it now, if that was looked at.
+/// Data from disk, and the bytes before it, if they were read.
 type Read = (Bytes, Option<[u8; TAIL]>);
 
 thread_local! {
@@ -42,8 +42,8 @@ thread_local! {
 
 /// The rest of a file that is being sent.
 ///
-/// A file that is shortened or overwritten meanwhile is an error, so that the reply breaks off; one that
-/// grows at its end is sent as it was. A file that is removed or replaced by another one under its name is
+/// A file that is shortened or overwritten meanwhile is an error, so that the reply is aborted; one that
+/// grows is sent with its previous length. A file that is removed or replaced by another one is
 /// sent to its end: it is still open.
 #[derive(Debug)]
 pub(crate) struct FileBody {
@@ -52,10 +52,10 @@ pub(crate) struct FileBody {
     left: u64,
     /// A piece was read that was not the last.
     began: bool,
-    /// The end of what was read, if that was enough.
+    /// The last bytes read, if there are enough.
     tail: Option<[u8; TAIL]>,
     reading: Option<Work<io::Result<Read>>>,
-    /// What a disk gave and was not asked for any more.
+    /// Data from disk that was not requested any more.
     piece: Bytes,
 }
 
@@ -73,13 +73,13 @@ impl FileBody {
         }
     }
 
-    /// Bytes that are still to come.
+    /// The number of bytes left.
     fn left(&self) -> u64 {
         self.left + self.piece.len() as u64
     }
 
-    /// Fills a buffer of the caller's with what is in memory already; `None` when nothing is, and
-    /// the disk has to be waited for.
+    /// Fills the caller's buffer with cached data; `None` if there is none, and
+    /// the disk must be read.
     fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
         if self.reading.is_some() || !self.piece.is_empty() {
             return None;
@@ -108,7 +108,7 @@ impl FileBody {
         }
     }
 
-    /// Has a blocking thread read what the page cache has not, as much as is asked for.
+    /// Reads data that is not cached on a blocking thread, as much as requested.
     fn poll_disk(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<()>> {
         if !self.piece.is_empty() {
             return Poll::Ready(Ok(()));
@@ -140,14 +140,14 @@ impl FileBody {
         usize::try_from(self.left).map_or(max, |left| left.min(max))
     }
 
-    /// Keeps the content of a small file that was read at once, for the next request.
+    /// Keeps the content of a small file that was read in one piece, for the next request.
     fn keep(&self, length: usize, bytes: &Bytes) {
         if self.at == 0 && bytes.len() == length {
             self.ready.keep_content(bytes, |_| bytes.clone());
         }
     }
 
-    /// Notes what was read, and `tail`, what now stands before it, if that was looked at.
+    /// Accounts for data that was read, and for `tail`, the bytes before it, if they were read.
     fn account(&mut self, bytes: &[u8], tail: Option<[u8; TAIL]>) -> io::Result<()> {
         if bytes.is_empty() {
             let text = format!(
@@ -179,7 +179,7 @@ impl FileBody {
         Ok(())
     }
 
-    /// Of a file that was read in several pieces: are they of one content?
+    /// Whether the pieces of a file are of one version of its content.
     fn check_unchanged(&self) -> io::Result<()> {
         let (before, now) = (&self.ready.facts, look_at(&self.ready.file)?);
         let grew = now.size > before.size;
@@ -251,7 +251,7 @@ impl Pull for FileBody {
     ) -> Poll<Result<usize, BodyError>> {
         if self.piece.is_empty() && self.reading.is_none() {
             let length = self.next_length(max);
-            // What is at hand is copied once, into memory that was not cleared for it.
+            // Available data is copied once, into memory that need not be cleared.
             if let Some(content) = self.ready.content(self.at, length as u64) {
                 out.extend_from_slice(&content);
                 self.advance(length);
@@ -277,7 +277,7 @@ fn changed() -> io::Error {
     io::Error::other("the file was changed while it was sent")
 }
 
-/// Reads up to `length` bytes, into a lent buffer when they are many.
+/// Reads up to `length` bytes, into a reused buffer if they are many.
 fn read(length: usize, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Bytes> {
     if length <= SMALL {
         let mut buffer = vec![0; length];
@@ -291,7 +291,7 @@ fn read(length: usize, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io:
     Ok(Bytes::from_owner(lent))
 }
 
-/// Would the disk have to be asked, or can this file system not tell?
+/// Whether the disk must be read, or the file system does not support the call.
 fn is_no_answer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -299,7 +299,7 @@ fn is_no_answer(error: &io::Error) -> bool {
     )
 }
 
-/// Reads what is in memory, and along with it what stands before it, if there is a `tail` for that.
+/// Reads cached data, together with the bytes before it if there is a `tail`.
 #[cfg(target_os = "linux")]
 fn read_nowait(
     file: &File,
@@ -320,7 +320,7 @@ fn read_nowait(
     };
     let slices = &mut [io::IoSliceMut::new(tail), buffer];
     match read(slices, at.saturating_sub(TAIL as u64))? {
-        // The file may end here, or memory only: the other way of reading finds out.
+        // The file may end here, or only the cached data: a blocking read decides.
         0..=TAIL => Err(io::ErrorKind::WouldBlock.into()),
         count => Ok(count - TAIL),
     }
@@ -353,8 +353,8 @@ fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     file.seek_read(buffer, at)
 }
 
-/// A buffer that goes back to whichever thread drops it. Handing such buffers to the allocator instead
-/// makes the kernel clear their pages anew for every piece.
+/// A buffer that returns to the thread that drops it. Returning such buffers to the allocator instead
+/// makes the kernel clear their pages for every piece.
 struct Lent {
     buffer: Vec<u8>,
     filled: usize,
@@ -378,7 +378,7 @@ impl AsRef<[u8]> for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        // The thread may be ending: then the buffer ends with it.
+        // If the thread is ending, the buffer is freed.
         let _ = BUFFERS.try_with(|kept| {
             if let Ok(mut kept) = kept.try_borrow_mut()
                 && kept.len() < KEPT
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_comes_whole_in_pieces_no_larger_than_asked_for() {
+    async fn a_file_is_read_in_pieces_no_larger_than_requested() {
         let content = numbers(3 * CHUNK + 7);
         for max in [1000, CHUNK, usize::MAX] {
             let (_named, mut body) = open(&content);
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_fills_what_it_is_given_and_no_more() {
+    async fn a_file_fills_a_buffer_and_no_more() {
         let content = numbers(1000);
         for max in [1, 7, 600, 4096] {
             let (_named, mut body) = open(&content);
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_disk_gave_waits_for_room() {
+    async fn data_from_disk_waits_for_room() {
         let content = numbers(1000);
         let (_named, mut body) = open(&content);
         body.piece = Bytes::copy_from_slice(&content[..500]);

@@ -1,4 +1,4 @@
-//! What a directory holds: names in order, directories first, as many at a time as fit into a fixed room.
+//! A directory's entries in order, directories first, in batches of bounded size.
 
 use std::fs::File;
 use std::io;
@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::open::{Hint, Kind, Root};
 use crate::path::{Target, is_hidden};
 
-/// Room for the names of one batch, with what is noted of each: some 10,000 of usual length.
+/// The size of a batch, with the names: about 10,000 of usual length.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// Entries that are looked at, at most: some 20 ms. Nobody reads the page of a larger directory.
+/// The limit on entries that are read: about 20 ms.
 const SEEN_MAX: usize = 200_000;
 
-/// Entries after which it is looked whether anybody still waits.
+/// After this many entries, cancellation is checked.
 const STRIDE: usize = 256;
 
-/// Where an entry stands: directories first, then by name.
+/// The sort key of an entry: directories first, then by name.
 pub(crate) type Key<'n> = (bool, &'n [u8]);
 
 /// A part of a directory's entries, in order.
@@ -26,9 +26,9 @@ pub(crate) struct Batch {
     names: Vec<u8>,
     items: Vec<Item>,
     next: usize,
-    /// Entries behind this batch. All of them were seen, unless `cut`.
+    /// The number of entries after this batch. All entries were read, unless `cut`.
     pub(crate) beyond: usize,
-    /// There are more entries than were looked at.
+    /// There are more entries than were read.
     pub(crate) cut: bool,
 }
 
@@ -39,7 +39,7 @@ struct Item {
 }
 
 impl Batch {
-    /// The entries behind `after` that come first. May block.
+    /// The first entries after `after`. May block.
     pub(crate) fn read(
         root: &Root,
         directory: &File,
@@ -48,7 +48,7 @@ impl Batch {
         stop: &AtomicBool,
     ) -> io::Result<Self> {
         let mut batch = Self::default();
-        // Entries from here on have no room.
+        // Entries from here on do not fit.
         let mut bound: Option<(bool, Vec<u8>)> = None;
         let mut seen = 0;
         let mut behind = 0;
@@ -68,7 +68,7 @@ impl Batch {
                 Hint::Directory => false,
                 Hint::File => true,
                 Hint::Neither => return Ok(true),
-                // Whatever it leads to is looked up, and not opened.
+                // Its target is looked up, and not opened.
                 Hint::Unknown => match root.kind_of(&target.entry(name)) {
                     Some(kind) => kind != Kind::Directory,
                     None => return Ok(true),
@@ -102,7 +102,7 @@ impl Batch {
         Some((item.is_file, name(&self.names, item)))
     }
 
-    /// Entries that are still to come out of it.
+    /// The number of remaining entries.
     pub(crate) fn left(&self) -> usize {
         self.items.len() - self.next
     }
@@ -124,7 +124,7 @@ impl Batch {
             .sort_unstable_by_key(|item| (item.is_file, name(names, item)));
     }
 
-    /// Makes room by what comes last, an eighth of it all; gives the first that has to go.
+    /// Removes the last eighth of the entries, and returns the first removed.
     fn shorten(&mut self) -> Option<(bool, Vec<u8>)> {
         self.sort();
         let gone = self.items.split_off(self.items.len() * 7 / 8);
@@ -154,7 +154,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let mut expected = Vec::new();
         for number in 0..count {
-            // As the system would not sort them; every tenth is a directory.
+            // Unsorted; every tenth is a directory.
             let name = format!("{:05}-{}", number * 7919 % 100_000, "x".repeat(200));
             if number % 10 == 0 {
                 fs::create_dir(base.path().join(&name)).unwrap();
@@ -167,7 +167,7 @@ mod tests {
         (base, expected)
     }
 
-    /// However large the directory is, the room is not exceeded, and batch by batch all of it comes.
+    /// For every size of directory, the limit is kept, and the batches contain all entries.
     #[test]
     fn batches_hold_the_first_entries_in_order_and_lead_to_all_of_them() {
         let (base, expected) = names_of(3000);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_stops() {
+    fn cancelled_work_stops() {
         let (base, _) = names_of(600);
         let root = Root::open(base.path()).unwrap();
         let target = Target::parse("/").unwrap();

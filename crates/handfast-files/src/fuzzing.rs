@@ -1,4 +1,4 @@
-//! Doors for fuzz targets: paths, conditions and ranges of a file with these facts.
+//! Entry points for fuzz targets: paths, conditions and ranges.
 
 use http::HeaderMap;
 
@@ -6,7 +6,7 @@ use crate::open::FileFacts;
 use crate::path::Target;
 use crate::reply::{Validators, Verdict, judge as judge_request};
 
-/// What a request gets.
+/// The result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Part {
@@ -17,7 +17,7 @@ pub enum Part {
     OutOfRange,
 }
 
-/// The names that a path leads through, and the same as a path again.
+/// The segments of a path, and the path made of them.
 pub fn path(path: &str) -> Option<(Vec<Vec<u8>>, String)> {
     let target = Target::parse(path).ok()?;
     Some((target.names().to_vec(), target.url_path()))
@@ -39,7 +39,7 @@ pub fn tag(size: u64, modified: u32) -> String {
     String::from_utf8_lossy(validators.etag.as_bytes()).into_owned()
 }
 
-/// What a request with these fields gets of it.
+/// The result of a request with these fields.
 pub fn judge(request: &HeaderMap, size: u64, modified: u32, head: bool) -> Part {
     let facts = facts(size, modified);
     match judge_request(request, &Validators::new(&facts), &facts, head) {

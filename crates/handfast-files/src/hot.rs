@@ -1,9 +1,9 @@
-//! Files that are asked for again and again, kept ready by the thread that serves them.
+//! Files that are requested repeatedly, kept open by the serving thread.
 //!
-//! A hot file stays open with everything about it that a reply says, and a small one with its content.
-//! Before each use the open file is looked at (`fstat`), once in a turn of the event loop: a change of
-//! it is seen at once. What its name stands for is looked at anew every [`VALID`], so that a file that
-//! was replaced or removed is served no longer than that; one that is still there stays open.
+//! A hot file stays open with the fields of its replies, and a small one with its content.
+//! Before each use the open file is checked (`fstat`), once in a turn of the event loop: a change of
+//! it is detected immediately. Its name is resolved again every [`VALID`], so that a file that
+//! was replaced or removed is served no longer than that; an unchanged one stays open.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,25 +23,25 @@ use crate::open::{FileFacts, Root, look_at};
 use crate::path::Target;
 use crate::reply::Validators;
 
-/// How long a name is taken to mean the same file. A second costs a hot file nothing measurable, and
-/// nobody who replaces a file expects to see it sooner.
+/// How long a name is assumed to be the same file. The cost for a hot file is not measurable, and
+/// a replaced file is served within this time.
 const VALID: Duration = Duration::from_secs(1);
 
-/// How often files that nobody asked for again are let go: in small portions, which stop no reply.
+/// How often unused files are closed: in small portions, which do not delay replies.
 const SWEEP: Duration = Duration::from_millis(125);
 
-/// Files kept by a thread, unless more are permitted. Each takes a descriptor, of which a process often
+/// The default limit on files kept by a thread. Each uses a descriptor, of which a process often
 /// has only 1024.
 pub(crate) const KEPT_MAX_DEFAULT: usize = 128;
 
 /// The largest content that is kept.
 const CONTENT_MAX: u64 = 16 * 1024;
 
-/// What a thread keeps of content in all.
+/// The limit on content kept by a thread.
 const CONTENTS_MAX: usize = 4 * 1024 * 1024;
 
-/// A file system's clock ticks in milliseconds at worst in seconds (ext3, FAT): a file whose times are
-/// younger than this may change once more without showing it.
+/// A file system's clock has a resolution of milliseconds, at worst of seconds (ext3, FAT): a file whose times are
+/// younger than this may change again without new times.
 const SETTLED: Duration = Duration::from_secs(3);
 
 thread_local! {
@@ -51,16 +51,16 @@ thread_local! {
     static SWEEPING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The hot files of one served directory, by the path as requests spell it.
+/// The hot files of one served directory, by the path in requests.
 struct Hot {
     files: HashMap<Box<str>, Kept>,
-    /// Keeps the address, by which the directory is known, from being used again.
+    /// Keeps the address, which identifies the directory, from being reused.
     _root: Arc<Root>,
 }
 
 struct Kept {
     ready: Rc<Ready>,
-    /// What its name is beneath the directory.
+    /// Its name beneath the directory.
     target: Target,
     looked_up: Cell<Instant>,
     looked_at: Cell<Look>,
@@ -71,12 +71,12 @@ impl Kept {
         now.saturating_duration_since(self.looked_up.get()) < VALID
     }
 
-    /// Was it asked for lately? A moment longer than it is valid: who is asked for every second stays.
+    /// Whether it was requested recently. A little longer than it is valid, so that a file requested every second stays.
     fn is_wanted(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.looked_up.get()) < VALID + 2 * SWEEP
     }
 
-    /// Does its name still stand for it?
+    /// Whether its name still resolves to it.
     fn still_stands(&self, root: &Root, now: Instant) -> bool {
         let stands = root.still_leads_to(&self.target, &self.ready.facts);
         if stands {
@@ -86,7 +86,7 @@ impl Kept {
         stands
     }
 
-    /// Is the open file what it was?
+    /// Whether the open file is unchanged.
     fn is_unchanged(&self, now: Instant) -> bool {
         if self.looked_at.get().is_fresh(now) {
             return true;
@@ -97,23 +97,23 @@ impl Kept {
     }
 }
 
-/// A file and what a reply says of it.
+/// A file, and the fields of its replies.
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) file: Arc<File>,
     pub(crate) facts: FileFacts,
     pub(crate) validators: Validators,
-    /// What every reply with it says, whole or in part.
+    /// The fields of every reply, whole or partial.
     pub(crate) fields: HeaderMap,
     content: RefCell<Option<Content>>,
 }
 
-/// The whole of a small file. It counts for as long as it lives.
+/// The content of a small file. It counts as long as it exists.
 #[derive(Debug)]
 struct Content(Bytes);
 
 impl Content {
-    /// `None` when the thread keeps as much as it may.
+    /// `None` if the thread's limit is reached.
     fn new(bytes: &Bytes) -> Option<Self> {
         let all = CONTENTS.get() + bytes.len();
         (all <= CONTENTS_MAX).then(|| {
@@ -125,7 +125,7 @@ impl Content {
 
 impl Drop for Content {
     fn drop(&mut self) {
-        // A thread that ends counts no more.
+        // The thread is ending.
         let _ = CONTENTS.try_with(|all| all.set(all.get().saturating_sub(self.0.len())));
     }
 }
@@ -149,7 +149,7 @@ impl Ready {
         })
     }
 
-    /// A part of the content, if the whole is at hand.
+    /// A part of the content, if it is kept.
     pub(crate) fn content(&self, start: u64, length: u64) -> Option<Bytes> {
         let content = self.content.borrow();
         let start = usize::try_from(start).ok()?;
@@ -160,8 +160,8 @@ impl Ready {
             .map(|content| content.0.slice(start..end))
     }
 
-    /// Keeps what was just read, made into bytes of its own by `make`, if it is the whole, small, and cannot
-    /// change unseen.
+    /// Keeps the content that was read, converted by `make`, if it is complete, small, and cannot
+    /// change undetected.
     pub(crate) fn keep_content(&self, content: &[u8], make: impl FnOnce(&[u8]) -> Bytes) {
         if self.facts.size <= CONTENT_MAX
             && content.len() as u64 == self.facts.size
@@ -172,7 +172,7 @@ impl Ready {
     }
 }
 
-/// The file that was kept for this path, if it is still what it was.
+/// The file kept for this path, if it is unchanged.
 pub(crate) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
     KEPT.with_borrow_mut(|kept| {
         let files = &mut kept.get_mut(&address(root))?.files;
@@ -190,7 +190,7 @@ pub(crate) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
     })
 }
 
-/// Lets go of every file that this thread keeps: somebody needs a descriptor. Was there any?
+/// Closes every file that this thread keeps, because a descriptor is needed. Returns whether there was any.
 pub(crate) fn let_go() -> bool {
     KEPT.with_borrow_mut(|kept| {
         let any = !kept.is_empty();
@@ -199,7 +199,7 @@ pub(crate) fn let_go() -> bool {
     })
 }
 
-/// Keeps a file that was just opened for this path, unless `kept_max` of this directory are kept already: more
+/// Keeps a newly opened file for this path, unless `kept_max` of this directory are kept already: more
 /// hot files in a second than that are opened as usual.
 pub(crate) fn keep(
     root: &Arc<Root>,
@@ -227,7 +227,7 @@ pub(crate) fn keep(
     sweep();
 }
 
-/// Lets go of files that nobody asks for any more: a removed file's space is free only then.
+/// Closes files that are no longer requested: a removed file's space is free only then.
 fn sweep() {
     if SWEEPING.replace(true) {
         return;
@@ -316,11 +316,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn content_that_could_change_unseen_is_not_kept() {
+    async fn content_that_could_change_undetected_is_not_kept() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         let content = Bytes::from_static(b"one");
-        // It was written a moment ago.
+        // It was written just now.
         ready.keep_content(&content, Bytes::copy_from_slice);
         assert_eq!(ready.content(0, 3), None);
         let settled = Ready {
@@ -342,7 +342,7 @@ mod tests {
         assert_eq!(settled.content(u64::MAX, 2), None);
     }
 
-    /// By then its name has to be looked at again.
+    /// Makes its name due for a check.
     fn expire(path: &str) {
         KEPT.with_borrow(|kept| {
             for hot in kept.values() {
@@ -355,13 +355,13 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_name_that_still_stands_for_its_file_keeps_it_open() {
+    async fn an_unchanged_name_keeps_its_file_open() {
         let (dir, root) = root_with("one");
         let ready = open(&root);
         expire("/a");
         assert!(Rc::ptr_eq(&find(&root, "/a").unwrap(), &ready));
 
-        // As large and as old, but another file.
+        // The same size and time, but another file.
         let path = dir.path().join("a");
         let times = fs::metadata(&path).unwrap().modified().unwrap();
         fs::rename(&path, dir.path().join("before")).unwrap();
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_needs_descriptors_gets_them() {
+    async fn kept_files_are_closed_if_descriptors_are_needed() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         assert!(let_go());
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_is_kept_than_is_permitted() {
+    async fn no_more_is_kept_than_the_limit() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         keep(&root, "/b", Target::parse("/a").unwrap(), &ready, 1);
@@ -412,14 +412,11 @@ mod tests {
         let second = Content::new(&piece).unwrap();
         assert!(Content::new(&Bytes::from_static(b"x")).is_none(), "full");
         drop((first, second));
-        assert!(
-            Content::new(&piece).is_some(),
-            "what is gone counts no more"
-        );
+        assert!(Content::new(&piece).is_some(), "closed files do not count");
     }
 
     #[tokio::test]
-    async fn what_nobody_asks_for_is_let_go() {
+    async fn unused_files_are_closed() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         assert_eq!(Rc::strong_count(&ready), 2);

@@ -1,6 +1,6 @@
-//! A directory as an HTTP service: the files beneath it and nothing else.
+//! Serves the files of a directory over HTTP.
 //!
-//! [`Files`] is a [`Handler`] for `handfast-https`'s server. It stands on that server's public interface alone:
+//! [`Files`] is a [`Handler`] for `handfast-https`'s server. It uses only that server's public interface:
 //! a handler, requests, responses, and a body that is [pulled](handfast_https::server::Pull), so that nothing of a
 //! file is read ahead of what may be sent.
 //!
@@ -23,10 +23,10 @@
 //! # }
 //! ```
 //!
-//! `path.rs` reads the target, `open.rs` has the kernel open beneath the directory, `reply.rs` judges
-//! conditions and ranges, `hot.rs` keeps what is asked for often (`look.rs`: for how long a look at it is good),
-//! `chunks.rs` reads without stopping the thread, `listing.rs` shows what a directory holds, in the order of
-//! `entries.rs`. This file strings them together.
+//! `path.rs` parses the target, `open.rs` opens beneath the directory, `reply.rs` evaluates
+//! conditions and ranges, `hot.rs` keeps files that are requested often (`look.rs`: how long a check is valid),
+//! `chunks.rs` reads without blocking the thread, `listing.rs` lists a directory, in the order of
+//! `entries.rs`. This file combines them.
 //!
 //! # The public interface is
 //!
@@ -68,19 +68,19 @@ use self::open::{Found, Kind, NotOpened, Root};
 use self::path::{Refusal, Target};
 use self::reply::Verdict;
 
-/// What is looked for in a directory before its listing.
+/// Served instead of a directory's listing, if it exists.
 const INDEX: &[u8] = b"index.html";
 
 /// Serves the files beneath a directory.
 ///
 /// - `GET` and `HEAD`; conditional requests (RFC 9110, section 13) and single ranges (section 14).
-/// - A name that leads out of the directory, be it by `..` or by a symbolic link, is not found: the
+/// - A name that leads out of the directory, by `..` or by a symbolic link, is not found: the
 ///   kernel does the resolving (`openat2` with `RESOLVE_BENEATH` on Linux; elsewhere no symbolic link
 ///   is followed at all).
 /// - Names that begin with a dot are not found, except `/.well-known/` (RFC 8615).
-/// - A directory answers with its `index.html`, or else with a listing.
+/// - A directory is served as its `index.html`, or else as a listing.
 /// - Only regular files are served: a pipe or a device is not found.
-/// - A file that shrinks while it is sent breaks the reply off; it is never padded.
+/// - A file that shrinks while it is sent aborts the reply; it is never padded.
 #[derive(Debug, Clone)]
 pub struct Files {
     root: Arc<Root>,
@@ -92,7 +92,7 @@ impl Files {
     /// The files beneath `directory`, which stays the same directory even when it is renamed.
     ///
     /// # Errors
-    /// When it is no directory or cannot be opened.
+    /// If it is not a directory or cannot be opened.
     pub fn new(directory: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self {
             root: Arc::new(Root::open(directory.as_ref())?),
@@ -101,7 +101,7 @@ impl Files {
         })
     }
 
-    /// Is a directory without an index listed? Default: yes; otherwise it is not found.
+    /// Whether a directory without an index is listed. Default: yes; otherwise it is not found.
     #[must_use]
     pub fn with_listing(mut self, on: bool) -> Self {
         self.listing = on;
@@ -109,7 +109,7 @@ impl Files {
     }
 
     /// How many files each thread may keep open for the next request, for a second each. Default: 128.
-    /// Every one takes a descriptor; more save opening where many files are asked for in turn.
+    /// Each uses a descriptor; a higher limit avoids opening if many files are requested in turn.
     #[must_use]
     pub fn with_open_files_max(mut self, count: usize) -> Self {
         self.kept_max = count;
@@ -150,7 +150,7 @@ impl Files {
                 hot::keep(&self.root, path, target, &ready, self.kept_max);
                 file(&ready, request.headers(), head)
             }
-            // "file.html/" is a name that nothing has.
+            // "file.html/" is never found.
             Kind::File(_) => not_found(),
             Kind::Directory if target.is_directory() => {
                 self.directory(found.file, &target, request, head).await
@@ -201,7 +201,7 @@ impl Files {
         response
     }
 
-    /// Opens a target. Files that are kept for later do not stand in the way of one that is asked for now.
+    /// Opens a target. If descriptors run out, kept files are closed first.
     async fn open(&self, target: &Target) -> Result<Found, NotOpened> {
         match self.open_once(target).await {
             Err(NotOpened::Exhausted) if hot::let_go() => self.open_once(target).await,
@@ -209,7 +209,7 @@ impl Files {
         }
     }
 
-    /// Opens without waiting for a disk when the names are known to the kernel; otherwise off the
+    /// Opens without blocking if the names are cached by the kernel; otherwise on another
     /// thread.
     async fn open_once(&self, target: &Target) -> Result<Found, NotOpened> {
         match self.root.find_cached(target) {
@@ -231,7 +231,7 @@ impl Handler for Files {
     }
 }
 
-/// The answer with a file, a part of it, or why neither.
+/// The response with a file, a part of it, or an error.
 fn file(ready: &Rc<Ready>, request: &HeaderMap, head: bool) -> Response {
     let (facts, validators) = (&ready.facts, &ready.validators);
     let verdict = reply::judge(request, validators, facts, head);
@@ -280,10 +280,10 @@ fn file(ready: &Rc<Ready>, request: &HeaderMap, head: bool) -> Response {
     response
 }
 
-/// The same path with a slash at its end, where relative references mean what they should.
+/// Redirects to the same path with a slash at its end, so that relative references work.
 fn to_directory(target: &Target, query: Option<&str>) -> Response {
-    // Made of the decoded segments: it begins with one slash and a name, so that it can lead to no
-    // other host however the client reads it ("//host", "/\host").
+    // Made of the decoded segments: it begins with one slash and a name, so that it cannot lead to
+    // another host in any client's interpretation ("//host", "/\host").
     let mut location = target.url_path();
     location.push('/');
     if let Some(query) = query {

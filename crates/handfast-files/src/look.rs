@@ -1,14 +1,14 @@
-//! When something was looked at, and for how long that is good: everything that is served in one turn of a thread's
-//! event loop had arrived before it began, so that what is looked up once in a turn is as fresh for all of it.
+//! The time of a check, and how long it is valid: all requests that are handled in one turn of a thread's
+//! event loop had arrived before the turn, so that one check in a turn is valid for all of them.
 
 use std::time::{Duration, Instant};
 
 use handfast_https::server;
 
-/// Under load a turn can be long, and what arrives meanwhile belongs to it.
+/// Under load a turn can be long, and requests that arrive meanwhile are part of it.
 const TURN_MAX: Duration = Duration::from_millis(1);
 
-/// A moment at which something was looked at.
+/// The time of a check.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     turn: Option<u64>,
@@ -23,7 +23,7 @@ impl Look {
         }
     }
 
-    /// Would looking again, now, tell nothing new to anyone who is being served?
+    /// Whether the check is still valid.
     pub(crate) fn is_fresh(self, now: Instant) -> bool {
         self.turn.is_some()
             && self.turn == server::turn()
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_is_good_for_its_turn_and_no_longer_than_a_millisecond() {
+    fn a_check_is_valid_for_its_turn_and_at_most_a_millisecond() {
         let now = Instant::now();
         assert!(!Look::now(now).is_fresh(now), "this thread does not count");
         let look = |turn| Look { turn, at: now };

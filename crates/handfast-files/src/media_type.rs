@@ -1,4 +1,4 @@
-//! The type of a file's content, told by its name.
+//! The media type of a file, by its name.
 
 use http::header::HeaderValue;
 
@@ -6,7 +6,7 @@ use crate::path::Target;
 
 const UNKNOWN: &str = "application/octet-stream";
 
-/// The `Content-Type` for a name. Text is taken to be UTF-8, as nearly all is.
+/// The `Content-Type` for a name. Text is assumed to be UTF-8.
 pub(crate) fn of(target: &Target) -> HeaderValue {
     let known = std::str::from_utf8(target.name())
         .ok()
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_told_by_name() {
+    fn types_are_determined_by_name() {
         let cases = [
             ("/index.html", "text/html; charset=utf-8"),
             ("/a.JS", "text/javascript; charset=utf-8"),

@@ -1,10 +1,10 @@
-//! Opening beneath a directory, and nowhere else.
+//! Opens files beneath a directory.
 //!
 //! On Linux the kernel resolves the whole name under `RESOLVE_BENEATH`: there is no moment between a
 //! check and a use. Elsewhere each component is opened in turn without following symbolic links.
 //!
-//! Nothing but a regular file or a directory is opened, because opening a pipe lets its writer go on, and opening
-//! a device may do anything: what a name stands for is looked up first (`O_PATH`), and what was opened is
+//! Only regular files and directories are opened, because opening a pipe unblocks its writer, and opening
+//! a device may have side effects: the target of a name is looked up first (`O_PATH`), and the opened file is
 //! compared with it.
 
 use std::fs::{File, Metadata};
@@ -14,10 +14,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::path::Target;
 
-/// What an opened file is.
+/// The facts of an opened file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileFacts {
-    /// Which file it is: device and number, where there are such.
+    /// Device and inode number, if the platform has them.
     pub(crate) identity: (u64, u64),
     pub(crate) size: u64,
     /// Nanoseconds since 1970.
@@ -31,12 +31,12 @@ impl FileFacts {
         let nanos = u32::try_from(self.modified_ns % 1_000_000_000).unwrap_or(0);
         UNIX_EPOCH
             .checked_add(Duration::new(seconds, nanos))
-            // Beyond what HTTP can write: a file with such a time has none that could be told.
+            // Not representable in HTTP: the file has no such field.
             .filter(|_| seconds < 253_402_300_800)
             .unwrap_or(UNIX_EPOCH)
     }
 
-    /// Is it so long since the last change that another one would show?
+    /// Whether the last change is so old that another one would change the times.
     pub(crate) fn is_settled(&self, now: SystemTime, margin: Duration) -> bool {
         let now_ns = now
             .duration_since(UNIX_EPOCH)
@@ -44,7 +44,7 @@ impl FileFacts {
         self.modified_ns.max(self.changed_ns) + margin.as_nanos() < now_ns
     }
 
-    /// As HTTP's dates have it: to the second.
+    /// To the second, as in HTTP dates.
     pub(crate) fn modified_second(&self) -> SystemTime {
         let since = self
             .modified()
@@ -54,47 +54,47 @@ impl FileFacts {
     }
 }
 
-/// Something that was opened.
+/// An opened file or directory.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) file: File,
     pub(crate) kind: Kind,
 }
 
-/// Nothing else is ever found.
+/// The types that are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     File(FileFacts),
     Directory,
 }
 
-/// What a directory says of an entry, without a look at it.
+/// The type of an entry according to the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hint {
     File,
     Directory,
     /// A pipe, a socket or a device.
     Neither,
-    /// A symbolic link, or a file system that does not say.
+    /// A symbolic link, or unknown to the file system.
     Unknown,
 }
 
-/// Why nothing was.
+/// Why nothing was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotOpened {
-    /// There is no such thing, or not beneath the directory, or it is neither file nor directory.
+    /// It does not exist, is not beneath the directory, or is neither file nor directory.
     Missing,
     /// It may not be read.
     Forbidden,
     /// The process or the system has no descriptors left.
     Exhausted,
-    /// The disk would have to be asked.
+    /// The disk must be read.
     WouldBlock,
-    /// Any other answer of the operating system.
+    /// Any other error of the operating system.
     Failed,
 }
 
-/// May it wait for a disk?
+/// Whether it may block on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     Never,
@@ -110,22 +110,22 @@ impl Root {
         platform::Root::open(directory).map(Self)
     }
 
-    /// Finds a target without waiting for a disk, or says that it would have to.
+    /// Finds a target without blocking on a disk, or returns that it would block.
     pub(crate) fn find_cached(&self, target: &Target) -> Result<Found, NotOpened> {
         self.0
             .open_beneath(target, Waiting::Never)
             .and_then(examine)
     }
 
-    /// Does the target still lead to the file of which these facts are known, unchanged? By the rules of
-    /// opening, and without waiting for a disk: a no may mean that it would have to.
+    /// Whether the target still leads to the file with these facts, unchanged. By the rules of
+    /// opening, and without blocking on a disk: `false` may mean that it would block.
     pub(crate) fn still_leads_to(&self, target: &Target, facts: &FileFacts) -> bool {
         self.0
             .look_up(target, Waiting::Never)
             .is_ok_and(|metadata| metadata.is_file() && platform::facts(&metadata) == *facts)
     }
 
-    /// Gives `take` the names in a directory, as long as it wants more, and what the directory says that they are.
+    /// Passes `take` the names in a directory and their types, until it returns `false`.
     /// May block.
     pub(crate) fn each_entry(
         &self,
@@ -136,7 +136,7 @@ impl Root {
         self.0.each_entry(directory, target, take)
     }
 
-    /// What a target is, without opening it. May block.
+    /// The type of a target, without opening it. May block.
     pub(crate) fn kind_of(&self, target: &Target) -> Option<Kind> {
         let metadata = self.0.look_up(target, Waiting::Allowed).ok()?;
         kind(&metadata)
@@ -150,13 +150,13 @@ impl Root {
     }
 }
 
-/// What a name in an open directory is, where that can be told without opening it: regular files and
-/// directories that everybody may read. `None` says nothing; then [`Root::find`] has to.
+/// The type of a name in an open directory, if it can be determined without opening it: regular files and
+/// directories that are readable by all. `None` is undetermined: use [`Root::find`].
 pub(crate) fn glance(directory: &File, name: &[u8]) -> Option<Kind> {
     platform::glance(directory, name)
 }
 
-/// What an open file is now. An error when it is no regular file.
+/// The current facts of an open file. An error if it is not a regular file.
 pub(crate) fn look_at(file: &File) -> io::Result<FileFacts> {
     let metadata = file.metadata()?;
     if metadata.is_file() {
@@ -166,7 +166,7 @@ pub(crate) fn look_at(file: &File) -> io::Result<FileFacts> {
     }
 }
 
-/// Told of the descriptor, not of the name, which may mean something else by now.
+/// By the descriptor, not the name, which may be another file now.
 fn examine(file: File) -> Result<Found, NotOpened> {
     let metadata = file.metadata().map_err(|_| NotOpened::Failed)?;
     match kind(&metadata) {
@@ -175,7 +175,7 @@ fn examine(file: File) -> Result<Found, NotOpened> {
     }
 }
 
-/// Nothing for a pipe, a socket or a device: reading it could wait for ever, or do something.
+/// `None` for a pipe, a socket or a device: reading could block for ever, or have side effects.
 fn kind(metadata: &Metadata) -> Option<Kind> {
     if metadata.is_file() {
         Some(Kind::File(platform::facts(metadata)))
@@ -199,7 +199,7 @@ mod platform {
     use super::Kind;
     use super::{FileFacts, Hint, NotOpened, Target, Waiting};
 
-    /// Never waits for the other end of a pipe, takes no terminal, is not inherited.
+    /// Never blocks on a pipe, acquires no controlling terminal, is not inherited.
     const FLAGS: OFlags = OFlags::RDONLY
         .union(OFlags::NONBLOCK)
         .union(OFlags::NOCTTY)
@@ -239,7 +239,7 @@ mod platform {
             }
         }
 
-        /// What a target leads to, without opening it.
+        /// The target of a name, without opening it.
         pub(crate) fn look_up(
             &self,
             target: &Target,
@@ -274,7 +274,7 @@ mod platform {
             Ok(())
         }
 
-        /// Component by component: symbolic links are refused wherever they lead.
+        /// Component by component: all symbolic links are refused.
         pub(crate) fn open_in_steps(&self, target: &Target) -> Result<File, NotOpened> {
             let mut here = rustix::fs::openat(
                 &self.directory,

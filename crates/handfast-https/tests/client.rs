@@ -36,7 +36,7 @@ fn get(server: &Served) -> Request {
 fn answers_and_resets(pki: &Pki) -> Served {
     server(pki).serve([
         Step::Read(1), // Fits the window that a connection begins with.
-        Step::say(vec![b'x'; 30_000]),
+        Step::send(vec![b'x'; 30_000]),
         Step::Reset,
     ])
 }
@@ -91,7 +91,7 @@ async fn a_client_closes_in_two_phases_and_says_how_it_went() {
     ] {
         let mut script = vec![
             Step::ReadHead,
-            Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+            Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
             // Ends without error only when our close_notify came.
             Step::ReadToEnd,
         ];
@@ -123,7 +123,7 @@ async fn a_connection_that_closes_is_judged_by_its_end() {
     ] {
         let mut script = vec![
             Step::ReadHead,
-            Step::say("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"),
+            Step::send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"),
         ];
         script.extend(end);
         let server = server(&pki).serve(script);
@@ -177,7 +177,7 @@ async fn cut_at_every_byte() {
                 } else {
                     Step::ReadHead
                 };
-                let mut script = vec![read, Step::say(&bytes[..cut])];
+                let mut script = vec![read, Step::send(&bytes[..cut])];
                 script.extend(end.clone());
                 script
             });
@@ -233,20 +233,20 @@ async fn connections_are_kept_and_used_again_over_both_versions() {
     let (pki, context) = bench();
     let first = server(&pki).serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
         Step::ReadHead,
-        Step::say(
+        Step::send(
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: y\r\n\r\n",
         ),
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
     ]);
     let stream = |id| {
         let frames = [http2::headers(id, &[], false), http2::data(id, b"ok", true)];
-        Step::say(frames.concat())
+        Step::send(frames.concat())
     };
     let second = server(&pki).alpn(&["h2"]).serve([
-        Step::say(http2::settings()),
+        Step::send(http2::settings()),
         Step::ReadHttp2Request,
         stream(1),
         Step::ReadHttp2Request,
@@ -275,7 +275,12 @@ async fn connections_are_kept_and_used_again_over_both_versions() {
 async fn what_may_do_harm_is_not_sent_twice() {
     let (pki, context) = bench();
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-    let server = server(&pki).serve([Step::ReadHead, Step::say(answer), Step::ReadHead, Step::Fin]);
+    let server = server(&pki).serve([
+        Step::ReadHead,
+        Step::send(answer),
+        Step::ReadHead,
+        Step::Fin,
+    ]);
     let client = Client::new(context);
     client
         .send(get(&server))
@@ -296,8 +301,8 @@ async fn limits_tell_the_phase_and_count_silence_only() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n";
     let drips = server(&pki).serve([
         Step::ReadHead,
-        Step::say(head),
-        Step::Drip(b"01234567".to_vec(), Duration::from_millis(200)),
+        Step::send(head),
+        Step::ByteByByte(b"01234567".to_vec(), Duration::from_millis(200)),
     ]);
     let client = Client::builder(context.clone())
         .silence_max(Some(Duration::from_secs(1)))
@@ -305,7 +310,7 @@ async fn limits_tell_the_phase_and_count_silence_only() {
     let mut response = client.send(get(&drips)).await.unwrap();
     assert_eq!(response.bytes(100).await.unwrap(), b"01234567");
 
-    let stalls = server(&pki).serve([Step::ReadHead, Step::say(head), Step::say("0123")]);
+    let stalls = server(&pki).serve([Step::ReadHead, Step::send(head), Step::send("0123")]);
     let began = Instant::now();
     let mut response = client.send(get(&stalls)).await.unwrap();
     let Err(Error::Truncated(truncation)) = response.bytes(100).await else {
@@ -338,7 +343,7 @@ async fn a_dropped_response_breaks_off_and_leaves_no_task() {
     let (pki, context) = bench();
     let endless = server(&pki).serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\n\r\n"),
+        Step::send("HTTP/1.1 200 OK\r\n\r\n"),
         Step::Forever(vec![b'x'; 16 * 1024]),
     ]);
     let client = Client::new(context);
@@ -363,9 +368,9 @@ async fn observers_are_told_in_order() {
     let (pki, context) = bench();
     let server = server(&pki).serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 302 X\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n"),
+        Step::send("HTTP/1.1 302 X\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n"),
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nend"),
+        Step::send("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nend"),
         Step::CloseNotify,
         Step::Fin,
     ]);
@@ -431,12 +436,12 @@ async fn a_long_body_is_lent_whole_or_called_cut_off() {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n");
     let response = |upto: usize, beyond: &[u8]| {
         let bytes = [head.as_bytes(), &body[..upto], beyond].concat();
-        vec![Step::ReadHead, Step::say(bytes)]
+        vec![Step::ReadHead, Step::send(bytes)]
     };
     let again = || {
         vec![
             Step::ReadHead,
-            Step::say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nagain"),
+            Step::send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nagain"),
             Step::ReadToEnd,
         ]
     };

@@ -68,7 +68,7 @@ async fn fetch(client: &Client, request: Request) -> Result<Vec<u8>, Error> {
 
 /// Begins as an HTTP/2 server does, and reads a request.
 fn begun(then: impl IntoIterator<Item = Step>) -> Vec<Step> {
-    let mut script = vec![Step::say(http2::settings()), Step::ReadHttp2Request];
+    let mut script = vec![Step::send(http2::settings()), Step::ReadHttp2Request];
     script.extend(then);
     script
 }
@@ -78,18 +78,18 @@ fn answer(stream: u32, body: &[u8]) -> Step {
         http2::headers(stream, &[], false),
         http2::data(stream, body, true),
     ];
-    Step::say(frames.concat())
+    Step::send(frames.concat())
 }
 
 fn whole() -> Step {
-    Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 }
 
 #[tokio::test]
 async fn what_a_server_has_not_processed_is_sent_again_whatever_its_method() {
     let fixture = Fixture::new();
-    let go_away = || Step::say(http2::go_away(0, 0));
-    let refusal = || Step::say(http2::reset(1, REFUSED_STREAM));
+    let go_away = || Step::send(http2::go_away(0, 0));
+    let refusal = || Step::send(http2::reset(1, REFUSED_STREAM));
     for (what, scripts, connections) in [
         (
             "GOAWAY before it",
@@ -121,7 +121,7 @@ async fn what_a_server_has_not_processed_is_sent_again_whatever_its_method() {
         (
             "HTTP_1_1_REQUIRED",
             vec![
-                begun([Step::say(http2::reset(1, HTTP_1_1_REQUIRED))]),
+                begun([Step::send(http2::reset(1, HTTP_1_1_REQUIRED))]),
                 vec![Step::ReadHead, whole()],
             ],
             2,
@@ -129,7 +129,7 @@ async fn what_a_server_has_not_processed_is_sent_again_whatever_its_method() {
         (
             "HTTP_1_1_REQUIRED of the connection",
             vec![
-                begun([Step::say(http2::go_away(0, HTTP_1_1_REQUIRED))]),
+                begun([Step::send(http2::go_away(0, HTTP_1_1_REQUIRED))]),
                 vec![Step::ReadHead, whole()],
             ],
             2,
@@ -146,7 +146,7 @@ async fn what_a_server_has_not_processed_is_sent_again_whatever_its_method() {
 async fn an_origin_that_asks_for_http1_is_asked_by_it_from_then_on() {
     let fixture = Fixture::new();
     let server = fixture.http2().serve_each([
-        begun([Step::say(http2::reset(1, HTTP_1_1_REQUIRED))]),
+        begun([Step::send(http2::reset(1, HTTP_1_1_REQUIRED))]),
         vec![Step::ReadHead, whole(), Step::ReadHead, whole()],
     ]);
     let client = fixture.client();
@@ -162,7 +162,7 @@ async fn an_origin_that_asks_for_http1_is_asked_by_it_from_then_on() {
 #[tokio::test]
 async fn what_cannot_be_sent_again_is_told_as_what_it_is() {
     let fixture = Fixture::new();
-    let go_away = |last, code| Step::say(http2::go_away(last, code));
+    let go_away = |last, code| Step::send(http2::go_away(last, code));
     let ends = || [Step::CloseNotify, Step::Fin];
     for (what, script, id, part, connections) in [
         // In vain, four times over.
@@ -177,7 +177,7 @@ async fn what_cannot_be_sent_again_is_told_as_what_it_is() {
             "refused always",
             begun((0..4).flat_map(|number| {
                 let refusal = http2::reset(number * 2 + 1, REFUSED_STREAM);
-                [Step::say(refusal), Step::ReadHttp2Request]
+                [Step::send(refusal), Step::ReadHttp2Request]
             })),
             "stream-reset",
             "REFUSED_STREAM",
@@ -193,7 +193,7 @@ async fn what_cannot_be_sent_again_is_told_as_what_it_is() {
         ),
         (
             "reset",
-            begun([Step::say(http2::reset(1, 2))]),
+            begun([Step::send(http2::reset(1, 2))]),
             "stream-reset",
             "INTERNAL_ERROR",
             1,
@@ -204,7 +204,7 @@ async fn what_cannot_be_sent_again_is_told_as_what_it_is() {
             begun([])
                 .into_iter()
                 .skip(1)
-                .chain([Step::say("HTTP/1.1 400 Bad Request\r\n\r\n")])
+                .chain([Step::send("HTTP/1.1 400 Bad Request\r\n\r\n")])
                 .collect(),
             "malformed-response",
             "HTTP/1.1 400 Bad Request",
@@ -212,7 +212,7 @@ async fn what_cannot_be_sent_again_is_told_as_what_it_is() {
         ),
         (
             "101",
-            begun([Step::say(http2::frame(1, 4, 1, b"\x08\x03101"))]),
+            begun([Step::send(http2::frame(1, 4, 1, b"\x08\x03101"))]),
             "malformed-response",
             "101",
             1,
@@ -262,9 +262,9 @@ async fn a_body_that_nobody_reads_holds_up_no_other() {
     let fixture = Fixture::new();
     let piece = http2::data(1, &[b'x'; 16_000], false);
     let server = fixture.http2().serve(begun([
-        Step::say(http2::headers(1, &[], false)),
+        Step::send(http2::headers(1, &[], false)),
         // Less than the window of the connection, which the server here does not count.
-        Step::say(piece.repeat(400)),
+        Step::send(piece.repeat(400)),
         Step::ReadHttp2Request,
         answer(3, b"ok"),
         Step::ReadHttp2Request,
@@ -288,16 +288,16 @@ async fn an_answer_before_the_upload_is_through_is_whole_and_the_close_is_bounde
         let head =
             format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbig");
         // The server reads no more, and keeps the connection open.
-        vec![Step::ReadHead, Step::say(head), Step::Pause(SOON * 2)]
+        vec![Step::ReadHead, Step::send(head), Step::Pause(SOON * 2)]
     };
     let frames = [
         http2::frame(1, 4, 1, &[0x08, 3, b'4', b'1', b'3']),
         http2::data(1, b"big", true),
     ];
     let stream = vec![
-        Step::say(http2::settings()),
+        Step::send(http2::settings()),
         Step::Read(10_000),
-        Step::say(frames.concat()),
+        Step::send(frames.concat()),
         Step::Pause(SOON * 2),
     ];
     for (what, alpn, script) in [
@@ -349,8 +349,8 @@ async fn a_redirect_is_not_held_up_by_its_body_nor_by_an_upload() {
     let server = fixture.server().serve_each([
         vec![
             Step::ReadHead,
-            Step::say(head),
-            Step::Drip(vec![b'x'; 100], Duration::from_millis(200)),
+            Step::send(head),
+            Step::ByteByByte(vec![b'x'; 100], Duration::from_millis(200)),
         ],
         vec![Step::ReadHead, whole()],
     ]);
@@ -374,15 +374,15 @@ async fn limits_hold_whatever_the_server_does() {
         // There is always something to be read at once.
         (
             "fast",
-            vec![Step::ReadHead, Step::say(length), endless()],
+            vec![Step::ReadHead, Step::send(length), endless()],
             false,
         ),
         (
             "drips",
             vec![
                 Step::ReadHead,
-                Step::say(length),
-                Step::Drip(vec![b'x'; 10_000], Duration::from_millis(20)),
+                Step::send(length),
+                Step::ByteByByte(vec![b'x'; 10_000], Duration::from_millis(20)),
             ],
             false,
         ),
@@ -390,14 +390,14 @@ async fn limits_hold_whatever_the_server_does() {
         ("reads nothing", vec![Step::Pause(SOON * 2)], false),
         (
             "answers, then nothing",
-            vec![Step::ReadHead, Step::say(early), Step::Pause(SOON * 2)],
+            vec![Step::ReadHead, Step::send(early), Step::Pause(SOON * 2)],
             true,
         ),
         (
             "interim responses",
             vec![
                 Step::ReadHead,
-                Step::Drip(
+                Step::ByteByByte(
                     b"HTTP/1.1 102 X\r\n\r\n".repeat(1000),
                     Duration::from_millis(2),
                 ),
@@ -516,7 +516,7 @@ async fn what_is_no_response_is_refused_and_quoted() {
         ("PRI * HTTP/2.0\r\n\r\n".to_owned(), "PRI * HTTP/2.0"),
     ] {
         for end in [vec![], vec![Step::CloseNotify, Step::Fin]] {
-            let mut script = vec![Step::ReadHead, Step::say(sent.clone())];
+            let mut script = vec![Step::ReadHead, Step::send(sent.clone())];
             script.extend(end);
             let server = fixture.server().serve(script);
             let error = fetch(&fixture.client(), get(&server)).await.unwrap_err();
@@ -535,7 +535,7 @@ async fn interim_responses_and_folded_fields_are_read() {
     let fixture = Fixture::new();
     let server = fixture.server().serve([
         Step::ReadHead,
-        Step::say(
+        Step::send(
             "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
              HTTP/1.1 200 OK\r\nx-long: a\r\n  b\r\ncontent-length: 2\r\n\r\nok",
         ),
@@ -549,7 +549,7 @@ async fn interim_responses_and_folded_fields_are_read() {
 #[tokio::test]
 async fn a_response_that_comes_byte_by_byte_is_the_same() {
     let fixture = Fixture::new();
-    let drip = |bytes: Vec<u8>| Step::Drip(bytes, Duration::ZERO);
+    let drip = |bytes: Vec<u8>| Step::ByteByByte(bytes, Duration::ZERO);
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\nt: u\r\n\r\n";
     let interim = "HTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     for sent in [chunked, interim] {
@@ -590,7 +590,7 @@ async fn bytes_beyond_a_response_are_told_and_end_the_connection() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     ] {
         let server = fixture.server().serve_each([
-            vec![Step::ReadHead, Step::say(format!("{head}beyond"))],
+            vec![Step::ReadHead, Step::send(format!("{head}beyond"))],
             vec![Step::ReadHead, whole()],
         ]);
         let client = fixture.client();
@@ -609,7 +609,7 @@ async fn an_answer_that_came_before_a_reset_is_whole_whatever_was_being_sent() {
     for _ in 0..20 {
         let server = fixture.server().serve([
             Step::Read(1),
-            Step::say("HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nno"),
+            Step::send("HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nno"),
             Step::Reset,
         ]);
         let request = post(&server, vec![b'x'; 4_000_000]);
@@ -643,7 +643,7 @@ async fn kept_connections_are_bounded_for_an_origin_and_in_all() {
 async fn an_observer_is_told_that_a_request_is_sent_again() {
     let fixture = Fixture::new();
     let server = fixture.http2().serve_each([
-        begun([Step::say(http2::go_away(0, 0))]),
+        begun([Step::send(http2::go_away(0, 0))]),
         begun([answer(1, b"ok")]),
     ]);
     let told = Arc::new(Mutex::new(Vec::new()));

@@ -125,7 +125,7 @@ impl<'f> Random<'f> {
         }
     }
 
-    fn say(&mut self, bytes: &[u8]) {
+    fn send(&mut self, bytes: &[u8]) {
         self.client.send(bytes);
     }
 
@@ -144,7 +144,7 @@ impl<'f> Random<'f> {
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Large => {
-                self.say(&get(self.next, "/large"));
+                self.send(&get(self.next, "/large"));
                 let stream = Stream {
                     expected: LARGE,
                     ..Stream::default()
@@ -155,7 +155,7 @@ impl<'f> Random<'f> {
             Step::Post(size) => {
                 let mut bytes = post(self.next, "/echo", &[]);
                 bytes.extend(frame(DATA, 0, self.next, &vec![b'x'; size.into()]));
-                self.say(&bytes);
+                self.send(&bytes);
                 let stream = Stream {
                     expected: size.into(),
                     sending: true,
@@ -169,7 +169,7 @@ impl<'f> Random<'f> {
                     return;
                 };
                 let flags = if end { END_STREAM } else { 0 };
-                self.say(&frame(DATA, flags, id, &vec![b'x'; size.into()]));
+                self.send(&frame(DATA, flags, id, &vec![b'x'; size.into()]));
                 let stream = self.streams.get_mut(&id).unwrap();
                 stream.expected += usize::from(size);
                 stream.sending = !end;
@@ -177,7 +177,7 @@ impl<'f> Random<'f> {
             Step::Window(size) => {
                 let mut payload = vec![0, 4];
                 payload.extend(size.to_be_bytes());
-                self.say(&frame(SETTINGS, 0, 0, &payload));
+                self.send(&frame(SETTINGS, 0, 0, &payload));
                 self.told.push(size);
             }
             Step::Update(which, size) => {
@@ -188,7 +188,7 @@ impl<'f> Random<'f> {
                         None => return,
                     },
                 };
-                self.say(&frame(WINDOW_UPDATE, 0, id, &size.to_be_bytes()));
+                self.send(&frame(WINDOW_UPDATE, 0, id, &size.to_be_bytes()));
                 match self.streams.get_mut(&id) {
                     Some(stream) => stream.updates += u64::from(size),
                     None => self.connection += u64::from(size),
@@ -196,14 +196,14 @@ impl<'f> Random<'f> {
             }
             Step::Reset(which) => {
                 if let Some(id) = self.some(which, |it| !it.whole && !it.reset) {
-                    self.say(&frame(RST_STREAM, 0, id, &8u32.to_be_bytes()));
+                    self.send(&frame(RST_STREAM, 0, id, &8u32.to_be_bytes()));
                     self.streams.get_mut(&id).unwrap().reset = true;
                 }
             }
             Step::Read => self.read(),
-            Step::Ping => self.say(&frame(PING, 0, 0, b"whatever")),
+            Step::Ping => self.send(&frame(PING, 0, 0, b"whatever")),
             Step::Settings => {
-                self.say(&frame(SETTINGS, 0, 0, &[0, 6, 0, 1, 0, 0]));
+                self.send(&frame(SETTINGS, 0, 0, &[0, 6, 0, 1, 0, 0]));
                 let last = self.told.last().copied().unwrap_or(self.known);
                 self.told.push(last);
             }
@@ -214,7 +214,7 @@ impl<'f> Random<'f> {
     fn read(&mut self) {
         self.pings += 1;
         let mark = self.pings.to_be_bytes();
-        self.say(&frame(PING, 0, 0, &mark));
+        self.send(&frame(PING, 0, 0, &mark));
         loop {
             let frame = self.client.next().expect("the connection goes on");
             if frame.kind == PING && frame.flags & ACK != 0 && frame.payload == mark {
@@ -282,7 +282,7 @@ impl<'f> Random<'f> {
                 stream.sending = false;
             }
         }
-        self.say(&more);
+        self.send(&more);
         while self.streams.values().any(|it| !it.whole && !it.reset) {
             self.read();
         }
@@ -317,7 +317,7 @@ proptest! {
                 random.client.0.close(ClosePolicy::Send);
             }
             Leaving::Orderly => {
-                random.say(&frame(GOAWAY, 0, 0, &[0; 8]));
+                random.send(&frame(GOAWAY, 0, 0, &[0; 8]));
                 random.client.0.close(ClosePolicy::default());
             }
             Leaving::Abrupt => {}

@@ -98,7 +98,7 @@ fn openssl_reads_the_alert_for_what_it_offers() {
                 .args(["s_client", "-connect", &server.address.to_string()])
                 .args(args)
                 .run();
-            assert!(finished.says(alert), "{args:?}: {finished}");
+            assert!(finished.printed(alert), "{args:?}: {finished}");
             let events = server
                 .witness
                 .wait("a refusal", |events| events.handshakes.len() == before + 1);

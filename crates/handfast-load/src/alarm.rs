@@ -1,7 +1,7 @@
-//! Waking up at a moment, more exactly than in milliseconds.
+//! A timer with a better resolution than milliseconds.
 //!
-//! epoll counts its time limit in whole milliseconds, and rounds up: an open loop of some thousand
-//! requests a second would send in bursts and blame the server for it. A timer that can be polled
+//! The time limit of epoll is in whole milliseconds, rounded up: an open loop with thousands of
+//! requests a second would send in bursts, which would be measured as latency. A timer that can be polled
 //! like a socket does not.
 
 #[cfg(target_os = "linux")]
@@ -34,7 +34,7 @@ mod linux {
             Ok(Self(timer))
         }
 
-        /// Wakes the poll that follows after `wait`, replacing what was set before; gives the time
+        /// Wakes the next poll after `wait`, replacing the previous setting; returns the time
         /// limit to poll with. Edge-triggered, the timer need not be read.
         pub(in super::super) fn set(&self, wait: Duration, limit: Duration) -> Duration {
             let value = Itimerspec {
@@ -44,7 +44,7 @@ mod linux {
                 },
                 it_value: Timespec {
                     tv_sec: wait.as_secs() as _,
-                    // Zero would disarm it.
+                    // Zero would disable it.
                     tv_nsec: wait.subsec_nanos().max(1) as _,
                 },
             };

@@ -1,4 +1,4 @@
-//! What the connections of one thread share: the work to be done, the clock, the books.
+//! The shared state of one thread's connections: due requests, the clock, the measurements.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ use super::outcome::{Broken, Response};
 use super::plan::{Handshake, Plan};
 use super::schedule::{Nanos, Work};
 
-/// How often a request is sent again. A server that takes one request a connection refuses, of a
-/// hundred streams, the last one ninety-nine times; one that refuses for ever is not asked for ever.
+/// How often a request is sent again. A server with one request for each connection refuses, of a
+/// hundred streams, the last one 99 times; the limit is for servers that always refuse.
 const RESENT_MAX: u32 = 100;
 
-/// What all threads share; nothing of it changes.
+/// The immutable state of all threads.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) plan: Plan,
@@ -29,16 +29,16 @@ pub(super) struct Shared {
     pub(super) base: Instant,
 }
 
-/// One request that has been taken up and is to be sent.
+/// A request that is due.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Due {
-    /// Since when.
+    /// Since this time.
     pub(super) since: Nanos,
     /// How often a server has refused it.
     pub(super) refused: u32,
 }
 
-/// One request under way.
+/// A sent request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) due: Due,
@@ -53,17 +53,17 @@ pub(super) struct Desk<'s> {
     /// Requests that a server has refused without processing them: they are sent before others.
     refused: VecDeque<Due>,
     pub(super) sample: Sample,
-    /// The time of the event at hand, by the test's clock and by the machine's.
+    /// The time of the current event, by the test's clock and by the machine's.
     pub(super) now: Nanos,
     pub(super) instant: Instant,
-    /// Has the clock of the test started? Before, connections are opened and nothing is asked.
+    /// Whether the clock of the test has started. Before, connections are opened and no requests sent.
     pub(super) started: bool,
-    /// Which of the addresses answered last.
+    /// The address that answered last.
     pub(super) preferred: usize,
-    /// Requests answered and failed since the start, to give up when nothing works.
+    /// Requests answered and failed since the start, to end the test if nothing succeeds.
     pub(super) answered: u64,
     pub(super) failed: u64,
-    /// Streams that are over; so that no connection needs a buffer of its own.
+    /// Finished streams, in a buffer shared by all connections.
     pub(super) done: Vec<Finished<Asked>>,
 }
 
@@ -91,22 +91,22 @@ impl<'s> Desk<'s> {
         self.now = u64::try_from(elapsed.as_nanos()).unwrap_or(Nanos::MAX);
     }
 
-    /// Has every request a connection of its own?
+    /// Whether every request has its own connection.
     pub(super) fn one_shot(&self) -> bool {
         self.shared.plan.handshake != Handshake::KeepAlive
     }
 
-    /// Is a request due?
+    /// Whether a request is due.
     pub(super) fn is_due(&self) -> bool {
         !self.refused.is_empty() || self.work.is_due(self.now)
     }
 
-    /// Will no request be due any more?
+    /// Whether no further request will be due.
     pub(super) fn is_over(&self) -> bool {
         self.refused.is_empty() && self.work.is_over(self.now)
     }
 
-    /// Requests that were taken up, refused, and not sent again.
+    /// Requests that were refused and not sent again.
     pub(super) fn refused(&self) -> u64 {
         self.refused.len() as u64
     }
@@ -122,7 +122,7 @@ impl<'s> Desk<'s> {
         Some(Due { since, refused: 0 })
     }
 
-    /// The server has said that it did not process this request: it can be sent again.
+    /// The server did not process this request: it can be sent again.
     fn refuse(&mut self, asked: Asked, broken: Broken) {
         let refused = asked.due.refused + 1;
         if refused > RESENT_MAX {
@@ -139,7 +139,7 @@ impl<'s> Desk<'s> {
         self.sample.complete(latency, service, response);
     }
 
-    /// So many requests failed before, and so many after a response had begun, for one reason.
+    /// Counts requests that failed before and after a response began, for one reason.
     pub(super) fn fail(&mut self, waiting: u64, begun: u64, fault: Fault) {
         self.failed += waiting + begun;
         self.sample.fail(waiting, begun, fault);
@@ -150,8 +150,8 @@ impl<'s> Desk<'s> {
         self.fail(1 - begun, begun, Fault::Http(broken));
     }
 
-    /// Books the streams that are over.
-    pub(super) fn book_done(&mut self) {
+    /// Counts the finished streams.
+    pub(super) fn count_done(&mut self) {
         let mut done = std::mem::take(&mut self.done);
         for Finished { tag, result } in done.drain(..) {
             match result {

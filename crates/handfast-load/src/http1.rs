@@ -1,5 +1,5 @@
-//! HTTP/1.1 as a load generator needs it (RFC 9112): the request encoded once, responses measured
-//! while they pass, nothing allocated for one. Sans-I/O: bytes in, judgements out.
+//! HTTP/1.1 for a load generator (RFC 9112): the request is encoded once, responses are measured
+//! without storing them or allocating. Without I/O.
 
 use handfast::Ending;
 use handfast_http::h1::{Body, Found, Framing, response};
@@ -8,14 +8,13 @@ use http::{Method, StatusCode};
 use super::outcome::{Broken, Response};
 use super::plan::{Handshake, Plan};
 
-/// The longest head of a response. Servers send a few hundred bytes; whoever
-/// sends more than this is not going to stop.
+/// The limit on the head of a response. Servers send a few hundred bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// The most fields of a head.
+/// The limit on fields of a head.
 const FIELDS_MAX: usize = 100;
 
-/// The request as it goes over the wire.
+/// The request in wire format.
 pub(super) fn encode(plan: &Plan) -> Vec<u8> {
     let request = &plan.request;
     let mut bytes = Vec::with_capacity(512 + request.body.len());
@@ -43,37 +42,37 @@ pub(super) fn encode(plan: &Plan) -> Vec<u8> {
     bytes
 }
 
-/// Reads one response after the other.
+/// Parses responses.
 #[derive(Debug)]
 pub(super) struct Parser {
-    /// The body that is passing; `None` while a head is awaited.
+    /// The current body; `None` while a head is expected.
     body: Option<Body>,
     until_close: bool,
-    /// The part of a head that has arrived, while it is incomplete.
+    /// A partial head.
     partial: Vec<u8>,
     method: Method,
     response: Response,
     keep_alive: bool,
 }
 
-/// What [`Parser::feed`] made of some bytes.
+/// The result of [`Parser::feed`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fed {
-    /// All were used; the response goes on.
+    /// All bytes were consumed; the response continues.
     Partial,
     /// A response is complete.
     Complete {
         /// The response.
         response: Response,
-        /// How many bytes were used, up to its end.
+        /// How many bytes were consumed, up to its end.
         used: usize,
-        /// Will the connection take another request?
+        /// Whether the connection can take another request.
         keep_alive: bool,
     },
 }
 
 impl Parser {
-    /// A parser of responses to requests with this method: to HEAD there comes no body.
+    /// A parser of responses to requests with this method: responses to HEAD have no body.
     pub(super) fn new(method: &Method) -> Self {
         Self {
             body: None,
@@ -85,15 +84,15 @@ impl Parser {
         }
     }
 
-    /// Has any of the response arrived?
+    /// Whether the response has begun.
     pub(super) fn has_begun(&self) -> bool {
         self.body.is_some() || !self.partial.is_empty() || self.response.status != 0
     }
 
-    /// Takes the next bytes of the stream.
+    /// Parses the next bytes of the stream.
     ///
     /// # Errors
-    /// [`Broken`] when they are not a response; nothing that follows makes sense then.
+    /// [`Broken`] if they are not a response; no further bytes can be parsed then.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Fed, Broken> {
         let mut rest = bytes;
         loop {
@@ -121,10 +120,10 @@ impl Parser {
         }
     }
 
-    /// The stream has ended so: was a response that only the end could complete complete?
+    /// The stream has ended: completes a response that is delimited by the end.
     ///
     /// # Errors
-    /// [`Broken`] when the response was cut off, or never came.
+    /// [`Broken`] if the response is truncated or missing.
     pub(super) fn end(&self, ending: Ending) -> Result<Response, Broken> {
         match self.until_close && self.body.is_some() {
             true if ending == Ending::CloseNotify => Ok(self.response),
@@ -133,10 +132,10 @@ impl Parser {
         }
     }
 
-    /// Parses a head if all of it is there.
+    /// Parses a head if it is complete.
     fn take_head(&mut self, rest: &mut &[u8]) -> Result<bool, Broken> {
         if self.partial.is_empty() {
-            // The usual case: the whole head lies in what arrived.
+            // The usual case: the whole head is in the input.
             return match self.parse_head(rest)? {
                 Some(used) => {
                     *rest = rest.get(used..).unwrap_or_default();
@@ -150,7 +149,7 @@ impl Parser {
         }
         let before = self.partial.len();
         self.partial.extend_from_slice(rest);
-        // Parsed again only when its end may have come: else drops of one byte would cost n^2.
+        // Parsed again only if it may be complete: otherwise single bytes would cost n^2.
         let from = self.partial.get(before.saturating_sub(3)..);
         let from = from.unwrap_or_default();
         let may_end = memchr::memmem::find(from, b"\n\r\n").is_some()
@@ -177,7 +176,7 @@ impl Parser {
             return Ok(None);
         };
         if brief.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Broken::malformed("switching protocols without being asked"));
+            return Err(Broken::malformed("switching protocols without a request"));
         }
         if brief.status.is_informational() {
             // An interim response: the final one follows.
@@ -187,7 +186,7 @@ impl Parser {
         let framing = framing.map_err(|fault| Broken::malformed(fault.what()))?;
         self.response.status = brief.status.as_u16();
         self.until_close = framing == Framing::UntilClose;
-        // What only the close ends, the connection does not survive; nor what could be read in two ways.
+        // The connection is not reused after a body that is delimited by the close, or that is ambiguous.
         self.keep_alive = brief.facts.persistent(brief.version)
             && !self.until_close
             && !brief.facts.has_length_and_coding();
@@ -224,7 +223,7 @@ mod tests {
         Broken,
     }
 
-    /// What a parser makes of a stream that arrives in these pieces and ends in order.
+    /// The results for a stream in these pieces that ends in order.
     fn parse(pieces: &[&[u8]], ending: Ending) -> Vec<Seen> {
         let mut parser = Parser::new(&Method::GET);
         let mut seen = Vec::new();
@@ -339,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn only_close_notify_completes_what_only_the_end_completes() {
+    fn only_close_notify_completes_a_body_delimited_by_the_close() {
         let text: &[u8] = b"HTTP/1.1 200 OK\r\n\r\nuntil the end";
         assert_eq!(
             parse(&[text], Ending::CloseNotify),
@@ -374,7 +373,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_a_stream_is_cut_it_says_the_same(
+        fn fragmentation_does_not_change_the_result(
             which in proptest::collection::vec(0usize..5, 1..5),
             cuts in proptest::collection::vec(1usize..40, 0..60),
         ) {

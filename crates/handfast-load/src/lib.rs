@@ -1,19 +1,19 @@
-//! Load on an HTTPS server, honestly measured.
+//! A load tester for HTTPS servers.
 //!
-//! A [`Plan`] says what to do, [`run`] does it, [`Measurements`] are plain data; `report` turns
-//! them into text, JSON or a page. It never aims at anything but the plan's target: redirects are
+//! A [`Plan`] describes a test, [`run`] runs it, [`Measurements`] are plain data; `report` turns
+//! them into text, JSON or a page. It sends requests only to the plan's target: redirects are
 //! counted, not followed.
 //!
 //! # How it is measured
 //!
 //! - In the *closed loop* every connection (or HTTP/2 stream) sends its next request when the last
 //!   was answered. In the *open loop* requests are due at a fixed rate, whatever the server does,
-//!   and latency counts from when a request was due: one stall of the server is seen by every
-//!   request that it kept waiting, not by one a connection (no coordinated omission).
+//!   and latency counts from when a request was due: a stall of the server affects every
+//!   request that was due meanwhile, not only one for each connection (no coordinated omission).
 //! - A response counts as complete by its HTTP framing and the way the stream ended, as everywhere
-//!   in this project: what was cut off is truncated and has no latency.
+//!   in this project: an incomplete one is truncated and has no latency.
 //! - Times are taken when bytes are read from the socket. A generator that is itself the bottleneck
-//!   measures its own queue: [`Measurements::generator_saturated`] says so.
+//!   measures its own queue: see [`Measurements::generator_saturated`].
 //!
 //! # How it is built
 //!
@@ -24,8 +24,8 @@
 //! ```
 //!
 //! No runtime and no tasks: each thread polls its own sockets and moves sans-I/O state machines.
-//! HTTP is spoken here anew, and only as far as a load generator needs it: requests are encoded
-//! once, responses are measured in passing, nothing is allocated for one.
+//! HTTP is limited to what a load generator needs: requests are encoded
+//! once, responses are measured without storing them, nothing is allocated for one.
 
 mod alarm;
 mod desk;
@@ -56,53 +56,53 @@ use self::desk::Shared;
 use self::measure::Sample;
 use self::worker::{Gate, Told};
 
-/// How often [`run`] looks whether it was stopped.
+/// How often [`run`] checks whether it was stopped.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Told how a test goes on.
+/// Receives the progress of a test.
 pub trait Observer {
-    /// The clock starts: the connections that are kept are there.
+    /// The clock starts: the kept connections are open.
     fn started(&mut self) {}
 
     /// A second of the test has passed.
     fn second(&mut self, second: &Second, so_far: &Measurements);
 }
 
-/// Nobody is told.
+/// No observer.
 impl Observer for () {
     fn second(&mut self, _: &Second, _: &Measurements) {}
 }
 
-/// Ends a test early; what was measured until then is kept. Clones belong together.
+/// Ends a test early; the measurements so far are kept. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// One that has not been pulled.
+    /// A new one, for a running test.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends the test within a moment.
+    /// Ends the test soon.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Was it pulled?
+    /// Whether [`stop`](Self::stop) was called.
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Does what the plan says, over connections made as `tls` says, and tells what came of it.
+/// Runs the plan over connections configured by `tls`, and returns the measurements.
 ///
 /// The plan decides on ALPN and resumption; everything else of the builder is kept. The test ends
-/// when its requests are done, its time is up or `stop` is pulled, whichever comes first; and early
-/// when not one request has succeeded.
+/// when its requests are done, its time is over or `stop` is called, whichever is first; and early
+/// if no request has succeeded.
 ///
 /// # Errors
-/// A context that cannot be built, a name that cannot be resolved, an operating system without the
-/// means. That the server does not answer is no error: it is what was measured.
+/// A context that cannot be built, a name that cannot be resolved, missing resources of the operating
+/// system. A server that does not answer is not an error, but a measurement.
 pub fn run(
     plan: &Plan,
     tls: ClientContextBuilder,
@@ -121,7 +121,7 @@ pub fn run(
     let context = tls
         .alpn(plan.alpn().iter().copied())
         .resumption(plan.handshake != Handshake::Full)
-        // A request is one record, made without copying it first.
+        // A request is one record, and is not copied first.
         .write_buffer_size(1)
         .build()?;
     let addresses = handfast_dial::resolve(
@@ -138,7 +138,7 @@ pub fn run(
         base: Instant::now(),
     };
     let gate = Gate::default();
-    let (told, tales) = mpsc::channel();
+    let (told, reports) = mpsc::channel();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..shared.plan.threads)
             .map(|thread| {
@@ -160,7 +160,7 @@ pub fn run(
                 ..Measurements::default()
             },
         };
-        coordinator.run(&tales);
+        coordinator.run(&reports);
         let measurements = coordinator.measurements;
         for thread in threads {
             let ended = thread
@@ -175,24 +175,24 @@ pub fn run(
     })
 }
 
-/// Puts the threads' samples together, second by second.
+/// Combines the threads' samples of each second.
 struct Coordinator<'r> {
     shared: &'r Shared,
     gate: &'r Gate,
     stop: &'r Stop,
     observer: &'r mut dyn Observer,
-    /// Seconds that not every thread has told of.
+    /// Seconds without samples of every thread yet.
     seconds: BTreeMap<u64, (Duration, Sample)>,
-    /// The last second that each thread told of; `u64::MAX` when it has ended.
+    /// The last second reported by each thread; `u64::MAX` once it has ended.
     heard: Vec<Option<u64>>,
     measurements: Measurements,
 }
 
 impl Coordinator<'_> {
-    fn run(&mut self, tales: &mpsc::Receiver<Told>) {
+    fn run(&mut self, reports: &mpsc::Receiver<Told>) {
         self.start_clock();
         loop {
-            match tales.recv_timeout(LOOK) {
+            match reports.recv_timeout(LOOK) {
                 Ok(told) => self.take(told),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -207,7 +207,7 @@ impl Coordinator<'_> {
         debug_assert_eq!(requests.started, over);
     }
 
-    /// Lets the clock start once every thread has its connections, or their time is up.
+    /// Starts the clock once every thread has its connections, or their time limit has passed.
     fn start_clock(&mut self) {
         let limit = self.shared.plan.request_limit + LOOK;
         while self.gate.ready.load(Ordering::Relaxed) < self.shared.plan.threads

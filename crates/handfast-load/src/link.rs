@@ -1,7 +1,7 @@
-//! One connection: socket, TLS, HTTP. Never waits.
+//! One connection: socket, TLS, HTTP. Never blocks.
 //!
-//! Readiness is edge-triggered, so that reading goes on until the socket is drained, which a read
-//! that fills less than the room offered shows without asking once more.
+//! Readiness is edge-triggered, so reading continues until the socket is drained, which a read
+//! that does not fill the buffer shows without a further call.
 
 use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::net::Shutdown;
@@ -20,7 +20,7 @@ use super::outcome::Broken;
 use super::plan::Protocol;
 use super::schedule::Nanos;
 
-/// How long a server may take to close a connection that it said it would, or that we have ended.
+/// How long to wait for a server to close a connection after it announced that, or after we ended ours.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -30,9 +30,9 @@ pub(super) struct Link {
     http: Http,
     stage: Stage,
     pub(super) opened: Nanos,
-    /// Does the channel take nothing more, for good?
-    deaf: bool,
-    /// HTTP/1.1: how much of the request is still to be written; counted from its end.
+    /// Whether the channel permanently accepts no more data.
+    write_closed: bool,
+    /// HTTP/1.1: how much of the end of the request is unsent.
     unsent: usize,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Stage {
     Connecting,
     Handshaking,
     Ready,
-    /// No more requests; until then the server may end its direction.
+    /// No more requests; the deadline for the server's end.
     Closing {
         until: Nanos,
     },
@@ -57,7 +57,7 @@ enum Http {
     Two(Box<Session<Asked>>),
 }
 
-/// Is a connection still there after an event?
+/// Whether a connection is still open after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Open,
@@ -74,7 +74,7 @@ impl Link {
         self.stage == Stage::Ready
     }
 
-    /// Would it take another request now?
+    /// Whether it can take another request now.
     pub(super) fn has_room(&self) -> bool {
         self.is_ready()
             && match &self.http {
@@ -84,7 +84,7 @@ impl Link {
             }
     }
 
-    /// Requests under way: those without and those with the beginning of a response.
+    /// Open requests: those without and those with a response that has begun.
     pub(super) fn under_way(&self) -> (u64, u64) {
         match &self.http {
             Http::One {
@@ -106,7 +106,7 @@ impl Link {
         }
     }
 
-    /// When the oldest request under way was sent.
+    /// When the oldest open request was sent.
     pub(super) fn oldest(&self) -> Option<Nanos> {
         match &self.http {
             Http::Unknown => None,
@@ -115,7 +115,7 @@ impl Link {
         }
     }
 
-    /// Where it is, for the error of a limit that passed.
+    /// Its phase, for a time-out.
     pub(super) fn phase(&self) -> Phase {
         match self.stage {
             Stage::Connecting => Phase::Connect,
@@ -160,16 +160,16 @@ impl Link {
             http: Http::Unknown,
             stage: Stage::Connecting,
             opened,
-            deaf: false,
+            write_closed: false,
             unsent: 0,
         };
-        // Near by, the connection is there already.
+        // To a nearby server, the connection may be established already.
         link.push(desk)?;
         Ok(link)
     }
 
-    /// Something happened on the socket. `insist` when the server's direction has ended: the end
-    /// must be read, as it is not going to be announced again.
+    /// Handles an event of the socket. `insist` if the server's direction has ended: the end
+    /// must be read, because it is not announced again.
     pub(super) fn event(&mut self, insist: bool, desk: &mut Desk<'_>) -> Result<Status, Fault> {
         if self.stage == Stage::Connecting {
             self.push(desk)?;
@@ -177,7 +177,7 @@ impl Link {
         self.receive(insist, desk)
     }
 
-    /// Sends the request; [`flush`](Self::flush) then moves it.
+    /// Queues the request; [`flush`](Self::flush) sends it.
     pub(super) fn ask(&mut self, asked: Asked, desk: &Desk<'_>) {
         match &mut self.http {
             Http::Unknown => {}
@@ -189,12 +189,12 @@ impl Link {
         }
     }
 
-    /// Makes records of what is to be sent, and sends what the channel takes.
+    /// Makes records of the data to send, and sends what the channel accepts.
     pub(super) fn flush(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
         loop {
             let more = self.write(desk.shared)?;
             self.push(desk)?;
-            if !more || !self.tls.outgoing().is_empty() || self.deaf {
+            if !more || !self.tls.outgoing().is_empty() || self.write_closed {
                 break;
             }
         }
@@ -205,9 +205,9 @@ impl Link {
         Ok(())
     }
 
-    /// The test is over, or the connection has failed: says goodbye as well as it can.
+    /// The test is over, or the connection has failed: closes it as far as possible.
     pub(super) fn leave(mut self, ending: Option<Ending>, desk: &mut Desk<'_>) {
-        if ending != Some(Ending::Reset) && !self.deaf {
+        if ending != Some(Ending::Reset) && !self.write_closed {
             if let Http::Two(session) = &mut self.http
                 && self.stage == Stage::Ready
             {
@@ -290,7 +290,7 @@ impl Link {
         Ok(())
     }
 
-    /// Looks at plaintext where it was decrypted.
+    /// Parses plaintext where it was decrypted.
     fn read(&mut self, desk: &mut Desk<'_>) -> Result<Read, Fault> {
         let mut passing = Passing {
             http: &mut self.http,
@@ -311,7 +311,7 @@ impl Link {
         Ok(read)
     }
 
-    /// No more requests on this connection. The server ends it, or else we do.
+    /// No more requests on this connection. The server or the client ends it.
     fn close(&mut self, first: First, desk: &mut Desk<'_>) {
         if let Stage::Closing { .. } = self.stage {
             return;
@@ -327,7 +327,7 @@ impl Link {
             session.leave();
         }
         self.unsent = 0;
-        // What cannot be sent now is not worth waiting for.
+        // Do not wait for unsent data.
         let _ = self.flush(desk);
         let _ = self.tls.send_close_notify();
         let _ = self.push(desk);
@@ -348,14 +348,14 @@ impl Link {
             }
             Http::Two(session) => {
                 session.end(ending, &mut desk.done);
-                desk.book_done();
+                desk.count_done();
             }
         }
         self.unsent = 0;
         Status::Over
     }
 
-    /// How the server's direction ended, where it did.
+    /// How the server's direction ended, if it did.
     pub(super) fn ending(&self) -> Option<Ending> {
         self.tls.ending()
     }
@@ -363,9 +363,9 @@ impl Link {
 
 // Sending.
 impl Link {
-    /// Makes records of as much of what is to be sent as there is room for. Is there more?
+    /// Makes records of as much data as there is room for. Returns whether there is more.
     fn write(&mut self, shared: &Shared) -> Result<bool, Fault> {
-        let lost = self.deaf || self.tls.close_notify_sent();
+        let lost = self.write_closed || self.tls.close_notify_sent();
         let tls = &mut self.tls;
         let mut write = |bytes: &[u8]| match lost {
             true => Ok(bytes.len()),
@@ -388,13 +388,13 @@ impl Link {
                 }
                 let taken = write(output.as_slice()).map_err(Fault::tls)?;
                 output.sent(taken);
-                // What was taken may have made room for more of a body.
+                // There may be room for more of a body now.
                 Ok(!session.output(&shared.http2).is_empty())
             }
         }
     }
 
-    /// Sends what the channel takes.
+    /// Sends what the channel accepts.
     fn push(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
         while !self.tls.outgoing().is_empty() {
             match self.socket.write(self.tls.outgoing()) {
@@ -413,9 +413,9 @@ impl Link {
                     _ if self.stage == Stage::Connecting => {
                         return Err(transport(Phase::Connect, error, desk));
                     }
-                    // The server may have answered before it closed: what there is to read tells.
+                    // The server may have responded before it closed: read first.
                     _ => {
-                        self.deaf = true;
+                        self.write_closed = true;
                         let lost = self.tls.outgoing().len();
                         self.tls.sent(lost);
                     }
@@ -426,28 +426,28 @@ impl Link {
     }
 }
 
-/// Who ends a connection that takes no more requests.
+/// Who ends a connection first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum First {
     We,
     Server,
 }
 
-/// Plaintext on its way from a connection's records to HTTP.
+/// Passes plaintext from a connection's records to HTTP.
 struct Passing<'l, 'd, 's> {
     http: &'l mut Http,
     desk: &'d mut Desk<'s>,
     is_ready: bool,
-    /// HTTP/1.1: is some of the request still to be sent?
+    /// HTTP/1.1: whether some of the request is unsent.
     unsent: bool,
-    /// The connection is to be ended.
+    /// The connection must be ended.
     close: Option<First>,
     result: Result<(), Fault>,
 }
 
 impl Passing<'_, '_, '_> {
     fn take(&mut self, bytes: &[u8]) {
-        // What follows a mistake makes no sense.
+        // After an error, further bytes are ignored.
         if self.result.is_ok() {
             self.result = self.look_at(bytes).map_err(Fault::Http);
         }
@@ -487,7 +487,7 @@ impl Passing<'_, '_, '_> {
                 let fed = session.feed(bytes, desk.instant, &mut desk.done);
                 let over = session.open() == 0
                     && (session.is_going() || !desk.done.is_empty() && desk.one_shot());
-                desk.book_done();
+                desk.count_done();
                 fed?;
                 if over && self.is_ready {
                     self.close = Some(First::We);
@@ -519,7 +519,7 @@ fn receive(tls: &mut Connection, socket: &TcpStream) -> io::Result<Received> {
     })
 }
 
-/// What the operating system's answer means in this phase.
+/// The error for the operating system's error in this phase.
 fn transport(phase: Phase, error: io::Error, desk: &Desk<'_>) -> Fault {
     match phase {
         Phase::Connect => {

@@ -1,4 +1,4 @@
-//! What was measured: plain data, and how it comes together from samples of a second each.
+//! Measurements: plain data, combined from samples of a second each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use hdrhistogram::Histogram;
 use super::outcome::{Broken, Response};
 use super::schedule::Nanos;
 
-/// Significant decimal digits of what distributions keep: an error of one in a thousand.
+/// Significant decimal digits of distributions: an error of 0.1%.
 const DIGITS: u8 = 3;
 
-/// Statuses from here on say that the request failed (RFC 9110, sections 15.5 and 15.6).
+/// Statuses from here on are failures (RFC 9110, sections 15.5 and 15.6).
 const FAILED_STATUS_MIN: u16 = 400;
 
-/// A test never ends exactly at a second: shorter than this, what is left over is no second of its
+/// A test never ends exactly at a second: a shorter rest is not a second of its
 /// own unless something happened in it.
 const LEFTOVER_MAX: Duration = Duration::from_millis(100);
 
@@ -38,7 +38,7 @@ impl Default for Distribution {
 
 impl Distribution {
     pub(super) fn record(&mut self, nanos: Nanos) {
-        // With automatic growth, only a lack of memory could fail: then the value saturates.
+        // With automatic growth, it fails only without memory: then the value saturates.
         if self.0.record(nanos).is_err() {
             self.0.saturating_record(nanos);
         }
@@ -49,17 +49,17 @@ impl Distribution {
         let _ = self.0.add(&other.0);
     }
 
-    /// How many were recorded.
+    /// The number of durations.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// Whether none was.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The duration that so many percent (0 to 100) do not exceed.
+    /// The duration that this percentage (0 to 100) does not exceed.
     pub fn percentile(&self, percent: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_percentile(percent))
     }
@@ -84,8 +84,8 @@ impl Distribution {
         Duration::from_nanos(self.0.stdev() as u64)
     }
 
-    /// How many fall between the bounds given, for a histogram: one more than the bounds, the first
-    /// counting what is below the first bound, the last what is not below the last.
+    /// How many are between the bounds, for a histogram: one more than the bounds, the first
+    /// below the first bound, the last not below the last.
     pub fn counts_between(&self, bounds: &[Duration]) -> Vec<u64> {
         let mut counts = vec![0; bounds.len() + 1];
         for bucket in self.0.iter_recorded() {
@@ -99,83 +99,83 @@ impl Distribution {
     }
 }
 
-/// What became of the requests. They add up: `started` is the sum of `complete`, `truncated`,
+/// The results of the requests. They add up: `started` is the sum of `complete`, `truncated`,
 /// `failed` and `unfinished`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Requests that were taken up.
+    /// Requests started.
     pub started: u64,
-    /// A whole response came, and its status does not say that the request failed.
+    /// Requests with a complete response, and a status below 400.
     pub complete: u64,
-    /// A response began and never became whole.
+    /// Requests with an incomplete response.
     pub truncated: u64,
-    /// No response began, or a whole one came whose status says that the request failed: 400 and
+    /// Requests without a response, or with a complete one and a status of 400 or
     /// more (RFC 9110, section 15).
     pub failed: u64,
-    /// Those of `failed` that were answered, by such a status.
+    /// Those of `failed` with such a status.
     pub failed_by_status: u64,
-    /// Under way when the test ended.
+    /// Requests without a result at the end of the test.
     pub unfinished: u64,
     /// Requests that a server had refused without processing them (GOAWAY, `REFUSED_STREAM`) and
     /// that were sent again: each counts once here for each time, and once in all as started.
     pub resent: u64,
-    /// Open loop: due, and never sent, because every connection was busy until the end.
+    /// Open loop: requests never sent, because every connection was busy until the end.
     pub unsent: u64,
 }
 
 /// How the connections ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ends {
-    /// The server said `close_notify`.
+    /// The server sent `close_notify`.
     pub close_notify: u64,
     /// The server's FIN came without `close_notify`.
     pub premature: u64,
     /// A reset.
     pub reset: u64,
-    /// We closed, and the server's end was not seen.
+    /// We closed, and did not receive the server's end.
     pub ours: u64,
 }
 
-/// What handshakes agreed on.
+/// The negotiated parameters of handshakes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Agreed {
     /// The protocol version.
     pub version: &'static str,
     /// The cipher suite.
     pub cipher_suite: &'static str,
-    /// The key exchange group, where there was one.
+    /// The key exchange group, if any.
     pub group: Option<&'static str>,
-    /// The application protocol, where one was agreed on.
+    /// The application protocol, if any.
     pub alpn: Option<String>,
-    /// Was an earlier session taken up?
+    /// Whether a session was resumed.
     pub resumed: bool,
 }
 
 /// One cause of failures.
 #[derive(Debug)]
 pub struct Failure {
-    /// How many requests it hit.
+    /// The number of affected requests.
     pub count: u64,
     /// The first occurrence, explained.
     pub explanation: Explanation,
-    /// The first occurrence as the library's error, where it was one.
+    /// The first occurrence as the library's error, if it was one.
     pub error: Option<ConnectError>,
 }
 
 /// A second of the test.
 #[derive(Debug, Clone, Default)]
 pub struct Second {
-    /// Which one, from 0.
+    /// Its index, from 0.
     pub index: u64,
-    /// How long it was: the last one may be short.
+    /// Its length: the last one may be shorter.
     pub length: Duration,
-    /// Whole responses.
+    /// Complete responses.
     pub complete: u64,
-    /// Truncated ones and failures.
+    /// Truncated responses and failures.
     pub failed: u64,
     /// Handshakes finished.
     pub handshakes: u64,
-    /// Bytes that came from the sockets.
+    /// Bytes received from the sockets.
     pub bytes_received: u64,
     /// Latency that half of the responses did not exceed.
     pub p50: Duration,
@@ -189,50 +189,50 @@ pub struct Second {
     pub waiting: u64,
 }
 
-/// Everything that was measured.
+/// All measurements.
 #[derive(Debug, Default)]
 pub struct Measurements {
     /// From the start of the clock to the last thread's end.
     pub elapsed: Duration,
-    /// What became of the requests.
+    /// The results of the requests.
     pub requests: Requests,
-    /// Whole responses by status code.
+    /// Complete responses by status code.
     pub statuses: BTreeMap<u16, u64>,
     /// Latency of complete requests: to the last byte, from when the request was due (open loop) or
-    /// could be sent (closed loop). Where every request has its own connection, it includes
+    /// could be sent (closed loop). If every request has its own connection, it includes
     /// connecting and the handshake.
     pub latency: Distribution,
-    /// The same from when the request was really sent: in the open loop, the difference is the
+    /// The same from when the request was sent: in the open loop, the difference is the
     /// time spent waiting for a connection.
     pub service: Distribution,
-    /// Latency of the requests that failed by their status, which are often faster: counted with
-    /// the others, they would flatter them.
+    /// Latency of the requests that failed by their status. These are often faster: together with
+    /// the others, they would improve the result.
     pub failed_latency: Distribution,
     /// From the call of `connect` to the connection's first byte sent.
     pub connect: Distribution,
     /// From there to the end of the handshake.
     pub handshake: Distribution,
-    /// Connections that were tried.
+    /// Attempted connections.
     pub connections: u64,
-    /// What handshakes agreed on, and how many of them.
+    /// The negotiated parameters, and the number of handshakes with each.
     pub agreed: BTreeMap<Agreed, u64>,
     /// How connections ended.
     pub ends: Ends,
     /// Bytes and records of all connections.
     pub traffic: Traffic,
-    /// Bytes of response bodies, of whole responses.
+    /// Bytes of the bodies of complete responses.
     pub body_bytes: u64,
-    /// Connections on which more came than was asked for.
+    /// Connections with more data than the responses.
     pub surplus: u64,
     /// Causes of failures, by their stable id.
     pub failures: BTreeMap<&'static str, Failure>,
     /// The test by seconds.
     pub seconds: Vec<Second>,
-    /// Processor time that the generator's threads used, where the platform tells.
+    /// Processor time of the generator's threads, if the platform reports it.
     pub cpu: Option<Duration>,
-    /// Threads that did the work.
+    /// The number of threads.
     pub threads: usize,
-    /// The test was broken off because not one request succeeded.
+    /// The test was aborted because no request succeeded.
     pub gave_up: bool,
 }
 
@@ -249,7 +249,7 @@ impl Measurements {
             .map(|cpu| self.requests.complete as f64 / cpu.as_secs_f64())
     }
 
-    /// Was the generator itself the bottleneck? Its threads were busy for more than nine tenths of
+    /// Whether the generator itself was the bottleneck: its threads were busy for more than 90% of
     /// the time: latencies then include its own queue.
     pub fn generator_saturated(&self) -> bool {
         let available = self.elapsed.as_secs_f64() * self.threads as f64;
@@ -257,7 +257,7 @@ impl Measurements {
             .is_some_and(|cpu| available > 0.0 && cpu.as_secs_f64() > 0.9 * available)
     }
 
-    /// Handshakes finished: full ones and those that took up a session.
+    /// Completed handshakes: full and resumed ones.
     pub fn handshakes(&self) -> (u64, u64) {
         let count = |resumed| {
             let these = self.agreed.iter().filter(|(one, _)| one.resumed == resumed);
@@ -266,12 +266,12 @@ impl Measurements {
         (count(false), count(true))
     }
 
-    /// Did anything fail, for whatever reason?
+    /// Whether anything failed.
     pub fn any_failed(&self) -> bool {
         self.requests.failed + self.requests.truncated > 0
     }
 
-    /// Whole responses by the class of their status, 1xx to 5xx, and others.
+    /// Complete responses by the class of their status, 1xx to 5xx, and others.
     pub fn status_classes(&self) -> [u64; 6] {
         let mut classes = [0; 6];
         for (status, count) in &self.statuses {
@@ -333,13 +333,10 @@ impl Measurements {
     }
 }
 
-/// The failures that whole responses with these statuses are.
+/// The failures by status.
 fn failed_statuses(statuses: &BTreeMap<u16, u64>) -> Option<Failure> {
     let failed = || statuses.range(FAILED_STATUS_MIN..);
-    let mut explanation = Explanation::new(
-        "http-status",
-        "the status of the response says that the request failed",
-    );
+    let mut explanation = Explanation::new("http-status", "the response has an error status");
     for (status, count) in failed() {
         let reason = http::StatusCode::from_u16(*status)
             .ok()
@@ -422,8 +419,8 @@ impl Fault {
     }
 }
 
-/// What one thread saw since its last sample. Recording is the hot path: no map is searched for
-/// what repeats.
+/// The measurements of one thread since its last sample. Recording is the hot path: no map is searched for
+/// repeated values.
 #[derive(Debug, Default)]
 pub(super) struct Sample {
     pub(super) requests: Requests,
@@ -447,7 +444,7 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Did nothing come to anything?
+    /// Whether it has no results.
     fn is_empty(&self) -> bool {
         let requests = &self.requests;
         requests.complete + requests.truncated + requests.failed == 0 && self.agreed.is_empty()
@@ -474,7 +471,7 @@ impl Sample {
         }
     }
 
-    /// So many requests failed before, and so many after a response had begun, for one reason.
+    /// Counts requests that failed before and after a response began, for one reason.
     pub(super) fn fail(&mut self, waiting: u64, begun: u64, fault: Fault) {
         self.requests.failed += waiting;
         self.requests.truncated += begun;
@@ -516,7 +513,7 @@ impl Sample {
         }
     }
 
-    /// A connection is over; `None` when the server's end was not seen.
+    /// A connection has ended; `None` if the server's end was not received.
     pub(super) fn ended(&mut self, ending: Option<Ending>, traffic: &Traffic) {
         match ending {
             Some(Ending::CloseNotify) => self.ends.close_notify += 1,

@@ -1,4 +1,4 @@
-//! What became of one request.
+//! The result of one request.
 
 use handfast::{Ending, Explanation};
 use handfast_http::h2::frame::code;
@@ -10,19 +10,19 @@ pub(super) struct Response {
     pub(super) body_bytes: u64,
 }
 
-/// Why there was no complete response, as far as HTTP can tell.
+/// Why there is no complete response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// It began and did not finish.
+    /// It is incomplete.
     Truncated(Ending),
-    /// It never began: the connection ended so.
+    /// There is none: the connection ended like this.
     Empty(Ending),
-    /// What came is not HTTP.
+    /// It is not HTTP.
     Malformed(String),
-    /// HTTP/2: the server gave the stream up with this error code, and had begun the response or not.
+    /// HTTP/2: the server reset the stream with this error code, after or before the response began.
     StreamReset { code: u32, begun: bool },
     /// HTTP/2: the server closed the connection (GOAWAY). It did not process the request when its
-    /// stream was refused, and may have processed it otherwise.
+    /// stream was refused; otherwise it may have processed it.
     GoAway { code: u32, refused: bool },
 }
 
@@ -31,7 +31,7 @@ impl Broken {
         Self::Malformed(handfast::escape_control(what).into_owned())
     }
 
-    /// Did a response begin that never became whole?
+    /// Whether a response began and is incomplete.
     pub(super) fn is_truncated(&self) -> bool {
         matches!(
             self,
@@ -39,7 +39,7 @@ impl Broken {
         )
     }
 
-    /// Did the server say that it did not process the request, so that it can be sent again
+    /// Whether the server did not process the request, so that it can be sent again
     /// (RFC 9113, section 8.7)?
     pub(super) fn is_refused(&self) -> bool {
         /// RFC 9113, section 7.
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn explanations_read_as_they_were_read() {
+    fn explanations_match_the_golden_files() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations");
         let reset = |code, begun| Broken::StreamReset { code, begun };
         let texts = [

@@ -1,4 +1,4 @@
-//! What a load test is asked to do: plain data, checked where it is built.
+//! The description of a load test: plain data.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use url::{Host, Url};
 
-/// The one origin and resource that requests go to.
+/// The origin and resource of the requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The host: a DNS name or an IP address without brackets.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Host and port as a request names them (RFC 9110, section 7.2): without the default port.
+    /// Host and port as in a request (RFC 9110, section 7.2): without the default port.
     pub authority: String,
     /// Path and query.
     pub path: String,
 }
 
-/// This is not a URL that can be tested.
+/// A URL that cannot be tested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidTarget {
     /// What was given.
@@ -44,11 +44,11 @@ impl fmt::Display for InvalidTarget {
 impl std::error::Error for InvalidTarget {}
 
 impl Target {
-    /// Takes an `https` URL apart; without a scheme, `https` is meant.
+    /// Parses an `https` URL; the default scheme is `https`.
     ///
     /// # Errors
-    /// When it is no URL, of another scheme, or carries a user name: credentials in a URL end up
-    /// in logs, and a header says the same.
+    /// If it is not a URL, has another scheme, or a user name: credentials in a URL may be written
+    /// to logs, and a header can be used instead.
     pub fn parse(text: &str) -> Result<Self, InvalidTarget> {
         let invalid = |problem: String| InvalidTarget {
             text: text.to_owned(),
@@ -68,17 +68,17 @@ impl Target {
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid(
-                "it carries credentials; send them in a header".to_owned(),
+                "it has credentials; send them in a header".to_owned(),
             ));
         }
-        // What a URL would take for an address that nobody meant: 8443 for 0.0.32.251.
+        // A URL parser would convert it to an IPv4 address: 8443 to 0.0.32.251.
         handfast_dial::refuse_number_in_url(&full)
             .map_err(|error| invalid(error.cause().to_string()))?;
         let (host, shown) = match url.host() {
             Some(Host::Domain(name)) => (name.to_owned(), name.to_owned()),
             Some(Host::Ipv4(address)) => (address.to_string(), address.to_string()),
             Some(Host::Ipv6(address)) => (address.to_string(), format!("[{address}]")),
-            None => return Err(invalid("it names no host".to_owned())),
+            None => return Err(invalid("it has no host".to_owned())),
         };
         let authority = url
             .port()
@@ -102,12 +102,12 @@ impl fmt::Display for Target {
     }
 }
 
-/// The request that is sent over and over.
+/// The request that is sent repeatedly.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The method. Default GET.
     pub method: Method,
-    /// Further header fields. `Host` replaces the authority that the URL names. Those that belong
+    /// Further header fields. `Host` replaces the URL's authority. Those that belong
     /// to one connection (RFC 9110, section 7.6.1) are not sent.
     pub headers: HeaderMap,
     /// The body; empty for none.
@@ -131,7 +131,7 @@ impl Default for Request {
 }
 
 impl Request {
-    /// The fields that travel, without those that belong to one connection.
+    /// The fields that are sent, without those that belong to one connection.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         const OF_ONE_CONNECTION: [HeaderName; 6] = [
             header::HOST,
@@ -146,14 +146,14 @@ impl Request {
             .filter(|(name, _)| !OF_ONE_CONNECTION.contains(name) && *name != "keep-alive")
     }
 
-    /// Must a length be told? Where a body is expected, also an empty one is announced
+    /// The `Content-Length`, if required: also for an empty body of a method that expects one
     /// (RFC 9110, section 8.6).
     pub(super) fn content_length(&self) -> Option<usize> {
         let expected = [Method::POST, Method::PUT, Method::PATCH].contains(&self.method);
         (expected || !self.body.is_empty()).then_some(self.body.len())
     }
 
-    /// The authority that the request names.
+    /// The authority of the request.
     pub(super) fn authority<'a>(&'a self, target: &'a Target) -> &'a [u8] {
         self.headers
             .get(header::HOST)
@@ -161,15 +161,15 @@ impl Request {
     }
 }
 
-/// The HTTP version to speak.
+/// The HTTP version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
-    /// Whichever the server prefers by ALPN; HTTP/1.1 where it has no preference.
+    /// The server's choice by ALPN; HTTP/1.1 without one.
     #[default]
     Negotiated,
-    /// HTTP/1.1 alone.
+    /// Only HTTP/1.1.
     Http1,
-    /// HTTP/2 alone: a server that does not choose it fails.
+    /// Only HTTP/2: a server that does not choose it is an error.
     Http2,
 }
 
@@ -179,10 +179,10 @@ pub enum Handshake {
     /// Connections are opened before the clock starts and kept as long as the server keeps them.
     #[default]
     KeepAlive,
-    /// Every request has a connection of its own, with a full handshake.
+    /// Every request has its own connection, with a full handshake.
     Full,
-    /// Every request has a connection of its own, whose handshake takes up an earlier session
-    /// where the server allows it. The first ones have none to take up.
+    /// Every request has its own connection, whose handshake resumes a session
+    /// if the server allows it. The first handshakes are full.
     Resumed,
 }
 
@@ -190,11 +190,11 @@ pub enum Handshake {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Pacing {
     /// Closed loop: each connection (or stream) sends its next request when the last is answered.
-    /// A server that stalls is asked less while it does, so that a stall hardly shows.
+    /// A stalled server gets fewer requests, so a stall has little effect on the result.
     #[default]
     Closed,
     /// Open loop: requests are due at this many per second whether or not the server keeps up, and
-    /// latency counts from when a request was due. Those that find every connection busy queue, in
+    /// latency counts from when a request was due. If every connection is busy, requests are queued in
     /// order.
     Open {
         /// Requests per second over all threads; positive.
@@ -205,30 +205,30 @@ pub enum Pacing {
 /// A load test.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where to.
+    /// The target.
     pub target: Target,
-    /// What is sent.
+    /// The request.
     pub request: Request,
-    /// In which version of HTTP. Default: negotiated.
+    /// The version of HTTP. Default: negotiated.
     pub protocol: Protocol,
-    /// Over which connections. Default: kept ones.
+    /// The connections. Default: kept ones.
     pub handshake: Handshake,
-    /// When. Default: closed loop.
+    /// The pacing. Default: closed loop.
     pub pacing: Pacing,
-    /// How many connections at once. Default 16: enough to keep a server of a few cores busy
-    /// without being taken for an attack.
+    /// The number of concurrent connections. Default 16: enough to keep a server of a few cores busy
+    /// without looking like an attack.
     pub connections: usize,
-    /// How many requests at once on an HTTP/2 connection, as far as the server allows. Default 1.
+    /// The number of concurrent requests on an HTTP/2 connection, within the server's limit. Default 1.
     pub streams: usize,
-    /// How many requests in all, whether or not they succeed. Default: as many as time allows.
+    /// The total number of requests, including failed ones. Default: no limit.
     pub requests: Option<u64>,
-    /// For how long requests are sent. Default 10 s.
+    /// How long requests are sent. Default 10 s.
     pub duration: Option<Duration>,
-    /// How many threads, at most one a connection. Default: one a core.
+    /// The number of threads, at most one for each connection. Default: one for each core.
     pub threads: usize,
-    /// How long a request may take, connecting included; what takes longer has failed. Default 10 s.
+    /// The time limit of a request, including connecting. Default 10 s.
     pub request_limit: Duration,
-    /// How long to wait at the end for what is under way. Default 1 s.
+    /// How long to wait at the end for open requests. Default 1 s.
     pub grace: Duration,
 }
 
@@ -251,7 +251,7 @@ impl Plan {
         }
     }
 
-    /// The same with what cannot be had brought within bounds: at least one of everything, no
+    /// The same with values limited: at least one of everything, no
     /// more connections than requests, no more threads than connections.
     pub fn bounded(&self) -> Self {
         let mut plan = self.clone();

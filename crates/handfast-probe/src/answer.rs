@@ -1,17 +1,17 @@
-//! What a server says to a ClientHello: parsed as it arrives, believed in nothing.
+//! A server's answer to a ClientHello, parsed as it arrives. Nothing in it is authenticated.
 
 use handfast::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 use handfast::wire::{Reader, bit_length};
 use handfast::{Alert, CertificateFacts, SignedCertificateTimestamp};
 
-/// A record longer than this is no record (RFC 5246, section 6.2.3).
+/// The maximum length of a record (RFC 5246, section 6.2.3).
 const RECORD_MAX: usize = 16 * 1024 + 2048;
 /// More than any real first flight: chains have some KiB.
 const FLIGHT_MAX: usize = 256 * 1024;
 /// The first bytes of something that is not TLS, kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
 
-/// The random of a ServerHello that is a HelloRetryRequest: SHA-256 of those words (RFC 8446, 4.1.3).
+/// The random of a HelloRetryRequest: SHA-256 of "HelloRetryRequest" (RFC 8446, section 4.1.3).
 const RETRY_RANDOM: [u8; 32] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
     0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
@@ -21,26 +21,26 @@ const RETRY_RANDOM: [u8; 32] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// It would go on with this.
+    /// The server's choice.
     Hello(ServerHello),
-    /// It refuses.
+    /// An alert.
     Alert(Alert),
-    /// It does not speak TLS.
+    /// The answer is not TLS.
     NotTls {
         /// What it sent, at most 256 bytes.
         first_bytes: Vec<u8>,
     },
-    /// It began to speak TLS and broke its rules.
+    /// The answer begins as TLS and is malformed.
     Malformed {
-        /// What was wrong.
+        /// What is wrong.
         what: &'static str,
     },
-    /// It closed or reset the connection before it had answered.
+    /// The server closed or reset the connection before it answered.
     Closed {
         /// How many bytes it had sent before.
         bytes_received: usize,
     },
-    /// It did not answer within the time that it was given.
+    /// The server did not answer within the time limit.
     Silent,
 }
 
@@ -54,21 +54,21 @@ pub struct ServerHello {
     pub suite: SuiteId,
     /// The key exchange group, where the handshake has one.
     pub group: Option<GroupId>,
-    /// The size of the prime of a Diffie-Hellman group that the server brought itself, in bits.
+    /// The size of the prime of the server's own Diffie-Hellman group, in bits.
     pub dh_bits: Option<u32>,
-    /// The application protocol; TLS 1.3 would tell it later, encrypted.
+    /// The application protocol; TLS 1.3 sends it later, encrypted.
     pub alpn: Option<Vec<u8>>,
-    /// How it signs, where TLS 1.2 shows it.
+    /// The signature scheme, in TLS 1.2.
     pub scheme: Option<SchemeId>,
-    /// The kind of key in its certificate, where that is shown (before TLS 1.3).
+    /// The kind of key in its certificate, before TLS 1.3.
     pub certificate_key: Option<String>,
-    /// Signed certificate timestamps, where they were asked for; a broken list counts as none.
+    /// Signed certificate timestamps, if requested; empty if the list is malformed.
     pub timestamps: Vec<SignedCertificateTimestamp>,
-    /// Whether it is a HelloRetryRequest, which asks for another hello with a key share.
+    /// Whether it is a HelloRetryRequest, which requests another hello with a key share.
     pub is_retry: bool,
 }
 
-/// Takes bytes as they come until they decide what the answer is.
+/// Parses an answer incrementally.
 ///
 /// ```
 /// use handfast_probe::{Answer, AnswerReader};
@@ -80,24 +80,24 @@ pub struct ServerHello {
 #[derive(Debug, Default)]
 pub struct AnswerReader {
     received: Vec<u8>,
-    /// How much of `received` was taken apart into records.
+    /// How much of `received` was split into records.
     parsed: usize,
     handshake: Vec<u8>,
     hello: Option<ServerHello>,
 }
 
 impl AnswerReader {
-    /// A reader that has seen nothing.
+    /// A reader without input.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes more bytes; `Some` once they say enough. After that nothing more should be pushed.
+    /// Adds bytes; `Some` once the answer is complete. After that nothing more should be pushed.
     pub fn push(&mut self, bytes: &[u8]) -> Option<Answer> {
         self.received.extend_from_slice(bytes);
         if self.received.len() > FLIGHT_MAX {
             return Some(self.hello_or(Answer::Malformed {
-                what: "a first flight without end",
+                what: "a first flight that is too long",
             }));
         }
         loop {
@@ -109,13 +109,13 @@ impl AnswerReader {
         }
     }
 
-    /// The answer when nothing more comes.
+    /// The answer if the connection has ended.
     pub fn end(self) -> Answer {
         let bytes_received = self.received.len();
         self.hello_or(Answer::Closed { bytes_received })
     }
 
-    /// The answer when the server was given up on.
+    /// The answer if the time limit has passed.
     pub fn give_up(self) -> Answer {
         match self.received.len() {
             0 => Answer::Silent,
@@ -123,12 +123,12 @@ impl AnswerReader {
         }
     }
 
-    /// A ServerHello counts even if what should follow it never comes.
+    /// A ServerHello counts even if the rest of the flight is missing.
     fn hello_or(&self, otherwise: Answer) -> Answer {
         self.hello.clone().map_or(otherwise, Answer::Hello)
     }
 
-    /// Takes one record apart. `Ok(false)`: there is none yet; `Err`: the answer is known.
+    /// Parses one record. `Ok(false)`: incomplete; `Err`: the answer is known.
     fn next_record(&mut self) -> Result<bool, Answer> {
         let pending = self.received.get(self.parsed..).unwrap_or_default();
         let is_tls = |pending: &[u8]| {
@@ -146,7 +146,7 @@ impl AnswerReader {
                 Answer::NotTls { first_bytes }
             } else {
                 self.hello_or(Answer::Malformed {
-                    what: "bytes that are no record",
+                    what: "bytes that are not a record",
                 })
             });
         }
@@ -163,7 +163,7 @@ impl AnswerReader {
             return Ok(false);
         };
         match (kind, fragment) {
-            // A warning that the name is unknown: the handshake goes on (RFC 6066, section 3).
+            // A warning that the name is unknown: the handshake continues (RFC 6066, section 3).
             (21, [1, 112]) => {}
             (21, [_, code]) => return Err(Answer::Alert(Alert::new(*code))),
             (22, fragment) => self.handshake.extend_from_slice(fragment),
@@ -215,7 +215,7 @@ impl AnswerReader {
                 read_key_exchange(body, hello);
                 Err(Answer::Hello(hello.clone()))
             }
-            // ServerHelloDone: a key exchange that never came.
+            // ServerHelloDone without a ServerKeyExchange.
             (14, Some(hello)) => Err(Answer::Hello(hello.clone())),
             _ => Ok(()),
         }
@@ -231,7 +231,7 @@ fn awaits_key_exchange(hello: &ServerHello) -> bool {
 
 fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
     let malformed = |what| Answer::Malformed { what };
-    let cut = || malformed("a ServerHello that is cut off");
+    let cut = || malformed("a truncated ServerHello");
     let mut reader = Reader::new(body);
     let mut number = reader.u16().ok_or_else(cut)?;
     let is_retry = reader.take(32).ok_or_else(cut)? == RETRY_RANDOM;
@@ -239,7 +239,7 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
     let suite = SuiteId(reader.u16().ok_or_else(cut)?);
     reader.u8().ok_or_else(cut)?;
     let (mut group, mut alpn, mut timestamps) = (None, None, Vec::new());
-    // SSL 3 has no extensions, and older servers leave the list out when it is empty.
+    // SSL 3 has no extensions, and older servers omit an empty list.
     let mut extensions = Reader::new(match reader.rest() {
         [] => &[],
         _ => reader.vector::<2>().ok_or_else(cut)?,
@@ -259,7 +259,7 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
                     SignedCertificateTimestamp::list_from_bytes(content.rest()).unwrap_or_default();
             }
             43 => number = content.u16().ok_or_else(cut)?,
-            // The group alone in a retry, a share of the group otherwise.
+            // Only the group in a HelloRetryRequest, otherwise a share.
             51 => group = content.u16().map(GroupId),
             _ => {}
         }
@@ -286,7 +286,7 @@ fn certificate_key(body: &[u8]) -> Option<String> {
     Some(facts.key_algorithm)
 }
 
-/// Reads the start of ServerKeyExchange; what it does not say stays unknown.
+/// Reads the start of ServerKeyExchange.
 fn read_key_exchange(body: &[u8], hello: &mut ServerHello) {
     const NAMED_CURVE: u8 = 3;
     let mut reader = Reader::new(body);

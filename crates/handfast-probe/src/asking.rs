@@ -1,4 +1,4 @@
-//! Asking a server over channels, blocking: one question, or as many as an inquiry has.
+//! Sends probes over blocking channels: a single one, or those of an inquiry.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use crate::answer::{Answer, AnswerReader};
 use crate::hello::ClientHello;
 use crate::inquiry::Inquiry;
 
-/// A server that has not answered a hello by then is not going to.
+/// The time limit of an answer.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// Finds out over what a handshake failed, and gives the error back with what was found.
+/// Determines why a handshake failed, and returns the error with the finding.
 ///
-/// `connect` makes a new channel to the same server, up to where TLS begins: through the same proxy,
-/// past the same STARTTLS. It is called a few times at most, within `limit` altogether; what cannot be
-/// found out in that time leaves the error as it was. Errors that no question could clear up come back
-/// at once ([`Inquiry::is_worthwhile`]).
+/// `connect` makes a new channel to the same server up to the point where TLS begins: through the same proxy,
+/// after the same STARTTLS. It is called a few times at most, within `limit` in total; if this finds
+/// nothing, the error is unchanged. Errors that no probe can clarify are returned
+/// immediately ([`Inquiry::is_worthwhile`]).
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,7 +30,7 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// if let Err(failure) = client.secure("old.example", again()?) {
 ///     let limit = Duration::from_secs(5);
 ///     let error = handfast_probe::clarify(failure.error, &client, "old.example", limit, again);
-///     eprintln!("{}", error.explain()); // the two ends have no TLS version in common [protocol-version]
+///     eprintln!("{}", error.explain()); // client and server have no TLS version in common [protocol-version]
 /// }
 /// # Ok(())
 /// # }
@@ -63,10 +63,10 @@ pub fn clarify<C: Channel, E>(
     inquiry.refine(error)
 }
 
-/// Sends a hello over a channel of its own, and reads the server's answer to it.
+/// Sends a hello over a new channel, and reads the server's answer.
 ///
-/// What goes wrong on the way is an answer, too: [`Answer::Closed`], or [`Answer::Silent`] when the
-/// server has not answered by the deadline, or in four seconds.
+/// Errors of the channel are answers, too: [`Answer::Closed`], or [`Answer::Silent`] if the
+/// server has not answered by the deadline, or within four seconds.
 pub fn ask<C: Channel>(channel: &mut C, hello: &ClientHello, deadline: Instant) -> Answer {
     let deadline = deadline.min(Instant::now() + ANSWER_WITHIN);
     let mut reader = AnswerReader::new();
@@ -75,7 +75,7 @@ pub fn ask<C: Channel>(channel: &mut C, hello: &ClientHello, deadline: Instant) 
         .limit_write(Some(left()))
         .and_then(|()| channel.write_all(&hello.encode()))
         .and_then(|()| channel.flush());
-    // A server may have said why before it closed.
+    // The server may have sent an alert before it closed.
     let _ = sent;
     let mut chunk = [0; 8192];
     loop {

@@ -1,4 +1,4 @@
-//! Asking a server over tokio channels: the asynchronous twin of `asking.rs`.
+//! Sends probes over tokio channels: the asynchronous counterpart of `asking.rs`.
 
 use std::time::Duration;
 
@@ -44,14 +44,14 @@ where
     }
 }
 
-/// As [`ask`](crate::ask), without blocking the thread; waits for the answer no longer than `limit`.
+/// As [`ask`](crate::ask), without blocking the thread; waits for the answer at most `limit`.
 pub async fn ask_async<C>(channel: &mut C, hello: &ClientHello, limit: Duration) -> Answer
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     let mut reader = AnswerReader::new();
     let exchanging = async {
-        // A server may have said why before it closed.
+        // The server may have sent an alert before it closed.
         let _ = channel.write_all(&hello.encode()).await;
         let _ = channel.flush().await;
         let mut chunk = vec![0; 8192];

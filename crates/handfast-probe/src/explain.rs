@@ -1,4 +1,4 @@
-//! What a probe adds to an explanation: what the server would have taken.
+//! What a probe adds to an explanation: what the server accepts.
 
 use handfast::registry::{Grade, GroupId, Judgement, SchemeId};
 use handfast::{Error, Explanation, PeerCause, escape_control};
@@ -6,7 +6,7 @@ use handfast::{Error, Explanation, PeerCause, escape_control};
 use crate::answer::ServerHello;
 use crate::finding::{Finding, Probed};
 
-/// The error with what was found, and the cause that this makes certain.
+/// The error with the finding, and the cause that it proves.
 pub(crate) fn refine(mut error: Error, cause: Option<PeerCause>, probed: &Probed) -> Error {
     if let Some(cause) = cause {
         error = error.with_cause(cause);
@@ -19,7 +19,7 @@ pub(crate) fn refine(mut error: Error, cause: Option<PeerCause>, probed: &Probed
 fn add(explanation: &mut Explanation, probed: &Probed) {
     let is_another_cause = !matches!(probed.finding, Finding::NotTheOffer | Finding::RefusesAll);
     if is_another_cause && !explanation.what.ends_with(&probed.failed_with) {
-        // Said again by the cause, where it is an alert.
+        // The cause repeats an alert.
         explanation
             .evidence
             .retain(|line| !line.starts_with("the peer's alert "));
@@ -29,9 +29,9 @@ fn add(explanation: &mut Explanation, probed: &Probed) {
     }
     explanation.evidence.extend(lines(&probed.finding));
     if let Finding::CertificateKey { theirs } = &probed.finding {
-        let ours = "the two ends have no signature scheme in common";
+        let ours = "client and server have no signature scheme in common";
         let key = format!(
-            "the key of the server's certificate is of a kind that is not supported here: {}",
+            "the type of the key in the server's certificate is not supported: {}",
             escape_control(theirs)
         );
         explanation.what = explanation.what.replace(ours, &key);
@@ -50,14 +50,13 @@ fn add(explanation: &mut Explanation, probed: &Probed) {
         Finding::RefusesAll => {
             explanation.fix = vec![
                 "see the server's log: it refuses every version and suite; perhaps it has no certificate \
-                 for this name, or one whose kind of key it cannot use"
+                 for this name, or one with a key that it cannot use"
                     .into(),
             ];
         }
         Finding::NotTheOffer => {
-            explanation.fix = vec![
-                "see the other end's log: versions and cipher suites are not the cause".into(),
-            ];
+            explanation.fix =
+                vec!["see the server's log: versions and cipher suites are not the cause".into()];
         }
         _ => {}
     }
@@ -106,7 +105,7 @@ fn lines(finding: &Finding) -> Vec<String> {
             }
         }
         Finding::CertificateKey { theirs } => vec![format!(
-            "a probe found that the server has a certificate with a key of the kind {}",
+            "a probe found that the server's certificate has a key of type {}",
             escape_control(theirs)
         )],
         Finding::Name { .. } => vec!["a probe without the server name was accepted".to_owned()],

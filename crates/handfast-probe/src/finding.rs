@@ -1,62 +1,62 @@
-//! What questions to a server found out about a handshake that failed.
+//! Findings of probes after a failed handshake.
 
 use handfast::registry::{GroupId, SchemeId, WireVersion};
 
 use crate::answer::ServerHello;
 
-/// What an inquiry found a server to do.
+/// The result of an inquiry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probed {
-    /// How many connections were made for it.
+    /// The number of connections made.
     pub connections: usize,
-    /// Where the two offers do not meet.
+    /// What client and server do not have in common.
     pub finding: Finding,
-    /// What the handshake itself had failed with, in one sentence.
+    /// The error of the handshake itself, in one sentence.
     pub failed_with: String,
 }
 
-/// Where the offers of a client and a server do not meet.
+/// What a client and a server do not have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// No protocol version is common.
+    /// No common protocol version.
     Versions {
         /// Ours.
         ours: Vec<WireVersion>,
-        /// What the server would take.
+        /// What the server accepts.
         theirs: ServerHello,
     },
-    /// No cipher suite is.
+    /// No common cipher suite.
     Suites {
-        /// What the server would take.
+        /// What the server accepts.
         theirs: ServerHello,
     },
-    /// No key exchange group is.
+    /// No common key exchange group.
     Groups {
         /// Ours.
         ours: Vec<GroupId>,
-        /// What the server would take.
+        /// What the server accepts.
         theirs: ServerHello,
     },
-    /// The server can sign by no scheme that we check.
+    /// No common signature scheme.
     Schemes {
-        /// What it would sign by; one of them, where several could not be told apart, or none.
+        /// The schemes of the server; one of them if several cannot be distinguished, or none.
         theirs: Vec<SchemeId>,
     },
-    /// The key of its certificate is of a kind that we do not support, or on a curve that we do not offer: before
-    /// TLS 1.3 the groups offered are the curves of certificates, too (RFC 8422, section 5.1).
+    /// The key of its certificate has an unsupported type, or is on a curve that is not offered: before
+    /// TLS 1.3 the offered groups also apply to certificates (RFC 8422, section 5.1).
     CertificateKey {
-        /// The kind of its key, such as "EC secp256k1".
+        /// The type of its key, such as "EC secp256k1".
         theirs: String,
     },
-    /// It answers when it is not told the name.
+    /// It accepts a hello without the server name.
     Name {
-        /// What it would take then.
+        /// What the server accepts then.
         theirs: ServerHello,
     },
-    /// It took the same offer from a probe: the cause lies elsewhere.
+    /// It accepted the same offer from a probe: the cause is not the offer.
     NotTheOffer,
-    /// It refused every offer that there is.
+    /// It refused every offer.
     RefusesAll,
 }

@@ -1,4 +1,4 @@
-//! Every explanation as a person reads it, compared with the files in `tests/explanations`.
+//! Every explanation as printed, compared with the files in `tests/explanations`.
 
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,7 +19,7 @@ use crate::reply::UnverifiedReply;
 const DAY: i64 = 86_400;
 /// A day in November 2023.
 const NOW: i64 = 1_700_000_000;
-/// An explanation longer than this pushes what it is about off the screen.
+/// The limit on an explanation's length.
 const LINES_MAX: usize = 24;
 
 /// A file name (the id, perhaps with a variant behind a dot) and the error.
@@ -138,7 +138,7 @@ fn offers() -> Vec<Row> {
     ]
 }
 
-/// What a client says of the chain of a server with this name, by a clock that shows `now`.
+/// A client's error for the chain of a server with this name, at `now`.
 fn verified(presented: &str, now: i64) -> Error {
     let spec = |spec: Spec| spec.valid_between((NOW - 300 * DAY) as u64, (NOW + 60 * DAY) as u64);
     let root = spec(Spec::authority("Example Root")).self_signed();
@@ -188,7 +188,7 @@ fn reply() -> Vec<Row> {
 }
 
 #[test]
-fn explanations_read_as_they_were_read() {
+fn explanations_match_the_golden_files() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations");
     let mut rows = offers();
     rows.extend(reply());

@@ -1,15 +1,15 @@
-//! A ClientHello by hand: any version, any offer, however outdated.
+//! Encodes a ClientHello with any version and any offer, also obsolete ones.
 
 use handfast::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 
-/// More of a kind than any client offers: what goes beyond is left out, so that lengths always fit.
+/// The limit on each list: more is omitted, so that lengths always fit.
 const LIST_MAX: usize = 1000;
 
 /// The largest fragment of one record (RFC 8446, section 5.1).
 const FRAGMENT_MAX: usize = 16 * 1024;
 
-/// Nothing hangs on the randomness of a handshake that is never finished, and a hello that is always
-/// the same can be told apart in a server's logs.
+/// Need not be random, because the handshake is never completed; a constant can be
+/// recognized in a server's logs.
 const RANDOM: [u8; 32] = *b"handfast probe, not a handshake.";
 
 /// The base point of X25519 (RFC 7748, section 4.1): the public half of the private key 1.
@@ -28,18 +28,18 @@ const P256_BASE: [u8; 65] = [
     0xf5,
 ];
 
-/// Signature schemes that are offered unless others are asked for, the good ones first
-/// (RFC 8446, section 4.2.3): all that anybody deployed, so that nothing fails for want of one.
+/// The signature schemes offered by default, secure ones first
+/// (RFC 8446, section 4.2.3): all deployed ones, so that no probe fails because of a missing scheme.
 const SCHEMES: &[u16] = &[
     0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0809, 0x080a, 0x080b, 0x0804, 0x0805, 0x0806, 0x081a,
     0x081b, 0x081c, 0x0904, 0x0905, 0x0906, 0x0401, 0x0501, 0x0601, 0x0402, 0x0302, 0x0203, 0x0201,
     0x0202,
 ];
 
-/// What to offer a server. [`encode`](Self::encode) makes the bytes.
+/// The offer to a server. [`encode`](Self::encode) makes the bytes.
 ///
 /// For TLS 1.3 no key share is sent: a server answers such a hello by HelloRetryRequest, which names
-/// the group that it would like best (RFC 8446, section 4.2.8).
+/// its preferred group (RFC 8446, section 4.2.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientHello {
     pub(crate) version: WireVersion,
@@ -48,14 +48,14 @@ pub struct ClientHello {
     schemes: Vec<u16>,
     alpn: Vec<Vec<u8>>,
     server_name: Option<String>,
-    /// Older versions, too.
+    /// Also offer older versions.
     with_older: bool,
     with_key_shares: bool,
     with_timestamps: bool,
 }
 
 impl ClientHello {
-    /// Offers this version alone, with every suite, group and signature scheme that belongs to it.
+    /// Offers only this version, with all its suites, groups and signature schemes.
     pub fn new(version: WireVersion) -> Self {
         let is_tls13 = version == WireVersion::Tls13;
         Self {
@@ -71,8 +71,8 @@ impl ClientHello {
         }
     }
 
-    /// Offers every version from TLS 1.3 down, with everything that belongs to any of them: a server
-    /// answers with the newest that it speaks.
+    /// Offers every version up to TLS 1.3, with all their parameters: a server
+    /// chooses the newest that it supports.
     pub fn of_all_versions() -> Self {
         let mut hello = Self::new(WireVersion::Tls13);
         hello.suites.extend(SuiteId::all(false));
@@ -85,17 +85,17 @@ impl ClientHello {
         hello
     }
 
-    /// Sends key shares for the two most common groups, where they are offered: a server of TLS 1.3
-    /// then goes on to choose how it signs. Their private halves are known to everybody, and the
-    /// handshake is never finished.
+    /// Sends key shares for the two most common groups, if offered: a TLS 1.3 server
+    /// then selects a signature scheme. The private keys are public knowledge, and the
+    /// handshake is never completed.
     #[must_use]
     pub fn with_key_shares(mut self) -> Self {
         self.with_key_shares = true;
         self
     }
 
-    /// Asks for signed certificate timestamps (RFC 6962, 3.3.1): up to TLS 1.2 they come where anybody
-    /// can read them, in [`ServerHello::timestamps`](super::ServerHello::timestamps).
+    /// Requests signed certificate timestamps (RFC 6962, section 3.3.1): up to TLS 1.2 they are sent
+    /// unencrypted, in [`ServerHello::timestamps`](super::ServerHello::timestamps).
     #[must_use]
     pub fn asking_for_timestamps(mut self) -> Self {
         self.with_timestamps = true;
@@ -107,14 +107,14 @@ impl ClientHello {
         self.version
     }
 
-    /// Offers these cipher suites instead, the preferred first.
+    /// Offers these cipher suites instead, in order of preference.
     #[must_use]
     pub fn with_suites(mut self, suites: impl IntoIterator<Item = SuiteId>) -> Self {
         self.suites = suites.into_iter().take(LIST_MAX).collect();
         self
     }
 
-    /// Offers these groups instead, the preferred first.
+    /// Offers these groups instead, in order of preference.
     #[must_use]
     pub fn with_groups(mut self, groups: impl IntoIterator<Item = GroupId>) -> Self {
         self.groups = groups.into_iter().take(LIST_MAX).collect();
@@ -133,7 +133,7 @@ impl ClientHello {
         self.schemes.iter().copied().map(SchemeId).collect()
     }
 
-    /// Offers these application protocols; empty ones and those over 255 bytes are left out.
+    /// Offers these application protocols; empty ones and those over 255 bytes are omitted.
     #[must_use]
     pub fn with_alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.alpn = protocols
@@ -145,7 +145,7 @@ impl ClientHello {
         self
     }
 
-    /// Asks for this server. An IP address, or what cannot be a DNS name for its length, is not sent
+    /// Sends this server name. An IP address, or a text that is too long for a DNS name, is not sent
     /// (RFC 6066, section 3).
     #[must_use]
     pub fn with_server_name(mut self, name: &str) -> Self {
@@ -160,7 +160,7 @@ impl ClientHello {
     pub fn encode(&self) -> Vec<u8> {
         let mut message = vec![1]; // client_hello
         with_length::<3>(&mut message, |out| self.body(out));
-        // Servers that know no better compare the record's version, too.
+        // Some servers also check the record's version.
         let record_version = self.version.number().min(WireVersion::Tls10.number());
         let mut records = Vec::with_capacity(message.len() + 5);
         for fragment in message.chunks(FRAGMENT_MAX) {
@@ -175,7 +175,7 @@ impl ClientHello {
         let is_tls13 = self.version == WireVersion::Tls13;
         put(out, self.version.number().min(WireVersion::Tls12.number()));
         out.extend_from_slice(&RANDOM);
-        // What looks like a session of TLS 1.2 gets past middleboxes (RFC 8446, appendix D.4).
+        // A session id of TLS 1.2, for middleboxes (RFC 8446, appendix D.4).
         let session: &[u8] = if is_tls13 { &RANDOM } else { &[] };
         with_length::<1>(out, |out| out.extend_from_slice(session));
         with_length::<2>(out, |out| {

@@ -1,9 +1,9 @@
-//! After a handshake that failed: a few questions that find out over what.
+//! Probes after a failed handshake that determine its cause.
 //!
-//! An alert such as `handshake_failure` says that two offers do not meet, and not where. So the
-//! server is asked again, first with all that there ever was, then with less and less that is not
-//! ours: where it begins to refuse is where the two do not meet. Owns which question follows from
-//! which answers and what they mean together; asking is the caller's, or `asking.rs`'.
+//! An alert such as `handshake_failure` does not say which parameter is not in common. So the
+//! server is probed, first with every parameter, then with fewer and fewer that this client does not
+//! support: the first probe that it refuses shows which one. This module decides which probe follows from
+//! which answers, and what they mean together; the caller or `asking.rs` sends them.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::explain;
 use crate::finding::{Finding, Probed};
 use crate::hello::ClientHello;
 
-/// Schemes that TLS 1.3 hides in its encrypted part, by the kinds of keys that they need.
+/// Signature schemes by type of key: TLS 1.3 encrypts the server's choice.
 const FAMILIES: [&[SchemeId]; 4] = [
     &[SchemeId(0x0808)],
     &[SchemeId(0x0809), SchemeId(0x080a), SchemeId(0x080b)],
@@ -23,7 +23,7 @@ const FAMILIES: [&[SchemeId]; 4] = [
     &[SchemeId(0x0904), SchemeId(0x0905), SchemeId(0x0906)],
 ];
 
-/// The questions to a server with which a handshake failed.
+/// The probes of a server after a failed handshake.
 ///
 /// ```
 /// use handfast_probe::{Answer, Inquiry};
@@ -47,11 +47,11 @@ pub struct Inquiry {
     answers: Vec<Answer>,
 }
 
-/// A question that has no answer yet.
+/// A probe without an answer yet.
 struct Open(Box<ClientHello>);
 
 impl Inquiry {
-    /// Begins one with the server of this name, about what the context offers.
+    /// Starts an inquiry of the server with this name, for the context's offer.
     pub fn new(context: &ClientContext, server_name: &str) -> Self {
         Self::about(context.own_offer(), server_name)
     }
@@ -64,7 +64,7 @@ impl Inquiry {
         }
     }
 
-    /// Whether this error may come from offers that do not meet.
+    /// Whether this error may be caused by parameters that are not in common.
     pub fn is_worthwhile(error: &Error) -> bool {
         error.phase() == Phase::Handshake
             && !error.is_explained()
@@ -87,17 +87,17 @@ impl Inquiry {
             }
     }
 
-    /// The next question; `None` once the answers say enough. Never more than eight.
+    /// The next probe; `None` once the cause is known. At most eight.
     pub fn question(&self) -> Option<ClientHello> {
         self.finding().err().map(|Open(hello)| *hello)
     }
 
-    /// The server's answer to the last question.
+    /// Handles the server's answer to the last probe.
     pub fn answered(&mut self, answer: Answer) {
         self.answers.push(answer);
     }
 
-    /// The error with what was found out; as it was while there are questions left.
+    /// The error with the finding; unchanged if probes are left.
     #[must_use]
     pub fn refine(self, error: Error) -> Error {
         let Ok(finding) = self.finding() else {
@@ -115,7 +115,7 @@ impl Inquiry {
             Finding::Groups { .. } => lacking("key exchange group"),
             Finding::Schemes { .. } | Finding::CertificateKey { .. } => lacking("signature scheme"),
             Finding::Name { .. } => Some(PeerCause::NameUnrecognised),
-            // It names the version as the reason, and refuses every version.
+            // The alert is about the version, and every version is refused.
             Finding::RefusesAll => alert.map(PeerCause::Alert),
             Finding::NotTheOffer => None,
         };
@@ -127,7 +127,7 @@ impl Inquiry {
         explain::refine(error, cause, &probed)
     }
 
-    /// Goes through the questions from the first, with the answers that there are.
+    /// Replays the probes from the first, with the answers so far.
     fn finding(&self) -> Result<Finding, Open> {
         let mut answers = self.answers.iter();
         let mut ask = |hello: ClientHello| match answers.next() {
@@ -140,7 +140,7 @@ impl Inquiry {
         };
         let ours = &self.ours.versions;
         let theirs = match ours.iter().max() {
-            // It prefers a version that is newer than ours, and may speak ours as well.
+            // The server prefers a newer version than ours, and may also support ours.
             Some(newest) if theirs.version > *newest => {
                 let older = self.named(ClientHello::new(*newest));
                 match ask(older)? {
@@ -159,7 +159,7 @@ impl Inquiry {
         self.narrow(theirs, ask)
     }
 
-    /// The version is common: what else is not?
+    /// The version is in common: determines what is not.
     fn narrow(
         &self,
         mut theirs: ServerHello,
@@ -179,7 +179,7 @@ impl Inquiry {
             return Ok(Finding::NotTheOffer);
         }
         match ask(own_suites)? {
-            // A suite that no other kind of key signs for (RFC 5246, section 7.4.2).
+            // Only this type of key can be used with the suite (RFC 5246, section 7.4.2).
             None if theirs.suite.name().contains("_DSS_") => {
                 let theirs = "DSA".to_owned();
                 return Ok(Finding::CertificateKey { theirs });
@@ -189,7 +189,7 @@ impl Inquiry {
         }
         let Some(signing) = ask(own_groups.clone())? else {
             let ours = self.ours.groups.clone();
-            // It would exchange keys in a group of ours, so the groups are needed for something else.
+            // The server accepts one of our groups, so another use of the groups fails.
             if let Some(key) = &theirs.certificate_key
                 && key.starts_with("EC")
                 && theirs.group.is_some_and(|group| ours.contains(&group))
@@ -215,7 +215,7 @@ impl Inquiry {
         Ok(Finding::Schemes { theirs: Vec::new() })
     }
 
-    /// All versions at once were refused: without the name, then as an old client would ask.
+    /// All versions together were refused: probes without the name, then as an old client.
     fn without_an_answer(
         &self,
         mut ask: impl FnMut(ClientHello) -> Result<Option<ServerHello>, Open>,
@@ -249,7 +249,7 @@ impl Inquiry {
     }
 }
 
-/// What the schemes that a server would sign by say of its key, if they say something.
+/// The finding for these signature schemes of the server.
 fn signed_by(theirs: Vec<SchemeId>) -> Finding {
     let mut kinds = theirs.iter().map(|scheme| scheme.foreign_key());
     match kinds.next().flatten() {

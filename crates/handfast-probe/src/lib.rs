@@ -1,8 +1,8 @@
-//! What would a TLS server speak? Questions by a hand-written ClientHello, before a connection or after one that failed.
+//! Probes a TLS server with a hand-written ClientHello, to find out which parameters it accepts, or why a handshake failed.
 //!
-//! rustls speaks TLS 1.2 and 1.3 with suites that are safe. A server that speaks nothing of that answers with an alert
-//! that says little. A probe offers whatever there ever was, from SSL 3 to TLS 1.3, reads the server's choice and hangs
-//! up: no key is agreed on, no secret is sent, nothing is believed. It is a question, not a connection.
+//! rustls supports TLS 1.2 and 1.3 with secure suites. A server without these sends an alert
+//! without details. A probe offers every parameter, from SSL 3 to TLS 1.3, reads the server's choice and closes
+//! the connection: no key is agreed on, no secret is sent, nothing is trusted.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -10,7 +10,7 @@
 //! use std::time::{Duration, Instant};
 //! use handfast_probe::{ClientHello, WireVersion, ask, survey};
 //!
-//! // Everything that a server accepts, one connection for each question.
+//! // Everything that a server accepts, one connection for each probe.
 //! let base = |version| ClientHello::new(version).with_server_name("shop.example");
 //! let found = survey(&WireVersion::ALL, base, |hello| -> std::io::Result<_> {
 //!     let mut socket = TcpStream::connect("shop.example:443")?;
@@ -28,10 +28,10 @@
 //!
 //! # What it does not
 //!
-//! It finishes no handshake, verifies nothing and changes no verdict: what it finds changes the words of an error.
-//! It does not connect: the caller does (with `handfast-dial`, say), so that each question takes the same way, through
-//! the same proxy, past the same STARTTLS. It does not look for known vulnerabilities; it names what is offered, with
-//! [`handfast::registry`]'s judgement on each.
+//! It completes no handshake, verifies nothing and changes no result: a finding changes only the text of an error.
+//! It does not connect: the caller does (such as with `handfast-dial`), so that each probe uses the same route, through
+//! the same proxy, after the same STARTTLS. It does not search for known vulnerabilities; it lists what is offered, with
+//! the ratings of [`handfast::registry`].
 //!
 //! # Data flow
 //!

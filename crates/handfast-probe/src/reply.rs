@@ -1,18 +1,18 @@
-//! What a peer says of itself without having been verified: its clock, and where it would send us.
+//! Unauthenticated data of a rejected server: its clock, and its redirect.
 //!
-//! Owns the one question, and reading the answer, which anybody may have written.
+//! One HTTP request and the parsing of its response, which an attacker may have written.
 
 use std::time::SystemTime;
 
 use url::Url;
 
-/// A head that is longer is not worth reading.
+/// The limit on the response's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// What a peer that was not verified replied over HTTP: a hint, and no evidence.
+/// The HTTP response of a server that was not verified. It is a hint and never trusted.
 ///
-/// It helps after a refusal that may be due to this machine's clock, or to a network that requires a login. Anyone on
-/// the path can send such a reply, so it never changes a verdict.
+/// After an error that may be caused by a wrong clock on this machine, or by a captive portal,
+/// the server's response is a hint. It is unauthenticated, so it never changes the result of verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct UnverifiedReply {
@@ -25,7 +25,7 @@ pub struct UnverifiedReply {
 }
 
 impl UnverifiedReply {
-    /// A response with this status, of which no more is known.
+    /// A response with only this status.
     pub fn new(status: u16) -> Self {
         Self {
             status,
@@ -52,7 +52,7 @@ pub(crate) fn is_over(head: &[u8]) -> bool {
         || head.windows(2).any(|end| end == b"\n\n")
 }
 
-/// Reads a head that anybody may have written.
+/// Parses a response's head.
 pub(crate) fn answer(head: &[u8]) -> Option<UnverifiedReply> {
     let text = String::from_utf8_lossy(head.get(..HEAD_BYTES_MAX.min(head.len()))?);
     let mut lines = text.lines();
@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn replies_are_read_and_bounded() {
         let heard = |text: &str| {
-            answer(text.as_bytes()).map(|said| (said.status, said.date, said.redirects_to))
+            answer(text.as_bytes())
+                .map(|response| (response.status, response.date, response.redirects_to))
         };
         let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT";
         for (text, expected) in [

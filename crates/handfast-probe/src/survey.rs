@@ -1,51 +1,51 @@
-//! Asking a server again and again until it has said all that it would accept.
+//! Probes a server repeatedly to find everything that it accepts.
 //!
-//! A server answers each hello with its choice. What it chose is left out of the next one, until
-//! it refuses: the choices in their order are what it accepts, in its order of preference.
+//! A server answers each hello with its choice. The choice is omitted from the next hello, until
+//! the server refuses: the sequence of choices is what it accepts, in its order of preference.
 
 use handfast::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 
 use crate::answer::{Answer, ServerHello};
 use crate::hello::ClientHello;
 
-/// Everything that a server was found to accept, the oldest version first.
+/// Everything that a server accepts, the oldest version first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Survey {
-    /// One entry for each version asked for.
+    /// One entry for each requested version.
     pub versions: Vec<VersionSurvey>,
 }
 
-/// What a server does when one version alone is offered.
+/// The result for a single version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VersionSurvey {
     /// The version.
     pub version: WireVersion,
-    /// What it accepts under it, or how it refused.
+    /// What the server accepts with it, or how it refused.
     pub offer: Result<Offer, Answer>,
 }
 
-/// What a server accepts under one version.
+/// What a server accepts with one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Offer {
-    /// Cipher suites, the first choice first.
+    /// Cipher suites, in the order of choice.
     pub suites: Vec<SuiteId>,
-    /// Whose order the suites are in.
+    /// Who determines the order of the suites.
     pub suite_order: Order,
-    /// Key exchange groups, the first choice first.
+    /// Key exchange groups, in the order of choice.
     pub groups: Vec<GroupId>,
-    /// Whose order the groups are in.
+    /// Who determines the order of the groups.
     pub group_order: Order,
-    /// Signature schemes that it signs the handshake with, the first choice first, where that can be
-    /// seen: under TLS 1.2. TLS 1.3 encrypts it, and older versions have no choice.
+    /// Signature schemes of the handshake, in the order of choice, if they are
+    /// visible: in TLS 1.2. TLS 1.3 encrypts them, and older versions have no choice.
     pub schemes: Vec<SchemeId>,
-    /// The size of the server's own Diffie-Hellman prime, in bits, if a suite made it show one.
+    /// The size of the server's own Diffie-Hellman prime, in bits, if a suite uses one.
     pub dh_bits: Option<u32>,
 }
 
-/// Who decides among what both ends accept.
+/// Who selects among the common parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
     /// The server has an order of its own.

@@ -77,7 +77,7 @@ fn answers_are_told_apart() {
         (
             "16 0303 0005 02 000001 03",
             Answer::Malformed {
-                what: "a ServerHello that is cut off",
+                what: "a truncated ServerHello",
             },
         ),
     ] {

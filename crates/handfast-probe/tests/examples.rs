@@ -113,5 +113,5 @@ fn expiry_tells_the_days_left_and_the_reason_of_every_failure() {
         assert!(line.starts_with(&format!("{server}: ")), "{told}");
         assert!(line.contains(days) && line.contains(id), "{told}");
     }
-    assert!(expiry(&pki, &["localhost:x".to_owned()]).says("[invalid-address]"));
+    assert!(expiry(&pki, &["localhost:x".to_owned()]).printed("[invalid-address]"));
 }

@@ -1,5 +1,5 @@
-//! Peers that present whatever chain they are given, with whatever key: rustls without its checks of
-//! its own identity. For chains that a careful server or client would refuse to load.
+//! Peers that present any chain with any key: rustls without its checks of its own identity. For chains that
+//! a careful server or client would refuse to load.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,7 +18,7 @@ use rustls::{
     SignatureScheme, SupportedProtocolVersion,
 };
 
-/// A chain and a key, together for better or worse.
+/// A chain and a key, which need not match.
 #[derive(Debug, Clone)]
 pub struct Careless(Arc<CertifiedKey>);
 
@@ -43,7 +43,7 @@ impl Careless {
         ServerConnection::new(Arc::new(config)).expect("a server")
     }
 
-    /// A client that presents it to whoever asks, and believes every server.
+    /// A client that presents it to every server that requests a certificate, without verifying the server.
     ///
     /// # Panics
     /// Never, unless rustls changes.
@@ -52,14 +52,14 @@ impl Careless {
             .with_protocol_versions(&[version])
             .expect("the version is supported")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Credulous))
+            .with_custom_certificate_verifier(Arc::new(AcceptsAll))
             .with_client_cert_resolver(Arc::new(self.clone()));
         let name = ServerName::try_from("localhost").expect("a name");
         ClientConnection::new(Arc::new(config), name).expect("a client")
     }
 
-    /// A server on loopback that shakes hands with `count` clients, one after the other, and says
-    /// `hello` to those who do not hang up. It goes away by itself after the last.
+    /// A server on loopback that performs a handshake with `count` clients, one after the other, and sends
+    /// `hello` to those that complete it. It ends after the last.
     ///
     /// # Panics
     /// When loopback has no port left.
@@ -69,17 +69,17 @@ impl Careless {
         let this = self.clone();
         thread::spawn(move || {
             for socket in listener.incoming().take(count) {
-                // A client that refuses us is what the tests want.
+                // Tests expect clients to refuse us.
                 let _ = socket.and_then(|socket| converse(socket, this.server(version).into()));
             }
         });
         address
     }
 
-    /// Shakes hands with the server at `address`, presenting the chain, and reads its reply.
+    /// Performs a handshake with the server at `address`, presenting the chain, and reads its reply.
     ///
     /// # Errors
-    /// Whatever came in the way, an alert above all.
+    /// Any failure, in particular an alert.
     pub fn call(
         &self,
         address: SocketAddr,
@@ -90,7 +90,7 @@ impl Careless {
     }
 }
 
-/// Says `hello`, ends in order, and reads to the peer's end.
+/// Sends `hello` and `close_notify`, and reads to the peer's end.
 fn converse(mut socket: TcpStream, mut tls: rustls::Connection) -> io::Result<Vec<u8>> {
     while tls.is_handshaking() {
         tls.complete_io(&mut socket)?;
@@ -129,11 +129,11 @@ impl ResolvesClientCert for Careless {
     }
 }
 
-/// Believes every server.
+/// Accepts every server.
 #[derive(Debug)]
-struct Credulous;
+struct AcceptsAll;
 
-impl ServerCertVerifier for Credulous {
+impl ServerCertVerifier for AcceptsAll {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

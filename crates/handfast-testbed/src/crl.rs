@@ -1,4 +1,4 @@
-//! Revocation lists of every kind, put together byte by byte: those that are right and those that no tool would make.
+//! Revocation lists of every kind, encoded byte by byte: valid ones and ones that no tool would make.
 
 use pki_types::CertificateRevocationListDer;
 use rcgen::date_time_ymd;
@@ -12,7 +12,7 @@ const URI: u8 = 0x86;
 const DIRECTORY_NAME: u8 = 0xa4;
 const INTEGER: u8 = 2;
 const ENUMERATED: u8 = 10;
-/// What a P-256 key signs with, AlgorithmIdentifier.
+/// The AlgorithmIdentifier of signatures by P-256 keys.
 pub const ECDSA_WITH_SHA256: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 
 /// Extensions of lists and entries, below 2.5.29.
@@ -27,7 +27,7 @@ pub mod id {
     pub const KEY_ID: u8 = 35;
 }
 
-/// A list that is being put together. At first: version 2, of yesterday, good for a week, number 1, empty.
+/// A list that is being built. Default: version 2, issued yesterday, valid for a week, number 1, empty.
 #[derive(Clone)]
 pub struct Crl<'a> {
     signer: &'a Issued,
@@ -91,7 +91,7 @@ impl<'a> Crl<'a> {
         self.extension(id::DELTA, true, &der(INTEGER, &[number]))
     }
 
-    /// For some certificates alone: `parts` of an issuing distribution point.
+    /// Limited to some certificates: `parts` of an issuing distribution point.
     #[must_use]
     pub fn scope(self, parts: &[Vec<u8>]) -> Self {
         self.extension(id::SCOPE, true, &der(0x30, &parts.concat()))
@@ -112,7 +112,7 @@ impl<'a> Crl<'a> {
         self
     }
 
-    /// Revokes a certificate for no reason that is given.
+    /// Revokes a certificate without a reason code.
     #[must_use]
     pub fn revoking(self, revoked: &Issued) -> Self {
         self.entry(&revoked.serial, &[])
@@ -191,7 +191,7 @@ pub fn reason_code(reason: u8) -> Vec<u8> {
     extension(21, false, &der(ENUMERATED, &[reason]))
 }
 
-/// The extension of an entry of an indirect list: whose certificates follow.
+/// The extension of an entry of an indirect list: the issuer of the certificates that follow.
 pub fn certificate_issuer(issuer: &Issued) -> Vec<u8> {
     let name = der(DIRECTORY_NAME, &subject(issuer));
     extension(29, true, &der(0x30, &name))

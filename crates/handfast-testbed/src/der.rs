@@ -1,4 +1,4 @@
-//! DER by hand, for certificates that no maker of certificates makes.
+//! Encoding DER by hand, for certificates that no library makes.
 
 /// One DER element.
 pub fn der(tag: u8, content: &[u8]) -> Vec<u8> {

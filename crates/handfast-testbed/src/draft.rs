@@ -1,8 +1,8 @@
 //! Certificates and revocation lists written field by field: what can be encoded can be made.
 //!
-//! `pki` makes what rcgen is willing to make, and spoils it. Here nothing is judged: a name in any
-//! string type, any version, any extension, signed by any key. Keys are the caller's to keep and to
-//! use again, so that a certificate costs one signature.
+//! `pki` makes certificates with rcgen and damages them. This module checks nothing: a name in any
+//! string type, any version, any extension, signed by any key. The caller keeps the keys and reuses
+//! them, so that a certificate costs one signature.
 //!
 //! ```
 //! use handfast_testbed::draft::{self, Draft, Pair, Text};
@@ -50,7 +50,7 @@ impl Pair {
     }
 }
 
-/// SubjectPublicKeyInfo of an RSA key of 1024 bits that belongs to nobody.
+/// SubjectPublicKeyInfo of an RSA key of 1024 bits without a private key.
 pub fn weak_public_key() -> Vec<u8> {
     // An odd modulus of 1024 bits.
     let modulus = [&[0x00][..], &[0xc5; 128]].concat();
@@ -59,12 +59,12 @@ pub fn weak_public_key() -> Vec<u8> {
     sequence(&[algorithm, bit_string(&key, 0)])
 }
 
-/// What a certificate says its signature is.
+/// The signature algorithm that a certificate names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedAs {
-    /// What it is.
+    /// The actual algorithm.
     EcdsaSha256,
-    /// What it is not: the algorithm is only claimed, in both places.
+    /// Not the actual one: only named, in both places.
     EcdsaSha1,
     /// Likewise.
     RsaSha256,
@@ -111,7 +111,7 @@ impl Extension {
 /// A certificate before it is signed. Version 3, valid from yesterday for a year, without extensions.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// As people count it. Version 1 leaves the extensions out.
+    /// 1 to 3, not the encoded value. Version 1 omits the extensions.
     pub version: u8,
     /// Serial number: big-endian, the top bit not set.
     pub serial: Vec<u8>,
@@ -127,7 +127,7 @@ pub struct Draft {
     pub public_key: Vec<u8>,
     /// In this order.
     pub extensions: Vec<Extension>,
-    /// What is said of the signature.
+    /// The signature algorithm that is named.
     pub signed_as: SignedAs,
 }
 
@@ -155,7 +155,7 @@ impl Draft {
         self
     }
 
-    /// Signs it. Whether `key` is the issuer's is not asked.
+    /// Signs it, without checking that `key` is the issuer's.
     pub fn sign(&self, key: &Pair) -> CertificateDer<'static> {
         let version = match self.version {
             1 => Vec::new(),
@@ -413,7 +413,7 @@ fn time(unix: i64) -> Vec<u8> {
     }
 }
 
-/// Year, month and day of a day counted from 1970: a walk over years and months, as people count.
+/// Year, month and day of a day counted from 1970, found by iterating over years and months.
 fn date(mut day: i64) -> (i64, i64, i64) {
     let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let mut year = 1970;
@@ -444,7 +444,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_the_calendar_has_them() {
+    fn times_match_the_calendar() {
         for (unix, expected) in [
             (0, &b"700101000000Z"[..]),
             (951_782_400, b"000229000000Z"),

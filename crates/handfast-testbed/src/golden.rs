@@ -1,19 +1,19 @@
-//! Texts for people, kept in files: one that changes must be read again by somebody.
+//! Golden files for messages to users: each changed text must be read again.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Set, it has the files written anew. Read each one that changes.
+/// If set, the files are rewritten. Read each one that changes.
 const WRITE: &str = "HANDFAST_WRITE_EXPLANATIONS";
 
-/// A line that is longer wraps on every terminal, and hides the next.
+/// A longer line takes too many lines of a terminal.
 const WIDTH_MAX: usize = 230;
 
-/// What Rust prints for programmers.
+/// Output of Rust's `Debug`.
 const DEBUGGING: [&str; 7] = ["Some(", "None,", "Os {", "Custom", "::", " { ", "os error"];
 
-/// Whoever is told to verify less will.
+/// Advice to verify less, which users would follow.
 const LESS: [&str; 5] = [
     "--insecure",
     " -k ",
@@ -24,11 +24,11 @@ const LESS: [&str; 5] = [
 
 /// Compares explanations with the files of a directory: `NAME.txt` for each, and no file beside them.
 ///
-/// Each must be fit to be read: at most `lines_max` lines, without control characters, without what Rust
-/// prints for programmers, and without the advice to verify less.
+/// Each must be readable: at most `lines_max` lines, without control characters, without output of Rust's
+/// `Debug`, and without the advice to verify less.
 ///
 /// # Panics
-/// When a text differs from its file, is not fit, or has a name twice; when a file is nobody's.
+/// When a text differs from its file, is not readable, or has a name twice; when a file belongs to no text.
 pub fn compare(
     directory: &Path,
     lines_max: usize,
@@ -56,7 +56,7 @@ pub fn compare(
             || path
                 .file_stem()
                 .is_some_and(|stem| names.contains(&*stem.to_string_lossy()));
-        assert!(is_ours, "{} is nobody's", path.display());
+        assert!(is_ours, "{} belongs to no text", path.display());
     }
 }
 
@@ -70,7 +70,7 @@ fn assert_fit(name: &str, text: &str, lines_max: usize) {
         !text.chars().any(|c| c.is_control() && c != '\n'),
         "{name}: {text:?}"
     );
-    // Two colons are no path where they are in an address.
+    // Two colons in an address are not a Rust path.
     let without_addresses = text.replace("2001:db8::7", "").replace("[::1]", "");
     for debugging in DEBUGGING {
         assert!(!without_addresses.contains(debugging), "{name}: {text}");
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_that_differ_or_are_unfit_and_files_that_are_nobodys_are_refused() {
+    fn changed_or_unreadable_texts_and_unused_files_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         fs::write(path.join("a.txt"), "what [a]\n").unwrap();

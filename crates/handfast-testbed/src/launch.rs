@@ -1,15 +1,14 @@
-//! Launchers for real peers: ready when they return, gone when they are dropped.
+//! Launchers for real peers: they are ready when the launcher returns, and end when they are dropped.
 //!
-//! Servers choose a free port, say when they listen, and are killed, by the child that was started
-//! and nothing else, when their value goes out of scope. [`Program`] runs a client to its end within
-//! a time limit. Nothing here sleeps for readiness: output is awaited, or a connection attempted
-//! until it succeeds.
+//! Servers listen on a free port and are killed, as child processes only, when their value is dropped.
+//! [`Program`] runs a client to its end within a time limit. Readiness is detected from the output, or by
+//! connecting until it succeeds, never by sleeping.
 //!
 //! ```no_run
 //! use handfast_testbed::launch::{OpensslServer, Program};
 //!
 //! let Some(server) = OpensslServer::launch(&["-cert", "chain.pem", "-key", "key.pem", "-www"]) else {
-//!     return; // not installed, and said so
+//!     return; // not installed, and line so
 //! };
 //! let address = server.address().to_string();
 //! let Some(client) = Program::new("openssl") else { return };
@@ -33,17 +32,17 @@ use std::time::{Duration, Instant};
 
 use crate::peers;
 
-/// How long a server may take until it listens. A second is plenty; a machine under load is not
-/// the server's fault.
+/// How long a server may take until it listens. Normally it takes less than a second; the rest is for
+/// machines under load.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-/// How long a client may run unless told otherwise.
+/// How long a client may run by default.
 const RUN_WITHIN: Duration = Duration::from_secs(30);
 
-/// Between two attempts to connect to a server that does not say when it listens.
+/// Between two attempts to connect to a server that does not report when it listens.
 const ATTEMPT_EVERY: Duration = Duration::from_millis(5);
 
-/// A port that was free is taken by somebody else now and then; not this often in a row.
+/// Sometimes another process takes a port that was free; not this often in a row.
 const PORTS_TRIED: usize = 10;
 
 /// A child process, and what it has written. Dropping kills it and waits for its end.
@@ -99,7 +98,7 @@ impl Running {
     ///
     /// # Errors
     /// As the pipe: the process may have ended.
-    pub fn say(&mut self, text: impl AsRef<[u8]>) -> io::Result<()> {
+    pub fn write(&mut self, text: impl AsRef<[u8]>) -> io::Result<()> {
         let stdin = self.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         stdin.write_all(text.as_ref())?;
         stdin.flush()
@@ -110,8 +109,8 @@ impl Running {
         self.stdin = None;
     }
 
-    /// Waits until its standard output holds `text`, and gives everything up to the end of the
-    /// line that it is in. `None` when the output ended or `limit` passed without.
+    /// Waits until its standard output contains `text`, and returns everything up to the end of that line.
+    /// `None` if the output ends or `limit` passes before.
     pub fn wait_for(&self, text: &str, limit: Duration) -> Option<String> {
         self.wait_until(limit, |so_far| {
             let place = so_far.find(text)?;
@@ -120,8 +119,8 @@ impl Running {
         })
     }
 
-    /// Waits until `find` finds what it wants in the standard output so far. `None` when the output
-    /// ended or `limit` passed without.
+    /// Waits until `find` returns a value for the standard output so far. `None` if the output ends or `limit`
+    /// passes before.
     pub fn wait_until<R>(&self, limit: Duration, find: impl Fn(&str) -> Option<R>) -> Option<R> {
         let deadline = Instant::now() + limit;
         let mut state = self.stdout.lock();
@@ -142,7 +141,7 @@ impl Running {
         }
     }
 
-    /// Has it ended by itself?
+    /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
@@ -150,7 +149,7 @@ impl Running {
     /// Waits for its end; `None` when `limit` passes before. All output is collected then.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
-        // The ends of the output come first and can be awaited; the exit follows at once.
+        // Wait for the ends of the output streams; the exit follows immediately.
         for collected in [&self.stdout, &self.stderr] {
             let mut state = collected.lock();
             while !state.ended {
@@ -174,7 +173,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail when the process has ended already, which is what is wanted.
+        // Both fail if the process has ended already, which is no error here.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
@@ -183,7 +182,7 @@ impl Drop for Running {
     }
 }
 
-/// Bytes from a pipe, collected by a thread of their own so that the writer never blocks.
+/// Bytes from a pipe, collected by a thread so that the writer never blocks.
 #[derive(Debug, Default)]
 struct Collected {
     state: Mutex<CollectedState>,
@@ -219,7 +218,7 @@ impl Collected {
     }
 }
 
-/// `openssl s_server` on a port of its own.
+/// `openssl s_server` on a free port.
 #[derive(Debug)]
 pub struct OpensslServer {
     running: Running,
@@ -227,28 +226,28 @@ pub struct OpensslServer {
 }
 
 impl OpensslServer {
-    /// Starts it with these arguments besides the address. `-www` makes it answer HTTP; without, it
-    /// copies between the connection and its own standard input and output, and obeys commands
+    /// Starts it with these arguments besides the address. With `-www` it serves HTTP; without, it
+    /// copies between the connection and its standard input and output, and executes commands
     /// such as `Q` and `R` at the start of a line of its input.
     ///
     /// `None` when OpenSSL is not installed (see [`peers::require`]).
     ///
     /// # Panics
-    /// When it does not come to listen.
+    /// When it does not listen.
     pub fn launch<S: AsRef<OsStr>>(args: &[S]) -> Option<Self> {
         let program = peers::require("openssl")?;
         let mut command = Command::new(program);
         command.args(["s_server", "-accept", "127.0.0.1:0"]);
         let running = Running::start(command.args(args));
-        // It says the port that it was given: `ACCEPT 127.0.0.1:40123`.
-        let said = running.wait_for("ACCEPT ", READY_WITHIN);
-        let address = said
+        // It prints the port that it was given: `ACCEPT 127.0.0.1:40123`.
+        let line = running.wait_for("ACCEPT ", READY_WITHIN);
+        let address = line
             .as_deref()
             .and_then(|text| text.rsplit("ACCEPT ").next())
             .and_then(|address| address.trim().parse().ok());
         let Some(address) = address else {
             panic!(
-                "openssl s_server does not listen: {said:?} {}",
+                "openssl s_server does not listen: {line:?} {}",
                 running.output()
             );
         };
@@ -266,7 +265,7 @@ impl OpensslServer {
     }
 }
 
-/// `gnutls-serv` on a port of its own.
+/// `gnutls-serv` on a free port.
 #[derive(Debug)]
 pub struct GnutlsServer {
     running: Running,
@@ -274,12 +273,12 @@ pub struct GnutlsServer {
 }
 
 impl GnutlsServer {
-    /// Starts it with these arguments besides the port; `--http` or `--echo` says what it does.
+    /// Starts it with these arguments besides the port, such as `--http` or `--echo`.
     ///
     /// `None` when GnuTLS' programs are not installed.
     ///
     /// # Panics
-    /// When it does not come to listen.
+    /// When it does not listen.
     pub fn launch<S: AsRef<OsStr>>(args: &[S]) -> Option<Self> {
         let program = peers::require("gnutls-serv")?;
         let (running, address) = on_a_free_port(|port| {
@@ -301,7 +300,7 @@ impl GnutlsServer {
     }
 }
 
-/// nginx in one process, with everything that it writes in a directory of the caller's.
+/// nginx in one process, which writes only into a directory of the caller's.
 #[derive(Debug)]
 pub struct Nginx {
     running: Running,
@@ -316,7 +315,7 @@ impl Nginx {
     /// `None` when nginx is not installed.
     ///
     /// # Panics
-    /// When it does not come to listen: the message has its complaints about the configuration.
+    /// When it does not listen: the message contains its errors about the configuration.
     pub fn launch(directory: &Path, server: impl Fn(u16) -> String) -> Option<Self> {
         let program = peers::require("nginx")?;
         let (running, address) = on_a_free_port(|port| {
@@ -324,7 +323,7 @@ impl Nginx {
             fs::write(&file, nginx_configuration(directory, &server(port)))
                 .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             let mut command = Command::new(&program);
-            // `-e` before the configuration is read: the default log is not ours to write.
+            // `-e` applies before the configuration is read: the default log is not writable.
             command.args(["-e", "stderr", "-p"]).arg(directory);
             command.arg("-c").arg(&file);
             Running::start(&mut command)
@@ -364,7 +363,7 @@ fn nginx_configuration(directory: &Path, http: &str) -> String {
     )
 }
 
-/// tinyproxy: an HTTP proxy that connects to whatever it is asked for.
+/// tinyproxy: an HTTP proxy that connects to any address.
 #[derive(Debug)]
 pub struct Tinyproxy {
     running: Running,
@@ -377,7 +376,7 @@ impl Tinyproxy {
     /// `None` when it is not installed.
     ///
     /// # Panics
-    /// When it does not come to listen.
+    /// When it does not listen.
     pub fn launch(directory: &Path, settings: &str) -> Option<Self> {
         let program = peers::require("tinyproxy")?;
         let (running, address) = on_a_free_port(|port| {
@@ -404,7 +403,7 @@ impl Tinyproxy {
     }
 }
 
-/// microsocks: a SOCKS5 proxy that connects to whatever it is asked for.
+/// microsocks: a SOCKS5 proxy that connects to any address.
 #[derive(Debug)]
 pub struct Microsocks {
     running: Running,
@@ -412,12 +411,12 @@ pub struct Microsocks {
 }
 
 impl Microsocks {
-    /// Starts it, for anybody, or for who knows this user name and password.
+    /// Starts it, without authentication or with this user name and password.
     ///
     /// `None` when it is not installed.
     ///
     /// # Panics
-    /// When it does not come to listen.
+    /// When it does not listen.
     pub fn launch(credentials: Option<(&str, &str)>) -> Option<Self> {
         let program = peers::require("microsocks")?;
         let (running, address) = on_a_free_port(|port| {
@@ -444,7 +443,7 @@ impl Microsocks {
     }
 }
 
-/// Starts a server that must be told its port, until one is listening on a port that was free.
+/// Starts a server that needs its port as an argument, with another free port until it listens.
 fn on_a_free_port(start: impl Fn(u16) -> Running) -> (Running, SocketAddr) {
     let mut complaints = String::new();
     for _ in 0..PORTS_TRIED {
@@ -458,7 +457,7 @@ fn on_a_free_port(start: impl Fn(u16) -> Running) -> (Running, SocketAddr) {
     panic!("the server does not listen: {complaints}");
 }
 
-/// An address that nobody listens on at this moment.
+/// An address on which no process listens at this moment.
 ///
 /// # Panics
 /// When loopback has no port left.
@@ -476,7 +475,7 @@ fn accepts(address: SocketAddr, running: &mut Running) -> bool {
             return false;
         }
         if TcpStream::connect(address).is_ok() {
-            // Somebody listens. Were it not ours, ours would have failed to bind and ended.
+            // If another process were listening, ours would have failed to bind and ended.
             return !running.has_ended();
         }
         thread::sleep(ATTEMPT_EVERY);
@@ -484,7 +483,7 @@ fn accepts(address: SocketAddr, running: &mut Running) -> bool {
     false
 }
 
-/// A real client that is run to its end.
+/// A real client.
 #[derive(Debug)]
 #[must_use]
 pub struct Program {
@@ -495,7 +494,7 @@ pub struct Program {
 
 impl Program {
     /// An installed program: `openssl`, `gnutls-cli`, `curl`, `wget`, `python3`. Its environment is
-    /// ours without variables that would change what TLS it speaks or which proxy it uses.
+    /// ours without variables that would change its TLS settings or its proxy.
     ///
     /// `None` when it is not installed (see [`peers::require`]).
     pub fn new(name: &str) -> Option<Self> {
@@ -559,8 +558,8 @@ impl Program {
     /// Runs it to its end, or kills it when the limit has passed.
     pub fn run(mut self) -> Finished {
         let mut running = Running::start(&mut self.command);
-        // A program that ends early does not want the rest.
-        let _ = running.say(&self.stdin);
+        // A program that ends early does not read the rest.
+        let _ = running.write(&self.stdin);
         running.end_input();
         let status = running.wait(self.limit);
         let (stdout, stderr) = (running.stdout(), running.stderr.lock().bytes.clone());
@@ -572,11 +571,11 @@ impl Program {
         }
     }
 
-    /// Starts it for a conversation. The limit does not apply.
+    /// Starts it, for interactive use. The limit does not apply.
     pub fn start(mut self) -> Running {
         let mut running = Running::start(&mut self.command);
         if !self.stdin.is_empty() {
-            let _ = running.say(&self.stdin);
+            let _ = running.write(&self.stdin);
         }
         running
     }
@@ -611,8 +610,8 @@ impl Finished {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
-    /// Whether either output holds `text`.
-    pub fn says(&self, text: &str) -> bool {
+    /// Whether its output contains `text`.
+    pub fn printed(&self, text: &str) -> bool {
         self.out().contains(text) || self.err().contains(text)
     }
 }
@@ -620,7 +619,7 @@ impl Finished {
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
-            _ if self.timed_out => writeln!(f, "killed: its time was up")?,
+            _ if self.timed_out => writeln!(f, "killed after its time limit")?,
             Some(code) => writeln!(f, "exit code {code}")?,
             None => writeln!(f, "ended by a signal")?,
         }
@@ -648,7 +647,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_listen_once_launched_and_are_gone_once_dropped() {
+    fn servers_listen_once_launched_and_end_when_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let files = Pki::new()
             .server(&["localhost"])
@@ -687,7 +686,10 @@ mod tests {
             addresses.push(server.address());
         }
         for address in addresses {
-            assert!(TcpStream::connect(address).is_err(), "{address} lives on");
+            assert!(
+                TcpStream::connect(address).is_err(),
+                "{address} still accepts connections"
+            );
         }
     }
 }

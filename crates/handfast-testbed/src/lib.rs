@@ -1,4 +1,4 @@
-//! Both ends of every test: a PKI made at run time with every fault, and real peers to talk to.
+//! Both ends of every test: a PKI made at run time with every fault, and real peers.
 
 pub mod careless;
 pub mod crl;

@@ -1,5 +1,5 @@
-//! Servers that shake hands properly and then do what they are told, to the letter: cut off, reset,
-//! drip, talk on after `close_notify`.
+//! Servers that complete the handshake and then follow a script: truncate, reset, send byte by byte, send
+//! after `close_notify`.
 //!
 //! ```no_run
 //! use handfast_testbed::misbehaving::{Misbehaving, Step};
@@ -7,7 +7,7 @@
 //!
 //! let server = Misbehaving::new(&Pki::new().server(&["localhost"]), &[]).serve([
 //!     Step::ReadHead,
-//!     Step::say("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfive "),
+//!     Step::send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfive "),
 //!     Step::Fin, // no close_notify, and half of the body missing
 //! ]);
 //! println!("https://localhost:{}/", server.address().port());
@@ -25,46 +25,46 @@ use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use crate::pki::Issued;
 
-/// A client that sends nothing for so long has hung: better the test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A client that sends nothing for this long hangs: the test fails.
+const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(20);
 
-/// What to do next. After the last step the server waits for the client to end, then closes.
+/// A step of a script. After the last step the server waits for the client to end, then closes.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Read up to the blank line that ends the head of an HTTP/1.1 request.
     ReadHead,
-    /// Read so many bytes of plaintext.
+    /// Read this many bytes of plaintext.
     Read(usize),
     /// Read an HTTP/2 client's preface and frames, up to the end of its first or next request.
     ReadHttp2Request,
     /// Read until the client ends.
     ReadToEnd,
     /// Send these bytes in as few records as possible.
-    Say(Vec<u8>),
-    /// Send each byte in a record of its own, with a pause after each.
-    Drip(Vec<u8>, Duration),
-    /// Send these bytes over and over until the client has enough.
+    Send(Vec<u8>),
+    /// Send each byte in a separate record, with a pause after each.
+    ByteByByte(Vec<u8>, Duration),
+    /// Send these bytes repeatedly until the client closes.
     Forever(Vec<u8>),
-    /// Send bytes that are no records.
+    /// Send bytes that are not TLS records.
     Raw(Vec<u8>),
     /// Do nothing for a while.
     Pause(Duration),
-    /// Say `close_notify`.
+    /// Send `close_notify`.
     CloseNotify,
-    /// End our direction of the connection without another word.
+    /// Send FIN.
     Fin,
     /// Reset the connection. The last step.
     Reset,
 }
 
 impl Step {
-    /// [`Step::Say`].
-    pub fn say(bytes: impl Into<Vec<u8>>) -> Self {
-        Self::Say(bytes.into())
+    /// [`Step::Send`].
+    pub fn send(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::Send(bytes.into())
     }
 }
 
-/// A server that is about to misbehave.
+/// A server before it is started.
 #[derive(Debug)]
 pub struct Misbehaving {
     chain: Vec<CertificateDer<'static>>,
@@ -84,7 +84,7 @@ impl Misbehaving {
         }
     }
 
-    /// The application protocols that it accepts. Default: it knows nothing of them.
+    /// The application protocols that it accepts. Default: it ignores ALPN.
     #[must_use]
     pub fn alpn(mut self, protocols: &[&str]) -> Self {
         self.alpn = protocols
@@ -101,7 +101,7 @@ impl Misbehaving {
         self
     }
 
-    /// Listens on loopback and does the same with every client, each on a thread of its own.
+    /// Listens on loopback and runs the same script with every client, each on its own thread.
     ///
     /// # Panics
     /// When loopback has no port left or the identity cannot be used.
@@ -109,14 +109,13 @@ impl Misbehaving {
         self.serve_each([script.into_iter().collect()])
     }
 
-    /// The same with a script for the first client, one for the second and so on; the last one serves
-    /// all that are left.
+    /// As [`serve`](Self::serve), with a script for each client; the last one serves all further clients.
     ///
     /// # Panics
     /// As [`serve`](Self::serve), and without any script.
     pub fn serve_each(self, scripts: impl IntoIterator<Item = Vec<Step>>) -> Served {
         let scripts: Vec<Arc<Vec<Step>>> = scripts.into_iter().map(Arc::new).collect();
-        assert!(!scripts.is_empty(), "a server needs something to do");
+        assert!(!scripts.is_empty(), "a script is required");
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let mut config = ServerConfig::builder_with_provider(provider.into())
             .with_protocol_versions(&self.versions)
@@ -143,7 +142,7 @@ impl Misbehaving {
                 let server = Arc::clone(&server);
                 thread::spawn(move || {
                     if let (Some(script), Ok(tls)) = (script, tls) {
-                        // A client that goes away early is what some tests are about.
+                        // Some tests expect the client to close early.
                         let _ = play(socket, tls, &script, &server);
                     }
                 });
@@ -153,7 +152,7 @@ impl Misbehaving {
     }
 }
 
-/// A server at work. Dropping it stops it listening.
+/// A running server. Dropping it stops it listening.
 #[derive(Debug)]
 pub struct Served {
     address: SocketAddr,
@@ -201,7 +200,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Relaxed);
-        // Wakes the listener; fails when it has ended already.
+        // Wakes the listener; fails if it has ended already.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -213,12 +212,12 @@ fn play(
     shared: &Shared,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(CLIENT_SILENCE_MAX))?;
+    socket.set_write_timeout(Some(CLIENT_SILENCE_MAX))?;
     while tls.is_handshaking() {
         tls.complete_io(&mut socket)?;
     }
-    // Tickets and whatever else the handshake leaves to be sent.
+    // Tickets and other pending output of the handshake.
     send(&mut socket, &mut tls)?;
     let mut player = Player {
         socket,
@@ -229,7 +228,7 @@ fn play(
     };
     script.iter().try_for_each(|step| player.step(step))?;
     if !script.iter().any(|step| matches!(step, Step::Reset)) {
-        // Closing with bytes unread would reset the connection, which only `Reset` may.
+        // Closing with unread bytes would reset the connection, which only `Reset` should.
         let mut discarded = [0; 4096];
         while player.socket.read(&mut discarded)? > 0 {}
     }
@@ -239,7 +238,7 @@ fn play(
 struct Player<'s> {
     socket: TcpStream,
     tls: ServerConnection,
-    /// Plaintext that was read and belongs to no step yet.
+    /// Plaintext that was read and not yet consumed by a step.
     pending: Vec<u8>,
     preface_read: bool,
     shared: &'s Shared,
@@ -269,14 +268,14 @@ impl Player<'_> {
                 self.take(self.pending.len());
                 Ok(())
             }
-            Step::Say(bytes) => self.say(bytes),
-            Step::Drip(bytes, pause) => bytes.iter().try_for_each(|byte| {
-                self.say(&[*byte])?;
+            Step::Send(bytes) => self.send_plaintext(bytes),
+            Step::ByteByByte(bytes, pause) => bytes.iter().try_for_each(|byte| {
+                self.send_plaintext(&[*byte])?;
                 thread::sleep(*pause);
                 Ok(())
             }),
             Step::Forever(bytes) => loop {
-                self.say(bytes)?;
+                self.send_plaintext(bytes)?;
             },
             Step::Raw(bytes) => self.socket.write_all(bytes),
             Step::Pause(pause) => {
@@ -290,14 +289,14 @@ impl Player<'_> {
             Step::Fin => self.socket.shutdown(Shutdown::Write),
             Step::Reset => {
                 socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO))?;
-                // Sent when the script is over and the socket closes.
+                // Sent when the socket closes after the script.
                 Ok(())
             }
         }
     }
 
-    fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // In portions that the connection's own buffer takes whole.
+    fn send_plaintext(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // In portions that fit the connection's own buffer.
         for portion in bytes.chunks(32 * 1024) {
             self.tls.writer().write_all(portion)?;
             send(&mut self.socket, &mut self.tls)?;
@@ -364,7 +363,7 @@ fn send(socket: &mut TcpStream, tls: &mut ServerConnection) -> io::Result<()> {
 
 /// HTTP/2 frames (RFC 9113), for scripts.
 pub mod http2 {
-    /// What a client begins with.
+    /// The client's connection preface.
     pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
     /// A frame.

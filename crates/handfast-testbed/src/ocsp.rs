@@ -7,26 +7,25 @@ use std::path::Path;
 use crate::launch::Program;
 use crate::pki::Issued;
 
-/// What a responder is to say of a certificate.
+/// The certificate status in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It was issued and is not revoked.
     Good,
     /// It was revoked on 1 October 2026 because its key leaked.
     Revoked,
-    /// Nobody has heard of it.
+    /// The responder does not know it.
     Unknown,
 }
 
-/// Has `openssl ocsp` answer about a certificate of `issuer`, signed by `signer`, which is the issuer
-/// itself or somebody with a certificate of its own. `args` go to the responder last: `-ndays`, `-nmin`,
-/// `-resp_key_id`, `-resp_no_certs`, `-badsig`... Unless they say otherwise, the response is good for
-/// seven days.
+/// Makes `openssl ocsp` respond about a certificate of `issuer`, signed by `signer`, which is the issuer
+/// or a delegated responder. `args` are the last arguments: `-ndays`, `-nmin`, `-resp_key_id`,
+/// `-resp_no_certs`, `-badsig`... By default the response is valid for seven days.
 ///
-/// The files that it takes are left in `directory`. `None` when OpenSSL is not installed.
+/// It leaves its files in `directory`. `None` if OpenSSL is not installed.
 ///
 /// # Panics
-/// When OpenSSL would not answer.
+/// When OpenSSL fails.
 pub fn respond(
     directory: &Path,
     issuer: &Issued,

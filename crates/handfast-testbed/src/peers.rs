@@ -1,7 +1,7 @@
-//! Real peers: programs of other people that happen to be installed.
+//! Real peers: other programs, if they are installed.
 //!
-//! A machine without one must still pass `cargo test`, loudly; continuous integration must never pass
-//! because everything was missing. So [`require`] says SKIPPED, or panics where
+//! `cargo test` must pass without them, and say what it skipped; continuous integration must not pass
+//! because all peers were missing. So [`require`] prints SKIPPED, or panics if
 //! `HANDFAST_REQUIRE_PEERS=1` is set.
 
 use std::env;
@@ -12,7 +12,7 @@ use crate::skipped;
 /// Finds a program on the `PATH`, or where Debian keeps servers.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    // Debian keeps servers such as nginx where ordinary users do not look.
+    // Debian installs servers such as nginx in directories that are not on a user's PATH.
     let extra = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
     env::split_paths(&path)
         .chain(extra)
@@ -21,7 +21,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Where Debian keeps PostgreSQL's programs: a directory a version.
+/// Debian's directories of PostgreSQL's programs: one for each version.
 fn postgresql() -> impl Iterator<Item = PathBuf> {
     std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -30,7 +30,7 @@ fn postgresql() -> impl Iterator<Item = PathBuf> {
         .map(|version| version.path().join("bin"))
 }
 
-/// Finds a program, or says that the test is skipped.
+/// Finds a program, or prints that the test is skipped.
 ///
 /// ```
 /// let Some(openssl) = handfast_testbed::peers::require("openssl") else { return };
@@ -47,24 +47,24 @@ pub fn require(program: &str) -> Option<PathBuf> {
     found
 }
 
-/// Finds a Python that has a module, or says that the test is skipped.
+/// Finds a Python that has a module, or prints that the test is skipped.
 ///
 /// # Panics
 /// As [`require`].
 pub fn require_python_with(module: &str) -> Option<PathBuf> {
     let python = require("python3")?;
-    let known = std::process::Command::new(&python)
+    let found = std::process::Command::new(&python)
         .args(["-c", &format!("import {module}")])
         .output()
         .is_ok_and(|output| output.status.success());
-    if !known {
+    if !found {
         missing(&format!("Python has no module {module}"));
     }
-    known.then_some(python)
+    found.then_some(python)
 }
 
 fn missing(what: &str) {
     let must_run = env::var_os("HANDFAST_REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(!must_run, "{what}, and HANDFAST_REQUIRE_PEERS=1 demands it");
+    assert!(!must_run, "{what}, and HANDFAST_REQUIRE_PEERS=1 is set");
     skipped::note(what);
 }

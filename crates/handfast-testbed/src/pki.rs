@@ -1,8 +1,8 @@
 //! A public key infrastructure made at run time, with every fault that a certificate can have.
 //!
-//! rcgen makes what it is willing to make. Faults that it refuses (version 1, wrong signatures, keys
-//! too small, contradictions) are made by taking its certificate apart, changing the bytes and, where
-//! the fault is not the signature itself, signing again.
+//! Certificates are made by rcgen. Faults that it refuses (version 1, wrong signatures, keys
+//! too small, contradictions) are made by parsing its certificate, changing the bytes and, unless
+//! the fault is the signature, signing again.
 //!
 //! ```
 //! use handfast_testbed::pki::{Pki, Spec};
@@ -33,7 +33,7 @@ pub use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 pub use crate::der::der;
 use crate::der::{content, elements};
 
-/// Unix seconds as rcgen's date type, which rcgen does not re-export: hence no function.
+/// Unix seconds as rcgen's date type. A macro, because rcgen does not re-export the type.
 macro_rules! at {
     ($unix_seconds:expr) => {
         date_time_ymd(1970, 1, 1) + Duration::from_secs($unix_seconds)
@@ -50,7 +50,7 @@ pub fn now_secs() -> u64 {
         .map_or(0, |elapsed| elapsed.as_secs())
 }
 
-/// A root and what is usually wanted below it.
+/// A root, and methods for the usual certificates below it.
 pub struct Pki {
     /// A self-signed authority, P-256.
     pub root: Issued,
@@ -64,12 +64,12 @@ impl Pki {
         }
     }
 
-    /// A server certificate straight from the root.
+    /// A server certificate issued by the root.
     pub fn server(&self, names: &[&str]) -> Issued {
         self.root.issue(Spec::server(names))
     }
 
-    /// A client certificate straight from the root.
+    /// A client certificate issued by the root.
     pub fn client(&self, common_name: &str) -> Issued {
         self.root.issue(Spec::client(common_name))
     }
@@ -92,11 +92,11 @@ impl Default for Pki {
     }
 }
 
-/// A certificate with its key: it can issue others, whether or not it has the right to.
+/// A certificate with its key: it can issue others, even if it is not a CA certificate.
 pub struct Issued {
     /// The certificate.
     pub der: CertificateDer<'static>,
-    /// What was asked for.
+    /// The specification that it was made from.
     pub spec: Spec,
     /// Its serial number.
     pub serial: Vec<u8>,
@@ -104,7 +104,7 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// Issues a certificate. Nothing is checked: an end entity issues as readily as an authority.
+    /// Issues a certificate. Nothing is checked: an end entity can issue, too.
     pub fn issue(&self, mut spec: Spec) -> Self {
         if self.spec.key == Key::ShownAsRsa1024 {
             spec.faults.insert(0, Fault::SaysRsa);
@@ -112,8 +112,8 @@ impl Issued {
         spec.issue(&self.spec.params(&[0]), &self.key)
     }
 
-    /// Issues a certificate for what `other` already has: its names, its key, under this issuer.
-    /// Two authorities that do so cross-sign it.
+    /// Issues another certificate for the names and the key of `other`, by this issuer, as in
+    /// cross-signing.
     ///
     /// # Panics
     /// Never, unless rcgen changes.
@@ -209,7 +209,7 @@ impl Issued {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let mut issuer_params = self.spec.params(&[0]);
-        // rcgen would refuse to let others sign lists; what verifiers say to that is our business.
+        // rcgen would refuse lists of an issuer without cRLSign, which verifiers are tested with.
         issuer_params.key_usages = Vec::new();
         let issuer = Issuer::from_params(&issuer_params, &self.key);
         params
@@ -231,7 +231,7 @@ pub struct IssuedFiles {
     pub key_pem: PathBuf,
 }
 
-/// What a certificate is to say, and what is to be wrong with it.
+/// The content of a certificate, and its faults.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Subject common name; none makes an empty subject.
@@ -244,7 +244,7 @@ pub struct Spec {
     pub key_usage: Vec<KeyUsagePurpose>,
     /// Extended key usage; empty: no extension.
     pub extended_key_usage: Vec<ExtendedKeyUsagePurpose>,
-    /// DNS names under which alone this authority may issue.
+    /// The DNS names under which this authority may issue: permitted subtrees.
     pub permitted_names: Vec<String>,
     /// First second of validity, unix.
     pub not_before: u64,
@@ -254,16 +254,16 @@ pub struct Spec {
     pub key: Key,
     /// Further extensions.
     pub extensions: Vec<CustomExtension>,
-    /// What to spoil after signing, or to sign spoilt.
+    /// Faults, before or after signing.
     pub faults: Vec<Fault>,
 }
 
 /// Basic constraints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basic {
-    /// No extension: no authority.
+    /// No extension.
     Absent,
-    /// The extension, saying CA:FALSE.
+    /// CA:FALSE.
     NotAuthority,
     /// CA:TRUE.
     Authority,
@@ -282,24 +282,24 @@ pub enum Key {
     Ed25519,
     /// RSA, 2048 bits.
     Rsa2048,
-    /// A P-256 key signs, while the certificate shows a 1024-bit RSA key (whose private half nobody
-    /// has): enough for every check that comes before the handshake's signature.
+    /// A P-256 key signs, while the certificate contains a 1024-bit RSA key without a private key:
+    /// enough for every check before the handshake's signature.
     ShownAsRsa1024,
-    /// Likewise, showing a key that browsers withdrew their trust from, and that webpki therefore lists.
+    /// Likewise, with a key that browsers distrust and that webpki therefore lists.
     ShownAsDistrusted,
 }
 
-/// What rcgen would not do.
+/// Faults that rcgen does not make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// One bit of the signature is flipped.
     SignatureBitFlipped,
     /// Both algorithm fields say ECDSA with SHA-1; the signature is not one.
     SaysSha1,
-    /// Both algorithm fields say RSA with SHA-256; the signature is not one. What an authority issues whose key
-    /// is [`Key::ShownAsRsa1024`] has it.
+    /// Both algorithm fields say RSA with SHA-256; the signature is not one. Certificates of an issuer whose key
+    /// is [`Key::ShownAsRsa1024`] have it.
     SaysRsa,
-    /// Both algorithm fields say an algorithm that nobody knows.
+    /// Both algorithm fields say an unassigned algorithm.
     SaysUnknownAlgorithm,
     /// The algorithm inside the signed part differs from the one outside.
     AlgorithmsDisagree,
@@ -472,7 +472,7 @@ impl Spec {
         self
     }
 
-    /// Makes a certificate that vouches for itself.
+    /// Makes a self-signed certificate.
     pub fn self_signed(self) -> Issued {
         let key = new_key(self.key);
         let serial = next_serial();
@@ -517,7 +517,7 @@ impl Spec {
     fn params(&self, serial: &[u8]) -> CertificateParams {
         let mut params = CertificateParams::default();
         if self.key == Key::ShownAsRsa1024 {
-            // The same for the key that is shown and for the one that signs.
+            // The same for the key in the certificate and for the one that signs.
             params.key_identifier_method = KeyIdMethod::PreSpecified(vec![0x5a; 20]);
         }
         params.distinguished_name = DistinguishedName::new();
@@ -559,7 +559,7 @@ impl Spec {
         params.not_after = at!(self.not_after);
         params.serial_number = Some(SerialNumber::from_slice(serial));
         params.custom_extensions = self.extensions.clone();
-        // An authority key identifier is what every real certificate carries.
+        // Every real certificate has an authority key identifier.
         params.use_authority_key_identifier_extension = true;
         params
     }
@@ -638,7 +638,7 @@ impl Fault {
     }
 }
 
-/// A certificate taken apart.
+/// A parsed certificate.
 struct Parts {
     /// Fields of the signed part, each with its header.
     fields: Vec<Vec<u8>>,
@@ -667,7 +667,7 @@ fn resigned(certificate: &[u8], key: &KeyPair, change: impl FnOnce(&mut Parts)) 
     der(0x30, &[signed_part, parts.algorithm, signature].concat())
 }
 
-/// A public key that is too small, for show.
+/// A public key that is too small, without a private key.
 struct Rsa1024;
 
 impl PublicKeyData for Rsa1024 {

@@ -1,14 +1,14 @@
-//! Chains that are made to cost their reader time: many certificates of one name, authorities that all
-//! vouch for one another, constraints and policies by the thousand. All keep the limits on the size of a
-//! chain (32 certificates, 256 KiB), and none leads to its anchor unless it says so.
+//! Chains that are expensive to verify: many certificates of one name, authorities that all certify one
+//! another, thousands of constraints and policies. All are within the limits on the size of a
+//! chain (32 certificates, 256 KiB), and none leads to its anchor unless stated.
 
 use pki_types::CertificateDer;
 
 use crate::draft::{self, COMMON_NAME, Draft, Extension, Pair, Text};
 
-/// A chain and what is trusted.
+/// A chain and its trust anchor.
 pub struct Tangle {
-    /// What is in it.
+    /// A description.
     pub what: &'static str,
     /// The peer's certificate first.
     pub chain: Vec<CertificateDer<'static>>,
@@ -23,14 +23,14 @@ const OTHERS: usize = 31;
 /// Subtrees, names and policies in one certificate, each about 20 bytes long.
 const MANY: usize = 1500;
 
-/// All of them. The peer is called `shop.example`.
+/// All of them. The peer's name is `shop.example`.
 pub fn all() -> Vec<Tangle> {
     vec![
         namesakes(false),
         namesakes(true),
         levels(false),
         levels(true),
-        everybody_for_everybody(),
+        all_for_all(),
         two_for_each_other(),
         straight(),
         constraints(),
@@ -39,7 +39,7 @@ pub fn all() -> Vec<Tangle> {
     ]
 }
 
-/// Someone with a name and a key.
+/// A name and a key.
 struct Authority {
     name: Vec<u8>,
     key: Pair,
@@ -57,7 +57,7 @@ impl Authority {
         self.certify(self, 1)
     }
 
-    /// A certificate of `other`; numbers tell those that are otherwise the same apart.
+    /// A certificate for `other`; `number` distinguishes certificates that are otherwise equal.
     fn certify(&self, other: &Self, number: usize) -> CertificateDer<'static> {
         self.certify_with(other, number, Vec::new())
     }
@@ -144,7 +144,7 @@ fn levels(is_sound: bool) -> Tangle {
     }
 }
 
-fn everybody_for_everybody() -> Tangle {
+fn all_for_all() -> Tangle {
     let all: Vec<Authority> = (0..6)
         .map(|number| Authority::new(&format!("Authority {number}")))
         .collect();

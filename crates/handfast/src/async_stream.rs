@@ -1,7 +1,7 @@
-//! TLS over any tokio channel: the asynchronous twin of `blocking.rs`.
+//! TLS over any tokio channel: the asynchronous counterpart of `blocking.rs`.
 //!
-//! Owns polling, wakers and time limits; what the bytes mean is `connection.rs`. While a stream
-//! waits it holds no buffers: those are lent by the thread for the time that bytes flow.
+//! Polling, wakers and time limits; the protocol is in `connection.rs`. While a stream
+//! waits, it holds no buffers: the thread lends them while bytes are transferred.
 
 mod handshake;
 mod split;
@@ -30,7 +30,7 @@ use crate::exporter::ExportError;
 use crate::report::{Report, Traffic};
 
 impl ClientContext {
-    /// Shakes hands as the client over any channel, verifying that the peer is `server_name`.
+    /// Completes the handshake as the client over any channel, and verifies that the peer is `server_name`.
     ///
     /// # Errors
     /// The failure, with the channel and what the peer had sent.
@@ -50,7 +50,7 @@ impl ClientContext {
 }
 
 impl ServerContext {
-    /// Shakes hands as the server over any channel.
+    /// Completes the handshake as the server over any channel.
     ///
     /// # Errors
     /// The failure, with the channel and what the peer had sent.
@@ -64,8 +64,8 @@ impl ServerContext {
         }
     }
 
-    /// As [`accept_async`](Self::accept_async), as a value: a handshake that the caller may stop waiting
-    /// for and still learn how far it came ([`AsyncHandshake::give_up`]).
+    /// As [`accept_async`](Self::accept_async), as a value: the caller can stop waiting
+    /// for it and still get its state ([`AsyncHandshake::give_up`]).
     ///
     /// # Errors
     /// [`LocalCause::Internal`](crate::LocalCause::Internal), never seen.
@@ -88,15 +88,15 @@ impl ServerContext {
 
 /// A TLS stream over a tokio channel.
 ///
-/// Reads and writes as [`Stream`](crate::Stream) does, and ends alike: `poll_read` gives `Ok(0)`
+/// Reads, writes and ends as [`Stream`](crate::Stream): `poll_read` gives `Ok(0)`
 /// only after `close_notify`; a premature end is `UnexpectedEof`, a reset `ConnectionReset`, with an
 /// [`Error`] inside, after all data that had arrived. `poll_shutdown` flushes, sends `close_notify`
-/// and half-closes; [`close`](Self::close) waits for the peer's end besides.
+/// and half-closes; [`close`](Self::close) also waits for the peer's end.
 ///
 /// Every method may be cancelled at any await and called again: nothing that was received is lost, nothing that was
-/// reported as written is, and nothing is sent twice. (What the traits of tokio build on top, such as `read_exact` or
-/// `write_all`, says itself what it forgets.) A limit on reading or writing counts from the last progress, whether or
-/// not somebody waited all the time.
+/// reported as written is, and nothing is sent twice. (Tokio's methods on top, such as `read_exact` or
+/// `write_all`, document what they lose.) A limit on reading or writing counts from the last progress, whether or
+/// not a task was waiting all the time.
 #[derive(Debug)]
 pub struct AsyncStream<C> {
     channel: C,
@@ -110,7 +110,7 @@ pub struct AsyncStream<C> {
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
-    /// What the handshake agreed on, and who the peer is. Shared, so that keeping it costs no copy.
+    /// The negotiated parameters, and the peer. Shared, so that keeping it costs no copy.
     pub fn report(&self) -> &Arc<Report> {
         &self.report
     }
@@ -120,7 +120,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         self.connection.ending()
     }
 
-    /// The fatal alert that was made when the connection failed, if any: [`close`](Self::close) sees it
+    /// The fatal alert of a failed connection, if any: [`close`](Self::close) delivers it
     /// to the peer.
     pub fn alert_sent(&self) -> Option<Alert> {
         self.connection.alert_sent()
@@ -131,7 +131,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         self.connection.alert_received()
     }
 
-    /// Can anything be read without waiting for the peer?
+    /// Whether data can be read without waiting for the peer.
     pub fn has_plaintext(&self) -> bool {
         self.connection.has_plaintext()
     }
@@ -141,7 +141,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         self.connection.traffic()
     }
 
-    /// Bytes that wait for the channel to take them.
+    /// The number of bytes that wait to be sent.
     pub fn unsent(&self) -> usize {
         self.connection.outgoing().len()
     }
@@ -173,12 +173,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         &self.channel
     }
 
-    /// The connection without its channel, for a caller that drives it differently from here on.
+    /// The connection without its channel, for a caller that continues differently.
     pub fn into_parts(self) -> (C, Connection) {
         (self.channel, self.connection)
     }
 
-    /// Memory held in buffers, in bytes; nearly nothing while idle.
+    /// Memory held in buffers, in bytes; nearly none while idle.
     pub fn memory_held(&self) -> usize {
         self.connection.memory_held()
     }
@@ -188,40 +188,40 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         self.connection.unsent_memory_held()
     }
 
-    /// Lets go of buffers that hold little or nothing. Waiting does it, too.
+    /// Releases buffers that are empty or nearly so. Waiting does it, too.
     pub fn rest(&mut self) {
         self.connection.rest();
     }
 
-    /// How much is taken of the channel at once, but no less than a record. Default: eight records.
+    /// How much is read from the channel at once, at least one record. Default: eight records.
     pub fn set_receive_max(&mut self, bytes: usize) {
         self.connection.set_receive_max(bytes);
     }
 
-    /// Changes the limits on reading and writing from here on.
+    /// Changes the limits on later reads and writes.
     pub fn set_timeouts(&mut self, timeouts: &Timeouts) {
         self.reading = Patience::new(timeouts.read, Phase::Response);
         self.writing = Patience::new(timeouts.write, Phase::Request);
     }
 
-    /// Does waiting for the peer first send what was written and not flushed? Default: yes, which
-    /// is what a request and its reply need. A caller that always flushes turns it off, so that
+    /// Whether waiting for the peer first sends what was written and not flushed. Default: yes, which
+    /// a request and its reply need. A caller that always flushes turns it off, so that
     /// reading ahead does not cut its writes into smaller records.
     pub fn set_flush_on_read(&mut self, on: bool) {
         self.flush_on_read = on;
     }
 
-    /// How many bytes of records writing gathers before it sends them, without a flush. Default: 1,
-    /// every full record goes out at once. A caller that always flushes after the last write of
-    /// several saves system calls by more; beyond 128 KiB nothing is gained.
+    /// How many bytes of records are gathered before they are sent without a flush. Default: 1,
+    /// every full record is sent immediately. A caller that always flushes after the last write of
+    /// several saves system calls with more; values over 128 KiB have no further effect.
     pub fn set_send_at(&mut self, bytes: usize) {
         self.send_at = bytes.clamp(1, crate::buffers::BUFFER_SIZE);
     }
 
-    /// Reads everything up to the peer's end, at most `bytes_max` bytes, and says how it ended.
+    /// Reads everything up to the peer's end, at most `bytes_max` bytes, and returns how it ended.
     /// Only [`Ending::CloseNotify`] proves that this was everything the peer sent.
     ///
-    /// Cancelled, or after an error, nothing is lost: what had come is still to be read.
+    /// After cancellation or an error, nothing is lost: received data can still be read.
     ///
     /// # Errors
     /// A protocol error, an alert, a time-out, or more than `bytes_max`.
@@ -242,12 +242,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     }
 
     /// Closes in two phases: flush, `close_notify`, FIN; then waits for the peer's end as the
-    /// policy says, discarding what still comes. Never fails: the outcome says how it went.
+    /// policy requires, discarding further data. Never fails: the outcome is returned.
     ///
-    /// After a failure there is nothing to close in order. Where an alert says why, it takes the place of
-    /// `close_notify`, and the peer has as long to read it.
+    /// A failed connection cannot be closed in order. If there is an alert, it is sent in place of
+    /// `close_notify`, and the peer has the same time to read it.
     ///
-    /// Cancelled, it goes on where it was when it is called again, with fresh limits. What it has discarded is gone.
+    /// After cancellation, the next call continues with new limits. Discarded data is lost.
     pub async fn close(&mut self, policy: ClosePolicy) -> CloseOutcome {
         if self.connection.has_failed() {
             let limits = policy.limits();
@@ -255,7 +255,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         }
         let lingering = Lingering::new(policy);
         let began = Instant::now();
-        // Sending has a limit of its own: a peer that reads nothing must not hold us.
+        // Sending has its own limit, for a peer that reads nothing.
         if poll_fn(|cx| Pin::new(&mut *self).poll_shutdown(cx))
             .await
             .is_err()
@@ -272,7 +272,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
             match timeout(patience, next).await {
                 Ok(Ok(Read::End(ending))) => return CloseOutcome::after(Some(ending)),
                 Ok(Ok(_)) => {}
-                // What came cannot be understood any more; only FIN can end it now.
+                // Further data cannot be decrypted; only FIN ends the connection.
                 Ok(Err(_)) if lingering.insists() => return CloseOutcome::SentOnly,
                 Ok(Err(_)) => return discard_raw(&mut self.channel, lingering, began).await,
                 Err(_) => return CloseOutcome::SentOnly,
@@ -284,17 +284,17 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     }
 
     /// The first half of [`close`](Self::close): sends what was written and, with it, `close_notify`. What
-    /// is left to do is to close. A caller whose last write ends the exchange saves a flush by it.
+    /// is left to do is to close. If the last write ends the exchange, this saves a flush.
     ///
     /// # Errors
-    /// The channel fails, or takes nothing for as long as the time limit says.
+    /// The channel fails, or accepts nothing within the time limit.
     pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.connection.send_close_notify()?;
         ready!(self.poll_sent(cx))?;
         Pin::new(&mut self.channel).poll_flush(cx).map_err(io_error)
     }
 
-    /// Reads plaintext without a buffer, as [`Connection::read_with`]: lends `take` what has come, at most
+    /// Reads plaintext without a buffer, as [`Connection::read_with`]: passes `take` the received data, at most
     /// `limit` bytes of it. The peer's end is a value here, whichever it was.
     ///
     /// # Errors
@@ -308,7 +308,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         self.poll_read_by(cx, &mut |connection| connection.read_with(limit, take))
     }
 
-    /// Reads once; the peer's end is a value here, whichever it was.
+    /// Reads once; the peer's end of any kind is a value.
     fn poll_read_some(
         &mut self,
         cx: &mut Context<'_>,
@@ -331,12 +331,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
                     return Poll::Ready(Ok(found));
                 }
                 Err(error) => {
-                    // The alert tells the peer why; whether it arrives changes nothing for us.
+                    // Send the alert; the result is the same whether or not it arrives.
                     let _ = poll_transmit(&mut self.channel, &mut self.connection, cx);
                     return Poll::Ready(Err(error));
                 }
             }
-            // What was written waits for a flush; an answer of the protocol's own does not.
+            // Written data waits for a flush; messages of the protocol itself do not.
             let answers = self.connection.outgoing().len() > unsent;
             let flushes = self.flush_on_read && !self.connection.close_notify_sent();
             if flushes {
@@ -372,7 +372,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
                 ready!(self.poll_sent(cx))?;
                 continue;
             }
-            // If the channel is full, records wait for the next call; an error is met again then, too.
+            // If the channel is full, records wait for the next call, which also gets a persistent error.
             if self.connection.outgoing().len() >= self.send_at {
                 let _ = self.poll_send(cx, Sender::Writer);
             }
@@ -380,7 +380,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         }
     }
 
-    /// Until everything that is a record has been sent.
+    /// Sends all records.
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.poll_send(cx, Sender::Writer) {
             Poll::Ready(result) => Poll::Ready(result),
@@ -391,7 +391,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         }
     }
 
-    /// Sends on behalf of a reader or a writer, who may be different tasks. Whoever it is: what the
+    /// Sends for a reader or a writer, which may be different tasks. Either way, what the
     /// channel takes is progress.
     fn poll_send(&mut self, cx: &mut Context<'_>, who: Sender) -> Poll<Result<(), Error>> {
         let before = self.connection.outgoing().len();
@@ -411,7 +411,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         let Some(both) = self.senders.waits(who, cx.waker()) else {
             return sent;
         };
-        // The channel remembers one waker, and that was just made ours: it must be both's.
+        // The channel keeps one waker, now ours: it must wake both tasks.
         let sent = poll_transmit(
             &mut self.channel,
             &mut self.connection,
@@ -424,7 +424,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     }
 }
 
-/// Bytes read by a call that may be dropped before it has handed them over: then they are still to be read.
+/// Bytes read by a call that may be dropped before it returns them: then they can be read again.
 struct Gathering<'s, C> {
     stream: &'s mut AsyncStream<C>,
     bytes: Vec<u8>,
@@ -504,14 +504,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AsyncStream<C> {
         let this = self.get_mut();
         ready!(this.poll_finish(cx))?;
         match ready!(Pin::new(&mut this.channel).poll_shutdown(cx)) {
-            // The peer closed both directions before we did: there is nothing left to end.
+            // The peer has closed both directions already.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             result => Poll::Ready(result),
         }
     }
 }
 
-/// Sends until nothing is left or the channel is full.
+/// Sends until all is sent or the channel is full.
 fn poll_transmit<C: AsyncRead + AsyncWrite + Unpin>(
     channel: &mut C,
     connection: &mut Connection,
@@ -556,8 +556,8 @@ fn poll_raw_read<C: AsyncRead + Unpin>(
     Poll::Ready(Ok(buffer.filled().len()))
 }
 
-/// The peer is gone; what it sent before it went may say why: an alert. Data among it, such as an early
-/// answer, is still to be read afterwards.
+/// The connection is lost; the data before that may contain an alert with the reason. Other data, such as an early
+/// answer, can still be read afterwards.
 fn last_words<C: AsyncRead + Unpin>(
     channel: &mut C,
     connection: &mut Connection,
@@ -566,7 +566,7 @@ fn last_words<C: AsyncRead + Unpin>(
     connection.note_reset();
     for _ in 0..64 {
         let before = connection.traffic().bytes_received;
-        // Pending does not mean that nothing came: the reactor may not have told of it yet.
+        // Pending does not mean that no data arrived: the reactor may not have reported it yet.
         let read = poll_receive(channel, connection, cx);
         if !matches!(read, Poll::Ready(Ok(()))) {
             break;

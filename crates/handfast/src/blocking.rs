@@ -1,6 +1,6 @@
 //! TLS over a blocking channel: connect, accept, read, write, close in two phases.
 //!
-//! Owns the waiting and its limits; what the bytes mean is `connection.rs`.
+//! The I/O and its limits; the protocol is in `connection.rs`.
 
 mod split;
 
@@ -17,12 +17,12 @@ use crate::error::{Alert, Error, NetworkCause, Phase};
 use crate::exporter::ExportError;
 use crate::report::{Report, Ticket, Traffic};
 
-/// What [`Stream::read_to_ending`] accepts at most, in bytes: a bound for peers that never stop.
-/// Larger transfers are read piece by piece.
+/// The limit of [`Stream::read_to_ending`] in bytes, for peers that send without end.
+/// Larger transfers must be read in parts.
 const READ_TO_ENDING_MAX: usize = 256 * 1024 * 1024;
 
 impl ClientContext {
-    /// Shakes hands as the client over any channel, verifying that the peer is `server_name`.
+    /// Completes the handshake as the client over any channel, and verifies that the peer is `server_name`.
     ///
     /// # Errors
     /// The failure, with the channel and what the peer had sent.
@@ -39,7 +39,7 @@ impl ClientContext {
 }
 
 impl ServerContext {
-    /// Shakes hands as the server over any channel: a TCP stream, a Unix socket, pipes, a terminal.
+    /// Completes the handshake as the server over any channel: a TCP stream, a Unix socket, pipes, a terminal.
     ///
     /// # Errors
     /// The failure, with the channel and what the peer had sent.
@@ -51,22 +51,22 @@ impl ServerContext {
     }
 }
 
-/// A handshake that failed, and what is left of it.
+/// A failed handshake, with its channel.
 #[derive(Debug)]
 pub struct HandshakeFailure<C> {
     /// Why it failed.
     pub error: Error,
-    /// The channel, after the alert that told the peer. One whose peer does not speak TLS can be
+    /// The channel, after the alert was sent. If the peer does not speak TLS, it can be
     /// answered in the peer's own protocol.
     pub channel: C,
-    /// What the peer sent, when it was not TLS, up to 8 KiB (256 bytes for a client); otherwise empty.
+    /// What the peer sent if it was not TLS, up to 8 KiB (256 bytes for a client); otherwise empty.
     pub received: Vec<u8>,
-    /// What it failed with; `None` when there was nothing to shake hands with.
+    /// The failed connection; `None` if there was none.
     pub(crate) connection: Option<Box<Connection>>,
 }
 
 impl<C> HandshakeFailure<C> {
-    /// No connection came about.
+    /// No connection was made.
     pub(crate) fn before(error: Error, channel: C) -> Self {
         Self {
             error,
@@ -87,12 +87,12 @@ impl<C> HandshakeFailure<C> {
         }
     }
 
-    /// The alert that tells the peer why, when there is one.
+    /// The alert to the peer, if any.
     pub fn alert_sent(&self) -> Option<Alert> {
         self.connection.as_ref()?.alert_sent()
     }
 
-    /// The alert by which the peer gave up, when it did.
+    /// The fatal alert from the peer, if any.
     pub fn alert_received(&self) -> Option<Alert> {
         self.connection.as_ref()?.alert_received()
     }
@@ -105,11 +105,11 @@ impl<C> HandshakeFailure<C> {
 }
 
 impl<C: Channel> HandshakeFailure<C> {
-    /// Ends the channel so that the peer gets to read the alert: sends what is left to be sent, then
+    /// Closes the channel so that the peer can read the alert: sends the remaining bytes, then
     /// FIN, then reads and discards within these limits.
     ///
-    /// Without it, bytes of the peer that nobody has read make the operating system send a reset,
-    /// which destroys an alert that is on its way.
+    /// Without it, unread bytes of the peer make the operating system send a reset,
+    /// which can destroy the alert.
     pub fn close(&mut self, limits: LingerLimits) -> CloseOutcome {
         let Some(connection) = &mut self.connection else {
             return CloseOutcome::PeerGone;
@@ -145,17 +145,17 @@ impl<C> From<HandshakeFailure<C>> for io::Error {
 
 /// A TLS stream over a blocking channel.
 ///
-/// Writing is buffered: small pieces share records. Reading, [`flush`](io::Write::flush) and
+/// Writing is buffered: small writes share records. Reading, [`flush`](io::Write::flush) and
 /// [`close`](Stream::close) send what was held back. Reading returns `Ok(0)` only after the peer's
 /// `close_notify`; a premature end is an error of kind `UnexpectedEof`, a reset one of kind
 /// `ConnectionReset`, both after all data that had arrived, both with an [`Error`] inside
 /// ([`Error::from_io`]).
 ///
-/// Dropping a stream closes the channel without `close_notify`: an exchange that broke off must
-/// look broken off to the peer. End it with `close`.
+/// Dropping a stream closes the channel without `close_notify`: an aborted exchange must
+/// look aborted to the peer. End it with `close`.
 ///
 /// Over a non-blocking channel, `WouldBlock` passes through and the call can be repeated; only the
-/// handshake cannot, and fails with it: drive a [`Connection`] instead.
+/// handshake cannot, and fails with it: use a [`Connection`] instead.
 #[derive(Debug)]
 pub struct Stream<C> {
     channel: C,
@@ -173,7 +173,7 @@ struct Armed {
 }
 
 impl<C: Channel> Stream<C> {
-    /// What the handshake agreed on, and who the peer is. Shared, so that keeping it costs no copy.
+    /// The negotiated parameters, and the peer. Shared, so that keeping it costs no copy.
     pub fn report(&self) -> &Arc<Report> {
         &self.report
     }
@@ -183,7 +183,7 @@ impl<C: Channel> Stream<C> {
         self.connection.ending()
     }
 
-    /// The tickets that the server has given out so far: see [`Connection::tickets`].
+    /// The tickets that the server has sent so far: see [`Connection::tickets`].
     pub fn tickets(&self) -> &[Ticket] {
         self.connection.tickets()
     }
@@ -225,17 +225,17 @@ impl<C: Channel> Stream<C> {
         &mut self.channel
     }
 
-    /// The connection without its channel, for a caller that goes on without blocking.
+    /// The connection without its channel, for a caller that continues without blocking.
     pub fn into_parts(self) -> (C, Connection) {
         (self.channel, self.connection)
     }
 
-    /// Changes the time limits from here on.
+    /// Changes the time limits of later operations.
     pub fn set_timeouts(&mut self, timeouts: Timeouts) {
         self.timeouts = timeouts;
     }
 
-    /// Reads once; the peer's end is a value here, whichever it was.
+    /// Reads once; the peer's end of any kind is a value.
     ///
     /// # Errors
     /// A protocol error, an alert, a time-out; never an end.
@@ -259,7 +259,7 @@ impl<C: Channel> Stream<C> {
             }
             self.connection.flush()?;
             self.transmit(Phase::Request)?;
-            // Bytes that yield no plaintext are no progress: a peer could drip them for ever.
+            // Bytes without plaintext are no progress: a peer could send them for ever.
             let limit = self.timeouts.read;
             let deadline = *deadline.get_or_insert_with(|| deadline_in(limit));
             if !self.io().receive(deadline, Phase::Response)? {
@@ -268,10 +268,10 @@ impl<C: Channel> Stream<C> {
         }
     }
 
-    /// Reads everything up to the peer's end, and says how it ended. Only
+    /// Reads everything up to the peer's end, and returns how it ended. Only
     /// [`Ending::CloseNotify`] proves that this was everything the peer sent.
     ///
-    /// After an error nothing is lost: what had come is still to be read. Over a non-blocking channel, that
+    /// After an error nothing is lost: received data can still be read. Over a non-blocking channel, that
     /// includes `WouldBlock`, after which it can be called again.
     ///
     /// # Errors
@@ -301,7 +301,7 @@ impl<C: Channel> Stream<C> {
         Err(error)
     }
 
-    /// Ends our direction (flush, `close_notify`, FIN) and goes on reading: a half-closed stream.
+    /// Ends our direction (flush, `close_notify`, FIN); reading continues: a half-closed stream.
     ///
     /// # Errors
     /// As writing.
@@ -312,10 +312,10 @@ impl<C: Channel> Stream<C> {
     }
 
     /// Closes in two phases: ours as [`finish`](Self::finish), then waits for the peer's end as
-    /// the policy says, discarding what still comes. Never fails: the outcome says how it went.
+    /// the policy requires, discarding further data. Never fails: the outcome is returned.
     ///
-    /// After a failure there is nothing to close in order. Where an alert says why, it takes the place of
-    /// `close_notify`, and the peer has as long to read it.
+    /// A failed connection cannot be closed in order. If there is an alert, it is sent in place of
+    /// `close_notify`, and the peer has the same time to read it.
     pub fn close(&mut self, policy: ClosePolicy) -> CloseOutcome {
         if self.connection.has_failed() {
             let limits = policy.limits();
@@ -340,7 +340,7 @@ impl<C: Channel> Stream<C> {
                 Ok(Read::End(ending)) => return CloseOutcome::after(Some(ending)),
                 Ok(Read::Data(_)) => continue,
                 Ok(Read::WouldBlock) => {}
-                // What came cannot be understood any more; only FIN can end it now.
+                // Further data cannot be decrypted; only FIN ends the connection.
                 Err(_) if lingering.insists() => return CloseOutcome::SentOnly,
                 Err(_) => return discard_raw(&mut self.channel, lingering, began),
             }
@@ -370,7 +370,7 @@ impl<C: Channel> Stream<C> {
             let step = io.transmit(deadline, Phase::Handshake).and_then(|()| {
                 if io.connection.is_handshaking() {
                     if !io.receive(deadline, Phase::Handshake)? {
-                        // Non-blocking: trying until something comes would burn a core.
+                        // Non-blocking: retrying would be a busy loop.
                         let error = io::ErrorKind::WouldBlock.into();
                         return Err(io_error(Phase::Handshake, error));
                     }
@@ -380,7 +380,7 @@ impl<C: Channel> Stream<C> {
                 }
             });
             if let Err(error) = step {
-                // The alert tells the peer why; whether it arrives changes nothing for us.
+                // Send the alert; the result is the same whether or not it arrives.
                 let _ = io.transmit(deadline, Phase::Handshake);
                 break Err(error);
             }
@@ -414,7 +414,7 @@ impl<C: Channel> Stream<C> {
         self.io().transmit(deadline, phase)
     }
 
-    /// One read of the channel; `false` when a non-blocking one has nothing.
+    /// One read of the channel; `false` if a non-blocking channel has no data.
     fn receive(&mut self, limit: Option<Duration>, phase: Phase) -> Result<bool, Error> {
         self.io().receive(deadline_in(limit), phase)
     }
@@ -424,23 +424,23 @@ impl<C: Channel> Stream<C> {
     }
 }
 
-/// Ends our direction of a channel, if it has not ended.
+/// Ends our direction of a channel, if it is open.
 fn half_close<C: Channel>(channel: &mut C) -> Result<(), Error> {
     match channel.half_close() {
-        // The peer closed both directions before we did: there is nothing left to end.
+        // The peer has closed both directions already.
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
         result => result.map_err(|error| Error::new(Phase::Close, NetworkCause::from(error))),
     }
 }
 
-/// What `read_to_ending` says of a peer that does not come to an end.
+/// The error of `read_to_ending` for a peer that exceeds the limit.
 pub(crate) fn too_much(bytes_max: usize) -> Error {
     let text = format!("more than {bytes_max} bytes at once");
     let error = io::Error::new(io::ErrorKind::OutOfMemory, text);
     Error::new(Phase::Response, NetworkCause::Io(error))
 }
 
-/// Sends the alert of a connection that has failed, half-closes, and discards what still comes.
+/// Sends the alert of a failed connection, half-closes, and discards further data.
 fn close_failed<C: Channel>(
     channel: &mut C,
     connection: &mut Connection,
@@ -507,7 +507,7 @@ struct Io<'s, C> {
     armed: &'s mut Armed,
 }
 
-/// When to give up, and the limit that this comes from.
+/// The deadline, and the limit that it results from.
 type Deadline = Option<(Instant, Duration)>;
 
 impl<C: Channel> Io<'_, C> {
@@ -535,8 +535,8 @@ impl<C: Channel> Io<'_, C> {
         self.channel.flush().map_err(|error| io_error(phase, error))
     }
 
-    /// The peer is gone; what it sent before it went may say why: an alert. Data among it, such as
-    /// an early answer, is still to be read afterwards.
+    /// The connection is lost; the data before that may contain an alert with the reason. Other data, such as
+    /// an early answer, can still be read afterwards.
     fn last_words(&mut self, phase: Phase) -> Error {
         let _ = self.channel.limit_read(Some(Duration::from_millis(1)));
         self.armed.read = None;
@@ -574,7 +574,7 @@ impl<C: Channel> Io<'_, C> {
                 Err(error) if is_timeout(&error) => {
                     let waited = self.armed.read.flatten();
                     return match (deadline, waited) {
-                        // Over a non-blocking channel the answer comes at once.
+                        // A non-blocking channel returns immediately.
                         (Some((at, limit)), Some(waited))
                             if Instant::now() + waited / 4 >= at
                                 || error.kind() == io::ErrorKind::TimedOut =>
@@ -592,7 +592,7 @@ impl<C: Channel> Io<'_, C> {
     }
 }
 
-/// Does the limit that is set already serve for what is left? One that is a little longer does no
+/// Whether the limit that is already set is sufficient. A slightly longer one does no
 /// harm, and setting a new one for every record would double the number of system calls.
 fn serves(armed: Option<Option<Duration>>, left: Option<Duration>) -> bool {
     match (armed, left) {
@@ -612,12 +612,12 @@ fn io_error(phase: Phase, error: io::Error) -> Error {
     Error::new(phase, NetworkCause::from(error))
 }
 
-/// A limit beyond the end of time is none.
+/// A limit that overflows is no limit.
 fn deadline_in(limit: Option<Duration>) -> Deadline {
     limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)))
 }
 
-/// What is left until the deadline, or the error that says that nothing is.
+/// The time until the deadline, or the error if it has passed.
 fn time_left(deadline: Deadline, phase: Phase) -> Result<Option<Duration>, Error> {
     let Some((at, limit)) = deadline else {
         return Ok(None);
@@ -639,7 +639,7 @@ impl<C: Channel> io::Read for Stream<C> {
     }
 }
 
-/// How `Read` and `AsyncRead` tell an end: only `close_notify` is one.
+/// The result of `Read` and `AsyncRead` for an end: only `close_notify` is `Ok(0)`.
 pub(crate) fn ending_as_io(ending: Ending, bytes_received: u64) -> io::Result<usize> {
     match ending {
         Ending::CloseNotify => Ok(0),
@@ -662,11 +662,11 @@ impl<C: Channel> io::Write for Stream<C> {
         }
         loop {
             let count = self.connection.write(slices)?;
-            // Full records go out as soon as there are any; the rest waits for company.
+            // Full records are sent immediately; the rest waits for more data.
             if count == 0 || !self.connection.outgoing().is_empty() {
                 match self.transmit(Phase::Request) {
                     Ok(()) => {}
-                    // What was taken is in order and will be sent: only the next call can wait.
+                    // The accepted data will be sent: only the next call can wait.
                     Err(error) if count > 0 && would_block(&error) => {}
                     Err(error) => return Err(error.into()),
                 }

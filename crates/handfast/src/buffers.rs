@@ -1,11 +1,11 @@
-//! Byte buffers that are recycled per thread, so that a steady state clears and faults no pages.
+//! Byte buffers that are recycled per thread, so that no pages are cleared or faulted in a steady state.
 //!
-//! Every connection needs a large buffer while bytes flow and none while it idles. Handing such
+//! Every connection needs a large buffer during transfers and none while idle. Returning such
 //! buffers back to the allocator costs more than the cryptography: the kernel clears every page
 //! again. A thread keeps a few and lends them to whichever of its connections is active.
 //!
-//! What a buffer held before is cleared where its room is shown to somebody, unless it was the same
-//! window's: so a steady flow clears nothing. Room that only the operating system writes into is not shown, and not cleared.
+//! A buffer's old content is cleared if its room is shown to a caller, unless it belonged to the same
+//! window: so a steady transfer clears nothing. Room that only the operating system writes into is not shown, and not cleared.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// 256 of expansion) fit, so that one system call moves many; and it fits a core's second-level cache.
 pub(crate) const BUFFER_SIZE: usize = 8 * (16 * 1024 + 5 + 256);
 
-/// What moves to memory of its own size while a connection waits: part of a record and a whole one, so that whoever
-/// holds a peer's record that is incomplete, or its own, holds no buffer for it.
+/// Content up to this size moves to memory of its size while a connection waits: part of a record and a whole one, so that
+/// a partial record of the peer, or one of our own, holds no buffer.
 const SMALL_MAX: usize = BUFFER_SIZE / 4;
 
 /// How many buffers a thread keeps: enough for the connections that are active between two turns of
@@ -30,7 +30,7 @@ thread_local! {
 /// The buffers that a thread keeps.
 struct Kept {
     buffers: Vec<Buffer>,
-    /// So many of them have not been lent since it was last looked.
+    /// How many of them were not lent since the last check.
     unused: usize,
 }
 
@@ -42,8 +42,8 @@ impl Kept {
         }
     }
 
-    /// The buffer of this owner; else one of the same kind, which has likely held little where little is wanted;
-    /// else any.
+    /// The buffer of this owner; otherwise one of the same kind, whose content was probably small, too;
+    /// otherwise any.
     fn take(&mut self, owner: Owner) -> Option<Buffer> {
         let is_shown = owner != Owner::Hidden;
         let all = &self.buffers;
@@ -63,21 +63,21 @@ impl Kept {
     }
 }
 
-/// Gives buffers back to the allocator that this thread keeps and has not used since the last call: what a burst of
-/// connections needed is not kept for good. For servers with many connections to call now and then, every ten seconds
+/// Returns the buffers to the allocator that this thread has not used since the last call, so that the memory of a burst of
+/// connections is not kept permanently. Servers with many connections call it periodically, such as every ten
 /// say.
 pub fn release_unused_buffers() {
     let _ = KEPT.try_with(|kept| {
         let mut kept = kept.borrow_mut();
         let unused = kept.unused.min(kept.buffers.len());
-        // Those in front have waited longest.
+        // Those in front are the oldest.
         kept.buffers.drain(..unused);
         kept.buffers.shrink_to(KEPT_MAX);
         kept.unused = kept.buffers.len();
     });
 }
 
-/// Tells windows apart whose room is shown. They move between threads, so that it is one for all of them.
+/// The next id of a window whose room is shown. It is global, because windows move between threads.
 static NEXT_OWNER: AtomicU64 = AtomicU64::new(1);
 
 /// Whose bytes a buffer still holds.
@@ -95,7 +95,7 @@ enum Owner {
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
-    /// How much from its front may hold something; the rest is zero.
+    /// How many bytes from its front may be nonzero.
     used: usize,
     owner: Owner,
 }
@@ -108,12 +108,12 @@ pub(crate) struct Window {
     end: usize,
     used: usize,
     owner: Owner,
-    /// What is not filled may hold bytes of others: it has not been shown.
+    /// The unfilled part may contain bytes of other connections: it must not be shown.
     foreign: bool,
 }
 
 impl Window {
-    /// One whose room is shown to callers: it holds nothing of other connections.
+    /// A window whose room is shown to callers: it contains nothing of other connections.
     pub(crate) fn shown() -> Self {
         let mut window = Self::default();
         window.owner = Owner::Unnamed;
@@ -149,7 +149,7 @@ impl Window {
         self.behind(wanted)
     }
 
-    /// The same for callers that only write into it: it may hold bytes of others, and must not be shown.
+    /// The same for the operating system, which only writes into it: it may contain bytes of other connections, and must not be shown.
     pub(crate) fn unseen_room(&mut self, wanted: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
             self.take(lend(Owner::Hidden));
@@ -187,7 +187,7 @@ impl Window {
 
     fn make_room(&mut self, wanted: usize) {
         if self.bytes.len() < BUFFER_SIZE {
-            // What had moved to memory of its size goes on in a buffer.
+            // Content in memory of its size moves to a buffer.
             let small = std::mem::take(&mut self.bytes);
             let filled = self.start..self.end;
             self.take(lend(self.owner));
@@ -212,7 +212,7 @@ impl Window {
         self.used = self.used.max(self.end);
     }
 
-    /// `count` bytes at the front are done with. An empty window gives its buffer back.
+    /// Consumes `count` bytes at the front. An empty window returns its buffer.
     pub(crate) fn consume(&mut self, count: usize) {
         debug_assert!(count <= self.len());
         self.start = (self.start + count).min(self.end);
@@ -226,7 +226,7 @@ impl Window {
         self.consume(self.len());
     }
 
-    /// Gives the buffer back when it holds nothing.
+    /// Returns the buffer if it is empty.
     #[cfg(feature = "tokio")]
     pub(crate) fn rest_if_empty(&mut self) {
         if self.is_empty() {
@@ -234,7 +234,7 @@ impl Window {
         }
     }
 
-    /// The same; and what is small moves to memory of its size.
+    /// The same; and small content moves to memory of its size.
     pub(crate) fn rest(&mut self) {
         if self.is_empty() {
             self.give_back();
@@ -283,7 +283,7 @@ impl Window {
     }
 }
 
-/// What a buffer holds is nobody's to print: plaintext of this connection, and leftovers of others.
+/// Prints no content: it is plaintext of this connection, and remains of others.
 impl fmt::Debug for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Window")
@@ -316,11 +316,11 @@ fn lend(owner: Owner) -> Buffer {
 }
 
 fn give_back(buffer: Buffer) {
-    // Grown and shrunk ones go to the allocator: what is lent is always of one size.
+    // Buffers of another size go to the allocator.
     if buffer.bytes.len() != BUFFER_SIZE {
         return;
     }
-    // The thread may be ending, its pool gone: then the allocator takes the buffer.
+    // If the thread is ending and its pool is gone, the allocator takes the buffer.
     let _ = KEPT.try_with(|kept| {
         let mut kept = kept.borrow_mut();
         if kept.buffers.len() < KEPT_MAX {
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_burst_needed_is_not_kept_for_good() {
+    fn memory_of_a_burst_is_released() {
         let kept = || KEPT.with_borrow(|kept| kept.buffers.len());
         let burst = |count: usize| {
             let mut windows: Vec<Window> = (0..count).map(|_| Window::default()).collect();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_is_shown_holds_nothing_of_others_and_keeps_its_own() {
+    fn a_shown_window_has_no_content_of_others_and_keeps_its_own() {
         for first_is_shown in [true, false] {
             let fresh = || match first_is_shown {
                 true => Window::shown(),
@@ -414,7 +414,7 @@ mod tests {
             assert!(room.iter().all(|byte| *byte == 0));
             second.extend(b"secret");
             drop(second);
-            // Whoever shows nothing may find anything.
+            // A window that is not shown may have any content.
             let mut third = fresh();
             third.extend(&[77; 100]);
             assert_eq!(third.bytes.as_ptr(), address);

@@ -1,4 +1,4 @@
-//! Certificates from a file and to a text, for programs that look at them without trusting them.
+//! Reads certificates from files and writes them as PEM, without trusting them.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use crate::trust::{self, TrustError, TrustProblem};
 
 /// The certificates of a file: PEM with any number of them, in order, DER, or a PKCS#7 bundle in either.
 ///
-/// Nothing in them is looked at: even a certificate that is malformed comes back, so that a report
+/// They are not parsed: malformed certificates are returned as well, so that a report
 /// can say what is wrong with it.
 ///
 /// # Errors
-/// When the file cannot be read or holds no certificate. The error's `Display` speaks of trust, which
-/// is what such files are mostly read for; its `problem` does not.
+/// When the file cannot be read or holds no certificate. The error's `Display` is about trust, for which
+/// such files are mostly read; its `problem` is not.
 pub fn certificates_from_file(
     path: impl AsRef<Path>,
 ) -> Result<Vec<CertificateDer<'static>>, TrustError> {
@@ -28,13 +28,13 @@ pub fn certificates_from_file(
         })
 }
 
-/// The certificates of what a server hands out under a certificate's `caIssuers` (RFC 5280, 4.2.2.1;
+/// The certificates in the response of a `caIssuers` URL (RFC 5280, section 4.2.2.1;
 /// RFC 5652): one in DER, PEM with any number of them, or a certs-only PKCS#7 bundle in DER or PEM.
 ///
-/// Nothing in them is looked at, and nothing about them may be believed.
+/// They are not parsed and must not be trusted.
 ///
 /// # Errors
-/// When there is no certificate in it. See [`certificates_from_file`] for what its `Display` says.
+/// When there is no certificate in it. See [`certificates_from_file`] about its `Display`.
 pub fn certificates_from_bytes(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     certificates(Contents::of(bytes)).map_err(|problem| TrustError {
         path: None,
@@ -101,7 +101,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bundles_give_back_what_was_put_in(
+        fn bundles_round_trip(
             contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..5),
         ) {
             let certificates: Vec<Vec<u8>> = contents.iter().map(|one| wrap_sequence(one)).collect();
@@ -114,7 +114,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_too_strange(
+        fn no_bytes_cause_a_panic(
             at in any::<prop::sample::Index>(),
             with in any::<u8>(),
             cut in any::<prop::sample::Index>(),
@@ -123,7 +123,7 @@ mod tests {
             let at = at.index(der.len());
             der[at] = with;
             der.truncate(cut.index(der.len()) + 1);
-            // Whatever comes out, each is an element of its own.
+            // Every certificate found is one element.
             for one in certificates_from_bytes(&der).into_iter().flatten() {
                 prop_assert!(Element::only(&one).is_some());
             }

@@ -1,8 +1,8 @@
-//! Certificates out of whatever file people have them in: PEM with any number of them, DER, or a PKCS#7
+//! Reads certificates from files of any common format: PEM with any number of them, DER, or a PKCS#7
 //! bundle in either.
 //!
-//! Owns finding them and telling what else is there, and looks at none: even one that is malformed comes
-//! back, so that whoever asked can say what is wrong with it.
+//! It also reports other content, and parses no certificate: a malformed one is returned
+//! as well, so that the caller can report what is wrong with it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,38 +14,38 @@ use crate::der::{Element, SEQUENCE};
 use crate::identity::der::{self, Kind, recognise};
 use crate::{pem, pkcs7};
 
-/// A file of certificates larger than this is a mistake: the largest real bundles are under 1 MiB.
+/// The limit on a file's size: the largest real bundles are under 1 MiB.
 pub(crate) const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Labels told of; of more, a message would show no end.
+/// The limit on reported labels.
 const LABELS_MAX: usize = 8;
 
-/// One certificate, and where it was.
+/// A certificate and its position.
 pub(crate) struct Placed {
     pub(crate) der: CertificateDer<'static>,
     /// Line of its BEGIN, from 1, in PEM.
     pub(crate) line: Option<usize>,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Default)]
 pub(crate) struct Contents {
     /// The certificates, in order.
     pub(crate) certificates: Vec<Placed>,
-    /// Whether they come from a format that keeps no order.
+    /// Whether the format has no order.
     pub(crate) is_unordered: bool,
     /// The certificates of OpenSSL's `TRUSTED CERTIFICATE` sections, without the settings behind them.
     pub(crate) openssl_trusted: Vec<Placed>,
-    /// PEM that cannot be read.
+    /// Malformed PEM sections.
     pub(crate) broken: Vec<pem::Broken>,
-    /// How many bytes follow DER that are no DER.
+    /// How many bytes follow the DER that are not DER.
     pub(crate) trailing: usize,
-    /// Labels of the other PEM sections, each once, and what else there is.
+    /// Labels of the other PEM sections, each once, and descriptions of other content.
     pub(crate) others: Vec<String>,
 }
 
 impl Contents {
-    /// Reads what is there.
+    /// Parses the content.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         let mut contents = Self::default();
         if contents.add_der(bytes) {
@@ -65,7 +65,7 @@ impl Contents {
         contents
     }
 
-    /// Whether there is nothing at all, not even something that is no certificate.
+    /// Whether nothing was found, including other content.
     pub(crate) fn is_empty(&self) -> bool {
         self.certificates.is_empty()
             && self.openssl_trusted.is_empty()
@@ -77,7 +77,7 @@ impl Contents {
         let line = Some(section.line);
         match section.label.as_str() {
             "CERTIFICATE" | "X509 CERTIFICATE" => match pkcs7::certificates(&section.body) {
-                // Some tools of Windows call a bundle so.
+                // Some Windows tools use this label for a bundle.
                 Some(bundled) => self.add_bundle(bundled, line),
                 None => self.certificates.push(Placed {
                     der: section.body.to_vec().into(),
@@ -108,7 +108,7 @@ impl Contents {
         }
     }
 
-    /// Reads DER: certificates one behind the other, or one bundle. Says whether it was DER.
+    /// Parses DER: concatenated certificates, or one bundle. Returns whether it was DER.
     fn add_der(&mut self, bytes: &[u8]) -> bool {
         let mut rest = bytes;
         while let Some((element, after)) = Element::first(rest) {
@@ -129,7 +129,7 @@ impl Contents {
         if rest.len() == bytes.len() {
             return false;
         }
-        // Some programs write a line end behind it.
+        // Some programs append a line end.
         self.trailing = rest.trim_ascii().len();
         true
     }
@@ -140,7 +140,7 @@ pub(crate) fn before_settings(body: &[u8]) -> &[u8] {
     Element::first(body).map_or(body, |(certificate, _)| certificate.raw)
 }
 
-/// Reads a file whole, if it is no larger than any bundle: else how large it is.
+/// Reads a whole file up to the limit; otherwise returns its size.
 ///
 /// # Errors
 /// What the operating system says.
@@ -148,7 +148,7 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Result<Vec<u8>, u64>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     let mut bytes = Vec::new();
-    // What is no plain file does not say how much it holds.
+    // Only a regular file has a size.
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     Ok(match bytes.len() as u64 {
         ..=FILE_BYTES_MAX => Ok(bytes),

@@ -1,7 +1,7 @@
-//! What the blocking stream runs over: any byte channel, not only TCP.
+//! The channels of a blocking stream: any byte channel, not only TCP.
 //!
-//! Owns the small trait that adds time limits and half-closing to `Read + Write`, and its
-//! implementations for what the standard library has. The TLS is elsewhere.
+//! A small trait that adds time limits and half-closing to `Read + Write`, and its
+//! implementations for types of the standard library.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,11 +15,11 @@ use std::time::Duration;
 pub trait Channel: Read + Write {
     /// Limits how long each later read may block; `None` waits for ever.
     ///
-    /// A read that runs out of time fails with `WouldBlock` or `TimedOut`. A channel that cannot
+    /// A read that exceeds it fails with `WouldBlock` or `TimedOut`. A channel that cannot
     /// be limited ignores this: time limits are then checked between reads only.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// The operating system's error.
     fn limit_read(&mut self, limit: Option<Duration>) -> io::Result<()> {
         let _ = limit;
         Ok(())
@@ -28,16 +28,16 @@ pub trait Channel: Read + Write {
     /// Limits how long each later write may block; as [`limit_read`](Self::limit_read).
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// The operating system's error.
     fn limit_write(&mut self, limit: Option<Duration>) -> io::Result<()> {
         let _ = limit;
         Ok(())
     }
 
-    /// Ends our direction (FIN), leaving the other open. Does nothing where that cannot be.
+    /// Ends our direction (FIN) and leaves the other open. Does nothing if the channel has no such operation.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// The operating system's error.
     fn half_close(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -67,7 +67,7 @@ impl<C: Channel + ?Sized> Channel for Box<C> {
     }
 }
 
-/// The operating system has no limit of zero: it would mean none.
+/// For the operating system, a limit of zero would mean no limit.
 fn at_least_a_moment(limit: Option<Duration>) -> Option<Duration> {
     limit.map(|limit| limit.max(Duration::from_millis(1)))
 }
@@ -115,7 +115,7 @@ impl<T: Read + Write> Channel for Plain<T> {}
 
 /// A reader and a writer as one channel: two pipes, or the stdio of a child process.
 ///
-/// Half-closing drops the writer, which is how the end of a pipe is told.
+/// Half-closing drops the writer, which ends the pipe.
 #[derive(Debug)]
 pub struct Pair<R, W> {
     reader: R,
@@ -135,13 +135,13 @@ impl<R, W> Pair<R, W> {
     }
 }
 
-/// What a [`Pair`] and a terminal need so that a time limit can be kept: on Unix a file descriptor.
+/// What time limits on a [`Pair`] and a terminal need: on Unix a file descriptor.
 #[cfg(unix)]
 pub trait Waitable: std::os::fd::AsFd {}
 #[cfg(unix)]
 impl<T: std::os::fd::AsFd> Waitable for T {}
 
-/// What a [`Pair`] needs so that a time limit can be kept: elsewhere, nothing is known to serve.
+/// What time limits on a [`Pair`] need: on other platforms there are none.
 #[cfg(not(unix))]
 pub trait Waitable {}
 #[cfg(not(unix))]
@@ -204,7 +204,7 @@ impl<R: Read + Waitable, W: Write + Waitable> Channel for Pair<R, W> {
 
 /// A terminal or another device that is one file in both directions: a serial line.
 ///
-/// A line has no FIN: only `close_notify` tells that a direction has ended.
+/// A serial line has no FIN: only `close_notify` ends a direction.
 #[cfg(unix)]
 #[derive(Debug)]
 pub struct Device {
@@ -214,7 +214,7 @@ pub struct Device {
 
 #[cfg(unix)]
 impl Device {
-    /// Over this open device. Setting the line's speed and raw mode is the caller's business.
+    /// Over this open device. The caller sets the line's speed and raw mode.
     pub fn new(file: std::fs::File) -> Self {
         Self {
             file,

@@ -1,7 +1,7 @@
-//! The one place where an error of rustls becomes a cause of ours.
+//! Maps errors of rustls to causes.
 //!
-//! rustls says what it saw in its own terms; what else the connection knows (its side, a request
-//! for a client certificate seen earlier, the verifier's evidence) decides what it means.
+//! The meaning of an error also depends on the connection's state (its side, a request
+//! for a client certificate, the verifier's evidence).
 
 use rustls::{
     AlertDescription, Error as TlsError, InvalidMessage, PeerIncompatible, PeerMisbehaved,
@@ -15,24 +15,24 @@ use crate::side::Side;
 use crate::tls;
 use crate::verify::VerifyError;
 
-/// The first bytes of a failure that is not known, kept as evidence.
+/// How many first bytes of an unknown failure are kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
 
-/// The longest handshake message that rustls takes, and that `connection/records.rs` takes after it.
+/// The longest handshake message that rustls accepts, and `connection/records.rs` after it.
 pub(crate) const HANDSHAKE_MESSAGE_MAX: usize = 0xffff;
 
-/// rustls' words for what a client did, that have no value of their own: as a server of TLS 1.2 it finds no scheme
-/// of the client's for its key;
+/// Messages of rustls for errors without a variant: a TLS 1.2 server finds no scheme
+/// of the client for its key;
 const INCOMPATIBLE_KEY: &str = "incompatible signing key";
 /// none of the server's identities is for the name that it asks for;
 const NO_IDENTITY: &str = "no server certificate chain resolved";
 /// and no secret can be encapsulated for a key share of ML-KEM.
 const UNUSABLE_KEY_SHARE: &str = "encaps failed";
 
-/// TLS 1.2 on the wire: the oldest version that is spoken here.
+/// TLS 1.2 on the wire: the oldest supported version.
 const TLS12: u16 = 0x0303;
 
-/// What this error of rustls means here.
+/// The cause for an error of rustls.
 pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -> Cause {
     if let Some(failure) = facts.failure.take() {
         return PeerCause::Certificate(failure).into();
@@ -48,7 +48,7 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
         }
         TlsError::NoCertificatesPresented if facts.side == Some(Side::Client) => {
             let name = facts.server_name.clone();
-            PeerCause::Certificate(Box::new(VerifyError::of_silent_server(name))).into()
+            PeerCause::Certificate(Box::new(VerifyError::no_server_certificate(name))).into()
         }
         TlsError::NoCertificatesPresented => PeerCause::ClientCertificateMissing.into(),
         TlsError::PeerIncompatible(why) => incompatible(why).into(),
@@ -58,7 +58,7 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
         TlsError::InvalidMessage(
             InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge,
         ) => match facts.message_too_large {
-            // Of no kind that may be long: likely no message at all.
+            // Not a type that may be long: probably not a message.
             "" => violation("a handshake message of more than 64 KiB"),
             message => PeerCause::MessageTooLarge {
                 message,
@@ -71,16 +71,14 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
         }
         TlsError::InvalidMessage(what) => violation(&words(&format!("{what:?}"))),
         TlsError::PeerMisbehaved(what) => violation(&words(&format!("{what:?}"))),
-        TlsError::InappropriateMessage { got_type, .. } => violation(&format!(
-            "a message of type {got_type:?} at the wrong moment"
-        )),
-        TlsError::InappropriateHandshakeMessage { got_type, .. } => violation(&format!(
-            "the handshake message {got_type:?} at the wrong moment"
-        )),
-        // The chain was fine by us, yet its key did not make the handshake's signature.
-        TlsError::InvalidCertificate(_) => {
-            violation("a handshake signature that its certificate's key did not make")
+        TlsError::InappropriateMessage { got_type, .. } => {
+            violation(&format!("an unexpected message of type {got_type:?}"))
         }
+        TlsError::InappropriateHandshakeMessage { got_type, .. } => {
+            violation(&format!("an unexpected handshake message {got_type:?}"))
+        }
+        // The chain is valid, but the handshake's signature is not by its key.
+        TlsError::InvalidCertificate(_) => violation("an invalid handshake signature"),
         TlsError::FailedToGetRandomBytes => LocalCause::RandomUnavailable.into(),
         TlsError::General(said) if said == INCOMPATIBLE_KEY => PeerCause::NothingInCommon {
             what: "signature scheme",
@@ -88,7 +86,7 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
         .into(),
         TlsError::General(said) if said == NO_IDENTITY => PeerCause::NameUnrecognised.into(),
         TlsError::General(said) if said == UNUSABLE_KEY_SHARE => {
-            violation("a key share that is no public key")
+            violation("a key share that is not a public key")
         }
         TlsError::Other(other) if other.0.is::<SigningFailed>() => {
             LocalCause::SigningFailed(other.to_string()).into()
@@ -106,9 +104,9 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
     }
 }
 
-/// What a refusal of a client's offer means, given that offer. rustls looks at one thing after the other
-/// and tells of the first that is missing: of a client of long ago, that it knows no signature schemes;
-/// of one whose suites need no groups, that it has none.
+/// The cause for a refused offer of a client, from the offer. rustls reports the first missing parameter
+/// in a fixed order: for an old client, signature schemes;
+/// for a client whose suites need no groups, groups.
 pub(crate) fn reconsidered(cause: Cause, offer: &ClientOffer) -> Cause {
     let Cause::Peer(peer) = &cause else {
         return cause;
@@ -133,8 +131,8 @@ pub(crate) fn reconsidered(cause: Cause, offer: &ClientOffer) -> Cause {
     }
 }
 
-/// The alert that tells a peer of this error (RFC 8446, section 6.2). Every error has one, but for those that are
-/// the peer's own last word.
+/// The alert for this error (RFC 8446, section 6.2). Every error has one, except those that are
+/// an alert of the peer.
 pub(crate) fn alert_for(error: &TlsError) -> Option<Alert> {
     use AlertDescription as A;
     let alert = match error {
@@ -152,7 +150,7 @@ pub(crate) fn alert_for(error: &TlsError) -> Option<Alert> {
             | PeerMisbehaved::KeyEpochWithPendingFragment
             | PeerMisbehaved::MessageInterleavedWithHandshakeMessage
             | PeerMisbehaved::RejectedEarlyDataInterleavedWithHandshakeMessage
-            // Each was in order: one more was not.
+            // Each was valid: one more was not.
             | PeerMisbehaved::TooManyEmptyFragments
             | PeerMisbehaved::TooManyKeyUpdateRequests
             | PeerMisbehaved::TooManyRenegotiationRequests
@@ -167,7 +165,7 @@ pub(crate) fn alert_for(error: &TlsError) -> Option<Alert> {
         TlsError::PeerIncompatible(_) => A::HandshakeFailure,
         TlsError::General(said) if said == INCOMPATIBLE_KEY => A::HandshakeFailure,
         TlsError::NoApplicationProtocol => A::NoApplicationProtocol,
-        // Not the peer's fault.
+        // Not an error of the peer.
         _ => A::InternalError,
     };
     Some(Alert::new(alert.into()))
@@ -186,7 +184,7 @@ fn alert_received(alert: AlertDescription, facts: &Facts, after_handshake: bool)
     let asked = facts.side == Some(Side::Client) && facts.certificate_request.is_some();
     let none_sent = asked && !facts.client_certificate_sent;
     match alert {
-        // Some end a handshake as if it were a stream.
+        // Some peers end a handshake by close_notify.
         A::CloseNotify if !after_handshake => PeerCause::ClosedInHandshake {
             bytes_received: facts.bytes_received,
         },
@@ -252,7 +250,7 @@ fn incompatible(why: PeerIncompatible) -> PeerCause {
     }
 }
 
-/// `MissingKeyShare` -> `missing key share`: rustls names its cases well, but for programmers.
+/// `MissingKeyShare` -> `missing key share`: a variant's name as words.
 fn words(name: &str) -> String {
     let mut text = String::with_capacity(name.len() + 8);
     for c in name.chars() {
@@ -282,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_means_what_the_handshake_before_it_makes_it_mean() {
+    fn the_meaning_of_an_alert_depends_on_the_handshake() {
         use AlertDescription as A;
         let name = |alert, facts: &Facts| match alert_received(alert, facts, false) {
             PeerCause::ClientCertificateRequired { .. } => "required",
@@ -311,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_thought_of_is_called_unrecognised_with_its_evidence() {
+    fn unknown_errors_are_unrecognised_with_evidence() {
         for error in [
             TlsError::General("a message from elsewhere".into()),
             TlsError::FailedToGetCurrentTime,

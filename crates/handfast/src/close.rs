@@ -1,22 +1,22 @@
-//! What the end of a stream meant, and how to make one (RFC 8446, section 6.1).
+//! How a stream ended, and how to close one (RFC 8446, section 6.1).
 //!
-//! Plain data and limits; the closing itself is done by the streams, which own a channel.
+//! Plain data and limits; the streams do the I/O.
 
 use std::fmt;
 use std::time::Duration;
 
 /// How the peer's direction of a connection ended.
 ///
-/// Three different values, never confused: only the first proves that everything arrived.
+/// Only the first value proves that everything arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// `close_notify`: the peer said, under the protection of the connection's keys, that this
-    /// was all. What follows it is ignored.
+    /// `close_notify`: the peer stated, protected by the connection's keys, that this
+    /// was all. Later data is ignored.
     CloseNotify,
-    /// The channel ended (FIN) without `close_notify`. Anybody on the path can cause this: what
-    /// arrived may be cut off, unless a framing above TLS says that it was whole.
+    /// The channel ended (FIN) without `close_notify`. An attacker on the path can cause this: what
+    /// arrived may be truncated, unless the protocol over TLS proves that it is complete.
     Premature,
-    /// The connection was reset. As above; besides, bytes in flight in either direction are lost.
+    /// The connection was reset. As above; also, bytes in flight in either direction are lost.
     Reset,
 }
 
@@ -32,21 +32,21 @@ impl fmt::Display for Ending {
 
 /// How far to go when closing first.
 ///
-/// Every policy begins alike: flush, send `close_notify`, half-close the channel (FIN).
+/// Every policy begins with: flush, send `close_notify`, half-close the channel (FIN).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClosePolicy {
-    /// Do not wait. Bytes of the peer that nobody has read make the operating system send a
+    /// Do not wait. Unread bytes of the peer make the operating system send a
     /// reset, which can destroy the end of what we sent: only for peers that send nothing.
     Send,
-    /// Read and discard until the peer ends, within limits: the peer gets our last bytes whole.
+    /// Read and discard until the peer ends, within limits, so that the peer receives all of our data.
     Linger(LingerLimits),
-    /// Insist on the peer's `close_notify`, for at most this long.
+    /// Wait for the peer's `close_notify`, at most this long.
     Wait(Duration),
 }
 
 impl ClosePolicy {
-    /// How long to wait for the peer's end; `None` when the policy does not wait at all.
+    /// How long to wait for the peer's end; `None` if the policy does not wait.
     pub(crate) fn limits(self) -> Option<LingerLimits> {
         match self {
             Self::Send => None,
@@ -66,15 +66,15 @@ impl Default for ClosePolicy {
     }
 }
 
-/// When lingering gives up waiting for the peer's end.
+/// The limits on waiting for the peer's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LingerLimits {
-    /// After this long without a byte. Default 5 s: several retransmissions of a lost segment.
+    /// The time without data. Default 5 s: several retransmissions of a lost segment.
     pub silence: Duration,
-    /// After this long in all. Default 30 s: a peer that drips bytes cannot hold us longer.
+    /// The total time. Default 30 s, for a peer that sends slowly.
     pub total: Duration,
-    /// After this many bytes. Default 1 MiB: what a peer may have had in flight; a peer that
-    /// sends more is not going to stop.
+    /// The number of bytes. Default 1 MiB: what a peer may have in flight; a peer that
+    /// sends more is not stopping.
     pub bytes_max: u64,
 }
 
@@ -89,8 +89,8 @@ impl Default for LingerLimits {
 }
 
 impl LingerLimits {
-    /// For a peer that was refused: 2 s of silence, 5 s or 256 KiB in all. It has an alert of a few bytes
-    /// to read, and what it may still send is its last flight and the beginning of a request.
+    /// For a rejected peer: 2 s without data, 5 s or 256 KiB in total. It has an alert of a few bytes
+    /// to read, and may still send its last flight and the beginning of a request.
     pub const AFTER_REFUSAL: Self = Self {
         silence: Duration::from_secs(2),
         total: Duration::from_secs(5),
@@ -98,24 +98,24 @@ impl LingerLimits {
     };
 }
 
-/// How a close went.
+/// The outcome of a close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseOutcome {
-    /// Both ends said `close_notify`: neither is in doubt.
+    /// Both sides sent `close_notify`: both directions are complete.
     Complete,
-    /// Our `close_notify` was sent; the peer's did not come (it ended without one, the policy
+    /// Our `close_notify` was sent; the peer's did not arrive (it ended without one, the policy
     /// did not wait, or a limit passed).
     SentOnly,
-    /// The connection had failed. In place of `close_notify` the alert that says why was sent, and as
-    /// the policy says the peer had time to read it.
+    /// The connection had failed. The alert was sent in place of `close_notify`, and
+    /// the peer had time to read it, according to the policy.
     AlertSent,
-    /// The connection was gone before or while we closed: our last bytes may not have arrived.
+    /// The connection was lost before or during the close: our last bytes may not have arrived.
     PeerGone,
 }
 
 impl CloseOutcome {
-    /// The outcome when our `close_notify` was sent and the peer's direction ended so.
+    /// The outcome if our `close_notify` was sent and the peer's direction ended like this.
     pub(crate) fn after(ending: Option<Ending>) -> Self {
         match ending {
             Some(Ending::CloseNotify) => Self::Complete,
@@ -136,7 +136,7 @@ impl fmt::Display for CloseOutcome {
     }
 }
 
-/// Keeps count while a stream waits for the peer's end. Time is an argument.
+/// Applies the limits while a stream waits for the peer's end. Time is an argument.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lingering {
     limits: LingerLimits,
@@ -146,7 +146,7 @@ pub(crate) struct Lingering {
 }
 
 impl Lingering {
-    /// `None` when the policy does not wait at all.
+    /// `None` if the policy does not wait.
     pub(crate) fn new(policy: ClosePolicy) -> Option<Self> {
         Some(Self {
             limits: policy.limits()?,
@@ -156,7 +156,7 @@ impl Lingering {
         })
     }
 
-    /// How much longer the next read may take; `None` when a limit has been reached.
+    /// The limit of the next read; `None` if a limit is reached.
     pub(crate) fn patience(&self) -> Option<Duration> {
         let left = self
             .limits
@@ -166,13 +166,13 @@ impl Lingering {
         (!left.is_zero() && self.bytes < self.limits.bytes_max).then_some(left)
     }
 
-    /// `total` time has passed since the closing began and `received` more bytes came.
+    /// `total` time has passed since the close began, and `received` more bytes arrived.
     pub(crate) fn progressed(&mut self, total: Duration, received: u64) {
         self.waited = total;
         self.bytes = self.bytes.saturating_add(received);
     }
 
-    /// Must the peer's last word be understood (decrypted), or is its FIN enough?
+    /// Whether the peer's last records must be decrypted; otherwise its FIN is enough.
     pub(crate) fn insists(&self) -> bool {
         self.insist
     }

@@ -1,8 +1,8 @@
 //! The state machine of one TLS connection: bytes in, bytes out, no I/O.
 //!
-//! Through the handshake, rustls is driven (`tls.rs` has its types); then `records.rs` goes on with the keys. Owned here is what has arrived and is not decrypted, what is
-//! decrypted and not read, what is written and not yet a record, and what is a record and not yet
-//! sent. Channels, time limits and waiting belong to `blocking.rs` and `async_stream.rs`, or to a caller
+//! rustls does the handshake (`tls.rs` has its types); then `records.rs` uses the keys. This module has the buffers: received and not decrypted,
+//! decrypted and not read, written and not yet a record, a record and not yet
+//! sent. Channels, time limits and waiting are in `blocking.rs` and `async_stream.rs`, or in a caller
 //! that multiplexes connections itself.
 
 mod handshake;
@@ -36,58 +36,58 @@ use crate::tls::{Handshake, ServerConfig};
 use crate::verify::ClientVerifier;
 use crate::witness::{self, Evidence};
 
-/// Ciphertext that may wait for the channel before [`Connection::write`] accepts no more. With the record that
-/// goes beyond it, as much as one buffer holds: one system call's worth.
+/// The limit on ciphertext that waits for the channel; then [`Connection::write`] accepts no more. With the record that
+/// exceeds it, this is one buffer, and one system call.
 const OUTGOING_MAX: usize = crate::buffers::BUFFER_SIZE / 8 * 7;
 
-/// Room offered for one read of the channel: what one buffer holds, so that several records come
+/// The room for one read of the channel: at least a record; a buffer, so that several records arrive
 /// with one system call.
 const INCOMING_ROOM_MIN: usize = 16 * 1024 + 5 + 256;
 
-/// A peer whose unfinished handshake message is longer than this is not going to finish it. TLS
-/// messages that we accept have at most 64 KiB; the rest is room for the records' headers.
+/// The limit on buffered handshake bytes. TLS
+/// messages have at most 64 KiB; the rest is for record headers.
 const HANDSHAKE_BYTES_MAX: usize = 256 * 1024;
 
 /// The first bytes of a peer that does not speak TLS, kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
 
-/// What a server keeps of a client's first bytes while it shakes hands, so that it can tell what was
-/// offered if that fails: more than any hello has but those that carry several large tickets.
+/// How many of a client's first bytes a server keeps during the handshake, to report what was
+/// offered if it fails: enough for every hello except those with several large tickets.
 const HELLO_BYTES_MAX: usize = 8 * 1024;
 
-/// What [`Connection::read`] found.
+/// The result of [`Connection::read`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
-    /// So many bytes of plaintext, at least one unless the buffer given was empty.
+    /// The number of bytes of plaintext, at least one unless the buffer was empty.
     Data(usize),
-    /// Nothing now: hand in more of what the peer sends.
+    /// No data: more input from the peer is needed.
     WouldBlock,
-    /// The peer's direction has ended, and this is how. All data before it has been read.
+    /// The peer's direction has ended like this. All data before it has been read.
     End(Ending),
 }
 
-/// What one read of a channel brought, as `Connection::receive_from` tells it.
+/// The result of one read of a channel (`Connection::receive_from`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
-    /// Bytes; 0 at the end of the channel.
+    /// The number of bytes; 0 at the end of the channel.
     pub count: usize,
-    /// They filled all the room that there was: the channel may have more.
+    /// They filled all the room: the channel may have more.
     pub is_full: bool,
 }
 
 /// One TLS connection without I/O.
 ///
-/// Getters may be called at any time. The order of the rest, over and over:
+/// Getters may be called at any time. The others are called in a loop:
 ///
-/// 1. send what [`outgoing`](Self::outgoing) holds, and report it by [`sent`](Self::sent);
+/// 1. send [`outgoing`](Self::outgoing), and report it by [`sent`](Self::sent);
 /// 2. read from the channel into [`receive_room`](Self::receive_room), and report it by
 ///    [`received`](Self::received), [`received_end`](Self::received_end) or
-///    [`received_reset`](Self::received_reset); then let [`process`](Self::process) see it;
+///    [`received_reset`](Self::received_reset); then call [`process`](Self::process);
 /// 3. once [`is_handshaking`](Self::is_handshaking) is false, [`read`](Self::read),
 ///    [`write`](Self::write), [`flush`](Self::flush), [`send_close_notify`](Self::send_close_notify).
 ///
-/// After an error, what `outgoing` still holds is the alert that tells the peer: send it, then
-/// drop the connection. Dropping sends nothing: an exchange that broke off must look broken off.
+/// After an error, `outgoing` has the alert for the peer: send it, then
+/// drop the connection. Dropping sends nothing: an aborted exchange must look aborted.
 ///
 /// ```
 /// # fn main() -> Result<(), handfast::Error> {
@@ -104,17 +104,17 @@ pub struct Connection {
     tls: Tls,
     incoming: Window,
     receive_max: usize,
-    /// During the handshake: how much of `incoming` rustls sees, in whole records.
+    /// During the handshake: how much of `incoming` is passed to rustls, in whole records.
     shown: usize,
     /// Bytes of rejected early data so far.
     skipped: usize,
     plaintext: Window,
-    /// Plaintext that waits for company in a record.
+    /// Plaintext that is not a full record yet.
     staged: Window,
     outgoing: Window,
     sizer: Sizer,
     write_buffer_size: usize,
-    /// The channel's word on the peer's direction, true once all of `incoming` is processed.
+    /// How the channel ended; valid once all of `incoming` is processed.
     channel_ended: Option<Ending>,
     reset_noted: bool,
     ending: Option<Ending>,
@@ -128,19 +128,19 @@ pub struct Connection {
     started: Instant,
     client_verifier: Option<(Arc<ClientVerifier>, Clock)>,
     resumed_server: Option<Arc<ResumedServer>>,
-    /// A server's configuration that is used if its client prefers it.
+    /// A server's alternative configuration, for clients that prefer it.
     other: Option<ServerConfig>,
 }
 
 // Getters.
 impl Connection {
-    /// Is the handshake still to be finished?
+    /// Whether the handshake is not complete.
     pub fn is_handshaking(&self) -> bool {
         self.report.is_none()
     }
 
-    /// What the handshake agreed on, once it is done. Shared: a clone of the `Arc` is all that keeping it
-    /// takes.
+    /// The negotiated parameters, once the handshake is complete. Shared: keeping it costs only a clone of the
+    /// `Arc`.
     pub fn report(&self) -> Option<&Arc<Report>> {
         self.report.as_ref()
     }
@@ -150,9 +150,9 @@ impl Connection {
         self.ending.filter(|_| self.plaintext.is_empty())
     }
 
-    /// The tickets that the server has given out so far, at most 16: a client's view, kept by contexts
-    /// that [`note_tickets`](crate::ClientContextBuilder::note_tickets). In TLS 1.3 they come after the
-    /// handshake, and are met by reading.
+    /// The tickets that the server has sent so far, at most 16: for clients, kept by contexts
+    /// that [`note_tickets`](crate::ClientContextBuilder::note_tickets). In TLS 1.3 they are sent after the
+    /// handshake, and are received by reading.
     pub fn tickets(&self) -> &[Ticket] {
         &self.facts.tickets
     }
@@ -162,7 +162,7 @@ impl Connection {
         self.traffic
     }
 
-    /// Has our `close_notify` been made into a record?
+    /// Whether our `close_notify` is in `outgoing` or sent.
     pub fn close_notify_sent(&self) -> bool {
         self.close_notify_sent
     }
@@ -244,8 +244,8 @@ impl Connection {
         self.outgoing.filled()
     }
 
-    /// Is there anything to be read without more input? A whole record counts, which may turn out to hold
-    /// none.
+    /// Whether data can be read without more input. A whole record counts, although it may contain
+    /// no data.
     pub fn has_plaintext(&self) -> bool {
         let has_record = matches!(self.tls, Tls::Records(_))
             && self.ending.is_none()
@@ -253,7 +253,7 @@ impl Connection {
         !self.plaintext.is_empty() || has_record
     }
 
-    /// Memory held in buffers, in bytes; nearly nothing while idle.
+    /// Memory held in buffers, in bytes; nearly none while idle.
     pub fn memory_held(&self) -> usize {
         let message = match &self.tls {
             Tls::Records(records) => records.memory_held(),
@@ -273,14 +273,14 @@ impl Connection {
         self.staged.held() + self.outgoing.held()
     }
 
-    /// What the peer had sent when it turned out not to speak TLS, or nothing.
+    /// What the peer sent, if it does not speak TLS; otherwise empty.
     pub fn first_bytes(&self) -> &[u8] {
         let kept = self.facts.first_bytes.as_slice();
         kept.get(..FIRST_BYTES_MAX).unwrap_or(kept)
     }
 
-    /// As the server: what the client offered, as far as it has arrived. `None` before a hello has
-    /// begun, once the handshake is done, and for a client.
+    /// For a server: what the client offered, as far as it has arrived. `None` before a hello has
+    /// begun, once the handshake is complete, and for a client.
     pub fn client_offer(&self) -> Option<ClientOffer> {
         match self.facts.side {
             Some(Side::Server) => ClientOffer::parse(&self.facts.first_bytes),
@@ -288,7 +288,7 @@ impl Connection {
         }
     }
 
-    /// The fatal alert that tells the peer why the connection failed, once it is in
+    /// The fatal alert about the failure of the connection, once it is in
     /// [`outgoing`](Self::outgoing).
     pub fn alert_sent(&self) -> Option<Alert> {
         self.alert_sent
@@ -308,7 +308,7 @@ impl Connection {
         self.outgoing.consume(count);
     }
 
-    /// The same while a reader waits and a writer may go on: what is written is left where it is.
+    /// The same while a reader waits and a writer may continue: written data stays in its buffer.
     #[cfg(feature = "tokio")]
     pub(crate) fn rest_reading(&mut self) {
         self.incoming.rest();
@@ -317,7 +317,7 @@ impl Connection {
         self.outgoing.rest_if_empty();
     }
 
-    /// Gives back what is not needed while nothing flows. The streams call it before they wait.
+    /// Releases what is not needed while idle. The streams call it before they wait.
     pub fn rest(&mut self) {
         self.incoming.rest();
         self.plaintext.rest();
@@ -330,11 +330,11 @@ impl Connection {
 impl Connection {
     /// Reads plaintext.
     ///
-    /// A small buffer costs no more than a large one: what a record holds beyond it is kept.
+    /// A small buffer costs no more than a large one: the rest of a record is kept.
     ///
     /// # Errors
-    /// A protocol error or a fatal alert of the peer. An end is not an error here, whichever it
-    /// was: it is [`Read::End`].
+    /// A protocol error or a fatal alert of the peer. An end of any kind is not an error here:
+    /// it is [`Read::End`].
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
         if !self.plaintext.is_empty() || buffer.is_empty() {
             let count = self.plaintext.take_into(buffer);
@@ -346,8 +346,8 @@ impl Connection {
         self.read_to(&mut Target::of(buffer))
     }
 
-    /// Reads plaintext without a buffer: lends `take` what has been received, record by record, at most
-    /// `limit` bytes of it. Spares the copy that [`read`](Self::read) makes.
+    /// Reads plaintext without a buffer: passes `take` the received data, record by record, at most
+    /// `limit` bytes of it. Avoids the copy that [`read`](Self::read) makes.
     ///
     /// # Errors
     /// As `read`, with which it can be mixed.
@@ -372,14 +372,14 @@ impl Connection {
         })
     }
 
-    /// Takes back plaintext that was read, in front of what is still to be read.
+    /// Puts back plaintext, in front of the unread data.
     pub(crate) fn unread(&mut self, bytes: &[u8]) {
         let rest = std::mem::take(&mut self.plaintext);
         self.plaintext.extend(bytes);
         self.plaintext.extend(rest.filled());
     }
 
-    /// Looks at everything that was received without reading it: what is plaintext is kept.
+    /// Processes everything that was received without reading it: plaintext is kept.
     ///
     /// # Errors
     /// As [`read`](Self::read); during the handshake as [`process`](Self::process).
@@ -394,15 +394,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes plaintext to be sent: so many bytes from the front of the slices, taken together.
+    /// Accepts plaintext to be sent, and returns how many bytes of the concatenated slices it accepted.
     ///
-    /// Zero means that the channel must take some of [`outgoing`](Self::outgoing) first. Less than
-    /// a record stays back and leaves with what is written next, or by [`flush`](Self::flush):
-    /// what is written in pieces leaves in few, large records, head and body in one.
+    /// Zero means that some of [`outgoing`](Self::outgoing) must be sent first. Less than
+    /// a record is kept until the next write, or [`flush`](Self::flush):
+    /// small writes are sent in few, large records, such as head and body in one.
     ///
     /// # Errors
-    /// The connection has failed, is still in its handshake, or was closed by us; or its key has protected as
-    /// much as it may, and TLS 1.2 has no other: reading and closing go on.
+    /// The connection has failed, is still in its handshake, or was closed by us; or its key has reached its
+    /// limit, and TLS 1.2 has no key update: reading and closing are still possible.
     pub fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
         self.check_writable()?;
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
@@ -432,7 +432,7 @@ impl Connection {
         Ok(offered - pieces.left())
     }
 
-    /// Makes a record of what [`write`](Self::write) held back.
+    /// Makes a record of the data that [`write`](Self::write) kept.
     ///
     /// # Errors
     /// As `write`.
@@ -451,7 +451,7 @@ impl Connection {
     }
 
     /// Ends our direction: flushes, then puts `close_notify` into [`outgoing`](Self::outgoing).
-    /// Reading goes on. A second call does nothing.
+    /// Reading continues. A second call does nothing.
     ///
     /// # Errors
     /// As `write`.
@@ -461,7 +461,7 @@ impl Connection {
         }
         self.check()?;
         if self.report.is_none() {
-            // Nothing was agreed on, so nothing can be ended in order: dropping is all there is.
+            // There are no keys, so there is no close in order: the caller must drop it.
             return Ok(());
         }
         self.flush()?;
@@ -473,8 +473,8 @@ impl Connection {
 
 // Helpers.
 impl Connection {
-    /// Does the peer need what is still to be sent so that its handshake can end? All but the
-    /// tickets of a TLS 1.3 server, which a peer that does not read yet must not hold up.
+    /// Whether the peer needs the outgoing bytes to complete its handshake: all except the
+    /// tickets of a TLS 1.3 server, for which the handshake does not wait.
     #[cfg(feature = "tokio")]
     pub(crate) fn owes_handshake(&self) -> bool {
         !self.outgoing.is_empty()
@@ -501,7 +501,7 @@ impl Connection {
         Self::new(Tls::Handshake(Box::new(handshake)), settings, facts)
     }
 
-    /// `other` takes the place of its configuration when the client prefers ChaCha20-Poly1305.
+    /// `other` replaces its configuration if the client prefers ChaCha20-Poly1305.
     pub(crate) fn server(
         handshake: Handshake,
         other: Option<ServerConfig>,
@@ -516,7 +516,7 @@ impl Connection {
         connection
     }
 
-    /// After a handshake that never was, with keys that are known.
+    /// Without a handshake, with given keys.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn with_known_keys(
         side: Side,
@@ -564,7 +564,7 @@ impl Connection {
 
     fn read_to(&mut self, target: &mut Target<'_>) -> Result<Read, Error> {
         self.check()?;
-        // Every reader asks until there is nothing.
+        // Readers read until no data is left.
         if self.incoming.is_empty()
             && self.channel_ended.is_none()
             && matches!(self.tls, Tls::Records(_))
@@ -605,12 +605,12 @@ impl Connection {
         error
     }
 
-    /// The error with what this connection knows of its two ends.
+    /// The error with the server's name, the side and the client's offer.
     pub(crate) fn with_evidence(&self, error: Error) -> Error {
         error.seen_by(self.facts.side, self.client_offer())
     }
 
-    /// What the peer sent, when the handshake failed because it was not TLS: a server that answers in the
+    /// What the peer sent, if the handshake failed because it was not TLS: a server that answers in the
     /// peer's own protocol needs more of it than the error quotes.
     pub(crate) fn received_instead(&self) -> Vec<u8> {
         match self.failure.as_ref().map(Error::cause) {
@@ -619,7 +619,7 @@ impl Connection {
         }
     }
 
-    /// Has it failed, so that there is nothing left to close in order?
+    /// Whether it has failed and cannot be closed in order.
     pub(crate) fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
@@ -645,7 +645,7 @@ impl Connection {
         result
     }
 
-    /// Takes what was received until more is wanted, `target` is full or `job` is done. Gives the number of
+    /// Processes received bytes until more are needed, `target` is full or `job` is done. Returns the number of
     /// bytes of plaintext put into `target`.
     fn advance(
         &mut self,
@@ -653,7 +653,7 @@ impl Connection {
         mut job: Option<Job<'_>>,
     ) -> Result<usize, Error> {
         loop {
-            // Later there are only tickets to be seen, where they are handled.
+            // Later there are only tickets, which are noted where they are handled.
             let witnessed = self.report.is_none();
             if witnessed {
                 witness::begin(&self.facts.session);
@@ -690,12 +690,12 @@ impl Connection {
                 self.finish_handshake()?;
             }
             match step {
-                // Without a target, plaintext that comes is kept; a job waits for its turn.
+                // Without a target, plaintext is kept; a job waits.
                 Step::More if target.is_full() && job.is_none() => return Ok(target.filled),
                 Step::More => {}
                 Step::JobDone => return Ok(target.filled),
                 Step::Ended => {
-                    // What follows close_notify is ignored (RFC 8446, section 6.1).
+                    // Data after close_notify is ignored (RFC 8446, section 6.1).
                     self.incoming.clear();
                     self.ending = Some(Ending::CloseNotify);
                     if job.is_none() {
@@ -710,7 +710,7 @@ impl Connection {
         }
     }
 
-    /// What was received is used up. Has the peer more to come?
+    /// All input is processed: whether the peer's direction is still open.
     fn drained(&mut self, job_undone: bool) -> Result<usize, Error> {
         if job_undone {
             return Err(Error::new(Phase::Request, LocalCause::AfterEnd));
@@ -741,11 +741,11 @@ impl Connection {
         Ok(0)
     }
 
-    /// Data that was decrypted before the failure is delivered first; the failure stays.
+    /// Data decrypted before the failure is delivered first; the failure is kept.
     fn failed(&mut self, filled: usize, error: rustls::Error) -> Result<usize, Error> {
         self.alert_sent = match &self.tls {
             Tls::Records(records) => records.alert_sent(),
-            Tls::Nobody => None,
+            Tls::Failed => None,
             Tls::Handshake(_) => self.alert_of_failure(&error),
         };
         self.facts.message_too_large = handshake::message_too_large(self.incoming.filled());

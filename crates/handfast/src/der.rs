@@ -1,7 +1,7 @@
-//! Just enough DER for structures that no parser among the dependencies reads.
+//! A minimal DER parser for structures that the dependencies do not parse.
 //!
-//! Owns walking: an element, its content, its children. Nothing here allocates by what a length says,
-//! recurses, or panics: the bytes come from strangers.
+//! Elements, their content and their children. Nothing here allocates by an encoded length,
+//! recurses, or panics: the input is untrusted.
 
 use x509_parser::der_parser::Oid;
 
@@ -19,7 +19,7 @@ pub(crate) const CONTEXT_0: u8 = 0xa0;
 pub(crate) const CONTEXT_1: u8 = 0xa1;
 pub(crate) const CONTEXT_2: u8 = 0xa2;
 
-/// One element: its tag and what it holds.
+/// One element: its tag and content.
 #[derive(Clone, Copy)]
 pub(crate) struct Element<'a> {
     pub(crate) tag: u8,
@@ -55,7 +55,7 @@ impl<'a> Element<'a> {
         Some((Self { tag, content, raw }, rest))
     }
 
-    /// What is there of the content of a first element of this tag, which may be cut off.
+    /// The content of the first element, of this tag, which may be truncated.
     pub(crate) fn begun(bytes: &'a [u8], tag: u8) -> Option<&'a [u8]> {
         let (found, length, content) = header(bytes)?;
         (found == tag).then(|| content.get(..length).unwrap_or(content))
@@ -131,7 +131,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// Numbers of two digits each, and `Z` behind them.
+/// Numbers of two digits each, followed by `Z`.
 fn digits<const COUNT: usize>(content: &[u8]) -> Option<[i64; COUNT]> {
     let pairs = content.strip_suffix(b"Z")?;
     if pairs.len() != COUNT * 2 || !pairs.iter().all(u8::is_ascii_digit) {
@@ -155,7 +155,7 @@ fn seconds([century, year, month, day, hour, minute, second]: [i64; 7]) -> Optio
         .map(|midnight| midnight + hour * 3600 + minute * 60 + second)
 }
 
-/// Takes elements one after the other, by the tag that is expected next.
+/// Reads elements in sequence, by the expected tag.
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -178,15 +178,15 @@ impl<'a> Reader<'a> {
         Some(element)
     }
 
-    /// The next element, whatever its tag.
+    /// The next element, of any tag.
     pub(crate) fn take_next(&mut self) -> Option<Element<'a>> {
         let (element, rest) = Element::first(self.0)?;
         self.0 = rest;
         Some(element)
     }
 
-    /// What an explicit tag wraps: exactly one element of `tag`. `None` without the wrapper, and when
-    /// it holds something else, which then is still to be taken: see [`is_done`](Self::is_done).
+    /// The content of an explicit tag: exactly one element of `tag`. `None` without the explicit tag, and if
+    /// it contains something else, which is then not consumed: see [`is_done`](Self::is_done).
     pub(crate) fn take_wrapped(&mut self, wrapper: u8, tag: u8) -> Option<Element<'a>> {
         let (element, rest) = Element::first(self.0)?;
         let inner = (element.tag == wrapper).then(|| Element::only_of(element.content, tag))??;
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
         Some(inner)
     }
 
-    /// Whether all was taken: bytes that nobody expected make a structure malformed.
+    /// Whether all input was read: trailing bytes make a structure malformed.
     pub(crate) fn is_done(&self) -> bool {
         self.0.is_empty()
     }
@@ -218,7 +218,7 @@ mod tests {
     use crate::format_utc;
 
     #[test]
-    fn times_are_read_as_they_are_written() {
+    fn times_are_parsed_strictly() {
         for (text, expected) in [
             ("19700101000000Z", Some("1970-01-01T00:00:00Z")),
             ("20000229235959Z", Some("2000-02-29T23:59:59Z")),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_takes_what_it_expects_and_leaves_the_rest() {
+    fn a_reader_takes_the_expected_tag_and_leaves_the_rest() {
         let bytes = [0x30, 9, 0xa0, 3, 2, 1, 7, 4, 2, 5, 6];
         let outer = Element::only(&bytes).unwrap();
         assert_eq!(outer.raw, bytes);

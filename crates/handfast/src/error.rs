@@ -1,7 +1,7 @@
-//! What can go wrong, as values: a phase, a cause sorted by whose fault it is, and the evidence.
+//! Errors: a phase, a cause sorted by origin, and the evidence.
 //!
-//! Causes are made once, at the boundary where rustls or the operating system hands an error over
-//! (`classify.rs`, `channel.rs`). What a person should be told about a cause is in `explain.rs`.
+//! Causes are made where rustls or the operating system returns an error
+//! (`classify.rs`, `channel.rs`). Their explanations are in `explain.rs`.
 
 use std::fmt;
 use std::io;
@@ -19,15 +19,15 @@ use crate::verify::VerifyError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Building a context: identities, trust anchors, policy. No peer is involved yet.
+    /// Building a context: identities, trust anchors, policy. There is no peer yet.
     Configure,
-    /// Turning a name into addresses.
+    /// Name resolution.
     Resolve,
-    /// Reaching an address: TCP connect, or opening another channel.
+    /// TCP connect, or opening another channel.
     Connect,
-    /// The plain-text dialogue of a protocol that turns to TLS.
+    /// The plaintext dialogue of a protocol with STARTTLS.
     StartTls,
-    /// The TLS handshake, verification of the peer included.
+    /// The TLS handshake, including verification of the peer.
     Handshake,
     /// Sending to the peer after the handshake.
     Request,
@@ -52,13 +52,13 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Why an operation failed, in which phase, and on what evidence.
+/// Why an operation failed, in which phase, and the evidence.
 ///
 /// [`fmt::Display`] prints one level; [`std::error::Error::source`] leads to the level below;
-/// [`Error::explain`] says what happened, what shows it and what to do, for a person.
+/// [`Error::explain`] is for users: what happened, the evidence, and what to do.
 ///
-/// Streams hand this error out inside an [`io::Error`], as the traits of the standard library
-/// demand; [`Error::from_io`] finds it again.
+/// Streams return this error inside an [`io::Error`], as the traits of the standard library
+/// require; [`Error::from_io`] extracts it.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -93,57 +93,57 @@ impl Error {
         &self.0.cause
     }
 
-    /// The server's name that the caller asked for, where one was asked for.
+    /// The server's name that the caller requested, if any.
     pub fn server_name(&self) -> Option<&str> {
         self.0.server_name.as_deref()
     }
 
-    /// Which end we were, where a connection failed.
+    /// Our side, if a connection failed.
     pub fn side(&self) -> Option<Side> {
         self.0.side
     }
 
-    /// What the client had offered when a handshake failed in which we were the server, as far as it
+    /// For a failed handshake of a server: what the client had offered, as far as it
     /// had arrived.
     pub fn client_offer(&self) -> Option<&ClientOffer> {
         self.0.offer.as_deref()
     }
 
-    /// The same error as seen from this end, with what is known of a client's offer.
+    /// The same error with our side and the client's offer.
     pub(crate) fn seen_by(mut self, side: Option<Side>, offer: Option<ClientOffer>) -> Self {
         self.0.side = side;
         self.0.offer = offer.map(Box::new);
         self
     }
 
-    /// The same failure with another cause: for who has found out what an alert, say, was about.
+    /// The same error with a more exact cause, such as the reason for an alert.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Cause>) -> Self {
         self.0.cause = cause.into();
         self
     }
 
-    /// The same failure, explained by who has found out more about it since. It may change the words, never the
-    /// verdict.
+    /// The same error with another explanation, for callers that know more about it. It changes only the text, never the
+    /// result.
     #[must_use]
     pub fn with_explanation(mut self, explanation: Explanation) -> Self {
         self.0.explanation = Some(Box::new(explanation));
         self
     }
 
-    /// Whether somebody has explained it ([`with_explanation`](Self::with_explanation)).
+    /// Whether it has an explanation of its own ([`with_explanation`](Self::with_explanation)).
     pub fn is_explained(&self) -> bool {
         self.0.explanation.is_some()
     }
 
-    /// The same error, told of another phase: for layers that know better where they are.
+    /// The same error in another phase, for layers on top.
     #[must_use]
     pub fn in_phase(mut self, phase: Phase) -> Self {
         self.0.phase = phase;
         self
     }
 
-    /// The same error with the name of the server that was asked for.
+    /// The same error with the name of the requested server.
     #[must_use]
     pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
@@ -163,14 +163,14 @@ impl Error {
         }
     }
 
-    /// The handfast error inside an `io::Error` that one of our streams returned.
+    /// The handfast error inside an `io::Error` from a stream.
     ///
     /// `io::Error::source` skips the error that it wraps, so walking the sources does not find it.
     pub fn from_io(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// Takes the handfast error out of an `io::Error`; any other becomes a network cause.
+    /// Extracts the handfast error from an `io::Error`; any other becomes a network cause.
     pub fn from_io_owned(error: io::Error, phase: Phase) -> Self {
         if !error.get_ref().is_some_and(|inner| inner.is::<Self>()) {
             return Self::new(phase, NetworkCause::from(error));
@@ -184,8 +184,8 @@ impl Error {
         }
     }
 
-    /// A copy for a second report of the same failure. What cannot be copied, such as an
-    /// operating system error's inner value, is reduced to its kind and text.
+    /// A copy for a second report of the same failure. Parts that cannot be copied, such as an
+    /// operating system error's inner value, are reduced to their kind and text.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         Self(Box::new(Inner {
@@ -245,21 +245,21 @@ impl From<Error> for io::Error {
     }
 }
 
-/// The cause of an [`Error`], sorted by whose fault it is.
+/// The cause of an [`Error`], sorted by origin.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Cause {
-    /// What we were given to work with is wrong: files, names, choices.
+    /// Our configuration: files, names, choices.
     Configuration(ConfigurationCause),
-    /// The peer did, sent or lacks something.
+    /// The peer.
     Peer(PeerCause),
-    /// What lies between: names, addresses, time, the operating system's transport.
+    /// The network: time limits and the operating system's transport.
     Network(NetworkCause),
     /// This program or this machine.
     Local(LocalCause),
 }
 
-/// Faults of our own configuration.
+/// Errors of our own configuration.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConfigurationCause {
@@ -267,7 +267,7 @@ pub enum ConfigurationCause {
     Identity(IdentityError),
     /// Trust anchors or revocation lists cannot be used.
     Trust(TrustError),
-    /// A server must have an identity, and none was given.
+    /// A server has no identity.
     IdentityMissing,
     /// This is neither a DNS name nor an IP address (RFC 9525, section 2).
     ServerName {
@@ -276,115 +276,115 @@ pub enum ConfigurationCause {
         /// What is wrong with it.
         problem: String,
     },
-    /// A choice by name that nothing here goes by.
+    /// An unknown name.
     UnknownName {
-        /// What was being chosen: "cipher suite", "key exchange group".
+        /// The kind of name: "cipher suite", "key exchange group".
         what: &'static str,
         /// The name given.
         name: String,
-        /// The names that would have worked.
+        /// The known names.
         known: Vec<&'static str>,
     },
-    /// The choices made leave nothing to negotiate with.
+    /// The choices exclude everything.
     NothingLeft {
-        /// What there is none of.
+        /// The kind of parameter.
         what: &'static str,
     },
     /// A file needed by the configuration cannot be opened or written.
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
-/// What the peer did, sent or lacks.
+/// Errors of the peer.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum PeerCause {
-    /// Its certificate chain did not pass; the chain as sent is inside.
+    /// Its certificate chain was not accepted; contains the chain as sent.
     Certificate(Box<VerifyError>),
     /// It ended the handshake or the exchange with a fatal alert (RFC 8446, section 6).
     Alert(Alert),
-    /// It wants a client certificate and was given none.
+    /// It requires a client certificate, and none was sent.
     ClientCertificateRequired {
-        /// The alert that said so.
+        /// The alert.
         alert: Alert,
-        /// The issuers it would accept, as DER-encoded names; empty when it named none.
+        /// The issuers it accepts, as DER-encoded names; empty if it sent none.
         acceptable_issuers: Vec<Vec<u8>>,
     },
     /// It did not accept the client certificate that we sent.
     ClientCertificateRefused {
-        /// The alert that said so.
+        /// The alert.
         alert: Alert,
     },
-    /// We demand a client certificate and it sent none.
+    /// A client certificate is required, and it sent none.
     ClientCertificateMissing,
-    /// What arrived is not TLS.
+    /// The received data is not TLS.
     NotTls {
         /// The first bytes that it sent, at most 256.
         first_bytes: Vec<u8>,
     },
-    /// It closed its direction before the handshake was done: without a byte, in the middle of its hello, or later.
+    /// It closed its direction during the handshake, possibly without having sent a byte.
     ClosedInHandshake {
         /// How many bytes it had sent before.
         bytes_received: u64,
     },
-    /// It reset the connection before the handshake was done.
+    /// It reset the connection during the handshake.
     ResetInHandshake {
         /// How many bytes it had sent before.
         bytes_received: u64,
     },
-    /// Its direction ended without `close_notify`: what arrived may have been cut off.
+    /// Its direction ended without `close_notify`: the data may be truncated.
     PrematureEnd {
         /// How many bytes of plaintext had arrived before.
         bytes_received: u64,
     },
-    /// It proved to be the server of the public name, and cannot decrypt the encrypted ClientHello (RFC 9849, section
-    /// 6.1.6): its configuration has changed, or it has none any more.
+    /// It authenticated for the public name, and rejected the encrypted ClientHello (RFC 9849, section
+    /// 6.1.6): its configuration has changed, or was removed.
     EchRejected {
         /// The configurations that it offers instead, as [`EchConfigs`](crate::EchConfigs) takes them, for one further
-        /// attempt; `None` when it offers none, and Encrypted Client Hello is to be switched off for it.
+        /// attempt; `None` if it offers none: Encrypted Client Hello is then disabled by the server.
         retry_configs: Option<Vec<u8>>,
     },
-    /// It speaks no protocol version that we allow.
+    /// No common protocol version.
     ProtocolVersion {
-        /// The alert that said so, when it was the peer that gave up.
+        /// The alert, if the peer sent one.
         alert: Option<Alert>,
     },
-    /// It shares none of our choices of this kind.
+    /// No common parameter of this kind.
     NothingInCommon {
         /// "cipher suite", "key exchange group", "signature scheme".
         what: &'static str,
     },
-    /// It speaks none of the ALPN protocols offered (RFC 7301).
+    /// It supports none of the offered ALPN protocols (RFC 7301).
     NoApplicationProtocol,
-    /// It does not serve the name that we asked for (RFC 6066, section 3).
+    /// It does not recognize the server name (RFC 6066, section 3).
     NameUnrecognised,
-    /// A message of its was malformed or came at the wrong moment.
+    /// A message was malformed or unexpected.
     ProtocolViolation {
         /// What was wrong with it.
         what: String,
     },
     /// A record could not be decrypted or failed its integrity check.
     BadRecord,
-    /// One of its handshake messages is longer than is accepted here.
+    /// One of its handshake messages is too long.
     MessageTooLarge {
-        /// Which: "Certificate" is the usual one.
+        /// The message, usually "Certificate".
         message: &'static str,
-        /// The longest that is accepted, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// It asked to renegotiate (RFC 5246, section 7.4.1.1), was told that this is not done, and ended the
+    /// It requested renegotiation (RFC 5246, section 7.4.1.1), got the alert no_renegotiation, and ended the
     /// connection.
     RenegotiationRefused {
-        /// The alert that it ended with; `None` when it kept on asking instead.
+        /// The alert that it ended with; `None` if it repeated the request instead.
         alert: Option<Alert>,
     },
 }
 
-/// What lies between the two ends.
+/// Errors of the network.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NetworkCause {
@@ -395,33 +395,33 @@ pub enum NetworkCause {
     },
     /// The connection was reset.
     Reset,
-    /// Any other answer of the operating system.
+    /// Any other error of the operating system.
     Io(io::Error),
 }
 
-/// Faults of this program or this machine.
+/// Errors of this program or this machine.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LocalCause {
-    /// The operating system gave no random bytes: nothing can be secured.
+    /// The operating system provides no random bytes, so TLS cannot be used.
     RandomUnavailable,
     /// The caller used a connection after it had failed or been closed.
     AfterEnd,
-    /// The connection's key has protected as many records as it may (RFC 8446, section 5.5), and TLS 1.2
-    /// has no other for it.
+    /// The connection's key has protected as many records as allowed (RFC 8446, section 5.5), and TLS 1.2
+    /// has no key update.
     KeyWornOut,
-    /// A private key that is elsewhere ([`RemoteKey`](crate::RemoteKey)) made no signature; what it said.
+    /// A [`RemoteKey`](crate::RemoteKey) made no signature; its error.
     SigningFailed(String),
-    /// A failure that nobody here has thought of, with the raw evidence.
+    /// An unknown failure, with the raw evidence.
     Unrecognised {
-        /// What the layer below said.
+        /// The message of the layer below.
         said: String,
-        /// How what the peer had sent begins, where that is known.
+        /// The first bytes that the peer sent, if known.
         first_bytes: Vec<u8>,
     },
-    /// The caller gave a handshake up because it is about to stop.
+    /// The caller ended a handshake because it is stopping.
     Stopping,
-    /// A bug or a limit of this library, with what is known of it.
+    /// A bug or a limit of this library.
     Internal(String),
 }
 
@@ -442,7 +442,7 @@ impl Alert {
         self.code
     }
 
-    /// Its name in the field's spelling, or "unknown".
+    /// Its name in the RFC, or "unknown".
     pub const fn name(self) -> &'static str {
         match self.code {
             0 => "close_notify",
@@ -542,7 +542,7 @@ impl From<TrustError> for Error {
 impl From<io::Error> for NetworkCause {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // A write to a connection that the peer has reset says "broken pipe" the second time.
+            // The second write to a connection that the peer has reset fails with "broken pipe".
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe => Self::Reset,

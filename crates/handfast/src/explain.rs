@@ -1,12 +1,12 @@
-//! From a cause to what a person needs: a stable id, what happened, the evidence, what to do.
+//! Explanations of errors: a stable id, what happened, the evidence, what to do.
 //!
-//! One total match over the causes; nothing of this is said anywhere else. What the other end did
-//! wrong and what we did wrong never share a message, and no fix advises switching verification off.
+//! One total match over the causes, and the only place of these texts. Errors of the peer and
+//! our own never share a message, and no fix turns verification off.
 
 mod certificate;
 mod first_bytes;
 mod fix;
-// The operating system's words are Linux's.
+// The operating system's messages are those of Linux.
 #[cfg(all(test, target_os = "linux"))]
 mod golden;
 mod identity;
@@ -22,7 +22,7 @@ use crate::side::Side;
 use crate::verify::Purpose;
 use crate::x509::escape_control;
 
-/// What a person should be told about an error.
+/// The explanation of an error for users.
 ///
 /// `Display` prints all of it, in plain text without control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,16 +32,16 @@ pub struct Explanation {
     pub id: &'static str,
     /// What happened, in one sentence without a full stop.
     pub what: String,
-    /// What shows it, a line each.
+    /// The evidence, a line each.
     pub evidence: Vec<String>,
-    /// What to do about it, a line each; empty where nothing is known.
+    /// What to do, a line each; may be empty.
     pub fix: Vec<String>,
 }
 
 impl Explanation {
-    /// An explanation of something that happened outside this library, told in the same shape.
+    /// An explanation of an error outside this library, in the same form.
     ///
-    /// Text that a stranger wrote must have gone through [`escape_control`] before.
+    /// Text from a peer must be escaped by [`escape_control`] before.
     pub fn new(id: &'static str, what: impl Into<String>) -> Self {
         Self {
             id,
@@ -58,7 +58,7 @@ impl Explanation {
         self
     }
 
-    /// Adds a line of what to do.
+    /// Adds a line about what to do.
     #[must_use]
     pub fn with_fix(mut self, line: impl Into<String>) -> Self {
         self.fix.push(line.into());
@@ -67,7 +67,7 @@ impl Explanation {
 }
 
 impl Explanation {
-    /// The same, of the server of this name: told first, unless the sentence names it already.
+    /// The same for the server with this name, which is prepended unless the sentence has it already.
     #[must_use]
     pub fn about(mut self, server_name: &str) -> Self {
         if !mentions(&self.what, server_name) {
@@ -114,7 +114,7 @@ fn sentence(error: &Error) -> String {
     }
     if matches!(error.cause(), Cause::Peer(PeerCause::NameUnrecognised)) && asked_by_address(error)
     {
-        what = "the server requires a DNS name, and was asked by IP address".into();
+        what = "the server requires a DNS name, and the request was for an IP address".into();
     }
     if let Cause::Peer(PeerCause::NotTls { first_bytes }) = error.cause()
         && is_portal(first_bytes, error.server_name())
@@ -124,14 +124,14 @@ fn sentence(error: &Error) -> String {
     what
 }
 
-/// Whether a name stands in a text by itself, not as a part of another name.
+/// Whether a text contains a name, not as a part of another name.
 fn mentions(text: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     text.match_indices(name).any(|(at, found)| {
         let before = text.get(..at).and_then(|text| text.chars().next_back());
         let mut after = text.get(at + found.len()..).unwrap_or_default().chars();
         let ends = match after.next() {
-            // The end of a sentence is no further label.
+            // The end of a sentence is not another label.
             Some('.') => !after.next().is_some_and(is_part),
             Some(c) => !is_part(c),
             None => true,
@@ -148,7 +148,7 @@ pub(crate) fn what(cause: &Cause) -> String {
         Cause::Network(cause) => network(cause),
         Cause::Local(cause) => match cause {
             LocalCause::RandomUnavailable => {
-                "the operating system gave no random bytes, so TLS cannot be used".into()
+                "the operating system provides no random bytes, so TLS cannot be used".into()
             }
             LocalCause::AfterEnd => "the connection was used after its end".into(),
             LocalCause::KeyWornOut => {
@@ -178,7 +178,7 @@ fn configuration(cause: &ConfigurationCause) -> String {
             )
         }
         ConfigurationCause::UnknownName { what, name, .. } => {
-            format!("there is no {what} called `{}`", escape_control(name))
+            format!("unknown {what} `{}`", escape_control(name))
         }
         ConfigurationCause::NothingLeft { what } => format!("there is no {what} left to use"),
         ConfigurationCause::File { path, .. } => {
@@ -214,10 +214,10 @@ fn peer(cause: &PeerCause) -> String {
         }
         PeerCause::NotTls { first_bytes } => match spoken(first_bytes) {
             Some(protocol) => format!("the peer speaks {protocol} here, not TLS"),
-            None => "what the peer sent is not TLS".into(),
+            None => "the peer's data is not TLS".into(),
         },
         PeerCause::ClosedInHandshake { bytes_received: 0 } => {
-            "the peer closed the connection without having sent a byte".into()
+            "the peer closed the connection without sending any data".into()
         }
         PeerCause::ClosedInHandshake { .. } => {
             "the peer closed the connection during the handshake".into()
@@ -226,10 +226,10 @@ fn peer(cause: &PeerCause) -> String {
             "the connection was reset during the handshake".into()
         }
         PeerCause::PrematureEnd { .. } => {
-            "the connection ended without close_notify: what arrived may be cut off".into()
+            "the connection ended without close_notify: the data may be truncated".into()
         }
-        PeerCause::ProtocolVersion { .. } => "the two ends have no TLS version in common".into(),
-        PeerCause::NothingInCommon { what } => format!("the two ends have no {what} in common"),
+        PeerCause::ProtocolVersion { .. } => "client and server have no TLS version in common".into(),
+        PeerCause::NothingInCommon { what } => format!("client and server have no {what} in common"),
         PeerCause::NoApplicationProtocol => {
             "the peer speaks none of the application protocols offered (ALPN)".into()
         }
@@ -255,17 +255,17 @@ fn peer(cause: &PeerCause) -> String {
             ),
         },
         PeerCause::RenegotiationRefused { alert: Some(_) } => {
-            "the peer asked to renegotiate, which is not supported, and then ended the connection"
+            "the peer requested renegotiation, which is not supported, and then ended the connection"
                 .into()
         }
         PeerCause::RenegotiationRefused { alert: None } => {
-            "the peer asked to renegotiate again after it was told that this is not supported"
+            "the peer requested renegotiation again, although it is not supported"
                 .into()
         }
     }
 }
 
-/// A limit that is a byte short of it, in KiB.
+/// A limit of one byte less than a multiple of 1024, in KiB.
 fn kib(bytes: usize) -> usize {
     bytes.div_ceil(1024)
 }
@@ -281,7 +281,7 @@ fn network(cause: &NetworkCause) -> String {
     }
 }
 
-/// The operating system's words without the number that Rust adds, safe to print.
+/// The operating system's message without the number that Rust adds, escaped.
 pub fn plain_io_error(error: &std::io::Error) -> String {
     let text = error.to_string();
     escape_control(text.split(" (os error").next().unwrap_or(&text)).into_owned()
@@ -314,7 +314,7 @@ fn evidence(cause: &Cause) -> Vec<String> {
         Cause::Peer(PeerCause::NotTls { first_bytes }) => {
             vec![format!("its first bytes: {}", quote_bytes(first_bytes))]
         }
-        // What happened says it.
+        // Already in the sentence.
         Cause::Peer(PeerCause::ClosedInHandshake { bytes_received: 0 }) => Vec::new(),
         Cause::Peer(
             PeerCause::ClosedInHandshake { bytes_received }
@@ -334,7 +334,7 @@ fn evidence(cause: &Cause) -> Vec<String> {
         }
         Cause::Local(LocalCause::Unrecognised { first_bytes, .. }) if !first_bytes.is_empty() => {
             vec![format!(
-                "what the peer had sent begins: {}",
+                "the first bytes from the peer: {}",
                 quote_bytes(first_bytes)
             )]
         }
@@ -342,7 +342,7 @@ fn evidence(cause: &Cause) -> Vec<String> {
     }
 }
 
-/// The levels below an error, a line each.
+/// The sources of an error, a line each.
 fn sources(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     std::iter::successors(error.source(), |error| error.source())
         .map(|error| {
@@ -352,7 +352,7 @@ fn sources(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
         .collect()
 }
 
-/// In which phase: for lines of a log.
+/// With its phase, for logs.
 impl Explanation {
     /// One line: the phase, the id, what happened.
     pub fn one_line(&self, phase: Phase) -> String {
@@ -365,13 +365,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_s_name_is_told_once() {
+    fn the_server_s_name_is_printed_once() {
         let error =
             Error::new(Phase::Response, NetworkCause::Reset).with_server_name("example.org");
         assert_eq!(
             error.explain().to_string(),
             "example.org: the connection was reset [reset]\n  \
-             fix: try again; if it stays, see the other end's log: its process may have crashed"
+             fix: try again; if it persists, see the peer's log: its process may have crashed"
         );
         assert_eq!(error.to_string(), "response with example.org failed");
     }

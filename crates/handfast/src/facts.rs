@@ -1,4 +1,4 @@
-//! What a connection has learned besides what rustls keeps.
+//! The state of a connection that rustls does not keep.
 
 use crate::error::Alert;
 use crate::exporter::ExporterSecret;
@@ -7,11 +7,11 @@ use crate::side::Side;
 use crate::verify::{Staple, VerifyError};
 use crate::witness::{Evidence, SealedAlert, Session};
 
-/// Tickets that are remembered of one connection. Servers give out two, and whoever floods us with
-/// them gets no memory for it.
+/// The limit on tickets recorded for one connection. Servers send two; more
+/// use no memory.
 const TICKETS_MAX: usize = 16;
 
-/// What a connection has learned besides what rustls keeps.
+/// The state of a connection that rustls does not keep.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) side: Option<Side>,
@@ -32,9 +32,9 @@ pub(crate) struct Facts {
     pub(crate) alert_received: Option<Alert>,
     /// The fatal alert that rustls encrypted.
     pub(crate) alert_sealed: Option<SealedAlert>,
-    /// The peer asked to renegotiate, and was told that this is not done here.
+    /// The peer requested renegotiation, and was sent no_renegotiation.
     pub(crate) renegotiation_refused: bool,
-    /// The message that is longer than accepted; empty where none was seen.
+    /// The message that is too long; empty if there is none.
     pub(crate) message_too_large: &'static str,
 }
 

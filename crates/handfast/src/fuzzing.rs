@@ -1,7 +1,7 @@
-//! What fuzz targets and tests drive from within: the record protocol with keys that are known, and the opening of
-//! tickets. Built for tests and for fuzzing alone.
+//! Internal entry points for fuzz targets and tests: the record protocol with known keys, and the decryption of
+//! tickets. Built only for tests and fuzzing.
 //!
-//! Each function takes any bytes, makes of them what a stranger could do, and panics where a promise is broken.
+//! Each function takes any bytes, derives an attacker's actions from them, and panics if an invariant is violated.
 
 mod chain;
 
@@ -23,7 +23,7 @@ use crate::tls::{Established, Secrets};
 
 pub use self::chain::chain;
 
-/// How records can be protected.
+/// The protection of records.
 type Suite = (Algorithm, Scheme);
 
 const SUITES: [Suite; 6] = [
@@ -35,15 +35,15 @@ const SUITES: [Suite; 6] = [
     (Algorithm::Aes128Gcm, Scheme::Tls12Gcm),
 ];
 
-/// Memory beyond what was sent that a connection may hold: its buffers, each once.
+/// The limit on a connection's memory in addition to the input: its buffers, each once.
 const MEMORY_MAX: usize = 1 << 20;
 
-/// Where keys come from that everybody knows.
+/// Known secrets.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     suite: Suite,
     is_client: bool,
-    /// How often each direction's key was renewed.
+    /// How often each direction's key was updated.
     sending: u64,
     receiving: u64,
 }
@@ -86,7 +86,7 @@ impl Secrets for Known {
         Ok(self.next_receiving())
     }
 
-    /// They are of no use here.
+    /// Not used here.
     fn ticket(&mut self, _: &[u8]) -> Result<(), Error> {
         Ok(())
     }
@@ -115,7 +115,7 @@ fn keys((algorithm, scheme): Suite, from_client: bool, generation: u64) -> Keys 
     }
 }
 
-/// Bytes that decide what is done. They end early: then the rest is zeros.
+/// Bytes that select the actions. After their end, all are zeros.
 struct Input<'i>(&'i [u8]);
 
 impl<'i> Input<'i> {
@@ -139,26 +139,26 @@ impl<'i> Input<'i> {
     }
 }
 
-/// Somebody who holds the peer's keys.
+/// An attacker with the peer's keys.
 struct Peer {
     known: Known,
     sealer: Sealer,
     opener: Opener,
-    /// What it has sealed and not sent.
+    /// Sealed and not sent.
     wire: Vec<u8>,
     /// Data that it has sealed.
     data: Vec<u8>,
-    /// Has it sealed nothing but data, tickets and key updates that are in order?
+    /// Whether it has sealed only valid data, tickets and key updates.
     is_innocent: bool,
     updates_in_a_row: usize,
-    /// What it was sent and has not opened.
+    /// Received and not decrypted.
     received: Vec<u8>,
-    /// Data that it has heard.
+    /// Received data.
     heard: Vec<u8>,
     /// Key updates since the last data.
     updates_heard: usize,
-    /// The alert or the end that it was told.
-    last_word: Option<(u8, u8)>,
+    /// The alert or close_notify received.
+    final_alert: Option<(u8, u8)>,
 }
 
 impl Peer {
@@ -175,7 +175,7 @@ impl Peer {
             received: Vec::new(),
             heard: Vec::new(),
             updates_heard: 0,
-            last_word: None,
+            final_alert: None,
         })
     }
 
@@ -195,7 +195,7 @@ impl Peer {
         self.seal(23, content);
         self.data.extend_from_slice(content);
         match content.is_empty() {
-            // So many are taken, and no more.
+            // The limit on accepted ones.
             true => self.is_innocent = false,
             false => self.updates_in_a_row = 0,
         }
@@ -211,7 +211,7 @@ impl Peer {
         }
     }
 
-    /// What the connection sends can be opened, is in order, and says nothing after its last word.
+    /// Checks that the connection's records can be decrypted, are valid, and that none follows its alert.
     fn hear(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
         while let [_, _, _, high, low, ..] = self.received[..] {
@@ -221,7 +221,7 @@ impl Peer {
             }
             let mut record: Vec<u8> = self.received.drain(..length).collect();
             let (kind, content) = self.opener.open(&mut record).expect("ours can be opened");
-            assert_eq!(self.last_word, None, "something after the last word");
+            assert_eq!(self.final_alert, None, "something after the last word");
             match (kind, &*content) {
                 (ContentType::ApplicationData, data) => {
                     assert!(!data.is_empty(), "an empty record");
@@ -230,7 +230,7 @@ impl Peer {
                 }
                 (ContentType::Handshake, [24, 0, 0, 1, 0]) => {
                     self.updates_heard += 1;
-                    // One while it is silent, and one before its next data.
+                    // One while it sends no data, and one before its next data.
                     assert!(self.updates_heard <= 2, "updates in a row");
                     let next = self.known.next_receiving();
                     self.opener = Opener::new(&next).expect("the next key");
@@ -238,14 +238,14 @@ impl Peer {
                 (ContentType::Alert, [1, 100]) => {
                     assert!(!self.is_tls13(), "TLS 1.3 knows no renegotiation");
                 }
-                (ContentType::Alert, [level, code]) => self.last_word = Some((*level, *code)),
+                (ContentType::Alert, [level, code]) => self.final_alert = Some((*level, *code)),
                 other => panic!("{other:?}"),
             }
         }
     }
 }
 
-/// The record protocol of a connection whose keys a stranger holds.
+/// The record protocol of a connection, against an attacker with its keys.
 pub fn records(input: &[u8]) {
     let mut input = Input(input);
     let choice = input.u8();
@@ -278,7 +278,7 @@ pub fn records(input: &[u8]) {
                 peer.seal(kind, content);
                 match (kind, without_zeros(content)) {
                     (23, _) => peer.data.extend_from_slice(content),
-                    // No type of its own, but padding behind another (RFC 8446, section 5.4).
+                    // Not a content type, but padding after another (RFC 8446, section 5.4).
                     (0, [data @ .., 23]) if peer.is_tls13() => peer.data.extend_from_slice(data),
                     _ => {}
                 }
@@ -354,7 +354,7 @@ pub fn records(input: &[u8]) {
                 let (kind, body) = (input.u8(), input.short());
                 let [.., high, low] = (body.len() + usize::from(input.u8() & 1)).to_be_bytes();
                 let message = [&[kind, 0, high, low][..], body].concat();
-                // In two records, now and then.
+                // Sometimes in two records.
                 let cut = usize::from(input.u8()).min(message.len());
                 peer.is_innocent = false;
                 for part in [&message[..cut], &message[cut..]] {
@@ -385,7 +385,7 @@ fn without_zeros(bytes: &[u8]) -> &[u8] {
     end.map_or(&[], |end| &bytes[..=end])
 }
 
-/// What is under way arrives, and both come to their end.
+/// Delivers everything in flight, and ends both directions.
 fn finish(
     mut ours: Connection,
     mut peer: Peer,
@@ -412,7 +412,7 @@ fn finish(
         assert!(end.is_some(), "an honest peer is refused");
         assert!(
             channel_ended || *read == peer.data,
-            "an honest peer's data is lost"
+            "a correct peer's data is lost"
         );
         assert_ne!(end, Some(Ending::CloseNotify), "an end that nobody made");
     }
@@ -424,11 +424,11 @@ fn finish(
         assert_eq!(peer.heard.len(), written.len(), "written and never sent");
     }
     let alert = ours.alert_sent().map(|alert| (2, alert.code()));
-    let told = peer.last_word.filter(|(level, _)| *level == 2);
+    let told = peer.final_alert.filter(|(level, _)| *level == 2);
     assert_eq!(alert, told, "another alert than was told");
 }
 
-/// Tickets that a stranger brings.
+/// Tickets from an attacker.
 pub fn ticket(input: &[u8]) {
     let mut input = Input(input);
     let clock = Clock::new(|| UNIX_EPOCH + Duration::from_secs(1_700_000_000));
@@ -443,14 +443,14 @@ pub fn ticket(input: &[u8]) {
         panic!("no ticket");
     };
     match choice % 5 {
-        // Anything at all, and anything behind the name of a key that there is.
+        // Any bytes, and any bytes after the name of an existing key.
         0 => assert_eq!(ours.decrypt(input.0), None),
         1 => {
             let forged = [&made[..16], input.0].concat();
             let opened = ours.decrypt(&forged);
             assert!(opened.is_none() || forged == made);
         }
-        // One of ours, with some of it changed, cut off or added.
+        // A valid one, with changed, removed or added bytes.
         2 => {
             let mut changed = made.clone();
             for mask in input.0.chunks_exact(3) {
@@ -467,7 +467,7 @@ pub fn ticket(input: &[u8]) {
             let longer = [&made[..], &[input.u8()]].concat();
             assert_eq!(ours.decrypt(&longer), None);
         }
-        // Somebody else's.
+        // One of another server.
         _ => {
             let theirs = ticketer(b"theirs");
             assert_eq!(theirs.decrypt(&made), None);
@@ -498,7 +498,7 @@ mod tests {
 
     use super::{chain, records, ticket};
 
-    /// Beginnings for a fuzzer: each kind of step in an order that makes sense.
+    /// Seeds for a fuzzer: each kind of step, in a useful order.
     fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         const DELIVER: [u8; 3] = [5, 0xff, 0xff];
         const READ: [u8; 3] = [6, 0x10, 0];
@@ -569,7 +569,7 @@ mod tests {
 
     /// With `HANDFAST_WRITE_SEEDS=DIR` they are written below it, a directory for each target.
     #[test]
-    fn the_seeds_of_the_fuzz_targets_keep_every_promise() {
+    fn the_seeds_of_the_fuzz_targets_pass() {
         let directory = std::env::var_os("HANDFAST_WRITE_SEEDS");
         for (target, name, bytes) in seeds() {
             match target {
@@ -590,7 +590,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_steps_break_a_promise_of_the_record_protocol(
+        fn no_steps_violate_the_record_protocol(
             choice in 0..12u8,
             steps in prop::collection::vec((0..16u8, prop::collection::vec(any::<u8>(), 0..12)), 0..40),
         ) {
@@ -599,7 +599,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_a_ticket_but_those_that_were_made(
+        fn only_issued_tickets_are_accepted(
             bytes in prop::collection::vec(any::<u8>(), 0..100),
         ) {
             ticket(&bytes);

@@ -11,17 +11,17 @@ use crate::error::{ConfigurationCause, Error, Phase};
 use crate::exporter::ExporterSecret;
 use crate::witness;
 
-/// Where the secrets of sessions are written to, in the format that packet analysers read.
+/// A file for the secrets of sessions, in the format of packet analysers.
 ///
-/// Whoever reads the file reads the traffic: it is created readable by its owner only.
+/// With this file the traffic can be decrypted: it is created readable only by its owner.
 #[derive(Clone)]
 pub struct KeyLog(Arc<Mutex<File>>);
 
 impl KeyLog {
-    /// Appends to this file, which is created if need be.
+    /// Appends to this file, which is created if necessary.
     ///
     /// # Errors
-    /// [`ConfigurationCause::File`] when it cannot be opened for writing.
+    /// [`ConfigurationCause::File`] if it cannot be opened for writing.
     pub fn to_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let mut options = OpenOptions::new();
@@ -51,7 +51,7 @@ impl KeyLog {
     fn write(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         let line = format!("{label} {} {}\n", Hex(client_random), Hex(secret));
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk must not end the connection that is being watched.
+        // A full disk must not end the connection.
         let _ = file.write_all(line.as_bytes());
     }
 }

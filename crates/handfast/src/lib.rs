@@ -1,7 +1,7 @@
-//! TLS over any byte channel: verified peers, honest ends, explained failures.
+//! TLS over any byte channel: verified peers, exact ends, explained errors.
 //!
-//! handfast secures a byte channel in a few lines, and leaves neither end in doubt about who the
-//! other is, how the exchange ended and, where it failed, why.
+//! handfast secures a byte channel in a few lines, and reports exactly who the
+//! peer is, how the exchange ended and, if it failed, why.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,11 +23,11 @@
 //!
 //! # What it is not
 //!
-//! It connects to nothing (names, addresses, proxies and STARTTLS are `handfast-dial`), knows no HTTP (`handfast-https`), makes no
+//! It makes no connections (names, addresses, proxies and STARTTLS are in `handfast-dial`), has no HTTP (`handfast-https`), issues no
 //! certificates (`handfast-ca`), prints
-//! nothing, reads nothing from the environment (but for what the platform's trust store does by
-//! itself), keeps no process-global state and installs no logger. The cryptography is aws-lc-rs,
-//! the protocol rustls, the path building rustls-webpki; none of them shows in the interface.
+//! nothing, reads nothing from the environment (except for the platform's trust
+//! store), keeps no process-global state and installs no logger. The cryptography is aws-lc-rs,
+//! the protocol rustls, the path building rustls-webpki; none of them is part of the interface.
 //!
 //! # Data flow
 //!
@@ -45,17 +45,17 @@
 //!
 //! - contexts, built once: [`ClientContext`], [`ServerContext`], [`ClientAuth`], [`Timeouts`], [`Clock`],
 //!   [`TlsVersion`], [`RecordSizing`], [`TicketKeys`], [`KeyLog`], [`EchConfigs`];
-//! - what they are made of: [`Identity`], [`Passphrase`] and its [`PassphraseRequest`], [`TrustAnchors`],
+//! - parts of contexts: [`Identity`], [`Passphrase`] and its [`PassphraseRequest`], [`TrustAnchors`],
 //!   [`RevocationLists`],
 //!   [`SpkiSha256`], [`VerificationPolicy`], [`AdditionalVerification`];
 //! - connections: [`Connection`] (bytes in, bytes out), [`Stream`] (blocking, over a [`Channel`]),
 //!   [`AsyncStream`] (tokio), their halves ([`ReadHalf`], [`WriteHalf`]), [`LineReader`];
-//! - what they tell: [`Report`], its [`StapledResponse`], [`Ticket`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
+//! - reports: [`Report`], its [`StapledResponse`], [`Ticket`], [`Traffic`], [`VerifiedPeer`], [`Ending`], [`CloseOutcome`];
 //! - errors: [`Error`], its [`Phase`] and [`Cause`], and the [`Explanation`] of each;
-//! - certificates as facts: [`CertificateFacts`], and the files they stand in:
-//!   [`certificates_from_file`], [`certificates_from_bytes`], [`certificates_to_pem`]; who issued one:
+//! - certificates as facts: [`CertificateFacts`], and files of certificates:
+//!   [`certificates_from_file`], [`certificates_from_bytes`], [`certificates_to_pem`]; their issuers:
 //!   [`is_issued_by`]; [`SignedCertificateTimestamp`];
-//! - [`registry`]: TLS's numbers by name, and what to think of each; [`wire`]: a reader of strangers' bytes.
+//! - [`registry`]: TLS's numbers by name, with ratings; [`wire`]: a parser of untrusted bytes.
 
 #[cfg(feature = "tokio")]
 mod async_stream;
@@ -153,7 +153,7 @@ pub use x509::{
     CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,
 };
 
-/// The README's example is a test, too.
+/// Tests the README's example.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

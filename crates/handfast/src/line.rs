@@ -1,7 +1,7 @@
 //! Lines over a TLS stream, bounded.
 //!
-//! The classic trap: a reader that hands out what fits its buffer as if it were a line lets a peer
-//! forge the blank line that ends a head. Here a line is whole or it is an error.
+//! A reader that returns a full buffer as if it were a line lets a peer
+//! forge the blank line that ends a head. Here a line is complete, or an error.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -24,19 +24,19 @@ pub struct LineReader<R> {
     spoilt: bool,
 }
 
-/// One line, or what there was instead.
+/// A line, or the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
-    /// A line with something on it, without its end.
+    /// A line that is not empty, without its line end.
     Text(Vec<u8>),
-    /// A line of which only the end is there: after a head, its end.
+    /// An empty line, such as at the end of a head.
     Blank,
-    /// The stream ended in order, between two lines.
+    /// The stream ended between two lines, by close_notify.
     End,
 }
 
 impl<R: Read> LineReader<R> {
-    /// Reads lines of at most `line_max` bytes, their end not counted, from `reader`.
+    /// Reads lines of at most `line_max` bytes, without the line end, from `reader`.
     pub fn new(reader: R, line_max: usize) -> Self {
         Self {
             reader: BufReader::new(reader),
@@ -48,14 +48,14 @@ impl<R: Read> LineReader<R> {
     /// The next line.
     ///
     /// # Errors
-    /// `InvalidData` when a line is longer than allowed or holds a bare CR or a NUL: from then on
-    /// nothing can be a line any more, and every later call fails alike. `UnexpectedEof` when the
-    /// stream ends within a line. Otherwise what the stream says.
+    /// `InvalidData` if a line is longer than allowed or contains a bare CR or a NUL:
+    /// every later call fails with the same error. `UnexpectedEof` if the
+    /// stream ends within a line. Otherwise the stream's error.
     pub fn next_line(&mut self) -> io::Result<Line> {
         if self.spoilt {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "the line before was no line",
+                "an earlier line was invalid",
             ));
         }
         let mut line = Vec::new();
@@ -74,7 +74,7 @@ impl<R: Read> LineReader<R> {
             }
             let newline = available.iter().position(|byte| *byte == b'\n');
             let piece = &available[..newline.unwrap_or(available.len())];
-            // One more than allowed: the last may be the CR of the line's end.
+            // One more than allowed: the last may be the CR of the line end.
             let room = (self.line_max + 1).saturating_sub(line.len());
             if piece.len() > room {
                 return self.spoil("a line longer than the limit");
@@ -88,7 +88,7 @@ impl<R: Read> LineReader<R> {
         }
     }
 
-    /// What follows the lines: a body.
+    /// The data after the lines: a body.
     pub fn into_rest(self) -> BufReader<R> {
         self.reader
     }
@@ -105,7 +105,7 @@ impl<R: Read> LineReader<R> {
         if line.len() > self.line_max {
             return self.spoil("a line longer than the limit");
         }
-        // A bare CR is a line's end to some and not to others, which is how requests are smuggled.
+        // Only some parsers treat a bare CR as a line end, which allows request smuggling.
         if line.iter().any(|byte| matches!(byte, b'\r' | 0)) {
             return self.spoil("a bare CR or a NUL within a line");
         }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Gives one byte at a time, as a slow peer does.
+    /// Returns one byte at a time, like a slow peer.
     struct Dripping<'d>(&'d [u8]);
 
     impl Read for Dripping<'_> {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_and_strange_bytes_are_told_apart() {
+    fn ends_and_invalid_bytes_are_distinguished() {
         let first = |input: &[u8]| LineReader::new(input, 80).next_line().map_err(|e| e.kind());
         assert_eq!(first(b""), Ok(Line::End));
         assert_eq!(first(b"cut"), Err(io::ErrorKind::UnexpectedEof));

@@ -1,4 +1,4 @@
-//! IANA's names of what a handshake agrees on, where rustls' own differ.
+//! IANA's names of negotiated parameters, if rustls' names differ.
 
 use rustls::{CipherSuite, NamedGroup};
 

@@ -1,20 +1,20 @@
-//! What a client offered: its ClientHello, read for the record when a handshake fails.
+//! Parses a ClientHello, to report a client's offer if a handshake fails.
 //!
-//! rustls refuses many a hello before it shows it to anybody, so this is a reader of our own. It
-//! believes nothing, allocates no more than it was given, and takes what is there of a hello that was
-//! cut off. No decision hangs on it.
+//! rustls rejects some hellos before the application can see them, so this is a separate parser. It
+//! trusts nothing, allocates no more than the input, and parses truncated
+//! hellos. It affects no decision.
 
 use crate::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 use crate::wire::{Reader, is_grease};
 
-/// The longest fragment of one record that is looked into (RFC 5246, section 6.2.3).
+/// The longest fragment of a record (RFC 5246, section 6.2.3).
 const FRAGMENT_MAX: usize = 16 * 1024 + 2048;
 
 /// What a client offered in its (first) ClientHello, in its order, as far as it arrived.
 ///
-/// Everything in here was said by a stranger. Names that are shown to a person or written to a log
+/// All of it is untrusted. Names that are printed or written to a log
 /// must be escaped ([`escape_control`](crate::escape_control)); the lists of names that the methods
-/// give are already.
+/// return are escaped already.
 ///
 /// ```
 /// use handfast::ClientOffer;
@@ -29,11 +29,11 @@ const FRAGMENT_MAX: usize = 16 * 1024 + 2048;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ClientOffer {
-    /// Whether all of the hello arrived, and could be read to its end.
+    /// Whether all of the hello arrived and is well-formed.
     pub complete: bool,
-    /// The version field of old, which TLS 1.3 froze at 1.2.
+    /// The legacy version field, which is 1.2 in TLS 1.3.
     pub legacy_version: u16,
-    /// The versions of the extension that took its place (RFC 8446, section 4.2.1); empty without it.
+    /// The versions of `supported_versions` (RFC 8446, section 4.2.1); empty without it.
     pub supported_versions: Vec<u16>,
     /// Cipher suites.
     pub cipher_suites: Vec<SuiteId>,
@@ -41,13 +41,13 @@ pub struct ClientOffer {
     pub groups: Vec<GroupId>,
     /// Signature schemes; clients before TLS 1.2 have none.
     pub signature_schemes: Vec<SchemeId>,
-    /// Application protocols (RFC 7301), as the bytes that they are.
+    /// Application protocols (RFC 7301), as bytes.
     pub alpn: Vec<Vec<u8>>,
-    /// The name that was asked for (RFC 6066, section 3), with what is not UTF-8 replaced.
+    /// The requested server name (RFC 6066, section 3), with invalid UTF-8 replaced.
     pub server_name: Option<String>,
 }
 
-/// The hello that a client's first flight begins with, from its cipher suites on. It need not all be there.
+/// A reader at the cipher suites of the hello in a client's first flight, which may be truncated.
 pub(crate) fn from_suites(flight: &[u8]) -> Option<Reader<'_>> {
     let mut reader = Reader::new(flight);
     let is_handshake = reader.u8()? == 22;
@@ -59,8 +59,8 @@ pub(crate) fn from_suites(flight: &[u8]) -> Option<Reader<'_>> {
 }
 
 impl ClientOffer {
-    /// Reads the first bytes that a client sent: records of a handshake that begins with a ClientHello.
-    /// `None` when they are something else, or end before it shows what they are.
+    /// Parses a client's first bytes: records of a handshake that begins with a ClientHello.
+    /// `None` if they are something else, or too short.
     pub fn parse(received: &[u8]) -> Option<Self> {
         let message = handshake_bytes(received)?;
         let mut reader = Reader::new(&message);
@@ -73,7 +73,7 @@ impl ClientOffer {
         Some(offer)
     }
 
-    /// `None` where it ends too early; what came before is kept.
+    /// `None` if it is truncated; earlier fields are kept.
     fn read(&mut self, body: &mut Reader<'_>) -> Option<()> {
         self.legacy_version = body.u16()?;
         body.take(32)?; // random
@@ -85,7 +85,7 @@ impl ClientOffer {
         let compressions = body.u8()?;
         body.take(compressions.into())?;
         if body.is_empty() {
-            return Some(()); // without extensions, as long ago
+            return Some(()); // without extensions
         }
         let (mut extensions, whole) = body.vector_so_far::<2>()?;
         while !extensions.is_empty() {
@@ -135,8 +135,8 @@ impl ClientOffer {
         Some(())
     }
 
-    /// The versions offered, the newest first: those of the extension, or all up to the one of old.
-    /// Numbers that clients offer to keep servers tolerant (RFC 8701) are left out.
+    /// The versions offered, the newest first: those of the extension, or all up to the legacy version.
+    /// GREASE values (RFC 8701) are omitted.
     pub fn versions(&self) -> Vec<u16> {
         if self.supported_versions.is_empty() {
             return match self.legacy_version {
@@ -150,9 +150,9 @@ impl ClientOffer {
         versions
     }
 
-    /// [`versions`](Self::versions) by name: `TLS 1.3`, or the number of one that is not known.
+    /// [`versions`](Self::versions) by name: `TLS 1.3`, or the number if unknown.
     ///
-    /// A client without the extension names only the newest one that it speaks.
+    /// A client without the extension sends only its newest version.
     pub fn version_names(&self) -> Vec<String> {
         let name = |number: u16| match WireVersion::from_number(number) {
             Some(version) => version.name().to_owned(),
@@ -185,7 +185,7 @@ impl ClientOffer {
         known.map(|scheme| scheme.name()).collect()
     }
 
-    /// The application protocols as text; what is not printable ASCII is escaped.
+    /// The application protocols as text; bytes that are not printable ASCII are escaped.
     pub fn alpn_names(&self) -> Vec<String> {
         self.alpn
             .iter()
@@ -195,8 +195,8 @@ impl ClientOffer {
     }
 }
 
-/// The handshake messages within the first records, as far as they are there. `None` when the bytes
-/// are no such records.
+/// The handshake messages within the first records, possibly truncated. `None` if the bytes
+/// are not handshake records.
 fn handshake_bytes(received: &[u8]) -> Option<Vec<u8>> {
     let mut message = Vec::new();
     let mut rest = Reader::new(received);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_is_read_as_it_was_made() {
+    fn a_hello_round_trips() {
         let offer = ClientOffer::parse(&hello()).unwrap();
         assert!(offer.complete);
         assert_eq!(offer.server_name.as_deref(), Some("shop.example"));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_hello_that_was_cut_off_what_is_there_is_kept() {
+    fn a_truncated_hello_is_parsed_partially() {
         let whole = hello();
         let full = ClientOffer::parse(&whole).unwrap();
         for end in 0..whole.len() {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hello_is_none() {
+    fn other_bytes_are_none() {
         for bytes in [
             &b""[..],
             b"\x16",
@@ -309,9 +309,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+        fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
             let _ = ClientOffer::parse(&bytes);
-            // The same as the body of a hello, which random bytes hardly ever are.
+            // The same as the body of a hello, because random bytes rarely are a record.
             let mut framed = vec![22, 3, 1];
             framed.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
             framed.extend_from_slice(&bytes);
@@ -323,7 +323,7 @@ mod tests {
         }
 
         #[test]
-        fn a_hello_altered_anywhere_does_no_harm(at in 0..400_usize, to: u8, cut in 0..1200_usize) {
+        fn no_altered_hello_causes_a_panic(at in 0..400_usize, to: u8, cut in 0..1200_usize) {
             let mut bytes = hello();
             if let Some(byte) = bytes.get_mut(at) { *byte = to; }
             bytes.truncate(cut);

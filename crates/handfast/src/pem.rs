@@ -1,13 +1,13 @@
-//! PEM (RFC 7468, and the headers of RFC 1421 that OpenSSL's old encrypted keys carry): the one reader for
+//! PEM (RFC 7468, and the headers of RFC 1421 in OpenSSL's legacy encrypted keys): the only parser for
 //! identities, trusted certificates, chains and revocation lists.
 //!
-//! Owns finding sections in whatever people hand over: with a byte order mark or as UTF-16, indented, with
-//! text around them, lines of any length and end, blank lines and white space anywhere. What cannot be
-//! read is told with its line, and what follows it is read all the same: the caller decides whether one
-//! broken section spoils the rest. Sections are told whatever their label, because what a file holds
-//! instead of a certificate is what its owner needs to hear.
+//! Owns finding sections in files as users have them: with a byte order mark or as UTF-16, indented, with
+//! other text, lines of any length and end, blank lines and white space anywhere. Malformed sections are
+//! returned with their line, and parsing continues after them: the caller decides whether one malformed
+//! section makes the file unusable. Sections of every label are returned, so that an error can name what a
+//! file holds instead of a certificate.
 //!
-//! Bodies are secret until proven otherwise: they are wiped.
+//! Bodies may be secret, so they are wiped.
 
 use std::fmt;
 use std::ops::Deref;
@@ -22,20 +22,20 @@ const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// What word processors and web pages put in place of a blank.
+/// Used by word processors and web pages instead of a blank.
 const NO_BREAK_SPACE: &[u8] = b"\xc2\xa0";
 
-/// What a line has to name before it counts as a damaged BEGIN or END line, and not as text.
+/// A line must contain one of these to be treated as a damaged BEGIN or END line instead of text.
 const LABELS: [&[u8]; 4] = [b"CERTIFICATE", b"PRIVATE KEY", b"X509 CRL", b"PKCS7"];
 
-/// Labels have a few words; of more, a message shows the beginning.
+/// Labels have a few words; messages truncate longer ones.
 const LABEL_SHOWN_MAX: usize = 60;
 
 /// One section of a PEM file.
 pub(crate) struct Section {
     /// The label, escaped.
     pub(crate) label: String,
-    /// `Proc-Type` says that the body is encrypted.
+    /// `Proc-Type` expected that the body is encrypted.
     pub(crate) is_encrypted: bool,
     /// The value of `DEK-Info`.
     pub(crate) dek_info: Option<String>,
@@ -44,12 +44,12 @@ pub(crate) struct Section {
     pub(crate) line: usize,
 }
 
-/// Something that is meant to be a section and cannot be read.
+/// A malformed section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Broken {
     /// Line at fault, from 1.
     pub(crate) line: usize,
-    /// What is wrong there.
+    /// The problem.
     pub(crate) detail: String,
 }
 
@@ -59,8 +59,8 @@ impl fmt::Display for Broken {
     }
 }
 
-/// Every section, in order, and in its place what cannot be read. Empty: there is no PEM in it. Text
-/// outside of sections is skipped.
+/// Every section, in order, including malformed ones. Empty: there is no PEM in it. Text outside of
+/// sections is skipped.
 pub(crate) fn sections(bytes: &[u8]) -> Vec<Result<Section, Broken>> {
     let text = text(bytes);
     let mut found = Vec::new();
@@ -99,10 +99,10 @@ pub(crate) fn sections(bytes: &[u8]) -> Vec<Result<Section, Broken>> {
     found
 }
 
-/// What bytes without any section look like, where that is PEM in a form that is not read.
+/// A description of bytes without any section, if they look like PEM in an unsupported form.
 pub(crate) fn near_miss(bytes: &[u8]) -> Option<String> {
     let text = text(bytes);
-    // Enough to show what it is; the file may be anything.
+    // Enough to recognize it; the file may be anything.
     let trimmed = trim(text.get(..4096).unwrap_or(&text));
     let has_base64 = |text: &[u8]| {
         text.iter()
@@ -118,16 +118,16 @@ pub(crate) fn near_miss(bytes: &[u8]) -> Option<String> {
         if let Some(at) = memmem::find(line, BEGIN) {
             let has_escapes = memmem::find(line, b"-----\\n").is_some();
             return Some(match (at, has_escapes) {
-                (_, true) => format!("PEM whose line ends are written as \\n, in line {number}"),
-                (0, _) => format!("PEM whose BEGIN line does not stand alone, in line {number}"),
-                _ => format!("PEM with text in front of a BEGIN line, in line {number}"),
+                (_, true) => format!("PEM with line ends written as \\n, in line {number}"),
+                (0, _) => format!("PEM with other text on the BEGIN line, in line {number}"),
+                _ => format!("PEM with text before a BEGIN line, in line {number}"),
             });
         }
     }
     None
 }
 
-/// A line, by what it is for.
+/// The kind of a line.
 enum Line<'a> {
     Begin(&'a [u8]),
     End(&'a [u8]),
@@ -151,14 +151,14 @@ impl<'a> Line<'a> {
             let behind = line.get(DASHES.len()..).unwrap_or_default();
             let detail = match memmem::find(behind, DASHES) {
                 Some(_) if memmem::find(behind, b"-----\\n").is_some() => {
-                    "its line ends are written as \\n: make line ends of them"
+                    "its line ends are written as \\n: replace them by line ends"
                 }
-                Some(_) => "a BEGIN or END line must stand alone, and more follows on this one",
-                None => "a BEGIN or END line that does not end in five dashes",
+                Some(_) => "a BEGIN or END line with other text after it",
+                None => "a BEGIN or END line that does not end with five dashes",
             };
             return Self::Malformed(detail.to_owned());
         }
-        // Hand-written or damaged markers would otherwise be text, and what they enclose lost in silence.
+        // Otherwise damaged markers would be treated as text, and their section would be ignored silently.
         let dashes = line.iter().take_while(|byte| **byte == b'-').count();
         let undashed = line.get(dashes..).unwrap_or_default();
         let label = undashed
@@ -171,21 +171,21 @@ impl<'a> Line<'a> {
                 .any(|known| memmem::find(label, known).is_some())
         {
             return Self::Malformed(format!(
-                "a BEGIN or END line must have five dashes in front, not {dashes}"
+                "a BEGIN or END line must start with five dashes, not {dashes}"
             ));
         }
         Self::Text(line)
     }
 }
 
-/// A section of which the END line was not seen yet.
+/// A section whose END line was not found yet.
 struct Open<'a> {
     raw_label: &'a [u8],
     section: Section,
-    /// Base64 without white space. Never grows without wiping what was outgrown.
+    /// Base64 without white space. When it grows, the old buffer is wiped.
     text: Zeroizing<Vec<u8>>,
     is_in_headers: bool,
-    /// The first byte that is no base64, and its line.
+    /// The first byte that is not base64, and its line.
     stray: Option<(usize, u8)>,
 }
 
@@ -276,7 +276,7 @@ impl<'a> Open<'a> {
                 0x21..=0x7e => format!("the character {}", char::from(byte)),
                 _ => format!("the byte 0x{byte:02x}"),
             };
-            let detail = format!("{} has {what}, which is no base64", self.section.label);
+            let detail = format!("{} has {what}, which is not base64", self.section.label);
             return Err(Broken { line, detail });
         }
         let Some(body) = decode(&self.text) else {
@@ -287,7 +287,7 @@ impl<'a> Open<'a> {
                     self.section.label
                 ),
                 _ => format!(
-                    "the base64 of {} is cut short: {length} characters are no multiple of 4",
+                    "the base64 of {} is truncated: {length} characters are not a multiple of 4",
                     self.section.label
                 ),
             };
@@ -321,7 +321,7 @@ fn shown(label: &[u8]) -> String {
     escape_control(&shown).into_owned()
 }
 
-/// What follows the white space at the beginning, if there is any.
+/// The bytes after leading white space, if there is any.
 fn blank_at(bytes: &[u8]) -> Option<&[u8]> {
     if let [first, rest @ ..] = bytes
         && (first.is_ascii_whitespace() || *first == b'\x0b')
@@ -333,8 +333,8 @@ fn blank_at(bytes: &[u8]) -> Option<&[u8]> {
         .or_else(|| bytes.strip_prefix(NO_BREAK_SPACE))
 }
 
-/// Without white space at both ends, and without byte order marks, which also stand in the middle of
-/// a file when files were joined.
+/// Removes white space at both ends, and byte order marks, which also occur in the middle of concatenated
+/// files.
 fn trim(mut line: &[u8]) -> &[u8] {
     while let Some(rest) = blank_at(line) {
         line = rest;
@@ -351,11 +351,11 @@ fn trim(mut line: &[u8]) -> &[u8] {
     }
 }
 
-/// Lines without their ends, whichever of the three conventions each follows, trimmed, numbered from 1.
+/// Trimmed lines with any of the three line ends, numbered from 1.
 struct Lines<'a> {
     rest: Option<&'a [u8]>,
     number: usize,
-    /// What was joined to the line before: a BEGIN line that follows an END line without a line end.
+    /// A BEGIN line that follows an END line without a line end.
     joined: Option<&'a [u8]>,
 }
 
@@ -390,7 +390,7 @@ impl<'a> Iterator for Lines<'a> {
             }
         };
         let line = trim(line);
-        // `cat` joins them where the last line of a file has no end.
+        // `cat` joins them if the last line of a file has no end.
         if line.starts_with(END)
             && let Some(at) = memmem::find(line, b"----------BEGIN ")
         {
@@ -402,7 +402,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// Bytes to read lines from; converted ones may be a key, and are wiped.
+/// Bytes to read lines from; converted ones may be a key, so they are wiped.
 enum Text<'a> {
     Given(&'a [u8]),
     Converted(Zeroizing<Vec<u8>>),
@@ -419,8 +419,8 @@ impl Deref for Text<'_> {
     }
 }
 
-/// The bytes as text of one byte a character. UTF-16, as some shells of Windows write it, is converted
-/// as far as PEM needs it: what is not ASCII becomes a question mark.
+/// The bytes as text of one byte per character. UTF-16, as some shells of Windows write it, is converted
+/// as far as PEM needs it: characters that are not ASCII become a question mark.
 fn text(bytes: &[u8]) -> Text<'_> {
     if memmem::find(bytes, BEGIN).is_some() {
         return Text::Given(bytes);
@@ -502,7 +502,7 @@ mod tests {
         ] {
             assert_eq!(read(&text), expected, "{}", String::from_utf8_lossy(&text));
         }
-        // Joined by `cat`, with no line end between them, or a mark.
+        // Joined by `cat`, with no line end or with a mark between them.
         let joined =
             "-----BEGIN A-----\nAQ==\n-----END A----------BEGIN B-----\nAg==\n-----END B-----";
         let expected = [("A".to_owned(), vec![1], 1), ("B".to_owned(), vec![2], 3)];
@@ -514,8 +514,8 @@ mod tests {
     }
 
     #[test]
-    fn broken_sections_name_the_line_and_spoil_no_others() {
-        for (text, line, says) in [
+    fn broken_sections_name_the_line_and_do_not_affect_others() {
+        for (text, line, expected) in [
             ("-----BEGIN A-----\nAQID\n", 1, "no END line"),
             (
                 "\n-----BEGIN A-----\nAQID\n-----BEGIN B-----\n",
@@ -540,7 +540,7 @@ mod tests {
             (
                 "-----BEGIN A-----\nAQI\n-----END A-----\n",
                 3,
-                "cut short: 3 characters",
+                "truncated: 3 characters",
             ),
             (
                 "-----BEGIN A-----\nAQ=D\n-----END A-----\n",
@@ -555,7 +555,7 @@ mod tests {
             (
                 "-----BEGIN A----- x\nAQID\n-----END A-----\n",
                 1,
-                "must stand alone",
+                "with other text after it",
             ),
             ("AQID\n-----END A-----\n", 2, "no BEGIN line"),
             (
@@ -572,8 +572,8 @@ mod tests {
             assert_eq!(line_at_fault(text), line, "{text}");
             let whole = format!("{text}\n-----BEGIN Z-----\nAQID\n-----END Z-----\n");
             let found = sections(whole.as_bytes());
-            let told = found.iter().find_map(|one| one.as_ref().err()).unwrap();
-            assert!(told.to_string().contains(says), "{text}: {told}");
+            let broken = found.iter().find_map(|one| one.as_ref().err()).unwrap();
+            assert!(broken.to_string().contains(expected), "{text}: {broken}");
             let last = found.last().unwrap().as_ref().unwrap();
             assert_eq!(
                 (last.label.as_str(), &last.body[..]),
@@ -584,7 +584,7 @@ mod tests {
     }
 
     #[test]
-    fn the_headers_of_old_keys_are_read() {
+    fn the_headers_of_legacy_keys_are_parsed() {
         let text = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AB\n\nAQID\n\
                     -----END RSA PRIVATE KEY-----\n";
         for text in [text.to_owned(), text.replace('\n', "\r\n\t")] {
@@ -596,8 +596,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nearly_pem_is_told() {
-        for (text, says) in [
+    fn unsupported_forms_of_pem_are_recognized() {
+        for (text, expected) in [
             (
                 "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
                 Some("base64 of PEM"),
@@ -605,7 +605,7 @@ mod tests {
             ("MIIBszCCAVmgAwIBAgIU\nabc=\n", Some("without a BEGIN")),
             (
                 "ca: -----BEGIN CERTIFICATE-----",
-                Some("in front of a BEGIN line, in line 1"),
+                Some("before a BEGIN line, in line 1"),
             ),
             (
                 "x\n\"-----BEGIN A-----\\nAQID\\n-----END A-----\"",
@@ -614,18 +614,18 @@ mod tests {
             ("nothing at all", None),
         ] {
             assert!(sections(text.as_bytes()).is_empty(), "{text}");
-            let told = near_miss(text.as_bytes());
-            match says {
-                Some(says) => assert!(
-                    told.as_ref().is_some_and(|told| told.contains(says)),
-                    "{told:?}"
+            let found = near_miss(text.as_bytes());
+            match expected {
+                Some(expected) => assert!(
+                    found.as_ref().is_some_and(|found| found.contains(expected)),
+                    "{found:?}"
                 ),
-                None => assert_eq!(told, None),
+                None => assert_eq!(found, None),
             }
         }
     }
 
-    /// Text that belongs to no section.
+    /// Text outside of sections.
     fn prose() -> impl Strategy<Value = String> {
         prop_oneof![
             Just(String::new()),
@@ -636,7 +636,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_decoration_around_sections_gives_the_same_sections(
+        fn text_around_sections_does_not_change_them(
             bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..5),
             between in prop::collection::vec(prose(), 6),
             width in 1..100usize,
@@ -674,7 +674,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_too_strange_and_nothing_grows(bytes in prop::collection::vec(prop_oneof![
+        fn arbitrary_bytes_never_panic_and_bodies_are_bounded(bytes in prop::collection::vec(prop_oneof![
             any::<u8>().prop_map(|byte| vec![byte]),
             Just(b"-----BEGIN A-----\n".to_vec()),
             Just(b"-----END A-----".to_vec()),

@@ -1,15 +1,15 @@
-//! Certificates out of a PKCS#7 bundle (RFC 5652: SignedData that signs nothing), as `.p7b` and `.p7c`
-//! files hold them and servers hand them out.
+//! Reads certificates from a PKCS#7 bundle (RFC 5652: SignedData without signers), as in `.p7b` and `.p7c`
+//! files and responses of servers.
 
 use pki_types::CertificateDer;
 
 use crate::der::{CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
 
-/// Platform stores have some 150 authorities, and can be exported whole.
+/// The limit on certificates: platform stores have about 150, and can be exported.
 const BUNDLED_MAX: usize = 1024;
 
-/// The certificates of a SignedData, in no order that means anything; `None` when it is none, or holds
-/// none or far too many. A bundle in a bundle is no certificate.
+/// The certificates of a SignedData, in undefined order; `None` if it is not one, or has
+/// none or too many. A nested bundle is not a certificate.
 pub(crate) fn certificates(der: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     const SET: u8 = 0x31;
     let mut content_info = Element::only_of(der, SEQUENCE)?.reader();
@@ -34,7 +34,7 @@ pub(crate) fn certificates(der: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
         .then_some(certificates)
 }
 
-/// Whether it begins like one.
+/// Whether it begins like a SignedData.
 fn is_signed_data(der: &[u8]) -> bool {
     const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
     let kind = Element::only_of(der, SEQUENCE).and_then(|outer| outer.children().next());

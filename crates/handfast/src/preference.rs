@@ -1,15 +1,15 @@
 //! Which cipher suites a server prefers.
 //!
-//! With AES in hardware, which nearly every client has, `TLS_AES_128_GCM_SHA256` costs the least: its
+//! With AES in hardware, which nearly every client has, `TLS_AES_128_GCM_SHA256` is the fastest: its
 //! hash is in hardware as well, and hashing is a third of a handshake with a SHA-384 suite. A client
-//! without it says so by offering ChaCha20-Poly1305 first, and gets what it asks for.
+//! without it offers ChaCha20-Poly1305 first, and gets it.
 
 use rustls::{CipherSuite, SupportedCipherSuite};
 
 use crate::offer::from_suites;
 use crate::wire::is_grease;
 
-/// The server's own order: AES-128 before the rest, in each version and kind.
+/// The server's order: AES-128 before the rest, in each version and type.
 pub(crate) fn order(suites: &mut [SupportedCipherSuite]) {
     suites.sort_by_key(|suite| {
         let is_tls12 = suite.tls13().is_none();
@@ -23,8 +23,8 @@ pub(crate) fn order(suites: &mut [SupportedCipherSuite]) {
     });
 }
 
-/// Does a client whose first flight begins so prefer ChaCha20-Poly1305? `None` when that cannot be
-/// told (yet).
+/// Whether a client with this first flight prefers ChaCha20-Poly1305. `None` if that is not
+/// known (yet).
 pub(crate) fn prefers_chacha(flight: &[u8]) -> Option<bool> {
     let mut reader = from_suites(flight)?;
     reader.take(2)?; // their length
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_suite_that_means_something_counts() {
+    fn the_first_known_suite_decides() {
         for (suites, expected) in [
             (&[0x13, 0x02, 0x13, 0x03][..], Some(false)),
             (&[0x13, 0x03, 0x13, 0x01], Some(true)),

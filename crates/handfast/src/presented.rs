@@ -1,18 +1,18 @@
-//! DNS names in certificates that no client can ask for: they match nothing (RFC 5280, section 4.2.1.6;
+//! Invalid DNS names in certificates: they never match (RFC 5280, section 4.2.1.6;
 //! RFC 9525, sections 6.3 and 6.4), and the certificate has to be issued again.
 
 use std::net::IpAddr;
 
 use pki_types::DnsName;
 
-/// Why a DNS name among a certificate's names never matches; `None` for one that can be asked for, and
+/// Why a DNS name of a certificate never matches; `None` for a valid name, and
 /// for a wildcard that covers something.
 pub(crate) fn never_matches(name: &str) -> Option<String> {
     let (is_wildcard, rest) = match name.strip_prefix("*.") {
         Some(parent) => (true, parent),
         None => (false, name),
     };
-    // What can be asked for; a wildcard stands for one label above at least two.
+    // A valid name; a wildcard covers one label above at least two.
     let is_usable = !name.ends_with('.')
         && DnsName::try_from(rest).is_ok()
         && (!is_wildcard || (rest.contains('.') && !rest.contains('*')));
@@ -92,8 +92,8 @@ fn has_port(name: &str) -> bool {
         .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Whether whoever wrote this name meant `expected` by it: a URL of it, with a port, a dot or a blank
-/// beside it.
+/// Whether this name was intended as `expected`: a URL of it, with a port, a dot or a space
+/// added.
 pub(crate) fn means(name: &str, expected: &str) -> bool {
     let name = meant(name);
     name.eq_ignore_ascii_case(expected)
@@ -101,7 +101,7 @@ pub(crate) fn means(name: &str, expected: &str) -> bool {
             .is_ok_and(|ascii| ascii.eq_ignore_ascii_case(expected))
 }
 
-/// The name without what does not belong to one.
+/// The name without the invalid parts.
 pub(crate) fn meant(name: &str) -> &str {
     let name = name.trim();
     let name = name.split_once("://").map_or(name, |(_, rest)| rest);
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_match_nothing_are_told_with_the_reason() {
+    fn names_that_never_match_have_a_reason() {
         let label = "a".repeat(64);
         for (name, reason) in [
             ("", "empty"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_by_a_name_is_understood() {
+    fn the_intended_name_is_recognized() {
         for name in [
             "https://shop.example:8443/path",
             "shop.example:443",

@@ -1,8 +1,8 @@
 //! Record protection: plaintext into records, records into plaintext, one key for each direction.
 //!
 //! RFC 8446, section 5.2, for TLS 1.3; RFC 5288 (AES-GCM) and RFC 7905 (ChaCha20-Poly1305) for TLS 1.2.
-//! The keys come out of rustls' handshake. Its own record layer copies every byte once more and allocates
-//! for every record; here plaintext is encrypted from where it lies into the buffer that is sent.
+//! The keys are from rustls' handshake. Its own record layer copies every byte once more and allocates
+//! for every record; here plaintext is encrypted from the caller's memory into the buffer that is sent.
 
 use aws_lc_rs::aead::{
     AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
@@ -15,21 +15,21 @@ use crate::record::RECORD_MAX;
 /// Content type, version and length.
 pub(crate) const HEADER: usize = 5;
 
-/// A record's payload may be longer than its plaintext by so much (RFC 5246, section 6.2.3).
+/// The limit on a record's payload (RFC 5246, section 6.2.3).
 pub(crate) const PAYLOAD_MAX: usize = RECORD_MAX + 2048;
 
 pub(crate) const TAG: usize = 16;
 
-/// What AES-GCM in TLS 1.2 sends of its nonce with every record.
+/// The length of the explicit nonce of AES-GCM in TLS 1.2.
 const EXPLICIT_NONCE: usize = 8;
 
-/// No key protects more records than this, whatever its suite permits: sequence numbers do not wrap.
+/// The limit on records for each key, so that sequence numbers do not wrap.
 const SEQUENCE_MAX: u64 = u64::MAX - 0xffff;
 
-/// TLS 1.2 on the wire, and what TLS 1.3 writes in its place (RFC 8446, section 5.1).
+/// The version of TLS 1.2, and the legacy version of TLS 1.3 (RFC 8446, section 5.1).
 const LEGACY_VERSION: [u8; 2] = [3, 3];
 
-/// What encrypts and authenticates.
+/// The AEAD algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     Aes128Gcm,
@@ -50,14 +50,14 @@ impl Algorithm {
 /// How a suite makes nonces and records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
-    /// The content type is encrypted behind the plaintext.
+    /// The content type is encrypted after the plaintext.
     Tls13,
     Tls12Gcm,
     Tls12ChaCha,
 }
 
 impl Scheme {
-    /// The one that TLS 1.2 has for this algorithm.
+    /// The scheme of TLS 1.2 for this algorithm.
     pub(crate) fn of_tls12(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::ChaCha20Poly1305 => Self::Tls12ChaCha,
@@ -73,20 +73,20 @@ impl Scheme {
     }
 }
 
-/// What protects one direction, from a certain record on.
+/// The keys of one direction, from a certain record on.
 pub(crate) struct Keys {
     pub(crate) algorithm: Algorithm,
     pub(crate) scheme: Scheme,
-    /// As many bytes of it as the algorithm takes.
+    /// The first bytes, as many as the algorithm needs.
     pub(crate) key: Zeroizing<[u8; 32]>,
     pub(crate) iv: [u8; 12],
     /// The number of the next record.
     pub(crate) sequence: u64,
-    /// So many records the key may protect (RFC 8446, section 5.5).
+    /// How many records the key may protect (RFC 8446, section 5.5).
     pub(crate) records_max: u64,
 }
 
-/// One direction's key, and where it stands.
+/// One direction's key and sequence number.
 struct Key {
     aead: LessSafeKey,
     iv: [u8; 12],
@@ -108,7 +108,7 @@ impl Key {
         })
     }
 
-    /// The nonce of the record that is next (RFC 8446, section 5.3): the initialisation vector, and the sequence
+    /// The nonce of the next record (RFC 8446, section 5.3): the initialisation vector, and the sequence
     /// number in its last eight bytes.
     fn nonce(&self) -> [u8; 12] {
         let mut nonce = self.iv;
@@ -119,7 +119,7 @@ impl Key {
         nonce
     }
 
-    /// What is protected along with the next record's content, of so many bytes in a payload of so many.
+    /// The associated data of the next record.
     fn associated(
         &self,
         content_type: ContentType,
@@ -143,7 +143,7 @@ impl Key {
     }
 }
 
-/// The header of a record. No payload is longer than two bytes can say.
+/// The header of a record. The payload's length fits two bytes.
 fn header(content_type: ContentType, payload: usize) -> [u8; HEADER] {
     let [major, minor] = LEGACY_VERSION;
     let [.., high, low] = payload.to_be_bytes();
@@ -179,32 +179,32 @@ impl Sealer {
         })
     }
 
-    /// Is it the record protocol of TLS 1.3?
+    /// Whether it is the record protocol of TLS 1.3.
     pub(crate) fn is_tls13(&self) -> bool {
         self.key.scheme == Scheme::Tls13
     }
 
-    /// Is the next record the last one that the key may protect (RFC 8446, section 5.5)?
+    /// Whether the next record is the last one that the key may protect (RFC 8446, section 5.5).
     pub(crate) fn is_worn(&self) -> bool {
         self.key.sequence + 1 >= self.sequence_max
     }
 
-    /// Lets the key wear out after `count` records more.
+    /// Sets the key's limit to `count` more records.
     #[cfg(test)]
     pub(crate) fn limit_to(&mut self, count: u64) {
         self.sequence_max = self.key.sequence + count;
     }
 
-    /// What a record takes beyond its plaintext.
+    /// The overhead of a record.
     pub(crate) fn overhead(&self) -> usize {
         let content_type = usize::from(self.key.scheme == Scheme::Tls13);
         HEADER + self.key.scheme.nonce() + content_type + TAG
     }
 
-    /// Makes a record at the front of `room`, and gives its length.
+    /// Makes a record at the front of `room`, and returns its length.
     ///
     /// # Errors
-    /// The plaintext is too long for one record, the room too small, or the key worn out.
+    /// The plaintext is too long for one record, the room too small, or the key's limit reached.
     pub(crate) fn seal(
         &mut self,
         content_type: ContentType,
@@ -258,10 +258,10 @@ impl Opener {
         Key::new(keys).map(Self)
     }
 
-    /// Decrypts a whole record in place: what kind of content it holds, and the content.
+    /// Decrypts a whole record in place: its content type and content.
     ///
     /// # Errors
-    /// It was not made with the peer's key in this place, or breaks a rule of its form.
+    /// It was not sealed with the peer's key at this sequence number, or is malformed.
     pub(crate) fn open<'r>(
         &mut self,
         record: &'r mut [u8],
@@ -324,7 +324,7 @@ fn unpadded(inner: &mut [u8]) -> Result<(ContentType, &mut [u8]), Error> {
     }
 }
 
-/// A record of a kind that has no business here.
+/// A record of an unexpected type.
 pub(crate) fn unexpected(got_type: ContentType) -> Error {
     Error::InappropriateMessage {
         expect_types: vec![ContentType::ApplicationData, ContentType::Handshake],
@@ -342,7 +342,7 @@ mod tests {
         Algorithm::ChaCha20Poly1305,
     ];
 
-    /// Both ends of one direction, at the same place, for every algorithm in both versions.
+    /// Both sides of one direction, at the same sequence number, for every algorithm in both versions.
     fn ends() -> impl Iterator<Item = ((Algorithm, Scheme), Sealer, Opener)> {
         let both = |algorithm| {
             [Scheme::Tls13, Scheme::of_tls12(algorithm)].map(|scheme| (algorithm, scheme))
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_once_in_its_place_and_unchanged() {
+    fn a_sealed_record_opens_once_in_order_and_unchanged() {
         for (suite, mut sealer, mut opener) in ends() {
             for length in [0, 1, 5, 1_000, RECORD_MAX] {
                 let plaintext = vec![3; length];
@@ -390,7 +390,7 @@ mod tests {
             for place in 0..record.len() {
                 let mut changed = record.clone();
                 changed[place] ^= 1;
-                // TLS 1.3 protects its header as it is to be, and whoever cut the record looked at it.
+                // In TLS 1.3 the associated data is the expected header, which the caller has checked.
                 let is_header = place < HEADER;
                 assert!(
                     is_header || opener.open(&mut changed).is_err(),
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_seals_no_more_than_it_may() {
+    fn a_key_seals_no_more_than_its_limit() {
         for (_, mut sealer, _) in ends() {
             sealer.limit_to(2);
             let mut room = [0; 100];

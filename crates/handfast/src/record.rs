@@ -1,38 +1,38 @@
-//! How large the next record should be.
+//! The size of the next record.
 //!
-//! Large records are cheap; but a record can be used only when its last byte has arrived, so that
-//! at the beginning of a transfer over a slow path small ones show the first bytes sooner.
+//! Large records are efficient; but a record can be decrypted only when its last byte has arrived, so that
+//! small ones deliver the first bytes sooner at the start of a transfer over a slow path.
 
 use std::time::{Duration, Instant};
 
 /// The plaintext of the largest record that TLS allows (RFC 8446, section 5.1).
 pub(crate) const RECORD_MAX: usize = 16 * 1024;
 
-/// What fits one segment of a path with Ethernet's MTU: 1500 less 40 (IPv6), 20 (TCP), 12 (its
+/// The plaintext in one segment of a path with Ethernet's MTU: 1500 less 40 (IPv6), 20 (TCP), 12 (its
 /// timestamps) and 22 to 29 (TLS).
 const SEGMENT: usize = 1390;
 
-/// Small records until this much was sent: by then the path's window has opened.
+/// Small records up to this amount: then the congestion window has grown.
 const EARLY_BYTES: u64 = 64 * 1024;
 
-/// What fits the initial window of ten segments (RFC 6928) arrives in the same round trip however
-/// it is cut: one record then.
+/// Data within the initial window of ten segments (RFC 6928) arrives in the same round trip however
+/// it is split: it is one record.
 const INITIAL_WINDOW: usize = 10 * SEGMENT;
 
-/// After this long without a write the path's window is taken to have closed again.
+/// After this time without a write, the congestion window is assumed to be small again.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How plaintext is cut into records.
+/// How plaintext is split into records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum RecordSizing {
     /// As few and as large records as possible: up to 16 KiB each.
     #[default]
     Full,
-    /// While more is at hand than a fresh path takes in one round trip, records of one segment
-    /// (about 1400 bytes) for the first 64 KiB, and again after a second of silence; otherwise full ones.
+    /// While there is more data than a new path takes in one round trip, records of one segment
+    /// (about 1400 bytes) for the first 64 KiB, and again after a second without data; otherwise full ones.
     Adaptive,
-    /// Never more than so many bytes of plaintext in a record (between 1 and 16384).
+    /// The limit on plaintext in a record (between 1 and 16384 bytes).
     Limited(usize),
 }
 
@@ -52,12 +52,12 @@ impl Sizer {
         }
     }
 
-    /// The present, where it matters.
+    /// The current time, if needed.
     pub(crate) fn now(&self) -> Option<Instant> {
         (self.sizing == RecordSizing::Adaptive).then(Instant::now)
     }
 
-    /// The most plaintext that the next record should take, with so much at hand.
+    /// The plaintext of the next record, with this much available.
     pub(crate) fn next_record(&mut self, now: Option<Instant>, at_hand: usize) -> usize {
         match self.sizing {
             RecordSizing::Full => RECORD_MAX,
@@ -86,7 +86,7 @@ impl Sizer {
 mod tests {
     use super::*;
 
-    /// The records that `total` bytes at hand leave in, the first at `now`.
+    /// The records of `total` available bytes, the first at `now`.
     fn records(sizer: &mut Sizer, now: Instant, mut total: usize) -> Vec<usize> {
         let mut records = Vec::new();
         while total > 0 {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_the_initial_window_is_one_record() {
+    fn data_within_the_initial_window_is_one_record() {
         let now = Instant::now();
         let mut sizer = Sizer::new(RecordSizing::Adaptive);
         assert_eq!(records(&mut sizer, now, 4_300), [4_300]);

@@ -1,4 +1,4 @@
-//! Plain data about a handshake and what flowed after it.
+//! Plain data about a handshake and the traffic after it.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use pki_types::CertificateDer;
 use crate::side::Side;
 use crate::verify::{StapleProblem, StapledResponse, VerifiedPeer};
 
-/// What a handshake agreed on.
+/// The negotiated parameters of a handshake.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Report {
-    /// Which end we are.
+    /// Our side.
     pub side: Side,
     /// The protocol version: `TLS 1.2` or `TLS 1.3`.
     pub version: &'static str,
@@ -19,30 +19,30 @@ pub struct Report {
     pub cipher_suite: &'static str,
     /// The key exchange group, by its IANA name; a resumed TLS 1.2 session has none.
     pub group: Option<&'static str>,
-    /// The application protocol (RFC 7301), if one was agreed on.
+    /// The application protocol (RFC 7301), if any.
     pub alpn: Option<Vec<u8>>,
-    /// The server's name: the one asked for (client) or the one the client sent (server).
+    /// The server's name: as requested (client) or as sent by the client (server).
     pub server_name: Option<String>,
-    /// Did this handshake take up an earlier session instead of authenticating anew?
+    /// Whether this handshake resumed a session instead of authenticating with a certificate.
     pub resumed: bool,
     /// The peer's chain as it sent it, end-entity certificate first; from the earlier session when
-    /// resumed. Empty when it sent none.
+    /// resumed. Empty if it sent none.
     pub peer_chain: Vec<CertificateDer<'static>>,
-    /// Who the peer is, when that was verified.
+    /// The verified peer; `None` without verification.
     pub peer: Option<VerifiedPeer>,
-    /// A client's view: did the server ask for a client certificate?
+    /// For clients: whether the server requested a client certificate.
     pub client_certificate_requested: bool,
-    /// A client's view: the issuers that the server would accept a client certificate from, escaped;
-    /// empty when it named none.
+    /// For clients: the issuers whose client certificates the server accepts, escaped;
+    /// empty if it sent none.
     pub acceptable_issuers: Vec<String>,
-    /// A client's view: the verdict on the OCSP response that the server stapled to its certificate
+    /// For clients: the result of checking the OCSP response that the server stapled to its certificate
     /// (RFC 6066, section 8). `None` without one, and for a resumed session, in which no certificate
-    /// is sent. A response that revokes the certificate ends the handshake; one that cannot be
-    /// believed is worth a remark.
+    /// is sent. A response that revokes the certificate ends the handshake; an invalid one is
+    /// reported here.
     pub staple: Option<Result<StapledResponse, StapleProblem>>,
     /// A client's view: was the ClientHello encrypted, and the server able to decrypt it (RFC 9849)?
     pub encrypted_client_hello: bool,
-    /// From the making of the connection to the end of the handshake.
+    /// From the creation of the connection to the end of the handshake.
     pub handshake: Duration,
 }
 
@@ -58,14 +58,14 @@ pub struct Traffic {
     pub plaintext_received: u64,
     /// Plaintext bytes encrypted.
     pub plaintext_sent: u64,
-    /// Bytes that came from the channel.
+    /// Bytes received from the channel.
     pub bytes_received: u64,
-    /// Bytes that the channel took.
+    /// Bytes sent to the channel.
     pub bytes_sent: u64,
 }
 
 impl Report {
-    /// Of a handshake that never was.
+    /// A report without a handshake.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn of_known(side: Side) -> Self {
         Self {
@@ -87,12 +87,12 @@ impl Report {
     }
 }
 
-/// What a server gave out for its session to be taken up again.
+/// A session ticket, or a session id of TLS 1.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ticket {
-    /// How long the server means it to be used: at most seven days count (RFC 8446, section 4.6.1).
-    /// `None` when that is not known; a TLS 1.2 server may leave it open by saying zero.
+    /// Its lifetime according to the server, at most seven days (RFC 8446, section 4.6.1).
+    /// `None` if unknown; a TLS 1.2 server may leave it unspecified by sending zero.
     pub lifetime: Option<Duration>,
     /// How much early data it allows (RFC 8446, section 4.2.10), in bytes; 0 for none, as in TLS 1.2.
     pub early_data_bytes_max: u32,

@@ -1,8 +1,8 @@
-//! Taking up earlier sessions (RFC 8446, section 2.2; RFC 5077): ticket keys and their rotation, the
+//! Session resumption (RFC 8446, section 2.2; RFC 5077): ticket keys and their rotation, the
 //! server's cache, the client's store.
 //!
-//! What the defaults of rustls leave open is closed here: a session is bound to the policy it was
-//! made under and ends with the first certificate that it stands for, and everything is bounded.
+//! In addition to the defaults of rustls, a session is bound to the policy under which it was
+//! established, expires with the first certificate that it is based on, and all stores are bounded.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -26,29 +26,29 @@ use crate::verify::ClientVerifier;
 use crate::wire::Reader;
 use crate::witness::{self, Session};
 
-/// How long a ticket key makes tickets: short enough that a stolen one opens little, long enough
-/// that most tickets meet the key that made them.
+/// How long a ticket key encrypts tickets: short enough that a stolen key decrypts little, long enough
+/// that most tickets can be decrypted.
 const ROTATION: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// How many earlier keys still open tickets: with the current one, a ticket works for at least
-/// twelve hours whenever it was made.
+/// How many earlier keys still decrypt tickets: with the current one, a ticket is accepted for at least
+/// twelve hours.
 const KEYS_BEFORE: usize = 2;
 
-/// Sessions that the server keeps for clients that cannot take tickets. About 200 bytes each.
+/// Sessions that the server caches for clients without ticket support. About 200 bytes each.
 const SERVER_SESSIONS_MAX: usize = 4096;
 
-/// Servers that a client remembers.
+/// Servers in a client's store.
 const CLIENT_SERVERS_MAX: usize = 256;
 
-/// Tickets that a client keeps for one server. TLS 1.3 tickets serve once: as many connections
-/// can be resumed side by side.
+/// Tickets that a client keeps for one server. TLS 1.3 tickets are used once, so this is how many
+/// connections can be resumed at the same time.
 const CLIENT_TICKETS_MAX: usize = 8;
 
 const KEY_NAME_LEN: usize = 16;
 const NONCE_LEN: usize = 12;
 
-/// Names the verification policy that sessions are made under. Sessions of one are never taken
-/// under another.
+/// Identifies the verification policy under which a session was established. Sessions are never resumed
+/// under another policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct PolicyId([u8; 32]);
 
@@ -56,7 +56,7 @@ impl PolicyId {
     pub(crate) fn of(parts: &[&[u8]]) -> Self {
         let mut context = digest::Context::new(&SHA256);
         for part in parts {
-            // Lengths keep ("ab", "c") and ("a", "bc") apart.
+            // Lengths distinguish ("ab", "c") from ("a", "bc").
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }
@@ -66,18 +66,18 @@ impl PolicyId {
     }
 }
 
-/// The keys that session tickets are locked with, the current one and those before it.
+/// The keys for encrypting session tickets: the current one and those before it.
 ///
-/// Shared between the contexts of one service, so that a replaced context, or the one on another
-/// core, opens the tickets of the one before. A new key is drawn every six hours; tickets of the
-/// two keys before it are still opened.
+/// Shared between the contexts of one service, so that a new context, or the one on another core,
+/// decrypts tickets of the others. A new key is generated every six hours; tickets of the two keys before
+/// it are still accepted.
 #[derive(Clone)]
 pub struct TicketKeys(Arc<Ring>);
 
 struct Ring {
-    /// The current key first. Locked only by who changes them, and by who has not seen the change.
+    /// The current key first. Locked only to change the keys, and by threads that have not seen a change.
     keys: Mutex<VecDeque<Arc<TicketKey>>>,
-    /// How often they were changed.
+    /// Counts changes.
     changes: AtomicU64,
 }
 
@@ -87,9 +87,9 @@ struct TicketKey {
     made: u64,
 }
 
-/// What a thread has seen of a ring, so that threads that make tickets do not meet at a lock.
+/// A thread's copy of a ring, so that threads do not contend for a lock.
 struct Seen {
-    /// Keeps the address, by which the ring is known, from being used again.
+    /// Prevents reuse of the ring's address, which identifies it.
     of: Weak<Ring>,
     changes: u64,
     keys: Vec<Arc<TicketKey>>,
@@ -100,7 +100,7 @@ thread_local! {
 }
 
 impl TicketKeys {
-    /// Fresh keys from the operating system's randomness.
+    /// New random keys.
     pub fn new() -> Self {
         Self(Arc::new(Ring {
             keys: Mutex::default(),
@@ -108,7 +108,7 @@ impl TicketKeys {
         }))
     }
 
-    /// Lets `look` see the keys, the current one first.
+    /// Calls `look` with the keys, the current one first.
     fn look<R>(&self, look: impl FnOnce(&[Arc<TicketKey>]) -> R) -> R {
         SEEN.with_borrow_mut(|seen| {
             let changes = self.0.changes.load(Ordering::Acquire);
@@ -131,7 +131,7 @@ impl TicketKeys {
         })
     }
 
-    /// Uses the current key, which is drawn when it is time.
+    /// Uses the current key; generates a new one when due.
     fn with_current<R>(&self, now: u64, mut of: impl FnMut(&TicketKey) -> R) -> Option<R> {
         let is_young = |key: &&Arc<TicketKey>| now.saturating_sub(key.made) < ROTATION.as_secs();
         let used = self.look(|keys| keys.first().filter(is_young).map(|key| of(key)));
@@ -149,7 +149,7 @@ impl TicketKeys {
         self.look(|keys| keys.first().map(|key| of(key)))
     }
 
-    /// Uses the key of this name, if it is still good for opening.
+    /// Uses the key with this name, if it may still decrypt tickets.
     fn with_named<R>(
         &self,
         name: &[u8],
@@ -199,7 +199,7 @@ impl TicketKey {
     }
 }
 
-/// Locks and opens tickets for one policy.
+/// Encrypts and decrypts tickets for one policy.
 pub(crate) struct Ticketer {
     keys: TicketKeys,
     policy: PolicyId,
@@ -208,7 +208,7 @@ pub(crate) struct Ticketer {
 }
 
 impl Ticketer {
-    /// With a verifier, sessions of clients that it would refuse by now are not taken up.
+    /// With a verifier, sessions of clients that it would now refuse are not resumed.
     pub(crate) fn new(
         keys: TicketKeys,
         policy: PolicyId,
@@ -243,7 +243,7 @@ impl ProducesTickets for Ticketer {
             .unwrap_or(u32::MAX)
     }
 
-    /// name | nonce | AES-256-GCM(deadline | session), the policy authenticated with it.
+    /// name | nonce | AES-256-GCM(deadline | session), with the policy as associated data.
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         self.keys.with_current(self.clock.now_unix(), |key| {
             let mut sealed = deadline_prefixed(plain);
@@ -270,16 +270,16 @@ impl ProducesTickets for Ticketer {
             let opened = key.key.open_in_place(nonce, policy, &mut sealed);
             opened.ok().map(|plain| plain.len())
         })?;
-        take_up(sealed.get(..length)?, &self.clock, self.clients.as_deref())
+        resume(sealed.get(..length)?, &self.clock, self.clients.as_deref())
     }
 }
 
-/// The server's sessions for clients without tickets (TLS 1.2 session ids), bounded; the oldest
-/// goes first. Shared like [`TicketKeys`].
+/// The server's sessions for clients without tickets (TLS 1.2 session ids), bounded; the oldest is removed
+/// first. Shared like [`TicketKeys`].
 #[derive(Clone, Default)]
 pub(crate) struct ServerSessions(Arc<Mutex<SessionMap>>);
 
-/// Sessions by the policy they were made under and their id.
+/// Sessions by their policy and id.
 type SessionMap = Bounded<(PolicyId, Vec<u8>), Vec<u8>>;
 
 impl ServerSessions {
@@ -335,12 +335,12 @@ impl StoresServerSessions for PolicySessions {
             .lock()
             .get(&(self.policy, key.to_vec()))
             .cloned()?;
-        take_up(&value, &self.clock, self.clients.as_deref())
+        resume(&value, &self.clock, self.clients.as_deref())
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
         let value = self.sessions.lock().remove(&(self.policy, key.to_vec()))?;
-        take_up(&value, &self.clock, self.clients.as_deref())
+        resume(&value, &self.clock, self.clients.as_deref())
     }
 
     fn can_cache(&self) -> bool {
@@ -348,7 +348,7 @@ impl StoresServerSessions for PolicySessions {
     }
 }
 
-/// A server that resumes nothing.
+/// The cache of a server without resumption.
 #[derive(Debug)]
 pub(crate) struct NoSessions;
 
@@ -367,8 +367,7 @@ impl StoresServerSessions for NoSessions {
     }
 }
 
-/// The session at hand, after the moment when it stops being valid (8 bytes, big-endian; all ones
-/// for never).
+/// The session, preceded by its expiry (8 bytes, big-endian; all ones for never).
 fn deadline_prefixed(session: &[u8]) -> Vec<u8> {
     let deadline = witness::session().not_after.unwrap_or(u64::MAX);
     let mut bytes = Vec::with_capacity(8 + session.len() + 16);
@@ -377,12 +376,12 @@ fn deadline_prefixed(session: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The session, if it may still be taken up.
+/// The session, if it may still be resumed.
 ///
-/// A client whose chain would be refused by now gets a full handshake instead: there it may show a
-/// better one, and is refused with the alert that says why. The connection judges the chain of a
-/// session that was taken up once more; nothing rests on this.
-fn take_up(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Option<Vec<u8>> {
+/// A client whose chain would now be refused gets a full handshake instead: it may present a valid one,
+/// and is otherwise refused with the right alert. The connection verifies the chain of a resumed session
+/// again, so security does not depend on this check.
+fn resume(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Option<Vec<u8>> {
     let (deadline, session) = bytes.split_first_chunk::<8>()?;
     let deadline = u64::from_be_bytes(*deadline);
     if clock.now_unix() > deadline {
@@ -403,9 +402,8 @@ fn take_up(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Opt
     Some(session.to_vec())
 }
 
-/// The client's chain within a session as rustls writes it down. `None` when there is none, or when it
-/// is written differently from what is known here: a test says so, and the connection's own judgement
-/// stands.
+/// The client's chain in rustls' encoding of a session. `None` if there is none, or if the encoding has
+/// changed: a test detects that, and the connection still verifies the chain.
 fn client_chain(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
     let mut reader = after_secret(session)?;
     reader.u8()?; // extended master secret
@@ -420,8 +418,7 @@ fn client_chain(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
     (!chain.is_empty()).then_some(chain)
 }
 
-/// Is the session's master secret bound to its handshake, as rustls writes it down? `None` when it is written
-/// differently.
+/// Whether a session serialized by rustls has the extended master secret. `None` if the format is unknown.
 fn has_extended_master_secret(session: &[u8]) -> Option<bool> {
     after_secret(session)?.u8().map(|written| written == 1)
 }
@@ -436,10 +433,10 @@ fn after_secret(session: &[u8]) -> Option<Reader<'_>> {
     Some(reader)
 }
 
-/// What a client remembers of servers: sessions, and the key exchange group that they chose.
+/// A client's store: for each server, sessions and the key exchange group that it chose.
 pub(crate) struct ClientSessions {
-    /// Whether connections are told of the tickets that they brought.
-    notes_tickets: bool,
+    /// Whether received tickets are reported to connections.
+    reports_tickets: bool,
     servers: Mutex<Bounded<ServerName<'static>, Remembered>>,
     clock: Clock,
 }
@@ -452,9 +449,9 @@ struct Remembered {
 }
 
 impl ClientSessions {
-    pub(crate) fn new(clock: Clock, notes_tickets: bool) -> Self {
+    pub(crate) fn new(clock: Clock, reports_tickets: bool) -> Self {
         Self {
-            notes_tickets,
+            reports_tickets,
             servers: Mutex::default(),
             clock,
         }
@@ -465,8 +462,8 @@ impl ClientSessions {
         f(servers.get_or_default(name.to_owned(), CLIENT_SERVERS_MAX))
     }
 
-    /// May this session still be taken up? If so, the connection learns what it stands for.
-    fn take_up(&self, session: Session) -> bool {
+    /// Whether this session may still be resumed. If so, deposits it for the connection.
+    fn resume(&self, session: Session) -> bool {
         let valid = session
             .not_after
             .is_none_or(|deadline| self.clock.now_unix() <= deadline);
@@ -493,7 +490,7 @@ impl ClientSessionStore for ClientSessions {
     }
 
     fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        if self.notes_tickets {
+        if self.reports_tickets {
             witness::note_ticket(Ticket {
                 lifetime: lifetime(&value),
                 early_data_bytes_max: 0,
@@ -505,7 +502,7 @@ impl ClientSessionStore for ClientSessions {
 
     fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
         let (session, value) = self.with(name, |server| server.tls12.clone())?;
-        self.take_up(session).then_some(value)
+        self.resume(session).then_some(value)
     }
 
     fn remove_tls12_session(&self, name: &ServerName<'static>) {
@@ -513,7 +510,7 @@ impl ClientSessionStore for ClientSessions {
     }
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        if self.notes_tickets {
+        if self.reports_tickets {
             witness::note_ticket(Ticket {
                 lifetime: lifetime(&value),
                 early_data_bytes_max: value.max_early_data_size(),
@@ -531,12 +528,12 @@ impl ClientSessionStore for ClientSessions {
     fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         // The newest first: it is the one most likely to be accepted.
         let (session, value) = self.with(name, |server| server.tls13.pop_back())?;
-        self.take_up(session).then_some(value)
+        self.resume(session).then_some(value)
     }
 }
 
-/// How long the server means its ticket to be used. rustls keeps this to itself and shows it only in
-/// its `Debug` form; should that change, we do not know, and a test says so.
+/// The lifetime of a server's ticket. rustls has no accessor for it, so it is parsed from the `Debug`
+/// output; a test detects if that changes.
 fn lifetime(session: &impl fmt::Debug) -> Option<Duration> {
     let text = format!("{session:?}");
     let (_, after) = text.split_once("lifetime_secs: ")?;
@@ -544,7 +541,7 @@ fn lifetime(session: &impl fmt::Debug) -> Option<Duration> {
     digits.parse().ok().map(Duration::from_secs)
 }
 
-/// A map that forgets what was put in first when it is full.
+/// A map that removes the oldest entry when it is full.
 struct Bounded<K, V> {
     entries: HashMap<K, V>,
     order: VecDeque<K>,
@@ -586,7 +583,7 @@ impl<K: std::hash::Hash + Eq + Clone, V> Bounded<K, V> {
     }
 
     fn shrink_to(&mut self, limit: usize) {
-        // Removed keys stay in `order`: they are passed over here, and counted in its bound.
+        // Removed keys stay in `order`: they are skipped here, and count for its bound.
         while self.entries.len() > limit || self.order.len() > 2 * limit {
             match self.order.pop_front() {
                 Some(oldest) => self.entries.remove(&oldest),
@@ -613,14 +610,14 @@ mod tests {
     }
 
     #[test]
-    fn tickets_outlive_rotation_with_overlap_and_no_longer() {
+    fn tickets_are_decrypted_until_their_key_is_removed() {
         let at = Arc::new(AtomicU64::new(1_000_000));
         let ticketer = ticketer(&TicketKeys::new(), b"policy", &at);
         witness::begin(&Session::default());
         let ticket = ticketer.encrypt(b"session").unwrap();
         for rotations in 1..=2 {
             at.fetch_add(ROTATION.as_secs(), Ordering::Relaxed);
-            ticketer.encrypt(b"draws a new key").unwrap();
+            ticketer.encrypt(b"generates a new key").unwrap();
             assert_eq!(
                 ticketer.decrypt(&ticket).as_deref(),
                 Some(&b"session"[..]),
@@ -631,9 +628,8 @@ mod tests {
         assert_eq!(ticketer.decrypt(&ticket), None);
     }
 
-    /// Every thread sees a change of the keys at once, and the keys of one service are not those of another.
     #[test]
-    fn threads_share_their_keys_without_meeting() {
+    fn threads_share_the_keys_of_their_service_and_see_changes_at_once() {
         let at = Arc::new(AtomicU64::new(1_000_000));
         let (keys, others) = (TicketKeys::new(), TicketKeys::new());
         let here = ticketer(&keys, b"policy", &at);
@@ -664,10 +660,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_opens_only_under_its_policy_and_unaltered() {
+    fn a_ticket_is_decrypted_only_under_its_policy_and_unaltered() {
         let at = Arc::new(AtomicU64::new(1_000_000));
         let keys = TicketKeys::new();
-        let open = ticketer(&keys, b"anybody", &at);
+        let open = ticketer(&keys, b"any client", &at);
         let strict = ticketer(&keys, b"clients with certificates", &at);
         witness::begin(&Session::default());
         let ticket = open.encrypt(b"session").unwrap();
@@ -682,7 +678,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_ends_with_the_first_certificate_it_stands_for() {
+    fn a_session_expires_with_its_first_certificate() {
         let at = Arc::new(AtomicU64::new(1_000_000));
         let ticketer = ticketer(&TicketKeys::new(), b"policy", &at);
         let sessions = PolicySessions::new(
@@ -707,7 +703,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_s_cache_is_bounded_and_bound_to_its_policy() {
+    fn the_servers_cache_is_bounded_and_separate_for_each_policy() {
         let at = Arc::new(AtomicU64::new(1));
         let shared = ServerSessions::default();
         let one = PolicySessions::new(shared.clone(), PolicyId::of(&[b"one"]), clock(&at), None);

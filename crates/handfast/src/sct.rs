@@ -1,7 +1,7 @@
-//! Signed certificate timestamps (RFC 6962, 3.2 and 3.3): a log's promise to make a certificate public.
+//! Signed certificate timestamps (RFC 6962, sections 3.2 and 3.3): a log's promise to publish a certificate.
 //!
-//! Owns reading them. Their signatures are not verified: that takes a list of the logs and their keys,
-//! which browsers ship and change by the week.
+//! This is only a parser. The signatures are not verified, because this needs a list of the logs and their keys,
+//! which browsers ship and change weekly.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::der::{Element, OCTET_STRING};
 use crate::wire::Reader;
 use crate::x509::hex;
 
-/// Servers send two or three; a list of 64 KiB could hold some 1,400 that mean nothing.
+/// The limit on timestamps: servers send two or three; a list of 64 KiB could contain about 1,400.
 const COUNT_MAX: usize = 64;
 
 /// One signed certificate timestamp. Its signature is not verified.
@@ -18,17 +18,17 @@ const COUNT_MAX: usize = 64;
 pub struct SignedCertificateTimestamp {
     /// The log: SHA-256 of its key, hexadecimal.
     pub log_id: String,
-    /// When the log promised, in unix milliseconds.
+    /// The timestamp, in unix milliseconds.
     pub timestamp_ms: u64,
 }
 
 impl SignedCertificateTimestamp {
     /// Reads a `SignedCertificateTimestampList` as the TLS extension carries it (RFC 6962, 3.3).
     ///
-    /// Timestamps of versions other than 1 are passed over, as that section asks.
+    /// Timestamps of versions other than 1 are ignored, as required there.
     ///
     /// # Errors
-    /// [`MalformedSctList`] when lengths disagree, something is left over, or there are more than 64.
+    /// [`MalformedSctList`] if lengths are inconsistent, bytes are left over, or there are more than 64.
     ///
     /// ```
     /// use handfast::SignedCertificateTimestamp;
@@ -53,7 +53,7 @@ impl SignedCertificateTimestamp {
         Self::list_from_bytes(inner.content)
     }
 
-    /// `Some(None)` for a version that is not known.
+    /// `Some(None)` for an unknown version.
     fn read(one: &[u8]) -> Option<Option<Self>> {
         let mut reader = Reader::new(one);
         if reader.u8()? != 0 {
@@ -70,13 +70,13 @@ impl SignedCertificateTimestamp {
         }))
     }
 
-    /// When the log promised, in unix seconds.
+    /// The timestamp, in unix seconds.
     pub fn timestamp(&self) -> i64 {
         i64::try_from(self.timestamp_ms / 1000).unwrap_or(i64::MAX)
     }
 }
 
-/// A list of timestamps that contradicts itself.
+/// A malformed list of timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MalformedSctList;
@@ -89,7 +89,7 @@ impl fmt::Display for MalformedSctList {
 
 impl std::error::Error for MalformedSctList {}
 
-/// What a two-byte length announces, and nothing after it.
+/// The content after a two-byte length, without trailing bytes.
 fn whole_vector(bytes: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(bytes);
     reader.vector::<2>().filter(|_| reader.is_empty())
@@ -117,14 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_read_whole_or_not_at_all() {
+    fn lists_are_parsed_completely_or_not_at_all() {
         let good = list(&[one(0), one(7), one(0)]);
         let read = SignedCertificateTimestamp::list_from_bytes(&good).unwrap();
-        assert_eq!(
-            read.len(),
-            2,
-            "the version that nobody knows is passed over"
-        );
+        assert_eq!(read.len(), 2, "an unknown version is ignored");
         assert_eq!(read[0].log_id, "ab".repeat(32));
         assert_eq!(read[0].timestamp(), 1_700_000_000);
         for length in 0..good.len() {

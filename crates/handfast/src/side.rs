@@ -1,10 +1,10 @@
-//! Which end of a connection one is.
+//! The side of a connection.
 
-/// Which end of the connection we are.
+/// Our side of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// We opened the handshake.
+    /// The client.
     Client,
-    /// We answered it.
+    /// The server.
     Server,
 }

@@ -1,8 +1,8 @@
-//! rustls' cipher suites, observed while the handshake lasts.
+//! rustls' cipher suites, observed during the handshake.
 //!
-//! Once its alerts are encrypted, rustls does not say which one it sent; some of its failures come
-//! without any; and it does not say which records it skipped as rejected early data. Every record passes
-//! here, so this is where they are seen ([`witness`]); so does the master secret of TLS 1.2, which keying material is
+//! rustls does not report which encrypted alert it sent; some of its failures have
+//! none; and it does not report which records it skipped as rejected early data. Every record passes
+//! here, so they are recorded here ([`witness`]); so does the master secret of TLS 1.2, which keying material is
 //! exported from. Keys, records and their order are rustls'.
 
 use rustls::crypto::aws_lc_rs::cipher_suite;
@@ -22,7 +22,7 @@ use crate::exporter::ExporterSecret;
 use crate::tls::TrafficSecrets;
 use crate::witness;
 
-/// rustls' suite of this name, but for its protection.
+/// rustls' suite with this name, with observed protection.
 macro_rules! observed13 {
     ($name:ident) => {{
         static RUSTLS: &Tls13CipherSuite = tls13(&cipher_suite::$name);
@@ -69,7 +69,7 @@ pub(crate) fn find(name: CipherSuite) -> Option<SupportedCipherSuite> {
     ALL.iter().find(|suite| suite.suite() == name).copied()
 }
 
-// These run when this is compiled: the panics are errors of the compiler's.
+// Evaluated at compile time: the panics are compile errors.
 const fn tls13(suite: &SupportedCipherSuite) -> &'static Tls13CipherSuite {
     match suite {
         SupportedCipherSuite::Tls13(suite) => suite,
@@ -219,7 +219,7 @@ impl MessageEncrypter for Encrypter {
 
 struct Decrypter {
     inner: Box<dyn MessageDecrypter>,
-    /// TLS 1.3 changes keys with the last message. TLS 1.2 does not, and lets others follow.
+    /// TLS 1.3 changes keys with the last message. TLS 1.2 does not, and other messages may follow.
     messages: Option<Messages>,
 }
 
@@ -241,15 +241,15 @@ impl MessageDecrypter for Decrypter {
     }
 }
 
-/// The handshake messages of one direction under one key, as they pass.
+/// Tracks the handshake messages of one direction under one key.
 ///
-/// Nothing may share a record with Finished: keys change behind it (RFC 8446, section 5.1). rustls finds that out, too; but
-/// as a client after it has answered, and by an alert under keys that the server has given up by then.
+/// Nothing may follow Finished in its record, because the keys change (RFC 8446, section 5.1). rustls detects that, too; but
+/// as a client only after it has answered, and with an alert under keys that the server no longer accepts.
 #[derive(Default)]
 struct Messages {
-    /// How much of a header has passed, and what.
+    /// The bytes of a partial header, and their number.
     header: ([u8; 4], usize),
-    /// How much of the message is still to pass.
+    /// The remaining length of the message.
     left: usize,
 }
 
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_follows_finished_however_it_is_cut() {
+    fn nothing_follows_finished_in_any_fragmentation() {
         let flight = [&[8, 0, 0, 2, 0, 0][..], &[15, 0, 0, 3, 1, 2, 3]].concat();
         let finished = [20, 0, 0, 2, 7, 7];
         for (behind, passes) in [(&[][..], true), (&[0], false), (&[24, 0, 0, 1, 0], false)] {
@@ -309,7 +309,7 @@ mod tests {
                 let mut messages = Messages::default();
                 let (first, second) = whole.split_at(cut);
                 let passed = messages.pass(first).and_then(|()| messages.pass(second));
-                // Where the cut is, the next record begins.
+                // The next record begins at the cut.
                 let expected = passes || cut == flight.len() + finished.len();
                 assert_eq!(passed.is_ok(), expected, "{cut} {behind:?}");
             }

@@ -1,8 +1,8 @@
-//! rustls' side of a connection, behind what this library needs of it: a handshake that is fed records, what it
-//! agreed on, the keys it ends with, and where later keys come from.
+//! The interface to rustls' connections: a handshake that processes records, its
+//! result, the keys, and later keys.
 //!
-//! The only file that names the types of rustls' connections (`tests/boundaries.rs` checks that). Which records it is
-//! shown, and when, is up to `connection/handshake.rs`.
+//! The only file with the types of rustls' connections (`tests/boundaries.rs` checks that). Which records are
+//! passed, and when, is decided in `connection/handshake.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,31 +23,31 @@ use zeroize::Zeroizing;
 use crate::buffers::Window;
 use crate::protection::{Algorithm, Keys, Scheme};
 
-/// What a client's handshakes have in common.
+/// The configuration of a client's handshakes.
 pub(crate) type ClientConfig = Arc<rustls::ClientConfig>;
-/// What a server's handshakes have in common.
+/// The configuration of a server's handshakes.
 pub(crate) type ServerConfig = Arc<rustls::ServerConfig>;
-/// The keys of one direction as rustls' cipher suites hand them out.
+/// The keys of one direction, from rustls' cipher suites.
 pub(crate) type TrafficSecrets = ConnectionTrafficSecrets;
 
-/// A handshake, of either side.
+/// A handshake of either side.
 pub(crate) enum Handshake {
     Client(UnbufferedClientConnection),
     Server(UnbufferedServerConnection),
 }
 
-/// What one step of a handshake led to.
+/// The result of one step of a handshake.
 pub(crate) enum Progress {
-    /// There may be more to do with what was received.
+    /// There may be more to process.
     More,
-    /// It needs more from the peer, or is done.
+    /// More input is needed, or it is complete.
     Drained,
     /// The peer's `close_notify`.
     Ended,
     Failed(Error),
 }
 
-/// What a handshake agreed on.
+/// The negotiated parameters.
 pub(crate) struct Agreed<'h> {
     pub(crate) version: Option<ProtocolVersion>,
     pub(crate) cipher_suite: Option<CipherSuite>,
@@ -58,35 +58,35 @@ pub(crate) struct Agreed<'h> {
     pub(crate) peer_chain: Option<&'h [CertificateDer<'static>]>,
 }
 
-/// What a handshake ends with.
+/// The keys at the end of a handshake.
 pub(crate) struct Established {
     pub(crate) sending: Keys,
     pub(crate) receiving: Keys,
     pub(crate) secrets: Box<dyn Secrets>,
 }
 
-/// Where later keys come from, and what becomes of tickets.
+/// Later keys, and the handling of tickets.
 pub(crate) trait Secrets: Send + Sync {
     /// The next keys of our direction (RFC 8446, section 7.2).
     fn next_sending(&mut self) -> Result<Keys, Error>;
     /// The next keys of the peer's direction.
     fn next_receiving(&mut self) -> Result<Keys, Error>;
-    /// As a client: the content of a NewSessionTicket message (RFC 8446, section 4.6.1), for the context's store.
+    /// For a client: stores the content of a NewSessionTicket message (RFC 8446, section 4.6.1) in the context's store.
     fn ticket(&mut self, body: &[u8]) -> Result<(), Error>;
 }
 
 impl Handshake {
-    /// A client's, its ClientHello made.
+    /// A client's handshake, with its ClientHello.
     pub(crate) fn client(config: &ClientConfig, name: ServerName<'static>) -> Result<Self, Error> {
         UnbufferedClientConnection::new(Arc::clone(config), name).map(Self::Client)
     }
 
-    /// A server's, which waits for a ClientHello.
+    /// A server's handshake, which expects a ClientHello.
     pub(crate) fn server(config: &ServerConfig) -> Result<Self, Error> {
         UnbufferedServerConnection::new(Arc::clone(config)).map(Self::Server)
     }
 
-    /// Processes whole records, and puts what is to be sent into `outgoing`. Gives how many bytes are used up.
+    /// Processes whole records, and appends records to send to `outgoing`. Returns how many bytes are consumed.
     pub(crate) fn step(&mut self, incoming: &mut [u8], outgoing: &mut Window) -> (usize, Progress) {
         match self {
             Self::Client(tls) => take(tls.process_tls_records(incoming), outgoing),
@@ -94,12 +94,12 @@ impl Handshake {
         }
     }
 
-    /// Is there nothing left to do but to take the keys?
+    /// Whether the handshake is complete and the keys can be taken.
     pub(crate) fn is_done(&self) -> bool {
         !self.state().is_handshaking()
     }
 
-    /// What was agreed on so far.
+    /// The parameters negotiated so far.
     pub(crate) fn agreed(&self) -> Agreed<'_> {
         let state = self.state();
         Agreed {
@@ -114,7 +114,7 @@ impl Handshake {
         }
     }
 
-    /// Takes the keys. Nothing may be left to be sent, and nothing that was shown left to be processed.
+    /// Takes the keys. No data may be left to send or to process.
     pub(crate) fn finish(self) -> Result<Established, Error> {
         match self {
             Self::Client(tls) => {
@@ -162,7 +162,7 @@ fn take<D>(status: UnbufferedStatus<'_, '_, D>, outgoing: &mut Window) -> (usize
     let progress = match state {
         Err(error) => Progress::Failed(error),
         Ok(ConnectionState::EncodeTlsData(mut encode)) => {
-            // Asking for room with none given tells how much is needed.
+            // Encoding into an empty buffer returns the needed size.
             let needed = match encode.encode(&mut []) {
                 Err(EncodeError::InsufficientSize(size)) => size.required_size,
                 _ => 0,
@@ -176,7 +176,7 @@ fn take<D>(status: UnbufferedStatus<'_, '_, D>, outgoing: &mut Window) -> (usize
             }
         }
         Ok(ConnectionState::TransmitTlsData(transmit)) => {
-            // `outgoing` keeps the order; whoever owns the channel sends it.
+            // `outgoing` keeps the order; the caller sends it.
             transmit.done();
             Progress::More
         }
@@ -186,8 +186,8 @@ fn take<D>(status: UnbufferedStatus<'_, '_, D>, outgoing: &mut Window) -> (usize
             | ConnectionState::BlockedHandshake
             | ConnectionState::Closed,
         ) => Progress::Drained,
-        // No data comes: early data is never enabled, and no record is shown after the last of the handshake.
-        // Later variants of this enum are not known here.
+        // There is no data: early data is never enabled, and no record is passed after the last of the handshake.
+        // Unknown variants of a later rustls.
         Ok(_) => Progress::Failed(Error::General("an unknown state".into())),
     };
     (discard, progress)
@@ -207,7 +207,7 @@ impl Established {
     }
 }
 
-/// rustls keeps the secrets that later keys are made of, and a client's tickets.
+/// rustls keeps the secrets for later keys, and a client's tickets.
 struct Kernel<D> {
     suite: SupportedCipherSuite,
     kernel: KernelConnection<D>,
@@ -236,13 +236,13 @@ impl Secrets for Kernel<ServerConnectionData> {
         keys_of(self.kernel.update_rx_secret()?, self.suite)
     }
 
-    /// A client sends none: the record protocol refuses the message.
+    /// Clients send no tickets: the record protocol rejects the message.
     fn ticket(&mut self, _: &[u8]) -> Result<(), Error> {
         Err(Error::HandshakeNotComplete)
     }
 }
 
-/// What protects records from here on, with these keys of this suite.
+/// The record protection with these keys of this suite.
 fn keys_of(
     (sequence, secrets): (u64, TrafficSecrets),
     suite: SupportedCipherSuite,

@@ -1,11 +1,11 @@
 //! Trust anchors, from the platform, files, directories and memory.
 //!
-//! Owns collecting the certificates that the *caller* trusts: authorities, which may vouch for others, and
-//! end entities, which are trusted only as themselves; and naming what is neither. Which is which is
-//! decided in `anchor`. Leaves the judgement of a peer's chain to `verify`.
+//! Owns collecting the certificates that the *caller* trusts: authorities, which may issue others, and
+//! end-entity certificates, which may not; and reporting those that are neither. `anchor` decides which is
+//! which. `verify` verifies a peer's chain.
 //!
-//! The sorting is what keeps an ordinary certificate that somebody trusted from vouching for the
-//! whole world: webpki makes an issuer of whatever it is given as an anchor.
+//! Without this distinction a trusted server certificate could issue certificates for every name: webpki
+//! treats every certificate that it is given as an anchor as an issuer.
 
 mod anchor;
 mod gather;
@@ -35,18 +35,18 @@ use crate::x509;
 /// [`platform`](Self::platform)`().with_file(..)` trusts a private authority *as well as* the
 /// platform's; [`empty`](Self::empty)`().with_file(..)` trusts it *alone*.
 ///
-/// An added certificate becomes a trust anchor if it is an authority: basic constraints with CA:TRUE. A root
-/// without basic constraints (of version 1, or an old one of version 3) is one, too, when it issued
-/// itself and says nothing that only an end entity says: a key usage without `keyCertSign`, or without
-/// key usage a purpose or the name of a server. Not so in the platform's store, which was not chosen for this
-/// one use. Any other certificate is trusted as exactly itself: a peer that presents the very same
-/// bytes is believed, still subject to name, validity and purpose, and nothing that it signed is. A
-/// self-signed authority that a server presents as its own certificate, which is what
-/// `openssl req -x509` makes, is accepted in the same way.
+/// An added certificate becomes a trust anchor if it is a CA certificate: basic constraints with CA:TRUE. A
+/// root without basic constraints (of version 1, or an old one of version 3) is one, too, if it is self-issued
+/// and has no property of an end entity: a key usage without `keyCertSign`, or, without key usage, a purpose or
+/// the name of a server. This does not apply to the platform's store, whose certificates were not selected for
+/// this use. Any other certificate is trusted only as an end-entity certificate: a peer that presents exactly
+/// this certificate is accepted, subject to name, validity and purpose; certificates signed with its key are
+/// not. A self-signed CA certificate that a server presents as its own, as made by `openssl req -x509`, is
+/// accepted in the same way.
 ///
-/// What the certificate of an anchor limits (lifetime, path length, key usage, extended key usage, name
-/// constraints) binds what it vouches for. What is no anchor is named, with the reason, in
-/// [`TrustSource::problems`].
+/// The limits of an anchor's certificate (validity, path length, key usage, extended key usage, name
+/// constraints) apply to the certificates below it. Certificates that are not anchors are listed, with the
+/// reason, in [`TrustSource::problems`].
 ///
 /// ```no_run
 /// # use handfast::TrustAnchors;
@@ -65,26 +65,25 @@ impl TrustAnchors {
     /// The platform's own store: on Linux the distribution's CA bundle, on macOS and Windows the
     /// system's.
     ///
-    /// It is read once, at the first verification or call of [`resolve`](Self::resolve), because a
-    /// program that never verifies a peer should not pay for it; and while every peer can be verified,
-    /// only those of its certificates are parsed that a peer's chain leads to. The environment variables
-    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` replace it, as they do for OpenSSL: they belong to what
-    /// "the platform's store" means, and nothing else in this library reads the environment.
+    /// It is read once, at the first verification or call of [`resolve`](Self::resolve), so that programs that
+    /// never verify a peer do not need the time; and as long as every peer is verified, only those certificates are
+    /// parsed to which a peer's chain leads. The environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace
+    /// it, as they do for OpenSSL; nothing else in this library reads the environment.
     pub fn platform() -> Self {
         Self::new(true)
     }
 
-    /// Trusts nobody, until certificates are added.
+    /// An empty set: nothing is trusted until certificates are added.
     pub fn empty() -> Self {
         Self::new(false)
     }
 
-    /// Adds the certificates of a file: PEM with any number of them and text around, DER, or a PKCS#7 bundle
+    /// Adds the certificates of a file: DER, PEM with any number of them and other text, or a PKCS#7 bundle
     /// (`.p7b`).
     ///
     /// # Errors
-    /// When the file cannot be read, holds no certificate, holds one that is malformed or only ones
-    /// that cannot be used, or has OpenSSL's private `TRUSTED CERTIFICATE` sections.
+    /// If the file cannot be read, holds no certificate, a malformed one or only unusable ones, or has OpenSSL's
+    /// `TRUSTED CERTIFICATE` sections.
     pub fn with_file(self, path: impl AsRef<Path>) -> Result<Self, TrustError> {
         let path = path.as_ref();
         let at = |problem| TrustError {
@@ -97,11 +96,11 @@ impl TrustAnchors {
     }
 
     /// Adds every certificate found in the files of a directory, such as one prepared by
-    /// `openssl rehash`. Files that hold no certificate are passed over, duplicates count once, and what cannot
-    /// be read is named in [`TrustSource::problems`].
+    /// `openssl rehash`. Files without certificates are skipped, duplicates count once, and files that cannot
+    /// be read are listed in [`TrustSource::problems`].
     ///
     /// # Errors
-    /// When the directory cannot be read or no file in it holds a usable certificate.
+    /// If the directory cannot be read or no file in it holds a usable certificate.
     pub fn with_directory(self, path: impl AsRef<Path>) -> Result<Self, TrustError> {
         let path = path.as_ref();
         let at = |problem| TrustError {
@@ -124,7 +123,7 @@ impl TrustAnchors {
         Ok(self.with(sorted))
     }
 
-    /// Adds every certificate of a PEM text, or of what else [`with_file`](Self::with_file) reads.
+    /// Adds every certificate of a PEM text, or of another format that [`with_file`](Self::with_file) reads.
     ///
     /// # Errors
     /// As [`with_file`](Self::with_file), without a path.
@@ -140,7 +139,7 @@ impl TrustAnchors {
     /// Adds one certificate.
     ///
     /// # Errors
-    /// When it is malformed, or of version 1 and no root.
+    /// If it is malformed, or of version 1 and not a root.
     pub fn with_certificate_der(
         self,
         certificate: CertificateDer<'static>,
@@ -156,10 +155,10 @@ impl TrustAnchors {
             })
     }
 
-    /// Reads the platform's store now, if it is part of this set and was not read yet.
+    /// Reads the platform's store now, if it is part of this set and was not read before.
     ///
     /// # Errors
-    /// When nothing at all is trusted in the end: then no peer can ever be verified.
+    /// If the set is empty: no peer can be verified.
     pub fn resolve(&self) -> Result<(), TrustError> {
         let resolved = self.resolved();
         if resolved.certificates.is_empty() {
@@ -176,19 +175,19 @@ impl TrustAnchors {
         Ok(())
     }
 
-    /// Where the trust comes from and how much of it came from each place, in the order added, the
-    /// platform first. Reads the platform's store if that did not happen yet.
+    /// The sources and how many certificates each has, in the order added, the platform first. Reads the
+    /// platform's store if it was not read before.
     pub fn sources(&self) -> Vec<TrustSource> {
         let platform = self.resolved().platform_source.iter();
         platform.chain(&self.inner.sources).cloned().collect()
     }
 
-    /// The sources that were added, without the platform's store, which is not read for it.
+    /// The sources that were added, without the platform's store, which is not read.
     pub fn added_sources(&self) -> &[TrustSource] {
         &self.inner.sources
     }
 
-    /// How many authorities are trusted. Reads the platform's store if that did not happen yet.
+    /// How many authorities are trusted. Reads the platform's store if it was not read before.
     pub fn len(&self) -> usize {
         let resolved = self.resolved();
         resolved
@@ -197,7 +196,7 @@ impl TrustAnchors {
             .saturating_add(resolved.only_ours.len())
     }
 
-    /// Whether no authority is trusted; an end entity trusted as itself does not count as one.
+    /// Whether no authority is trusted. Trusted end-entity certificates do not count.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -206,9 +205,9 @@ impl TrustAnchors {
         self.inner.resolved.get_or_init(|| self.inner.resolve())
     }
 
-    /// Of all that is trusted, what bears on this chain, where finding that costs less than reading
-    /// the platform's whole store. Whom it verifies everything verifies, too; but to refuse somebody
-    /// takes everything ([`resolved`](Self::resolved)).
+    /// The trusted certificates that are relevant to this chain, if finding them is faster than reading the whole
+    /// platform store. A chain that verifies with them verifies with the whole set, too; but a refusal needs the
+    /// whole set ([`resolved`](Self::resolved)).
     pub(crate) fn likely(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -256,7 +255,7 @@ impl TrustAnchors {
         self.with_certificates(origin, only_certificates(contents)?)
     }
 
-    /// Adds what a person named: anything malformed is a mistake that they want to hear of at once.
+    /// Adds certificates that the user named: a malformed one is an error.
     fn with_certificates(
         self,
         origin: TrustOrigin,
@@ -303,7 +302,7 @@ impl TrustAnchors {
 
 impl fmt::Debug for TrustAnchors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Must not read the platform's store as a side effect of printing.
+        // Printing must not read the platform's store.
         f.debug_struct("TrustAnchors")
             .field("platform", &self.inner.with_platform)
             .field("sources", &self.inner.sources)
@@ -311,25 +310,25 @@ impl fmt::Debug for TrustAnchors {
     }
 }
 
-/// What verification works with.
+/// The set in the form that verification needs.
 #[derive(Default)]
 pub(crate) struct Resolved {
-    /// Authorities, as webpki wants them.
+    /// Authorities, in webpki's form.
     pub(crate) anchors: Vec<TrustAnchor<'static>>,
-    /// For each of `anchors`, its certificate and what that says of its use.
+    /// For each of `anchors`, its certificate and its limits.
     pub(crate) limits: Vec<Arc<AnchorLimits>>,
-    /// Authorities that webpki cannot read: only our own validation can take them as anchors.
+    /// Authorities that webpki cannot parse: only our own validation can use them as anchors.
     pub(crate) only_ours: Vec<Arc<AnchorLimits>>,
-    /// Every trusted certificate, to compare with what a peer presents as its own.
+    /// Every trusted certificate, to compare with a peer's own certificate.
     pub(crate) certificates: HashSet<CertificateDer<'static>>,
-    /// What is among the trusted certificates and cannot issue for others: to explain a refusal.
+    /// Trusted certificates that cannot be anchors: to explain a refusal.
     pub(crate) unfit: Vec<Arc<Unfit>>,
     platform_source: Option<TrustSource>,
 }
 
-/// Something among the trusted certificates that cannot issue for others.
+/// A trusted certificate that cannot be an anchor.
 pub(crate) struct Unfit {
-    /// The certificate, where there is one.
+    /// The certificate, if any.
     pub(crate) der: Option<CertificateDer<'static>>,
     pub(crate) problem: AnchorProblem,
 }
@@ -363,7 +362,7 @@ impl Inner {
 }
 
 impl Resolved {
-    /// The same certificate may be added more than once, and be an anchor in one place alone.
+    /// The same certificate may be added more than once, and be an anchor in only one source.
     fn add(&mut self, entry: &Entry) {
         let is_new = self.certificates.insert(entry.der.clone());
         let Standing::Anchor { webpki, limits } = &entry.standing else {
@@ -383,7 +382,7 @@ impl Resolved {
     }
 }
 
-/// The certificates of one source, sorted.
+/// The certificates of one source, classified.
 struct Sorted {
     entries: Vec<Arc<Entry>>,
     unfit: Vec<Arc<Unfit>>,
@@ -397,7 +396,7 @@ impl Sorted {
     }
 }
 
-/// Sorts what was found in many files, and names what could not be read.
+/// Classifies the certificates of many files, and lists the files that could not be read.
 fn sort_gathered(origin: TrustOrigin, gathered: Gathered) -> Sorted {
     let mut sorted = sort_out(origin, gathered.given);
     for given in gathered.unfit {
@@ -411,7 +410,7 @@ fn sort_gathered(origin: TrustOrigin, gathered: Gathered) -> Sorted {
     sorted
 }
 
-/// Sorts certificates into authorities and end entities, and names what is no authority.
+/// Classifies certificates as authorities or end entities, with the reason for the latter.
 fn sort_out(origin: TrustOrigin, certificates: Vec<Given>) -> Sorted {
     let chosen = match origin {
         TrustOrigin::Platform => Chosen::InStore,
@@ -446,7 +445,7 @@ fn sort_out(origin: TrustOrigin, certificates: Vec<Given>) -> Sorted {
     sorted
 }
 
-/// The contents of one file, trusted or not.
+/// The contents of one file.
 pub(crate) fn contents_of_file(path: &Path) -> Result<Contents, TrustProblem> {
     match certificates::read_file(path) {
         Ok(Ok(bytes)) if bytes.iter().all(u8::is_ascii_whitespace) => Err(TrustProblem::Empty),
@@ -456,7 +455,7 @@ pub(crate) fn contents_of_file(path: &Path) -> Result<Contents, TrustProblem> {
     }
 }
 
-/// The certificates of contents that hold certificates, and nothing that should be one and is broken.
+/// The certificates of contents without malformed ones.
 pub(crate) fn only_certificates(contents: Contents) -> Result<Vec<Placed>, TrustProblem> {
     if let Some(broken) = contents.broken.into_iter().next() {
         let (line, detail) = (broken.line, broken.detail);
@@ -469,7 +468,7 @@ pub(crate) fn only_certificates(contents: Contents) -> Result<Vec<Placed>, Trust
         return Err(TrustProblem::Malformed {
             index: contents.certificates.len().saturating_sub(1),
             line: None,
-            detail: format!("{} bytes follow it", contents.trailing),
+            detail: format!("it has {} trailing bytes", contents.trailing),
         });
     }
     match (contents.certificates.is_empty(), contents.others.is_empty()) {

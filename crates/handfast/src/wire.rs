@@ -1,6 +1,6 @@
-//! TLS's presentation language (RFC 8446, section 3), as far as bytes of strangers are read here by hand.
+//! A parser of TLS's presentation language (RFC 8446, section 3) for untrusted bytes.
 //!
-//! Owns taking numbers and vectors from the front. Nothing allocates by what a length says, recurses or
+//! It reads numbers and vectors from the front. Nothing allocates by an encoded length, recurses or
 //! panics.
 //!
 //! ```
@@ -10,34 +10,34 @@
 //! assert_eq!((reader.u8(), reader.u8()), (Some(1), None));
 //! ```
 
-/// Bytes that are taken from the front; `None` where there are too few.
+/// Reads bytes from the front; `None` if there are too few.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
-    /// Of these bytes.
+    /// A reader of these bytes.
     pub fn new(bytes: &'b [u8]) -> Self {
         Self(bytes)
     }
 
-    /// What was not taken yet.
+    /// The remaining bytes.
     pub fn rest(&self) -> &'b [u8] {
         self.0
     }
 
-    /// Whether all was taken.
+    /// Whether no bytes remain.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// So many bytes.
+    /// `count` bytes.
     pub fn take(&mut self, count: usize) -> Option<&'b [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
     }
 
-    /// A number of so many bytes.
+    /// A number of `bytes` bytes.
     pub fn number(&mut self, bytes: usize) -> Option<usize> {
         let bytes = self.take(bytes)?.iter();
         Some(bytes.fold(0, |number, byte| number << 8 | usize::from(*byte)))
@@ -55,7 +55,7 @@ impl<'b> Reader<'b> {
             .map(|bytes| u16::from_be_bytes(*bytes))
     }
 
-    /// What a length of so many bytes announces; nothing is taken when not all of it is there.
+    /// A vector with a length of `LENGTH_BYTES` bytes; consumes nothing if it is incomplete.
     pub fn vector<const LENGTH_BYTES: usize>(&mut self) -> Option<&'b [u8]> {
         let mut ahead = *self;
         let length = ahead.number(LENGTH_BYTES)?;
@@ -64,7 +64,7 @@ impl<'b> Reader<'b> {
         Some(content)
     }
 
-    /// The same as far as it is there, and whether that is all of it. `None` without its length.
+    /// The same, possibly truncated, and whether it is complete. `None` without its length.
     pub fn vector_so_far<const LENGTH_BYTES: usize>(&mut self) -> Option<(Self, bool)> {
         let length = self.number(LENGTH_BYTES)?;
         let there = length.min(self.0.len());
@@ -72,19 +72,19 @@ impl<'b> Reader<'b> {
             .map(|content| (Self(content), there == length))
     }
 
-    /// The rest as numbers of two bytes.
+    /// The remaining bytes as numbers of two bytes.
     pub fn numbers(self) -> impl Iterator<Item = u16> + use<'b> {
         let pairs = self.0.chunks_exact(2);
         pairs.filter_map(|pair| pair.first_chunk().map(|pair| u16::from_be_bytes(*pair)))
     }
 }
 
-/// A number that means nothing, and that is offered so that the other end stays used to such (RFC 8701).
+/// Whether a number is a GREASE value (RFC 8701).
 pub fn is_grease(number: u16) -> bool {
     number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
 }
 
-/// The length in bits of an unsigned big-endian number, as long as it may be; `None` of nothing but zeros.
+/// The length in bits of an unsigned big-endian number; `None` for zero.
 pub fn bit_length(number: &[u8]) -> Option<u32> {
     let mut significant = number.iter().skip_while(|byte| **byte == 0);
     let first = significant.next()?;
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_are_counted_from_the_first_that_is_set() {
+    fn bits_are_counted_from_the_first_one() {
         for (number, bits) in [
             (&[][..], None),
             (&[0, 0], None),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_all_there_is_left_or_taken_as_asked() {
+    fn incomplete_vectors_are_kept_or_truncated() {
         let mut reader = Reader::new(&[0, 2, 7, 8, 1, 2, 3]);
         assert_eq!(reader.vector::<2>(), Some(&[7, 8][..]));
         assert_eq!(reader.vector::<2>(), None);

@@ -1,8 +1,8 @@
-//! What rustls' callbacks saw while a connection let it process a message.
+//! Data from rustls' callbacks during the processing of a message.
 //!
 //! rustls calls verifiers, certificate resolvers and session stores synchronously, on the thread
-//! that processes the message, but its errors have no room for what they know. They deposit it
-//! here; the connection, which has opened the record just before, collects it right after. Between
+//! that processes the message, but its errors cannot carry their details. The callbacks store them
+//! here; the connection, which has reset the storage before, collects them after. Between
 //! those two points no other connection can run on the thread.
 
 use std::cell::RefCell;
@@ -14,28 +14,28 @@ use crate::protection::TAG;
 use crate::report::Ticket;
 use crate::verify::{Staple, VerifiedPath, VerifyError};
 
-/// What was seen during one call into rustls.
+/// The data of one call into rustls.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
-    /// Why the peer's chain was refused, with the chain.
+    /// Why the peer's chain was rejected, with the chain.
     pub(crate) failure: Option<Box<VerifyError>>,
-    /// The issuers that a server's request for a client certificate names, as DER.
+    /// The issuers in a server's certificate request, as DER.
     pub(crate) certificate_request: Option<Vec<Vec<u8>>>,
-    /// The name that a client asked for.
+    /// The server name from a client.
     pub(crate) server_name: Option<String>,
-    /// What became of the OCSP response that a server stapled to its certificate.
+    /// The result for the OCSP response that a server stapled to its certificate.
     pub(crate) staple: Option<Staple>,
-    /// Tickets that a server gave out.
+    /// Tickets from a server.
     pub(crate) tickets: Vec<Ticket>,
-    /// What the session at hand stands for.
+    /// The current session.
     pub(crate) session: Session,
     /// The fatal alert that was sealed.
     pub(crate) alert: Option<SealedAlert>,
     /// What keying material is exported from.
     pub(crate) exporter: Option<ExporterSecret>,
-    /// A record could not be opened. If that was no error, it was skipped: rejected early data.
+    /// A record could not be decrypted. If that was not an error, it was skipped: rejected early data.
     pub(crate) unopened: bool,
-    /// What the next alert is to say, whatever rustls would have said.
+    /// Replaces the description of the next alert.
     alert_wanted: Option<Alert>,
 }
 
@@ -43,17 +43,17 @@ pub(crate) struct Evidence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SealedAlert {
     pub(crate) alert: Alert,
-    /// How the record ends: no other record does.
+    /// The record's tag, which identifies it.
     pub(crate) tag: [u8; TAG],
 }
 
-/// What a session that is taken up later must not outlive.
+/// The limits of a session for resumption.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Session {
-    /// When the first certificate of the verified path expires, or the verdict may change for another
-    /// reason, in seconds since 1970. The session is not taken up after that.
+    /// When the first certificate of the verified path expires, or the result may change for another
+    /// reason, in seconds since 1970. The session is not resumed after that.
     pub(crate) not_after: Option<u64>,
-    /// The path that was verified when the session was made, where that is still known.
+    /// The path verified in the original handshake, if still known.
     pub(crate) path: Option<Arc<VerifiedPath>>,
     /// TLS 1.2: is its master secret bound to the handshake that made it (RFC 7627)?
     pub(crate) extended_master_secret: bool,
@@ -73,7 +73,7 @@ thread_local! {
     static EVIDENCE: RefCell<Evidence> = RefCell::default();
 }
 
-/// Opens a clean record for a connection with this session.
+/// Resets the data, for a connection with this session.
 pub(crate) fn begin(session: &Session) {
     EVIDENCE.with_borrow_mut(|evidence| {
         *evidence = Evidence {
@@ -83,17 +83,17 @@ pub(crate) fn begin(session: &Session) {
     });
 }
 
-/// Closes the record and hands it over.
+/// Takes the data.
 pub(crate) fn end() -> Evidence {
     EVIDENCE.take()
 }
 
-/// The peer's chain was refused.
+/// The peer's chain was rejected.
 pub(crate) fn deposit_failure(error: VerifyError) {
     EVIDENCE.with_borrow_mut(|evidence| evidence.failure = Some(Box::new(error)));
 }
 
-/// The peer's chain was verified by this path; `until` the verdict may change before the path expires.
+/// The peer's chain was verified by this path; the result may change at `until`, before the path expires.
 pub(crate) fn deposit_verified(path: VerifiedPath, until: Option<u64>) {
     let mut session = Session::of(path);
     session.not_after = session.not_after.into_iter().chain(until).min();
@@ -101,12 +101,12 @@ pub(crate) fn deposit_verified(path: VerifiedPath, until: Option<u64>) {
     set_session(session);
 }
 
-/// An earlier session is taken up.
+/// A session is resumed.
 pub(crate) fn set_session(session: Session) {
     EVIDENCE.with_borrow_mut(|evidence| evidence.session = session);
 }
 
-/// The session at hand.
+/// The current session.
 pub(crate) fn session() -> Session {
     EVIDENCE.with_borrow(|evidence| evidence.session.clone())
 }
@@ -127,29 +127,29 @@ pub(crate) fn note_staple(staple: Option<Staple>) {
     EVIDENCE.with_borrow_mut(|evidence| evidence.staple = staple);
 }
 
-/// A server gave out a ticket.
+/// A server sent a ticket.
 pub(crate) fn note_ticket(ticket: Ticket) {
     EVIDENCE.with_borrow_mut(|evidence| evidence.tickets.push(ticket));
 }
 
-/// A server asks for a client certificate by one of these issuers.
+/// A server requests a client certificate by one of these issuers.
 pub(crate) fn note_certificate_request(issuers: &[&[u8]]) {
     let issuers = issuers.iter().map(|issuer| issuer.to_vec()).collect();
     EVIDENCE.with_borrow_mut(|evidence| evidence.certificate_request = Some(issuers));
 }
 
-/// A client asked for this name.
+/// A client sent this server name.
 pub(crate) fn note_server_name(name: Option<&str>) {
     let name = name.map(str::to_owned);
     EVIDENCE.with_borrow_mut(|evidence| evidence.server_name = name);
 }
 
-/// The next alert is to say this.
+/// Replaces the description of the next alert.
 pub(crate) fn want_alert(alert: Option<Alert>) {
     EVIDENCE.with_borrow_mut(|evidence| evidence.alert_wanted = alert);
 }
 
-/// What the next alert is to say, if not what rustls would.
+/// The replacement for the description of the next alert.
 pub(crate) fn alert_wanted() -> Option<Alert> {
     EVIDENCE.with_borrow(|evidence| evidence.alert_wanted)
 }
@@ -166,7 +166,7 @@ pub(crate) fn note_alert(content: &[u8], payload: &[u8]) {
     }
 }
 
-/// A record could not be opened.
+/// A record could not be decrypted.
 pub(crate) fn note_unopened() {
     EVIDENCE.with_borrow_mut(|evidence| evidence.unopened = true);
 }

@@ -1,14 +1,14 @@
-//! Comparing distinguished names (RFC 5280, 7.1).
+//! Compares distinguished names (RFC 5280, section 7.1).
 //!
-//! Owns one decision: which two DER names are the same name. Each name is turned into a canonical form, and two are
-//! equal if their forms are; so equality is an equivalence whatever the bytes are. Leaves to others what a name
-//! means, and how it is written for people (`x509`).
+//! Decides whether two DER names are the same name. Each name is converted to a canonical form, and two are
+//! equal if their forms are; so equality is an equivalence for all bytes. The meaning of a name,
+//! and its form for users, are in `x509`.
 //!
 //! - Text in PrintableString, UTF8String, IA5String, TeletexString (read as Latin-1, as everywhere), BMPString,
-//!   UniversalString and their like is the same text, whatever its type. Case does not count, nor does space at the
-//!   ends; inner runs of space count as one (RFC 4518, as 7.1 asks). The same holds for domain components and mail
+//!   UniversalString and similar types is compared regardless of its type. Case is ignored, and space at the
+//!   ends; inner runs of space count as one (RFC 4518, required by section 7.1). The same applies to domain components and mail
 //!   addresses in IA5String (7.3).
-//! - Values of other types, and text that its type does not allow, are compared as bytes, type included.
+//! - Values of other types, and text that is invalid for its type, are compared as bytes, including the type.
 //! - The attributes of one relative name may be in any order.
 //! - Composed and decomposed characters stay different (no Unicode normalization), as in OpenSSL and BoringSSL: the
 //!   stricter side, and no real name depends on it.
@@ -27,7 +27,7 @@ const BMP_STRING: u8 = 0x1e;
 /// Marks a value as text in canonical form; every other value begins with its tag. DER has no element of tag 0.
 const TEXT: u8 = 0;
 
-/// Whether two DER names, each with its SEQUENCE, are the same name. What is no name equals nothing but the same
+/// Whether two DER names, each with its SEQUENCE, are the same name. Malformed names are equal only to the same
 /// bytes.
 pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     if a == b {
@@ -37,14 +37,14 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Whether `name` lies within the subtree of `base`: its first relative names are those of `base` (RFC 5280,
-/// 4.2.1.10). What is no name lies within nothing.
+/// 4.2.1.10). Malformed names are not within any subtree.
 #[cfg(test)]
 pub(crate) fn begins_with(name: &[u8], base: &[u8]) -> bool {
     matches!((canonical(name), canonical(base)), (Some(name), Some(base)) if name.starts_with(&base))
 }
 
-/// The form that equal names share, to compare one name with many. Each relative name in it bears its length, so
-/// that a name within a subtree begins with the form of the subtree's base. `None` for what is no name.
+/// The canonical form, to compare one name with many. Each relative name has its length before it, so
+/// that a name within a subtree begins with the form of the subtree's base. `None` for a malformed name.
 pub(crate) fn canonical(name: &[u8]) -> Option<Vec<u8>> {
     let mut form = Vec::with_capacity(name.len().saturating_mul(2));
     let mut relative_names = Element::only_of(name, SEQUENCE)?.reader();
@@ -86,12 +86,12 @@ fn canonical_attribute(attribute: Element<'_>) -> Option<Vec<u8>> {
     Some(form)
 }
 
-/// The text of a value, if it has a type of text and holds what this type allows.
+/// The text of a value, if it has a string type and is valid for it.
 fn text(value: Element<'_>) -> Option<String> {
     let bytes = value.content;
     match value.tag {
         UTF8_STRING => String::from_utf8(bytes.to_vec()).ok(),
-        // What authorities write into a PrintableString is often more than it allows, but ASCII.
+        // Authorities often use other ASCII characters in a PrintableString.
         PRINTABLE_STRING | IA5_STRING | VISIBLE_STRING | NUMERIC_STRING => bytes
             .is_ascii()
             .then(|| bytes.iter().copied().map(char::from).collect()),
@@ -106,7 +106,7 @@ fn text(value: Element<'_>) -> Option<String> {
     }
 }
 
-/// Units of `N` bytes each, if there are no others.
+/// Units of `N` bytes each; `None` if bytes are left over.
 fn units<const N: usize>(bytes: &[u8]) -> Option<impl Iterator<Item = [u8; N]>> {
     let units = bytes.chunks_exact(N);
     units
@@ -115,7 +115,7 @@ fn units<const N: usize>(bytes: &[u8]) -> Option<impl Iterator<Item = [u8; N]>> 
         .then(|| units.filter_map(|unit| unit.try_into().ok()))
 }
 
-/// Case folded, space at the ends gone, inner runs of it as one (RFC 4518, 2.2 and 2.6.1).
+/// Folds case, removes space at the ends, and collapses inner runs (RFC 4518, sections 2.2 and 2.6.1).
 fn prepared(text: &str) -> String {
     let mut prepared = String::with_capacity(text.len());
     for word in text.split_whitespace() {
@@ -124,7 +124,7 @@ fn prepared(text: &str) -> String {
         }
         for character in word.chars() {
             match character {
-                // Lower case already, and yet the same letter as another (RFC 3454, B.2).
+                // Lower case already, but mapped to another letter (RFC 3454, appendix B.2).
                 'ß' | 'ẞ' => prepared.push_str("ss"),
                 'ς' => prepared.push('σ'),
                 'ſ' => prepared.push('s'),
@@ -218,13 +218,13 @@ mod tests {
     }
 
     #[test]
-    fn letters_beyond_ascii_have_a_case_too() {
+    fn letters_beyond_ascii_are_case_folded() {
         for (a, b, same) in [
             ("MÜNCHEN", "münchen", true),
             ("Straße", "STRASSE", true),
             ("ΟΔΟΣ", "οδος", true),
             ("Пример", "пРИМЕР", true),
-            // Neither is the other's lower case: a dotless i stays one.
+            // A dotless i is not folded.
             ("ı", "i", false),
             ("e\u{301}", "é", false),
         ] {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_its_type_does_not_allow_is_compared_as_bytes() {
+    fn text_that_is_invalid_for_its_type_is_compared_as_bytes() {
         for (tag, value) in [
             (UTF8_STRING, &b"\xff"[..]),
             (PRINTABLE_STRING, b"\xe9"),
@@ -260,7 +260,7 @@ mod tests {
             };
             assert!(!equal(&odd, &common_name(other_type, value)), "{tag:#x}");
         }
-        // Bytes have no case.
+        // Bytes are not case folded.
         let (upper, lower): (Attribute<'_>, Attribute<'_>) = (
             (UNIQUE_IDENTIFIER, 0x03, b"\0A"),
             (UNIQUE_IDENTIFIER, 0x03, b"\0a"),
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_equals_itself_alone() {
+    fn malformed_names_are_equal_only_to_themselves() {
         for odd in [
             &[][..],
             &[0x30],

@@ -1,9 +1,9 @@
-//! From a certificate's DER to the facts that people ask about.
+//! Parses a certificate's DER into facts.
 //!
-//! Owns reading: names, times, purposes, fingerprints, and turning text that a stranger wrote into
-//! text that is safe to print. It judges nothing: whether a certificate may be believed is decided
+//! Names, times, purposes, fingerprints, and the escaping of untrusted text so that it is
+//! safe to print. Nothing is verified here: that is
 //! in `verify`, with its own parser (rustls-webpki). A certificate that no verifier would accept can
-//! still be read here, so that a report can say what was wrong with it.
+//! still be parsed here, so that a report can show what is wrong with it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -28,22 +28,22 @@ use crate::sct::SignedCertificateTimestamp;
 use crate::wire::bit_length;
 use crate::x500;
 
-/// Sizes of RSA keys in bits that are used: smaller ones are refused by every verifier today, larger ones
-/// aws-lc-rs neither signs nor verifies with.
+/// Supported sizes of RSA keys in bits: smaller ones are rejected by every verifier, larger ones
+/// are not supported by aws-lc-rs.
 pub(crate) const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 
 /// Features that a server must support (RFC 7633).
 const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
 
-/// Everything about one certificate that a person or a program may want to know.
+/// The facts of one certificate.
 ///
-/// Text fields hold what the certificate says. [`subject`](Self::subject) and
+/// Text fields are as in the certificate. [`subject`](Self::subject) and
 /// [`issuer`](Self::issuer) are escaped already; pass anything else through [`escape_control`] before
 /// it reaches a terminal or a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CertificateFacts {
-    /// X.509 version as people count it: 1, 2 or 3.
+    /// X.509 version: 1, 2 or 3.
     pub version: u32,
     /// Subject name in the manner of RFC 4514, most specific part first, escaped. May be empty.
     pub subject: String,
@@ -61,13 +61,13 @@ pub struct CertificateFacts {
     pub names: Vec<SubjectAltName>,
     /// Public key algorithm: `RSA`, `EC P-256`, `Ed25519`, or a dotted object identifier.
     pub key_algorithm: String,
-    /// Size of the public key in bits, where the algorithm has one.
+    /// Size of the public key in bits, if the algorithm has one.
     pub key_bits: Option<u32>,
     /// Signature algorithm: `ecdsa-with-SHA256`, or a dotted object identifier.
     pub signature_algorithm: String,
     /// Whether basic constraints say that this is a certificate authority (RFC 5280, 4.2.1.9).
     pub is_ca: bool,
-    /// How many intermediates may follow this authority, where it says so.
+    /// The limit on intermediates below this authority, if any.
     pub path_len: Option<u32>,
     /// Key usage bits that are set; `None` without the extension (RFC 5280, 4.2.1.3).
     pub key_usage: Option<Vec<&'static str>>,
@@ -93,7 +93,7 @@ pub struct CertificateFacts {
     pub sha256: [u8; 32],
     /// SHA-256 of the subject public key info: what pins compare.
     pub spki_sha256: [u8; 32],
-    /// Whether subject and issuer are the same name. Says nothing about the signature.
+    /// Whether subject and issuer are the same name. The signature is not checked.
     pub is_self_issued: bool,
 }
 
@@ -101,8 +101,8 @@ impl CertificateFacts {
     /// Reads one DER certificate.
     ///
     /// # Errors
-    /// [`MalformedCertificate`] when the bytes are no certificate, or when bytes follow it. A broken
-    /// extension alone is no error: its facts are simply absent.
+    /// [`MalformedCertificate`] if the bytes are not a certificate, or bytes follow it. A malformed
+    /// extension is not an error: its facts are absent.
     pub fn from_der(der: &[u8]) -> Result<Self, MalformedCertificate> {
         let certificate = parse(der, Depth::Extensions)?;
         let (key_algorithm, key_bits) = describe_key(certificate.public_key());
@@ -158,7 +158,7 @@ impl CertificateFacts {
     }
 
     /// Whether any subject alternative name is a DNS name or an IP address: then the subject's
-    /// common name has no say in who the certificate is for (RFC 9525, 6.3).
+    /// common name is ignored (RFC 9525, section 6.3).
     pub fn has_server_names(&self) -> bool {
         self.names
             .iter()
@@ -204,7 +204,7 @@ impl CertificateFacts {
     }
 }
 
-/// One subject alternative name. `Display` escapes what must not reach a terminal.
+/// One subject alternative name. `Display` escapes control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SubjectAltName {
@@ -237,9 +237,9 @@ impl SubjectAltName {
         }
     }
 
-    /// Why no client can ever ask for this name, in a few words: a URL, a host with a port, an address, a
+    /// Why this name never matches, in a few words: a URL, a host with a port, an address, a
     /// name that ends with a dot or a wildcard that covers nothing, entered as a DNS name (RFC 9525,
-    /// section 6.3). `None` for a name that can be asked for, and for names of other kinds.
+    /// section 6.3). `None` for valid names, and for names of other types.
     pub fn never_matches(&self) -> Option<String> {
         match self {
             Self::Dns(name) => presented::never_matches(name),
@@ -247,8 +247,8 @@ impl SubjectAltName {
         }
     }
 
-    /// Of a name that [never matches](Self::never_matches): what was meant by it, as far as that can be
-    /// seen, such as the host of a URL.
+    /// For a name that [never matches](Self::never_matches): the intended name, if it can be
+    /// recognized, such as the host of a URL.
     pub fn meant(&self) -> Option<&str> {
         match self {
             Self::Dns(name) if presented::never_matches(name).is_some() => {
@@ -270,11 +270,11 @@ impl fmt::Display for SubjectAltName {
     }
 }
 
-/// The bytes are no X.509 certificate.
+/// The bytes are not an X.509 certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MalformedCertificate {
-    /// What the parser stumbled over.
+    /// The parser's error.
     pub detail: String,
 }
 
@@ -286,8 +286,8 @@ impl fmt::Display for MalformedCertificate {
 
 impl std::error::Error for MalformedCertificate {}
 
-/// Makes text that a stranger wrote safe to print: control characters, and the invisible ones that
-/// reorder or hide their neighbours, become `\u{..}`.
+/// Makes untrusted text safe to print: control characters, and invisible ones that
+/// reorder or hide others, become `\u{..}`.
 ///
 /// ```
 /// # use handfast::escape_control;
@@ -309,7 +309,7 @@ pub fn escape_control(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Unix seconds as `2026-11-24T14:39:41Z`: the form in which errors and reports show times.
+/// Unix seconds as `2026-11-24T14:39:41Z`, the form of times in errors and reports.
 pub fn format_utc(unix_seconds: i64) -> String {
     // Days to civil date, proleptic Gregorian: H. Hinnant, "chrono-compatible low-level date
     // algorithms". Years count from March so that the leap day comes last. i128 cannot overflow.
@@ -332,8 +332,8 @@ pub fn format_utc(unix_seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// How much of a certificate [`parse`] reads. Extensions cost most, and a verifier that only wants
-/// validity and the name of an issuer has no use for them.
+/// How much of a certificate [`parse`] reads. Extensions are the slowest part, and a verifier that only needs
+/// validity and the issuer's name does not use them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
     Outline,
@@ -355,14 +355,14 @@ pub(crate) fn parse(der: &[u8], depth: Depth) -> Result<X509Certificate<'_>, Mal
     }
 }
 
-/// Whether this is a version 3 certificate whose basic constraints say CA:TRUE: the only kind that
-/// may ever issue. Anything unreadable or repeated is no authority.
+/// Whether this is a version 3 certificate with CA:TRUE in its basic constraints: only these
+/// may issue. Malformed or repeated constraints are not accepted.
 pub(crate) fn is_authority(certificate: &X509Certificate<'_>) -> bool {
     certificate.version() == X509Version::V3
         && basic_constraints(certificate).is_some_and(|constraints| constraints.ca)
 }
 
-/// How many intermediates an authority allows below it, where it says so.
+/// The limit on intermediates below an authority, if any.
 pub(crate) fn path_len(certificate: &X509Certificate<'_>) -> Option<u32> {
     basic_constraints(certificate)?.path_len_constraint
 }
@@ -373,7 +373,7 @@ pub(crate) fn basic_constraints(certificate: &X509Certificate<'_>) -> Option<Bas
         .map(|(_, constraints)| constraints)
 }
 
-/// Whether this authority is bound to certain names, readably or not.
+/// Whether this authority has name constraints, well-formed or not.
 pub(crate) fn has_name_constraints(certificate: &X509Certificate<'_>) -> bool {
     certificate
         .extensions()
@@ -381,14 +381,14 @@ pub(crate) fn has_name_constraints(certificate: &X509Certificate<'_>) -> bool {
         .any(|extension| extension.oid == oids::OID_X509_EXT_NAME_CONSTRAINTS)
 }
 
-/// The key usage extension, where present. One that cannot be read allows nothing.
+/// The key usage extension, if present. A malformed one allows nothing.
 pub(crate) fn key_usage(certificate: &X509Certificate<'_>) -> Option<KeyUsage> {
     unique_extension(certificate, &oids::OID_X509_EXT_KEY_USAGE)
         .map(|value| KeyUsage::from_der(value).map_or(KeyUsage { flags: 0 }, |(_, usage)| usage))
 }
 
-/// The purposes of the extended key usage extension, by name or dotted identifier, where present. One
-/// that cannot be read is for nothing.
+/// The purposes of the extended key usage extension, by name or dotted identifier, if present. A malformed one
+/// allows nothing.
 pub(crate) fn extended_key_usage(certificate: &X509Certificate<'_>) -> Option<Vec<String>> {
     let value = unique_extension(certificate, &oids::OID_X509_EXT_EXTENDED_KEY_USAGE)?;
     Some(match ExtendedKeyUsage::from_der(value) {
@@ -414,7 +414,7 @@ fn describe_purposes(usage: &ExtendedKeyUsage<'_>) -> Vec<String> {
     .collect()
 }
 
-/// Whether any subject alternative name is a DNS name or an IP address, or they cannot be read.
+/// Whether any subject alternative name is a DNS name or an IP address, or they are malformed.
 pub(crate) fn names_servers(certificate: &X509Certificate<'_>) -> bool {
     let Some(value) = unique_extension(certificate, &oids::OID_X509_EXT_SUBJECT_ALT_NAME) else {
         return false;
@@ -427,7 +427,7 @@ pub(crate) fn names_servers(certificate: &X509Certificate<'_>) -> bool {
     })
 }
 
-/// Names of the bits that are set, as RFC 5280 spells them.
+/// Names of the bits that are set, as in RFC 5280.
 pub(crate) fn describe_key_usage(usage: &KeyUsage) -> Vec<&'static str> {
     [
         (usage.digital_signature(), "digitalSignature"),
@@ -450,7 +450,7 @@ pub(crate) fn describe_key(key: &SubjectPublicKeyInfo<'_>) -> (String, Option<u3
     let id = key.algorithm.algorithm.to_id_string();
     match id.as_str() {
         "1.2.840.113549.1.1.1" => ("RSA".to_owned(), rsa_modulus_bits(key)),
-        // For signatures with this padding alone (RFC 4055, section 1.2).
+        // Only for signatures with this padding (RFC 4055, section 1.2).
         "1.2.840.113549.1.1.10" => ("RSA-PSS".to_owned(), rsa_modulus_bits(key)),
         "1.2.840.10045.2.1" => {
             let curve = key
@@ -462,7 +462,7 @@ pub(crate) fn describe_key(key: &SubjectPublicKeyInfo<'_>) -> (String, Option<u3
                 Some("1.2.840.10045.3.1.7") => ("EC P-256".to_owned(), Some(256)),
                 Some("1.3.132.0.34") => ("EC P-384".to_owned(), Some(384)),
                 Some("1.3.132.0.35") => ("EC P-521".to_owned(), Some(521)),
-                // Nobody here checks signatures by these; their names are for people.
+                // Not supported for signatures; the names are for reports.
                 Some("1.3.132.0.10") => ("EC secp256k1".to_owned(), None),
                 Some("1.3.132.0.33") => ("EC P-224".to_owned(), None),
                 Some("1.2.840.10045.3.1.1") => ("EC P-192".to_owned(), None),
@@ -509,8 +509,8 @@ pub(crate) fn describe_signature_algorithm(oid: &Oid<'_>) -> String {
     .to_owned()
 }
 
-/// A name in the manner of RFC 4514: most specific part first, escaped, never a raw control
-/// character.
+/// A name as in RFC 4514: most specific part first, escaped, without control
+/// characters.
 pub(crate) fn describe_name(name: &X509Name<'_>) -> String {
     let mut parts: Vec<String> = name
         .iter_rdn()
@@ -533,7 +533,7 @@ pub(crate) fn describe_name_der(der: &[u8]) -> String {
     }
 }
 
-/// The name of a certificate's subject; empty where it cannot be read.
+/// The name of a certificate's subject; empty if it is malformed.
 pub(crate) fn subject_of(der: &[u8]) -> String {
     parse(der, Depth::Outline).map_or_else(
         |_| String::new(),
@@ -554,7 +554,7 @@ pub(crate) fn wrap_sequence(content: &[u8]) -> Vec<u8> {
     match u8::try_from(content.len()) {
         Ok(short) if short < 0x80 => der.push(short),
         _ => {
-            // At most eight bytes of length: the cast cannot lose anything.
+            // At most eight bytes of length: the cast cannot truncate.
             der.push(0x80 | significant.len() as u8);
             der.extend_from_slice(&significant);
         }
@@ -569,7 +569,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// For the places where a standard says so, and nothing rests on it.
+/// Only where a standard requires SHA-1, and security does not depend on it.
 pub(crate) fn sha1(bytes: &[u8]) -> [u8; 20] {
     let mut hash = [0; 20];
     hash.copy_from_slice(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref());
@@ -599,7 +599,7 @@ fn asks_for_status(value: &[u8]) -> bool {
     })
 }
 
-/// Extensions that verification acts upon, or that need no action.
+/// Extensions that verification processes, or that need no processing.
 pub(crate) fn is_processed(oid: &Oid<'_>) -> bool {
     [
         oids::OID_X509_EXT_KEY_USAGE,
@@ -655,7 +655,7 @@ fn describe_attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// The text of an attribute in any of the string types that certificates use.
+/// The text of an attribute in any string type of certificates.
 fn attribute_text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     const TELETEX_STRING: u32 = 20;
     const BMP_STRING: u32 = 30;
@@ -664,7 +664,7 @@ fn attribute_text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     }
     let bytes = attribute.as_slice();
     match attribute.attr_value().tag().0 {
-        // Everybody reads it as Latin-1, whatever T.61 says.
+        // All implementations read it as Latin-1, not as T.61.
         TELETEX_STRING => Some(bytes.iter().copied().map(char::from).collect()),
         BMP_STRING => {
             let units = bytes.chunks_exact(2).map(|pair| match pair {
@@ -679,7 +679,7 @@ fn attribute_text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     }
 }
 
-/// RFC 4514, 2.4, and control characters on top.
+/// RFC 4514, section 2.4, and control characters as well.
 fn escape_attribute(text: &str) -> String {
     let last = text.chars().count().saturating_sub(1);
     let mut escaped = String::with_capacity(text.len());
@@ -722,7 +722,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_people_read_them() {
+    fn times_are_formatted() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399, "2000-02-28T23:59:59Z"),
@@ -736,7 +736,7 @@ mod tests {
     }
 
     #[test]
-    fn no_garbage_is_a_certificate() {
+    fn garbage_is_not_a_certificate() {
         for garbage in [
             &[][..],
             &[0x30],

@@ -1,5 +1,5 @@
-//! Two connections, and the wire between them in the hands of a test: bytes are cut, delayed, repeated, or a bit of
-//! them is flipped. Both ends then agree on what was delivered, or the receiver knows that it was not.
+//! Two connections, with a wire controlled by the test: bytes are cut off, delayed or repeated, or a bit is
+//! flipped. Both ends agree on what was delivered, or the receiver reports an error.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -31,7 +31,7 @@ fn contexts(version: TlsVersion) -> (ClientContext, ServerContext) {
     )
 }
 
-/// What one end does next.
+/// One step.
 #[derive(Debug, Clone)]
 enum Act {
     Write {
@@ -41,12 +41,12 @@ enum Act {
     Flush {
         side: usize,
     },
-    /// So many bytes go from this end to the wire.
+    /// This many bytes go from this end to the wire.
     Send {
         side: usize,
         count: usize,
     },
-    /// So many bytes reach this end from the wire.
+    /// This many bytes reach this end from the wire.
     Arrive {
         side: usize,
         count: usize,
@@ -78,16 +78,16 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 0..60)
 }
 
-/// What the wire does to the bytes of one direction.
+/// The fault of the wire in one direction.
 #[derive(Debug, Clone)]
 enum Wire {
-    /// Nothing but to cut and delay them.
-    Honest,
+    /// Only splitting and delays.
+    Faultless,
     Flip {
         at: usize,
         bit: u32,
     },
-    /// A stretch of bytes comes twice.
+    /// A range of bytes is delivered twice.
     Repeat {
         at: usize,
         length: usize,
@@ -96,7 +96,7 @@ enum Wire {
     Cut {
         at: usize,
     },
-    /// Two neighbouring stretches change places.
+    /// Two adjacent ranges are swapped.
     Swap {
         at: usize,
         length: usize,
@@ -104,11 +104,11 @@ enum Wire {
 }
 
 fn wire() -> impl Strategy<Value = Wire> {
-    // The handshake's flights are some 1500 bytes each; half of the places are in them.
+    // The handshake's flights are some 1500 bytes each; half of the positions are in them.
     let at = || prop_oneof![0..2_000usize, 0..100_000usize];
     let length = || 1..2_000usize;
     prop_oneof![
-        3 => Just(Wire::Honest),
+        3 => Just(Wire::Faultless),
         4 => (at(), 0..8u32).prop_map(|(at, bit)| Wire::Flip { at, bit }),
         1 => (at(), length()).prop_map(|(at, length)| Wire::Repeat { at, length }),
         1 => at().prop_map(|at| Wire::Cut { at }),
@@ -119,13 +119,13 @@ fn wire() -> impl Strategy<Value = Wire> {
 /// One direction of the wire.
 struct Direction {
     wire: Wire,
-    /// Bytes that were sent in all.
+    /// The number of bytes sent.
     sent: usize,
-    /// What waits to be delivered.
+    /// Bytes to be delivered.
     queue: VecDeque<u8>,
-    /// What a repetition or a swap is made of.
+    /// Bytes to be repeated or swapped.
     held: Vec<u8>,
-    /// Has the wire done what it does?
+    /// Whether the fault has happened.
     tampered: bool,
     ended: bool,
 }
@@ -150,7 +150,7 @@ impl Direction {
                 continue;
             }
             match self.wire {
-                Wire::Honest => self.queue.push_back(*byte),
+                Wire::Faultless => self.queue.push_back(*byte),
                 Wire::Flip { at, bit } => {
                     let flips = place == at;
                     self.tampered |= flips;
@@ -173,7 +173,7 @@ impl Direction {
                 Wire::Cut { .. } => self.queue.push_back(*byte),
                 Wire::Swap { at, length } => {
                     if (at..at + length).contains(&place) {
-                        // From here on the other end may have waited in vain.
+                        // From here on the other end may have missed bytes.
                         self.tampered = true;
                         self.held.push(*byte);
                     } else {
@@ -187,7 +187,7 @@ impl Direction {
         }
     }
 
-    /// Nothing more is sent: what was held back comes after all.
+    /// Nothing more is sent: delivers held bytes.
     fn end(&mut self) {
         if !self.held.is_empty() && !matches!(self.wire, Wire::Repeat { .. }) {
             self.queue.extend(self.held.drain(..));
@@ -199,10 +199,10 @@ impl Direction {
 struct End {
     connection: Connection,
     failed: bool,
-    /// What was taken to be sent.
+    /// Bytes accepted for sending.
     written: Vec<u8>,
     finished: bool,
-    /// What was read, and how it ended.
+    /// Bytes read, and the ending.
     read: Vec<u8>,
     ending: Option<Ending>,
 }
@@ -232,7 +232,7 @@ impl End {
         }
     }
 
-    /// Takes what has arrived: as much as this, or the handshake as far as it goes.
+    /// Processes received bytes: up to `room` bytes of data, or the handshake.
     fn read(&mut self, room: usize) -> bool {
         if self.connection.is_handshaking() {
             self.failed |= self.connection.process().is_err();
@@ -241,7 +241,7 @@ impl End {
         let mut buffer = vec![0; room.max(1)];
         match self.connection.read(&mut buffer) {
             Ok(Read::Data(count)) => {
-                assert!(self.ending.is_none(), "data behind the end");
+                assert!(self.ending.is_none(), "data after the end");
                 self.read.extend_from_slice(&buffer[..count]);
                 true
             }
@@ -292,7 +292,7 @@ fn run(version: usize, acts: &[Act], wires: [Wire; 2]) -> Result<(), TestCaseErr
             Act::Rest { side } => ends[side].connection.rest(),
         }
     }
-    // Everything that is under way arrives, both ends come to their end, and the channels end.
+    // Everything in flight is delivered, both ends finish, and the channels end.
     for round in 0..12 {
         for side in 0..2 {
             if round >= 6 {
@@ -324,20 +324,20 @@ fn run(version: usize, acts: &[Act], wires: [Wire; 2]) -> Result<(), TestCaseErr
         );
         prop_assert!(
             sender.written.starts_with(&receiver.read),
-            "{what}: something else"
+            "{what}: other data"
         );
-        // A receiver that does not know better has everything.
-        let believes = !receiver.failed && receiver.ending == Some(Ending::CloseNotify);
+        // A receiver without an error has received everything.
+        let complete = !receiver.failed && receiver.ending == Some(Ending::CloseNotify);
         prop_assert!(
-            !believes || (receiver.read == sender.written && sender.finished),
-            "{what}: taken for whole"
+            !complete || (receiver.read == sender.written && sender.finished),
+            "{what}: accepted as complete"
         );
         prop_assert!(
             receiver.failed || receiver.ending.is_some(),
-            "{what}: in doubt"
+            "{what}: not accepted as complete"
         );
         if !directions.iter().any(|direction| direction.tampered) {
-            prop_assert!(believes, "{what}: {:?}, nobody meddled", receiver.ending);
+            prop_assert!(complete, "{what}: {:?}, without a fault", receiver.ending);
         }
         prop_assert!(receiver.connection.memory_held() < 4 << 20);
     }
@@ -353,7 +353,7 @@ proptest! {
     })]
 
     #[test]
-    fn both_ends_agree_on_what_was_delivered_or_the_receiver_knows_better(
+    fn both_ends_agree_on_what_was_delivered_or_the_receiver_fails(
         version in 0..2usize,
         acts in acts(),
         from_client in wire(),
@@ -363,9 +363,9 @@ proptest! {
     }
 }
 
-/// Bits all over an exchange, each flipped on its own.
+/// Bits of a whole exchange, one at a time.
 #[test]
-fn no_single_flipped_bit_goes_unnoticed() {
+fn every_single_flipped_bit_is_detected() {
     let acts = [
         Act::Write {
             side: 0,
@@ -378,11 +378,11 @@ fn no_single_flipped_bit_goes_unnoticed() {
         },
     ];
     for version in 0..2 {
-        // Of every third byte another bit: each of a byte's has its turn.
+        // In every third byte another bit, so that each bit position is tested.
         for at in (0..3_000).step_by(3) {
             for side in 0..2 {
                 let bit = (at / 3 % 8) as u32;
-                let mut wires = [Wire::Honest, Wire::Honest];
+                let mut wires = [Wire::Faultless, Wire::Faultless];
                 wires[side] = Wire::Flip { at, bit };
                 run(version, &acts, wires).unwrap_or_else(|error| {
                     panic!("byte {at}, bit {bit}, from {side}, version {version}: {error}")

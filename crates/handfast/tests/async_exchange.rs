@@ -1,4 +1,4 @@
-//! Whole exchanges by the asynchronous stream: ends, closing, limits, cancellation. The twin of `exchange.rs`.
+//! Complete exchanges over the asynchronous stream: ends, closing, limits, cancellation. As `exchange.rs`.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -80,7 +80,7 @@ fn ours(error: &io::Error) -> &Error {
 }
 
 #[tokio::test]
-async fn both_ends_close_in_two_phases_and_know_it() {
+async fn both_ends_close_in_two_phases_and_report_it() {
     for version in VERSIONS {
         let (mut client, mut server) = ends(version).over_tcp().await;
         let serving = async {
@@ -158,7 +158,7 @@ async fn close_notify_fin_and_reset_are_three_different_ends() {
                 }
             }
             assert_eq!(client.ending(), Some(expected), "{version:?} {how}");
-            // It stays so, however often it is asked for.
+            // Later reads return the same.
             let again = client.read_to_ending(100).await.unwrap();
             assert_eq!(again, (Vec::new(), expected), "{version:?} {how}");
         }
@@ -195,7 +195,7 @@ async fn a_direction_that_has_ended_leaves_the_other_open() {
         let (reply, ending) = reply.unwrap();
         assert_eq!((reply.len(), ending), (200_000, Ending::CloseNotify));
         assert_eq!(outcome, CloseOutcome::Complete);
-        // Ours is over: writing says so, and does not panic.
+        // Ours has ended: writing is an error, not a panic.
         assert!(client.write_all(b"more").await.is_err());
     }
 }
@@ -229,7 +229,7 @@ async fn every_phase_has_its_limit() {
             "{error:?}"
         );
     };
-    // A server that accepts and says nothing; a client that connects and says nothing.
+    // A server that accepts and sends nothing; a client that connects and sends nothing.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let pki = Pki::new();
@@ -265,13 +265,13 @@ async fn every_phase_has_its_limit() {
     let error = client.write_all(&vec![0; 1 << 20]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     timed_out(ours(&error), Phase::Request);
-    // And that peer does not hold us when we close, either.
+    // It does not delay our close either.
     let closing = timeout(LONG, client.close(WAIT)).await;
     assert_eq!(closing.expect("a bounded close"), CloseOutcome::PeerGone);
 }
 
 #[tokio::test]
-async fn a_peer_that_drips_bytes_of_a_record_meets_the_read_limit() {
+async fn a_peer_that_sends_a_record_byte_by_byte_reaches_the_read_limit() {
     let (near, far) = duplex(4096);
     let (mut client, mut server) = ends(TlsVersion::Tls13).over(near, far).await;
     client.set_timeouts(&Timeouts::all(Duration::from_millis(200)));
@@ -282,7 +282,7 @@ async fn a_peer_that_drips_bytes_of_a_record_meets_the_read_limit() {
         (channel, connection)
     };
     let record = connection.outgoing().to_vec();
-    let dripping = async {
+    let sending_slowly = async {
         for byte in &record[..record.len() - 1] {
             if channel.write_all(&[*byte]).await.is_err() {
                 break;
@@ -295,7 +295,7 @@ async fn a_peer_that_drips_bytes_of_a_record_meets_the_read_limit() {
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     };
     tokio::select! {
-        () = dripping => panic!("the reader waits as long as bytes drip"),
+        () = sending_slowly => panic!("the reader waits as long as bytes arrive"),
         () = reading => {}
     }
 }
@@ -322,7 +322,7 @@ async fn a_peer_that_does_not_speak_tls_is_quoted_and_can_be_answered() {
     assert!(reply.ends_with("HTTP/1.1 400 \r\n\r\n"));
 }
 
-/// Counts what a channel is asked for.
+/// Counts the calls of a channel.
 #[derive(Debug)]
 struct Counting<C> {
     inner: C,
@@ -369,10 +369,10 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Counting<C> {
 }
 
 #[tokio::test]
-async fn a_million_reads_of_one_byte_cost_no_more_reads_of_the_channel() {
+async fn a_million_reads_of_one_byte_need_few_reads_of_the_channel() {
     const TOTAL: usize = 1_000_000;
     async fn reads_for(step: usize) -> usize {
-        // Room for everything: how it arrives must not depend on who runs when.
+        // Room for everything, so that the result does not depend on scheduling.
         let (near, far) = duplex(2 * TOTAL);
         let near = Counting::new(near);
         let reads = Arc::clone(&near.reads);
@@ -397,10 +397,10 @@ async fn a_million_reads_of_one_byte_cost_no_more_reads_of_the_channel() {
     assert!(chunked <= 16, "{chunked} reads");
 }
 
-/// A client that sends its request along with the end of its handshake: tickets, answer and `close_notify`
-/// leave with one write.
+/// If a client sends its request together with the end of its handshake, tickets, answer and `close_notify`
+/// are sent with one write.
 #[tokio::test]
-async fn what_can_leave_together_leaves_with_one_write() {
+async fn output_that_is_ready_together_is_sent_with_one_write() {
     for version in VERSIONS {
         let (mut near, far) = duplex(1 << 20);
         let far = Counting::new(far);
@@ -454,9 +454,9 @@ async fn what_can_leave_together_leaves_with_one_write() {
     }
 }
 
-/// A channel that does as little as it may: short reads, short writes, and every so often neither.
+/// A channel with short reads and short writes that is randomly not ready.
 #[derive(Debug)]
-struct Moody {
+struct Erratic {
     inner: DuplexStream,
     dice: Dice,
 }
@@ -478,64 +478,64 @@ impl Dice {
     }
 }
 
-impl Moody {
-    fn sulks(&mut self, cx: &Context<'_>) -> bool {
-        let sulks = self.dice.below(3) == 0;
-        if sulks {
+impl Erratic {
+    fn is_not_ready(&mut self, cx: &Context<'_>) -> bool {
+        let is_not_ready = self.dice.below(3) == 0;
+        if is_not_ready {
             cx.waker().wake_by_ref();
         }
-        sulks
+        is_not_ready
     }
 }
 
-impl AsyncRead for Moody {
+impl AsyncRead for Erratic {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.sulks(cx) {
+        if self.is_not_ready(cx) {
             return Poll::Pending;
         }
         let limit = 1 + self.dice.below(3000);
         let mut part = buffer.take(limit);
         let result = Pin::new(&mut self.inner).poll_read(cx, &mut part);
         let filled = part.filled().len();
-        // `part` borrows the same memory, which is initialised as far as it was filled.
+        // `part` borrows the same memory, which is initialized as far as it was filled.
         buffer.initialize_unfilled_to(filled);
         buffer.advance(filled);
         result
     }
 }
 
-impl AsyncWrite for Moody {
+impl AsyncWrite for Erratic {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.sulks(cx) {
+        if self.is_not_ready(cx) {
             return Poll::Pending;
         }
         let limit = (1 + self.dice.below(3000)).min(bytes.len());
         Pin::new(&mut self.inner).poll_write(cx, &bytes[..limit])
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.sulks(cx) {
+        if self.is_not_ready(cx) {
             return Poll::Pending;
         }
         Pin::new(&mut self.inner).poll_flush(cx)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.sulks(cx) {
+        if self.is_not_ready(cx) {
             return Poll::Pending;
         }
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 
-/// Polls a future so often, then drops it: a cancellation at an arbitrary await.
-async fn impatiently<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+/// Polls a future this often, then drops it: a cancellation at an arbitrary await.
+async fn polled_at_most<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     let mut left = polls;
     poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -549,22 +549,22 @@ async fn impatiently<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     .await
 }
 
-/// Sends `bytes` in pieces, giving up and trying again; believes only what was reported.
+/// Sends `bytes` in pieces, cancelling and retrying; counts only what was reported as written.
 async fn send<W: AsyncWrite + Unpin>(stream: &mut W, bytes: &[u8], mut dice: Dice) {
     let mut sent = 0;
     while sent < bytes.len() {
         let end = (sent + 1 + dice.below(40_000)).min(bytes.len());
         let writing = stream.write(&bytes[sent..end]);
-        if let Some(count) = impatiently(writing, dice.below(4)).await {
+        if let Some(count) = polled_at_most(writing, dice.below(4)).await {
             sent += count.unwrap();
         }
         if dice.below(4) == 0 {
-            // Whether it got to its end or not must not matter.
-            let _ = impatiently(stream.flush(), dice.below(3)).await;
+            // The result must not depend on whether it completed.
+            let _ = polled_at_most(stream.flush(), dice.below(3)).await;
         }
         tokio::task::yield_now().await;
     }
-    while impatiently(stream.shutdown(), dice.below(3))
+    while polled_at_most(stream.shutdown(), dice.below(3))
         .await
         .is_none()
     {
@@ -578,7 +578,7 @@ async fn receive<R: AsyncRead + Unpin>(stream: &mut R, mut dice: Dice) -> Vec<u8
     loop {
         let limit = 1 + dice.below(buffer.len());
         let reading = stream.read(&mut buffer[..limit]);
-        match impatiently(reading, dice.below(4)).await {
+        match polled_at_most(reading, dice.below(4)).await {
             Some(Ok(0)) => return bytes,
             Some(Ok(count)) => bytes.extend_from_slice(&buffer[..count]),
             Some(Err(error)) => panic!("{error:?}"),
@@ -596,14 +596,14 @@ fn in_time<F: Future>(future: F) -> F::Output {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async { timeout(LONG, future).await.expect("nobody waits for ever") })
+    runtime.block_on(async { timeout(LONG, future).await.expect("it ends in time") })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is cancelled wherever: what was reported as sent arrives once, what was reported as
-    /// read was sent, and the ends are orderly. One task per end, as HTTP has it.
+    /// With any cancellation: bytes reported as sent arrive once, bytes reported as read were sent, and the ends
+    /// are orderly. One task per end, as in HTTP.
     #[test]
     fn cancelling_loses_and_repeats_nothing(
         seed in any::<u64>(),
@@ -615,8 +615,8 @@ proptest! {
         let ends = ends(VERSIONS[usize::from(tls13)]);
         let (there, back) = (noise(length, &mut dice), noise(length / 2, &mut dice));
         let (near, far) = duplex(pipe);
-        let near = Moody { inner: near, dice: Dice::new(seed ^ 1 << 20) };
-        let far = Moody { inner: far, dice: Dice::new(seed ^ 1 << 40) };
+        let near = Erratic { inner: near, dice: Dice::new(seed ^ 1 << 20) };
+        let far = Erratic { inner: far, dice: Dice::new(seed ^ 1 << 40) };
         let (arrived, returned) = in_time(async {
             let (mut client, mut server) = ends.over(near, far).await;
             tokio::join!(
@@ -635,9 +635,9 @@ proptest! {
         prop_assert!(returned == back, "{} of {} bytes", returned.len(), back.len());
     }
 
-    /// The same with both directions at once, each half of a stream in a task of its own.
+    /// The same with both directions at once, each half of a stream in its own task.
     #[test]
-    fn halves_in_tasks_of_their_own_never_forget_each_other(
+    fn halves_in_separate_tasks_wake_each_other(
         seed in any::<u64>(),
         length in 1..200_000usize,
         pipe in 500..50_000usize,
@@ -646,8 +646,8 @@ proptest! {
         let ends = ends(TlsVersion::Tls13);
         let (there, back) = (noise(length, &mut dice), noise(length / 2, &mut dice));
         let (near, far) = duplex(pipe);
-        let near = Moody { inner: near, dice: Dice::new(seed ^ 1 << 20) };
-        let far = Moody { inner: far, dice: Dice::new(seed ^ 1 << 40) };
+        let near = Erratic { inner: near, dice: Dice::new(seed ^ 1 << 20) };
+        let far = Erratic { inner: far, dice: Dice::new(seed ^ 1 << 40) };
         let expected = (there.clone(), back.clone());
         let received = in_time(async {
             let (client, server) = ends.over(near, far).await;
@@ -669,7 +669,7 @@ proptest! {
     }
 }
 
-/// A reader that comes to wait while a writer waits for the channel must not take its place.
+/// A reader that starts to wait while a writer waits for the channel must not replace its waker.
 #[tokio::test]
 async fn a_waiting_reader_does_not_displace_a_waiting_writer() {
     let (near, far) = duplex(1000);
@@ -697,10 +697,10 @@ async fn a_waiting_reader_does_not_displace_a_waiting_writer() {
     assert_eq!(&reading.await.unwrap(), b"reply");
 }
 
-/// What the channel takes is progress, whoever sent it: a flush that was cancelled leaves no clock
-/// running that a later one would run into.
+/// Bytes that the channel accepts are progress, for any caller: the limit of a cancelled flush does not apply to
+/// a later one.
 #[tokio::test]
-async fn the_write_limit_counts_from_the_last_progress_whoever_made_it() {
+async fn the_write_limit_counts_from_the_last_progress_of_any_caller() {
     let limit = Duration::from_millis(1500);
     for by_reader in [true, false] {
         let (near, far) = duplex(1000);
@@ -711,7 +711,7 @@ async fn the_write_limit_counts_from_the_last_progress_whoever_made_it() {
         client.set_timeouts(&timeouts);
         client.write_all(&[1; 15_000]).await.unwrap();
         timeout(SHORT, client.flush()).await.unwrap_err();
-        // Before the limit the peer takes something, and somebody else's sending meets it.
+        // Before the limit the peer reads some bytes, and another caller's write makes progress.
         tokio::time::sleep(limit * 2 / 3).await;
         far.read_exact(&mut [0; 500]).await.unwrap();
         if by_reader {
@@ -719,10 +719,10 @@ async fn the_write_limit_counts_from_the_last_progress_whoever_made_it() {
         } else {
             client.write_all(&[2; 20_000]).await.unwrap();
         }
-        // The limit counted from the first flush passes, and then that from the progress.
+        // The limit from the first flush passes, and then the one from the progress.
         timeout(limit * 2 / 3, client.flush())
             .await
-            .expect_err("it goes on waiting");
+            .expect_err("it keeps waiting");
         let error = client.flush().await.unwrap_err();
         assert!(matches!(
             ours(&error).cause(),

@@ -1,12 +1,13 @@
-//! What may be named where: the seams of the library that a reader would not see broken.
+//! Checks which files may use which types.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The only file that may name the types of rustls' connections: what a change of rustls' interface reaches.
+/// The only file that may use the types of rustls' connections, so that a change of rustls' interface affects only
+/// this file.
 const CONNECTIONS: &str = "tls.rs";
 
-/// What rustls calls a connection, its states and its keys, and the modules that hold nothing else.
+/// rustls' names of connections, their states and keys, and the modules that contain nothing else.
 const CONNECTION_NAMES: [&str; 16] = [
     "ClientConnection",
     "ServerConnection",
@@ -57,7 +58,7 @@ fn one_file_names_the_types_of_rustls_connections() {
             } else {
                 assert!(
                     named.is_none() && !modules,
-                    "{}:{}: rustls' connections are named in {CONNECTIONS} alone: {line}",
+                    "{}:{}: rustls' connections may be named only in {CONNECTIONS}: {line}",
                     file.display(),
                     number + 1,
                 );

@@ -1,5 +1,5 @@
-//! Calls of the asynchronous stream that are dropped after any number of polls and made again: nothing that came is lost,
-//! nothing is sent twice, and the end is what it would have been.
+//! Calls of the asynchronous stream that are dropped after any number of polls and repeated: no received data is lost,
+//! nothing is sent twice, and the ending is the same.
 
 use std::future::Future;
 use std::io;
@@ -17,7 +17,7 @@ use tokio::io::{
 };
 
 const WAIT: ClosePolicy = ClosePolicy::Wait(Duration::from_secs(20));
-/// More polls than any of these calls takes to its end.
+/// More polls than any of these calls needs.
 const POLLS_MAX: usize = 400;
 
 fn contexts() -> (ClientContext, ServerContext) {
@@ -38,8 +38,8 @@ fn contexts() -> (ClientContext, ServerContext) {
     )
 }
 
-/// A channel that hands over few bytes at a time and asks to be polled again between any two: whatever can be
-/// interrupted is.
+/// A channel that transfers few bytes at a time and is not ready in between, so that every call is interrupted
+/// wherever possible.
 #[derive(Debug)]
 struct Halting {
     inner: DuplexStream,
@@ -109,7 +109,7 @@ impl AsyncWrite for Halting {
     }
 }
 
-/// Polls so many times; `None` if that was not enough, and the call is dropped.
+/// Polls at most this many times; then drops the call and returns `None`.
 async fn at_most<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -143,7 +143,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn reading_to_the_end_loses_nothing_however_often_it_is_dropped() {
+async fn reading_to_the_end_can_be_dropped_without_loss() {
     for polls in [1, 2, 3, 5, 8, 13, 21, 34] {
         let (mut near, mut far) = ends(3_000).await;
         let sent = noise(100_000);
@@ -155,7 +155,7 @@ async fn reading_to_the_end_loses_nothing_however_often_it_is_dropped() {
             }
             far.close(WAIT).await
         });
-        // Now and then somebody reads a little in between.
+        // Sometimes another read happens in between.
         let (mut before, mut small) = (Vec::new(), [0; 100]);
         let (rest, ending) = loop {
             if let Some(read) = at_most(polls, near.read_to_ending(1 << 20)).await {
@@ -174,7 +174,7 @@ async fn reading_to_the_end_loses_nothing_however_often_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn after_an_error_what_had_come_is_still_to_be_read() {
+async fn data_received_before_an_error_can_still_be_read() {
     let (mut near, mut far) = ends(3_000).await;
     let sent = noise(50_000);
     far.write_all(&sent).await.unwrap();
@@ -195,7 +195,7 @@ async fn after_an_error_what_had_come_is_still_to_be_read() {
 }
 
 #[tokio::test]
-async fn what_is_reported_as_written_arrives_once_however_often_writing_and_flushing_are_dropped() {
+async fn written_bytes_arrive_once_although_writes_and_flushes_are_dropped() {
     for polls in 1..12 {
         let (mut near, mut far) = ends(2_000).await;
         let peer = tokio::spawn(async move {
@@ -220,7 +220,7 @@ async fn what_is_reported_as_written_arrives_once_however_often_writing_and_flus
 }
 
 #[tokio::test]
-async fn a_close_or_shutdown_that_is_dropped_goes_on_where_it_was() {
+async fn a_dropped_close_or_shutdown_continues() {
     for polls in 1..30 {
         for shuts_down in [true, false] {
             let (mut near, mut far) = ends(500).await;
@@ -255,10 +255,10 @@ async fn a_close_or_shutdown_that_is_dropped_goes_on_where_it_was() {
     }
 }
 
-/// A handshake that is dropped closes its channel, and the peer is in no doubt about it; one that is given up says
-/// how far it came.
+/// A dropped handshake closes its channel, and the peer's handshake fails; one that reaches its limit reports its
+/// phase.
 #[tokio::test]
-async fn a_handshake_that_is_dropped_or_given_up_looks_broken_off() {
+async fn a_dropped_handshake_or_one_at_its_limit_fails_at_the_peer() {
     let (client, server) = contexts();
     let mut finished = 0;
     for polls in 0..POLLS_MAX {
@@ -283,12 +283,12 @@ async fn a_handshake_that_is_dropped_or_given_up_looks_broken_off() {
             drop(done);
             match peer.await.unwrap() {
                 Ok(mut stream) => {
-                    // Its handshake was done before ours was dropped: no end in order comes.
+                    // Its handshake was complete before ours was dropped: there is no orderly end.
                     let (bytes, ending) = stream.read_to_ending(100).await.unwrap();
                     assert!(bytes.is_empty());
                     assert_ne!(ending, Ending::CloseNotify);
                 }
-                // It was sending tickets to us, who were gone.
+                // It was sending tickets to our closed channel.
                 Err(failure) if ours_done => {
                     assert!(
                         matches!(failure.error.cause(), Cause::Network(_)),
@@ -311,7 +311,7 @@ async fn a_handshake_that_is_dropped_or_given_up_looks_broken_off() {
             break;
         }
     }
-    assert!(finished >= 2, "the last ones come to their end");
+    assert!(finished >= 2, "the last ones complete");
 
     let (near, mut far) = duplex(1 << 16);
     far.write_all(&[22, 3, 1]).await.unwrap();
@@ -327,9 +327,9 @@ async fn a_handshake_that_is_dropped_or_given_up_looks_broken_off() {
     assert_eq!(failure.alert_sent(), None);
 }
 
-/// The close of a failed handshake brings its alert, even if it is dropped and called again.
+/// The close of a failed handshake sends its alert, even if it is dropped and called again.
 #[tokio::test]
-async fn a_refusal_s_close_that_is_dropped_still_brings_the_alert() {
+async fn a_dropped_close_of_a_failed_handshake_still_sends_the_alert() {
     let (_, server) = contexts();
     let limits = LingerLimits::AFTER_REFUSAL;
     for polls in 1..20 {

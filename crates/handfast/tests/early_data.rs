@@ -1,5 +1,5 @@
-//! Clients that send data before they know whether it is taken, as those of another server's tickets do: it is skipped,
-//! whatever its pieces, and what follows is a connection like any other.
+//! Rejecting early data, which clients with another server's tickets send: it is skipped, however it is split, and the
+//! connection continues normally.
 
 use std::io::{IoSlice, Read as _, Write as _};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use handfast_testbed::pki::Pki;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
-/// Early data that the server of before would have taken.
+/// The early data that the earlier server would have accepted.
 const ALLOWED: u32 = 16 * 1024;
 
-/// A client that has been at a server which takes early data, and now comes to ours, of the same name.
+/// A client with a ticket of a server that accepts early data, which now connects to ours, of the same name.
 struct Visit {
     client: ClientConnection,
     ours: Connection,
@@ -56,9 +56,9 @@ impl Visit {
         let identity = Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none());
         let mut server = ServerContext::builder().identity(identity.unwrap());
         if retries {
-            // No key share of it is in a first hello.
+            // The first hello has no key share for it.
             server = server.groups(["secp384r1"]);
-            // rustls wants the ticket again in the second, which only one of the same hash can be.
+            // rustls requires the ticket in the second hello, too, so the hash must be the same.
             server = server.cipher_suites(["TLS_AES_256_GCM_SHA384"]);
         }
         Self {
@@ -85,7 +85,7 @@ impl Visit {
         }
     }
 
-    /// To the end of the handshake, the client's bytes in pieces.
+    /// Completes the handshake, with the client's bytes in pieces.
     fn shake(&mut self, piece: usize) -> Result<(), handfast::Error> {
         for _ in 0..4 {
             for piece in self.take_client().chunks(piece) {
@@ -100,7 +100,7 @@ impl Visit {
 }
 
 #[test]
-fn rejected_early_data_is_skipped_whatever_its_pieces() {
+fn rejected_early_data_is_skipped_however_it_is_split() {
     for retries in [false, true] {
         for (records, length) in [(0, 0), (1, 1), (1, 16_000), (15, 1_000), (200, 10)] {
             for piece in [1, 500, usize::MAX] {
@@ -116,7 +116,7 @@ fn rejected_early_data_is_skipped_whatever_its_pieces() {
                     .unwrap_or_else(|error| panic!("{what}: {error:?}"));
                 assert!(!visit.client.is_early_data_accepted(), "{what}");
 
-                // Nothing of it is data.
+                // None of it is returned as data.
                 visit.client.writer().write_all(b"request").unwrap();
                 let bytes = visit.take_client();
                 visit.ours.receive(&bytes);
@@ -134,7 +134,7 @@ fn rejected_early_data_is_skipped_whatever_its_pieces() {
                 visit.client.reader().read_exact(&mut reply).unwrap();
                 assert_eq!(&reply, b"reply");
 
-                // Its keys, its end, and what it cannot know any more.
+                // Its keys, its end, and early data of unknown length.
                 visit.client.refresh_traffic_keys().unwrap();
                 let bytes = visit.take_client();
                 visit.ours.receive(&bytes);
@@ -151,8 +151,8 @@ fn rejected_early_data_is_skipped_whatever_its_pieces() {
     }
 }
 
-/// rustls asserts in debug builds that nothing fails after `close_notify` was sent. It must not meet such a record,
-/// whatever the client began with: our build does not switch these assertions off, and nobody else's has to.
+/// rustls asserts in debug builds that nothing fails after `close_notify` was sent. It must not receive such a record,
+/// also after early data; our build and those of others have these assertions enabled.
 #[test]
 fn a_bad_record_after_our_close_notify_is_an_error_and_no_panic() {
     for early in [true, false] {
@@ -175,9 +175,9 @@ fn a_bad_record_after_our_close_notify_is_an_error_and_no_panic() {
     }
 }
 
-/// What is skipped is bounded, and a record that is no early data ends the skipping.
+/// Skipping is bounded, and a record that is not early data ends it.
 #[test]
-fn more_early_data_than_anybody_allows_is_a_bad_record() {
+fn early_data_above_the_limit_is_a_bad_record() {
     for record in [
         [&[23, 3, 3, 0, 40][..], &[7; 40]].concat(),
         vec![23, 3, 3, 0, 0],

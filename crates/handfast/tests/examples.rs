@@ -1,7 +1,7 @@
-//! The examples run, against each other and against OpenSSL and nginx.
+//! Runs the examples, against each other and against OpenSSL and nginx.
 //!
-//! `cargo test` builds them beforehand; after `cargo test --test examples` alone they may be missing
-//! (and are then asked for) or old.
+//! `cargo test` builds them first; with `cargo test --test examples` they may be missing (which is an
+//! error) or old.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -15,13 +15,13 @@ use handfast_testbed::pki::{IssuedFiles, Pki, Spec};
 const SOON: Duration = Duration::from_secs(20);
 
 /// A root, a server and their files.
-struct Office {
+struct Fixture {
     directory: tempfile::TempDir,
     root: PathBuf,
     server: IssuedFiles,
 }
 
-impl Office {
+impl Fixture {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let pki = Pki::new();
@@ -33,21 +33,21 @@ impl Office {
         }
     }
 
-    /// An example that is given the server's chain and key.
+    /// An example with the server's chain and key as arguments.
     fn with_identity(&self, name: &str) -> Program {
         example(name)
             .arg(&self.server.chain_pem)
             .arg(&self.server.key_pem)
     }
 
-    /// `simple_server` for so many clients, and where it listens.
+    /// `simple_server` for this many clients, and its address.
     fn simple_server(&self, clients: usize) -> (Running, String) {
         let server = self
             .with_identity("simple_server")
             .arg(clients.to_string())
             .start();
-        let said = server.wait_for("listening on ", SOON).expect("it listens");
-        let address = said.rsplit(' ').next().unwrap().to_owned();
+        let line = server.wait_for("listening on ", SOON).expect("it listens");
+        let address = line.rsplit(' ').next().unwrap().to_owned();
         (server, address)
     }
 
@@ -62,7 +62,7 @@ impl Office {
     }
 }
 
-/// Examples lie beside the directory of the tests.
+/// Examples are built next to the directory of the tests.
 fn example(name: &str) -> Program {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
@@ -86,13 +86,13 @@ fn port_of(address: &str) -> &str {
 fn expect(finished: &Finished, texts: &[&str]) {
     assert!(finished.succeeded(), "{finished}");
     for text in texts {
-        assert!(finished.says(text), "no {text:?}: {finished}");
+        assert!(finished.printed(text), "no {text:?}: {finished}");
     }
 }
 
 #[test]
 fn memory_channel() {
-    let office = Office::new();
+    let office = Fixture::new();
     let finished = office
         .with_identity("memory_channel")
         .arg(&office.root)
@@ -110,7 +110,7 @@ fn memory_channel() {
 #[test]
 #[cfg(unix)]
 fn serial_line() {
-    let office = Office::new();
+    let office = Fixture::new();
     let finished = office.with_identity("serial_line").arg(&office.root).run();
     expect(
         &finished,
@@ -122,8 +122,8 @@ fn serial_line() {
 }
 
 #[test]
-fn the_classic_pair_meets() {
-    let office = Office::new();
+fn simple_client_and_simple_server() {
+    let office = Fixture::new();
     let (mut server, address) = office.simple_server(1);
     let authority = format!("localhost:{}", port_of(&address));
     let finished = example("simple_client")
@@ -141,16 +141,16 @@ fn the_classic_pair_meets() {
     );
     let status = server.wait(SOON).expect("its only client was served");
     assert!(status.success());
-    let told = server.output();
+    let output = server.output();
     assert!(
-        told.contains("GET / HTTP/1.0: 1 records sent, closed: complete"),
-        "{told}"
+        output.contains("GET / HTTP/1.0: 1 records sent, closed: complete"),
+        "{output}"
     );
 }
 
 #[test]
-fn the_classic_client_says_why_it_refuses_a_server() {
-    let office = Office::new();
+fn simple_client_reports_why_it_refuses_a_server() {
+    let office = Fixture::new();
     let stranger = Spec::authority("Stranger").self_signed();
     let stranger = stranger.write(office.directory.path(), "stranger", &[]);
     let (server, address) = office.simple_server(1);
@@ -162,13 +162,13 @@ fn the_classic_client_says_why_it_refuses_a_server() {
     assert_eq!(finished.code, Some(1), "{finished}");
     assert!(finished.stdout.is_empty(), "{finished}");
     assert!(finished.err().contains("Test Root"), "{finished}");
-    let told = server.wait_for("issuer-distrusted-by-client", SOON);
-    assert!(told.is_some(), "{}", server.output());
+    let output = server.wait_for("issuer-distrusted-by-client", SOON);
+    assert!(output.is_some(), "{}", server.output());
 }
 
 #[test]
 fn simple_client_and_openssl() {
-    let office = Office::new();
+    let office = Fixture::new();
     for version in ["-tls1_2", "-tls1_3"] {
         let Some(server) = office.openssl_server(&["-www", version]) else {
             return;
@@ -183,8 +183,8 @@ fn simple_client_and_openssl() {
 }
 
 #[test]
-fn simple_client_does_not_take_a_reply_cut_off_for_a_whole_one() {
-    let office = Office::new();
+fn simple_client_detects_a_truncated_reply() {
+    let office = Fixture::new();
     let chain = std::fs::read(&office.server.chain_pem).unwrap();
     let key = std::fs::read(&office.server.key_pem).unwrap();
     let identity = Identity::from_bytes(&chain, &key, Passphrase::none()).unwrap();
@@ -197,7 +197,7 @@ fn simple_client_does_not_take_a_reply_cut_off_for_a_whole_one() {
         assert!(stream.read(&mut request).unwrap() > 0);
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhalf").unwrap();
         stream.flush().unwrap();
-        // Dropped without a word.
+        // Dropped without close_notify.
     });
     let finished = example("simple_client")
         .arg(authority)
@@ -205,13 +205,13 @@ fn simple_client_does_not_take_a_reply_cut_off_for_a_whole_one() {
         .run();
     server.join().unwrap();
     assert_eq!(finished.code, Some(56), "{finished}");
-    assert!(finished.says("may have been cut off"), "{finished}");
+    assert!(finished.printed("may have been cut off"), "{finished}");
     assert!(finished.out().ends_with("half"), "{finished}");
 }
 
 #[test]
 fn simple_server_and_openssl() {
-    let office = Office::new();
+    let office = Fixture::new();
     let versions = ["-tls1_2", "-tls1_3"];
     let (mut server, address) = office.simple_server(versions.len());
     for version in versions {
@@ -233,7 +233,7 @@ fn simple_server_and_openssl() {
 
 #[test]
 fn multiplexed_client_and_simple_server() {
-    let office = Office::new();
+    let office = Fixture::new();
     let (mut server, address) = office.simple_server(300);
     let finished = example("multiplexed_client")
         .args([&address, "localhost"])
@@ -249,7 +249,7 @@ fn multiplexed_client_and_simple_server() {
 
 #[test]
 fn multiplexed_client_and_nginx() {
-    let office = Office::new();
+    let office = Fixture::new();
     let server = Nginx::launch(office.directory.path(), |port| {
         format!(
             "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {}; ssl_certificate_key {};\n\

@@ -1,4 +1,4 @@
-//! Whole exchanges over real sockets, both ends ours: ends, closing, records, resumption, limits.
+//! Complete exchanges over real sockets, both ends ours: ends, closing, records, resumption, limits.
 
 use std::io::{ErrorKind, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -60,7 +60,7 @@ fn ends_with(
     }
 }
 
-/// A client's stream and what `serve` made of the server's, over loopback TCP.
+/// A client's stream and the result of `serve` for the server's, over loopback TCP.
 fn over_tcp<R: Send + 'static>(
     ends: &Ends,
     serve: impl FnOnce(Stream<TcpStream>) -> R + Send + 'static,
@@ -77,7 +77,7 @@ fn over_tcp<R: Send + 'static>(
 }
 
 #[test]
-fn both_ends_close_in_two_phases_and_know_it() {
+fn both_ends_close_in_two_phases_and_report_it() {
     for version in VERSIONS {
         let ends = ends(version);
         let (mut stream, server) = over_tcp(&ends, |mut stream| {
@@ -120,7 +120,7 @@ fn close_notify_fin_and_reset_are_three_different_ends() {
                 stream.write_all(&[7; 100_000]).unwrap();
                 stream.flush().unwrap();
                 let mut one = [0];
-                stream.read_exact(&mut one).unwrap(); // everything has arrived over there
+                stream.read_exact(&mut one).unwrap(); // the client has received everything
                 match how {
                     "close_notify" => {
                         stream.finish().unwrap();
@@ -162,7 +162,7 @@ fn close_notify_fin_and_reset_are_three_different_ends() {
                 }
             }
             assert_eq!(stream.ending(), Some(expected), "{version:?} {how}");
-            // It stays so, however often it is asked for.
+            // Later reads return the same.
             assert_eq!(stream.read_some(&mut rest).unwrap(), Read::End(expected));
         }
     }
@@ -243,7 +243,7 @@ fn a_reply_in_pieces_leaves_in_few_large_records() {
                     "{sizing:?} {version:?}: {records:?}"
                 );
             } else {
-                // A few more where the buffer's end and the record's do not meet.
+                // A few more if the ends of the buffer and of a record differ.
                 assert!(
                     records.len().abs_diff(expected) <= 2,
                     "{sizing:?}: {records:?}"
@@ -257,7 +257,7 @@ fn a_reply_in_pieces_leaves_in_few_large_records() {
 }
 
 #[test]
-fn reading_byte_by_byte_costs_no_more_reads_of_the_channel() {
+fn reading_byte_by_byte_needs_no_more_reads_of_the_channel() {
     #[derive(Debug)]
     struct Counting {
         socket: TcpStream,
@@ -287,7 +287,7 @@ fn reading_byte_by_byte_costs_no_more_reads_of_the_channel() {
         let server = ends.server.clone();
         let handle = thread::spawn(move || {
             let mut stream = server.accept(listener.accept().unwrap().0).unwrap();
-            // Wait until the client wants it all: then how it arrives does not depend on timing.
+            // Wait until the client reads, so that the result does not depend on timing.
             let mut go = [0];
             stream.read_exact(&mut go).unwrap();
             stream.write_all(&vec![9; 1_000_000]).unwrap();
@@ -316,16 +316,16 @@ fn reading_byte_by_byte_costs_no_more_reads_of_the_channel() {
         reads.load(std::sync::atomic::Ordering::Relaxed)
     };
     let (bytewise, chunked) = (reads_for(1), reads_for(16 * 1024));
-    // 1 MB is 62 records; every read of the channel takes at least one, whatever the caller's step.
+    // 1 MB is 62 records; every read of the channel returns at least one, for any step of the caller.
     assert!(
         bytewise <= 2 * chunked.max(62) + 16,
         "{bytewise} reads against {chunked}"
     );
 }
 
-/// Setting a limit costs a system call, as much as sending a record does.
+/// Setting a limit costs a system call, as sending a record does.
 #[test]
-fn a_limit_that_still_serves_is_not_set_again() {
+fn an_unchanged_limit_is_not_set_again() {
     #[derive(Debug, Default)]
     struct Limits {
         reads: usize,
@@ -385,13 +385,13 @@ fn a_limit_that_still_serves_is_not_set_again() {
         stream.read_exact(&mut [0]).unwrap();
     }
     handle.join().unwrap();
-    // A few in the handshake, whose limit is another and runs down; then hardly any.
+    // A few in the handshake, whose limit decreases; then almost none.
     let limits = limits.borrow();
     assert!(limits.reads < 20 && limits.writes < 20, "{limits:?}");
 }
 
 #[test]
-fn sessions_are_resumed_in_both_versions_and_survive_a_reload() {
+fn sessions_are_resumed_in_both_versions_and_after_a_reload() {
     for version in VERSIONS {
         let ends = ends(version);
         let exchange = |server: &ServerContext| {
@@ -410,7 +410,7 @@ fn sessions_are_resumed_in_both_versions_and_survive_a_reload() {
             assert_eq!(client.resumed, server.resumed);
             assert!(
                 client.peer.is_some(),
-                "a resumed session still says who the server is"
+                "a resumed session has the server's identity"
             );
             client.resumed
         };
@@ -427,7 +427,7 @@ fn sessions_are_resumed_in_both_versions_and_survive_a_reload() {
             .unwrap();
         assert!(
             exchange(&reloaded),
-            "{version:?}: the context that takes over knows the tickets"
+            "{version:?}: the new context accepts the tickets"
         );
         let stranger = ServerContext::builder()
             .identity(identity(&ends.pki.server(&["localhost"])))
@@ -436,13 +436,13 @@ fn sessions_are_resumed_in_both_versions_and_survive_a_reload() {
             .unwrap();
         assert!(
             !exchange(&stranger),
-            "{version:?}: another service does not"
+            "{version:?}: another service does not accept them"
         );
     }
 }
 
 #[test]
-fn a_session_made_without_a_certificate_opens_no_door_that_demands_one() {
+fn a_session_without_client_certificate_is_not_resumed_where_one_is_required() {
     for version in VERSIONS {
         let ends = ends(version);
         let (mut client, mut server) = connected(&ends);
@@ -471,7 +471,7 @@ fn a_session_made_without_a_certificate_opens_no_door_that_demands_one() {
 }
 
 #[test]
-fn the_verified_client_is_a_value_full_and_resumed() {
+fn the_verified_client_is_reported_in_full_and_resumed_handshakes() {
     for version in VERSIONS {
         let ends = ends(version);
         let server = ServerContext::builder()
@@ -505,7 +505,7 @@ fn the_verified_client_is_a_value_full_and_resumed() {
 }
 
 #[test]
-fn client_certificate_required_is_said_alike_in_both_versions() {
+fn client_certificate_required_is_the_same_error_in_both_versions() {
     for version in VERSIONS {
         let ends = ends(version);
         let server = ServerContext::builder()
@@ -519,7 +519,7 @@ fn client_certificate_required_is_said_alike_in_both_versions() {
         let (client_result, _) = try_shake(&mut client, &mut server);
         let error = match client_result {
             Err(error) => error,
-            // TLS 1.3: the server judges after the client is done.
+            // TLS 1.3: the server verifies after the client's handshake is complete.
             Ok(()) => client.read(&mut [0; 10]).unwrap_err(),
         };
         match error.cause() {
@@ -534,7 +534,7 @@ fn client_certificate_required_is_said_alike_in_both_versions() {
 }
 
 #[test]
-fn a_handshake_that_is_not_answered_says_its_phase() {
+fn a_handshake_without_answer_reports_its_phase() {
     let ends = ends(TlsVersion::Tls13);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listener.local_addr().unwrap();
@@ -554,7 +554,7 @@ fn a_handshake_that_is_not_answered_says_its_phase() {
 }
 
 #[test]
-fn a_silent_peer_meets_the_read_limit() {
+fn a_silent_peer_reaches_the_read_limit() {
     let ends = ends(TlsVersion::Tls13);
     let (mut stream, server) = over_tcp(&ends, |stream| stream);
     let _silent = server.join().unwrap();
@@ -638,7 +638,7 @@ fn shake(client: &mut Connection, server: &mut Connection) {
     server.unwrap();
 }
 
-/// Carries bytes until neither has more to say; what each end makes of it.
+/// Transfers bytes until neither end has output; returns the result of each end.
 fn try_shake(
     client: &mut Connection,
     server: &mut Connection,
@@ -671,7 +671,7 @@ fn write(connection: &mut Connection, bytes: &[u8]) {
     );
 }
 
-/// Writes all, carrying whenever the connection wants it, and keeps what went over the wire.
+/// Writes everything, transferring when required, and records the bytes on the wire.
 fn write_through(from: &mut Connection, to: &mut Connection, mut bytes: &[u8], wire: &mut Vec<u8>) {
     while !bytes.is_empty() {
         let count = from.write(&[IoSlice::new(bytes)]).unwrap();

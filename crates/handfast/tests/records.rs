@@ -1,5 +1,5 @@
-//! The record protocol after the handshake, against rustls' own: every suite, every length, keys renewed by
-//! either side, whatever pieces it arrives in.
+//! The record protocol after the handshake, against rustls' own: every suite, every length, key updates of
+//! either side, with input split anywhere.
 
 use std::io::{IoSlice, Read as _, Write as _};
 use std::sync::Arc;
@@ -25,9 +25,9 @@ const SUITES: [&str; 6] = [
 struct Pair {
     ours: Connection,
     theirs: rustls::Connection,
-    /// What waits to be sent goes in pieces of this size.
+    /// Output is sent in pieces of this size.
     piece: usize,
-    /// What they have received, and whether that was all.
+    /// What they have received, and whether it is complete.
     received: (Vec<u8>, bool),
 }
 
@@ -87,7 +87,7 @@ impl Pair {
         }
     }
 
-    /// Brings what waits on either side to the other.
+    /// Transfers the output of both ends.
     fn carry(&mut self) {
         for piece in self.ours.outgoing().chunks(self.piece) {
             let mut rest = piece;
@@ -176,7 +176,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn both_record_protocols_understand_each_other(
+    fn both_record_protocols_interoperate(
         acts in acts(),
         suite in 0..SUITES.len(),
         is_client: bool,
@@ -200,12 +200,12 @@ proptest! {
                     pair.carry();
                     prop_assert_eq!(pair.read_ours(step), (sent, None));
                 }
-                // TLS 1.2 keeps its keys.
+                // TLS 1.2 has no key updates.
                 Act::TheyRenew if suite < 3 => {
                     pair.theirs.refresh_traffic_keys().unwrap();
                     pair.carry();
                     prop_assert_eq!(pair.read_ours(step), (Vec::new(), None));
-                    // Ours follow before anything else is sent, but once as long as nothing is.
+                    // Our updates precede other output, but only once while there is none.
                     pair.ours.flush().unwrap();
                     prop_assert_eq!(pair.ours.outgoing().is_empty(), answered);
                     answered = true;
@@ -217,7 +217,7 @@ proptest! {
         pair.theirs.send_close_notify();
         pair.carry();
         prop_assert_eq!(pair.read_ours(step), (Vec::new(), Some(Ending::CloseNotify)));
-        // The other direction goes on.
+        // The other direction stays open.
         pair.write_ours(b"last words");
         pair.ours.send_close_notify().unwrap();
         pair.carry();
@@ -225,9 +225,8 @@ proptest! {
     }
 }
 
-/// A long transfer in one direction with new keys again and again: whoever has nothing to say answers once, and again
-/// before the next data, once for all that was asked meanwhile (RFC 8446, section 4.6.3). Peers count updates that come in
-/// a row.
+/// A long transfer in one direction with repeated key updates: the silent end answers once, and again before its next
+/// data, once for all requests in between (RFC 8446, section 4.6.3). Peers count consecutive updates.
 #[test]
 fn key_updates_while_we_are_silent_are_answered_once_and_once_before_the_next_data() {
     // Header, message, content type, tag.
@@ -257,7 +256,7 @@ fn key_updates_while_we_are_silent_are_answered_once_and_once_before_the_next_da
             pair.carry();
             assert_eq!(pair.read_theirs(), (b"data".to_vec(), false));
         }
-        // The end takes none along.
+        // The end is sent without an update.
         pair.theirs.refresh_traffic_keys().unwrap();
         pair.carry();
         assert_eq!(pair.read_ours(100), (Vec::new(), None));
@@ -267,17 +266,16 @@ fn key_updates_while_we_are_silent_are_answered_once_and_once_before_the_next_da
     }
 }
 
-/// What arrives in the same breath as the end of the handshake is not rustls' any more: data, new keys,
-/// the end.
+/// Records that arrive together with the end of the handshake are not given to rustls: data, key updates, the end.
 #[test]
-fn nothing_behind_the_handshake_is_lost() {
+fn records_directly_after_the_handshake_are_not_lost() {
     for (number, suite) in SUITES.into_iter().enumerate() {
         for is_client in [true, false] {
             let pki = Pki::new();
             let mut pair = Pair::prepared(&pki, suite, is_client, usize::MAX);
             let mut wrote = false;
             for _ in 0..10 {
-                // They say everything that they have to say as soon as they may, in one piece.
+                // Their complete output is sent as early as possible, in one piece.
                 if !wrote && !pair.theirs.is_handshaking() {
                     pair.theirs.writer().write_all(b"first").unwrap();
                     if number < 3 {

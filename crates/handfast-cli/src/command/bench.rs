@@ -1,4 +1,4 @@
-//! `handfast bench`: load on one URL, honestly measured.
+//! `handfast bench`: load on one URL.
 //!
 //! Arguments and output only: the work is done by [`handfast_load`].
 
@@ -152,13 +152,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             .and_then(|()| file.write_all(report::html(&plan, &measured, &about).as_bytes()))
             .map_err(|error| unwritable(path, &error))?;
     }
-    let told = if args.output.json {
+    let report_text = if args.output.json {
         format!("{:#}\n", report::json(&plan, &measured, &about))
     } else {
         output::fit(&report::text(&plan, &measured))
     };
-    match io::stdout().lock().write_all(told.as_bytes()) {
-        // Whoever read enough has read enough.
+    match io::stdout().lock().write_all(report_text.as_bytes()) {
+        // The reader has closed the pipe.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             return Err(unwritable(Path::new("stdout"), &error));
         }
@@ -189,9 +189,9 @@ fn about() -> report::About {
     }
 }
 
-/// Refuses a test that this machine cannot do: its failures would look like the server's.
+/// Refuses a test that exceeds this machine's limits: its failures would look like the server's.
 fn check_descriptors(plan: &Plan, limit: Option<u64>) -> Result<(), Failure> {
-    /// The standard streams, the report, libraries that look something up.
+    /// The standard streams, the report, the resolver.
     const OTHERS: u64 = 16;
     /// Each thread's poll, its copy, and a timer.
     const OF_A_THREAD: u64 = 3;
@@ -203,13 +203,12 @@ fn check_descriptors(plan: &Plan, limit: Option<u64>) -> Result<(), Failure> {
     let what = format!(
         "{connections} connections need {needed} open files; this process may have {limit}"
     );
-    let explanation = Explanation::new("too-many-open-files", what).with_fix(
-        "raise the hard limit of open files (ulimit -Hn), or ask for fewer connections (-c)",
-    );
+    let explanation = Explanation::new("too-many-open-files", what)
+        .with_fix("raise the hard limit of open files (ulimit -Hn), or use fewer connections (-c)");
     Err(Failure::new(code::OTHER, explanation))
 }
 
-/// 0 when nothing failed, which an interrupt does not change; else the code of what failed most.
+/// 0 if nothing failed, also after an interrupt; otherwise the code of the most frequent failure.
 fn verdict(measured: &Measurements) -> u8 {
     let requests = &measured.requests;
     if requests.complete > 0 && !measured.any_failed() {
@@ -260,8 +259,8 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
     let request = &args.request;
     if request.http1_1 && load.streams > 1 {
         return Err(Failure::usage(
-            "HTTP/1.1 has one request at a time on a connection",
-            "leave out --streams, or use --http2",
+            "HTTP/1.1 allows one request at a time per connection",
+            "omit --streams, or use --http2",
         ));
     }
     plan.protocol = match (request.http1_1, request.http2) {
@@ -321,9 +320,9 @@ fn tls(args: &Args) -> Result<ClientContextBuilder, Failure> {
     Ok(builder)
 }
 
-/// Opened before the test: an hour of load must not end in a file that cannot be written.
+/// Opened before the test, so that an error is reported before an hour of load.
 fn create(path: &Path) -> Result<(fs::File, PathBuf), Failure> {
-    // What an earlier test left there stays until there is something to replace it.
+    // The file of an earlier test is kept until the new report replaces it.
     let mut options = fs::OpenOptions::new();
     let options = options.write(true).create(true).truncate(false);
     let file = options
@@ -342,7 +341,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 fn stop_at_interrupt(stop: Stop, page: Option<PathBuf>) {
     std::thread::spawn(move || {
         let runtime = crate::runtime::current_thread();
-        // Without a runtime, Ctrl-C does what it does by default.
+        // Without a runtime, Ctrl-C has its default effect.
         let Ok(runtime) = runtime else { return };
         runtime.block_on(async {
             while tokio::signal::ctrl_c().await.is_ok() {
@@ -350,7 +349,7 @@ fn stop_at_interrupt(stop: Stop, page: Option<PathBuf>) {
                     let page = page.as_deref().map_or_else(String::new, |page| {
                         format!("; {} was not written", page.display())
                     });
-                    output::note(format!("interrupted twice: nothing is reported{page}"));
+                    output::note(format!("interrupted twice: no report{page}"));
                     std::process::exit(130);
                 }
                 stop.stop();
@@ -401,7 +400,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err("expected a time such as 500ms, 30s, 2m or 1h".to_owned()),
     };
     match number.parse::<f64>().map(|number| number * scale) {
-        // A century is as good as for ever, and does not overflow.
+        // A century is long enough, and does not overflow.
         Ok(secs) if secs > 0.0 && secs < 3.2e9 => Ok(Duration::from_secs_f64(secs)),
         _ => Err("expected a time such as 500ms, 30s, 2m or 1h".to_owned()),
     }
@@ -412,11 +411,11 @@ fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name = name
         .trim()
         .parse::<HeaderName>()
-        .map_err(|_| "this is no name of a header field")?;
+        .map_err(|_| "not a valid header field name")?;
     let value = value
         .trim()
         .parse::<HeaderValue>()
-        .map_err(|_| "this is no value of a header field")?;
+        .map_err(|_| "not a valid header field value")?;
     Ok((name, value))
 }
 
@@ -426,13 +425,13 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// What it refuses before it measures anything.
+    /// Failures before the measurement.
     pub(crate) fn failures() -> Vec<(&'static str, Failure)> {
         let full = io::Error::from_raw_os_error(28);
         let plain_http = ["handfast", "bench", "http://localhost/"];
         let crate::cli::Command::Bench(args) = crate::cli::Cli::parse_from(plain_http).command
         else {
-            unreachable!("bench was asked for");
+            unreachable!("the command is bench");
         };
         let mut small = Plan::new(Target::parse("localhost").unwrap());
         small.threads = 2;

@@ -140,7 +140,7 @@ fn init(dir: &Path, args: InitArgs) -> Result<(), Failure> {
     };
     let (authority, created) = match Authority::init(dir, &options) {
         Ok(authority) => (authority, true),
-        // What was asked for is there: running it again changes nothing.
+        // The authority matches: running it again changes nothing.
         Err(exists @ CaError::Exists { .. }) => {
             let authority = Authority::open(dir)?;
             if let Some(difference) = difference(&authority, &args) {
@@ -154,13 +154,13 @@ fn init(dir: &Path, args: InitArgs) -> Result<(), Failure> {
     };
     print(&identity(&authority, Palette::stdout()))?;
     output::note(match created {
-        true => "Clients trust it by its certificate file; its key stays where it is.",
-        false => "There was this authority already: nothing was changed.",
+        true => "Clients need its certificate file to trust it. Do not copy its key.",
+        false => "This authority exists already; nothing was changed.",
     });
     Ok(())
 }
 
-/// What was asked for that an authority is not.
+/// How an existing authority differs from the requested one.
 fn difference(authority: &Authority, args: &InitArgs) -> Option<String> {
     if let Some(name) = &args.name
         && name != authority.common_name()
@@ -178,7 +178,7 @@ fn difference(authority: &Authority, args: &InitArgs) -> Option<String> {
     let days = (authority.not_after() - authority.not_before() + 1) / DAY_SECS;
     args.days
         .filter(|asked| i64::from(*asked) != days)
-        .map(|asked| format!("it was made for {days} days, not for {asked}"))
+        .map(|asked| format!("it was created for {days} days, not for {asked}"))
 }
 
 fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
@@ -200,8 +200,8 @@ fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
     let explained = |error| issue_failure(error, args.client);
     let authority = match Authority::open(dir) {
         Err(CaError::Missing { .. }) => {
-            // A request that the usual authority cannot fulfil must not be what makes it: whoever
-            // asks needs `ca init --permit` first.
+            // A request that a default authority cannot fulfil must not create it: it needs
+            // `ca init --permit` first.
             request.check(&Constraints::local()).map_err(explained)?;
             make_for_issue(dir)?
         }
@@ -209,12 +209,12 @@ fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
     };
     let issued = authority.issue(&request).map_err(explained)?;
     if issued.shortened {
-        output::warning("it ends with the authority, earlier than asked for");
+        output::warning("it expires with the authority, earlier than requested");
     }
     if !args.client && request.key_type == KeyType::Ed25519 {
         output::warning(
             "browsers refuse server certificates with Ed25519 keys: for them, issue it with \
-             --key-type ecdsa-p256 (curl and handfast take both)",
+             --key-type ecdsa-p256 (curl and handfast support both)",
         );
     }
     print(&issued_text(&issued, Palette::stdout()))?;
@@ -226,7 +226,7 @@ fn make_for_issue(dir: &Path) -> Result<Authority, Failure> {
     let (authority, created) = Authority::open_or_init(dir, &InitOptions::default())?;
     if created {
         output::note(format!(
-            "made a certificate authority: {}",
+            "created a certificate authority: {}",
             authority.certificate_file().display()
         ));
     }
@@ -250,7 +250,7 @@ fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
     text.push_str(&row("revocations", &crl_words(&crl, now), palette));
     text.push('\n');
     if records.is_empty() {
-        text.push_str("Nothing was issued yet.\n");
+        text.push_str("No certificates issued yet.\n");
     } else {
         text.push_str(&palette.paint(Tone::Heading, "Issued"));
         text.push('\n');
@@ -259,7 +259,7 @@ fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
         text.push_str(&record_text(record, now, palette));
     }
     if !unrecorded.is_empty() {
-        let heading = "Revoked, and not known to the ledger";
+        let heading = "Revoked, not in the ledger";
         text.push_str(&palette.paint(Tone::Heading, heading));
         text.push('\n');
     }
@@ -285,10 +285,10 @@ fn revoke(dir: &Path, args: &RevokeArgs) -> Result<(), Failure> {
     let revocation = authority.revoke(&target)?;
     print(&revocation_text(&revocation, Palette::stdout()))?;
     if !revocation.recorded {
-        output::note("The ledger does not know of its issue; the list names it all the same.");
+        output::note("Its issue is not in the ledger; the list contains it nevertheless.");
     }
     output::note(
-        "`handfast serve --client-ca local` uses the list by itself; other servers need the new file.",
+        "`handfast serve --client-ca local` uses the list automatically; other servers need the new file.",
     );
     Ok(())
 }
@@ -300,10 +300,10 @@ fn renew_crl(dir: &Path) -> Result<(), Failure> {
     print(&row("revocations", &words, Palette::stdout()))
 }
 
-/// What the authority is and may do.
+/// The authority's identity and constraints.
 fn identity(authority: &Authority, palette: Palette) -> String {
     let permitted = authority.permitted();
-    let domains = permitted.domains().join(", ") + ", and all names below them";
+    let domains = permitted.domains().join(", ") + ", and their subdomains";
     let networks: Vec<String> = permitted
         .networks()
         .iter()
@@ -348,16 +348,16 @@ fn issued_text(issued: &Issued, palette: Palette) -> String {
     text
 }
 
-/// What to do with it now.
+/// How to use it.
 fn issued_hint(authority: &Authority, issued: &Issued, client: bool) -> String {
     let certificate = output::shell_path(&issued.chain_file);
     let key = output::shell_path(&issued.key_file);
     let ca = output::shell_path(&authority.certificate_file());
     if client {
         format!(
-            "Show it with: handfast get --cert {certificate} --key {key} URL\n\
+            "Use it with: handfast get --cert {certificate} --key {key} URL\n\
              or: curl --cacert {ca} --cert {certificate} --key {key} URL\n\
-             `handfast serve` asks for it with: --client-ca local"
+             `handfast serve` requests it with: --client-ca local"
         )
     } else {
         format!(
@@ -392,7 +392,7 @@ fn record_text(record: &IssuedRecord, now: i64, palette: Palette) -> String {
 
 fn revocation_text(revocation: &Revocation, palette: Palette) -> String {
     let state = if revocation.already_revoked {
-        format!("since {} already", format_utc(revocation.revoked_at))
+        format!("already, since {}", format_utc(revocation.revoked_at))
     } else {
         format_utc(revocation.revoked_at)
     };
@@ -418,7 +418,7 @@ fn crl_words(list: &RevocationList, now: i64) -> String {
     } else if now > list.next_update {
         format!("outdated since {until}: `handfast ca crl` renews it")
     } else {
-        format!("good until {until}")
+        format!("valid until {until}")
     };
     format!("{}, number {}, {state}", list.file.display(), list.number)
 }
@@ -498,7 +498,7 @@ fn print(text: &str) -> Result<(), Failure> {
     write(&output::fit(text))
 }
 
-/// Results on stdout; that nobody reads them any more is no failure.
+/// Results on stdout; a closed pipe is no failure.
 fn write(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout
@@ -527,7 +527,7 @@ fn issue_failure(error: CaError, client: bool) -> Failure {
     let mut failure = Failure::from(error);
     if client && is_dotted {
         failure.explanation = failure.explanation.with_fix(
-            "a client's name with a dot in it is read as a host name: for a person, write it \
+            "a client's name with a dot is treated as a host name: for a user, write it \
              without the dot or give the mail address",
         );
     }
@@ -537,12 +537,9 @@ fn issue_failure(error: CaError, client: bool) -> Failure {
 fn passphrase_failure(source: &PassphraseSource, error: &io::Error) -> Failure {
     Failure::new(
         code::OTHER,
-        Explanation::new(
-            "passphrase-unavailable",
-            "there is no passphrase for the new key",
-        )
-        .with_evidence(format!("{}: {}", source.describe(), plain(error)))
-        .with_fix("give one with --pass env:VAR, file:PATH, fd:N or stdin, or at a terminal"),
+        Explanation::new("passphrase-unavailable", "no passphrase for the new key")
+            .with_evidence(format!("{}: {}", source.describe(), plain(error)))
+            .with_fix("give one with --pass env:VAR, file:PATH, fd:N or stdin, or at a terminal"),
     )
 }
 

@@ -1,4 +1,4 @@
-//! `handfast completions`: what a shell needs to complete commands, flags and values.
+//! `handfast completions`: completion scripts for shells.
 
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ Examples:
 
 /// `program` is the whole command line.
 pub(crate) fn run(args: &Args, mut program: Command) -> Result<ExitCode, Failure> {
-    // Written at once: clap_complete panics when its writer fails.
+    // Into memory first: clap_complete panics if its writer fails.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut program, "handfast", &mut script);
     output::write_stdout(&script).map(|()| ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `handfast explain`: the pages of causes/, one for each id that a failure is told with.
+//! `handfast explain`: the pages of causes/, one for each error id.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -222,7 +222,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let text = match &args.id {
         None => list(palette),
         Some(id) => {
-            // As it is copied from a message, brackets and all.
+            // It may be copied from a message with brackets.
             let id = id.trim_matches(['[', ']']);
             match PAGES.iter().find(|(known, _)| *known == id) {
                 Some((_, page)) => painted(page, palette),
@@ -230,7 +230,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             }
         }
     };
-    // A reader that has seen enough is no failure.
+    // A closed pipe is no failure.
     let _ = io::stdout().lock().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
@@ -257,7 +257,7 @@ fn first_sentence(page: &str) -> String {
     body.get(..end).unwrap_or_default().to_owned()
 }
 
-/// The page as text: headings stand out by their tone, not by their marks.
+/// The page as text: headings are coloured instead of marked.
 fn painted(page: &str, palette: Palette) -> String {
     page.lines()
         .map(|line| {
@@ -306,7 +306,7 @@ mod tests {
                 sources(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                // Tests make up ids of their own.
+                // Tests use their own ids.
                 let code = text.split("#[cfg(test)]").next().unwrap_or_default();
                 found.push(code.to_owned());
             }
@@ -323,8 +323,8 @@ mod tests {
         code.split('"').skip(1).step_by(2)
     }
 
-    /// The ids that a crate's code can tell: what `fn id` returns, the first of each pair in
-    /// `fn told`, the first argument of `Explanation::new`, and what stands as `id: Some(...)`.
+    /// The ids in a crate's code: results of `fn id`, the first of each pair in `fn told`, the first argument of
+    /// `Explanation::new`, and `id: Some(...)`.
     fn ids_of(crate_name: &str) -> BTreeSet<String> {
         let mut all = Vec::new();
         sources(
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn every_id_that_can_be_told_has_a_page() {
+    fn every_id_has_a_page() {
         let known: BTreeSet<String> = PAGES.iter().map(|(id, _)| (*id).to_owned()).collect();
         let library = ids_of("handfast");
         for id in [
@@ -388,7 +388,7 @@ mod tests {
             told.extend(ids_of(crate_name));
         }
         told.extend(ids_of("handfast-ca"));
-        // Each that is an error's is compared with the text that somebody has read.
+        // The text of each error is compared with a golden file.
         let texts = [
             "handfast/tests/explanations",
             "handfast-dial/tests/explanations",
@@ -408,11 +408,11 @@ mod tests {
         let missing: Vec<&String> = told.difference(&known).collect();
         assert!(missing.is_empty(), "no page for {missing:?}");
         let unused: Vec<&String> = known.difference(&told).collect();
-        assert!(unused.is_empty(), "nobody tells {unused:?}");
+        assert!(unused.is_empty(), "unused: {unused:?}");
     }
 
     #[test]
-    fn every_page_is_in_the_program_and_whole() {
+    fn every_page_is_in_the_program_and_complete() {
         let mut files: Vec<String> = fs::read_dir(root().join("crates/handfast-cli/causes"))
             .unwrap()
             .map(|entry| entry.unwrap().path())

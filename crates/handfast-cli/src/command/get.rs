@@ -1,4 +1,4 @@
-//! `handfast get`: fetch, and say whether all of it arrived. Flags and exit codes are curl's.
+//! `handfast get`: fetches, and reports whether the response is complete. Flags and exit codes are curl's.
 
 mod arguments;
 mod context;
@@ -37,17 +37,17 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     let is_kept = jobs.iter().any(|job| job.target.keeps_a_part());
     let client = context::client(args)?;
     let runtime = crate::runtime::current_thread().map_err(|error| {
-        let what = format!("the operating system gives no event loop: {error}");
+        let what = format!("the operating system provides no event loop: {error}");
         Failure::new(code::OTHER, handfast::Explanation::new("no-runtime", what))
     })?;
-    // The file that keeps what has arrived so far.
+    // The file with the part that has arrived so far.
     let part = RefCell::new(None);
     let fetching = async {
         let mut last = Ok(());
         let mut began = Instant::now();
         for job in jobs {
             if let Err(failure) = std::mem::replace(&mut last, Ok(())) {
-                // As curl does it: the others are fetched all the same, the last one's code counts.
+                // As curl: the others are fetched nevertheless, and the exit code is that of the last one.
                 if !args.is_silent() {
                     output::failure(&failure);
                 }
@@ -55,7 +55,7 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
             began = Instant::now();
             match fetch(args, &client, job, &part).await {
                 Ok(Written::All) => {}
-                // Nobody reads any more what we write: there is nothing left to do.
+                // The reader has closed the pipe: stop.
                 Ok(Written::ReaderGone | Written::Unread(_)) => return Ok(()),
                 Err(failure) => last = Err(failure),
             }
@@ -78,7 +78,7 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
             }
         }
     });
-    // A resolver that does not come back is not waited for: a limit on time has passed.
+    // Do not wait for a resolver that hangs: a time limit has passed.
     runtime.shutdown_background();
     fetched
 }
@@ -105,7 +105,7 @@ async fn fetch(
     part.replace(sink.part());
     let written = copy(args, &method, &mut response, &mut sink).await;
     if sink.is_mid_line() && (args.is_verbose() || written.is_err()) && io::stderr().is_terminal() {
-        // What is said next would otherwise follow the body's last byte.
+        // Otherwise the next message would follow the last byte of the body.
         output::note("");
     }
     match written {

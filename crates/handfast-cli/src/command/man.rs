@@ -98,7 +98,7 @@ fn page(command: &Command, names: &[String]) -> Page {
         .manual("handfast manual");
     let mut roff = Vec::new();
     let rendered = render(command, &man, &name, names, &mut roff);
-    // A vector takes everything.
+    // Writing to a vector does not fail.
     debug_assert!(rendered.is_ok());
     Page { name, roff }
 }
@@ -132,7 +132,7 @@ fn synopsis(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     verbatim("SYNOPSIS", &lines, out)
 }
 
-/// Text whose lines stay as they are.
+/// Text with unchanged line breaks.
 fn verbatim(heading: &str, text: &str, out: &mut Vec<u8>) -> io::Result<()> {
     let mut roff = Roff::default();
     roff.control("SH", [heading]).control("nf", []);

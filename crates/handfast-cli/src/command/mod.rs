@@ -1,4 +1,4 @@
-//! One module a command: its arguments, and what it does with them.
+//! One module per command: its arguments and its code.
 
 pub(crate) mod bench;
 pub(crate) mod ca;
@@ -20,7 +20,7 @@ use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
-    // Where aws-lc gathers jitter, that happens while arguments are judged, names resolved and sockets connected.
+    // If aws-lc gathers jitter, it does so while arguments are checked, names resolved and sockets connected.
     #[cfg(jitter_entropy)]
     if needs_random_bytes(&command) {
         handfast::random::seed_in_background();

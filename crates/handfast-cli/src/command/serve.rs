@@ -1,7 +1,7 @@
 //! `handfast serve`: a directory over HTTPS.
 //!
-//! On stdout: where it listens and how to reach it. On stderr: a line for each request, each failed
-//! handshake, each connection that came to a bad end.
+//! On stdout: its addresses and how to reach it. On stderr: a line for each request, each failed
+//! handshake, each connection that ended abnormally.
 
 mod audit;
 mod context;
@@ -30,10 +30,10 @@ use crate::heap::{self, Peak};
 use crate::output;
 use crate::passphrase::PassphraseSource;
 
-/// Where it listens unless told otherwise, on both loopback addresses.
+/// The default port, on both loopback addresses.
 const PORT_DEFAULT: u16 = 8443;
 
-/// With `--close wait`: how long the client's `close_notify` is insisted on.
+/// With `--close wait`: how long to wait for the client's `close_notify`.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
@@ -226,7 +226,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let files =
         files.with_open_files_max(open_files_max(descriptors, limits.connections_max, threads));
     let server = Server::bind(config, files).map_err(bind_failure)?;
-    // Made before anybody can connect: what it needs is still there.
+    // Created before clients can connect, while descriptors are available.
     let runtime = crate::runtime::current_thread().map_err(no_signals)?;
     let running = server.start().map_err(|error| {
         let what = "the server cannot start";
@@ -235,7 +235,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             Explanation::new("no-runtime", what).with_evidence(error.to_string()),
         )
     })?;
-    // A reader of this line may send a signal at once.
+    // A reader of this line may send a signal immediately.
     let signals = {
         let _guard = runtime.enter();
         Signals::new(audit.is_some()).map_err(no_signals)?
@@ -262,7 +262,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     result
 }
 
-/// Both loopback addresses, as far as this machine has them: clients turn `localhost` into either.
+/// Both loopback addresses, as far as this machine has them: clients resolve `localhost` to either.
 fn addresses(given: &[SocketAddr]) -> Vec<SocketAddr> {
     if !given.is_empty() {
         return given.to_vec();
@@ -274,7 +274,7 @@ fn addresses(given: &[SocketAddr]) -> Vec<SocketAddr> {
     addresses
 }
 
-/// Where it listens, a line each, and what to type to reach it.
+/// Its addresses, a line each, and commands to reach it.
 fn announce(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Result<(), Failure> {
     let mut text = String::new();
     for address in addresses {
@@ -286,7 +286,7 @@ fn announce(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Resul
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        // Nobody wants to know; the server is of use all the same.
+        // The reader has closed the pipe; the server is still useful.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
             code::WRITE,
             Explanation::new("output-unwritable", "cannot write to the standard output")
@@ -296,7 +296,7 @@ fn announce(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Resul
     }
 }
 
-/// What to type to reach it, at each of the addresses; two that go by one name and port are one.
+/// Commands to reach it at each address; addresses with the same name and port are listed once.
 fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> String {
     let client = match (&args.clients.client_ca, args.clients.client_auth) {
         (Some(_), Demand::Required) => " --cert CLIENT.pem --key CLIENT.key",
@@ -322,7 +322,7 @@ fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Strin
                 let Some((name, resolve)) = presented(&prepared.facts, *address) else {
                     continue;
                 };
-                // One that issued itself is what to trust; of others, one's own authority is known here.
+                // A self-issued certificate is itself the anchor; for others, only the local authority is known.
                 let cacert = match &args.identity.cert {
                     Some(file) if prepared.facts.is_self_issued => {
                         format!(" --cacert {}", output::shell_path(file))
@@ -330,7 +330,7 @@ fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Strin
                     _ => String::new(),
                 };
                 let how = format!("{resolve}{client} https://{name}:{port}/");
-                // `get` trusts one's own authority anyway.
+                // `get` trusts the local authority by default.
                 let curl = match data_dir::local_ca_that_issued(&prepared.facts) {
                     Some(file) => format!(" --cacert {}", output::shell_path(&file)),
                     None => cacert.clone(),
@@ -353,8 +353,8 @@ fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Strin
     format!("\n  {}\n\n", lines.join("\n  "))
 }
 
-/// A name of a certificate from elsewhere to reach an address by, and what makes clients find it there.
-/// `None` when it names no server.
+/// A name in a given certificate for an address, and the options that make clients connect to it. `None` if it
+/// names no server.
 fn presented(facts: &CertificateFacts, address: SocketAddr) -> Option<(String, String)> {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -372,7 +372,7 @@ fn presented(facts: &CertificateFacts, address: SocketAddr) -> Option<(String, S
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let mut names = facts.names.iter().filter_map(|name| match name {
         SubjectAltName::Dns(_) if name.never_matches().is_some() => None,
-        // Any name will do where there is a wildcard.
+        // Any name that the wildcard matches.
         SubjectAltName::Dns(name) => Some(name.replacen('*', "www", 1)),
         _ => None,
     });
@@ -384,7 +384,7 @@ fn presented(facts: &CertificateFacts, address: SocketAddr) -> Option<(String, S
     Some((name, resolve))
 }
 
-/// The name to reach an address by that the certificate holds.
+/// The name in the certificate for an address.
 fn reachable(ip: IpAddr) -> String {
     if ip.is_loopback() || ip.is_unspecified() {
         return "localhost".to_owned();
@@ -395,7 +395,7 @@ fn reachable(ip: IpAddr) -> String {
     }
 }
 
-/// Puts revocation lists that have changed into use.
+/// Applies changed revocation lists.
 struct Renewal {
     lists: lists::Lists,
     template: context::Template,
@@ -425,15 +425,15 @@ impl Renewal {
                 }
             }
             Err(error) => output::warning(format!(
-                "the changed revocation lists cannot be put into use: {}",
+                "the changed revocation lists cannot be used: {}",
                 error.explain().what
             )),
         }
     }
 }
 
-/// Waits for a signal, then for replies that run; a second signal ends it at once. Meanwhile looks after the
-/// revocation lists, and the memory of peaks.
+/// Waits for a signal, then for running replies; a second signal stops it at once. In the meantime checks the
+/// revocation lists, and releases memory after peaks.
 fn until_stopped(
     runtime: tokio::runtime::Runtime,
     running: Running,
@@ -474,7 +474,7 @@ fn until_stopped(
             () = signals.stop() => Ok(true),
         }
     })?;
-    // What still runs is left to the end of the process.
+    // Replies that are still running end with the process.
     runtime.shutdown_background();
     if hurried {
         output::note("stopped at once");
@@ -493,11 +493,11 @@ fn no_signals(error: io::Error) -> Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signal {
     Stop,
-    /// Open files by their names again.
+    /// Reopen files.
     Hangup,
 }
 
-/// SIGINT, SIGTERM and, where it has a meaning, SIGHUP; elsewhere than on Unix, Ctrl-C.
+/// SIGINT, SIGTERM and, if it is used, SIGHUP; on other systems than Unix, Ctrl-C.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -556,8 +556,8 @@ impl Signals {
     }
 }
 
-/// How many connections may be open at once, so that the files that they ask for can be opened: else the client that opens
-/// connections alone could keep everybody from being served. A quarter is for files. None when it is not worth serving.
+/// How many connections may be open, so that descriptors remain for the requested files: otherwise a client that only opens
+/// connections could block all others. A quarter is for files. `None` if there are too few.
 fn connections_room(descriptors: Option<u64>) -> Option<usize> {
     // Listeners, event loops, logs.
     const OWN: usize = 16;
@@ -569,7 +569,7 @@ fn connections_room(descriptors: Option<u64>) -> Option<usize> {
 }
 
 fn too_few_descriptors() -> Failure {
-    let what = "this process may have too few open files and connections to serve anybody";
+    let what = "the limit of open files is too low to serve any client";
     Failure::new(
         code::OTHER,
         Explanation::new("too-many-open-files", what)
@@ -577,8 +577,8 @@ fn too_few_descriptors() -> Failure {
     )
 }
 
-/// The files that each thread may keep open: its share of what connections and a reserve leave of the
-/// descriptors, which without a limit is as many as are of use.
+/// How many files each thread may keep open: its share of the descriptors, without those for connections and a
+/// reserve; without a limit, as many as are useful.
 fn open_files_max(descriptors: Option<u64>, connections_max: usize, threads: usize) -> usize {
     const FEW: usize = 128;
     const MANY: usize = 16 * 1024;
@@ -593,12 +593,13 @@ fn open_files_max(descriptors: Option<u64>, connections_max: usize, threads: usi
 fn directory_failure(args: &Args, error: &io::Error) -> Failure {
     let directory = handfast::escape_control(&args.directory.display().to_string()).into_owned();
     let explanation = match error.kind() {
-        io::ErrorKind::NotFound => {
-            Explanation::new("no-directory", format!("there is no directory {directory}"))
-        }
+        io::ErrorKind::NotFound => Explanation::new(
+            "no-directory",
+            format!("directory {directory} does not exist"),
+        ),
         io::ErrorKind::NotADirectory => {
             Explanation::new("no-directory", format!("{directory} is not a directory"))
-                .with_fix("give the directory that the file is in")
+                .with_fix("give the file's directory")
         }
         _ => Explanation::new("no-directory", format!("{directory} cannot be opened")),
     };
@@ -608,17 +609,17 @@ fn directory_failure(args: &Args, error: &io::Error) -> Failure {
 fn bind_failure(error: BindError) -> Failure {
     let explanation = match error.source.kind() {
         io::ErrorKind::AddrInUse => Explanation::new("address-in-use", error.to_string())
-            .with_evidence("another program listens there already")
-            .with_fix("end that program, or choose another address with --listen ADDR:PORT"),
+            .with_evidence("another program already listens on this address")
+            .with_fix("stop that program, or choose another address with --listen ADDR:PORT"),
         io::ErrorKind::PermissionDenied => {
             Explanation::new("address-not-permitted", error.to_string())
-                .with_evidence("ports below 1024 are the administrator's on this system")
+                .with_evidence("ports below 1024 are privileged on this system")
                 .with_fix("choose a higher port with --listen ADDR:PORT")
         }
         io::ErrorKind::AddrNotAvailable => {
             Explanation::new("address-not-available", error.to_string())
                 .with_evidence("this machine does not have that address")
-                .with_fix("--listen 0.0.0.0:PORT listens on all that it has")
+                .with_fix("--listen 0.0.0.0:PORT listens on all addresses")
         }
         _ => Explanation::new("cannot-listen", error.to_string())
             .with_evidence(error.source.to_string()),

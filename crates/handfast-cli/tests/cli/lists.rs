@@ -178,7 +178,7 @@ fn a_list_that_is_broken_or_older_changes_nothing_and_is_told() {
     let warnings = server
         .running
         .output()
-        .matches("the last good list stays in use")
+        .matches("the last valid list stays in use")
         .count();
     assert_eq!(
         warnings,
@@ -275,7 +275,7 @@ fn a_server_that_the_local_authority_revoked_is_refused_by_clients() {
     }
     let inspected = place.handfast().args(commands[1]).run();
     assert!(
-        inspected.says("by the local authority's list"),
+        inspected.printed("by the local authority's list"),
         "{inspected}"
     );
     place.revoke("localhost");

@@ -124,7 +124,7 @@ fn a_store_verifies_whom_it_trusts_wherever_the_certificate_lies_in_it() {
         if expected == 0 {
             assert!(finished.out().contains("Cipher"), "{what}");
         } else {
-            assert!(finished.says("issuer"), "{what}: {}", finished.err());
+            assert!(finished.printed("issuer"), "{what}: {}", finished.err());
         }
     }
 }
@@ -164,6 +164,6 @@ fn a_trusted_name_lets_nothing_pass_that_is_wrong() {
         };
         let finished = get(&store, &server.address().to_string(), place.path());
         assert_eq!(finished.code, Some(60), "{what}: {}", finished.err());
-        assert!(finished.says(said), "{what}: {}", finished.err());
+        assert!(finished.printed(said), "{what}: {}", finished.err());
     }
 }

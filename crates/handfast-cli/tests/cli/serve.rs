@@ -341,7 +341,7 @@ fn certificates_that_clients_refuse_are_told_at_the_start() {
         (
             "ca",
             issued(Spec::authority("localhost").names(&["localhost"])),
-            "certificate of an authority",
+            "CA certificate",
         ),
         (
             "expired",

@@ -33,7 +33,7 @@ impl Bench {
             finished.code.is_some_and(|code| code < 100),
             "{command} crashed: {finished}"
         );
-        assert!(!finished.says("panicked"), "{command}: {finished}");
+        assert!(!finished.printed("panicked"), "{command}: {finished}");
         assert_clean(command, &finished.err());
         finished
     }
@@ -194,7 +194,7 @@ fn whole(identity: &Issued, tls12: bool, response: Vec<u8>) -> Served {
     let server = if tls12 { server.tls12() } else { server };
     server.serve([
         Step::ReadHead,
-        Step::Say(response),
+        Step::Send(response),
         Step::CloseNotify,
         Step::Fin,
     ])

@@ -1,4 +1,4 @@
-//! `conformance SUITE --with PATH`: runs a public test suite, and compares with what is known to deviate.
+//! `conformance SUITE --with PATH`: runs a public test suite, and compares the results with the ledger of known deviations.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,7 +85,7 @@ impl Options {
     }
 }
 
-/// The folder of ledgers: `conformance/`, beside `crates/`.
+/// The folder of ledgers: `conformance/`, next to `crates/`.
 fn home() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../conformance")
 }
@@ -137,7 +137,7 @@ fn run(suite: Suite, options: &Options) -> ExitCode {
     }
     match differences.is_empty() {
         true => {
-            println!("as the ledger says");
+            println!("as in the ledger");
             ExitCode::SUCCESS
         }
         false => failed(&format!(
@@ -154,13 +154,13 @@ fn totals(suite: Suite, results: &Results) {
     let deviating = count(|result| matches!(result, TestResult::Deviates(_)));
     let skipped = count(|result| matches!(result, TestResult::Skipped));
     println!(
-        "{}: {} run, {passed} as the suite wants it, {deviating} otherwise; {skipped} skipped",
+        "{}: {} run, {passed} passed, {deviating} deviate, {skipped} skipped",
         suite.name(),
         passed + deviating,
     );
 }
 
-/// The form of all ledgers.
+/// Checks the format of all ledgers.
 fn check() -> ExitCode {
     let mut failures = 0;
     for suite in Suite::ALL {
@@ -180,7 +180,7 @@ fn check() -> ExitCode {
     }
     match failures {
         0 => ExitCode::SUCCESS,
-        _ => failed("the ledgers are not in order"),
+        _ => failed("a ledger is malformed or has no reason"),
     }
 }
 

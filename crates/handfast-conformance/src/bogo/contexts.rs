@@ -1,7 +1,7 @@
-//! From flags to contexts, through the public interface alone.
+//! From flags to contexts, through the public interface only.
 //!
-//! A client has a context for each set of options: when those of the later connections differ, there is no
-//! way to hand the sessions over, and the test is refused. A server's context can succeed another.
+//! A client has a context for each set of options: if those of the later connections differ, sessions
+//! cannot be transferred, and the test is refused. A server's context can replace another.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const CERTIFICATE_NAME: &str = "test";
 /// A name that none of them has.
 const OTHER_NAME: &str = "another.invalid";
 
-/// What a client connects to when it is to send no name: an address is none (RFC 6066, section 3).
+/// The address that a client uses when it is to send no name: addresses are not sent (RFC 6066, section 3).
 const ADDRESS: &str = "127.0.0.1";
 
 /// The context of either side.
@@ -39,9 +39,9 @@ pub enum Context {
 /// Why there is no context.
 #[derive(Debug)]
 pub enum ContextFailure {
-    /// The options ask for what our interface cannot do.
+    /// The options need what our interface does not support.
     Refused(Refused),
-    /// The context could not be made from them.
+    /// The context could not be built.
     Failed(Error),
 }
 
@@ -58,12 +58,12 @@ fn refused(flag: &str, reason: &'static str) -> ContextFailure {
     })
 }
 
-/// A clock that the shim can set forward.
+/// A clock that the shim can advance.
 #[derive(Debug, Clone, Default)]
 pub struct SetForward(Arc<AtomicU64>);
 
 impl SetForward {
-    /// Lets so many seconds pass.
+    /// Advances the clock by seconds.
     pub fn pass(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
@@ -78,7 +78,7 @@ impl Context {
     /// The context for these options.
     ///
     /// # Errors
-    /// Options that our interface cannot serve, or files that cannot be used.
+    /// Options that our interface does not support, or files that cannot be used.
     pub fn new(options: &ContextOptions, clock: &SetForward) -> Result<Self, ContextFailure> {
         if options.server {
             server(options, clock, None).map(Self::Server)
@@ -99,13 +99,13 @@ impl Context {
         match self {
             Self::Client(..) => Err(refused(
                 "-on-resume",
-                "a client's sessions cannot be handed to another context",
+                "a client's sessions cannot be transferred to another context",
             )),
             Self::Server(before) => server(options, clock, Some(before)).map(Self::Server),
         }
     }
 
-    /// A fresh connection.
+    /// A new connection.
     ///
     /// # Errors
     /// A name that no connection can be made to.
@@ -182,14 +182,14 @@ fn anchors(options: &ContextOptions) -> Result<TrustAnchors, ContextFailure> {
     }
 }
 
-/// Whom a server trusts. It has to trust somebody, even where the runner shows nothing, or is to be refused.
+/// The trust anchors of a server. It needs one, even if the runner sends no certificate or is to be refused.
 fn client_anchors(options: &ContextOptions) -> Result<TrustAnchors, ContextFailure> {
     match &options.trust {
         Some(path) if !options.verify_fails => with_file(TrustAnchors::empty(), path),
         _ => {
-            let stranger = Spec::authority("a stranger to the runner").self_signed();
+            let other = Spec::authority("another authority").self_signed();
             TrustAnchors::empty()
-                .with_certificate_der(stranger.der)
+                .with_certificate_der(other.der)
                 .map_err(|error| ContextFailure::Failed(error.into()))
         }
     }
@@ -224,7 +224,7 @@ fn identity(options: &ContextOptions) -> Result<Option<Identity>, ContextFailure
         .map(Some)
         .map_err(|error| match error.problem {
             IdentityProblem::KeySize { .. } | IdentityProblem::UnsupportedKey { .. } => {
-                refused("-key-file", "a key that is refused: its kind, or its size")
+                refused("-key-file", "an unsupported kind or size of key")
             }
             _ => ContextFailure::Failed(error.into()),
         })
@@ -258,14 +258,14 @@ fn groups(options: &ContextOptions) -> Result<Vec<String>, ContextFailure> {
     if names.iter().any(|name| !known.contains(&name.as_str())) {
         return Err(refused("-curves", "a group that is not implemented"));
     }
-    // A client sends a share for the group it prefers.
+    // A client sends a share for its preferred group.
     let preferred = options.groups.first();
     if !options.key_shares.is_empty()
         && (options.key_shares.len() > 1 || options.key_shares.first() != preferred)
     {
         return Err(refused(
             "-key-shares",
-            "the interface leaves no choice in it",
+            "the interface has no setting for it",
         ));
     }
     Ok(names)
@@ -278,12 +278,12 @@ fn sizing(options: &ContextOptions) -> RecordSizing {
     }
 }
 
-/// The name of a cipher suite, as reports have it.
+/// The name of a cipher suite in reports.
 pub fn suite_name(number: u16) -> String {
     SuiteId(number).name()
 }
 
-/// The name of a group, as reports have it.
+/// The name of a group in reports.
 pub fn group_name(number: u16) -> String {
     GroupId(number).name()
 }

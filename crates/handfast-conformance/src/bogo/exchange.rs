@@ -16,8 +16,8 @@ use super::flags::{ExchangeOptions, Expectations, protocols};
 /// Long enough for a loaded machine; the runner itself waits 15 s.
 const SILENCE_MAX: Duration = Duration::from_secs(14);
 
-/// How long what the runner still sends is read and discarded before the socket is closed: an unread byte
-/// would make the operating system send a reset, which overtakes our alert.
+/// How long further input is read and discarded before the socket is closed: with an unread byte the
+/// operating system would send a reset, which could discard our alert.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Sizes around the limits of records, as the runner's tests expect them.
@@ -31,12 +31,12 @@ const RETRY_RANDOM: [u8; 32] = [
     0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
-/// Why an exchange did not come to its end.
+/// Why an exchange failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The library says so, and has sent this alert.
+    /// The library failed, and has sent this alert.
     Tls(Error, Option<Alert>),
-    /// It is not as the runner expects.
+    /// An expectation of the runner was not met.
     Unexpected(String),
 }
 
@@ -47,19 +47,19 @@ impl From<Error> for Failure {
 }
 
 impl fmt::Display for Failure {
-    /// For the runner to look for what it expects: the id, the sentence, and the levels beneath.
+    /// The id, the message and the evidence, in which the runner looks for the expected error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unexpected(what) => write!(f, "{what}"),
-            Self::Tls(error, None) if wants_alert(error) => {
-                // Not in words that a test may look for: it has to fail.
+            Self::Tls(error, None) if needs_alert(error) => {
+                // Not in a form that a test may look for: it has to fail.
                 let Explanation { id, .. } = error.explain();
                 write!(f, "no alert was sent: {}", id.to_uppercase())
             }
             Self::Tls(error, alert) => {
-                let told = error.explain();
-                write!(f, "[{}] {}", told.id, told.what)?;
-                for line in &told.evidence {
+                let explanation = error.explain();
+                write!(f, "[{}] {}", explanation.id, explanation.what)?;
+                for line in &explanation.evidence {
                     write!(f, "; {line}")?;
                 }
                 match alert {
@@ -71,9 +71,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Must the peer be told why, by an alert (RFC 8446, section 6.2)? Of what it did wrong; not of its own end,
-/// and not if it does not speak TLS.
-fn wants_alert(error: &Error) -> bool {
+/// Whether an alert must be sent (RFC 8446, section 6.2): for violations of the peer, but not if it closed the
+/// connection or does not speak TLS.
+fn needs_alert(error: &Error) -> bool {
     matches!(
         error.cause(),
         Cause::Peer(
@@ -90,7 +90,7 @@ fn unexpected<T>(what: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Unexpected(what.into()))
 }
 
-/// Connects, and does with this connection what the options say.
+/// Connects, and runs this connection according to the options.
 ///
 /// # Errors
 /// A failure of the library, or an expectation that was not met.
@@ -117,7 +117,7 @@ pub fn exchange(
         advertised_alpn: None,
     };
     let result = wire.run(options, is_resumption);
-    // The alert, if there is one, is to arrive.
+    // Make sure that an alert arrives.
     let _ = wire.flush();
     if let Err(Failure::Tls(error, _)) = &result
         && let Some(expected) = &options.expects.ech_retry_configs
@@ -142,7 +142,7 @@ struct Wire {
     socket: TcpStream,
     connection: Connection,
     byte_by_byte: bool,
-    /// What came and went while the handshake was under way.
+    /// The handshake bytes in both directions.
     clear: Vec<u8>,
     advertised_alpn: Option<Vec<Vec<u8>>>,
 }
@@ -151,13 +151,13 @@ impl Wire {
     fn run(&mut self, options: &ExchangeOptions, is_resumption: bool) -> Result<(), Failure> {
         self.handshake(options)?;
         if options.expects_no_handshake {
-            return unexpected("the handshake was done, which was not expected");
+            return unexpected("the handshake was completed, which was not expected");
         }
         if options.handshakes_again {
             let before = self.connection.outgoing().len();
             self.connection.process()?;
             if self.connection.outgoing().len() != before {
-                return unexpected("processing again after the handshake made something to send");
+                return unexpected("processing again after the handshake produced output");
             }
         }
         let Some(report) = self.connection.report().cloned() else {
@@ -191,7 +191,7 @@ impl Wire {
                 return Ok(());
             }
             self.fill()?;
-            // Once per read: byte by byte, too often to be done for nothing.
+            // Once per read: byte by byte it would be too often.
             if options.expects.advertised_alpn.is_some() && self.advertised_alpn.is_none() {
                 let offer = self.connection.client_offer();
                 self.advertised_alpn = offer.filter(|offer| offer.complete).map(|o| o.alpn);
@@ -246,7 +246,7 @@ impl Wire {
             return Ok(());
         }
         let mut held_back = options.reads_with_unfinished_write;
-        // Who has written nothing has nothing to flush: what the library owes the peer goes with the next data.
+        // Without a write there is nothing to flush: pending output of the library is sent with the next data.
         let mut unflushed = false;
         let mut buffer = vec![0; options.read_size.unwrap_or(512)];
         loop {
@@ -272,12 +272,12 @@ impl Wire {
         }
     }
 
-    /// Our end, and the peer's where it counts.
+    /// Closes our direction, and checks the peer's end if required.
     fn end(&mut self, options: &ExchangeOptions) -> Result<(), Failure> {
         if options.shuts_down || options.checks_close_notify {
             self.connection.send_close_notify()?;
         }
-        // A peer that has gone needs no end of ours.
+        // A peer that has closed does not need our end.
         match self.flush() {
             Err(_) if self.connection.ending().is_some() => {}
             other => other?,
@@ -409,12 +409,12 @@ impl Wire {
             ));
         }
         if expects.no_peer_certificate && !report.peer_chain.is_empty() {
-            return unexpected("the peer showed a certificate");
+            return unexpected("the peer sent a certificate");
         }
         if let Some(path) = &expects.peer_chain {
             let chain = certificates_from_file(path);
             if !chain.is_ok_and(|chain| chain == report.peer_chain) {
-                return unexpected("the peer showed another chain");
+                return unexpected("the peer sent another chain");
             }
         }
         Ok(())

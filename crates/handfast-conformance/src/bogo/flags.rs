@@ -1,7 +1,7 @@
-//! The flags that BoGo's runner starts a shim with: parsed into what the first connection and the later ones
-//! are to do, or refused with the reason why our public interface cannot serve them.
+//! The flags of BoGo's runner for a shim: parsed into options for the first connection and the later ones,
+//! or refused with the reason why our public interface does not support them.
 //!
-//! A flag that is merely accepted stands in [`WITHOUT_EFFECT`], with the reason why nothing is to be done.
+//! Flags that need no action are listed in [`WITHOUT_EFFECT`], with the reason.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -9,19 +9,19 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// A flag that cannot be served, and why: the shim then tells the runner to skip the test.
+/// An unsupported flag, and why: the shim then makes the runner skip the test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The flag, as given.
     pub flag: String,
-    /// Why it is not served.
+    /// Why it is not supported.
     pub reason: &'static str,
 }
 
 /// A certificate chain and its key, as files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credential {
-    /// Was it begun by a flag of its own?
+    /// Whether it was introduced by its own flag.
     pub is_additional: bool,
     /// The chain, in PEM.
     pub chain: PathBuf,
@@ -29,29 +29,29 @@ pub struct Credential {
     pub key: PathBuf,
 }
 
-/// What one connection is to be and to do.
+/// The options of one connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// What the context is made from.
+    /// The options of the context.
     pub context: ContextOptions,
-    /// What is done with a connection, and expected of it.
+    /// The actions and expectations of a connection.
     pub exchange: ExchangeOptions,
 }
 
-/// What a context is made from.
+/// The options of a context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContextOptions {
-    /// Are we the server?
+    /// Whether the shim is the server.
     pub server: bool,
     /// Trust anchors.
     pub trust: Option<PathBuf>,
-    /// Our certificates: the one without a flag first, if it was given.
+    /// Our certificates: the one without its own flag first, if given.
     pub credentials: Vec<Credential>,
     /// The lowest version allowed, as on the wire.
     pub version_min: Option<u16>,
     /// The highest version allowed, as on the wire.
     pub version_max: Option<u16>,
-    /// Versions that are left out.
+    /// Excluded versions.
     pub versions_refused: Vec<u16>,
     /// Key exchange groups, as on the wire.
     pub groups: Vec<u16>,
@@ -61,44 +61,44 @@ pub struct ContextOptions {
     pub alpn: Vec<Vec<u8>>,
     /// The server name that a client sends.
     pub server_name: Option<String>,
-    /// Are clients asked for a certificate?
+    /// Whether a client certificate is requested.
     pub asks_client: bool,
-    /// Must they show one?
+    /// Whether a client certificate is required.
     pub requires_client: bool,
-    /// Is the peer's certificate to be refused?
+    /// Whether the peer's certificate is to be refused.
     pub verify_fails: bool,
-    /// Is a credential that was begun by a flag of its own the one to be shown?
+    /// Whether a credential with its own flag is expected to be used.
     pub expects_additional: Option<bool>,
     /// The most plaintext in a record.
     pub record_max: Option<usize>,
-    /// The configurations that a client encrypts its hello by, as their list.
+    /// The ECHConfigList of a client.
     pub ech_configs: Option<Vec<u8>>,
-    /// A client sends what looks like an encrypted hello.
+    /// A client sends GREASE ECH.
     pub ech_grease: bool,
 }
 
-/// What is done with a connection, and expected of it.
+/// The actions and expectations of a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExchangeOptions {
     /// The runner's port on loopback.
     pub port: u16,
-    /// Its number for this shim.
+    /// The runner's number for this shim.
     pub shim_id: u64,
-    /// Does it listen on IPv6?
+    /// Whether it listens on IPv6.
     pub ipv6: bool,
     /// How many connections follow the first.
     pub resume_count: usize,
-    /// Bytes come and go one by one.
+    /// Bytes are read and written one by one.
     pub byte_by_byte: bool,
     /// Seconds that pass between two connections.
     pub resumption_delay: u64,
     /// Write before reading.
     pub writes_first: bool,
-    /// Write before reading, but let only the first byte of the record out.
+    /// Write before reading, but send only the first byte of the record.
     pub reads_with_unfinished_write: bool,
-    /// What is written first; "hello" unless told otherwise.
+    /// What is written first; "hello" by default.
     pub initial_write: Option<Vec<u8>>,
-    /// How often it is written; once unless told otherwise.
+    /// How often it is written; once by default.
     pub initial_writes: Option<usize>,
     /// Write records of many sizes, and read nothing.
     pub writes_many_sizes: bool,
@@ -106,44 +106,44 @@ pub struct ExchangeOptions {
     pub shuts_down: bool,
     /// The peer's direction must end with `close_notify`.
     pub checks_close_notify: bool,
-    /// How much is read at once; 512 bytes unless told otherwise.
+    /// How much is read at once; 512 bytes by default.
     pub read_size: Option<usize>,
     /// Process again when the handshake is done: nothing must happen.
     pub handshakes_again: bool,
-    /// Keying material that is sent first: so many bytes.
+    /// How many bytes of exported keying material to send first.
     pub exports: Option<usize>,
     /// Its label.
     pub export_label: Vec<u8>,
     /// Its context.
     pub export_context: Vec<u8>,
-    /// Is there one?
+    /// Whether there is a context.
     pub uses_export_context: bool,
-    /// The handshake must not come to its end.
+    /// The handshake must not complete.
     pub expects_no_handshake: bool,
-    /// What must come out of the handshake.
+    /// The expected result of the handshake.
     pub expects: Expectations,
 }
 
-/// What must come out of a handshake.
+/// The expected result of a handshake.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expectations {
     /// The protocol agreed on; empty for none.
     pub alpn: Option<Vec<u8>>,
-    /// The protocols that the client offered, as its extension has them.
+    /// The protocols that the client offered, as in the extension.
     pub advertised_alpn: Option<Vec<u8>>,
-    /// The name that the client asked for.
+    /// The server name that the client sent.
     pub server_name: Option<String>,
     /// The group of the key exchange.
     pub group: Option<u16>,
-    /// Was there a HelloRetryRequest?
+    /// Whether there is a HelloRetryRequest.
     pub retry: Option<bool>,
     /// The session is not resumed.
     pub session_miss: bool,
-    /// The server gives out no ticket.
+    /// The server sends no ticket.
     pub no_session: bool,
-    /// The peer shows no certificate.
+    /// The peer sends no certificate.
     pub no_peer_certificate: bool,
-    /// The chain that the peer shows, in PEM.
+    /// The chain that the peer sends, in PEM.
     pub peer_chain: Option<PathBuf>,
     /// The cipher suite.
     pub cipher_suite: Option<u16>,
@@ -164,11 +164,11 @@ pub struct Plan {
     pub later: Options,
 }
 
-/// Flags that change nothing here, and why.
+/// Flags without effect, and why.
 pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
     (
         "-enable-ocsp-stapling",
-        "a client always asks for an OCSP response",
+        "a client always requests an OCSP response",
     ),
     (
         "-expect-verify-result",
@@ -180,25 +180,28 @@ pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ),
     (
         "-partial-write",
-        "a write may always take less than it was offered",
+        "a write may always accept less than all bytes",
     ),
     (
         "-permute-extensions",
         "the order of extensions is always random",
     ),
-    ("-server-preference", "a server's preference always counts"),
+    ("-server-preference", "a server's preference always applies"),
     (
         "-use-custom-verify-callback",
         "verification has no callbacks",
     ),
-    ("-use-early-callback", "hellos are met without a callback"),
+    (
+        "-use-early-callback",
+        "hellos are processed without a callback",
+    ),
     (
         "-use-old-client-cert-callback",
         "certificates are chosen without a callback",
     ),
     (
         "-reverify-on-resume",
-        "a client's certificate is always judged again",
+        "a client's certificate is always verified again",
     ),
     (
         "-expect-no-session-id",
@@ -211,19 +214,19 @@ pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
 ];
 
 const NOT_TLS: &str = "DTLS and QUIC are other protocols";
-const CALLBACKS: &str = "there are no such callbacks to be driven";
+const CALLBACKS: &str = "there are no such callbacks";
 const NO_EARLY_DATA: &str = "early data is neither sent nor accepted";
-const NO_RENEGOTIATION: &str = "renegotiation is refused always";
+const NO_RENEGOTIATION: &str = "renegotiation is always refused";
 const NO_ECH: &str = "Encrypted ClientHello is not implemented for servers";
 const NO_DRAFTS: &str = "a protocol extension that is not implemented";
-const NOT_SHOWN: &str = "the report does not tell";
-const NOT_CHOSEN: &str = "the interface leaves no choice in it";
+const NOT_SHOWN: &str = "the report does not contain it";
+const NOT_CHOSEN: &str = "the interface has no setting for it";
 const NO_UNIQUE: &str = "the only channel binding is tls-exporter";
 const ONE_IDENTITY: &str = "a context has one identity";
-const NO_STAPLE: &str = "responses and timestamps are neither stapled nor handed out";
+const NO_STAPLE: &str = "responses and timestamps are neither stapled nor returned";
 const NO_PSK: &str = "there are no external pre-shared keys";
 
-/// Flags that are not served: their beginning, and why. The first that fits counts.
+/// Unsupported flags: their beginning, and why. The first match applies.
 const REFUSED: &[(&str, &str)] = &[
     ("-dtls", NOT_TLS),
     ("-quic-transport-params", NOT_TLS),
@@ -293,7 +296,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("-max-cert-list", NOT_CHOSEN),
     (
         "-key-update",
-        "keys are updated when they are worn, not when asked",
+        "keys are updated at their usage limit, not on request",
     ),
     ("-send-alert", NOT_CHOSEN),
     ("-fips-202205", NOT_CHOSEN),
@@ -306,9 +309,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("-expect-", NOT_SHOWN),
 ];
 
-const UNKNOWN: &str = "not known to this shim";
+const UNKNOWN: &str = "unknown to this shim";
 
-/// The values of wire versions that can be chosen between.
+/// The versions that can be selected, as on the wire.
 const VERSIONS: [u16; 4] = [0x0301, 0x0302, 0x0303, 0x0304];
 
 struct Arguments<'a> {
@@ -340,16 +343,16 @@ impl Arguments<'_> {
     fn number<N: std::str::FromStr>(&mut self, flag: &str) -> Result<N, Refused> {
         self.value(flag)?.parse().map_err(|_| Refused {
             flag: flag.to_owned(),
-            reason: "its value is no number",
+            reason: "its value is not a number",
         })
     }
 }
 
 impl Plan {
-    /// What these arguments ask for.
+    /// Parses the arguments.
     ///
     /// # Errors
-    /// The first flag that is not served.
+    /// The first unsupported flag.
     pub fn parse<S: AsRef<str>>(arguments: &[S]) -> Result<Self, Refused> {
         Ok(Self {
             first: Options::parse(arguments, "-on-initial", "-on-resume")?,
@@ -359,7 +362,7 @@ impl Plan {
 }
 
 impl Options {
-    /// Takes what is for every connection and what has the prefix `own`; leaves out what has the prefix `other`.
+    /// Applies flags for every connection and those with the prefix `own`; ignores those with the prefix `other`.
     fn parse<S: AsRef<str>>(arguments: &[S], own: &str, other: &str) -> Result<Self, Refused> {
         let mut options = Self::default();
         let mut discarded = Self::default();
@@ -409,7 +412,7 @@ impl Options {
             "-use-export-context" => exchange.uses_export_context = true,
 
             "-server" => context.server = true,
-            // Empty for a certificate that nobody issued.
+            // Empty for a self-issued certificate.
             "-trust-cert" => {
                 let path = Some(arguments.value(flag)?);
                 context.trust = path.filter(|path| !path.is_empty()).map(Into::into);
@@ -441,12 +444,12 @@ impl Options {
                 let list = arguments.value(flag)?;
                 context.alpn = protocols(list.as_bytes()).ok_or_else(|| Refused {
                     flag: flag.to_owned(),
-                    reason: "its value is no list of protocols",
+                    reason: "its value is not a list of protocols",
                 })?;
             }
             "-select-alpn" => context.alpn = vec![arguments.value(flag)?.into_bytes()],
             "-decline-alpn" => context.alpn.clear(),
-            // What no client of the runner's offers.
+            // No client of the runner offers it.
             "-reject-alpn" => context.alpn = vec![b"none of yours".to_vec()],
             "-host-name" => context.server_name = Some(arguments.value(flag)?),
             "-verify-peer" => context.asks_client = true,
@@ -469,7 +472,7 @@ impl Options {
             "-expect-no-peer-cert" => expects.no_peer_certificate = true,
             "-expect-peer-cert-file" => expects.peer_chain = Some(arguments.value(flag)?.into()),
             "-expect-cipher" => expects.cipher_suite = Some(arguments.number(flag)?),
-            // Nothing else is ever the reason.
+            // The only possible reason.
             "-expect-early-data-reason" if arguments.next_is("disabled") => {
                 arguments.value(flag)?;
             }
@@ -507,7 +510,7 @@ fn refusal(flag: &str) -> Refused {
     }
 }
 
-/// A list of protocols as the extension has it (RFC 7301, section 3.1): each behind its length.
+/// A list of protocols as in the extension (RFC 7301, section 3.1): each preceded by its length.
 pub fn protocols(mut list: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     while let Some((length, rest)) = list.split_first() {
@@ -523,7 +526,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_for_the_first_connection_and_for_later_ones_are_kept_apart() {
+    fn flags_for_the_first_and_for_later_connections_are_separate() {
         let plan = Plan::parse(&[
             "-server",
             "-on-initial-expect-alpn",
@@ -533,7 +536,7 @@ mod tests {
             "-on-resume-max-version",
             "771",
         ]);
-        let plan = plan.expect("flags that are served");
+        let plan = plan.expect("supported flags");
         assert_eq!(
             plan.first.exchange.expects.alpn.as_deref(),
             Some(&b"one"[..])
@@ -548,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn files_belong_to_the_credential_begun_last() {
+    fn files_belong_to_the_latest_credential() {
         let plan = Plan::parse(&[
             "-cert-file",
             "a",
@@ -558,28 +561,24 @@ mod tests {
             "-cert-file",
             "c",
         ]);
-        let credentials = plan
-            .expect("flags that are served")
-            .first
-            .context
-            .credentials;
+        let credentials = plan.expect("supported flags").first.context.credentials;
         let chains: Vec<_> = credentials.iter().map(|one| one.chain.to_str()).collect();
         assert_eq!(chains, [Some("a"), Some("c")]);
         assert!(credentials[1].is_additional);
     }
 
     #[test]
-    fn a_flag_that_is_not_served_is_refused_with_its_reason_wherever_it_stands() {
+    fn an_unsupported_flag_is_refused_with_its_reason() {
         for (flags, reason) in [
             (&["-server", "-dtls"][..], NOT_TLS),
             (&["-on-resume-enable-early-data"], NO_EARLY_DATA),
             (&["-fail-cert-callback"], CALLBACKS),
             (&["-never-heard-of"], UNKNOWN),
             (&["-port"], "its value is missing"),
-            (&["-port", "many"], "its value is no number"),
+            (&["-port", "many"], "its value is not a number"),
             (
                 &["-advertise-alpn", "\u{9}short"],
-                "its value is no list of protocols",
+                "its value is not a list of protocols",
             ),
         ] {
             assert_eq!(

@@ -1,8 +1,8 @@
-//! The shim for BoGo, BoringSSL's suite of tests for TLS: a program that its runner starts for each test, with
-//! flags that say what to be and what to expect.
+//! The shim for BoGo, BoringSSL's TLS test suite: a program that its runner starts for each test, with
+//! flags for its role and its expectations.
 //!
-//! It drives [`handfast::Connection`] through the public interface alone. What that cannot serve is refused
-//! with the exit code that makes the runner skip the test; nothing is pretended.
+//! It drives [`handfast::Connection`] through the public interface only. Flags that are not supported are
+//! refused with the exit code that makes the runner skip the test.
 
 pub mod contexts;
 pub mod exchange;
@@ -14,12 +14,12 @@ use self::contexts::{Context, ContextFailure, SetForward};
 use self::exchange::exchange;
 use self::flags::{Plan, Refused};
 
-/// The runner skips a test whose shim ends so.
+/// The runner skips a test whose shim ends with this exit code.
 const NOT_IMPLEMENTED: u8 = 89;
 
 /// The whole program.
 pub fn main(arguments: &[String]) -> ExitCode {
-    // Handing a connection over in the middle of its handshake is BoringSSL's alone.
+    // Only BoringSSL can transfer a connection in the middle of its handshake.
     if arguments
         .iter()
         .any(|flag| flag == "-is-handshaker-supported")
@@ -39,27 +39,27 @@ pub fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn refuse(refused: &Refused) -> ExitCode {
-    eprintln!("not served: {}: {}", refused.flag, refused.reason);
+    eprintln!("not supported: {}: {}", refused.flag, refused.reason);
     ExitCode::from(NOT_IMPLEMENTED)
 }
 
 fn run(plan: &Plan) -> Result<(), ContextFailure> {
     let clock = SetForward::default();
-    let say = |failure: ContextFailure| {
+    let report = |failure: ContextFailure| {
         if let ContextFailure::Failed(error) = &failure {
-            let told = error.explain();
-            eprintln!("configuration: [{}] {}", told.id, told.what);
+            let explanation = error.explain();
+            eprintln!("configuration: [{}] {}", explanation.id, explanation.what);
         }
         failure
     };
-    let first = Context::new(&plan.first.context, &clock).map_err(say)?;
-    // Known before anything is said to the runner.
+    let first = Context::new(&plan.first.context, &clock).map_err(report)?;
+    // Checked before connecting to the runner.
     let later = if plan.first.context == plan.later.context {
         first.clone()
     } else {
         first
             .succeeded_by(&plan.later.context, &clock)
-            .map_err(say)?
+            .map_err(report)?
     };
     for number in 0..=plan.first.exchange.resume_count {
         let (context, options) = match number {

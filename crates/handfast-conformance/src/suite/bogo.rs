@@ -1,7 +1,7 @@
 //! BoGo: its runner starts our shim ([`crate::bogo`]) for each test.
 //!
-//! Two files tell it of us: `bogo-not-applicable.tsv` has patterns of tests that ask for what handfast does not
-//! have, and why; `bogo-errors.tsv` has BoringSSL's errors, and the words by which ours are recognised.
+//! Two files configure it: `bogo-not-applicable.tsv` has patterns of tests that need what handfast does not
+//! support, and why; `bogo-errors.tsv` maps BoringSSL's errors to text in ours.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use crate::ledger::{Results, TestResult, column};
 use crate::suite_run::{Run, SuiteError};
 
-/// How many tests are under way at a time: they mostly wait for each other's processes.
+/// How many tests run at a time: they mostly wait for each other's processes.
 const WORKERS: &str = "3";
 
 /// Runs BoGo.
 ///
 /// # Errors
-/// A runner that does not start or leaves no results; files of ours that are not as they should be.
+/// A runner that does not start or writes no results; malformed configuration files.
 pub fn run(run: &Run) -> Result<Results, SuiteError> {
     let place = tempfile::tempdir().map_err(|error| SuiteError(error.to_string()))?;
     let config = place.path().join("config.json");
@@ -48,7 +48,7 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
     if let Some(only) = &run.only {
         command.args(["-test", only]);
     }
-    // Its exit code tells of failures, as the results do.
+    // Its exit code is ignored, because the results show failures.
     command
         .status()
         .map_err(|error| SuiteError::at(&runner, error))?;
@@ -78,7 +78,7 @@ fn config_of(home: &Path) -> Result<Value, SuiteError> {
 /// The lines of a file of two columns.
 ///
 /// # Errors
-/// A file that cannot be read, or a line that has not two columns.
+/// A file that cannot be read, or a line without two columns.
 pub fn pairs(path: &Path) -> Result<Vec<(String, String)>, SuiteError> {
     let text = fs::read_to_string(path).map_err(|error| SuiteError::at(path, error))?;
     text.lines()
@@ -92,7 +92,7 @@ pub fn pairs(path: &Path) -> Result<Vec<(String, String)>, SuiteError> {
         .collect()
 }
 
-/// What the runner's results come to.
+/// Parses the runner's results.
 fn results_of(text: &str) -> Result<Results, SuiteError> {
     let results: Value =
         serde_json::from_str(text).map_err(|error| SuiteError(error.to_string()))?;
@@ -110,7 +110,7 @@ fn results_of(text: &str) -> Result<Results, SuiteError> {
         .collect())
 }
 
-/// What failed, without what is another in every run: the kind, and the alert that the runner saw.
+/// The failure, without parts that differ between runs: the kind, and the alert that the runner received.
 fn summary(error: &str) -> String {
     let kind = error.lines().next().unwrap_or_default();
     let local = error.split("local: \"").nth(1).unwrap_or_default();
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_keep_what_is_the_same_in_every_run() {
+    fn results_omit_what_differs_between_runs() {
         let text = r#"{"tests": {
             "A": {"actual": "PASS", "expected": "PASS"},
             "B": {"actual": "SKIP", "expected": "SKIP"},

@@ -1,10 +1,10 @@
-//! Corpora of certificate chains, revocation lists and OCSP responses, with the verdict that their authors expect of
-//! each: gzipped lines of JSON. Handfast's verdict is that of the public interface, with the policy that a client or
-//! a server has by default.
+//! Corpora of certificate chains, revocation lists and OCSP responses, with the expected verdict of each: gzipped
+//! lines of JSON. Handfast's verdict is that of the public interface, with the default policy of a client or a
+//! server.
 //!
-//! Where a corpus is about paths alone (`chains`), a server is asked for by the name that its own certificate has, be it the
-//! common name, for which there is a legacy rule: so the path is judged, and not the lack of a name. Where one is about
-//! lists alone (`crl`), one certificate is looked up in them, and no path judged.
+//! For a corpus about paths only (`chains`), the server name is taken from the server's certificate, even from the
+//! common name with the legacy rule, so that the path is tested, and not the missing name. For one about lists
+//! only (`crl`), one certificate is looked up in them without a path.
 
 mod resigned;
 
@@ -29,10 +29,10 @@ use crate::suite_run::{Run, SuiteError};
 /// The corpora, by the names of their files.
 const CORPORA: [&str; 5] = ["chains", "crl", "limbo", "ocsp", "pkits"];
 
-/// Judges everything in the corpora.
+/// Verifies everything in the corpora.
 ///
 /// # Errors
-/// A folder that has not all of them, or lines that cannot be read.
+/// A missing file, or lines that cannot be parsed.
 pub fn run(run: &Run) -> Result<Results, SuiteError> {
     let mut results = Results::new();
     for corpus in CORPORA {
@@ -60,7 +60,7 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
 }
 
 fn unpacked(path: &Path) -> Result<String, SuiteError> {
-    // Says more of a file that is not there than gzip's exit code.
+    // Reports a missing file better than gzip's exit code.
     fs::metadata(path).map_err(|error| SuiteError::at(path, error))?;
     let output = Command::new("gzip").arg("-dc").arg(path).output();
     let output = output.map_err(|error| SuiteError(format!("gzip: {error}")))?;
@@ -73,16 +73,16 @@ fn unpacked(path: &Path) -> Result<String, SuiteError> {
     }
 }
 
-/// Which name a server is asked for.
+/// The source of the server name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NameFrom {
-    /// The one of the case.
+    /// The case.
     Case,
-    /// The first that its certificate has.
+    /// The first name of its certificate.
     Certificate,
 }
 
-/// A server's name, and whether only the legacy rule for common names finds it in the certificate.
+/// A server's name, and whether it matches the certificate only by the legacy rule for common names.
 struct Reference {
     name: ServerName,
     is_common_name: bool,
@@ -98,7 +98,7 @@ impl Reference {
             return Some(written);
         };
         let has_name = facts.names.iter().find_map(|name| match name {
-            // What stands for any label: this one.
+            // A label that the wildcard matches.
             SubjectAltName::Dns(name) => ServerName::parse(&name.replacen('*', "any", 1)).ok(),
             SubjectAltName::Ip(address) => Some(ServerName::from(*address)),
             _ => None,
@@ -121,16 +121,16 @@ impl Reference {
     }
 }
 
-/// Asked for where neither the case nor the certificate has a name.
+/// Used if neither the case nor the certificate has a name.
 const UNNAMED: &str = "unnamed.example";
 
-/// Is a chain accepted, or refused?
+/// Verifies a chain.
 fn chain(case: &Value, name: NameFrom) -> Option<TestResult> {
     let verdict = match case["purpose"].as_str()? {
-        // The strict ones demand an extended key usage, which ours do not.
-        "server" | "server_auth_strict" | "server_auth_strict_leaf" => judged(case, Some(name))?,
-        "client" | "client_auth_strict" | "client_auth_strict_leaf" => judged(case, None)?,
-        // Those of other protocols: no policy of ours.
+        // The strict ones require an extended key usage, which ours do not.
+        "server" | "server_auth_strict" | "server_auth_strict_leaf" => verified(case, Some(name))?,
+        "client" | "client_auth_strict" | "client_auth_strict_leaf" => verified(case, None)?,
+        // Other protocols are not supported.
         _ => return Some(TestResult::Skipped),
     };
     Some(compared(case, verdict))
@@ -145,11 +145,11 @@ fn compared(case: &Value, verdict: Result<(), &'static str>) -> TestResult {
     }
 }
 
-/// The verdict on a server that is asked for by a name, or on a client: accepted, or the id of why it was refused.
-fn judged(case: &Value, server: Option<NameFrom>) -> Option<Result<(), &'static str>> {
+/// The verdict on a server with a name, or on a client: accepted, or the id of the cause.
+fn verified(case: &Value, server: Option<NameFrom>) -> Option<Result<(), &'static str>> {
     let mut anchors = TrustAnchors::empty();
     for der in list(&case["trust"])? {
-        // One that cannot be an anchor is none; what it issued is then refused for that.
+        // A certificate that cannot be an anchor is omitted; chains to it are then refused.
         if let Ok(more) = anchors.clone().with_certificate_der(der.into()) {
             anchors = more;
         }
@@ -169,7 +169,7 @@ fn judged(case: &Value, server: Option<NameFrom>) -> Option<Result<(), &'static 
     let chain: Vec<CertificateDer<'_>> =
         list(&case["chain"])?.into_iter().map(Into::into).collect();
     let now = now(case);
-    let judged = match server {
+    let verified = match server {
         Some(from) => match Reference::of(case, chain.first()?, from) {
             Some(reference) => policy
                 .with_legacy_common_name(reference.is_common_name)
@@ -178,10 +178,10 @@ fn judged(case: &Value, server: Option<NameFrom>) -> Option<Result<(), &'static 
         },
         None => policy.check_client_chain(&chain, now),
     };
-    Some(judged.map(drop).map_err(|error| error.cause.id()))
+    Some(verified.map(drop).map_err(|error| error.cause.id()))
 }
 
-/// Is a certificate found good by a list? Of several issuers of one name, one that makes it so is enough.
+/// Checks a certificate against lists. Of several issuers of one name, one that accepts it is enough.
 fn lists(case: &Value) -> Option<TestResult> {
     let (issuers, ders) = resigned(&list(&case["trust"])?, &list(&case["crls"])?);
     let certificate = CertificateDer::from(list(&case["chain"])?.into_iter().next()?);
@@ -194,30 +194,32 @@ fn lists(case: &Value) -> Option<TestResult> {
         }
     }
     for issuer in issuers {
-        let judged = lists.check(&certificate, &issuer, now(case));
-        verdict = verdict.or_else(|_| judged.map_err(|cause| cause.id()));
+        let verified = lists.check(&certificate, &issuer, now(case));
+        verdict = verdict.or_else(|_| verified.map_err(|cause| cause.id()));
     }
     Some(compared(case, verdict))
 }
 
-/// What does an OCSP response say?
+/// Checks an OCSP response.
 fn response(case: &Value) -> Option<TestResult> {
     let der = |field: &str| BASE64_STANDARD.decode(case[field].as_str()?).ok();
     let certificate = CertificateDer::from(der("certificate")?);
     let issuer = CertificateDer::from(der("issuer")?);
-    let judged = StapledResponse::check(&der("response")?, &certificate, &issuer, now(case));
-    let said = match judged.as_ref().map(|judged| &judged.status) {
+    let verified = StapledResponse::check(&der("response")?, &certificate, &issuer, now(case));
+    let status = match verified.as_ref().map(|verified| &verified.status) {
         Ok(StapledStatus::Good) => "GOOD",
         Ok(StapledStatus::Revoked { .. }) => "REVOKED",
         Ok(_) | Err(_) => "UNKNOWN",
     };
     let wanted = case["expected"].as_array()?;
-    // Pairs of an outcome and its reason, of which one is to be met.
-    let is_wanted = wanted.iter().any(|outcome| outcome.as_str() == Some(said));
-    Some(match (is_wanted, judged) {
+    // Pairs of an outcome and its reason, of which one must match.
+    let is_wanted = wanted
+        .iter()
+        .any(|outcome| outcome.as_str() == Some(status));
+    Some(match (is_wanted, verified) {
         (true, _) => TestResult::Passed,
-        (false, Ok(_)) => TestResult::Deviates(said.to_owned()),
-        (false, Err(problem)) => TestResult::Deviates(column(&format!("{said}: {problem}"))),
+        (false, Ok(_)) => TestResult::Deviates(status.to_owned()),
+        (false, Err(problem)) => TestResult::Deviates(column(&format!("{status}: {problem}"))),
     })
 }
 

@@ -1,4 +1,4 @@
-//! h2spec: its program tests `handfast serve` as an HTTP/2 server, strict cases included.
+//! h2spec: its program tests `handfast serve` as an HTTP/2 server, including strict cases.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use crate::ledger::{Results, TestResult, column};
 use crate::serving::Serving;
 use crate::suite_run::{Run, SuiteError};
 
-/// Seconds that a test waits for an answer. Longer than its default, for loaded machines.
+/// How many seconds a test waits for a response. Longer than its default, for loaded machines.
 const ANSWER_WITHIN: &str = "5";
 
 /// Runs h2spec.
@@ -49,7 +49,7 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
     Ok(results_of(&text))
 }
 
-/// What its report in JUnit's format comes to.
+/// Parses its report in JUnit format.
 fn results_of(report: &str) -> Results {
     let mut results = Results::new();
     for case in report.split("<testcase ").skip(1) {
@@ -76,14 +76,14 @@ fn attribute(case: &str, name: &str) -> Option<String> {
     Some(unescape(rest.split('"').next()?))
 }
 
-/// What was there instead: the last line, behind those of what was expected.
+/// The actual response: the last line, after the expected ones.
 fn answer(body: &str) -> String {
     let text = body.split("<failure").last().unwrap_or(body);
     let text = text.split("<error").last().unwrap_or(text);
     let text = text.split_once('>').map_or(text, |(_, text)| text);
     let text = unescape(text.split("</").next().unwrap_or_default());
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
-    column(last.unwrap_or("another answer"))
+    column(last.unwrap_or("another response"))
 }
 
 fn unescape(text: &str) -> String {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_comes_to_results() {
+    fn a_report_is_parsed() {
         let report = r#"<testsuites><testsuite name="1">
             <testcase package="generic/1" classname="Sends a &#34;preface&#34;" time="0.1"></testcase>
             <testcase package="http2/5.3.1" classname="Sends PRIORITY" time="5.0">

@@ -1,8 +1,9 @@
-//! ClientHellos as browsers, libraries and other programs once sent them, as testssl.sh keeps them: each is sent
-//! to `handfast serve`, which has to answer with a ServerHello. Nothing follows it: nobody has the keys.
+//! Recorded ClientHellos of browsers, libraries and other programs, from testssl.sh: each is sent to
+//! `handfast serve`, which must respond with a ServerHello. The handshake is not continued, since the keys are
+//! unknown.
 //!
-//! Each is sent to a server with an ECDSA certificate and to one with an RSA certificate; a client is served if
-//! either serves it. Clients of other protocols than HTTP are asked, too: TLS is the same.
+//! Each is sent to a server with an ECDSA certificate and to one with an RSA certificate; one ServerHello is
+//! enough. Clients of protocols other than HTTP are included: TLS is the same.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -16,7 +17,7 @@ use crate::ledger::{Results, TestResult, column};
 use crate::serving::Serving;
 use crate::suite_run::{Run, SuiteError};
 
-/// How long an answer may take, on a loaded machine.
+/// How long a response may take, on a loaded machine.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The names of the test server.
@@ -51,14 +52,14 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
             .any(|answer| matches!(answer, Answer::Hello(_)))
         {
             true => TestResult::Passed,
-            false => TestResult::Deviates(told(answers.last())),
+            false => TestResult::Deviates(describe(answers.last())),
         };
         results.insert(column(&name), result);
     }
     Ok(results)
 }
 
-fn told(answer: Option<&Answer>) -> String {
+fn describe(answer: Option<&Answer>) -> String {
     match answer {
         Some(Answer::Alert(alert)) => format!("alert: {}", alert.name()),
         Some(Answer::Closed { .. }) => "closed".to_owned(),
@@ -95,7 +96,7 @@ fn ask(port: u16, hello: &[u8]) -> Answer {
     }
 }
 
-/// Names and hellos, out of the shell's arrays. A client of which no hello was recorded is left out.
+/// Names and hellos from the shell's arrays. Clients without a recorded hello are omitted.
 fn clients_of(text: &str) -> Vec<(String, Vec<u8>)> {
     let mut clients: Vec<(String, Vec<u8>)> = Vec::new();
     let mut name = None;
@@ -106,7 +107,7 @@ fn clients_of(text: &str) -> Vec<(String, Vec<u8>)> {
             && let Some(hello) = from_hex(value)
             && let Some(name) = name.take()
         {
-            // Some names come twice, with other hellos.
+            // Some names occur twice, with different hellos.
             let repeated = clients
                 .iter()
                 .filter(|(known, _)| *known == name || known.starts_with(&format!("{name} #")));
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hexadecimal_is_no_hello() {
+    fn hellos_that_are_not_hexadecimal_are_ignored() {
         for text in ["", "1", "1g", "ä1"] {
             assert_eq!(from_hex(text), None, "{text}");
         }

@@ -18,11 +18,11 @@ pub enum Suite {
     Bogo,
     /// Tests for HTTP/2 servers.
     H2spec,
-    /// ClientHellos that browsers and libraries sent, as testssl.sh keeps them.
+    /// Recorded ClientHellos of browsers and libraries, from testssl.sh.
     Hellos,
-    /// Conversations with a TLS server that are as none should be.
+    /// Malformed conversations with a TLS server.
     Tlsfuzzer,
-    /// Certificate chains, revocation lists and OCSP responses with the verdicts that are expected.
+    /// Certificate chains, revocation lists and OCSP responses with expected verdicts.
     Corpora,
 }
 
@@ -36,7 +36,7 @@ impl Suite {
         Self::Tlsfuzzer,
     ];
 
-    /// What it goes by, on the command line and as the name of its ledger.
+    /// Its name on the command line and of its ledger.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bogo => "bogo",
@@ -47,7 +47,7 @@ impl Suite {
         }
     }
 
-    /// What `--with` names.
+    /// The meaning of `--with`.
     pub fn needs(self) -> &'static str {
         match self {
             Self::Bogo => "its runner, built: `go test -c` in BoringSSL's ssl/test/runner",
@@ -62,7 +62,7 @@ impl Suite {
         }
     }
 
-    /// The suite that goes by this name.
+    /// The suite with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|suite| suite.name() == name)
     }
@@ -75,7 +75,7 @@ impl Suite {
     /// Runs it.
     ///
     /// # Errors
-    /// What kept it from being run to its end.
+    /// Why it could not be run.
     pub fn run(self, run: &Run) -> Result<Results, SuiteError> {
         match self {
             Self::Bogo => bogo::run(run),

@@ -1,8 +1,8 @@
-//! tlsfuzzer: its scripts hold conversations with `handfast serve`, and complain of what they did not expect.
+//! tlsfuzzer: its scripts run conversations with `handfast serve`, and report unexpected responses.
 //!
-//! `tlsfuzzer-scripts.tsv` names each script of a checkout: the server that it is run against, how the names of its
-//! conversations are taken, its arguments; or why it does not apply. A script that the file does not name is a
-//! deviation, so that new ones are noticed. No script may be run twice against one server: it is its name there.
+//! `tlsfuzzer-scripts.tsv` lists each script of a checkout: the server that it is run against, how the names of its
+//! conversations are read, its arguments; or why it does not apply. A script that is not in the file is a
+//! deviation, so that new ones are noticed. A script can be run only once against each server.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,13 +17,13 @@ use crate::ledger::{Results, TestResult, column};
 use crate::serving::Serving;
 use crate::suite_run::{Run, SuiteError};
 
-/// Scripts under way at a time: each mostly waits.
+/// How many scripts run at a time: each mostly waits.
 const WORKERS: usize = 2;
 
 /// The names of the test servers.
 const NAMES: &[&str] = &["localhost", "127.0.0.1"];
 
-/// What the scripts are run with, unless the variable `PYTHON` names another: it must have tlslite-ng.
+/// The interpreter, unless the variable `PYTHON` names another: it must have tlslite-ng.
 const PYTHON: &str = "python3";
 
 /// A line of the file.
@@ -31,7 +31,7 @@ const PYTHON: &str = "python3";
 struct Script {
     server: String,
     name: String,
-    /// Numbers are left out of the names of conversations: those are drawn by lot.
+    /// Numbers in the names of conversations are replaced, because they are random.
     without_numbers: bool,
     arguments: String,
 }
@@ -67,7 +67,7 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 while let Some(script) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
-                    let found = hold(run, &script, &servers, &files);
+                    let found = run_script(run, &script, &servers, &files);
                     if let Ok(mut results) = results.lock() {
                         results.extend(found);
                     }
@@ -78,20 +78,18 @@ pub fn run(run: &Run) -> Result<Results, SuiteError> {
     let results = results
         .into_inner()
         .map_err(|_| SuiteError("a worker ended early".to_owned()))?;
-    // A Python without what the scripts need says so of each.
+    // A Python without the required modules fails for each.
     match results
         .iter()
         .find(|(_, result)| **result == TestResult::Passed)
     {
         Some(_) => Ok(results),
-        None => Err(SuiteError(format!(
-            "no conversation went well: {results:?}"
-        ))),
+        None => Err(SuiteError(format!("no conversation passed: {results:?}"))),
     }
 }
 
-/// Runs one script, and gives what became of each of its conversations.
-fn hold(run: &Run, script: &Script, servers: &Servers, files: &ClientFiles) -> Results {
+/// Runs one script, and returns the result of each of its conversations.
+fn run_script(run: &Run, script: &Script, servers: &Servers, files: &ClientFiles) -> Results {
     let arguments = files.fill(&script.arguments);
     let label = format!("{} {}", script.server, script.name);
     let Some(server) = servers.0.get(script.server.as_str()) else {
@@ -117,7 +115,7 @@ fn hold(run: &Run, script: &Script, servers: &Servers, files: &ClientFiles) -> R
     results_of(&label, &text, script.without_numbers)
 }
 
-/// What a script's output comes to. Of conversations that go by one name, the first failure counts.
+/// Parses a script's output. Of conversations with the same name, the first failure is reported.
 fn results_of(label: &str, output: &str, without_numbers: bool) -> Results {
     let mut results = Results::new();
     let mut name = None;
@@ -143,11 +141,11 @@ fn results_of(label: &str, output: &str, without_numbers: bool) -> Results {
                 &mut problem,
                 without_numbers,
             );
-        } else if let Some(said) = exception(line) {
-            problem = said;
+        } else if let Some(message) = exception(line) {
+            problem = message;
         }
     }
-    // Some scripts print nothing of each conversation, but all of them end with the names of what failed.
+    // Some scripts print nothing for each conversation, but all of them end with the names of failed ones.
     let failed = output
         .rsplit_once("\nFAILED:")
         .map_or("", |(_, names)| names);
@@ -163,7 +161,7 @@ fn results_of(label: &str, output: &str, without_numbers: bool) -> Results {
     }
     if !output.contains("\nTOTAL: ") {
         let last = output.lines().last().unwrap_or_default();
-        let what = TestResult::Deviates(column(&format!("did not come to its end: {last}")));
+        let what = TestResult::Deviates(column(&format!("did not finish: {last}")));
         results.insert(column(label), what);
     }
     results
@@ -193,13 +191,13 @@ fn conclude(
     }
 }
 
-/// The last line of a traceback: what was not as expected, without lengths and addresses.
+/// The last line of a traceback: the unexpected message, without lengths and addresses.
 fn exception(line: &str) -> Option<String> {
-    let (kind, said) = line.split_once(": ")?;
+    let (kind, message) = line.split_once(": ")?;
     let is_kind = kind.ends_with("Error") && kind.chars().all(|c| c.is_alphanumeric() || c == '.');
-    is_kind.then(|| match said.split_once("len=") {
+    is_kind.then(|| match message.split_once("len=") {
         Some((before, _)) => format!("{before}...)"),
-        None => said.to_owned(),
+        None => message.to_owned(),
     })
 }
 
@@ -242,7 +240,7 @@ fn scripts(path: &Path) -> Result<Vec<Script>, SuiteError> {
         .collect()
 }
 
-/// Certificates for the scripts to show, and who issued them. The suite's own expired long ago.
+/// Client certificates for the scripts, and their issuer. The suite's own have expired.
 struct ClientFiles {
     place: tempfile::TempDir,
     root: PathBuf,
@@ -274,7 +272,7 @@ impl ClientFiles {
         Ok(Self { place, root })
     }
 
-    /// Arguments as they are: `~` stands for a space, and a name in braces for a file of these.
+    /// Expands arguments: `~` is a space, and a name in braces one of these files.
     fn fill(&self, arguments: &str) -> Vec<String> {
         let folder = format!("{}/", self.place.path().display());
         let fill = |argument: &str| {
@@ -287,8 +285,8 @@ impl ClientFiles {
     }
 }
 
-/// The first version of PKCS#8 (RFC 5208), which is all that the scripts can read, of an Ed25519 key in the second (RFC
-/// 5958), which has the public key behind it; any other key as it is.
+/// Converts an Ed25519 key from the second version of PKCS#8 (RFC 5958), which contains the public key, to the first
+/// (RFC 5208), the only one that the scripts can read; any other key is returned unchanged.
 fn without_public_key(key: &[u8]) -> Vec<u8> {
     /// An octet string with a key of 32 bytes in an octet string.
     const SEED: [u8; 4] = [0x04, 0x22, 0x04, 0x20];
@@ -353,7 +351,7 @@ FAILED:
 ";
 
     #[test]
-    fn conversations_come_to_results_by_their_names() {
+    fn conversations_are_parsed_by_their_names() {
         let results = results_of("rsa test-x.py -d", OUTPUT, false);
         assert_eq!(results["rsa test-x.py -d: sanity"], TestResult::Passed);
         assert_eq!(
@@ -373,7 +371,7 @@ FAILED:
     }
 
     #[test]
-    fn without_numbers_one_failure_is_the_result_of_all_that_go_by_the_name() {
+    fn without_numbers_one_failure_is_the_result_of_all_with_the_name() {
         let results = results_of("x", OUTPUT, true);
         assert!(matches!(
             results["x: position # of #"],
@@ -383,9 +381,9 @@ FAILED:
     }
 
     #[test]
-    fn a_script_that_breaks_down_deviates() {
+    fn a_script_that_does_not_finish_deviates() {
         let results = results_of("x", "Traceback\nValueError: no such suite\n", false);
-        let what = "did not come to its end: ValueError: no such suite";
+        let what = "did not finish: ValueError: no such suite";
         assert_eq!(results["x"], TestResult::Deviates(what.to_owned()));
     }
 }

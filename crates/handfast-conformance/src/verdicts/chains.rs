@@ -1,4 +1,4 @@
-//! Chains as real servers send them, each with the trust of a client and the name that it asks for.
+//! Typical chains of servers, each with the trust anchors of a client and the expected name.
 
 use handfast_testbed::pki::{
     Basic, ExtendedKeyUsagePurpose as Eku, Fault, Issued, Key, KeyUsagePurpose as Ku, Spec, der,
@@ -6,7 +6,7 @@ use handfast_testbed::pki::{
 
 use super::Chain;
 
-/// The name that is asked for where the chain is not about names.
+/// The expected name if the chain is not about names.
 const NAME: &str = "shop.example";
 
 /// Extensions by their numbers.
@@ -111,7 +111,7 @@ impl Chains {
         self.add(what, &[&end_entity, &middle], &[&root]);
     }
 
-    /// An end entity below an ordinary intermediate, asked for by `name`.
+    /// An end entity below an ordinary intermediate, with the expected `name`.
     fn add_named(&mut self, what: &'static str, name: &'static str, end_entity: Spec) {
         let root = root();
         let middle = root.issue(authority("Example Intermediate"));

@@ -1,8 +1,8 @@
-//! Chains as real servers send them, and what handfast and other verifiers say of them: the table in
+//! Typical chains of servers, and the verdicts of handfast and other verifiers: the table in
 //! `docs/verification.md`.
 //!
-//! The chains are made anew for every run. The column of handfast is held by a test; the others are those of the run
-//! that wrote the table.
+//! The chains are generated for every run. A test checks handfast's column; the others are from the run that
+//! wrote the table.
 
 mod chains;
 pub mod others;
@@ -14,11 +14,11 @@ use handfast::{CertificateDer, ServerName, TrustAnchors, UnixTime, VerificationP
 
 pub use chains::all;
 
-/// Between these lines of the document lies the table.
+/// The table is between these lines of the document.
 const BEGIN: &str = "<!-- the table begins -->";
 const END: &str = "<!-- the table ends -->";
 
-/// What kept a table from being made.
+/// Why the table could not be generated.
 #[derive(Debug)]
 pub struct Problem(pub String);
 
@@ -31,28 +31,28 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 impl Problem {
-    /// Something about this.
+    /// A problem of `what`.
     pub fn of<E: fmt::Display>(what: &str) -> impl Fn(E) -> Self {
         move |error| Self(format!("{what}: {error}"))
     }
 }
 
-/// What a server sends, and who asks.
+/// What a server sends, and the client's expectations.
 #[derive(Debug, Clone)]
 pub struct Chain {
-    /// What is special about it: a cell of the table.
+    /// A description: a cell of the table.
     pub what: &'static str,
-    /// The name that the client asks for.
+    /// The server name that the client expects.
     pub name: &'static str,
-    /// As sent, the server's own certificate first, unless that is what is wrong.
+    /// As sent, the server's own certificate first, unless that is the fault.
     pub sent: Vec<CertificateDer<'static>>,
-    /// What the client trusts.
+    /// The client's trust anchors.
     pub trusted: Vec<CertificateDer<'static>>,
 }
 
 impl Chain {
-    /// Handfast's verdict with the policy that a client has by default: `accepted`, or the id of the cause and, where there
-    /// is one, the place of the culprit in what was sent.
+    /// Handfast's verdict with a client's default policy: `accepted`, or the id of the cause and, if any, the position
+    /// of the certificate at fault.
     pub fn verdict(&self) -> String {
         let mut anchors = TrustAnchors::empty();
         for der in &self.trusted {

@@ -1,4 +1,4 @@
-//! What to say about a proxy that gave no channel.
+//! Explanations of [`ProxyError`].
 
 use handfast::{escape_control, quote_bytes};
 
@@ -42,7 +42,7 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
                 "it is an HTTP proxy: write it as http://"
             }
             ProxyProblem::NotSocks { .. } => {
-                "check the proxy's address and port: it must be one for SOCKS5"
+                "check the proxy's address and port: it must be a SOCKS5 proxy"
             }
             ProxyProblem::Refused {
                 status: 502..=504, ..
@@ -50,7 +50,7 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
             ProxyProblem::Refused { .. } | ProxyProblem::SocksRefused { .. } => {
                 "ask the proxy's administrator, or connect without the proxy (--noproxy, no_proxy)"
             }
-            _ => "check the proxy's address and port: it must be one for HTTP (CONNECT)",
+            _ => "check the proxy's address and port: it must be an HTTP proxy (CONNECT)",
         };
         return Some(text.to_owned());
     };

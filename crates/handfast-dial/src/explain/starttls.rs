@@ -1,4 +1,4 @@
-//! What to say about a plain-text dialogue that did not come to TLS.
+//! Explanations of [`StartTlsError`].
 
 use crate::starttls::problem::{StartTlsError, StartTlsProblem};
 use handfast::quote_bytes;
@@ -38,10 +38,10 @@ pub(super) fn fix(error: &StartTlsError) -> Option<String> {
                 .into()
         }
         StartTlsProblem::Unexpected { .. } | StartTlsProblem::TooLong { .. } => {
-            format!("check the port: it should be one for {protocol}")
+            format!("check the port: it should be a port for {protocol}")
         }
         StartTlsProblem::Injected { .. } => {
-            "something on the network may be inserting commands: try another network; if it stays, the server is broken: do not use it"
+            "something on the network may be inserting commands: try another network; if it persists, the server is broken: do not use it"
                 .into()
         }
         StartTlsProblem::Ended { .. } => "see the server's log".into(),

@@ -1,4 +1,4 @@
-//! A proxy as people write it, and which hosts are reached without it.
+//! Parses a proxy's URL, and decides which hosts bypass it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,10 +9,10 @@ use url::{Host, Url};
 use super::credentials::Credentials;
 use super::target::Target;
 
-/// The port of a proxy whose address names none: curl's choice.
+/// The default port, as in curl.
 const DEFAULT_PORT: u16 = 1080;
 
-/// How a proxy is asked to connect.
+/// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProxyProtocol {
@@ -43,17 +43,17 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Reads `[http://|socks5://|socks5h://][USER[:PASSWORD]@]HOST[:PORT]`; the port is 1080 unless given, as for
+    /// Parses `[http://|socks5://|socks5h://][USER[:PASSWORD]@]HOST[:PORT]`; the default port is 1080, as in
     /// curl.
     ///
     /// # Errors
-    /// What is wrong with it, in words that do not repeat a password.
+    /// What is wrong with it, without the password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = match text.contains("://") {
             true => text.to_owned(),
             false => format!("http://{text}"),
         };
-        // `url` drops a port that is the scheme's own, and so must be told which scheme that is.
+        // `url` drops the scheme's default port.
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
         let protocol = match scheme.to_ascii_lowercase().as_str() {
             "http" => ProxyProtocol::Http,
@@ -61,18 +61,18 @@ impl Proxy {
             "socks5h" => ProxyProtocol::Socks5h,
             _ => {
                 return Err(format!(
-                    "a proxy of the kind {} is not supported: give http://HOST:PORT or socks5h://HOST:PORT",
+                    "{} proxies are not supported: give http://HOST:PORT or socks5h://HOST:PORT",
                     escape_control(scheme)
                 ));
             }
         };
         let parsed = Url::parse(&format!("handfast-proxy://{rest}"))
-            .map_err(|error| format!("not the address of a proxy: {error}"))?;
+            .map_err(|error| format!("not a proxy URL: {error}"))?;
         let host = match parsed.host() {
             Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
             Some(Host::Ipv4(address)) => address.to_string(),
             Some(Host::Ipv6(address)) => address.to_string(),
-            _ => return Err("not the address of a proxy: it has no host".to_owned()),
+            _ => return Err("not a proxy URL: it has no host".to_owned()),
         };
         let decode = |text: &str| {
             percent_encoding::percent_decode_str(text)
@@ -94,7 +94,7 @@ impl Proxy {
         })
     }
 
-    /// With these credentials instead of those of the address.
+    /// With these credentials instead of those in the URL.
     #[must_use]
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
@@ -113,7 +113,7 @@ impl Proxy {
         self
     }
 
-    /// How it is asked.
+    /// Its protocol.
     pub fn protocol(&self) -> ProxyProtocol {
         self.protocol
     }
@@ -128,12 +128,12 @@ impl Proxy {
         self.port
     }
 
-    /// What it is to be told about who we are.
+    /// The credentials for it.
     pub fn credentials(&self) -> Option<&Credentials> {
         self.credentials.as_ref()
     }
 
-    /// Whether this host is reached through it.
+    /// Whether this host is reached through the proxy.
     pub fn is_for(&self, host: &str) -> bool {
         let host = host
             .trim_start_matches('[')
@@ -149,7 +149,7 @@ impl Proxy {
         })
     }
 
-    /// What to ask it for.
+    /// The target of a request to it.
     pub fn target(&self, host: &str, port: u16) -> Target {
         Target::new(self.to_string(), host, port)
     }
@@ -165,7 +165,7 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// Whether an address is this one, or in this network.
+/// Whether `rule` is this address, or a network that contains it.
 fn in_network(address: IpAddr, rule: &str) -> bool {
     let (base, bits) = match rule.split_once('/') {
         None => (rule, None),
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies_are_written_as_for_curl() {
+    fn proxies_are_parsed_as_in_curl() {
         for (text, shown) in [
             ("http://proxy:3128", Some("proxy:3128")),
             ("proxy", Some("proxy:1080")),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn some_hosts_are_reached_without_it() {
+    fn some_hosts_bypass_the_proxy() {
         let proxy = Proxy::parse("p:1").unwrap();
         let proxy = proxy.bypassing("localhost, .internal,a.example,10.0.0.0/8,::1,192.0.2.7");
         for (host, is_for) in [

@@ -5,7 +5,7 @@ use std::fmt;
 use base64ct::{Base64, Encoding as _};
 use zeroize::Zeroizing;
 
-/// A user name and a password for a proxy (RFC 7617, RFC 1929). Wiped from memory, shown by nothing.
+/// A user name and a password for a proxy (RFC 7617, RFC 1929). Wiped from memory after use, and never in debug output.
 #[derive(Clone)]
 pub struct Credentials {
     user: Zeroizing<String>,
@@ -13,7 +13,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// These. The name must not hold a colon: over HTTP what follows it would be taken for the password.
+    /// A user name and a password. The name must not contain a colon: HTTP would treat the rest as the password.
     pub fn basic(user: &str, password: &str) -> Self {
         Self {
             user: Zeroizing::new(user.to_owned()),
@@ -29,7 +29,7 @@ impl Credentials {
         &self.password
     }
 
-    /// Both, as HTTP's Basic authentication writes them.
+    /// Both, encoded for HTTP Basic authentication.
     pub(super) fn to_basic(&self) -> Zeroizing<String> {
         let pair = Zeroizing::new(format!("{}:{}", *self.user, *self.password));
         Zeroizing::new(Base64::encode_string(pair.as_bytes()))

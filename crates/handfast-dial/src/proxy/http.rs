@@ -1,6 +1,6 @@
 //! CONNECT, without I/O (RFC 9110, section 9.3.6).
 //!
-//! The proxy's answer is read to the last byte of its head and not beyond: what follows is the
+//! The proxy's response is read up to the last byte of its head and no further: what follows is the
 //! server's.
 
 use std::fmt;
@@ -9,16 +9,16 @@ use super::credentials::Credentials;
 use super::problem::{ProxyError, ProxyProblem};
 use super::target::Target;
 
-/// More than any proxy's head; some send a page of policy in their fields.
+/// More than any proxy's head.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// How much of a refusal's body is kept as evidence.
 const BODY_BYTES_MAX: usize = 512;
-/// How much of what is no HTTP is kept as evidence.
+/// How much of a response that is not HTTP is kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
 /// One CONNECT without I/O.
 ///
-/// Send what [`outgoing`](Self::outgoing) holds and report it by [`sent`](Self::sent). Then, until
-/// [`is_done`](Self::is_done), read at most [`wanted`](Self::wanted) bytes at a time and hand them to
+/// Send [`outgoing`](Self::outgoing) and report it by [`sent`](Self::sent). Then, until
+/// [`is_done`](Self::is_done), read at most [`wanted`](Self::wanted) bytes at a time and pass them to
 /// [`received`](Self::received).
 pub struct ConnectDialogue {
     target: Target,
@@ -29,7 +29,7 @@ pub struct ConnectDialogue {
     body: Vec<u8>,
 }
 
-/// What is sent may hold a password.
+/// Without the outgoing bytes, which may contain a password.
 impl fmt::Debug for ConnectDialogue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectDialogue")
@@ -39,20 +39,20 @@ impl fmt::Debug for ConnectDialogue {
     }
 }
 
-/// What the head of the proxy's answer says.
+/// The head of the proxy's response.
 #[derive(Debug, Clone)]
 struct Answer {
     status: u16,
     reason: String,
     schemes: Vec<String>,
-    /// How many bytes of body are worth waiting for.
+    /// How many bytes of body to wait for.
     body_wanted: usize,
 }
 
 impl ConnectDialogue {
-    /// Begins it.
+    /// Starts the dialogue.
     pub fn new(target: Target, credentials: Option<&Credentials>) -> Self {
-        // What is no authority would end the line early, and be another request.
+        // Other characters could end the line early and inject a request.
         let authority: String = target
             .authority()
             .chars()
@@ -86,12 +86,12 @@ impl ConnectDialogue {
         self.outgoing.drain(..count.min(self.outgoing.len()));
     }
 
-    /// The tunnel is there: the next byte is the server's.
+    /// The tunnel is established: the next byte is the server's.
     pub fn is_done(&self) -> bool {
         self.answer.as_ref().is_some_and(Answer::is_success)
     }
 
-    /// The proxy has refused, and only the rest of what it says is being waited for: not for long.
+    /// The proxy has refused, and only the rest of its response is outstanding: do not wait long.
     pub fn is_refused(&self) -> bool {
         self.is_not_http()
             || self
@@ -100,12 +100,12 @@ impl ConnectDialogue {
                 .is_some_and(|answer| !answer.is_success())
     }
 
-    /// What came is no HTTP: some more of it is kept as evidence.
+    /// The response is not HTTP: some more of it is kept as evidence.
     fn is_not_http(&self) -> bool {
         self.answer.is_none() && !is_http(&self.head)
     }
 
-    /// How many bytes to read at most: no more than can belong to the proxy's answer.
+    /// How many bytes to read at most: no more than can belong to the proxy's response.
     pub fn wanted(&self) -> usize {
         match &self.answer {
             Some(answer) => answer.body_wanted.saturating_sub(self.body.len()).max(1),
@@ -116,10 +116,10 @@ impl ConnectDialogue {
         }
     }
 
-    /// The proxy said this.
+    /// Handles received bytes.
     ///
     /// # Errors
-    /// Why there will be no tunnel.
+    /// Why no tunnel is made.
     pub fn received(&mut self, bytes: &[u8]) -> Result<(), ProxyError> {
         if self.answer.is_none() {
             self.head.extend_from_slice(bytes);
@@ -132,7 +132,7 @@ impl ConnectDialogue {
         }
     }
 
-    /// The proxy's direction has ended, or the body of its refusal took too long: the error to report.
+    /// The proxy closed the connection, or the body of its refusal took too long: the error to report.
     pub fn received_end(&self) -> ProxyError {
         match (&self.answer, self.head.is_empty()) {
             (Some(_), _) => self.refusal(),
@@ -160,7 +160,7 @@ impl ConnectDialogue {
         };
         let is_over = !answer.is_success() && !answer.is_interim() && answer.body_wanted == 0;
         if answer.is_interim() {
-            // 100 and its like announce the answer, and are none.
+            // 1xx responses are interim.
             self.head.clear();
             return Ok(());
         }
@@ -176,7 +176,7 @@ impl ConnectDialogue {
             return self.error(ProxyProblem::Ended);
         };
         self.error(match answer.status {
-            // 407; some answer 401, which is a server's, although no server was asked yet.
+            // 407; some proxies wrongly send 401.
             401 | 407 => ProxyProblem::AuthenticationRequired {
                 schemes: answer.schemes,
                 was_sent: self.had_credentials,
@@ -249,7 +249,7 @@ impl Answer {
     }
 }
 
-/// Whether these bytes may be the beginning of an HTTP/1 answer.
+/// Whether these bytes can be the beginning of an HTTP/1 response.
 fn is_http(bytes: &[u8]) -> bool {
     const OPENING: &[u8] = b"HTTP/1.";
     bytes.iter().zip(OPENING).all(|(one, other)| one == other)
@@ -284,13 +284,13 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_s_answers_are_told_apart() {
+    fn responses_of_a_proxy_are_distinguished() {
         let refused = |status, reason: &str, body: &str| ProxyProblem::Refused {
             status,
             reason: reason.to_owned(),
             body: body.as_bytes().to_vec(),
         };
-        let wants = |schemes: &[&str]| ProxyProblem::AuthenticationRequired {
+        let required = |schemes: &[&str]| ProxyProblem::AuthenticationRequired {
             schemes: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
             was_sent: false,
         };
@@ -313,7 +313,7 @@ mod tests {
             (
                 "HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=\"x\"\r\nproxy-authenticate: \
                  Negotiate\r\nContent-Length: 0\r\n\r\n",
-                Err(wants(&["Basic", "Negotiate"])),
+                Err(required(&["Basic", "Negotiate"])),
             ),
             ("", Err(ProxyProblem::Ended)),
             ("HTTP/1.1 200 OK\r\n", Err(ProxyProblem::Ended)),
@@ -348,7 +348,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_answer_of_a_proxy_panics_or_is_told_raw(
+        fn no_response_causes_a_panic_or_is_printed_raw(
             start in "(HTTP/1\\.[01] [1-5][0-9]{0,2} ?[ -~\\x00-\\x1f]{0,20}\r?\n)?",
             rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..700),
         ) {
@@ -359,15 +359,15 @@ mod tests {
             proptest::prop_assert_eq!(ask_in_pieces(&bytes, 1), (outcome.clone(), used));
             if let Err(problem) = outcome {
                 let target = Target::new("p:1", "shop.example", 443);
-                let told = Error::from(ProxyError { target, problem }).explain().to_string();
+                let text = Error::from(ProxyError { target, problem }).explain().to_string();
                 let bad = |c: char| c.is_control() && c != '\n';
-                proptest::prop_assert!(!told.chars().any(bad), "{:?}", told);
+                proptest::prop_assert!(!text.chars().any(bad), "{:?}", text);
             }
         }
     }
 
     #[test]
-    fn what_is_sent() {
+    fn request_is_encoded() {
         let credentials = Credentials::basic("al", "s3cret");
         let dialogue = ConnectDialogue::new(Target::new("p:1", "::1", 8443), Some(&credentials));
         let sent = String::from_utf8(dialogue.outgoing().to_vec()).unwrap();

@@ -1,10 +1,10 @@
-//! From a proxy to a channel through it: HTTP's CONNECT, and SOCKS5.
+//! Channels through a proxy: HTTP CONNECT, and SOCKS5.
 //!
-//! Owns what is said to the proxy and what is accepted as its answer, without I/O ([`ConnectDialogue`],
-//! [`Socks5Dialogue`]), and the waiting for it ([`Proxy::tunnel`]). What then runs through the tunnel is TLS with
-//! the server itself: the proxy sees its name and the number of bytes, and vouches for nothing.
+//! The protocols are without I/O ([`ConnectDialogue`],
+//! [`Socks5Dialogue`]); [`Proxy::tunnel`] runs them over a channel. The tunnel then carries TLS with
+//! the server itself: the proxy sees the server's name and the number of bytes, and is not trusted.
 //!
-//! Which variables of the environment name a proxy is the program's to read.
+//! Environment variables are read by the program, not here.
 
 mod choice;
 mod credentials;

@@ -1,4 +1,4 @@
-//! Why a proxy gave no channel to the server.
+//! Errors of proxies.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use handfast::escape_control;
 
 use super::target::Target;
 
-/// Why a proxy gave no tunnel.
+/// Why a proxy made no tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProxyError {
-    /// Which proxy was asked, and for what.
+    /// The proxy and the requested server.
     pub target: Target,
     /// What happened.
     pub problem: ProxyProblem,
@@ -27,14 +27,14 @@ pub enum ProxyProblem {
         /// Why, in words.
         why: String,
     },
-    /// It wants a name and a password, or others than it got.
+    /// It requires a user name and a password, or rejected those sent.
     AuthenticationRequired {
-        /// The schemes that it would take.
+        /// The schemes that it accepts.
         schemes: Vec<String>,
         /// Whether any were sent.
         was_sent: bool,
     },
-    /// It answered with another status than one of success.
+    /// It responded with an error status.
     Refused {
         /// The status.
         status: u16,
@@ -48,22 +48,22 @@ pub enum ProxyProblem {
         /// Its reply (RFC 1928, section 6).
         reply: u8,
     },
-    /// Something does not fit into a request of SOCKS5, which has room for 255 bytes of each.
+    /// A field is longer than the 255 bytes that SOCKS5 allows.
     TooLong {
         /// "server's name", "user name" or "password".
         what: &'static str,
     },
-    /// It does not speak SOCKS5.
+    /// Its reply is not SOCKS5.
     NotSocks {
         /// What it sent, at most 256 bytes.
         first_bytes: Vec<u8>,
     },
-    /// It does not speak HTTP.
+    /// Its response is not HTTP.
     NotHttp {
         /// What it sent, at most 256 bytes.
         first_bytes: Vec<u8>,
     },
-    /// It ended the connection without an answer.
+    /// It closed the connection without a response.
     Ended,
 }
 
@@ -124,19 +124,19 @@ impl fmt::Display for ProxyError {
             ProxyProblem::TooLong { what } => {
                 write!(
                     f,
-                    "the {what} is longer than the 255 bytes that SOCKS5 has room for"
+                    "the {what} is longer than the 255 bytes that SOCKS5 allows"
                 )
             }
             ProxyProblem::NotSocks { .. } => {
                 write!(
                     f,
-                    "{proxy} does not speak SOCKS5, so it cannot be a proxy for {server}"
+                    "{proxy} does not speak SOCKS5, so it cannot be used as a proxy for {server}"
                 )
             }
             ProxyProblem::NotHttp { .. } => {
                 write!(
                     f,
-                    "{proxy} does not speak HTTP, so it cannot be a proxy for {server}"
+                    "{proxy} does not speak HTTP, so it cannot be used as a proxy for {server}"
                 )
             }
             ProxyProblem::Ended => {

@@ -1,6 +1,6 @@
 //! SOCKS5, without I/O (RFC 1928), with user name and password (RFC 1929).
 //!
-//! The proxy's answers are read to their last byte and not beyond: what follows is the server's.
+//! The proxy's replies are read up to their last byte and no further: what follows is the server's.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -22,25 +22,25 @@ const IPV4: u8 = 1;
 const DOMAIN: u8 = 3;
 const IPV6: u8 = 4;
 
-/// How much of what is no SOCKS is kept as evidence.
+/// How much of a reply that is not SOCKS is kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
 
 /// One SOCKS5 dialogue without I/O.
 ///
-/// Over and over: send what [`outgoing`](Self::outgoing) holds and report it by [`sent`](Self::sent); stop once
-/// [`is_done`](Self::is_done); read at most [`wanted`](Self::wanted) bytes and hand them to
+/// In a loop: send [`outgoing`](Self::outgoing) and report it by [`sent`](Self::sent); stop once
+/// [`is_done`](Self::is_done); read at most [`wanted`](Self::wanted) bytes and pass them to
 /// [`received`](Self::received).
 pub struct Socks5Dialogue {
     target: Target,
     credentials: Option<Credentials>,
-    /// What connects, as it stands in the request from its address type on.
+    /// The destination as encoded in the request, from its address type on.
     destination: Vec<u8>,
     outgoing: Zeroizing<Vec<u8>>,
     incoming: Vec<u8>,
     awaited: Awaited,
 }
 
-/// Whose answer comes next.
+/// Which reply is expected next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaited {
     Method,
@@ -49,7 +49,7 @@ enum Awaited {
     Nothing,
 }
 
-/// What is sent may hold a password.
+/// Without the outgoing bytes, which may contain a password.
 impl fmt::Debug for Socks5Dialogue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socks5Dialogue")
@@ -60,7 +60,7 @@ impl fmt::Debug for Socks5Dialogue {
 }
 
 impl Socks5Dialogue {
-    /// Begins it. The proxy connects to `address`, or without one resolves the target's name itself.
+    /// Starts the dialogue. The proxy connects to `address`; without one it resolves the target's name itself.
     ///
     /// # Errors
     /// [`ProxyProblem::TooLong`].
@@ -133,14 +133,14 @@ impl Socks5Dialogue {
         self.awaited == Awaited::Nothing && self.outgoing.is_empty()
     }
 
-    /// What came is no SOCKS: some more of it is kept as evidence, which is not worth waiting for.
+    /// The reply is not SOCKS: some more of it is kept as evidence; do not wait long for it.
     pub fn is_refused(&self) -> bool {
         self.incoming
             .first()
             .is_some_and(|first| *first != self.expected_version())
     }
 
-    /// How many bytes to read at most: no more than can belong to the proxy's answer.
+    /// How many bytes to read at most: no more than can belong to the proxy's reply.
     pub fn wanted(&self) -> usize {
         let have = self.incoming.len();
         match self.is_refused() {
@@ -149,10 +149,10 @@ impl Socks5Dialogue {
         }
     }
 
-    /// The proxy said this.
+    /// Handles received bytes.
     ///
     /// # Errors
-    /// Why there will be no tunnel.
+    /// Why no tunnel is made.
     pub fn received(&mut self, bytes: &[u8]) -> Result<(), ProxyError> {
         self.incoming.extend_from_slice(bytes);
         if self.is_refused() {
@@ -185,7 +185,7 @@ impl Socks5Dialogue {
         Ok(())
     }
 
-    /// The proxy's direction has ended, or the rest of what it says took too long: the error to report.
+    /// The proxy closed the connection, or the rest of its reply took too long: the error to report.
     pub fn received_end(&self) -> ProxyError {
         match self.is_refused() {
             true => self.not_socks(),
@@ -210,7 +210,9 @@ impl Socks5Dialogue {
             }
             (NO_ACCEPTABLE_METHOD, Some(_)) => {
                 return Err(self.error(ProxyProblem::AuthenticationRequired {
-                    schemes: vec!["neither none nor user name and password".to_owned()],
+                    schemes: vec![
+                        "neither no authentication nor user name and password".to_owned(),
+                    ],
                     was_sent: false,
                 }));
             }
@@ -233,18 +235,18 @@ impl Socks5Dialogue {
         }
     }
 
-    /// How long the answer is that is awaited, as far as it is known.
+    /// The length of the expected reply, as far as known.
     fn answer_length(&self) -> usize {
         match self.awaited {
             Awaited::Method | Awaited::Authentication => 2,
-            // As far as the first byte of the address, which may be its length.
+            // Up to the first byte of the address, which may be its length.
             Awaited::Reply => self.reply_length().unwrap_or(5),
             Awaited::Nothing => 0,
         }
     }
 
-    /// Of a reply with the address that the proxy connects from; none while that is not known, or is of no kind that
-    /// there is.
+    /// The length of a reply with the proxy's address; `None` if not known yet, or if the address type does not
+    /// exist.
     fn reply_length(&self) -> Option<usize> {
         let address = match (self.incoming.get(3)?, self.incoming.get(4)?) {
             (&IPV4, _) => 4,
@@ -273,7 +275,7 @@ impl Socks5Dialogue {
     }
 }
 
-/// A text with its length, which was checked, in the byte before it.
+/// A text after its length in one byte. The caller has checked the length.
 fn put(out: &mut Vec<u8>, text: &str) {
     let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
     out.push(length);
@@ -288,27 +290,27 @@ mod tests {
         Socks5Dialogue::new(Target::new("proxy:1080", host, 443), None, credentials).unwrap()
     }
 
-    /// What the client says, and how it ends, and how many of the bytes were taken.
+    /// What the client sends, how it ends, and how many of the bytes were consumed.
     fn play(
         mut dialogue: Socks5Dialogue,
         answers: &[u8],
         most: usize,
     ) -> (Vec<u8>, Result<(), ProxyProblem>, usize) {
-        let (mut said, mut used) = (Vec::new(), 0);
+        let (mut sent, mut used) = (Vec::new(), 0);
         loop {
-            said.extend_from_slice(dialogue.outgoing());
+            sent.extend_from_slice(dialogue.outgoing());
             dialogue.sent(usize::MAX);
             if dialogue.is_done() {
-                return (said, Ok(()), used);
+                return (sent, Ok(()), used);
             }
             let rest = &answers[used..];
             if rest.is_empty() {
-                return (said, Err(dialogue.received_end().problem), used);
+                return (sent, Err(dialogue.received_end().problem), used);
             }
             let piece = &rest[..dialogue.wanted().min(most).min(rest.len())];
             used += piece.len();
             if let Err(error) = dialogue.received(piece) {
-                return (said, Err(error.problem), used);
+                return (sent, Err(error.problem), used);
             }
         }
     }
@@ -349,44 +351,54 @@ mod tests {
             ],
             b"\x05\x00\x00\x03\x05proxy\x01\x01",
         ] {
-            let told = [OPEN, reply].concat();
-            let all = [&told[..], b"220 mail.example ESMTP\r\n"].concat();
+            let replies = [OPEN, reply].concat();
+            let all = [&replies[..], b"220 mail.example ESMTP\r\n"].concat();
             for most in [1, 3, usize::MAX] {
                 let (_, outcome, used) = play(dialogue("a.example", None), &all, most);
-                assert_eq!((outcome, used), (Ok(()), told.len()), "{reply:?} by {most}");
+                assert_eq!(
+                    (outcome, used),
+                    (Ok(()), replies.len()),
+                    "{reply:?} by {most}"
+                );
             }
         }
     }
 
     #[test]
-    fn a_user_name_and_a_password_are_sent_when_the_proxy_asks_for_them() {
+    fn credentials_are_sent_if_the_proxy_requires_them() {
         let credentials = Credentials::basic("al", "s3cret");
-        let asking = || dialogue("a.example", Some(&credentials));
+        let with_credentials = || dialogue("a.example", Some(&credentials));
         let answers = [&[5, 2, 1, 0][..], DONE].concat();
-        let (said, outcome, _) = play(asking(), &answers, usize::MAX);
+        let (sent, outcome, _) = play(with_credentials(), &answers, usize::MAX);
         assert_eq!(outcome, Ok(()));
-        assert!(said.starts_with(b"\x05\x02\x00\x02\x01\x02al\x06s3cret\x05\x01\x00\x03"));
-        // A proxy that asks for none is not told.
-        let (said, _, _) = play(asking(), &[OPEN, DONE].concat(), usize::MAX);
-        assert!(!said.windows(6).any(|part| part == b"s3cret"));
-        assert!(!format!("{:?}", asking()).contains("s3cret"));
-        let wants = |schemes: &[&str], was_sent| {
+        assert!(sent.starts_with(b"\x05\x02\x00\x02\x01\x02al\x06s3cret\x05\x01\x00\x03"));
+        // Otherwise they are not sent.
+        let (sent, _, _) = play(with_credentials(), &[OPEN, DONE].concat(), usize::MAX);
+        assert!(!sent.windows(6).any(|part| part == b"s3cret"));
+        assert!(!format!("{:?}", with_credentials()).contains("s3cret"));
+        let required = |schemes: &[&str], was_sent| {
             Err(ProxyProblem::AuthenticationRequired {
                 schemes: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
                 was_sent,
             })
         };
-        assert_eq!(play(asking(), &[5, 2, 1, 1], 9).1, wants(&[], true));
+        assert_eq!(
+            play(with_credentials(), &[5, 2, 1, 1], 9).1,
+            required(&[], true)
+        );
         assert_eq!(
             play(dialogue("a", None), &[5, 0xff], 9).1,
-            wants(&[], false)
+            required(&[], false)
         );
-        let neither = "neither none nor user name and password";
-        assert_eq!(play(asking(), &[5, 0xff], 9).1, wants(&[neither], false));
+        let neither = "neither no authentication nor user name and password";
+        assert_eq!(
+            play(with_credentials(), &[5, 0xff], 9).1,
+            required(&[neither], false)
+        );
     }
 
     #[test]
-    fn a_proxy_that_gives_no_channel_is_told_apart() {
+    fn failures_are_distinguished() {
         let outcome = |answers: &[u8]| play(dialogue("a.example", None), answers, usize::MAX).1;
         for reply in [1, 2, 5, 9, 255] {
             let refused = Err(ProxyProblem::SocksRefused { reply });
@@ -411,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_in_a_request_is_refused() {
+    fn fields_that_are_too_long_are_rejected() {
         let long = "a".repeat(256);
         let target = |host| Target::new("p:1", host, 443);
         let problem = |result: Result<Socks5Dialogue, ProxyError>| result.unwrap_err().problem;
@@ -429,7 +441,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_answer_of_a_proxy_panics_and_cuts_change_nothing(
+        fn no_reply_causes_a_panic_and_fragmentation_changes_nothing(
             start in proptest::sample::select(vec![&b""[..], OPEN, b"\x05\x02", b"\x05\x02\x01\x00", b"\x05\x00\x05\x00\x00\x03"]),
             rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600),
             named in proptest::prelude::any::<bool>(),

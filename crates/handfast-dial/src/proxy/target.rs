@@ -1,6 +1,6 @@
-//! What a proxy is asked for.
+//! The target of a request to a proxy.
 
-/// Which proxy is asked, and for which server.
+/// A proxy, and the server to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
@@ -13,7 +13,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// The proxy, for messages alone, and the server's host and port.
+    /// The proxy, only for messages, and the server's host and port.
     pub fn new(proxy: impl Into<String>, host: &str, port: u16) -> Self {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         Self {

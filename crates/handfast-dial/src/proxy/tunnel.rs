@@ -1,4 +1,4 @@
-//! Asking a proxy for a channel to a server, over a channel to the proxy, blocking and not.
+//! Makes a tunnel through a proxy over a channel to it, blocking and asynchronous.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::dialogue::{self, Dialogue};
 use crate::error::{Cause, Error};
 use crate::resolve::resolve;
 
-/// A refusal is known once its head is there; the rest of it is only waited for so long.
+/// How long to wait for the rest of a refusal, which is only evidence.
 const REST_WITHIN: Duration = Duration::from_millis(500);
 
 impl Proxy {
-    /// Has the proxy at the other end of this channel connect to a server. Afterwards the channel leads to the
-    /// server itself, and TLS begins: [`ClientContext::secure`](handfast::ClientContext::secure).
+    /// Makes the proxy at the other end of this channel connect to a server. Afterwards the channel leads to the
+    /// server itself, and TLS can begin: [`ClientContext::secure`](handfast::ClientContext::secure).
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,7 +37,7 @@ impl Proxy {
     /// ```
     ///
     /// # Errors
-    /// [`Cause::Proxy`] for whatever the proxy did otherwise, and time-outs and failures of the
+    /// [`Cause::Proxy`] for all errors of the proxy, and time-outs and errors of the
     /// channel, all in [`Phase::Connect`]; with [`ProxyProtocol::Socks5`] the errors of [`resolve`].
     pub fn tunnel<C: Channel>(
         &self,
@@ -51,8 +51,8 @@ impl Proxy {
             _ => None,
         };
         match self.begin(host, port, address)? {
-            Asking::Http(asking) => dialogue::lead(asking, channel, limit),
-            Asking::Socks5(asking) => dialogue::lead(asking, channel, limit),
+            TunnelDialogue::Http(dialogue) => dialogue::run(dialogue, channel, limit),
+            TunnelDialogue::Socks5(dialogue) => dialogue::run(dialogue, channel, limit),
         }
     }
 
@@ -79,23 +79,32 @@ impl Proxy {
             _ => None,
         };
         match self.begin(host, port, address)? {
-            Asking::Http(asking) => crate::dialogue_async::lead(asking, channel, limit).await,
-            Asking::Socks5(asking) => crate::dialogue_async::lead(asking, channel, limit).await,
+            TunnelDialogue::Http(dialogue) => {
+                crate::dialogue_async::run(dialogue, channel, limit).await
+            }
+            TunnelDialogue::Socks5(dialogue) => {
+                crate::dialogue_async::run(dialogue, channel, limit).await
+            }
         }
     }
 
-    fn begin(&self, host: &str, port: u16, address: Option<SocketAddr>) -> Result<Asking, Error> {
+    fn begin(
+        &self,
+        host: &str,
+        port: u16,
+        address: Option<SocketAddr>,
+    ) -> Result<TunnelDialogue, Error> {
         let (target, credentials) = (self.target(host, port), self.credentials());
         Ok(match self.protocol() {
-            ProxyProtocol::Http => Asking::Http(ConnectDialogue::new(target, credentials)),
+            ProxyProtocol::Http => TunnelDialogue::Http(ConnectDialogue::new(target, credentials)),
             ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => {
-                Asking::Socks5(Socks5Dialogue::new(target, address, credentials)?)
+                TunnelDialogue::Socks5(Socks5Dialogue::new(target, address, credentials)?)
             }
         })
     }
 }
 
-enum Asking {
+enum TunnelDialogue {
     Http(ConnectDialogue),
     Socks5(Socks5Dialogue),
 }

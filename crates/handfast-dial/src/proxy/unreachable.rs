@@ -1,4 +1,4 @@
-//! A failure to reach a machine, when that machine is a proxy.
+//! Converts a failure to reach a proxy.
 
 use handfast::plain_io_error;
 
@@ -7,7 +7,7 @@ use super::target::Target;
 use crate::error::{Cause, Error};
 
 impl ProxyError {
-    /// The proxy itself was not reached; `cause` says why.
+    /// The proxy itself was not reached, because of `cause`.
     pub fn unreachable(target: Target, cause: Cause) -> Self {
         let problem = match &cause {
             Cause::NotResolved { .. } => ProxyProblem::NotResolved,
@@ -26,8 +26,8 @@ impl ProxyError {
 }
 
 impl Error {
-    /// The same failure to reach a machine, told as what it is when that machine is a proxy. Time
-    /// limits and what is not about reaching it stay as they are.
+    /// The same failure, as a failure to reach a proxy. Time
+    /// limits and other causes are unchanged.
     #[must_use]
     pub fn of_proxy(self, target: &Target) -> Self {
         self.with_cause(|cause| match cause {

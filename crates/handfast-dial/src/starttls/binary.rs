@@ -1,4 +1,4 @@
-//! The protocols that talk in packets: LDAP, PostgreSQL, MySQL.
+//! The protocols with binary messages: LDAP, PostgreSQL, MySQL.
 
 use super::problem::StartTlsProblem;
 use super::step::{Step, evidence};
@@ -14,14 +14,14 @@ pub(super) const POSTGRES_SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 0x04, 0xd2, 0x16, 0
 const MYSQL_SSL: u32 = 0x0800;
 
 /// `CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41 | CLIENT_SSL | CLIENT_SECURE_CONNECTION |
-/// CLIENT_PLUGIN_AUTH`: what every client since 5.5 says. Only `CLIENT_SSL` matters here; the client
-/// says all of it again under TLS.
+/// CLIENT_PLUGIN_AUTH`: what every client since 5.5 sends. Only `CLIENT_SSL` matters here; the client
+/// sends all of it again over TLS.
 const MYSQL_CLIENT: u32 = 0x0001 | 0x0200 | MYSQL_SSL | 0x8000 | 0x0008_0000;
 
-/// The number that only MariaDB and MySQL answer with when they will not talk: an error packet.
+/// The first byte of MySQL's error packet, sent instead of a greeting.
 const MYSQL_ERROR: u8 = 0xff;
 
-/// utf8mb4, as said by clients of every MySQL and MariaDB.
+/// utf8mb4, which every MySQL and MariaDB supports.
 const MYSQL_CHARSET: u8 = 45;
 
 pub(super) fn ldap(input: &[u8]) -> Result<Step, StartTlsProblem> {
@@ -40,7 +40,7 @@ pub(super) fn ldap(input: &[u8]) -> Result<Step, StartTlsProblem> {
         Element::Partial | Element::Other => Err(unexpected()),
     };
     let id = whole(message.content, 0x02)?;
-    // A notice of disconnection has the id 0, and is an ExtendedResponse as well.
+    // A notice of disconnection has the id 0, and is also an ExtendedResponse.
     let response = whole(id.rest, 0x78)?;
     let code = whole(response.content, 0x0a)?;
     match (id.content, code.content) {
@@ -117,8 +117,8 @@ pub(super) fn postgres(input: &[u8]) -> Result<Step, StartTlsProblem> {
         [b'N', ..] => Err(StartTlsProblem::NotOffered {
             offered: evidence(input),
         }),
-        // An ErrorResponse: a server in trouble, or older than SSLRequest. Unauthenticated text, so
-        // it is evidence and nothing more (CVE-2024-10977).
+        // An ErrorResponse: the server failed, or is older than SSLRequest. Its text is unauthenticated, so
+        // it is used only as evidence (CVE-2024-10977).
         [b'E', ..] => Err(StartTlsProblem::Refused {
             answer: evidence(input),
         }),
@@ -138,7 +138,7 @@ pub(super) fn mysql(input: &[u8]) -> Result<Step, StartTlsProblem> {
         return Ok(Step::Wait);
     };
     let length = usize::from(*low) | usize::from(*middle) << 8 | usize::from(*high) << 16;
-    // A greeting has about a hundred bytes; text that is no packet at all reads as a huge length.
+    // A greeting has about 100 bytes; text would parse as a very long packet.
     if *sequence != 0 || !(1..=4096).contains(&length) {
         return Err(unexpected());
     }
@@ -166,7 +166,7 @@ pub(super) fn mysql(input: &[u8]) -> Result<Step, StartTlsProblem> {
     }
 }
 
-/// The lower half of the server's capabilities, behind version, connection id, eight bytes of salt
+/// The lower half of the server's capabilities, after version, connection id, eight bytes of salt
 /// and a filler.
 fn mysql_capabilities(greeting: &[u8]) -> Option<u32> {
     let version = greeting.iter().position(|byte| *byte == 0)?;
@@ -177,7 +177,7 @@ fn mysql_capabilities(greeting: &[u8]) -> Option<u32> {
     }
 }
 
-/// The packet that TLS follows at once: the server answers nothing to it.
+/// The packet before TLS: the server does not reply to it.
 fn mysql_ssl_request() -> Vec<u8> {
     let mut packet = vec![32, 0, 0, 1];
     packet.extend_from_slice(&MYSQL_CLIENT.to_le_bytes());

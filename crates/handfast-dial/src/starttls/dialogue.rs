@@ -1,15 +1,15 @@
-//! One STARTTLS dialogue without I/O: what a client says and what it accepts as an answer.
+//! The client's side of a STARTTLS dialogue, without I/O.
 
 use super::problem::{StartTlsError, StartTlsProblem};
 use super::protocol::StartTls;
 use super::step::{Step, evidence};
 use super::{binary, lines, xmpp};
 
-/// A dialogue takes a few hundred bytes; a server that talks longer than this is not in it.
+/// The limit on the server's data; dialogues have a few hundred bytes.
 const BYTES_MAX: usize = 64 * 1024;
 
 impl StartTls {
-    /// Begins the dialogue with the server of this name, which XMPP tells it in the clear.
+    /// Starts the dialogue. XMPP sends the server's name in plaintext.
     pub fn dialogue(self, server_name: &str) -> StartTlsDialogue {
         let (script, outgoing) = match self {
             Self::Ldap => (Script::Ldap, binary::LDAP_START_TLS.to_vec()),
@@ -37,10 +37,10 @@ impl StartTls {
 
 /// One STARTTLS dialogue without I/O, from the client's side.
 ///
-/// Over and over: send what [`outgoing`](Self::outgoing) holds and report it by
-/// [`sent`](Self::sent); stop once [`is_done`](Self::is_done); hand what the server says to
-/// [`received`](Self::received). A caller that reads more from the channel in between must pass it on, too:
-/// that is how injected plain text is found.
+/// In a loop: send [`outgoing`](Self::outgoing) and report it by
+/// [`sent`](Self::sent); stop once [`is_done`](Self::is_done); pass received bytes to
+/// [`received`](Self::received). All bytes that were read must be passed in, also those after the last answer:
+/// this is how injected plaintext is detected.
 #[derive(Debug)]
 pub struct StartTlsDialogue {
     protocol: StartTls,
@@ -48,7 +48,7 @@ pub struct StartTlsDialogue {
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
     received: usize,
-    /// The server has sent its last answer before TLS.
+    /// The server has sent its last message before TLS.
     answered: bool,
     failure: Option<StartTlsError>,
 }
@@ -63,7 +63,7 @@ enum Script {
 }
 
 impl StartTlsDialogue {
-    /// Bytes to be sent to the server, in plain text.
+    /// Bytes to be sent to the server, in plaintext.
     pub fn outgoing(&self) -> &[u8] {
         &self.outgoing
     }
@@ -73,15 +73,15 @@ impl StartTlsDialogue {
         self.outgoing.drain(..count.min(self.outgoing.len()));
     }
 
-    /// Both sides have said everything, and it has been sent: the next byte is TLS.
+    /// The dialogue is complete, and everything was sent: the next byte is TLS.
     pub fn is_done(&self) -> bool {
         self.answered && self.outgoing.is_empty() && self.failure.is_none()
     }
 
-    /// The server said this.
+    /// Handles received bytes.
     ///
     /// # Errors
-    /// Why there will be no TLS; the same again on every later call.
+    /// Why TLS cannot begin; every later call returns the same error.
     pub fn received(&mut self, bytes: &[u8]) -> Result<(), StartTlsError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -93,12 +93,12 @@ impl StartTlsDialogue {
         result
     }
 
-    /// Has the server not said a single byte?
+    /// Whether the server has not sent any byte.
     pub fn is_unanswered(&self) -> bool {
         self.received == 0
     }
 
-    /// The server's direction has ended (FIN, or a reset) before TLS began: the error to report.
+    /// The server closed the connection (FIN, or a reset) before TLS began: the error to report.
     pub fn received_end(&mut self) -> StartTlsError {
         let awaited = self.awaited();
         let error = self.error(StartTlsProblem::Ended { awaited });
@@ -137,7 +137,7 @@ impl StartTlsDialogue {
         if self.incoming.is_empty() {
             return Ok(Step::Wait);
         }
-        // A server that begins with TLS records does not know STARTTLS, or does not need it.
+        // A server that begins with a TLS record does not use STARTTLS.
         if self.received == self.incoming.len() && matches!(self.incoming[..], [0x15 | 0x16, 3, ..])
         {
             return Err(StartTlsProblem::AlreadyTls);

@@ -1,19 +1,19 @@
-//! The protocols that talk in lines: SMTP, IMAP, POP3, FTP, ManageSieve, NNTP.
+//! The line-based protocols: SMTP, IMAP, POP3, FTP, ManageSieve, NNTP.
 //!
-//! Each is a table of turns: what is said, what shape the answer has, what it must be.
+//! Each is a table of turns: the command, the shape of the answer, and its check.
 
 use super::problem::StartTlsProblem;
 use super::protocol::StartTls;
 use super::step::{Step, evidence};
 
-/// One turn of a dialogue: something is said (nothing before a greeting), and an answer awaited.
+/// One turn of a dialogue: a command (none before a greeting) and the expected answer.
 #[derive(Debug)]
 pub(super) struct Turn {
-    say: &'static str,
+    send: &'static str,
     /// The answer, for messages.
     pub(super) awaited: &'static str,
     shape: Shape,
-    judge: fn(&[&str]) -> Verdict,
+    check: fn(&[&str]) -> Outcome,
 }
 
 /// Where an answer ends.
@@ -25,24 +25,24 @@ enum Shape {
     Coded,
     /// With the line of this tag (RFC 9051, section 2.2.2).
     Tagged(&'static str),
-    /// With a lone dot, unless it begins with an error (RFC 1939, section 3).
+    /// With a line that is a dot, unless it begins with an error (RFC 1939, section 3).
     Dotted,
     /// With a line of `OK`, `NO` or `BYE` (RFC 5804, section 1.3).
     Sieve,
 }
 
-enum Verdict {
+enum Outcome {
     Fine,
     NotOffered,
-    /// The client, or TLS where that was asked for.
+    /// The client, or TLS if that was requested.
     Refused,
-    /// There can be no TLS, whatever was asked for.
+    /// TLS is not possible on this connection.
     NoTls,
-    /// Not an answer at all.
-    Nonsense,
+    /// Not an answer of this protocol.
+    Invalid,
 }
 
-/// `localhost`: a client's own name is not disclosed before TLS, and servers that check it check
+/// `localhost`: the client's name is not sent before TLS, and servers that check it check
 /// it again afterwards (RFC 3207, section 4.2).
 const SMTP: &[Turn] = &[
     turn("", "the greeting", Shape::Coded, greeting_220),
@@ -118,16 +118,16 @@ const NNTP: &[Turn] = &[
 ];
 
 const fn turn(
-    say: &'static str,
+    send: &'static str,
     awaited: &'static str,
     shape: Shape,
-    judge: fn(&[&str]) -> Verdict,
+    check: fn(&[&str]) -> Outcome,
 ) -> Turn {
     Turn {
-        say,
+        send,
         awaited,
         shape,
-        judge,
+        check,
     }
 }
 
@@ -148,7 +148,7 @@ pub(super) fn step(turns: &mut &'static [Turn], input: &[u8]) -> Result<Step, St
     };
     let Some(used) = answer_len(turn.shape, input) else {
         return match input.first() {
-            // None of these protocols has answers that begin so: waiting for a line is in vain.
+            // No answer of these protocols begins like this: do not wait for the end of the line.
             Some(byte) if !byte.is_ascii_graphic() => Err(StartTlsProblem::Unexpected {
                 awaited: turn.awaited,
                 answer: evidence(input),
@@ -160,17 +160,17 @@ pub(super) fn step(turns: &mut &'static [Turn], input: &[u8]) -> Result<Step, St
     let text = String::from_utf8_lossy(answer);
     let lines: Vec<&str> = text.lines().collect();
     let answer = || evidence(answer);
-    match (turn.judge)(&lines) {
-        Verdict::Fine => {}
-        Verdict::NotOffered => return Err(StartTlsProblem::NotOffered { offered: answer() }),
+    match (turn.check)(&lines) {
+        Outcome::Fine => {}
+        Outcome::NotOffered => return Err(StartTlsProblem::NotOffered { offered: answer() }),
         // Only the last turn asks for TLS.
-        Verdict::Refused if !rest.is_empty() => {
+        Outcome::Refused if !rest.is_empty() => {
             return Err(StartTlsProblem::ClientRefused { answer: answer() });
         }
-        Verdict::Refused | Verdict::NoTls => {
+        Outcome::Refused | Outcome::NoTls => {
             return Err(StartTlsProblem::Refused { answer: answer() });
         }
-        Verdict::Nonsense => {
+        Outcome::Invalid => {
             return Err(StartTlsProblem::Unexpected {
                 awaited: turn.awaited,
                 answer: answer(),
@@ -181,7 +181,7 @@ pub(super) fn step(turns: &mut &'static [Turn], input: &[u8]) -> Result<Step, St
     Ok(match rest.first() {
         Some(next) => Step::Say {
             used,
-            next: next.say.as_bytes().to_vec(),
+            next: next.send.as_bytes().to_vec(),
         },
         None => Step::Done {
             used,
@@ -190,7 +190,7 @@ pub(super) fn step(turns: &mut &'static [Turn], input: &[u8]) -> Result<Step, St
     })
 }
 
-/// How many bytes the answer has, once it is whole.
+/// The length of the answer, once complete.
 fn answer_len(shape: Shape, input: &[u8]) -> Option<usize> {
     let mut end = 0;
     let mut first: Option<&[u8]> = None;
@@ -202,13 +202,13 @@ fn answer_len(shape: Shape, input: &[u8]) -> Option<usize> {
         let first = *first.get_or_insert(text);
         let last = match shape {
             Shape::Line => true,
-            // Between the first and the last line FTP allows anything.
+            // FTP allows any text between the first and the last line.
             Shape::Coded if is_first => text.get(3) != Some(&b'-') || !begins_with_code(text),
             Shape::Coded => text.get(3) != Some(&b'-') && text.get(..3) == first.get(..3),
             Shape::Tagged(tag) => {
                 text.strip_prefix(tag.as_bytes())
                     .is_some_and(|rest| rest.first() == Some(&b' '))
-                    // A server that closes the connection or does not understand answers without the tag.
+                    // A server that closes the connection or reports a syntax error answers without the tag.
                     || text.starts_with(b"* BYE")
                     || text.starts_with(b"* BAD")
             }
@@ -240,48 +240,48 @@ fn is_word(line: &[u8], word: &[u8]) -> bool {
             .is_none_or(|next| !next.is_ascii_alphanumeric())
 }
 
-/// The three digits that the last line of the answer begins with.
+/// The three digits at the start of the last line.
 fn code(lines: &[&str]) -> Option<u16> {
     let digits = lines.last()?.get(..3)?;
     let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| digits.parse().ok()).flatten()
 }
 
-/// The verdict on a code: this one is fine, errors are refusals.
-fn coded(lines: &[&str], fine: &[u16]) -> Verdict {
+/// Checks a code: these are successes, error codes are refusals.
+fn coded(lines: &[&str], fine: &[u16]) -> Outcome {
     match code(lines) {
-        Some(code) if fine.contains(&code) => Verdict::Fine,
-        Some(400..=599) => Verdict::Refused,
-        _ => Verdict::Nonsense,
+        Some(code) if fine.contains(&code) => Outcome::Fine,
+        Some(400..=599) => Outcome::Refused,
+        _ => Outcome::Invalid,
     }
 }
 
-fn greeting_220(lines: &[&str]) -> Verdict {
+fn greeting_220(lines: &[&str]) -> Outcome {
     coded(lines, &[220])
 }
 
-fn code_220(lines: &[&str]) -> Verdict {
+fn code_220(lines: &[&str]) -> Outcome {
     coded(lines, &[220])
 }
 
-fn ehlo(lines: &[&str]) -> Verdict {
+fn ehlo(lines: &[&str]) -> Outcome {
     match code(lines) {
         Some(250) => offered(lines.iter().any(|line| {
             line.get(4..)
                 .is_some_and(|keyword| first_word_is(keyword, "STARTTLS"))
         })),
-        // A server that knows no EHLO knows no extension (RFC 5321, section 3.2).
-        Some(500..=504) => Verdict::NotOffered,
-        Some(400..=599) => Verdict::Refused,
-        _ => Verdict::Nonsense,
+        // A server without EHLO has no extensions (RFC 5321, section 3.2).
+        Some(500..=504) => Outcome::NotOffered,
+        Some(400..=599) => Outcome::Refused,
+        _ => Outcome::Invalid,
     }
 }
 
-fn offered(yes: bool) -> Verdict {
+fn offered(yes: bool) -> Outcome {
     if yes {
-        Verdict::Fine
+        Outcome::Fine
     } else {
-        Verdict::NotOffered
+        Outcome::NotOffered
     }
 }
 
@@ -291,25 +291,25 @@ fn first_word_is(line: &str, word: &str) -> bool {
         .is_some_and(|first| first.eq_ignore_ascii_case(word))
 }
 
-/// `PREAUTH` is no way to TLS: STARTTLS is forbidden in the authenticated state, which is why an
-/// attacker would send it (RFC 9051, section 11.1).
-fn imap_greeting(lines: &[&str]) -> Verdict {
+/// `PREAUTH` excludes TLS: STARTTLS is forbidden in the authenticated state, so an
+/// attacker may send it (RFC 9051, section 11.1).
+fn imap_greeting(lines: &[&str]) -> Outcome {
     let line = lines.first().copied().unwrap_or_default();
     let mut words = line.split_whitespace();
     match (
         words.next(),
         words.next().map(str::to_ascii_uppercase).as_deref(),
     ) {
-        (Some("*"), Some("OK")) => Verdict::Fine,
-        (Some("*"), Some("PREAUTH")) => Verdict::NoTls,
-        (Some("*"), Some("BYE")) => Verdict::Refused,
-        _ => Verdict::Nonsense,
+        (Some("*"), Some("OK")) => Outcome::Fine,
+        (Some("*"), Some("PREAUTH")) => Outcome::NoTls,
+        (Some("*"), Some("BYE")) => Outcome::Refused,
+        _ => Outcome::Invalid,
     }
 }
 
-fn imap_capability(lines: &[&str]) -> Verdict {
+fn imap_capability(lines: &[&str]) -> Outcome {
     match imap_ok(lines) {
-        Verdict::Fine => offered(lines.iter().any(|line| {
+        Outcome::Fine => offered(lines.iter().any(|line| {
             line.starts_with("* ")
                 && line
                     .split_whitespace()
@@ -319,50 +319,50 @@ fn imap_capability(lines: &[&str]) -> Verdict {
     }
 }
 
-fn imap_ok(lines: &[&str]) -> Verdict {
+fn imap_ok(lines: &[&str]) -> Outcome {
     let last = lines.last().copied().unwrap_or_default();
     match last.split_whitespace().nth(1) {
-        Some(word) if word.eq_ignore_ascii_case("OK") => Verdict::Fine,
-        Some(_) => Verdict::Refused,
-        None => Verdict::Nonsense,
+        Some(word) if word.eq_ignore_ascii_case("OK") => Outcome::Fine,
+        Some(_) => Outcome::Refused,
+        None => Outcome::Invalid,
     }
 }
 
-fn pop3_ok(lines: &[&str]) -> Verdict {
+fn pop3_ok(lines: &[&str]) -> Outcome {
     let line = lines.first().copied().unwrap_or_default();
     if line.starts_with("+OK") {
-        Verdict::Fine
+        Outcome::Fine
     } else if line.starts_with("-ERR") {
-        Verdict::Refused
+        Outcome::Refused
     } else {
-        Verdict::Nonsense
+        Outcome::Invalid
     }
 }
 
-fn pop3_capabilities(lines: &[&str]) -> Verdict {
+fn pop3_capabilities(lines: &[&str]) -> Outcome {
     match pop3_ok(lines) {
-        Verdict::Fine => offered(lines.iter().skip(1).any(|line| first_word_is(line, "STLS"))),
-        // Older than CAPA (RFC 2449), which STLS is not bound to.
-        Verdict::Refused => Verdict::Fine,
+        Outcome::Fine => offered(lines.iter().skip(1).any(|line| first_word_is(line, "STLS"))),
+        // The server is older than CAPA (RFC 2449), which STLS does not require.
+        Outcome::Refused => Outcome::Fine,
         other => other,
     }
 }
 
-fn ftp_auth(lines: &[&str]) -> Verdict {
+fn ftp_auth(lines: &[&str]) -> Outcome {
     coded(lines, &[234])
 }
 
-fn nntp_greeting(lines: &[&str]) -> Verdict {
+fn nntp_greeting(lines: &[&str]) -> Outcome {
     coded(lines, &[200, 201])
 }
 
-fn nntp_starttls(lines: &[&str]) -> Verdict {
+fn nntp_starttls(lines: &[&str]) -> Outcome {
     coded(lines, &[382])
 }
 
-fn sieve_capabilities(lines: &[&str]) -> Verdict {
+fn sieve_capabilities(lines: &[&str]) -> Outcome {
     match sieve_ok(lines) {
-        Verdict::Fine => offered(
+        Outcome::Fine => offered(
             lines
                 .iter()
                 .any(|line| line.trim().eq_ignore_ascii_case("\"STARTTLS\"")),
@@ -371,13 +371,13 @@ fn sieve_capabilities(lines: &[&str]) -> Verdict {
     }
 }
 
-fn sieve_ok(lines: &[&str]) -> Verdict {
+fn sieve_ok(lines: &[&str]) -> Outcome {
     let last = lines.last().copied().unwrap_or_default().as_bytes();
     if is_word(last, b"OK") {
-        Verdict::Fine
+        Outcome::Fine
     } else if is_word(last, b"NO") || is_word(last, b"BYE") {
-        Verdict::Refused
+        Outcome::Refused
     } else {
-        Verdict::Nonsense
+        Outcome::Invalid
     }
 }

@@ -1,13 +1,13 @@
-//! From a protocol's plain text to the point where TLS begins: the STARTTLS dialogues.
+//! The STARTTLS dialogues: a protocol's plaintext up to the point where TLS begins.
 //!
-//! Owns what a client says and what it accepts as an answer, without I/O (`dialogue.rs`; the protocols' scripts in
-//! `lines.rs`, `binary.rs`, `xmpp.rs`), and the waiting for it (`negotiate.rs`). The explaining of failures is
-//! `explain/starttls.rs`.
+//! The client's side is without I/O (`dialogue.rs`; the protocols' scripts are in
+//! `lines.rs`, `binary.rs`, `xmpp.rs`); `negotiate.rs` runs it over a channel. The explanations of errors are
+//! in `explain/starttls.rs`.
 //!
-//! Everything up to that point is unprotected: anyone on the path can change it. So nothing of it
-//! is used for anything but getting to TLS, a server that does not offer TLS is an error and never a
-//! reason to go on without, and bytes after the server's last answer in plain text are refused: they were
-//! put there to be taken for something that came protected (CVE-2011-0411 and its many successors).
+//! Everything up to that point is unprotected: an attacker on the path can change it. So it is used
+//! only to reach TLS, a server that does not offer TLS is an error and never a
+//! reason to continue without it, and bytes after the server's last plaintext message are an error: they
+//! may be injected, to be treated as protected data (CVE-2011-0411 and its successors).
 
 mod binary;
 mod dialogue;

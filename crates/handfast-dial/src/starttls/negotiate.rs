@@ -1,4 +1,4 @@
-//! Leading a STARTTLS dialogue over a channel, blocking and not.
+//! Runs a STARTTLS dialogue over a channel, blocking and asynchronous.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::dialogue::{self, Dialogue};
 use crate::error::{Cause, Error};
 
 impl StartTls {
-    /// Leads the whole dialogue over a blocking channel. Afterwards TLS begins:
+    /// Runs the dialogue over a blocking channel. Afterwards TLS can begin:
     /// [`ClientContext::secure`](handfast::ClientContext::secure).
     ///
     /// # Errors
-    /// [`Cause::StartTls`] for whatever the server did otherwise, and time-outs and failures of
+    /// [`Cause::StartTls`] for all errors of the server, and time-outs and errors of
     /// the channel, all in [`Phase::StartTls`].
     pub fn negotiate<C: Channel>(
         self,
@@ -23,7 +23,7 @@ impl StartTls {
         server_name: &str,
         limit: Option<Duration>,
     ) -> Result<(), Error> {
-        dialogue::lead(self.dialogue(server_name), channel, limit)
+        dialogue::run(self.dialogue(server_name), channel, limit)
     }
 
     /// As [`negotiate`](Self::negotiate), over a tokio channel.
@@ -40,7 +40,7 @@ impl StartTls {
     where
         C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
-        crate::dialogue_async::lead(self.dialogue(server_name), channel, limit).await
+        crate::dialogue_async::run(self.dialogue(server_name), channel, limit).await
     }
 }
 
@@ -60,7 +60,7 @@ impl Dialogue for StartTlsDialogue {
         self.is_done()
     }
 
-    /// Everything: what follows the last answer is found to be injected.
+    /// Everything: bytes after the last answer are detected as injected.
     fn wanted(&self) -> usize {
         usize::MAX
     }

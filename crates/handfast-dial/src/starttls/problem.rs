@@ -1,14 +1,14 @@
-//! Why a STARTTLS dialogue did not come to TLS.
+//! Errors of STARTTLS dialogues.
 
 use std::fmt;
 
 use super::protocol::StartTls;
 
-/// Why a STARTTLS dialogue did not come to TLS. The cause is always the server, or something on the path.
+/// Why a STARTTLS dialogue failed. The cause is the server, or a device on the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StartTlsError {
-    /// The protocol that was spoken.
+    /// The protocol.
     pub protocol: StartTls,
     /// What happened.
     pub problem: StartTlsProblem,
@@ -18,43 +18,43 @@ pub struct StartTlsError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartTlsProblem {
-    /// The server lists what it can do, and TLS is not among it.
+    /// The server's capabilities do not include TLS.
     NotOffered {
         /// The list.
         offered: Vec<u8>,
     },
-    /// Asked for TLS, the server said no.
+    /// The server refused to begin TLS.
     Refused {
         /// Its answer.
         answer: Vec<u8>,
     },
-    /// Before a word about TLS, in its greeting or in the answer to ours, the server refused this
+    /// Before TLS was requested, in its greeting or in the answer to EHLO, the server refused this
     /// client (RFC 5321, section 3.1: a server may open with 554 instead of 220).
     ClientRefused {
         /// Its answer.
         answer: Vec<u8>,
     },
-    /// What it said is no answer in this protocol.
+    /// Its message is not an answer of this protocol.
     Unexpected {
-        /// What should have come: "the greeting", "the answer to STARTTLS".
+        /// The expected answer: "the greeting", "the answer to STARTTLS".
         awaited: &'static str,
-        /// What came.
+        /// The received bytes.
         answer: Vec<u8>,
     },
-    /// Plain text came after the answer that ends it, where only TLS may follow: an attack, or a
+    /// Plaintext followed the last answer, where only TLS may follow: an attack, or a
     /// broken server.
     Injected {
-        /// What came.
+        /// The received bytes.
         bytes: Vec<u8>,
     },
-    /// It talks on without answering.
+    /// Its answer exceeds the limit.
     TooLong {
-        /// What should have come.
+        /// The expected answer.
         awaited: &'static str,
     },
-    /// It ended the connection.
+    /// It closed the connection.
     Ended {
-        /// What should have come.
+        /// The expected answer.
         awaited: &'static str,
     },
     /// It speaks TLS from the first byte.
@@ -104,7 +104,7 @@ impl fmt::Display for StartTlsError {
             }
             StartTlsProblem::Injected { .. } => write!(
                 f,
-                "the {protocol} server sent plain text after its last answer before TLS: refused, as it may be injected"
+                "the {protocol} server sent plaintext after its last answer before TLS: refused, as it may be injected"
             ),
             StartTlsProblem::TooLong { awaited } => write!(
                 f,

@@ -1,11 +1,11 @@
-//! The protocols that begin in plain text, by name.
+//! The protocols with STARTTLS, by name.
 
 use std::fmt;
 use std::str::FromStr;
 
 use handfast::escape_control;
 
-/// A protocol that begins in plain text and turns to TLS on the same connection.
+/// A protocol that begins in plaintext and upgrades to TLS on the same connection.
 ///
 /// ```
 /// # use handfast_dial::StartTls;
@@ -69,7 +69,7 @@ impl StartTls {
         }
     }
 
-    /// The port that is registered for its plain-text form.
+    /// The registered port of its plaintext form.
     pub const fn default_port(self) -> u16 {
         match self {
             Self::Smtp => 25,
@@ -85,7 +85,7 @@ impl StartTls {
         }
     }
 
-    /// Does the server speak first? One that does not may be waiting for TLS, which the client begins.
+    /// Whether the server sends first. A server that does not may expect TLS from the start.
     pub const fn server_speaks_first(self) -> bool {
         !matches!(self, Self::Ldap | Self::Xmpp | Self::Postgres)
     }
@@ -119,7 +119,7 @@ impl FromStr for StartTls {
     }
 }
 
-/// No protocol of [`StartTls`] goes by this name.
+/// No protocol of [`StartTls`] has this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownStartTls(String);
 

@@ -1,15 +1,15 @@
-//! What a protocol's script makes of the bytes that have come.
+//! The result of a protocol's script for the bytes received so far.
 
 /// How much of an unexpected answer is kept as evidence.
 const EVIDENCE_MAX: usize = 256;
 
-/// What a script makes of the bytes so far.
+/// The result of a script.
 pub(super) enum Step {
-    /// They are not a whole answer yet.
+    /// The answer is not complete yet.
     Wait,
-    /// So many of them were an answer; this is said next, and another answer awaited.
+    /// `used` bytes were an answer; `next` is sent, and another answer expected.
     Say { used: usize, next: Vec<u8> },
-    /// So many of them were the last answer before TLS; this is said as the last thing.
+    /// `used` bytes were the last answer before TLS; `last` is the last message sent.
     Done { used: usize, last: Vec<u8> },
 }
 

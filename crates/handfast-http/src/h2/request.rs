@@ -419,7 +419,7 @@ mod tests {
             (&[GET, HTTPS, PATH], "neither"),
             (&[GET, GET, HTTPS, PATH, AUTHORITY], "twice"),
             (&[GET, HTTPS, PATH, ("a", "b"), AUTHORITY], "after"),
-            (&[GET, HTTPS, PATH, AUTHORITY, ("host", "b")], "another"),
+            (&[GET, HTTPS, PATH, AUTHORITY, ("host", "b")], "differs"),
             (&[GET, HTTPS, PATH, ("host", "a b")], "host field"),
             (&[GET, HTTPS, PATH, ("host", "")], "host field"),
             (&[GET, HTTPS, PATH, ("host", "user@a")], "host field"),

@@ -1,6 +1,6 @@
 //! Is a response whole? The one place that decides.
 //!
-//! Only the framing of a body together with the way in which the stream ended can tell. Nothing here
+//! It follows only from the framing of a body together with how the stream ended. Nothing here
 //! reads or waits: [`judge`] is a total function from what was seen to a verdict.
 //!
 //! | how the stream ended | length or chunks, all there | length or chunks, short | ends with the connection |

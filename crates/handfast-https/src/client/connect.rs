@@ -1,4 +1,4 @@
-//! From an origin to a secured stream: resolve, connect, shake hands, each phase told apart.
+//! From an origin to a secured stream: resolve, connect, handshake, with the phase of each error.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ pub(super) struct Origin {
     pub(super) port: u16,
 }
 
-/// Connects, through a proxy where one is set, and shakes hands; tells `reached` of each phase after the first.
+/// Connects, through a proxy if one is set, and completes the handshake; reports each phase after the first to `reached`.
 pub(super) async fn open(
     settings: &Settings,
     context: &ClientContext,

@@ -93,7 +93,7 @@ impl Download {
                 // Whoever restricted the old file means the new one, too.
                 let _ = file.set_permissions(old.permissions());
             }
-            // A full disk may tell only now.
+            // A full disk may be reported only now.
             file.sync_data()
                 .map_err(|error| unusable(part, "write", error))?;
             fs::rename(part, &self.target).map_err(|error| unusable(part, "rename", error))?;
@@ -165,7 +165,7 @@ fn open_part(part: &Path) -> Result<File, Error> {
     use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, stat};
     let failed = |error: rustix::io::Errno| unusable(part, "write", error.into());
     loop {
-        // No symbolic link: somebody else may own the directory.
+        // Follow no symbolic link: another user may own the directory.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
         let file = File::from(rustix::fs::open(part, flags, mode).map_err(failed)?);

@@ -1,4 +1,4 @@
-//! What can go wrong in an exchange over HTTP, and what a person is told about it.
+//! Errors of HTTP exchanges, and their explanations.
 
 // The operating system's words are Linux's.
 #[cfg(all(test, target_os = "linux"))]
@@ -321,7 +321,7 @@ impl Truncation {
         match (self.framing, self.ending) {
             (Some(Framing::UntilClose), Some(Ending::Premature | Ending::Reset)) => explanation
                 .with_fix(
-                    "do not take what arrived as complete: anybody on the path can end a connection like this",
+                    "do not treat the data as complete: an attacker on the path can end a connection like this",
                 )
                 .with_fix(
                     "a server that always ends like this should announce lengths, or end with close_notify",

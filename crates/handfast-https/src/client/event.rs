@@ -1,4 +1,4 @@
-//! What a client can tell while it works, for those who want to watch (`handfast get -v`).
+//! Progress events of a client, as for `handfast get -v`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,9 +12,9 @@ use url::Url;
 use super::completeness::{Framing, Whole};
 use super::error::Error;
 
-/// Something that happened during an exchange, told as it happens.
+/// A progress event of an exchange.
 ///
-/// Header fields are as sent and received: whoever prints them must hide secrets and escape controls.
+/// Header fields are as sent and received: before they are printed, secrets must be hidden and control characters escaped.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'e> {

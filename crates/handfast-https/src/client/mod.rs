@@ -425,7 +425,7 @@ impl Shared {
     }
 
     /// An exchange over this connection came to nothing: if the connection takes no more of them, or is
-    /// not wanted any more, it is closed when nobody uses it.
+    /// not wanted any more, it is closed when it is unused.
     fn let_go(&self, address: SocketAddr, shared: &http2::Shared, again: Again) {
         if shared.is_open() && again != Again::OverHttp1 {
             return;

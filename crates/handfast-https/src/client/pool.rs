@@ -85,7 +85,7 @@ pub(super) struct Pool(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     kept: Vec<Kept>,
-    /// Origins to which somebody is connecting, who might come back with HTTP/2.
+    /// Origins to which a task is connecting, possibly over HTTP/2.
     making: HashMap<Origin, Arc<Semaphore>>,
     versions: HashMap<Origin, Known>,
     reaper: Option<AbortHandle>,
@@ -111,7 +111,7 @@ impl Kept {
 /// What is known of an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// Its connections are not shared: nobody waits for somebody else's.
+    /// Its connections are not shared: no task waits for another one's.
     NotShared,
     /// It asks for HTTP/1.1, though it speaks HTTP/2.
     WantsHttp1,
@@ -228,7 +228,7 @@ impl Pool {
         (expired, next)
     }
 
-    /// Sees to it that somebody asks for what has expired: `begin` begins a task that does.
+    /// Ensures that expired connections are closed: `begin` starts a task for that.
     pub(super) fn reap_by(&self, begin: impl FnOnce() -> AbortHandle) {
         let mut state = self.state();
         if state.reaper.is_none() && Handle::try_current().is_ok() {
@@ -303,7 +303,7 @@ impl Drop for Making {
     }
 }
 
-/// Waits until the connection that somebody makes is there, or cannot be.
+/// Waits until the connection of another task is made, or has failed.
 pub(super) async fn made_by_another(gate: Arc<Semaphore>) {
     let _: Result<OwnedSemaphorePermit, _> = gate.acquire_owned().await;
 }

@@ -10,11 +10,11 @@ use super::event::Event;
 use super::patience::Patience;
 use super::settings::Settings;
 
-/// What all questions together may take: somebody waits for the message.
+/// The time limit of all probes: the user waits for the message.
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// The error with what the server says it would have taken, where that was the matter; or with what
-/// it says when nobody verifies it, where time or name was.
+/// its unauthenticated response, for errors about time or name.
 pub(super) async fn clarify(
     settings: &Settings,
     origin: &Origin,

@@ -50,7 +50,7 @@ pub(super) struct Head {
     status: StatusCode,
     fields: HeaderMap,
     framing: Framing,
-    /// Does the connection go on afterwards, as far as the head tells?
+    /// Whether the connection is reusable afterwards, according to the head.
     persistent: bool,
     length_and_chunks: bool,
 }

@@ -22,15 +22,15 @@ async fn kept_connections_expire() {
             "http/1.1",
             vec![
                 Step::ReadHead,
-                Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+                Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
             ],
         ),
         (
             "h2",
             vec![
-                Step::say(http2::settings()),
+                Step::send(http2::settings()),
                 Step::ReadHttp2Request,
-                Step::say(stream.concat()),
+                Step::send(stream.concat()),
             ],
         ),
     ] {

@@ -16,7 +16,7 @@ pub(super) enum Due {
     Idle,
     /// What the client takes of its replies is to be looked at.
     Progress,
-    /// The rest of a request body that nobody wants does not come.
+    /// The rest of an unread request body does not arrive.
     Discard,
     /// A stream of an HTTP/2 connection is kept from sending.
     Stream,

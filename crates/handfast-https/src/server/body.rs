@@ -106,7 +106,7 @@ impl Body {
             Kind::Boxed { body, rest } => {
                 if rest.is_empty() {
                     match ready!(body.as_mut().poll_frame(cx)) {
-                        // Trailers: nobody here has any.
+                        // Trailers are not supported.
                         Some(Ok(frame)) => *rest = frame.into_data().unwrap_or_default(),
                         Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                         None => {
@@ -122,7 +122,7 @@ impl Body {
 
     /// Puts what comes next, at most `max` bytes of it, at the end of `out`, and says how many those were:
     /// none at the end, or when there is nothing just now but may be soon
-    /// ([`is_end_stream`](http_body::Body::is_end_stream) tells).
+    /// (see [`is_end_stream`](http_body::Body::is_end_stream)).
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,

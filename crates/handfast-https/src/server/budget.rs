@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) const CONNECTION_MAX: usize = 256 * 1024;
 
 /// Bytes that a connection which holds nothing may always take, whatever the others hold: one full record.
-/// Without it, clients that take nothing could keep everybody else from being served until their time is over.
+/// Without it, clients that read nothing could prevent service to others until their time limit.
 pub(super) const FLOOR: usize = 16 * 1024;
 
 /// What the whole server holds. Shared by all threads.

@@ -1,4 +1,4 @@
-//! What a server is told before it starts.
+//! The configuration of a server.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ pub struct Limits {
     /// each second. One that does not is dropped, at most a quarter of the span later. Default 60 s.
     pub write: Duration,
     /// Bytes a second that a client has to take, on average over [`write`](Self::write): counted when it has
-    /// acknowledged them, as far as the system tells (Linux does; elsewhere, when the system took them from us).
+    /// acknowledged them, if the system reports it (as on Linux; elsewhere, when the system accepted them).
     /// Time in which nothing was there to be taken does not count. Default 128: a modem's hundredth part, and
     /// too much for those who hold connections up by taking a byte now and then.
     pub write_rate_min: u32,
@@ -47,7 +47,7 @@ pub struct Limits {
     pub fields_max: usize,
     /// HTTP/2 streams at once on a connection. Default 128: RFC 9113 recommends no less than 100.
     pub streams_max: u32,
-    /// Bytes of a request body that nobody wanted, to be read all the same so that the reply arrives
+    /// The limit on bytes of an unread request body that are discarded so that the reply arrives
     /// and the connection can be used again. Default 4 MiB.
     pub discard_max: u64,
     /// Bytes of replies that were made and could not be sent yet, of all connections together; 256 KiB of one
@@ -100,7 +100,7 @@ impl ServerConfig {
     }
 
     /// Adds an address to listen on. Port 0 takes a free one, which
-    /// [`Server::local_addrs`](super::Server::local_addrs) tells. Default: none.
+    /// [`Server::local_addrs`](super::Server::local_addrs) returns. Default: none.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen.push(address);
         self
@@ -119,13 +119,13 @@ impl ServerConfig {
     }
 
     /// How to close connections. Default: [`ClosePolicy::Linger`], with which a reply is never
-    /// destroyed by bytes of the request that nobody read.
+    /// destroyed by unread bytes of the request.
     pub fn close_policy(mut self, policy: ClosePolicy) -> Self {
         self.close = policy;
         self
     }
 
-    /// Who is told what happens. Default: nobody.
+    /// The observer of events. Default: none.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Arc::new(observer);
         self

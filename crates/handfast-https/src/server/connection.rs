@@ -30,7 +30,7 @@ const SEND_AT: usize = 96 * 1024;
 /// The address at which a connection is known to the kernel, which may be another than the one that is listened on.
 pub(super) type LocalOf<T> = fn(&T) -> Option<SocketAddr>;
 
-/// Serves one connection to its end. Everything that fails in here is told to the observer.
+/// Serves one connection to its end. All failures are reported to the observer.
 pub(super) async fn run<H: Handler, T: Transport>(
     worker: Rc<Worker<H>>,
     socket: T,
@@ -141,7 +141,7 @@ async fn drive<H: Handler, T: Transport, E: Engine<T>>(
             };
             match due {
                 Poll::Ready(Due::Idle) if link.info.is_http2() && !watchdog.winding_up => {
-                    // The client is told which streams were served (RFC 9113, section 6.8), and has
+                    // GOAWAY has the last stream that was served (RFC 9113, section 6.8), and the client has
                     // as long as for a head to take note.
                     watchdog.wind_up(worker.shared.limits.head);
                     engine.wind_up();
@@ -291,7 +291,7 @@ impl Watchdog {
     }
 }
 
-/// What has been delivered to the client, as far as the kernel tells; otherwise, what the kernel has taken.
+/// How much was delivered to the client, if the kernel reports it; otherwise, how much the kernel has accepted.
 fn delivery<T: Transport>(stream: &AsyncStream<T>, link: &Link, local_of: LocalOf<T>) -> Delivery {
     let taken = stream.traffic().bytes_sent;
     let local = local_of(stream.channel()).unwrap_or(link.info.local);

@@ -1,4 +1,4 @@
-//! A server for connections that somebody else accepts: on the caller's runtime, from the caller's listeners, over any
+//! A server for connections that the caller accepts: on the caller's runtime, from the caller's listeners, over any
 //! channel.
 
 use std::cell::Cell;
@@ -97,7 +97,7 @@ impl<H: Handler> Connections<H> {
     /// Shakes hands and serves HTTP until the connection has ended. At
     /// [`Limits::connections_max`](super::Limits::connections_max) it first waits until there is room.
     ///
-    /// How it went is told to the observer. Dropped, it cuts the connection.
+    /// The outcome is reported to the observer. Dropping it closes the connection.
     pub async fn accept<T>(&self, channel: T, addresses: Addresses)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -136,7 +136,7 @@ impl<H: Handler> Connections<H> {
         self.worker.live()
     }
 
-    /// Ends what is served: idle connections are closed, HTTP/2 clients are told to open no more streams, and replies that
+    /// Ends what is served: idle connections are closed, HTTP/2 clients are requested to open no more streams, and replies that
     /// run may finish within `grace`; then what is left is cut. Ready when all have ended. The caller stops to accept before.
     pub async fn shutdown(&self, grace: Duration) {
         self.worker.drain();
@@ -164,7 +164,7 @@ impl<H: Handler> Connections<H> {
         }
     }
 
-    /// Closes connections that idle while somebody waits for their place.
+    /// Closes idle connections while a client waits for a place.
     async fn make_room(&self) {
         loop {
             self.worker.close_idle(self.worker.shared.places.wanted());

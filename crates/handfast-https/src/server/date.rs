@@ -31,8 +31,8 @@ mod tests {
     #[test]
     fn the_date_is_now() {
         let text = now();
-        let told = httpdate::parse_http_date(std::str::from_utf8(&text).unwrap()).unwrap();
-        let age = SystemTime::now().duration_since(told).unwrap();
+        let parsed = httpdate::parse_http_date(std::str::from_utf8(&text).unwrap()).unwrap();
+        let age = SystemTime::now().duration_since(parsed).unwrap();
         assert!(age.as_secs() < 3, "{age:?}");
     }
 }

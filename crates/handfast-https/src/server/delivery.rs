@@ -1,12 +1,12 @@
 //! What the kernel has delivered of a connection: not what it took from us, of which it keeps up to megabytes.
 //!
-//! Linux tells by its interface for socket statistics (`sock_diag`), whose length of the send queue counts
-//! what the peer has not acknowledged. Elsewhere, and where that interface is closed to us, nobody tells.
+//! Linux reports it by its interface for socket statistics (`sock_diag`), whose length of the send queue counts
+//! what the peer has not acknowledged. On other systems, and without access to that interface, it is unknown.
 
 use std::net::SocketAddr;
 
 /// Bytes that were handed to the kernel for this connection and that the peer has not acknowledged; `None`
-/// when that cannot be told.
+/// if that is unknown.
 pub(super) fn unacknowledged(local: SocketAddr, peer: SocketAddr) -> Option<u32> {
     platform::unacknowledged(local, peer)
 }
@@ -162,7 +162,7 @@ mod platform {
                 let (local, peer) = (near.local_addr().unwrap(), near.peer_addr().unwrap());
                 let Some(none) = unacknowledged(local, peer) else {
                     handfast_testbed::skipped::note(
-                        "this kernel does not tell what was acknowledged",
+                        "this kernel does not report it what was acknowledged",
                     );
                     return;
                 };
@@ -185,8 +185,8 @@ mod platform {
 
         #[test]
         fn of_a_connection_that_is_not_there_nothing_is_told() {
-            let nobody = "192.0.2.1:1".parse().unwrap();
-            assert_eq!(unacknowledged(nobody, nobody), None);
+            let unused = "192.0.2.1:1".parse().unwrap();
+            assert_eq!(unacknowledged(unused, unused), None);
             assert_eq!(read(&[]), None);
             assert_eq!(read(&[0; 20]), None);
         }

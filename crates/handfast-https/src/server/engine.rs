@@ -27,7 +27,7 @@ pub(super) trait Engine<T> {
     /// Takes no more requests; ends when those under way are answered.
     fn wind_up(&mut self);
 
-    /// Reads no more of bodies that nobody wants.
+    /// Reads no more of unread bodies.
     fn give_up_discarding(&mut self);
 
     /// When [`expire`](Self::expire) is to be called: something in here has a limit of its own by then.
@@ -42,7 +42,7 @@ pub(super) trait Engine<T> {
 /// Why HTTP ended before its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// What came is not HTTP. The client has been told.
+    /// The data is not HTTP. The client got an error response.
     BadRequest(String),
     /// The exchange broke off.
     BrokenOff(String),

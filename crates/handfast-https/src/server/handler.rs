@@ -105,7 +105,7 @@ impl RequestBody {
             let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
             match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => return Some(Ok(data)),
-                // Trailers: nobody here asks for them.
+                // Trailers are not supported.
                 Ok(Err(_)) => {}
                 Err(error) => return Some(Err(error)),
             }
@@ -152,7 +152,7 @@ impl http_body::Body for RequestBody {
         let Some(incoming) = &this.incoming else {
             return Poll::Ready(None);
         };
-        // From the first look on, a client that waits for it is told to go on.
+        // The first read sends 100 (Continue) to a client that waits for it.
         match incoming.poll_next(cx) {
             Poll::Ready(piece) => {
                 if let Some(sleep) = &mut this.patience {

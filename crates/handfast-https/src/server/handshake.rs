@@ -1,6 +1,6 @@
 //! The handshake of one connection: its deadline, and what becomes of one that fails.
 //!
-//! Each failure is told to the observer once, with what the client had offered; then the client gets
+//! Each failure is reported to the observer once, with the client's offer; then the client gets
 //! time to read the alert.
 
 use std::net::SocketAddr;

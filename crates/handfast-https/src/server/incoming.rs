@@ -107,12 +107,12 @@ impl Incoming {
         self.lock().reader == Reader::Reads
     }
 
-    /// Will nobody read what comes?
+    /// Whether the data will not be read.
     pub(super) fn is_unwanted(&self) -> bool {
         self.lock().reader == Reader::Gone
     }
 
-    /// Hands over a copy of a piece. One that nobody will read is dropped.
+    /// Passes on a copy of a piece. It is dropped if it will not be read.
     pub(super) fn push(&self, piece: &[u8]) {
         let mut state = self.lock();
         if let Some(announced) = &mut state.announced {

@@ -21,7 +21,7 @@ use super::places::Place;
 pub(super) struct Link {
     pub(super) activity: Activity,
     pub(super) info: Arc<ConnectionInfo>,
-    /// Bytes of a body that nobody wanted which are read all the same.
+    /// The bytes of an unread body that are discarded.
     pub(super) discard_max: u64,
     /// What its replies may hold while they cannot be sent.
     pub(super) held: Allowance,

@@ -71,7 +71,7 @@ pub(super) fn bind(addresses: &[SocketAddr], threads: usize) -> Result<Vec<Liste
 
 fn bind_one(address: SocketAddr, threads: usize) -> io::Result<Listening> {
     // Alone at first: sharing would also let another process of the same user take half of our
-    // connections, or us take half of its, without anybody noticing.
+    // connections, or us take half of its, unnoticed.
     let first = listen(address, false)?;
     let address = first.local_addr()?;
     if threads <= 1 {

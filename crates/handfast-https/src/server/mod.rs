@@ -1,7 +1,7 @@
 //! An HTTPS server: HTTP/1.1 and HTTP/2 over [`handfast`], embeddable in other programs.
 //!
 //! It owns listening, limits, closing and stopping; what is answered is a [`Handler`]'s business
-//! (`handfast-files` has one for a directory). It prints nothing: an [`Observer`] is told of every request, every failed
+//! (`handfast-files` has one for a directory). It prints nothing: an [`Observer`] receives every request, every failed
 //! handshake and how each connection ended. Where bytes become records is `handfast`'s; HTTP is
 //! spelled here, by an engine for each of its versions.
 //!

@@ -1,4 +1,4 @@
-//! What the server tells about itself: values for an audit log, never text on a stream.
+//! The server's events: values for an audit log, never text on a stream.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Uri, Version};
 
 use super::handler::ConnectionInfo;
 
-/// Is told what happens, on the threads that serve: it must not block for long.
+/// Receives events, on the serving threads: it must not block for long.
 ///
 /// What a client sent (targets, names, first bytes) is given as it was sent; before it goes to a
 /// terminal or a line-based log it must be escaped ([`handfast::escape_control`]).
@@ -64,7 +64,7 @@ pub enum TransferEnd {
 pub struct RequestEvent<'a> {
     /// When its head had arrived.
     pub time: SystemTime,
-    /// From whom and over what it came.
+    /// The client and its connection.
     pub connection: &'a ConnectionInfo,
     /// Its method.
     pub method: &'a Method,
@@ -103,7 +103,7 @@ pub struct HandshakeEvent<'a> {
     pub server_name: Option<&'a str>,
     /// What the client offered in its ClientHello, as far as that arrived.
     pub offer: Option<&'a ClientOffer>,
-    /// The alert that told the client why.
+    /// The alert sent to the client.
     pub alert_sent: Option<Alert>,
     /// The alert by which the client gave up.
     pub alert_received: Option<Alert>,
@@ -134,7 +134,7 @@ pub enum CloseReason {
     HeadTimedOut,
     /// The client took less of its replies than [`Limits::write_rate_min`](super::Limits::write_rate_min).
     Stalled,
-    /// What the client sent is not HTTP; it was told so where the protocol allows.
+    /// The client's data is not HTTP; it got an error response if the protocol allows it.
     BadRequest(String),
     /// The exchange broke off.
     BrokenOff(String),

@@ -1,4 +1,4 @@
-//! Plain HTTP on the TLS port: the client is told where to go instead.
+//! Plain HTTP on the TLS port: the response has the https URL.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -97,7 +97,7 @@ fn looks_like_http(bytes: &[u8]) -> bool {
         }
 }
 
-/// Reads until the head tells the URL to go to, or ends without.
+/// Reads until the head has the URL, or ends without it.
 async fn read_on<T: Transport>(channel: &mut T, head: &mut Vec<u8>, port: u16) -> Option<String> {
     let mut chunk = [0; 1024];
     while memchr::memmem::find(head, b"\r\n\r\n").is_none()

@@ -29,7 +29,7 @@ impl<H: Handler> Server<H> {
     /// Listens on every address of the configuration.
     ///
     /// # Errors
-    /// The first address that could not be had, and why; also when somebody else listens there.
+    /// The first address that could not be bound, and why; also if another process listens on it.
     pub fn bind(config: ServerConfig, handler: H) -> Result<Self, BindError> {
         let threads = config.thread_count();
         let listening = listener::bind(&config.listen, threads)?;
@@ -138,7 +138,7 @@ impl Running {
         (self.replace)(context);
     }
 
-    /// Stops: nothing more is accepted, idle connections are closed, HTTP/2 clients are told to open no
+    /// Stops: nothing more is accepted, idle connections are closed, HTTP/2 clients are requested to open no
     /// more streams, and replies that run may finish within `grace`; then what is left is cut. Returns
     /// at once; [`join`](Self::join) waits. A second call can shorten the time.
     pub fn shutdown(&self, grace: Duration) {

@@ -16,7 +16,7 @@ use super::service::plain;
 pub struct Tower<S>(S);
 
 /// Serves a tower [`Service`]: each request goes to a clone of it, with the connection
-/// (`Arc<`[`ConnectionInfo`]`>`) as an extension, which tells who the client proved to be.
+/// (`Arc<`[`ConnectionInfo`]`>`) as an extension, with the authenticated client.
 ///
 /// The service is called on the thread that has the connection, and must not block it. It may pass the request's body on to
 /// other threads. A failure of the service is answered with 500; a panic ends the connection.

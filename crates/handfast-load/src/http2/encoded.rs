@@ -1,4 +1,4 @@
-//! One request, encoded once for every situation of a connection.
+//! The request, encoded once for every state of a connection.
 
 use bytes::Bytes;
 use handfast_http::h2::hpack::{ENTRY_OVERHEAD, STATIC_ENTRIES, TABLE_SIZE, encode, put_integer};
@@ -6,12 +6,12 @@ use http::Method;
 
 use super::super::plan::Plan;
 
-/// The request as every connection sends it.
+/// The encoded request.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(super) blocks: RequestBlocks,
     pub(super) body: Bytes,
-    /// Its answers have no body.
+    /// Whether it is HEAD, so that responses have no body.
     pub(super) is_head: bool,
 }
 
@@ -44,27 +44,27 @@ impl Encoded {
     }
 }
 
-/// One request, encoded for each situation of the connection.
+/// The header block, for each state of the connection.
 #[derive(Debug, Clone)]
 pub(super) struct RequestBlocks {
-    /// Puts what is worth it into the dynamic table: for the first request.
+    /// Adds fields to the dynamic table: for the first request.
     pub(super) first: Vec<u8>,
-    /// Refers to it: for those after it.
+    /// Refers to the dynamic table: for later requests.
     pub(super) again: Vec<u8>,
-    /// Without the dynamic table: for servers that make it small.
+    /// Without the dynamic table: for servers with a small one.
     pub(super) literal: Vec<u8>,
-    /// How much of the dynamic table `again` relies on.
+    /// The size of the dynamic table that `again` needs.
     pub(super) table_bytes: usize,
 }
 
 impl RequestBlocks {
-    /// Fields in the order in which they are to be sent, pseudo-header fields first, names in
+    /// Fields in the order in which they are sent, pseudo-header fields first, names in
     /// lower case. Sensitive ones are never indexed (RFC 7541, section 7.1.3).
     pub(super) fn new<'f>(fields: impl Iterator<Item = (&'f [u8], &'f [u8], bool)>) -> Self {
         let mut first = Vec::new();
         let mut again = Vec::new();
         let mut literal = Vec::new();
-        // Whether an entry is indexed is known before where it ends up: the last one is first.
+        // The index of an entry depends on the later ones: the last one is first.
         let mut indexed = Vec::new();
         let mut table_bytes = 0;
         for (name, value, sensitive) in fields {

@@ -1,5 +1,5 @@
-//! What a load tester reads of responses: their status and the length that they announce. The table of
-//! header compression holds numbers and no strings.
+//! The fields of responses that a load tester reads: status and content length. The table of
+//! header compression has numbers and no strings.
 
 use std::sync::LazyLock;
 
@@ -8,11 +8,11 @@ use handfast_http::h2::hpack::{Entry, Fields, static_table};
 use handfast_http::h2::{Bounds, Judged, Role};
 use http::{HeaderMap, StatusCode};
 
-/// The load tester's end of a connection.
+/// The load tester's side of a connection.
 #[derive(Debug)]
 pub(super) struct Measured;
 
-/// The names that matter.
+/// The relevant names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
     Status,
@@ -20,7 +20,7 @@ pub(super) enum Name {
     Other,
 }
 
-/// The fields that matter.
+/// The relevant fields.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Field {
     Status(Option<StatusCode>),
@@ -28,10 +28,10 @@ pub(super) enum Field {
     Other,
 }
 
-/// A head that is being put together; then what is known of a response.
+/// A head while it is parsed; then the data of a response.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Head {
-    /// Its status; 0 while there is none, which trailers have.
+    /// Its status; 0 if there is none, as in trailers.
     pub(super) status: u16,
     length: Option<u64>,
     size: usize,

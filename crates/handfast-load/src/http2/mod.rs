@@ -1,8 +1,8 @@
-//! HTTP/2 as a load tester needs it: the same request again and again, responses measured while they pass.
+//! HTTP/2 for a load tester: the same request repeatedly; responses are measured without storing them.
 //!
-//! `handfast-http` owns the protocol; here are the request, encoded once for all connections, and what is
-//! noted of each stream. Nothing is allocated for a response but its stream. Receive windows are as large
-//! as the protocol allows, so that it is never this end that slows a server down.
+//! The protocol is in `handfast-http`; here are the request, encoded once for all connections, and the
+//! data of each stream. Nothing is allocated for a response except its stream. Receive windows are as large
+//! as the protocol allows, so that flow control does not slow a server down.
 
 mod encoded;
 mod measured;
@@ -17,36 +17,36 @@ pub(super) use self::encoded::Encoded;
 use self::measured::Measured;
 use super::outcome::{Broken, Response};
 
-/// The most streams at once on a connection: more than any server takes.
+/// The limit on concurrent streams of a connection: more than any server allows.
 pub(super) const STREAMS_MAX: usize = 1024;
 
-/// Bytes of a response's header list: nobody has answers with 64 KiB of fields.
+/// The limit on a response's header list in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Answers to pings and settings that wait for the channel: a peer that sends more without
+/// The limit on unsent answers to pings and settings: a peer that causes more without
 /// reading is flooding.
 const CONTROL_BYTES_MAX: usize = 256 * 1024;
 
-/// A stream that is over, and with what.
+/// A finished stream, with its result.
 #[derive(Debug)]
 pub(super) struct Finished<T> {
-    /// What the caller gave [`Session::start`].
+    /// The tag from [`Session::start`].
     pub(super) tag: T,
     pub(super) result: Result<Response, Broken>,
 }
 
-/// One connection. `T` is what the caller wants to know a stream by.
+/// One connection. `T` is the caller's tag of a stream.
 #[derive(Debug)]
 pub(super) struct Session<T> {
     core: Connection<Measured, Option<Exchange<T>>>,
     streams_max: usize,
     open: usize,
-    /// Which of the request's encodings is next.
+    /// The encoding of the next request.
     encoding: Encoding,
-    /// GOAWAY: why the server goes.
+    /// The error code of a GOAWAY.
     going: Option<u32>,
     left: bool,
-    /// When something was last received: near enough for a client that keeps no time of streams.
+    /// The time of the last input, which is sufficient for a client without time limits for streams.
     now: Instant,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Session<T> {
 enum Encoding {
     First,
     Again,
-    /// After a table size update, which is still to be sent or not.
+    /// With a table size update, which may be unsent.
     Literal {
         update_due: bool,
     },
@@ -69,7 +69,7 @@ struct Exchange<T> {
 }
 
 impl<T> Session<T> {
-    /// A connection of at most so many streams at once. Its preface is in the output.
+    /// A connection with a limit on concurrent streams. Its preface is in the output.
     pub(super) fn new(streams_max: usize) -> Self {
         let limits = Limits {
             streams_max: 0,
@@ -91,22 +91,22 @@ impl<T> Session<T> {
         }
     }
 
-    /// Would the server take another request now?
+    /// Whether another request can be sent now.
     pub(super) fn has_room(&self) -> bool {
         self.open < self.streams_max && self.core.has_room()
     }
 
-    /// Will there be no further requests on this connection, once those under way are done?
+    /// Whether no further requests can be sent on this connection.
     pub(super) fn is_going(&self) -> bool {
         self.left || self.core.is_going() || self.core.last_opened() > STREAM_ID_MAX - 2
     }
 
-    /// Requests under way.
+    /// The number of open requests.
     pub(super) fn open(&self) -> usize {
         self.open
     }
 
-    /// The tags of the requests under way, and whether responses to them have begun.
+    /// The tags of the open requests, and whether their responses have begun.
     pub(super) fn under_way(&self) -> impl Iterator<Item = (&T, bool)> {
         let streams = self.core.each().filter_map(|(_, own)| own.as_ref());
         streams.map(|own| (&own.tag, own.response.status != 0))
@@ -152,11 +152,11 @@ impl<T> Session<T> {
         }
     }
 
-    /// Takes the next bytes of the connection; finished streams go to `done`.
+    /// Processes the next bytes of the connection; finished streams are added to `done`.
     ///
     /// # Errors
-    /// [`Broken`] when they break the protocol: the connection is of no use then, and what is to
-    /// tell the server so is in the output.
+    /// [`Broken`] if they violate the protocol: the connection cannot be used then, and the
+    /// GOAWAY is in the output.
     pub(super) fn feed(
         &mut self,
         bytes: &[u8],

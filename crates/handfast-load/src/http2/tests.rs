@@ -65,7 +65,7 @@ fn play(pieces: &[&[u8]], body: &'static [u8]) -> (Results, Result<(), Broken>, 
     (results, result, out)
 }
 
-/// Everything that a session has to send, taken.
+/// Takes the output of a session.
 fn sent<T>(session: &mut Session<T>, request: &Encoded) -> Vec<u8> {
     let mut all = Vec::new();
     loop {
@@ -155,7 +155,7 @@ fn a_stream_without_its_end_is_truncated() {
 }
 
 #[test]
-fn a_server_that_goes_away_finishes_what_it_took() {
+fn requests_before_a_goaway_are_finished() {
     let mut payload = 1u32.to_be_bytes().to_vec();
     payload.extend_from_slice(&0u32.to_be_bytes());
     let server = Server::default()
@@ -174,7 +174,7 @@ fn a_server_that_goes_away_finishes_what_it_took() {
 }
 
 #[test]
-fn what_breaks_the_protocol_ends_the_connection() {
+fn protocol_violations_end_the_connection() {
     let begun = || Server::default().settings(&[]);
     for (what, server) in [
         (
@@ -220,7 +220,7 @@ fn what_breaks_the_protocol_ends_the_connection() {
         let Err(Broken::Malformed(words)) = result else {
             panic!("{what}: {result:?}");
         };
-        // The server is told why, in the same words.
+        // The GOAWAY has the same text.
         let length = 17 + words.len();
         let goaway = out.len().checked_sub(length).map(|at| &out[at..]);
         assert_eq!(
@@ -232,7 +232,7 @@ fn what_breaks_the_protocol_ends_the_connection() {
 }
 
 #[test]
-fn what_breaks_the_rules_of_a_stream_ends_the_stream() {
+fn stream_errors_end_the_stream() {
     let begun = || Server::default().settings(&[]);
     for (what, server) in [
         ("a body before its head", begun().data(1, b"x", false)),
@@ -327,7 +327,7 @@ fn data_bytes(frames: &[u8]) -> u64 {
 
 proptest! {
     #[test]
-    fn however_a_connection_is_cut_it_says_the_same(cuts in proptest::collection::vec(1usize..30, 0..60)) {
+    fn fragmentation_does_not_change_the_result(cuts in proptest::collection::vec(1usize..30, 0..60)) {
         let server = Server::default()
             .settings(&[(frame::setting::HEADER_TABLE_SIZE, 100)])
             .headers(3, b"\x88\x40\x01a\x82\x64\x02", false, 3)

@@ -1,6 +1,6 @@
-//! Axes: from a value to its place, and ticks at round values with room between their labels.
+//! Axes: positions of values, and ticks at round values with space between their labels.
 
-/// The font has 11 pixels; the widest digit of the fonts that browsers take for `system-ui` has 0.62
+/// The font has 11 pixels; the widest digit of browsers' fonts for `system-ui` has 0.62
 /// of that.
 const CHARACTER_WIDTH: f64 = 6.9;
 
@@ -15,7 +15,7 @@ pub(super) fn text_width(text: &str) -> f64 {
     text.chars().count() as f64 * CHARACTER_WIDTH
 }
 
-/// A place on an axis and what is written there.
+/// A position on an axis, with a label.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tick {
     /// From 0 at its beginning to 1 at its end.
@@ -33,7 +33,7 @@ pub(super) struct Axis {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Nanoseconds, on a logarithmic scale: the median is seen beside the longest.
+    /// Nanoseconds, on a logarithmic scale, for values of different magnitude.
     Latency,
     /// Seconds from zero.
     Time,
@@ -60,12 +60,12 @@ impl Axis {
         Self::from_zero(seconds, Kind::Time)
     }
 
-    /// Numbers from zero, with some air above the largest.
+    /// Numbers from zero, with some space above the largest.
     pub(super) fn rate(high: f64) -> Self {
         Self::from_zero(high * 1.08, Kind::Rate)
     }
 
-    /// Whole numbers from zero, with some air above the largest.
+    /// Whole numbers from zero, with some space above the largest.
     pub(super) fn counts(high: u64) -> Self {
         Self::from_zero(high.max(1) as f64 * 1.08, Kind::Counts)
     }
@@ -100,7 +100,7 @@ impl Axis {
         self.ticks(|one, other| (other.share - one.share) * height >= 2.0 * LINE_HEIGHT)
     }
 
-    /// As many round values as have room: at least two, wherever two are apart.
+    /// As many round values as fit: at least two, if possible.
     fn ticks(&self, apart: impl Fn(&Tick, &Tick) -> bool) -> Vec<Tick> {
         let fits = |values: Vec<f64>| {
             let ticks: Vec<Tick> = values.into_iter().map(|value| self.tick(value)).collect();

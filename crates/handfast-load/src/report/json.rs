@@ -13,28 +13,28 @@ const STEPS: usize = 200;
 
 /// The whole report as JSON.
 ///
-/// `schema` is `handfast-bench/2`; fields may be added to it, never changed. (In 1, a whole response
+/// `schema` is `handfast-bench/2`; fields may be added to it, never changed. (In 1, a complete response
 /// was complete whatever its status.) Times are in
 /// milliseconds where a name ends in `_ms` and in seconds where it ends in `_s`; a distribution has
 /// `count`, `min_ms`, `mean_ms`, `deviation_ms`, `p50_ms`, `p75_ms`, `p90_ms`, `p99_ms`, `p99.9_ms`,
 /// `max_ms` and `histogram`: a list of `[below_ms, count]`, where each entry counts what is below its
 /// bound and not below that of the entry before.
 ///
-/// | field | what it holds |
+/// | field | content |
 /// |---|---|
 /// | `started`, `host`, `versions` | when and where the test ran, and with what |
-/// | `plan` | what was asked for: `url`, `method`, `protocol`, `handshake`, `rate` (null in the closed loop), `connections`, `streams`, `threads`, `requests`, `duration_s` |
+/// | `plan` | the plan: `url`, `method`, `protocol`, `handshake`, `rate` (null in the closed loop), `connections`, `streams`, `threads`, `requests`, `duration_s` |
 /// | `elapsed_s`, `requests_per_second` | from the start of the clock to the last response |
 /// | `requests` | `started` = `complete` + `truncated` + `failed` + `unfinished`; of `failed`, `failed_by_status` were answered by a status of 400 or more; `resent` counts requests sent again because the server had refused them without processing them; `unsent` were due and never sent |
-/// | `statuses`, `status_classes` | whole responses by code and by class (`2xx`, ...) |
+/// | `statuses`, `status_classes` | complete responses by code and by class (`2xx`, ...) |
 /// | `latency`, `service`, `failed_latency`, `connect`, `handshake` | distributions; `latency` counts from when a request was due, `service` from when it was sent, both for complete requests; `failed_latency` for those that failed by their status |
 /// | `tls` | `full`, `resumed`, `resumed_share`, and `agreed`: a list with `version`, `cipher_suite`, `group`, `alpn`, `resumed`, `count` |
 /// | `connections` | `tried`, `surplus`, and how they ended: `close_notify`, `premature`, `reset`, `ours` |
 /// | `traffic` | bytes and records in both directions, `body_bytes` |
-/// | `failures` | a list with `id` (as `handfast explain` knows it), `count`, `what`, `evidence` |
+/// | `failures` | a list with `id` (see `handfast explain`), `count`, `what`, `evidence` |
 /// | `seconds` | a list with `second`, `length_s`, `complete`, `failed`, `handshakes`, `bytes_received`, `requests_per_second`, `p50_ms`, `p90_ms`, `p99_ms`, `max_ms`, `waiting` |
 /// | `generator` | `threads`, `cpu_s`, `requests_per_cpu_second`, `saturated`, `gave_up` |
-/// | `remarks` | what to be careful about, a sentence each |
+/// | `remarks` | notes on the results, a sentence each |
 pub fn json(plan: &Plan, measured: &Measurements, about: &About) -> Value {
     let requests = &measured.requests;
     let (full, resumed) = measured.handshakes();
@@ -178,7 +178,7 @@ fn distribution(of: &Distribution) -> Value {
     Value::Object(fields)
 }
 
-/// Steps in which nothing was seen are told only where they bound one in which something was.
+/// Empty steps are included only next to one that is not empty.
 fn histogram(of: &Distribution) -> Value {
     if of.is_empty() {
         return json!([]);

@@ -1,6 +1,6 @@
-//! What was measured, told: as text, as JSON, as a page that opens offline.
+//! Reports of the measurements: as text, as JSON, as an HTML page.
 //!
-//! Only rendering: every number comes from [`Measurements`], and nothing is printed here.
+//! Only formatting: every number is from [`Measurements`], and nothing is printed here.
 
 mod axis;
 mod html;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::measure::{Distribution, Measurements};
 use super::plan::{Handshake, Pacing, Plan, Protocol};
 
-/// The percentiles that every report names.
+/// The percentiles in every report.
 const PERCENTILES: [(f64, &str); 5] = [
     (50.0, "p50"),
     (75.0, "p75"),
@@ -26,12 +26,12 @@ const PERCENTILES: [(f64, &str); 5] = [
     (99.9, "p99.9"),
 ];
 
-/// When and where a test ran, and with what: a figure that says none of it cannot be compared.
+/// When and where a test ran, and with which software, to make results comparable.
 #[derive(Debug, Clone, Default)]
 pub struct About {
     /// When it began, in seconds since 1970 (UTC).
     pub started: i64,
-    /// The machine that the load came from.
+    /// The machine of the load tester.
     pub host: String,
     /// Programs and systems with their versions.
     pub versions: Vec<String>,
@@ -50,7 +50,7 @@ impl About {
     }
 }
 
-/// The distributions that have something in them, by the names that stand above or before them.
+/// The distributions that are not empty, with their names.
 fn shown<'m>(plan: &Plan, measured: &'m Measurements) -> Vec<(&'static str, &'m Distribution)> {
     let open = plan.pacing != Pacing::Closed;
     let all = [
@@ -66,36 +66,36 @@ fn shown<'m>(plan: &Plan, measured: &'m Measurements) -> Vec<(&'static str, &'m 
         .collect()
 }
 
-/// What the numbers mean, and what to be careful about.
+/// Notes on the results.
 fn remarks(plan: &Plan, measured: &Measurements) -> Vec<String> {
     let mut remarks = Vec::new();
     if measured.gave_up {
-        remarks.push("broken off: not one request had succeeded".to_owned());
+        remarks.push("aborted: no request succeeded".to_owned());
     }
     if measured.generator_saturated() {
         remarks.push(
             "the generator was busy all the time: latencies include its own queue, and the server \
-             could have done more"
+             may be faster"
                 .to_owned(),
         );
     }
     if measured.requests.unsent > 0 {
         remarks.push(format!(
-            "the server did not keep up: {} requests were due and found no free connection until \
-             the end; latencies are those of the others",
+            "the server did not keep up: {} requests were not sent, because every connection was \
+             busy until the end; latencies are those of the others",
             measured.requests.unsent
         ));
     }
     if measured.ends.premature > 0 {
         remarks.push(format!(
-            "{} connections ended without close_notify: what was complete by its framing counts as \
-             complete",
+            "{} connections ended without close_notify: responses that are complete by their framing \
+             count as complete",
             measured.ends.premature
         ));
     }
     if measured.surplus > 0 {
         remarks.push(format!(
-            "{} connections brought more than was asked for, and were given up",
+            "{} connections had data after the response, and were closed",
             measured.surplus
         ));
     }
@@ -103,14 +103,14 @@ fn remarks(plan: &Plan, measured: &Measurements) -> Vec<String> {
         && measured.handshakes().1 == 0
         && measured.handshakes().0 > 0
     {
-        remarks.push("the server took up no earlier session".to_owned());
+        remarks.push("the server resumed no session".to_owned());
     }
     if plan.pacing == Pacing::Closed && !measured.latency.is_empty() {
         let longest = measured.latency.max();
         if longest > 20 * measured.latency.percentile(99.0) && longest > Duration::from_millis(50) {
             remarks.push(
-                "closed loop: a stall holds back the requests that would have met it, so the upper \
-                 percentiles are flattered; a fixed rate shows them as users would see them"
+                "closed loop: a stall delays the requests that it would affect, so the upper \
+                 percentiles are too low; a fixed rate (--rate) measures latency as users see it"
                     .to_owned(),
             );
         }
@@ -165,7 +165,7 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// A duration with three digits and the unit that fits.
+/// A duration with three digits and a suitable unit.
 fn short(duration: Duration) -> String {
     let secs = duration.as_secs_f64();
     let (value, unit) = match duration.as_nanos() {
@@ -181,7 +181,7 @@ fn short(duration: Duration) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-/// A number of bytes with the unit that fits.
+/// A number of bytes with a suitable unit.
 fn bytes(count: f64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = count;

@@ -1,4 +1,4 @@
-//! Handshakes over a tokio channel, and the end of those that fail.
+//! Handshakes over a tokio channel, and how failed ones are closed.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,9 +17,9 @@ use crate::connection::Connection;
 use crate::context::Timeouts;
 use crate::error::{Error, LocalCause, NetworkCause, Phase};
 
-/// A handshake under way over a tokio channel: a future, done within the context's time limit.
+/// A running handshake over a tokio channel: a future, ready within the context's time limit.
 ///
-/// Who drops it closes the channel. Who wants to know how far it came calls
+/// Dropping it closes the channel. To get its state, call
 /// [`give_up`](Self::give_up) instead.
 #[derive(Debug)]
 #[must_use = "a handshake goes on only while it is awaited"]
@@ -61,7 +61,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncHandshake<C> {
         }
     }
 
-    /// Ends it for a reason of the caller's, such as a time limit. `None` when it had ended before.
+    /// Ends it for a reason of the caller, such as a time limit. `None` if it has ended already.
     pub fn give_up(self, error: Error) -> Option<HandshakeFailure<C>> {
         Some(self.under_way?.failed(error))
     }
@@ -71,7 +71,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Future for AsyncHandshake<C> {
     type Output = Result<AsyncStream<C>, HandshakeFailure<C>>;
 
     /// # Panics
-    /// When polled after it was ready.
+    /// If polled after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let Some(under_way) = &mut this.under_way else {
@@ -98,7 +98,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Future for AsyncHandshake<C> {
             Ok(connection) => connection,
             Err(error) => {
                 if let Some(connection) = &mut under_way.connection {
-                    // The alert tells the peer why. What the channel does not take now, closing sends.
+                    // Send the alert. Closing sends what the channel does not accept now.
                     let _ = poll_transmit(&mut under_way.channel, connection, cx);
                 }
                 return Poll::Ready(Err(under_way.failed(error.in_phase(Phase::Handshake))));
@@ -179,7 +179,7 @@ enum Step {
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> HandshakeFailure<C> {
-    /// As [`close`](Self::close), without blocking the thread. Cancelled, it can be called again.
+    /// As [`close`](Self::close), without blocking the thread. After cancellation it can be called again.
     pub async fn close_async(&mut self, limits: LingerLimits) -> CloseOutcome {
         match &mut self.connection {
             Some(connection) => close_failed(&mut self.channel, connection, Some(limits)).await,
@@ -188,7 +188,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> HandshakeFailure<C> {
     }
 }
 
-/// Sends the alert of a connection that has failed, half-closes, and discards what still comes.
+/// Sends the alert of a failed connection, half-closes, and discards further data.
 pub(super) async fn close_failed<C: AsyncRead + AsyncWrite + Unpin>(
     channel: &mut C,
     connection: &mut Connection,
@@ -241,15 +241,15 @@ fn poll_handshake<C: AsyncRead + AsyncWrite + Unpin>(
     signs_elsewhere: bool,
 ) -> Poll<Result<Step, Error>> {
     loop {
-        // Tickets can wait for the answer to what the client sent along with the end of its handshake:
-        // both then leave together.
+        // Tickets can wait for the answer to the client's first data:
+        // both are then sent together.
         let answers_soon = connection.has_plaintext() && !connection.owes_handshake();
         if !connection.is_handshaking() && answers_soon {
             return Poll::Ready(Ok(Step::Done));
         }
         let _ = poll_transmit(channel, connection, cx)?;
         if !connection.is_handshaking() {
-            // Our last flight is the peer's to wait for, and nobody might write soon.
+            // The peer waits for our last flight, and the caller may not write soon.
             return match connection.owes_handshake() {
                 true => Poll::Pending,
                 false => Poll::Ready(Ok(Step::Done)),

@@ -1,4 +1,4 @@
-//! Who waits for a channel, and for how long.
+//! Which tasks wait for a channel, and for how long.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use ::tokio::time::{Sleep, sleep};
 
 use crate::error::{Error, NetworkCause, Phase};
 
-/// Who waits until the channel takes more.
+/// The tasks that wait until the channel accepts more.
 ///
 /// Reading sends too: what was written and not flushed. When the two halves of a stream are driven
-/// by different tasks, both may wait for the same channel, which remembers only the last waker.
+/// by different tasks, both may wait for the same channel, which keeps only the last waker.
 #[derive(Debug, Default)]
 pub(super) struct Senders {
     reader: Option<Waker>,
@@ -26,7 +26,7 @@ pub(super) enum Sender {
 }
 
 impl Senders {
-    /// Remembers who waits; gives a waker for both if another task does, too.
+    /// Registers a waiting task; returns a waker for both if another task waits, too.
     pub(super) fn waits(&mut self, who: Sender, waker: &Waker) -> Option<Waker> {
         let (mine, other) = match who {
             Sender::Reader => (&mut self.reader, &self.writer),
@@ -40,7 +40,7 @@ impl Senders {
         Some(Arc::new(Both(waker.clone(), other.clone())).into())
     }
 
-    /// Everything was sent: nobody has to wait any more.
+    /// Everything was sent: no task waits any more.
     pub(super) fn sent(&mut self, by: &Waker) {
         for waker in [self.reader.take(), self.writer.take()]
             .into_iter()
@@ -62,7 +62,7 @@ impl Wake for Both {
     }
 }
 
-/// How long a direction may go without progress. Costs nothing while there is progress.
+/// The limit on time without progress in one direction. It costs nothing while there is progress.
 #[derive(Debug)]
 pub(super) struct Patience {
     limit: Option<Duration>,
@@ -94,7 +94,7 @@ impl Patience {
         if !self.waiting {
             self.waiting = true;
             let Some(until) = ::tokio::time::Instant::now().checked_add(limit) else {
-                // A limit beyond the end of time is none.
+                // A limit that overflows is no limit.
                 self.limit = None;
                 return Poll::Pending;
             };

@@ -1,4 +1,4 @@
-//! What only a handshake needs: what rustls gets to see and when, its alert, its end.
+//! The handshake: what is passed to rustls and when, its alert, its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::wire::Reader;
 use crate::witness::{self, Session};
 use crate::x509;
 
-/// How often rustls is asked for its alert: it makes at most a flight of messages, or tickets, before.
+/// How often rustls is called for its alert: at most a flight of messages, or tickets, comes first.
 const MESSAGES_BEFORE_ALERT_MAX: usize = 16;
 
 /// Rejected early data that is skipped, with the headers of its records. rustls skips 16 KiB, and counts no headers:
@@ -31,8 +31,8 @@ const MESSAGES_BEFORE_ALERT_MAX: usize = 16;
 const SKIPPED_BYTES_MAX: usize = 32 * 1024;
 
 impl Connection {
-    /// Changes to the client's order of cipher suites where that is the better one. Only as long as
-    /// rustls has seen nothing: later all is agreed on.
+    /// Uses the client's order of cipher suites if that is better. Only as long as
+    /// rustls has no input: later the suite is negotiated.
     pub(super) fn apply_preference(&mut self) {
         if self.other.is_none() {
             return;
@@ -50,8 +50,8 @@ impl Connection {
         }
     }
 
-    /// Says early and exactly that the peer does not speak TLS: rustls would say that a message
-    /// is corrupt, and would wait for bytes that never come.
+    /// Reports early and exactly that the peer does not speak TLS: rustls would report that a message
+    /// is corrupt, and would wait for more bytes.
     pub(super) fn refuse_other_protocols(&mut self) -> Result<(), Error> {
         if self.traffic.records_received > 0 || looks_like_tls(&self.facts.first_bytes) {
             return Ok(());
@@ -60,8 +60,8 @@ impl Connection {
         Err(self.fail(Phase::Handshake, PeerCause::NotTls { first_bytes }))
     }
 
-    /// Is there more to do when everything that was shown is used up? rustls sees one record after the other,
-    /// so that when the handshake is done it has seen nothing that comes later: then it hands over.
+    /// Whether there is more to do when all bytes passed are used. rustls gets one record at a time,
+    /// so that it has no later bytes when the handshake is complete: then `records.rs` takes over.
     pub(super) fn goes_on(&mut self) -> Result<bool, Error> {
         if self.tls.handshake().is_none() {
             return Ok(false);
@@ -72,7 +72,7 @@ impl Connection {
                 Ok(()) => return Ok(true),
                 Err(error) => error,
             },
-            // It keeps the beginning of a message that came along with the last one of the handshake.
+            // It keeps the beginning of a message that follows the last one of the handshake in a record.
             (true, _) => PeerMisbehaved::KeyEpochWithPendingFragment.into(),
             (false, shown) => {
                 let unseen = self.incoming.filled().get(shown..).unwrap_or_default();
@@ -89,8 +89,8 @@ impl Connection {
         self.failed(0, refused).map(|_| false)
     }
 
-    /// rustls could not open the record that it was shown, and that is no error: it is data that a client sent
-    /// before it knew whether that is taken (RFC 8446, section 4.2.10). It would try again with each
+    /// rustls could not decrypt the record, and that is not an error: it is early data that the client sent
+    /// before it was rejected (RFC 8446, section 4.2.10). It would try again with each
     /// record that follows.
     pub(super) fn skip_shown(&mut self) -> Result<(), Error> {
         self.skipped += self.shown;
@@ -102,18 +102,18 @@ impl Connection {
         }
     }
 
-    /// Puts the alert that tells of this failure into `outgoing`, and gives it.
+    /// Puts the alert of this failure into `outgoing`, and returns it.
     ///
-    /// rustls hands its alert out when asked once more, after the messages that it had made before it failed.
-    /// Some of its failures have none. What it is shown then is no record, whatever it expects: it fails once more,
-    /// by an alert, and that says what ours should say.
+    /// rustls returns its alert in a further call, after the messages that it made before it failed.
+    /// Some of its failures have none. Then it gets bytes that are not a record: it fails again
+    /// with an alert, in which the description is replaced.
     pub(super) fn alert_of_failure(&mut self, error: &rustls::Error) -> Option<Alert> {
         const NO_RECORD: u8 = 0xff;
         let alert = classify::alert_for(error);
         let mut shown = match alert {
-            // rustls knows places in what it was shown, and goes on behind them.
+            // rustls keeps offsets into its input, and continues after them.
             Some(_) => vec![NO_RECORD; self.shown + HEADER],
-            // An alert of the peer's. rustls answers one that breaks a rule.
+            // An alert of the peer. rustls answers a malformed one.
             None => Vec::new(),
         };
         let mut is_ours = false;
@@ -133,7 +133,7 @@ impl Connection {
                     return Some(sealed.alert);
                 }
             } else if let [21, 3, _, 0, 2, 2, code] = made {
-                // In the clear: level fatal, and the alert.
+                // In plaintext: level fatal, and the alert.
                 if let Some(alert) = alert.filter(|_| is_ours) {
                     *code = alert.code();
                 }
@@ -143,8 +143,8 @@ impl Connection {
         None
     }
 
-    /// The alert in the clear says what clients understand, whatever rustls met first: that they share no version with us
-    /// (RFC 8446, section 4.2.1), or that no certificate is for the name that they ask for (RFC 6066, section 3).
+    /// Corrects the plaintext alert if rustls found another error first: `protocol_version` (RFC 8446, section 4.2.1), or
+    /// `unrecognized_name` without a certificate for the requested name (RFC 6066, section 3).
     pub(super) fn correct_alert(&mut self, cause: &Cause) {
         let wanted = match cause {
             Cause::Peer(PeerCause::ProtocolVersion { .. }) => AlertDescription::ProtocolVersion,
@@ -166,8 +166,8 @@ impl Connection {
             && self.facts.session.path.is_none()
             && let Some(chain) = agreed.peer_chain
         {
-            // A resumed session brings the client's chain along, as it was checked back then. The
-            // policy demands that it holds now.
+            // A resumed session has the client's chain, as verified in the original handshake. The
+            // policy requires that it is valid now.
             match verifier.check(chain, clock.now()) {
                 Ok(path) => {
                     self.facts.session = Session {
@@ -176,9 +176,9 @@ impl Connection {
                     };
                 }
                 Err(error) => {
-                    let told = error.to_rustls();
+                    let converted = error.to_rustls();
                     self.facts.failure = Some(Box::new(error));
-                    return self.failed(0, told).map(|_| ());
+                    return self.failed(0, converted).map(|_| ());
                 }
             }
         }
@@ -206,7 +206,7 @@ impl Connection {
     }
 }
 
-/// What was agreed on, as the connection and rustls know it.
+/// The negotiated parameters, from the connection and rustls.
 fn report(agreed: &Agreed<'_>, facts: &Facts, handshake: Duration) -> Report {
     let peer_chain = agreed.peer_chain.unwrap_or_default().to_vec();
     let peer = facts
@@ -246,7 +246,7 @@ fn report(agreed: &Agreed<'_>, facts: &Facts, handshake: Duration) -> Report {
 }
 
 /// The name of the first message that is longer than accepted, in records that rustls has decrypted in place.
-/// Empty where none is seen, as when it does not begin in the first record.
+/// Empty if none is found, such as when it does not begin in the first record.
 pub(super) fn message_too_large(records: &[u8]) -> &'static str {
     let mut reader = Reader::new(records);
     let mut find = || {
@@ -270,8 +270,8 @@ pub(super) fn message_too_large(records: &[u8]) -> &'static str {
     }
 }
 
-/// A content type and a version that a TLS record can have (RFC 8446, section 5.1). One of the wrong type is a
-/// peer's that speaks TLS, and is told so by an alert.
+/// Whether content type and version are those of a TLS record (RFC 8446, section 5.1). A record of the wrong type is
+/// answered with an alert.
 fn looks_like_tls(first_bytes: &[u8]) -> bool {
     first_bytes
         .first()

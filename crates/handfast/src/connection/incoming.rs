@@ -1,4 +1,4 @@
-//! What comes from the channel: room to read into, and what is noted of what came.
+//! Input from the channel: the room for it, and its bookkeeping.
 
 #[cfg(unix)]
 use super::Received;
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::side::Side;
 
 impl Connection {
-    /// Room for the channel to read into; at least one record's worth. What it holds before is of this connection, or zero.
+    /// Room for the channel to read into; at least one record's worth. Its content is of this connection, or zero.
     pub fn receive_room(&mut self) -> &mut [u8] {
         let max = self.receive_max;
         let room = self.incoming.room(INCOMING_ROOM_MIN);
@@ -17,17 +17,17 @@ impl Connection {
         &mut room[..offered]
     }
 
-    /// How many bytes of room are offered for one read of the channel, but no less than for one record. Default: all that
-    /// a buffer has, eight records. Who expects little takes no more of a peer at once than it is going to look at.
+    /// How many bytes of room are offered for one read of the channel, but no less than for one record. Default: all of
+    /// a buffer, eight records. A caller that expects little can read less at once.
     pub fn set_receive_max(&mut self, bytes: usize) {
         self.receive_max = bytes.max(INCOMING_ROOM_MIN);
     }
 
-    /// Reads once from a socket or a pipe, and takes note of what came: what [`receive_room`](Self::receive_room), a
-    /// read and [`received`](Self::received) or [`received_end`](Self::received_end) do together. Only the operating system writes into the room, so that nothing in it has to be cleared.
+    /// Reads once from a socket or a pipe: what [`receive_room`](Self::receive_room), a
+    /// read and [`received`](Self::received) or [`received_end`](Self::received_end) do together. Only the operating system writes into the room, so it need not be cleared.
     ///
     /// # Errors
-    /// Those of the read; none of them is taken note of.
+    /// Those of the read; they do not change the connection.
     #[cfg(unix)]
     pub fn receive_from(&mut self, channel: impl std::os::fd::AsFd) -> std::io::Result<Received> {
         let room = self.incoming.unseen_room(INCOMING_ROOM_MIN);
@@ -45,7 +45,7 @@ impl Connection {
 
     /// `count` bytes of [`receive_room`](Self::receive_room) were filled by the channel.
     ///
-    /// What comes after `close_notify`, or after a failure, is counted and forgotten (RFC 8446, section 6.1).
+    /// Bytes after `close_notify`, or after a failure, are counted and discarded (RFC 8446, section 6.1).
     pub fn received(&mut self, count: usize) {
         if self.ending.is_some() || self.failure.is_some() {
             self.incoming.fill(count);
@@ -73,7 +73,7 @@ impl Connection {
         self.traffic.bytes_received += count as u64;
     }
 
-    /// The same in one step, for bytes that are in memory already.
+    /// The same in one step, for bytes in memory.
     pub fn receive(&mut self, bytes: &[u8]) {
         let room = self.incoming.unseen_room(bytes.len().max(1));
         if let Some(room) = room.get_mut(..bytes.len()) {
@@ -91,8 +91,8 @@ impl Connection {
         });
     }
 
-    /// Sending met a reset. What had come before is still to be received; the end that follows is no
-    /// FIN, although the operating system, which tells of a reset only once, may call it one.
+    /// Sending failed by a reset. Earlier data can still be received; the end that follows is not a
+    /// FIN, although the operating system, which reports a reset only once, may report one.
     #[cfg(feature = "tokio")]
     pub(crate) fn note_reset(&mut self) {
         self.reset_noted = true;
@@ -103,13 +103,13 @@ impl Connection {
         self.channel_ended.get_or_insert(Ending::Reset);
     }
 
-    /// Takes the handshake as far as what was received allows.
+    /// Continues the handshake with the received bytes.
     ///
-    /// Afterwards [`outgoing`](Self::outgoing) may hold our next flight, or an alert. Needed during
-    /// the handshake only; later, [`read`](Self::read) does it.
+    /// Afterwards [`outgoing`](Self::outgoing) may have our next flight, or an alert. Needed only during
+    /// the handshake; later, [`read`](Self::read) does it.
     ///
     /// # Errors
-    /// Why the handshake failed; the same again on every later call.
+    /// Why the handshake failed; every later call returns the same error.
     pub fn process(&mut self) -> Result<(), Error> {
         self.check()?;
         if self.report.is_none() {

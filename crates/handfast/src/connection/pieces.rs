@@ -1,4 +1,4 @@
-//! Slices that a caller wants written, taken record by record without copying them together first.
+//! Slices to be written, split into records without copying them together first.
 
 use std::io::IoSlice;
 

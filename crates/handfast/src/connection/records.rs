@@ -1,7 +1,7 @@
-//! A connection after its handshake: the record protocol with the keys that rustls agreed on.
+//! A connection after its handshake: the record protocol with the keys from rustls.
 //!
-//! Data goes in and out; of the handshake protocol only key updates and tickets are left (RFC 8446, section
-//! 4.6), and in TLS 1.2 the request to renegotiate, which is refused. The secrets that later keys are made of, and a
+//! Of the handshake protocol, only key updates and tickets remain (RFC 8446, section
+//! 4.6), and in TLS 1.2 the request to renegotiate, which is refused. The secrets for later keys, and a
 //! client's tickets, stay with rustls (`tls.rs`).
 
 use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
@@ -15,7 +15,7 @@ use crate::side::Side;
 use crate::tls::{Established, Secrets};
 use crate::witness::{self, Session};
 
-/// What peers that mean well never exceed: BoringSSL's and rustls' numbers.
+/// Limits that correct peers do not exceed, as in BoringSSL and rustls.
 const EMPTY_RECORDS_MAX: u8 = 32;
 const KEY_UPDATES_MAX: u8 = 32;
 const WARNINGS_MAX: u8 = 4;
@@ -24,7 +24,7 @@ const RENEGOTIATIONS_MAX: u8 = 1;
 const WARNING: u8 = 1;
 const FATAL: u8 = 2;
 
-/// One that asks for none in return.
+/// A KeyUpdate with `update_not_requested`.
 const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
 
 /// The record protocol in both directions.
@@ -33,25 +33,25 @@ pub(super) struct Records {
     side: Side,
     sealer: Sealer,
     opener: Opener,
-    /// What tickets stand for.
+    /// The session for which tickets are.
     session: Session,
-    /// A handshake message that has arrived in part.
+    /// A partial handshake message.
     message: Vec<u8>,
-    /// The peer has changed its key and asked for the same.
+    /// The peer has changed its key and requested an update.
     key_update_due: bool,
-    /// That was answered, and no data was sent since: further requests wait for the next data, with one answer for
+    /// It was answered, and no data was sent since: further requests wait for the next data, with one answer for
     /// all of them (RFC 8446, section 4.6.3).
     answered_in_silence: bool,
     close_notify_sent: bool,
     alert_sent: Option<Alert>,
-    /// Of each kind, how many more in a row are taken.
+    /// How many more of each type are accepted in a row.
     empty_records_left: u8,
     key_updates_left: u8,
     warnings_left: u8,
     renegotiations_left: u8,
 }
 
-/// Why receiving ends, and what the peer is told of it.
+/// Why receiving fails, and the alert for it.
 struct Refusal {
     error: Error,
     alert: Option<Alert>,
@@ -95,14 +95,14 @@ impl std::fmt::Debug for Records {
     }
 }
 
-/// What a record that holds no data leads to.
+/// The effect of a record without data.
 enum Heard {
     Nothing,
     CloseNotify,
 }
 
 impl Records {
-    /// Goes on where the handshake ended.
+    /// Continues after the handshake.
     pub(super) fn new(
         established: Established,
         side: Side,
@@ -131,17 +131,17 @@ impl Records {
         })
     }
 
-    /// The fatal alert that was made of a failure.
+    /// The fatal alert of a failure.
     pub(super) fn alert_sent(&self) -> Option<Alert> {
         self.alert_sent
     }
 
-    /// Memory held for what has arrived in part, in bytes.
+    /// Memory held for partial messages, in bytes.
     pub(super) fn memory_held(&self) -> usize {
         self.message.capacity()
     }
 
-    /// Does the job, or else takes what was received until the target is full. Gives how many bytes of
+    /// Does the job, or processes received records until the target is full. Returns how many bytes of
     /// `incoming` are used up, and what to do next.
     pub(super) fn turn(
         &mut self,
@@ -149,7 +149,7 @@ impl Records {
         incoming: &mut [u8],
     ) -> (usize, Step) {
         if let Some(job) = turn.job.take() {
-            // Writing takes no notice of what was received: whoever reads meets it.
+            // Writing ignores received data: reading handles it.
             return match self.perform(&job, turn.outgoing) {
                 Ok(()) => (0, Step::JobDone),
                 Err(error) => (0, Step::Failed(error)),
@@ -180,13 +180,13 @@ impl Records {
         }
     }
 
-    /// Has the key protected as much as it may, with no other to follow? TLS 1.2 has none; one record is left,
-    /// for the end.
+    /// Whether the key has reached its limit and cannot be updated (TLS 1.2). One record is left,
+    /// for `close_notify`.
     pub(super) fn is_worn_out(&self) -> bool {
         self.sealer.is_worn() && !self.sealer.is_tls13()
     }
 
-    /// Changes the key if the peer has asked for it, once until there is data to send; otherwise nothing.
+    /// Updates the key if the peer has requested it, once until there is data to send; otherwise does nothing.
     pub(super) fn answer_key_update(&mut self, outgoing: &mut Window) -> Result<(), Error> {
         if self.key_update_due && !self.answered_in_silence && !self.close_notify_sent {
             self.update_key(outgoing)?;
@@ -243,7 +243,7 @@ impl Records {
         }
     }
 
-    /// Opens a whole record, and does what it says.
+    /// Decrypts and handles a whole record.
     fn receive(
         &mut self,
         record: &mut [u8],
@@ -296,7 +296,7 @@ impl Records {
                     &mut self.warnings_left,
                     PeerMisbehaved::TooManyWarningAlertsReceived,
                 )?;
-                // TLS 1.3 has no warnings but these two.
+                // TLS 1.3 has only these two warnings.
                 match self.sealer.is_tls13() && alert != AlertDescription::UserCanceled {
                     true => Err(Refusal::with(received, AlertDescription::DecodeError)),
                     false => Ok(Heard::Nothing),
@@ -307,7 +307,7 @@ impl Records {
         }
     }
 
-    /// Takes the handshake messages that are complete.
+    /// Handles the complete handshake messages.
     fn messages(&mut self, turn: &mut Turn<'_, '_, '_>) -> Result<(), Refusal> {
         while let [kind, high, middle, low, rest @ ..] = self.message.as_slice() {
             let kind = HandshakeType::from(*kind);
@@ -324,7 +324,7 @@ impl Records {
             self.message.drain(..4 + length);
         }
         if self.message.is_empty() {
-            // A connection that idles holds no memory for it.
+            // An idle connection holds no memory for it.
             self.message = Vec::new();
         }
         Ok(())
@@ -352,7 +352,7 @@ impl Records {
     }
 
     fn ticket(&mut self, body: &[u8], turn: &mut Turn<'_, '_, '_>) -> Result<(), Refusal> {
-        // Our store is called, and says what it saw.
+        // rustls calls our session store, which records the tickets.
         witness::begin(&self.session);
         let handled = self.secrets.ticket(body);
         turn.tickets.extend(witness::end().tickets);
@@ -396,16 +396,16 @@ impl Records {
     }
 }
 
-/// One more of what is only taken so often.
+/// Counts one more of a limited type.
 fn count(left: &mut u8, too_many: PeerMisbehaved) -> Result<(), Refusal> {
     *left = left.checked_sub(1).ok_or(too_many)?;
     Ok(())
 }
 
-/// The length of the record that `bytes` begin with, if all of it is there.
+/// The length of the first record in `bytes`, if it is complete.
 ///
 /// # Errors
-/// What is there of its header cannot be one's (RFC 8446, section 5.1).
+/// The header is not that of a record (RFC 8446, section 5.1).
 pub(super) fn first_record(bytes: &[u8]) -> Result<Option<usize>, Error> {
     let [kind, major, _, high, low, ..] = bytes else {
         return Ok(None);
@@ -439,7 +439,7 @@ mod tests {
         ClientContext, Ending, Identity, Passphrase, ServerContext, TlsVersion, TrustAnchors,
     };
 
-    /// Both ends after their handshake.
+    /// Both sides after their handshake.
     fn pair(version: TlsVersion) -> (Connection, Connection) {
         let pki = Pki::new();
         let issued = pki.server(&["localhost"]);
@@ -473,7 +473,7 @@ mod tests {
         from.sent(bytes.len());
     }
 
-    /// The key of this end may protect so many records more.
+    /// Sets the number of records that this side's key may still protect.
     fn wears_out_after(connection: &mut Connection, count: u64) {
         let Tls::Records(records) = &mut connection.tls else {
             panic!("after the handshake the record protocol is ours");
@@ -504,20 +504,20 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_renewed_ends_and_in_order() {
+    fn a_key_without_update_ends_in_order() {
         let (mut client, mut server) = pair(TlsVersion::Tls12);
         wears_out_after(&mut client, 10);
         let sent = (0..20)
             .take_while(|_| send(&mut client, &mut server, b"request").is_ok())
             .count();
-        // One is kept for the end.
+        // One is kept for close_notify.
         assert_eq!(sent, 9);
         let error = send(&mut client, &mut server, b"more").unwrap_err();
         assert!(matches!(
             error.cause(),
             crate::Cause::Local(crate::LocalCause::KeyWornOut)
         ));
-        // The other direction has its own, and the end is in order.
+        // The other direction has its own key, and the end is in order.
         send(&mut server, &mut client, b"reply").unwrap();
         client.send_close_notify().unwrap();
         carry(&mut client, &mut server);
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_takes_no_key_update_along() {
+    fn no_key_update_is_sent_with_the_end() {
         let (mut client, mut server) = pair(TlsVersion::Tls13);
         wears_out_after(&mut server, 3);
         for _ in 0..3 {

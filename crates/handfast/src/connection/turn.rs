@@ -1,4 +1,4 @@
-//! One step of the state machine, and what becomes of it: records decrypted, records made, bytes used up.
+//! One step of the state machine and its results: records decrypted, records made, bytes consumed.
 
 use super::records::Records;
 use crate::buffers::Window;
@@ -7,15 +7,15 @@ use crate::side::Side;
 use crate::tls::{Handshake, Progress};
 use crate::witness::Session;
 
-/// Who knows what to do with the next record.
+/// What handles the next record.
 #[derive(Debug)]
 pub(super) enum Tls {
     /// rustls' state machine.
     Handshake(Box<Handshake>),
     /// After it, our record protocol.
     Records(Box<Records>),
-    /// Nobody: it failed when the one was to become the other.
-    Nobody,
+    /// Neither: the transition failed.
+    Failed,
 }
 
 impl Tls {
@@ -23,13 +23,13 @@ impl Tls {
     pub(super) fn handshake(&self) -> Option<&Handshake> {
         match self {
             Self::Handshake(handshake) => Some(handshake),
-            Self::Records(_) | Self::Nobody => None,
+            Self::Records(_) | Self::Failed => None,
         }
     }
 
     /// Takes the records over from the handshake, which must have nothing left to do.
     pub(super) fn take_over(&mut self, session: &Session, side: Side) -> Result<(), rustls::Error> {
-        match std::mem::replace(self, Self::Nobody) {
+        match std::mem::replace(self, Self::Failed) {
             Self::Handshake(handshake) => {
                 let records = Records::new(handshake.finish()?, side, session.clone())?;
                 *self = Self::Records(Box::new(records));
@@ -50,7 +50,7 @@ pub(super) enum Step {
     /// There may be more to do with what was received.
     More,
     JobDone,
-    /// More is needed from the peer.
+    /// More input is needed.
     Drained,
     /// The peer's `close_notify`.
     Ended,
@@ -78,7 +78,7 @@ impl<'t> Target<'t> {
         }
     }
 
-    /// Nobody wants plaintext now: it is kept.
+    /// No plaintext is read now: it is kept.
     pub(super) fn none() -> Self {
         Self::of(&mut [])
     }
@@ -87,7 +87,7 @@ impl<'t> Target<'t> {
         self.room > 0 && self.filled == self.room
     }
 
-    /// Takes what there is room for; gives the rest.
+    /// Takes what fits; returns the rest.
     fn put<'p>(&mut self, plaintext: &'p [u8]) -> &'p [u8] {
         let (now, later) = plaintext.split_at(plaintext.len().min(self.room - self.filled));
         if !now.is_empty() {
@@ -103,7 +103,7 @@ impl<'t> Target<'t> {
     }
 }
 
-/// One step and what is done with its results.
+/// One step, and its results.
 pub(super) struct Turn<'t, 'u, 'j> {
     pub(super) outgoing: &'t mut Window,
     plaintext: &'t mut Window,
@@ -111,7 +111,7 @@ pub(super) struct Turn<'t, 'u, 'j> {
     pub(super) records: u64,
     pub(super) plaintext_received: u64,
     pub(super) job: Option<Job<'j>>,
-    /// Tickets that the peer gave out.
+    /// Tickets from the peer.
     pub(super) tickets: Vec<Ticket>,
     /// The peer asked to renegotiate.
     pub(super) renegotiation_refused: bool,
@@ -136,7 +136,7 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
         }
     }
 
-    /// Gives how many bytes of `incoming` are used up, and what to do next.
+    /// Returns how many bytes of `incoming` are consumed, and what to do next.
     pub(super) fn call(&mut self, tls: &mut Tls, incoming: &mut [u8]) -> (usize, Step) {
         match tls {
             Tls::Handshake(handshake) => {
@@ -150,7 +150,7 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
                 (used, step)
             }
             Tls::Records(records) => records.turn(self, incoming),
-            Tls::Nobody => {
+            Tls::Failed => {
                 let error = rustls::Error::General("the connection has failed before".into());
                 (0, Step::Failed(error))
             }
@@ -160,7 +160,7 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
     pub(super) fn deliver(&mut self, payload: &[u8]) {
         self.records += 1;
         self.plaintext_received += payload.len() as u64;
-        // What waits already comes first.
+        // Kept plaintext comes first.
         let rest = match self.plaintext.is_empty() {
             true => self.target.put(payload),
             false => payload,

@@ -1,4 +1,4 @@
-//! Protocol versions, cipher suites and groups: from names to what rustls is given.
+//! Selects protocol versions, cipher suites and groups by name.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// What a builder was asked to narrow; empty lists mean the defaults.
+/// The choices of a builder; empty lists mean the defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Choices {
     pub(crate) versions: Vec<TlsVersion>,
@@ -28,7 +28,7 @@ pub(crate) struct Choices {
 }
 
 impl Choices {
-    /// The cryptography with these choices made, once the operating system was found to give random bytes.
+    /// The crypto provider with these choices; an error if the operating system provides no random bytes.
     pub(crate) fn provider(&self) -> Result<Arc<CryptoProvider>, Error> {
         let mut provider = aws_lc_rs::default_provider();
         provider.cipher_suites = suites::ALL.to_vec();
@@ -50,7 +50,7 @@ impl Choices {
         Ok(Arc::new(provider))
     }
 
-    /// The protocol versions that are left, the oldest first.
+    /// The selected protocol versions, the oldest first.
     pub(crate) fn allowed(&self) -> Vec<TlsVersion> {
         let all = [TlsVersion::Tls12, TlsVersion::Tls13];
         all.into_iter()
@@ -111,7 +111,7 @@ fn pick<T: Copy>(
         .collect()
 }
 
-/// rustls refuses combinations that leave nothing to negotiate with.
+/// rustls rejects combinations without any suite or group.
 pub(crate) fn nothing_left(_: rustls::Error) -> Error {
     let what = "cipher suite for the protocol versions and groups chosen";
     Error::new(Phase::Configure, ConfigurationCause::NothingLeft { what })

@@ -24,7 +24,7 @@ use crate::verify::{
 };
 use crate::witness::{self, Session};
 
-/// Everything that a client's connections have in common.
+/// The configuration that a client's connections share.
 ///
 /// Immutable, cheap to clone, safe to share between threads.
 ///
@@ -57,18 +57,18 @@ struct Inner {
 }
 
 impl ClientContext {
-    /// Begins a context: platform trust store, verification on, TLS 1.2 and 1.3.
+    /// Builds a context. Defaults: platform trust store, verification on, TLS 1.2 and 1.3.
     pub fn builder() -> ClientContextBuilder {
         ClientContextBuilder::default()
     }
 
-    /// A connection without I/O to the server of this name.
+    /// A connection without I/O to the server with this name.
     ///
     /// The name is a DNS name, in Unicode or not, or an IP address; it is what the server's
     /// certificate must be valid for (RFC 9525).
     ///
     /// # Errors
-    /// [`ConfigurationCause::ServerName`] when it is neither.
+    /// [`ConfigurationCause::ServerName`] if it is neither.
     pub fn connection(&self, server_name: &str) -> Result<Connection, Error> {
         let name = ServerName::parse(server_name).map_err(|problem| {
             let cause = ConfigurationCause::ServerName {
@@ -78,7 +78,7 @@ impl ClientContext {
             Error::new(Phase::Configure, cause)
         })?;
         let text = name.to_string();
-        // The ClientHello is made here, and with it the choice of a session to take up.
+        // This makes the ClientHello, and selects a session to resume.
         witness::begin(&Session::default());
         let handshake = Handshake::client(&self.0.tls, name.to_rustls());
         let seen = witness::end();
@@ -121,7 +121,7 @@ impl ClientContext {
         Self(inner)
     }
 
-    /// What is offered to servers, by number: for questions by hand (`handfast-probe`).
+    /// What is offered to servers, by number, for probes (`handfast-probe`).
     pub fn own_offer(&self) -> OwnOffer {
         let provider = self.0.tls.crypto_provider();
         OwnOffer {
@@ -153,12 +153,12 @@ impl ClientContext {
         }
     }
 
-    /// What peers are verified against. Meaningless when verification was switched off.
+    /// What peers are verified against. Not used if verification is off.
     pub fn policy(&self) -> &VerificationPolicy {
         &self.0.policy
     }
 
-    /// Are peers verified? `false` only after [`DangerousClient::accept_any_certificate`].
+    /// Whether peers are verified. `false` only after [`DangerousClient::accept_any_certificate`].
     pub fn verifies(&self) -> bool {
         !self.0.settings.peer_unverified
     }
@@ -184,8 +184,8 @@ pub struct ClientContextBuilder {
     choices: Choices,
     settings: Settings,
     resumption: bool,
-    notes_tickets: bool,
-    /// What an unverified server is to show.
+    reports_tickets: bool,
+    /// The type of key to request from an unverified server.
     key_kind: Option<KeyKind>,
     key_log: Option<KeyLog>,
     clock: Clock,
@@ -203,7 +203,7 @@ impl Default for ClientContextBuilder {
             choices: Choices::default(),
             settings: Settings::default(),
             resumption: true,
-            notes_tickets: false,
+            reports_tickets: false,
             key_kind: None,
             key_log: None,
             clock: Clock::system(),
@@ -234,14 +234,14 @@ impl ClientContextBuilder {
         self
     }
 
-    /// One of the keys pinned so must be on the verified path. May be called repeatedly.
+    /// Pins a key: one of the pinned keys must be on the verified path. May be called repeatedly.
     pub fn pin(mut self, spki: SpkiSha256) -> Self {
         self.policy = self.policy.with_pin(spki);
         self
     }
 
     /// Accepts the subject's common name where a certificate has no subject alternative names: a
-    /// rule that RFC 9525 has buried, for servers that have not noticed. Default: off.
+    /// rule that RFC 9525 removed, for old servers. Default: off.
     pub fn legacy_common_name(mut self, on: bool) -> Self {
         self.policy = self.policy.with_legacy_common_name(on);
         self
@@ -253,7 +253,7 @@ impl ClientContextBuilder {
         self
     }
 
-    /// What the server's certificate must be valid for, where that is not the name that the
+    /// The name that the server's certificate must be valid for, if that is not the name that the
     /// connection is made with and that is sent to the server (SNI, RFC 6066). Scope: every
     /// connection of the context. Default: the same name.
     pub fn expected_name(mut self, name: ServerName) -> Self {
@@ -261,24 +261,24 @@ impl ClientContextBuilder {
         self
     }
 
-    /// The certificate and key to show a server that asks for them. Default: none.
+    /// The client certificate and key, for servers that request them. Default: none.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// Whether connections keep what they learn of a server's tickets
+    /// Whether connections record a server's tickets
     /// ([`Connection::tickets`](crate::Connection::tickets)). It costs a little for each ticket: for
     /// reports, not for traffic. Default: no.
     pub fn note_tickets(mut self, on: bool) -> Self {
-        self.notes_tickets = on;
+        self.reports_tickets = on;
         self
     }
 
-    /// Encrypts the ClientHello to a server with these configurations (RFC 9849): who watches the network sees the
-    /// name that the server made public for all of its sites, not the one that is asked for. TLS 1.3 alone is offered. A
+    /// Encrypts the ClientHello to a server with these configurations (RFC 9849): an observer of the network sees the
+    /// public name of the server, not the requested one. Only TLS 1.3 is offered. A
     /// server that cannot decrypt it ends the handshake with [`PeerCause::EchRejected`](crate::PeerCause::EchRejected),
-    /// after its certificate was verified for the public name; nothing is ever sent without encryption instead. Scope:
+    /// after its certificate was verified for the public name; there is no fallback without encryption. Scope:
     /// every connection of the context, which is for one server. Default: none.
     ///
     /// ```no_run
@@ -300,23 +300,23 @@ impl ClientContextBuilder {
         self
     }
 
-    /// Sends what looks like an encrypted ClientHello, and is none (GREASE; RFC 9849, section 6.2), so that connections
-    /// with and without one look alike. TLS 1.3 alone is offered. Replaces
+    /// Sends GREASE instead of an encrypted ClientHello (RFC 9849, section 6.2), so that connections
+    /// with and without one look alike. Only TLS 1.3 is offered. Replaces
     /// [`encrypted_client_hello`](Self::encrypted_client_hello). Default: not sent.
     pub fn ech_grease(mut self) -> Self {
         self.ech = Ech::Grease;
         self
     }
 
-    /// What no program should do without saying so loudly.
+    /// Options that turn off security; programs should warn when they use them.
     pub fn danger(self) -> DangerousClient {
         DangerousClient(self)
     }
 
-    /// Makes the context; from here on nothing is read from files.
+    /// Makes the context; later no files are read.
     ///
     /// # Errors
-    /// Choices that cannot be met ([`ConfigurationCause`]), or a machine without randomness
+    /// Invalid choices ([`ConfigurationCause`]), or a machine without randomness
     /// ([`LocalCause::RandomUnavailable`]).
     pub fn build(self) -> Result<ClientContext, Error> {
         let Self {
@@ -328,7 +328,7 @@ impl ClientContextBuilder {
             choices,
             mut settings,
             resumption,
-            notes_tickets,
+            reports_tickets,
             key_kind,
             key_log,
             clock,
@@ -373,13 +373,13 @@ impl ClientContextBuilder {
         let key = identity.as_ref().map(Identity::certified_key);
         let mut tls = builder.with_client_cert_resolver(Arc::new(ClientIdentity { key }));
         tls.alpn_protocols = alpn;
-        // The connection goes on with the keys itself (`connection/records.rs`).
+        // `connection/records.rs` uses the keys.
         tls.enable_secret_extraction = true;
         // Another crate of the program may switch compression on in rustls; ARCHITECTURE.md says why it stays off.
         tls.cert_compressors = Vec::new();
         tls.cert_decompressors = Vec::new();
         tls.resumption = if resumption {
-            Resumption::store(Arc::new(ClientSessions::new(clock, notes_tickets)))
+            Resumption::store(Arc::new(ClientSessions::new(clock, reports_tickets)))
         } else {
             Resumption::disabled()
         };
@@ -393,29 +393,29 @@ impl ClientContextBuilder {
     }
 }
 
-/// Choices that give up a protection. Reached through [`ClientContextBuilder::danger`] only, so that
+/// Options that turn off security, only through [`ClientContextBuilder::danger`], so that
 /// they can be searched for.
 #[derive(Debug)]
 #[must_use]
 pub struct DangerousClient(ClientContextBuilder);
 
 impl DangerousClient {
-    /// Takes whatever certificate a server shows, for whatever name: anybody on the path can read
-    /// and change everything. The connection's report then names no verified peer.
+    /// Accepts any certificate for any name: an attacker on the path can read
+    /// and change everything. The connection's report then has no verified peer.
     pub fn accept_any_certificate(mut self) -> ClientContextBuilder {
         self.0.settings.peer_unverified = true;
         self.0
     }
 
-    /// The same, and offers the signature schemes of one kind of key alone: a server that has a certificate
-    /// for such a key shows that one, and another refuses. To look at what a server has, and no more.
+    /// The same, and offers only the signature schemes of one type of key: a server that has a certificate
+    /// for such a key sends it, and others refuse. Only for inspection.
     pub fn accept_any_certificate_for(mut self, key: KeyKind) -> ClientContextBuilder {
         self.0.key_kind = Some(key);
         self.accept_any_certificate()
     }
 }
 
-/// Answers a server's request for a certificate, and remembers that there was one.
+/// Answers a server's certificate request, and records it.
 #[derive(Debug)]
 struct ClientIdentity {
     key: Option<Arc<rustls::sign::CertifiedKey>>,
@@ -433,7 +433,7 @@ impl rustls::client::ResolvesClientCert for ClientIdentity {
         Some(Arc::clone(key))
     }
 
-    /// Always: the request is worth knowing of even without a certificate to answer it.
+    /// Always `true`, to record the request also without a certificate.
     fn has_certs(&self) -> bool {
         true
     }

@@ -1,7 +1,7 @@
-//! Contexts: everything that connections have in common, set up once and shared by all of them.
+//! Contexts: configuration, built once and shared by all connections.
 //!
 //! A context is immutable; cloning it is cheap. To change something while connections run, build
-//! another and use it for new connections: running ones keep the one they began with.
+//! another and use it for new connections: existing ones keep theirs.
 
 mod choices;
 mod client;
@@ -28,13 +28,13 @@ pub use server::{ClientAuth, ServerContext, ServerContextBuilder};
 
 /// How long each phase of an exchange may take in the stream layers.
 ///
-/// `None` waits for ever. A [`Connection`](crate::Connection) without I/O knows no time.
+/// `None` waits for ever. A [`Connection`](crate::Connection) without I/O has no time limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Turning a name into addresses. Default 10 s: two rounds of a resolver's retries.
+    /// Name resolution. Default 10 s: two rounds of a resolver's retries.
     pub resolve: Option<Duration>,
-    /// Reaching one of the addresses. Default 10 s: three retransmissions of a lost SYN.
+    /// Connecting to one of the addresses. Default 10 s: three retransmissions of a lost SYN.
     pub connect: Option<Duration>,
     /// The TLS handshake from its first byte to its last. Default 10 s: two or three round trips,
     /// some of them retransmitted.
@@ -80,19 +80,19 @@ impl Timeouts {
     }
 }
 
-/// Where a context takes the time from: certificates and tickets are valid for a while only.
+/// The clock of a context, for the validity of certificates and tickets.
 ///
 /// ```
 /// # use handfast::Clock;
 /// # use std::time::{Duration, UNIX_EPOCH};
-/// // A test's clock that stands still.
+/// // A fixed clock, for a test.
 /// let clock = Clock::new(|| UNIX_EPOCH + Duration::from_secs(1_900_000_000));
 /// ```
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
-    /// A clock that reads the time from this function.
+    /// A clock that calls this function.
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
@@ -106,7 +106,7 @@ impl Clock {
         UnixTime::since_unix_epoch(Duration::from_secs(self.now_unix()))
     }
 
-    /// Seconds since 1970; 0 when the clock stands before that.
+    /// Seconds since 1970; 0 if the clock is before 1970.
     pub(crate) fn now_unix(&self) -> u64 {
         (self.0)()
             .duration_since(UNIX_EPOCH)
@@ -132,21 +132,21 @@ impl rustls::time_provider::TimeProvider for Clock {
     }
 }
 
-/// What a connection needs of its context besides what rustls keeps.
+/// The settings of a context that are not in rustls' configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) record_sizing: RecordSizing,
     pub(crate) write_buffer_size: usize,
-    /// We have a certificate to show when a server asks for one.
+    /// Whether there is a client certificate.
     pub(crate) has_client_certificate: bool,
-    /// The ClientHello is encrypted (RFC 9849).
+    /// Whether the ClientHello is encrypted (RFC 9849).
     pub(crate) encrypts_hello: bool,
-    /// The key of our identity is elsewhere.
+    /// Whether our private key is a `RemoteKey`.
     pub(crate) has_remote_key: bool,
-    /// The peer's chain is taken as it comes.
+    /// Whether the peer is not verified.
     pub(crate) peer_unverified: bool,
-    /// What clients are verified by, for sessions that are taken up again.
+    /// The verifier of clients, for resumed sessions.
     pub(crate) client_verifier: Option<(Arc<ClientVerifier>, Clock)>,
     /// What a server is asked whose session is resumed, where the caller has checks of its own.
     pub(crate) resumed_server: Option<Arc<ResumedServer>>,
@@ -193,10 +193,10 @@ impl Default for Settings {
     }
 }
 
-/// Methods that both builders have alike.
+/// Methods of both builders.
 macro_rules! common_settings {
     () => {
-        /// The application protocols to offer or accept, the preferred first (RFC 7301).
+        /// The application protocols to offer or accept, in order of preference (RFC 7301).
         ///
         /// Default: none. ```builder.alpn(["h2", "http/1.1"])```
         pub fn alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
@@ -210,8 +210,8 @@ macro_rules! common_settings {
             self
         }
 
-        /// The cipher suites to allow, by IANA name, the preferred first. Default: all that rustls
-        /// considers safe; a server prefers AES-128-GCM, the cheapest, to clients that do not prefer
+        /// The cipher suites to allow, by IANA name, in order of preference. Default: all that rustls
+        /// considers secure; a server prefers AES-128-GCM, the fastest, unless the client prefers
         /// ChaCha20-Poly1305. See [`cipher_suite_names`](crate::cipher_suite_names).
         pub fn cipher_suites<N: Into<String>>(
             mut self,
@@ -221,7 +221,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// The key exchange groups to allow, by IANA name, the preferred first. Default: the hybrid
+        /// The key exchange groups to allow, by IANA name, in order of preference. Default: the hybrid
         /// post-quantum X25519MLKEM768, then X25519 and the NIST curves. See
         /// [`group_names`](crate::group_names).
         pub fn groups<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
@@ -235,40 +235,40 @@ macro_rules! common_settings {
             self
         }
 
-        /// How plaintext is cut into records. Default: as few as possible.
+        /// How plaintext is split into records. Default: as few as possible.
         pub fn record_sizing(mut self, sizing: RecordSizing) -> Self {
             self.settings.record_sizing = sizing;
             self
         }
 
-        /// How much plaintext may wait for more to share a record with, in bytes (1 to 16384).
+        /// How much plaintext is kept to fill a record, in bytes (1 to 16384).
         /// Default 16384. 1 makes every write a record of its own.
         pub fn write_buffer_size(mut self, bytes: usize) -> Self {
             self.settings.write_buffer_size = bytes;
             self
         }
 
-        /// Are sessions kept and taken up again? Default: yes.
+        /// Whether sessions are stored and resumed. Default: yes.
         pub fn resumption(mut self, on: bool) -> Self {
             self.resumption = on;
             self
         }
 
-        /// Writes the secrets of every session to this log. Default: nowhere.
+        /// Writes the secrets of every session to this log. Default: none.
         pub fn key_log(mut self, log: KeyLog) -> Self {
             self.key_log = Some(log);
             self
         }
 
-        /// Asks this of every peer that passes all other checks: it can refuse a peer, never accept one that was
-        /// refused. May be called repeatedly: each one has to agree. A peer that is not verified is not asked about:
-        /// a client without a certificate, a server whose certificate is accepted whatever it is. Default: none.
+        /// Adds a check of every peer that passes all other checks: it can refuse a peer, but not accept one that was
+        /// refused. May be called repeatedly: every check must accept the peer. It is not called for peers that are not verified:
+        /// a client without a certificate, a server with verification off. Default: none.
         pub fn also_verify(mut self, check: impl AdditionalVerification + 'static) -> Self {
             self.additional.push(Arc::new(check));
             self
         }
 
-        /// Where the time comes from. Default: the operating system.
+        /// The clock. Default: the operating system's.
         pub fn clock(mut self, clock: Clock) -> Self {
             self.clock = clock;
             self

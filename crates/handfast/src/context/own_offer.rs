@@ -8,10 +8,10 @@ use crate::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 pub struct OwnOffer {
     /// Protocol versions, the oldest first.
     pub versions: Vec<WireVersion>,
-    /// Cipher suites of all these versions, the preferred first.
+    /// Cipher suites of all these versions, in order of preference.
     pub suites: Vec<SuiteId>,
-    /// Key exchange groups, the preferred first.
+    /// Key exchange groups, in order of preference.
     pub groups: Vec<GroupId>,
-    /// Signature schemes, the preferred first.
+    /// Signature schemes, in order of preference.
     pub schemes: Vec<SchemeId>,
 }

@@ -21,20 +21,20 @@ use crate::verify::{
     Additional, AdditionalVerification, ClientVerifier, RevocationLists, VerificationPolicy,
 };
 
-/// What a server demands of its clients.
+/// Whether a server requests client certificates.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum ClientAuth {
-    /// No certificate is asked for.
+    /// No certificate is requested.
     #[default]
     None,
-    /// One is asked for. A client without one is let in unnamed; one that does not pass is not.
+    /// A certificate is requested. Clients without one are accepted; those with an invalid one are not.
     Optional(TrustAnchors),
-    /// Who shows none, or one that does not pass, is not let in.
+    /// A certificate is required. Clients without a valid one are not accepted.
     Required(TrustAnchors),
 }
 
-/// Everything that a server's connections have in common.
+/// The configuration that a server's connections share.
 ///
 /// Immutable, cheap to clone, safe to share between threads.
 ///
@@ -58,7 +58,7 @@ pub struct ServerContext(Arc<Inner>);
 
 struct Inner {
     tls: Arc<rustls::ServerConfig>,
-    /// For clients that prefer ChaCha20-Poly1305: the same, but that their order counts.
+    /// For clients that prefer ChaCha20-Poly1305: the same, but with the client's order of suites.
     tls_as_client_likes: Option<Arc<rustls::ServerConfig>>,
     settings: Settings,
     identities: Option<Identities>,
@@ -67,13 +67,13 @@ struct Inner {
 }
 
 impl ServerContext {
-    /// Begins a context: TLS 1.2 and 1.3, resumption on, no client authentication. The
-    /// [identity](ServerContextBuilder::identity) is what must be added.
+    /// Builds a context. Defaults: TLS 1.2 and 1.3, resumption on, no client authentication. The
+    /// [identity](ServerContextBuilder::identity) is required.
     pub fn builder() -> ServerContextBuilder {
         ServerContextBuilder::default()
     }
 
-    /// A connection without I/O to a client that is about to speak.
+    /// A connection without I/O to a client.
     ///
     /// # Errors
     /// [`LocalCause::Internal`], never seen.
@@ -151,21 +151,20 @@ impl Default for ServerContextBuilder {
 impl ServerContextBuilder {
     common_settings!();
 
-    /// The certificate chain and key to show to clients. Must be given, unless there are
-    /// [`identities`](Self::identities): then it is for clients that ask for none of their names.
+    /// The certificate chain and key of the server. Required.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// Identities by name. Clients that ask for another name, or for none, get [`identity`](Self::identity); without it they
-    /// are refused (alert `unrecognized_name`).
+    /// Identities by server name. Clients with another name, or none, get [`identity`](Self::identity); without it they
+    /// are rejected (alert `unrecognized_name`).
     pub fn identities(mut self, identities: &Identities) -> Self {
         self.identities = Some(identities.clone());
         self
     }
 
-    /// What is demanded of clients. Default: nothing.
+    /// Client authentication. Default: none.
     pub fn client_auth(mut self, demand: ClientAuth) -> Self {
         self.client_auth = demand;
         self
@@ -184,23 +183,23 @@ impl ServerContextBuilder {
     }
 
     /// The keys for session tickets, to share them between contexts that serve the same clients.
-    /// Default: fresh ones.
+    /// Default: new ones.
     pub fn ticket_keys(mut self, keys: TicketKeys) -> Self {
         self.tickets = keys;
         self
     }
 
-    /// This context will take the place of that one: tickets and sessions of the one before stay
-    /// good, as long as the policy towards clients is the same.
+    /// This context will replace that one: tickets and sessions of the previous one remain
+    /// valid, as long as the policy for clients is the same.
     pub fn succeeding(mut self, predecessor: &ServerContext) -> Self {
         self.predecessor = Some(predecessor.clone());
         self
     }
 
-    /// Makes the context; from here on nothing is read from files.
+    /// Makes the context; later no files are read.
     ///
     /// # Errors
-    /// Choices that cannot be met ([`ConfigurationCause`]), or a machine without randomness
+    /// Invalid choices ([`ConfigurationCause`]), or a machine without randomness
     /// ([`LocalCause::RandomUnavailable`]).
     pub fn build(self) -> Result<ServerContext, Error> {
         if self.identity.is_none() && self.identities.is_none() {
@@ -253,7 +252,7 @@ impl ServerContextBuilder {
         };
         let mut tls = builder.with_cert_resolver(Arc::new(resolver));
         tls.alpn_protocols = self.alpn;
-        // The connection goes on with the keys itself (`connection/records.rs`).
+        // `connection/records.rs` uses the keys.
         tls.enable_secret_extraction = true;
         tls.key_log = Arc::new(Secrets(self.key_log));
         // As the client's.
@@ -283,7 +282,7 @@ impl ServerContextBuilder {
             tls.session_storage = Arc::new(NoSessions);
             tls.send_tls13_tickets = 0;
         }
-        // Who names suites names them in the order that is to count.
+        // The order of explicitly selected suites is the server's preference.
         let tls_as_client_likes = (!chosen).then(|| Arc::new(tls.clone()));
         tls.ignore_client_order = true;
         let inner = Inner {

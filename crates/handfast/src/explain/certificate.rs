@@ -1,4 +1,4 @@
-//! What to say about a certificate chain that was refused: the chain, what shows the cause, and in
+//! Explanations of rejected certificate chains: the chain, the evidence, and in
 //! `advice.rs` what to do.
 
 mod advice;
@@ -10,13 +10,13 @@ pub(super) use self::advice::fix;
 use crate::verify::{RevokedBy, VerifyCause, VerifyError};
 use crate::x509::{CertificateFacts, escape_control, format_utc};
 
-/// Names and URLs shown; more would push the fix off the screen.
+/// The limit on names and URLs shown.
 const SHOWN_MAX: usize = 4;
 
-/// The chain as the peer sent it, the element at fault marked, and what else shows the cause.
+/// The chain as the peer sent it, with the failing element marked, and other evidence.
 pub(super) fn evidence(error: &VerifyError) -> Vec<String> {
     let mut lines = trust_problems(error);
-    // Where none is kept, the cause itself says how many came.
+    // If no chain is kept, the cause has its length.
     if !error.chain.is_empty() {
         lines.push("the chain:".to_owned());
     }
@@ -32,7 +32,7 @@ pub(super) fn evidence(error: &VerifyError) -> Vec<String> {
     lines
 }
 
-/// What of the trusted certificates is the reason, or may be.
+/// Problems of the trusted certificates that are, or may be, the reason.
 fn trust_problems(error: &VerifyError) -> Vec<String> {
     if let VerifyCause::TrustedIssuerUnusable { problem, .. } = &error.cause {
         return vec![problem.to_string()];
@@ -49,14 +49,12 @@ fn trust_problems(error: &VerifyError) -> Vec<String> {
             | VerifyCause::UnknownCriticalExtension { .. }
     );
     if is_anchors && error.at_index.is_none() {
-        lines.push(
-            "it is a trusted root, and what its certificate allows binds what it issued".to_owned(),
-        );
+        lines.push("it is a trusted root, and its constraints apply to what it issued".to_owned());
     }
     lines
 }
 
-/// What shows the cause besides the chain.
+/// Evidence other than the chain.
 pub(crate) fn details(error: &VerifyError) -> Vec<String> {
     use VerifyCause as C;
     match &error.cause {
@@ -81,7 +79,7 @@ pub(crate) fn details(error: &VerifyError) -> Vec<String> {
             let mut lines: Vec<String> = unusable
                 .iter()
                 .take(SHOWN_MAX)
-                .map(|(name, why)| format!("\"{}\" matches nothing: {why}", escape_control(name)))
+                .map(|(name, why)| format!("\"{}\" never matches: {why}", escape_control(name)))
                 .collect();
             if let Some(more) = unusable
                 .len()
@@ -98,7 +96,7 @@ pub(crate) fn details(error: &VerifyError) -> Vec<String> {
         C::UnknownIssuer { ca_issuer_urls, .. } => ca_issuer_urls
             .iter()
             .take(SHOWN_MAX)
-            .map(|url| format!("the certificate says that its issuer is at {url}"))
+            .map(|url| format!("the certificate has the URL of its issuer: {url}"))
             .collect(),
         C::NameConstraint { constraint, .. } => vec![constraint.clone()],
         C::PinMismatch {

@@ -1,6 +1,6 @@
-//! What the first bytes of something that is not TLS give away.
+//! Recognizes other protocols by their first bytes.
 
-/// The protocol that first bytes give away.
+/// The protocol with these first bytes.
 pub(super) fn spoken(first_bytes: &[u8]) -> Option<&'static str> {
     const OPENINGS: &[(&[u8], &str)] = &[
         (b"HTTP/", "plain HTTP"),
@@ -41,16 +41,16 @@ pub(super) fn spoken(first_bytes: &[u8]) -> Option<&'static str> {
         return Some(name);
     }
     match first_bytes {
-        // SMTP and FTP greet alike; what follows the code tells them apart, if anything does.
+        // SMTP and FTP have the same greeting code; only the text may differ.
         [b'2', b'2', b'0', ..] => {
             let text = String::from_utf8_lossy(first_bytes).to_ascii_uppercase();
             Some(if text.contains("FTP") { "FTP" } else { "SMTP" })
         }
         // A packet's length in three bytes, its number, and version 10 of the protocol.
         [_, _, 0, 0, 10, b'0'..=b'9', ..] => Some("MySQL"),
-        // An error with its severity, or the refusal of a byte to go on with TLS.
+        // An error with its severity, or the byte that refuses TLS.
         [b'E', 0, 0, _, _, b'S' | b'F', ..] | [b'N'] => Some("PostgreSQL"),
-        // The SETTINGS frame that an HTTP/2 server begins with.
+        // The SETTINGS frame at the start of an HTTP/2 server's data.
         [0, 0, _, 4, 0, 0, 0, 0, 0, ..] => Some("plain HTTP/2"),
         _ => None,
     }
@@ -84,8 +84,8 @@ pub(super) fn not_tls_fix(first_bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// Whether plain HTTP on a TLS port is that of a network that wants a login: it says so (RFC 6585,
-/// section 6), or sends everybody to a host of its own.
+/// Whether plain HTTP on a TLS port is from a captive portal: by its status (RFC 6585,
+/// section 6), or by a redirect to another host.
 pub(super) fn is_portal(first_bytes: &[u8], server_name: Option<&str>) -> bool {
     let text = String::from_utf8_lossy(first_bytes);
     let Some(rest) = text.strip_prefix("HTTP/1.").and_then(|text| text.get(2..)) else {
@@ -116,7 +116,7 @@ pub(super) fn is_portal(first_bytes: &[u8], server_name: Option<&str>) -> bool {
         })
 }
 
-/// Bytes as a person can read them: text with escapes, cut after 60 characters.
+/// Bytes as text with escapes, truncated after 60 characters.
 pub fn quote_bytes(bytes: &[u8]) -> String {
     let text: String = bytes
         .iter()

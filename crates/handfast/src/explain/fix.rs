@@ -1,4 +1,4 @@
-//! From a cause to its id and what to do: one total match.
+//! The id of a cause, and what to do: one total match.
 
 use super::first_bytes::{is_portal, not_tls_fix};
 use super::{certificate, identity};
@@ -61,11 +61,11 @@ pub(super) fn told(error: &Error) -> Told {
             ),
             PeerCause::ClosedInHandshake { .. } => (
                 "closed-in-handshake",
-                Some("see the other end's log; a middlebox that filters by name also causes this".into()),
+                Some("see the peer's log; a middlebox that filters by name also causes this".into()),
             ),
             PeerCause::ResetInHandshake { .. } => (
                 "reset-in-handshake",
-                Some("see the other end's log; a firewall or a crashed process causes this".into()),
+                Some("see the peer's log; a firewall or a crashed process causes this".into()),
             ),
             PeerCause::PrematureEnd { .. } => (
                 "premature-end",
@@ -73,22 +73,22 @@ pub(super) fn told(error: &Error) -> Told {
             ),
             PeerCause::ProtocolVersion { .. } => (
                 "protocol-version",
-                Some("enable TLS 1.2 or 1.3 at the other end; older versions are insecure".into()),
+                Some("enable TLS 1.2 or 1.3 on the peer; older versions are insecure".into()),
             ),
             PeerCause::NothingInCommon { what: "cipher suite" } => (
                 "no-shared-cipher-suite",
-                Some("allow a current cipher suite at the other end, such as TLS_AES_128_GCM_SHA256".into()),
+                Some("allow a current cipher suite on the peer, such as TLS_AES_128_GCM_SHA256".into()),
             ),
             PeerCause::NothingInCommon { what: "key exchange group" } => (
                 "no-shared-group",
-                Some("allow a common group at the other end, such as x25519 or secp256r1".into()),
+                Some("allow a common group on the peer, such as x25519 or secp256r1".into()),
             ),
             PeerCause::NothingInCommon { what: "signature scheme" } => (
                 "no-shared-signature-scheme",
                 Some("have its certificate issued for a supported key: EC P-256, Ed25519, or RSA with 2048 bits".into()),
             ),
             PeerCause::NothingInCommon { .. } => {
-                ("nothing-in-common", Some("allow more at one of the two ends".into()))
+                ("nothing-in-common", Some("allow more on one side".into()))
             }
             PeerCause::NoApplicationProtocol => (
                 "no-application-protocol",
@@ -111,11 +111,11 @@ pub(super) fn told(error: &Error) -> Told {
             }
             PeerCause::ProtocolViolation { .. } => (
                 "protocol-violation",
-                Some("try another network; if it stays, the peer's software has a bug".into()),
+                Some("try another network; if it persists, the peer's software has a bug".into()),
             ),
             PeerCause::BadRecord => (
                 "bad-record",
-                Some("try again; if it stays, try another network: something on the way changes the traffic".into()),
+                Some("try again; if it persists, try another network: something on the way changes the traffic".into()),
             ),
             PeerCause::MessageTooLarge { message: "Certificate", .. } => (
                 "chain-too-large",
@@ -138,7 +138,7 @@ pub(super) fn told(error: &Error) -> Told {
             NetworkCause::TimedOut { .. } => ("timed-out", Some(timed_out_fix(error.phase()).into())),
             NetworkCause::Reset => (
                 "reset",
-                Some("try again; if it stays, see the other end's log: its process may have crashed".into()),
+                Some("try again; if it persists, see the peer's log: its process may have crashed".into()),
             ),
             NetworkCause::Io(_) => (
                 "transport-error",
@@ -183,15 +183,15 @@ fn alert_fix(alert: Alert) -> Option<String> {
         "unknown_ca" => "give the peer the CA's certificate: it does not trust our issuer",
         "certificate_expired" => "renew our certificate: the peer says that it is expired",
         "certificate_unknown" | "bad_certificate" | "unsupported_certificate" => {
-            "the peer does not accept our certificate: see the other end's log"
+            "the peer does not accept our certificate: see the peer's log"
         }
         "certificate_revoked" => "get a new certificate: the peer says that ours is revoked",
         "insufficient_security" => "allow stronger cipher suites: the peer requires them",
-        "internal_error" => "see the other end's log: the failure is internal to it",
+        "internal_error" => "see the peer's log: the failure is internal to it",
         "handshake_failure" => {
-            "see the other end's log: usually no common version, cipher suite or group, or a missing certificate"
+            "see the peer's log: usually no common version, cipher suite or group, or a missing certificate"
         }
-        _ => "see the other end's log",
+        _ => "see the peer's log",
     };
     Some(fix.to_owned())
 }
@@ -208,7 +208,7 @@ fn timed_out_fix(phase: Phase) -> &'static str {
         Phase::Handshake => {
             "check that this port is for TLS: the server accepts connections but sends nothing"
         }
-        _ => "see the other end's log, or allow more time",
+        _ => "see the peer's log, or allow more time",
     }
 }
 
@@ -236,7 +236,7 @@ fn trust_fix(error: &TrustError) -> &'static str {
     }
 }
 
-/// Whether the server was asked for by its address, which is sent to it as no name.
+/// Whether the server was requested by its address, for which no server name is sent.
 pub(super) fn asked_by_address(error: &Error) -> bool {
     error
         .server_name()

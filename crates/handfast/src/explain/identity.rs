@@ -1,4 +1,4 @@
-//! What to say about a certificate chain and key that cannot be used.
+//! Explanations of certificate chains and keys that cannot be used.
 
 use super::plain_io_error;
 use crate::identity::{IdentityError, IdentityPart, IdentityProblem};

@@ -1,19 +1,19 @@
-//! What a failed handshake looks like from the server: the client is named as what it is, what it offered
-//! is shown, and the fix is for whoever runs the server.
+//! Explanations of failed handshakes for a server's administrator: the client's offer
+//! is shown, and the fix is for the server.
 //!
-//! Only what a server sees differently stands here; everything else is told alike on both sides. The ids
-//! are the same for the same cause, but for what a client thinks of our certificate, which only a server
-//! is told of.
+//! Only texts that differ for a server are here; all others are the same on both sides. The ids
+//! are the same for the same cause, except alerts about our certificate, which only a server
+//! receives.
 
 use super::Explanation;
 use super::first_bytes::{quote_bytes, spoken};
 use crate::error::{Alert, Cause, Error, NetworkCause, PeerCause, Phase};
 use crate::offer::ClientOffer;
 
-/// Names shown of a list; more would push the fix off the screen.
+/// The limit on shown names of a list.
 const SHOWN_MAX: usize = 8;
 
-/// Retells a handshake's failure as the server saw it.
+/// Adapts the explanation of a handshake's failure to a server.
 pub(super) fn retell(explanation: &mut Explanation, error: &Error) {
     if error.phase() != Phase::Handshake {
         return;
@@ -41,12 +41,12 @@ pub(super) fn retell(explanation: &mut Explanation, error: &Error) {
     if let Some(id) = told.id {
         explanation.id = id;
     }
-    // The name that the client asked for is evidence here: the failure is the client's, not the name's.
+    // The requested name is evidence here: the failure is about the client, not the name.
     explanation.what = told.what;
     if !told.evidence.is_empty() {
         explanation.evidence = told.evidence;
     }
-    // What is advised about a chain is told for its reader already.
+    // Advice about a chain is for its reader already.
     if !matches!(error.cause(), Cause::Peer(PeerCause::Certificate(_))) {
         explanation.fix = told.fix.into_iter().collect();
     }
@@ -61,7 +61,7 @@ pub(super) fn retell(explanation: &mut Explanation, error: &Error) {
 struct Told {
     id: Option<&'static str>,
     what: String,
-    /// Empty: what is said on either side.
+    /// Empty: the evidence is the same on both sides.
     evidence: Vec<String>,
     fix: Option<String>,
 }
@@ -188,7 +188,7 @@ fn peer(cause: &PeerCause, offer: Option<&ClientOffer>) -> Option<Told> {
     Some(told)
 }
 
-/// What a client thinks of our certificate, and what else it may end with.
+/// Alerts of a client, about our certificate and others.
 fn of_alert(alert: Alert) -> Option<Told> {
     let refused = |what: &str, fix: &str| {
         Some(Told {
@@ -272,7 +272,7 @@ fn left(how: &str, bytes_received: u64, offer: Option<&ClientOffer>) -> Told {
     }
 }
 
-/// How far a client came that did not go on.
+/// The progress of a client that closed the connection.
 fn progress(offer: Option<&ClientOffer>) -> String {
     match offer {
         None => "it sent no ClientHello".into(),
@@ -302,7 +302,7 @@ pub(super) mod tests {
     use crate::registry::{GroupId, SuiteId};
     use crate::side::Side;
 
-    /// Each failure as the server tells it, for the comparison with `tests/explanations`.
+    /// Each failure for a server, for the comparison with `tests/explanations`.
     pub(in super::super) fn rows() -> Vec<(&'static str, Error)> {
         let offer = |hello: Hello| ClientOffer::parse(&hello.encode());
         let modern = || {

@@ -1,8 +1,8 @@
 //! The order of a chain, and whether the key belongs to it.
 //!
 //! RFC 8446, 4.4.2: the end-entity certificate comes first, and each that follows should certify one
-//! before it. Whether a peer will believe the chain is the peer's business; a chain that nobody could
-//! follow is a mistake to be told at once.
+//! before it. Whether a peer accepts the chain is not checked here; a chain that no peer could verify
+//! is an error when it is loaded.
 
 use pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
@@ -11,14 +11,14 @@ use super::error::IdentityProblem;
 use crate::x500;
 use crate::x509::{self, CertificateFacts, Depth, escape_control};
 
-/// One certificate, read.
+/// One parsed certificate.
 pub(super) struct Link<'a> {
     certificate: X509Certificate<'a>,
     pub(super) facts: CertificateFacts,
 }
 
 impl Link<'_> {
-    /// Who it is for: the subject, or where that is empty, the first name.
+    /// The subject, or if it is empty, the first alternative name.
     fn name(&self) -> String {
         if !self.facts.subject.is_empty() {
             return self.facts.subject.clone();
@@ -30,7 +30,7 @@ impl Link<'_> {
     }
 
     fn issued(&self, other: &Self) -> bool {
-        // Issuers that were made anew under their old name have another key identifier.
+        // Issuers that changed their key but not their name have another key identifier.
         let ids = (&self.facts.subject_key_id, &other.facts.authority_key_id);
         let ids_agree = !matches!(ids, (Some(ours), Some(theirs)) if ours != theirs);
         let (subject, issuer) = (self.certificate.subject(), other.certificate.issuer());
@@ -42,7 +42,7 @@ impl Link<'_> {
     }
 }
 
-/// Reads every certificate of a chain.
+/// Parses every certificate of a chain.
 pub(super) fn read<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<Link<'a>>, IdentityProblem> {
     chain
         .iter()
@@ -120,8 +120,8 @@ fn wrong_first(first: &Link<'_>, issuers: &[Link<'_>], key: &PublicHalf) -> Iden
     }
 }
 
-/// The order in which certificates out of a bag make a chain: the one of the key, its issuer, and so
-/// on; what belongs to another chain stays behind. The bag's order where no certificate fits the key.
+/// The order in which unordered certificates form a chain: the one of the key, its issuer, and so on,
+/// without those of other chains. The original order if no certificate matches the key.
 pub(super) fn arrange(links: &[Link<'_>], key: &PublicHalf) -> Vec<usize> {
     let end_entity = links
         .iter()

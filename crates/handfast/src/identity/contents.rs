@@ -1,7 +1,7 @@
-//! What a file holds: certificates, keys, and the things that people mistake for them.
+//! The contents of a file: certificates, keys, and other things that users mistake for them.
 //!
-//! Owns reading and sorting. It takes no decision about what belongs where, and unlocks nothing
-//! before it is asked to.
+//! Owns reading and sorting. It does not decide which part belongs where, and decrypts nothing on its
+//! own.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -18,21 +18,21 @@ use super::pkcs12;
 use crate::certificates::before_settings;
 use crate::{pem, pkcs7};
 
-/// Far more than the longest chain with the largest keys; less than what a mistyped path may hold.
+/// Far more than the longest chain with the largest keys; a mistyped path may name a huge file.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Where bytes came from, and the bytes: wiped, as they may be a key.
+/// The bytes, wiped because they may be a key, and where they come from.
 pub(super) struct Input {
     pub(super) part: IdentityPart,
     pub(super) path: Option<PathBuf>,
     pub(super) bytes: Zeroizing<Vec<u8>>,
 }
 
-/// What was found in one input.
+/// The contents of one input.
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) certificates: Vec<CertificateDer<'static>>,
-    /// Whether the certificates come from a format that keeps no order.
+    /// Whether the certificates come from a format without order.
     pub(super) is_unordered: bool,
     pub(super) keys: Vec<Key>,
     others: Vec<Other>,
@@ -46,7 +46,7 @@ struct Other {
 }
 
 impl Input {
-    /// Bytes that the caller has already.
+    /// Bytes from the caller.
     pub(super) fn from_bytes(part: IdentityPart, bytes: &[u8]) -> Self {
         Self {
             part,
@@ -76,7 +76,7 @@ impl Input {
         }
     }
 
-    /// The problem as an error of this input.
+    /// Makes the problem an error of this input.
     pub(super) fn error(&self, problem: IdentityProblem) -> IdentityError {
         IdentityError {
             part: self.part,
@@ -85,13 +85,13 @@ impl Input {
         }
     }
 
-    /// Reads what is there, PEM or DER.
+    /// Parses it, PEM or DER.
     pub(super) fn contents(&self) -> Result<Contents, IdentityError> {
         sort(&self.bytes).map_err(|problem| self.error(problem))
     }
 }
 
-/// Reads into one allocation, so that no half-read copy of a key stays behind.
+/// Reads into one allocation, so that no partial copy of a key is left in memory.
 fn read_bounded(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     let expected = file.metadata()?.len().clamp(64 * 1024, FILE_BYTES_MAX);
@@ -127,7 +127,7 @@ impl Contents {
     fn add(&mut self, kind: Kind, bytes: &[u8]) {
         match kind {
             Kind::Certificate => self.certificates.push(bytes.to_vec().into()),
-            Kind::Pkcs1 | Kind::Sec1 | Kind::Pkcs8 | Kind::LockedPkcs8 | Kind::DsaKey => {
+            Kind::Pkcs1 | Kind::Sec1 | Kind::Pkcs8 | Kind::EncryptedPkcs8 | Kind::DsaKey => {
                 self.keys
                     .push(Key::plain(kind, Zeroizing::new(bytes.to_vec())));
             }
@@ -144,7 +144,7 @@ impl Contents {
         }
     }
 
-    /// Adds the certificates of a PKCS#7 bundle, which keeps no order. Says whether it is one.
+    /// Adds the certificates of a PKCS#7 bundle, which has no order. Returns whether it is one.
     fn add_bundle(&mut self, der: &[u8]) -> bool {
         let Some(bundled) = pkcs7::certificates(der) else {
             return false;
@@ -192,16 +192,16 @@ impl Contents {
     }
 
     fn add_key_section(&mut self, section: pem::Section) -> Result<(), IdentityProblem> {
-        let (kind, old_lock) = if section.is_encrypted {
-            // What it is shows when it is unlocked.
-            (Kind::LockedPkcs8, Some(section.dek_info))
+        let (kind, legacy_encryption) = if section.is_encrypted {
+            // Its kind is known when it is decrypted.
+            (Kind::EncryptedPkcs8, Some(section.dek_info))
         } else {
             match der::recognise(&section.body) {
                 Some(
                     kind @ (Kind::Pkcs1
                     | Kind::Sec1
                     | Kind::Pkcs8
-                    | Kind::LockedPkcs8
+                    | Kind::EncryptedPkcs8
                     | Kind::DsaKey),
                 ) => (kind, None),
                 other => {
@@ -216,11 +216,12 @@ impl Contents {
                 }
             }
         };
-        self.keys.push(Key::of_pem(kind, section.body, old_lock));
+        self.keys
+            .push(Key::of_pem(kind, section.body, legacy_encryption));
         Ok(())
     }
 
-    /// Opens a PKCS#12 file, if this is one: its certificates and keys become those of the contents.
+    /// Decrypts a PKCS#12 file, if this is one, and adds its certificates and keys.
     pub(super) fn open(
         &mut self,
         path: Option<&Path>,
@@ -240,7 +241,7 @@ impl Contents {
         self.pkcs12.is_some()
     }
 
-    /// Why there is no certificate here, or no key, where one was needed.
+    /// The error if a required certificate or key is missing.
     pub(super) fn lacks(&self, part: IdentityPart) -> IdentityProblem {
         let other = |kind| self.others.iter().find(|other| other.kind == Some(kind));
         if other(Kind::Request).is_some() {
@@ -265,7 +266,7 @@ impl Contents {
         }
     }
 
-    /// What is here, for a person.
+    /// A description for messages.
     pub(super) fn describe(&self) -> Vec<String> {
         let mut found = Vec::new();
         match self.certificates.len() {
@@ -303,7 +304,7 @@ fn unrecognised(bytes: &[u8]) -> IdentityProblem {
     } else if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0')) {
         "text without a PEM section".to_owned()
     } else {
-        "bytes of an unknown kind".to_owned()
+        "bytes of an unknown format".to_owned()
     };
     IdentityProblem::Unrecognised { found }
 }

@@ -1,7 +1,7 @@
-//! Just enough DER to tell what a blob is, before anybody who knows better parses it.
+//! Recognizing what a DER blob is, before it is parsed.
 //!
-//! Owns recognition: certificate, request, key in which encoding, locked or not. Whether what was
-//! recognised is also right is for the parsers of each kind to say.
+//! Owns recognition: certificate, request, key and its encoding, encrypted or not. Whether it is valid is
+//! determined by the parser of each kind.
 
 use crate::der::{
     BIT_STRING, CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE,
@@ -10,7 +10,7 @@ use crate::wire::bit_length;
 
 const PKCS7: &str = "1.2.840.113549.1.7.";
 
-/// What a DER blob is.
+/// The kind of a DER blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Certificate,
@@ -21,8 +21,8 @@ pub(crate) enum Kind {
     Pkcs1,
     Sec1,
     Pkcs8,
-    LockedPkcs8,
-    /// The old encoding that OpenSSL alone used.
+    EncryptedPkcs8,
+    /// The legacy encoding of OpenSSL.
     DsaKey,
     Pkcs12,
     Pkcs7,
@@ -38,7 +38,7 @@ impl Kind {
             Self::RevocationList => "a revocation list",
             Self::PublicKey => "a public key",
             Self::Pkcs1 | Self::Sec1 | Self::Pkcs8 => "a private key",
-            Self::LockedPkcs8 => "a locked private key",
+            Self::EncryptedPkcs8 => "an encrypted private key",
             Self::DsaKey => "a DSA private key",
             Self::Pkcs12 => "a PKCS#12 file",
             Self::Pkcs7 => "a PKCS#7 bundle",
@@ -47,7 +47,7 @@ impl Kind {
     }
 }
 
-/// Tells what a blob is by its outermost structure.
+/// Recognizes a blob by its outermost structure.
 pub(crate) fn recognise(der: &[u8]) -> Option<Kind> {
     let outer = Element::only(der)?;
     if outer.tag == OBJECT_IDENTIFIER {
@@ -56,11 +56,11 @@ pub(crate) fn recognise(der: &[u8]) -> Option<Kind> {
     if outer.tag != SEQUENCE {
         return None;
     }
-    // More elements than the longest of these structures has say nothing new.
+    // More elements than the longest of these structures has need not be read.
     let children: Vec<_> = outer.children().take(10).collect();
     let tags: Vec<u8> = children.iter().map(|child| child.tag).collect();
     match tags.as_slice() {
-        [SEQUENCE, OCTET_STRING] => Some(Kind::LockedPkcs8),
+        [SEQUENCE, OCTET_STRING] => Some(Kind::EncryptedPkcs8),
         [SEQUENCE, BIT_STRING] => Some(Kind::PublicKey),
         [SEQUENCE, SEQUENCE, BIT_STRING] => children.first().copied().and_then(signed),
         [INTEGER, SEQUENCE, OCTET_STRING, ..] => Some(Kind::Pkcs8),
@@ -70,7 +70,7 @@ pub(crate) fn recognise(der: &[u8]) -> Option<Kind> {
             let is_pkcs7 = content_type
                 .and_then(Element::oid)
                 .is_some_and(|oid| oid.starts_with(PKCS7));
-            // Otherwise the parameters of a curve that is spelled out.
+            // Otherwise explicit curve parameters.
             Some(if is_pkcs7 {
                 Kind::Pkcs12
             } else {
@@ -85,8 +85,8 @@ pub(crate) fn recognise(der: &[u8]) -> Option<Kind> {
         [INTEGER, rest @ ..] if rest.iter().all(|tag| *tag == INTEGER) => match tags.len() {
             9 => Some(Kind::Pkcs1),
             6 => Some(Kind::DsaKey),
-            // An RSA exponent is far smaller than its modulus; a Diffie-Hellman prime and its
-            // generator look the same, but nobody has them in DER.
+            // An RSA exponent is far smaller than its modulus. A Diffie-Hellman prime and its
+            // generator look the same, but are not used in DER.
             2 => Some(Kind::PublicKey),
             _ => Some(Kind::Parameters),
         },
@@ -94,7 +94,7 @@ pub(crate) fn recognise(der: &[u8]) -> Option<Kind> {
     }
 }
 
-/// Tells apart what is signed: a certificate, a request, a revocation list.
+/// Distinguishes signed structures: a certificate, a request, a revocation list.
 fn signed(body: Element<'_>) -> Option<Kind> {
     let tags: Vec<u8> = body.children().take(5).map(|child| child.tag).collect();
     match tags.as_slice() {
@@ -110,7 +110,7 @@ fn signed(body: Element<'_>) -> Option<Kind> {
     }
 }
 
-/// What kind of key a PKCS#1, SEC1 or PKCS#8 private key is, by name, and the bits of an RSA modulus.
+/// The name of the algorithm of a PKCS#1, SEC1 or PKCS#8 private key, and the size of an RSA modulus in bits.
 pub(super) fn describe_private_key(kind: Kind, der: &[u8]) -> (String, Option<u32>) {
     let children = Element::only(der).map(|outer| outer.children().collect::<Vec<_>>());
     let children = children.unwrap_or_default();
@@ -144,7 +144,7 @@ pub(super) fn describe_private_key(kind: Kind, der: &[u8]) -> (String, Option<u3
             }
         }
         Kind::DsaKey => ("DSA".to_owned(), None),
-        _ => ("no private key".to_owned(), None),
+        _ => ("not a private key".to_owned(), None),
     }
 }
 
@@ -184,10 +184,10 @@ fn name_key(id: &str) -> String {
     name.to_owned()
 }
 
-/// Every object identifier in a blob, in order, looking into octet strings that hold DER: to name an
-/// algorithm that a parser would not.
+/// Every object identifier in a blob, in order, including octet strings that contain DER: to name an
+/// algorithm that the parser does not support.
 pub(super) fn object_identifiers(der: &[u8]) -> Vec<String> {
-    // Deep enough for PKCS#12, which nests most, and no way to exhaust the stack.
+    // Deep enough for PKCS#12, which nests most, without exhausting the stack.
     const DEPTH_MAX: u8 = 24;
     const COUNT_MAX: usize = 64;
     fn walk(bytes: &[u8], depth: u8, found: &mut Vec<String>) {
@@ -210,17 +210,17 @@ pub(super) fn object_identifiers(der: &[u8]) -> Vec<String> {
     found
 }
 
-/// Why a blob is no DER, as well as can be told.
+/// Why a blob is not DER, as far as known.
 pub(crate) fn complaint(der: &[u8]) -> &'static str {
     match Element::first(der) {
-        _ if der.first() != Some(&SEQUENCE) => "it does not begin like DER",
-        None => "it is cut short",
+        _ if der.first() != Some(&SEQUENCE) => "it does not begin with a DER SEQUENCE",
+        None => "it is truncated",
         Some((_, [])) => "it has an unknown structure",
         Some(_) => "more bytes follow it",
     }
 }
 
-/// Whether it begins like a SEQUENCE of indefinite length, which BER allows and DER does not.
+/// Whether it begins with a SEQUENCE of indefinite length, which BER allows and DER does not.
 pub(super) fn is_indefinite(bytes: &[u8]) -> bool {
     bytes.starts_with(&[SEQUENCE, 0x80])
 }
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_that_lie_are_refused() {
+    fn wrong_lengths_are_refused() {
         for bytes in [
             &[][..],
             &[0x30],
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_ends() {
+    fn deep_nesting_is_limited() {
         let mut bytes = vec![0x06, 1, 0x2a];
         for _ in 0..60 {
             let length = u8::try_from(bytes.len()).unwrap();

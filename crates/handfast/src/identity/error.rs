@@ -1,6 +1,6 @@
 //! Why an identity cannot be used: typed, with the file at fault and what was found in it.
 //!
-//! What to do about each is said in `explain/identity.rs`.
+//! `explain/identity.rs` has the advice for each.
 
 use std::fmt;
 use std::io;
@@ -14,9 +14,9 @@ use crate::x509::escape_control;
 pub struct IdentityError {
     /// Which part of the identity is at fault.
     pub part: IdentityPart,
-    /// The file at fault, where it came from a file.
+    /// The file at fault, if any.
     pub path: Option<PathBuf>,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: IdentityProblem,
 }
 
@@ -32,91 +32,91 @@ pub enum IdentityPart {
     Both,
 }
 
-/// What is wrong with a certificate chain or key.
+/// The problem of a certificate chain or key.
 ///
-/// Names and labels that a file holds are escaped already: they can be printed.
+/// Names and labels from a file are escaped: they can be printed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum IdentityProblem {
-    /// The operating system would not give the bytes.
+    /// The file cannot be read.
     Unreadable(io::Error),
     /// Larger than any certificate chain or key.
     TooLarge {
-        /// The most that is read.
+        /// The limit.
         bytes_max: u64,
     },
-    /// Nothing in it.
+    /// The file is empty.
     Empty,
-    /// Neither PEM nor DER of anything that belongs to an identity.
+    /// Neither PEM nor DER of a certificate or key.
     Unrecognised {
         /// What it looks like.
         found: String,
     },
-    /// BER with indefinite lengths, as some programs export PKCS#12: not DER.
+    /// BER with indefinite lengths, which some programs use for PKCS#12: not DER.
     IndefiniteLengths,
     /// PEM that cannot be decoded.
     MalformedPem {
         /// The line at fault, from 1.
         line: usize,
-        /// What is wrong there.
+        /// The problem.
         detail: String,
     },
-    /// A certificate or key whose DER cannot be read.
+    /// A certificate or key whose DER cannot be parsed.
     MalformedDer {
-        /// What it should have been: `certificate 2`, `a private key`.
+        /// The expected structure: `certificate 2`, `a private key`.
         what: String,
-        /// What the parser stumbled over.
+        /// The parser's error.
         detail: String,
     },
-    /// No certificate where the chain belongs.
+    /// No certificate in the file for the chain.
     NoCertificate {
         /// What was found instead.
         found: Vec<String>,
     },
-    /// No private key where it belongs.
+    /// No private key in the file for the key.
     NoKey {
         /// What was found instead.
         found: Vec<String>,
     },
     /// The chain was given as the key, and the key as the chain.
     Swapped,
-    /// A public key where the private key, or the certificate, belongs.
+    /// A public key instead of the private key or the certificate.
     PublicKeyGiven,
-    /// A certificate signing request where the certificate or the key belongs.
+    /// A certificate signing request instead of the certificate or the key.
     RequestGiven,
     /// Key parameters (of a curve, of Diffie-Hellman) without a key or a certificate.
     ParametersOnly {
         /// Which: `EC PARAMETERS`.
         found: String,
     },
-    /// More than one private key: which one is meant cannot be told.
+    /// More than one private key: the right one is unknown.
     SeveralKeys {
         /// How many.
         count: usize,
     },
-    /// The key is locked, and there is no passphrase.
+    /// The key is encrypted, and there is no passphrase.
     PassphraseNeeded {
-        /// How it is locked.
+        /// The encryption.
         encryption: String,
     },
-    /// The key is locked, and the passphrase could not be had.
+    /// The key is encrypted, and the passphrase could not be read.
     PassphraseUnavailable(io::Error),
-    /// The passphrase does not unlock the key.
+    /// The passphrase is wrong.
     WrongPassphrase {
-        /// How it is locked.
+        /// The encryption.
         encryption: String,
     },
-    /// The key is locked in a way that is not supported.
+    /// The encryption of the key is not supported.
     UnsupportedEncryption {
         /// The algorithm: its name, or its object identifier.
         encryption: String,
     },
-    /// A key of a type that cannot sign in TLS, or that is not supported.
+    /// A type of key that cannot sign in TLS or is not supported.
     UnsupportedKey {
         /// The algorithm: its name, or its object identifier.
         algorithm: String,
     },
-    /// An RSA key of a size that is refused.
+    /// An RSA key of an unsupported size.
     KeySize {
         /// Its size.
         bits: u32,
@@ -131,12 +131,12 @@ pub enum IdentityProblem {
         subject: String,
         /// The certificate's key: `EC P-256, SHA-256 of the public key 0123...`.
         certificate_key: String,
-        /// The same of the private key's public half.
+        /// The same for the public half of the private key.
         private_key: String,
     },
     /// The end-entity certificate, to which the key belongs, is not the first of the chain.
     EndEntityNotFirst {
-        /// Subject of the certificate that was found first.
+        /// Subject of the first certificate.
         first: String,
         /// Subject of the end-entity certificate.
         end_entity: String,
@@ -149,7 +149,7 @@ pub enum IdentityProblem {
         subject: String,
         /// Position at which the issuer belongs, from 0.
         at_index: usize,
-        /// Subject of the certificate found there.
+        /// Subject of the certificate at this position.
         found: String,
         /// Position at which the issuer was found, from 0.
         issuer_index: usize,
@@ -160,7 +160,7 @@ pub enum IdentityProblem {
         at_index: usize,
         /// Its subject.
         found: String,
-        /// The issuer that the certificate before it names.
+        /// The issuer of the certificate before it.
         expected: String,
     },
     /// The same certificate twice.
@@ -304,7 +304,7 @@ impl fmt::Display for IdentityProblem {
                 bits_max,
             } => write!(
                 f,
-                "an RSA key of {bits} bits is refused: it must have {bits_min} to {bits_max}"
+                "RSA keys of {bits} bits are not supported: {bits_min} to {bits_max} are"
             ),
             Self::KeyMismatch { subject, .. } => {
                 write!(f, "the key does not belong to the certificate of {subject}")
@@ -315,8 +315,8 @@ impl fmt::Display for IdentityProblem {
                 at_index,
             } => write!(
                 f,
-                "the certificate of {first} comes first, where that of {end_entity} belongs, \
-                 which is number {}",
+                "the first certificate is that of {first}; it must be that of {end_entity}, \
+                which is number {}",
                 at_index.saturating_add(1)
             ),
             Self::IssuerOutOfOrder {
@@ -326,8 +326,8 @@ impl fmt::Display for IdentityProblem {
                 issuer_index,
             } => write!(
                 f,
-                "certificate {} is that of {found}, where the issuer of {subject} belongs, which \
-                 is number {}",
+                "certificate {} is that of {found}; it must be the issuer of {subject}, which \
+                is number {}",
                 at_index.saturating_add(1),
                 issuer_index.saturating_add(1)
             ),
@@ -337,8 +337,8 @@ impl fmt::Display for IdentityProblem {
                 expected,
             } => write!(
                 f,
-                "certificate {}, that of {found}, issued none of those before it; that of \
-                 {expected} was expected",
+                "certificate {}, that of {found}, issued none of those before it; expected: that of \
+                {expected}",
                 at_index.saturating_add(1)
             ),
             Self::RepeatedCertificate { at_index, subject } => write!(

@@ -1,4 +1,4 @@
-//! A private key as a file holds it, encrypted or not.
+//! A private key in a file, encrypted or not.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use super::error::IdentityProblem;
 use super::passphrase::Passphrase;
 use super::unlock;
 
-/// A private key, locked or not.
+/// A private key, encrypted or not.
 pub(super) struct Key {
     kind: Kind,
     bytes: Zeroizing<Vec<u8>>,
-    /// Locked in the old manner of PEM; inside, the value of `DEK-Info`.
-    old_lock: Option<Option<String>>,
+    /// Encrypted with the legacy PEM encryption; contains the value of `DEK-Info`.
+    legacy_encryption: Option<Option<String>>,
 }
 
 impl Key {
@@ -22,39 +22,39 @@ impl Key {
         Self {
             kind,
             bytes,
-            old_lock: None,
+            legacy_encryption: None,
         }
     }
 
-    /// One of a PEM section; `old_lock` where the section itself is encrypted, with its `DEK-Info`.
+    /// From a PEM section; `legacy_encryption` if the section itself is encrypted, with its `DEK-Info`.
     pub(super) fn of_pem(
         kind: Kind,
         bytes: Zeroizing<Vec<u8>>,
-        old_lock: Option<Option<String>>,
+        legacy_encryption: Option<Option<String>>,
     ) -> Self {
         Self {
             kind,
             bytes,
-            old_lock,
+            legacy_encryption,
         }
     }
 
-    /// What it is, as people call it.
+    /// A description for messages.
     pub(super) fn describe(&self) -> &'static str {
         self.kind.describe()
     }
 
-    /// The DER of the key and its encoding, unlocked where it was locked.
-    pub(super) fn unlock(
+    /// The DER of the key and its encoding, decrypted if it was encrypted.
+    pub(super) fn decrypt(
         self,
         path: Option<&Path>,
         passphrase: &mut Passphrase,
     ) -> Result<(Kind, Zeroizing<Vec<u8>>), IdentityProblem> {
-        match (self.old_lock, self.kind) {
+        match (self.legacy_encryption, self.kind) {
             (Some(dek_info), _) => {
-                unlock::old_pem(&self.bytes, dek_info.as_deref(), path, passphrase)
+                unlock::legacy_pem(&self.bytes, dek_info.as_deref(), path, passphrase)
             }
-            (None, Kind::LockedPkcs8) => unlock::pkcs8(&self.bytes, path, passphrase),
+            (None, Kind::EncryptedPkcs8) => unlock::pkcs8(&self.bytes, path, passphrase),
             (None, kind) => Ok((kind, self.bytes)),
         }
     }

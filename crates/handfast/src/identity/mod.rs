@@ -1,10 +1,10 @@
-//! Who we are: a certificate chain and the private key that belongs to it.
+//! Our identity: a certificate chain and its private key.
 //!
-//! Everything that can be wrong with the two is found here, when the identity is built, and told as
-//! a typed [`IdentityError`]: never at the first connection. The work is divided:
+//! All problems of the two are detected when the identity is loaded, not at the first connection, and
+//! reported as a typed [`IdentityError`]:
 //!
 //! ```text
-//! file or bytes -> contents (pem, der: what is it?) -> unlock, pkcs12 (passphrase) -> chain (order, pair)
+//! file or bytes -> contents (pem, der: recognition) -> unlock, pkcs12 (passphrase) -> chain (order, key pair)
 //! ```
 
 mod chain;
@@ -40,11 +40,11 @@ pub use remote::{RemoteKey, SignatureScheme};
 /// A certificate chain and its private key, checked: the key belongs to the first certificate, and
 /// each certificate that follows issued one before it.
 ///
-/// Files and bytes may be PEM or DER, and the key PKCS#1, SEC1 or PKCS#8. A key may be locked with a
-/// passphrase: encrypted PKCS#8 (PBES2 with PBKDF2 or scrypt; AES or 3DES), OpenSSL's old
-/// `Proc-Type: 4,ENCRYPTED`, or a PKCS#12 file, which can stand in for either file or for both.
+/// Files and bytes may be PEM or DER, and the key PKCS#1, SEC1 or PKCS#8. A key may be encrypted with a
+/// passphrase: encrypted PKCS#8 (PBES2 with PBKDF2 or scrypt; AES or 3DES), OpenSSL's legacy
+/// `Proc-Type: 4,ENCRYPTED`, or a PKCS#12 file, which can replace either file or both.
 ///
-/// Cloning is cheap. `Debug` shows whose it is and nothing of the key.
+/// Cloning is cheap. `Debug` shows the subject and nothing of the key.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), handfast::IdentityError> {
@@ -66,11 +66,11 @@ pub struct Identity {
 impl Identity {
     /// Reads the chain from one file and the key from another, each in any of the formats.
     ///
-    /// The same path twice is one file that holds both.
+    /// If the paths are equal, the file holds both.
     ///
     /// # Errors
-    /// [`IdentityError`] when a file cannot be read, is not what it should be, or the two do not
-    /// belong together.
+    /// [`IdentityError`] if a file cannot be read, has other contents, or the key does not match the
+    /// certificate.
     pub fn from_files(
         chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
@@ -84,7 +84,7 @@ impl Identity {
         from_inputs(&chain, &key, passphrase)
     }
 
-    /// The usual case of [`from_files`](Self::from_files): PEM. The other formats are read as well.
+    /// [`from_files`](Self::from_files), for the usual case of PEM files. The other formats are accepted, too.
     ///
     /// # Errors
     /// As [`from_files`](Self::from_files).
@@ -107,10 +107,10 @@ impl Identity {
         from_input(&Input::read(IdentityPart::Both, path.as_ref())?, passphrase)
     }
 
-    /// Reads both from a PKCS#12 file (`.p12`, `.pfx`), as `openssl pkcs12 -export` writes it.
+    /// Reads both from a PKCS#12 file (`.p12`, `.pfx`), as written by `openssl pkcs12 -export`.
     ///
-    /// The certificates may lie in any order, and some may belong to other chains: those are left
-    /// out. Whatever else [`from_file`](Self::from_file) reads is read as well.
+    /// The certificates may be in any order; those that belong to other chains are ignored. The other formats
+    /// of [`from_file`](Self::from_file) are accepted, too.
     ///
     /// # Errors
     /// As [`from_files`](Self::from_files).
@@ -121,8 +121,7 @@ impl Identity {
         Self::from_file(path, passphrase)
     }
 
-    /// The same as [`from_files`](Self::from_files) from bytes; the same bytes twice are one file
-    /// that holds both.
+    /// As [`from_files`](Self::from_files), from bytes; if both are equal, they hold both.
     ///
     /// # Errors
     /// As [`from_files`](Self::from_files).
@@ -141,7 +140,7 @@ impl Identity {
         )
     }
 
-    /// The same as [`from_pkcs12_file`](Self::from_pkcs12_file) from bytes.
+    /// As [`from_pkcs12_file`](Self::from_pkcs12_file), from bytes.
     ///
     /// # Errors
     /// As [`from_files`](Self::from_files).
@@ -149,10 +148,10 @@ impl Identity {
         from_input(&Input::from_bytes(IdentityPart::Both, bytes), passphrase)
     }
 
-    /// A chain (PEM, DER or PKCS#7) whose private key is elsewhere.
+    /// A chain (PEM, DER or PKCS#7) with a remote private key.
     ///
     /// # Errors
-    /// As [`from_files`](Self::from_files), but for what concerns reading the key.
+    /// As [`from_files`](Self::from_files), except those about reading the key.
     pub fn with_remote_key(chain: &[u8], key: Arc<dyn RemoteKey>) -> Result<Self, IdentityError> {
         let input = Input::from_bytes(IdentityPart::Chain, chain);
         let mut contents = input.contents()?;
@@ -174,8 +173,8 @@ impl Identity {
         Ok(identity)
     }
 
-    /// The same with an OCSP response to staple (RFC 6960, in DER), in place of one before it. Clients judge it; when it is
-    /// to be renewed is up to the caller.
+    /// The same with an OCSP response to staple (RFC 6960, in DER), replacing a previous one. Clients verify it; the caller
+    /// renews it.
     #[must_use]
     pub fn with_ocsp_response(self, der: impl Into<Vec<u8>>) -> Self {
         let mut key = CertifiedKey::clone(&self.key);
@@ -186,12 +185,12 @@ impl Identity {
         }
     }
 
-    /// The chain as it will be sent, the end-entity certificate first.
+    /// The chain in the order in which it is sent, the end-entity certificate first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.key.cert
     }
 
-    /// What the end-entity certificate says.
+    /// The content of the end-entity certificate.
     pub fn facts(&self) -> &CertificateFacts {
         &self.facts
     }
@@ -274,13 +273,13 @@ fn from_inputs(
         signing_key,
     )
     .map_err(|problem| match problem {
-        // Whichever of the two is the wrong one, the key is what was looked at last.
+        // Either of the two may be the wrong one; the error names the key.
         IdentityProblem::KeyMismatch { .. } => key.error(problem),
         _ => chain.error(problem),
     })
 }
 
-/// The one key of an input, unlocked and ready to sign.
+/// The only key of an input, decrypted and ready to sign.
 fn signing_key(
     input: &Input,
     mut contents: Contents,
@@ -288,7 +287,7 @@ fn signing_key(
 ) -> Result<Ready, IdentityError> {
     let ready = match (contents.keys.pop(), contents.keys.len()) {
         (Some(key), 0) => key
-            .unlock(input.path.as_deref(), passphrase)
+            .decrypt(input.path.as_deref(), passphrase)
             .and_then(|(kind, der)| Ready::new(kind, &der)),
         (None, _) => Err(contents.lacks(IdentityPart::Key)),
         (Some(_), others) => Err(IdentityProblem::SeveralKeys {
@@ -360,7 +359,7 @@ impl Ready {
             {
                 Err(IdentityProblem::MalformedDer {
                     what: format!("the {algorithm} private key"),
-                    detail: "it is damaged: its numbers do not fit together".to_owned(),
+                    detail: "it is damaged: its numbers are inconsistent".to_owned(),
                 })
             }
             _ => Err(IdentityProblem::UnsupportedKey { algorithm }),

@@ -1,4 +1,4 @@
-//! Passphrases: where one comes from, asked for only when a key is locked, wiped afterwards.
+//! Passphrases: their sources; requested only if a key is encrypted, and wiped afterwards.
 
 use std::fmt;
 use std::io;
@@ -10,9 +10,9 @@ use super::error::IdentityProblem;
 
 type Ask = dyn FnMut(&PassphraseRequest) -> io::Result<Zeroizing<String>> + Send;
 
-/// What unlocks a private key: nothing, a given passphrase, or a callback that asks for it.
+/// The passphrase of a private key: none, a value, or a callback.
 ///
-/// The passphrase is wiped from memory when this value is dropped, and never shown by `Debug`.
+/// It is wiped from memory when this value is dropped, and never shown by `Debug`.
 ///
 /// ```
 /// use handfast::Passphrase;
@@ -21,7 +21,7 @@ type Ask = dyn FnMut(&PassphraseRequest) -> io::Result<Zeroizing<String>> + Send
 /// let given = Passphrase::from("correct horse");
 /// let perhaps = Passphrase::from(std::env::var("PASSPHRASE").ok());
 /// let asked = Passphrase::ask(|request| {
-///     // Called only if the key turns out to be locked.
+///     // Called only if the key is encrypted.
 ///     let prompt = format!("Passphrase for {request}: ");
 ///     # let read_without_echo = |_: &str| Ok::<_, std::io::Error>(String::new());
 ///     Ok(read_without_echo(&prompt)?.into())
@@ -36,23 +36,23 @@ enum Source {
     Ask(Box<Ask>),
 }
 
-/// What a passphrase is asked for. `Display` fits into a prompt: `key.pem`.
+/// Describes the key whose passphrase is needed. `Display` is for prompts: `key.pem`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PassphraseRequest {
-    /// The file that is locked, where it came from a file.
+    /// The encrypted file, if any.
     pub path: Option<PathBuf>,
-    /// How it is locked: `PKCS#8, PBKDF2 with HMAC-SHA256 (2048 iterations), AES-256-CBC`.
+    /// The encryption: `PKCS#8, PBKDF2 with HMAC-SHA256 (2048 iterations), AES-256-CBC`.
     pub encryption: String,
 }
 
 impl Passphrase {
-    /// No passphrase: a locked key is an error.
+    /// No passphrase: an encrypted key is an error.
     pub fn none() -> Self {
         Self(Source::None)
     }
 
-    /// Asks for the passphrase when a key is locked, at most once for each file.
+    /// Calls `ask` if a key is encrypted, at most once for each file.
     ///
     /// An error of the callback becomes
     /// [`IdentityProblem::PassphraseUnavailable`].
@@ -90,7 +90,7 @@ impl fmt::Display for PassphraseRequest {
     }
 }
 
-/// Shows where the passphrase comes from, never what it is.
+/// Shows the source of the passphrase, never its value.
 impl fmt::Debug for Passphrase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {

@@ -1,6 +1,6 @@
-//! PKCS#12 (RFC 7292): a key and its certificates in one locked file, in no particular order.
+//! PKCS#12 (RFC 7292): a key and its certificates in one encrypted file, in no particular order.
 //!
-//! The decoder keeps copies of the decrypted key that it does not wipe; ours are wiped.
+//! The decoder does not wipe its copies of the decrypted key; ours are wiped.
 
 use std::path::Path;
 
@@ -16,13 +16,13 @@ use super::passphrase::{Passphrase, PassphraseRequest};
 use super::unlock::name_scheme;
 use crate::der::Element;
 
-/// What was in the file.
+/// The content of the file.
 pub(super) struct Opened {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) keys: Vec<Key>,
 }
 
-/// Opens the file, with the empty passphrase if that does: then nobody is asked for one.
+/// Decrypts the file. Tries the empty passphrase first, so that no passphrase is requested for it.
 pub(super) fn open(
     der: &[u8],
     path: Option<&Path>,
@@ -36,10 +36,10 @@ pub(super) fn open(
                 encryption: encryption.clone(),
             })?;
             let Ok(text) = std::str::from_utf8(&secret) else {
-                // PKCS#12 passphrases are text by definition: no other can be right.
+                // PKCS#12 passphrases are text by definition: bytes that are not UTF-8 cannot be right.
                 return Err(IdentityProblem::WrongPassphrase { encryption });
             };
-            // The decoder turns passphrases into UCS-2, which has no room for these.
+            // The decoder converts passphrases to UCS-2, which lacks these characters.
             if text.chars().any(|character| character > '\u{ffff}') {
                 return Err(IdentityProblem::UnsupportedEncryption {
                     encryption: format!("{encryption}, with a passphrase beyond U+FFFF"),
@@ -89,7 +89,7 @@ fn is_wrong_passphrase(error: &Error, der: &[u8]) -> bool {
     match error {
         Error::MacError(_) | Error::UnpadError => true,
         Error::Pkcs5Error(text) => *text == pkcs8::pkcs5::Error::DecryptFailed.to_string(),
-        // Without a MAC, a wrong passphrase decrypts to noise one time in 256.
+        // Without a MAC, decryption with a wrong passphrase succeeds with random bytes one time in 256.
         Error::DerError(_) | Error::InvalidPrivateKey | Error::X509Error(_) => {
             let has_mac = Element::only(der).is_some_and(|outer| outer.children().count() > 2);
             !has_mac && der::recognise(der) == Some(Kind::Pkcs12)
@@ -98,7 +98,7 @@ fn is_wrong_passphrase(error: &Error, der: &[u8]) -> bool {
     }
 }
 
-/// The algorithms that the file names outside of what is encrypted.
+/// The algorithms named in the unencrypted part of the file.
 fn describe(der: &[u8]) -> String {
     let mut names = vec!["PKCS#12".to_owned()];
     for id in der::object_identifiers(der) {

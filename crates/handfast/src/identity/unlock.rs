@@ -1,8 +1,8 @@
-//! Locked keys: encrypted PKCS#8 (RFC 5958, PBES2 of RFC 8018), and OpenSSL's old PEM encryption.
+//! Encrypted keys: PKCS#8 (RFC 5958, PBES2 of RFC 8018), and OpenSSL's legacy PEM encryption.
 //!
-//! Neither form says by itself that a passphrase was wrong: decryption fails on its padding, or one
-//! time in 256 yields noise. So what comes out must be the DER of a key; if not, it was the
-//! passphrase.
+//! Neither format detects a wrong passphrase reliably: with one, decryption fails on its padding, or one
+//! time in 256 returns random bytes. So the result must be the DER of a key; if not, the passphrase was
+//! wrong.
 
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt as _, KeyInit, KeyIvInit as _};
@@ -16,13 +16,13 @@ use super::der::{self, Kind};
 use super::error::IdentityProblem;
 use super::passphrase::{Passphrase, PassphraseRequest};
 
-/// More iterations take half a minute at start-up: a damaged file, not a careful owner.
+/// More iterations would take longer than half a minute: the file is damaged.
 const PBKDF2_ITERATIONS_MAX: u32 = 20_000_000;
-/// Memory that scrypt may take: what OpenSSL's own limit allows many times over.
+/// Memory that scrypt may take: many times OpenSSL's own limit.
 const SCRYPT_BYTES_MAX: u64 = 1 << 30;
 const SCRYPT_PARALLEL_MAX: u16 = 16;
 
-/// Unlocks an encrypted PKCS#8 key, into its DER.
+/// Decrypts a PKCS#8 key to its DER.
 pub(super) fn pkcs8(
     locked: &[u8],
     path: Option<&std::path::Path>,
@@ -53,8 +53,8 @@ pub(super) fn pkcs8(
     expect_key(buffer, encryption)
 }
 
-/// Unlocks the body of a PEM section with `Proc-Type: 4,ENCRYPTED`.
-pub(super) fn old_pem(
+/// Decrypts the body of a PEM section with `Proc-Type: 4,ENCRYPTED`.
+pub(super) fn legacy_pem(
     body: &[u8],
     dek_info: Option<&str>,
     path: Option<&std::path::Path>,
@@ -63,18 +63,18 @@ pub(super) fn old_pem(
     let (name, iv) = dek_info
         .and_then(|info| info.split_once(','))
         .ok_or_else(|| IdentityProblem::MalformedDer {
-            what: "the locked key".to_owned(),
+            what: "the encrypted key".to_owned(),
             detail: "its DEK-Info header is missing or incomplete".to_owned(),
         })?;
-    let encryption = format!("old PEM encryption (MD5, one iteration), {name}");
+    let encryption = format!("legacy PEM encryption (MD5, one iteration), {name}");
     let Some(cipher) = OldCipher::named(name) else {
         return Err(IdentityProblem::UnsupportedEncryption { encryption });
     };
     let iv = unhex(iv.trim())
         .filter(|iv| iv.len() == cipher.block_bytes())
         .ok_or_else(|| IdentityProblem::MalformedDer {
-            what: "the locked key".to_owned(),
-            detail: "the initialisation vector in its DEK-Info header is broken".to_owned(),
+            what: "the encrypted key".to_owned(),
+            detail: "the initialization vector in its DEK-Info header is malformed".to_owned(),
         })?;
     let secret = ask(passphrase, path, &encryption)?;
     let mut buffer = Zeroizing::new(body.to_vec());
@@ -96,7 +96,7 @@ fn ask(
     })
 }
 
-/// Noise instead of a key means that the passphrase was wrong, even where the padding fits.
+/// If the result is not a key, the passphrase was wrong, even if the padding is valid.
 fn expect_key(
     plain: Zeroizing<Vec<u8>>,
     encryption: String,
@@ -107,7 +107,7 @@ fn expect_key(
     }
 }
 
-/// Describes a scheme that can be decrypted, within limits.
+/// Describes a supported scheme, within limits.
 fn supported(scheme: &EncryptionScheme) -> Result<String, IdentityProblem> {
     let EncryptionScheme::Pbes2(parameters) = scheme else {
         return Err(IdentityProblem::UnsupportedEncryption {
@@ -123,7 +123,7 @@ fn supported(scheme: &EncryptionScheme) -> Result<String, IdentityProblem> {
         Ok(encryption)
     } else {
         Err(IdentityProblem::UnsupportedEncryption {
-            encryption: format!("{encryption}: more work than a passphrase is ever given"),
+            encryption: format!("{encryption}: its work factor exceeds the limit"),
         })
     }
 }
@@ -176,7 +176,7 @@ fn describe_cipher(scheme: pbes2::EncryptionScheme) -> &'static str {
     }
 }
 
-/// The parser refused: because it does not know an algorithm, or because the bytes are broken?
+/// Whether the parser failed because an algorithm is unknown, or because the bytes are malformed.
 fn unknown_scheme(locked: &[u8], detail: &str) -> IdentityProblem {
     let names: Vec<_> = der::object_identifiers(locked)
         .iter()
@@ -184,7 +184,7 @@ fn unknown_scheme(locked: &[u8], detail: &str) -> IdentityProblem {
         .collect();
     if names.iter().all(|(_, is_supported)| *is_supported) {
         return IdentityProblem::MalformedDer {
-            what: "the locked key".to_owned(),
+            what: "the encrypted key".to_owned(),
             detail: detail.to_owned(),
         };
     }
@@ -194,7 +194,7 @@ fn unknown_scheme(locked: &[u8], detail: &str) -> IdentityProblem {
     }
 }
 
-/// The name of an algorithm that locks keys, and whether it is supported here.
+/// The name of an encryption algorithm, and whether it is supported.
 pub(super) fn name_scheme(id: &str) -> (String, bool) {
     let (name, is_supported) = match id {
         "1.2.840.113549.1.5.13" => ("PBES2", true),
@@ -227,7 +227,7 @@ pub(super) fn name_scheme(id: &str) -> (String, bool) {
     (name.to_owned(), is_supported)
 }
 
-/// The ciphers that OpenSSL's old PEM encryption was used with.
+/// The ciphers of OpenSSL's legacy PEM encryption.
 #[derive(Clone, Copy)]
 enum OldCipher {
     Aes128,
@@ -282,7 +282,7 @@ fn decrypt<C: BlockCipherDecrypt + KeyInit>(
 
 /// OpenSSL's `EVP_BytesToKey` with MD5 and one iteration: D(i) = MD5(D(i-1) || passphrase || salt).
 fn derive(key_bytes: usize, passphrase: &[u8], salt: &[u8]) -> Zeroizing<Vec<u8>> {
-    // One block of MD5 more than the longest key: it never grows, so nothing is left behind.
+    // One block of MD5 more than the longest key, so that it is not reallocated without wiping.
     let mut key = Zeroizing::new(Vec::with_capacity(48));
     let mut last: Zeroizing<[u8; 16]> = Zeroizing::default();
     while key.len() < key_bytes {

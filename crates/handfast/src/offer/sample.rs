@@ -1,4 +1,4 @@
-//! Hellos for tests, made by hand: whatever a client might offer.
+//! Encodes ClientHellos for tests.
 
 use crate::registry::{GroupId, SuiteId};
 
@@ -12,7 +12,7 @@ const SCHEMES: &[u16] = &[
 /// What a client offers.
 pub(crate) struct Hello {
     legacy: u16,
-    /// `supported_versions`, left out when empty.
+    /// `supported_versions`, omitted if empty.
     pub(crate) versions: Vec<u16>,
     pub(crate) suites: Vec<SuiteId>,
     pub(crate) groups: Vec<GroupId>,
@@ -21,7 +21,7 @@ pub(crate) struct Hello {
 }
 
 impl Hello {
-    /// Of a client whose newest version is this, with all that there is.
+    /// The hello of a client with this newest version, with all parameters.
     pub(crate) fn of(version: u16) -> Self {
         let is_tls13 = version == 0x0304;
         Self {
@@ -37,7 +37,7 @@ impl Hello {
         }
     }
 
-    /// The records, asking for shop.example.
+    /// The records, with the server name shop.example.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let numbers = |list: &mut dyn Iterator<Item = u16>| -> Vec<u8> {
             list.flat_map(u16::to_be_bytes).collect()
@@ -75,7 +75,7 @@ impl Hello {
     }
 }
 
-/// With its length in so many bytes before it.
+/// The content after its length in `LENGTH_BYTES` bytes.
 fn vector<const LENGTH_BYTES: usize>(content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     [&length[length.len() - LENGTH_BYTES..], content].concat()

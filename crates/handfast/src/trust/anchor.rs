@@ -1,7 +1,7 @@
-//! One trusted certificate: whether it may vouch for others, and within which limits.
+//! One trusted certificate: whether it is a trust anchor, and its limits.
 //!
-//! Owns that decision and reading the limits, once, when the certificate is loaded: a verification
-//! compares them and parses nothing. Leaves holding a path to them to `verify/anchor.rs`.
+//! Owns that decision and parsing the limits, once, when the certificate is loaded: verification only
+//! compares them. `verify/anchor.rs` applies them to a path.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use super::problem::AnchorProblemKind;
 use crate::x500;
 use crate::x509::{self, Depth, RSA_BITS};
 
-/// Extensions that may be critical beside those that are processed on every certificate. Most say nothing about
-/// what an authority may issue: subject directory attributes, key identifiers, the period of use of the
-/// private key, alternative names, where to find what.
+/// Further extensions that may be critical, besides those that are processed on every certificate. They do not
+/// limit what an authority may issue: subject directory attributes, key identifiers, the private key usage
+/// period, alternative names, locations.
 const HARMLESS: [&str; 10] = [
     "2.5.29.9",
     "2.5.29.14",
@@ -27,13 +27,13 @@ const HARMLESS: [&str; 10] = [
     "2.5.29.46",
     "1.3.6.1.5.5.7.1.1",
     "1.3.6.1.5.5.7.1.11",
-    // Netscape's comment and certificate type, of old roots.
+    // Netscape's comment and certificate type, in old roots.
     "2.16.840.1.113730.1.13",
     "2.16.840.1.113730.1.1",
 ];
 
-/// What a trust anchor's own certificate says of its use. RFC 5280, 6.1.1 (d), leaves it to the verifier
-/// whether to apply this; RFC 5937 and OpenSSL do, and the root's maker meant it.
+/// The limits in a trust anchor's own certificate. RFC 5280, 6.1.1 (d), leaves it to the verifier
+/// whether to apply them; RFC 5937 and OpenSSL do.
 #[derive(Clone, Debug)]
 pub(crate) struct AnchorLimits {
     pub(crate) der: CertificateDer<'static>,
@@ -43,13 +43,13 @@ pub(crate) struct AnchorLimits {
     pub(crate) not_after: i64,
     /// How many intermediates it allows below it.
     pub(crate) path_len: Option<u32>,
-    /// What its key is for, where it says so.
+    /// Its key usage, if present.
     pub(crate) key_usage: Option<KeyUsage>,
-    /// For which purposes it issues, by name, where it says so.
+    /// Its extended key usage, by name, if present.
     pub(crate) extended_key_usage: Option<Vec<String>>,
-    /// A critical extension that is not processed: a limit that cannot be kept.
+    /// A critical extension that is not processed: a limit that cannot be applied.
     pub(crate) unknown_critical_extension: Option<String>,
-    /// Whether it may demand that every path below it has a certificate policy.
+    /// Whether it may require a certificate policy for every path below it.
     pub(crate) may_demand_policy: bool,
 }
 
@@ -77,7 +77,7 @@ impl AnchorLimits {
         }
     }
 
-    /// Why no path can end at it, whatever the peer and its purpose.
+    /// Why no path can end at it, for any peer and purpose.
     fn problem(&self, certificate: &X509Certificate<'_>) -> Option<AnchorProblemKind> {
         if let Some(usage) = self.key_usage.filter(|usage| !usage.key_cert_sign()) {
             let presented = x509::describe_key_usage(&usage);
@@ -104,13 +104,13 @@ impl AnchorLimits {
     }
 }
 
-/// Who put a certificate among the trusted ones.
+/// How a certificate became trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Chosen {
-    /// A person or a program named this very certificate, or the file or directory that it is in.
+    /// A user or a program gave this certificate, or its file or directory.
     ByName,
-    /// It is in the platform's store, which also holds what was put there for one server alone: only what
-    /// says that it is an authority is taken as one.
+    /// It is in the platform's store, which may also contain certificates of single servers: only
+    /// certificates with CA:TRUE are authorities.
     InStore,
 }
 
@@ -120,20 +120,20 @@ pub(super) struct Entry {
     pub(super) standing: Standing,
 }
 
-/// What a trusted certificate may do.
+/// The role of a trusted certificate.
 pub(super) enum Standing {
-    /// It vouches for others, within its limits; and for itself.
+    /// A trust anchor, within its limits; also trusted as an end-entity certificate.
     Anchor {
-        /// As webpki wants it; `None` where webpki cannot read it, which leaves it to our own validation.
+        /// In webpki's form; `None` if webpki cannot parse it, so that only our own validation uses it.
         webpki: Option<TrustAnchor<'static>>,
         limits: Arc<AnchorLimits>,
     },
-    /// It is trusted as exactly itself, and why it cannot be an anchor.
+    /// Trusted only as an end-entity certificate, and why it cannot be an anchor.
     Itself(AnchorProblemKind),
 }
 
 impl Entry {
-    /// Why it cannot issue for others, with its name; `None` when it can.
+    /// Why it cannot be an anchor, with its name; `None` if it can.
     pub(super) fn problem(&self) -> Option<(String, AnchorProblemKind)> {
         let certificate = x509::parse(&self.der, Depth::Outline).ok()?;
         let kind = match &self.standing {
@@ -144,10 +144,10 @@ impl Entry {
     }
 }
 
-/// Reads one trusted certificate.
+/// Parses one trusted certificate.
 ///
 /// # Errors
-/// When it cannot be used. The name, escaped, is empty where it could not be read.
+/// If it cannot be used. The name, escaped, is empty if it could not be parsed.
 pub(super) fn read(
     der: CertificateDer<'static>,
     chosen: Chosen,
@@ -168,8 +168,8 @@ pub(super) fn read(
                     .map(|anchor| anchor.to_owned()),
                 limits: Arc::new(AnchorLimits::read(&der, &certificate)),
             },
-            // No peer can present one of these as its own either: without extensions nothing in it says
-            // whom it is for.
+            // A peer cannot present one of these as its own either: without extensions it names no
+            // server.
             Some(kind @ AnchorProblemKind::OldVersion { .. }) => return Err(unusable(kind)),
             Some(kind) => Standing::Itself(kind),
         }
@@ -177,7 +177,7 @@ pub(super) fn read(
     Ok(Entry { der, standing })
 }
 
-/// Whether the certificate leaves open which limits it has.
+/// Whether the certificate's limits are ambiguous.
 fn contradiction(certificate: &X509Certificate<'_>) -> Option<String> {
     // RFC 5280, 4.2: no more than one instance of an extension.
     let extensions = certificate.extensions();
@@ -193,14 +193,12 @@ fn contradiction(certificate: &X509Certificate<'_>) -> Option<String> {
         })
 }
 
-/// Why a trusted certificate is trusted only as itself; `None` when it is an anchor.
+/// Why a trusted certificate is trusted only as an end-entity certificate; `None` if it is an anchor.
 ///
-/// A certificate with basic constraints says itself whether it is an authority. Of one without them, an
-/// anchor's name and key alone count (RFC 5280, 6.1.1 d), so a root that a person names is one,
-/// whatever its version; but an ordinary server's certificate that a person trusts must never become an
-/// authority by that. So it has to have issued itself, and, where it says what it is for, that must
-/// be the signing of certificates: one whose key usage leaves that out, or that has none and is for a
-/// purpose of TLS or for named servers, is an end entity's.
+/// Basic constraints decide, if present. Without them, only an anchor's name and key are needed (RFC 5280,
+/// 6.1.1 d), so a root that the user gives explicitly is one, of any version; but a trusted server certificate
+/// must never become an authority. So it must be self-issued, and its key usage, if present, must include
+/// keyCertSign; without key usage, it must not have a purpose of TLS or the name of a server.
 fn why_no_anchor(certificate: &X509Certificate<'_>, chosen: Chosen) -> Option<AnchorProblemKind> {
     let has_constraints = certificate
         .extensions()

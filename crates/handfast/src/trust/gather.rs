@@ -1,7 +1,7 @@
-//! Certificates out of many files, of a directory or of the platform's store, of which some may be unfit.
+//! Collecting certificates from many files, of a directory or of the platform's store; some may be unusable.
 //!
-//! Owns which files are read, and naming what cannot be: a file that holds no certificate is passed
-//! over, one that is meant to and cannot be read is told.
+//! Owns which files are read, and reporting problems: a file without certificates is skipped, a malformed
+//! or unreadable one is reported.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -14,11 +14,11 @@ use super::problem::{AnchorProblem, AnchorProblemKind};
 use crate::certificates::{self, Contents, Placed};
 use crate::x509::escape_control;
 
-/// One certificate, and where it was.
+/// One certificate, and its location.
 pub(super) struct Given {
-    /// The file, where it came from one.
+    /// The file, if any.
     pub(super) path: Option<PathBuf>,
-    /// Which of the file's certificates it is, from 0.
+    /// Its position among the file's certificates, from 0.
     pub(super) index: usize,
     pub(super) placed: Placed,
 }
@@ -49,22 +49,22 @@ impl Given {
     }
 }
 
-/// What many files hold.
+/// The contents of many files.
 #[derive(Default)]
 pub(super) struct Gathered {
-    /// Each certificate once, where it was first.
+    /// Each certificate once, at its first location.
     pub(super) given: Vec<Given>,
-    /// What is in OpenSSL's own form.
+    /// Certificates in OpenSSL's own format.
     pub(super) unfit: Vec<Given>,
-    /// What is wrong with files as a whole, or with parts that are no certificates.
+    /// Problems of whole files, or of parts that are not certificates.
     pub(super) problems: Vec<AnchorProblem>,
-    /// Files that were read, wherever links to them are.
+    /// Files that were read, by their canonical paths.
     read: HashSet<PathBuf>,
     seen: HashSet<CertificateDer<'static>>,
 }
 
 impl Gathered {
-    /// Adds what the file holds.
+    /// Adds the contents of a file.
     pub(super) fn add_file(&mut self, path: &Path) {
         // A directory made by `openssl rehash` has a link or two for each certificate.
         if fs::canonicalize(path).is_ok_and(|target| !self.read.insert(target)) {
@@ -73,10 +73,10 @@ impl Gathered {
         let bytes = match certificates::read_file(path) {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(bytes)) => {
-                let detail = format!("{bytes} bytes are too many for a CA bundle");
+                let detail = format!("{bytes} bytes exceed the limit for a CA bundle");
                 return self.complain(path, None, AnchorProblemKind::Unreadable { detail });
             }
-            // What a link that leads nowhere once led to was taken away: nothing is lost.
+            // A dangling link: its target was removed on purpose.
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => return,
             Err(error) => return self.complain(path, None, unreadable(&error)),
         };
@@ -94,10 +94,10 @@ impl Gathered {
         }
     }
 
-    /// Adds what the files of the directory hold.
+    /// Adds the contents of the files of a directory.
     ///
     /// # Errors
-    /// When the directory cannot be listed.
+    /// If the directory cannot be listed.
     pub(super) fn add_directory(&mut self, path: &Path) -> io::Result<()> {
         let mut files: Vec<PathBuf> = Vec::new();
         for entry in fs::read_dir(path)? {
@@ -111,7 +111,7 @@ impl Gathered {
             }
         }
         // The order of a directory is arbitrary; that of the anchors should not be. Links come last, so that
-        // a certificate is told by the name of its file and not by that of a hash.
+        // a certificate is reported with the name of its file and not with that of a hash.
         files.sort_by_cached_key(|file| (file.is_symlink(), file.clone()));
         for file in files {
             self.add_file(&file);

@@ -1,9 +1,9 @@
-//! A glance into the platform's store: which of its certificates could a given chain lead to?
+//! Searching the platform's store for the certificates to which a given chain could lead.
 //!
 //! Owns finding the bundle's certificates and their names without parsing them. A store holds some 150
-//! authorities, a chain ends at one: making trust anchors of all of them would take longer than
-//! the handshake that needs one. Leaves the judgement to `verify`, and every refusal to the whole
-//! store: what is found here can only be less than what is trusted, never more.
+//! authorities, and a chain needs one: parsing all of them would take longer than the handshake. `verify`
+//! decides, and refuses only after reading the whole store: the search finds a subset of the trusted
+//! certificates.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -21,21 +21,21 @@ use crate::der::{CONTEXT_0, Element, INTEGER, Reader, SEQUENCE};
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
 
-/// With so much of a certificate decoded its names may be there; real ones end within 200 to 400 bytes.
+/// After this many bytes a certificate's names may be complete; real ones end within 200 to 400 bytes.
 const NAMES_FROM_BYTES: usize = 240;
 
-/// What one line decodes to at most: bundles have lines of 64 characters, RFC 7468 allows no longer ones.
+/// The longest decoded line: bundles have lines of 64 characters, and RFC 7468 allows no longer ones.
 const LINE_MAX: usize = 96;
 
 /// The certificates of the platform's bundle, decoded only as far as their names.
 pub(super) struct Lookup {
     pem: Vec<u8>,
-    /// All subjects, one behind the other.
+    /// All subjects, concatenated.
     subjects: Vec<u8>,
     certificates: Vec<Located>,
 }
 
-/// Where a certificate lies in the bundle, and what it turned out to be once somebody wanted it.
+/// The position of a certificate in the bundle, and the parsed certificate once needed.
 struct Located {
     text: Range<usize>,
     subject: Range<usize>,
@@ -43,10 +43,10 @@ struct Located {
 }
 
 impl Lookup {
-    /// Reads the platform's bundle; `None` where there is none or it cannot be read.
+    /// Reads the platform's bundle; `None` if there is none or it cannot be read.
     pub(super) fn of_platform() -> Option<Self> {
         let file = platform::bundle()?;
-        // What can be read only once, such as a pipe, belongs to the reading that counts.
+        // A file that can be read only once, such as a pipe, must be left to the complete parser.
         if !file.is_file() {
             return None;
         }
@@ -54,10 +54,10 @@ impl Lookup {
         (!lookup.certificates.is_empty()).then_some(lookup)
     }
 
-    /// Finds sections that stand as every tool writes them, which the reader of PEM finds, too, whatever is
-    /// around them. Whatever else there is, and what bears no name that can be found, is left out.
+    /// Finds sections in the form that tools write, which the PEM parser finds, too, regardless of the other
+    /// content. Other sections, and certificates whose names are not found, are ignored.
     fn of_pem(pem: Vec<u8>) -> Self {
-        // DER is read as such, whatever it contains.
+        // DER is always parsed as DER.
         let pem = match pem.first() {
             Some(&SEQUENCE) => Vec::new(),
             _ => pem,
@@ -102,7 +102,7 @@ impl Lookup {
         }
     }
 
-    /// The certificates that could have issued one of the chain's, and those that are one of them.
+    /// The certificates that could have issued one of the chain's, and those that are in the chain.
     pub(super) fn matching(&self, chain: &Chain<'_>) -> impl Iterator<Item = Arc<Entry>> {
         self.certificates.iter().filter_map(|located| {
             let subject = self.subjects.get(located.subject.clone())?;
@@ -119,7 +119,7 @@ impl Lookup {
     }
 }
 
-/// By the reader that reads the whole store: what it does not find is not trusted.
+/// Decodes with the parser of the whole store, so that no other certificate is trusted.
 fn decode(pem: &[u8], text: Range<usize>) -> Option<CertificateDer<'static>> {
     let mut found = Contents::of(pem.get(text)?).certificates;
     (found.len() == 1).then(|| found.pop())?.map(|one| one.der)
@@ -136,7 +136,7 @@ fn ends_line(pem: &[u8], at: usize) -> bool {
     matches!(pem.get(at), None | Some(b'\n' | b'\r'))
 }
 
-/// Decodes line by line, in whole quartets as every tool writes them, until the names are there.
+/// Decodes line by line, in groups of four characters as tools write them, until the names are complete.
 fn decode_beginning(text: &[u8], der: &mut Vec<u8>) {
     der.clear();
     let mut room = [0; LINE_MAX];
@@ -168,7 +168,7 @@ impl<'a> Chain<'a> {
             let Some(names) = names_of(der) else {
                 continue;
             };
-            // The peer's own certificate may be trusted as itself.
+            // The peer's own certificate may be trusted.
             let subject = (index == 0).then_some(names.subject);
             for name in [Some(names.issuer), subject].into_iter().flatten() {
                 if !chain.names.contains(&name) {
@@ -179,7 +179,7 @@ impl<'a> Chain<'a> {
         chain
     }
 
-    /// Is this, the contents of a `Name`, among the issuers, or that of the first certificate?
+    /// Whether this, the contents of a `Name`, is one of the issuers, or the subject of the first certificate.
     pub(super) fn concerns(&self, subject: &[u8]) -> bool {
         self.names.contains(&subject)
     }
@@ -191,7 +191,7 @@ struct Names<'d> {
     subject: &'d [u8],
 }
 
-/// The names in a certificate (RFC 5280, section 4.1), of which what follows them need not be there.
+/// The names in a certificate (RFC 5280, section 4.1), which may be truncated after them.
 fn names_of(der: &[u8]) -> Option<Names<'_>> {
     let certificate = Element::begun(der, SEQUENCE)?;
     let mut tbs = Element::begun(certificate, SEQUENCE).map(Reader::new)?;
@@ -214,7 +214,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_bundle_gives_what_a_parser_of_certificates_finds_in_it_around_what_is_broken() {
+    fn the_search_finds_the_valid_certificates_of_a_bundle() {
         let pki = handfast_testbed::pki::Pki::new();
         let other = handfast_testbed::pki::Pki::new();
         let leaf = pki.server(&["localhost"]);
@@ -235,22 +235,22 @@ mod tests {
             assert_eq!(decoded.as_ref(), Some(&der));
             let parsed = crate::x509::parse(&der, crate::x509::Depth::Outline).expect("DER");
             let names = names_of(&der).expect("names");
-            // The parser gives the header, too.
+            // The parser includes the header.
             assert!(parsed.subject().as_raw().ends_with(names.subject));
             assert!(parsed.issuer().as_raw().ends_with(names.issuer));
             assert_eq!(lookup.subjects[located.subject.clone()], *names.subject);
         }
         let chain = Chain::of([&leaf.der[..]].into_iter());
         let found: Vec<_> = lookup.matching(&chain).collect();
-        // The roots of the testbed bear one name; the leaf is in the bundle, too.
+        // The testbed's roots have the same name; the leaf is in the bundle, too.
         assert!(found.iter().any(|entry| entry.der == pki.root.der));
         assert!(found.iter().any(|entry| entry.der == leaf.der));
     }
 
     proptest! {
-        /// Were one of them not in the whole store, a peer could be verified that the store does not verify.
+        /// Otherwise a peer could be verified that the store does not verify.
         #[test]
-        fn whatever_is_found_the_reader_of_the_whole_store_finds_too(
+        fn found_certificates_are_found_by_the_complete_parser_too(
             parts in prop::collection::vec(0..9usize, 0..12),
         ) {
             static CERTIFICATES: OnceLock<[String; 2]> = OnceLock::new();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_as_soon_as_they_are_there_and_never_beyond_the_end() {
+    fn names_are_found_as_soon_as_they_are_complete() {
         let pki = handfast_testbed::pki::Pki::new();
         let der = &pki.root.der[..];
         let subject = names_of(der).expect("names").subject;

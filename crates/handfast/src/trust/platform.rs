@@ -1,7 +1,6 @@
-//! The platform's own store: where it is, and reading it whole.
+//! The platform's own store: its location, and reading all of it.
 //!
-//! `SSL_CERT_FILE` and `SSL_CERT_DIR` replace it, as for OpenSSL: they belong to what "the platform's store"
-//! means.
+//! `SSL_CERT_FILE` and `SSL_CERT_DIR` replace it, as for OpenSSL.
 
 use super::gather::Gathered;
 
@@ -10,7 +9,7 @@ pub(super) use files::{bundle, read};
 #[cfg(not(all(unix, not(target_os = "macos"))))]
 pub(super) use system::{bundle, read};
 
-/// Systems whose store is made of files.
+/// Systems whose store consists of files.
 #[cfg(all(unix, not(target_os = "macos")))]
 mod files {
     use std::env;
@@ -34,7 +33,7 @@ mod files {
         gathered
     }
 
-    /// The one file that holds most of the store, or all of it.
+    /// The file that holds most or all of the store.
     pub(in crate::trust) fn bundle() -> Option<PathBuf> {
         places().0
     }
@@ -60,7 +59,7 @@ mod files {
     }
 }
 
-/// Systems that answer by interfaces of their own.
+/// Systems whose store has its own API.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
 mod system {
     use std::path::PathBuf;
@@ -94,7 +93,7 @@ mod system {
         gathered
     }
 
-    /// Nothing that could be read in part.
+    /// There is no file to search.
     pub(in crate::trust) fn bundle() -> Option<PathBuf> {
         None
     }

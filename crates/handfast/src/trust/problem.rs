@@ -1,7 +1,7 @@
-//! Where trust came from, and what could not be taken from there: typed, each with its reason.
+//! Sources of trust, and their problems: typed, each with its reason.
 //!
-//! Nothing in a trust file is dropped silently. A file that is wrong as a whole is a [`TrustError`]; a
-//! certificate that is no anchor is an [`AnchorProblem`] of its source.
+//! Nothing in a trust file is ignored silently. A file that cannot be used is a [`TrustError`]; a
+//! certificate that is not an anchor is an [`AnchorProblem`] of its source.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use std::{fmt, io};
 
 use crate::x509::RSA_BITS;
 
-/// One certificate, or one file, among the trusted ones that is no trust anchor, or none that can
-/// vouch for anybody. `Display` is a line for people.
+/// A trusted certificate or file that is not a trust anchor, or not a usable one. `Display` is one line for
+/// users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AnchorProblem {
-    /// The file that it is in, where it came from a file.
+    /// Its file, if any.
     pub path: Option<PathBuf>,
-    /// Which of the file's certificates it is, from 0; `None` when it is about the file as a whole.
+    /// Its position among the file's certificates, from 0; `None` for a problem of the whole file.
     pub index: Option<usize>,
-    /// Line of the file at which it begins, from 1, where the file has lines.
+    /// The line at which it begins, from 1, if the file has lines.
     pub line: Option<usize>,
-    /// Whose certificate it is, escaped; empty where it cannot be read.
+    /// The subject of the certificate, escaped; empty if it cannot be parsed.
     pub subject: String,
-    /// What is wrong.
+    /// The problem.
     pub kind: AnchorProblemKind,
 }
 
@@ -48,64 +48,64 @@ impl fmt::Display for AnchorProblem {
     }
 }
 
-/// Why something among the trusted certificates is no trust anchor. `Display` is the reason, and what
-/// remains.
+/// Why a trusted certificate or file is not a trust anchor. `Display` is the reason, and how it is still
+/// trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AnchorProblemKind {
     /// A file or directory cannot be read.
     Unreadable {
-        /// What the operating system said.
+        /// The operating system's error.
         detail: String,
     },
     /// PEM that cannot be decoded.
     Pem {
-        /// What is wrong.
+        /// The decoder's error.
         detail: String,
     },
-    /// A certificate that cannot be read.
+    /// A certificate that cannot be parsed.
     Malformed {
-        /// What the parser stumbled over.
+        /// The parser's error.
         detail: String,
     },
-    /// OpenSSL's `TRUSTED CERTIFICATE`, whose additional settings only OpenSSL reads.
+    /// OpenSSL's `TRUSTED CERTIFICATE`, whose additional settings only OpenSSL supports.
     OpensslTrustedCertificate,
-    /// X.509 version 1 or 2, which has no place to say that this is an authority.
+    /// X.509 version 1 or 2, which has no basic constraints.
     OldVersion {
-        /// The version, as people count it.
+        /// The version: 1 or 2.
         version: u32,
-        /// Whether it issued itself: then it is an anchor when it is named, and only the platform's store
-        /// does not make it one.
+        /// Whether it is self-issued: then it is an anchor if it is given explicitly, but not in the platform's
+        /// store.
         is_root: bool,
     },
-    /// Basic constraints say that this is no authority. It is trusted as itself.
+    /// Basic constraints with CA:FALSE. It is trusted as an end-entity certificate.
     NotAnAuthority,
-    /// Version 3 without basic constraints. It is trusted as itself.
+    /// Version 3 without basic constraints. It is trusted as an end-entity certificate.
     NoBasicConstraints {
         /// As for an old version.
         is_root: bool,
     },
-    /// An authority whose key usage leaves out the signing of certificates.
+    /// An authority whose key usage lacks keyCertSign.
     NoCertificateSigning {
-        /// The uses that it has.
+        /// The usages that it has.
         presented: Vec<&'static str>,
     },
-    /// An authority with a critical extension that is not processed: what it limits is not known.
+    /// An authority with a critical extension that is not processed: its limits are unknown.
     UnknownCriticalExtension {
         /// The extension's identifier, dotted.
         oid: String,
     },
-    /// An authority whose key cannot verify a signature here.
+    /// An authority whose key is not supported.
     UnusableKey {
         /// The kind of key.
         algorithm: String,
-        /// Its size, where that is what is wrong.
+        /// Its size, if that is the problem.
         bits: Option<u32>,
     },
 }
 
 impl AnchorProblemKind {
-    /// A stable name: part of the interface, for scripts. It is not the id of a failure.
+    /// A stable name: part of the interface, for scripts. It is not an error id.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "unreadable",
@@ -121,7 +121,7 @@ impl AnchorProblemKind {
         }
     }
 
-    /// Whether the certificate is trusted as itself all the same: a peer that presents it is believed.
+    /// Whether the certificate is still trusted as an end-entity certificate: a peer that presents it is accepted.
     pub fn is_trusted_as_itself(&self) -> bool {
         matches!(
             self,
@@ -148,7 +148,7 @@ impl fmt::Display for AnchorProblemKind {
                 is_root: true,
             } => write!(
                 f,
-                "it is of X.509 version {version}, which is taken as a root only from a file that is named"
+                "it is of X.509 version {version}, which is a root only if its file is given explicitly"
             ),
             Self::OldVersion {
                 version,
@@ -158,19 +158,19 @@ impl fmt::Display for AnchorProblemKind {
                 "it is of X.509 version {version} and not self-signed, so it cannot be a root"
             ),
             Self::NotAnAuthority => {
-                f.write_str("it is not a CA (CA:FALSE): trusted only as itself")
+                f.write_str("it is not a CA (CA:FALSE); trusted only as an end-entity certificate")
             }
             Self::NoBasicConstraints { is_root: true } => f.write_str(
-                "it has no basic constraints, and is taken as a root only from a file that is named: \
-                 trusted only as itself",
+                "it has no basic constraints, and is a root only if its file is given explicitly; \
+                trusted only as an end-entity certificate",
             ),
             Self::NoBasicConstraints { is_root: false } => f.write_str(
-                "it has no basic constraints, and is a server's or client's certificate: trusted \
-                 only as itself",
+                "it has no basic constraints and belongs to a server or client; trusted only as \
+                an end-entity certificate",
             ),
             Self::NoCertificateSigning { presented } => write!(
                 f,
-                "its key usage ({}) lacks keyCertSign: no certificate that it signed is accepted",
+                "its key usage ({}) lacks keyCertSign: certificates that it issued are not accepted",
                 match presented.is_empty() {
                     true => "empty".to_owned(),
                     false => presented.join(", "),
@@ -178,8 +178,8 @@ impl fmt::Display for AnchorProblemKind {
             ),
             Self::UnknownCriticalExtension { oid } => write!(
                 f,
-                "its critical extension {oid} is not supported: no certificate that it signed is \
-                 accepted"
+                "its critical extension {oid} is not supported: certificates that it issued are not \
+                accepted"
             ),
             Self::UnusableKey {
                 algorithm,
@@ -198,17 +198,17 @@ impl fmt::Display for AnchorProblemKind {
     }
 }
 
-/// One place that trust came from. `Display` is a line for people.
+/// One source of trust. `Display` is one line for users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrustSource {
-    /// The place.
+    /// The origin.
     pub origin: TrustOrigin,
-    /// Authorities found there: trust anchors.
+    /// The number of authorities: trust anchors.
     pub authorities: usize,
-    /// Certificates found there that cannot issue for others: each is trusted only as itself.
+    /// The number of certificates that are trusted only as end-entity certificates.
     pub end_entities: usize,
-    /// What is no anchor there, or none that can vouch for anybody, and why: nothing is dropped silently.
+    /// Certificates and files that are not anchors, or not usable ones, and why.
     pub problems: Vec<AnchorProblem>,
 }
 
@@ -223,7 +223,11 @@ impl fmt::Display for TrustSource {
         let plural = if self.authorities == 1 { "y" } else { "ies" };
         write!(f, ": {} authorit{plural}", self.authorities)?;
         if self.end_entities > 0 {
-            write!(f, ", {} trusted only as itself", self.end_entities)?;
+            write!(
+                f,
+                ", {} trusted only as end-entity certificates",
+                self.end_entities
+            )?;
         }
         let unusable = self.unusable().count();
         if unusable > 0 {
@@ -243,7 +247,7 @@ impl TrustSource {
         }
     }
 
-    /// The problems of what is not even trusted as itself.
+    /// The problems of certificates that are not even trusted as end-entity certificates, and of files.
     pub fn unusable(&self) -> impl Iterator<Item = &AnchorProblem> {
         self.problems
             .iter()
@@ -251,35 +255,39 @@ impl TrustSource {
     }
 }
 
-/// The kind of place that trust came from.
+/// The kind of a source of trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrustOrigin {
-    /// The platform's store, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` put in its place.
+    /// The platform's store, or its replacement by `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     Platform,
     /// A file of PEM or DER.
     File(PathBuf),
     /// A directory of such files.
     Directory(PathBuf),
-    /// Bytes that the program handed over.
+    /// Bytes from the program.
     Memory,
 }
 
-/// Trusted certificates could not be taken in.
+/// Trusted certificates could not be loaded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TrustError {
-    /// The file or directory, where there is one.
+    /// The file or directory, if any.
     pub path: Option<PathBuf>,
-    /// What was wrong with it.
+    /// The problem.
     pub problem: TrustProblem,
 }
 
 impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.path {
-            Some(path) => write!(f, "cannot trust the certificates of {}", path.display()),
-            None => f.write_str("cannot trust the given certificates"),
+            Some(path) => write!(
+                f,
+                "cannot use the trusted certificates in {}",
+                path.display()
+            ),
+            None => f.write_str("cannot use the given trusted certificates"),
         }
     }
 }
@@ -290,50 +298,50 @@ impl std::error::Error for TrustError {
     }
 }
 
-/// What was wrong with certificates to be trusted.
+/// The problem of trusted certificates.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TrustProblem {
-    /// The operating system would not give the bytes.
+    /// The file cannot be read.
     Unreadable(Arc<io::Error>),
     /// Larger than any certificate bundle.
     TooLarge {
         /// Size of the file.
         bytes: u64,
     },
-    /// Nothing in it.
+    /// The file is empty.
     Empty,
-    /// PEM whose sections are not certificates, or something else that is known.
+    /// PEM whose sections are not certificates, or another known format.
     OtherPemSections {
-        /// Labels of the sections found, or what it is.
+        /// Labels of the sections found, or the format.
         labels: Vec<String>,
     },
-    /// OpenSSL's `TRUSTED CERTIFICATE`, whose additional trust settings only OpenSSL reads.
+    /// OpenSSL's `TRUSTED CERTIFICATE`, whose additional trust settings only OpenSSL supports.
     OpensslTrustedCertificate,
     /// PEM that cannot be decoded.
     Pem {
         /// The line at fault, from 1.
         line: usize,
-        /// What is wrong there.
+        /// The decoder's error.
         detail: String,
     },
     /// Neither PEM nor a DER certificate.
     NoCertificate,
-    /// A certificate that cannot be read.
+    /// A certificate that cannot be parsed.
     Malformed {
         /// Its position in the file, from 0.
         index: usize,
         /// Line of its beginning, from 1, in PEM.
         line: Option<usize>,
-        /// What the parser stumbled over.
+        /// The parser's error.
         detail: String,
     },
-    /// Every certificate was of a kind that cannot be used.
+    /// None of the certificates can be used.
     NoneUsable {
-        /// Why, each.
+        /// The problem of each.
         problems: Vec<AnchorProblem>,
     },
-    /// Not one certificate is trusted after reading every source.
+    /// No certificate is trusted after reading every source.
     NothingTrusted(Vec<AnchorProblem>),
 }
 
@@ -356,7 +364,7 @@ impl fmt::Display for TrustProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(_) => f.write_str("it cannot be read"),
-            Self::TooLarge { bytes } => write!(f, "{bytes} bytes are too many for a CA bundle"),
+            Self::TooLarge { bytes } => write!(f, "{bytes} bytes exceed the limit for a CA bundle"),
             Self::Empty => f.write_str("it is empty"),
             Self::OtherPemSections { labels } => {
                 write!(f, "it holds no certificate; found: {}", labels.join(", "))
@@ -402,7 +410,7 @@ impl std::error::Error for TrustProblem {
     }
 }
 
-/// More would push what matters off the screen.
+/// More would fill the screen.
 const SHOWN_MAX: usize = 4;
 
 fn list(problems: &[AnchorProblem]) -> String {

@@ -1,9 +1,9 @@
-//! What a trust anchor's own certificate limits, held against a path that ends at it.
+//! Applying the limits of a trust anchor's own certificate to a path that ends at it.
 //!
-//! RFC 5280, section 6.1, takes an anchor's name and key as given and leaves the rest to the verifier.
-//! Here the rest binds, as in RFC 5937 and OpenSSL. Each rule is a function that the fast way and
+//! RFC 5280, section 6.1, uses an anchor's name and key and leaves the rest to the verifier.
+//! Here the rest applies, too, as in RFC 5937 and OpenSSL. Each rule is a function that the fast path and
 //! our own validation share; the limits were read when the anchor was loaded (`trust/anchor.rs`).
-//! Name constraints are held against every name of the path, by whoever walks it.
+//! Name constraints are checked by the callers, against every name of the path.
 
 use pki_types::UnixTime;
 
@@ -12,8 +12,8 @@ use super::purpose::Purpose;
 use crate::trust::AnchorLimits;
 use crate::x509;
 
-/// Every rule, in the order in which a refusal explains most: what forbids the anchor to vouch for
-/// anybody, then for whom, then how far down, then when.
+/// Checks every rule, the most fundamental first: whether the anchor may issue at all, for which purpose, how
+/// many levels below it, and when.
 ///
 /// `below` is the number of intermediates between the anchor and the end entity that are not self-issued.
 pub(super) fn check(
@@ -29,8 +29,8 @@ pub(super) fn check(
     check_lifetime(limits, now)
 }
 
-/// RFC 5280, 4.2: a critical extension that is not processed. OpenSSL and Go refuse an anchor for it, too:
-/// what it limits is not known.
+/// RFC 5280, 4.2: a critical extension that is not processed. Its limits are unknown, so the anchor is refused,
+/// as by OpenSSL and Go.
 pub(super) fn check_extensions(limits: &AnchorLimits) -> Result<(), VerifyCause> {
     match &limits.unknown_critical_extension {
         Some(oid) => Err(VerifyCause::UnknownCriticalExtension {
@@ -41,7 +41,7 @@ pub(super) fn check_extensions(limits: &AnchorLimits) -> Result<(), VerifyCause>
     }
 }
 
-/// RFC 5280, 4.2.1.3: where there is a key usage, it has to allow the signing of certificates.
+/// RFC 5280, 4.2.1.3: a key usage, if present, must allow signing certificates.
 pub(super) fn check_key_usage(limits: &AnchorLimits) -> Result<(), VerifyCause> {
     match limits.key_usage.filter(|usage| !usage.key_cert_sign()) {
         Some(usage) => Err(VerifyCause::KeyUsage {
@@ -53,8 +53,8 @@ pub(super) fn check_key_usage(limits: &AnchorLimits) -> Result<(), VerifyCause> 
     }
 }
 
-/// RFC 5280, 4.2.1.12: the purposes of an authority bound those of what it issues. An anchor that lists
-/// `anyExtendedKeyUsage` means not to restrict them.
+/// RFC 5280, 4.2.1.12: the purposes of an authority limit those of the certificates that it issues. An anchor with
+/// `anyExtendedKeyUsage` does not restrict them.
 pub(super) fn check_purpose(limits: &AnchorLimits, purpose: Purpose) -> Result<(), VerifyCause> {
     match &limits.extended_key_usage {
         Some(presented)
@@ -83,7 +83,7 @@ pub(super) fn check_path_len(limits: &AnchorLimits, below: usize) -> Result<(), 
     }
 }
 
-/// Both ends of the anchor's lifetime, included.
+/// The anchor's validity, both ends inclusive.
 pub(super) fn check_lifetime(limits: &AnchorLimits, now: UnixTime) -> Result<(), VerifyCause> {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     if now > limits.not_after {

@@ -1,4 +1,4 @@
-//! How a server verifies a client, as rustls asks for it.
+//! Verifying a client, behind rustls' interface.
 
 use pki_types::{CertificateDer, UnixTime};
 use rustls::client::danger::HandshakeSignatureValid;
@@ -14,12 +14,11 @@ use super::policy::VerificationPolicy;
 use crate::witness;
 use crate::x509::{self, Depth};
 
-/// The names of acceptable issuers share a message with everything else that a server asks for, and
-/// 64 KiB is the protocol's own limit. Beyond this many bytes none are named: any client certificate
-/// may then be offered, and is judged all the same.
+/// The names of acceptable issuers are part of the CertificateRequest, whose limit is 64 KiB. If they are
+/// longer than this, none are sent: the client may then offer any certificate, and is verified as usual.
 const ISSUER_HINTS_BYTES_MAX: usize = 16 * 1024;
 
-/// Applies a [`VerificationPolicy`] to clients and leaves the evidence in [`witness`].
+/// Applies a [`VerificationPolicy`] to clients and deposits the result in [`witness`].
 #[derive(Debug)]
 pub(crate) struct ClientVerifier {
     policy: VerificationPolicy,
@@ -41,7 +40,7 @@ impl ClientVerifier {
 }
 
 impl ClientVerifier {
-    /// Judges again the chain that a resumed session brings along.
+    /// Verifies the chain of a resumed session again.
     pub(crate) fn check(
         &self,
         chain: &[CertificateDer<'_>],
@@ -73,9 +72,9 @@ impl ClientCertVerifier for ClientVerifier {
                 Ok(ClientCertVerified::assertion())
             }
             Err(error) => {
-                let told = error.to_rustls();
+                let alert = error.to_rustls();
                 witness::deposit_failure(error);
-                Err(told)
+                Err(alert)
             }
         }
     }
@@ -115,8 +114,8 @@ impl ClientCertVerifier for ClientVerifier {
     }
 }
 
-/// Names of the authorities, and of the issuers of certificates trusted only as themselves: a client
-/// picks its certificate by the issuer's name.
+/// Names of the authorities, and of the issuers of certificates that are trusted as end-entity certificates: a
+/// client selects its certificate by the issuer's name.
 fn issuer_hints(policy: &VerificationPolicy) -> Vec<DistinguishedName> {
     let trust = policy.anchors().resolved();
     let mut hints: Vec<DistinguishedName> = trust

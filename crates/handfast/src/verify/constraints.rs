@@ -1,18 +1,18 @@
 //! Name constraints (RFC 5280, 4.2.1.10, 6.1.3 (b) and (c), 6.1.4 (g)).
 //!
-//! Owns what an authority's constraints allow: for every form of name that has a rule there, and a refusal for the
-//! others, which a verifier must process or refuse. Constraints are checked one authority after the other; that is
-//! the intersection of what they permit and the union of what they exclude (6.1.4 (g)).
+//! Owns checking names against an authority's constraints, for every form of name that the RFC has a rule for; other
+//! constrained forms are refused, as it requires. Constraints are checked authority by authority, which amounts to
+//! the intersection of the permitted and the union of the excluded subtrees (6.1.4 (g)).
 //!
-//! Leaves to the caller: which certificates are checked. Self-issued ones are exempt, save the end entity (6.1.3 (b));
-//! a remade key of the authority itself is meant.
+//! The caller decides which certificates are checked. Self-issued ones are exempt, except the end entity (6.1.3 (b)),
+//! for authorities that change their key.
 //!
 //! Stricter than the RFC, on purpose:
-//! - Constraints bind whether or not the extension is critical (as the CA/Browser Forum allows it not to be).
-//! - A name that cannot be compared (an odd DNS name, a URI without a host name) lies within no permitted subtree
-//!   and within every excluded one.
+//! - Constraints apply even if the extension is not critical (which the CA/Browser Forum allows).
+//! - A name that cannot be compared (a malformed DNS name, a URI without a host name) is in no permitted subtree
+//!   and in every excluded one.
 //!
-//! More lenient in one place, like OpenSSL, Go and webpki: a DNS constraint with a leading dot means names below it alone.
+//! More lenient in one place, like OpenSSL, Go and webpki: a DNS constraint with a leading dot matches subdomains only.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,9 +24,9 @@ use crate::der::{CONTEXT_0, CONTEXT_1, Element, OBJECT_IDENTIFIER, Reader, SEQUE
 use crate::x500;
 use crate::x509::{self, escape_control};
 
-/// emailAddress (PKCS #9), which old certificates have in the subject.
+/// emailAddress (PKCS #9), used in the subject of old certificates.
 const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
-/// As many permitted subtrees are named in a refusal: the rest of a long list does not help.
+/// How many permitted subtrees an error lists: more of them do not help.
 const SUBTREES_NAMED_MAX: usize = 8;
 
 /// The forms of general names (RFC 5280, 4.2.1.6).
@@ -54,11 +54,11 @@ impl fmt::Display for Form {
     }
 }
 
-/// How many comparisons of a name with a subtree one judgement may take: without a bound, a chain of some KiB
-/// costs seconds. Four times what webpki allows, so that what it accepts is accepted here.
+/// How many comparisons of a name with a subtree one verification may need: without a limit, a chain of some KiB
+/// takes seconds. Four times webpki's limit, so that chains that it accepts are accepted here.
 const COMPARISONS_MAX: usize = 1_000_000;
 
-/// What comparisons are left.
+/// The remaining comparisons.
 #[derive(Debug)]
 pub(in crate::verify) struct Budget {
     comparisons: usize,
@@ -77,7 +77,7 @@ impl Budget {
     }
 }
 
-/// A name that an authority's constraints do not allow. `Display` says so in a line.
+/// A name that an authority's constraints do not allow. `Display` describes it in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::verify) struct Violation {
     /// The certificate's name, escaped.
@@ -86,18 +86,18 @@ pub(in crate::verify) struct Violation {
     pub(in crate::verify) breach: Breach,
 }
 
-/// How a name breaks constraints. Subtrees are escaped.
+/// How a name violates constraints. Subtrees are escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::verify) enum Breach {
-    /// It lies within this excluded subtree.
+    /// It is in this excluded subtree.
     Excluded { subtree: String },
-    /// It lies within none of the permitted subtrees of its form; these are the first of them.
+    /// It is in none of the permitted subtrees of its form; these are the first of them.
     NotPermitted { permitted: Vec<String> },
     /// It cannot be compared, and there are constraints on its form.
     NotComparable,
     /// There are constraints on its form that are not processed.
     NotProcessed,
-    /// None of the name's doing: there were too many names and subtrees.
+    /// Not compared: there were too many names and subtrees.
     TooManyComparisons,
 }
 
@@ -123,7 +123,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What one authority's certificate constrains.
+/// The name constraints of one authority's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::verify) struct NameConstraints {
     permitted: Vec<Subtree>,
@@ -134,11 +134,11 @@ impl NameConstraints {
     /// Reads the value of the extension.
     ///
     /// # Errors
-    /// What is malformed in it: a fault of the authority's certificate.
+    /// A description, if it is malformed: a fault of the authority's certificate.
     pub(in crate::verify) fn from_der(value: &[u8]) -> Result<Self, String> {
         let malformed = |what: &str| format!("its name constraints are malformed: {what}");
         let mut lists = Element::only_of(value, SEQUENCE)
-            .ok_or_else(|| malformed("no sequence"))?
+            .ok_or_else(|| malformed("not a sequence"))?
             .reader();
         let mut subtrees = |tag| match lists.take(tag) {
             Some(list) => Subtree::list(list)
@@ -148,10 +148,10 @@ impl NameConstraints {
         };
         let (permitted, excluded) = (subtrees(CONTEXT_0)?, subtrees(CONTEXT_1)?);
         if !lists.is_done() {
-            return Err(malformed("something follows the subtrees"));
+            return Err(malformed("bytes follow the subtrees"));
         }
         if permitted.is_none() && excluded.is_none() {
-            return Err(malformed("they constrain nothing"));
+            return Err(malformed("they are empty"));
         }
         Ok(Self {
             permitted: permitted.unwrap_or_default(),
@@ -159,7 +159,7 @@ impl NameConstraints {
         })
     }
 
-    /// Whether anything but DNS names and IP addresses is constrained.
+    /// Whether other forms than DNS names and IP addresses are constrained.
     pub(in crate::verify) fn has_other_forms(&self) -> bool {
         self.permitted
             .iter()
@@ -245,13 +245,13 @@ impl Budget {
 struct Subtree {
     form: Form,
     base: Base,
-    /// For people, escaped.
+    /// For messages, escaped.
     text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Base {
-    /// Lower case. With a leading dot: one more label at least.
+    /// Lower case. With a leading dot: at least one more label.
     Dns(String),
     Ip {
         network: Vec<u8>,
@@ -263,7 +263,7 @@ enum Base {
         local: String,
         host: String,
     },
-    /// All mailboxes, or URIs, of one host; with a leading dot, of those below it. Empty: of all hosts.
+    /// All mailboxes, or URIs, of one host; with a leading dot, of its subdomains. Empty: of all hosts.
     Host(String),
     /// A form without a rule, or a base with a minimum or maximum.
     Unprocessed,
@@ -279,7 +279,7 @@ impl Subtree {
         while !reader.is_done() {
             let subtree = reader
                 .take(SEQUENCE)
-                .ok_or("a subtree that is no sequence")?;
+                .ok_or("a subtree that is not a sequence")?;
             subtrees.push(Self::read(subtree)?);
         }
         Ok(subtrees)
@@ -289,14 +289,14 @@ impl Subtree {
         let mut reader = subtree.reader();
         let base = reader.take_next().ok_or("a subtree without a base")?;
         let form = form(base.tag).ok_or("a base of an unknown form")?;
-        // The minimum must be 0, which is the default and so absent, and the maximum absent.
+        // The minimum must be 0, which is the default and so not encoded, and the maximum must be absent.
         let is_plain = reader.is_done();
         let minimum = reader.take(0x80);
         let maximum = reader.take(0x81);
         let is_number =
             |field: Option<Element<'_>>| field.is_none_or(|field| !field.content.is_empty());
         if !reader.is_done() || !is_number(minimum) || !is_number(maximum) {
-            return Err("something follows a base".to_owned());
+            return Err("bytes follow a base".to_owned());
         }
         let (base, text) = Base::read(form, base.content)?;
         Ok(Self {
@@ -308,7 +308,7 @@ impl Subtree {
 }
 
 impl Base {
-    /// With its text for people.
+    /// Returns also its text for messages.
     fn read(form: Form, content: &[u8]) -> Result<(Self, String), String> {
         let text = || ascii(content).ok_or_else(|| format!("a {form} that is not ASCII"));
         let hosts = |host: &str| {
@@ -319,7 +319,7 @@ impl Base {
             Form::Dns => {
                 let base = text()?;
                 if !hosts(&base) {
-                    return Err(format!("\"{}\" is no DNS name", escape_control(&base)));
+                    return Err(format!("\"{}\" is not a DNS name", escape_control(&base)));
                 }
                 (Self::Dns(base.to_ascii_lowercase()), shown(&base))
             }
@@ -327,7 +327,7 @@ impl Base {
                 let (network, mask) = content.split_at(content.len() / 2);
                 let is_mask = matches!(content.len(), 8 | 32) && is_prefix(mask);
                 if !is_mask {
-                    return Err("an IP address range that is no address and mask".to_owned());
+                    return Err("an IP address range that is not an address and a mask".to_owned());
                 }
                 let bits: u32 = mask.iter().map(|octet| octet.count_ones()).sum();
                 let shown = match ip_address(network) {
@@ -338,7 +338,7 @@ impl Base {
                 (Self::Ip { network, mask }, shown)
             }
             Form::Directory => {
-                let canonical = x500::canonical(content).ok_or("a directory name that is none")?;
+                let canonical = x500::canonical(content).ok_or("a malformed directory name")?;
                 (Self::Directory(canonical), directory_text(content))
             }
             Form::Mail => {
@@ -359,7 +359,7 @@ impl Base {
             Form::Uri => {
                 let base = text()?;
                 if !hosts(&base) {
-                    return Err(format!("\"{}\" is no host", escape_control(&base)));
+                    return Err(format!("\"{}\" is not a host", escape_control(&base)));
                 }
                 (Self::Host(base.to_ascii_lowercase()), shown(&base))
             }
@@ -367,11 +367,11 @@ impl Base {
         })
     }
 
-    /// Whether everything that the name stands for lies within.
+    /// Whether all names that it represents are in the subtree.
     fn contains(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::Dns(base), Value::Dns(name)) => {
-                // A leading dot of the base is in its place already, and asks for a label before it.
+                // A base with a leading dot requires a label before it.
                 base.is_empty()
                     || name == base
                     || name.strip_suffix(base.as_str()).is_some_and(|rest| {
@@ -406,12 +406,12 @@ impl Base {
         }
     }
 
-    /// Whether anything that the name stands for lies within: of a wildcard, one of its names.
+    /// Whether any name that it represents is in the subtree, such as one name of a wildcard.
     fn overlaps(&self, value: &Value) -> bool {
         if self.contains(value) {
             return true;
         }
-        // `*.example.com` stands for one more label: of `host.example.com`, but of nothing below that.
+        // `*.example.com` represents names with exactly one more label.
         let (Self::Dns(base), Value::Dns(name)) = (self, value) else {
             return false;
         };
@@ -422,19 +422,19 @@ impl Base {
     }
 }
 
-/// The names of one certificate that constraints apply to: its subject, and its alternative names.
+/// The names of one certificate to which constraints apply: its subject and its alternative names.
 #[derive(Clone, Debug)]
 pub(in crate::verify) struct Names<'a> {
     all: Vec<Name<'a>>,
 }
 
 impl<'a> Names<'a> {
-    /// From the DER of the subject, and the value of the extension for alternative names where there is one.
+    /// From the DER of the subject, and the value of the subject alternative name extension, if present.
     ///
-    /// A mail address in the subject counts if there is no such extension (4.2.1.10).
+    /// A mail address in the subject is used if there is no such extension (4.2.1.10).
     ///
     /// # Errors
-    /// What is malformed: a fault of this certificate.
+    /// A description, if it is malformed: a fault of this certificate.
     pub(in crate::verify) fn read(
         subject: &'a [u8],
         subject_alt_name: Option<&'a [u8]>,
@@ -486,7 +486,7 @@ enum Value {
     Uri {
         host: String,
     },
-    /// Of a form that nothing is known about.
+    /// Of an unknown form.
     Other,
     Malformed,
 }
@@ -520,7 +520,7 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// For people, escaped.
+    /// For messages, escaped.
     fn text(&self) -> String {
         match self.form {
             Form::Dns | Form::Mail | Form::Uri => shown(&String::from_utf8_lossy(self.content)),
@@ -534,7 +534,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// The form that a general name's tag stands for.
+/// The form of a general name, from its tag.
 fn form(tag: u8) -> Option<Form> {
     Some(match tag {
         0xa0 => Form::Other("otherName"),
@@ -555,7 +555,7 @@ fn ascii(content: &[u8]) -> Option<String> {
     text.is_ascii().then(|| text.to_owned())
 }
 
-/// Text of a stranger's, for people; what is empty would not be seen.
+/// Untrusted text, escaped for messages. Empty text is made visible.
 fn shown(text: &str) -> String {
     if text.is_empty() {
         return "\"\"".to_owned();
@@ -576,15 +576,15 @@ fn ip_address(octets: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-/// Ones, then zeros.
+/// Whether the mask is contiguous.
 fn is_prefix(mask: &[u8]) -> bool {
     let mut octets = mask.iter().skip_while(|octet| **octet == 0xff);
     let is_boundary = |octet: &u8| octet.count_ones() == octet.leading_ones();
     octets.next().is_none_or(is_boundary) && octets.all(|octet| *octet == 0)
 }
 
-/// A DNS name as certificates have it: labels of letters, digits, hyphens and, as in the wild, underscores
-/// (RFC 1034, 3.5, with its lengths); no dot at the end.
+/// Whether it is a DNS name as used in certificates: labels of letters, digits, hyphens and, in practice, underscores
+/// (RFC 1034, 3.5, with its lengths), without trailing dot.
 fn is_host(name: &str) -> bool {
     const NAME_BYTES_MAX: usize = 253;
     const LABEL_BYTES_MAX: usize = 63;
@@ -595,8 +595,8 @@ fn is_host(name: &str) -> bool {
         })
 }
 
-/// What may stand before the `@` without quotes (RFC 5321, 4.1.2). Quoted ones are not compared: the same mailbox
-/// can be quoted in many ways.
+/// Whether it is an unquoted local part of a mail address (RFC 5321, 4.1.2). Quoted ones are not compared, because
+/// the same mailbox can be quoted in many ways.
 fn is_local_part(local: &str) -> bool {
     local.split('.').all(|atom| {
         !atom.is_empty()
@@ -606,8 +606,8 @@ fn is_local_part(local: &str) -> bool {
     })
 }
 
-/// The host name of a URI (RFC 3986, 3.2), in lower case. `None` without one, also for an IP address, which
-/// constraints cannot be applied to (4.2.1.10).
+/// The host name of a URI (RFC 3986, 3.2), in lower case. `None` without one, also for an IP address, to which
+/// constraints cannot be applied (4.2.1.10).
 fn uri_host(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once(':')?;
     let mut letters = scheme.bytes();
@@ -627,7 +627,7 @@ fn uri_host(uri: &str) -> Option<String> {
             .then_some(host)?,
         None => host,
     };
-    // Four numbers are an address, also where another form of it would be one, too.
+    // Four numbers are an address.
     let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
     let is_address = host.rsplit('.').next().is_some_and(is_number);
     (is_host(host) && !is_address).then(|| host.to_ascii_lowercase())

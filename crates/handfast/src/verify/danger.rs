@@ -1,7 +1,7 @@
-//! No verification: for callers who said `danger` and meant it.
+//! Verifiers that accept any chain, for callers that use `danger`.
 //!
-//! The handshake's signature is still checked, against the key in whatever certificate the peer sent:
-//! so the connection is to *somebody* who holds that key, and its fingerprint means something.
+//! The handshake's signature is still checked against the key in the peer's certificate, so the peer holds that
+//! key, and its fingerprint can be compared.
 
 use std::fmt;
 
@@ -18,8 +18,8 @@ use super::purpose::Purpose;
 use crate::witness;
 use crate::x509::{self, Depth};
 
-/// A kind of key that a server's certificate may have. A server with certificates of several kinds shows the
-/// one that fits what a client offers to verify.
+/// A kind of key that a server's certificate may have. A server with certificates of several kinds selects one
+/// by the signature schemes that the client offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyKind {
@@ -70,7 +70,7 @@ impl fmt::Display for KeyKind {
 #[derive(Debug)]
 pub(crate) struct AcceptAny {
     algorithms: WebPkiSupportedAlgorithms,
-    /// What is offered: what a key of this kind signs by, or everything.
+    /// Offers only signature schemes for this kind of key, or all.
     key: Option<KeyKind>,
 }
 
@@ -82,8 +82,8 @@ impl AcceptAny {
         }
     }
 
-    /// Unlike rustls' own function this takes the key from certificates that webpki would not parse:
-    /// version 1, unknown critical extensions. Those are what people who ask for this have.
+    /// Unlike rustls' own function, this takes the key also from certificates that webpki cannot parse (version 1,
+    /// unknown critical extensions), for which users typically disable verification.
     fn check_signature(
         &self,
         message: &[u8],
@@ -99,7 +99,7 @@ impl AcceptAny {
                 .ok()
                 .and_then(|outline| weak_key(&outline));
             match weak.filter(|_| is_bad) {
-                // Whether it was made by this key cannot be found out.
+                // The signature cannot be verified with this key.
                 Some(cause) => unchecked(cause, certificate),
                 None => error,
             }
@@ -107,7 +107,7 @@ impl AcceptAny {
     }
 }
 
-/// A signature that nobody here checks, by the server's key.
+/// A signature by the server's key that cannot be checked.
 fn unchecked(cause: VerifyCause, certificate: &CertificateDer<'_>) -> Error {
     let error = VerifyError {
         cause,
@@ -118,9 +118,9 @@ fn unchecked(cause: VerifyCause, certificate: &CertificateDer<'_>) -> Error {
         name: None,
         now: UnixTime::now().as_secs(),
     };
-    let told = error.to_rustls();
+    let alert = error.to_rustls();
     witness::deposit_failure(error);
-    told
+    alert
 }
 
 impl ServerCertVerifier for AcceptAny {
@@ -132,7 +132,7 @@ impl ServerCertVerifier for AcceptAny {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // For the report alone: whatever it says, the chain is taken.
+        // For the report only: it does not affect the result.
         witness::note_staple((!ocsp_response.is_empty()).then(|| {
             StapledResponse::check_unverified(ocsp_response, end_entity, intermediates, now)
         }));

@@ -1,4 +1,4 @@
-//! Why a chain was refused: typed causes with their evidence, and what rustls is told of them.
+//! Why a chain was refused: typed causes with their evidence, and the errors for rustls.
 
 mod words;
 
@@ -13,24 +13,24 @@ use super::purpose::Purpose;
 use super::revocation::{CrlFault, CrlSummary, UncountedCrl};
 use crate::trust::AnchorProblem;
 
-/// A peer's chain was refused. Carries all that is known, the unverified chain included.
+/// A peer's chain was refused. Carries all evidence, including the unverified chain.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct VerifyError {
-    /// What was wrong.
+    /// The cause.
     pub cause: VerifyCause,
-    /// Which certificate of [`chain`](Self::chain) it is about; `None` when it is about the trust
-    /// anchor, the path as a whole, or nothing that the peer sent.
+    /// The position in [`chain`](Self::chain) of the certificate at fault; `None` if the fault is in the trust
+    /// anchor, the path as a whole, or no certificate that the peer sent.
     pub at_index: Option<usize>,
-    /// The chain as the peer sent it. Nothing in it may be believed.
+    /// The chain as the peer sent it. It must not be trusted.
     pub chain: Vec<CertificateDer<'static>>,
-    /// What is among the trusted certificates, cannot be used, and may be why the chain ends nowhere.
+    /// Trusted certificates that cannot be used, and may be the reason why no path was found.
     pub trust_problems: Vec<AnchorProblem>,
-    /// What the peer wanted to prove with it.
+    /// The purpose for which the peer presented it.
     pub purpose: Purpose,
     /// The server name that was expected.
     pub name: Option<String>,
-    /// When the judgement was made, in unix seconds.
+    /// When the chain was verified, in unix seconds.
     pub now: u64,
 }
 
@@ -53,8 +53,8 @@ impl std::error::Error for VerifyError {
 }
 
 impl VerifyError {
-    /// A server that presents no certificate at all: rustls does not even ask the verifier then.
-    pub(crate) fn of_silent_server(name: Option<String>) -> Self {
+    /// A server that presents no certificate: rustls does not call the verifier then.
+    pub(crate) fn no_server_certificate(name: Option<String>) -> Self {
         Self {
             cause: VerifyCause::NoCertificate,
             at_index: None,
@@ -66,13 +66,13 @@ impl VerifyError {
         }
     }
 
-    /// What rustls is told, so that the peer gets the alert that fits (RFC 8446, 6.2).
+    /// The error for rustls, which determines the alert (RFC 8446, 6.2).
     pub(crate) fn to_rustls(&self) -> rustls::Error {
         rustls::Error::InvalidCertificate(self.cause.to_rustls())
     }
 }
 
-/// What was wrong with a chain. Names in it are escaped: they are safe to print.
+/// The fault of a chain. Names in it are escaped: they are safe to print.
 ///
 /// Times are unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,113 +80,113 @@ impl VerifyError {
 pub enum VerifyCause {
     /// The peer sent no certificate.
     NoCertificate,
-    /// More certificates or bytes than any honest peer sends.
+    /// More certificates or bytes than the limit.
     ChainTooLarge {
         /// How many were sent.
         certificates: usize,
         /// Their size together.
         bytes: usize,
     },
-    /// Nobody is trusted, so nobody can be verified.
+    /// There are no trust anchors, so no peer can be verified.
     NoTrustAnchors,
-    /// A certificate's validity is over.
+    /// A certificate has expired.
     Expired {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
-        /// Its last second.
+        /// The last second of its validity.
         not_after: i64,
-        /// When it was judged.
+        /// When it was verified.
         now: i64,
     },
-    /// A certificate's validity has not begun: or our clock is wrong.
+    /// A certificate is not yet valid, or our clock is wrong.
     NotYetValid {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
-        /// Its first second.
+        /// The first second of its validity.
         not_before: i64,
-        /// When it was judged.
+        /// When it was verified.
         now: i64,
     },
-    /// The certificate ends before it begins.
+    /// The certificate's validity ends before it begins.
     InvalidValidity {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
-        /// Its first second.
+        /// The first second of its validity.
         not_before: i64,
-        /// Its last second.
+        /// The last second of its validity.
         not_after: i64,
     },
     /// The certificate is for other names.
     NameMismatch {
-        /// The name that was to be reached.
+        /// The expected server name.
         expected: String,
         /// Every DNS name and IP address that the certificate is for.
         presented: Vec<String>,
     },
-    /// The certificate has no subject alternative name that could name a server.
+    /// The certificate has no subject alternative name of DNS or IP type.
     NoSubjectAltName {
-        /// The name that was to be reached.
+        /// The expected server name.
         expected: String,
-        /// The subject's common name, which proves nothing (RFC 9525).
+        /// The subject's common name, which must not be used (RFC 9525).
         common_name: Option<String>,
     },
-    /// Nobody that we trust issued this, and the certificate of its issuer was not sent.
+    /// The issuer is not trusted, and its certificate was not sent.
     UnknownIssuer {
-        /// Whose issuer is missing.
+        /// The subject of the certificate whose issuer is missing.
         subject: String,
         /// The issuer's name.
         issuer: String,
-        /// Where the issuer's certificate may be had, according to the certificate.
+        /// Where the issuer's certificate is available, according to the certificate.
         ca_issuer_urls: Vec<String>,
-        /// Whether it is the peer's own certificate: then the server likely forgot to send the
+        /// Whether it is the peer's own certificate: then the server is probably not configured to send the
         /// intermediate.
         is_end_entity: bool,
         /// Whether a trusted authority has the issuer's name and another key: then the authority was
-        /// likely made again.
+        /// probably created again.
         has_trusted_namesake: bool,
     },
-    /// The peer's certificate vouches for itself, and we were not told to trust it.
+    /// The peer's certificate is self-signed and not trusted.
     SelfSigned {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
     },
-    /// The chain ends in a root that we do not trust.
+    /// The chain ends at a root that is not trusted.
     UntrustedRoot {
         /// The root's name.
         subject: String,
-        /// Whether a trusted root has this name and another key: then the root was likely made again.
+        /// Whether a trusted root has this name and another key: then the root was probably created again.
         has_trusted_namesake: bool,
     },
-    /// Nobody that we trust issued this, and whoever did is named like a product that reads TLS on its
-    /// way: a company's proxy, a virus scanner, a debugging tool.
+    /// The issuer is not trusted, and has the name of a product that intercepts TLS: a company's proxy, a virus
+    /// scanner, a debugging tool.
     LikelyInterception {
         /// The issuer's name.
         issuer: String,
         /// The product.
         product: &'static str,
     },
-    /// The certificate of the issuer is among the trusted ones, and cannot vouch for others.
+    /// The certificate of the issuer is among the trusted ones, and cannot be used as a trust anchor.
     TrustedIssuerUnusable {
-        /// Whose certificate it issued.
+        /// The subject of the certificate that it issued.
         subject: String,
         /// The issuer's name.
         issuer: String,
-        /// Where its certificate is, and what is wrong with it.
+        /// Where its certificate is, and its fault.
         problem: Box<AnchorProblem>,
     },
-    /// A certificate that is no authority was used to issue another.
+    /// A certificate that is not a CA certificate issued another.
     NotACa {
-        /// Who issued without the right to.
+        /// Its subject.
         subject: String,
-        /// Whether the caller trusts this very certificate, which does not let it issue.
+        /// Whether the caller trusts this certificate as an end-entity certificate, which does not allow it to issue.
         is_trusted_as_itself: bool,
     },
     /// An authority's certificate was presented as the peer's own.
     CaUsedAsEndEntity {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
     },
-    /// An authority has more authorities below it than it may.
+    /// An authority has more intermediates below it than it allows.
     PathTooLong {
         /// The authority whose limit is exceeded.
         subject: String,
@@ -200,80 +200,81 @@ pub enum VerifyCause {
         /// How many are allowed.
         depth_max: usize,
     },
-    /// Path building was given up: it cost too much.
+    /// Path building was given up: there are too many paths.
     PathTooComplex,
-    /// A name lies outside what an authority may issue for.
+    /// A name violates an authority's name constraints.
     NameConstraint {
-        /// Whose certificate has the name.
+        /// The subject of the certificate with the name.
         subject: String,
         /// The name that is not allowed.
         name: String,
-        /// The authority that may not issue for it.
+        /// The authority with the constraints.
         constrained_by: String,
-        /// What its constraints say of names of this kind.
+        /// How the name violates its constraints.
         constraint: String,
     },
-    /// A certificate of the path demands that a certificate policy holds for all of it, and none does.
+    /// A certificate of the path requires a certificate policy for the whole path, and none is valid.
     NoValidPolicy {
-        /// The certificate that leaves no policy.
+        /// The certificate at which no policy is left.
         subject: String,
-        /// Whose certificate demands one.
+        /// The subject of the certificate that requires one.
         demanded_by: String,
     },
-    /// The certificate is made for other purposes.
+    /// The certificate is for other purposes.
     ExtendedKeyUsage {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
-        /// The purpose it lacks.
+        /// The purpose that it lacks.
         required: &'static str,
-        /// The purposes it has.
+        /// The purposes that it has.
         presented: Vec<String>,
     },
-    /// The key may not be used for what it was used for.
+    /// The key must not be used for this.
     KeyUsage {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
-        /// The use it lacks.
+        /// The usage that it lacks.
         required: &'static str,
-        /// The uses it has.
+        /// The usages that it has.
         presented: Vec<&'static str>,
     },
-    /// A signature does not fit the issuer's key: tampered with, or another issuer of the same name.
+    /// A signature was not made with the issuer's key: the certificate was changed, or another issuer has the same
+    /// name.
     BadSignature {
-        /// Whose certificate has the signature.
+        /// The subject of the certificate with the signature.
         subject: String,
-        /// Who should have made it.
+        /// The issuer that should have made it.
         issuer: String,
     },
-    /// A signature algorithm that has been broken.
+    /// A broken signature algorithm.
     WeakSignature {
-        /// Whose certificate has the signature.
+        /// The subject of the certificate with the signature.
         subject: String,
         /// The algorithm.
         algorithm: String,
     },
-    /// A signature algorithm that is not supported, or not for the issuer's kind of key.
+    /// A signature algorithm that is not supported, or not with the issuer's kind of key.
     UnsupportedSignature {
-        /// Whose certificate has the signature.
+        /// The subject of the certificate with the signature.
         subject: String,
         /// The algorithm.
         algorithm: String,
     },
-    /// The two places of a certificate that name its signature algorithm disagree.
+    /// The two signature algorithm fields of a certificate differ.
     SignatureAlgorithmMismatch {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
     },
-    /// The peer's key is of a kind, or on a curve, by which no handshake can be signed here.
+    /// The peer's key is of a kind, or on a curve, that is not supported for handshake signatures.
     UnsupportedKey {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
         /// The kind of key.
         algorithm: String,
     },
     /// A key too small to be safe.
     WeakKey {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
         /// The kind of key.
         algorithm: String,
@@ -282,9 +283,9 @@ pub enum VerifyCause {
         /// The smallest size accepted.
         bits_min: u32,
     },
-    /// A key larger than what is verified with.
+    /// A key that is larger than supported.
     KeyTooLarge {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
         /// The kind of key.
         algorithm: String,
@@ -293,43 +294,43 @@ pub enum VerifyCause {
         /// The largest size accepted.
         bits_max: u32,
     },
-    /// A key of the chain is one that browsers have withdrawn their trust from, and that webpki lists.
+    /// A key of the chain is on webpki's list of keys that browsers distrust.
     DistrustedKey,
-    /// An extension that must be understood, and is not.
+    /// A critical extension that is not supported.
     UnknownCriticalExtension {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
         /// The extension's identifier, dotted.
         oid: String,
     },
     /// Not X.509 version 3.
     UnsupportedVersion {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
-        /// The version, as people count it.
+        /// The version: 1 or 2.
         version: u32,
     },
-    /// A certificate that cannot be read.
+    /// A certificate that cannot be parsed.
     Malformed {
-        /// What the parser stumbled over.
+        /// The parser's error.
         detail: String,
     },
     /// The issuer has revoked the certificate.
     Revoked {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
         /// Its serial number, hexadecimal.
         serial: String,
-        /// Who says so.
+        /// The source of this information.
         by: RevokedBy,
     },
-    /// No revocation list covers the certificate, and the policy demands one.
+    /// No revocation list covers the certificate, and the policy requires one.
     RevocationUnknown {
-        /// Whose it is.
+        /// The subject of the certificate.
         subject: String,
-        /// Whose list is missing.
+        /// The issuer whose list is missing.
         issuer: String,
-        /// The lists of that issuer that were given, and why each did not count.
+        /// The lists of that issuer that were given, and why each does not apply.
         uncounted: Vec<UncountedCrl>,
     },
     /// The revocation list that covers the certificate is out of date.
@@ -338,40 +339,40 @@ pub enum VerifyCause {
         list: Arc<CrlSummary>,
         /// When a new one was due.
         next_update: i64,
-        /// When it was judged.
+        /// When it was verified.
         now: i64,
     },
-    /// The revocation list that covers the certificate was not made by its issuer, or not properly.
+    /// The revocation list that covers the certificate cannot be used.
     CrlUnusable {
         /// The list.
         list: Arc<CrlSummary>,
-        /// What is wrong with it.
+        /// Its fault.
         fault: CrlFault,
     },
-    /// The chain is fine, but no key in it is a pinned one.
+    /// The chain is valid, but none of its keys is pinned.
     PinMismatch {
         /// The pins.
         expected: Vec<SpkiSha256>,
         /// The keys in the path, end entity first.
         presented: Vec<SpkiSha256>,
     },
-    /// The chain is fine, but a check of the program that uses this library refuses the peer
+    /// The chain is valid, but an additional check of the application refused the peer
     /// ([`AdditionalVerification`](crate::AdditionalVerification)).
     RefusedByApplication {
-        /// What the check says.
+        /// The reason from the check.
         reason: String,
     },
-    /// The two verifiers, webpki and the validation of this library, do not agree, and no known limit of
-    /// webpki explains it. One of them has a fault.
+    /// The two verifiers, webpki and the validation of this library, disagree, and no known limit of
+    /// webpki explains it. One of them has a bug.
     VerifiersDisagree {
-        /// What this library's validation says.
+        /// The result of this library's validation.
         ours: String,
-        /// What webpki says.
+        /// The result of webpki.
         webpki: String,
     },
 }
 
-/// Who says that a certificate is revoked.
+/// Where a revocation was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RevokedBy {
@@ -384,7 +385,7 @@ pub enum RevokedBy {
         /// Why, as RFC 5280, 5.3.1 names it.
         reason: Option<&'static str>,
     },
-    /// The OCSP response that the server itself stapled to its certificate.
+    /// The OCSP response that the server stapled.
     StapledResponse {
         /// Since when, in unix seconds.
         at: i64,
@@ -411,8 +412,8 @@ impl VerifyCause {
             } if names_no_address(expected, presented) => "ip-address-not-listed",
             Self::NameMismatch { .. } => "name-mismatch",
             Self::NoSubjectAltName { .. } => "no-subject-alt-name",
-            // An authority that says where its certificate is, and stands directly above the peer's:
-            // an intermediate.
+            // The direct issuer of the peer's certificate, with a URL of its certificate: an
+            // intermediate.
             Self::UnknownIssuer {
                 ca_issuer_urls,
                 is_end_entity: true,
@@ -438,7 +439,7 @@ impl VerifyCause {
             Self::SignatureAlgorithmMismatch { .. } => "signature-algorithm-mismatch",
             Self::UnsupportedKey { .. } => "unsupported-key",
             Self::WeakKey { .. } => "weak-key",
-            // Its signatures are what cannot be verified.
+            // Its signatures cannot be verified.
             Self::KeyTooLarge { .. } => "unsupported-signature",
             Self::DistrustedKey => "distrusted-key",
             Self::UnknownCriticalExtension { .. } => "unknown-critical-extension",
@@ -454,8 +455,8 @@ impl VerifyCause {
         }
     }
 
-    /// The alerts that follow are those of OpenSSL (`ssl_x509err2alert`) wherever it has the same
-    /// cause, so that peers read from us what they read from others.
+    /// The resulting alerts are those of OpenSSL (`ssl_x509err2alert`) wherever it has the same
+    /// cause, so that peers report the same as with other implementations.
     fn to_rustls(&self) -> CertificateError {
         match self {
             Self::Expired { .. } | Self::InvalidValidity { .. } => CertificateError::Expired,
@@ -506,8 +507,8 @@ impl VerifyCause {
 
 impl std::error::Error for VerifyCause {}
 
-/// An address was asked for, and there is none among the names; one that is spelt as a DNS name is
-/// none.
+/// Whether an address was expected and there is none among the names. An address in a DNS name does not
+/// match.
 fn names_no_address(expected: &str, presented: &[String]) -> bool {
     let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
     is_address(expected)

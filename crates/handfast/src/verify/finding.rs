@@ -1,4 +1,4 @@
-//! What a rule found wrong, and with which certificate of the chain as sent.
+//! The result of a failed rule: the cause and the certificate of the chain as sent.
 
 use super::error::VerifyCause;
 
@@ -6,7 +6,7 @@ use super::error::VerifyCause;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) cause: VerifyCause,
-    /// The certificate at fault; `None` when it is the trust anchor's or that of no certificate.
+    /// The certificate at fault; `None` if it is the trust anchor or none.
     pub(super) at_index: Option<usize>,
 }
 

@@ -1,7 +1,7 @@
-//! The signature that the peer makes in the handshake, by the key of its certificate.
+//! Verifying the peer's signature in the handshake with the key of its certificate.
 //!
-//! rustls takes the key from a certificate that webpki can read. Path validation accepts some that it cannot: those
-//! with a critical extension about certificate policies. Of these the key is taken as it stands.
+//! rustls takes the key from a certificate that webpki can parse. Path validation accepts some that webpki cannot:
+//! those with a critical extension about certificate policies. For these the key is read here.
 
 use pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::client::danger::HandshakeSignatureValid;
@@ -11,14 +11,14 @@ use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use crate::x509::{self, Depth};
 
-/// The protocol's version decides which signatures a scheme stands for.
+/// The meaning of a signature scheme depends on the protocol's version.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     Tls12,
     Tls13,
 }
 
-/// Whether the key of a certificate that was accepted made the signature.
+/// Whether the key of an accepted certificate made the signature.
 pub(super) fn check(
     message: &[u8],
     certificate: &CertificateDer<'_>,
@@ -44,7 +44,7 @@ pub(super) fn check(
     }
 }
 
-/// The same for a certificate that webpki does not have to be able to read.
+/// The same for a certificate that webpki need not be able to parse.
 pub(super) fn check_by_key(
     message: &[u8],
     certificate: &CertificateDer<'_>,
@@ -52,7 +52,7 @@ pub(super) fn check_by_key(
     algorithms: &WebPkiSupportedAlgorithms,
     version: Version,
 ) -> Result<HandshakeSignatureValid, Error> {
-    // RFC 8446, 4.2.3: these must not sign a handshake, whatever was advertised for certificates.
+    // RFC 8446, 4.2.3: these must not sign a handshake, even if they were offered for certificates.
     let is_legacy = matches!(
         signed.scheme,
         SignatureScheme::RSA_PKCS1_SHA1
@@ -73,7 +73,7 @@ pub(super) fn check_by_key(
         .iter()
         .find(|(scheme, _)| *scheme == signed.scheme)
         .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
-    // In TLS 1.3 a scheme names its curve, and the first algorithm is the one it means.
+    // In TLS 1.3 a scheme includes its curve, and the first algorithm is the right one.
     let count = match version {
         Version::Tls12 => candidates.len(),
         Version::Tls13 => 1,

@@ -1,9 +1,9 @@
-//! Products that read TLS on its way, by the names that they give their certificates.
+//! Products that intercept TLS, recognized by the names in their certificates.
 //!
-//! Evidence, not proof: anybody can use such a name. But an issuer that nobody trusts and that is
-//! called so explains itself, where "unknown issuer" sends people looking in the wrong place.
+//! Such a name is no proof, because any issuer can use it. But for an untrusted issuer with such a name,
+//! interception is the likely explanation, and "unknown issuer" would be misleading.
 
-/// Parts of issuers' names, in lower case, and whose they are.
+/// Parts of issuers' names, in lower case, and their products.
 const PRODUCTS: &[(&str, &str)] = &[
     ("zscaler", "Zscaler"),
     ("fortinet", "Fortinet FortiGate"),
@@ -53,7 +53,7 @@ mod tests {
     use super::product;
 
     #[test]
-    fn products_are_known_by_their_issuers() {
+    fn products_are_recognized_by_their_issuers() {
         for (issuer, expected) in [
             (
                 "CN=Zscaler Intermediate Root CA (zscaler.net), O=Zscaler Inc.",

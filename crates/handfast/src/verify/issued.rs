@@ -1,4 +1,4 @@
-//! Did this key sign that certificate? One link of a chain, for those who put chains together.
+//! Checking one link of a chain, for callers that build chains.
 
 use pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use webpki::RawPublicKeyEntity;
@@ -8,11 +8,10 @@ use super::keys::signature_algorithms;
 use crate::x500;
 use crate::x509::{self, Depth};
 
-/// Whether `issuer` bears the name that `certificate` gives as its issuer's, and its key made the
-/// signature.
+/// Whether the subject of `issuer` is the issuer name of `certificate`, and its key made the signature.
 ///
-/// Nothing else is asked: neither whether the issuer may issue, nor whether anybody trusts it. That is
-/// for a [`VerificationPolicy`](crate::VerificationPolicy).
+/// Nothing else is checked: neither whether the issuer may issue, nor whether it is trusted. Use a
+/// [`VerificationPolicy`](crate::VerificationPolicy) for that.
 pub fn is_issued_by(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -> bool {
     let (Ok(certificate), Ok(issuer)) = (
         x509::parse(certificate, Depth::Outline),
@@ -27,7 +26,7 @@ pub fn is_issued_by(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_
         )
 }
 
-/// Whether any supported algorithm finds this certificate signed by `key`.
+/// Whether this certificate was signed by `key`, with any supported algorithm.
 pub(super) fn is_signed_by(
     certificate: &X509Certificate<'_>,
     key: &SubjectPublicKeyInfoDer<'_>,

@@ -1,4 +1,4 @@
-//! Keys and the signatures that they make: what is supported, and what is too weak or too large to be.
+//! Supported keys and signature algorithms, and limits on key sizes.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ pub(super) fn signature_algorithms() -> WebPkiSupportedAlgorithms {
     aws_lc_rs::default_provider().signature_verification_algorithms
 }
 
-/// Whether webpki has this key (SPKI, DER) on its list of those that no path may contain. It is asked about a
-/// certificate that says nothing but the key, because about a real one it may have more to say first.
+/// Whether this key (SPKI, DER) is on webpki's list of distrusted keys. webpki is given a minimal certificate with
+/// the key, because for a real one it might report another error first.
 pub(super) fn is_distrusted(key: &[u8]) -> bool {
     const VERSION_AND_SERIAL_NUMBER: &[u8] = &[0xa0, 3, 2, 1, 2, 2, 1, 1];
     // Ed25519, the shortest.
@@ -49,14 +49,14 @@ pub(super) fn is_distrusted(key: &[u8]) -> bool {
     })
 }
 
-/// Says so if a certificate's key is too small to mean anything.
+/// The cause if a certificate's key is too small to be secure.
 pub(super) fn weak_key(outline: &X509Certificate<'_>) -> Option<VerifyCause> {
     let subject = || x509::describe_name(outline.subject());
     refused_size(outline.public_key(), subject)
         .filter(|cause| matches!(cause, VerifyCause::WeakKey { .. }))
 }
 
-/// Says so if nothing here checks signatures by the certificate's key, as a peer makes them in a handshake.
+/// The cause if handshake signatures by the certificate's key are not supported.
 pub(super) fn unsupported_key(outline: &X509Certificate<'_>) -> Option<VerifyCause> {
     const SUPPORTED: [&str; 5] = ["RSA", "EC P-256", "EC P-384", "EC P-521", "Ed25519"];
     let (algorithm, _) = x509::describe_key(outline.public_key());
@@ -66,7 +66,7 @@ pub(super) fn unsupported_key(outline: &X509Certificate<'_>) -> Option<VerifyCau
     })
 }
 
-/// Says so if a key is too small to mean anything, or larger than what can be verified.
+/// The cause if a key is too small to be secure, or larger than supported.
 pub(super) fn refused_size(
     key: &SubjectPublicKeyInfo<'_>,
     subject: impl FnOnce() -> String,

@@ -1,13 +1,13 @@
-//! Is the peer who it claims to be? Chain, depth, purposes, names, pins, revocation.
+//! Verifying the peer's certificate chain: path, depth, purposes, names, pins, revocation.
 //!
-//! Owns the judgement and the evidence. The cryptography is the provider's. rustls-webpki is the fast way to a
-//! verified path; on top of it stand the rules it leaves out: the caller's limit on depth, the lifetime
-//! of the trust anchor, key usage, weak keys, pins, certificates trusted only as themselves. What webpki
-//! refuses is judged by a path validation of our own, which knows the reason. When a chain is refused,
-//! [`VerifyError`] names the cause, the culprit's place, and keeps the chain as it was sent.
+//! Owns the verdict and the evidence. The cryptography is the provider's. rustls-webpki finds a verified path
+//! fast; this module adds the rules that it lacks: the caller's limit on depth, the validity of the trust
+//! anchor, key usage, weak keys, pins, trusted end-entity certificates. Chains that webpki refuses are
+//! validated again by a path validation of our own, which finds the reason. When a chain is refused,
+//! [`VerifyError`] has the cause, the position of the certificate at fault, and the chain as it was sent.
 //!
 //! Leaves to others: reading trusted certificates (`trust`), describing certificates (`x509`), and
-//! the life of a connection (`connection`), which fetches what the verifiers deposit in `witness`.
+//! the connection (`connection`), which takes the results that the verifiers deposit in `witness`.
 //!
 //! ```text
 //!   rustls -> server.rs / client.rs ---> policy.rs: check_*_chain -> path.rs (webpki + our rules)
@@ -16,7 +16,7 @@
 //!               witness  <---- VerifiedPath, or VerifyError { cause, chain, at_index }
 //! ```
 
-// A refusal happens once and ends everything: what it carries may be large.
+// A refusal happens at most once per connection, so its error may be large.
 #![allow(clippy::result_large_err)]
 
 mod additional;

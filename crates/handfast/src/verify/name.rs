@@ -1,7 +1,7 @@
-//! Whom a client means to reach, and whether a certificate is for that name (RFC 9525).
+//! Server names, and matching them against certificates (RFC 9525).
 //!
-//! The matching of DNS names with wildcards and of IP addresses is webpki's. This adds what people
-//! type (brackets, trailing dots, non-ASCII labels) and the common name for those who insist.
+//! webpki matches DNS names with wildcards and IP addresses. This module adds parsing of what users
+//! type (brackets, trailing dots, non-ASCII labels) and, as an option, the common name.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -30,11 +30,11 @@ pub struct ServerName {
 }
 
 impl ServerName {
-    /// Reads a name as people and URIs write it.
+    /// Parses a name in the forms that users and URIs use.
     ///
     /// Labels in other scripts become A-labels (IDNA, UTS 46 without transitional processing), upper
-    /// case becomes lower, one trailing dot is dropped: in TLS every name is fully qualified. IPv6
-    /// addresses may be in brackets and may carry a zone, which is local to this machine and so no
+    /// case becomes lower, one trailing dot is removed: in TLS every name is fully qualified. IPv6
+    /// addresses may be in brackets and may have a zone, which is local to this machine and so not
     /// part of the server's identity.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl ServerName {
         let ascii = idna::domain_to_ascii_cow(text.as_bytes(), AsciiDenyList::EMPTY)
             .map_err(|_| invalid())?;
         let name = ascii.strip_suffix('.').unwrap_or(&ascii);
-        // `DnsName` would drop a second one.
+        // `DnsName` would remove a second one.
         if name.ends_with('.') {
             return Err(invalid());
         }
@@ -73,7 +73,7 @@ impl ServerName {
         })
     }
 
-    /// The name in the form that goes over the wire: A-labels, lower case, no trailing dot.
+    /// The name as it is sent: A-labels, lower case, no trailing dot.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -86,8 +86,8 @@ impl ServerName {
         }
     }
 
-    /// The name with its A-labels turned back into the script that they stand for. For people; never
-    /// compare it. May hold characters that look like others.
+    /// The name with its A-labels converted to Unicode, for display only. Never compare it: it may contain
+    /// characters that look like others.
     pub fn to_unicode(&self) -> String {
         if self.ip_address().is_some() {
             return self.text.clone();
@@ -130,7 +130,7 @@ impl fmt::Display for ServerName {
     }
 }
 
-/// Text that cannot name a server.
+/// Text that is not a server name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidServerName {
@@ -150,7 +150,7 @@ impl fmt::Display for InvalidServerName {
 
 impl std::error::Error for InvalidServerName {}
 
-/// What of a certificate bore the name that was expected.
+/// The part of a certificate that matched the expected name.
 pub(super) enum MatchedBy {
     /// A subject alternative name.
     AlternativeName,
@@ -177,7 +177,8 @@ pub(super) fn check(
         CertificateFacts::from_der(end_entity).map_err(|malformed| VerifyCause::Malformed {
             detail: malformed.detail,
         })?;
-    // webpki reads none with a critical extension about policies, which path validation processes.
+    // webpki does not parse certificates with a critical extension about policies, which path validation
+    // processes.
     if certificate.is_err() && facts.names.iter().any(|presented| matches(presented, name)) {
         return Ok(MatchedBy::AlternativeName);
     }
@@ -224,8 +225,8 @@ fn matches(presented: &SubjectAltName, name: &ServerName) -> bool {
     }
 }
 
-/// The rule of RFC 9525, 6.3, with wildcards as strict as everywhere else: the whole left-most
-/// label, and at least two labels after it.
+/// The rule of RFC 9525, 6.3, with wildcards only as the whole left-most label, followed by at least two
+/// labels.
 fn dns_name_matches(pattern: &str, reference: &str) -> bool {
     let is_dns_name = |text: &str| DnsName::try_from(text).is_ok();
     match pattern.strip_prefix("*.") {
@@ -244,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_as_people_write_them() {
+    fn names_are_parsed_in_the_forms_that_users_write() {
         for (text, expected) in [
             ("shop.example", "shop.example"),
             ("SHOP.example", "shop.example"),
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_name() {
+    fn other_text_is_refused() {
         let too_long = "a.".repeat(200);
         for text in [
             "",
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn legacy_common_names_match_like_any_other_name() {
+    fn legacy_common_names_match_by_the_same_rules() {
         for (pattern, reference, matches) in [
             ("shop.example", "shop.example", true),
             ("Shop.Example", "shop.example", true),

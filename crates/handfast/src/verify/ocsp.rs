@@ -1,9 +1,9 @@
-//! Stapled OCSP responses (RFC 6960; RFC 6066, section 8): what the issuer says of a certificate now,
-//! handed over by the server itself.
+//! Stapled OCSP responses (RFC 6960; RFC 6066, section 8): the current status of a certificate, signed by
+//! the issuer and sent by the server.
 //!
-//! Owns reading and judging a response: is it about this certificate, signed by its issuer or by
-//! somebody whom the issuer appointed for it, and of now? Fetching one is nobody's job here: a
-//! verification reaches for nothing on the network. What follows from the verdict is for `policy`.
+//! Owns parsing and checking a response: whether it is about this certificate, signed by its issuer or by a
+//! responder that the issuer authorized, and current. Responses are never fetched: verification does not use
+//! the network. `policy` decides the consequences.
 
 use std::fmt;
 
@@ -22,43 +22,42 @@ use crate::sct::SignedCertificateTimestamp;
 use crate::x500;
 use crate::x509::{self, Depth, format_utc};
 
-/// How far the clocks of a responder and of this machine may differ: what other clients grant.
+/// How far the clocks of a responder and of this machine may differ: as in other clients.
 const CLOCK_SKEW_SECS: i64 = 300;
-/// How old a response may be that does not say when the next is due (RFC 6960, 4.2.2.1: then there is
-/// newer information at any time). Responders for public certificates say it; a day is what Firefox
-/// grants to others.
+/// How old a response without nextUpdate may be (RFC 6960, 4.2.2.1: newer information is available at any
+/// time then). Responders for public certificates always include it; for others Firefox allows a day.
 const LIFE_WITHOUT_NEXT_UPDATE_SECS: i64 = 24 * 60 * 60;
-/// A response about hundreds of certificates is no staple.
+/// Stapled responses are about one certificate; this is far more than any needs.
 const RESPONSES_MAX: usize = 64;
-/// Certificates of responders that are looked at: each may cost a signature.
+/// How many responders' certificates are checked: each may cost a signature verification.
 const RESPONDERS_MAX: usize = 4;
-/// Larger than any response that a server would put into each of its handshakes.
+/// Larger than any response that a server would send in each handshake.
 const BYTES_MAX: usize = 64 * 1024;
 
 const BASIC_RESPONSE: &str = "1.3.6.1.5.5.7.48.1.1";
 const SCT_LIST: &str = "1.3.6.1.4.1.11129.2.4.5";
-/// id-kp-OCSPSigning, 1.3.6.1.5.5.7.3.9, as webpki wants it.
+/// id-kp-OCSPSigning, 1.3.6.1.5.5.7.3.9, in webpki's form.
 const OCSP_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 9];
 
-/// A response that may be believed: about this certificate, properly signed, and of now.
+/// A valid response: about this certificate, properly signed, and current.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StapledResponse {
-    /// What it says of the certificate.
+    /// The status of the certificate.
     pub status: StapledStatus,
     /// When it was made, in unix seconds.
     pub produced_at: i64,
-    /// Since when it has been true.
+    /// Since when the status is known to be correct.
     pub this_update: i64,
-    /// When a newer one is due; `None`: at any time.
+    /// When newer information is due; `None`: at any time.
     pub next_update: Option<i64>,
-    /// Who signed it, escaped: the issuer, or whom the issuer appointed.
+    /// The signer, escaped: the issuer, or a responder that the issuer authorized.
     pub responder: String,
-    /// Timestamps that came in the response (RFC 6962, 3.3). A broken list counts as none.
+    /// Certificate timestamps in the response (RFC 6962, 3.3). A malformed list is treated as empty.
     pub timestamps: Vec<SignedCertificateTimestamp>,
 }
 
-/// `good, said by CN=Responder at 2026-11-25T13:26:58Z, valid until 2026-12-02T13:26:58Z`
+/// `good, signed by CN=Responder at 2026-11-25T13:26:58Z, valid until 2026-12-02T13:26:58Z`
 impl fmt::Display for StapledResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.status {
@@ -66,8 +65,8 @@ impl fmt::Display for StapledResponse {
             StapledStatus::Revoked { at, .. } => write!(f, "revoked since {}", format_utc(*at))?,
             StapledStatus::Unknown => f.write_str("unknown")?,
         }
-        let said_at = format_utc(self.produced_at);
-        write!(f, ", said by {} at {said_at}", self.responder)?;
+        let signed_at = format_utc(self.produced_at);
+        write!(f, ", signed by {} at {signed_at}", self.responder)?;
         match self.next_update {
             Some(next_update) => write!(f, ", valid until {}", format_utc(next_update)),
             None => Ok(()),
@@ -75,7 +74,7 @@ impl fmt::Display for StapledResponse {
     }
 }
 
-/// What a response says of a certificate.
+/// The status of a certificate in a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StapledStatus {
@@ -93,55 +92,55 @@ pub enum StapledStatus {
 }
 
 impl StapledStatus {
-    /// A revocation that no newer response can take back (RFC 5280, 5.3.1: only a hold ends).
-    fn is_for_ever(&self) -> bool {
+    /// A revocation that is permanent (RFC 5280, 5.3.1: only a hold can end).
+    fn is_permanent(&self) -> bool {
         matches!(self, Self::Revoked { reason, .. } if *reason != Some("certificateHold"))
     }
 }
 
-/// Why a response is not believed. It counts as no response, then.
+/// Why a response is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StapleProblem {
-    /// It cannot be read.
+    /// It cannot be parsed.
     Malformed {
-        /// Where reading ended.
+        /// The malformed part.
         at: &'static str,
     },
-    /// The responder did not answer the question.
+    /// The responder returned an error.
     NotSuccessful {
-        /// What it said instead, as RFC 6960 names it.
+        /// Its status, as named in RFC 6960.
         status: &'static str,
     },
     /// It is about other certificates.
     OtherCertificate,
-    /// The certificate of the issuer is not at hand.
+    /// The certificate of the issuer is not available.
     IssuerUnknown,
-    /// Neither the issuer nor anybody whom the issuer appointed made the signature.
+    /// It was signed neither by the issuer nor by a responder that the issuer authorized.
     Unauthorised,
-    /// It is from the future.
+    /// Its thisUpdate is in the future.
     NotYetValid {
-        /// Since when it is true.
+        /// Its thisUpdate.
         this_update: i64,
     },
-    /// It was made later than now.
+    /// Its producedAt is in the future.
     NotYetProduced {
         /// When.
         produced_at: i64,
     },
-    /// It was made earlier than what it says is true from.
+    /// Its producedAt is before its thisUpdate.
     ProducedTooEarly {
         /// When it was made.
         produced_at: i64,
-        /// Since when it is true.
+        /// Its thisUpdate.
         this_update: i64,
     },
-    /// A newer one was due.
+    /// Its nextUpdate has passed.
     Outdated {
         /// When.
         next_update: i64,
     },
-    /// It says something that must be understood, and is not.
+    /// It has a critical extension that is not supported.
     CriticalExtension {
         /// The extension, dotted.
         oid: String,
@@ -152,25 +151,25 @@ impl fmt::Display for StapleProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed { at } => write!(f, "it cannot be read: its {at} is malformed"),
-            Self::NotSuccessful { status } => write!(f, "the responder said {status}"),
+            Self::NotSuccessful { status } => write!(f, "the responder's status is {status}"),
             Self::OtherCertificate => f.write_str("it is about another certificate"),
             Self::IssuerUnknown => f.write_str("the certificate of the issuer is not known"),
             Self::Unauthorised => f.write_str(
-                "it was signed neither by the issuer nor by a responder of the issuer's",
+                "it was signed neither by the issuer nor by a responder that the issuer authorized",
             ),
             Self::NotYetValid { this_update } => {
-                write!(f, "it begins only at {}", format_utc(*this_update))
+                write!(f, "it is not valid before {}", format_utc(*this_update))
             }
             Self::NotYetProduced { produced_at } => {
                 let produced_at = format_utc(*produced_at);
-                write!(f, "it was made at {produced_at}, which is later than now")
+                write!(f, "it was made at {produced_at}, which is in the future")
             }
             Self::ProducedTooEarly {
                 produced_at,
                 this_update,
             } => write!(
                 f,
-                "it was made at {}, and says what is true from {} on",
+                "it was made at {}, before its thisUpdate {}",
                 format_utc(*produced_at),
                 format_utc(*this_update)
             ),
@@ -178,7 +177,10 @@ impl fmt::Display for StapleProblem {
                 write!(f, "a newer one was due at {}", format_utc(*next_update))
             }
             Self::CriticalExtension { oid } => {
-                write!(f, "it has the critical extension {oid}, which is not known")
+                write!(
+                    f,
+                    "it has the critical extension {oid}, which is not supported"
+                )
             }
         }
     }
@@ -187,18 +189,18 @@ impl fmt::Display for StapleProblem {
 impl std::error::Error for StapleProblem {}
 
 impl StapledResponse {
-    /// Judges a response about `certificate`, which `issuer` has issued, at `now`.
+    /// Checks a response about `certificate`, which `issuer` has issued, at `now`.
     ///
-    /// Whether the issuer may be believed is not asked here.
+    /// Whether the issuer is trusted is not checked.
     ///
     /// # Errors
-    /// [`StapleProblem`]: then the response says nothing.
+    /// [`StapleProblem`]: the response must be ignored.
     ///
     /// ```
     /// use handfast::{CertificateDer, StapleProblem, StapledResponse, UnixTime};
     /// let nothing = CertificateDer::from(Vec::new());
-    /// let judged = StapledResponse::check(&[0x30, 0], &nothing, &nothing, UnixTime::now());
-    /// assert!(matches!(judged, Err(StapleProblem::Malformed { .. })));
+    /// let checked = StapledResponse::check(&[0x30, 0], &nothing, &nothing, UnixTime::now());
+    /// assert!(matches!(checked, Err(StapleProblem::Malformed { .. })));
     /// ```
     pub fn check(
         response: &[u8],
@@ -208,10 +210,10 @@ impl StapledResponse {
     ) -> Result<Self, StapleProblem> {
         let parsed = Parsed::read(response)?;
         let issuer = Issuer::of(issuer).ok_or(StapleProblem::IssuerUnknown)?;
-        parsed.judge(certificate, &issuer, now)
+        parsed.check_for(certificate, &issuer, now)
     }
 
-    /// What follows for the certificate that was judged, if it is revoked.
+    /// The cause for refusing the certificate, if it is revoked.
     pub(super) fn revokes(&self, certificate: &CertificateDer<'_>) -> Option<VerifyCause> {
         let StapledStatus::Revoked { at, reason } = self.status else {
             return None;
@@ -228,7 +230,7 @@ impl StapledResponse {
         })
     }
 
-    /// The same, by an issuer that may be an anchor without a certificate.
+    /// As [`check`](Self::check), with an issuer that may be an anchor without a certificate.
     pub(super) fn check_by(
         response: &[u8],
         certificate: &CertificateDer<'_>,
@@ -237,11 +239,11 @@ impl StapledResponse {
     ) -> Result<Self, StapleProblem> {
         let parsed = Parsed::read(response)?;
         let issuer = issuer.ok_or(StapleProblem::IssuerUnknown)?;
-        parsed.judge(certificate, issuer, now)
+        parsed.check_for(certificate, issuer, now)
     }
 
-    /// The same, by the first of `candidates` that bears the issuer's name: for chains that nobody has
-    /// verified.
+    /// As [`check`](Self::check), with the first of `candidates` that has the issuer's name: for unverified
+    /// chains.
     pub(super) fn check_unverified(
         response: &[u8],
         certificate: &CertificateDer<'_>,
@@ -259,7 +261,7 @@ impl StapledResponse {
     }
 }
 
-/// Who issued a certificate: all that a response is compared with.
+/// The issuer of a certificate, as far as responses need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Issuer {
     /// DER, with its SEQUENCE.
@@ -277,7 +279,7 @@ impl Issuer {
         })
     }
 
-    /// The bits of the key, which is what responses hash.
+    /// The bits of the key, which responses hash.
     fn key_bits(&self) -> Option<&[u8]> {
         let mut info = Element::only_of(&self.key, SEQUENCE)?.reader();
         info.take(SEQUENCE)?;
@@ -293,9 +295,9 @@ impl Issuer {
     }
 }
 
-/// A response taken apart, nothing of it believed.
+/// A parsed, unverified response.
 struct Parsed<'a> {
-    /// What is signed.
+    /// The signed part.
     data: &'a [u8],
     /// AlgorithmIdentifier without its SEQUENCE.
     algorithm: &'a [u8],
@@ -382,7 +384,7 @@ impl<'a> Parsed<'a> {
             return Err(malformed("list of certificates")());
         }
         let mut fields = data.reader();
-        // A version that is not the default would be a later one.
+        // Only the default version is supported.
         if let Some(version) = fields.take(CONTEXT_0)
             && version.content != [INTEGER, 1, 0]
         {
@@ -422,9 +424,9 @@ impl<'a> Parsed<'a> {
         })
     }
 
-    /// Of several answers about the certificate the worst counts (RFC 6960, 4.2.1, allows several and
-    /// gives none of them precedence).
-    fn judge(
+    /// Of several entries for the certificate the worst applies (RFC 6960, 4.2.1, allows several without
+    /// precedence).
+    fn check_for(
         &self,
         certificate: &CertificateDer<'_>,
         issuer: &Issuer,
@@ -432,7 +434,7 @@ impl<'a> Parsed<'a> {
     ) -> Result<StapledResponse, StapleProblem> {
         let outline = x509::parse(certificate, Depth::Outline)
             .map_err(|_| StapleProblem::OtherCertificate)?;
-        // What is hashed is the name as the certificate writes it (RFC 6960, 4.1.1).
+        // The hash is of the name as encoded in the certificate (RFC 6960, 4.1.1).
         let name = outline.issuer().as_raw();
         let answers: Vec<&Single<'_>> = self
             .responses
@@ -459,7 +461,7 @@ impl<'a> Parsed<'a> {
         })
     }
 
-    /// The worst of those answers that are true now.
+    /// The worst of the entries that are current.
     fn worst<'s>(
         &self,
         answers: &[&'s Single<'a>],
@@ -483,7 +485,7 @@ impl<'a> Parsed<'a> {
         worst.ok_or(problem)
     }
 
-    /// Whether an answer is true now.
+    /// Whether an entry is current.
     fn check_time(&self, answer: &Single<'_>, now: i64) -> Result<(), StapleProblem> {
         let this_update = answer.this_update;
         if this_update > now.saturating_add(CLOCK_SKEW_SECS) {
@@ -498,15 +500,15 @@ impl<'a> Parsed<'a> {
         let next_update = answer
             .next_update
             .unwrap_or_else(|| this_update.saturating_add(LIFE_WITHOUT_NEXT_UPDATE_SECS));
-        // A revocation does not end, unless it was only a hold.
-        if next_update < now.saturating_sub(CLOCK_SKEW_SECS) && !answer.status.is_for_ever() {
+        // A revocation is permanent unless it is a hold.
+        if next_update < now.saturating_sub(CLOCK_SKEW_SECS) && !answer.status.is_permanent() {
             return Err(StapleProblem::Outdated { next_update });
         }
         Ok(())
     }
 
-    /// Who signed this with the right to (RFC 6960, 4.2.2.2): the issuer, or the holder of a
-    /// certificate that the issuer itself made for signing responses.
+    /// The authorized signer (RFC 6960, 4.2.2.2): the issuer, or a responder with a certificate that the
+    /// issuer itself issued for signing responses.
     fn signer(&self, issuer: &Issuer, now: UnixTime) -> Option<Issuer> {
         if self.responder.is(issuer) && self.is_signed_by(&issuer.key) {
             return Some(issuer.clone());
@@ -516,7 +518,7 @@ impl<'a> Parsed<'a> {
             let der = CertificateDer::from(*der);
             let responder = Issuer::of(&der).filter(|responder| self.responder.is(responder))?;
             let delegate = EndEntityCert::try_from(&der).ok()?;
-            // RFC 5280, 4.2.1.12, names the key usages that go with this purpose.
+            // RFC 5280, 4.2.1.12, lists the key usages that are consistent with this purpose.
             let usage = x509::key_usage(&x509::parse(&der, Depth::Outline).ok()?);
             if usage.is_some_and(|usage| !usage.digital_signature() && !usage.non_repudiation()) {
                 return None;
@@ -604,12 +606,12 @@ impl<'a> Single<'a> {
         match &self.status {
             StapledStatus::Good => 0,
             StapledStatus::Unknown => 1,
-            StapledStatus::Revoked { .. } if !self.status.is_for_ever() => 2,
+            StapledStatus::Revoked { .. } if !self.status.is_permanent() => 2,
             StapledStatus::Revoked { .. } => 3,
         }
     }
 
-    /// Whether it is about a certificate of `issuer`, which writes the issuer's name in this way.
+    /// Whether it is about a certificate of `issuer`, in which the issuer's name is encoded as `name`.
     fn is_by(&self, name: &[u8], issuer: &Issuer) -> bool {
         let algorithm = match self.hash.as_str() {
             "1.3.14.3.2.26" => &digest::SHA1_FOR_LEGACY_USE_ONLY,
@@ -626,7 +628,7 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Any bytes as a response: of the answers in it that are true at `now`, none is worse than the one that counts.
+/// For any bytes as a response: no entry that is current at `now` is worse than the selected one.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check_worst(response: &[u8], now: i64) {
     let Ok(parsed) = Parsed::read(response) else {
@@ -639,10 +641,13 @@ pub(crate) fn check_worst(response: &[u8], now: i64) {
         .filter(|one| is_now && parsed.check_time(one, now).is_ok());
     let expected = current.map(|one| one.severity()).max();
     let found = parsed.worst(&answers, now).map(Single::severity).ok();
-    assert_eq!(found, expected, "another answer counts than the worst");
+    assert_eq!(
+        found, expected,
+        "an entry other than the worst was selected"
+    );
 }
 
-/// RevokedInfo, which its tag stands in for.
+/// RevokedInfo, implicitly tagged.
 fn revoked(element: Element<'_>) -> Option<StapledStatus> {
     let mut fields = element.reader();
     let at = fields.take(GENERALIZED_TIME)?.time()?;
@@ -653,10 +658,10 @@ fn revoked(element: Element<'_>) -> Option<StapledStatus> {
     })
 }
 
-/// What is left of a structure: extensions, of which those that `knows` does not must not be critical.
+/// The rest of a structure: extensions. Critical ones must be supported according to `supports`.
 fn extensions(
     fields: &mut Reader<'_>,
-    mut knows: impl FnMut(&str, &[u8]) -> bool,
+    mut supports: impl FnMut(&str, &[u8]) -> bool,
 ) -> Result<(), StapleProblem> {
     let malformed = || StapleProblem::Malformed { at: "extensions" };
     if fields.is_done() {
@@ -675,7 +680,7 @@ fn extensions(
             .take(BOOLEAN)
             .is_some_and(|flag| flag.content != [0]);
         let value = extension.take(OCTET_STRING).ok_or_else(malformed)?;
-        if !knows(&oid, value.content) && is_critical {
+        if !supports(&oid, value.content) && is_critical {
             return Err(StapleProblem::CriticalExtension { oid });
         }
     }
@@ -690,6 +695,6 @@ fn status_name(status: &[u8]) -> &'static str {
         [3] => "tryLater",
         [5] => "sigRequired",
         [6] => "unauthorized",
-        _ => "a status that nobody knows",
+        _ => "an unassigned status",
     }
 }

@@ -1,9 +1,8 @@
-//! Finding a path from a peer's certificate to somebody we trust.
+//! Finding a path from a peer's certificate to a trust anchor.
 //!
-//! webpki is the fast way to "verified": it builds candidates and checks most of RFC 5280, 6.1, and
-//! `Attempt` adds, on each candidate, the rules that webpki leaves out, so that path building goes on
-//! with the next candidate when ours refuse one. What it refuses is judged by `validate`, which gives the
-//! verdict and the reason.
+//! First webpki builds candidates and checks most of RFC 5280, 6.1; `Attempt` adds, on each candidate, the
+//! rules that webpki lacks, so that path building continues with the next candidate if they fail. Chains
+//! that webpki refuses are passed to `validate`, which returns the verdict and the reason.
 
 use std::sync::Arc;
 
@@ -25,13 +24,13 @@ use crate::trust::{AnchorLimits, Resolved};
 use crate::x500;
 use crate::x509::{self, CertificateFacts, Depth};
 
-/// Real chains have up to five certificates and are under 16 KiB; some servers send a whole bundle.
-/// Beyond these limits a peer only costs us time.
+/// Real chains have up to five certificates and less than 16 KiB; some servers send a whole bundle.
+/// Larger chains would only cost time.
 const CERTIFICATES_MAX: usize = 32;
 /// See [`CERTIFICATES_MAX`].
 const CHAIN_BYTES_MAX: usize = 256 * 1024;
-/// A chain that was verified: the peer's certificate, the intermediates that were used, in order, and
-/// what it all rests on. Only verification makes one.
+/// A verified chain: the peer's certificate, the intermediates that were used, in order, and the trust
+/// anchor. Only verification creates one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedPath {
     chain: Vec<CertificateDer<'static>>,
@@ -43,13 +42,13 @@ pub struct VerifiedPath {
 }
 
 impl VerifiedPath {
-    /// End entity first, then the intermediates used; without the trust anchor. Certificates that the
-    /// peer sent but nobody needed are left out.
+    /// End entity first, then the intermediates used; without the trust anchor and without certificates that
+    /// were sent but not needed.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }
 
-    /// What the chain rests on.
+    /// The trust anchor.
     pub fn anchor(&self) -> &PathAnchor {
         &self.anchor
     }
@@ -64,18 +63,18 @@ impl VerifiedPath {
         &self.spki_sha256s
     }
 
-    /// Who issued the peer's own certificate; `None` for one that is trusted as itself.
+    /// The issuer of the peer's own certificate; `None` if it is trusted as an end-entity certificate.
     pub(super) fn issuer(&self) -> Option<&Issuer> {
         self.issuer.as_ref()
     }
 
-    /// The authorities of the path that are bound by name constraints, escaped.
+    /// The authorities of the path with name constraints, escaped.
     pub(super) fn constrained_by(&self) -> &[String] {
         &self.constrained_by
     }
 }
 
-/// What a verified path rests on.
+/// The trust anchor of a verified path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathAnchor {
@@ -84,11 +83,11 @@ pub enum PathAnchor {
         /// Its name, escaped.
         subject: String,
     },
-    /// Nothing but itself: the caller trusts this very certificate.
+    /// The peer's own certificate, which the caller trusts.
     Itself,
 }
 
-/// Refuses chains that no honest peer sends, before anything is parsed.
+/// Refuses chains that are too large, before anything is parsed.
 pub(super) fn check_size(
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
@@ -106,7 +105,7 @@ pub(super) fn check_size(
     Ok(())
 }
 
-/// One judgement of one chain.
+/// One verification of one chain.
 pub(super) struct Attempt<'a> {
     pub(super) end_entity: &'a CertificateDer<'a>,
     pub(super) intermediates: &'a [CertificateDer<'a>],
@@ -119,13 +118,13 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Judges as fast as possible: what is accepted is right, what is refused may still be acceptable,
-    /// and the reason is not looked for.
+    /// Verifies as fast as possible: an accepted chain is valid, a refused one may still be valid, and the
+    /// reason is not determined.
     pub(super) fn run_fast(&self) -> Result<VerifiedPath, Finding> {
         self.run_with(|_, _| Err(Finding::anywhere(VerifyCause::PathTooComplex)))
     }
 
-    /// Judges, and finds the reason of a refusal.
+    /// Verifies, and determines the reason of a refusal.
     pub(super) fn run(&self) -> Result<VerifiedPath, Finding> {
         self.run_with(|refusal, outline| self.run_validation(refusal, outline))
     }
@@ -152,11 +151,11 @@ impl Attempt<'_> {
         Ok(path)
     }
 
-    /// The caller trusts these very bytes: nobody has to vouch for them, but they must still be valid
-    /// now and made for this purpose.
+    /// The caller trusts exactly this certificate: it needs no issuer, but must be valid now and for this
+    /// purpose.
     ///
-    /// A trust anchor's revocation status is nobody's to say (as in RFC 5280, 6.1), so none is
-    /// demanded; a list that names the certificate is believed all the same.
+    /// The revocation status of a trust anchor is not required (as in RFC 5280, 6.1), but a list that
+    /// contains the certificate is respected.
     fn run_trusted_as_itself(
         &self,
         outline: &X509Certificate<'_>,
@@ -205,9 +204,9 @@ impl Attempt<'_> {
 
     fn run_webpki(&self, outline: &X509Certificate<'_>) -> Result<VerifiedPath, webpki::Error> {
         let end_entity = EndEntityCert::try_from(self.end_entity)?;
-        let judge = |candidate: &WebpkiPath<'_>| self.judge(outline, candidate);
+        let check = |candidate: &WebpkiPath<'_>| self.check_candidate(outline, candidate);
         let verified =
-            self.ask_webpki(&end_entity, &self.trust.anchors, self.intermediates, &judge)?;
+            self.ask_webpki(&end_entity, &self.trust.anchors, self.intermediates, &check)?;
         let intermediates: Vec<CertificateDer<'_>> = verified
             .intermediate_certificates()
             .map(|intermediate| intermediate.der())
@@ -223,7 +222,7 @@ impl Attempt<'_> {
                 is_constrained: anchor.name_constraints.is_some(),
             },
         );
-        // Both parsers have read every one of them before.
+        // Both parsers have parsed all of them before.
         described.map_err(|_| webpki::Error::BadDer)
     }
 
@@ -232,7 +231,7 @@ impl Attempt<'_> {
         end_entity: &'p EndEntityCert<'p>,
         anchors: &'p [TrustAnchor<'p>],
         intermediates: &'p [CertificateDer<'p>],
-        judge: &dyn Fn(&WebpkiPath<'_>) -> Result<(), webpki::Error>,
+        check: &dyn Fn(&WebpkiPath<'_>) -> Result<(), webpki::Error>,
     ) -> Result<WebpkiPath<'p>, webpki::Error> {
         let algorithms: &[&dyn SignatureVerificationAlgorithm] = signature_algorithms().all;
         end_entity.verify_for_usage(
@@ -242,11 +241,11 @@ impl Attempt<'_> {
             self.now,
             self.purpose.key_usage(),
             None,
-            Some(judge),
+            Some(check),
         )
     }
 
-    /// What the fast way says of one path alone.
+    /// webpki's result for one path only.
     fn opinion(
         &self,
         outline: &X509Certificate<'_>,
@@ -254,13 +253,13 @@ impl Attempt<'_> {
         intermediates: &[CertificateDer<'_>],
     ) -> Result<(), webpki::Error> {
         let end_entity = EndEntityCert::try_from(self.end_entity)?;
-        let judge = |candidate: &WebpkiPath<'_>| self.judge(outline, candidate);
+        let check = |candidate: &WebpkiPath<'_>| self.check_candidate(outline, candidate);
         let anchors = std::slice::from_ref(anchor);
-        self.ask_webpki(&end_entity, anchors, intermediates, &judge)
+        self.ask_webpki(&end_entity, anchors, intermediates, &check)
             .map(|_| ())
     }
 
-    /// What webpki refused, judged by our own validation.
+    /// Our own validation, after webpki's refusal.
     fn run_validation(
         &self,
         refusal: &webpki::Error,
@@ -280,7 +279,7 @@ impl Attempt<'_> {
             intermediates,
             anchor,
             ..
-        } = validate::judge(&question, refusal, &|anchor, intermediates| {
+        } = validate::validate(&question, refusal, &|anchor, intermediates| {
             self.opinion(outline, anchor, intermediates)
         })?;
         let malformed = |malformed: x509::MalformedCertificate| {
@@ -299,8 +298,8 @@ impl Attempt<'_> {
             .map_err(malformed)
     }
 
-    /// What the fast way says of a chain, and what our own validation says without it; `None` for one that
-    /// needs no path.
+    /// webpki's result for a chain, and that of our own validation alone; `None` for a chain that needs no
+    /// path.
     #[cfg(any(test, fuzzing))]
     pub(super) fn opinions(&self) -> Option<(bool, Result<(), Finding>)> {
         let outline = x509::parse(self.end_entity, Depth::Outline).ok()?;
@@ -311,8 +310,8 @@ impl Attempt<'_> {
         Some((self.run_webpki(&outline).is_ok(), validated.map(|_| ())))
     }
 
-    /// Whether a path that webpki would accept keeps our rules, too. The reason is for `validate`.
-    fn judge(
+    /// Checks our rules on a path that webpki would accept. `validate` determines the reason.
+    fn check_candidate(
         &self,
         own: &X509Certificate<'_>,
         candidate: &WebpkiPath<'_>,
@@ -326,7 +325,7 @@ impl Attempt<'_> {
             .map(|der| x509::parse(der, Depth::Outline))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| REFUSED_BY_US)?;
-        // webpki leaves key usage out, trusting basic constraints alone.
+        // webpki ignores key usage and checks only basic constraints.
         let may_sign = |issuer| x509::key_usage(issuer).is_none_or(|usage| usage.key_cert_sign());
         if !intermediates.iter().all(may_sign) {
             return Err(REFUSED_BY_US);
@@ -356,7 +355,7 @@ impl Attempt<'_> {
         if self.revocation.is_empty() {
             return Ok(());
         }
-        // webpki is given no lists: what counts, and why, is judged here.
+        // webpki is given no lists: they are evaluated here.
         let anchor = Signer {
             name: &x509::wrap_sequence(&candidate.anchor().subject),
             key: &webpki::spki_for_anchor(candidate.anchor()),
@@ -367,8 +366,8 @@ impl Attempt<'_> {
             .map_err(|_| REFUSED_BY_US)
     }
 
-    /// How many intermediates count: self-issued ones do not (RFC 5280, 6.1.4 l). Names are compared in full only
-    /// where that may change the verdict, because it costs.
+    /// The number of intermediates, without self-issued ones (RFC 5280, 6.1.4 l). Names are compared fully only
+    /// if that may change the verdict, because it is expensive.
     fn depth(&self, intermediates: &[X509Certificate<'_>], limits: Option<&AnchorLimits>) -> usize {
         let count = |is_same: fn(&[u8], &[u8]) -> bool| {
             let counted = intermediates
@@ -433,7 +432,7 @@ impl Attempt<'_> {
         })
     }
 
-    /// The peer's own key signs the handshake, so it must be strong enough, of a kind that is supported, and allowed to sign
+    /// The peer's own key signs the handshake, so it must be strong enough, of a supported kind, and allowed to sign
     /// (RFC 8446, 4.4.2.2: digitalSignature must be set if key usage is present).
     fn check_own_key(&self, outline: &X509Certificate<'_>) -> Result<(), Finding> {
         let subject = || x509::describe_name(outline.subject());
@@ -468,13 +467,13 @@ impl Attempt<'_> {
     }
 }
 
-/// What a verified path is described with of its trust anchor.
+/// The trust anchor's data in the description of a verified path.
 struct Anchor {
     /// DER name, with its SEQUENCE.
     subject: Vec<u8>,
     /// DER subject public key info.
     key: Vec<u8>,
-    /// The last second of its validity, unix, where it is known.
+    /// The last second of its validity, unix, if known.
     not_after: Option<i64>,
     is_constrained: bool,
 }

@@ -1,4 +1,4 @@
-//! A verified identity, as a value that cannot be made up.
+//! A verified identity, as a type that only verification can create.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::path::VerifiedPath;
 use super::pin::SpkiSha256;
 use crate::x509::{CertificateFacts, MalformedCertificate, SubjectAltName};
 
-/// Who the peer is, proven: the chain was verified, and the handshake showed that the peer holds
-/// the key. Only this crate makes one, and only out of a verification; cheap to clone.
+/// The verified identity of the peer: the chain was verified, and the handshake proved that the peer holds
+/// the key. Only this crate creates one, and only by verification; cheap to clone.
 ///
-/// Text from the certificate is as its issuer wrote it: escape it before printing
+/// Text from the certificate is not escaped: escape it before printing
 /// ([`escape_control`](crate::escape_control)), except [`subject`](Self::subject), which is escaped.
 #[derive(Clone, Debug)]
 pub struct VerifiedPeer {
@@ -26,7 +26,7 @@ struct Inner {
 
 impl VerifiedPeer {
     /// # Errors
-    /// When the certificate cannot be read after all: then nobody is identified.
+    /// If the certificate cannot be parsed.
     pub(crate) fn new(path: VerifiedPath) -> Result<Self, MalformedCertificate> {
         let end_entity = path
             .chain()
@@ -43,17 +43,17 @@ impl VerifiedPeer {
         self.inner.path.chain()
     }
 
-    /// The whole verified path, with what it rests on.
+    /// The whole verified path, with its trust anchor.
     pub fn path(&self) -> &VerifiedPath {
         &self.inner.path
     }
 
-    /// Everything the peer's certificate says.
+    /// The content of the peer's certificate.
     pub fn facts(&self) -> &CertificateFacts {
         &self.inner.facts
     }
 
-    /// The subject's name in the manner of RFC 4514, escaped.
+    /// The subject's name in the form of RFC 4514, escaped.
     pub fn subject(&self) -> &str {
         &self.inner.facts.subject
     }

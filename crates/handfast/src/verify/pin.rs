@@ -6,9 +6,10 @@ use std::str::FromStr;
 use super::error::VerifyCause;
 use crate::x509::{CertificateFacts, MalformedCertificate, hex};
 
-/// SHA-256 of a certificate's subject public key info, which outlives renewals with the same key.
+/// SHA-256 of a certificate's subject public key info, which stays the same when a certificate is renewed with
+/// the same key.
 ///
-/// Written as curl's `--pinnedpubkey` writes it:
+/// Its text form is that of curl's `--pinnedpubkey`:
 ///
 /// ```
 /// # use handfast::SpkiSha256;
@@ -23,17 +24,17 @@ impl SpkiSha256 {
     /// The pin of a certificate's key.
     ///
     /// # Errors
-    /// When the bytes are no certificate.
+    /// If the bytes are not a certificate.
     pub fn of_certificate(der: &[u8]) -> Result<Self, MalformedCertificate> {
         CertificateFacts::from_der(der).map(|facts| Self(facts.spki_sha256))
     }
 
-    /// From the hash itself.
+    /// From the hash.
     pub fn from_bytes(hash: [u8; 32]) -> Self {
         Self(hash)
     }
 
-    /// The hash itself.
+    /// The hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -71,7 +72,7 @@ impl fmt::Debug for SpkiSha256 {
     }
 }
 
-/// Text that is no pin.
+/// Text that is not a pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidPin {
@@ -83,7 +84,7 @@ impl fmt::Display for InvalidPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "\"{}\" is no pin: expected sha256// and the base64 of 32 bytes, or 64 hexadecimal digits",
+            "\"{}\" is not a pin: expected sha256// and the base64 of 32 bytes, or 64 hexadecimal digits",
             self.text
         )
     }
@@ -124,7 +125,7 @@ fn to_base64(bytes: &[u8]) -> String {
 
 fn from_base64(text: &str) -> Option<Vec<u8>> {
     let symbols = text.trim_end_matches('=').as_bytes();
-    // 32 bytes are 43 symbols: anything else is refused before it can cost anything.
+    // 32 bytes are 43 symbols: other lengths are refused first.
     if symbols.len() != 43 {
         return None;
     }
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pins_are_read_in_every_spelling_and_written_in_one() {
+    fn pins_are_parsed_in_every_form_and_written_in_one() {
         let hash: [u8; 32] = std::array::from_fn(|index| (index * 37) as u8);
         let pin = SpkiSha256::from_bytes(hash);
         let hexadecimal = hex(&hash);
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_pin() {
+    fn other_text_is_refused() {
         for text in [
             "",
             "sha256//",

@@ -1,17 +1,17 @@
 //! Certificate policies along a path (RFC 5280, 4.2.1.4, 4.2.1.5, 4.2.1.11, 4.2.1.14 and 6.1).
 //!
-//! Owns the question whether a policy is left that every certificate of a path asserts, where one of them demands it
-//! (policy constraints with requireExplicitPolicy). No caller asks for particular policies: any of them will do
-//! (user-initial-policy-set is any-policy, and none of the initial flags is set), so a path without such a demand
-//! is always fine. Leaves the finding of the path, and the words, to others.
+//! Owns the check that a policy is valid for every certificate of a path, if one of them requires it
+//! (policy constraints with requireExplicitPolicy). Callers cannot require particular policies
+//! (user-initial-policy-set is any-policy, and none of the initial flags is set), so a path without such a
+//! requirement is always accepted. Path building and messages are left to other modules.
 //!
-//! RFC 5280 describes a tree that a hostile path can make exponential; RFC 9618 replaces it by a graph. Since any
-//! policy will do, whether the graph is empty depends on its lowest level alone, and of that level only the set of
-//! policies counts that the next certificate may assert. So a set is all that is kept: at most as many policies as the
-//! path's certificates name. A test compares it with the tree of RFC 5280.
+//! RFC 5280 describes a tree, which a hostile path can make exponential; RFC 9618 replaces it by a graph. Since any
+//! policy is sufficient, whether the graph is empty depends only on its lowest level, and on that level only on the set
+//! of policies that the next certificate may assert. So only this set is kept: at most as many policies as the
+//! path's certificates contain. A test compares it with the tree of RFC 5280.
 //!
-//! Of a trust anchor the extensions bind, too, as its name constraints do (RFC 5937): but one without certificate
-//! policies stands for every policy.
+//! The extensions of a trust anchor apply, too, as do its name constraints (RFC 5937); an anchor without certificate
+//! policies is valid for every policy.
 
 use std::collections::BTreeSet;
 
@@ -27,23 +27,23 @@ const CERTIFICATE_POLICIES: &[u8] = &[0x55, 0x1d, 32];
 const POLICY_MAPPINGS: &[u8] = &[0x55, 0x1d, 33];
 const POLICY_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 36];
 const INHIBIT_ANY_POLICY: &[u8] = &[0x55, 0x1d, 54];
-/// ... the policy that stands for all, ...
+/// ... anyPolicy, ...
 const ANY_POLICY: &[u8] = &[0x55, 0x1d, 32, 0];
-/// ... and the qualifiers that RFC 5280 knows (1.3.6.1.5.5.7.2): the address of a statement, and a notice.
+/// ... and the qualifiers of RFC 5280 (1.3.6.1.5.5.7.2): CPS pointer and user notice.
 const KNOWN_QUALIFIERS: [&[u8]; 2] = [&[0x2b, 6, 1, 5, 5, 7, 2, 1], &[0x2b, 6, 1, 5, 5, 7, 2, 2]];
 /// Implicit tags of the two fields of policy constraints.
 const REQUIRE_EXPLICIT_POLICY: u8 = 0x80;
 const INHIBIT_POLICY_MAPPING: u8 = 0x81;
 
-/// Why a path fails over its policies. `index` is a place in the path: 0 is the end entity, one past the last of the
-/// path the trust anchor.
+/// Why the policies of a path are not valid. `index` is a position in the path: 0 is the end entity, one past the last
+/// certificate is the trust anchor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::verify) enum PolicyProblem {
-    /// The extensions of a certificate cannot be read, or say what they must not.
+    /// The extensions of a certificate are malformed or not allowed.
     Malformed { index: usize, detail: String },
-    /// Critical certificate policies with a qualifier that is not known (RFC 5280, 4.2.1.4).
+    /// Critical certificate policies with an unknown qualifier (RFC 5280, 4.2.1.4).
     UnknownQualifier { index: usize, oid: String },
-    /// `index` leaves no policy, and `demanded_by` says that there has to be one.
+    /// No policy is left at `index`, and `demanded_by` requires one.
     NoValidPolicy { index: usize, demanded_by: usize },
 }
 
@@ -58,7 +58,7 @@ pub(in crate::verify) fn is_policy_extension(oid: &Oid<'_>) -> bool {
     .contains(&oid.as_bytes())
 }
 
-/// Whether a certificate may demand that its path has a policy. A path in which none does needs no further look.
+/// Whether a certificate may require a valid policy. A path without such a certificate needs no check.
 pub(in crate::verify) fn may_demand_policy(certificate: &X509Certificate<'_>) -> bool {
     certificate
         .extensions()
@@ -66,10 +66,10 @@ pub(in crate::verify) fn may_demand_policy(certificate: &X509Certificate<'_>) ->
         .any(|extension| extension.oid.as_bytes() == POLICY_CONSTRAINTS)
 }
 
-/// Judges a path, end entity first, and the trust anchor where its certificate is known.
+/// Checks a path, end entity first, and the trust anchor if its certificate is known.
 ///
-/// Extensions are read where they bear on the verdict: all of them if some certificate may demand a policy, else
-/// only critical ones, which must be understood (RFC 5280, 4.2).
+/// Extensions are parsed if they affect the verdict: all of them if a certificate may require a policy, otherwise
+/// only critical ones, which must be processed (RFC 5280, 4.2).
 pub(in crate::verify) fn check(
     path: &[&X509Certificate<'_>],
     anchor: Option<&X509Certificate<'_>>,
@@ -97,10 +97,10 @@ pub(in crate::verify) fn check(
 /// From a policy of the issuer's domain to one of the subject's.
 type Mapping<'a> = (&'a [u8], &'a [u8]);
 
-/// What one certificate says of policies. Policies are the content octets of their identifiers.
+/// The policy extensions of one certificate. Policies are the content octets of their identifiers.
 #[derive(Clone, Debug, Default)]
 struct PolicyExtensions<'a> {
-    /// `None` without the extension: then the certificate asserts no policy.
+    /// `None` without the extension: the certificate asserts no policy.
     policies: Option<Policies<'a>>,
     mappings: Vec<Mapping<'a>>,
     require_explicit_policy: Option<usize>,
@@ -109,7 +109,7 @@ struct PolicyExtensions<'a> {
     is_self_issued: bool,
 }
 
-/// A set of policies, of which the one that stands for all is told apart.
+/// A set of policies; anyPolicy is a flag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Policies<'a> {
     any: bool,
@@ -162,8 +162,9 @@ impl<'a> PolicyExtensions<'a> {
                 _ => {
                     let skip = Element::only_of(extension.value, INTEGER)
                         .and_then(|number| skip_certificates(number.content));
-                    read.inhibit_any_policy =
-                        Some(skip.ok_or_else(|| malformed("its inhibitAnyPolicy is no number"))?);
+                    read.inhibit_any_policy = Some(
+                        skip.ok_or_else(|| malformed("its inhibitAnyPolicy is not a number"))?,
+                    );
                 }
             }
         }
@@ -255,7 +256,7 @@ fn list(value: &[u8]) -> Option<Reader<'_>> {
     (!list.content.is_empty()).then(|| list.reader())
 }
 
-/// The content of an INTEGER that counts certificates. No path is as long as the largest numbers say.
+/// The content of an INTEGER that counts certificates. Larger numbers than a path can have are cut.
 fn skip_certificates(content: &[u8]) -> Option<usize> {
     match content {
         [] | [0x80..=0xff, ..] | [0, 0..=0x7f, ..] => None,
@@ -267,16 +268,16 @@ fn skip_certificates(content: &[u8]) -> Option<usize> {
     }
 }
 
-/// How many more certificates something holds for, and who said so.
+/// The number of certificates after which a requirement applies, and the certificate that sets it.
 struct Countdown {
     left: usize,
-    said_by: usize,
+    set_by: usize,
 }
 
 impl Countdown {
-    fn limit(&mut self, left: Option<usize>, said_by: usize) {
+    fn limit(&mut self, left: Option<usize>, set_by: usize) {
         if let Some(left) = left.filter(|left| *left < self.left) {
-            *self = Self { left, said_by };
+            *self = Self { left, set_by };
         }
     }
 
@@ -289,7 +290,7 @@ impl Countdown {
     }
 }
 
-/// RFC 5280, 6.1.2 to 6.1.5, as far as policies go.
+/// RFC 5280, 6.1.2 to 6.1.5, for policies.
 fn evaluate(
     path: &[PolicyExtensions<'_>],
     anchor: Option<&PolicyExtensions<'_>>,
@@ -297,7 +298,7 @@ fn evaluate(
     // 6.1.2 (a), (d), (e), (f).
     let beyond_path = || Countdown {
         left: path.len().saturating_add(1),
-        said_by: path.len(),
+        set_by: path.len(),
     };
     let mut state = State {
         expected: Policies {
@@ -341,9 +342,9 @@ fn evaluate(
 }
 
 struct State<'a> {
-    /// What the next certificate may assert: the expected policies of the graph's lowest level.
+    /// The policies that the next certificate may assert: the expected policies of the graph's lowest level.
     expected: Policies<'a>,
-    /// The certificate that left nothing of them.
+    /// The certificate at which the set became empty.
     lost_at: Option<usize>,
     explicit_policy: Countdown,
     policy_mapping: Countdown,
@@ -351,7 +352,7 @@ struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    /// 6.1.3 (d), (e): of what was expected, what the certificate asserts.
+    /// 6.1.3 (d), (e): the expected policies that the certificate asserts.
     fn assert(&mut self, certificate: &PolicyExtensions<'a>, index: usize) {
         let expected = std::mem::take(&mut self.expected);
         let Some(asserted) = &certificate.policies else {
@@ -383,13 +384,13 @@ impl<'a> State<'a> {
         match self.lost_at {
             Some(index) if self.explicit_policy.is_over() => Err(PolicyProblem::NoValidPolicy {
                 index,
-                demanded_by: self.explicit_policy.said_by,
+                demanded_by: self.explicit_policy.set_by,
             }),
             _ => Ok(()),
         }
     }
 
-    /// 6.1.4 (b): policies of the issuer's domain give way to those of the subject's, or to none.
+    /// 6.1.4 (b): policies of the issuer's domain are replaced by those of the subject's domain, or removed.
     fn map(&mut self, certificate: &PolicyExtensions<'a>, index: usize) {
         let before = self.expected.clone();
         for (from, _) in &certificate.mappings {

@@ -1,4 +1,4 @@
-//! What a caller demands of a peer's chain, and the order in which the demands are checked.
+//! The caller's requirements on a peer's chain, and the order in which they are checked.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use crate::x509;
 /// The most intermediates that path building follows (rustls-webpki, mozilla::pkix and so Firefox).
 pub(crate) const CHAIN_DEPTH_LIMIT: usize = 6;
 
-/// The verdict on a stapled response.
+/// The result of checking a stapled response.
 pub(crate) type Staple = Result<StapledResponse, StapleProblem>;
 
-/// What is demanded of a peer's certificate chain. Immutable once built, cheap to clone.
+/// The requirements on a peer's certificate chain. Immutable once built, cheap to clone.
 ///
 /// Always checked: signatures up to a trust anchor, validity of every certificate and of the anchor,
 /// basic constraints and path lengths, key usage, extended key usage, name constraints, key sizes,
-/// and for servers the name. The methods add demands, and relax one that is named `legacy`.
+/// and for servers the name. The methods add requirements; the one named `legacy` relaxes one.
 ///
 /// ```
 /// # use handfast::{ServerName, TrustAnchors, VerificationPolicy};
@@ -50,7 +50,7 @@ pub struct VerificationPolicy {
 }
 
 impl VerificationPolicy {
-    /// The most intermediates that are followed; no limit can be set above it.
+    /// The largest number of intermediates; no higher limit can be set.
     pub const CHAIN_DEPTH_LIMIT: usize = CHAIN_DEPTH_LIMIT;
 
     /// The checks above, against `anchors`, with no pins and no revocation lists.
@@ -65,7 +65,7 @@ impl VerificationPolicy {
         }
     }
 
-    /// Trusts these instead.
+    /// Replaces the trust anchors.
     #[must_use]
     pub fn with_anchors(mut self, anchors: TrustAnchors) -> Self {
         self.anchors = anchors;
@@ -76,42 +76,41 @@ impl VerificationPolicy {
     /// an anchor itself must have issued the peer's certificate. Counted as a path length is (RFC 5280,
     /// 4.2.1.9): a self-issued intermediate, by which an authority changes its key, does not count.
     ///
-    /// Default 6, which is also the most: public chains have one or two, cross-signed ones three, and
-    /// the path builder follows no longer ones. A larger number is taken as 6.
+    /// Default 6, which is also the maximum: public chains have one or two, cross-signed ones three, and
+    /// the path builder follows no longer ones. A larger number is treated as 6.
     #[must_use]
     pub fn with_chain_depth_max(mut self, intermediates_max: usize) -> Self {
         self.chain_depth_max = intermediates_max.min(CHAIN_DEPTH_LIMIT);
         self
     }
 
-    /// Demands that a pinned key appears in the verified path: the peer's own, an intermediate's, or
-    /// the anchor's (as RFC 7469, 2.6). One of several pins suffices. Pins are demanded on top of
-    /// everything else, never instead of it. Default: none.
+    /// Requires a pinned key in the verified path: the peer's own, an intermediate's, or the anchor's (as
+    /// RFC 7469, 2.6). One of several pins suffices. Pins are required in addition to all other checks.
+    /// Default: none.
     #[must_use]
     pub fn with_pin(mut self, pin: SpkiSha256) -> Self {
         self.pins.push(pin);
         self
     }
 
-    /// Whether the subject's common name may name a server whose certificate has no subject
-    /// alternative name of DNS or IP type. RFC 9525 forbids it, and certificates made since 2017
-    /// should not need it. Below an authority that is bound by name constraints it never may: the
-    /// constraints could not hold it. Default: no.
+    /// Whether the subject's common name is matched if the certificate has no subject alternative name of
+    /// DNS or IP type. RFC 9525 forbids it, and certificates made since 2017 should not need it. It is
+    /// never matched below an authority with name constraints, which would not apply to it. Default: no.
     #[must_use]
     pub fn with_legacy_common_name(mut self, allowed: bool) -> Self {
         self.legacy_common_name = allowed;
         self
     }
 
-    /// Refuses what these certificate revocation lists revoke. Default: none, nothing is checked.
+    /// Checks certificates against these revocation lists. Default: none, nothing is checked.
     #[must_use]
     pub fn with_revocation_lists(mut self, revocation: RevocationLists) -> Self {
         self.revocation = revocation;
         self
     }
 
-    /// Asks this, too, of every peer that passes all else. It can refuse a peer, never accept one that was refused.
-    /// May be called repeatedly: each one has to agree. Default: none.
+    /// Adds a check of every peer that passes all other checks. It can refuse a peer, but not accept one that was refused.
+    /// May be called repeatedly: every check must accept the peer. Default: none.
     #[must_use]
     pub fn with_additional(mut self, check: impl AdditionalVerification + 'static) -> Self {
         self.additional.push(Arc::new(check));
@@ -124,12 +123,12 @@ impl VerificationPolicy {
         self
     }
 
-    /// Are there checks of the caller's own?
+    /// Whether there are additional checks.
     pub(crate) fn has_additional(&self) -> bool {
         !self.additional.is_empty()
     }
 
-    /// Whom this policy trusts.
+    /// The trust anchors.
     pub fn anchors(&self) -> &TrustAnchors {
         &self.anchors
     }
@@ -149,9 +148,10 @@ impl VerificationPolicy {
         &self.revocation
     }
 
-    /// Judges `chain`, end entity first and then whatever else a server sent, for `name` at `now`.
+    /// Verifies `chain`, end entity first, followed by the other certificates that a server sent, for `name` at
+    /// `now`.
     ///
-    /// This is what a client does during a handshake; here also for chains that came from elsewhere.
+    /// A client does this during a handshake; this method is for chains from elsewhere.
     ///
     /// # Errors
     /// [`VerifyError`], with the chain in it.
@@ -169,7 +169,7 @@ impl VerificationPolicy {
         }
     }
 
-    /// Judges the chain of a client at `now`: as for a server, save that nobody expects a name.
+    /// Verifies the chain of a client at `now`: as for a server, without a name.
     ///
     /// # Errors
     /// [`VerifyError`], with the chain in it.
@@ -185,10 +185,10 @@ impl VerificationPolicy {
     }
 
     /// [`check_server_chain`](Self::check_server_chain) for a chain in the two parts that rustls
-    /// hands over, with the OCSP response that the server stapled to it, or nothing.
+    /// passes, with the stapled OCSP response, or an empty one.
     ///
-    /// A response that can be believed and says "revoked" is believed, always. One that cannot be, or
-    /// says less, changes nothing: a server is free to send none.
+    /// A valid response with the status "revoked" is always respected. Any other response changes nothing,
+    /// because a server need not send one.
     pub(crate) fn check_server(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -225,8 +225,8 @@ impl VerificationPolicy {
         .map(|(path, _)| path)
     }
 
-    /// Asks the caller's own checks once more, of the server whose session is resumed: its chain was verified when the
-    /// session was made.
+    /// Runs the additional checks again for a resumed session: its chain was verified in the original
+    /// handshake.
     pub(crate) fn check_resumed_server(
         &self,
         path: &VerifiedPath,
@@ -256,7 +256,7 @@ impl VerificationPolicy {
         })
     }
 
-    /// What webpki with our rules says of a chain, and what our own validation says by itself.
+    /// The result of webpki with our rules for a chain, and that of our own validation alone.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn opinions(
         &self,
@@ -280,7 +280,7 @@ impl VerificationPolicy {
         Some((fast, validated.map_err(|finding| finding.cause)))
     }
 
-    /// Stands for the whole policy: another one has another fingerprint.
+    /// A fingerprint of the whole policy: different policies have different fingerprints.
     pub(crate) fn fingerprint(&self) -> [u8; 32] {
         let trust = self.anchors.resolved();
         let mut parts: Vec<Vec<u8>> = trust
@@ -318,7 +318,7 @@ impl VerificationPolicy {
         staple: &[u8],
         now: UnixTime,
     ) -> Result<(VerifiedPath, Option<Staple>), VerifyError> {
-        let judge = |trust: &Resolved, way: Way| {
+        let verify = |trust: &Resolved, way: Way| {
             let attempt = Attempt {
                 end_entity,
                 intermediates,
@@ -336,8 +336,8 @@ impl VerificationPolicy {
             if let Some(name) = name {
                 let matched = name::check(end_entity, name, self.legacy_common_name)
                     .map_err(|cause| Finding::at(0, cause))?;
-                // Constraints bind alternative names. Were the common name let through beside
-                // them, the legacy rule would be the way out for an authority that is bound.
+                // Constraints apply to alternative names. If the common name were accepted, a
+                // constrained authority could evade its constraints.
                 if let MatchedBy::CommonName(common_name) = matched
                     && !verified.constrained_by().is_empty()
                 {
@@ -353,7 +353,7 @@ impl VerificationPolicy {
                     ));
                 }
             }
-            // Of one that is trusted as itself; those of a path had to be there for it to be taken.
+            // For a trusted end-entity certificate; the keys of a path were checked with the path.
             pin::check(&self.pins, verified.spki_sha256s()).map_err(Finding::anywhere)?;
             let staple = (!staple.is_empty())
                 .then(|| StapledResponse::check_by(staple, end_entity, verified.issuer(), now));
@@ -364,19 +364,19 @@ impl VerificationPolicy {
             }
             Ok((verified, staple))
         };
-        // A few of the anchors may be enough to accept; to refuse, and to say why, takes all of them.
-        let judged = path::check_size(end_entity, intermediates).and_then(|()| {
+        // Some of the anchors may be enough to accept; a refusal, and its reason, needs all of them.
+        let result = path::check_size(end_entity, intermediates).and_then(|()| {
             let likely = self.anchors.likely(end_entity, intermediates);
-            match likely.map(|likely| judge(&likely, Way::Fast)) {
+            match likely.map(|likely| verify(&likely, Way::Fast)) {
                 Some(Ok(verified)) => Ok(verified),
-                Some(Err(_)) | None => judge(self.anchors.resolved(), Way::Whole),
+                Some(Err(_)) | None => verify(self.anchors.resolved(), Way::Whole),
             }
         });
-        let judged = judged.and_then(|(verified, staple)| {
+        let result = result.and_then(|(verified, staple)| {
             self.objection(&verified, name)?;
             Ok((verified, staple))
         });
-        judged.map_err(|finding: Finding| {
+        result.map_err(|finding: Finding| {
             let chain: Vec<_> = std::iter::once(end_entity)
                 .chain(intermediates)
                 .map(|der| der.clone().into_owned())
@@ -396,12 +396,12 @@ impl VerificationPolicy {
     }
 }
 
-/// How much is done to find a path.
+/// How much work is done to find a path.
 #[derive(Clone, Copy)]
 enum Way {
-    /// What costs little: a refusal by it says nothing.
+    /// Little: a refusal is not final.
     Fast,
-    /// Everything, and the reason of a refusal.
+    /// Everything, including the reason of a refusal.
     Whole,
 }
 

@@ -1,12 +1,12 @@
-//! What a certificate is presented for.
+//! Purposes of certificates.
 
-/// What a certificate is presented for (RFC 5280, 4.2.1.12).
+/// The purpose of a certificate (RFC 5280, 4.2.1.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// To prove that a server is who the client meant to reach.
+    /// Authentication of a server.
     ServerAuth,
-    /// To prove who a client is.
+    /// Authentication of a client.
     ClientAuth,
 }
 

@@ -1,4 +1,4 @@
-//! How a client verifies a server, as rustls asks for it.
+//! Verifying a server, behind rustls' interface.
 
 use pki_types::{CertificateDer, ServerName as RustlsName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,7 +11,7 @@ use super::name::ServerName;
 use super::policy::VerificationPolicy;
 use crate::witness;
 
-/// Applies a [`VerificationPolicy`] to servers and leaves the evidence in [`witness`].
+/// Applies a [`VerificationPolicy`] to servers and deposits the result in [`witness`].
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
     policy: VerificationPolicy,
@@ -20,7 +20,7 @@ pub(crate) struct ServerVerifier {
 }
 
 impl ServerVerifier {
-    /// Servers must be `expected`, or else what the connection was made for.
+    /// Servers must match `expected`, or else the server name of the connection.
     pub(crate) fn new(policy: VerificationPolicy, expected: Option<ServerName>) -> Self {
         Self {
             policy,
@@ -54,9 +54,9 @@ impl ServerCertVerifier for ServerVerifier {
                 Ok(ServerCertVerified::assertion())
             }
             Err(error) => {
-                let told = error.to_rustls();
+                let alert = error.to_rustls();
                 witness::deposit_failure(error);
-                Err(told)
+                Err(alert)
             }
         }
     }

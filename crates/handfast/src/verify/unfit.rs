@@ -1,7 +1,7 @@
-//! Whether something among the trusted certificates that cannot vouch for others is why a chain was refused.
+//! Detecting refusals that are caused by a trusted certificate that cannot be used as a trust anchor.
 //!
-//! Runs after a refusal and changes words alone: an issuer that is "unknown" although its certificate is in
-//! the trust file has to be told by what is wrong with that certificate.
+//! Runs after a refusal and changes only the cause: an issuer that is "unknown" although its certificate is in
+//! the trust file has to be reported with the fault of that certificate.
 
 use pki_types::CertificateDer;
 
@@ -11,11 +11,11 @@ use super::issued::is_issued_by;
 use crate::trust::{AnchorProblem, AnchorProblemKind, Resolved};
 use crate::x509;
 
-/// Problems told of; more would push the chain off the screen.
-const TOLD_MAX: usize = 4;
+/// The most problems in an error: more would fill the screen.
+const PROBLEMS_MAX: usize = 4;
 
-/// The finding, told by the unusable certificate of the issuer where there is one; and what else of the
-/// trusted certificates may be the reason.
+/// Replaces the finding by the problem of the issuer's unusable certificate, if there is one; returns also the other
+/// problems that may be the reason.
 pub(super) fn explain(
     finding: Finding,
     chain: &[CertificateDer<'_>],
@@ -43,7 +43,7 @@ pub(super) fn explain(
     let of_issuer = trust.unfit.iter().find_map(|unfit| {
         let issuer = unfit.der.as_ref()?;
         let child = culprits.iter().find(|child| {
-            // Of a root that was sent, the trusted one may be the very same.
+            // A root that was sent may be identical to the trusted one.
             is_issued_by(child, issuer) || **child == *issuer
         })?;
         Some((child, &unfit.problem))
@@ -68,7 +68,7 @@ pub(super) fn explain(
                         | AnchorProblemKind::Malformed { .. }
                 )
             });
-            (finding, unread.take(TOLD_MAX).cloned().collect())
+            (finding, unread.take(PROBLEMS_MAX).cloned().collect())
         }
     }
 }

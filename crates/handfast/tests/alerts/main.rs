@@ -1,5 +1,5 @@
-//! Every failure that is the peer's doing tells the peer by its alert, and `alert_sent` says what was emitted: in the
-//! clear and encrypted, in the handshake and behind it, on either side.
+//! Every failure that is the peer's fault sends the right alert, and `alert_sent` reports it: unencrypted and encrypted,
+//! in the handshake and after it, on either side.
 
 mod peer;
 
@@ -11,7 +11,7 @@ use self::peer::{Change, Pair};
 
 const BOTH: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
 
-/// The alert in the clear that `bytes` end with.
+/// The unencrypted alert at the end of `bytes`.
 fn alert_in_clear(bytes: &[u8]) -> Option<u8> {
     match bytes {
         [.., 21, 3, _, 0, 2, 2, code] => Some(*code),
@@ -39,7 +39,7 @@ fn records(mut bytes: &[u8]) -> Vec<&[u8]> {
     records
 }
 
-/// What stands in for the change of a peer that means well.
+/// The change of a peer without faults.
 fn nothing(_: u64, _: &mut ContentType, _: &mut Vec<u8>) {}
 
 #[test]
@@ -71,9 +71,9 @@ fn a_first_record_of_a_wrong_type_is_unexpected() {
     }
 }
 
-/// rustls has no alert for some of these.
+/// rustls sends no alert for some of these.
 #[test]
-fn a_hello_that_breaks_the_rules_is_answered_by_an_alert() {
+fn an_invalid_hello_is_answered_by_an_alert() {
     let hello = || {
         let mut pair = Pair::new(TlsVersion::Tls13, false, nothing);
         (pair.take_theirs(), pair.ours)
@@ -92,7 +92,7 @@ fn a_hello_that_breaks_the_rules_is_answered_by_an_alert() {
             [half(&hello().0), record(23, b"data")].concat(),
         ),
         ("too many warnings", 10, warnings),
-        ("a warning cut short", 50, record(21, &[1])),
+        ("a truncated warning", 50, record(21, &[1])),
         ("an alert of no level", 47, record(21, &[7, 40])),
         ("an empty message", 50, record(22, &[])),
         (
@@ -116,13 +116,13 @@ fn a_hello_that_breaks_the_rules_is_answered_by_an_alert() {
         let (first, mut server) = hello();
         server.receive(&first);
         server.process().unwrap();
-        assert!(!server.outgoing().is_empty(), "an honest hello is answered");
+        assert!(!server.outgoing().is_empty(), "a valid hello is answered");
     }
 }
 
 /// In the middle of the handshake, where records are encrypted: the peer reads our alert.
 #[test]
-fn what_cannot_be_decrypted_in_a_handshake_is_a_bad_record_however_short() {
+fn undecryptable_records_in_a_handshake_are_bad_records_of_any_length() {
     let junk = [
         record(23, &[]),
         record(23, &[1, 2, 3, 4, 5]),
@@ -146,7 +146,7 @@ fn what_cannot_be_decrypted_in_a_handshake_is_a_bad_record_however_short() {
         pair.carry_ours();
         assert_eq!(pair.alert_at_theirs(), Some(AlertDescription::BadRecordMac));
 
-        // Behind the ServerHello.
+        // After the ServerHello.
         let mut pair = Pair::new(TlsVersion::Tls13, true, nothing);
         pair.carry_ours();
         let flight = pair.take_theirs();
@@ -163,14 +163,14 @@ fn what_cannot_be_decrypted_in_a_handshake_is_a_bad_record_however_short() {
     }
 }
 
-/// By somebody who shakes hands rightly but for the first record that it encrypts.
+/// The peer's handshake is correct except for the first record that it encrypts.
 #[test]
-fn what_an_encrypted_handshake_should_not_hold_is_told_by_its_alert() {
+fn invalid_content_in_an_encrypted_handshake_causes_its_alert() {
     use AlertDescription as A;
     type Row = (&'static str, Change, A);
-    const BEHIND_FINISHED: [Row; 2] = [
+    const AFTER_FINISHED: [Row; 2] = [
         (
-            "the beginning of a message behind the last one",
+            "the beginning of a message after the last one",
             |sequence, kind, content| {
                 if sequence == 0 && *kind == ContentType::Handshake {
                     content.extend([24, 0]);
@@ -179,7 +179,7 @@ fn what_an_encrypted_handshake_should_not_hold_is_told_by_its_alert() {
             A::UnexpectedMessage,
         ),
         (
-            "the header of a message behind the last one",
+            "the header of a message after the last one",
             |sequence, kind, content| {
                 if sequence == 0 && *kind == ContentType::Handshake {
                     content.extend([0, 0, 0, 9, 1]);
@@ -190,7 +190,7 @@ fn what_an_encrypted_handshake_should_not_hold_is_told_by_its_alert() {
     ];
     const TLS13: [Row; 5] = [
         (
-            "a whole message behind the last one",
+            "a complete message after the last one",
             |sequence, kind, content| {
                 if sequence == 0 && *kind == ContentType::Handshake {
                     content.extend([24, 0, 0, 1, 0]);
@@ -239,7 +239,7 @@ fn what_an_encrypted_handshake_should_not_hold_is_told_by_its_alert() {
         ),
     ];
     for version in BOTH {
-        let mut rows = BEHIND_FINISHED.to_vec();
+        let mut rows = AFTER_FINISHED.to_vec();
         if version == TlsVersion::Tls13 {
             rows.extend(TLS13);
         }
@@ -262,13 +262,13 @@ fn what_an_encrypted_handshake_should_not_hold_is_told_by_its_alert() {
     }
 }
 
-/// rustls calls these errors of no kind; they are the client's all the same.
+/// rustls reports these as general errors, but they are the client's fault.
 #[test]
-fn offers_that_cannot_be_used_are_the_client_s_doing() {
+fn unusable_offers_are_the_clients_fault() {
     // No scheme for our key, which is on P-256.
     let mut pair = Pair::new(TlsVersion::Tls12, false, nothing);
     let mut hello = pair.take_theirs();
-    // Behind headers, version and random, which may hold anything.
+    // After headers, version and random, which may have any value.
     let mut pairs = hello[43..].windows(2);
     let at = 43 + pairs.position(|pair| pair == [4, 3]).unwrap();
     hello[at] = 0x7f;
@@ -300,9 +300,8 @@ fn offers_that_cannot_be_used_are_the_client_s_doing() {
     assert_eq!(sent(&pair.ours), Some(47));
 }
 
-/// A chain that is longer than a message may be is told as that, whichever version carries it.
 #[test]
-fn a_certificate_message_of_more_than_64_kib_is_told_as_a_chain_too_large() {
+fn a_certificate_message_of_more_than_64_kib_is_a_chain_too_large_in_both_versions() {
     const LONG: [u8; 3] = [2, 0, 0];
     // Encrypted: the flight begins with EncryptedExtensions, and the chain follows.
     let change: Change = |sequence, kind, content| {
@@ -318,7 +317,7 @@ fn a_certificate_message_of_more_than_64_kib_is_told_as_a_chain_too_large() {
     for (mut pair, is_clear) in [(encrypted, false), (clear, true)] {
         let mut flight = pair.take_theirs();
         if is_clear {
-            // All messages share a record: the chain is behind ServerHello.
+            // All messages are in one record: the chain follows ServerHello.
             let hello = 4 + usize::from(u16::from_be_bytes([flight[7], flight[8]]));
             assert_eq!(flight[5 + hello], 11);
             flight[5 + hello + 1..5 + hello + 4].copy_from_slice(&LONG);
@@ -337,10 +336,10 @@ fn a_certificate_message_of_more_than_64_kib_is_told_as_a_chain_too_large() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever bit of whatever flight is flipped: if that is an error of the peer's, an alert leaves, and if the peer
-    /// can read it, it is the one that `alert_sent` speaks of.
+    /// For any bit of any flight: if it causes an error of the peer, an alert is sent, and if the peer can decrypt it, it
+    /// is the one in `alert_sent`.
     #[test]
-    fn a_flipped_bit_in_a_handshake_ends_it_by_the_alert_that_is_told(
+    fn a_flipped_bit_in_a_handshake_causes_the_alert_that_is_reported(
         at in any::<prop::sample::Index>(),
         bit in 0..8u32,
         flight in 0..2usize,
@@ -364,7 +363,7 @@ proptest! {
             return Ok(());
         };
         match error.cause() {
-            // Nobody there would understand an alert.
+            // The peer would not understand an alert.
             Cause::Peer(PeerCause::NotTls { .. }) => prop_assert_eq!(sent(&pair.ours), None),
             // Theirs was first.
             Cause::Peer(_) if pair.ours.alert_received().is_some() => {}

@@ -1,7 +1,7 @@
-//! A peer that shakes hands by rustls, and puts into its encrypted records whatever a test wants.
+//! A peer based on rustls whose encrypted records can be changed by a test.
 //!
-//! The suites are rustls' own, but for what they encrypt: each record's content type and content pass through a
-//! function of the test's before they are sealed.
+//! The suites are rustls' own, except that each record's content type and content pass through a function of
+//! the test before encryption.
 
 use std::cell::RefCell;
 use std::io::Read as _;
@@ -25,7 +25,7 @@ use rustls::{
     Tls13CipherSuite,
 };
 
-/// Changes a record before it is sealed: its place among the encrypted ones under its key, its content type and its
+/// Changes a record before encryption, given its sequence number under the current key, its content type and its
 /// content.
 pub(crate) type Change = fn(u64, &mut ContentType, &mut Vec<u8>);
 
@@ -139,7 +139,7 @@ fn provider(version: TlsVersion) -> Arc<CryptoProvider> {
 pub(crate) struct Pair {
     pub(crate) ours: Connection,
     pub(crate) theirs: rustls::Connection,
-    /// How theirs failed.
+    /// The error of their end.
     pub(crate) failed: Option<Error>,
 }
 
@@ -185,7 +185,7 @@ impl Pair {
         }
     }
 
-    /// What theirs sends next.
+    /// The output of their end.
     pub(crate) fn take_theirs(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.theirs.wants_write() {
@@ -194,7 +194,7 @@ impl Pair {
         bytes
     }
 
-    /// Brings to theirs what ours sends.
+    /// Transfers our output to their end.
     pub(crate) fn carry_ours(&mut self) {
         let bytes = self.ours.outgoing().to_vec();
         self.ours.sent(bytes.len());
@@ -208,7 +208,7 @@ impl Pair {
         }
     }
 
-    /// Shakes hands and reads on both sides until nothing moves any more. How ours failed.
+    /// Performs the handshake and reads on both sides until there is no more output. Returns our error.
     pub(crate) fn run(&mut self) -> Result<(), handfast::Error> {
         let mut result = Ok(());
         for _ in 0..6 {
@@ -225,7 +225,7 @@ impl Pair {
         result
     }
 
-    /// The alert that theirs ended by.
+    /// The alert that ended their connection.
     pub(crate) fn alert_at_theirs(&self) -> Option<AlertDescription> {
         match self.failed {
             Some(Error::AlertReceived(alert)) => Some(alert),

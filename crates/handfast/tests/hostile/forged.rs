@@ -1,4 +1,4 @@
-//! Records made by somebody who holds the keys: whatever can be encrypted.
+//! Arbitrary records, forged with the connection's keys.
 
 use std::io::IoSlice;
 
@@ -9,13 +9,13 @@ use proptest::prelude::*;
 use crate::forger::{ALERT, APPLICATION_DATA, Forger, HANDSHAKE};
 use crate::{drain, settled, take_outgoing};
 
-/// The client's end of a real TLS 1.3 connection, and somebody who holds the server's keys.
+/// The client's end of a real TLS 1.3 connection, and a forger with the server's keys.
 fn forged() -> (Connection, Forger) {
     Forger::new(&Pki::new())
 }
 
 #[test]
-fn what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
+fn forged_records_are_the_peers_fault_and_cause_an_alert() {
     let finished = [&[20, 0, 0, 32][..], &[7; 32]].concat();
     let (too_long, illegal, decode, unexpected) = (Some(22), Some(47), Some(50), Some(10));
     let table: [(&str, u8, Vec<u8>, Option<u8>); 11] = [
@@ -28,7 +28,7 @@ fn what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
         ("a record of padding alone", 0, vec![0; 100], unexpected),
         ("an unknown content type", 99, vec![1, 2, 3], unexpected),
         (
-            "a ClientHello cut short",
+            "a truncated ClientHello",
             HANDSHAKE,
             vec![1, 0, 0, 2, 3, 3],
             unexpected,
@@ -40,13 +40,13 @@ fn what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
             unexpected,
         ),
         (
-            "a key update that says neither",
+            "a key update with an invalid value",
             HANDSHAKE,
             vec![24, 0, 0, 1, 7],
             illegal,
         ),
         (
-            "a key update with more behind it",
+            "a key update with trailing bytes",
             HANDSHAKE,
             vec![24, 0, 0, 1, 0, 24],
             unexpected,
@@ -58,7 +58,7 @@ fn what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
             unexpected,
         ),
         ("an encrypted change_cipher_spec", 20, vec![1], unexpected),
-        ("an alert cut short", ALERT, vec![2], decode),
+        ("a truncated alert", ALERT, vec![2], decode),
         ("an empty alert", ALERT, Vec::new(), unexpected),
     ];
     for (what, kind, content, expected) in table {
@@ -67,10 +67,7 @@ fn what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
         client.receive(&forger.record(kind, &content));
         client.receive(&forger.record(APPLICATION_DATA, b"after"));
         let (bytes, end) = drain(&mut client);
-        assert_eq!(
-            bytes, b"before",
-            "{what}: what came before is delivered, and nothing else"
-        );
+        assert_eq!(bytes, b"before", "{what}: only earlier data is delivered");
         let error = end.unwrap_err();
         assert!(
             matches!(
@@ -88,7 +85,7 @@ fn what_a_forger_can_send_is_the_peers_fault_and_told_by_an_alert() {
     }
 }
 
-/// What a peer that holds the keys can put into records: often like messages, now and then anything.
+/// Arbitrary contents of records, often similar to messages.
 fn contents() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..60);
     let message = (
@@ -113,9 +110,9 @@ fn contents() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever it is, only data is delivered, all of it up to the first thing that is wrong.
+    /// Only data is delivered, all of it up to the first error.
     #[test]
-    fn nothing_that_is_encrypted_rightly_does_harm(contents in contents(), step in 1..200usize) {
+    fn arbitrary_contents_of_encrypted_records_are_harmless(contents in contents(), step in 1..200usize) {
         let (mut client, mut forger) = forged();
         let mut sent = Vec::new();
         for (kind, content) in &contents {
@@ -144,9 +141,9 @@ proptest! {
     }
 }
 
-/// RFC 8446, 5.1, forbids handshake records without content; they do no harm, and end nothing.
+/// RFC 8446, 5.1, forbids handshake records without content; they are ignored.
 #[test]
-fn a_handshake_record_without_content_is_no_end() {
+fn a_handshake_record_without_content_is_ignored() {
     let (mut client, mut forger) = forged();
     client.receive(&forger.record(HANDSHAKE, b""));
     client.receive(&forger.record(APPLICATION_DATA, b"data"));
@@ -158,7 +155,7 @@ fn a_handshake_record_without_content_is_no_end() {
 }
 
 #[test]
-fn alerts_of_the_peer_are_told_by_their_number() {
+fn alerts_of_the_peer_are_reported_by_their_number() {
     for code in [0u8, 10, 40, 48, 80, 90, 112, 200] {
         let (mut client, mut forger) = forged();
         client.receive(&forger.record(APPLICATION_DATA, b"data"));
@@ -186,9 +183,9 @@ fn alerts_of_the_peer_are_told_by_their_number() {
     }
 }
 
-/// Records that cannot be decrypted: of another key, replayed, in another order, in the clear.
+/// Records of another key, replayed, reordered, unencrypted.
 #[test]
-fn records_of_somebody_else_are_bad_records() {
+fn records_that_cannot_be_decrypted_are_bad_records() {
     type Forge = fn(&mut Forger) -> Vec<u8>;
     let ways: [(&str, Forge); 5] = [
         ("skipped", |forger| {
@@ -218,7 +215,7 @@ fn records_of_somebody_else_are_bad_records() {
             "{what}: {error:?}"
         );
     }
-    // In the clear, now that everything is encrypted: data, an alert that ends it all.
+    // Unencrypted after the handshake: data, a close_notify.
     for record in [
         &b"\x17\x03\x03\x00\x04text"[..],
         b"\x15\x03\x03\x00\x02\x01\x00",
@@ -230,19 +227,19 @@ fn records_of_somebody_else_are_bad_records() {
         assert!(bytes.is_empty());
         assert!(
             !matches!(end, Ok(Read::End(Ending::CloseNotify))),
-            "an end that anybody on the path could have made"
+            "a close_notify that an attacker on the path could forge"
         );
     }
 }
 
 #[test]
-fn a_flood_of_empty_records_yields_nothing_and_costs_no_memory() {
+fn a_flood_of_empty_records_takes_no_memory() {
     let (mut client, mut forger) = forged();
     for _ in 0..20_000 {
         client.receive(&forger.record(APPLICATION_DATA, b""));
         match client.read(&mut [0; 10]) {
             Ok(Read::WouldBlock) => {}
-            // To give up on such a peer is fine, too.
+            // Closing the connection is correct, too.
             Err(_) => return,
             other => panic!("{other:?}"),
         }
@@ -269,7 +266,10 @@ fn a_flood_of_key_updates_is_ended() {
         match client.read(&mut [0; 10]) {
             Ok(Read::WouldBlock) => {}
             Err(error) => {
-                assert!(update > 10, "an honest peer may renew its keys: {error:?}");
+                assert!(
+                    update > 10,
+                    "a well-behaved peer may update its keys: {error:?}"
+                );
                 assert!(matches!(
                     error.cause(),
                     Cause::Peer(PeerCause::ProtocolViolation { .. })
@@ -285,9 +285,9 @@ fn a_flood_of_key_updates_is_ended() {
     panic!("1000 key updates, answered by {answered} bytes");
 }
 
-/// Somebody who asks for new keys for ever and reads nothing is owed one answer, not one for each time.
+/// Otherwise a peer that requests key updates and reads nothing could make our output grow.
 #[test]
-fn a_peer_that_reads_nothing_is_owed_one_answer() {
+fn many_requests_for_a_key_update_are_answered_once() {
     for data in [&b"data"[..], b""] {
         let (mut client, mut forger) = forged();
         for _ in 0..200 {
@@ -315,7 +315,7 @@ fn nothing_follows_a_fatal_alert() {
 }
 
 #[test]
-fn key_updates_between_data_are_honoured() {
+fn key_updates_between_data_are_applied() {
     let (mut client, mut forger) = forged();
     for round in 0..200u32 {
         client.receive(&forger.key_update(round % 2 == 0));
@@ -324,16 +324,16 @@ fn key_updates_between_data_are_honoured() {
         let (bytes, end) = drain(&mut client);
         assert_eq!(bytes, text.as_bytes());
         assert_eq!(end.unwrap(), Read::WouldBlock);
-        // What the client answers is sent along with what it writes.
+        // The client's answer is sent with its next data.
         client.write(&[IoSlice::new(b"reply")]).unwrap();
         client.flush().unwrap();
         take_outgoing(&mut client);
     }
 }
 
-/// A message that is never finished is given up before it fills the memory.
+/// The connection fails before an endless message fills the memory.
 #[test]
-fn a_message_without_end_is_not_collected_for_ever() {
+fn an_endless_message_is_refused() {
     let (mut client, mut forger) = forged();
     // NewSessionTicket of 16 MiB, in full records.
     let mut content = vec![4, 0xff, 0xff, 0xff];
@@ -348,5 +348,5 @@ fn a_message_without_end_is_not_collected_for_ever() {
         }
         assert!(client.memory_held() < 2 << 20, "{}", client.memory_held());
     }
-    panic!("16 MiB of one message were collected");
+    panic!("16 MiB of one message were buffered");
 }

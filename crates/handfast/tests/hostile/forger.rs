@@ -1,6 +1,6 @@
-//! Somebody who holds the server's keys of a TLS 1.3 connection and sends what no library would.
+//! A forger with the server's keys of a TLS 1.3 connection, who sends records that no library sends.
 //!
-//! The keys come from the key log: a real handshake is made, then its server is replaced.
+//! The keys are from the key log: after a real handshake, the forger replaces the server.
 
 use std::io::IoSlice;
 
@@ -31,7 +31,7 @@ pub(crate) struct Forger {
 }
 
 impl Forger {
-    /// A client after its handshake, and the one who now stands where its server was.
+    /// A client after its handshake, and the forger in place of its server.
     pub(crate) fn new(pki: &Pki) -> (Connection, Self) {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("keys.log");
@@ -42,7 +42,7 @@ impl Forger {
             .identity(identity.unwrap())
             .versions([TlsVersion::Tls13])
             .cipher_suites(["TLS_AES_128_GCM_SHA256"])
-            // No tickets: the first record of ours has number 0.
+            // No tickets: our first record has sequence number 0.
             .resumption(false)
             .build()
             .unwrap();
@@ -67,7 +67,7 @@ impl Forger {
             ours: Keys::new(secret(&log, "SERVER_TRAFFIC_SECRET_0")),
             theirs: Keys::new(secret(&log, "CLIENT_TRAFFIC_SECRET_0")),
         };
-        // Both are where they believe to be: the real server can read what the client sends.
+        // Check the sequence numbers: the real server can decrypt the client's output.
         client.write(&[IoSlice::new(b"hello")]).unwrap();
         client.flush().unwrap();
         server.receive(client.outgoing());
@@ -84,20 +84,20 @@ impl Forger {
         self.padded(kind, content, 0)
     }
 
-    /// The same with so many zeros behind.
+    /// The same with this many zeros of padding.
     pub(crate) fn padded(&mut self, kind: u8, content: &[u8], zeros: usize) -> Vec<u8> {
         let inner = [content, &[kind], &vec![0; zeros]].concat();
         self.ours.seal(inner)
     }
 
-    /// A KeyUpdate, after which the next keys are in use.
+    /// A KeyUpdate; switches to the next keys.
     pub(crate) fn key_update(&mut self, requested: bool) -> Vec<u8> {
         let record = self.record(HANDSHAKE, &[24, 0, 0, 1, u8::from(requested)]);
         self.ours.renew();
         record
     }
 
-    /// The alert that the client's next record is.
+    /// The alert in the client's next record.
     pub(crate) fn alert_in(&mut self, bytes: &[u8]) -> Option<u8> {
         let inner = self.theirs.open(bytes)?;
         match inner[..] {

@@ -1,5 +1,5 @@
-//! Peers that mean no good: garbage at any moment, floods, forged records, drips. Nothing may panic,
-//! hang, grow without bound, or be taken for what it is not.
+//! Hostile peers: garbage at any moment, floods, forged records, slow input. Nothing may panic, hang, grow
+//! without bound, or be accepted although it is invalid.
 
 mod forged;
 mod forger;
@@ -74,7 +74,7 @@ fn shake(client: &mut Connection, server: &mut Connection) {
     }
 }
 
-/// Everything that can be read, and what stood behind it.
+/// Everything that can be read, and the final result.
 fn drain(connection: &mut Connection) -> (Vec<u8>, Result<Read, Error>) {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
@@ -86,7 +86,7 @@ fn drain(connection: &mut Connection) -> (Vec<u8>, Result<Read, Error>) {
     }
 }
 
-/// Whatever happened: telling it works, and it stays as it is.
+/// The error can be explained, and later calls return the same.
 fn settled(connection: &mut Connection, error: &Error) {
     assert!(!error.explain().to_string().is_empty());
     let again = match connection.is_handshaking() {
@@ -110,9 +110,9 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Garbage from the first byte on, and garbage that looks like records.
+    /// Garbage from the first byte on, and garbage in the form of records.
     #[test]
-    fn any_bytes_are_refused_or_waited_for_and_end_with_the_channel(
+    fn arbitrary_bytes_fail_or_wait_for_more_and_end_with_the_channel(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..2000),
             records(),
@@ -140,8 +140,8 @@ proptest! {
         settled(victim, &error);
     }
 
-    /// A handshake in which one byte is changed, or from some byte on there is nothing, or something
-    /// else: it fails or succeeds, but never hangs, and never believes what was tampered with.
+    /// A handshake in which one byte is changed, or that is truncated or replaced from some byte on, fails or
+    /// succeeds, but never hangs, and tampered data is never accepted.
     #[test]
     fn a_handshake_that_is_tampered_with_never_hangs(
         at in 0..3500usize,
@@ -185,10 +185,9 @@ proptest! {
         }
     }
 
-    /// A stream of data in which something is changed: what is delivered is a prefix of what was
-    /// sent, and what ends it is not `close_notify`.
+    /// If a stream of data is changed, a prefix of the sent data is delivered, and the ending is not `close_notify`.
     #[test]
-    fn data_that_is_tampered_with_is_cut_off_and_never_whole(
+    fn tampered_data_is_truncated_and_never_complete(
         at in 0..60_000usize,
         how in tampering(),
         version in 0..2usize,
@@ -218,10 +217,10 @@ proptest! {
         }
         prop_assert!(body.starts_with(&received));
         if !whole {
-            // The version in a record's head is there for show: TLS forbids to look at it.
+            // The version in a record header must be ignored.
             let same = received == body && bytes.len() == sent.len();
             match end {
-                Ok(Read::End(Ending::CloseNotify)) => prop_assert!(same, "taken for whole"),
+                Ok(Read::End(Ending::CloseNotify)) => prop_assert!(same, "accepted as complete"),
                 Ok(other) => prop_assert_eq!(other, Read::End(Ending::Premature)),
                 Err(error) => settled(&mut client, &error),
             }
@@ -229,13 +228,13 @@ proptest! {
     }
 }
 
-/// Bytes with the heads of records.
+/// Bytes with record headers.
 fn records() -> impl Strategy<Value = Vec<u8>> {
     let kind = prop_oneof![20..=24u8, any::<u8>()];
     let body = prop::collection::vec(any::<u8>(), 0..300);
     let record =
         (kind, 0..=4u8, body, any::<prop::sample::Index>()).prop_map(|(kind, minor, body, lie)| {
-            // Now and then the length is not that of the body.
+            // Sometimes the length is wrong.
             let length = if lie.index(5) == 0 {
                 lie.index(20_000)
             } else {
@@ -268,7 +267,7 @@ fn tampering() -> impl Strategy<Value = Tampering> {
 }
 
 impl Tampering {
-    /// Happens at byte `at` of a direction of which `passed` bytes went before `bytes`.
+    /// Applies at byte `at` of a direction in which `passed` bytes preceded `bytes`.
     fn inflict(&self, bytes: &mut Vec<u8>, at: usize, passed: usize) {
         if matches!(self, Self::Cut) && passed > at {
             bytes.clear();
@@ -289,9 +288,9 @@ impl Tampering {
     }
 }
 
-/// Every cut of a real ClientHello, then FIN: one cause, with the number of bytes, and told by what had come.
+/// Every truncation of a real ClientHello, then FIN: the same cause, with the number of bytes.
 #[test]
-fn a_flight_cut_anywhere_is_a_close_in_the_handshake() {
+fn a_truncated_flight_is_a_close_in_the_handshake() {
     for version in 0..2 {
         let (mut client, _) = connections(version);
         let hello = take_outgoing(&mut client);
@@ -314,11 +313,11 @@ fn a_flight_cut_anywhere_is_a_close_in_the_handshake() {
     }
 }
 
-/// Records that cannot be what they say cost no more than their number (RFC 8446, section 4.2.10, has servers skip
-/// early data that they do not take).
+/// The number of undecryptable records is limited (RFC 8446, section 4.2.10, requires servers to skip rejected early
+/// data).
 #[test]
-fn a_flood_within_the_handshake_is_ended_early() {
-    // A hello that offers early data, without which nothing is skipped.
+fn a_flood_within_the_handshake_is_refused_early() {
+    // A hello that offers early data; otherwise nothing is skipped.
     let hello = {
         let (mut client, _) = connections(1);
         let mut hello = take_outgoing(&mut client);
@@ -365,7 +364,7 @@ fn a_flood_within_the_handshake_is_ended_early() {
 }
 
 #[test]
-fn an_endless_first_message_is_not_collected_for_ever() {
+fn an_endless_first_message_is_refused() {
     for version in 0..2 {
         let (_, mut server) = connections(version);
         // ClientHello of 16 MiB, in full records.
@@ -381,13 +380,13 @@ fn an_endless_first_message_is_not_collected_for_ever() {
             }
             assert!(server.memory_held() < 1 << 20);
         }
-        assert!(given_up, "3 MiB of ClientHello were collected");
+        assert!(given_up, "3 MiB of ClientHello were buffered");
     }
 }
 
-// By the blocking stream.
+// Over the blocking stream.
 
-/// Gives these bytes, then ends.
+/// Returns these bytes, then ends.
 #[derive(Debug)]
 struct Script {
     input: io::Cursor<Vec<u8>>,
@@ -429,12 +428,12 @@ proptest! {
     }
 }
 
-/// Dripped bytes that never make a record do not extend the limit on reading, nor that on the
+/// Single bytes without a complete record do not extend the limit on reading, nor that on the
 /// handshake.
 #[test]
-fn a_peer_that_drips_meets_the_limit() {
+fn a_peer_that_sends_byte_by_byte_reaches_the_limit() {
     let limit = Duration::from_millis(300);
-    let drip = |mut socket: TcpStream, bytes: Vec<u8>| {
+    let send_slowly = |mut socket: TcpStream, bytes: Vec<u8>| {
         for byte in bytes {
             if socket.write_all(&[byte]).is_err() {
                 break;
@@ -447,13 +446,13 @@ fn a_peer_that_drips_meets_the_limit() {
     let address = listener.local_addr().unwrap();
 
     let server = ends.server.clone();
-    let dripping = thread::spawn(move || {
+    let sending = thread::spawn(move || {
         let stream = server.accept(listener.accept().unwrap().0).unwrap();
         let (socket, mut connection) = stream.into_parts();
         connection.write(&[IoSlice::new(&[7; 1000])]).unwrap();
         connection.flush().unwrap();
         let record = take_outgoing(&mut connection);
-        drip(socket, record);
+        send_slowly(socket, record);
     });
     let mut stream = ends
         .client
@@ -465,13 +464,13 @@ fn a_peer_that_drips_meets_the_limit() {
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert!(began.elapsed() < 30 * limit, "{:?}", began.elapsed());
     drop(stream);
-    dripping.join().unwrap();
+    sending.join().unwrap();
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (mut client, _) = connections(1);
     let hello = take_outgoing(&mut client);
-    let dripping = thread::spawn(move || drip(TcpStream::connect(address).unwrap(), hello));
+    let sending = thread::spawn(move || send_slowly(TcpStream::connect(address).unwrap(), hello));
     let pki = Pki::new();
     let issued = pki.server(&["localhost"]);
     let (chain, key) = (issued.cert_pem(), issued.key_pem());
@@ -490,7 +489,7 @@ fn a_peer_that_drips_meets_the_limit() {
     );
     assert!(began.elapsed() < 30 * limit, "{:?}", began.elapsed());
     drop(failure);
-    dripping.join().unwrap();
+    sending.join().unwrap();
 }
 
 /// Only blocking channels can wait: over another, a handshake fails at once instead of spinning.
@@ -507,9 +506,9 @@ fn a_blocking_handshake_does_not_spin_over_a_channel_that_does_not_block() {
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
 }
 
-/// Buffers go from one connection to the next: what the public interface shows of one holds nothing of another.
+/// Buffers are reused by other connections: the public interface never shows another connection's data.
 #[test]
-fn room_to_receive_shows_nothing_of_other_connections() {
+fn room_to_receive_contains_no_data_of_other_connections() {
     for version in 0..2 {
         for round in 0..20 {
             let (mut client, mut server) = connections(version);
@@ -519,7 +518,7 @@ fn room_to_receive_shows_nothing_of_other_connections() {
                 connection.rest();
             }
             shake(&mut client, &mut server);
-            // Every kind of buffer holds plaintext or records: read in part, written in part, sent in part.
+            // Every kind of buffer has plaintext or records: partly read, partly written, partly sent.
             let secret = vec![0xa5; 40_000];
             server.write(&[IoSlice::new(&secret)]).unwrap();
             server.write(&[IoSlice::new(&secret[..100])]).unwrap();
@@ -535,11 +534,10 @@ fn room_to_receive_shows_nothing_of_other_connections() {
     }
 }
 
-/// Whatever comes after `close_notify`, or after a failure, is forgotten as it comes.
-/// What a socket fills is not shown, so that it is not cleared; what is shown afterwards is.
+/// Room that a socket fills directly is not shown to the caller, so it is not cleared; room shown afterwards is.
 #[cfg(unix)]
 #[test]
-fn a_socket_is_read_into_room_that_nobody_sees_and_what_is_shown_is_clean() {
+fn room_shown_after_reading_from_a_socket_is_cleared() {
     let (mut other, mut other_end) = connections(1);
     shake(&mut other, &mut other_end);
     other_end.write(&[IoSlice::new(&[b'x'; 9_000])]).unwrap();
@@ -572,7 +570,7 @@ fn a_socket_is_read_into_room_that_nobody_sees_and_what_is_shown_is_clean() {
 }
 
 #[test]
-fn what_comes_after_the_end_takes_no_memory() {
+fn input_after_the_end_takes_no_memory() {
     for version in 0..2 {
         for fails in [true, false] {
             let (mut client, mut server) = connections(version);
@@ -615,7 +613,7 @@ fn what_comes_after_the_end_takes_no_memory() {
                     assert_eq!(end.unwrap(), Read::End(Ending::CloseNotify));
                 }
             }
-            // The other direction goes on after the peer's end.
+            // The other direction stays open after the peer's end.
             assert_eq!(client.write(&[IoSlice::new(b"answer")]).is_ok(), !fails);
         }
     }

@@ -1,9 +1,9 @@
-//! The order of a chain: checked where the file has one, made where it has none.
+//! The order of a chain: checked if the file has one, established if it has none.
 
 use handfast::{Identity, IdentityError, IdentityPart, Passphrase};
 use handfast_testbed::pki::{Issued, Pki, Spec};
 
-use crate::bench::{Bench, PASSPHRASE, assert_serves, told};
+use crate::fixture::{Fixture, PASSPHRASE, assert_serves, message};
 
 /// A root, three intermediates below each other, and a server below the last.
 struct Ladder {
@@ -24,7 +24,7 @@ fn ladder() -> Ladder {
 }
 
 impl Ladder {
-    /// `s` is the server, `1` to `3` the intermediates, `r` the root, `x` something unrelated.
+    /// `s` is the server, `1` to `3` the intermediates, `r` the root, `x` an unrelated certificate.
     fn load(&self, order: &str) -> Result<Identity, IdentityError> {
         let stranger = Pki::new().server(&["stranger"]);
         let chain: String = order
@@ -45,39 +45,39 @@ impl Ladder {
 }
 
 #[test]
-fn the_order_of_a_chain_is_checked_and_the_culprit_named() {
+fn the_order_of_a_chain_is_checked_and_the_error_names_the_certificate() {
     let ladder = ladder();
     for order in ["s", "s3", "s32", "s321", "s321r"] {
         let identity = ladder
             .load(order)
-            .unwrap_or_else(|error| panic!("{order}: {}", told(error)));
+            .unwrap_or_else(|error| panic!("{order}: {}", message(error)));
         assert_eq!(identity.chain().len(), order.len());
         assert_eq!(identity.facts().common_name.as_deref(), Some("localhost"));
     }
     #[rustfmt::skip]
     let cases: &[(&str, &str, &str)] = &[
-        ("3s", "chain-out-of-order", "Test Intermediate 3 comes first, where that of CN=localhost belongs, which is number 2"),
-        ("r123s", "chain-out-of-order", "Test Root comes first, where that of CN=localhost belongs, which is number 5"),
-        ("s231", "chain-out-of-order", "certificate 2 is that of CN=Test Intermediate 2, where the issuer of CN=localhost belongs, which is number 3"),
-        ("s312", "chain-out-of-order", "certificate 3 is that of CN=Test Intermediate 1, where the issuer of CN=Test Intermediate 3 belongs, which is number 4"),
+        ("3s", "chain-out-of-order", "the first certificate is that of CN=Test Intermediate 3; it must be that of CN=localhost, which is number 2"),
+        ("r123s", "chain-out-of-order", "Test Root; it must be that of CN=localhost, which is number 5"),
+        ("s231", "chain-out-of-order", "certificate 2 is that of CN=Test Intermediate 2; it must be the issuer of CN=localhost, which is number 3"),
+        ("s312", "chain-out-of-order", "certificate 3 is that of CN=Test Intermediate 1; it must be the issuer of CN=Test Intermediate 3, which is number 4"),
         ("s3r21", "chain-out-of-order", "certificate 3 is that of CN=Test Root"),
         ("s33", "chain-out-of-order", "certificate 3 repeats that of CN=Test Intermediate 3"),
         ("ss3", "chain-out-of-order", "certificate 2 repeats that of CN=localhost"),
-        ("s3x", "chain-unrelated-certificate", "that of CN=stranger, issued none of those before it; that of CN=Test Intermediate 2 was expected"),
-        ("s1", "chain-unrelated-certificate", "that of CN=Test Intermediate 3 was expected"),
+        ("s3x", "chain-unrelated-certificate", "that of CN=stranger, issued none of those before it; expected: that of CN=Test Intermediate 2"),
+        ("s1", "chain-unrelated-certificate", "expected: that of CN=Test Intermediate 3"),
         ("x", "key-mismatch", "CN=stranger"),
         ("3", "key-mismatch", "Test Intermediate 3"),
     ];
-    for (order, id, says) in cases {
+    for (order, id, expected) in cases {
         let error = ladder.load(order).unwrap_err();
-        assert_eq!(error.id(), *id, "{order}: {}", told(error));
-        let text = told(error).replace("O=handfast tests, ", "");
-        assert!(text.contains(says), "{order}: {text}");
+        assert_eq!(error.id(), *id, "{order}: {}", message(error));
+        let text = message(error).replace("O=handfast tests, ", "");
+        assert!(text.contains(expected), "{order}: {text}");
     }
 }
 
 #[test]
-fn cross_signed_issuers_may_stand_side_by_side() {
+fn cross_signed_issuers_may_be_next_to_each_other() {
     let (ours, theirs) = (Pki::new(), Spec::authority("Other Root").self_signed());
     let intermediate = &ours.intermediates(1)[0];
     let crossed = theirs.cross_sign(intermediate);
@@ -88,7 +88,7 @@ fn cross_signed_issuers_may_stand_side_by_side() {
 }
 
 #[test]
-fn an_issuer_made_anew_under_its_old_name_is_not_the_issuer() {
+fn an_issuer_with_the_same_name_and_a_new_key_is_not_the_issuer() {
     let old = Spec::authority("Test CA").self_signed();
     let new = Spec::authority("Test CA").self_signed();
     let server = old.issue(Spec::server(&["localhost"]));
@@ -99,26 +99,28 @@ fn an_issuer_made_anew_under_its_old_name_is_not_the_issuer() {
 }
 
 #[test]
-fn pkcs12_chains_come_out_in_order_whatever_else_is_inside() {
-    let Some(bench) = Bench::new() else { return };
+fn pkcs12_chains_are_ordered_and_other_certificates_ignored() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
     let ladder = ladder();
     let stranger = Pki::new().server(&["stranger"]);
-    // The wrong way round, with a certificate that has no business here.
+    // In reverse order, with an unrelated certificate.
     let others = stranger.chain_pem(&[
         &ladder.root,
         &ladder.steps[0],
         &ladder.steps[1],
         &ladder.steps[2],
     ]);
-    bench.write("others.pem", others);
-    bench.write("server.pem", ladder.server.cert_pem());
-    bench.write("server.key", ladder.server.key_pem());
+    fixture.write("others.pem", others);
+    fixture.write("server.pem", ladder.server.cert_pem());
+    fixture.write("server.key", ladder.server.key_pem());
     for options in ["", "-legacy"] {
-        bench.openssl(&format!(
+        fixture.openssl(&format!(
             "pkcs12 -export {options} -inkey server.key -in server.pem -certfile others.pem -passout PASS -out all.p12"
         ));
         let identity =
-            Identity::from_pkcs12_file(bench.path("all.p12"), PASSPHRASE.into()).unwrap();
+            Identity::from_pkcs12_file(fixture.path("all.p12"), PASSPHRASE.into()).unwrap();
         let [third, second, first] = [2, 1, 0].map(|index| &ladder.steps[index]);
         let expected = ladder
             .server
@@ -129,20 +131,22 @@ fn pkcs12_chains_come_out_in_order_whatever_else_is_inside() {
 }
 
 #[test]
-fn what_openssl_makes_of_a_pkcs12_file_is_read_from_one_file() {
-    let Some(bench) = Bench::new() else { return };
+fn pem_made_by_openssl_from_pkcs12_is_read_from_one_file() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
     let ladder = ladder();
-    bench.write("chain.pem", ladder.server.chain_pem(&[&ladder.steps[2]]));
-    bench.write("server.key", ladder.server.key_pem());
+    fixture.write("chain.pem", ladder.server.chain_pem(&[&ladder.steps[2]]));
+    fixture.write("server.key", ladder.server.key_pem());
     for command in [
         "pkcs12 -export -inkey server.key -in chain.pem -passout PASS -out all.p12",
         "pkcs12 -in all.p12 -passin PASS -passout PASS -out all.pem",
     ] {
-        bench.openssl(command);
+        fixture.openssl(command);
     }
-    let identity = Identity::from_file(bench.path("all.pem"), PASSPHRASE.into()).unwrap();
+    let identity = Identity::from_file(fixture.path("all.pem"), PASSPHRASE.into()).unwrap();
     assert_eq!(identity.chain().len(), 2);
-    let error = Identity::from_file(bench.path("all.pem"), Passphrase::none()).unwrap_err();
+    let error = Identity::from_file(fixture.path("all.pem"), Passphrase::none()).unwrap_err();
     assert_eq!(error.id(), "passphrase-needed");
     assert_eq!(error.part, IdentityPart::Both);
 }

@@ -1,4 +1,4 @@
-//! Every form of every key, by OpenSSL.
+//! Every format of every key, made by OpenSSL.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use handfast::{Identity, IdentityError, IdentityPart, Passphrase};
 
-use crate::bench::{Bench, PASSPHRASE, assert_serves, told};
+use crate::fixture::{Fixture, PASSPHRASE, assert_serves, message};
 
 const KINDS: [(&str, &str); 5] = [
     ("rsa", "-algorithm RSA -pkeyopt rsa_keygen_bits:2048"),
@@ -16,8 +16,7 @@ const KINDS: [(&str, &str); 5] = [
     ("ed25519", "-algorithm ED25519"),
 ];
 
-/// The forms of a key: a name, the OpenSSL command that makes it from `KEY` into `OUT`, and whether
-/// it is locked.
+/// The formats of a key: a name, and the OpenSSL command that converts `KEY` to `OUT`.
 const PLAIN: &[(&str, &str)] = &[
     ("PKCS#8 PEM", "pkcs8 -topk8 -nocrypt -in KEY -out OUT"),
     (
@@ -25,7 +24,7 @@ const PLAIN: &[(&str, &str)] = &[
         "pkcs8 -topk8 -nocrypt -in KEY -outform DER -out OUT",
     ),
 ];
-const LOCKED: &[(&str, &str)] = &[
+const ENCRYPTED: &[(&str, &str)] = &[
     (
         "PBKDF2 SHA-256 AES-256",
         "pkcs8 -topk8 -v2 aes-256-cbc -in KEY -passout PASS -out OUT",
@@ -67,7 +66,7 @@ const LOCKED: &[(&str, &str)] = &[
         "pkcs8 -topk8 -scrypt -scrypt_N 1024 -scrypt_r 4 -scrypt_p 2 -in KEY -passout PASS -out OUT",
     ),
     (
-        "locked DER",
+        "encrypted DER",
         "pkcs8 -topk8 -v2 aes-256-cbc -in KEY -outform DER -passout PASS -out OUT",
     ),
     (
@@ -75,12 +74,12 @@ const LOCKED: &[(&str, &str)] = &[
         "pkcs8 -topk8 -scrypt -in KEY -outform DER -passout PASS -out OUT",
     ),
 ];
-/// The old forms, which only RSA and EC keys have. `TYPE` is the OpenSSL command for the type.
-const OLD_PLAIN: &[(&str, &str)] = &[
-    ("old PEM", "TYPE -in KEY -out OUT"),
+/// The legacy formats, which only RSA and EC keys have. `TYPE` is the OpenSSL command for the type.
+const LEGACY_PLAIN: &[(&str, &str)] = &[
+    ("legacy PEM", "TYPE -in KEY -out OUT"),
     ("old DER", "TYPE -in KEY -outform DER -out OUT"),
 ];
-const OLD_LOCKED: &[(&str, &str)] = &[
+const LEGACY_ENCRYPTED: &[(&str, &str)] = &[
     ("old AES-256", "TYPE -aes256 -in KEY -passout PASS -out OUT"),
     ("old AES-192", "TYPE -aes192 -in KEY -passout PASS -out OUT"),
     ("old AES-128", "TYPE -aes128 -in KEY -passout PASS -out OUT"),
@@ -121,21 +120,21 @@ fn old_command(kind: &str) -> Option<&'static str> {
     }
 }
 
-/// Every form that this kind of key has; `true` for those that are locked.
+/// Every format of this kind of key; `true` for encrypted ones.
 fn forms(kind: &str) -> Vec<(&'static str, String, bool)> {
     let mut forms = Vec::new();
-    for (table, is_locked) in [(PLAIN, false), (LOCKED, true)] {
+    for (table, is_encrypted) in [(PLAIN, false), (ENCRYPTED, true)] {
         forms.extend(
             table
                 .iter()
-                .map(|(name, command)| (*name, (*command).to_owned(), is_locked)),
+                .map(|(name, command)| (*name, (*command).to_owned(), is_encrypted)),
         );
     }
     if let Some(old) = old_command(kind) {
-        for (table, is_locked) in [(OLD_PLAIN, false), (OLD_LOCKED, true)] {
+        for (table, is_encrypted) in [(LEGACY_PLAIN, false), (LEGACY_ENCRYPTED, true)] {
             let table = table.iter();
             forms.extend(
-                table.map(|(name, command)| (*name, command.replace("TYPE", old), is_locked)),
+                table.map(|(name, command)| (*name, command.replace("TYPE", old), is_encrypted)),
             );
         }
     }
@@ -143,101 +142,112 @@ fn forms(kind: &str) -> Vec<(&'static str, String, bool)> {
 }
 
 #[test]
-fn every_form_of_every_key_is_loaded_and_really_signs() {
-    let Some(bench) = Bench::new() else { return };
+fn every_format_of_every_key_is_loaded_and_signs() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
     for (kind, genpkey) in KINDS {
-        bench.pair(kind, genpkey);
-        let anchor = bench.read(&format!("{kind}.crt"));
-        bench.openssl(&format!("x509 -in {kind}.crt -outform DER -out {kind}.der"));
-        for (form, command, is_locked) in forms(kind) {
+        fixture.pair(kind, genpkey);
+        let anchor = fixture.read(&format!("{kind}.crt"));
+        fixture.openssl(&format!("x509 -in {kind}.crt -outform DER -out {kind}.der"));
+        for (form, command, is_encrypted) in forms(kind) {
             let what = format!("{kind}, {form}");
-            bench.openssl(
+            fixture.openssl(
                 &command
                     .replace("KEY", &format!("{kind}.key"))
                     .replace("OUT", "out"),
             );
-            let load = |passphrase| bench.load(&format!("{kind}.der"), "out", passphrase);
-            let identity =
-                load(PASSPHRASE.into()).unwrap_or_else(|error| panic!("{what}: {}", told(error)));
+            let load = |passphrase| fixture.load(&format!("{kind}.der"), "out", passphrase);
+            let identity = load(PASSPHRASE.into())
+                .unwrap_or_else(|error| panic!("{what}: {}", message(error)));
             assert_serves(identity, &anchor, &what);
-            if !is_locked {
+            if !is_encrypted {
                 load(Passphrase::none()).unwrap();
                 load(Passphrase::ask(|_| {
-                    panic!("asked although nothing is locked")
+                    panic!("asked although the key is not encrypted")
                 }))
                 .unwrap();
                 continue;
             }
-            assert_locked(&what, IdentityPart::Key, &load);
+            assert_encrypted(&what, IdentityPart::Key, &load);
         }
     }
 }
 
 #[test]
-fn pkcs12_files_are_loaded_and_really_sign() {
-    let Some(bench) = Bench::new() else { return };
+fn pkcs12_files_are_loaded_and_sign() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
     for (kind, genpkey) in KINDS {
-        bench.pair(kind, genpkey);
-        let anchor = bench.read(&format!("{kind}.crt"));
+        fixture.pair(kind, genpkey);
+        let anchor = fixture.read(&format!("{kind}.crt"));
         for (form, command) in PKCS12 {
             let what = format!("{kind}, {form}");
             let command = command
                 .replace("KEY", &format!("{kind}.key"))
                 .replace("CRT", &format!("{kind}.crt"))
                 .replace("OUT", "out.p12");
-            bench.openssl(&command);
-            let load = |passphrase| Identity::from_pkcs12_file(bench.path("out.p12"), passphrase);
-            let identity =
-                load(PASSPHRASE.into()).unwrap_or_else(|error| panic!("{what}: {}", told(error)));
+            fixture.openssl(&command);
+            let load = |passphrase| Identity::from_pkcs12_file(fixture.path("out.p12"), passphrase);
+            let identity = load(PASSPHRASE.into())
+                .unwrap_or_else(|error| panic!("{what}: {}", message(error)));
             assert_eq!(identity.chain().len(), 1);
             assert_serves(identity, &anchor, &what);
-            assert_locked(&what, IdentityPart::Both, &load);
-            // In the place of either file, or of both.
+            assert_encrypted(&what, IdentityPart::Both, &load);
+            // Instead of either file, or of both.
             let (certificate, archive) = (format!("{kind}.crt"), "out.p12");
             for (chain, key) in [(certificate.as_str(), archive), (archive, archive)] {
-                bench.load(chain, key, PASSPHRASE.into()).unwrap();
+                fixture.load(chain, key, PASSPHRASE.into()).unwrap();
             }
-            bench
+            fixture
                 .load(archive, &format!("{kind}.key"), PASSPHRASE.into())
                 .unwrap();
-            let bytes = bench.read(archive);
+            let bytes = fixture.read(archive);
             Identity::from_pkcs12(&bytes, PASSPHRASE.into()).unwrap();
         }
     }
 }
 
-/// One wrong passphrase in 256 yields a padding that fits, and noise for a key: still, it is the
-/// passphrase that is wrong, not the file.
+/// One wrong passphrase in 256 results in valid padding and random bytes as a key: the error must still be the
+/// passphrase, not the file.
 #[test]
-fn noise_that_a_wrong_passphrase_yields_is_not_called_a_damaged_key() {
-    let Some(bench) = Bench::new() else { return };
-    bench.pair("ec", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+fn a_wrong_passphrase_is_never_reported_as_a_damaged_key() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.pair("ec", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
     for command in [
         "ec -aes256 -in ec.key -passout PASS -out locked",
         "pkcs8 -topk8 -iter 1 -in ec.key -passout PASS -out locked",
         "pkcs12 -export -iter 1 -nomac -inkey ec.key -in ec.crt -passout PASS -out locked",
     ] {
-        bench.openssl(command);
-        let (certificate, locked) = (bench.read("ec.crt"), bench.read("locked"));
-        // That none of them fits happens once in 2500 runs.
+        fixture.openssl(command);
+        let (certificate, locked) = (fixture.read("ec.crt"), fixture.read("locked"));
+        // In one of 2500 runs none of them results in valid padding.
         for number in 0..2000 {
             let wrong = Passphrase::from(format!("wrong {number}"));
             let error = Identity::from_bytes(&certificate, &locked, wrong).unwrap_err();
-            assert_eq!(error.id(), "wrong-passphrase", "{command}: {}", told(error));
+            assert_eq!(
+                error.id(),
+                "wrong-passphrase",
+                "{command}: {}",
+                message(error)
+            );
         }
     }
 }
 
-/// What holds for everything locked: a wrong passphrase is called wrong, none is asked for once, and
-/// the callback's word counts.
-fn assert_locked(
+/// For every encrypted format: a wrong passphrase is detected, the callback is called once, and its error is
+/// reported.
+fn assert_encrypted(
     what: &str,
     part: IdentityPart,
     load: &dyn Fn(Passphrase) -> Result<Identity, IdentityError>,
 ) {
     for wrong in ["wrong", "", "correct horse / battery \u{ea}"] {
         let error = load(wrong.into()).unwrap_err();
-        assert_eq!(error.id(), "wrong-passphrase", "{what}: {}", told(error));
+        assert_eq!(error.id(), "wrong-passphrase", "{what}: {}", message(error));
         assert_eq!(error.part, part);
     }
     let error = load(Passphrase::none()).unwrap_err();
@@ -254,8 +264,8 @@ fn assert_locked(
     load(asked).unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 1, "{what}");
 
-    let refused = Passphrase::ask(|_| Err(io::Error::other("nobody is there")));
+    let refused = Passphrase::ask(|_| Err(io::Error::other("no terminal")));
     let error = load(refused).unwrap_err();
     assert_eq!(error.id(), "passphrase-unavailable", "{what}");
-    assert!(told(error).contains("nobody is there"));
+    assert!(message(error).contains("no terminal"));
 }

@@ -1,7 +1,7 @@
-//! Identities out of files that the real OpenSSL writes: in every form, with every mistake, damaged.
+//! Identities from files made by OpenSSL: in every format, with every mistake, damaged.
 
-mod bench;
 mod chains;
 mod damage;
+mod fixture;
 mod forms;
 mod mistakes;

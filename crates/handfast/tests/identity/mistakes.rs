@@ -1,4 +1,4 @@
-//! Every way to get it wrong, and the one error that each of them is.
+//! Every mistake, with its error.
 
 use std::path::PathBuf;
 
@@ -7,23 +7,23 @@ use handfast::{
 };
 use handfast_testbed::pki::{Key, Pki, Spec};
 
-use crate::bench::{Bench, PASSPHRASE, assert_serves, told};
+use crate::fixture::{Fixture, PASSPHRASE, assert_serves, message};
 
 use IdentityPart::Key as KeyPart;
 use IdentityPart::{Both, Chain};
 
-/// The files that mistakes are made with.
-fn bench() -> Option<Bench> {
-    let bench = Bench::new()?;
-    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
-    bench.pair("other", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
-    bench.pair("ed448", "-algorithm ED448");
-    bench.pair(
+/// The files for the mistakes.
+fn fixture() -> Option<Fixture> {
+    let fixture = Fixture::new()?;
+    fixture.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    fixture.pair("other", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    fixture.pair("ed448", "-algorithm ED448");
+    fixture.pair(
         "secp256k1",
         "-algorithm EC -pkeyopt ec_paramgen_curve:secp256k1",
     );
-    bench.pair("small", "-algorithm RSA -pkeyopt rsa_keygen_bits:1024");
-    bench.pair("pss", "-algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048");
+    fixture.pair("small", "-algorithm RSA -pkeyopt rsa_keygen_bits:1024");
+    fixture.pair("pss", "-algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048");
     for command in [
         "x509 -in good.crt -outform DER -out good.der",
         "pkey -in good.key -outform DER -out good.key.der",
@@ -45,9 +45,9 @@ fn bench() -> Option<Bench> {
         "pkcs12 -export -nocerts -inkey good.key -passout PASS -out nocerts.p12",
         "pkcs12 -export -nokeys -in good.crt -passout PASS -out nokeys.p12",
     ] {
-        bench.openssl(command);
+        fixture.openssl(command);
     }
-    let read = |name: &str| String::from_utf8(bench.read(name)).unwrap();
+    let read = |name: &str| String::from_utf8(fixture.read(name)).unwrap();
     let (certificate, key) = (read("good.crt"), read("good.key"));
     for (name, text) in [
         ("empty", String::new()),
@@ -73,26 +73,26 @@ fn bench() -> Option<Bench> {
         ),
         ("combined", key + &certificate),
     ] {
-        bench.write(name, text);
+        fixture.write(name, text);
     }
-    bench.write("cut.der", &bench.read("good.der")[..200]);
-    bench.write("longer.der", [bench.read("good.der"), vec![0]].concat());
-    bench.write("ber.der", [0x30, 0x80, 0x02, 0x01, 0x03, 0, 0]);
-    bench.write("noise", [0x9c, 0x01, 0xff, 0xfe, 0x00, 0x80]);
-    bench.write("utf16", [0xff, 0xfe, b'-', 0, b'-', 0]);
-    bench.write("huge", vec![b'\n'; 5 << 20]);
-    // One bit of the private number: the point no longer belongs to it.
-    let mut damaged = bench.read("good.key.der");
+    fixture.write("cut.der", &fixture.read("good.der")[..200]);
+    fixture.write("longer.der", [fixture.read("good.der"), vec![0]].concat());
+    fixture.write("ber.der", [0x30, 0x80, 0x02, 0x01, 0x03, 0, 0]);
+    fixture.write("noise", [0x9c, 0x01, 0xff, 0xfe, 0x00, 0x80]);
+    fixture.write("utf16", [0xff, 0xfe, b'-', 0, b'-', 0]);
+    fixture.write("huge", vec![b'\n'; 5 << 20]);
+    // One bit of the private number, so that it does not match the public point.
+    let mut damaged = fixture.read("good.key.der");
     damaged[20] ^= 1;
-    bench.write("damaged.key.der", damaged);
-    std::fs::create_dir(bench.path("directory")).unwrap();
-    Some(bench)
+    fixture.write("damaged.key.der", damaged);
+    std::fs::create_dir(fixture.path("directory")).unwrap();
+    Some(fixture)
 }
 
 #[test]
-fn every_mistake_is_one_typed_error_that_names_the_file() {
-    let Some(bench) = bench() else { return };
-    // chain, key, the part at fault, id, what a person reads
+fn every_mistake_is_a_typed_error_that_names_the_file() {
+    let Some(fixture) = fixture() else { return };
+    // chain, key, the part at fault, id, part of the message
     #[rustfmt::skip]
     let cases: &[(&str, &str, IdentityPart, &str, &str)] = &[
         ("absent", "good.key", Chain, "identity-unreadable", "No such file"),
@@ -102,20 +102,20 @@ fn every_mistake_is_one_typed_error_that_names_the_file() {
         ("empty", "good.key", Chain, "identity-empty", "is empty"),
         ("good.crt", "blank", KeyPart, "identity-empty", "is empty"),
         ("text", "good.key", Chain, "identity-unrecognised", "text without a PEM section"),
-        ("good.crt", "noise", KeyPart, "identity-unrecognised", "unknown kind"),
+        ("good.crt", "noise", KeyPart, "identity-unrecognised", "unknown format"),
         ("utf16", "good.key", Chain, "identity-unrecognised", "UTF-16"),
         ("cut.crt", "good.key", Chain, "identity-malformed-pem", "no END line"),
         ("good.crt", "cut.key", KeyPart, "identity-malformed-pem", "no END line"),
         ("typo.crt", "good.key", Chain, "identity-malformed-pem", "base64"),
         ("good.crt", "wrongend.key", KeyPart, "identity-malformed-pem", "line 5"),
-        ("cut.der", "good.key", Chain, "identity-malformed-der", "cut short"),
+        ("cut.der", "good.key", Chain, "identity-malformed-der", "truncated"),
         ("longer.der", "good.key", Chain, "identity-malformed-der", "more bytes follow"),
         ("ber.der", "good.key", Chain, "identity-indefinite-lengths", "openssl pkcs12 -in OLD"),
         ("relabelled.crt", "good.key", Chain, "identity-malformed-der", "certificate 1"),
         ("good.crt", "relabelled.key", KeyPart, "identity-malformed-der", "it is a certificate"),
-        ("good.crt", "damaged.key.der", KeyPart, "identity-malformed-der", "do not fit together"),
+        ("good.crt", "damaged.key.der", KeyPart, "identity-malformed-der", "inconsistent"),
         ("good.crt", "nodek.key", KeyPart, "identity-malformed-der", "DEK-Info"),
-        ("good.crt", "badiv.key", KeyPart, "identity-malformed-der", "initialisation vector"),
+        ("good.crt", "badiv.key", KeyPart, "identity-malformed-der", "initialization vector"),
         ("good.key", "other.key", Chain, "certificate-missing", "found: a private key"),
         ("good.crt", "good.der", KeyPart, "private-key-missing", "found: a certificate"),
         ("good.crt", "bundle.p7b", KeyPart, "private-key-missing", "found: a certificate"),
@@ -147,37 +147,37 @@ fn every_mistake_is_one_typed_error_that_names_the_file() {
         ("good.crt", "good.crt", Both, "private-key-missing", "found: a certificate"),
         ("good.key", "good.key", Both, "certificate-missing", "found: a private key"),
     ];
-    for (chain, key, part, id, says) in cases {
+    for (chain, key, part, id, expected) in cases {
         let what = format!("chain {chain}, key {key}");
-        let error = match bench.load(chain, key, PASSPHRASE.into()) {
+        let error = match fixture.load(chain, key, PASSPHRASE.into()) {
             Ok(identity) => panic!("{what}: loaded {identity:?}"),
             Err(error) => error,
         };
         let at_fault = if *part == KeyPart { key } else { chain };
-        assert_eq!(error.id(), *id, "{what}: {}", told(error));
+        assert_eq!(error.id(), *id, "{what}: {}", message(error));
         assert_eq!(error.part, *part, "{what}");
-        assert_eq!(error.path, Some(bench.path(at_fault)), "{what}");
-        let text = told(error);
-        assert!(text.contains(says), "{what}: {text}");
+        assert_eq!(error.path, Some(fixture.path(at_fault)), "{what}");
+        let text = message(error);
+        assert!(text.contains(expected), "{what}: {text}");
         assert!(text.contains(at_fault), "{what}: {text}");
     }
 }
 
 #[test]
 fn one_file_with_both_is_read_from_either_argument() {
-    let Some(bench) = bench() else { return };
-    let anchor = bench.read("good.crt");
-    let from_file = Identity::from_file(bench.path("combined"), Passphrase::none());
+    let Some(fixture) = fixture() else { return };
+    let anchor = fixture.read("good.crt");
+    let from_file = Identity::from_file(fixture.path("combined"), Passphrase::none());
     assert_serves(from_file.unwrap(), &anchor, "from_file");
     for (chain, key) in [
         ("combined", "combined"),
         ("combined", "good.key"),
         ("good.crt", "combined"),
     ] {
-        let identity = bench.load(chain, key, Passphrase::none()).unwrap();
+        let identity = fixture.load(chain, key, Passphrase::none()).unwrap();
         assert_serves(identity, &anchor, chain);
     }
-    let bytes = bench.read("combined");
+    let bytes = fixture.read("combined");
     assert_serves(
         Identity::from_bytes(&bytes, &bytes, Passphrase::none()).unwrap(),
         &anchor,
@@ -187,54 +187,62 @@ fn one_file_with_both_is_read_from_either_argument() {
 
 #[test]
 fn a_key_after_its_parameters_is_a_key() {
-    let Some(bench) = Bench::new() else { return };
-    bench.openssl("ecparam -name prime256v1 -genkey -out ec.key");
-    bench.openssl("req -x509 -new -key ec.key -subj /CN=ec -days 30 -out ec.crt");
-    let text = String::from_utf8(bench.read("ec.key")).unwrap();
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.openssl("ecparam -name prime256v1 -genkey -out ec.key");
+    fixture.openssl("req -x509 -new -key ec.key -subj /CN=ec -days 30 -out ec.crt");
+    let text = String::from_utf8(fixture.read("ec.key")).unwrap();
     assert!(
         text.contains("EC PARAMETERS"),
         "OpenSSL writes the parameters first"
     );
-    bench.load("ec.crt", "ec.key", Passphrase::none()).unwrap();
-    // OpenSSL's TRUSTED CERTIFICATE carries settings behind the certificate; -text puts prose before.
-    bench.openssl("x509 -in ec.crt -trustout -addtrust serverAuth -out trusted.crt");
-    bench.openssl("x509 -in ec.crt -text -out text.crt");
+    fixture
+        .load("ec.crt", "ec.key", Passphrase::none())
+        .unwrap();
+    // OpenSSL's TRUSTED CERTIFICATE has settings after the certificate; -text writes text before it.
+    fixture.openssl("x509 -in ec.crt -trustout -addtrust serverAuth -out trusted.crt");
+    fixture.openssl("x509 -in ec.crt -text -out text.crt");
     for chain in ["trusted.crt", "text.crt"] {
-        bench.load(chain, "ec.key", Passphrase::none()).unwrap();
+        fixture.load(chain, "ec.key", Passphrase::none()).unwrap();
     }
 }
 
 #[test]
-fn pkcs12_under_the_empty_passphrase_asks_nobody() {
-    let Some(bench) = Bench::new() else { return };
-    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+fn pkcs12_with_the_empty_passphrase_does_not_ask() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
     for options in [
         "",
         "-legacy",
         "-keypbe NONE -certpbe NONE",
         "-keypbe NONE -certpbe NONE -nomac",
     ] {
-        bench.openssl(&format!(
+        fixture.openssl(&format!(
             "pkcs12 -export {options} -inkey good.key -in good.crt -passout pass: -out open.p12"
         ));
-        let path = bench.path("open.p12");
+        let path = fixture.path("open.p12");
         let never = Passphrase::ask(|_| panic!("asked although the passphrase is empty"));
         Identity::from_pkcs12_file(path, never)
-            .unwrap_or_else(|error| panic!("{options}: {}", told(error)));
+            .unwrap_or_else(|error| panic!("{options}: {}", message(error)));
     }
 }
 
 #[test]
-fn pkcs12_passphrases_that_cannot_be_encoded_are_told() {
-    let Some(bench) = Bench::new() else { return };
-    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
-    bench.openssl("pkcs12 -export -inkey good.key -in good.crt -passout PASS -out locked.p12");
+fn pkcs12_passphrases_that_cannot_be_encoded_are_errors() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    fixture.openssl("pkcs12 -export -inkey good.key -in good.crt -passout PASS -out locked.p12");
     for (passphrase, id) in [
         (Passphrase::from("\u{1f600}"), "unsupported-key-encryption"),
         (Passphrase::from(&b"\xff"[..]), "wrong-passphrase"),
     ] {
-        let error = Identity::from_pkcs12_file(bench.path("locked.p12"), passphrase).unwrap_err();
-        assert_eq!(error.id(), id, "{}", told(error));
+        let error = Identity::from_pkcs12_file(fixture.path("locked.p12"), passphrase).unwrap_err();
+        assert_eq!(error.id(), id, "{}", message(error));
     }
 }
 
@@ -268,7 +276,7 @@ fn a_mismatch_shows_both_keys() {
 }
 
 #[test]
-fn every_error_leads_to_its_cause() {
+fn every_error_has_its_source() {
     use std::error::Error as _;
 
     let error = Identity::from_files("/nonexistent", "/nonexistent/key", Passphrase::none());
@@ -292,9 +300,11 @@ fn every_error_leads_to_its_cause() {
 
 #[test]
 fn nothing_secret_is_ever_shown() {
-    let Some(bench) = Bench::new() else { return };
-    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
-    bench.openssl("pkcs8 -topk8 -in good.key -passout PASS -out locked.key");
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    fixture.openssl("pkcs8 -topk8 -in good.key -passout PASS -out locked.key");
     let secret = "open sesame";
     for passphrase in [
         Passphrase::from(secret),
@@ -304,13 +314,13 @@ fn nothing_secret_is_ever_shown() {
         Passphrase::ask(move |_| Ok(secret.to_owned().into())),
     ] {
         assert!(!format!("{passphrase:?}").contains("sesame"));
-        let error = bench
+        let error = fixture
             .load("good.crt", "locked.key", passphrase)
             .unwrap_err();
         assert!(!format!("{error:?} {error}").contains("sesame"));
-        assert!(!told(error).contains("sesame"));
+        assert!(!message(error).contains("sesame"));
     }
-    let identity = bench
+    let identity = fixture
         .load("good.crt", "locked.key", PASSPHRASE.into())
         .unwrap();
     let shown = format!("{identity:?}");
@@ -322,9 +332,11 @@ fn nothing_secret_is_ever_shown() {
 }
 
 #[test]
-fn a_person_reads_what_is_locked_and_how() {
-    let Some(bench) = Bench::new() else { return };
-    bench.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+fn the_message_describes_the_encryption() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.pair("good", "-algorithm EC -pkeyopt ec_paramgen_curve:P-256");
     let cases = [
         (
             "pkcs8 -topk8 -in good.key -passout PASS -out locked",
@@ -336,7 +348,7 @@ fn a_person_reads_what_is_locked_and_how() {
         ),
         (
             "ec -des3 -in good.key -passout PASS -out locked",
-            "old PEM encryption (MD5, one iteration), DES-EDE3-CBC",
+            "legacy PEM encryption (MD5, one iteration), DES-EDE3-CBC",
         ),
         (
             "pkcs12 -export -inkey good.key -in good.crt -passout PASS -out locked",
@@ -348,13 +360,13 @@ fn a_person_reads_what_is_locked_and_how() {
         ),
     ];
     for (command, encryption) in cases {
-        bench.openssl(command);
-        let path: PathBuf = bench.path("locked");
-        let error = bench
+        fixture.openssl(command);
+        let path: PathBuf = fixture.path("locked");
+        let error = fixture
             .load("good.crt", "locked", Passphrase::none())
             .unwrap_err();
         assert_eq!(
-            told(error),
+            message(error),
             format!(
                 "{}: the key is encrypted, and no passphrase was given [passphrase-needed]\n  \
                  encryption: {encryption}\n  fix: give the passphrase, or say where it comes from (--pass SOURCE)",

@@ -1,4 +1,4 @@
-//! How an exchange ended, when somebody else ended it.
+//! Endings by other implementations.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use handfast_testbed::launch::{Program, Running};
 
 use crate::office::{Office, SOON, VERSIONS, openssl_server};
 
-/// A Python server that ends each connection as it is told to: after the same reply.
+/// A Python server that sends a reply and ends each connection in the requested way.
 const PYTHON_SERVER: &str = r"
 import socket, ssl, struct, sys
 chain, key, version, how = sys.argv[1:5]
@@ -30,7 +30,7 @@ tls.close()
 ";
 
 #[test]
-fn ends_made_by_somebody_else_are_judged_for_what_they_are() {
+fn endings_by_python_are_recognized() {
     let office = Office::new();
     for version in VERSIONS {
         for (how, expected) in [
@@ -51,8 +51,8 @@ fn ends_made_by_somebody_else_are_judged_for_what_they_are() {
                 .arg(&office.server.key_pem)
                 .args([name, how])
                 .start();
-            let said = python.wait_for("ACCEPT ", SOON).expect("it listens");
-            let port: u16 = said.rsplit(' ').next().unwrap().trim().parse().unwrap();
+            let line = python.wait_for("ACCEPT ", SOON).expect("it listens");
+            let port: u16 = line.rsplit(' ').next().unwrap().trim().parse().unwrap();
             let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
             let client = office.client(version, false);
             let mut stream = client.secure("localhost", socket).unwrap();
@@ -78,9 +78,12 @@ fn openssl_killed_in_mid_exchange_is_a_premature_end() {
         let mut stream = client.secure("localhost", socket).unwrap();
         stream.write_all(b"hello\n").unwrap();
         stream.flush().unwrap();
-        server.process().wait_for("hello", SOON).expect("it hears");
-        server.process().say("half a rep").unwrap();
-        server.process().say("ly\n").unwrap();
+        server
+            .process()
+            .wait_for("hello", SOON)
+            .expect("it receives");
+        server.process().write("half a rep").unwrap();
+        server.process().write("ly\n").unwrap();
         let mut reply = [0; 13];
         stream.read_exact(&mut reply).unwrap();
         assert_eq!(&reply, b"half a reply\n");
@@ -91,9 +94,9 @@ fn openssl_killed_in_mid_exchange_is_a_premature_end() {
     }
 }
 
-/// `Q` makes s_server quit; it says "shutting down SSL", but sends no `close_notify`.
+/// `Q` makes s_server quit; it prints "shutting down SSL", but sends no `close_notify`.
 #[test]
-fn openssl_that_quits_without_close_notify_is_found_out() {
+fn openssl_that_quits_without_close_notify_is_a_premature_end() {
     let office = Office::new();
     for version in VERSIONS {
         let Some(mut server) = openssl_server(&office, false, &[]) else {
@@ -104,8 +107,11 @@ fn openssl_that_quits_without_close_notify_is_found_out() {
         let mut stream = client.secure("localhost", socket).unwrap();
         stream.write_all(b"hello\n").unwrap();
         stream.flush().unwrap();
-        server.process().wait_for("hello", SOON).expect("it hears");
-        server.process().say("Q\n").unwrap();
+        server
+            .process()
+            .wait_for("hello", SOON)
+            .expect("it receives");
+        server.process().write("Q\n").unwrap();
         let (rest, ending) = stream.read_to_ending().unwrap();
         assert!(rest.is_empty());
         assert_eq!(ending, Ending::Premature, "{version:?}");
@@ -137,7 +143,7 @@ fn a_client_that_is_killed_is_a_premature_end_to_our_server() {
             .start();
         let server = office.server(version, false);
         let mut stream = server.accept(listener.accept().unwrap().0).unwrap();
-        client.say("half a request\n").unwrap();
+        client.write("half a request\n").unwrap();
         let mut request = [0; 15];
         stream.read_exact(&mut request).unwrap();
         assert_eq!(&request, b"half a request\n");

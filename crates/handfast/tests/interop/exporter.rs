@@ -72,7 +72,7 @@ fn openssl_s_server_exports_what_our_client_does() {
             assert_eq!(stream.report().resumed, resumed, "{version:?}");
             expect("s_server", server.process(), &material.exported);
             // It gives out its tickets with what it sends.
-            server.process().say("hello\n").unwrap();
+            server.process().write("hello\n").unwrap();
             let mut greeting = [0; 6];
             std::io::Read::read_exact(&mut stream, &mut greeting).unwrap();
             stream.close(ClosePolicy::Wait(SOON));

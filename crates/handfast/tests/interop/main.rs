@@ -1,7 +1,7 @@
-//! Both our ends against other people's programs: OpenSSL, GnuTLS, nginx, curl, wget, Python.
+//! Our client and server against other implementations: OpenSSL, GnuTLS, nginx, curl, wget, Python.
 //!
 //! For TLS 1.2 and 1.3, with and without client certificates, full and resumed handshakes: the two
-//! ends must agree on what happened, and each end of an exchange must be judged for what it was.
+//! ends must agree on the result, and each ending must be recognized.
 
 mod ends;
 mod exporter;

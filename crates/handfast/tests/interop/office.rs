@@ -1,4 +1,4 @@
-//! An authority, what it issued, and our two ends made of it.
+//! An authority, its certificates, and contexts for our client and server.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use handfast_testbed::pki::{Issued, IssuedFiles, Pki, Spec};
 
 pub(crate) const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
 pub(crate) const REQUEST: &str = "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n";
-/// Longer than any exchange here takes, shorter than a person waits.
+/// Longer than any exchange in these tests takes.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// An authority, a server below an intermediate, a client, and their files.
@@ -47,7 +47,7 @@ impl Office {
         }
     }
 
-    /// Our client; with the client certificate when it has to `identify`.
+    /// Our client; with the client certificate if it is to `identify` itself.
     pub(crate) fn client(&self, version: TlsVersion, identify: bool) -> ClientContext {
         let mut builder = ClientContext::builder()
             .trust(self.trust.clone())
@@ -59,7 +59,7 @@ impl Office {
         builder.build().unwrap()
     }
 
-    /// Our server, which demands a client certificate if clients have to `identify`.
+    /// Our server, which requires a client certificate if clients are to `identify` themselves.
     pub(crate) fn server(&self, version: TlsVersion, identify: bool) -> ServerContext {
         let demand = match identify {
             true => ClientAuth::Required(self.trust.clone()),

@@ -1,4 +1,4 @@
-//! Our client against other people's servers: `s_server`, `gnutls-serv`, nginx.
+//! Our client against other servers: `s_server`, `gnutls-serv`, nginx.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use handfast_testbed::pki::{Pki, Spec};
 
 use crate::office::{Office, REQUEST, SOON, VERSIONS, name_of, openssl_server, os};
 
-/// One request to an HTTP server: what was agreed on, what came back, how it ended.
+/// One request to an HTTP server: the report, the reply, the ending.
 fn ask(client: &ClientContext, address: SocketAddr) -> (Arc<Report>, String, Ending) {
     let socket = TcpStream::connect(address).unwrap();
     let mut stream = client.secure("localhost", socket).unwrap();
@@ -22,7 +22,7 @@ fn ask(client: &ClientContext, address: SocketAddr) -> (Arc<Report>, String, End
     (stream.report().clone(), text, ending)
 }
 
-/// The same by the asynchronous stream.
+/// The same over the asynchronous stream.
 fn ask_async(client: &ClientContext, address: SocketAddr) -> (Arc<Report>, String, Ending) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -41,8 +41,8 @@ fn ask_async(client: &ClientContext, address: SocketAddr) -> (Arc<Report>, Strin
     })
 }
 
-/// A full handshake and resumed ones, by either stream. `words` has what a reply must say when the
-/// session is new and when it is resumed, and who we are.
+/// A full handshake and resumed ones, over either stream. `words` has the texts that a reply must contain if the
+/// session is new, if it is resumed, and for our identity.
 fn converse(
     office: &Office,
     peer: &str,
@@ -72,8 +72,8 @@ fn converse(
         if !resumed {
             assert_eq!(report.client_certificate_requested, identify, "{what}");
         }
-        let said = if resumed { words.resumed } else { words.new };
-        assert!(text.contains(said), "no {said:?}: {what}");
+        let expected = if resumed { words.resumed } else { words.new };
+        assert!(text.contains(expected), "no {expected:?}: {what}");
         if identify {
             assert!(text.contains(words.alice), "no {:?}: {what}", words.alice);
         }
@@ -111,7 +111,7 @@ fn our_client_and_openssl_s_server() {
 #[test]
 fn our_client_and_gnutls_serv() {
     let office = Office::new();
-    // Its page does not tell whether the session was resumed; its output does.
+    // Its page does not show whether the session was resumed; its output does.
     let words = Words {
         new: "",
         resumed: "",
@@ -140,11 +140,11 @@ fn our_client_and_gnutls_serv() {
                 server.address(),
                 words,
             );
-            let told = server.process().wait_until(SOON, |told| {
-                let resumed = told.matches("This is a resumed session").count();
+            let output = server.process().wait_until(SOON, |output| {
+                let resumed = output.matches("This is a resumed session").count();
                 (resumed == 2).then_some(())
             });
-            assert!(told.is_some(), "{}", server.process().output());
+            assert!(output.is_some(), "{}", server.process().output());
         }
     }
 }
@@ -188,7 +188,7 @@ fn our_client_and_nginx() {
 }
 
 #[test]
-fn servers_that_demand_a_certificate_turn_us_away_and_we_say_why() {
+fn servers_that_require_a_certificate_refuse_us_and_we_report_why() {
     let office = Office::new();
     for version in VERSIONS {
         let Some(server) = openssl_server(&office, true, &["-www"]) else {
@@ -198,7 +198,7 @@ fn servers_that_demand_a_certificate_turn_us_away_and_we_say_why() {
         let refused = (|| {
             let socket = TcpStream::connect(server.address()).unwrap();
             let mut stream = client.secure("localhost", socket)?;
-            // TLS 1.3: the server judges after our handshake is done.
+            // TLS 1.3: the server verifies after our handshake is complete.
             stream.read_some(&mut [0; 100]).map(|_| ())
         })();
         let error = refused.unwrap_err();

@@ -1,4 +1,4 @@
-//! Our server against other people's clients: `s_client`, `gnutls-cli`, curl, wget, Python.
+//! Our server against other clients: `s_client`, `gnutls-cli`, curl, wget, Python.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,10 +14,10 @@ use handfast_testbed::pki::Pki;
 
 use crate::office::{Office, REQUEST, SOON, VERSIONS, name_of};
 
-/// What our server saw of one client.
+/// Our server's data about one client.
 #[derive(Debug)]
 struct Visit {
-    /// Which connection it was: their ends may be seen in another order.
+    /// The number of the connection: they may end in another order.
     number: usize,
     report: Arc<Report>,
     request: String,
@@ -31,8 +31,8 @@ impl Visit {
     }
 }
 
-/// A server that answers HTTP/1.0 with who it believes to talk to, a thread for each client. It
-/// ends with the test's process.
+/// A server that answers HTTP/1.0 with the client's identity, with a thread for each client. It ends with the
+/// test's process.
 fn serve(context: ServerContext) -> (SocketAddr, Receiver<Result<Visit, String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -103,7 +103,7 @@ fn next(visits: &Receiver<Result<Visit, String>>) -> Visit {
         .expect("an exchange")
 }
 
-/// The two visits of a client that came back, the second time resumed.
+/// The two connections of a client, the second one resumed.
 fn came_back(
     what: &str,
     version: TlsVersion,
@@ -117,7 +117,7 @@ fn came_back(
         assert_eq!(visit.report.resumed, resumed, "{what}: {visit:?}");
         let expected = identify.then_some("alice");
         assert_eq!(visit.client(), expected, "{what}: {visit:?}");
-        // gnutls-cli makes its first connection for the session alone, and is gone at once.
+        // gnutls-cli makes its first connection only for the session, and closes at once.
         let gone = visit.outcome == CloseOutcome::PeerGone;
         assert!(!gone || visit.request.is_empty(), "{what}: {visit:?}");
     }
@@ -180,10 +180,10 @@ fn our_server_and_openssl_s_client() {
             let finished = openssl.stdin(REQUEST).run();
             let what = format!("s_client {version:?}, identify: {identify}, resume: {resume}");
             expect_success(&what, &finished);
-            let said = if resume { "\nReused, " } else { "\nNew, " };
-            assert!(finished.says(said), "{what}: {finished}");
+            let expected_text = if resume { "\nReused, " } else { "\nNew, " };
+            assert!(finished.printed(expected_text), "{what}: {finished}");
             assert!(
-                finished.says(&format!("resumed: {resume}")),
+                finished.printed(&format!("resumed: {resume}")),
                 "{what}: {finished}"
             );
         }
@@ -195,7 +195,7 @@ fn our_server_and_openssl_s_client() {
 
 /// Which suite is agreed on when the client offers these, the preferred first.
 #[test]
-fn the_cheapest_suite_unless_the_client_or_the_owner_prefers_another() {
+fn the_fastest_suite_unless_the_client_or_the_owner_prefers_another() {
     const AES_128: &str = "TLS_AES_128_GCM_SHA256";
     const AES_256: &str = "TLS_AES_256_GCM_SHA384";
     const CHACHA: &str = "TLS_CHACHA20_POLY1305_SHA256";
@@ -268,10 +268,10 @@ fn our_server_and_gnutls_cli() {
         let what = format!("gnutls-cli {version:?}, identify: {identify}");
         expect_success(&what, &finished);
         assert!(
-            finished.says("This is a resumed session"),
+            finished.printed("This is a resumed session"),
             "{what}: {finished}"
         );
-        assert!(finished.says("resumed: true"), "{what}: {finished}");
+        assert!(finished.printed("resumed: true"), "{what}: {finished}");
         came_back(&what, version, identify, visits);
     });
 }
@@ -406,7 +406,7 @@ fn our_server_and_pythons_ssl() {
         let finished = python.run();
         let what = format!("Python {version:?}, identify: {identify}");
         expect_success(&what, &finished);
-        assert!(finished.says("True TLS 1."), "{what}: {finished}");
+        assert!(finished.printed("True TLS 1."), "{what}: {finished}");
         let [first, second] = came_back(&what, version, identify, visits);
         assert_eq!(first.ending, Some(Ending::Premature), "{what}: {first:?}");
         assert_eq!(first.outcome, CloseOutcome::SentOnly, "{what}: {first:?}");
@@ -420,7 +420,7 @@ fn our_server_and_pythons_ssl() {
 }
 
 #[test]
-fn real_clients_without_a_certificate_are_turned_away() {
+fn real_clients_without_a_certificate_are_refused() {
     let office = Office::new();
     for version in VERSIONS {
         let (address, visits) = serve(office.server(version, true));
@@ -449,9 +449,9 @@ fn real_clients_without_a_certificate_are_turned_away() {
     }
 }
 
-/// A program that does not check its peer must still be seen for what it does not present.
+/// Refused for the missing certificate, although the client does not verify the server.
 #[test]
-fn clients_that_refuse_our_certificate_say_so_by_an_alert() {
+fn clients_that_refuse_our_certificate_send_an_alert() {
     let office = Office::new();
     let strangers = Pki::new();
     let root = strangers.root.write(office.directory.path(), "other", &[]);

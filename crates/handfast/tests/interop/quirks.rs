@@ -1,5 +1,4 @@
-//! What real peers do besides shaking hands and exchanging data: renew keys, ask for renegotiation,
-//! log their secrets.
+//! Other features of real peers: key updates, renegotiation requests, key logs.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,7 +13,7 @@ use handfast_testbed::launch::{OpensslServer, Program};
 
 use crate::office::{Office, REQUEST, SOON, VERSIONS, openssl_server};
 
-/// Our client in conversation with `s_server`, whose input is a terminal's.
+/// Our client connected to `s_server`, which reads commands from its input.
 fn conversation(
     office: &Office,
     version: TlsVersion,
@@ -27,7 +26,10 @@ fn conversation(
         .unwrap();
     stream.write_all(b"hello\n").unwrap();
     stream.flush().unwrap();
-    server.process().wait_for("hello", SOON).expect("it hears");
+    server
+        .process()
+        .wait_for("hello", SOON)
+        .expect("it receives");
     Some((server, stream))
 }
 
@@ -39,49 +41,49 @@ fn line(stream: &mut Stream<TcpStream>) -> String {
     line
 }
 
-/// `K` makes s_server renew its keys and ask us to renew ours; `k` renews its own alone.
+/// `K` makes s_server update its keys and request an update of ours; `k` updates only its own.
 #[test]
-fn openssl_may_renew_its_keys_and_ask_for_ours() {
+fn key_updates_of_openssl_are_applied_and_answered() {
     let office = Office::new();
     let Some((mut server, mut stream)) = conversation(&office, TlsVersion::Tls13) else {
         return;
     };
-    // With this its tickets are read, too.
-    server.process().say("ready\n").unwrap();
+    // This reads its tickets, too.
+    server.process().write("ready\n").unwrap();
     assert_eq!(line(&mut stream), "ready\n");
     for command in ["K\n", "k\n", "K\n"] {
-        server.process().say(command).unwrap();
-        // What it reads at once is either a command or text: await the KeyUpdate.
+        server.process().write(command).unwrap();
+        // Its input is either a command or text at a time: wait for the KeyUpdate.
         stream.channel().set_read_timeout(Some(SOON)).unwrap();
         assert_eq!(stream.channel().peek(&mut [0]).unwrap(), 1);
-        server.process().say("fresh keys\n").unwrap();
+        server.process().write("fresh keys\n").unwrap();
         assert_eq!(line(&mut stream), "fresh keys\n");
         stream.write_all(b"mine, too\n").unwrap();
         stream.flush().unwrap();
     }
-    let heard = server.process().wait_until(SOON, |told| {
-        (told.matches("mine, too").count() == 3).then_some(())
+    let heard = server.process().wait_until(SOON, |explanation| {
+        (explanation.matches("mine, too").count() == 3).then_some(())
     });
     assert!(heard.is_some(), "{}", server.process().output());
 }
 
-/// `R` makes s_server ask for renegotiation, `r` as well: TLS 1.2 lets us decline (RFC 5246, 7.4.1.1).
+/// `R` and `r` make s_server request renegotiation: TLS 1.2 lets us decline (RFC 5246, 7.4.1.1).
 #[test]
 fn renegotiation_is_declined() {
     let office = Office::new();
     let Some((mut server, mut stream)) = conversation(&office, TlsVersion::Tls12) else {
         return;
     };
-    server.process().say("R\n").unwrap();
+    server.process().write("R\n").unwrap();
     let mut rest = Vec::new();
     let end = stream.read_to_end(&mut rest);
     assert!(rest.is_empty());
-    gave_up(&end.unwrap_err());
+    assert_closed_after_decline(&end.unwrap_err());
 }
 
-/// OpenSSL takes our `no_renegotiation` for the end of it all. The alert that it ends with, `handshake_failure`, is
-/// about that, and not about what the handshake agreed on.
-fn gave_up(error: &std::io::Error) {
+/// OpenSSL closes the connection after our `no_renegotiation`. Its alert, `handshake_failure`, is about that, and not
+/// about the parameters of the handshake.
+fn assert_closed_after_decline(error: &std::io::Error) {
     let error = Error::from_io(error).expect("one of our errors");
     let Cause::Peer(PeerCause::RenegotiationRefused { alert: Some(alert) }) = error.cause() else {
         panic!("{error:?}");
@@ -90,7 +92,7 @@ fn gave_up(error: &std::io::Error) {
     assert_eq!(error.explain().id, "renegotiation-refused");
 }
 
-/// A certificate and key of a kind that our own PKI does not make, by `openssl req`.
+/// A certificate and key of a kind that the testbed does not make, by `openssl req`.
 fn unusual(algorithm: &[&str]) -> Option<(tempfile::TempDir, OpensslServer)> {
     let directory = tempfile::tempdir().unwrap();
     let (chain, key) = (
@@ -117,9 +119,9 @@ fn unusual(algorithm: &[&str]) -> Option<(tempfile::TempDir, OpensslServer)> {
     Some((directory, OpensslServer::launch(&arguments)?))
 }
 
-/// Its signature cannot be checked here, so that nobody can say that it is wrong.
+/// Its signature is not supported, so the error is the key, not the signature.
 #[test]
-fn a_key_that_is_too_small_to_check_is_told_as_that_even_unverified() {
+fn a_key_that_is_too_small_is_reported_even_without_verification() {
     let Some((_files, server)) = unusual(&["-newkey", "rsa:1024"]) else {
         return;
     };
@@ -132,15 +134,15 @@ fn a_key_that_is_too_small_to_check_is_told_as_that_even_unverified() {
             .unwrap();
         let socket = TcpStream::connect(server.address()).unwrap();
         let failure = client.secure("localhost", socket).unwrap_err();
-        let told = failure.error.explain();
-        assert_eq!(told.id, "weak-key", "{told}");
-        assert!(told.what.contains("1024 bits"), "{told}");
+        let explanation = failure.error.explain();
+        assert_eq!(explanation.id, "weak-key", "{explanation}");
+        assert!(explanation.what.contains("1024 bits"), "{explanation}");
     }
 }
 
-/// The same asked of our server, by `s_client`.
+/// The same for our server, by `s_client`.
 #[test]
-fn renegotiation_asked_of_our_server_is_declined() {
+fn renegotiation_requested_by_a_client_is_declined() {
     let office = Office::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -159,11 +161,11 @@ fn renegotiation_asked_of_our_server_is_declined() {
         .start();
     let server = office.server(TlsVersion::Tls12, false);
     let mut stream = server.accept(listener.accept().unwrap().0).unwrap();
-    client.say("R\n").unwrap();
+    client.write("R\n").unwrap();
     let mut rest = Vec::new();
     let end = stream.read_to_end(&mut rest);
-    assert!(rest.is_empty(), "nothing of it is data");
-    gave_up(&end.unwrap_err());
+    assert!(rest.is_empty(), "received data");
+    assert_closed_after_decline(&end.unwrap_err());
     stream.close(ClosePolicy::default());
 }
 
@@ -241,7 +243,7 @@ fn our_key_log_and_openssls_hold_the_same_secrets() {
         {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = std::fs::metadata(&ours).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600, "its reader reads the traffic");
+            assert_eq!(mode & 0o777, 0o600, "the file decrypts the traffic");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Advice that a machine can carry out, carried out.
+//! Follows the advice for each error, as far as a program can.
 //!
-//! Of each reason the explanation says what to do first. Here that is done, from nothing but what the
-//! error carries: the missing certificate is sent, the root trusted, another name asked for, the clock
-//! set, the limit raised, the list replaced. The next verdict must again be the oracle's, the same
-//! fault must not come back, and where it was the only one the chain must verify.
+//! Each explanation says what to do first. This is done with only the data in the error: the missing
+//! certificate is sent, the root trusted, another name expected, the clock set, the limit raised, the list
+//! replaced. The next verdict must again match the expected one, the same fault must not recur, and if it was
+//! the only one, the chain must verify.
 
 use std::collections::HashSet;
 
@@ -27,7 +27,7 @@ pub(crate) fn follow(pki: &Pki) -> Result<(), String> {
         let judgement = oracle::judge(&pki);
         let got = match compare(&judgement.expected, verify(&pki)) {
             Ok(got) => got,
-            // Without any step it is for the other property to tell.
+            // Before the first step, the other property covers it.
             Err(_) if steps.is_empty() => return Ok(()),
             Err(disagreement) => return problem(disagreement.to_string(), &steps, &pki),
         };
@@ -41,16 +41,20 @@ pub(crate) fn follow(pki: &Pki) -> Result<(), String> {
             Err(what) => return problem(format!("{id}: {what}"), &steps, &pki),
         };
         if !seen.insert((id, error.at_index, error.cause.to_string())) {
-            return problem(format!("{id} comes back"), &steps, &pki);
+            return problem(format!("{id} recurs"), &steps, &pki);
         }
         steps.push(format!("{id} ({})", error.cause));
-        // Another clock may bring faults that were not there, and a list that its issuer must not sign.
+        // Another clock may cause new faults, and so may a list that its issuer must not sign.
         if is_the_only_fault(&judgement)
             && next.now == pki.now
             && next.lists.len() == pki.lists.len()
             && matches!(oracle::judge(&next).expected, Expected::Refused(_))
         {
-            return problem(format!("{id} was the only fault, and stays"), &steps, &next);
+            return problem(
+                format!("{id} was the only fault, and remains"),
+                &steps,
+                &next,
+            );
         }
         pki = next;
     }
@@ -61,7 +65,7 @@ fn is_the_only_fault(judgement: &Judgement) -> bool {
     matches!(&judgement.paths[..], [(_, faults)] if faults.len() == 1)
 }
 
-/// The PKI after the advice; nothing where the advice is not for a machine.
+/// The PKI after following the advice; `None` if a program cannot follow it.
 fn carry_out(pki: &Pki, error: &VerifyError) -> Result<Option<Pki>, String> {
     let culprit = error
         .at_index
@@ -70,7 +74,7 @@ fn carry_out(pki: &Pki, error: &VerifyError) -> Result<Option<Pki>, String> {
     let is_clock_set = pki.now != NOW;
     match &error.cause {
         VerifyCause::UnknownIssuer { issuer, .. } => {
-            let culprit = culprit.ok_or("nobody's issuer is missing")?;
+            let culprit = culprit.ok_or("no certificate has a missing issuer")?;
             let child = pki.certificate(culprit);
             if !is_about(issuer, &child.issuer.text()) {
                 return Err(format!("{issuer} is not the issuer of {culprit}"));
@@ -95,15 +99,16 @@ fn carry_out(pki: &Pki, error: &VerifyError) -> Result<Option<Pki>, String> {
                 .iter()
                 .find(|name| ServerName::parse(name).is_ok())
             else {
-                return Err("the names that the certificate is for are not told".to_owned());
+                return Err("the names in the certificate are not reported".to_owned());
             };
-            next.name = certified(pki, name).ok_or("the certificate is not for the name told")?;
+            next.name =
+                certified(pki, name).ok_or("the certificate is not for the reported name")?;
         }
         VerifyCause::NotYetValid { not_before, .. } if !is_clock_set => next.now = *not_before,
         VerifyCause::Expired { not_after, .. } if !is_clock_set => next.now = *not_after,
         VerifyCause::DepthExceeded { depth, .. } => next.depth_max = *depth,
         VerifyCause::RevocationUnknown { issuer, .. } => {
-            let culprit = culprit.ok_or("nobody's status is unknown")?;
+            let culprit = culprit.ok_or("no certificate has an unknown status")?;
             let child = pki.certificate(culprit);
             if !is_about(issuer, &child.issuer.text()) {
                 return Err(format!("{issuer} is not the issuer of {culprit}"));
@@ -130,7 +135,7 @@ fn carry_out(pki: &Pki, error: &VerifyError) -> Result<Option<Pki>, String> {
     Ok(Some(next))
 }
 
-/// Whether a described name has this common name, in whatever spelling.
+/// Whether a described name has this common name, in any spelling.
 fn is_about(described: &str, text: &str) -> bool {
     let plain = |text: &str| -> String {
         let lower = text.to_lowercase();
@@ -143,7 +148,7 @@ fn can_be_trusted(pki: &Pki, id: Id) -> bool {
     !pki.certificate(id).unknown_critical
 }
 
-/// The name as the model has it.
+/// The name in the model.
 fn certified(pki: &Pki, name: &str) -> Option<&'static str> {
     pki.certificate(0)
         .names

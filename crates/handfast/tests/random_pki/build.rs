@@ -1,4 +1,4 @@
-//! A recipe, carried out: each step changes the model and nothing else.
+//! Builds a model from a recipe, step by step.
 
 use handfast::Purpose;
 
@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::recipe::{CERTIFICATES_MAX, Extra, Fault, Recipe, Twist};
 
-/// The PKI that comes of a recipe. Steps that find nothing to change change nothing.
+/// The PKI of a recipe. Steps that are not applicable are ignored.
 pub(crate) fn build(recipe: &Recipe) -> Pki {
     let mut builder = Builder::new(recipe.intermediates, recipe.is_client);
     for (extra, target, number) in &recipe.extras {
@@ -27,7 +27,7 @@ pub(crate) fn build(recipe: &Recipe) -> Pki {
 
 struct Builder {
     pki: Pki,
-    /// The chain's root. The end entity is 0, the intermediates are between, the issuer of n is n + 1.
+    /// The chain's root. The end entity is 0, the intermediates are in between, the issuer of n is n + 1.
     root: Id,
     with_lists: bool,
 }
@@ -76,7 +76,7 @@ impl Builder {
         }
     }
 
-    /// One of the authorities of the chain, the root included.
+    /// One of the authorities of the chain, including the root.
     fn authority(&self, target: usize) -> Id {
         1 + target % self.root
     }
@@ -93,7 +93,7 @@ impl Builder {
         self.pki.certificates.len() + count <= CERTIFICATES_MAX
     }
 
-    /// Adds a certificate; its number stands for a new key and a new name as well.
+    /// Adds a certificate; its number is also that of its new key and name.
     fn add(&mut self, role: &str, change: impl FnOnce(Id, &mut Certificate)) -> Id {
         let id = self.pki.certificates.len();
         let mut one = authority(id, id, id, id);
@@ -119,7 +119,7 @@ impl Builder {
             Extra::Unrelated => {
                 let id = self.add("unrelated", |id, one| {
                     if number.is_multiple_of(2) {
-                        // By somebody who is not here.
+                        // By an issuer outside of the PKI.
                         one.issuer.number = id + 100;
                         one.signer = id + CERTIFICATES_MAX;
                     }
@@ -339,7 +339,7 @@ impl Builder {
             Fault::BrokenSignature => self.at(any).signature = Signature::Broken,
             Fault::WeakSignature => self.at(any).signature = Signature::Sha1,
             Fault::WeakKey => {
-                // Whatever has the key shows it.
+                // In every certificate with this key.
                 let key = self.pki.certificate(any).key;
                 for one in &mut self.pki.certificates {
                     one.shows_weak_key |= one.key == key;
@@ -418,7 +418,7 @@ impl Builder {
             }
             Fault::ListMissing => {
                 let key = self.pki.certificate(authority).key;
-                // Without any list none would be asked for.
+                // Without lists, none is required.
                 if self.pki.lists.len() > 1 {
                     self.pki.lists.retain(|list| list.key != key);
                 }
@@ -437,7 +437,7 @@ impl Builder {
                 if let Some(newer) = newer.cloned() {
                     self.pki.lists.push(List {
                         this_update: newer.this_update - 2 * DAY,
-                        // It may even have a longer life than the newer one.
+                        // It may even expire later than the newer one.
                         next_update: NOW + 14 * DAY,
                         number: 0,
                         revoked: vec![any],

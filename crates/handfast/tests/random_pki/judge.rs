@@ -1,4 +1,4 @@
-//! What the library says of a PKI, beside what the oracle says.
+//! Compares the library's verdict on a PKI with the expected one.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::model::Pki;
 use crate::oracle::Expected;
 use crate::rules::Fault;
 
-/// The library's word.
+/// The library's verdict.
 #[allow(clippy::result_large_err)] // as the library has it
 pub(crate) fn verify(pki: &Pki) -> Result<VerifiedPath, VerifyError> {
     verify_signed(pki, &pki.sign())
 }
 
-/// The library's word of these very bytes.
+/// The library's verdict on these certificates.
 #[allow(clippy::result_large_err)]
 pub(crate) fn verify_signed(
     pki: &Pki,
@@ -39,7 +39,7 @@ pub(crate) fn verify_signed(
 fn policy(pki: &Pki, signed: &[CertificateDer<'static>]) -> VerificationPolicy {
     let mut anchors = TrustAnchors::empty();
     for id in &pki.trusted {
-        // One that is refused is not trusted: where it matters the verdict tells.
+        // Anchors that are refused are omitted: the verdict shows it if it matters.
         if let Ok(more) = anchors.clone().with_certificate_der(signed[*id].clone()) {
             anchors = more;
         }
@@ -59,13 +59,13 @@ fn at(unix: i64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(unix.try_into().unwrap_or(0)))
 }
 
-/// Where the two differ.
+/// A difference between the two.
 pub(crate) struct Disagreement {
     pub(crate) expected: Expected,
     pub(crate) got: Result<(), VerifyError>,
 }
 
-/// The library's word again, if the oracle agrees with it.
+/// Returns the library's verdict if it matches the expected one.
 #[allow(clippy::result_large_err)]
 pub(crate) fn compare(
     expected: &Expected,
@@ -122,7 +122,7 @@ fn place(place: &Option<usize>) -> String {
 }
 
 impl Disagreement {
-    /// What kind of disagreement it is, for a list.
+    /// The kind of disagreement, for a list.
     pub(crate) fn kind(&self) -> String {
         let expected = match &self.expected {
             Expected::Accepted => "accepted".to_owned(),

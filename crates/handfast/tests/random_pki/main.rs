@@ -1,14 +1,14 @@
-//! Verdict and culprit of random public key infrastructures, known by construction.
+//! Random public key infrastructures whose verdict and faulty certificate are known by construction.
 //!
-//! `recipe` draws a small PKI: a chain, doubles and cross-signs beside it, faults in it. `build` makes a
-//! `model` of it, which makes the certificates. `oracle` judges the model, not the certificates: it
-//! knows which key signed what, walks all paths, and holds each to each of the `rules`, slowly and plainly.
-//! What the library says of the bytes must agree: accepted or refused, for which reason, by the fault
-//! of which certificate (`judge`). `advice` carries the advice out and judges what comes of it;
-//! `openssl` asks OpenSSL.
+//! `recipe` generates a small PKI: a chain, further certificates and cross-signs, faults. `build` makes a
+//! `model` of it, which makes the certificates. `oracle` computes the expected verdict from the model, not from
+//! the certificates: it knows which key signed what, visits all paths, and applies each of the `rules` to each,
+//! in a slow and obvious way. The library's verdict on the bytes must match: accepted or refused, the reason,
+//! and the certificate at fault (`judge`). `advice` follows the advice and verifies the result; `openssl` compares
+//! with OpenSSL.
 //!
-//! `PROPTEST_CASES` says how many cases are drawn. `cargo test -p handfast --test random_pki --
-//! survey --nocapture` draws as many and lists each kind of disagreement with its smallest example.
+//! `PROPTEST_CASES` sets the number of cases. `cargo test -p handfast --test random_pki --
+//! survey --nocapture` runs as many and lists each kind of disagreement with its smallest example.
 
 mod advice;
 mod build;

@@ -1,4 +1,4 @@
-//! A small PKI as its maker knows it, and the bytes that it becomes.
+//! The model of a small PKI, and its encoding.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -7,23 +7,23 @@ use handfast::{CertificateDer, Purpose};
 use handfast_testbed::draft::{self, Draft, Extension, ListDraft, Pair, SignedAs, Text};
 use pki_types::CertificateRevocationListDer;
 
-/// When every chain is judged, unless the clock is set.
+/// When every chain is verified, unless the clock is set.
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const DAY: i64 = 86_400;
 
 pub(crate) const ORGANIZATION: &str = "handfast tests";
-/// An organization that nobody in these PKIs belongs to.
+/// An organization that no certificate in these PKIs has.
 pub(crate) const ELSEWHERE: &str = "Elsewhere Ltd";
 
 /// How many keys there are: more than any PKI has certificates.
 const KEYS: usize = 16;
 
-/// A number that stands for a key pair of the pool.
+/// The number of a key pair in the pool.
 pub(crate) type Key = usize;
-/// A certificate's place in [`Pki::certificates`].
+/// A certificate's position in [`Pki::certificates`].
 pub(crate) type Id = usize;
 
-/// A name: which one, and how it is spelled. Two spellings are equal by RFC 5280, 7.1.
+/// A name and its spelling. Different spellings are equal by RFC 5280, 7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     pub(crate) number: usize,
@@ -74,7 +74,7 @@ pub(crate) enum Signature {
     Good,
     /// One bit is flipped.
     Broken,
-    /// Said to be ECDSA with SHA-1.
+    /// Named as ECDSA with SHA-1.
     Sha1,
 }
 
@@ -117,9 +117,9 @@ pub(crate) enum General {
     Email(&'static str),
     Uri(&'static str),
     Ip([u8; 4]),
-    /// An address and a mask, in constraints alone.
+    /// An address and a mask, only in constraints.
     Network([u8; 4], [u8; 4]),
-    /// The organization alone, in constraints alone.
+    /// Only the organization, only in constraints.
     Organization(&'static str),
     Directory(Name),
 }
@@ -165,14 +165,14 @@ impl Policy {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
-    /// What it is there for, for people.
+    /// Its role, for messages.
     pub(crate) role: String,
     pub(crate) subject: Name,
     pub(crate) issuer: Name,
     pub(crate) key: Key,
-    /// The certificate shows an RSA key of 1024 bits in place of `key`.
+    /// The certificate contains an RSA key of 1024 bits instead of `key`.
     pub(crate) shows_weak_key: bool,
-    /// Whose key made the signature.
+    /// The key that made the signature.
     pub(crate) signer: Key,
     pub(crate) signature: Signature,
     pub(crate) version: u8,
@@ -188,9 +188,9 @@ pub(crate) struct Certificate {
     pub(crate) policies_critical: bool,
     pub(crate) explicit_policy_after: Option<u8>,
     pub(crate) unknown_critical: bool,
-    /// With identifiers of the keys, as real certificates have them.
+    /// With key identifiers, as in real certificates.
     pub(crate) key_identifiers: bool,
-    /// The identifier of the issuer's key is that of another key: a hint that is wrong.
+    /// The authority key identifier is that of another key.
     pub(crate) misleading_identifier: bool,
 }
 
@@ -203,7 +203,7 @@ impl Certificate {
         self.version == 3 && matches!(self.basic, Basic::Authority(_))
     }
 
-    /// Serial numbers are given by place.
+    /// Serial numbers are assigned by position.
     pub(crate) fn serial(id: Id) -> Vec<u8> {
         vec![0x50, id as u8]
     }
@@ -291,7 +291,7 @@ fn key(number: Key) -> &'static Pair {
     &pool[number % KEYS]
 }
 
-/// A revocation list of whoever has `name` and `key`.
+/// A revocation list of the issuer with `name` and `key`.
 #[derive(Clone, Debug)]
 pub(crate) struct List {
     pub(crate) name: Name,
@@ -319,16 +319,16 @@ impl List {
     }
 }
 
-/// All certificates there are, who presents which, and who judges them how.
+/// All certificates, which of them are sent and trusted, and the verifier's policy.
 #[derive(Clone)]
 pub(crate) struct Pki {
     pub(crate) certificates: Vec<Certificate>,
-    /// What the peer sends: its own certificate first, which is number 0.
+    /// The certificates that the peer sends: its own first, which is number 0.
     pub(crate) sent: Vec<Id>,
     pub(crate) trusted: Vec<Id>,
     pub(crate) lists: Vec<List>,
     pub(crate) purpose: Purpose,
-    /// The name that is asked for, of a server.
+    /// The expected server name.
     pub(crate) name: &'static str,
     pub(crate) depth_max: usize,
     pub(crate) now: i64,
@@ -339,22 +339,21 @@ impl Pki {
         &self.certificates[id]
     }
 
-    /// Every certificate, signed once: a signature made again is another one.
+    /// Every certificate, signed once, because signatures are randomized.
     pub(crate) fn sign(&self) -> Vec<CertificateDer<'static>> {
         let all = self.certificates.iter().enumerate();
         all.map(|(id, certificate)| certificate.der(id, self.is_weak(certificate.signer)))
             .collect()
     }
 
-    /// Whether a key of the pool stands for an RSA key of 1024 bits, which then has no signatures that
-    /// could be verified.
+    /// Whether a key of the pool is replaced by an RSA key of 1024 bits, whose signatures cannot be verified.
     pub(crate) fn is_weak(&self, key: Key) -> bool {
         let mut all = self.certificates.iter();
         all.any(|certificate| certificate.key == key && certificate.shows_weak_key)
     }
 
-    /// What is trusted, but for what the library refuses when it is loaded: a certificate of version 1 that
-    /// is no root.
+    /// The trusted certificates, except those that the library refuses to load: a certificate of version 1 that is
+    /// not a root.
     pub(crate) fn anchors(&self) -> impl Iterator<Item = &Id> + Clone {
         self.trusted.iter().filter(|id| {
             let one = self.certificate(**id);
@@ -376,7 +375,7 @@ impl fmt::Debug for Pki {
     }
 }
 
-/// A certificate a line: who issued whom with which key, and everything that is not usual.
+/// One certificate per line: issuer, subject, keys, and everything unusual.
 impl fmt::Display for Pki {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.purpose)?;

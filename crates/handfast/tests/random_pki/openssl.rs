@@ -1,28 +1,28 @@
-//! OpenSSL's word beside the library's.
+//! Compares OpenSSL's verdict with the library's.
 //!
-//! A path that the library accepts is shown to OpenSSL alone, without the other certificates: OpenSSL
-//! does not try another issuer after one that fails. It must accept it. A PKI that the library refuses
-//! OpenSSL must refuse, too.
+//! A path that the library accepts is passed to OpenSSL without the other certificates, because OpenSSL
+//! does not try another issuer after one that fails. OpenSSL must accept it. A PKI that the library refuses
+//! must be refused by OpenSSL, too.
 //!
-//! Where the two decide otherwise by policy:
+//! Differences by policy:
 //!
 //! | rule | here | OpenSSL 3 |
 //! |---|---|---|
-//! | an authority's certificate as the peer's own | refused | accepted |
-//! | a server's name in the common name alone | refused (RFC 9525) | accepted |
+//! | a CA certificate as the peer's own | refused | accepted |
+//! | a server's name only in the common name | refused (RFC 9525) | accepted |
 //! | key usage without digitalSignature, with keyEncipherment | refused (RFC 8446, 4.4.2.2) | accepted |
 //! | a peer's certificate of version 1 | refused | accepted |
-//! | validity that ends before it begins | told as such | the half that fails |
+//! | validity that ends before it begins | reported as such | the half that fails |
 //! | an authority without basic constraints, with keyCertSign | refused, unless it is a trusted root | accepted |
-//! | a trust anchor without basic constraints and key usage | accepted if it is named | refused |
-//! | a trust anchor's own policies | bind, if it has any | bind, in another way |
+//! | a trust anchor without basic constraints and key usage | accepted if given explicitly | refused |
+//! | a trust anchor's own policies | apply, if it has any | apply, differently |
 //! | self-issued certificates in the limit on depth | not counted | counted |
-//! | revocation of the trust anchor itself | not looked at | with a list, looked at |
-//! | a list by another key of the issuer's name in a rollover | believed | by the identifiers |
-//! | a policy that is demanded, and there | accepted | in about one case of 300 refused, which is not explained here |
-//! | an identifier of another key than the issuer's | a hint, not a rule | refused |
-//! | a revocation in an older list that is still current | believed | the newest counts |
-//! | common name and name constraints, without alternative names | no name at all | compared |
+//! | revocation of the trust anchor itself | not checked | checked, with a list |
+//! | a list by another key of the issuer's name in a rollover | accepted | by the identifiers |
+//! | a policy that is required and present | accepted | refused in about one case of 300, for an unknown reason |
+//! | an identifier of a key other than the issuer's | ignored for the verdict | refused |
+//! | a revocation in an older list that is still current | applies | the newest list applies |
+//! | common name and name constraints, without alternative names | not a name | compared |
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -37,7 +37,7 @@ use crate::model::{Basic, Pki, Usage};
 use crate::oracle;
 use crate::rules::{Fault, may_be_anchor};
 
-/// The program, or nothing where it is not installed and not demanded.
+/// The program; `None` if it is not installed and not required.
 pub(crate) fn program() -> Option<&'static PathBuf> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     PROGRAM.get_or_init(|| peers::require("openssl")).as_ref()
@@ -74,7 +74,7 @@ pub(crate) fn compare(openssl: &PathBuf, pki: &Pki) -> Result<(), String> {
     }
 }
 
-/// What is trusted as itself OpenSSL checks otherwise, and lists need a self-signed anchor.
+/// OpenSSL checks trusted end-entity certificates differently, and lists need a self-signed anchor.
 fn is_comparable(pki: &Pki) -> bool {
     let is_root = |id: &usize| {
         let one = pki.certificate(*id);
@@ -86,10 +86,10 @@ fn is_comparable(pki: &Pki) -> bool {
         && (pki.lists.is_empty() || pki.trusted.iter().all(is_root))
 }
 
-/// Accepted here, and by OpenSSL's rules not: see the table.
+/// Accepted by us, and refused by OpenSSL's rules: see the table.
 fn is_stricter(pki: &Pki) -> bool {
     let is_misled = pki.certificates.iter().any(|one| one.misleading_identifier);
-    // The table's unexplained line.
+    // The unknown reason in the table.
     let mut all = pki.certificates.iter();
     let demands_policy = all.any(|one| one.explicit_policy_after.is_some());
     is_misled
@@ -104,10 +104,10 @@ fn is_stricter(pki: &Pki) -> bool {
         })
 }
 
-/// Whether an issuer's name fits several certificates, so that OpenSSL might take the wrong one: without
-/// key identifiers it takes the first, and does not come back.
+/// Whether several certificates have an issuer's name, so that OpenSSL might select the wrong one: without
+/// key identifiers it selects the first, and does not backtrack.
 fn has_namesakes(pki: &Pki, chain: &[usize]) -> bool {
-    // For lists it looks among all that were sent.
+    // For lists it searches all sent certificates.
     let sent: &[usize] = if pki.lists.is_empty() { &[] } else { &pki.sent };
     let mut all: Vec<usize> = [chain, &pki.trusted, sent].concat();
     all.sort_unstable();
@@ -119,7 +119,7 @@ fn has_namesakes(pki: &Pki, chain: &[usize]) -> bool {
     })
 }
 
-/// Refused here, and by OpenSSL's rules perhaps not: each path fails by such rules alone.
+/// Refused by us, and perhaps accepted by OpenSSL: each path fails only by rules in the table.
 fn is_laxer(pki: &Pki) -> bool {
     oracle::judge(pki)
         .paths
@@ -140,7 +140,7 @@ fn is_ours_alone(pki: &Pki, fault: &Fault) -> bool {
         }),
         "wrong-key-usage" => is_peers && pki.certificate(0).usage == Usage::KeyEncipherment,
         "unsupported-certificate-version" => is_peers,
-        // It is asked for as many more as were sent, not as are on the path.
+        // It counts the certificates that were sent, not those on the path.
         "chain-too-deep" => pki
             .sent
             .iter()

@@ -1,21 +1,21 @@
-//! The verdict that a PKI must get, from the model alone: every path, every rule, one after another.
+//! Computes the expected verdict on a PKI from the model: every path, every rule, one after another.
 //!
-//! Nothing of this is bounded or fast, and nothing of it is read from bytes. The rules are in `rules`.
+//! It is neither bounded nor fast, and does not parse certificates. The rules are in `rules`.
 
 use crate::model::{Id, Pki, Signature};
 use crate::rules::{Fault, Path, fault, faults_of, may_be_anchor, own_faults, trusted_as_itself};
 
-/// What is expected.
+/// The expected verdict.
 #[derive(Clone, Debug)]
 pub(crate) enum Expected {
     Accepted,
-    /// One of these is the reason: all of them if more than one is as good.
+    /// One of these is the reason: several if they are equivalent.
     Refused(Vec<Fault>),
 }
 
 pub(crate) struct Judgement {
     pub(crate) expected: Expected,
-    /// Paths from which nothing is missing, with the rules that fail on each.
+    /// Complete paths, with the rules that fail on each.
     pub(crate) paths: Vec<(Path, Vec<Fault>)>,
 }
 
@@ -69,12 +69,12 @@ pub(crate) fn judge(pki: &Pki) -> Judgement {
     Judgement { expected, paths }
 }
 
-/// Every path without a repeated authority (RFC 4158, 5.2: the same name and key twice adds nothing, since
-/// the higher of the two could stand in place of the lower).
+/// Every path without a repeated authority (RFC 4158, 5.2: the same name and key twice is unnecessary, since
+/// the higher of the two could replace the lower).
 struct Walk<'a> {
     pki: &'a Pki,
     paths: Vec<Path>,
-    /// Where those end that come to no anchor, with whatever else is wrong on them.
+    /// The faults of paths without an anchor.
     ends: Vec<Fault>,
 }
 
@@ -85,7 +85,7 @@ impl Walk<'_> {
         };
         let pki = self.pki;
         let certificate = pki.certificate(last);
-        // Who made a signature that is broken nobody can say.
+        // The signer of a broken signature is unknown.
         let is_broken =
             certificate.signature == Signature::Broken && !pki.is_weak(certificate.signer);
         let made_it = |id: Id| {
@@ -104,7 +104,7 @@ impl Walk<'_> {
         let mut cycle = Vec::new();
         for anchor in pki.anchors().filter(|id| made_it(**id)) {
             if !may_be_anchor(pki.certificate(*anchor)) {
-                // Trusted as itself, which lets it issue nothing.
+                // Trusted as an end-entity certificate, which must not issue.
                 self.ends.push(fault(pki, &["issuer-not-a-ca"], *anchor));
                 self.ends
                     .push(fault(pki, &["trusted-issuer-unusable"], last));
@@ -136,7 +136,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Nothing that is here made the last certificate of this path, but for those that it vouches for.
+    /// The last certificate of this path has no issuer in the PKI, except in a cycle.
     fn end(&mut self, path: &[Id], last: Id, cycle: &[Id]) {
         let pki = self.pki;
         let certificate = pki.certificate(last);
@@ -155,14 +155,14 @@ impl Walk<'_> {
         if is_own && !is_broken {
             add(root_ids, last);
         } else {
-            // Where the signature cannot be verified, a link from one root to the next looks like a root.
+            // If the signature cannot be verified, a link from one root to the next looks like a root.
             let is_verified =
                 certificate.signature != Signature::Sha1 && !pki.is_weak(certificate.signer);
             if is_own || (certificate.is_self_issued() && !is_verified) {
                 add(root_ids, last);
             }
             let is_meant = |id: &Id| pki.certificate(*id).key == certificate.signer;
-            // By the identifiers none of them made it, or nothing is said of that.
+            // By the identifiers none of them signed it, or there are no identifiers.
             let is_other = |id: &Id| {
                 let namesake = pki.certificate(*id);
                 match certificate.misleading_identifier && !certificate.key_identifiers {
@@ -184,7 +184,7 @@ impl Walk<'_> {
                 );
             }
         }
-        // Each vouches for the other: to trust one of them would help.
+        // They certify each other: trusting one of them would help.
         for id in path.iter().filter(|_| !cycle.is_empty()).chain(cycle) {
             add(&["untrusted-root"], *id);
         }

@@ -1,4 +1,4 @@
-//! The properties, and the survey that lists what contradicts them.
+//! The properties, and a survey of their violations.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -13,11 +13,11 @@ use crate::model::Pki;
 use crate::recipe::{Recipe, recipe};
 use crate::{advice, openssl, oracle};
 
-/// How many cases a run draws where nothing else is said: about 10 seconds in a debug build.
+/// The default number of cases: about 10 seconds in a debug build.
 const CASES: u32 = 3000;
-/// How many the survey draws: always the same, so that two states of the verifier can be compared.
+/// The number of cases in the survey: always the same, so that two versions of the verifier can be compared.
 const SURVEYED: u32 = 300;
-/// Of how many cases OpenSSL sees one: a process takes longer than all the rest of a case.
+/// One of this many cases is passed to OpenSSL: a process takes longer than the rest of a case.
 const OPENSSL_SEES_ONE_OF: u32 = 10;
 
 fn cases() -> u32 {
@@ -39,15 +39,15 @@ fn config(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(config(cases()))]
 
-    /// The verdict is the oracle's, the reason is true, and the culprit is the certificate at fault.
+    /// The verdict, the reason and the certificate at fault are the expected ones.
     #[test]
-    fn verdict_and_culprit_are_those_of_the_construction(recipe in recipe()) {
+    fn verdict_and_certificate_at_fault_are_the_expected_ones(recipe in recipe()) {
         check(&recipe)?;
     }
 
-    /// What the advice says to do helps.
+    /// Following the advice helps.
     #[test]
-    fn advice_that_is_carried_out_removes_the_fault(recipe in recipe()) {
+    fn following_the_advice_removes_the_fault(recipe in recipe()) {
         let pki = build(&recipe);
         if let Err(problem) = advice::follow(&pki) {
             return Err(TestCaseError::fail(problem));
@@ -58,9 +58,9 @@ proptest! {
 proptest! {
     #![proptest_config(config(cases() / OPENSSL_SEES_ONE_OF))]
 
-    /// Nothing is accepted that OpenSSL refuses, nor the reverse, but for the rules on `openssl`'s list.
+    /// OpenSSL has the same verdict, except for the differences in the table of `openssl`.
     #[test]
-    fn openssl_agrees_but_where_its_rules_are_others(recipe in recipe()) {
+    fn openssl_agrees_except_for_listed_differences(recipe in recipe()) {
         let Some(openssl) = openssl::program() else {
             return Ok(());
         };
@@ -78,8 +78,7 @@ fn check(recipe: &Recipe) -> Result<(), TestCaseError> {
     }
 }
 
-/// The same cases in each run have no disagreement of any kind. Where they have, each kind is listed with its
-/// smallest example.
+/// The same cases in each run have no disagreement. If they have, each kind is listed with its smallest example.
 #[test]
 fn survey() {
     let cases = wanted().unwrap_or(SURVEYED);
@@ -115,7 +114,7 @@ fn survey() {
     }
     let mut kinds: Vec<_> = found.into_iter().collect();
     kinds.sort_by_key(|(_, examples)| std::cmp::Reverse(examples.len()));
-    println!("{cases} cases, {refused} refused as they should be");
+    println!("{cases} cases, {refused} refused as expected");
     for (kind, examples) in &kinds {
         println!("\n{} x {kind}", examples.len());
         let smallest = examples.iter().min_by_key(|(pki, _)| pki.to_string().len());

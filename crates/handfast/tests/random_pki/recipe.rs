@@ -1,7 +1,7 @@
-//! How a PKI is drawn: a chain, what stands beside it, what varies without harm, what is wrong.
+//! Generates a PKI: a chain, further certificates, harmless variations, faults.
 //!
-//! A recipe is a list of small steps, so that one that fails shrinks to the steps that matter; `build`
-//! carries them out. What they come to is for the oracle to say.
+//! A recipe is a list of small steps, so that a failing one shrinks to the steps that matter; `build`
+//! executes them. The oracle computes the expected verdict.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -9,7 +9,7 @@ use proptest::sample::select;
 /// The most certificates in a PKI.
 pub(crate) const CERTIFICATES_MAX: usize = 8;
 
-/// A step, the certificate that it is about, and a number for whatever else it has to choose.
+/// A step, its certificate, and a number for its other choices.
 type Step<T> = (T, usize, usize);
 
 #[derive(Clone, Debug)]
@@ -22,10 +22,10 @@ pub(crate) struct Recipe {
     pub(crate) order: u64,
 }
 
-/// Certificates beside the chain.
+/// Certificates outside of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extra {
-    /// Nobody of this chain.
+    /// Unrelated to the chain.
     Unrelated,
     /// The same certificate twice.
     Duplicate,
@@ -37,7 +37,7 @@ pub(crate) enum Extra {
     Alias,
     /// An authority's name and key, by another root that is trusted.
     CrossSigned,
-    /// An authority's name and key, by another root that nobody trusts.
+    /// An authority's name and key, by another root that is not trusted.
     CrossSignedUntrusted,
     /// An authority's name and key, by itself.
     SelfSigned,
@@ -49,7 +49,7 @@ pub(crate) enum Extra {
     NewWithOld,
 }
 
-/// What changes nothing, as long as nothing else is wrong.
+/// Variations that do not change the verdict on a valid chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Twist {
     RootSent,
@@ -76,7 +76,7 @@ pub(crate) enum Twist {
     BornBefore1970,
 }
 
-/// What is wrong.
+/// Faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Expired,

@@ -1,4 +1,4 @@
-//! The rules that a path has to keep, each with its section of RFC 5280, or as a policy of this library.
+//! The rules for a path, each with its section of RFC 5280, or as a policy of this library.
 
 use handfast::Purpose;
 
@@ -7,12 +7,12 @@ use crate::model::{
     Usage,
 };
 
-/// A rule that fails, and where.
+/// A failed rule, and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// The identifiers that the reason may have.
+    /// The ids that the reason may have.
     pub(crate) ids: &'static [&'static str],
-    /// The places in the chain as sent that may be named; `None` for a fault of the trust anchor or of
+    /// The positions in the chain as sent that may be reported; `None` for a fault of the trust anchor or of
     /// the path as a whole.
     pub(crate) places: Vec<Option<usize>>,
     /// The certificate.
@@ -45,7 +45,7 @@ pub(crate) fn fault(pki: &Pki, ids: &'static [&'static str], culprit: Id) -> Fau
     }
 }
 
-/// Faults that do not depend on the rest of the path but for the position on it.
+/// Faults that depend only on the certificate and its position.
 pub(crate) fn own_faults(pki: &Pki, id: Id, position: usize, faults: &mut Vec<Fault>) {
     let certificate = pki.certificate(id);
     let mut add = |ids| faults.push(fault(pki, ids, id));
@@ -54,7 +54,7 @@ pub(crate) fn own_faults(pki: &Pki, id: Id, position: usize, faults: &mut Vec<Fa
     // 6.1.3 (a) (1)
     match certificate.signature {
         Signature::Good => {}
-        // No path goes on there.
+        // Paths end there.
         Signature::Broken => {}
         Signature::Sha1 => add(&["weak-signature"]),
     }
@@ -73,7 +73,7 @@ pub(crate) fn own_faults(pki: &Pki, id: Id, position: usize, faults: &mut Vec<Fa
     purposes(pki, certificate, &mut add);
     if position == 0 {
         own_key(certificate, &mut add);
-        // Policy: an authority is nobody's server or client.
+        // Policy: a CA certificate is not one of a server or client.
         if certificate.is_authority() {
             add(&["ca-used-as-end-entity"]);
         }
@@ -101,7 +101,7 @@ fn lifetime(certificate: &Certificate, now: i64, add: &mut impl FnMut(&'static [
     }
 }
 
-/// 4.2.1.12. Policy: the purposes of authorities bind what is below, as everybody has it.
+/// 4.2.1.12. Policy: the purposes of authorities limit those below, as in other implementations.
 fn purposes(pki: &Pki, certificate: &Certificate, add: &mut impl FnMut(&'static [&'static str])) {
     let is_extended = certificate.version == 3 && !certificate.purposes.is_empty();
     if is_extended && !certificate.purposes.contains(&pki.purpose_number()) {
@@ -123,7 +123,7 @@ fn certificate_signing(certificate: &Certificate, add: &mut impl FnMut(&'static 
     }
 }
 
-/// RFC 9525, 6: the names are alternative names alone.
+/// RFC 9525, 6: only alternative names are names.
 fn name(pki: &Pki, certificate: &Certificate, add: &mut impl FnMut(&'static [&'static str])) {
     if pki.purpose != Purpose::ServerAuth {
         return;
@@ -145,7 +145,7 @@ fn name(pki: &Pki, certificate: &Certificate, add: &mut impl FnMut(&'static [&'s
     }
 }
 
-/// What is trusted as itself needs nobody; the rest of what it says counts (policy).
+/// A trusted end-entity certificate needs no issuer; its own properties are checked (policy).
 pub(crate) fn trusted_as_itself(pki: &Pki) -> Vec<Fault> {
     let certificate = pki.certificate(0);
     let mut faults = Vec::new();
@@ -163,7 +163,7 @@ pub(crate) fn trusted_as_itself(pki: &Pki) -> Vec<Fault> {
     if certificate.shows_weak_key {
         add(&["weak-key"]);
     }
-    // A list that names it is believed, whoever trusts the certificate.
+    // A list that contains it applies, although the certificate is trusted.
     let lists = pki
         .lists
         .iter()
@@ -184,7 +184,7 @@ pub(crate) fn faults_of(pki: &Pki, path: &Path) -> Vec<Fault> {
     name_constraints(pki, path, &mut faults);
     explicit_policy(pki, path, &mut faults);
     revocation(pki, path, &mut faults);
-    // Policy: how many intermediates there may be, counted as for path lengths.
+    // Policy: the limit on intermediates, counted as for path lengths.
     if counted(pki, &path.certificates[1..]) > pki.depth_max {
         faults.push(Fault {
             ids: &["chain-too-deep"],
@@ -195,7 +195,7 @@ pub(crate) fn faults_of(pki: &Pki, path: &Path) -> Vec<Fault> {
     faults
 }
 
-/// Policy: what a trust anchor says of itself binds what it vouches for.
+/// Policy: the limits of a trust anchor apply to the certificates below it.
 fn anchor_faults(pki: &Pki, path: &Path, faults: &mut Vec<Fault>) {
     let anchor = pki.certificate(path.anchor);
     let mut add = |ids| faults.push(fault(pki, ids, path.anchor));
@@ -210,8 +210,8 @@ fn anchor_faults(pki: &Pki, path: &Path, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Policy: an authority; or a root without basic constraints that is not an end entity's by its key usage or
-/// its purposes.
+/// Policy: a CA certificate; or a root without basic constraints whose key usage and purposes are not those of an
+/// end entity.
 pub(crate) fn may_be_anchor(certificate: &Certificate) -> bool {
     match (certificate.version, certificate.basic) {
         (3, Basic::Authority(_)) => true,
@@ -292,10 +292,10 @@ fn is_within(constraints: &Constraints, certificate: &Certificate) -> bool {
     })
 }
 
-/// 4.2.1.10; nothing if the two are of different forms.
+/// 4.2.1.10; `None` if the two have different forms.
 fn is_in(name: &General, base: &General) -> Option<bool> {
     let is_below = |host: &str, base: &str| host.ends_with(&format!(".{base}"));
-    // A host in an email address or a URI: the very host, or with a leading dot any below.
+    // A host in an email address or a URI: this host, or with a leading dot any subdomain.
     let is_host = |host: &str, base: &str| match base.strip_prefix('.') {
         Some(domain) => is_below(host, domain),
         None => host == base,
@@ -322,10 +322,10 @@ fn is_in(name: &General, base: &General) -> Option<bool> {
 /// is the set of the policies that every certificate so far has.
 fn explicit_policy(pki: &Pki, path: &Path, faults: &mut Vec<Fault>) {
     let anchor = pki.certificate(path.anchor);
-    // None stands for any policy.
+    // None represents any policy.
     let mut valid: Option<Vec<Policy>> = None;
     let mut explicit = path.certificates.len() + 1;
-    // Policy: those of the anchor bind, too (RFC 5937), if it has any.
+    // Policy: those of the anchor apply, too (RFC 5937), if it has any.
     if anchor.version == 3 {
         if !anchor.policies.is_empty() && !anchor.policies.contains(&Policy::Any) {
             valid = Some(anchor.policies.clone());
@@ -371,7 +371,7 @@ fn explicit_policy(pki: &Pki, path: &Path, faults: &mut Vec<Fault>) {
     }
 }
 
-/// The one that has no policy is meant, or the one that requires it: any certificate of the path.
+/// The certificate without the policy, or the one that requires it: any certificate of the path.
 fn add_policy(pki: &Pki, path: &Path, faults: &mut Vec<Fault>) {
     for id in path.certificates.iter().chain([&path.anchor]) {
         faults.push(fault(pki, POLICY_IDS, *id));
@@ -380,8 +380,8 @@ fn add_policy(pki: &Pki, path: &Path, faults: &mut Vec<Fault>) {
 
 const POLICY_IDS: &[&str] = &["no-valid-policy"];
 
-/// 6.3.3, with complete lists. Policy: one that is made in the future does not count, and of those of one
-/// signer the newest says until when they count. A list is that of the issuer's name, made by a key of that name
+/// 6.3.3, with complete lists. Policy: a list from the future does not apply, and of those of one signer the
+/// newest determines until when they apply. A list has the issuer's name, and is signed by a key of that name
 /// above on the path, or by one that an authority above on the path has certified for it.
 fn revocation(pki: &Pki, path: &Path, faults: &mut Vec<Fault>) {
     if pki.lists.is_empty() {
@@ -433,7 +433,7 @@ fn made(pki: &Pki, signer: Id, list: &List) -> bool {
     one.subject.is(list.name) && one.key == list.key
 }
 
-/// Certificates beside the path whose key may sign lists, as one of `signers` certified.
+/// Certificates outside of the path whose key may sign lists, issued by one of `signers`.
 fn delegates(pki: &Pki, path: &Path, signers: &[Id]) -> Vec<Id> {
     let is_delegate = |id: &Id| {
         let one = pki.certificate(*id);

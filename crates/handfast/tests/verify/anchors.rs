@@ -1,4 +1,4 @@
-//! Which trusted certificates are anchors, and what their own certificates bind them to.
+//! Which trusted certificates are anchors, and the limits in their own certificates.
 
 use handfast::{
     AnchorProblemKind, CertificateDer, Purpose, ServerName, TrustAnchors, TrustProblem, UnixTime,
@@ -9,7 +9,7 @@ use handfast_testbed::pki::{Basic, ExtendedKeyUsagePurpose, Fault, Issued, KeyUs
 
 use crate::case::{Case, NAME, check_both, good, refused, trust};
 
-/// `certificatePolicies`, and an identifier that nobody uses.
+/// `certificatePolicies`, and an unassigned identifier.
 const POLICIES: &[u64] = &[2, 5, 29, 32];
 const UNKNOWN: &[u64] = &[1, 3, 6, 1, 4, 1, 99999, 1];
 
@@ -28,7 +28,7 @@ fn other_purpose(purpose: Purpose) -> ExtendedKeyUsagePurpose {
 }
 
 #[test]
-fn what_a_roots_certificate_limits_binds_what_it_vouches_for() {
+fn the_limits_of_a_roots_certificate_apply_to_certificates_below_it() {
     check_both(|purpose| {
         let root = || Spec::authority("Root");
         let policies = [0x30, 6, 0x30, 4, 6, 2, 0x2a, 3];
@@ -88,8 +88,7 @@ fn what_a_roots_certificate_limits_binds_what_it_vouches_for() {
     });
 }
 
-/// Roots that do not say whether they are authorities, and end entities that a person trusts: none of
-/// these may be taken for the other.
+/// Roots without basic constraints, and trusted end-entity certificates, must not be confused.
 #[test]
 fn a_root_without_basic_constraints_is_an_anchor_and_an_end_entity_never_is() {
     let bare = |name: &str| Spec::authority(name).key_usage(&[]).basic(Basic::Absent);
@@ -148,7 +147,7 @@ fn a_root_without_basic_constraints_is_an_anchor_and_an_end_entity_never_is() {
             (1, 0),
             "{what}"
         );
-        // The same bytes once more, beside another, change nothing.
+        // A duplicate, next to another certificate, changes nothing.
         let beside = format!(
             "{}{}",
             Spec::authority("Another").self_signed().cert_pem(),
@@ -167,7 +166,7 @@ fn a_root_without_basic_constraints_is_an_anchor_and_an_end_entity_never_is() {
         assert_eq!((source.authorities, source.end_entities), (0, 1), "{what}");
         assert!(source.problems[0].kind.is_trusted_as_itself(), "{what}");
     }
-    // One that another authority issued is no root.
+    // A certificate that another authority issued is not a root.
     let authority = Spec::authority("Root").self_signed();
     let issued = authority.issue(bare("Issued"));
     assert!(verdict(&issued, &trust(&[&issued])).is_err());
@@ -208,7 +207,7 @@ fn self_issued_intermediates_do_not_count_towards_an_anchors_path_length() {
             UnixTime::now(),
         );
         if is_accepted {
-            // What finds the path has a limit of its own here.
+            // webpki has its own limit here.
             let ours = !matches!(
                 verdict.as_ref().map_err(|refused| &refused.cause),
                 Err(VerifyCause::PathTooLong { subject, .. }) if subject.contains("Root")
@@ -224,9 +223,9 @@ fn self_issued_intermediates_do_not_count_towards_an_anchors_path_length() {
     }
 }
 
-/// RFC 5280, 7.1: the same name in capitals and in another string type.
+/// RFC 5280, 7.1: the same name in upper case and in another string type.
 #[test]
-fn a_root_that_spells_its_issuer_otherwise_than_its_subject_is_a_root() {
+fn a_root_whose_issuer_is_spelled_differently_from_its_subject_is_a_root() {
     let key = Pair::new();
     let name = |kind, text: &str| draft::name(&[(draft::COMMON_NAME, kind, text)]);
     let subject = name(Text::Utf8, "Old Root");

@@ -1,5 +1,5 @@
-//! What webpki would refuse, where it does not get to see it: it stops at an issuer that is spelled otherwise
-//! than the subject (RFC 5280, 7.1: the same name), and there our own validation has to know every rule.
+//! Faults that webpki does not reach: it stops at an issuer that is spelled differently from the subject (RFC 5280,
+//! 7.1: the same name), and there our own validation has to apply every rule.
 
 use handfast::{CertificateDer, ServerName, TrustAnchors, UnixTime, VerificationPolicy};
 use handfast_testbed::draft::{self, Draft, Pair, Text};
@@ -14,8 +14,8 @@ fn named(name: &str) -> Vec<u8> {
     draft::name(&[(draft::COMMON_NAME, Text::Utf8, name)])
 }
 
-/// A server's certificate, changed, below an intermediate: the cause's id and the place, or nothing.
-fn judged(
+/// The verdict on a changed server certificate below a changed intermediate: the cause's id and the position, or `None`.
+fn verdict(
     spelling: &str,
     change_server: impl FnOnce(&mut Draft),
     change_issuer: impl FnOnce(&mut Draft),
@@ -42,7 +42,7 @@ fn judged(
 }
 
 #[test]
-fn times_that_are_no_der_are_told_as_such_however_names_are_spelled() {
+fn times_that_are_not_der_are_malformed_with_any_spelling_of_names() {
     let times: [(u8, &[u8]); 4] = [
         (0x17, b"2001010000Z"),
         (0x17, b"200101000000+0100"),
@@ -53,10 +53,10 @@ fn times_that_are_no_der_are_told_as_such_however_names_are_spelled() {
         for (tag, time) in times {
             let change = |draft: &mut Draft| draft.not_before = Some(der(tag, time));
             let what = format!("{spelling} {}", String::from_utf8_lossy(time));
-            let told = judged(spelling, change, |_| {});
-            assert_eq!(told, Some(("malformed-certificate", Some(0))), "{what}");
-            let told = judged(spelling, |_| {}, change);
-            assert_eq!(told, Some(("malformed-certificate", Some(1))), "{what}");
+            let refusal = verdict(spelling, change, |_| {});
+            assert_eq!(refusal, Some(("malformed-certificate", Some(0))), "{what}");
+            let refusal = verdict(spelling, |_| {}, change);
+            assert_eq!(refusal, Some(("malformed-certificate", Some(1))), "{what}");
         }
     }
 }

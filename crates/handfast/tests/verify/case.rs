@@ -1,4 +1,4 @@
-//! One case: a chain, how it is judged, and what must come of it, through every entry point.
+//! One case: a chain, a policy and the expected verdict, through every entry point.
 
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +19,7 @@ pub(crate) const VERSIONS: [(TlsVersion, &SupportedProtocolVersion); 2] = [
     (TlsVersion::Tls13, &rustls::version::TLS13),
 ];
 
-/// A chain, how it is judged, and what must come of it.
+/// A chain, a policy and the expected verdict.
 pub(crate) struct Case {
     what: String,
     purpose: Purpose,
@@ -30,7 +30,7 @@ pub(crate) struct Case {
     expected: Option<Refusal>,
 }
 
-/// The pattern that the cause must match, as text and as a function, and the culprit's place.
+/// The pattern that the cause must match, as text and as a function, and the position of the certificate at fault.
 #[derive(Clone, Copy)]
 pub(crate) struct Refusal {
     pub(crate) pattern: &'static str,
@@ -38,7 +38,7 @@ pub(crate) struct Refusal {
     pub(crate) at_index: Option<usize>,
 }
 
-/// `refused!(at PLACE, PATTERN)`; a place of `None` is a refusal of no certificate that was sent.
+/// `refused!(at POSITION, PATTERN)`; `None` if no sent certificate is at fault.
 macro_rules! refused {
     (at $index:expr, $pattern:pat $(if $guard:expr)?) => {
         Some($crate::case::Refusal {
@@ -86,7 +86,7 @@ impl Case {
         self
     }
 
-    /// The same chain in another order, or with other certificates in it.
+    /// The same chain in another order, or with other certificates.
     pub(crate) fn chain(mut self, end_entity: &Issued, chain: &[&Issued]) -> Self {
         self.chain = chain.iter().map(|one| one.der.clone()).collect();
         self.peer = Careless::new(self.chain.clone(), &end_entity.key_der());
@@ -95,7 +95,7 @@ impl Case {
 
     /// Through every entry point.
     pub(crate) fn check(&self) {
-        self.judge("policy", self.by_policy());
+        self.assert_result("policy", self.by_policy());
         for (version, rustls_version) in VERSIONS {
             type Way =
                 fn(&Case, TlsVersion, &'static SupportedProtocolVersion) -> Result<(), Error>;
@@ -113,7 +113,7 @@ impl Case {
             };
             for (way, check) in ways {
                 let result = check(self, version, rustls_version);
-                self.judge(
+                self.assert_result(
                     &format!("{way}, {version:?}"),
                     result.map_err(|error| match error.cause() {
                         Cause::Peer(PeerCause::Certificate(refused)) => (**refused).clone(),
@@ -124,7 +124,7 @@ impl Case {
         }
     }
 
-    fn judge(&self, way: &str, result: Result<(), VerifyError>) {
+    fn assert_result(&self, way: &str, result: Result<(), VerifyError>) {
         let what = format!("{:?}, {}, by {way}", self.purpose, self.what);
         match (result, &self.expected) {
             (Ok(()), None) => {}
@@ -272,7 +272,7 @@ impl Case {
         result
     }
 
-    /// A listener, and a client that calls it and says whether it got its answer.
+    /// A listener, and a client that connects to it and reports whether it received the answer.
     fn caller(
         &self,
         rustls_version: &'static SupportedProtocolVersion,
@@ -288,7 +288,7 @@ impl Case {
     }
 }
 
-/// Our connection against one of rustls' own, to the end of the handshake or its failure.
+/// Our connection against one of rustls, until the handshake completes or fails.
 pub(crate) fn in_memory(
     mut ours: handfast::Connection,
     mut theirs: rustls::Connection,
@@ -299,7 +299,7 @@ pub(crate) fn in_memory(
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             theirs.read_tls(&mut rest).unwrap();
-            // It may have been refused: what it thinks of that is its own affair.
+            // It may have been refused: its own error does not matter.
             let _ = theirs.process_new_packets();
         }
         let mut bytes = Vec::new();
@@ -309,7 +309,7 @@ pub(crate) fn in_memory(
         ours.receive(&bytes);
         let result = ours.process();
         if let Err(error) = result {
-            // Only of a peer that presents nothing does rustls part without a word.
+            // rustls sends no alert only to a peer without a certificate.
             let silent = theirs.is_handshaking() && error.explain().id.contains("no-cert");
             assert!(
                 silent || !ours.outgoing().is_empty(),
@@ -321,7 +321,7 @@ pub(crate) fn in_memory(
             return Ok(ours);
         }
     }
-    panic!("the handshake does not end");
+    panic!("the handshake does not complete");
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
@@ -349,7 +349,7 @@ pub(crate) fn pin(issued: &Issued) -> SpkiSha256 {
     SpkiSha256::of_certificate(&issued.der).unwrap()
 }
 
-/// A good end entity for this purpose, with a name that a server of the tests goes by.
+/// A valid end entity for this purpose, with the test server's name.
 pub(crate) fn good(purpose: Purpose) -> Spec {
     match purpose {
         Purpose::ServerAuth => Spec::server(&[NAME]),

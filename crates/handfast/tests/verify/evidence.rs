@@ -1,4 +1,4 @@
-//! What a judgement tells, pins, and what is left when verification is switched off.
+//! Evidence in results, pins, and connections without verification.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use handfast_testbed::pki::{Fault, Issued, Pki, Spec};
 use crate::case::{Case, NAME, VERSIONS, identity, in_memory, pin, refused, trust};
 
 #[test]
-fn pins_are_demanded_on_top_of_everything_else() {
+fn pins_are_required_in_addition_to_everything_else() {
     let pki = Pki::new();
     let elsewhere = Pki::new();
     let middle = pki.root.issue(Spec::authority("Middle"));
@@ -43,7 +43,7 @@ fn pins_are_demanded_on_top_of_everything_else() {
         case("the root's key", &end_entity, &[&pki.root], None),
         case("one of two", &end_entity, &[&elsewhere.root, &middle], None),
         case(
-            "a stranger's key",
+            "an unrelated key",
             &end_entity,
             &[&elsewhere.root],
             mismatch,
@@ -65,9 +65,9 @@ fn pins_are_demanded_on_top_of_everything_else() {
     }
 }
 
-/// Two authorities vouch for the same intermediate: the one that is pinned is found, whichever is found first.
+/// Two authorities certify the same intermediate: the pinned path is found in any search order.
 #[test]
-fn of_several_paths_the_pinned_one_is_taken() {
+fn of_several_paths_the_pinned_one_is_used() {
     let roots = ["One", "Other"].map(|name| Spec::authority(name).self_signed());
     let middle = roots[0].issue(Spec::authority("Middle"));
     let crossed = roots[1].cross_sign(&middle);
@@ -87,7 +87,7 @@ fn of_several_paths_the_pinned_one_is_taken() {
 }
 
 #[test]
-fn a_verified_path_says_what_it_rests_on() {
+fn a_verified_path_has_its_anchor() {
     let pki = Pki::new();
     let middle = pki.root.issue(Spec::authority("Middle"));
     let stray = pki.root.issue(Spec::authority("Stray"));
@@ -114,9 +114,8 @@ fn a_verified_path_says_what_it_rests_on() {
     assert_eq!(none.cause, VerifyCause::NoCertificate);
 }
 
-/// A server that presents nothing is a server without a certificate, not a client without one.
 #[test]
-fn a_peer_that_presents_nothing_is_told_by_its_side() {
+fn a_missing_certificate_is_a_different_error_for_servers_and_clients() {
     let pki = Pki::new();
     let key = pki.server(&[NAME]).key_der();
     let peer = Careless::new(Vec::new(), &key);
@@ -151,9 +150,8 @@ fn a_peer_that_presents_nothing_is_told_by_its_side() {
     }
 }
 
-/// A chain that is good for one key does not serve a peer that holds another.
 #[test]
-fn a_stolen_chain_is_worth_nothing_without_its_key() {
+fn a_chain_is_refused_without_its_key() {
     let pki = Pki::new();
     let real = pki.server(&[NAME]);
     let thief = pki.server(&["mallory.example"]);
@@ -170,7 +168,7 @@ fn a_stolen_chain_is_worth_nothing_without_its_key() {
             ),
             "{version:?}: {error:?}"
         );
-        // Not even when no chain is verified at all: the fingerprint must mean something.
+        // Even without verification of the chain, so that the fingerprint is reliable.
         let client = ClientContext::builder().danger().accept_any_certificate();
         let client = client.versions([version]).build().unwrap();
         let connection = client.connection(NAME).unwrap();
@@ -179,7 +177,7 @@ fn a_stolen_chain_is_worth_nothing_without_its_key() {
 }
 
 #[test]
-fn danger_accepts_any_chain_and_names_no_verified_peer() {
+fn danger_accepts_any_chain_and_reports_no_verified_peer() {
     let pki = Pki::new();
     for spec in [
         Spec::server(&["other.example"]).expired(),
@@ -202,9 +200,9 @@ fn danger_accepts_any_chain_and_names_no_verified_peer() {
     }
 }
 
-/// The chain is inside the error also where the error travels as an `io::Error`.
+/// Also if the error is wrapped in an `io::Error`.
 #[test]
-fn the_chain_as_sent_can_be_had_from_the_error_of_a_stream() {
+fn the_error_of_a_stream_has_the_chain_as_sent() {
     let pki = Pki::new();
     let end_entity = pki.root.issue(Spec::server(&[NAME]).expired());
     let peer = Careless::new(vec![end_entity.der.clone()], &end_entity.key_der());
@@ -222,7 +220,7 @@ fn the_chain_as_sent_can_be_had_from_the_error_of_a_stream() {
     };
     assert_eq!(refused.chain, [end_entity.der]);
     assert_eq!(refused.name.as_deref(), Some(NAME));
-    // The peer was told, by the alert that fits: certificate_expired.
+    // The peer received the alert certificate_expired.
     let mut socket = TcpStream::connect(peer.serve(&rustls::version::TLS12, 1)).unwrap();
     let mut connection = client.connection(NAME).unwrap();
     let mut buffer = [0; 16 * 1024];

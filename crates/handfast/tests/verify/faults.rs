@@ -1,4 +1,4 @@
-//! What can be wrong with one certificate: validity, purposes, keys, signatures, encodings.
+//! Faults of one certificate: validity, purposes, keys, signatures, encodings.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use handfast_testbed::pki::{
 use crate::case::{Case, NAME, Refusal, check_both, good, refused, trust};
 
 #[test]
-fn validity_is_checked_for_every_certificate_and_the_culprit_named() {
+fn validity_is_checked_for_every_certificate() {
     check_both(|purpose| {
         let pki = Pki::new();
         let middle = pki.root.issue(Spec::authority("Middle"));
@@ -74,7 +74,7 @@ fn validity_is_checked_for_every_certificate_and_the_culprit_named() {
                 late(None),
             ),
             (
-                "end entity of the future",
+                "end entity not yet valid",
                 &middle,
                 good(purpose).not_yet_valid(),
                 true,
@@ -82,7 +82,7 @@ fn validity_is_checked_for_every_certificate_and_the_culprit_named() {
                 early(Some(0)),
             ),
             (
-                "intermediate of the future",
+                "intermediate not yet valid",
                 &early_middle,
                 good(purpose),
                 true,
@@ -90,7 +90,7 @@ fn validity_is_checked_for_every_certificate_and_the_culprit_named() {
                 early(Some(1)),
             ),
             (
-                "root of the future",
+                "root not yet valid",
                 &early_root,
                 good(purpose),
                 false,
@@ -126,7 +126,7 @@ fn validity_is_checked_for_every_certificate_and_the_culprit_named() {
 }
 
 #[test]
-fn the_first_and_the_last_second_belong_to_the_validity() {
+fn validity_includes_its_first_and_last_second() {
     let now = now_secs();
     let root = Spec::authority("Root")
         .valid_between(now - 100, now + 100)
@@ -158,7 +158,7 @@ fn purposes_and_key_usages() {
     use ExtendedKeyUsagePurpose::{ClientAuth, CodeSigning, ServerAuth};
     check_both(|purpose| {
         let pki = Pki::new();
-        // The wrong one, the right one.
+        // The wrong purpose, the right one.
         let both = match purpose {
             Purpose::ServerAuth => [ClientAuth, ServerAuth],
             _ => [ServerAuth, ClientAuth],
@@ -230,7 +230,7 @@ fn purposes_and_key_usages() {
                 no_signing,
             ),
             (
-                "an authority as end entity",
+                "a CA certificate as end entity",
                 &middle,
                 spec().basic(Basic::Authority),
                 authority,
@@ -375,7 +375,7 @@ fn signatures_keys_and_encodings() {
                 refused!(at Some(1), VerifyCause::Malformed { .. }),
             ),
             (
-                // Nothing shows that it was to be the issuer.
+                // It cannot be recognized as the issuer.
                 "garbage",
                 authority().fault(Fault::Garbage),
                 refused!(at Some(0), VerifyCause::UnknownIssuer { is_end_entity: true, .. }),

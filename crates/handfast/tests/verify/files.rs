@@ -1,5 +1,5 @@
-//! Files as people have them: whatever is around the certificates, every reader finds the same ones, and what
-//! cannot be an anchor is named.
+//! Files as users have them: every parser finds the same certificates regardless of other content, and certificates that
+//! cannot be anchors are reported.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use handfast::{
 };
 use handfast_testbed::pki::{Basic, Fault, Pki, Spec, der, pem};
 
-/// Ways in which files are written, copied and mangled without losing anything.
+/// Variants of a file without loss of data.
 fn decorated(text: &str) -> Vec<(&'static str, Vec<u8>)> {
     let utf16 = |to_bytes: fn(u16) -> [u8; 2], text: &str| -> Vec<u8> {
         text.encode_utf16().flat_map(to_bytes).collect()
@@ -39,16 +39,13 @@ fn decorated(text: &str) -> Vec<(&'static str, Vec<u8>)> {
             text.replace("-----\n-----", "----------").into_bytes(),
         ),
         ("UTF-16 of Windows", utf16(u16::to_le_bytes, &marked)),
-        (
-            "UTF-16, the other way round",
-            utf16(u16::to_be_bytes, &marked),
-        ),
+        ("UTF-16, big-endian", utf16(u16::to_be_bytes, &marked)),
         ("UTF-16 without a mark", utf16(u16::to_le_bytes, text)),
     ]
 }
 
 #[test]
-fn every_reader_finds_the_same_in_every_decoration() {
+fn every_parser_finds_the_same_certificates_in_every_variant() {
     let pki = Pki::new();
     let leaf = pki.server(&["shop.example"]);
     let other = Spec::authority("Other").self_signed();
@@ -101,7 +98,7 @@ fn bundle(certificates: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn der_and_bundles_are_read_in_place_of_pem() {
+fn der_and_bundles_are_accepted_instead_of_pem() {
     let pki = Pki::new();
     let leaf = pki.server(&["shop.example"]);
     let other = Spec::authority("Other").self_signed();
@@ -117,12 +114,12 @@ fn der_and_bundles_are_read_in_place_of_pem() {
         ("a bundle", both.clone(), 2),
         ("a bundle in PEM", pem("PKCS7", &both).into_bytes(), 2),
         (
-            "a bundle that is called a certificate",
+            "a bundle labelled as a certificate",
             pem("CERTIFICATE", &both).into_bytes(),
             2,
         ),
         (
-            "beside PEM",
+            "next to PEM",
             format!(
                 "{}{}",
                 pem("PKCS7", &both),
@@ -149,7 +146,7 @@ fn der_and_bundles_are_read_in_place_of_pem() {
     let nested = bundle(&[&pki.root.der, &both]);
     let found = certificates_from_bytes(&nested).unwrap();
     assert_eq!(found, std::slice::from_ref(&pki.root.der));
-    // A bundle has no order: that of the key counts, and what is of another chain stays behind.
+    // A bundle has no order: the chain starts at the key's certificate, and others are ignored.
     let unordered = bundle(&[&other.der, &pki.root.der, &leaf.der]);
     for chain in [unordered.clone(), pem("PKCS7", &unordered).into_bytes()] {
         let identity =
@@ -162,7 +159,7 @@ fn der_and_bundles_are_read_in_place_of_pem() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_with_its_line() {
+fn a_malformed_file_is_an_error_with_its_line() {
     let root = Spec::authority("Root").self_signed();
     let text = root.cert_pem();
     let broken = text.replacen("MII", "M*I", 1);
@@ -181,7 +178,7 @@ fn a_file_that_cannot_be_read_is_told_with_its_line() {
         (
             text.replace("-----END", "----END"),
             "trust-file-malformed",
-            "five dashes in front",
+            "start with five dashes",
         ),
         (
             text.replace("-----BEGIN", "x-----BEGIN"),
@@ -214,22 +211,22 @@ fn a_file_that_cannot_be_read_is_told_with_its_line() {
             "neither PEM nor DER",
         ),
     ];
-    for (text, id, says) in cases {
+    for (text, id, expected) in cases {
         let refused = TrustAnchors::empty().with_pem(text.as_bytes()).unwrap_err();
-        let told = refused.problem.to_string();
-        assert_eq!(refused.problem.id(), id, "{text}: {told}");
-        assert!(told.contains(says), "{text}: {told}");
+        let problem = refused.problem.to_string();
+        assert_eq!(refused.problem.id(), id, "{text}: {problem}");
+        assert!(problem.contains(expected), "{text}: {problem}");
     }
     let cut = &root.der[..root.der.len() - 5];
     let refused = TrustAnchors::empty().with_pem(cut).unwrap_err();
     assert!(
-        refused.problem.to_string().contains("cut short"),
+        refused.problem.to_string().contains("truncated"),
         "{refused:?}"
     );
 }
 
 #[test]
-fn what_is_no_anchor_in_a_file_or_directory_is_named_with_its_place_and_reason() {
+fn certificates_that_are_not_anchors_are_reported_with_place_and_reason() {
     let root = Spec::authority("Root").self_signed();
     let leaf = root.issue(Spec::server(&["shop.example"]));
     let old = root.issue(Spec::authority("Old").fault(Fault::Version1));
@@ -243,19 +240,19 @@ fn what_is_no_anchor_in_a_file_or_directory_is_named_with_its_place_and_reason()
     fs::write(&file, &mixed).unwrap();
     let anchors = TrustAnchors::empty().with_file(&file).unwrap();
     let source = anchors.sources().remove(0);
-    let told: Vec<String> = source.problems.iter().map(ToString::to_string).collect();
-    for (told, (index, says)) in told.iter().zip([
+    let problem: Vec<String> = source.problems.iter().map(ToString::to_string).collect();
+    for (problem, (index, expected)) in problem.iter().zip([
         (1, "is not a CA"),
         (3, "X.509 version 1"),
         (4, "RSA key has 1024 bits"),
     ]) {
         assert!(
-            told.contains(&format!("certificate {index}: ")) && told.contains(says),
-            "{told}"
+            problem.contains(&format!("certificate {index}: ")) && problem.contains(expected),
+            "{problem}"
         );
-        assert!(told.contains("mixed.pem, line "), "{told}");
+        assert!(problem.contains("mixed.pem, line "), "{problem}");
     }
-    assert_eq!(told.len(), 3);
+    assert_eq!(problem.len(), 3);
     assert_eq!(
         (
             source.authorities,
@@ -301,7 +298,7 @@ fn what_is_no_anchor_in_a_file_or_directory_is_named_with_its_place_and_reason()
         ]
     );
 
-    // Nothing but broken files is an error that names them.
+    // If all files are malformed, the error names them.
     let empty = tempfile::tempdir().unwrap();
     fs::write(empty.path().join("a.pem"), "-----BEGIN CERTIFICATE-----").unwrap();
     let refused = TrustAnchors::empty()
@@ -313,7 +310,7 @@ fn what_is_no_anchor_in_a_file_or_directory_is_named_with_its_place_and_reason()
     assert!(matches!(problems[0].kind, AnchorProblemKind::Pem { .. }));
 }
 
-/// "Unknown" is no reason where the issuer's certificate is in the file.
+/// "Unknown issuer" would be misleading if the issuer's certificate is in the file.
 #[test]
 fn a_refusal_names_the_trusted_certificate_that_could_not_be_used() {
     let root = Spec::authority("Root").self_signed();
@@ -346,31 +343,31 @@ fn a_refusal_names_the_trusted_certificate_that_could_not_be_used() {
         assert!(issuer.contains("Root"), "{issuer}");
         assert_eq!(problem.kind, AnchorProblemKind::OpensslTrustedCertificate);
     }
-    // One of the same name and another key is not at fault.
+    // A certificate with the same name and another key is not the reason.
     let namesake = Spec::authority("Root").self_signed();
     put("root.pem", &pem("TRUSTED CERTIFICATE", &namesake.der));
-    let told = refused(&chains[0]);
+    let problem = refused(&chains[0]);
     assert!(
-        matches!(told.cause, VerifyCause::UnknownIssuer { .. }),
-        "{told:?}"
+        matches!(problem.cause, VerifyCause::UnknownIssuer { .. }),
+        "{problem:?}"
     );
-    assert!(told.trust_problems.is_empty());
-    // Nobody knows whose this is.
+    assert!(problem.trust_problems.is_empty());
+    // Its subject is unknown.
     put("root.pem", &root.cert_pem().replacen("MII", "M*I", 1));
-    let told = refused(&chains[0]);
+    let problem = refused(&chains[0]);
     assert!(
-        matches!(told.cause, VerifyCause::UnknownIssuer { .. }),
-        "{told:?}"
+        matches!(problem.cause, VerifyCause::UnknownIssuer { .. }),
+        "{problem:?}"
     );
     assert!(matches!(
-        told.trust_problems[0].kind,
+        problem.trust_problems[0].kind,
         AnchorProblemKind::Pem { .. }
     ));
 }
 
-/// An extension twice leaves open which counts.
+/// With a duplicate extension, its limits are ambiguous.
 #[test]
-fn a_root_that_contradicts_itself_is_no_anchor() {
+fn a_root_with_a_duplicate_extension_is_not_an_anchor() {
     let constraints = [2, 5, 29, 19];
     let root = Spec::authority("Root")
         .basic(Basic::Authority)

@@ -1,4 +1,4 @@
-//! Who may issue: impostors, certificates trusted as themselves, missing issuers, several paths, depth.
+//! Issuers: end entities that issue, trusted end-entity certificates, missing issuers, several paths, depth.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use handfast_testbed::pki::{Basic, Fault, Issued, KeyUsagePurpose, Pki, Spec};
 use crate::case::{Case, NAME, Refusal, check_both, good, refused, trust};
 
 #[test]
-fn a_good_chain_is_verified_at_every_depth() {
+fn a_valid_chain_is_verified_at_every_depth() {
     check_both(|purpose| {
         let pki = Pki::new();
         let mut cases = Vec::new();
@@ -31,9 +31,9 @@ fn a_good_chain_is_verified_at_every_depth() {
     });
 }
 
-/// The attack: whoever holds an ordinary certificate and its key issues one for somebody else.
+/// The attack: an attacker with an ordinary certificate and its key issues one for another name.
 #[test]
-fn an_impostor_is_no_issuer_at_any_depth_through_any_entry_point() {
+fn an_end_entity_cannot_issue_at_any_depth_through_any_entry_point() {
     use KeyUsagePurpose::{CrlSign, DigitalSignature, KeyCertSign};
     check_both(|purpose| {
         let mut cases = Vec::new();
@@ -80,7 +80,7 @@ fn an_impostor_is_no_issuer_at_any_depth_through_any_entry_point() {
                     no_signer,
                 ),
                 (
-                    "CA:TRUE with cRLSign alone",
+                    "CA:TRUE with only cRLSign",
                     mallory().basic(Basic::Authority).key_usage(&[CrlSign]),
                     no_signer,
                 ),
@@ -110,7 +110,7 @@ fn an_impostor_is_no_issuer_at_any_depth_through_any_entry_point() {
 }
 
 #[test]
-fn an_impostor_behind_another_impostor_is_no_issuer() {
+fn an_authority_issued_by_an_end_entity_cannot_issue() {
     check_both(|purpose| {
         let pki = Pki::new();
         let first = pki.root.issue(good(purpose).common_name(Some("First")));
@@ -128,9 +128,8 @@ fn an_impostor_behind_another_impostor_is_no_issuer() {
     });
 }
 
-/// Trusting an ordinary certificate makes nobody an authority.
 #[test]
-fn a_certificate_trusted_as_itself_vouches_for_itself_alone() {
+fn a_trusted_end_entity_certificate_does_not_make_its_issues_trusted() {
     check_both(|purpose| {
         let pki = Pki::new();
         let stranger = pki.root.issue(good(purpose).common_name(Some("Stranger")));
@@ -169,7 +168,7 @@ fn a_certificate_trusted_as_itself_vouches_for_itself_alone() {
             ),
             Case::new(
                 purpose,
-                "what it issued, beside its own issuer",
+                "what it issued, with its own issuer",
                 &victim,
                 &[&stranger],
                 &[&stranger, &pki.root],
@@ -183,10 +182,10 @@ fn a_certificate_trusted_as_itself_vouches_for_itself_alone() {
                 &[&stranger, &lonely_authority],
                 trusted_unsent,
             ),
-            Case::new(purpose, "it, too late", &expired, &[], &[&expired], late),
+            Case::new(purpose, "it, expired", &expired, &[], &[&expired], late),
             Case::new(
                 purpose,
-                "it, misused",
+                "it, for another purpose",
                 &wrong_use,
                 &[],
                 &[&wrong_use],
@@ -267,7 +266,7 @@ fn path_lengths_and_the_callers_limit_on_depth() {
                 cases.push(case.policy(|policy| policy.with_chain_depth_max(limit)));
             }
         }
-        // More than path building follows, whatever the caller says.
+        // More than path building follows, for any limit of the caller.
         let authorities = pki.intermediates(7);
         let end_entity = authorities[6].issue(good(purpose));
         let issuers: Vec<&Issued> = authorities.iter().rev().collect();
@@ -286,7 +285,7 @@ fn path_lengths_and_the_callers_limit_on_depth() {
 }
 
 #[test]
-fn missing_and_unknown_issuers_are_told_apart() {
+fn missing_and_unknown_issuers_are_different_errors() {
     check_both(|purpose| {
         let pki = Pki::new();
         let elsewhere = Pki::new();
@@ -298,7 +297,7 @@ fn missing_and_unknown_issuers_are_told_apart() {
         let openssl = Spec::openssl_req(&[NAME]).self_signed();
         let foreign = Spec::authority("Foreign Root").self_signed();
         let from_foreign = foreign.issue(good(purpose));
-        let nobody = VerificationPolicy::new(TrustAnchors::empty());
+        let no_anchors = VerificationPolicy::new(TrustAnchors::empty());
         let mut cases = vec![
             Case::new(
                 purpose,
@@ -361,17 +360,17 @@ fn missing_and_unknown_issuers_are_told_apart() {
             ),
         ];
         if purpose == Purpose::ServerAuth {
-            // A server refuses to be built so.
+            // Such a server cannot be built.
             cases.push(
                 Case::new(
                     purpose,
-                    "nobody trusted",
+                    "no_anchors trusted",
                     &end_entity,
                     &[&middle, &upper],
                     &[],
                     refused!(at Some(0), VerifyCause::NoTrustAnchors),
                 )
-                .policy(|_| nobody),
+                .policy(|_| no_anchors),
             );
         }
         cases
@@ -396,14 +395,14 @@ fn order_and_extra_certificates_do_not_matter_but_the_first_does() {
                 None,
                 &[&end_entity, &pki.root, &upper, &middle],
             ),
-            case("upside down", None, &[&end_entity, &upper, &middle]),
+            case("in reverse order", None, &[&end_entity, &upper, &middle]),
             case(
                 "twice",
                 None,
                 &[&end_entity, &middle, &middle, &upper, &upper],
             ),
             case(
-                "a stranger between",
+                "an unrelated certificate in between",
                 None,
                 &[&end_entity, &unrelated, &middle, &upper],
             ),
@@ -417,7 +416,7 @@ fn order_and_extra_certificates_do_not_matter_but_the_first_does() {
 }
 
 #[test]
-fn of_several_paths_one_that_holds_suffices() {
+fn of_several_paths_one_valid_path_suffices() {
     check_both(|purpose| {
         let old_root = Spec::authority("Old Root").self_signed();
         let new_root = Spec::authority("New Root").self_signed();
@@ -468,7 +467,7 @@ fn of_several_paths_one_that_holds_suffices() {
 }
 
 #[test]
-fn too_large_a_chain_is_not_looked_at() {
+fn a_chain_that_is_too_large_is_refused() {
     check_both(|purpose| {
         let pki = Pki::new();
         let end_entity = pki.root.issue(good(purpose));
@@ -485,9 +484,9 @@ fn too_large_a_chain_is_not_looked_at() {
     });
 }
 
-/// Certificates that are all their issuer's equals make path building explode; it must not.
+/// Certificates that all issue one another have exponentially many paths.
 #[test]
-fn a_tangle_of_authorities_is_given_up_soon() {
+fn path_building_is_bounded() {
     let root = Spec::authority("Tangle").self_signed();
     let others: Vec<Issued> = (0..30)
         .map(|_| Spec::authority("Tangle").self_signed())

@@ -1,4 +1,4 @@
-//! What webpki refuses for a limit of its own and RFC 5280 allows; authorities of one name; circles.
+//! Chains that only a limit of webpki forbids; authorities of one name; cycles.
 
 use handfast::{Purpose, VerifyCause};
 use handfast_testbed::pki::{Basic, Fault, Issued, Spec, der};
@@ -6,7 +6,7 @@ use handfast_testbed::pki::{Basic, Fault, Issued, Spec, der};
 use crate::case::{Case, check_both, good, refused};
 
 #[test]
-fn what_only_a_limit_of_webpki_forbids_is_accepted() {
+fn chains_that_only_a_limit_of_webpki_forbids_are_accepted() {
     check_both(|purpose| {
         let root = Spec::authority("Root").self_signed();
         let good = || good(purpose);
@@ -18,7 +18,7 @@ fn what_only_a_limit_of_webpki_forbids_is_accepted() {
         let bound =
             root.issue(Spec::authority("Bound").extension(&[2, 5, 29, 30], &excluded, true));
         let narrow = root.issue(Spec::authority("Narrow").basic(Basic::AuthorityWithin(0)));
-        // By this the authority signs with another key from now on.
+        // The authority's new key, certified by the old one.
         let link = narrow.issue(Spec::authority("Narrow").basic(Basic::AuthorityWithin(0)));
         let linked = link.issue(Spec::authority("Below"));
         let middle = |spec| root.issue(spec);
@@ -91,7 +91,7 @@ fn what_only_a_limit_of_webpki_forbids_is_accepted() {
 }
 
 #[test]
-fn a_name_alone_makes_no_issuer() {
+fn an_issuer_needs_a_signature_not_only_a_name() {
     check_both(|purpose| {
         let root = Spec::authority("Root").self_signed();
         let again = Spec::authority("Root").self_signed();
@@ -99,7 +99,7 @@ fn a_name_alone_makes_no_issuer() {
         let late = root.issue(Spec::authority("Middle").expired());
         let namesake = root.issue(Spec::authority("Middle"));
         let by_late = late.issue(good(purpose));
-        // Each vouches for the other, and nobody for both.
+        // They certify each other, and no trusted authority certifies either.
         let one = Spec::authority("One").self_signed();
         let other = Spec::authority("Other").self_signed();
         let circle: [Issued; 2] = [other.cross_sign(&one), one.cross_sign(&other)];
@@ -109,25 +109,25 @@ fn a_name_alone_makes_no_issuer() {
         };
         vec![
             case(
-                "the root was made again, and is sent",
+                "the root was created again, and is sent",
                 &by_again,
                 &[&again],
                 refused!(at Some(1), VerifyCause::UntrustedRoot { has_trusted_namesake: true, .. }),
             ),
             case(
-                "the root was made again, and is not sent",
+                "the root was created again, and is not sent",
                 &by_again,
                 &[],
                 refused!(at Some(0), VerifyCause::UnknownIssuer { has_trusted_namesake: true, .. }),
             ),
             case(
-                "a namesake before the one that signed",
+                "an authority of the same name before the one that signed",
                 &by_late,
                 &[&namesake, &late],
                 refused!(at Some(2), VerifyCause::Expired { .. }),
             ),
             case(
-                "a circle",
+                "a cycle",
                 &in_circle,
                 &[&circle[0], &circle[1]],
                 refused!(at Some(1), VerifyCause::UntrustedRoot { has_trusted_namesake: false, .. }),
@@ -136,9 +136,8 @@ fn a_name_alone_makes_no_issuer() {
     });
 }
 
-/// Nothing is wrong with a chain over a certificate that has no part in it.
 #[test]
-fn a_certificate_on_no_path_is_never_blamed() {
+fn faults_of_a_certificate_on_no_path_are_never_reported() {
     let root = Spec::authority("Root").self_signed();
     let elsewhere = Spec::authority("Elsewhere").self_signed();
     let unknown = refused!(at Some(0), VerifyCause::UnknownIssuer { .. });
@@ -150,12 +149,12 @@ fn a_certificate_on_no_path_is_never_blamed() {
         Fault::SaysSha1,
     ] {
         let extra = elsewhere.issue(Spec::authority("Extra").fault(fault.clone()));
-        let (known, stranger) = (
+        let (known, unknown_server) = (
             root.issue(good(Purpose::ServerAuth)),
             elsewhere.issue(good(Purpose::ServerAuth)),
         );
-        for (end_entity, expected) in [(&known, None), (&stranger, unknown)] {
-            let what = format!("{fault:?} beside it");
+        for (end_entity, expected) in [(&known, None), (&unknown_server, unknown)] {
+            let what = format!("{fault:?} in another certificate");
             Case::new(
                 Purpose::ServerAuth,
                 what,

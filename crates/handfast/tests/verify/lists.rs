@@ -1,6 +1,6 @@
-//! Revocation lists: which of them count for a certificate, and what a refusal tells of the others.
+//! Revocation lists: which of them apply to a certificate, and what a refusal reports about the others.
 //!
-//! Each row is a path, lists and a time; the judgement is that of the policy, without a connection.
+//! Each row is a path, lists and a time; the verdict is that of the policy, without a connection.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ fn lists(lists: &[Crl<'_>]) -> RevocationLists {
     })
 }
 
-/// A server's certificate that sends its reader to these lists.
+/// A server's certificate with these distribution points.
 fn pointing(parts: &[&[Vec<u8>]]) -> Spec {
     Spec::server(&[NAME]).extension(&DISTRIBUTION_POINTS, &points(parts), false)
 }
 
-/// `good`, or the id of the cause, its place and, in a word, what it tells of the lists.
+/// `good`, or the id of the cause, its position and a summary of the lists.
 fn verdict(chain: &[&Issued], roots: &[&Issued], lists: RevocationLists, now: u64) -> String {
     let policy = VerificationPolicy::new(trust(roots)).with_revocation_lists(lists);
     let chain: Vec<_> = chain.iter().map(|one| one.der.clone()).collect();
@@ -42,7 +42,7 @@ fn verdict(chain: &[&Issued], roots: &[&Issued], lists: RevocationLists, now: u6
     let place = refused
         .at_index
         .map_or_else(|| "-".to_owned(), |at| at.to_string());
-    let told = match &refused.cause {
+    let text = match &refused.cause {
         VerifyCause::Revoked {
             by: RevokedBy::List { list, reason, .. },
             ..
@@ -52,9 +52,9 @@ fn verdict(chain: &[&Issued], roots: &[&Issued], lists: RevocationLists, now: u6
             reason.map_or_else(String::new, |reason| format!(" for {reason}"))
         ),
         VerifyCause::RevocationUnknown { uncounted, .. } => {
-            uncounted.iter().fold(String::new(), |told, one| {
+            uncounted.iter().fold(String::new(), |text, one| {
                 let number = one.list.number.as_deref().unwrap_or("?");
-                told + &format!("; {number}: {}", one.reason)
+                text + &format!("; {number}: {}", one.reason)
             })
         }
         VerifyCause::CrlExpired { list, .. } | VerifyCause::CrlUnusable { list, .. } => {
@@ -62,12 +62,12 @@ fn verdict(chain: &[&Issued], roots: &[&Issued], lists: RevocationLists, now: u6
         }
         _ => String::new(),
     };
-    format!("{} at {place}{told}", refused.cause.id())
+    format!("{} at {place}{text}", refused.cause.id())
 }
 
-/// The lists in every order come to the same.
-fn judge(end: &Issued, root: &Issued, given: &[Crl<'_>]) -> String {
-    let judged = verdict(&[end], &[root], lists(given), now_secs());
+/// The verdict, which must be the same in every order of the lists.
+fn check(end: &Issued, root: &Issued, given: &[Crl<'_>]) -> String {
+    let verdict_text = verdict(&[end], &[root], lists(given), now_secs());
     let mut reversed = given.to_vec();
     reversed.reverse();
     let other = verdict(&[end], &[root], lists(&reversed), now_secs());
@@ -76,12 +76,16 @@ fn judge(end: &Issued, root: &Issued, given: &[Crl<'_>]) -> String {
         parts.sort();
         parts
     };
-    assert_eq!(sorted(&judged), sorted(&other), "the order of the lists");
-    judged
+    assert_eq!(
+        sorted(&verdict_text),
+        sorted(&other),
+        "the order of the lists"
+    );
+    verdict_text
 }
 
 #[test]
-fn of_several_lists_the_newest_counts_and_a_revocation_is_for_ever() {
+fn of_several_lists_the_newest_applies_and_a_revocation_is_permanent() {
     const HOLD: u8 = 6;
     const REMOVED: u8 = 8;
     let pki = Pki::new();
@@ -123,7 +127,7 @@ fn of_several_lists_the_newest_counts_and_a_revocation_is_for_ever() {
             "certificate-revoked at 0 by 2 for certificateHold",
         ),
         (
-            "of one time, the higher number counts",
+            "of the same time, the higher number applies",
             vec![
                 Crl::by(root).revoking_for(end, HOLD),
                 Crl::by(root).number(2),
@@ -131,22 +135,22 @@ fn of_several_lists_the_newest_counts_and_a_revocation_is_for_ever() {
             "good",
         ),
         (
-            "the newest is past its time, although an older one is not",
+            "the newest has expired, although an older one has not",
             vec![older(), expired().number(3)],
             "crl-expired at 0 of 3",
         ),
         (
-            "revoked by a list that is past its time",
+            "revoked by an expired list",
             vec![expired().revoking(end), older()],
             "certificate-revoked at 0 by 1",
         ),
         (
-            "a change revokes",
+            "a delta list revokes",
             vec![newer(), delta(3).delta_of(2).revoking(end)],
             "certificate-revoked at 0 by 3",
         ),
         (
-            "a change ends a hold",
+            "a delta list ends a hold",
             vec![
                 newer().revoking_for(end, HOLD),
                 delta(3).delta_of(2).revoking_for(end, REMOVED),
@@ -154,7 +158,7 @@ fn of_several_lists_the_newest_counts_and_a_revocation_is_for_ever() {
             "good",
         ),
         (
-            "a change does not end a revocation",
+            "a delta list does not end a revocation",
             vec![
                 newer().revoking_for(end, 1),
                 delta(3).delta_of(2).revoking_for(end, REMOVED),
@@ -162,12 +166,12 @@ fn of_several_lists_the_newest_counts_and_a_revocation_is_for_ever() {
             "certificate-revoked at 0 by 2 for keyCompromise",
         ),
         (
-            "a change holds",
+            "a delta list holds",
             vec![newer(), delta(3).delta_of(2).revoking_for(end, HOLD)],
             "certificate-revoked at 0 by 3 for certificateHold",
         ),
         (
-            "a change that is older than the list",
+            "a delta list that is older than the list",
             vec![
                 newer(),
                 Crl::by(root)
@@ -178,22 +182,22 @@ fn of_several_lists_the_newest_counts_and_a_revocation_is_for_ever() {
             "good",
         ),
         (
-            "a change alone",
+            "only a delta list",
             vec![delta(3).delta_of(2)],
-            "revocation-unknown at 0; 3: it only changes another list, which was not given or is not current",
+            "revocation-unknown at 0; 3: it is a delta list; its base list was not given or is not current",
         ),
         (
-            "a change alone that revokes",
+            "only a delta list, which revokes",
             vec![delta(3).delta_of(2).revoking(end)],
             "certificate-revoked at 0 by 3",
         ),
         (
-            "a list past its time, with a change that is current",
+            "an expired list, with a current delta list",
             vec![expired(), delta(3).delta_of(1)],
             "good",
         ),
         (
-            "a list past its time, with a change to a later one",
+            "an expired list, with a delta list for a later one",
             vec![expired(), delta(3).delta_of(2)],
             "crl-expired at 0 of 1",
         ),
@@ -219,12 +223,12 @@ fn of_several_lists_the_newest_counts_and_a_revocation_is_for_ever() {
         ),
     ];
     for (case, given, expected) in rows {
-        assert_eq!(judge(end, root, &given), expected, "{case}");
+        assert_eq!(check(end, root, &given), expected, "{case}");
     }
 }
 
 #[test]
-fn a_list_counts_from_its_issue_until_the_next_is_due() {
+fn a_list_applies_from_its_issue_until_the_next_is_due() {
     let pki = Pki::new();
     let root = &pki.root;
     let end = &root.issue(Spec::server(&[NAME]));
@@ -248,7 +252,7 @@ fn a_list_counts_from_its_issue_until_the_next_is_due() {
             "crl-expired at 0 of 1",
             "good",
         ),
-        // Without the date of the next it counts for a week.
+        // Without nextUpdate it is valid for a week.
         (&open, now + 7 * DAY_SECS, "good", "good"),
         (
             &open,
@@ -258,19 +262,28 @@ fn a_list_counts_from_its_issue_until_the_next_is_due() {
         ),
     ] {
         let list = std::slice::from_ref(list);
-        let judged = verdict(&[end], &[root], lists(list), at);
-        assert!(judged.starts_with(hard), "{judged}, not {hard}, at {at}");
+        let verdict_text = verdict(&[end], &[root], lists(list), at);
+        assert!(
+            verdict_text.starts_with(hard),
+            "{verdict_text}, not {hard}, at {at}"
+        );
         let given = lists(list).with_expired(ExpiredLists::Accept);
-        let judged = verdict(&[end], &[root], given, at);
-        assert!(judged.starts_with(soft), "{judged}, not {soft}, at {at}");
+        let verdict_text = verdict(&[end], &[root], given, at);
+        assert!(
+            verdict_text.starts_with(soft),
+            "{verdict_text}, not {soft}, at {at}"
+        );
     }
     let from_the_future = vec![Crl::by(root).between(now + hour, None).revoking(end)];
-    let judged = judge(end, root, &from_the_future);
-    assert!(judged.contains("it was issued later than now"), "{judged}");
+    let verdict_text = check(end, root, &from_the_future);
+    assert!(
+        verdict_text.contains("its issue date is in the future"),
+        "{verdict_text}"
+    );
 }
 
 #[test]
-fn a_list_counts_for_what_it_is_about() {
+fn a_list_applies_according_to_its_scope() {
     let pki = Pki::new();
     let root = &pki.root;
     let plain = &root.issue(Spec::server(&[NAME]));
@@ -288,7 +301,7 @@ fn a_list_counts_for_what_it_is_about() {
     const KEYS: [u8; 2] = [1, 2];
     const OTHERS: [u8; 6] = [3, 4, 5, 6, 7, 8];
     let other_point =
-        "it is only for the distribution point http://crl.example/1.crl, and the certificate names";
+        "it covers only the distribution point http://crl.example/1.crl, and the certificate has";
     let rows: Vec<(&str, &Issued, Vec<Crl<'_>>, String)> = vec![
         ("all", pointed, vec![full()], "good".into()),
         ("its point", pointed, vec![of(&[point(&[URL])])], "good".into()),
@@ -304,7 +317,7 @@ fn a_list_counts_for_what_it_is_about() {
             pointed,
             vec![of(&[point(&[OTHER_URL])]).revoking(pointed)],
             format!(
-                "revocation-unknown at 0; 1: it is only for the distribution point {OTHER_URL}, and the certificate names {URL}"
+                "revocation-unknown at 0; 1: it covers only the distribution point {OTHER_URL}, and the certificate has {URL}"
             ),
         ),
         (
@@ -335,20 +348,20 @@ fn a_list_counts_for_what_it_is_about() {
             "another relative name",
             relative,
             vec![of(&[relative_point("other")])],
-            "revocation-unknown at 0; 1: it is only for the distribution point CN=other, O=handfast tests, CN=Test Root".into(),
+            "revocation-unknown at 0; 1: it covers only the distribution point CN=other, O=handfast tests, CN=Test Root".into(),
         ),
         ("end entities", plain, vec![of(&[flag(1)])], "good".into()),
         (
             "authorities",
             plain,
             vec![of(&[flag(2)]).revoking(plain)],
-            "revocation-unknown at 0; 1: it is only for certificates of authorities".into(),
+            "revocation-unknown at 0; 1: it covers only CA certificates".into(),
         ),
         (
             "attribute certificates",
             plain,
             vec![of(&[flag(5)])],
-            "revocation-unknown at 0; 1: it is only for attribute certificates".into(),
+            "revocation-unknown at 0; 1: it covers only attribute certificates".into(),
         ),
         (
             "some reasons",
@@ -399,41 +412,41 @@ fn a_list_counts_for_what_it_is_about() {
         ),
     ];
     for (case, end, given, expected) in rows {
-        let judged = judge(end, root, &given);
+        let verdict_text = check(end, root, &given);
         assert!(
-            judged.starts_with(&expected),
-            "{case}: {judged}, not {expected}"
+            verdict_text.starts_with(&expected),
+            "{case}: {verdict_text}, not {expected}"
         );
     }
 }
 
 #[test]
-fn lists_of_users_and_of_authorities_go_along_a_path() {
+fn lists_for_end_entities_and_for_authorities_apply_along_a_path() {
     let pki = Pki::new();
     let middle = pki.root.issue(Spec::authority("Middle"));
     let end = middle.issue(Spec::server(&[NAME]));
     let of_middle = Crl::by(&middle).scope(&[flag(1)]);
     let of_root = |tag| Crl::by(&pki.root).scope(&[flag(tag)]);
-    let judge =
+    let check =
         |given: &[Crl<'_>]| verdict(&[&end, &middle], &[&pki.root], lists(given), now_secs());
-    assert_eq!(judge(&[of_middle.clone(), of_root(2)]), "good");
+    assert_eq!(check(&[of_middle.clone(), of_root(2)]), "good");
     assert_eq!(
-        judge(&[of_middle.clone(), of_root(1).revoking(&middle)]),
-        "revocation-unknown at 1; 1: it is only for certificates of end entities"
+        check(&[of_middle.clone(), of_root(1).revoking(&middle)]),
+        "revocation-unknown at 1; 1: it covers only end-entity certificates"
     );
     assert_eq!(
-        judge(&[of_middle, of_root(2).revoking(&middle)]),
+        check(&[of_middle, of_root(2).revoking(&middle)]),
         "certificate-revoked at 1 by 1"
     );
-    // What is known comes before what is not.
+    // A revocation takes precedence over an unknown status.
     assert_eq!(
-        judge(&[of_root(2).revoking(&middle)]),
+        check(&[of_root(2).revoking(&middle)]),
         "certificate-revoked at 1 by 1"
     );
 }
 
 #[test]
-fn an_indirect_list_counts_where_the_certificate_names_its_issuer() {
+fn an_indirect_list_applies_if_the_certificate_names_its_issuer() {
     let pki = Pki::new();
     let root = &pki.root;
     let desk = &root.issue(Spec::authority("Desk"));
@@ -449,27 +462,27 @@ fn an_indirect_list_counts_where_the_certificate_names_its_issuer() {
     const INDIRECT: u8 = 4;
     let scope = || vec![point(&[URL]), flag(INDIRECT)];
     let by = |signer| Crl::by(signer).in_name_of(desk);
-    let judge = |end: &Issued, beside: &[&Issued], list: Crl<'_>| {
+    let check = |end: &Issued, beside: &[&Issued], list: Crl<'_>| {
         let chain: Vec<&Issued> = std::iter::once(end).chain(beside.iter().copied()).collect();
         verdict(&chain, &[root], lists(&[list]), now_secs())
     };
-    assert_eq!(judge(end, &[signer], by(signer).scope(&scope())), "good");
+    assert_eq!(check(end, &[signer], by(signer).scope(&scope())), "good");
     assert_eq!(
-        judge(only_issuer, &[signer], by(signer).scope(&[flag(INDIRECT)])),
+        check(only_issuer, &[signer], by(signer).scope(&[flag(INDIRECT)])),
         "good"
     );
     let entry = [certificate_issuer(root), reason_code(1)];
     assert_eq!(
-        judge(
+        check(
             end,
             &[signer],
             by(signer).scope(&scope()).entry(&end.serial, &entry)
         ),
         "certificate-revoked at 0 by 1 for keyCompromise"
     );
-    // The issuer of an entry is that of those before it, too.
+    // The issuer of an entry is that of the previous entry by default.
     assert_eq!(
-        judge(
+        check(
             end,
             &[signer],
             by(signer)
@@ -479,9 +492,9 @@ fn an_indirect_list_counts_where_the_certificate_names_its_issuer() {
         ),
         "certificate-revoked at 0 by 1"
     );
-    // Until one is named, it is the list's own: this is a serial number of another authority.
+    // Before the first named issuer, it is the list's own: this is a serial number of another authority.
     assert_eq!(
-        judge(
+        check(
             end,
             &[signer],
             by(signer).scope(&scope()).entry(&end.serial, &[])
@@ -489,7 +502,7 @@ fn an_indirect_list_counts_where_the_certificate_names_its_issuer() {
         "good"
     );
     assert_eq!(
-        judge(
+        check(
             end,
             &[signer],
             by(signer)
@@ -499,47 +512,47 @@ fn an_indirect_list_counts_where_the_certificate_names_its_issuer() {
         ),
         "good"
     );
-    // A list that says nothing of other issuers' certificates.
-    let judged = judge(end, &[signer], by(signer).scope(&[point(&[URL])]));
+    // A list that is not indirect.
+    let verdict_text = check(end, &[signer], by(signer).scope(&[point(&[URL])]));
     assert!(
-        judged.starts_with("revocation-unknown at 0; 1: "),
-        "{judged}"
+        verdict_text.starts_with("revocation-unknown at 0; 1: "),
+        "{verdict_text}"
     );
-    // The issuer's own list: what it revokes is revoked, but the certificate asks for another's.
+    // The issuer's own list: its revocations apply, but the certificate points to another's.
     assert_eq!(
-        judge(end, &[], Crl::by(root)),
-        "revocation-unknown at 0; 1: the certificate says that lists of other issuers cover it"
+        check(end, &[], Crl::by(root)),
+        "revocation-unknown at 0; 1: according to the certificate, lists of other issuers cover it"
     );
     assert_eq!(
-        judge(end, &[], Crl::by(root).revoking(end)),
+        check(end, &[], Crl::by(root).revoking(end)),
         "certificate-revoked at 0 by 1"
     );
-    // Who is not asked has no say.
+    // A list to which the certificate does not point does not apply.
     assert_eq!(
-        judge(other, &[signer], by(signer).scope(&[flag(INDIRECT)])),
+        check(other, &[signer], by(signer).scope(&[flag(INDIRECT)])),
         "revocation-unknown at 0"
     );
-    // Nobody signs for the desk whom no authority of the path lets.
+    // A signer that no authority of the path authorized.
     for signer in [no_signer, stranger] {
-        let judged = judge(end, &[signer], by(signer).scope(&scope()));
+        let verdict_text = check(end, &[signer], by(signer).scope(&scope()));
         assert_eq!(
-            judged,
-            "revocation-unknown at 0; 1: it was signed by another key than the issuer's"
+            verdict_text,
+            "revocation-unknown at 0; 1: it was signed with a key that is not the issuer's"
         );
     }
     let revoked = lists(&[
         by(signer).scope(&scope()),
         Crl::by(root).number(7).revoking(signer),
     ]);
-    let judged = verdict(&[end, signer], &[root], revoked, now_secs());
+    let verdict_text = verdict(&[end, signer], &[root], revoked, now_secs());
     assert!(
-        judged.starts_with("revocation-unknown at 0; 1: it was signed"),
-        "{judged}"
+        verdict_text.starts_with("revocation-unknown at 0; 1: it was signed"),
+        "{verdict_text}"
     );
 }
 
 #[test]
-fn a_list_counts_by_a_key_of_its_issuer_on_the_path() {
+fn a_list_applies_if_signed_by_a_key_of_its_issuer_on_the_path() {
     let pki = Pki::new();
     let old = pki.root.issue(Spec::authority("Middle"));
     // The same authority with a new key, certified by the old one.
@@ -547,73 +560,76 @@ fn a_list_counts_by_a_key_of_its_issuer_on_the_path() {
     let under_new = new.issue(Spec::server(&[NAME]));
     let under_old = old.issue(Spec::server(&[NAME]));
     let root = || Crl::by(&pki.root).number(9);
-    let judge = |chain: &[&Issued], given: &[Crl<'_>]| {
+    let check = |chain: &[&Issued], given: &[Crl<'_>]| {
         verdict(chain, &[&pki.root], lists(given), now_secs())
     };
     let path = [&under_new, &new, &old];
     let (by_old, by_new) = (|| Crl::by(&old), || Crl::by(&new).number(2));
-    assert_eq!(judge(&path, &[root(), by_old()]), "good");
+    assert_eq!(check(&path, &[root(), by_old()]), "good");
     assert_eq!(
-        judge(&path, &[root(), by_old().revoking(&under_new)]),
+        check(&path, &[root(), by_old().revoking(&under_new)]),
         "certificate-revoked at 0 by 1"
     );
     assert_eq!(
-        judge(&path, &[root(), by_old(), by_new().revoking(&under_new)]),
+        check(&path, &[root(), by_old(), by_new().revoking(&under_new)]),
         "certificate-revoked at 0 by 2"
     );
-    // The new key does not vouch for its own certificate.
+    // The new key cannot sign the status of its own certificate.
     assert_eq!(
-        judge(&path, &[root(), by_new()]),
-        "revocation-unknown at 1; 2: it was signed by another key than the issuer's"
+        check(&path, &[root(), by_new()]),
+        "revocation-unknown at 1; 2: it was signed with a key that is not the issuer's"
     );
-    // A key beside the path: it signs if the path's own certified it for that.
+    // A key outside of the path may sign if a key of the path certified it for that.
     let path = [&under_old, &old, &new];
-    assert_eq!(judge(&path, &[root(), by_new()]), "good");
+    assert_eq!(check(&path, &[root(), by_new()]), "good");
     assert_eq!(
-        judge(&path, &[root(), by_old(), by_new().revoking(&under_old)]),
+        check(&path, &[root(), by_old(), by_new().revoking(&under_old)]),
         "certificate-revoked at 0 by 2"
     );
     let double = Spec::authority("Middle").self_signed();
     assert_eq!(
-        judge(&[&under_old, &old, &double], &[root(), Crl::by(&double)]),
-        "revocation-unknown at 0; 1: it was signed by another key than the issuer's"
+        check(&[&under_old, &old, &double], &[root(), Crl::by(&double)]),
+        "revocation-unknown at 0; 1: it was signed with a key that is not the issuer's"
     );
 }
 
 #[test]
-fn roots_of_one_name_are_told_apart_by_their_keys() {
+fn roots_of_one_name_are_distinguished_by_their_keys() {
     let (one, two) = (Pki::new(), Pki::new());
     let end = one.root.issue(Spec::server(&[NAME]));
     let roots = [&two.root, &one.root];
-    let judge = |given: &[Crl<'_>]| verdict(&[&end], &roots, lists(given), now_secs());
+    let check = |given: &[Crl<'_>]| verdict(&[&end], &roots, lists(given), now_secs());
     let (by_one, by_two) = (|| Crl::by(&one.root), || Crl::by(&two.root).number(2));
-    assert_eq!(judge(&[by_two(), by_one()]), "good");
-    assert_eq!(judge(&[by_two().revoking(&end), by_one()]), "good");
+    assert_eq!(check(&[by_two(), by_one()]), "good");
+    assert_eq!(check(&[by_two().revoking(&end), by_one()]), "good");
     assert_eq!(
-        judge(&[by_two(), by_one().revoking(&end)]),
+        check(&[by_two(), by_one().revoking(&end)]),
         "certificate-revoked at 0 by 1"
     );
     assert_eq!(
-        judge(&[by_two()]),
-        "revocation-unknown at 0; 2: it was signed by another key than the issuer's"
+        check(&[by_two()]),
+        "revocation-unknown at 0; 2: it was signed with a key that is not the issuer's"
     );
 }
 
 #[test]
-fn a_root_that_may_not_sign_lists_signs_none() {
+fn lists_of_a_root_without_crl_sign_are_refused() {
     let root = Spec::authority("Root")
         .key_usage(&[KeyUsagePurpose::KeyCertSign])
         .self_signed();
     let end = root.issue(Spec::server(&[NAME]));
-    let judged = |lists| verdict(&[&end], &[&root], lists, now_secs());
+    let verdict_text = |lists| verdict(&[&end], &[&root], lists, now_secs());
     let list = lists(&[Crl::by(&root)]);
-    assert_eq!(judged(list.clone()), "crl-unusable at 0 of 1");
-    // It is a mistake in what was given, and not a list that is missing.
-    assert_eq!(judged(list.allowing_unknown()), "crl-unusable at 0 of 1");
+    assert_eq!(verdict_text(list.clone()), "crl-unusable at 0 of 1");
+    // It is an unusable list, not a missing one.
+    assert_eq!(
+        verdict_text(list.allowing_unknown()),
+        "crl-unusable at 0 of 1"
+    );
 }
 
 #[test]
-fn a_damaged_list_is_told_from_one_of_another_authority() {
+fn a_damaged_list_is_distinguished_from_one_of_another_authority() {
     let pki = Pki::new();
     let end = pki.root.issue(Spec::server(&[NAME]));
     let key_id = {
@@ -626,12 +642,12 @@ fn a_damaged_list_is_told_from_one_of_another_authority() {
     let mut damaged = list.der().to_vec();
     *damaged.last_mut().unwrap() ^= 1;
     let given = RevocationLists::none().with_der(damaged.into()).unwrap();
-    let judged = verdict(&[&end], &[&pki.root], given, now_secs());
-    assert_eq!(judged, "crl-unusable at 0 of 1");
+    let verdict_text = verdict(&[&end], &[&pki.root], given, now_secs());
+    assert_eq!(verdict_text, "crl-unusable at 0 of 1");
 }
 
 #[test]
-fn lists_that_cannot_be_used_are_refused_by_what_is_wrong_with_them() {
+fn unusable_lists_are_refused_with_the_reason() {
     let pki = Pki::new();
     let list = || Crl::by(&pki.root);
     let critical = |id| extension(id, true, &[5, 0]);
@@ -685,8 +701,8 @@ fn lists_that_cannot_be_used_are_refused_by_what_is_wrong_with_them() {
     ];
     for (list, expected) in rows {
         let refused = RevocationLists::none().with_der(list.der()).unwrap_err();
-        let told = refused.problem.to_string();
-        assert_eq!(told, format!("list 1 in it cannot be used: {expected}"));
+        let text = refused.problem.to_string();
+        assert_eq!(text, format!("list 1 in it cannot be used: {expected}"));
     }
 }
 
@@ -702,22 +718,22 @@ fn any_serial_number_is_found_among_many() {
         let serial = [&[1][..], &vec![7; length], &serial].concat();
         list = list.entry(&serial, &[]);
     }
-    let judge = |list: Crl<'_>| verdict(&[&end], &[&pki.root], lists(&[list]), now_secs());
-    assert_eq!(judge(list.clone()), "good");
+    let check = |list: Crl<'_>| verdict(&[&end], &[&pki.root], lists(&[list]), now_secs());
+    assert_eq!(check(list.clone()), "good");
     assert_eq!(
-        judge(list.clone().revoking(&end)),
+        check(list.clone().revoking(&end)),
         "certificate-revoked at 0 by 1"
     );
     // The same number, encoded differently.
     let longer = [&[0][..], &end.serial].concat();
     assert_eq!(
-        judge(list.entry(&longer, &[])),
+        check(list.entry(&longer, &[])),
         "certificate-revoked at 0 by 1"
     );
 }
 
 #[test]
-fn lists_are_told_in_short() {
+fn lists_are_summarized() {
     let pki = Pki::new();
     let now = now_secs();
     let list = Crl::by(&pki.root)
@@ -726,13 +742,13 @@ fn lists_are_told_in_short() {
         .delta_of(0)
         .entry(&[1], &[]);
     let given = lists(&[list, Crl::by(&pki.root)]);
-    let told: Vec<_> = given.summaries().collect();
-    let [first, second] = told.as_slice() else {
-        panic!("{told:?}");
+    let text: Vec<_> = given.summaries().collect();
+    let [first, second] = text.as_slice() else {
+        panic!("{text:?}");
     };
     assert_eq!(
         first.scope,
-        "certificates of end entities, distribution point http://crl.example/1.crl"
+        "end-entity certificates, distribution point http://crl.example/1.crl"
     );
     assert_eq!((first.entries, first.next_update), (1, None));
     assert_eq!(first.number.as_deref(), Some("1"));

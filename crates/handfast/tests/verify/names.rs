@@ -1,4 +1,4 @@
-//! Names and the constraints on them (RFC 9525; RFC 5280, 4.2.1.10).
+//! Names and name constraints (RFC 9525; RFC 5280, 4.2.1.10).
 
 use handfast::{CertificateFacts, Purpose, ServerName, UnixTime, VerificationPolicy, VerifyCause};
 use handfast_testbed::pki::{Issued, Pki, Spec, der};
@@ -6,7 +6,7 @@ use handfast_testbed::pki::{Issued, Pki, Spec, der};
 use crate::case::{Case, NAME, refused, trust};
 
 #[test]
-fn names_as_rfc_9525_has_them() {
+fn names_match_according_to_rfc_9525() {
     let pki = Pki::new();
     let table: &[(&[&str], &str, bool)] = &[
         (&["shop.example"], "shop.example", true),
@@ -45,8 +45,8 @@ fn names_as_rfc_9525_has_them() {
         let policy = VerificationPolicy::new(trust(&[&pki.root]));
         let name = ServerName::parse(reference).unwrap();
         let chain = [end_entity.der.clone()];
-        let judged = policy.check_server_chain(&chain, &name, UnixTime::now());
-        match judged {
+        let result = policy.check_server_chain(&chain, &name, UnixTime::now());
+        match result {
             Ok(_) => assert!(matches, "{names:?} passed for {reference}"),
             Err(refused) => {
                 assert!(!matches, "{names:?} refused for {reference}: {refused:?}");
@@ -65,9 +65,9 @@ fn names_as_rfc_9525_has_them() {
     }
 }
 
-/// Whatever is written as a DNS name: told as one that matches nothing exactly when nothing matches it.
+/// For any text in a DNS name: it is reported as never matching if and only if no server name matches it.
 #[test]
-fn names_that_match_nothing_are_told_from_those_that_can_be_asked_for() {
+fn names_that_never_match_are_recognized() {
     let pki = Pki::new();
     for text in [
         "shop.example",
@@ -122,9 +122,8 @@ fn names_that_match_nothing_are_told_from_those_that_can_be_asked_for() {
     }
 }
 
-/// An address written into a DNS name is a DNS name, and names no address.
 #[test]
-fn an_address_spelt_as_a_dns_name_is_none() {
+fn an_address_in_a_dns_name_does_not_match_the_address() {
     let pki = Pki::new();
     let san = der(0x30, &der(0x82, b"127.0.0.1"));
     let spec = Spec::server(&[]).extension(&[2, 5, 29, 17], &san, false);
@@ -182,7 +181,7 @@ fn a_wrong_name_is_refused_through_every_entry_point() {
 }
 
 #[test]
-fn the_common_name_counts_only_for_those_who_ask() {
+fn the_common_name_is_matched_only_if_enabled() {
     let pki = Pki::new();
     let nameless = |common_name: &str| {
         pki.root
@@ -241,7 +240,7 @@ fn the_common_name_counts_only_for_those_who_ask() {
 }
 
 #[test]
-fn name_constraints_hold_for_whatever_names_a_server() {
+fn name_constraints_apply_to_every_kind_of_server_name() {
     let pki = Pki::new();
     let bound = pki
         .root
@@ -365,7 +364,7 @@ fn name_constraints_hold_for_whatever_names_a_server() {
             outside,
             None,
         ),
-        // The legacy rule must not be a way around the constraints, which know only alternative names.
+        // The legacy rule must not evade the constraints, which apply only to alternative names.
         legacy(case(
             "common name outside",
             &[&bound],

@@ -1,4 +1,4 @@
-//! Stapled OCSP responses, made by OpenSSL: who may sign one, what it is about, and of when it is.
+//! Stapled OCSP responses, made by OpenSSL: their signers, certificates and times.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn check(
 }
 
 #[test]
-fn a_response_counts_only_by_its_issuer_s_word() {
+fn a_response_must_be_signed_by_the_issuer_or_its_responder() {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let now = now_secs();
@@ -39,7 +39,7 @@ fn a_response_counts_only_by_its_issuer_s_word() {
     let stranger = Spec::authority("Issuer").self_signed();
     let about = issuer.issue(Spec::server(&["localhost"]));
     let other = issuer.issue(Spec::server(&["localhost"]));
-    let appointed = issuer.issue(responder());
+    let delegated = issuer.issue(responder());
     let appointed_rsa = issuer.issue(responder().key(Key::Rsa2048));
     let not_appointed = issuer.issue(Spec::server(&["localhost"]));
     let of_yesterday = issuer.issue(responder().expired());
@@ -75,10 +75,10 @@ fn a_response_counts_only_by_its_issuer_s_word() {
             Ok(revoked.clone()),
         ),
         ("unknown", &issuer, Status::Unknown, &[], Ok(unknown)),
-        ("appointed", &appointed, Status::Good, &[], Ok(good.clone())),
+        ("delegated", &delegated, Status::Good, &[], Ok(good.clone())),
         (
-            "appointed by key",
-            &appointed,
+            "delegated by key",
+            &delegated,
             Status::Revoked,
             &["-resp_key_id"],
             Ok(revoked),
@@ -92,13 +92,13 @@ fn a_response_counts_only_by_its_issuer_s_word() {
         ),
         (
             "without its certificate",
-            &appointed,
+            &delegated,
             Status::Good,
             &["-resp_no_certs"],
             Err(unauthorised.clone()),
         ),
         (
-            "not appointed",
+            "not delegated",
             &not_appointed,
             Status::Good,
             &[],
@@ -112,7 +112,7 @@ fn a_response_counts_only_by_its_issuer_s_word() {
             Err(unauthorised.clone()),
         ),
         (
-            "appointed by the root, not by the issuer",
+            "delegated by the root, not by the issuer",
             &of_root,
             Status::Good,
             &[],
@@ -126,7 +126,7 @@ fn a_response_counts_only_by_its_issuer_s_word() {
             Err(unauthorised.clone()),
         ),
         (
-            "that one's responder",
+            "its responder",
             &of_stranger,
             Status::Good,
             &[],
@@ -145,19 +145,27 @@ fn a_response_counts_only_by_its_issuer_s_word() {
         else {
             return;
         };
-        let judged = check(&response, &about, &issuer, now_secs());
-        assert_eq!(judged.clone().map(|told| told.status), expected, "{case}");
-        if let Ok(told) = judged {
+        let checked = check(&response, &about, &issuer, now_secs());
+        assert_eq!(
+            checked.clone().map(|found| found.status),
+            expected,
+            "{case}"
+        );
+        if let Ok(found) = checked {
             assert!(
-                told.produced_at.abs_diff(i64::try_from(now).unwrap()) < 300,
+                found.produced_at.abs_diff(i64::try_from(now).unwrap()) < 300,
                 "{case}"
             );
             assert_eq!(
-                told.next_update,
-                Some(told.this_update + 7 * 86_400),
+                found.next_update,
+                Some(found.this_update + 7 * 86_400),
                 "{case}"
             );
-            assert!(told.responder.contains("CN="), "{case} {}", told.responder);
+            assert!(
+                found.responder.contains("CN="),
+                "{case} {}",
+                found.responder
+            );
         }
         assert_eq!(
             check(&response, &other, &issuer, now_secs()),
@@ -173,7 +181,7 @@ fn a_response_counts_only_by_its_issuer_s_word() {
 }
 
 #[test]
-fn a_response_is_of_its_time() {
+fn a_response_applies_only_at_its_time() {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
@@ -201,7 +209,7 @@ fn a_response_is_of_its_time() {
         (&minute, now + 300, "good"),
         (&minute, now + 600, "outdated"),
     ] {
-        let told = match check(response, &about, &pki.root, now) {
+        let found = match check(response, &about, &pki.root, now) {
             Ok(_) => "good",
             Err(StapleProblem::NotYetValid { .. } | StapleProblem::NotYetProduced { .. }) => {
                 "future"
@@ -209,20 +217,20 @@ fn a_response_is_of_its_time() {
             Err(StapleProblem::Outdated { .. }) => "outdated",
             Err(other) => panic!("{other}"),
         };
-        assert_eq!(told, expected, "{now}");
+        assert_eq!(found, expected, "{now}");
     }
 }
 
 #[test]
-fn no_change_to_a_response_goes_unnoticed() {
+fn every_change_to_a_response_is_detected() {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
-    let appointed = pki.root.issue(responder());
+    let delegated = pki.root.issue(responder());
     let Some(response) = respond(
         directory.path(),
         &pki.root,
-        &appointed,
+        &delegated,
         &about,
         Status::Revoked,
         &[],
@@ -239,10 +247,10 @@ fn no_change_to_a_response_goes_unnoticed() {
         for change in [1, 0x80] {
             let mut altered = response.clone();
             altered[position] ^= change;
-            // A byte that nobody signs (the responder's own certificate has some) may change; what the
-            // response says may not.
-            if let Ok(told) = check(&altered, &about, &pki.root, now) {
-                assert_eq!(told, whole, "{position}");
+            // A byte that is not signed (the responder's certificate has some) may change; the status may
+            // not.
+            if let Ok(found) = check(&altered, &about, &pki.root, now) {
+                assert_eq!(found, whole, "{position}");
             }
         }
     }
@@ -251,12 +259,18 @@ fn no_change_to_a_response_goes_unnoticed() {
 }
 
 #[test]
-fn what_a_responder_says_instead_is_told() {
+fn errors_of_a_responder_are_reported() {
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
     for (bytes, expected) in [
-        (&[0x30, 3, 0x0a, 1, 3][..], "the responder said tryLater"),
-        (&[0x30, 3, 0x0a, 1, 6], "the responder said unauthorized"),
+        (
+            &[0x30, 3, 0x0a, 1, 3][..],
+            "the responder's status is tryLater",
+        ),
+        (
+            &[0x30, 3, 0x0a, 1, 6],
+            "the responder's status is unauthorized",
+        ),
         (
             &[0x30, 3, 0x0a, 1, 0],
             "it cannot be read: its frame is malformed",
@@ -264,12 +278,12 @@ fn what_a_responder_says_instead_is_told() {
         (&[0x30, 0], "it cannot be read: its status is malformed"),
         (&[], "it cannot be read: its frame is malformed"),
     ] {
-        let told = check(bytes, &about, &pki.root, now_secs()).unwrap_err();
-        assert_eq!(told.to_string(), expected, "{bytes:?}");
+        let found = check(bytes, &about, &pki.root, now_secs()).unwrap_err();
+        assert_eq!(found.to_string(), expected, "{bytes:?}");
     }
 }
 
-/// One answer about a certificate, by hand: OpenSSL gives one, of now.
+/// One entry for a certificate, encoded by hand, because OpenSSL makes only current responses with one entry.
 #[derive(Clone)]
 struct Answer {
     status: Vec<u8>,
@@ -336,7 +350,7 @@ impl Answer {
     }
 }
 
-/// A response with these answers, signed by the issuer.
+/// A response with these entries, signed by the issuer.
 fn signed(issuer: &Issued, produced_at: u64, answers: &[Vec<u8>]) -> Vec<u8> {
     const BASIC: [u8; 11] = [6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
     let data = [
@@ -353,7 +367,7 @@ fn signed(issuer: &Issued, produced_at: u64, answers: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn of_several_answers_the_worst_counts() {
+fn of_several_entries_the_worst_applies() {
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
     let other = pki.server(&["localhost"]);
@@ -389,7 +403,7 @@ fn of_several_answers_the_worst_counts() {
             vec![Answer::good(), Answer::revoked(HOLD)],
             "certificateHold",
         ),
-        // What is not of now has no say...
+        // Entries that are not current do not apply...
         (
             "held before",
             vec![Answer::good(), long_ago(Answer::revoked(HOLD))],
@@ -406,7 +420,7 @@ fn of_several_answers_the_worst_counts() {
             vec![in_a_day(Answer::revoked(KEY)), Answer::good()],
             "good",
         ),
-        // ... but a revocation does not end.
+        // ... but a revocation is permanent.
         (
             "revoked before",
             vec![Answer::good(), long_ago(Answer::revoked(KEY))],
@@ -427,8 +441,8 @@ fn of_several_answers_the_worst_counts() {
         for _ in 0..2 {
             encoded.reverse();
             let response = signed(&pki.root, now, &encoded);
-            let told = match check(&response, &about, &pki.root, now) {
-                Ok(told) => match told.status {
+            let found = match check(&response, &about, &pki.root, now) {
+                Ok(found) => match found.status {
                     StapledStatus::Good => "good",
                     StapledStatus::Revoked { reason, .. } => reason.unwrap_or("revoked"),
                     _ => "unknown",
@@ -436,13 +450,13 @@ fn of_several_answers_the_worst_counts() {
                 Err(StapleProblem::Outdated { .. }) => "outdated",
                 Err(other) => panic!("{case}: {other}"),
             };
-            assert_eq!(told, expected, "{case}");
+            assert_eq!(found, expected, "{case}");
         }
     }
 }
 
 #[test]
-fn a_response_is_made_neither_later_than_now_nor_before_what_it_says() {
+fn produced_at_must_not_be_in_the_future_or_before_this_update() {
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
     let now = now_secs();
@@ -450,19 +464,19 @@ fn a_response_is_made_neither_later_than_now_nor_before_what_it_says() {
     for (produced_at, expected) in [
         (now, "good"),
         (now + 290, "good"),
-        (now + 900, "later than now"),
+        (now + 900, "in the future"),
         (now - 3600 - 290, "good"),
-        (now - 2 * 3600, "true from"),
+        (now - 2 * 3600, "before its thisUpdate"),
     ] {
         let response = signed(&pki.root, produced_at, std::slice::from_ref(&answer));
-        let told = check(&response, &about, &pki.root, now)
+        let found = check(&response, &about, &pki.root, now)
             .map_or_else(|problem| problem.to_string(), |_| "good".to_owned());
-        assert!(told.contains(expected), "{told}, not {expected}");
+        assert!(found.contains(expected), "{found}, not {expected}");
     }
 }
 
 #[test]
-fn a_response_without_next_update_counts_for_a_day() {
+fn a_response_without_next_update_is_valid_for_a_day() {
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
     let now = now_secs();
@@ -473,13 +487,13 @@ fn a_response_without_next_update_counts_for_a_day() {
         (now + DAY_SECS + 290, true),
         (now + DAY_SECS + 600, false),
     ] {
-        let judged = check(&response, &about, &pki.root, at);
-        assert_eq!(judged.is_ok(), counts, "{judged:?}");
+        let checked = check(&response, &about, &pki.root, at);
+        assert_eq!(checked.is_ok(), counts, "{checked:?}");
     }
 }
 
 #[test]
-fn who_is_appointed_to_sign_responses_has_a_key_that_signs() {
+fn a_responders_key_usage_must_allow_signing() {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let about = pki.server(&["localhost"]);
@@ -488,20 +502,20 @@ fn who_is_appointed_to_sign_responses_has_a_key_that_signs() {
         (KeyUsagePurpose::ContentCommitment, true),
         (KeyUsagePurpose::KeyAgreement, false),
     ] {
-        let appointed = pki.root.issue(responder().key_usage(&[usage]));
+        let delegated = pki.root.issue(responder().key_usage(&[usage]));
         let (root, status) = (&pki.root, Status::Good);
-        let Some(response) = respond(directory.path(), root, &appointed, &about, status, &[])
+        let Some(response) = respond(directory.path(), root, &delegated, &about, status, &[])
         else {
             return;
         };
-        let judged = check(&response, &about, root, now_secs());
-        assert_eq!(judged.is_ok(), expected, "{usage:?}: {judged:?}");
+        let checked = check(&response, &about, root, now_secs());
+        assert_eq!(checked.is_ok(), expected, "{usage:?}: {checked:?}");
     }
 }
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_response(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn arbitrary_bytes_are_not_a_valid_response(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let nothing = CertificateDer::from(Vec::new());
         let now = at(1_800_000_000);
         prop_assert!(StapledResponse::check(&bytes, &nothing, &nothing, now).is_err());

@@ -1,4 +1,4 @@
-//! Certificate policies: a path in which a certificate demands one must have it from end to end.
+//! Certificate policies: if a certificate requires one, the whole path must have it.
 
 use handfast::{CertificateFacts, VerifyCause};
 use handfast_testbed::pki::{Pki, Spec, der};
@@ -9,7 +9,7 @@ use crate::case::{Case, check_both, good, refused};
 const P: &[u8] = &[6, 2, 0x2a, 1];
 const Q: &[u8] = &[6, 2, 0x2a, 2];
 
-/// With certificate policies that are not critical, as most are.
+/// With non-critical certificate policies, as usual.
 fn asserting(spec: Spec, policies: &[&[u8]]) -> Spec {
     let list: Vec<u8> = policies
         .iter()
@@ -18,20 +18,20 @@ fn asserting(spec: Spec, policies: &[&[u8]]) -> Spec {
     spec.extension(&[2, 5, 29, 32], &der(0x30, &list), false)
 }
 
-/// With requireExplicitPolicy, critical, which webpki refuses and we do not.
+/// With critical requireExplicitPolicy, which webpki refuses and we do not.
 fn demanding_critically(spec: Spec) -> Spec {
     let constraints = der(0x30, &[0x80, 1, 0]);
     spec.extension(&[2, 5, 29, 36], &constraints, true)
 }
 
-/// With requireExplicitPolicy. RFC 5280 wants it critical; where it is not, it binds all the same.
+/// With requireExplicitPolicy. RFC 5280 requires it to be critical; if it is not, it still applies.
 fn demanding(spec: Spec, after: u8) -> Spec {
     let constraints = der(0x30, &[0x80, 1, after]);
     spec.extension(&[2, 5, 29, 36], &constraints, false)
 }
 
 #[test]
-fn a_policy_that_an_authority_demands_has_to_be_in_the_whole_path() {
+fn a_policy_that_an_authority_requires_must_be_in_the_whole_path() {
     check_both(|purpose| {
         let pki = Pki::new();
         let strict = pki
@@ -80,7 +80,7 @@ fn a_policy_that_an_authority_demands_has_to_be_in_the_whole_path() {
                 &[P],
                 None,
             ),
-            // One more certificate may come without.
+            // One more certificate may lack the policy.
             (
                 "no policy, demanded at the end",
                 &later,
@@ -129,7 +129,7 @@ fn a_policy_that_an_authority_demands_has_to_be_in_the_whole_path() {
 }
 
 #[test]
-fn critical_extensions_about_policies_are_no_unknown_ones() {
+fn critical_policy_extensions_are_supported() {
     let spec = Spec::authority("Strict")
         .extension(&[2, 5, 29, 32], &der(0x30, &der(0x30, P)), true)
         .extension(

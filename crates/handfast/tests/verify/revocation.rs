@@ -54,7 +54,7 @@ fn revocation_lists() {
                 refused!(at Some(1), VerifyCause::Revoked { subject, .. } if subject.contains("Middle")),
             ),
             (
-                "intermediate revoked, end entity looked at alone",
+                "intermediate revoked, only the end entity is checked",
                 &end_entity,
                 &middle,
                 lists(vec![middle.crl(&[]), pki.root.crl(&[&middle])])
@@ -97,7 +97,7 @@ fn revocation_lists() {
                 None,
             ),
             (
-                "an old and a new list: the new one counts",
+                "an old and a new list: the new one applies",
                 &end_entity,
                 &middle,
                 lists(vec![
@@ -134,7 +134,7 @@ fn revocation_lists() {
 }
 
 #[test]
-fn a_revoked_certificate_is_refused_although_it_is_trusted_as_itself() {
+fn a_revoked_certificate_is_refused_although_it_is_trusted() {
     check_both(|purpose| {
         let pki = Pki::new();
         let end_entity = pki.root.issue(good(purpose));

@@ -1,5 +1,5 @@
-//! A session that is taken up counts no longer than the lists by which its certificate was judged: of servers by
-//! clients and of clients by servers, in TLS 1.2 and 1.3.
+//! A session expires with the revocation lists with which its certificate was verified: of servers at clients and of
+//! clients at servers, in TLS 1.2 and 1.3.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use crate::case::{VERSIONS, identity, trust};
 
 const HOUR_SECS: u64 = 3600;
 
-/// A client, a server, both with certificates, and the time that both believe it is.
+/// A client, a server, both with certificates, and their clock.
 struct Ends {
     pki: Pki,
     server: Issued,
@@ -24,9 +24,9 @@ struct Ends {
     time: Arc<AtomicU64>,
 }
 
-/// Who looks certificates up.
+/// The side that checks revocation lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Judge {
+enum Checks {
     Client,
     Server,
 }
@@ -91,7 +91,7 @@ fn carry(from: &mut Connection, to: &mut Connection) {
     to.receive(&bytes);
 }
 
-/// Whether a session was taken up; or the failure of either.
+/// Whether a session was resumed, or the error of either end.
 fn exchange(client: &ClientContext, server: &ServerContext) -> Result<bool, Error> {
     let mut client = client.connection("localhost")?;
     let mut server = server.connection()?;
@@ -101,7 +101,7 @@ fn exchange(client: &ClientContext, server: &ServerContext) -> Result<bool, Erro
         carry(&mut server, &mut client);
         client.process()?;
     }
-    // TLS 1.3 sends its tickets behind the handshake.
+    // TLS 1.3 sends its tickets after the handshake.
     server.write(&[std::io::IoSlice::new(b"x")])?;
     server.flush()?;
     carry(&mut server, &mut client);
@@ -110,21 +110,21 @@ fn exchange(client: &ClientContext, server: &ServerContext) -> Result<bool, Erro
 }
 
 #[test]
-fn a_session_ends_with_the_lists_that_it_rests_on() {
+fn a_session_expires_with_its_revocation_lists() {
     for (version, _) in VERSIONS {
-        for judge in [Judge::Client, Judge::Server] {
+        for checks in [Checks::Client, Checks::Server] {
             for expired in [ExpiredLists::Refuse, ExpiredLists::Accept] {
-                let case = format!("{:?}, {judge:?}, {expired:?}", version);
+                let case = format!("{:?}, {checks:?}, {expired:?}", version);
                 let ends = Ends::new();
-                let of = |who| match who == judge {
+                let of = |who| match who == checks {
                     true => ends.lists(&[]).with_expired(expired),
                     false => RevocationLists::none(),
                 };
-                let client = ends.client(version, of(Judge::Client));
-                let server = ends.server(version, of(Judge::Server), None);
+                let client = ends.client(version, of(Checks::Client));
+                let server = ends.server(version, of(Checks::Server), None);
                 assert!(!exchange(&client, &server).unwrap(), "{case}");
                 assert!(exchange(&client, &server).unwrap(), "{case}: resumed");
-                // Tickets are good for longer than that.
+                // Tickets are valid for longer.
                 ends.time.fetch_add(2 * HOUR_SECS, Ordering::Relaxed);
                 let later = exchange(&client, &server);
                 match expired {
@@ -143,41 +143,41 @@ fn a_session_ends_with_the_lists_that_it_rests_on() {
 }
 
 #[test]
-fn a_list_that_begins_to_count_ends_sessions() {
+fn a_list_that_becomes_valid_ends_sessions() {
     for (version, _) in VERSIONS {
         let ends = Ends::new();
         let now = now_secs();
         let tomorrow = Crl::by(&ends.pki.root)
             .number(2)
             .between(now + HOUR_SECS, Some(now + 9 * DAY_SECS));
-        for judge in [Judge::Client, Judge::Server] {
+        for checks in [Checks::Client, Checks::Server] {
             ends.time.store(now, Ordering::Relaxed);
-            let revoked = match judge {
-                Judge::Client => &ends.server,
-                Judge::Server => &ends.client,
+            let revoked = match checks {
+                Checks::Client => &ends.server,
+                Checks::Server => &ends.client,
             };
             let coming = tomorrow.clone().revoking(revoked).der();
             let lists = ends.lists(&[]).with_der(coming).unwrap();
-            let of = |who| match who == judge {
+            let of = |who| match who == checks {
                 true => lists.clone(),
                 false => RevocationLists::none(),
             };
-            let client = ends.client(version, of(Judge::Client));
-            let server = ends.server(version, of(Judge::Server), None);
+            let client = ends.client(version, of(Checks::Client));
+            let server = ends.server(version, of(Checks::Server), None);
             assert!(!exchange(&client, &server).unwrap());
             assert!(exchange(&client, &server).unwrap(), "resumed");
             ends.time.fetch_add(2 * HOUR_SECS, Ordering::Relaxed);
             let refused = exchange(&client, &server).unwrap_err().explain().id;
             assert!(
                 refused.contains("revoked"),
-                "{version:?} {judge:?}: {refused}"
+                "{version:?} {checks:?}: {refused}"
             );
         }
     }
 }
 
 #[test]
-fn a_server_that_is_given_another_list_takes_up_no_session_of_whom_it_revokes() {
+fn a_server_with_a_new_list_does_not_resume_sessions_of_revoked_clients() {
     for (version, _) in VERSIONS {
         let ends = Ends::new();
         let client = ends.client(version, RevocationLists::none());

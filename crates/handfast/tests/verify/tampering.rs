@@ -1,4 +1,4 @@
-//! Any change to a good chain makes it a bad one, and none makes us stumble.
+//! Every change to a valid chain is detected without a panic.
 
 use handfast::{CertificateDer, Error, PeerCause, Phase, ServerName, UnixTime, VerificationPolicy};
 use handfast_testbed::pki::{Pki, Spec};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::case::{NAME, trust};
 
-/// What became of one byte, or of the length.
+/// A change of one byte, or of the length.
 #[derive(Debug, Clone)]
 enum Mutation {
     Flip {
@@ -82,22 +82,22 @@ proptest! {
             prop_assume!(&chain != good);
             let mut anchors = trust(&[&pki.root]);
             if trusted_as_itself && chain[0] != good[0] {
-                // Trusting the good one does not help the forged one.
+                // The original is trusted, the changed one is not.
                 anchors = anchors.with_certificate_der(good[0].clone()).unwrap();
             }
             let policy = VerificationPolicy::new(anchors).with_legacy_common_name(true);
             let name = ServerName::parse(NAME).unwrap();
-            let judged = policy.check_server_chain(&chain, &name, UnixTime::now());
-            let refused = judged.err();
+            let result = policy.check_server_chain(&chain, &name, UnixTime::now());
+            let refused = result.err();
             prop_assert!(refused.is_some(), "verified after {changes:?}");
             let refused = refused.unwrap();
             prop_assert_eq!(&refused.chain, &chain);
-            // Telling it must not fail either, whatever the bytes are.
-            let told = Error::new(
+            // Explaining the error must not fail either.
+            let error = Error::new(
                 Phase::Handshake,
                 PeerCause::Certificate(Box::new(refused)),
             );
-            prop_assert!(!told.explain().to_string().is_empty());
+            prop_assert!(!error.explain().to_string().is_empty());
             Ok(())
         })?;
     }

@@ -1,4 +1,4 @@
-//! `handfast connect`: a TLS session between the terminal and any byte channel, either side of it.
+//! `handfast connect`: a TLS session between the terminal and any byte channel, as client or server.
 
 mod negotiate;
 mod poll;
@@ -119,7 +119,7 @@ Exit codes are curl's: 0 closed properly, 7 connection failed, 28 time-out, 35 h
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     if matches!(args.trust.identity.pass, Some(PassphraseSource::Stdin)) {
         return Err(Failure::usage(
-            "stdin is what is sent, so the passphrase cannot come from there",
+            "stdin is sent to the peer, so the passphrase cannot be read from it",
             "give it as env:VAR, file:PATH, fd:N or at the prompt",
         ));
     }
@@ -135,7 +135,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             connect(&args, &target)
         }
         (None, None) => Err(Failure::usage(
-            "there is nothing to connect to",
+            "no target given",
             "give HOST:PORT or another target",
         )),
     }
@@ -145,7 +145,7 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
     let name = verified_name(args, target)?;
     let sent = args.sni.as_deref().unwrap_or(&name);
     let mut builder = args.trust.client(&args.session)?.timeouts(args.timeouts());
-    // Before anybody is bothered: a name that is none.
+    // Before connecting: check the name.
     let expected = server_name(&name)?;
     server_name(sent)?;
     if sent != name {
@@ -183,8 +183,8 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
 fn listen(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
     if args.starttls.is_some() || args.servername.is_some() || args.sni.is_some() {
         return Err(Failure::usage(
-            "--starttls, --servername and --sni are a client's",
-            "leave them out with --listen",
+            "--starttls, --servername and --sni are for clients",
+            "omit them with --listen",
         ));
     }
     let context = server_context(args)?;
@@ -198,7 +198,7 @@ fn listen(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
         let deadline = deadline.unwrap_or_else(|| Deadline::after(handshake_limit()));
         let mut connection = context.connection()?;
         match handshake(&wire, &mut connection, deadline, &signals) {
-            Err(error) if listener.goes_on() && was_no_client(&error) => {
+            Err(error) if listener.goes_on() && was_not_a_client(&error) => {
                 if !args.quiet {
                     let why = error.explain().what;
                     output::note(format!("* {}: {why}; still listening", wire.leads_to()));
@@ -206,7 +206,7 @@ fn listen(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
                 wire.half_close();
             }
             secured => {
-                // There is one session: whoever else comes is refused by the operating system.
+                // There is only one session: the operating system refuses further clients.
                 drop(listener);
                 return args.over(wire, |wire| match secured? {
                     true => args.talk(wire, connection, &signals),
@@ -217,9 +217,9 @@ fn listen(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Port scans and health checks connect and go, or say something that is neither TLS nor HTTP. A
-/// browser that was sent to `http://`, or a client that shook hands and refused, is to be told of.
-fn was_no_client(error: &Error) -> bool {
+/// Whether it was a port scan or health check: those close, or send something that is neither TLS nor HTTP. A
+/// browser that uses `http://`, or a client that refuses in the handshake, is reported.
+fn was_not_a_client(error: &Error) -> bool {
     match error.cause() {
         Cause::Network(NetworkCause::TimedOut { .. }) => error.client_offer().is_none(),
         Cause::Peer(PeerCause::ClosedInHandshake { .. } | PeerCause::ResetInHandshake { .. }) => {
@@ -234,7 +234,7 @@ fn was_no_client(error: &Error) -> bool {
 }
 
 impl Args {
-    /// Gives the channel up afterwards, whatever happens.
+    /// Closes the channel afterwards in any case.
     fn over(
         &self,
         mut wire: Wire,
@@ -265,7 +265,7 @@ impl Args {
         self.talk(wire, connection, signals)
     }
 
-    /// The session, once it is secured.
+    /// Runs the secured session.
     fn talk(
         &self,
         wire: &mut Wire,
@@ -282,7 +282,7 @@ impl Args {
         if !self.quiet && !matches!(outcome.why, Why::OutputClosed) {
             telling::ended(&outcome);
         }
-        judge(outcome)
+        conclude(outcome)
     }
 
     fn closing(&self) -> Closing {
@@ -304,7 +304,7 @@ impl Args {
     }
 }
 
-/// The library's limit on a handshake serves here as well, and on the dialogue before it.
+/// The same limit as the library's for a handshake, also for the plain-text dialogue before it.
 fn handshake_limit() -> Duration {
     const LIMIT: Duration = Duration::from_secs(10);
     Timeouts::default().handshake.unwrap_or(LIMIT)
@@ -324,10 +324,10 @@ fn verified_name(args: &Args, target: &Target) -> Result<String, Failure> {
             Ok(args.sni.as_ref().unwrap_or(host).clone())
         }
         (None, _) if args.sni.is_some() => Ok(args.sni.clone().unwrap_or_default()),
-        // Whatever it is, it will not be verified.
+        // The name is not verified.
         (None, _) if args.trust.insecure => Ok("localhost".to_owned()),
         (None, _) => Err(Failure::usage(
-            "this channel does not say who is at its other end",
+            "this channel has no server name",
             "give the name that the server's certificate must be valid for: --servername NAME",
         )),
     }
@@ -376,8 +376,8 @@ fn server_context(args: &Args) -> Result<ServerContext, Failure> {
     Ok(builder.build()?)
 }
 
-/// The files of the authorities that clients are to come from, and of the lists that they are checked against:
-/// those given, and that of the local authority where it is one of them.
+/// The files of the authorities that clients need, and of the lists that they are checked against: those given, and
+/// that of the local authority if it is one of them.
 fn client_files(args: &Args) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failure> {
     let mut lists = args.trust.crl.clone();
     let mut authorities = Vec::new();
@@ -394,14 +394,14 @@ fn client_files(args: &Args) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failure> {
     Ok((authorities, lists))
 }
 
-/// The exit code that an outcome deserves, or its explanation.
-fn judge(outcome: Outcome) -> Result<ExitCode, Failure> {
+/// The exit code of an outcome, or its failure.
+fn conclude(outcome: Outcome) -> Result<ExitCode, Failure> {
     match outcome.why {
         Why::Failed(error) => return Err(error.into()),
         Why::Input(error) => {
             let explanation = Explanation::new("input-unreadable", "standard input cannot be read")
                 .with_evidence(error.to_string())
-                .with_evidence("the peer was not told that this was all: no close_notify");
+                .with_evidence("close_notify was not sent, because the data is incomplete");
             return Err(Failure::new(code::READ, explanation));
         }
         Why::Output(error) => {
@@ -424,7 +424,7 @@ fn judge(outcome: Outcome) -> Result<ExitCode, Failure> {
         Some(Ending::CloseNotify) | None if outcome.input_unsent => {
             let explanation = Explanation::new(
                 "input-not-sent",
-                "the peer closed the connection before it had taken all of the input",
+                "the peer closed the connection before all of the input was sent",
             );
             Err(Failure::new(code::SEND, explanation))
         }

@@ -1,4 +1,4 @@
-//! From an open channel to a secured one: the plain-text dialogue where there is one, the handshake.
+//! From an open channel to a secured one: the plain-text dialogue, if any, and the handshake.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::poll::{self, Signals};
 use super::wire::{Received, Sent, Wire};
 
-/// When to give up, and the limit that this comes from.
+/// A deadline, and the limit that it results from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     at: Instant,
@@ -32,19 +32,19 @@ impl Deadline {
     }
 }
 
-/// How waiting went.
+/// The result of waiting.
 enum Waited {
     Readable,
     Writable,
     Interrupted,
-    /// The time is up.
-    InVain,
+    /// The time limit passed.
+    TimedOut,
 }
 
-/// Leads the dialogue to its end; `false` when a signal came first.
+/// Completes the dialogue; `false` if a signal arrived first.
 ///
-/// A server that has not said a byte when `silence` is over, or when it ends the connection, is asked
-/// by `speaks_tls` whether it waits for TLS.
+/// If a server has not sent a byte when `silence` is over, or when it closes the connection, `speaks_tls` probes
+/// whether it waits for TLS.
 pub(super) fn begin_tls(
     wire: &Wire,
     mut dialogue: StartTlsDialogue,
@@ -81,12 +81,12 @@ pub(super) fn begin_tls(
         )? {
             Waited::Interrupted => return Ok(false),
             Waited::Writable => {}
-            Waited::InVain if greeting.take().is_some() => {
+            Waited::TimedOut if greeting.take().is_some() => {
                 if let Some(error) = speaks_tls.take().and_then(|ask| ask()) {
                     return Err(refused(error));
                 }
             }
-            Waited::InVain => return Err(deadline.passed(PHASE).into()),
+            Waited::TimedOut => return Err(deadline.passed(PHASE).into()),
             Waited::Readable => match wire.receive(&mut room).map_err(failed(PHASE))? {
                 Received::Bytes(count) => {
                     dialogue
@@ -105,7 +105,7 @@ pub(super) fn begin_tls(
     }
 }
 
-/// Shakes hands; `false` when a signal came first.
+/// Performs the handshake; `false` if a signal arrived first.
 pub(super) fn handshake(
     wire: &Wire,
     connection: &mut Connection,
@@ -119,7 +119,7 @@ pub(super) fn handshake(
             match wire.send(connection.outgoing()).map_err(failed(PHASE))? {
                 Sent::Bytes(count) => connection.sent(count),
                 Sent::Nothing => break,
-                // What it said before it went may tell why.
+                // Data that it sent before closing may show the reason.
                 Sent::Gone => gone = true,
             }
         }
@@ -130,7 +130,7 @@ pub(super) fn handshake(
         match wait(wire, sending, deadline.at, PHASE, signals)? {
             Waited::Interrupted => return Ok(false),
             Waited::Writable => {}
-            Waited::InVain => return Err(deadline.passed(PHASE)),
+            Waited::TimedOut => return Err(deadline.passed(PHASE)),
             Waited::Readable => {
                 match wire
                     .receive(connection.receive_room())
@@ -142,7 +142,7 @@ pub(super) fn handshake(
                     Received::Reset => connection.received_reset(),
                 }
                 if let Err(error) = connection.process() {
-                    // The alert tells the peer why, if it can be had at once.
+                    // Send the alert, if that does not block.
                     let _ = wire.send(connection.outgoing());
                     return Err(error);
                 }
@@ -170,7 +170,7 @@ fn wait(
         fds.push(PollFd::from_borrowed_fd(writer, PollFlags::OUT));
     }
     if !poll::wait(&mut fds, Some(until)).map_err(failed(phase))? {
-        return Ok(Waited::InVain);
+        return Ok(Waited::TimedOut);
     }
     let mut ready = fds.iter().map(poll::is_ready);
     Ok(match (ready.next(), ready.next()) {

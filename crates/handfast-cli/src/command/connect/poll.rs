@@ -1,4 +1,4 @@
-//! Waiting for several descriptors at once, and for signals among them.
+//! Waiting for several descriptors and signals.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Waits until one of `fds` is ready; `false` when the time is up before.
+/// Waits until one of `fds` is ready; `false` if the time limit passes first.
 pub(super) fn wait(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<bool> {
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -19,7 +19,7 @@ pub(super) fn wait(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result
         });
         match poll(fds, left.as_ref()) {
             Ok(0) if until.is_some_and(|until| until <= Instant::now()) => return Ok(false),
-            // A handled signal interrupts, and has left its mark in the pipe that is polled.
+            // A handled signal interrupts the call, and has written to the pipe that is polled.
             Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => return Ok(true),
             Err(error) => return Err(error.into()),
@@ -27,20 +27,19 @@ pub(super) fn wait(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result
     }
 }
 
-/// Is there anything to be done for what was asked? Errors and hang-ups are for the next read or
-/// write to find.
+/// Whether it is ready. Errors and hang-ups are reported by the next read or write.
 pub(super) fn is_ready(fd: &PollFd<'_>) -> bool {
     !fd.revents().is_empty()
 }
 
-/// The signals that ask the program to end: it does, in order.
+/// The signals that end the program gracefully.
 #[derive(Debug)]
 pub(super) struct Signals {
     reader: UnixStream,
 }
 
 impl Signals {
-    /// From here on these signals end nothing by themselves.
+    /// From here on these signals no longer have their default effect.
     pub(super) fn install() -> io::Result<Self> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
@@ -54,14 +53,14 @@ impl Signals {
         PollFd::new(&self.reader, PollFlags::IN)
     }
 
-    /// Has one come since the last time?
+    /// Whether one has arrived since the last call.
     pub(super) fn take(&self) -> bool {
         let mut bytes = [0; 16];
         matches!(rustix::io::read(&self.reader, &mut bytes[..]), Ok(1..))
     }
 }
 
-/// Makes reads and writes of this open file return at once. Only for files that nobody else uses.
+/// Makes this open file non-blocking. Only for files that are not shared with another process.
 pub(super) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
     let flags = fcntl_getfl(fd.as_fd())?;

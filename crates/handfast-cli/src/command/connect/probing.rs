@@ -1,6 +1,5 @@
-//! After a handshake that failed: asking the server, over channels of their own, what it would have
-//! taken. Only channels that can be opened again without a side effect are: no command is run twice,
-//! no line is dialled.
+//! After a failed handshake: probing the server over further channels. Only channels that can be opened again
+//! without a side effect are used: no command is run twice, no serial line is opened again.
 
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -12,10 +11,10 @@ use handfast_probe as probe;
 use super::target::{Target, authority};
 use crate::tls_at_once;
 
-/// What all questions together may take: somebody waits for the message.
+/// The time limit for all probes together: the user is waiting for the message.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// The error of a server that waits for TLS where this protocol was expected, if it is one.
+/// The error if the server waits for TLS instead of this protocol.
 pub(super) fn tls_at_once(
     target: &Target,
     context: &ClientContext,

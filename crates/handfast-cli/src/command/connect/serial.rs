@@ -1,4 +1,4 @@
-//! A serial line: bytes as they are while we use it, and its settings as they were afterwards.
+//! A serial line in raw mode; its settings are restored afterwards.
 
 use std::fs::File;
 use std::io;
@@ -17,21 +17,21 @@ pub(super) struct SerialLine {
 }
 
 impl SerialLine {
-    /// Opens the device without waiting for a carrier and without becoming its controlled process.
+    /// Opens the device without waiting for a carrier and without making it the controlling terminal.
     pub(super) fn open(device: &Path, speed: Option<u32>) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(open(device, flags, Mode::empty())?);
         let before = tcgetattr(&file)?;
         let mut raw = before.clone();
         raw.make_raw();
-        // Read whatever there is; no modem lines: there may be three wires only.
+        // Enable the receiver; ignore modem lines: there may be only three wires.
         raw.special_codes[SpecialCodeIndex::VMIN] = 1;
         raw.special_codes[SpecialCodeIndex::VTIME] = 0;
         raw.control_modes |= ControlModes::CLOCAL | ControlModes::CREAD;
         if let Some(speed) = speed {
             raw.set_speed(speed)?;
         }
-        // Not flushed: the other end may have spoken already.
+        // Not flushed: the peer may have sent data already.
         tcsetattr(&file, OptionalActions::Now, &raw)?;
         Ok(Self { file, before })
     }
@@ -48,8 +48,8 @@ impl SerialLine {
 
 impl Drop for SerialLine {
     fn drop(&mut self) {
-        // Drained first: our last bytes may still be on their way down the line. A device that was
-        // pulled out has nothing to restore.
+        // Drain first: our last bytes may not have been transmitted yet. A device that was removed
+        // cannot be restored.
         let _ = tcsetattr(&self.file, OptionalActions::Drain, &self.before);
     }
 }

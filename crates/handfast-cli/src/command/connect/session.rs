@@ -1,9 +1,9 @@
-//! The session: terminal and connection at once, on one thread, with one `poll`.
+//! The session: terminal and connection on one thread, with one `poll`.
 //!
-//! Each turn moves what can be moved (plaintext to standard output, input into records, records to
-//! the wire) and then waits for whatever the rest needs. Nothing is read that cannot be passed on:
-//! standard input only while the wire takes what was read before, the wire only while standard output
-//! takes it. So neither direction grows a buffer, and neither can stop the other.
+//! Each turn moves as much as possible (plaintext to standard output, input into records, records to
+//! the wire) and then waits for the rest. Data is read only if it can be passed on: standard input only
+//! while earlier input is being sent, the wire only while standard output is being written. So
+//! neither direction needs an unbounded buffer, and neither can block the other.
 
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
@@ -16,43 +16,42 @@ use super::poll::{self, Signals};
 use super::stdio::{Input, Output, Typed, Written};
 use super::wire::{Received, Sent, Wire};
 
-/// One read of standard input: what a pipe holds.
+/// One read of standard input: the capacity of a pipe.
 const INPUT_BYTES: usize = 64 * 1024;
 
-/// Records that may wait for the wire while more input is read: enough to keep the wire busy during
-/// the next read.
+/// The limit on pending records while more input is read: enough to keep the wire busy during the next read.
 const OUTGOING_MAX: usize = 64 * 1024;
 
 /// One read of plaintext: several full records.
 const ARRIVED_BYTES: usize = 128 * 1024;
 
-/// A record with nothing but an alert in it is never longer: header, alert, content type, nonce, tag,
-/// and a MAC with padding in the worst suite of TLS 1.2.
+/// A record with only an alert is never longer: header, alert, content type, nonce, tag, and a MAC with padding
+/// in the worst suite of TLS 1.2.
 const ALERT_RECORD_MAX: usize = 96;
 
-/// A peer that has ended its direction may still be reading ours, so what flows goes on flowing. One
-/// second without anything to send, and nobody is waiting for it.
+/// A peer that has ended its direction may still read ours, so input is still sent. After one second without
+/// input, the session ends.
 const INPUT_SILENCE: Duration = Duration::from_secs(1);
 
-/// Most servers take the end of our direction for the end of everything, and answer nothing any more.
-/// So the end of a script's input is told only once the answers are there: when nothing more has come
-/// for so long ...
+/// Most servers treat the end of our direction as the end of the connection, and no longer answer.
+/// So `close_notify` for the end of a short input is sent only after the answers: when no more data has arrived
+/// for this long ...
 const ANSWER_SILENCE: Duration = Duration::from_secs(2);
 
-/// ... or nothing at all, from a server that may have to look something up before it answers.
+/// ... or no data at all, from a server that may need time before it answers.
 pub(super) const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Input that is longer is no script with questions but a transfer, and its end is told at once.
+/// Longer input is a transfer rather than a script, and `close_notify` is sent at once.
 const SCRIPT_BYTES_MAX: u64 = 64 * 1024;
 
-/// How long a peer that has ended its direction may take none of what we send.
+/// How long a peer that has ended its direction may read nothing.
 const WIRE_SILENCE: Duration = Duration::from_secs(30);
 
-/// Asked to end, the session says so to the peer, and waits so long for the answer: without reading
-/// it, closing would reset the connection and destroy our last words.
+/// After a signal, the session sends `close_notify` and waits this long for the peer's: closing with unread data
+/// would reset the connection and discard our last data.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How a session went.
+/// The result of a session.
 #[derive(Debug)]
 pub(super) struct Outcome {
     /// How the peer's direction ended, if it did.
@@ -61,11 +60,11 @@ pub(super) struct Outcome {
     pub(super) traffic: Traffic,
     pub(super) took: Duration,
     pub(super) why: Why,
-    /// Input that the peer was not there to take.
+    /// Input was not sent, because the peer had closed.
     pub(super) input_unsent: bool,
-    /// Input was still open when the peer had ended.
+    /// Input was still open after the peer had ended.
     pub(super) input_left_open: bool,
-    /// Nothing had come since the last of the input when waiting for it was given up.
+    /// No data had arrived after the end of the input when waiting ended.
     pub(super) unanswered: bool,
 }
 
@@ -74,33 +73,33 @@ pub(super) struct Outcome {
 pub(super) enum Closing {
     /// With the input.
     AtOnce,
-    /// When what a short input asked for has been answered.
+    /// After the answers to a short input.
     AfterAnswers,
-    /// When whatever the input asked for has been answered: this is a dialogue.
+    /// After the answers to input of any length: this is a dialogue.
     AfterAllAnswers,
     /// When the peer has ended, too.
     KeepOpen,
 }
 
-/// What the peer owes us for our input.
+/// The state of the peer's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// Nothing, or nothing that is waited for.
+    /// Not awaited.
     NotAwaited,
-    /// The input has ended, and nothing has come since.
+    /// The input has ended, and no data has arrived since.
     Awaited,
-    /// Something has come since.
+    /// Data has arrived since.
     Coming,
 }
 
 /// Why a session ended.
 #[derive(Debug)]
 pub(super) enum Why {
-    /// Both directions had ended, or the peer's so that there was nothing left to do.
+    /// Both directions have ended, or the peer has and there is nothing left to send.
     Ended,
-    /// A signal asked for it.
+    /// A signal.
     Interrupted,
-    /// Nobody reads standard output any more.
+    /// Standard output was closed.
     OutputClosed,
     /// TLS or the channel failed.
     Failed(Error),
@@ -108,7 +107,7 @@ pub(super) enum Why {
     Output(io::Error),
 }
 
-/// What goes wrong in a turn.
+/// An error in a turn.
 enum Fault {
     Tls(Error),
     Input(io::Error),
@@ -121,7 +120,7 @@ impl From<Error> for Fault {
     }
 }
 
-/// Bytes between one read and the writes that take them.
+/// Bytes between a read and the writes.
 #[derive(Debug)]
 struct Buffer {
     bytes: Box<[u8]>,
@@ -146,7 +145,7 @@ impl Buffer {
         self.start >= self.end
     }
 
-    /// All of it: only for a buffer that is empty.
+    /// The whole buffer, which must be empty.
     fn room(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
@@ -170,27 +169,27 @@ pub(super) struct Session<'s> {
     wire: &'s mut Wire,
     connection: &'s mut Connection,
     signals: &'s Signals,
-    /// None once it has ended, or is not wanted any more.
+    /// `None` once it has ended or is no longer needed.
     input: Option<Input>,
     output: Output,
     closing: Closing,
     answer: Answer,
-    /// How much input there was.
+    /// The number of bytes of input.
     typed: u64,
     unanswered: bool,
-    /// Input on its way into records.
+    /// Input to be written into records.
     pending: Buffer,
-    /// Plaintext on its way to standard output.
+    /// Plaintext to be written to standard output.
     arrived: Buffer,
     ending: Option<Ending>,
-    /// The peer takes nothing any more.
+    /// The peer no longer reads.
     writer_gone: bool,
     half_closed: bool,
-    /// Set once the session is to end without more ado: what still comes is discarded.
+    /// Set once the session is to end: further data is discarded.
     leaving: Option<(Instant, Leaving)>,
-    /// The time to leave is up.
+    /// The time limit for leaving has passed.
     given_up: bool,
-    /// When something moved last.
+    /// The time of the last progress.
     moved: Instant,
     input_unsent: bool,
     input_left_open: bool,
@@ -202,7 +201,7 @@ enum Leaving {
     OutputClosed,
 }
 
-/// What a wait found.
+/// The result of a wait.
 #[derive(Debug, Default)]
 struct Ready {
     signal: bool,
@@ -258,11 +257,11 @@ impl<'s> Session<'s> {
                     };
                 }
                 Err(Fault::Tls(error)) => {
-                    // The alert tells the peer why, if it can be had at once.
+                    // Send the alert, if that does not block.
                     let _ = self.wire.send(self.connection.outgoing());
                     break Why::Failed(error);
                 }
-                // No close_notify: what the peer got is not all that there was.
+                // No close_notify: the peer did not receive everything.
                 Err(Fault::Input(error)) => break Why::Input(error),
                 Err(Fault::Output(error)) => break Why::Output(error),
             }
@@ -279,7 +278,7 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// Moves what can be moved, then waits; `true` once the session is over.
+    /// Moves data, then waits; `true` once the session is over.
     fn turn(&mut self) -> Result<bool, Fault> {
         self.deliver()?;
         self.offer()?;
@@ -288,7 +287,7 @@ impl<'s> Session<'s> {
             return Ok(true);
         }
         let Some(ready) = self.wait()? else {
-            self.lose_patience();
+            self.time_out();
             return Ok(false);
         };
         if ready.signal && self.signals.take() {
@@ -352,8 +351,8 @@ impl<'s> Session<'s> {
         self.answer = Answer::NotAwaited;
         self.moved = Instant::now();
         match ending {
-            // A person would have to guess that there is nobody any more. What comes from elsewhere
-            // goes on while it flows: the peer may be reading still.
+            // At a terminal, end the session, since a user would not notice the end. Other input is
+            // still sent: the peer may still read.
             Ending::CloseNotify => {
                 if self.input.as_ref().is_some_and(Input::is_terminal) {
                     self.input = None;
@@ -437,7 +436,7 @@ impl<'s> Session<'s> {
             }
             Typed::Nothing => {}
             Typed::End => {
-                // Whoever sits at a terminal has read the answers before ending the input.
+                // At a terminal, the user has read the answers before ending the input.
                 if !input.is_terminal() && self.awaits_answers() {
                     self.answer = Answer::Awaited;
                 }
@@ -451,7 +450,7 @@ impl<'s> Session<'s> {
         self.closing == Closing::KeepOpen
     }
 
-    /// Is what the peer says to the input waited for when it has ended?
+    /// Whether to wait for answers after the end of the input.
     fn awaits_answers(&self) -> bool {
         match self.closing {
             Closing::AtOnce | Closing::KeepOpen => false,
@@ -487,7 +486,7 @@ impl<'s> Session<'s> {
             && !self.writer_gone
             && let Some(writer) = self.wire.writer()
         {
-            // Room is made use of by the next turn.
+            // The next turn uses the room.
             let fd = PollFd::from_borrowed_fd(writer, PollFlags::OUT);
             ask(|_| {}, fd);
         }
@@ -502,7 +501,7 @@ impl<'s> Session<'s> {
             (true, None) => ask(|ready| ready.output_gone = true, self.output.poll_fd(false)),
             _ => {}
         }
-        let in_time = poll::wait(&mut fds, self.patience()).map_err(failed(Phase::Response))?;
+        let in_time = poll::wait(&mut fds, self.deadline()).map_err(failed(Phase::Response))?;
         let mut ready = Ready::default();
         for (kind, _) in kinds.iter().zip(&fds).filter(|(_, fd)| poll::is_ready(fd)) {
             kind(&mut ready);
@@ -510,14 +509,14 @@ impl<'s> Session<'s> {
         Ok(in_time.then_some(ready))
     }
 
-    /// Until when the next thing must happen. A session that has not ended on either side waits for
-    /// ever, and so does what arrived for whoever reads it.
-    fn patience(&self) -> Option<Instant> {
+    /// The deadline for progress. There is none while neither side has ended, or while standard output is
+    /// blocked.
+    fn deadline(&self) -> Option<Instant> {
         if let Some((until, _)) = self.leaving {
             return Some(until);
         }
         if self.ending.is_none() {
-            // While some of our words, or of the peer's, are on their way, nobody is silent.
+            // Pending data in either direction is not silence.
             let under_way = !self.connection.outgoing().is_empty() || !self.arrived.is_empty();
             return match self.answer {
                 _ if under_way => None,
@@ -529,7 +528,7 @@ impl<'s> Session<'s> {
         if !self.connection.outgoing().is_empty() && !self.writer_gone {
             Some(self.moved + WIRE_SILENCE)
         } else {
-            // Told to keep our direction open, it is the input that ends it, however slowly it comes.
+            // With --keep-open, only the end of the input ends our direction.
             self.input
                 .as_ref()
                 .filter(|_| !self.keeps_open())
@@ -537,7 +536,7 @@ impl<'s> Session<'s> {
         }
     }
 
-    fn lose_patience(&mut self) {
+    fn time_out(&mut self) {
         if self.leaving.is_some() {
             self.given_up = true;
         } else if self.ending.is_none() {
@@ -558,7 +557,7 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// The peer takes nothing any more. What it has said already can still be read.
+    /// The peer no longer reads. Data that it sent before can still be read.
     fn peer_gone(&mut self) {
         self.input_unsent |= self.connection.outgoing().len() > ALERT_RECORD_MAX;
         self.writer_gone = true;
@@ -567,7 +566,7 @@ impl<'s> Session<'s> {
 
     fn drop_input(&mut self) {
         self.input_unsent |= !self.pending.is_empty();
-        // More may come from a pipe; what a person has not typed is not lost.
+        // A pipe may have more input; at a terminal, nothing is lost.
         self.input_unsent |= self.writer_gone
             && self
                 .input
@@ -578,9 +577,9 @@ impl<'s> Session<'s> {
     }
 
     fn close_outcome(&self) -> CloseOutcome {
-        let said = self.connection.close_notify_sent() && self.connection.outgoing().is_empty();
+        let is_sent = self.connection.close_notify_sent() && self.connection.outgoing().is_empty();
         match self.ending {
-            _ if !said || self.writer_gone => CloseOutcome::PeerGone,
+            _ if !is_sent || self.writer_gone => CloseOutcome::PeerGone,
             Some(Ending::CloseNotify) => CloseOutcome::Complete,
             Some(Ending::Reset) => CloseOutcome::PeerGone,
             Some(Ending::Premature) | None => CloseOutcome::SentOnly,

@@ -1,5 +1,5 @@
-//! Our own standard input and output: files, pipes, terminals or sockets that belong to whoever
-//! started us, and that must neither block the session nor be left in another mode.
+//! Standard input and output: files, pipes, terminals or sockets that are shared with the parent process; they
+//! must neither block the session nor be left in another mode.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 
-/// What a pipe that polls as writable takes without blocking (POSIX's `PIPE_BUF` on Linux).
+/// How much a pipe that polls as writable accepts without blocking (POSIX's `PIPE_BUF` on Linux).
 const CAUTIOUS_BYTES: usize = 4096;
 
 /// Standard input, unbuffered.
@@ -19,14 +19,14 @@ pub(super) struct Input {
     crlf: Option<Crlf>,
 }
 
-/// Gives a line feed the carriage return that it lacks.
+/// Adds missing carriage returns before line feeds.
 #[derive(Debug, Default)]
 struct Crlf {
     read: Vec<u8>,
     after_cr: bool,
 }
 
-/// What a read of standard input found.
+/// The result of a read of standard input.
 pub(super) enum Typed {
     Bytes(usize),
     Nothing,
@@ -50,7 +50,7 @@ impl Input {
         PollFd::new(&self.stdin, PollFlags::IN)
     }
 
-    /// Reads once. Only when it polls as readable: then it does not block.
+    /// Reads once. Call only if it polls as readable, so that it does not block.
     pub(super) fn read(&mut self, target: &mut [u8]) -> io::Result<Typed> {
         let result = match &mut self.crlf {
             None => rustix::io::read(&self.stdin, &mut *target),
@@ -63,9 +63,9 @@ impl Input {
         match result {
             Ok(0) => Ok(Typed::End),
             Ok(count) => Ok(Typed::Bytes(count)),
-            // Somebody made it non-blocking, and somebody else was faster.
+            // Another process made it non-blocking, and read first.
             Err(Errno::AGAIN | Errno::INTR) => Ok(Typed::Nothing),
-            // A terminal that is gone has ended.
+            // A terminal that was closed.
             Err(Errno::IO) if self.is_terminal() => Ok(Typed::End),
             Err(error) => Err(error.into()),
         }
@@ -105,17 +105,17 @@ pub(super) struct Output {
 enum Way {
     /// A file on disk never blocks.
     Direct,
-    /// The same pipe or terminal, opened once more so that it can be non-blocking for us alone.
+    /// The same pipe or terminal, opened again so that it is non-blocking only for this process.
     Reopened(File),
-    /// A little at a time, and only when it polls as writable.
+    /// Small writes, only if it polls as writable.
     Cautious,
 }
 
-/// What a write to standard output did.
+/// The result of a write to standard output.
 pub(super) enum Written {
     Bytes(usize),
     Nothing,
-    /// Nobody reads it any more.
+    /// The reader has closed it.
     Closed,
 }
 
@@ -127,7 +127,7 @@ impl Output {
             Ok(FileType::RegularFile | FileType::BlockDevice) => Way::Direct,
             Ok(FileType::Fifo | FileType::CharacterDevice) => {
                 let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-                // Elsewhere `/dev/fd/1` shares its mode with the original.
+                // On other systems `/dev/fd/1` shares its mode with the original.
                 match open("/proc/self/fd/1", flags, Mode::empty()) {
                     Ok(fd) => Way::Reopened(fd.into()),
                     Err(_) => Way::Cautious,
@@ -145,7 +145,7 @@ impl Output {
         }
     }
 
-    /// To be polled for room, or, without it, only for nobody being there any more.
+    /// For polling for room, or only for being closed.
     pub(super) fn poll_fd(&self, for_room: bool) -> PollFd<'_> {
         let flags = if for_room {
             PollFlags::OUT
@@ -183,15 +183,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn crlf_adds_what_is_missing_and_nothing_else_across_reads() {
+    fn crlf_adds_missing_carriage_returns_across_reads() {
         let mut crlf = Crlf::default();
-        let mut told = Vec::new();
+        let mut written = Vec::new();
         for part in [&b"a\nb\r"[..], b"\nc\r\r\n\n", b"\r", b"x\n"] {
             crlf.read = part.to_vec();
             let mut bytes = [0; 16];
             let count = crlf.copy(part.len(), &mut bytes);
-            told.extend_from_slice(&bytes[..count]);
+            written.extend_from_slice(&bytes[..count]);
         }
-        assert_eq!(told, b"a\r\nb\r\nc\r\r\n\r\n\rx\r\n");
+        assert_eq!(written, b"a\r\nb\r\nc\r\r\n\r\n\rx\r\n");
     }
 }

@@ -1,4 +1,4 @@
-//! What a session runs over, as typed.
+//! The target of a session.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,15 +10,15 @@ use handfast_dial::StartTls;
 /// `HOST:PORT`, `unix:PATH`, `exec:COMMAND`, `serial:DEVICE[,SPEED]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
-    /// The host without brackets. The port may be left to the protocol of `--starttls`.
+    /// The host without brackets. The port may be the default of the `--starttls` protocol.
     Tcp {
         host: String,
         port: Option<u16>,
     },
     Unix(PathBuf),
-    /// For the shell.
+    /// A shell command.
     Exec(String),
-    /// Without a speed, the line keeps the one that it has.
+    /// Without a speed, the line's current one is kept.
     Serial {
         device: PathBuf,
         speed: Option<u32>,
@@ -59,29 +59,29 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// The same with the port that was typed behind it, as for `telnet` and `nc`.
+    /// Adds a port given as a separate argument, as for `telnet` and `nc`.
     pub(super) fn with_port(self, added: u16) -> Result<Self, String> {
         match self {
             Self::Tcp { host, port: None } => Ok(Self::Tcp {
                 host,
                 port: Some(added),
             }),
-            Self::Tcp { port: Some(_), .. } => {
-                Err(format!("`{self}` has a port, and {added} is one, too"))
-            }
+            Self::Tcp { port: Some(_), .. } => Err(format!(
+                "`{self}` has a port already, and {added} was given, too"
+            )),
             _ => Err(format!(
-                "`{self}` has no port, so that {added} cannot be one"
+                "`{self}` is not a host, so a port ({added}) cannot be given"
             )),
         }
     }
 }
 
-/// The origin of an `https` URL; what else a URL can say is nothing to a channel.
+/// The origin of an `https` URL; other parts of a URL do not apply to a channel.
 fn url(scheme: &str, rest: &str) -> Result<Target, String> {
     const HTTPS_PORT: u16 = 443;
     if !scheme.eq_ignore_ascii_case("https") {
         return Err(format!(
-            "of URLs only https:// is understood, and this is {}://; write HOST:PORT{}",
+            "{}:// URLs are not supported, only https://; write HOST:PORT{}",
             escape_control(scheme),
             match scheme.parse::<StartTls>() {
                 Ok(protocol) => format!(" --starttls {}", protocol.name()),
@@ -91,12 +91,10 @@ fn url(scheme: &str, rest: &str) -> Result<Target, String> {
     }
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains(['/', '?', '#']) {
-        return Err(
-            "this opens a connection and asks for no path: handfast get fetches a URL".to_owned(),
-        );
+        return Err("connect does not request a path; to fetch a URL, use handfast get".to_owned());
     }
     if authority.contains('@') {
-        return Err("a connection takes no user name".to_owned());
+        return Err("a user name is not supported".to_owned());
     }
     match tcp(authority) {
         Some(Target::Tcp { host, port }) => Ok(Target::Tcp {
@@ -178,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_are_read_or_refused() {
+    fn targets_are_parsed() {
         for text in [
             "example.org:443",
             "example.org",
@@ -216,7 +214,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), meant);
         }
-        for (text, says) in [
+        for (text, expected) in [
             ("http://example.org", "http://"),
             ("smtp://example.org", "--starttls smtp"),
             ("https://example.org/page", "handfast get"),
@@ -225,7 +223,7 @@ mod tests {
             ("//example.org", "HOST:PORT"),
         ] {
             let problem = text.parse::<Target>().unwrap_err();
-            assert!(problem.contains(says), "{text}: {problem}");
+            assert!(problem.contains(expected), "{text}: {problem}");
         }
         let with_port = |text: &str| text.parse::<Target>().unwrap().with_port(25);
         assert_eq!(

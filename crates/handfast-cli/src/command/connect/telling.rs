@@ -1,14 +1,14 @@
-//! What is told about a session on stderr: the report before it, the end after it.
+//! Messages about a session on stderr: the report before it, the end after it.
 
 use handfast::{CertificateFacts, Ending, PathAnchor, Report, Side, escape_control, format_utc};
 
 use super::session::{FIRST_ANSWER_WITHIN, Outcome, Why};
 use crate::output::{Palette, Tone, note};
 
-/// What was agreed on, and who the peer is.
+/// The negotiated parameters, and the peer's identity.
 pub(super) fn report(report: &Report, leads_to: &str) {
     let alpn = report.alpn.as_deref().map(String::from_utf8_lossy);
-    tell(
+    print(
         "secured",
         format!(
             "{leads_to}: {}, {}, {}, ALPN {}{} ({:.1} ms)",
@@ -29,33 +29,30 @@ pub(super) fn report(report: &Report, leads_to: &str) {
 
 fn server(report: &Report) {
     if report.client_certificate_requested {
-        tell("client", "the server asked for our certificate");
+        print("client", "the server requested a client certificate");
     }
     let name = report.server_name.as_deref().unwrap_or("?");
     if report.peer.is_some() {
-        good(
-            "server",
-            format!("verified, asked for as {}", escape_control(name)),
-        );
+        good("server", format!("verified for {}", escape_control(name)));
     } else {
-        bad("server", "NOT VERIFIED, it may be anybody");
+        bad("server", "NOT VERIFIED, its identity is unknown");
     }
     certificate(report);
 }
 
 fn client(report: &Report) {
     if let Some(name) = &report.server_name {
-        tell("server", format!("asked for as {}", escape_control(name)));
+        print("server", format!("server name {}", escape_control(name)));
     }
     if report.peer.is_some() {
         good("client", "verified");
         certificate(report);
     } else {
-        tell("client", "showed no certificate");
+        print("client", "no client certificate");
     }
 }
 
-/// The peer's certificate and what it rests on.
+/// The peer's certificate and its trust anchor.
 fn certificate(report: &Report) {
     let read = report
         .peer_chain
@@ -63,21 +60,21 @@ fn certificate(report: &Report) {
         .and_then(|certificate| CertificateFacts::from_der(certificate).ok());
     if let Some(facts) = read {
         let names: Vec<_> = facts.names.iter().map(ToString::to_string).collect();
-        tell("  subject", &facts.subject);
+        print("  subject", &facts.subject);
         if !names.is_empty() {
-            tell("  names", escape_control(&names.join(", ")));
+            print("  names", escape_control(&names.join(", ")));
         }
-        tell("  issuer", &facts.issuer);
-        tell("  valid until", format_utc(facts.not_after));
+        print("  issuer", &facts.issuer);
+        print("  valid until", format_utc(facts.not_after));
     }
     match &report.staple {
-        Some(Ok(response)) => tell("  stapled", response.to_string()),
-        Some(Err(problem)) => tell("  stapled", format!("what does not count: {problem}")),
+        Some(Ok(response)) => print("  stapled", response.to_string()),
+        Some(Err(problem)) => print("  stapled", format!("invalid: {problem}")),
         None => {}
     }
     match report.peer.as_ref().map(|peer| peer.path().anchor()) {
-        Some(PathAnchor::Authority { subject }) => tell("  anchor", subject),
-        Some(PathAnchor::Itself) => tell("  anchor", "itself: this very certificate is trusted"),
+        Some(PathAnchor::Authority { subject }) => print("  anchor", subject),
+        Some(PathAnchor::Itself) => print("  anchor", "itself: this certificate is trusted"),
         _ => {}
     }
 }
@@ -86,10 +83,10 @@ fn certificate(report: &Report) {
 pub(super) fn ended(outcome: &Outcome) {
     let how = match (&outcome.why, outcome.ending) {
         (Why::Interrupted, _) => "interrupted".to_owned(),
-        (Why::Failed(_) | Why::Input(_) | Why::Output(_), None) => "broken off".to_owned(),
+        (Why::Failed(_) | Why::Input(_) | Why::Output(_), None) => "aborted".to_owned(),
         (_, Some(Ending::CloseNotify)) => "the peer sent close_notify".to_owned(),
         (_, Some(ending)) => format!("the peer's direction ended by {ending}"),
-        (_, None) => "the peer's end was not awaited".to_owned(),
+        (_, None) => "did not wait for the peer's end".to_owned(),
     };
     let text = format!(
         "{how}; close: {}; {} bytes received, {} sent, {:.1} s",
@@ -103,7 +100,7 @@ pub(super) fn ended(outcome: &Outcome) {
         _ => bad("ended", text),
     }
     if outcome.unanswered {
-        tell(
+        print(
             "input",
             format!(
                 "had no answer {} seconds after its end; then close_notify was sent",
@@ -112,14 +109,14 @@ pub(super) fn ended(outcome: &Outcome) {
         );
     }
     if outcome.input_left_open {
-        tell(
+        print(
             "input",
             "was still open when the peer had ended, and silent",
         );
     }
 }
 
-fn tell(what: &str, text: impl AsRef<str>) {
+fn print(what: &str, text: impl AsRef<str>) {
     line(what, text.as_ref().to_owned());
 }
 

@@ -1,4 +1,4 @@
-//! The channel of a session: opened or accepted, read and written without blocking, given up in order.
+//! The channel of a session: opened or accepted, read and written without blocking, closed in order.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -20,14 +20,13 @@ use super::target::{Target, authority};
 use crate::failure::{Failure, code, plain};
 use crate::output;
 
-/// How long a command may take to end once its input has ended. One that takes longer is not going
-/// to; it gets killed.
+/// How long a command may take to end after its input has ended, before it is killed.
 const CHILD_ENDS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Between two looks whether the command has ended.
+/// Between two checks whether the command has ended.
 const CHILD_LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// A byte channel in both directions, none of whose operations blocks.
+/// A bidirectional byte channel whose operations do not block.
 #[derive(Debug)]
 pub(super) struct Wire {
     ends: Ends,
@@ -46,7 +45,7 @@ enum Ends {
     Serial(SerialLine),
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Received {
     Bytes(usize),
@@ -55,12 +54,12 @@ pub(super) enum Received {
     Reset,
 }
 
-/// What a write did.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
     Bytes(usize),
     Nothing,
-    /// Nobody is there to read any more.
+    /// The peer no longer reads.
     Gone,
 }
 
@@ -87,7 +86,7 @@ impl Wire {
         Self::new(ends, leads_to).map_err(|error| unusable(target, &error))
     }
 
-    /// Channels that are the same for both sides.
+    /// Channels that are the same for clients and servers.
     fn open(target: &Target) -> Result<Self, Failure> {
         let failed = |error: io::Error| unusable(target, &error);
         let ends = match target {
@@ -130,12 +129,12 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Where it leads, safe to print.
+    /// A description of its target, safe to print.
     pub(super) fn leads_to(&self) -> &str {
         &self.leads_to
     }
 
-    /// To be polled for input.
+    /// For polling for input.
     pub(super) fn reader(&self) -> Option<BorrowedFd<'_>> {
         match &self.ends {
             Ends::Tcp(socket) => Some(socket.as_fd()),
@@ -145,7 +144,7 @@ impl Wire {
         }
     }
 
-    /// To be polled for room; none once our direction has ended.
+    /// For polling for room; `None` once our direction has ended.
     pub(super) fn writer(&self) -> Option<BorrowedFd<'_>> {
         match &self.ends {
             Ends::Tcp(socket) => Some(socket.as_fd()),
@@ -164,7 +163,7 @@ impl Wire {
             Ok(count) => Ok(Received::Bytes(count)),
             Err(Errno::AGAIN | Errno::INTR) => Ok(Received::Nothing),
             Err(Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE) => Ok(Received::Reset),
-            // A line whose other end was closed or pulled out.
+            // A line whose other end was closed or disconnected.
             Err(Errno::IO) if matches!(self.ends, Ends::Serial(_)) => Ok(Received::End),
             Err(error) => Err(error.into()),
         }
@@ -183,10 +182,10 @@ impl Wire {
         }
     }
 
-    /// Ends our direction where the channel can tell it.
+    /// Ends our direction, if the channel supports it.
     pub(super) fn half_close(&mut self) {
         match &mut self.ends {
-            // A peer that is gone already needs no FIN.
+            // Fails if the peer has closed, which is no error here.
             Ends::Tcp(socket) => drop(socket.shutdown(std::net::Shutdown::Write)),
             Ends::Unix(socket) => drop(socket.shutdown(std::net::Shutdown::Write)),
             Ends::Child { stdin, .. } => *stdin = None,
@@ -194,8 +193,7 @@ impl Wire {
         }
     }
 
-    /// Gives the channel up: a command is waited for, a line's settings are restored. What there is
-    /// to remark about that, safe to print.
+    /// Closes the channel: waits for a command, restores a line's settings. Returns a remark, safe to print.
     pub(super) fn finish(self) -> Option<String> {
         let Ends::Child {
             mut child,
@@ -215,24 +213,24 @@ impl Wire {
                 Ok(None) | Err(_) => break,
             }
         }
-        // Both fail only when it has ended after all.
+        // Both fail only if it has ended in the meantime.
         let _ = child.kill();
         let _ = child.wait();
         Some("the command did not end and was killed".to_owned())
     }
 }
 
-/// Where clients are waited for.
+/// A listener for clients.
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix(OwnSocket, String),
-    /// A channel that has its one client at its other end.
+    /// A channel with one client.
     Open(Option<Wire>),
 }
 
 impl Listener {
-    /// Begins to listen, and says where.
+    /// Starts to listen, and prints the address.
     pub(super) fn bind(target: &Target) -> Result<Self, Failure> {
         let failed = |error: io::Error| unusable(target, &error);
         Ok(match target {
@@ -240,7 +238,7 @@ impl Listener {
                 let Some(port) = *port else {
                     return Err(Failure::usage(
                         "an address to listen on needs a port",
-                        "write it as 127.0.0.1:8443; port 0 takes any that is free",
+                        "write it as 127.0.0.1:8443; port 0 selects a free port",
                     ));
                 };
                 refuse_number(host)?;
@@ -263,12 +261,12 @@ impl Listener {
         })
     }
 
-    /// Can there be another client after one that was none?
+    /// Whether another client can connect after a port scan.
     pub(super) fn goes_on(&self) -> bool {
         !matches!(self, Self::Open(_))
     }
 
-    /// Waits for a client; none when a signal came first.
+    /// Waits for a client; `None` if a signal arrived first.
     pub(super) fn accept(
         &mut self,
         target: &Target,
@@ -283,7 +281,7 @@ impl Listener {
                 else {
                     return Ok(None);
                 };
-                // Records are sent whole: waiting to fill segments only delays their tails.
+                // Complete records are sent, so waiting to fill segments would only delay their ends.
                 let _ = socket.set_nodelay(true);
                 (Ends::Tcp(socket), address.to_string())
             }
@@ -302,7 +300,7 @@ impl Listener {
     }
 }
 
-/// A listening Unix socket, whose name is gone when it is.
+/// A listening Unix socket; its path is removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct OwnSocket {
     socket: UnixListener,
@@ -326,7 +324,7 @@ impl Drop for OwnSocket {
     }
 }
 
-/// None when a signal came first. A client that has gone before it was accepted is none.
+/// `None` if a signal arrived first. A client that closed before it was accepted is ignored.
 fn next_client<T>(
     listener: &impl AsFd,
     signals: &Signals,
@@ -356,7 +354,7 @@ fn unusable(target: &Target, error: &io::Error) -> Failure {
     let explanation = Explanation::new("channel-unusable", what);
     let explanation = match (error.kind(), target) {
         (io::ErrorKind::AddrInUse, Target::Unix(_)) => explanation
-            .with_fix("remove the socket if nobody listens on it, or choose another path"),
+            .with_fix("remove the socket if no process listens on it, or choose another path"),
         (io::ErrorKind::AddrInUse, _) => explanation.with_fix("choose another port, or 0 for any"),
         _ => match Errno::from_io_error(error) {
             Some(Errno::NOTTY) => explanation.with_fix("give the device of a serial line"),

@@ -1,8 +1,8 @@
-//! `handfast demo`: both ends of an exchange meet on loopback, and each tells what it saw.
+//! `handfast demo`: exchanges on loopback, with the view of both ends.
 //!
-//! Five acts: a page, the same over a resumed session, with a client certificate, from a server that
-//! cuts its reply short, from a server with the wrong name. `stage.rs` sets up the ends, this file plays
-//! the client, tells both sides and judges whether all went as it should.
+//! Five exchanges: a page, the same over a resumed session, with a client certificate, from a server that
+//! truncates its reply, from a server with the wrong name. `stage.rs` sets up the servers; this file runs
+//! the client, prints both views and checks whether each exchange is as expected.
 
 mod stage;
 
@@ -23,7 +23,7 @@ use stage::Stage;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-/// More than any page of the demonstration.
+/// Larger than any page of the demonstration.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
@@ -32,39 +32,39 @@ pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
     let stage = Stage::set()?;
     #[cfg(unix)]
     remove_at_interrupt(stage.directory().to_owned());
-    let mut teller = Teller {
+    let mut printer = Printer {
         palette: Palette::stdout(),
         acts: 0,
         strange: 0,
     };
-    teller.say(&format!(
+    printer.print(&format!(
         "Both ends of HTTPS, on this machine: a temporary authority that may sign for local names only,\n\
          a server at https://localhost:{}/ and a client that trusts the authority.\n",
         stage.port(),
     ))?;
-    runtime.block_on(play(&stage, &mut teller))?;
-    teller.conclude()
+    runtime.block_on(play(&stage, &mut printer))?;
+    printer.conclude()
 }
 
-async fn play(stage: &Stage, teller: &mut Teller) -> Result<(), Failure> {
+async fn play(stage: &Stage, printer: &mut Printer) -> Result<(), Failure> {
     let context = client_context(stage, None)?;
-    teller.tell(
+    printer.show(
         "A page, fetched",
         &fetch(stage, &context, "/", Expect::FullHandshake).await,
     )?;
     let again = fetch(stage, &context, "/measurements.csv", Expect::Resumed).await;
-    teller.tell(
+    printer.show(
         "Again, over a resumed session: no certificate is sent",
         &again,
     )?;
     let named = client_context(stage, Some(stage.client_identity()?))?;
     let known = fetch(stage, &named, "/", Expect::ClientNamed).await;
-    teller.tell("With a client certificate", &known)?;
-    teller.tell(
-        "A server that cuts its reply short",
+    printer.show("With a client certificate", &known)?;
+    printer.show(
+        "A server that truncates its reply",
         &truncated(stage, &context).await,
     )?;
-    teller.tell(
+    printer.show(
         "A server with the wrong name",
         &wrong_name(stage, &context).await,
     )
@@ -81,14 +81,14 @@ fn client_context(stage: &Stage, identity: Option<Identity>) -> Result<ClientCon
     Ok(builder.build()?)
 }
 
-/// What both ends saw of one exchange, and whether it was what should be seen.
+/// Both ends' views of one exchange, and whether it was as expected.
 struct Act {
     client: Vec<String>,
     server: Vec<String>,
     as_expected: bool,
 }
 
-/// What a good exchange must show besides being good.
+/// A further expectation of a successful exchange.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
     FullHandshake,
@@ -97,7 +97,7 @@ enum Expect {
 }
 
 async fn fetch(stage: &Stage, context: &ClientContext, path: &str, expect: Expect) -> Act {
-    // A client of its own, so that the connection is a new one.
+    // A new client, so that the connection is new.
     let client = Client::new(context.clone());
     let url = format!("https://localhost:{}{path}", stage.port());
     let mut lines = Vec::new();
@@ -164,7 +164,7 @@ async fn truncated(stage: &Stage, context: &ClientContext) -> Act {
         download.complete(&finished.whole)
     };
     match exchange.await {
-        Ok(_) => lines.push("took the piece for the whole: it must not".to_owned()),
+        Ok(_) => lines.push("accepted the truncated reply, which is wrong".to_owned()),
         Err(error) => {
             good = matches!(error, Error::Truncated(_)) && !target.exists();
             lines.extend(explained(&error.explain()));
@@ -191,7 +191,7 @@ async fn wrong_name(stage: &Stage, context: &ClientContext) -> Act {
             let url = format!("https://localhost:{}/", server.port());
             let exchange = async { client.send(Request::get(&url)?).await };
             match exchange.await {
-                Ok(_) => lines.push("took somebody else for localhost: it must not".to_owned()),
+                Ok(_) => lines.push("accepted the wrong server, which is wrong".to_owned()),
                 Err(error) => {
                     good = matches!(&error, Error::Connection(error)
                         if matches!(error.cause(), Cause::Peer(PeerCause::Certificate(_))));
@@ -209,7 +209,7 @@ async fn wrong_name(stage: &Stage, context: &ClientContext) -> Act {
     }
 }
 
-/// Version, suite and group; and who the server is.
+/// Version, suite and group, and the server's identity.
 fn handshake_lines(report: &Report) -> Vec<String> {
     let mut lines = vec![agreed(report)];
     if let Some(peer) = &report.peer {
@@ -224,7 +224,7 @@ fn handshake_lines(report: &Report) -> Vec<String> {
     lines
 }
 
-/// One line on what a handshake agreed on; the same on both ends.
+/// One line about a handshake; the same for both ends.
 fn agreed(report: &Report) -> String {
     let group = report
         .group
@@ -254,7 +254,7 @@ fn reply_line(path: &str, response: &Response) -> String {
 fn completeness_line(finished: &Finished) -> String {
     let records = finished.traffic.records_received;
     format!(
-        "{} bytes of body are all of it ({records} record{} in all)",
+        "the body is complete: {} bytes ({records} record{} in total)",
         finished.whole.bytes(),
         if records == 1 { "" } else { "s" },
     )
@@ -268,28 +268,27 @@ fn explained(explanation: &Explanation) -> Vec<String> {
         .collect()
 }
 
-/// Tells the acts on stdout and counts what was not as it should be.
-struct Teller {
+/// Prints the exchanges on stdout and counts unexpected ones.
+struct Printer {
     palette: Palette,
     acts: usize,
     strange: usize,
 }
 
-/// How often a directory is removed into which something may still be written: nothing in it is
-/// written a second time.
+/// How often removing a directory is tried while a server may still write into it.
 #[cfg(unix)]
 const REMOVALS: usize = 20;
 
-/// Ctrl-C leaves nothing behind, and says so.
+/// Ctrl-C removes all files and prints that.
 #[cfg(unix)]
 fn remove_at_interrupt(directory: PathBuf) {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    // Without a runtime, Ctrl-C does what it does by default.
+    // Without a runtime, Ctrl-C has its default effect.
     let Ok(runtime) = runtime else { return };
-    // From here on, not from when the thread runs.
+    // Installed here, not when the thread runs.
     let guard = runtime.enter();
     let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
         return;
@@ -298,52 +297,54 @@ fn remove_at_interrupt(directory: PathBuf) {
     std::thread::spawn(move || {
         if runtime.block_on(interrupt.recv()).is_some() {
             let name = directory.display();
-            // Its servers may be writing a file at this moment.
+            // A server may be writing a file at this moment.
             let attempts = (0..REMOVALS).map(|_| std::fs::remove_dir_all(&directory));
             match attempts.reduce(Result::or).unwrap_or(Ok(())) {
-                Ok(()) => output::note("interrupted; nothing is left behind"),
-                Err(error) => output::note(format!("interrupted; {name} is left behind: {error}")),
+                Ok(()) => output::note("interrupted; all files were removed"),
+                Err(error) => {
+                    output::note(format!("interrupted; {name} could not be removed: {error}"))
+                }
             }
             std::process::exit(130);
         }
     });
 }
 
-impl Teller {
-    fn tell(&mut self, title: &str, act: &Act) -> Result<(), Failure> {
+impl Printer {
+    fn show(&mut self, title: &str, act: &Act) -> Result<(), Failure> {
         self.acts += 1;
         let mark = if act.as_expected {
-            self.palette.paint(Tone::Good, "as it should be")
+            self.palette.paint(Tone::Good, "as expected")
         } else {
             self.strange += 1;
-            self.palette.paint(Tone::Bad, "NOT as it should be")
+            self.palette.paint(Tone::Bad, "NOT as expected")
         };
         let title = self
             .palette
             .paint(Tone::Heading, format!("{}  {title}", self.acts));
         let columns = side_by_side(
             output::width(),
-            ("the client saw", &act.client),
-            ("the server saw", &act.server),
+            ("the client", &act.client),
+            ("the server", &act.server),
         );
-        self.say(&format!("{title}: {mark}\n{columns}"))
+        self.print(&format!("{title}: {mark}\n{columns}"))
     }
 
     fn conclude(&self) -> Result<ExitCode, Failure> {
         if self.strange == 0 {
-            self.say(&format!("All {} went as they should.\n", self.acts))?;
+            self.print(&format!("All {} as expected.\n", self.acts))?;
             return Ok(ExitCode::SUCCESS);
         }
-        self.say(&format!(
-            "{} of {} did not go as they should.\n",
+        self.print(&format!(
+            "{} of {} not as expected.\n",
             self.strange, self.acts
         ))?;
         Ok(ExitCode::from(code::OTHER))
     }
 
-    fn say(&self, text: &str) -> Result<(), Failure> {
+    fn print(&self, text: &str) -> Result<(), Failure> {
         match writeln!(io::stdout().lock(), "{text}") {
-            // Nobody is listening any more: that is their choice.
+            // The reader has closed the pipe.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result.map_err(|error| cannot("write to stdout", &error)),
         }

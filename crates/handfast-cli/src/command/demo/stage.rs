@@ -1,5 +1,5 @@
-//! The stage of the demonstration: a temporary authority, its certificates, and three servers, of which
-//! one is as it should be.
+//! The setup of the demonstration: a temporary authority, its certificates, and three servers, of which
+//! two are faulty.
 
 use std::fs;
 use std::io::{self, Write};
@@ -25,15 +25,15 @@ use tempfile::TempDir;
 use super::{agreed, cannot};
 use crate::failure::Failure;
 
-/// Whom the client certificate names.
+/// The name in the client certificate.
 pub(super) const CLIENT_NAME: &str = "alice";
 
-/// What the server that cuts its reply short announces, and what it sends.
+/// The announced and the sent length of the truncating server.
 const ANNOUNCED: usize = 100_000;
 const SENT: usize = 40_000;
 
-/// How long an end may take to tell what it saw; loopback needs milliseconds.
-const TELLING_MAX: Duration = Duration::from_secs(5);
+/// How long a server may take to report a connection; loopback needs milliseconds.
+const REPORT_MAX: Duration = Duration::from_secs(5);
 
 const PAGE: &str = "\
 <!doctype html>
@@ -44,11 +44,11 @@ const PAGE: &str = "\
 </html>
 ";
 
-/// Everything that the acts need; gone when dropped.
+/// Everything that the exchanges need; removed when dropped.
 pub(super) struct Stage {
     dir: TempDir,
     authority: Authority,
-    server: Performer,
+    server: DemoServer,
 }
 
 impl Stage {
@@ -74,7 +74,7 @@ impl Stage {
             .client_auth(ClientAuth::Optional(trust))
             .alpn(ALPN)
             .build()?;
-        let server = Performer::serve(context, files)?;
+        let server = DemoServer::serve(context, files)?;
         Ok(Self {
             dir,
             authority,
@@ -95,7 +95,7 @@ impl Stage {
         self.server.port
     }
 
-    /// What the good server saw of the connection that ended last.
+    /// The working server's view of the last connection.
     pub(super) fn server_saw(&self) -> Vec<String> {
         self.server.saw()
     }
@@ -113,12 +113,12 @@ impl Stage {
     }
 
     /// A server whose certificate is for another name.
-    pub(super) fn misnamed_server(&self) -> Result<Performer, Failure> {
+    pub(super) fn misnamed_server(&self) -> Result<DemoServer, Failure> {
         let request = IssueRequest::server(["elsewhere.internal"]);
         let identity = load(&issue(&self.authority, &self.dir, &request)?)?;
         let files = Files::new(self.dir.path().join("site"))
             .map_err(|error| cannot("open its page", &error))?;
-        Performer::serve(
+        DemoServer::serve(
             ServerContext::builder()
                 .identity(identity)
                 .alpn(ALPN)
@@ -127,8 +127,8 @@ impl Stage {
         )
     }
 
-    /// A server that announces more than it sends, and ends without `close_notify`.
-    pub(super) fn cutting_server(&self) -> Result<Performer, Failure> {
+    /// A server that announces more than it sends, and closes without `close_notify`.
+    pub(super) fn cutting_server(&self) -> Result<DemoServer, Failure> {
         let issued = issue(
             &self.authority,
             &self.dir,
@@ -143,14 +143,14 @@ impl Stage {
             .port();
         let (diary, pages) = channel();
         let thread = thread::spawn(move || {
-            let told =
+            let events =
                 cut_short(&context, &listener).unwrap_or_else(|error| vec![error.to_string()]);
-            for line in told {
+            for line in events {
                 let _ = diary.send(Entry::Line(line));
             }
             let _ = diary.send(Entry::End);
         });
-        Ok(Performer {
+        Ok(DemoServer {
             port,
             pages: Mutex::new(pages),
             _running: Kept::Thread(thread),
@@ -158,27 +158,27 @@ impl Stage {
     }
 }
 
-/// A server on the stage, and what it saw.
-pub(super) struct Performer {
+/// A server and its view.
+pub(super) struct DemoServer {
     port: u16,
     pages: Mutex<Receiver<Entry>>,
     _running: Kept,
 }
 
-/// Keeps a server alive for as long as its performer.
+/// Keeps a server running as long as its [`DemoServer`].
 enum Kept {
     Server(#[expect(dead_code, reason = "dropping it stops the server")] Running),
     Thread(#[expect(dead_code, reason = "it ends with its one connection")] JoinHandle<()>),
 }
 
-impl Performer {
+impl DemoServer {
     fn serve(context: ServerContext, files: Files) -> Result<Self, Failure> {
         let (diary, pages) = channel();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = ServerConfig::new(context)
             .listen(address)
             .threads(NonZeroUsize::MIN)
-            .observer(Diary(diary));
+            .observer(Log(diary));
         let server = Server::bind(config, files)
             .map_err(|error| cannot("listen on loopback", &io::Error::other(error)))?;
         let port = server.local_addrs().first().map_or(0, SocketAddr::port);
@@ -199,14 +199,14 @@ impl Performer {
     /// Everything up to the end of one connection.
     pub(super) fn saw(&self) -> Vec<String> {
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        let deadline = Instant::now() + TELLING_MAX;
+        let deadline = Instant::now() + REPORT_MAX;
         let mut lines = Vec::new();
         loop {
             match pages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Entry::Line(line)) => lines.push(escape_control(&line).into_owned()),
                 Ok(Entry::End) => return lines,
                 Err(_) => {
-                    lines.push("nothing more within the time given to it".to_owned());
+                    lines.push("no report within the time limit".to_owned());
                     return lines;
                 }
             }
@@ -214,22 +214,22 @@ impl Performer {
     }
 }
 
-/// What a server writes down.
+/// A server's log entry.
 enum Entry {
     Line(String),
     /// The connection is over.
     End,
 }
 
-struct Diary(Sender<Entry>);
+struct Log(Sender<Entry>);
 
-impl Diary {
+impl Log {
     fn write(&self, line: String) {
         let _ = self.0.send(Entry::Line(line));
     }
 }
 
-impl Observer for Diary {
+impl Observer for Log {
     fn request(&self, event: &RequestEvent<'_>) {
         let client = match event.client() {
             Some(peer) => format!(
@@ -242,8 +242,8 @@ impl Observer for Diary {
         self.write(format!("the client is {client}"));
         let status = event.status.map_or(0, |status| status.as_u16());
         let end = match event.end {
-            TransferEnd::Complete => "sent whole",
-            TransferEnd::Aborted => "broken off",
+            TransferEnd::Complete => "sent completely",
+            TransferEnd::Aborted => "aborted",
         };
         self.write(format!(
             "{} {}: {status}, {} bytes, {end}",
@@ -273,7 +273,7 @@ impl Observer for Diary {
     }
 }
 
-/// Serves one client badly.
+/// Sends a truncated reply to one client.
 fn cut_short(
     context: &ServerContext,
     listener: &TcpListener,
@@ -291,10 +291,10 @@ fn cut_short(
     stream.write_all(&[b'x'; SENT])?;
     stream.flush()?;
     lines.push(format!("announced {ANNOUNCED} bytes, sent {SENT}"));
-    // Dropped, not closed: the client sees the end of TCP and no close_notify.
+    // Dropped, not closed: the client receives a FIN without close_notify.
     drop(stream);
     lines.push(
-        "cut the connection without close_notify, as a crash or an attacker would".to_owned(),
+        "closed the connection without close_notify, as after a crash or an attack".to_owned(),
     );
     Ok(lines)
 }
@@ -315,7 +315,7 @@ fn issue(authority: &Authority, dir: &TempDir, request: &IssueRequest) -> Result
         .prefix("issued-")
         .tempdir_in(dir.path())
         .map_err(|error| cannot("make a temporary directory", &error))?;
-    // It goes with the whole stage.
+    // Removed with the whole stage.
     request.out = Some(out.keep());
     Ok(authority.issue(&request)?)
 }

@@ -1,4 +1,4 @@
-//! What was typed, and the requests that were meant by it.
+//! The arguments, and the requests that result from them.
 
 use std::fs;
 use std::io::{self, Read};
@@ -153,7 +153,7 @@ impl FromStr for Resolve {
         let address = |text: &str| {
             let bare = text.trim_start_matches('[').trim_end_matches(']');
             bare.parse()
-                .map_err(|_| format!("`{text}` is no IP address"))
+                .map_err(|_| format!("`{text}` is not an IP address"))
         };
         Ok(Self {
             // For curl, `+` lets the entry expire: not within one run.
@@ -167,7 +167,7 @@ impl FromStr for Resolve {
     }
 }
 
-/// One URL: what to send, and where to put what comes.
+/// One URL: the request, and the target of the response.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) request: Request,
@@ -187,7 +187,7 @@ impl Args {
         self.output.include
     }
 
-    /// The limit on one exchange, if one was given.
+    /// The time limit of one exchange, if given.
     pub(super) fn total_max(&self) -> Option<Duration> {
         self.connection.max_time.and_then(|Limit(limit)| limit)
     }
@@ -200,7 +200,7 @@ impl Args {
         self.request.location.then_some(self.request.max_redirs)
     }
 
-    /// The requests. Reads what `-d @FILE` names.
+    /// The requests. Reads the files of `-d @FILE`.
     pub(super) fn jobs(&self) -> Result<Vec<Job>, Failure> {
         let body = body(&self.request.data)?;
         let method = self.method(body.is_some())?;
@@ -219,7 +219,7 @@ impl Args {
                 let mut request = Request::new(method.clone(), &url).map_err(explained)?;
                 let credentials = std::mem::replace(request.headers_mut(), headers.clone());
                 for (name, value) in &credentials {
-                    // A field that was typed counts more than credentials in the URL.
+                    // A given field takes precedence over credentials in the URL.
                     if !headers.contains_key(name) {
                         request.headers_mut().insert(name, value.clone());
                     }
@@ -242,7 +242,7 @@ impl Args {
         match &self.request.request {
             Some(text) => Method::from_bytes(text.as_bytes()).map_err(|_| {
                 Failure::usage(
-                    format!("`{}` is no method", text.escape_debug()),
+                    format!("`{}` is not a method", text.escape_debug()),
                     "give a word such as PUT or DELETE",
                 )
             }),
@@ -261,7 +261,7 @@ fn with_scheme(url: &str) -> String {
     }
 }
 
-/// The name of the file that `-O` writes: the last part of the URL's path, as it stands there.
+/// The name of the file for `-O`: the last segment of the URL's path, without decoding.
 fn remote_name(request: &Request) -> Result<PathBuf, Failure> {
     let last = request
         .url()
@@ -270,7 +270,10 @@ fn remote_name(request: &Request) -> Result<PathBuf, Failure> {
     match last {
         Some(name) if !name.is_empty() && name != "." && name != ".." => Ok(name.into()),
         _ => {
-            let what = format!("the path of {} does not end in a name", request.url());
+            let what = format!(
+                "the path of {} does not end with a file name",
+                request.url()
+            );
             let explanation = handfast::Explanation::new("no-remote-name", what)
                 .with_fix("choose one with -o FILE");
             Err(Failure::new(code::WRITE, explanation))
@@ -278,7 +281,7 @@ fn remote_name(request: &Request) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The body that the `-d` make together.
+/// The body from all `-d` options.
 fn body(data: &[String]) -> Result<Option<Vec<u8>>, Failure> {
     if data.is_empty() {
         return Ok(None);
@@ -307,7 +310,7 @@ fn piece(text: &str) -> Result<Vec<u8>, Failure> {
             handfast::Explanation::new("file-unusable", what),
         )
     })?;
-    // As curl does for forms: line ends belong to the file, not to the value.
+    // As curl for forms: line ends belong to the file, not to the value.
     bytes.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
     Ok(bytes)
 }
@@ -324,10 +327,10 @@ fn headers(given: &[String], has_body: bool) -> Result<HeaderMap, Failure> {
     let mut typed = HeaderMap::new();
     for text in given {
         let usage = |problem: &str| {
-            // Not quoted back: the value may be a secret.
+            // Not quoted: the value may be a secret.
             Failure::usage(
                 format!("one of the -H cannot be sent: {problem}"),
-                "write it as 'Name: value', 'Name;' for an empty one, 'Name:' to leave it out",
+                "write it as 'Name: value', 'Name;' for an empty one, 'Name:' to omit it",
             )
         };
         let (name, value) = match (text.split_once(':'), text.strip_suffix(';')) {
@@ -351,7 +354,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_typed_as_for_curl() {
+    fn fields_have_curls_syntax() {
         let given = [
             "X-One: 1",
             "x-one: 2",
@@ -372,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_given_as_for_curl() {
+    fn addresses_have_curls_syntax() {
         let one: Resolve = "example.org:443:127.0.0.1,[::1]".parse().unwrap();
         assert_eq!(
             (one.host.as_str(), one.port, one.addresses.len()),

@@ -28,7 +28,7 @@ pub(super) fn client(args: &Args) -> Result<Client, Failure> {
         builder = builder.timeouts(Timeouts::NONE);
     }
     let mut client = Client::builder(builder.build()?).probes(!connection.no_probe);
-    // A limit that was given stands for the default ones, also where it is none.
+    // A given limit replaces the defaults, also if it is 0 (none).
     if let Some(Limit(limit)) = connection.max_time {
         client = client.total_max(limit).silence_max(None);
     }

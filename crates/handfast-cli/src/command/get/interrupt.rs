@@ -1,7 +1,7 @@
-//! Ctrl-C, and being told to stop, while a file is fetched: what arrived is kept, and where is told.
+//! Signals (SIGINT, SIGTERM) while a file is fetched: the part that arrived is kept, and its path printed.
 //!
-//! A body that goes to standard output is not waited for here: there is nothing to tell, and a write that
-//! is not read must not keep the signal waiting.
+//! Not for a body that is written to standard output: there is nothing to print, and a blocked write must not
+//! delay the signal.
 
 use std::future;
 use std::io;
@@ -12,8 +12,8 @@ use crate::exit_codes::INTERRUPTED;
 use crate::exit_codes::TERMINATED;
 use crate::output;
 
-/// The exit code of the signal that came. From when this is first polled, signals do not end the program by
-/// themselves; unless `is_wanted`, and where there is no handler to be had, they still do.
+/// The exit code of the signal. Once this was polled, signals no longer have their default effect; unless
+/// `is_wanted` is false or no handler can be installed.
 pub(super) async fn next(is_wanted: bool) -> u8 {
     if is_wanted && let Ok(code) = signal().await {
         return code;
@@ -37,11 +37,11 @@ async fn signal() -> io::Result<u8> {
     tokio::signal::ctrl_c().await.map(|()| INTERRUPTED)
 }
 
-/// Says what is left.
+/// Prints where the part is kept.
 pub(super) fn tell(part: Option<&Path>) {
     output::note(match part {
         Some(part) => format!(
-            "interrupted; what arrived is kept in {}",
+            "interrupted; the part that arrived is kept in {}",
             handfast::escape_control(&part.display().to_string())
         ),
         None => "interrupted".to_owned(),

@@ -1,4 +1,4 @@
-//! From the client's errors to curl's exit codes, and what is worth a remark when all went well.
+//! From the client's errors to curl's exit codes, and remarks after a success.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) fn explained(error: Error) -> Failure {
     let code = match &error {
         Error::Dial(error) => exit_code_of_dial(error),
         Error::Connection(error) => exit_code(error),
-        // As for curl, which calls it an unsupported protocol.
+        // As curl, which calls it an unsupported protocol.
         Error::PlainHttp { .. } | Error::UnsupportedScheme { .. } => code::OTHER,
         Error::InvalidUrl { .. } | Error::InvalidRedirect { .. } => code::BAD_URL,
         Error::InvalidRequest { .. } => code::USAGE,
@@ -33,21 +33,19 @@ pub(super) fn explained(error: Error) -> Failure {
     Failure::new(code, error.explain())
 }
 
-/// The limit on time passed while our output was not read.
+/// The time limit passed while our output was not read.
 pub(super) fn unread(limit: Duration) -> Failure {
-    let what = format!(
-        "the time limit of {limit:?} passed: what arrived was not read from standard output"
-    );
+    let what = format!("the time limit of {limit:?} passed while standard output was not read");
     let explanation = Explanation::new("timed-out", what)
-        .with_fix("see why the program that reads the output does not, or allow more time (-m)");
+        .with_fix("check the program that reads the output, or allow more time (-m)");
     Failure::new(code::TIMED_OUT, explanation)
 }
 
-/// Says what was not as it should be although the response is whole.
+/// Prints irregularities although the response is complete.
 pub(super) fn remark(finished: &Finished) {
     if let Some(ending) = finished.whole.remark() {
         output::note(format!(
-            "note: the response is whole ({} bytes), but the connection ended by {ending}",
+            "note: the response is complete ({} bytes), but the connection ended by {ending}",
             finished.whole.bytes()
         ));
     }
@@ -56,17 +54,17 @@ pub(super) fn remark(finished: &Finished) {
     }
     if finished.request_cut_short {
         output::note(
-            "note: the server answered before it had taken the whole request, and did not get the rest",
+            "note: the server responded before it had read the whole request; the rest was not sent",
         );
     }
 }
 
-/// Adds where the part that arrived is kept.
+/// Adds the path of the part that arrived.
 pub(super) fn kept_in(failure: Failure, part: &std::path::Path) -> Failure {
     let Failure { code, explanation } = failure;
     let path = part.display().to_string();
     let line = format!(
-        "what arrived is kept in {}",
+        "the part that arrived is kept in {}",
         handfast::escape_control(&path)
     );
     let explanation: Explanation = explanation.with_evidence(line);

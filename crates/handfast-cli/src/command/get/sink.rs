@@ -1,4 +1,4 @@
-//! Where a body goes: stdout, or a file that has its name only when whole.
+//! The target of a body: stdout, or a file that gets its name only when complete.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// Whether what arrives is kept under another name until all of it is there.
+    /// Whether the body is written under another name until it is complete.
     pub(super) fn keeps_a_part(&self) -> bool {
         match self {
             Self::Stdout => false,
@@ -37,9 +37,9 @@ pub(super) enum Sink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     All,
-    /// Whoever read our stdout has enough.
+    /// The reader of stdout has closed it.
     ReaderGone,
-    /// The limit on time passed while our stdout was not read.
+    /// The time limit passed while stdout was not read.
     Unread(Duration),
 }
 
@@ -53,12 +53,12 @@ impl Sink {
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<Written, Error> {
         match self {
-            Self::Stdout(screen) => screen.judged_write(bytes),
+            Self::Stdout(screen) => screen.write_checked(bytes),
             Self::File(download) => download.write(bytes).map(|()| Written::All),
         }
     }
 
-    /// The file that keeps what arrived when it breaks off.
+    /// The file with the part that arrived.
     pub(super) fn part(&self) -> Option<PathBuf> {
         match self {
             Self::Stdout(_) => None,
@@ -66,17 +66,17 @@ impl Sink {
         }
     }
 
-    /// Does a person read what is written?
+    /// Whether it is written to a terminal.
     pub(super) fn is_terminal(&self) -> bool {
         matches!(self, Self::Stdout(screen) if screen.is_terminal)
     }
 
-    /// Does the cursor of a terminal stand behind the last byte of a body?
+    /// Whether the cursor of a terminal is after the last byte of a body.
     pub(super) fn is_mid_line(&self) -> bool {
         matches!(self, Self::Stdout(screen) if screen.is_terminal && screen.mid_line)
     }
 
-    /// All of it came, and there is proof.
+    /// The body is complete.
     pub(super) fn complete(self, whole: &Whole) -> Result<(), Error> {
         match self {
             Self::Stdout(_) => Ok(()),
@@ -84,7 +84,7 @@ impl Sink {
         }
     }
 
-    /// It broke off: the failure, with the place of what arrived.
+    /// The body is incomplete: the failure, with the path of the part that arrived.
     pub(super) fn keep(self, failure: Failure) -> Failure {
         match &self {
             Self::File(download) if download.part().is_some() => {
@@ -103,8 +103,8 @@ pub(super) struct Screen {
     deadline: Option<Deadline>,
 }
 
-/// What a pipe or a terminal that is ready takes without waiting: `PIPE_BUF`, which is this on Linux and the
-/// others' 512 elsewhere.
+/// How much a ready pipe or terminal accepts without blocking: `PIPE_BUF`, 4096 on Linux and 512 on other
+/// systems.
 #[cfg(unix)]
 const READY_BYTES: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
@@ -118,7 +118,7 @@ impl Screen {
         }
     }
 
-    fn judged_write(&mut self, bytes: &[u8]) -> Result<Written, Error> {
+    fn write_checked(&mut self, bytes: &[u8]) -> Result<Written, Error> {
         let mut rest = bytes;
         while let Some((deadline, limit)) = self.deadline
             && !rest.is_empty()
@@ -133,15 +133,15 @@ impl Screen {
                 rest.len()
             };
             let (now, later) = rest.split_at(count.min(rest.len()));
-            match judged(self.write_through(now))? {
+            match checked(self.write_through(now))? {
                 Written::All => rest = later,
                 stopped => return Ok(stopped),
             }
         }
-        judged(self.write_through(rest))
+        checked(self.write_through(rest))
     }
 
-    /// How many of so many bytes may be written without waiting beyond the deadline; `None` when it has
+    /// How many of `count` bytes may be written without blocking beyond the deadline; `None` if it has
     /// passed.
     #[cfg(unix)]
     fn ready(&self, count: usize, deadline: Instant) -> Option<usize> {
@@ -155,7 +155,7 @@ impl Screen {
                 rustix::time::Timespec::try_from(left).ok().as_ref(),
             ) {
                 Ok(0) => return None,
-                // What is wrong with it is told by the write.
+                // The write reports errors.
                 Ok(_) => return Some(count.min(READY_BYTES)),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return Some(count),
@@ -163,7 +163,7 @@ impl Screen {
         }
     }
 
-    /// What arrived is shown at once.
+    /// Writes and flushes.
     fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(last) = bytes.last() {
             self.mid_line = *last != b'\n';
@@ -173,8 +173,8 @@ impl Screen {
     }
 }
 
-/// Standard output without `io::Stdout`, which would look through every piece for the last end of a line,
-/// and write what follows it by itself.
+/// Standard output without `io::Stdout`, which would search every piece for the last line end, and write the rest
+/// separately.
 fn out() -> Box<dyn Write> {
     #[cfg(unix)]
     if let Ok(own) = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned() {
@@ -183,7 +183,7 @@ fn out() -> Box<dyn Write> {
     Box::new(io::stdout())
 }
 
-fn judged(result: io::Result<()>) -> Result<Written, Error> {
+fn checked(result: io::Result<()>) -> Result<Written, Error> {
     match result {
         Ok(()) => Ok(Written::All),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Written::ReaderGone),

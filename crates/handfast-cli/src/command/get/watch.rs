@@ -1,5 +1,5 @@
-//! `-v`: what happens, phase by phase, on stderr. Lines begin as curl's do: `*` about the exchange,
-//! `>` what is sent, `<` what comes.
+//! `-v`: the phases on stderr. Lines begin as in curl: `*` for information, `>` for what is sent,
+//! `<` for what is received.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode, Version};
 use crate::output::{Palette, Tone, note};
 use crate::trust_args::trust_problems;
 
-/// Fields whose values are nobody else's business: the standard ones, and what people name theirs.
+/// Fields whose values are secret: the standard ones, and common names of custom ones.
 pub(super) fn is_secret(name: &HeaderName) -> bool {
     let text = name.as_str();
     [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, SET_COOKIE].contains(name)
@@ -23,7 +23,7 @@ pub(super) fn is_secret(name: &HeaderName) -> bool {
             .any(|part| text.contains(part))
 }
 
-/// A field's value with what stands as `user:password@` in URLs hidden.
+/// A field's value, with `user:password@` in URLs hidden.
 fn without_userinfo(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -56,7 +56,7 @@ pub(super) fn event(event: &Event<'_>) {
             took,
         } => {
             let list: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
-            tell(format!(
+            print(format!(
                 "resolve: {} is {} ({})",
                 escape_control(host),
                 list.join(", "),
@@ -64,14 +64,14 @@ pub(super) fn event(event: &Event<'_>) {
             ));
         }
         Event::Connected { address, took } => {
-            tell(format!("connect: {address} ({})", millis(*took)));
+            print(format!("connect: {address} ({})", millis(*took)));
         }
         Event::Proxied {
             proxy,
             server,
             took,
         } => {
-            tell(format!(
+            print(format!(
                 "proxy: {} connected to {} ({})",
                 escape_control(proxy),
                 escape_control(server),
@@ -79,17 +79,17 @@ pub(super) fn event(event: &Event<'_>) {
             ));
         }
         Event::Secured { report } => secured(report),
-        Event::Probing { error } => tell(format!(
+        Event::Probing { error } => print(format!(
             "handshake: {}; asking the server {}",
             error.explain().what,
             match UnverifiedReply::is_worthwhile(error) {
-                true => "for its clock, without believing it",
+                true => "for its clock, without verification",
                 false => "what it accepts",
             }
         )),
-        Event::Reused { address } => tell(format!("connection to {address} is used again")),
+        Event::Reused { address } => print(format!("connection to {address} is reused")),
         Event::Retrying { error } => {
-            tell(format!("not answered ({error}): sending the request again"));
+            print(format!("not answered ({error}): sending the request again"));
         }
         Event::Requesting {
             method,
@@ -102,7 +102,7 @@ pub(super) fn event(event: &Event<'_>) {
             fields('>', headers);
             line('>', "");
             if *body_bytes > 0 {
-                tell(format!("request: {body_bytes} bytes of body"));
+                print(format!("request: {body_bytes} bytes of body"));
             }
         }
         Event::Responding {
@@ -114,9 +114,9 @@ pub(super) fn event(event: &Event<'_>) {
             line('<', status_line(*version, *status));
             fields('<', headers);
             line('<', "");
-            tell(format!("body: {framing}"));
+            print(format!("body: {framing}"));
         }
-        Event::Redirecting { url, method } => tell(format!("redirected: {method} {url}")),
+        Event::Redirecting { url, method } => print(format!("redirected: {method} {url}")),
         Event::Completed {
             whole,
             traffic,
@@ -127,11 +127,14 @@ pub(super) fn event(event: &Event<'_>) {
                 None => String::new(),
                 Some(remark) => format!(", although the connection ended by {remark}"),
             };
-            good(format!("response: whole, {} bytes{remark}", whole.bytes()));
+            good(format!(
+                "response: complete, {} bytes{remark}",
+                whole.bytes()
+            ));
             if *request_cut_short {
-                tell("request: the server answered before it had taken all of it");
+                print("request: the server responded before it had read all of it");
             }
-            tell(format!(
+            print(format!(
                 "received {} records, {} bytes ({} on the wire); sent {} records, {} bytes ({} on the wire)",
                 traffic.records_received,
                 traffic.plaintext_received,
@@ -141,28 +144,28 @@ pub(super) fn event(event: &Event<'_>) {
                 traffic.bytes_sent,
             ));
             match ending {
-                Some(ending) => tell(format!("end: {ending}")),
-                None => tell("end: none, the connection is kept"),
+                Some(ending) => print(format!("end: {ending}")),
+                None => print("end: none, the connection is kept"),
             }
         }
-        Event::Closed { address, outcome } => tell(format!("close: {address}: {outcome}")),
+        Event::Closed { address, outcome } => print(format!("close: {address}: {outcome}")),
         _ => {}
     }
 }
 
-/// Which certificates are trusted, and what of them cannot vouch for anybody.
+/// The trusted certificates, and those that cannot be trust anchors.
 pub(super) fn trust(sources: &[TrustSource]) {
     for source in sources {
-        tell(format!("trust: {}", escape_control(&source.to_string())));
+        print(format!("trust: {}", escape_control(&source.to_string())));
         for problem in trust_problems(std::slice::from_ref(source)) {
-            tell(format!("trust:   {problem}"));
+            print(format!("trust:   {problem}"));
         }
     }
 }
 
 fn secured(report: &Report) {
     let alpn = report.alpn.as_deref().map(String::from_utf8_lossy);
-    tell(format!(
+    print(format!(
         "handshake: {}, {}, {}, ALPN {}{} ({})",
         report.version,
         report.cipher_suite,
@@ -173,48 +176,52 @@ fn secured(report: &Report) {
         millis(report.handshake)
     ));
     if report.client_certificate_requested {
-        tell("handshake: the server asked for a client certificate");
+        print("handshake: the server requested a client certificate");
     }
     let Some(peer) = &report.peer else {
-        line_toned('*', Tone::Bad, "server: NOT VERIFIED, it may be anybody");
+        line_toned(
+            '*',
+            Tone::Bad,
+            "server: NOT VERIFIED, its identity is unknown",
+        );
         return;
     };
     let facts = peer.facts();
     good(format!(
-        "server: verified as {}",
+        "server: verified for {}",
         report
             .server_name
             .as_deref()
             .map_or_else(|| "?".into(), escape_control)
     ));
     let names: Vec<_> = peer.names().iter().map(ToString::to_string).collect();
-    tell(format!("  subject: {}", peer.subject()));
-    tell(format!("  names:   {}", names.join(", ")));
-    tell(format!("  issuer:  {}", facts.issuer));
-    tell(format!(
+    print(format!("  subject: {}", peer.subject()));
+    print(format!("  names:   {}", names.join(", ")));
+    print(format!("  issuer:  {}", facts.issuer));
+    print(format!(
         "  valid:   {} to {}",
         format_utc(facts.not_before),
         format_utc(facts.not_after)
     ));
-    tell(format!(
+    print(format!(
         "  key:     {}, {}",
         facts.key_algorithm,
         peer.spki_sha256()
     ));
     match &report.staple {
-        Some(Ok(response)) => tell(format!("  stapled: {response}")),
-        Some(Err(problem)) => tell(format!("  stapled: what does not count: {problem}")),
+        Some(Ok(response)) => print(format!("  stapled: {response}")),
+        Some(Err(problem)) => print(format!("  stapled: invalid: {problem}")),
         None => {}
     }
     match peer.path().anchor() {
-        PathAnchor::Authority { subject } => tell(format!("  anchor:  {subject}")),
-        PathAnchor::Itself => tell("  anchor:  itself: this very certificate is trusted"),
+        PathAnchor::Authority { subject } => print(format!("  anchor:  {subject}")),
+        PathAnchor::Itself => print("  anchor:  itself: this certificate is trusted"),
         _ => {}
     }
 }
 
-/// The head of a response as text, for `-i` and `-I`: as it came, or for a terminal without what
-/// would move its cursor.
+/// The head of a response as text, for `-i` and `-I`: unchanged, or for a terminal without control
+/// characters.
 pub(super) fn head_text(response: &Response, for_terminal: bool) -> Vec<u8> {
     let mut text = status_line(response.version(), response.status()).into_bytes();
     text.extend_from_slice(b"\r\n");
@@ -256,7 +263,7 @@ fn fields(mark: char, headers: &HeaderMap) {
     }
 }
 
-fn tell(text: impl AsRef<str>) {
+fn print(text: impl AsRef<str>) {
     line('*', text);
 }
 

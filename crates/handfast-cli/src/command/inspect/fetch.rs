@@ -1,10 +1,10 @@
-//! `--fetch-missing`: the certificates that a server should have sent, from where those it sent say
-//! that they are (authority information access, RFC 5280, 4.2.2.1).
+//! `--fetch-missing`: fetches certificates that the server should have sent, from the URLs in those that it
+//! sent (authority information access, RFC 5280, 4.2.2.1).
 //!
-//! For a file that the server can then serve, and never for trust: the chain is judged as it was sent,
-//! and what was fetched only says what it would be worth. The URLs come from a stranger's certificate:
-//! plain http alone (the certificates are signed, and https might need them first), one request each
-//! without redirects, bounded in size, time and number.
+//! For a file that the server can then serve, never for trust: the chain is verified as sent, and the fetched
+//! certificates only show whether the completed chain would be verified. The URLs are untrusted: only plain
+//! http (the certificates are signed, and https might need them first), one request each without redirects,
+//! bounded in size, time and number.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -19,24 +19,24 @@ use url::Url;
 
 use crate::failure::plain;
 
-/// Chains of the public web miss one or two.
+/// Chains on the public web lack at most one or two.
 const FETCHED_MAX: usize = 4;
 /// Bundles have some tens of KiB.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024;
 /// URLs of one certificate that are tried.
 const URLS_MAX: usize = 3;
 
-/// A chain with what was missing.
+/// A completed chain.
 pub(super) struct Completed {
-    /// As sent, in the order of issuance, and what was fetched.
+    /// The sent certificates in the order of issuance, and the fetched ones.
     pub(super) chain: Vec<CertificateDer<'static>>,
-    /// What was asked for, escaped, and what came of it.
+    /// The URLs, escaped, and the results.
     pub(super) fetched: Vec<(String, Result<(), String>)>,
     /// Whether the completed chain would be verified.
     pub(super) verdict: Result<(), Box<VerifyError>>,
 }
 
-/// Follows a chain up to somebody trusted, or to where nobody can be found.
+/// Completes a chain up to a trust anchor, or until no further issuer is found.
 pub(super) fn complete(
     sent: &[CertificateDer<'static>],
     policy: &VerificationPolicy,
@@ -50,7 +50,7 @@ pub(super) fn complete(
             .check_server_chain(chain, &name, now)
             .map(|_| ())
             .map_err(Box::new),
-        // The handshake has used the name already: this does not happen.
+        // Cannot fail: the handshake has used the name.
         Err(_) => Ok(()),
     };
     let mut chain = in_order(sent);
@@ -78,7 +78,7 @@ pub(super) fn complete(
                 break;
             }
         }
-        // An issuer that vouches for itself belongs into trust stores, not into chains.
+        // A self-signed issuer belongs in trust stores, not in chains.
         let is_root = |issuer: &CertificateDer<'_>| {
             CertificateFacts::from_der(issuer).is_ok_and(|facts| facts.is_self_issued)
         };
@@ -95,7 +95,7 @@ pub(super) fn complete(
     }
 }
 
-/// The server's own certificate, then who issued it and so on: what is no part of that is left out.
+/// The server's own certificate, its issuer and so on, without unrelated certificates.
 fn in_order(sent: &[CertificateDer<'static>]) -> Vec<CertificateDer<'static>> {
     let mut chain: Vec<CertificateDer<'static>> = sent.first().cloned().into_iter().collect();
     while let Some(last) = chain.last() {
@@ -110,12 +110,12 @@ fn in_order(sent: &[CertificateDer<'static>]) -> Vec<CertificateDer<'static>> {
     chain
 }
 
-/// What is at a URL, whole, or why not.
+/// Fetches a URL.
 fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
-    let parsed = Url::parse(url).map_err(|error| format!("no URL: {error}"))?;
+    let parsed = Url::parse(url).map_err(|error| format!("not a URL: {error}"))?;
     if parsed.scheme() != "http" {
         return Err(format!(
-            "{} is not asked, only http",
+            "{} is not supported, only http",
             escape_control(parsed.scheme())
         ));
     }
@@ -124,7 +124,7 @@ fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let addresses = resolve(bare, port, Some(limit)).map_err(|error| error.explain().what)?;
     let deadline = Instant::now() + limit;
-    let told = |error: io::Error| plain(&error);
+    let problem = |error: io::Error| plain(&error);
     let mut last = "the name has no address".to_owned();
     let mut socket = None;
     for address in addresses {
@@ -134,7 +134,7 @@ fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
                 socket = Some(connected);
                 break;
             }
-            Err(error) => last = told(error),
+            Err(error) => last = problem(error),
         }
     }
     let mut socket = socket.ok_or(last)?;
@@ -143,8 +143,8 @@ fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
     let request = format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\nAccept: */*\r\n\r\n");
     let left = deadline.saturating_duration_since(Instant::now());
     let left = Some(left.max(Duration::from_millis(1)));
-    socket.set_write_timeout(left).map_err(told)?;
-    socket.write_all(request.as_bytes()).map_err(told)?;
+    socket.set_write_timeout(left).map_err(problem)?;
+    socket.write_all(request.as_bytes()).map_err(problem)?;
     let mut answer = Vec::new();
     let mut chunk = [0; 8192];
     loop {
@@ -152,14 +152,14 @@ fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
         if left.is_zero() {
             return Err(format!("the time limit of {limit:?} passed"));
         }
-        socket.set_read_timeout(Some(left)).map_err(told)?;
+        socket.set_read_timeout(Some(left)).map_err(problem)?;
         match socket.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => answer.extend_from_slice(chunk.get(..count).unwrap_or_default()),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {}
-                _ => return Err(told(error)),
+                _ => return Err(problem(error)),
             },
         }
         if answer.len() as u64 > ANSWER_BYTES_MAX {
@@ -169,12 +169,12 @@ fn get(url: &str, limit: Duration) -> Result<Vec<u8>, String> {
     body_of(&answer)
 }
 
-/// The body of an HTTP/1 reply to a request of HTTP/1.0, if it is a good one, and all there.
+/// The body of a successful and complete response to an HTTP/1.0 request.
 fn body_of(answer: &[u8]) -> Result<Vec<u8>, String> {
     let end = answer
         .windows(4)
         .position(|window| window == b"\r\n\r\n")
-        .ok_or("no HTTP answer")?;
+        .ok_or("not an HTTP response")?;
     let (head, body) = answer.split_at(end);
     let body = body.get(4..).unwrap_or_default();
     let head = String::from_utf8_lossy(head);
@@ -183,22 +183,25 @@ fn body_of(answer: &[u8]) -> Result<Vec<u8>, String> {
     match (status.next(), status.next()) {
         (Some("HTTP/1.0" | "HTTP/1.1"), Some("200")) => {}
         (Some("HTTP/1.0" | "HTTP/1.1"), Some(status)) => {
-            return Err(format!("the answer was status {}", escape_control(status)));
+            return Err(format!(
+                "the response has status {}",
+                escape_control(status)
+            ));
         }
-        _ => return Err("no HTTP answer".to_owned()),
+        _ => return Err("not an HTTP response".to_owned()),
     }
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
         match name.as_str() {
             "content-length" if value.parse() != Ok(body.len()) => {
                 return Err(format!(
-                    "{} bytes came of {}",
+                    "{} of {} bytes arrived",
                     body.len(),
                     escape_control(value)
                 ));
             }
             "transfer-encoding" => {
-                return Err("a chunked response to a request of HTTP/1.0".to_owned());
+                return Err("a chunked response to an HTTP/1.0 request".to_owned());
             }
             _ => {}
         }
@@ -211,29 +214,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_answers_count() {
+    fn only_complete_responses_are_accepted() {
         for (answer, expected) in [
             ("HTTP/1.0 200 OK\r\n\r\nabc", Ok("abc")),
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", Ok("abc")),
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc",
-                Err("3 bytes came of 4"),
+                Err("3 of 4 bytes arrived"),
             ),
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabc",
-                Err("3 bytes came of x"),
+                Err("3 of x bytes arrived"),
             ),
             (
                 "HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n",
-                Err("the answer was status 301"),
+                Err("the response has status 301"),
             ),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                Err("a chunked response to a request of HTTP/1.0"),
+                Err("a chunked response to an HTTP/1.0 request"),
             ),
-            ("SSH-2.0-x\r\n\r\n", Err("no HTTP answer")),
-            ("HTTP/1.1 200 OK\r\n", Err("no HTTP answer")),
-            ("", Err("no HTTP answer")),
+            ("SSH-2.0-x\r\n\r\n", Err("not an HTTP response")),
+            ("HTTP/1.1 200 OK\r\n", Err("not an HTTP response")),
+            ("", Err("not an HTTP response")),
         ] {
             let read = body_of(answer.as_bytes());
             let read = read.as_deref().map_err(String::as_str);
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_http_is_asked() {
+    fn only_http_is_supported() {
         let second = Duration::from_secs(1);
         for url in [
             "https://127.0.0.1:1/x",

@@ -1,4 +1,4 @@
-//! A chain in a file, judged without any network.
+//! Verifying a chain in a file, without a network.
 
 use std::path::{Path, PathBuf};
 
@@ -105,7 +105,7 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
     Ok(found)
 }
 
-/// A name that the chain's first certificate is valid for: asked about itself, it must say yes.
+/// A name for which the chain's first certificate is valid.
 fn own_name(chain: &[CertificateDer<'_>]) -> String {
     let facts = chain
         .first()
@@ -121,7 +121,7 @@ fn own_name(chain: &[CertificateDer<'_>]) -> String {
         _ => None,
     });
     let can_be_asked_for = |name: &String| ServerName::parse(name).is_ok();
-    // A name that matches nothing is told as that when the one that was meant by it is asked for.
+    // A name that never matches is reported if the intended one is verified.
     let meant = names.iter().filter_map(SubjectAltName::meant);
     usable
         .filter(can_be_asked_for)

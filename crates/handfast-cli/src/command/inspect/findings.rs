@@ -1,4 +1,4 @@
-//! What was found out about one server or file: plain values, told by `text.rs` and `json.rs`.
+//! The findings about one server or file: plain values, printed by `text.rs` and `json.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,60 +15,60 @@ use handfast_probe::Survey;
 use super::fetch::Completed;
 use crate::failure::{Failure, code, exit_code, exit_code_of_connect};
 
-/// Everything found out about one server, or about a chain in a file.
+/// All findings about one server, or about a chain in a file.
 pub(super) struct Findings {
     /// As the user wrote it, escaped.
     pub(super) subject: String,
-    /// The name that the chain was judged for.
+    /// The name for which the chain was verified.
     pub(super) name: Option<String>,
-    /// When it was judged, in unix seconds.
+    /// When it was verified, in unix seconds.
     pub(super) now: i64,
     pub(super) live: Option<Live>,
-    /// As sent, or as it stands in the file.
+    /// As sent, or as in the file.
     pub(super) chain: Vec<CertificateDer<'static>>,
-    /// Chains that the server shows to clients that offer to verify other kinds of keys.
+    /// Chains that the server sends to clients that support only other kinds of keys.
     pub(super) others: Vec<OtherChain>,
     /// The trust anchors.
     pub(super) trust: Vec<TrustSource>,
     /// The verified path; `None` when there is none.
     pub(super) path: Option<VerifiedPath>,
-    /// How many revocation lists were consulted.
+    /// How many revocation lists were used.
     pub(super) crls: usize,
-    /// Whose list was consulted besides: the local authority's name.
+    /// The name of the local authority whose list was used in addition.
     pub(super) own_list_of: Option<String>,
-    /// What became of the OCSP response that the server stapled to its certificate.
+    /// The result of checking the stapled OCSP response.
     pub(super) staple: Option<Result<StapledResponse, StapleProblem>>,
-    /// The chain with what was missing, if that was asked for.
+    /// The completed chain, if requested.
     pub(super) completed: Option<Completed>,
-    /// The chain's own failing, without a connection to blame.
+    /// The verification error of a chain without a connection.
     pub(super) refused: Option<Box<VerifyError>>,
-    /// What ended the exchange, the first of them.
+    /// The first error of the exchange.
     pub(super) error: Option<ConnectError>,
     /// Whether the key given belongs to the chain.
     pub(super) key: Option<Result<(), Error>>,
-    /// How much longer the chain must last.
+    /// How much longer the chain must be valid.
     pub(super) expires_within: Option<Duration>,
 }
 
-/// Another certificate that the server has for the name, as sent, and what is to be thought of it.
+/// Another chain of the server for the name, as sent, with its verdict.
 pub(super) struct OtherChain {
-    /// Of the certificate's key.
+    /// The kind of the certificate's key.
     pub(super) kind: KeyKind,
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) verdict: Result<VerifiedPath, Box<VerifyError>>,
 }
 
-/// What only a connection shows.
+/// Findings of a connection.
 #[derive(Default)]
 pub(super) struct Live {
     pub(super) starttls: Option<StartTls>,
     pub(super) tried: Vec<Tried>,
     pub(super) resolved_in: Option<Duration>,
-    /// Who connected to the server for us, and how long that took.
+    /// The proxy, and how long it took.
     pub(super) proxied_in: Option<(String, Duration)>,
     pub(super) dialogue_in: Option<Duration>,
     pub(super) report: Option<Arc<Report>>,
-    /// The report is of a second handshake, that took whatever was shown.
+    /// The report is from a second handshake without verification.
     pub(super) report_is_unverified: bool,
     pub(super) resumption: Vec<VersionTried>,
     /// Timestamps that the server added to a handshake of TLS 1.2.
@@ -81,31 +81,31 @@ pub(super) struct Live {
 pub(super) struct Tried {
     pub(super) address: SocketAddr,
     pub(super) took: Duration,
-    /// Why it did not answer, escaped.
+    /// Why connecting failed, escaped.
     pub(super) problem: Option<String>,
 }
 
-/// Two connections under one version.
+/// Two connections with one version.
 pub(super) struct VersionTried {
     pub(super) version: &'static str,
     pub(super) outcome: Resumption,
-    /// What the first of them was given to be resumed by.
+    /// The tickets of the first connection.
     pub(super) tickets: Vec<Ticket>,
 }
 
-/// Whether a second connection took up the session of a first one.
+/// Whether the second connection resumed the session of the first.
 pub(super) enum Resumption {
     Works,
     DoesNot,
-    /// The version is not spoken, or a handshake failed: the id of why.
+    /// The version is not supported, or a handshake failed, with its id.
     Untried(&'static str),
 }
 
-/// How the connection ended after we had said `close_notify`.
+/// How the connection ended after our `close_notify`.
 pub(super) struct Closing {
     pub(super) ending: Option<Ending>,
     pub(super) outcome: CloseOutcome,
-    /// Plaintext that the server sent by itself.
+    /// Unsolicited plaintext from the server.
     pub(super) unasked_bytes: u64,
 }
 
@@ -147,7 +147,7 @@ impl Findings {
         }
     }
 
-    /// Notes which lists are consulted.
+    /// Records which lists are used.
     pub(super) fn consults(&mut self, lists: &RevocationLists) {
         self.crls = lists.len();
         let own = lists.also().and_then(|own| own.summaries().next());
@@ -162,8 +162,8 @@ impl Findings {
         }
     }
 
-    /// The first end of validity in the chain, and whose it is. What was sent beside a verified path
-    /// may end when it likes.
+    /// The certificate of the chain that expires first. Certificates outside of the verified path do not
+    /// count.
     pub(super) fn first_to_expire(&self) -> Option<CertificateFacts> {
         let path = self.path.as_ref().map(VerifiedPath::chain);
         let others = self
@@ -177,7 +177,7 @@ impl Findings {
             .min_by_key(|facts| facts.not_after)
     }
 
-    /// Every signed certificate timestamp, and where it came in.
+    /// Every signed certificate timestamp, and its source.
     pub(super) fn timestamps(&self) -> Vec<(&'static str, SignedCertificateTimestamp)> {
         let own = self.chain.first();
         let own = own.and_then(|der| CertificateFacts::from_der(der).ok());
@@ -198,29 +198,29 @@ impl Findings {
         .collect()
     }
 
-    /// Whether the server's certificate says that a stapled OCSP response comes with it.
+    /// Whether the server's certificate requires a stapled OCSP response.
     pub(super) fn must_staple(&self) -> bool {
         let own = self.chain.first();
         own.and_then(|der| CertificateFacts::from_der(der).ok())
             .is_some_and(|facts| facts.must_staple)
     }
 
-    /// What a monitor asked to hear of in time.
+    /// The warning of `--expires-within`.
     pub(super) fn expires_soon(&self) -> Option<Explanation> {
         let limit = i64::try_from(self.expires_within?.as_secs()).unwrap_or(i64::MAX);
         let facts = self.first_to_expire()?;
         (facts.not_after < self.now.saturating_add(limit)).then(|| {
             let what = format!(
-                "{}: the certificate of {} ends soon",
+                "{}: the certificate of {} expires soon",
                 self.subject, facts.subject
             );
             Explanation::new("certificate-expires-soon", what)
                 .with_evidence(format!("valid until {}", format_utc(facts.not_after)))
-                .with_fix("renew it, and see why it was not renewed by itself")
+                .with_fix("renew it, and check why it was not renewed automatically")
         })
     }
 
-    /// What ends the program, and with which code. The chain is in the report already.
+    /// The failure and its exit code. The chain is in the report already.
     pub(super) fn failure(&self) -> Option<Failure> {
         if let Some(error) = &self.error {
             let mut explanation = error.explain();
@@ -261,8 +261,8 @@ impl Findings {
     }
 }
 
-/// The report draws the chain in more detail than the evidence, which begins with a heading and a line
-/// for each certificate of it. What else shows the cause stays.
+/// Removes the chain from the evidence (a heading and a line for each certificate), because the report shows it
+/// in more detail. Other evidence is kept.
 fn leave_chain_out(explanation: &mut Explanation, refused: &VerifyError) {
     if !refused.chain.is_empty() {
         let lines = explanation.evidence.len().min(refused.chain.len() + 1);

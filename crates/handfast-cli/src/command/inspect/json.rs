@@ -1,5 +1,5 @@
-//! The findings as JSON. The schema is an interface: docs/inspect-json.md describes it, and fields are
-//! only ever added.
+//! The findings as JSON. The schema is an interface, described in docs/inspect-json.md: fields may be
+//! added.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::findings::{Findings, Live, Resumption};
 use super::text::{hex, is_post_quantum};
 
-/// The version of the schema: it changes only when a field changes its meaning.
+/// The version of the schema: it changes only if a field changes its meaning.
 const SCHEMA: &str = "handfast.inspect/1";
 
 pub(super) fn document(found: &[Findings]) -> String {
@@ -178,12 +178,12 @@ fn connection(live: &Live) -> Value {
         .resumption
         .iter()
         .map(|tried| {
-            let mut told = match tried.outcome {
+            let mut entry = match tried.outcome {
                 Resumption::Works => json!({ "spoken": true, "resumed": true }),
                 Resumption::DoesNot => json!({ "spoken": true, "resumed": false }),
                 Resumption::Untried(id) => json!({ "spoken": false, "failure": id }),
             };
-            told["tickets"] = tried
+            entry["tickets"] = tried
                 .tickets
                 .iter()
                 .map(|ticket| {
@@ -193,7 +193,7 @@ fn connection(live: &Live) -> Value {
                     })
                 })
                 .collect();
-            (tried.version.to_owned(), told)
+            (tried.version.to_owned(), entry)
         })
         .collect();
     json!({
@@ -237,7 +237,7 @@ fn connection(live: &Live) -> Value {
 }
 
 fn ms(duration: Duration) -> f64 {
-    // To the microsecond: more digits would only pretend.
+    // In microseconds: more digits would not be meaningful.
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 

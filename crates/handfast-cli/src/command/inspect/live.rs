@@ -1,4 +1,4 @@
-//! A server, asked over the network: connect, verify, go on for diagnosis, resume, close, survey.
+//! Inspecting a server over the network: connect, verify, continue for diagnosis, resume, close, scan.
 
 use std::io::{self, IsTerminal as _};
 use std::net::TcpStream;
@@ -24,20 +24,20 @@ use super::{Args, fetch, probing};
 use crate::failure::Failure;
 
 const HTTPS_PORT: u16 = 443;
-/// How long to wait for the server's end once we have said ours.
+/// How long to wait for the server's end after ours.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-/// What the questions after a failed handshake may take together.
+/// The time limit for all probes after a failed handshake.
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
-/// What a server may say unasked before we hang up: greetings and settings are shorter.
+/// The limit on unsolicited data: greetings and settings are shorter.
 const UNASKED_BYTES_MAX: u64 = 1024 * 1024;
-/// Hosts that are inspected at once: most of the time is waiting, and nobody is to be flooded.
+/// Hosts that are inspected at the same time: most of the time is spent waiting.
 const HOSTS_AT_ONCE: usize = 8;
 
-/// Inspects every host, several at once, and gives what was found in the order that they were named in.
+/// Inspects every host, several at the same time, and returns the findings in the order of the arguments.
 pub(super) fn inspect_all(args: &Args) -> Result<Vec<Findings>, Failure> {
     let plan = Plan::new(args)?;
     let targets = args.hosts.iter().map(|host| plan.target(host));
-    // What is no address is told before anybody is connected to.
+    // Invalid addresses are reported before connecting.
     let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
@@ -136,7 +136,7 @@ impl<'a> Plan<'a> {
                 return Ok(());
             }
         };
-        // The platform's store is read by the first verification: only now, it can be told of.
+        // The platform's store is read by the first verification, so it can be reported only now.
         let verified = verifying.secure(&target.server_name, socket);
         found.trust = self.anchors.sources();
         found.consults(&self.lists);
@@ -144,7 +144,7 @@ impl<'a> Plan<'a> {
         let stream = match verified {
             Ok(stream) => Some(stream),
             Err(failure) => {
-                // Its channel is closed with it: many a server takes the next client only then.
+                // Closes the channel: some servers accept the next client only then.
                 let error = Error::from(failure);
                 live.report_is_unverified = true;
                 let mut again = None;
@@ -199,7 +199,7 @@ impl<'a> Plan<'a> {
         if !self.args.no_probe {
             let asked = found.error.take();
             found.error = asked.map(|error| match error {
-                ConnectError::Tls(error) => ask_why(error, &verifying, &route).into(),
+                ConnectError::Tls(error) => clarify(error, &verifying, &route).into(),
                 other => other,
             });
         }
@@ -227,8 +227,8 @@ impl<'a> Plan<'a> {
             .fold(policy, |policy, pin| policy.with_pin(*pin))
     }
 
-    /// What the server shows to clients that offer to verify one kind of key alone, beside the chain that is
-    /// known. A server without a certificate for it refuses, which is no failure.
+    /// The chains that the server sends to clients that support only one kind of key, besides the known one. A server
+    /// without such a certificate refuses, which is no failure.
     fn other_chains(&self, route: &Route<'_>, known: &[CertificateDer<'_>]) -> Vec<OtherChain> {
         let own = known
             .first()
@@ -273,7 +273,7 @@ impl<'a> Plan<'a> {
         found
     }
 
-    /// Connects twice under each version: the second time with the session of the first.
+    /// Connects twice with each version: the second time with the session of the first.
     fn try_resumption(
         &self,
         route: &Route<'_>,
@@ -292,7 +292,7 @@ impl<'a> Plan<'a> {
             let connect = || -> Result<(bool, Vec<Ticket>), ConnectError> {
                 let mut stream = secure(&context, route)?;
                 let is_resumed = stream.report().resumed;
-                // Tickets of TLS 1.3 come after the handshake, and so does a refusal.
+                // TLS 1.3 sends tickets after the handshake, and so may a refusal.
                 end(&mut stream)?;
                 Ok((is_resumed, stream.tickets().to_vec()))
             };
@@ -316,7 +316,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// How the kind's keys are called among the facts of a certificate.
+/// The name of the kind of key in the facts of a certificate.
 fn prefix(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::Rsa => "RSA",
@@ -329,8 +329,8 @@ fn secure(context: &ClientContext, route: &Route<'_>) -> Result<Stream<TcpStream
     Ok(context.secure(&route.target.server_name, route.open()?)?)
 }
 
-/// The error with what the server says about it when it is asked again.
-fn ask_why(error: Error, context: &ClientContext, route: &Route<'_>) -> Error {
+/// Examines the error further by probing the server.
+fn clarify(error: Error, context: &ClientContext, route: &Route<'_>) -> Error {
     let target = route.target;
     let limit = PROBE_WITHIN.min(target.limit);
     let name = &target.server_name;
@@ -338,12 +338,12 @@ fn ask_why(error: Error, context: &ClientContext, route: &Route<'_>) -> Error {
     let error = probe::clarify(error, context, name, limit, open);
     match target.starttls {
         None => with_unverified_reply(error, name, target.port, limit, open),
-        // Mail servers and their like have no Date to ask for.
+        // Other protocols than HTTP have no Date field.
         Some(_) => error,
     }
 }
 
-/// Ends our direction, reads to the server's end, and says how it went.
+/// Ends our direction, reads to the server's end, and returns the result.
 fn end(stream: &mut Stream<TcpStream>) -> Result<Closing, Error> {
     let mut limits = Timeouts::NONE;
     limits.read = Some(CLOSE_WITHIN);

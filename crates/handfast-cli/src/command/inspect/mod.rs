@@ -1,8 +1,8 @@
-//! `handfast inspect`: everything about a TLS endpoint, or about a chain in a file.
+//! `handfast inspect`: examines a TLS endpoint, or a chain in a file.
 //!
-//! `live.rs` finds things out over the network, `file.rs` without it; both fill plain values
-//! (`findings.rs`), which `text.rs` tells a person and `json.rs` a program. A failed verification ends
-//! nothing here: for diagnosis alone, a second handshake takes whatever the server shows.
+//! `live.rs` examines servers, `file.rs` files; both fill plain values (`findings.rs`), which `text.rs`
+//! prints for users and `json.rs` for programs. After a failed verification, a second handshake without
+//! verification is made, for diagnosis only.
 
 mod fetch;
 mod file;
@@ -207,7 +207,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         if !args.json {
             output::failure(&failure);
         }
-        // What is broken now is worse than what will end soon.
+        // A failure takes precedence over a chain that expires soon.
         if exit == code::SUCCESS || exit == code::OTHER {
             exit = failure.code;
         }

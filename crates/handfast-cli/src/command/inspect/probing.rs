@@ -1,4 +1,4 @@
-//! Questions by hand over real sockets: the survey, and what only a plain ServerHello shows.
+//! Hand-written probes over real sockets: the survey, and what only a ServerHello shows.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +11,12 @@ use handfast_probe::{self as probe, Answer, ClientHello, Survey, WireVersion};
 use super::route::Route;
 use crate::output;
 
-/// A survey that takes longer is given up: some hundred questions to a server at the other end of
+/// The time limit of a survey: about a hundred probes of a server at the other end of
 /// the world.
 const SURVEY_WITHIN: Duration = Duration::from_secs(90);
 
-/// How often, and how long in all, a server that has stopped answering is given time to begin again:
-/// those that limit connections do it by the second.
+/// Pauses for a server that has stopped responding, before further attempts: servers that limit connections do so
+/// per second.
 const PATIENCE: [Duration; 6] = [
     Duration::from_millis(50),
     Duration::from_millis(100),
@@ -26,10 +26,10 @@ const PATIENCE: [Duration; 6] = [
     Duration::from_millis(1600),
 ];
 
-/// How often the line about a scan is written anew: as often as somebody can read it.
+/// How often the progress line of a scan is updated.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
-/// Shows on a terminal that a scan goes on. Several servers share one line.
+/// Shows the progress of scans on a terminal. Several servers share one line.
 pub(super) struct Progress {
     on: bool,
     asked: AtomicUsize,
@@ -45,7 +45,7 @@ impl Progress {
         }
     }
 
-    /// Another question is asked.
+    /// Counts a probe.
     fn asked(&self) {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         if !self.on {
@@ -54,9 +54,7 @@ impl Progress {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if shown.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
             *shown = Some(Instant::now());
-            output::progress(&format!(
-                "scanning: {asked} questions asked, of some hundred"
-            ));
+            output::progress(&format!("scanning: {asked} of about 100 probes sent"));
         }
     }
 }
@@ -70,7 +68,7 @@ impl Drop for Progress {
     }
 }
 
-/// All that the server accepts under these versions; `spoken` is one of them that it is known to
+/// Everything that the server accepts with these versions; `spoken` is one of them that it is known to
 /// accept.
 pub(super) fn survey(
     route: &Route<'_>,
@@ -99,16 +97,16 @@ pub(super) fn survey(
     })
 }
 
-/// A server that hung up may mean that hello, or any: what it has taken before tells.
+/// If a server closes the connection, sends an accepted hello again to find out whether it refuses only this one.
 ///
 /// # Errors
-/// When it takes nothing any more: what was found so far would pass for all that there is.
+/// If it no longer accepts any: the result would be incomplete.
 fn ask_again(route: &Route<'_>, hello: &ClientHello, good: &ClientHello) -> io::Result<Answer> {
     for pause in PATIENCE {
         if matches!(ask(route, good), Ok(Answer::Hello(_)))
             && let Ok(answer) = ask(route, hello)
         {
-            // Asked in between, it answers: it means what it says.
+            // It accepts the other hello, so the refusal is final.
             if !matches!(answer, Answer::Closed { .. } | Answer::Silent)
                 || matches!(ask(route, good), Ok(Answer::Hello(_)))
             {
@@ -117,12 +115,12 @@ fn ask_again(route: &Route<'_>, hello: &ClientHello, good: &ClientHello) -> io::
         }
         std::thread::sleep(pause);
     }
-    let text = "the server has stopped answering, perhaps to limit connections";
+    let text = "the server has stopped responding, perhaps to limit connections";
     Err(io::Error::other(text))
 }
 
-/// The timestamps that the server adds to its handshake. In TLS 1.3 they would be encrypted, and
-/// rustls does not ask for them.
+/// The certificate timestamps in the server's handshake. In TLS 1.3 they would be encrypted, and
+/// rustls does not request them.
 pub(super) fn timestamps(route: &Route<'_>) -> Vec<SignedCertificateTimestamp> {
     let hello = ClientHello::new(WireVersion::Tls12)
         .with_server_name(&route.target.server_name)

@@ -1,6 +1,6 @@
-//! The way to a server: name, addresses, proxy, and the plain text before TLS.
+//! The route to a server: name, addresses, proxy, and the plaintext protocol before TLS.
 //!
-//! It is found once, by trying every address; all later connections of one report take the same.
+//! It is determined once, by trying every address; all later connections of one report use it.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -14,10 +14,10 @@ use super::findings::{Live, Tried};
 use crate::failure::{Failure, plain};
 use crate::tls_at_once;
 
-/// A server that takes one client after the other may refuse the next for a moment.
+/// A server that handles one client at a time may refuse the next connection for a moment.
 const ATTEMPTS: u32 = 4;
 
-/// Where to go and who should be there.
+/// The target, and the name to verify.
 pub(super) struct Target {
     /// As the user wrote it.
     pub(super) text: String,
@@ -25,21 +25,21 @@ pub(super) struct Target {
     pub(super) port: u16,
     pub(super) server_name: String,
     pub(super) starttls: Option<StartTls>,
-    /// Who is to connect to it for us.
+    /// The proxy, if any.
     pub(super) proxy: Option<Proxy>,
-    /// For each phase.
+    /// The time limit of each phase.
     pub(super) limit: Duration,
 }
 
-/// A way that was found.
+/// A route that was found.
 pub(super) struct Route<'a> {
     pub(super) target: &'a Target,
-    /// The server's, or the proxy's.
+    /// The address of the server or the proxy.
     address: SocketAddr,
 }
 
 impl Target {
-    /// Resolves, connects and gets to where TLS begins, noting how long each took.
+    /// Resolves, connects and starts TLS, recording how long each took.
     pub(super) fn reach(&self, live: &mut Live) -> Result<(Route<'_>, TcpStream), Error> {
         let mut dialer = Dialer::within(&Timeouts::all(self.limit));
         if let Some(proxy) = &self.proxy {
@@ -74,7 +74,7 @@ impl Target {
 }
 
 impl Route<'_> {
-    /// Another connection, taken to where TLS begins.
+    /// Another connection, up to the start of TLS.
     pub(super) fn open(&self) -> Result<TcpStream, Error> {
         let mut attempt = 0;
         let socket = loop {
@@ -98,7 +98,7 @@ impl Route<'_> {
         self.begin(socket, &mut Live::default())
     }
 
-    /// Over a channel to the server, to where TLS begins.
+    /// From a channel to the server, up to the start of TLS.
     fn begin(&self, mut socket: TcpStream, live: &mut Live) -> Result<TcpStream, Error> {
         let target = self.target;
         if let Some(protocol) = target.starttls {
@@ -112,15 +112,15 @@ impl Route<'_> {
 }
 
 impl Route<'_> {
-    /// A server that says nothing where a greeting should come is asked whether it waits for TLS:
-    /// that its time limit passed would be told only after all of it, and would not say why.
+    /// If the server sends no greeting, probes whether it waits for TLS: a time-out would be reported later, and
+    /// would not show the reason.
     fn await_greeting(&self, socket: &TcpStream, protocol: StartTls) -> Result<(), Error> {
         let target = self.target;
         let silence = tls_at_once::silence(protocol, Some(target.port));
         if !protocol.server_speaks_first() || silence >= target.limit || target.proxy.is_some() {
             return Ok(());
         }
-        // What goes wrong here goes wrong in the dialogue, and is told there.
+        // Errors are reported by the dialogue.
         let _ = socket.set_read_timeout(Some(silence));
         let silent = socket.peek(&mut [0]).is_err_and(|error| {
             matches!(
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_read_as_people_write_them() {
+    fn hosts_are_parsed_in_the_forms_that_users_write() {
         for (text, expected) in [
             ("example.org", Some(("example.org", 443))),
             ("example.org:8443", Some(("example.org", 8443))),

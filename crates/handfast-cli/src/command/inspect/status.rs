@@ -1,5 +1,5 @@
-//! In words: what is known of revocation, which timestamps came, what a session can be taken up by,
-//! and what was fetched to complete a chain.
+//! Text about revocation, signed certificate timestamps, resumption, and the certificates that were
+//! fetched to complete a chain.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::fetch::Completed;
 use super::findings::{Findings, Resumption, VersionTried};
 use super::words::{plural, span_words};
 
-/// What is known of revocation, a line for each source.
+/// The revocation status, a line for each source.
 pub(super) fn revocation(found: &Findings) -> Vec<String> {
     let mut lines = Vec::new();
     match (found.crls, &found.path) {
@@ -42,14 +42,10 @@ pub(super) fn revocation(found: &Findings) -> Vec<String> {
         (Some(revoked), _) => lines.push(revoked),
         (None, Some(Ok(response))) => lines.push(stapled(response)),
         (None, Some(Err(problem))) => {
-            lines.push(format!(
-                "the stapled OCSP response does not count: {problem}"
-            ));
+            lines.push(format!("the stapled OCSP response is invalid: {problem}"));
         }
-        (None, None) if found.must_staple() && found.live.is_some() => lines.push(
-            "the certificate says that an OCSP response must be stapled to it, and none was"
-                .to_owned(),
-        ),
+        (None, None) if found.must_staple() && found.live.is_some() => lines
+            .push("the certificate requires a stapled OCSP response, and none was sent".to_owned()),
         (None, None) => {}
     }
     if lines.is_empty() {
@@ -69,7 +65,7 @@ fn stapled(response: &StapledResponse) -> String {
     };
     let until = match response.next_update {
         Some(next) => format!("valid until {}", format_utc(next)),
-        None => "of no stated end".to_owned(),
+        None => "without nextUpdate".to_owned(),
     };
     format!(
         "{status} the stapled OCSP response, produced {}, {until}, signed by {}",
@@ -83,7 +79,7 @@ fn revoked(at: i64, reason: Option<&str>) -> String {
     format!("REVOKED since {}{reason}", format_utc(at))
 }
 
-/// How many timestamps came where; then a line for each. Empty when there are none.
+/// The number of timestamps of each source, then a line for each timestamp. Empty if there are none.
 pub(super) fn timestamps(found: &Findings) -> Vec<String> {
     let all = found.timestamps();
     let mut places: Vec<(&str, usize)> = Vec::new();
@@ -109,7 +105,7 @@ pub(super) fn timestamps(found: &Findings) -> Vec<String> {
         .collect()
 }
 
-/// What came of trying to take a session up, a line for each version.
+/// The result of resumption, a line for each version.
 pub(super) fn resumption(tried: &VersionTried) -> String {
     let VersionTried {
         version,
@@ -117,7 +113,7 @@ pub(super) fn resumption(tried: &VersionTried) -> String {
         tickets,
     } = tried;
     match outcome {
-        Resumption::Untried("protocol-version") => format!("{version} not spoken"),
+        Resumption::Untried("protocol-version") => format!("{version} not supported"),
         Resumption::Untried(id) => format!("{version} not tried: {id}"),
         Resumption::DoesNot if tickets.is_empty() => {
             format!("{version} full handshake again, no tickets")
@@ -125,14 +121,14 @@ pub(super) fn resumption(tried: &VersionTried) -> String {
         Resumption::DoesNot => {
             format!(
                 "{version} full handshake again, in spite of {}",
-                told(tickets)
+                describe(tickets)
             )
         }
-        Resumption::Works => format!("{version} works, {}", told(tickets)),
+        Resumption::Works => format!("{version} works, {}", describe(tickets)),
     }
 }
 
-fn told(tickets: &[Ticket]) -> String {
+fn describe(tickets: &[Ticket]) -> String {
     let count = tickets.len();
     let lifetime = tickets.iter().filter_map(|ticket| ticket.lifetime).min();
     let lifetime = match lifetime {
@@ -154,7 +150,7 @@ fn told(tickets: &[Ticket]) -> String {
     }
 }
 
-/// What was fetched, and what the completed chain would be worth.
+/// The fetched certificates, and whether the completed chain would be verified.
 pub(super) fn completed(completed: &Completed) -> Vec<String> {
     let mut lines: Vec<String> = completed
         .fetched
@@ -165,7 +161,7 @@ pub(super) fn completed(completed: &Completed) -> Vec<String> {
         })
         .collect();
     if lines.is_empty() {
-        lines.push("nothing: no certificate of the chain says where its issuer's is".to_owned());
+        lines.push("nothing: no certificate of the chain has the URL of its issuer's".to_owned());
         if completed.verdict.is_ok() {
             lines = vec!["nothing: nothing is missing".to_owned()];
         }

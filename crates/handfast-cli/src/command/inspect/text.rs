@@ -1,5 +1,4 @@
-//! The findings as a page for a person. Everything that a peer wrote is escaped before it gets here,
-//! or here.
+//! The findings as text. Everything that a peer sent is escaped before it is printed.
 
 use handfast::{
     CertificateDer, CertificateFacts, PathAnchor, SpkiSha256, VerifiedPath, VerifyCause,
@@ -42,7 +41,7 @@ pub(super) fn page(found: &Findings, palette: Palette) -> String {
     if let Some(survey) = found.live.as_ref().and_then(|live| live.survey.as_ref()) {
         match survey {
             Ok(survey) => page.survey(survey),
-            Err(problem) => page.row("scan", &format!("broken off: {problem}")),
+            Err(problem) => page.row("scan", &format!("aborted: {problem}")),
         }
     }
     page.text
@@ -148,8 +147,8 @@ impl Page {
         match verdict {
             Ok(path) => {
                 let rests_on = match path.anchor() {
-                    PathAnchor::Authority { subject } => format!("rests on {subject}"),
-                    _ => "trusted as itself".to_owned(),
+                    PathAnchor::Authority { subject } => format!("trust anchor {subject}"),
+                    _ => "trusted as an end-entity certificate".to_owned(),
                 };
                 let verified = self.palette.paint(Tone::Good, "verified");
                 self.row(label, &format!("{verified}{for_name}: {rests_on}"));
@@ -173,7 +172,7 @@ impl Page {
         );
     }
 
-    /// Certificates for other kinds of keys, each as the first.
+    /// Chains for other kinds of keys, each in the form of the first.
     fn others(&mut self, found: &Findings) {
         for other in &found.others {
             let verdict = other.verdict.as_ref().map_err(|refused| &**refused);
@@ -222,7 +221,7 @@ impl Page {
         }
         for index in &order.unrelated {
             if let Some(der) = chain.get(*index) {
-                self.line("and, no part of that path:");
+                self.line("not on that path:");
                 self.certificate(now, refused, 0, *index, der);
             }
         }
@@ -249,7 +248,7 @@ impl Page {
         }
     }
 
-    /// A label, and a line for each of these beside it.
+    /// A label, and a line for each value.
     fn rows(&mut self, label: &str, lines: &[String]) {
         for (index, line) in lines.iter().enumerate() {
             self.row(if index == 0 { label } else { "" }, line);
@@ -281,7 +280,7 @@ impl Page {
         let Ok(facts) = CertificateFacts::from_der(der) else {
             let bytes = der.len();
             self.line(&format!(
-                "{branch}{index} {bytes} bytes that are no certificate{mark}"
+                "{branch}{index} {bytes} bytes that are not a certificate{mark}"
             ));
             return;
         };
@@ -298,9 +297,9 @@ impl Page {
             .iter()
             .filter_map(|name| Some((name, name.never_matches()?)));
         for (name, why) in unusable.take(NAMES_MAX) {
-            let told = format!("\"{name}\" matches nothing: {why}");
-            let told = self.palette.paint(Tone::Warning, told);
-            self.line(&format!("{indent}{told}"));
+            let line = format!("\"{name}\" never matches: {why}");
+            let line = self.palette.paint(Tone::Warning, line);
+            self.line(&format!("{indent}{line}"));
         }
         let validity = words::validity(facts.not_before, facts.not_after, now);
         let validity = match now < facts.not_before || now > facts.not_after {
@@ -332,14 +331,14 @@ impl Page {
     fn client_certificate(&mut self, live: &Live) {
         let Some(report) = &live.report else { return };
         if !report.client_certificate_requested {
-            self.row("client", "no client certificate asked for");
+            self.row("client", "no client certificate requested");
             return;
         }
         let from = match report.acceptable_issuers.as_slice() {
             [] => ", from any issuer".to_owned(),
             issuers => format!(", from: {}", issuers.join("; ")),
         };
-        self.row("client", &format!("certificate asked for{from}"));
+        self.row("client", &format!("certificate requested{from}"));
     }
 
     fn resumption(&mut self, live: &Live) {
@@ -386,11 +385,11 @@ impl Page {
     fn survey(&mut self, survey: &Survey) {
         for (position, found) in survey.versions.iter().enumerate() {
             let label = if position == 0 { "versions" } else { "" };
-            let told = match &found.offer {
-                Ok(_) => self.judged(&found.version.to_string(), found.version.judgement()),
+            let line = match &found.offer {
+                Ok(_) => self.rated(&found.version.to_string(), found.version.judgement()),
                 Err(answer) => format!("        {:8} no: {}", found.version, refusal(answer)),
             };
-            self.row(label, &told);
+            self.row(label, &line);
         }
         for found in &survey.versions {
             if let Ok(offer) = &found.offer {
@@ -402,11 +401,11 @@ impl Page {
     fn offer(&mut self, version: &str, offer: &Offer) {
         for (position, suite) in offer.suites.iter().enumerate() {
             let label = if position == 0 { version } else { "" };
-            let mut judged = self.judged(&suite.name(), suite.judgement());
+            let mut rated = self.rated(&suite.name(), suite.judgement());
             if position == 0 {
-                judged.push_str(whose_order(offer.suite_order));
+                rated.push_str(whose_order(offer.suite_order));
             }
-            self.row(label, &judged);
+            self.row(label, &rated);
         }
         if let Some(bits) = offer.dh_bits {
             let grade = match bits {
@@ -422,19 +421,19 @@ impl Page {
         }
         for (position, group) in offer.groups.iter().enumerate() {
             let label = if position == 0 { "  groups" } else { "" };
-            let mut judged = self.judged(&group.name(), group.judgement());
+            let mut rated = self.rated(&group.name(), group.judgement());
             if position == 0 {
-                judged.push_str(whose_order(offer.group_order));
+                rated.push_str(whose_order(offer.group_order));
             }
-            self.row(label, &judged);
+            self.row(label, &rated);
         }
         for (position, scheme) in offer.schemes.iter().enumerate() {
             let label = if position == 0 { "  signatures" } else { "" };
-            self.row(label, &self.judged(&scheme.name(), scheme.judgement()));
+            self.row(label, &self.rated(&scheme.name(), scheme.judgement()));
         }
     }
 
-    fn judged(&self, name: &str, judgement: Judgement) -> String {
+    fn rated(&self, name: &str, judgement: Judgement) -> String {
         let grade = self.grade(judgement.grade);
         format!("{grade} {name}: {}", judgement.reason)
     }
@@ -461,11 +460,11 @@ fn whose_order(order: Order) -> &'static str {
 fn refusal(answer: &Answer) -> String {
     match answer {
         Answer::Alert(alert) => format!("alert {alert}"),
-        Answer::Hello(hello) => format!("answers with {}", hello.version),
-        Answer::NotTls { .. } => "answers with something that is not TLS".to_owned(),
-        Answer::Malformed { what } => format!("answers with {what}"),
+        Answer::Hello(hello) => format!("responds with {}", hello.version),
+        Answer::NotTls { .. } => "responds with data that is not TLS".to_owned(),
+        Answer::Malformed { what } => format!("responds with {what}"),
         Answer::Closed { .. } => "closes the connection".to_owned(),
-        Answer::Silent => "does not answer".to_owned(),
+        Answer::Silent => "does not respond".to_owned(),
         _ => "refuses".to_owned(),
     }
 }
@@ -512,13 +511,13 @@ fn purposes(facts: &CertificateFacts) -> String {
     all.join(", ")
 }
 
-/// The chain as a path by names, whatever order it was sent in.
+/// The chain as a path by names, regardless of the order in which it was sent.
 struct IssuanceOrder {
-    /// Depth and position of each certificate on the way from the first one up.
+    /// Depth and position of each certificate from the first one up.
     path: Vec<(usize, usize)>,
     /// Positions of those that are not on it.
     unrelated: Vec<usize>,
-    /// The issuer that nobody sent, unless the path ends with a certificate of its own issuer.
+    /// The issuer that was not sent, unless the path ends with a self-issued certificate.
     missing_issuer: Option<String>,
     is_out_of_order: bool,
 }

@@ -1,4 +1,4 @@
-//! Times and spans as people say them.
+//! Times and spans as text.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(super) fn took(duration: Duration) -> String {
     }
 }
 
-/// Where `now` stands in a validity: `89 more days`, `expired 2 days ago`, `begins in 3 hours`.
+/// The position of `now` in a validity: `89 days left`, `expired 2 days ago`, `begins in 3 hours`.
 pub(super) fn validity(not_before: i64, not_after: i64, now: i64) -> String {
     if now < not_before {
         format!("begins in {}", span_words(not_before.saturating_sub(now)))
@@ -27,7 +27,7 @@ pub(super) fn validity(not_before: i64, not_after: i64, now: i64) -> String {
     }
 }
 
-/// How long: `2 hours`, `89 days`, in the largest unit of which there are two.
+/// A span: `2 hours`, `89 days`, in the largest unit with a count of at least two.
 pub(super) fn span_words(seconds: i64) -> String {
     let (count, unit) = match seconds {
         ..60 => (seconds, "second"),
@@ -38,12 +38,12 @@ pub(super) fn span_words(seconds: i64) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The ending of a noun, of which there are so many.
+/// The plural ending for a count.
 pub(super) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// A span as people type it: a number and s, m, h, d or w.
+/// Parses a span: a number and s, m, h, d or w.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a number and a unit: 12h, 30d, 8w".to_owned();
     let unit = text.chars().next_back().ok_or_else(wrong)?;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_read_and_told() {
+    fn spans_are_parsed_and_printed() {
         for (text, seconds) in [
             ("30d", Some(30 * 86_400)),
             ("12h", Some(12 * 3600)),

@@ -1,5 +1,5 @@
-//! The audit file: a line of JSON for each failed handshake and each connection that came to a bad end.
-//! Its schema is docs/audit-json.md; a test holds the two together.
+//! The audit file: a line of JSON for each failed handshake and each connection that ended abnormally.
+//! Its schema is docs/audit-json.md; a test compares the two.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -18,13 +18,13 @@ use super::lines::Lines;
 use crate::failure::{Failure, code};
 use crate::output;
 
-/// The version of the lines' schema: it grows when a field changes its meaning or goes.
+/// The version of the lines' schema: incremented when a field is removed or its meaning changes.
 const SCHEMA: u32 = 1;
 
-/// Lines that may wait for the disk. What comes while so many wait is counted, and the count written.
+/// The limit on queued lines. Further lines are counted, and the count is written.
 const LINES_WAITING_MAX: usize = 4096;
 
-/// How long the last lines are waited for when the server ends.
+/// How long to wait for the last lines when the server ends.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 enum Message {
@@ -32,20 +32,20 @@ enum Message {
     Reopen,
 }
 
-/// Takes events; clones write to the same file.
+/// Receives events; clones write to the same file.
 #[derive(Clone)]
 pub(super) struct Audit {
     messages: SyncSender<Message>,
     lost: Arc<AtomicU64>,
 }
 
-/// The thread that writes, so that a slow disk never holds up serving.
+/// The writing thread, so that a slow disk does not delay the server.
 pub(super) struct AuditWriter {
     thread: JoinHandle<()>,
 }
 
-/// Opens the file and starts to write. Lines are appended; who makes the file anew makes it readable for
-/// nobody else: it tells who connects.
+/// Opens the file and starts to write. Lines are appended; a new file is readable by its owner only, because it
+/// contains clients' addresses.
 pub(super) fn open(path: &Path) -> Result<(Audit, AuditWriter), Failure> {
     let unusable = |error: io::Error| {
         let name = escape_control(&path.display().to_string()).into_owned();
@@ -67,7 +67,7 @@ pub(super) fn open(path: &Path) -> Result<(Audit, AuditWriter), Failure> {
     Ok((Audit { messages, lost }, AuditWriter { thread }))
 }
 
-/// The file, and whether it ends within a line: of a server that was killed, or whose disk was full.
+/// The file, and whether it ends with a partial line, from a server that was killed or whose disk was full.
 fn append_to(path: &Path) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
@@ -90,7 +90,7 @@ fn ends_within_line(path: &Path) -> io::Result<bool> {
 }
 
 impl AuditWriter {
-    /// Writes what is waiting and ends. Every [`Audit`] must be gone by now, or this waits in vain.
+    /// Writes queued lines and ends. Every [`Audit`] must have been dropped, or this waits until its limit.
     pub(super) fn finish(self) {
         let deadline = Instant::now() + LAST_LINES;
         while !self.thread.is_finished() && Instant::now() < deadline {
@@ -108,7 +108,7 @@ fn write(messages: &Receiver<Message>, mut lines: Lines<File>, path: &Path, lost
                 match append_to(path) {
                     Ok((fresh, torn)) => lines.replace(fresh, torn),
                     Err(error) => output::warning(format!(
-                        "the audit file cannot be opened anew, the old one is kept: {error}"
+                        "the audit file cannot be reopened, the old one is still used: {error}"
                     )),
                 }
                 continue;
@@ -119,11 +119,11 @@ fn write(messages: &Receiver<Message>, mut lines: Lines<File>, path: &Path, lost
             Ok(()) if failed => {
                 failed = false;
                 output::warning(format!(
-                    "the audit file is written again: {lost_before} lines were lost"
+                    "the audit file is writable again: {lost_before} lines were lost"
                 ));
             }
             Ok(()) => {}
-            // Once for each row of failures: a full disk is not to fill the terminal, too.
+            // Once for each series of failures, so that a full disk does not flood the terminal.
             Err(error) if !failed => {
                 failed = true;
                 output::warning(format!(
@@ -139,14 +139,14 @@ fn write(messages: &Receiver<Message>, mut lines: Lines<File>, path: &Path, lost
     }
 }
 
-/// The line that tells of those that were lost before it.
+/// The line with the number of lines lost before it.
 fn lines_lost(count: u64) -> String {
     let mut line = json!({ "event": "lines-lost", "count": count });
     finished(&mut line, SystemTime::now())
 }
 
 impl Audit {
-    /// Opens the file by its name again, after whoever keeps logs has moved it away.
+    /// Reopens the file after log rotation.
     pub(super) fn reopen(&self) {
         let _ = self.messages.send(Message::Reopen);
     }
@@ -249,7 +249,7 @@ fn offered(offer: &ClientOffer) -> Value {
     })
 }
 
-/// To the microsecond.
+/// In milliseconds, with three decimals.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }

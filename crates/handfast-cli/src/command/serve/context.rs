@@ -1,4 +1,4 @@
-//! From arguments to a server context: identity, demands on clients, versions.
+//! Makes a server context from the arguments: identity, client authentication, versions.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,17 +22,17 @@ use crate::trust_args::tell_trust_problems;
 /// A context, and what clients need to trust it.
 pub(super) struct Prepared {
     pub(super) context: ServerContext,
-    /// What the next context is made of, when a list has changed.
+    /// The template for the next context, when a list has changed.
     pub(super) template: Template,
     /// The revocation lists that clients are checked against.
     pub(super) lists: Lists,
-    /// The local authority, when it issued the certificate.
+    /// The local authority, if it issued the certificate.
     pub(super) authority: Option<Trusted>,
-    /// The certificate that is shown to clients.
+    /// The server's certificate.
     pub(super) facts: CertificateFacts,
 }
 
-/// All that a context is made of but the lists.
+/// All inputs of a context except the lists.
 pub(super) struct Template {
     identity: Identity,
     versions: Vec<TlsVersion>,
@@ -42,7 +42,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// A context with these lists, which takes the place of another.
+    /// A context with these lists, which replaces another.
     pub(super) fn build(
         &self,
         lists: RevocationLists,
@@ -70,7 +70,7 @@ impl Template {
 /// The local authority's certificate.
 pub(super) struct Trusted {
     pub(super) file: PathBuf,
-    /// Does `handfast get` trust it without being told?
+    /// Whether `handfast get` trusts it by default.
     pub(super) is_default: bool,
 }
 
@@ -97,9 +97,7 @@ pub(super) fn prepare(args: &Args, listen: &[SocketAddr]) -> Result<Prepared, Fa
     }
     let key_log = match &args.tls.key_log {
         Some(path) => {
-            output::warning(
-                "--key-log: whoever reads that file can decrypt what is served from now on",
-            );
+            output::warning("--key-log: with this file, all traffic from now on can be decrypted");
             Some(KeyLog::to_file(path)?)
         }
         None => None,
@@ -133,14 +131,14 @@ fn given_identity(args: &Args, chain: &PathBuf) -> Result<Identity, Failure> {
         .map_err(|error| handfast::Error::from(error).into())
 }
 
-/// A certificate for this machine's own names, from the authority that is made if need be.
+/// A certificate for this machine's local names, from the local authority, which is created if needed.
 fn local_identity(args: &Args, listen: &[SocketAddr]) -> Result<(Identity, Trusted), Failure> {
     let is_default = args.identity.ca_dir.is_none();
     let directory = data_dir::ca_dir(args.identity.ca_dir.clone())?;
     let (authority, made) = Authority::open_or_init(&directory, &InitOptions::default())?;
     if made {
         output::note(format!(
-            "made a local certificate authority in {}: it can sign for local names only",
+            "created a local certificate authority in {}: it can sign only for local names",
             directory.display()
         ));
     }
@@ -165,7 +163,7 @@ fn local_identity(args: &Args, listen: &[SocketAddr]) -> Result<(Identity, Trust
     Ok((identity, trusted))
 }
 
-/// What is demanded of clients, and the local authority where it is the one that they are to come from.
+/// Client authentication, and the local authority if clients need its certificates.
 fn client_auth(args: &Args) -> Result<(ClientAuth, Option<Authority>), Failure> {
     let Some(file) = &args.clients.client_ca else {
         return Ok((ClientAuth::None, None));

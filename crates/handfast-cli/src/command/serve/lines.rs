@@ -1,5 +1,5 @@
-//! Whole lines into a file that may be full: what is written after a failure begins on a line of its own, and
-//! what found no room is counted and told.
+//! Writes complete lines to a file that may be full: the first line after a failed write begins on a
+//! new line, and lost lines are counted and reported.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -8,9 +8,9 @@ use std::io::{self, Write};
 #[derive(Debug)]
 pub(super) struct Lines<W> {
     out: W,
-    /// What is there ends within a line.
+    /// The file ends with a partial line.
     torn: bool,
-    /// Lines that were lost, and of which nothing was told yet.
+    /// Lost lines that are not reported yet.
     lost: u64,
 }
 
@@ -20,22 +20,22 @@ impl<W: Write> Lines<W> {
         Self { out, torn, lost: 0 }
     }
 
-    /// Goes on in another file.
+    /// Continues with another file.
     pub(super) fn replace(&mut self, out: W, torn: bool) {
         self.out = out;
         self.torn = torn;
     }
 
-    /// Lines that were lost, and of which nothing was told yet.
+    /// Lost lines that are not reported yet.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Writes lines, each with its line feed; before them `tell`'s line on those that were lost before, `more`
-    /// of them elsewhere, if there are any.
+    /// Writes lines, each with its line feed; before them the line from `tell` about lost ones, if any, including
+    /// `more` that were lost elsewhere.
     ///
     /// # Errors
-    /// The first one. The lines that were not written whole are counted as lost.
+    /// The first one. Lines that were not written completely are counted as lost.
     pub(super) fn write(
         &mut self,
         text: &str,
@@ -44,11 +44,11 @@ impl<W: Write> Lines<W> {
     ) -> io::Result<()> {
         self.lost += more;
         if self.lost > 0 {
-            let told = self.put(&tell(self.lost));
-            if !matches!(told, Err((1.., _))) {
+            let reported = self.put(&tell(self.lost));
+            if !matches!(reported, Err((1.., _))) {
                 self.lost = 0;
             }
-            if let Err((_, error)) = told {
+            if let Err((_, error)) = reported {
                 self.lost += line_feeds(text.as_bytes());
                 return Err(error);
             }
@@ -59,7 +59,7 @@ impl<W: Write> Lines<W> {
         })
     }
 
-    /// Or else says how many lines were not written whole.
+    /// Returns on error how many lines were not written completely.
     fn put(&mut self, text: &str) -> Result<(), (u64, io::Error)> {
         let text = match self.torn {
             true => Cow::Owned(format!("\n{text}")),
@@ -78,7 +78,7 @@ impl<W: Write> Lines<W> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => error,
             };
-            // A line of which only the line feed is missing gets it from the next one.
+            // A line that lacks only its line feed gets it with the next one.
             let unwritten = rest.strip_prefix(b"\n").unwrap_or(rest);
             return Err((line_feeds(unwritten), error));
         }
@@ -94,7 +94,7 @@ fn line_feeds(text: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes and then no more.
+    /// Accepts a number of bytes and then no more.
     #[derive(Default)]
     struct Disk {
         content: Vec<u8>,
@@ -123,9 +123,9 @@ mod tests {
             .is_ok()
     }
 
-    /// Wherever the disk is full, and whenever there is room again.
+    /// For every point at which the disk is full, and at which there is space again.
     #[test]
-    fn after_a_full_disk_lines_begin_on_lines_of_their_own_and_none_is_lost_untold() {
+    fn after_a_full_disk_output_continues_on_a_new_line_and_lost_lines_are_reported() {
         for room in 0..40 {
             for more in 0..20 {
                 let mut lines = Lines::new(Disk::default(), false);
@@ -143,30 +143,30 @@ mod tests {
                 let whole = [
                     "first", "second", "third", "fourth", "fifth", "sixth", "last",
                 ];
-                let (mut found, mut told, mut halves) = (0, 0, 0);
+                let (mut found, mut reported, mut halves) = (0, 0, 0);
                 for line in text.lines() {
                     match line
                         .strip_prefix("lost ")
                         .and_then(|count| count.parse::<u64>().ok())
                     {
-                        Some(count) => told += count,
+                        Some(count) => reported += count,
                         None if whole.contains(&line) => found += 1,
                         None => halves += 1,
                     }
                 }
                 assert!(text.ends_with("sixth\nlast\n"), "{room}, {more}: {text:?}");
                 assert!(
-                    found + told >= 7 && found >= written,
+                    found + reported >= 7 && found >= written,
                     "{room}, {more}: {text:?}"
                 );
-                assert!(found + told <= 7 + halves, "{room}, {more}: {text:?}");
+                assert!(found + reported <= 7 + halves, "{room}, {more}: {text:?}");
                 assert!(halves <= 2, "{room}, {more}: {text:?}");
             }
         }
     }
 
     #[test]
-    fn a_file_that_ends_within_a_line_is_gone_on_with_on_the_next() {
+    fn a_file_with_a_partial_line_is_continued_on_a_new_line() {
         let mut lines = Lines::new(Disk::default(), true);
         assert!(!write(&mut lines, "one\n"));
         lines.out.room = 100;

@@ -1,8 +1,8 @@
 //! The revocation lists that clients are checked against: read at the start, read again when their files
-//! change, and told of before they are out of date.
+//! change, with a warning before they are out of date.
 //!
-//! A file that cannot be used, or holds an older list than the one in use, changes nothing: the last good
-//! list stays in use, and why is told. The local authority's own list is renewed here in time.
+//! A file that cannot be used, or holds an older list than the one in use, causes a warning, and the
+//! previous list stays in use. The local authority's own list is renewed here in time.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,10 +16,10 @@ use crate::clock::unix_now;
 use crate::failure::Failure;
 use crate::{crl_dates, data_dir};
 
-/// How often a running server looks at the files: a revocation is expected to count soon,
-/// and a look costs one system call for each file.
+/// How often a running server checks the files: a revocation should take effect soon,
+/// and a check costs one system call for each file.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often the authority is asked to renew its list in time, which takes reading its ledger.
+/// How often renewing the authority's list is checked, which reads its ledger.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 /// All of the lists.
@@ -27,8 +27,8 @@ pub(super) struct Lists {
     files: Vec<ListFile>,
     own: Option<Own>,
     expired: ExpiredLists,
-    /// What was told already.
-    told: HashSet<String>,
+    /// Warnings that were already given.
+    given: HashSet<String>,
 }
 
 /// The local authority, whose list is among the files.
@@ -39,14 +39,14 @@ struct Own {
 
 struct ListFile {
     path: PathBuf,
-    /// Of the content in use.
+    /// The stamp of the content in use.
     stamp: Stamp,
     lists: RevocationLists,
-    /// Of a content that cannot be used. It is told of when it is seen again: somebody may just be writing it.
+    /// Of a content that cannot be used. It is given of when it is seen again: somebody may just be writing it.
     refused: Option<(Stamp, bool)>,
 }
 
-/// Another content has another stamp.
+/// Identifies the content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -55,17 +55,17 @@ struct Stamp {
     inode: u64,
 }
 
-/// What a look at the files brought.
+/// The result of checking the files.
 #[derive(Debug, Default)]
 pub(super) struct Look {
-    /// Whether other lists are in use now.
+    /// Whether the lists have changed.
     pub(super) changed: bool,
     pub(super) notes: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
 impl Lists {
-    /// Reads the files, and the list of the local authority, which is made if there is none.
+    /// Reads the files, and the list of the local authority, which is created if there is none.
     pub(super) fn read(
         files: &[PathBuf],
         own: Option<Authority>,
@@ -86,13 +86,13 @@ impl Lists {
                 asked: Instant::now(),
             }),
             expired,
-            told: HashSet::new(),
+            given: HashSet::new(),
         };
         lists.tell_dates(&mut look, unix_now());
         Ok((lists, look))
     }
 
-    /// Whether there is nothing to look at.
+    /// Whether there are no files.
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
@@ -105,17 +105,17 @@ impl Lists {
         )
     }
 
-    /// Looks at the files once more.
+    /// Checks the files again.
     pub(super) fn look(&mut self) -> Look {
         let mut look = Look::default();
         if let Some(own) = &mut self.own
             && own.asked.elapsed() >= RENEW_EVERY
         {
             own.asked = Instant::now();
-            // A file that is gone is told of by the look at it.
+            // A file that is gone is given of by the look at it.
             let warning = data_dir::fresh_list(&own.authority).ok();
             if let Some((_, Some(warning))) = warning
-                && self.told.insert(warning.clone())
+                && self.given.insert(warning.clone())
             {
                 look.warnings.push(warning);
             }
@@ -127,7 +127,7 @@ impl Lists {
         look
     }
 
-    /// Tells of each list once that it ends soon, and once that it is out of date.
+    /// Warns of each list once before it expires, and once after.
     fn tell_dates(&mut self, look: &mut Look, now: i64) {
         let own = self.own.as_ref().map(|own| own.authority.crl_file());
         for file in &self.files {
@@ -138,11 +138,11 @@ impl Lists {
                 let fix = match own.as_ref() == Some(&file.path) {
                     true => "renew it: handfast ca crl",
                     false => {
-                        "put the issuer's current list there; it is read when the file changes"
+                        "replace the file by the issuer's current list; it is read when the file changes"
                     }
                 };
                 let warning = format!("{list}: {what}; {fix}");
-                if self.told.insert(warning.clone()) {
+                if self.given.insert(warning.clone()) {
                     look.warnings.push(warning);
                 }
             }
@@ -152,7 +152,7 @@ impl Lists {
 
 impl ListFile {
     fn read(path: PathBuf) -> Result<Self, Failure> {
-        // Before the content: one that changes in between is seen at the next look.
+        // Before the content: a change in between is detected at the next check.
         let stamp = Stamp::of(&path);
         let lists = RevocationLists::none().with_file(&path)?;
         Ok(Self {
@@ -200,7 +200,7 @@ impl ListFile {
             .is_some_and(|(before, _)| *before == stamp);
         if seen_before {
             look.warnings
-                .push(format!("{problem}; the last good list stays in use"));
+                .push(format!("{problem}; the last valid list stays in use"));
         }
         self.refused = Some((stamp, seen_before));
     }
@@ -217,7 +217,7 @@ impl Stamp {
         })
     }
 
-    /// Of a file that is not there.
+    /// The stamp of a missing file.
     fn none() -> Self {
         Self {
             modified: None,
@@ -228,7 +228,7 @@ impl Stamp {
     }
 }
 
-/// The first of the new lists that is older than the one of the same issuer and scope in use.
+/// The first of the new lists that is older than the current one of the same issuer and scope.
 fn older(in_use: &RevocationLists, new: &RevocationLists) -> Option<CrlSummary> {
     let is_older = |new: &CrlSummary, old: &CrlSummary| {
         let same = new.issuer == old.issuer
@@ -245,7 +245,7 @@ fn older(in_use: &RevocationLists, new: &RevocationLists) -> Option<CrlSummary> 
         .cloned()
 }
 
-/// A list's number, as far as it is one that can be compared here.
+/// A list's number, if it can be compared.
 fn number(list: &CrlSummary) -> Option<u128> {
     list.number.as_ref()?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! The server's log: a line for each event, on stderr, from a thread of its own, so that a terminal
-//! that stands still or a full pipe never holds up serving.
+//! The server's log: a line for each event on stderr, written by a thread, so that a stopped terminal
+//! or a full pipe does not delay the server.
 
 use std::fmt::Write as _;
 use std::io;
@@ -16,10 +16,10 @@ use handfast_https::server::{
     CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, TransferEnd,
 };
 
-/// Lines that may wait for stderr. What comes while so many wait is counted, not kept.
+/// The limit on queued lines. Further lines are counted and dropped.
 const LINES_WAITING_MAX: usize = 4096;
 
-/// How long the last lines are waited for when the server ends.
+/// How long to wait for the last lines when the server ends.
 const LAST_LINES: Duration = Duration::from_millis(300);
 
 /// Writes lines to stderr.
@@ -45,7 +45,7 @@ impl Writer {
         }
     }
 
-    /// Writes what is waiting and ends. Every [`Log`] must be gone by now, or this waits in vain.
+    /// Writes queued lines and ends. Every [`Log`] must have been dropped, or this waits until its limit.
     pub(super) fn finish(self) {
         drop(self.lines);
         let Some(thread) = self.thread else { return };
@@ -59,7 +59,7 @@ impl Writer {
 fn write(lines: &Receiver<String>, lost: &AtomicU64) {
     let mut out = Lines::new(io::stderr(), false);
     while let Ok(mut text) = lines.recv() {
-        // All that is there in one system call.
+        // All queued lines in one system call.
         while text.len() < 64 * 1024
             && let Ok(more) = lines.try_recv()
         {
@@ -108,7 +108,7 @@ impl Log {
 impl Observer for Log {
     fn request(&self, event: &RequestEvent<'_>) {
         self.line(event.time, |text| {
-            // Over HTTP/2 the target comes in parts, with a scheme and an authority.
+            // Over HTTP/2 the target has a scheme and an authority.
             let target = match event.target.path_and_query() {
                 Some(path) => path.to_string(),
                 None => event.target.to_string(),
@@ -175,13 +175,13 @@ impl Observer for Log {
         let reason = match &event.reason {
             CloseReason::HeadTimedOut => "no request head within the time limit".to_owned(),
             CloseReason::BadRequest(why) => format!("bad request: {why}"),
-            // A request's own line says already that it broke off.
+            // The request's own line already says that it was aborted.
             CloseReason::Stalled if self.verbose || event.requests == 0 => "stalled".to_owned(),
             CloseReason::BrokenOff(why) if self.verbose || event.requests == 0 => {
-                format!("broken off: {why}")
+                format!("aborted: {why}")
             }
             CloseReason::Idle if self.verbose => "idle".to_owned(),
-            CloseReason::MadeRoom if self.verbose => "idle, its place was needed".to_owned(),
+            CloseReason::MadeRoom if self.verbose => "idle, closed for another client".to_owned(),
             CloseReason::Finished if self.verbose => "finished".to_owned(),
             CloseReason::Stopped if self.verbose => "server stopped".to_owned(),
             _ => return,
@@ -233,7 +233,7 @@ impl Observer for Log {
     }
 }
 
-/// As it stands within quotes on one line.
+/// Escaped for quotes on one line.
 fn quoted(text: &str) -> String {
     one_line(text).replace('"', "\\\"")
 }

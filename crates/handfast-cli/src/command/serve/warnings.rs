@@ -1,22 +1,22 @@
-//! What clients will have to say against a certificate, told when the server starts. Nothing in here
-//! refuses anything: what cannot work at all is refused where the identity is read.
+//! Reasons for which clients will reject a certificate, printed when the server starts. Nothing here
+//! is an error: what cannot work at all is an error when the identity is read.
 
 use handfast::{CertificateFacts, escape_control, format_utc};
 
-/// A day before it is too late is too late.
+/// Warn at least a day in advance.
 const SOON_SECS: i64 = 7 * 24 * 60 * 60;
 
-/// More names than this say no more than the first ones.
+/// The most names in a warning.
 const NAMES_MAX: usize = 3;
 
-/// What is wrong with a server's certificate, and what to do, a line each. `chain_len` counts the
-/// certificates that are served, `now` is in unix seconds.
+/// The problems of a server's certificate, and what to do, a line each. `chain_len` is the number of
+/// certificates in the chain, `now` is in unix seconds.
 pub(super) fn about(facts: &CertificateFacts, chain_len: usize, now: i64) -> Vec<String> {
     let mut warnings = Vec::new();
     if facts.is_ca {
         warnings.push(
-            "--cert: this is the certificate of an authority, which clients refuse as a server's: have it \
-             issue one for the server (`handfast ca issue NAME`), and keep its key off servers"
+            "--cert: this is a CA certificate, which clients refuse for servers: have one issued for the \
+            server (`handfast ca issue NAME`), and do not keep the authority's key on servers"
                 .to_owned(),
         );
     }
@@ -49,7 +49,7 @@ pub(super) fn about(facts: &CertificateFacts, chain_len: usize, now: i64) -> Vec
         .filter_map(|name| Some((name, name.never_matches()?)));
     for (name, why) in unusable.take(NAMES_MAX) {
         warnings.push(format!(
-            "--cert: the name \"{name}\" in the certificate matches nothing: {why}; have it issued again"
+            "--cert: the name \"{name}\" in the certificate never matches: {why}; have it issued again"
         ));
     }
     if let Some(purposes) = &facts.extended_key_usage
@@ -62,13 +62,13 @@ pub(super) fn about(facts: &CertificateFacts, chain_len: usize, now: i64) -> Vec
             escape_control(&purposes.join(", "))
         ));
     }
-    // Public authorities say where the issuer's certificate is; their roots never issue for servers.
+    // Certificates of public authorities have the URL of the issuer's; their roots never issue for servers.
     if chain_len == 1
         && !facts.is_self_issued
         && let Some(url) = facts.ca_issuer_urls.first()
     {
         warnings.push(format!(
-            "--cert: the file has the server's certificate alone: clients that do not know {} refuse it; \
+            "--cert: the file has only the server's certificate: clients that do not have {} refuse it; \
              append the issuer's certificate, from {}",
             facts.issuer,
             escape_control(url)

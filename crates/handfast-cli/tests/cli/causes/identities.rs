@@ -72,6 +72,6 @@ fn a_wrong_passphrase_says_so() {
         let finished = bench.run(command, &args);
         assert_eq!(finished.code, Some(58), "{finished}");
         assert!(finished.err().contains("[wrong-passphrase]"), "{finished}");
-        assert!(!finished.says("pass:wrong"), "{finished}");
+        assert!(!finished.printed("pass:wrong"), "{finished}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where the two ends have nothing in common: what an alert leaves open, a few questions find out.
+//! Where client and server have nothing in common: what an alert leaves open, a few questions find out.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -188,10 +188,10 @@ fn probes_are_few_and_can_be_forbidden() {
 fn signature_schemes_that_nobody_checks_here() {
     let bench = Bench::new();
     for (algorithm, says) in [
-        (&["ed448"][..], "a key of the kind Ed448"),
+        (&["ed448"][..], "a key of type Ed448"),
         (
             &["rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"],
-            "a key of the kind RSA-PSS",
+            "a key of type RSA-PSS",
         ),
     ] {
         let Some([cert, key]) = odd_identity(&bench, algorithm) else {

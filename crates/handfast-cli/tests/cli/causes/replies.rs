@@ -106,7 +106,7 @@ fn replies_that_are_empty_or_cut_short() {
     ] {
         let mut script = vec![Step::ReadHead];
         if !said.is_empty() {
-            script.push(Step::say(said));
+            script.push(Step::send(said));
         }
         script.extend(end);
         let tls13 = bench.misbehaving().serve(script.clone());

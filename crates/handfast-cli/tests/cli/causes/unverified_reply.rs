@@ -12,7 +12,7 @@ use crate::common::Bench;
 fn answering(identity: &Issued, response: String) -> Served {
     Misbehaving::new(identity, &[]).serve([
         Step::ReadHead,
-        Step::say(response),
+        Step::send(response),
         Step::CloseNotify,
         Step::Fin,
     ])

@@ -63,9 +63,9 @@ fn keep_open_says_nothing_at_the_end_of_input() {
 fn a_premature_end_is_an_error_after_all_that_came_was_passed_on() {
     let bench = Bench::new();
     for steps in [
-        vec![Step::say("half of"), Step::Fin],
-        vec![Step::Read(8), Step::say("half of"), Step::Fin],
-        vec![Step::ReadToEnd, Step::say("half of"), Step::Fin],
+        vec![Step::send("half of"), Step::Fin],
+        vec![Step::Read(8), Step::send("half of"), Step::Fin],
+        vec![Step::ReadToEnd, Step::send("half of"), Step::Fin],
     ] {
         let served = bench.misbehaving().serve(steps);
         let finished = run(
@@ -89,7 +89,7 @@ fn a_reset_is_told_as_one() {
     let bench = Bench::new();
     let served = bench.misbehaving().serve([Step::Read(8), Step::Reset]);
     let mut talk = Talk::start(&mut bench.connect([served.address().to_string()]));
-    talk.say("question");
+    talk.write("question");
     talk.wait().expect(56, &["[reset]"]);
 }
 
@@ -98,7 +98,7 @@ fn the_peers_end_ends_the_session_although_the_input_stays_open() {
     let bench = Bench::new();
     let served = bench
         .misbehaving()
-        .serve([Step::say("bye"), Step::CloseNotify, Step::Fin]);
+        .serve([Step::send("bye"), Step::CloseNotify, Step::Fin]);
     let talk = Talk::start(&mut bench.connect([served.address().to_string()]));
     let finished = talk.wait().expect(0, &["close: complete", "still open"]);
     assert_eq!(finished.out(), "bye");
@@ -134,7 +134,7 @@ fn keep_open_waits_for_slow_input_after_the_peer_has_ended() {
     talk.heard("ended");
     // Longer than the silence that ends a session without the option.
     thread::sleep(Duration::from_millis(1500));
-    talk.say("late, but whole");
+    talk.write("late, but whole");
     talk.end_input();
     talk.wait().expect(0, &["close: complete"]);
     let (bytes, ending) = server.join().unwrap();
@@ -176,7 +176,7 @@ fn an_interrupt_says_close_notify() {
             stream.read_to_ending().unwrap().1
         });
         let mut talk = Talk::start(&mut bench.connect([address.to_string()]));
-        talk.say("x");
+        talk.write("x");
         receiver.recv().unwrap();
         kill_process(Pid::from_child(&talk.child), signal).unwrap();
         talk.wait().expect(130, &["interrupted"]);
@@ -341,7 +341,7 @@ fn an_output_that_cannot_be_written_and_an_input_that_cannot_be_read_are_failure
     let bench = Bench::new();
     let served = bench
         .misbehaving()
-        .serve([Step::say("data"), Step::ReadToEnd]);
+        .serve([Step::send("data"), Step::ReadToEnd]);
     let full = fs::OpenOptions::new().write(true).open("/dev/full");
     let mut command = bench.connect([served.address().to_string()]);
     let talk = Talk::with_stdout(command.stdout(full.unwrap()));

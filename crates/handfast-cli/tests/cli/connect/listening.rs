@@ -35,7 +35,7 @@ fn openssl_is_served_in_every_version() {
         };
         let mut client = client.stdin("from the client\n").start();
         talk.heard("from the client");
-        talk.say("from the server\n");
+        talk.write("from the server\n");
         talk.end_input();
         let status = client.wait(PATIENCE).unwrap();
         assert!(status.success(), "{status} {}", client.output());
@@ -43,8 +43,8 @@ fn openssl_is_served_in_every_version() {
         let finished = talk.wait().expect(
             0,
             &[
-                "server: asked for as localhost",
-                "client: showed no certificate",
+                "server: server name localhost",
+                "client: no client certificate",
                 "ALPN y",
             ],
         );
@@ -57,7 +57,7 @@ fn gnutls_and_curl_are_served() {
     let bench = Bench::new();
     let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
     let address = talk.address();
-    talk.say("hello\n");
+    talk.write("hello\n");
     let Some(client) = Program::new("gnutls-cli") else {
         return;
     };
@@ -72,7 +72,7 @@ fn gnutls_and_curl_are_served() {
 
     let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
     let url = format!("https://{}/", talk.address());
-    talk.say("HTTP/1.0 200 OK\r\n\r\nhello");
+    talk.write("HTTP/1.0 200 OK\r\n\r\nhello");
     talk.end_input();
     let Some(curl) = Program::new("curl") else {
         return;
@@ -95,7 +95,7 @@ fn clients_are_verified_when_that_is_demanded() {
             let mut args = vec!["--client-ca", ca];
             args.extend(auth);
             let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", args));
-            talk.say("secret\n");
+            talk.write("secret\n");
             talk.end_input();
             let client = s_client(&bench, &talk, client)?.stdin("x\n").run();
             Some((talk.wait(), client))
@@ -111,7 +111,7 @@ fn clients_are_verified_when_that_is_demanded() {
     let optional = ["--client-auth", "optional"];
     let (server, client) = session(&optional, &[]).unwrap();
     assert_eq!(client.out(), "secret\n");
-    server.expect(0, &["client: showed no certificate"]);
+    server.expect(0, &["client: no client certificate"]);
     for version in ["-tls1_2", "-tls1_3"] {
         let (server, client) = session(&[], &[version]).unwrap();
         assert_eq!(client.out(), "");
@@ -153,7 +153,7 @@ fn a_port_scan_does_not_take_the_place_of_the_client() {
         let mut socket = std::net::TcpStream::connect(talk.address()).unwrap();
         socket.write_all(said).unwrap();
     }
-    talk.say("hello\n");
+    talk.write("hello\n");
     let address = talk.address();
     let stream = handfast_dial::connect(&bench.client_context(), &address.to_string());
     let mut stream = stream.unwrap();
@@ -179,7 +179,7 @@ fn usage_of_listen() {
         2,
         "cannot be used with",
     );
-    fails(&["--listen", "x:1", "--starttls", "smtp"], 2, "a client's");
+    fails(&["--listen", "x:1", "--starttls", "smtp"], 2, "for clients");
     fails(&[], 2, "required");
     run(&mut bench.listen("127.0.0.1", [""; 0]), b"").expect(2, &["needs a port"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

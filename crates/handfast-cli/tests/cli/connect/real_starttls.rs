@@ -152,7 +152,7 @@ fn a_real_mail_server_begins_tls_and_takes_a_message() {
     let port = said.rsplit(' ').next().unwrap();
     let target = format!("localhost:{port}");
     let mut talk = Talk::start(&mut bench.connect(["--crlf", "--starttls", "smtp", &target]));
-    talk.told("verified, asked for as localhost");
+    talk.told("verified for localhost");
     for (said, answer) in [
         ("EHLO client.example\n", "250 HELP"),
         ("MAIL FROM:<a@client.example>\n", "250 OK"),
@@ -161,7 +161,7 @@ fn a_real_mail_server_begins_tls_and_takes_a_message() {
         ("Subject: x\n\nhello\n.\n", "250 OK"),
         ("QUIT\n", "221 "),
     ] {
-        talk.say(said);
+        talk.write(said);
         talk.heard(answer);
     }
     let finished = talk.finish();

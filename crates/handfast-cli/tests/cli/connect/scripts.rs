@@ -96,11 +96,11 @@ fn targets_are_understood_as_people_type_them_or_refused() {
         vec![format!("https://localhost:{port}")],
         vec![format!("https://localhost:{port}/")],
     ] {
-        run(&mut bench.connect(&args), b"").expect(0, &["asked for as localhost"]);
+        run(&mut bench.connect(&args), b"").expect(0, &["verified for localhost"]);
     }
     for (args, code, says) in [
         (vec!["localhost"], 2, "localhost:443"),
-        (vec!["localhost:1", "2"], 2, "is one, too"),
+        (vec!["localhost:1", "2"], 2, "has a port already"),
         (vec!["http://localhost"], 2, "http://"),
         (vec!["imap://localhost"], 2, "--starttls imap"),
         (vec!["https://localhost/x"], 2, "handfast get"),

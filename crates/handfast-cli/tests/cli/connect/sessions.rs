@@ -32,15 +32,15 @@ fn a_session_with_openssl_carries_both_directions_in_every_version() {
         let address = server.address().to_string();
         let mut talk = Talk::start(&mut bench.connect([&address]));
         talk.told(&format!("TLS {version}"));
-        talk.say("from the client\n");
+        talk.write("from the client\n");
         server
             .process()
             .wait_for("from the client", PATIENCE)
             .expect("OpenSSL did not get what was typed");
-        server.process().say("from the server\n").unwrap();
+        server.process().write("from the server\n").unwrap();
         talk.heard("from the server");
         // `Q` makes it close the socket without another word: a premature end, for real.
-        server.process().say("Q\n").unwrap();
+        server.process().write("Q\n").unwrap();
         let finished = talk.wait().expect(
             56,
             &[
@@ -86,9 +86,9 @@ fn gnutls_echoes_what_is_typed() {
     for version in ["1.2", "1.3"] {
         let mut talk = Talk::start(&mut bench.connect([&target, "--tls", version]));
         talk.told(&format!("TLS {version}"));
-        talk.say("one line\n");
+        talk.write("one line\n");
         talk.heard("one line");
-        talk.say("another\n");
+        talk.write("another\n");
         talk.heard("another");
         let finished = talk.finish().expect(0, &["close: complete"]);
         assert_eq!(finished.out(), "one line\nanother\n");
@@ -153,7 +153,7 @@ fn who_is_not_verified_is_not_talked_to() {
     let bench = Bench::new();
     let server = || -> Served {
         bench.misbehaving().serve([
-            Step::say("hello"),
+            Step::send("hello"),
             Step::ReadToEnd,
             Step::CloseNotify,
             Step::Fin,
@@ -191,7 +191,7 @@ fn who_is_not_verified_is_not_talked_to() {
     let served = server();
     let mut command = bench.command("connect");
     command.args(["-k", &served.address().to_string()]);
-    run(&mut command, b"x").expect(0, &["server: NOT VERIFIED, it may be anybody"]);
+    run(&mut command, b"x").expect(0, &["server: NOT VERIFIED, its identity is unknown"]);
 }
 
 #[test]
@@ -218,8 +218,8 @@ fn a_server_that_asks_gets_our_certificate() {
     command.arg("--cert").arg(&client.chain_pem);
     command.arg("--key").arg(&client.key_pem);
     let mut talk = Talk::start(&mut command);
-    talk.told("asked for our certificate");
-    talk.say("abc\n");
+    talk.told("requested a client certificate");
+    talk.write("abc\n");
     talk.heard("cba");
     talk.finish().expect(0, &[]);
     // Without one, TLS 1.3 says so only after the handshake.
@@ -232,7 +232,7 @@ fn what_the_peer_says_of_itself_is_escaped_and_its_data_is_not() {
     let bench = Bench::new();
     let spec = Spec::server(&["localhost", "127.0.0.1"]).common_name(Some("\u{1b}[2Jevil\r\n"));
     let served = Misbehaving::new(&bench.pki.root.issue(spec), &[]).serve([
-        Step::say("\u{1b}[31mred\n"),
+        Step::send("\u{1b}[31mred\n"),
         Step::CloseNotify,
         Step::Fin,
     ]);

@@ -158,7 +158,7 @@ fn every_protocol_leads_to_a_session() {
     for (protocol, turns) in WAYS {
         let context = bench.server_context();
         let (finished, came) = connect(&bench, protocol, owned(turns), Some(context));
-        let finished = finished.expect(0, &["verified, asked for as localhost", "close: complete"]);
+        let finished = finished.expect(0, &["verified for localhost", "close: complete"]);
         assert_eq!(finished.out(), "secured", "{protocol}");
         assert_eq!(
             came,

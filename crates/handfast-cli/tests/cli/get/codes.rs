@@ -13,13 +13,13 @@ use crate::common::{Bench, localhost};
 fn exit_codes_are_curls() {
     let bench = Bench::new();
     let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let good = bench.misbehaving().serve([Step::ReadHead, Step::say(ok)]);
+    let good = bench.misbehaving().serve([Step::ReadHead, Step::send(ok)]);
     let not_found = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\ngone"),
+        Step::send("HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\ngone"),
     ]);
     let issue = |spec: Spec| Misbehaving::new(&bench.pki.root.issue(spec), &[]);
-    let script = || [Step::ReadHead, Step::say(ok)];
+    let script = || [Step::ReadHead, Step::send(ok)];
     let wrong_name = issue(Spec::server(&["other.example"])).serve(script());
     let expired = issue(Spec::server(&["localhost"]).expired()).serve(script());
     let other_root = Spec::authority("Other Root").self_signed();

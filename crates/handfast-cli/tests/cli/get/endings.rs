@@ -147,7 +147,7 @@ fn http1_table_of_endings_cell_by_cell() {
             .into_iter()
             .zip(row)
         {
-            let mut script = vec![Step::ReadHead, Step::say(format!("{head}{sent}"))];
+            let mut script = vec![Step::ReadHead, Step::send(format!("{head}{sent}"))];
             script.extend(end.steps());
             let server = bench.misbehaving().serve(script);
             check(&bench, &format!("{name}, {end:?}"), &server, body, expected);
@@ -165,7 +165,7 @@ fn tls12_ends_are_judged_alike() {
     ] {
         let mut script = vec![
             Step::ReadHead,
-            Step::say("HTTP/1.1 200 OK\r\n\r\n0123456789"),
+            Step::send("HTTP/1.1 200 OK\r\n\r\n0123456789"),
         ];
         script.extend(end.steps());
         let server = bench.misbehaving().tls12().serve(script);
@@ -184,7 +184,7 @@ fn after_a_whole_body_on_a_kept_connection_nobody_waits() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
         Step::ReadToEnd,
         Step::CloseNotify,
         Step::Fin,
@@ -246,9 +246,9 @@ fn http2_end_stream_decides() {
         for (end, expected) in ends.into_iter().zip(row) {
             let Some(expected) = expected else { continue };
             let mut script = vec![
-                Step::say(http2::settings()),
+                Step::send(http2::settings()),
                 Step::ReadHttp2Request,
-                Step::say(frames.clone()),
+                Step::send(frames.clone()),
             ];
             script.extend(end.steps());
             let server = bench.misbehaving().alpn(&["h2"]).serve(script);
@@ -265,9 +265,9 @@ fn a_shorter_http2_body_than_announced_is_not_whole() {
         http2::data(1, b"01234", true),
     ];
     let server = bench.misbehaving().alpn(&["h2"]).serve([
-        Step::say(http2::settings()),
+        Step::send(http2::settings()),
         Step::ReadHttp2Request,
-        Step::say(frames.concat()),
+        Step::send(frames.concat()),
     ]);
     let target = bench.path("file");
     let finished = bench.get([
@@ -284,7 +284,7 @@ fn what_follows_close_notify_is_ignored() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\n\r\nall of it"),
+        Step::send("HTTP/1.1 200 OK\r\n\r\nall of it"),
         Step::CloseNotify,
         Step::Raw(b"\x17\x03\x03\x00\x20garbage garbage garbage garbage.".to_vec()),
         Step::Raw(b"not even a record".to_vec()),
@@ -298,7 +298,7 @@ fn a_record_altered_on_the_way_ends_the_response() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\n\r\nso far"),
+        Step::send("HTTP/1.1 200 OK\r\n\r\nso far"),
         Step::Raw(b"\x17\x03\x03\x00\x20garbage garbage garbage garbage.".to_vec()),
         Step::Fin,
     ]);
@@ -313,8 +313,8 @@ fn a_body_that_drips_arrives_and_one_that_stalls_runs_into_the_limit() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n"),
-        Step::Drip(b"01234567890123456789".to_vec(), Duration::from_millis(20)),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n"),
+        Step::ByteByByte(b"01234567890123456789".to_vec(), Duration::from_millis(20)),
     ]);
     check(
         &bench,
@@ -326,7 +326,7 @@ fn a_body_that_drips_arrives_and_one_that_stalls_runs_into_the_limit() {
 
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n0123"),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n0123"),
     ]);
     let target = bench.path("stalled");
     let finished = bench.get([
@@ -355,7 +355,7 @@ fn an_answer_that_comes_before_the_request_is_read_is_not_lost() {
             let answer = "x".repeat(3000);
             let mut script = vec![
                 Step::ReadHead,
-                Step::say(format!(
+                Step::send(format!(
                     "HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 3000\r\n\r\n{answer}"
                 )),
                 // The answer is on its way; now the body meets a closed door.
@@ -387,9 +387,9 @@ fn the_same_over_http2() {
             http2::reset(1, 0),
         ];
         let server = bench.misbehaving().alpn(&["h2"]).serve([
-            Step::say(http2::settings()),
+            Step::send(http2::settings()),
             Step::Read(10_000),
-            Step::say(frames.concat()),
+            Step::send(frames.concat()),
         ]);
         let finished = bench.get(["-d", &data, &server.url("/")]);
         assert_eq!(code(&finished), expected, "{finished}");

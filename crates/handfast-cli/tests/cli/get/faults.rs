@@ -15,9 +15,9 @@ use crate::common::Bench;
 fn slow_download(size: usize) -> Vec<Step> {
     const PIECES: usize = 20;
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n");
-    let mut script = vec![Step::ReadHead, Step::say(head)];
+    let mut script = vec![Step::ReadHead, Step::send(head)];
     for _ in 0..PIECES {
-        script.push(Step::say(vec![b'x'; size / PIECES]));
+        script.push(Step::send(vec![b'x'; size / PIECES]));
         script.push(Step::Pause(Duration::from_millis(1)));
     }
     script

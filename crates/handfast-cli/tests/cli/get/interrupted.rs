@@ -59,8 +59,8 @@ fn ended(child: &mut Child) -> (ExitStatus, String) {
 fn half_of_a_body() -> Vec<Step> {
     vec![
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n"),
-        Step::say("x".repeat(SENT)),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n"),
+        Step::send("x".repeat(SENT)),
         Step::ReadToEnd,
     ]
 }
@@ -82,7 +82,10 @@ fn a_download_that_is_interrupted_says_what_it_left() {
         signal(&child, name);
         let (status, told) = ended(&mut child);
         assert_eq!(status.code(), Some(code), "{told}");
-        let kept = format!("interrupted; what arrived is kept in {}", part.display());
+        let kept = format!(
+            "interrupted; the part that arrived is kept in {}",
+            part.display()
+        );
         assert!(told.contains(&kept), "{told}");
         assert!(!target.exists() && part.exists());
     }
@@ -129,7 +132,7 @@ fn output_that_nobody_reads_keeps_neither_a_signal_nor_the_limit_on_time_waiting
     let forever = || {
         vec![
             Step::ReadHead,
-            Step::say("HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n"),
+            Step::send("HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n"),
             Step::Forever(vec![b'x'; 16_384]),
         ]
     };
@@ -138,7 +141,7 @@ fn output_that_nobody_reads_keeps_neither_a_signal_nor_the_limit_on_time_waiting
     let mut child = start(&bench, &["-m", "1", &url]);
     let (status, told) = ended(&mut child);
     assert_eq!(status.code(), Some(28), "{told}");
-    assert!(told.contains("not read from standard output"), "{told}");
+    assert!(told.contains("standard output was not read"), "{told}");
 
     let server = bench.misbehaving().serve(forever());
     let url = server.url("/file");

@@ -46,7 +46,7 @@ fn whole(head: &str) -> [Step; 4] {
     let response = format!("HTTP/1.1 200 OK\r\n{head}content-length: 4\r\n\r\nbody");
     [
         Step::ReadHead,
-        Step::say(response),
+        Step::send(response),
         Step::CloseNotify,
         Step::Fin,
     ]
@@ -71,16 +71,16 @@ fn no_secret_is_shown() {
     ];
     let finished = bench.get(args);
     assert_eq!(finished.code, Some(0), "{finished}");
-    assert!(!finished.says("s3cret"), "{finished}");
+    assert!(!finished.printed("s3cret"), "{finished}");
     for shown in ["https://(hidden)@other.example/", "x-auth-token: (hidden)"] {
         assert!(finished.err().contains(shown), "{finished}");
     }
     let circle =
         "HTTP/1.1 302 X\r\nlocation: https://u:s3cret@[nonsense/\r\ncontent-length: 0\r\n\r\n";
-    let server = bench.serve([Step::ReadHead, Step::say(circle)]);
+    let server = bench.serve([Step::ReadHead, Step::send(circle)]);
     let finished = bench.get(["-L", "-v", &server.url("/")]);
     assert!(finished.err().contains("[invalid-redirect]"), "{finished}");
-    assert!(!finished.says("s3cret"), "{finished}");
+    assert!(!finished.printed("s3cret"), "{finished}");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn interim_responses_without_end_are_given_up() {
         "{}HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody",
         String::from_utf8_lossy(&interim.repeat(20))
     );
-    let server = bench.serve([Step::ReadHead, Step::say(few)]);
+    let server = bench.serve([Step::ReadHead, Step::send(few)]);
     assert_eq!(bench.get([&server.url("/")]).out(), "body");
 }
 
@@ -159,7 +159,7 @@ fn what_http_does_not_allow_is_remarked_on() {
     ] {
         let server = bench.serve([
             Step::ReadHead,
-            Step::say(response.clone()),
+            Step::send(response.clone()),
             Step::CloseNotify,
             Step::Fin,
         ]);

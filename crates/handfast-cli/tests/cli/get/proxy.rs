@@ -16,7 +16,7 @@ impl Bench {
     fn hello(&self) -> Served {
         self.misbehaving().serve([
             Step::ReadHead,
-            Step::say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"),
+            Step::send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"),
             Step::CloseNotify,
             Step::Fin,
         ])
@@ -116,7 +116,7 @@ fn a_real_proxy_that_wants_a_password() {
         let got = bench.get_by(&[], ["-v"].iter().chain(args).chain([&url.as_str()]));
         assert_eq!(got.out(), "hello", "{got}");
         assert!(
-            !got.says("s3cret") && !got.says("YWxpY2U6czNjcmV0"),
+            !got.printed("s3cret") && !got.printed("YWxpY2U6czNjcmV0"),
             "{got}"
         );
     }
@@ -133,7 +133,7 @@ fn a_real_proxy_that_wants_a_password() {
             got.err().contains("[proxy-authentication-required]"),
             "{got}"
         );
-        assert!(got.err().contains(says) && !got.says("wrong"), "{got}");
+        assert!(got.err().contains(says) && !got.printed("wrong"), "{got}");
         // curl ends with the same code.
         let Some(curl) = Program::new("curl") else {
             continue;
@@ -184,11 +184,11 @@ fn a_socks5_proxy_leads_to_the_server() {
         let got = bench.get_by(&[("https_proxy", &proxy)], ["-v", &url]);
         assert_eq!((got.code, got.out().as_str()), (Some(0), "hello"), "{got}");
         assert!(got.err().contains("proxy: 127.0.0.1:"), "{got}");
-        assert!(!got.says("s3cret"), "{got}");
+        assert!(!got.printed("s3cret"), "{got}");
     }
     let got = bench.get_by(&[], ["-x", &format!("socks5h://{address}"), &url]);
     assert_eq!(got.code, Some(56), "{got}");
-    assert!(got.says("[proxy-authentication-required]"), "{got}");
+    assert!(got.printed("[proxy-authentication-required]"), "{got}");
 }
 
 #[test]
@@ -269,6 +269,6 @@ fn a_proxy_s_failures_are_its_own() {
     for bad in ["socks4://p:1", "http://u:s3cret@"] {
         let got = bench.get_by(&[], ["-x", bad, "https://shop.example/"]);
         assert_eq!(got.code, Some(2), "{got}");
-        assert!(!got.says("s3cret"), "{got}");
+        assert!(!got.printed("s3cret"), "{got}");
     }
 }

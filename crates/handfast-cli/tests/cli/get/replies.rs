@@ -22,31 +22,31 @@ fn replies_that_are_none() {
         ("empty, reset", vec![Step::Reset], 56, "[reset]"),
         (
             "half a head, close_notify",
-            vec![Step::say(head), Step::CloseNotify, Step::Fin],
+            vec![Step::send(head), Step::CloseNotify, Step::Fin],
             56,
             "[truncated]",
         ),
         (
             "half a head, FIN",
-            vec![Step::say(head), Step::Fin],
+            vec![Step::send(head), Step::Fin],
             56,
             "[truncated]",
         ),
         (
             "half a head, reset",
-            vec![Step::say(head), Step::Reset],
+            vec![Step::send(head), Step::Reset],
             56,
             "[truncated]",
         ),
         (
             "not HTTP",
-            vec![Step::say("SSH-2.0-OpenSSH_9.2\r\n\r\n"), Step::Fin],
+            vec![Step::send("SSH-2.0-OpenSSH_9.2\r\n\r\n"), Step::Fin],
             56,
             "[malformed-response]",
         ),
         (
             "two lengths",
-            vec![Step::say(
+            vec![Step::send(
                 "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
             )],
             56,
@@ -55,7 +55,7 @@ fn replies_that_are_none() {
         (
             "endless head",
             vec![
-                Step::say("HTTP/1.1 200 OK\r\n"),
+                Step::send("HTTP/1.1 200 OK\r\n"),
                 Step::Forever(
                     b"x-filler: 0123456789012345678901234567890123456789\r\n".repeat(500),
                 ),
@@ -71,7 +71,7 @@ fn replies_that_are_none() {
         ),
         (
             "bad chunk",
-            vec![Step::say(
+            vec![Step::send(
                 "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
             )],
             56,
@@ -108,7 +108,9 @@ fn responses_without_a_body_end_with_their_head() {
             "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
         ),
     ] {
-        let server = bench.misbehaving().serve([Step::ReadHead, Step::say(head)]);
+        let server = bench
+            .misbehaving()
+            .serve([Step::ReadHead, Step::send(head)]);
         let mut all: Vec<&str> = args.to_vec();
         let url = server.url("/");
         all.push(&url);

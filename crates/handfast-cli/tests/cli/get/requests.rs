@@ -11,7 +11,7 @@ fn requests_are_sent_as_typed() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
     ]);
     let file = bench.write("data", "two\nlines\n");
     let data = format!("@{}", file.display());
@@ -45,14 +45,14 @@ fn redirects_are_followed_and_secrets_stay_behind() {
     let bench = Bench::new();
     let other = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"),
     ]);
     let location = other.url("/there");
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 307 X\r\nlocation: /again\r\ncontent-length: 4\r\n\r\ngone"),
+        Step::send("HTTP/1.1 307 X\r\nlocation: /again\r\ncontent-length: 4\r\n\r\ngone"),
         Step::ReadHead,
-        Step::say(format!(
+        Step::send(format!(
             "HTTP/1.1 303 X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"
         )),
     ]);
@@ -80,7 +80,7 @@ fn redirects_in_a_circle_or_out_of_tls_end() {
     let again = "HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 0\r\n\r\n";
     let mut script = Vec::new();
     for _ in 0..10 {
-        script.extend([Step::ReadHead, Step::say(again)]);
+        script.extend([Step::ReadHead, Step::send(again)]);
     }
     let server = bench.misbehaving().serve(script);
     let finished = bench.get(["-L", "--max-redirs", "5", &server.url("/")]);
@@ -88,7 +88,7 @@ fn redirects_in_a_circle_or_out_of_tls_end() {
 
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 302 X\r\nlocation: http://localhost/\r\ncontent-length: 0\r\n\r\n"),
+        Step::send("HTTP/1.1 302 X\r\nlocation: http://localhost/\r\ncontent-length: 0\r\n\r\n"),
     ]);
     let finished = bench.get(["-L", &server.url("/")]);
     assert_eq!(code(&finished), 1, "{finished}");
@@ -106,8 +106,13 @@ fn a_kept_connection_that_had_gone_is_replaced() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let server = bench.misbehaving().serve_each([
         // Announces nothing, and closes when the second request comes.
-        vec![Step::ReadHead, Step::say(answer), Step::ReadHead, Step::Fin],
-        vec![Step::ReadHead, Step::say(answer)],
+        vec![
+            Step::ReadHead,
+            Step::send(answer),
+            Step::ReadHead,
+            Step::Fin,
+        ],
+        vec![Step::ReadHead, Step::send(answer)],
     ]);
     let url = server.url("/");
     let finished = bench.get(["-v", &url, &url]);
@@ -124,7 +129,7 @@ fn resolve_leads_elsewhere_and_the_name_still_counts() {
     let shop = Misbehaving::new(&bench.pki.server(&["shop.example"]), &[]);
     let server = shop.serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
     ]);
     let port = server.address().port();
     for (name, expected) in [("shop.example", 0), ("bank.example", 60)] {
@@ -143,7 +148,7 @@ fn insecure_warns_loudly_even_when_silent() {
     let stranger = Pki::new().server(&["other.example"]);
     let server = Misbehaving::new(&stranger, &[]).serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
     ]);
     let finished = bench.get(["-s", "--insecure", &server.url("/")]);
     assert_eq!(code(&finished), 0, "{finished}");
@@ -158,7 +163,7 @@ fn a_reader_that_has_enough_is_no_failure() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\n\r\n"),
+        Step::send("HTTP/1.1 200 OK\r\n\r\n"),
         Step::Forever(vec![b'x'; 16 * 1024]),
     ]);
     let mut child = bench
@@ -185,7 +190,7 @@ fn verbose_tells_every_phase() {
     let bench = Bench::new();
     let server = bench.misbehaving().serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 200 OK\r\nset-cookie: s3cret\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"),
+        Step::send("HTTP/1.1 200 OK\r\nset-cookie: s3cret\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"),
         Step::CloseNotify,
         Step::Fin,
     ]);
@@ -197,14 +202,14 @@ fn verbose_tells_every_phase() {
         "resolve: localhost",
         "connect: 127.0.0.1:",
         "handshake: TLS 1.3",
-        "verified as localhost",
+        "verified for localhost",
         "names:   localhost, 127.0.0.1",
         "anchor:  O=handfast tests, CN=Test Root",
         "> GET https://localhost",
         "< HTTP/1.1 200 OK",
         "set-cookie: (hidden)",
         "content-length: 2",
-        "response: whole, 2 bytes",
+        "response: complete, 2 bytes",
         "end: close_notify",
         "close: 127.0.0.1:",
         "complete",

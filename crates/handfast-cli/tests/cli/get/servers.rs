@@ -98,7 +98,7 @@ fn nginx_over_both_versions_of_http_and_tls() {
             let said = finished.err();
             assert!(said.contains(&format!("< {name} 301")), "{said}");
             assert!(said.contains(&format!("handshake: TLS {tls}")), "{said}");
-            assert!(said.contains("is used again"), "{said}");
+            assert!(said.contains("is reused"), "{said}");
             // nginx ends idle connections without close_notify, and the program says so.
             assert!(said.contains(": sent only"), "{said}");
             let posted = bench.get(["--tls-max", tls, http, "-d", "x", &format!("{base}/echo")]);
@@ -156,7 +156,7 @@ fn a_session_is_taken_up_again_and_said_to_be() {
         assert_eq!(finished.err().matches(", resumed").count(), 1, "{finished}");
         // A resumed session has shown no certificate, and is verified all the same.
         assert_eq!(
-            finished.err().matches("verified as localhost").count(),
+            finished.err().matches("verified for localhost").count(),
             2,
             "{finished}"
         );

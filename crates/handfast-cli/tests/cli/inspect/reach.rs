@@ -97,13 +97,13 @@ fn a_chain_is_completed_for_its_file_and_never_for_trust() {
             "cut short",
             http(&issuer.der)[..200].to_vec(),
             Then::Close,
-            Some("bytes came of"),
+            Some("bytes arrived"),
         ),
         (
             "status",
             format!("HTTP/1.1 404 {loud}\r\n\r\n").into_bytes(),
             Then::Close,
-            Some("the answer was status 404"),
+            Some("the response has status 404"),
         ),
         (
             "silence",
@@ -131,16 +131,22 @@ fn a_chain_is_completed_for_its_file_and_never_for_trust() {
         );
         // The server is to blame, whatever was found elsewhere.
         assert_eq!(finished.code, Some(60), "{case} {finished}");
-        assert!(finished.says("[missing-intermediate]"), "{case} {finished}");
+        assert!(
+            finished.printed("[missing-intermediate]"),
+            "{case} {finished}"
+        );
         let pem_text = fs::read_to_string(&saved).unwrap();
         match says {
             None => {
-                assert!(finished.says("would be verified"), "{case} {finished}");
+                assert!(finished.printed("would be verified"), "{case} {finished}");
                 assert_eq!(pem_text, server.chain_pem(&[&issuer]), "{case}");
             }
             Some(says) => {
-                assert!(finished.says(says), "{case} {says} {finished}");
-                assert!(finished.says("would be refused, too"), "{case} {finished}");
+                assert!(finished.printed(says), "{case} {says} {finished}");
+                assert!(
+                    finished.printed("would be refused, too"),
+                    "{case} {finished}"
+                );
                 assert_eq!(pem_text, server.chain_pem(&[]), "{case}");
             }
         }
@@ -213,7 +219,7 @@ fn many_hosts_are_inspected_at_once_and_told_in_their_order() {
         .collect();
     assert_eq!(told, hosts, "{finished}");
     assert!(
-        finished.says("chain        verified for localhost"),
+        finished.printed("chain        verified for localhost"),
         "{finished}"
     );
 }
@@ -251,12 +257,12 @@ fn a_server_behind_a_proxy_is_inspected_and_scanned() {
         "TLS 1.3 full handshake again",
         "fine    TLS 1.3: the current version",
     ] {
-        assert!(finished.says(says), "{says} {finished}");
+        assert!(finished.printed(says), "{says} {finished}");
     }
     // A proxy that is not there is told as such.
     let nobody = format!("http://{}", free_address());
     let finished = bench.inspect(["--proxy", &nobody, &host]);
-    assert!(finished.says("[proxy-unreachable]"), "{finished}");
+    assert!(finished.printed("[proxy-unreachable]"), "{finished}");
     // And a host that is to be reached without it is.
     let finished = bench.inspect(["--proxy", &nobody, "--noproxy", "localhost", &host]);
     assert_eq!(finished.code, Some(0), "{finished}");
@@ -310,7 +316,7 @@ fn a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_half(
     let shut = scan(limited(server, 12, Duration::from_secs(3600)));
     assert_eq!(shut["complete"], false, "{shut:#}");
     let problem = shut["problem"].as_str().unwrap();
-    assert!(problem.contains("has stopped answering"), "{problem}");
+    assert!(problem.contains("has stopped responding"), "{problem}");
 }
 
 #[test]

@@ -49,15 +49,15 @@ fn everything_about_a_server_of_one_version_and_one_suite() {
     for line in [
         "  session      TLS 1.3, TLS_CHACHA20_POLY1305_SHA256, x25519 (not post-quantum), secured in ",
         "               ALPN none agreed on; SNI localhost",
-        "  chain        verified for localhost: rests on O=handfast tests, CN=Test Root",
+        "  chain        verified for localhost: trust anchor O=handfast tests, CN=Test Root",
         "               0 O=handfast tests, CN=localhost",
         "                 for localhost",
         "                 36",
         "                 EC P-256, signed with ecdsa-with-SHA256; serverAuth, digitalSignature",
         "                 `- O=handfast tests, CN=Test Root (trusted)",
         "  revocation   not checked",
-        "  client       no client certificate asked for",
-        "  resumption   TLS 1.2 not spoken",
+        "  client       no client certificate requested",
+        "  resumption   TLS 1.2 not supported",
         "               TLS 1.3 works, 2 tickets given for 2 hours",
         "  closing      complete: close_notify",
     ] {
@@ -407,7 +407,7 @@ fn chains_are_saved_judged_offline_and_compared_with_keys() {
                 .chain(args.iter().map(OsStr::new)),
         );
         assert_eq!(finished.code, Some(code), "{args:?} {finished}");
-        assert!(finished.says(says), "{args:?} {says} {finished}");
+        assert!(finished.printed(says), "{args:?} {says} {finished}");
     }
     let finished = bench.inspect([OsStr::new("--file"), bench.path("none.pem").as_os_str()]);
     assert_eq!(finished.code, Some(26), "{finished}");

@@ -69,8 +69,14 @@ fn every_certificate_that_a_server_has_for_a_name_is_shown_and_judged() {
         kinds.sort_unstable();
         assert_eq!(kinds, ["EC P-256", "RSA"], "{target:#}");
         let page = bench.inspect([localhost(address)]);
-        assert!(page.says("also serves  verified for localhost"), "{page}");
-        assert!(page.says("EC P-256") && page.says("RSA 2048"), "{page}");
+        assert!(
+            page.printed("also serves  verified for localhost"),
+            "{page}"
+        );
+        assert!(
+            page.printed("EC P-256") && page.printed("RSA 2048"),
+            "{page}"
+        );
     }
 }
 
@@ -94,10 +100,10 @@ fn another_certificate_that_clients_refuse_is_a_failure() {
     assert_eq!(other["refused"]["id"], "certificate-expired", "{other:#}");
     let page = bench.inspect([localhost(server.address())]);
     assert!(
-        page.says("also serves  NOT verified for localhost"),
+        page.printed("also serves  NOT verified for localhost"),
         "{page}"
     );
-    assert!(page.says("other certificate, with an RSA key"), "{page}");
+    assert!(page.printed("other certificate, with an RSA key"), "{page}");
 }
 
 #[test]

@@ -107,13 +107,13 @@ fn a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
             by_issuer,
             &other,
             Status::Revoked,
-            "does not count: it is about another certificate",
+            "is invalid: it is about another certificate",
         ),
         (
             &other,
             &server,
             Status::Revoked,
-            "does not count: it was signed neither by the issuer nor",
+            "is invalid: it was signed neither by the issuer nor",
         ),
     ] {
         let Some(staple) = below.staple("staple.der", signer, about, status) else {
@@ -144,28 +144,28 @@ fn a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
             );
             let url = format!("https://{}/", localhost(running.address()));
             if !is_revoked {
-                let shown = match says.split_once("does not count: ") {
-                    Some((_, problem)) => format!("what does not count: {problem}"),
-                    None if status == Status::Good => "good, said by O=handfast tests".to_owned(),
-                    None => "unknown, said by O=handfast tests".to_owned(),
+                let shown = match says.split_once("is invalid: ") {
+                    Some((_, problem)) => format!("invalid: {problem}"),
+                    None if status == Status::Good => "good, signed by O=handfast tests".to_owned(),
+                    None => "unknown, signed by O=handfast tests".to_owned(),
                 };
                 let got = below.bench.run("get", ["-v", &url]);
                 assert_eq!(got.code, Some(0), "{version} {got}");
                 assert!(
-                    got.says(&format!("  stapled: {shown}")),
+                    got.printed(&format!("  stapled: {shown}")),
                     "{version} {shown} {got}"
                 );
                 let talked = below.bench.run("connect", [localhost(running.address())]);
                 assert!(
-                    talked.says(&format!("  stapled: {shown}")),
+                    talked.printed(&format!("  stapled: {shown}")),
                     "{version} {shown} {talked}"
                 );
             } else {
                 let refused = below.bench.run("get", [&url]);
                 assert_eq!(refused.code, Some(60), "{version} {refused}");
-                assert!(refused.says("[certificate-revoked]"), "{refused}");
+                assert!(refused.printed("[certificate-revoked]"), "{refused}");
                 assert!(
-                    refused.says("by the OCSP response that the server stapled"),
+                    refused.printed("by the OCSP response that the server stapled"),
                     "{refused}"
                 );
             }
@@ -241,7 +241,7 @@ fn a_certificate_that_demands_a_staple_and_gets_none_is_told_of() {
     let finished = below.bench.run("inspect", [localhost(running.address())]);
     assert_eq!(finished.code, Some(0), "{finished}");
     assert!(
-        finished.says("an OCSP response must be stapled to it, and none was"),
+        finished.printed("requires a stapled OCSP response, and none was sent"),
         "{finished}"
     );
     let (found, _) = below.bench.inspect_json([localhost(running.address())]);
@@ -381,7 +381,7 @@ fn tickets_are_counted_and_early_data_is_told() {
         }
         let finished = below.bench.run("inspect", [localhost(running.address())]);
         assert_eq!(
-            finished.says("3 tickets given for 2 hours, early data of up to 4096 bytes offered"),
+            finished.printed("3 tickets given for 2 hours, early data of up to 4096 bytes offered"),
             early > 0,
             "{finished}"
         );

@@ -1,8 +1,8 @@
-//! Lists and their issuers with other keys.
+//! Replaces the keys of issuers and signs their lists again.
 //!
-//! The corpus of lists has RSA keys of 1024 bits, by which nothing is verified here: every case would be refused, and
-//! nothing said about the lists. So each issuer gets a key of its own, on P-256, and a list that an issuer signed is signed
-//! again by this issuer. Nothing else is changed. A list that none of them signed, or that cannot be taken apart, stays as it is.
+//! The corpus of lists has RSA keys of 1024 bits, which are not supported: every case would be refused for that.
+//! So each issuer gets a new key on P-256, and its lists are signed again with it. Nothing else is changed. A list
+//! that none of them signed, or that cannot be parsed, is left unchanged.
 
 use aws_lc_rs::signature::{RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
 use handfast::CertificateDer;
@@ -20,7 +20,7 @@ struct Issuer<'a> {
     key: Issued,
 }
 
-/// The issuers' certificates, whose own signatures are no longer right, and the lists.
+/// The issuers' certificates, whose own signatures are now invalid, and the lists.
 pub(super) fn resigned(
     issuers: &[Vec<u8>],
     lists: &[Vec<u8>],
@@ -71,7 +71,7 @@ impl Issuer<'_> {
         ))
     }
 
-    /// The list, if this issuer's old key signed it.
+    /// The list signed again, if this issuer's old key signed it.
     fn sign_again(&self, list: &[u8]) -> Option<Vec<u8>> {
         let whole = elements(only(list, SEQUENCE)?)?;
         let [signed_part, algorithm, signature] = whole[..] else {
@@ -90,7 +90,7 @@ impl Issuer<'_> {
         let mut fields = elements(only(signed_part, SEQUENCE)?)?;
         let has_version = fields.first()?.first() == Some(&INTEGER);
         let inner = fields.get_mut(usize::from(has_version))?;
-        // Where the two algorithms differ, that is what the case is about.
+        // If the two algorithms differ, the case is about that.
         if *inner == algorithm {
             *inner = ECDSA_SHA256;
         }
@@ -104,11 +104,11 @@ impl Issuer<'_> {
     }
 }
 
-/// The subject public key info of a certificate, and its place in the signed part.
+/// The subject public key info of a certificate, and its position in the signed part.
 fn key_of(certificate: &[u8]) -> Option<(usize, &[u8])> {
     let signed_part = *elements(only(certificate, SEQUENCE)?)?.first()?;
     let fields = elements(only(signed_part, SEQUENCE)?)?;
-    // Serial number, algorithm, issuer, validity and subject come before it; first of all the version, unless it is 1.
+    // Version (unless it is 1), serial number, algorithm, issuer, validity and subject precede it.
     let place = if fields.first()?.first() == Some(&VERSION) {
         6
     } else {
@@ -117,7 +117,7 @@ fn key_of(certificate: &[u8]) -> Option<(usize, &[u8])> {
     Some((place, fields.get(place)?))
 }
 
-/// The content of the one element that this is.
+/// The content of a single element.
 fn only(bytes: &[u8], tag: u8) -> Option<&[u8]> {
     match first(bytes)? {
         (element, content, []) if element.first() == Some(&tag) => Some(content),

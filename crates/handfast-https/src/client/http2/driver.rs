@@ -286,7 +286,7 @@ impl State {
         }
     }
 
-    /// Reads what there is, and tells those who wait for it; says how much it was. Pending for good after the
+    /// Reads available data, and wakes the waiting tasks; returns its length. Pending for good after the
     /// end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let Self {

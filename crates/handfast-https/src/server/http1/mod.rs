@@ -92,7 +92,7 @@ impl<H: Handler> Http1<H> {
             bytes_max: limits.head_bytes_max.max(8 * 1024),
             fields_max: limits.fields_max,
         };
-        // Blank lines in front of a head are nobody's (RFC 9112, section 2.2), and are not looked at twice.
+        // Blank lines before a head are ignored (RFC 9112, section 2.2), and are not parsed again.
         let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
         let blank = self.received.bytes().iter().take_while(is_blank).count();
         if blank > 0 {
@@ -171,7 +171,7 @@ impl<H: Handler> Http1<H> {
                 && let Poll::Ready(response) = answer.as_mut().poll(cx)
             {
                 exchange.answer = None;
-                // A client that was never told to go on may or may not send its body now: nothing
+                // A client that was not sent 100 (Continue) may or may not send its body now: nothing
                 // after it can be understood.
                 let untold = exchange
                     .body
@@ -257,7 +257,7 @@ impl<H: Handler, T: Transport> Engine<T> for Http1<H> {
             }
             if !self.closing {
                 match self.next_head() {
-                    // What follows is meant for somebody else.
+                    // What follows belongs to the tunnelled server.
                     Some(Ok(head)) if head.method == Method::CONNECT => {
                         self.refuse(Refusal {
                             status: StatusCode::METHOD_NOT_ALLOWED,
@@ -387,7 +387,7 @@ impl Body {
         }
     }
 
-    /// Tells the client to go on, when it waits for that; true once it was told.
+    /// Sends 100 (Continue) if the client waits for it; true once it was sent.
     fn poll_leave<T: Transport>(
         &mut self,
         cx: &mut Context<'_>,

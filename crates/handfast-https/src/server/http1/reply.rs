@@ -26,7 +26,7 @@ const PIECE_MAX: usize = 128 * 1024;
 /// What a head takes, as a first guess.
 const HEAD_ROOM: usize = 384;
 
-/// How the end of the body is told.
+/// How the end of the body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
     /// There is none.

@@ -1,4 +1,4 @@
-//! Request bodies on their way to handlers, and what nobody wants of them.
+//! Passes request bodies to handlers, and discards unread data.
 
 use std::task::Context;
 
@@ -36,7 +36,7 @@ impl<H: Handler> Http2<H> {
                 self.no_more_discarded();
             }
         }
-        // Who sends more than is read of what nobody wants gets no more room.
+        // A client that sends more than the limit on discarded data gets no more window.
         if unwanted && !too_much {
             self.core.release(id, count);
         }
@@ -57,7 +57,7 @@ impl<H: Handler> Http2<H> {
         }
     }
 
-    /// Gives back the room of what the handler has read; tells a client that waits to go on.
+    /// Returns the window of data that the handler has read; sends 100 (Continue) to a client that waits for it.
     pub(super) fn tend_body(&mut self, id: u32) {
         let Some(own) = self.core.own(id) else {
             return;
@@ -100,7 +100,7 @@ impl<H: Handler> Http2<H> {
         }
     }
 
-    /// Notes that of this stream nothing is left but what nobody wants, if so.
+    /// Records whether this stream has only unread data left.
     pub(super) fn mark_discarding(&mut self, id: u32) {
         if let Some(own) = self.core.own(id)
             && own.only_discards()

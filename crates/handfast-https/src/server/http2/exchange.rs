@@ -19,7 +19,7 @@ pub(super) struct Exchange {
     pub(super) reply: Option<Reply>,
     /// The request's body, until all of it was sent and read.
     pub(super) incoming: Option<Arriving>,
-    /// Nothing is left of it but a body that nobody wants.
+    /// Only an unread body is left.
     pub(super) discards: bool,
     waker: Option<Waker>,
 }
@@ -30,7 +30,7 @@ impl Exchange {
         self.waker.get_or_insert_with(make).clone()
     }
 
-    /// Is all that is left of it a body that nobody wants?
+    /// Whether only an unread body is left.
     pub(super) fn only_discards(&self) -> bool {
         self.answer.is_none()
             && self.reply.is_none()
@@ -43,9 +43,9 @@ pub(super) struct Arriving {
     pub(super) body: Incoming,
     /// The client has said all of it.
     pub(super) ended: bool,
-    /// Bytes that nobody wanted.
+    /// Discarded bytes.
     pub(super) discarded: u64,
-    /// The client waits to be told to send.
+    /// The client waits for 100 (Continue).
     pub(super) expects: bool,
 }
 
@@ -59,7 +59,7 @@ impl Arriving {
         }
     }
 
-    /// Is the rest of it on its way, and nobody's to read?
+    /// Whether the rest of it is in flight, and will not be read.
     pub(super) fn is_discarded(&self) -> bool {
         !self.ended && self.body.is_unwanted()
     }

@@ -43,7 +43,7 @@ use super::{budget, config::Limits, date, turn};
 /// stops sending for good when it has to wait for more room while a reply comes.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 
-/// The same of all bodies of a connection, so that one that nobody reads does not hold up the others.
+/// The same for all bodies of a connection, so that an unread one does not block the others.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// With so much waiting for the client no more is read of it: answers to frames add up. More than replies alone come
@@ -79,7 +79,7 @@ pub(super) struct Http2<H> {
     woken_now: Vec<u32>,
     /// The time of this turn.
     now: Instant,
-    /// Streams of which nothing is left but a body that nobody wants.
+    /// Streams with only an unread body left.
     discarding: usize,
     ended: bool,
     /// The client takes nothing now.
@@ -90,7 +90,7 @@ pub(super) struct Http2<H> {
     waiting: VecDeque<u32>,
     /// More has arrived than was looked at.
     more: bool,
-    /// The client is being told.
+    /// GOAWAY is sent.
     failure: Option<Failure>,
 }
 
@@ -297,7 +297,7 @@ impl<H: Handler> Http2<H> {
             .as_ref()
             .is_some_and(|arriving| arriving.expects);
         if receives && expects {
-            // It was never told to go on: there is nothing to wait for (RFC 9113, section 8.1).
+            // It was never sent 100 (Continue): do not wait for the body (RFC 9113, section 8.1).
             self.reset(id, code::NO_ERROR);
         } else if receives && own.incoming.is_none() {
             // A request that no handler has seen.

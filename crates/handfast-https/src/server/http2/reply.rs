@@ -19,7 +19,7 @@ pub(super) struct Reply {
     left: Option<u64>,
 }
 
-/// A reply's status and fields, its length where no field tells it, and its body, unless it ends with
+/// A reply's status and fields, its length if no field has it, and its body, unless it ends with
 /// its head.
 pub(super) fn begin(
     response: http::Response<Tracked>,

@@ -1,7 +1,7 @@
-//! What to do about a chain that was refused, by who reads it: a client of a server's chain, a server
-//! of a client's, and somebody who has a chain in a file.
+//! What to do about a rejected chain, by reader: a client with a server's chain, a server
+//! with a client's, and a user with a chain in a file.
 //!
-//! Nothing is advised that cannot be done, and no answer is ever to verify less.
+//! Every piece of advice is possible, and none is to verify less.
 
 use super::names;
 use crate::error::{Error, Phase};
@@ -10,28 +10,28 @@ use crate::verify::{
     CHAIN_DEPTH_LIMIT, CrlFault, Purpose, Uncounted, UncountedCrl, VerifyCause, VerifyError,
 };
 
-/// Who reads the advice, and so which words are right.
+/// The reader of the advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
     /// A client that refused the chain of a server.
     Client,
     /// A server that refused the chain of a client.
     Server,
-    /// A person with a chain in a file, which is to prove this.
+    /// A user with a chain in a file, for this purpose.
     File(Purpose),
 }
 
 impl Reader {
     fn of(error: &Error, refused: &VerifyError) -> Self {
         match (error.phase(), refused.purpose) {
-            // Chains are judged in handshakes, and without any exchange.
+            // Chains are verified in handshakes, and without a connection.
             (Phase::Configure, purpose) => Self::File(purpose),
             (_, Purpose::ServerAuth) => Self::Client,
             (_, Purpose::ClientAuth) => Self::Server,
         }
     }
 
-    /// Who presents the chain, or is to.
+    /// Who presents the chain.
     fn holder(self) -> &'static str {
         match self {
             Self::Client | Self::File(Purpose::ServerAuth) => "server",
@@ -39,7 +39,7 @@ impl Reader {
         }
     }
 
-    /// The option that names who is trusted.
+    /// The option for the trusted certificates.
     fn trust_option(self) -> &'static str {
         match self {
             Self::Client | Self::File(_) => "--cacert FILE",
@@ -62,7 +62,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::NoCertificate if reader.is_file() => "put the certificate into the file".to_owned(),
         C::NoCertificate if holder == "client" => "give the client a certificate".to_owned(),
         C::NoCertificate => {
-            "give the server a certificate: cipher suites without one do not show who it is"
+            "give the server a certificate: cipher suites without one do not authenticate it"
                 .to_owned()
         }
         C::ChainTooLarge { .. } if reader.is_file() => {
@@ -104,7 +104,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::NameMismatch { expected, .. } => name_mismatch(reader, expected, refused),
         C::NoSubjectAltName { expected, .. } => format!(
             "have the certificate issued again with {expected} as a subject alternative name; \
-             clients do not look at the common name"
+             clients ignore the common name"
         ),
         C::UnknownIssuer { issuer, .. } if refused.cause.id() == "missing-intermediate" => {
             missing_intermediate(reader, issuer)
@@ -126,7 +126,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
                  the server must send it with its own"
             ),
             Reader::Server => format!(
-                "if clients of this issuer are to be let in, trust its certificate ({trust}); if it is \
+                "if clients of this issuer should be accepted, trust its certificate ({trust}); if it is \
                  an intermediate, the client must send it with its own"
             ),
             Reader::File(_) => format!(
@@ -145,7 +145,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             ),
         },
         C::UntrustedRoot { .. } if reader == Reader::Server => format!(
-            "the client needs a certificate of an authority that is trusted here; if this one is to be, \
+            "the client needs a certificate of a trusted authority; to trust this one, \
              trust its root ({trust})"
         ),
         C::UntrustedRoot { .. } => {
@@ -162,7 +162,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             is_trusted_as_itself: true,
             subject,
         } => format!(
-            "{subject} is trusted only for itself, because its certificate is not for a CA: trust \
+            "{subject} is trusted only as an end-entity certificate, because it is not a CA certificate: trust \
              the authority that issued the {holder}'s certificate ({trust})"
         ),
         C::NotACa { .. } => {
@@ -170,10 +170,10 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
                 .to_owned()
         }
         C::CaUsedAsEndEntity { .. } => format!(
-            "issue the {holder} a certificate of its own, and keep the authority's key off it"
+            "issue a certificate for the {holder}, and do not keep the authority's key on it"
         ),
         C::PathTooLong { .. } => {
-            "leave the extra authority out, or have its issuer allow it".to_owned()
+            "omit the extra authority, or have its issuer allow it".to_owned()
         }
         C::DepthExceeded { depth, depth_max } => too_deep(reader, *depth, *depth_max),
         C::PathTooComplex if reader.is_file() => {
@@ -317,7 +317,7 @@ fn missing_intermediate(reader: Reader, issuer: &str) -> String {
     }
 }
 
-/// Lists may be there and not count: then another one of this issuer does not help.
+/// There may be lists that do not apply: then another list of this issuer does not help.
 fn missing_list(issuer: &str, uncounted: &[UncountedCrl]) -> String {
     let is = |reason: fn(&Uncounted) -> bool| uncounted.iter().any(|one| reason(&one.reason));
     if is(|reason| matches!(reason, Uncounted::FromTheFuture { .. })) {
@@ -333,7 +333,7 @@ fn missing_list(issuer: &str, uncounted: &[UncountedCrl]) -> String {
     }
 }
 
-/// A larger limit helps only where it can be set.
+/// A larger limit is advised only if it can be set.
 fn too_deep(reader: Reader, depth: usize, depth_max: usize) -> String {
     if depth_max < depth && depth <= CHAIN_DEPTH_LIMIT {
         return format!(
@@ -347,7 +347,7 @@ fn too_deep(reader: Reader, depth: usize, depth_max: usize) -> String {
     )
 }
 
-/// A name that cannot be asked for is the certificate's fault; to ask for it is no advice.
+/// A certificate without a usable name must be issued again; other names are not advised.
 fn name_mismatch(reader: Reader, expected: &str, refused: &VerifyError) -> String {
     let names = names::of(refused);
     let again = match expected.parse::<std::net::IpAddr>() {

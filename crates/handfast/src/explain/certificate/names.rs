@@ -1,5 +1,5 @@
-//! The names of a certificate beside the one that was asked for: near misses, and those that no client can
-//! ask for.
+//! The names of a certificate compared with the requested one: near misses, and unusable
+//! names.
 
 use std::net::IpAddr;
 
@@ -7,16 +7,16 @@ use crate::presented;
 use crate::verify::{VerifyCause, VerifyError};
 use crate::x509::{CertificateFacts, SubjectAltName, escape_control};
 
-/// The names of the certificate that was refused for its names.
+/// The names of a certificate with a name mismatch.
 pub(super) struct Names {
-    /// How many of them can be asked for.
+    /// How many of them are usable.
     pub(super) usable: usize,
-    /// The DNS names that match nothing, and why.
+    /// The DNS names that never match, and why.
     pub(super) unusable: Vec<(String, String)>,
 }
 
 impl Names {
-    /// Whether one that matches nothing was meant to be this.
+    /// Whether an unusable name was intended as this name.
     pub(super) fn means(&self, expected: &str) -> bool {
         self.unusable
             .iter()
@@ -24,8 +24,8 @@ impl Names {
     }
 }
 
-/// As they stand in the certificate, which tells DNS names from addresses; as they were told when it is
-/// not there.
+/// From the certificate, which distinguishes DNS names from addresses; from the error if there is no
+/// certificate.
 pub(super) fn of(refused: &VerifyError) -> Names {
     let own = refused.chain.first();
     let mut names = own
@@ -61,7 +61,7 @@ pub(super) fn of(refused: &VerifyError) -> Names {
     found
 }
 
-/// Says how a name nearly fits.
+/// Describes a near miss.
 pub(super) fn near_miss(expected: &str, presented: &[String]) -> Option<String> {
     if expected.parse::<IpAddr>().is_ok() {
         return Some(match presented.iter().any(|name| name == expected) {
@@ -91,7 +91,7 @@ pub(super) fn near_miss(expected: &str, presented: &[String]) -> Option<String> 
     })
 }
 
-/// Whether one letter was changed, left out, added, or exchanged with its neighbour.
+/// Whether one letter is changed, missing, added, or exchanged with its neighbour.
 fn is_one_letter_off(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     let (short, long) = if one.len() <= other.len() {

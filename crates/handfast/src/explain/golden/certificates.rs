@@ -1,4 +1,4 @@
-//! A server's chain that was refused, whatever was wrong in it.
+//! Rejected chains of servers, for every cause.
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ fn list(next_update: i64) -> Arc<CrlSummary> {
     })
 }
 
-/// Lists that did not count, for every reason.
+/// Lists that do not apply, for every reason.
 fn uncounted() -> Vec<UncountedCrl> {
-    let detail = "it is only for certificates of authorities".to_owned();
+    let detail = "it covers only CA certificates".to_owned();
     let missing = "keyCompromise, cACompromise".to_owned();
     [
         (NOW, Uncounted::OtherScope { detail }),

@@ -1,4 +1,4 @@
-//! Every explanation as a person reads it, compared with the files in `tests/explanations`.
+//! Every explanation as printed, compared with the files in `tests/explanations`.
 
 mod certificates;
 mod ours;
@@ -15,7 +15,7 @@ use crate::error::{Cause, Error, Phase};
 const DAY: i64 = 86_400;
 /// A day in November 2023.
 const NOW: i64 = 1_700_000_000;
-/// An explanation longer than this pushes what it is about off the screen.
+/// The limit on an explanation's length.
 const LINES_MAX: usize = 24;
 
 fn directory() -> PathBuf {
@@ -29,7 +29,7 @@ fn handshake(cause: impl Into<Cause>) -> Error {
     Error::new(Phase::Handshake, cause).with_server_name("shop.example")
 }
 
-/// As the operating system gives it.
+/// An error as returned by the operating system.
 fn io_error(kind: io::ErrorKind) -> io::Error {
     let number = match kind {
         io::ErrorKind::NotFound => 2,
@@ -53,7 +53,7 @@ fn all() -> Vec<Row> {
 }
 
 #[test]
-fn explanations_read_as_they_were_read() {
+fn explanations_match_the_golden_files() {
     let texts = all().into_iter().map(|(name, error)| {
         let explanation = error.explain();
         assert_eq!(Some(explanation.id), name.split('.').next(), "{name}");
@@ -62,9 +62,9 @@ fn explanations_read_as_they_were_read() {
     golden::compare(&directory(), LINES_MAX, texts);
 }
 
-/// What the peer did wrong and what we did wrong never share a message.
+/// Errors of the peer and our own never share a message.
 #[test]
-fn faults_of_different_ends_are_told_apart() {
+fn errors_of_different_origins_have_different_ids() {
     let mut seen: Vec<(String, &'static str)> = Vec::new();
     for (name, error) in all() {
         let side = match error.cause() {
@@ -74,7 +74,7 @@ fn faults_of_different_ends_are_told_apart() {
             Cause::Local(_) => "this machine's",
         };
         let id = error.explain().id.to_owned();
-        // Trusting nobody is found out at either time, and ours both times.
+        // Missing trust anchors are detected at either time, and are our own error both times.
         if id == "no-trust-anchors" {
             continue;
         }

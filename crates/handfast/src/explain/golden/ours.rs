@@ -1,4 +1,4 @@
-//! Our own mistakes: settings, files with certificates and keys, trust stores.
+//! Errors of our own: settings, files with certificates and keys, trust stores.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Peers that do not speak TLS, or not for long, and the network in between.
+//! Peers that do not speak TLS, protocol errors, and the network.
 
 use std::io;
 use std::time::Duration;
@@ -110,7 +110,7 @@ pub(super) fn strangers() -> Vec<Row> {
     ]
 }
 
-/// Two ends that have nothing in common.
+/// No common parameters.
 pub(super) fn offers() -> Vec<Row> {
     let lacking = |what| handshake(PeerCause::NothingInCommon { what });
     vec![

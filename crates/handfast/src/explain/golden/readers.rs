@@ -1,4 +1,4 @@
-//! The same refusals as other readers see them: a server of a client's chain, and somebody with a file.
+//! Rejected chains for other readers: a server with a client's chain, and a user with a file.
 
 use handfast_testbed::pki::{Issued, Spec};
 
@@ -27,7 +27,7 @@ fn subject() -> String {
     "CN=alice".to_owned()
 }
 
-/// What goes wrong with a client's chain most.
+/// Frequent causes for a client's chain.
 fn of_a_client() -> [(&'static str, VerifyCause); 5] {
     [
         (

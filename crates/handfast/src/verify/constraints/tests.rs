@@ -1,4 +1,4 @@
-//! Name constraints: a table for each form, and a check that is slow and obvious beside ours.
+//! Name constraints: a table for each form, and comparison with a slow and obvious implementation.
 
 use std::collections::BTreeSet;
 
@@ -93,7 +93,7 @@ fn verdict(constraints: &NameConstraints, subject: &str, names: &[&str]) -> Resu
 fn each_form_has_its_rule() {
     const YES: bool = true;
     const NO: bool = false;
-    // A base, a name, and whether the name is allowed where the base is permitted, and where it is excluded.
+    // A base, a name, whether the name is allowed if the base is permitted, and if it is excluded.
     for (base, name, if_permitted, if_excluded) in [
         ("dns:example.com", "dns:example.com", YES, NO),
         ("dns:example.com", "dns:EXAMPLE.com", YES, NO),
@@ -171,7 +171,7 @@ fn each_form_has_its_rule() {
         ("dir:a/b", "dir:a", NO, YES),
         ("dir:a/b", "dir:b/a", NO, YES),
         ("dir:", "dir:a", YES, NO),
-        // Forms without a rule are refused where they occur, and only there.
+        // Forms without a rule are refused only in names of that form.
         ("id:2a03", "id:2a03", NO, NO),
         ("other:0603", "other:0603", NO, NO),
         ("other:0603", "dns:example.com", YES, YES),
@@ -193,7 +193,7 @@ fn each_form_has_its_rule() {
 }
 
 #[test]
-fn one_permitted_subtree_suffices_and_one_excluded_is_too_many() {
+fn one_matching_permitted_subtree_suffices_and_one_excluded_refuses() {
     let some = constraints(
         &["dns:a.example", "dns:b.example", "ip:0a000000ff000000"],
         &["dns:secret.a.example"],
@@ -221,10 +221,10 @@ fn one_permitted_subtree_suffices_and_one_excluded_is_too_many() {
             Some("DNS name \\u{1b}[2J is malformed and cannot be compared"),
         ),
     ] {
-        let said = verdict(&some, "", names)
+        let result = verdict(&some, "", names)
             .err()
             .map(|violation| violation.to_string());
-        assert_eq!(said.as_deref(), expected, "{names:?}");
+        assert_eq!(result.as_deref(), expected, "{names:?}");
     }
 }
 
@@ -265,8 +265,8 @@ fn a_mail_address_in_the_subject_counts_without_alternative_names() {
 fn malformed_constraints_are_a_fault_of_the_authority() {
     let of_base = |base: &[u8]| element(SEQUENCE, &element(CONTEXT_0, &element(SEQUENCE, base)));
     for (value, what) in [
-        (vec![], "no sequence"),
-        (element(SEQUENCE, &[]), "they constrain nothing"),
+        (vec![], "not a sequence"),
+        (element(SEQUENCE, &[]), "they are empty"),
         (
             element(SEQUENCE, &element(CONTEXT_0, &[])),
             "an empty list of subtrees",
@@ -277,17 +277,17 @@ fn malformed_constraints_are_a_fault_of_the_authority() {
         ),
         (
             element(SEQUENCE, &element(0xa2, &[])),
-            "something follows the subtrees",
+            "bytes follow the subtrees",
         ),
         (of_base(&[]), "a subtree without a base"),
         (of_base(&element(0x89, b"")), "a base of an unknown form"),
         (
             of_base(&general_name("dns:*.example.com")),
-            "\"*.example.com\" is no DNS name",
+            "\"*.example.com\" is not a DNS name",
         ),
         (
             of_base(&general_name("dns:example.com.")),
-            "\"example.com.\" is no DNS name",
+            "\"example.com.\" is not a DNS name",
         ),
         (
             of_base(&general_name("dns:exämple")),
@@ -295,11 +295,11 @@ fn malformed_constraints_are_a_fault_of_the_authority() {
         ),
         (
             of_base(&general_name("ip:0a000000")),
-            "an IP address range that is no address and mask",
+            "an IP address range that is not an address and a mask",
         ),
         (
             of_base(&general_name("ip:0a000000ff00ff00")),
-            "an IP address range that is no address and mask",
+            "an IP address range that is not an address and a mask",
         ),
         (
             of_base(&general_name("mail:@example.com")),
@@ -307,20 +307,17 @@ fn malformed_constraints_are_a_fault_of_the_authority() {
         ),
         (
             of_base(&general_name("uri:https://example.com")),
-            "\"https://example.com\" is no host",
+            "\"https://example.com\" is not a host",
         ),
-        (
-            of_base(&element(0xa4, b"x")),
-            "a directory name that is none",
-        ),
+        (of_base(&element(0xa4, b"x")), "a malformed directory name"),
         (
             of_base(&[general_name("dns:a"), element(0x82, b"")].concat()),
-            "something follows a base",
+            "bytes follow a base",
         ),
     ] {
-        let said = NameConstraints::from_der(&value).unwrap_err();
+        let result = NameConstraints::from_der(&value).unwrap_err();
         assert_eq!(
-            said,
+            result,
             format!("its name constraints are malformed: {what}"),
             "{value:?}"
         );
@@ -366,7 +363,7 @@ fn malformed_names_are_a_fault_of_their_certificate() {
     assert!(Names::read(&subject, Some(&[0x30, 0])).is_ok());
 }
 
-/// Every host name of up to three labels a, b, c. Bases have a and b alone: there is always a name outside.
+/// Every host name of up to three labels a, b, c. Bases have only a and b, so some names are always outside.
 fn every_host() -> Vec<String> {
     let mut hosts: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
     for _ in 0..2 {
@@ -381,7 +378,7 @@ fn every_host() -> Vec<String> {
     hosts
 }
 
-/// Which hosts a name or, with subdomains, a base stands for: by its labels, from the right.
+/// The hosts that a name or, with subdomains, a base matches, compared by labels from the right.
 fn hosts_of(text: &str, with_subdomains: bool) -> BTreeSet<String> {
     let pattern: Vec<&str> = text.rsplit('.').filter(|label| !label.is_empty()).collect();
     every_host()
@@ -424,7 +421,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_can_be_read(
+    fn arbitrary_bytes_never_panic(
         value in prop::collection::vec(any::<u8>(), 0..60),
         position in any::<prop::sample::Index>(),
         byte: u8,
@@ -444,8 +441,8 @@ proptest! {
             for (subject, names) in [(&subject[..], Some(&value[..])), (value, None)] {
                 if let Ok(names) = Names::read(subject, names) {
                     let some = constraints(&["dns:a.example", "dir:a/b"], &["mail:a.example"]);
-                    let said = some.check(&names, &mut Budget::new());
-                    let is_escaped = !said.is_err_and(|said| said.to_string().contains('\u{1b}'));
+                    let result = some.check(&names, &mut Budget::new());
+                    let is_escaped = !result.is_err_and(|result| result.to_string().contains('\u{1b}'));
                     prop_assert!(is_escaped);
                 }
             }

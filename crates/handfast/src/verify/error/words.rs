@@ -15,7 +15,7 @@ impl fmt::Display for VerifyCause {
             } => {
                 write!(
                     f,
-                    "it sent {certificates} certificates in {bytes} bytes, too many to look at"
+                    "it sent {certificates} certificates ({bytes} bytes), more than the limit"
                 )
             }
             Self::NoTrustAnchors => f.write_str("no certificate authority is trusted"),
@@ -126,12 +126,12 @@ impl fmt::Display for VerifyCause {
             ),
             Self::NotACa { subject, .. } => write!(
                 f,
-                "{} issued a certificate, but its own certificate is not for a CA",
+                "{} issued a certificate, but its own certificate is not a CA certificate",
                 or_unnamed(subject)
             ),
             Self::CaUsedAsEndEntity { subject } => write!(
                 f,
-                "the certificate of {} is for an authority, not for a server or client",
+                "the certificate of {} is a CA certificate, not one for a server or client",
                 or_unnamed(subject)
             ),
             Self::PathTooLong {
@@ -243,7 +243,7 @@ impl fmt::Display for VerifyCause {
                 or_unnamed(subject)
             ),
             Self::DistrustedKey => {
-                f.write_str("a key in the chain is on the list of those that must not be trusted")
+                f.write_str("a key in the chain is on the list of distrusted keys")
             }
             Self::UnknownCriticalExtension { subject, oid } => write!(
                 f,
@@ -276,8 +276,8 @@ impl fmt::Display for VerifyCause {
                 let issuer = or_unnamed(issuer);
                 match uncounted.len() {
                     0 => write!(f, "no list of {issuer} was given"),
-                    1 => write!(f, "the list of {issuer} does not count for it"),
-                    count => write!(f, "none of the {count} lists of {issuer} counts for it"),
+                    1 => write!(f, "the list of {issuer} does not apply to it"),
+                    count => write!(f, "none of the {count} lists of {issuer} applies to it"),
                 }
             }
             Self::CrlExpired {
@@ -299,7 +299,7 @@ impl fmt::Display for VerifyCause {
             }
             Self::VerifiersDisagree { ours, webpki } => write!(
                 f,
-                "the two verifiers disagree: handfast says \"{ours}\", webpki says \"{webpki}\""
+                "the two verifiers disagree: handfast: \"{ours}\", webpki: \"{webpki}\""
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Policies: the rules one by one, and the set beside the tree of RFC 5280.
+//! Policies: each rule, and comparison with the tree of RFC 5280.
 
 use proptest::prelude::*;
 
@@ -42,7 +42,7 @@ fn certificate(text: &str) -> PolicyExtensions<'static> {
     read
 }
 
-/// Fine, or the certificate that leaves no policy and the one that demands one.
+/// Ok, or the certificate at which no policy is left and the one that requires one.
 type Verdict = Result<(), (usize, usize)>;
 
 /// The verdict on certificates, written from the trust anchor's side down to the end entity.
@@ -57,10 +57,10 @@ fn verdict(anchor: Option<&str>, path: &[&str]) -> Verdict {
 }
 
 #[test]
-fn a_demanded_policy_has_to_be_asserted_by_the_whole_path() {
+fn a_required_policy_must_be_asserted_by_the_whole_path() {
     let fine = Ok(());
     let cases: [(&[&str], Verdict); 34] = [
-        // Without a demand anything goes.
+        // Nothing required: every path is accepted.
         (&["-", "-"], fine),
         (&["p", "q"], fine),
         (&["p m0 a0", "-"], fine),
@@ -76,7 +76,7 @@ fn a_demanded_policy_has_to_be_asserted_by_the_whole_path() {
         (&["p", "-", "p e0"], Err((1, 0))),
         (&["p", "p", "- e0"], Err((0, 0))),
         (&["p", "p", "- e1"], fine),
-        // The demand may begin later; the nearest one counts.
+        // The requirement may begin later; the nearest one applies.
         (&["- e1", "-"], Err((1, 1))),
         (&["- e2", "-"], fine),
         (&["- e2", "-", "-"], Err((2, 2))),
@@ -85,7 +85,7 @@ fn a_demanded_policy_has_to_be_asserted_by_the_whole_path() {
         // Self-issued certificates do not count.
         (&["- e2", "- self", "-"], fine),
         (&["- e1", "- self", "-"], Err((2, 2))),
-        // Any policy stands for those that were expected, unless it is inhibited.
+        // anyPolicy matches the expected policies, unless it is inhibited.
         (&["* e0", "p"], fine),
         (&["p e0", "*", "p"], fine),
         (&["p e0", "*", "q"], Err((0, 2))),
@@ -107,7 +107,7 @@ fn a_demanded_policy_has_to_be_asserted_by_the_whole_path() {
 }
 
 #[test]
-fn a_trust_anchor_binds_by_what_it_says_and_by_no_more() {
+fn a_trust_anchors_policy_extensions_apply() {
     for (anchor, path, expected) in [
         ("-", &["p e0", "p"][..], Ok(())),
         ("q", &["p e0", "p"], Err((1, 1))),
@@ -141,7 +141,7 @@ fn extension<'a>(value: &'a [u8], oid: &'static [u8], critical: bool) -> X509Ext
 }
 
 #[test]
-fn policies_are_read_each_once_with_qualifiers_that_matter_if_critical() {
+fn policies_are_unique_and_critical_qualifiers_must_be_known() {
     let qualified = |qualifier: &[u8]| {
         let qualifier = element(SEQUENCE, &[oid(qualifier), vec![5, 0]].concat());
         element(SEQUENCE, &[oid(P), element(SEQUENCE, &qualifier)].concat())
@@ -181,7 +181,7 @@ fn policies_are_read_each_once_with_qualifiers_that_matter_if_critical() {
 }
 
 #[test]
-fn mappings_and_constraints_are_read_strictly() {
+fn mappings_and_constraints_are_parsed_strictly() {
     let pair = |from: &[u8], to: &[u8]| element(SEQUENCE, &[oid(from), oid(to)].concat());
     assert_eq!(mappings(&element(SEQUENCE, &pair(P, Q))), Ok(vec![(P, Q)]));
     for malformed in [
@@ -221,7 +221,7 @@ struct Node<'a> {
     expected: Vec<&'a [u8]>,
 }
 
-/// RFC 5280, 6.1, to the letter: with the tree. Says whether the path is fine.
+/// RFC 5280, 6.1, literally, with the tree: whether the path is accepted.
 fn tree_accepts(path: &[PolicyExtensions<'_>]) -> bool {
     let count = path.len();
     let mut tree: Vec<Vec<Node<'_>>> = vec![vec![Node {
@@ -339,7 +339,7 @@ fn tree_accepts(path: &[PolicyExtensions<'_>]) -> bool {
     explicit > 0 || !is_null
 }
 
-/// Whether nothing is left. Nodes without children further up stay here: they decide nothing.
+/// Whether the tree is empty. Nodes without children in higher levels are kept, since they do not matter.
 fn prune(tree: &[Vec<Node<'_>>]) -> bool {
     tree.last().is_none_or(Vec::is_empty)
 }
@@ -381,7 +381,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_can_be_read(value in prop::collection::vec(any::<u8>(), 0..40), critical: bool) {
+    fn arbitrary_bytes_never_panic(value in prop::collection::vec(any::<u8>(), 0..40), critical: bool) {
         let _ = policies(&extension(&value, CERTIFICATE_POLICIES, critical), 0);
         let _ = mappings(&value);
         let _ = constraints(&value);
@@ -390,7 +390,7 @@ proptest! {
 }
 
 #[test]
-fn many_mappings_cost_no_more_than_they_say() {
+fn many_mappings_cost_linear_work() {
     // In a tree each level would multiply the nodes: 40 levels are 2^40.
     let doubling = certificate("pq e0 p>p p>q q>p q>q");
     let path: Vec<_> = std::iter::once(certificate("p"))

@@ -1,8 +1,8 @@
-//! Was a certificate of this path revoked? (RFC 5280, 6.3)
+//! Checking whether a certificate of a path was revoked (RFC 5280, 6.3).
 //!
-//! Owns which lists count for a certificate, which of several, and what follows. RFC 5280 leaves open
-//! what to make of several lists that contradict each other; here a revocation is believed before its
-//! absence, and only a hold can end.
+//! Owns which lists apply to a certificate, which of several, and the result. RFC 5280 does not define
+//! the result if lists contradict each other; here a certificate is revoked if any list revokes it, and
+//! only a hold can end.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use crate::verify::error::{RevokedBy, VerifyCause};
 use crate::verify::issued;
 use crate::x509::{self, Depth};
 
-/// How far the clocks of an authority and of this machine may differ: what is granted to OCSP
-/// responders, too. A list that was issued later than this from now is not believed.
+/// How far the clocks of an authority and of this machine may differ, as for OCSP responders. A list that was
+/// issued later than this is ignored.
 const CLOCK_SKEW_SECS: i64 = 300;
-/// Certificates beside the path that may sign lists: each may cost a signature. One is usual.
+/// Certificates outside of the path that may sign lists: each may cost a signature verification. One is usual.
 const DELEGATES_MAX: usize = 4;
 
-/// Who may have signed a list: an authority of the path, or a certificate that one of them issued for it.
+/// A possible signer of a list: an authority of the path, or a delegate that one of them issued.
 #[derive(Clone, Copy)]
 pub(in crate::verify) struct Signer<'a> {
     /// DER, with its SEQUENCE.
     pub(in crate::verify) name: &'a [u8],
     /// SPKI, DER.
     pub(in crate::verify) key: &'a [u8],
-    /// Of its certificate, where that is known and has the extension.
+    /// The key usage of its certificate, if known and present.
     pub(in crate::verify) key_usage: Option<KeyUsage>,
 }
 
@@ -47,34 +47,34 @@ impl<'a> Signer<'a> {
         }
     }
 
-    /// RFC 5280, 6.3.3, f: if there is a key usage, it has to allow this.
+    /// RFC 5280, 6.3.3, f: a key usage, if present, must allow this.
     fn may_sign_lists(&self) -> bool {
         self.key_usage.as_ref().is_none_or(KeyUsage::crl_sign)
     }
 }
 
-/// What the lists say of one certificate.
+/// The status of one certificate according to the lists.
 enum Status {
     Good,
     Revoked(VerifyCause),
     Undecided(VerifyCause),
 }
 
-/// A list that is about the certificate, and properly signed.
+/// A list that applies to the certificate and is properly signed.
 struct Usable<'a> {
     list: &'a List,
-    /// Position of the signer.
+    /// The position of the signer.
     signer: usize,
     reasons: Reasons,
 }
 
 impl RevocationLists {
-    /// Looks every certificate of `path`, end entity first, up in the lists, as far as the policy
-    /// demands it. `anchor` is what the path rests on. A certificate of `sent` that an authority of the
-    /// path has allowed to sign lists may have signed one.
+    /// Looks up every certificate of `path`, end entity first, in the lists, as far as the policy requires it.
+    /// `anchor` is the trust anchor of the path. A certificate of `sent` that an authority of the path issued
+    /// for signing lists may have signed one.
     ///
     /// # Errors
-    /// The position in the path, and the cause. A revocation is told before anything else.
+    /// The position in the path, and the cause. A revocation takes precedence.
     pub(in crate::verify) fn check_path(
         &self,
         path: &[&X509Certificate<'_>],
@@ -95,7 +95,7 @@ impl RevocationLists {
         }
     }
 
-    /// By its own lists.
+    /// Checks only its own lists.
     fn check_own(
         &self,
         path: &[&X509Certificate<'_>],
@@ -113,7 +113,7 @@ impl RevocationLists {
         let beside: Vec<X509Certificate<'_>> = self.beside(path, sent).collect();
         let mut undecided = None;
         for (position, certificate) in path.iter().take(count).enumerate() {
-            // A certificate does not sign for itself: the keys above it count.
+            // A certificate cannot sign its own status: only the keys above it can.
             let above = path.get(position.saturating_add(1)..).unwrap_or_default();
             let mut signers: Vec<Signer<'_>> = above.iter().map(|one| Signer::of(one)).collect();
             signers.push(*anchor);
@@ -129,8 +129,8 @@ impl RevocationLists {
         undecided.map_or(Ok(()), Err)
     }
 
-    /// Whether a list says that the certificate was revoked, whoever signed the list: for one that is
-    /// trusted as itself, whose issuer is not known.
+    /// Whether a list revokes the certificate, with any signer: for a trusted end-entity certificate, whose
+    /// issuer is not known.
     pub(in crate::verify) fn check_itself(
         &self,
         certificate: &X509Certificate<'_>,
@@ -154,7 +154,7 @@ impl RevocationLists {
         Ok(())
     }
 
-    /// Certificates that were sent, are not on the path, and bear the name of a list's issuer.
+    /// Certificates that were sent, are not on the path, and have the name of a list's issuer.
     fn beside<'s>(
         &self,
         path: &[&X509Certificate<'_>],
@@ -169,14 +169,14 @@ impl RevocationLists {
                 });
                 let name = certificate.subject().as_raw();
                 let is_issuer = self.lists.iter().any(|list| same_name(&list.issuer, name));
-                // A key usage is demanded here, since nothing else makes this one a signer of lists.
+                // A key usage is required here, since nothing else authorizes this certificate to sign lists.
                 let may_sign = x509::key_usage(certificate).is_some_and(|usage| usage.crl_sign());
                 !is_on_path && is_issuer && may_sign
             })
             .take(DELEGATES_MAX)
     }
 
-    /// Adds those that one of the signers has issued, and has not revoked.
+    /// Adds those that one of the signers has issued and not revoked.
     fn add_delegates<'a>(
         &self,
         signers: &mut Vec<Signer<'a>>,
@@ -308,7 +308,8 @@ impl RevocationLists {
             list: Arc::clone(&one.list.summary),
             reason: match one.reasons == Reasons::NONE {
                 true => Uncounted::OtherScope {
-                    detail: "the certificate says that lists of other issuers cover it".to_owned(),
+                    detail:
+                        "according to the certificate, lists of other issuers cover it".to_owned(),
                 },
                 false => Uncounted::SomeReasons {
                     missing: missing.to_string(),
@@ -323,7 +324,7 @@ impl RevocationLists {
     }
 }
 
-/// Lists of one scope by one key, of which the newest counts.
+/// Groups lists by scope and key; the newest of a group applies.
 fn groups<'a>(usable: &'a [Usable<'a>]) -> Vec<Vec<&'a Usable<'a>>> {
     let mut groups: Vec<Vec<&Usable<'_>>> = Vec::new();
     for one in usable {
@@ -340,7 +341,7 @@ fn groups<'a>(usable: &'a [Usable<'a>]) -> Vec<Vec<&'a Usable<'a>>> {
     groups
 }
 
-/// The newest complete list of a group, and until when it counts, with the changes that were given.
+/// The newest complete list of a group, until when it is valid, and its delta lists.
 struct State<'a> {
     newest: Option<&'a Usable<'a>>,
     next_update: i64,
@@ -364,8 +365,8 @@ impl<'a> State<'a> {
         }
     }
 
-    /// A revocation is for ever, in whichever of the lists it stands. A hold counts if the newest word
-    /// about the certificate is that, in the newest complete list or in a change that is newer.
+    /// A permanent revocation in any of the lists applies. A hold applies if it is the newest entry for the
+    /// certificate, in the newest complete list or in a newer delta list.
     fn revocation(
         &self,
         group: &[&'a Usable<'a>],
@@ -387,13 +388,13 @@ impl<'a> State<'a> {
     }
 }
 
-/// By which lists are newer than others (RFC 5280, 5.1.2.4 and 5.2.3); one without a number is older
-/// than one with a number, of the same time.
+/// The order of lists by age (RFC 5280, 5.1.2.4 and 5.2.3); with the same time, a list without a number is
+/// older than one with a number.
 fn age(list: &List) -> (i64, Option<&Number>) {
     (list.this_update, list.number.as_ref())
 }
 
-/// Which of the signers signed the list. Else nothing, or what is wrong with the one that did.
+/// Which of the signers signed the list; otherwise the fault of the signature or its signer, if any.
 fn signer_of(list: &List, signers: &[Signer<'_>]) -> Result<usize, Option<CrlFault>> {
     let mut problem = None;
     for (position, signer) in signers.iter().enumerate() {
@@ -401,25 +402,25 @@ fn signer_of(list: &List, signers: &[Signer<'_>]) -> Result<usize, Option<CrlFau
             continue;
         }
         match list.signature_by(signer.key) {
-            Signature::Theirs if signer.may_sign_lists() => return Ok(position),
-            Signature::Theirs => {
+            Signature::Valid if signer.may_sign_lists() => return Ok(position),
+            Signature::Valid => {
                 problem = Some(CrlFault::MayNotSign);
             }
-            Signature::Broken => {
+            Signature::Invalid => {
                 problem.get_or_insert(CrlFault::WrongSignature);
             }
-            Signature::Others => {}
+            Signature::OtherKey => {}
         }
     }
     Err(problem)
 }
 
 fn is_from_the_future(list: &List, now: i64) -> bool {
-    now < counts_from(list)
+    now < valid_from(list)
 }
 
-/// Since when a list is believed.
-pub(super) fn counts_from(list: &List) -> i64 {
+/// When a list becomes valid.
+pub(super) fn valid_from(list: &List) -> i64 {
     list.this_update.saturating_sub(CLOCK_SKEW_SECS)
 }
 

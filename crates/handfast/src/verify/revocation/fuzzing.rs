@@ -1,4 +1,4 @@
-//! What holds for any bytes that are given as a list: built for tests and fuzzing alone.
+//! Properties that hold for any bytes as a list: built only for tests and fuzzing.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::list::{List, Reason};
 use super::{ExpiredLists, RevocationLists, RevocationScope, Signer, UnknownStatus};
 use crate::x509::{self, Depth};
 
-/// `SubjectPublicKeyInfo` of a key on P-256 that nobody has.
+/// `SubjectPublicKeyInfo` of a key on P-256 without a private key.
 const KEY_ALGORITHM: [u8; 21] = [
     0x30, 19, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7,
 ];
@@ -46,8 +46,8 @@ fn certificate(issuer: &[u8], serial: &[u8], key: &[u8], points: &[u8]) -> Vec<u
     element(0x30, &[&body, &SIGNATURE_ALGORITHM, &[3, 1, 0]])
 }
 
-/// `points`: the value of a certificate's distribution points, or nothing. What can be told is safe to print,
-/// every entry is found, and no certificate that is on the list passes as good.
+/// `points`: the value of a certificate's distribution points, or empty. All text is safe to print, every entry is
+/// found, and no certificate on the list is accepted.
 pub(crate) fn check_list(list: &[u8], points: &[u8]) {
     let list = match List::read(list.to_vec(), None) {
         Ok(list) => list,
@@ -56,8 +56,8 @@ pub(crate) fn check_list(list: &[u8], points: &[u8]) {
             return;
         }
     };
-    let told = format!("{} {}", list.summary, list.summary.scope);
-    assert!(!told.chars().any(char::is_control), "{told:?}");
+    let text = format!("{} {}", list.summary, list.summary.scope);
+    assert!(!text.chars().any(char::is_control), "{text:?}");
     let key = element(0x30, &[&KEY_ALGORITHM, &element(3, &[&[0, 4], &[7; 64]])]);
     let list = Arc::new(list);
     let lists = RevocationLists {
@@ -84,17 +84,17 @@ pub(crate) fn check_list(list: &[u8], points: &[u8]) {
         let Ok(certificate) = x509::parse(&der, Depth::Outline) else {
             continue;
         };
-        let judged = lists.check_path(&[&certificate], &signer, &[], list.this_update);
-        if judged.is_ok() {
-            // As the certificate's parser has the name.
+        let result = lists.check_path(&[&certificate], &signer, &[], list.this_update);
+        if result.is_ok() {
+            // In the form that the certificate's parser returns.
             let issuer = certificate.issuer().as_raw();
             let entry = list.entry(issuer, certificate.raw_serial());
             assert!(
                 entry.is_none_or(|entry| entry.reason == Reason::Removed),
-                "a revoked certificate passes: {entry:?}"
+                "a revoked certificate is accepted: {entry:?}"
             );
         }
-        if let Err((_, cause)) = judged {
+        if let Err((_, cause)) = result {
             assert!(!cause.to_string().chars().any(char::is_control), "{cause}");
         }
     }
@@ -151,9 +151,9 @@ mod tests {
             .collect()
     }
 
-    /// With `HANDFAST_WRITE_SEEDS=DIR` they are written below it.
+    /// With `HANDFAST_WRITE_SEEDS=DIR` the seeds are written to that directory.
     #[test]
-    fn lists_of_every_kind_keep_every_promise() {
+    fn lists_of_every_kind_have_all_properties() {
         for (number, seed) in seeds().iter().enumerate() {
             revocation_list(seed);
             if let Some(directory) = std::env::var_os("HANDFAST_WRITE_SEEDS") {
@@ -168,7 +168,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_change_to_a_list_breaks_a_promise(
+        fn changed_lists_have_all_properties(
             which in any::<prop::sample::Index>(),
             changes in prop::collection::vec((any::<prop::sample::Index>(), 0..4u8, any::<u8>()), 1..6),
         ) {
@@ -190,7 +190,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_break_a_promise_of_responses(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn arbitrary_responses_have_all_properties(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             staple(&bytes);
         }
     }

@@ -1,8 +1,8 @@
-//! One revocation list, read (RFC 5280, section 5).
+//! Parsing one revocation list (RFC 5280, section 5).
 //!
-//! Owns the reading, the index of serial numbers, and whose key signed it. A list keeps its DER, since
-//! its signature can be checked only when its issuer is known, and beside it four bytes for each
-//! entry: where the entry lies, in the order of the serial numbers.
+//! Owns parsing, the index of serial numbers, and checking its signature. A list keeps its DER, since
+//! its signature can be checked only when its issuer is known, and an index with four bytes for each
+//! entry: the entry's position, in the order of the serial numbers.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -22,14 +22,14 @@ use crate::der::{
 use crate::verify::keys::signature_algorithms;
 use crate::x509;
 
-/// The largest lists in use have some 50 MiB; more than this is a mistake.
+/// The largest lists in use have some 50 MiB.
 pub(super) const BYTES_MAX: usize = 256 * 1024 * 1024;
-/// How long a list counts that does not say when the next is due. RFC 5280, 5.1.2.5, demands that it
-/// does; the CA/Browser Forum demands a new list after seven days at the latest.
+/// How long a list without nextUpdate is valid. RFC 5280, 5.1.2.5, requires nextUpdate; the CA/Browser Forum
+/// requires a new list after at most seven days.
 const LIFE_WITHOUT_NEXT_UPDATE_SECS: i64 = 7 * 24 * 60 * 60;
-/// A list is tried with the keys of one path, and there are few paths: what was found is remembered
-/// for so many keys.
-const KEYS_REMEMBERED_MAX: usize = 16;
+/// A list is checked with the keys of a path, and there are few paths: the results are cached for this many
+/// keys.
+const KEYS_CACHED_MAX: usize = 16;
 
 /// id-ce, 2.5.29: the extensions of lists and of their entries, by their last number.
 const ID_CE: [u8; 2] = [0x55, 0x1d];
@@ -42,10 +42,10 @@ const ISSUING_DISTRIBUTION_POINT: u8 = 28;
 const CERTIFICATE_ISSUER: u8 = 29;
 const AUTHORITY_KEY_IDENTIFIER: u8 = 35;
 
-/// A list that can be used: whether it may be believed depends on who signed it, and on the time.
+/// A parsed list. Whether it applies depends on its signature and the time.
 pub(super) struct List {
     der: Vec<u8>,
-    /// What is signed.
+    /// The signed part.
     body: Range<usize>,
     /// AlgorithmIdentifier without its SEQUENCE.
     algorithm: Range<usize>,
@@ -53,46 +53,46 @@ pub(super) struct List {
     /// DER name, with its SEQUENCE.
     pub(super) issuer: Vec<u8>,
     pub(super) this_update: i64,
-    /// When it stops to count.
+    /// When it expires.
     pub(super) next_update: i64,
     pub(super) number: Option<Number>,
-    /// Of a delta list: the number of the list that it changes.
+    /// For a delta list: the number of its base list.
     pub(super) base: Option<Number>,
     pub(super) scope: Scope,
     key_id: Option<Vec<u8>>,
-    /// Where each entry begins, in the order of the serial numbers.
+    /// The position of each entry, in the order of the serial numbers.
     entries: Vec<u32>,
-    /// Of an indirect list: from which place on entries are about certificates of which issuer.
+    /// For an indirect list: positions from which on entries are for certificates of another issuer.
     issuers: Vec<(u32, Vec<u8>)>,
     pub(super) summary: Arc<CrlSummary>,
-    /// Of the whole list.
+    /// The hash of the whole list.
     pub(super) sha256: [u8; 32],
-    /// By the hashes of keys: whether the key made the signature.
+    /// For hashes of keys: whether the key made the signature.
     known_keys: Mutex<Vec<([u8; 32], bool)>>,
 }
 
-/// A list may have a million entries, which nobody wants to see.
+/// Without the entries, of which there may be a million.
 impl fmt::Debug for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.summary.fmt(f)
     }
 }
 
-/// What a list says of a certificate.
+/// The entry for a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) at: i64,
     pub(super) reason: Reason,
 }
 
-/// CRLReason (RFC 5280, 5.3.1), as far as it matters here.
+/// CRLReason (RFC 5280, 5.3.1), as far as it is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// For the time being.
+    /// On hold.
     Hold,
-    /// No longer revoked: the end of a hold.
+    /// removeFromCRL: the end of a hold.
     Removed,
-    /// For ever. The name, where one was given.
+    /// Permanent. The name, if a reason is given.
     Other(Option<&'static str>),
 }
 
@@ -131,15 +131,15 @@ pub(in crate::verify) fn reason_name(code: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// What a signature says of a key.
+/// The result of checking a signature with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signature {
     /// The key made it.
-    Theirs,
+    Valid,
     /// Another key made it.
-    Others,
-    /// The list names the key, which did not make the signature.
-    Broken,
+    OtherKey,
+    /// The list has the key's identifier, but the key did not make the signature.
+    Invalid,
 }
 
 impl List {
@@ -163,7 +163,7 @@ impl List {
         let is_version_2 = match fields.take(INTEGER).map(|version| version.content) {
             None => false,
             Some([1]) => true,
-            Some(_) => return Err("it is of neither version 1 nor version 2".to_owned()),
+            Some(_) => return Err("its version is neither 1 nor 2".to_owned()),
         };
         let inner = fields.take(SEQUENCE).map(|inner| inner.content);
         if inner != Some(algorithm.content) {
@@ -188,7 +188,7 @@ impl List {
             extensions = Extensions::read(list, issuer)?;
         }
         if !fields.is_done() {
-            return Err("it has fields that RFC 5280 does not know".to_owned());
+            return Err("it has fields that are not in RFC 5280".to_owned());
         }
         let mut index = Index::default();
         if let Some(revoked) = revoked {
@@ -227,8 +227,8 @@ impl List {
         })
     }
 
-    /// What it says of the certificate of `issuer` (DER name) with this serial number: the worst, where
-    /// it has several entries.
+    /// The entry for the certificate of `issuer` (DER name) with this serial number: the worst, if there are
+    /// several.
     pub(super) fn entry(&self, issuer: &[u8], serial: &[u8]) -> Option<Entry> {
         let serial = value(serial);
         let start = self
@@ -246,7 +246,7 @@ impl List {
             })
     }
 
-    /// Has a key pass for the one that signed it; and every entry's issuer and serial number.
+    /// Treats a key as the one that signed it; returns every entry's issuer and serial number.
     #[cfg(any(test, fuzzing))]
     pub(super) fn pretend_signed_by(&self, key: &[u8]) -> Vec<(&[u8], &[u8])> {
         let mut known = self
@@ -260,7 +260,7 @@ impl List {
             .collect()
     }
 
-    /// Whose certificates the entry at `place` is about.
+    /// The issuer of the certificate of the entry at `place`.
     fn issuer_at(&self, place: u32) -> &[u8] {
         let begun = self.issuers.partition_point(|(from, _)| *from <= place);
         match begun.checked_sub(1).and_then(|last| self.issuers.get(last)) {
@@ -269,7 +269,7 @@ impl List {
         }
     }
 
-    /// Whether this key (SPKI, DER) made the signature. Checked once for each key.
+    /// Whether this key (SPKI, DER) made the signature. Cached for each key.
     pub(super) fn signature_by(&self, key: &[u8]) -> Signature {
         let hash = x509::sha256(key);
         let mut known = self
@@ -280,7 +280,7 @@ impl List {
             Some((_, is_theirs)) => *is_theirs,
             None => {
                 let is_theirs = self.is_signed_by(key);
-                if known.len() >= KEYS_REMEMBERED_MAX {
+                if known.len() >= KEYS_CACHED_MAX {
                     known.remove(0);
                 }
                 known.push((hash, is_theirs));
@@ -289,9 +289,9 @@ impl List {
         };
         drop(known);
         match is_theirs {
-            true => Signature::Theirs,
-            false if self.names_key(key) => Signature::Broken,
-            false => Signature::Others,
+            true => Signature::Valid,
+            false if self.names_key(key) => Signature::Invalid,
+            false => Signature::OtherKey,
         }
     }
 
@@ -325,7 +325,7 @@ impl List {
     }
 }
 
-/// A CRL number (RFC 5280, 5.2.3): not negative, up to 20 octets, perhaps more.
+/// A CRL number (RFC 5280, 5.2.3): not negative, normally up to 20 octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Number(Vec<u8>);
 
@@ -362,17 +362,17 @@ impl fmt::Display for Number {
     }
 }
 
-/// Integers of few octets come first; their order is no more than an order.
+/// An arbitrary total order: shorter integers first.
 fn compare(one: &[u8], other: &[u8]) -> Ordering {
     one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
-/// Whether two INTEGERs (their content) are the same number, however they were encoded.
+/// Whether two INTEGERs (their content) are equal, regardless of leading zeros.
 pub(in crate::verify) fn same_number(one: &[u8], other: &[u8]) -> bool {
     value(one) == value(other)
 }
 
-/// The content of an INTEGER without the octets that change nothing.
+/// The content of an INTEGER without leading zeros.
 fn value(mut content: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = content
         && let [second, ..] = rest
@@ -410,14 +410,14 @@ fn is_name(element: &Element<'_>) -> bool {
     x509_parser::x509::X509Name::from_der(element.raw).is_ok_and(|(rest, _)| rest.is_empty())
 }
 
-/// Where `part` lies in `whole`, a piece of which it is.
+/// The range of `part`, a subslice, in `whole`.
 fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     start..start.saturating_add(part.len())
 }
 
-/// Calls `read` with each extension's last number, if it is of id-ce, whether it is critical, and its
-/// value. Says which one is critical and was not `read`, or comes twice.
+/// Calls `read` with each extension's last arc, if it is in id-ce, whether it is critical, and its
+/// value. Returns an error for a critical one that `read` does not process, and for duplicates.
 fn each_extension(
     list: Element<'_>,
     of: &str,
@@ -445,7 +445,7 @@ fn each_extension(
             [first, second, number] if [*first, *second] == ID_CE => Some(*number),
             _ => None,
         };
-        // RFC 5280, 5.2 and 5.3: then the list must not be used.
+        // RFC 5280, 5.2 and 5.3: the list must not be used.
         if !read(number, is_critical, value)? && is_critical {
             return Err(format!(
                 "{of} has the critical extension {}, which is not supported",
@@ -459,7 +459,7 @@ fn each_extension(
     }
 }
 
-/// Those of a list that matter here.
+/// The extensions of a list that are needed.
 #[derive(Default)]
 struct Extensions {
     number: Option<Number>,
@@ -490,7 +490,7 @@ impl Extensions {
                     read.scope = scope.ok_or_else(|| malformed("issuing distribution point"))?;
                 }
                 Some(AUTHORITY_KEY_IDENTIFIER) => {
-                    // keyIdentifier, [0] IMPLICIT OCTET STRING. Only for words.
+                    // keyIdentifier, [0] IMPLICIT OCTET STRING. Only for messages.
                     let fields = Element::only_of(value, SEQUENCE).map(Element::reader);
                     let key_id = fields.and_then(|mut fields| fields.take(0x80));
                     read.key_id = key_id.map(|id| id.content.to_vec());
@@ -506,7 +506,7 @@ impl Extensions {
     }
 }
 
-/// The entries of a list, made findable.
+/// Builds the index of a list's entries.
 #[derive(Default)]
 struct Index {
     entries: Vec<u32>,
@@ -523,7 +523,7 @@ impl Index {
     ) -> Result<(), String> {
         let mut reader = revoked.reader();
         if reader.is_done() {
-            return Err("its list of entries is there, and empty".to_owned());
+            return Err("its list of entries is present but empty".to_owned());
         }
         // Most serial numbers differ within their first seven octets.
         let mut order: Vec<(u64, u32)> = Vec::new();
@@ -553,7 +553,7 @@ impl Index {
 fn beginning(serial: &[u8]) -> u64 {
     let length = match u8::try_from(serial.len()) {
         Ok(length) if length < u8::MAX => length,
-        // They are told apart by what follows.
+        // The rest decides.
         _ => return u64::MAX,
     };
     let octets = std::iter::once(length).chain(serial.iter().copied());
@@ -561,7 +561,7 @@ fn beginning(serial: &[u8]) -> u64 {
     padded.fold(0, |number, octet| (number << 8) | u64::from(octet))
 }
 
-/// Reads an entry through; gives its serial number, and the issuer of the certificate, if it names one.
+/// Validates an entry; returns its serial number, and the issuer of the certificate, if present.
 fn check_entry<'a>(
     entry: Element<'a>,
     number: usize,
@@ -605,7 +605,7 @@ fn check_entry<'a>(
     }
 }
 
-/// The fields of the entry at `place`, which was read before.
+/// The fields of the entry at `place`, which was validated before.
 fn fields_at(der: &[u8], place: u32) -> Reader<'_> {
     let from = usize::try_from(place).unwrap_or(usize::MAX);
     match der.get(from..).and_then(Element::first) {
@@ -625,7 +625,7 @@ fn entry_at(der: &[u8], place: u32) -> Entry {
     let at = fields.take_next().and_then(Element::any_time);
     let mut reason = Reason::Other(None);
     if let Some(extensions) = fields.take(SEQUENCE) {
-        // Was read before without a fault.
+        // Cannot fail: it was validated before.
         let _ = each_extension(extensions, "", |id, _, value| {
             if id == Some(REASON_CODE)
                 && let Some(code) = Element::only_of(value, ENUMERATED)

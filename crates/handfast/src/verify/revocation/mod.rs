@@ -1,14 +1,14 @@
 //! Certificate revocation lists (RFC 5280, 5 and 6.3) and how strictly they are applied.
 //!
-//! Owns the lists and the rules. Lists come from the caller; fetching them is not done: a verification
-//! reaches for nothing on the network. What a server staples is for `ocsp`.
+//! Owns the lists and the rules. Lists come from the caller and are never fetched: verification does not use
+//! the network. Stapled responses are handled in `ocsp`.
 //!
 //! ```text
-//!   file ---> list.rs: one list, read and made findable
-//!                |  scope.rs: which certificates it is about
-//!   path ---> check.rs: which lists count for each certificate, and what they say
+//!   file ---> list.rs: one list, parsed and indexed
+//!                |  scope.rs: to which certificates it applies
+//!   path ---> check.rs: which lists apply to each certificate, and its status
 //!                |
-//!             good, or a cause with the list in short (summary.rs)
+//!             good, or a cause with a summary of the list (summary.rs)
 //! ```
 
 mod check;
@@ -37,24 +37,24 @@ pub use self::summary::{CrlFault, CrlSummary, Uncounted, UncountedCrl};
 use crate::der::{Element, SEQUENCE};
 use crate::{pem, x500, x509};
 
-/// A few of the largest lists, as PEM.
+/// Enough for several of the largest lists, as PEM.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// Revocation lists and the rules for using them. Cheap to clone.
 ///
-/// As soon as there is one list, a certificate that no list covers is refused, and so is a list whose
-/// successor is overdue; both can be relaxed. Without any list nothing is checked.
+/// If there is at least one list, a certificate that no list covers is refused, and so is an out-of-date
+/// list; both can be relaxed. Without any list nothing is checked.
 ///
-/// A list covers a certificate when it was issued by the certificate's issuer, or by the issuer that the
-/// certificate's distribution points name; signed by a key of that issuer's on the verified path, or by
-/// one that an authority of the path certified for signing lists; issued not later than now; and its
-/// issuing distribution point fits (RFC 5280, 6.3.3). Of several lists of one scope the newest counts, by
-/// time of issue and number, with the newest delta list to it; but what any of them revokes is revoked,
-/// unless it was only on hold. Lists of version 1 have no extensions and are about all certificates of
-/// their issuer. A list that does not say when the next is due counts for seven days.
+/// A list covers a certificate if it was issued by the certificate's issuer, or by the issuer in the
+/// certificate's distribution points; it was signed by a key of that issuer on the verified path, or by
+/// one that an authority of the path certified for signing lists; its thisUpdate is not in the future; and
+/// its issuing distribution point matches (RFC 5280, 6.3.3). Of several lists of one scope the newest
+/// applies, by time of issue and number, with its newest delta list; but a certificate that any of them
+/// revokes is revoked, unless it was only on hold. Lists of version 1 have no extensions and cover all
+/// certificates of their issuer. A list without nextUpdate is valid for seven days.
 ///
 /// A list takes as much memory as its DER, and four bytes for each entry. One with a million entries
-/// (42 MB of DER) is read in 0.6 s and looked up in microseconds; its signature is checked once for each
+/// (42 MB of DER) is parsed in 0.6 s and searched in microseconds; its signature is checked once for each
 /// key, which takes 0.05 s.
 #[derive(Clone, Debug)]
 pub struct RevocationLists {
@@ -62,26 +62,26 @@ pub struct RevocationLists {
     scope: RevocationScope,
     unknown: UnknownStatus,
     expired: ExpiredLists,
-    /// Lists with rules of their own.
+    /// Further lists with their own rules.
     also: Option<Arc<Self>>,
 }
 
-/// What becomes of a certificate that no list covers.
+/// How a certificate is treated that no list covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnknownStatus {
     Refuse,
     Accept,
 }
 
-/// Whether a list still counts when the next was due (RFC 5280, 5.1.2.5).
+/// How an out-of-date list is treated, one whose nextUpdate has passed (RFC 5280, 5.1.2.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpiredLists {
-    /// It does not ("hard"): what it covers is refused.
+    /// Certificates that it covers are refused ("hard").
     #[default]
     Refuse,
-    /// It does ("soft"): what it revokes is refused, and nothing else. Revocations that are newer than
-    /// the list are missed.
+    /// Only certificates that it revokes are refused ("soft"). Revocations that are newer than the list are
+    /// missed.
     Accept,
 }
 
@@ -97,10 +97,10 @@ impl RevocationLists {
         }
     }
 
-    /// Adds the lists of a file: PEM with any number of them and text around, or DER.
+    /// Adds the lists of a file: DER, or PEM with any number of lists and other text.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no revocation list that can be used.
+    /// If the file cannot be read or holds no usable revocation list.
     pub fn with_file(self, path: impl AsRef<Path>) -> Result<Self, CrlError> {
         let path = path.as_ref();
         let at = |problem| CrlError {
@@ -116,7 +116,7 @@ impl RevocationLists {
     /// Adds the lists of a PEM text (`X509 CRL`).
     ///
     /// # Errors
-    /// When it holds no revocation list that can be used.
+    /// If it holds no usable revocation list.
     pub fn with_pem(self, pem: &[u8]) -> Result<Self, CrlError> {
         let at = |problem| CrlError {
             path: None,
@@ -130,8 +130,8 @@ impl RevocationLists {
     /// Adds one list.
     ///
     /// # Errors
-    /// When it cannot be read, is signed with an algorithm that is not supported, or has a critical
-    /// extension that is not (RFC 5280, 5.2 and 5.3).
+    /// If it is malformed, is signed with an unsupported algorithm, or has an unsupported critical
+    /// extension (RFC 5280, 5.2 and 5.3).
     pub fn with_der(self, der: CertificateRevocationListDer<'_>) -> Result<Self, CrlError> {
         self.with_all(vec![der.to_vec()], None)
             .map_err(|problem| CrlError {
@@ -140,82 +140,82 @@ impl RevocationLists {
             })
     }
 
-    /// Which certificates must not be revoked. Default: the whole chain.
+    /// Which certificates are checked. Default: the whole chain.
     #[must_use]
     pub fn checking(mut self, scope: RevocationScope) -> Self {
         self.scope = scope;
         self
     }
 
-    /// Lets certificates pass that no list covers. Default: they are refused.
+    /// Accepts certificates that no list covers. Default: they are refused.
     #[must_use]
     pub fn allowing_unknown(mut self) -> Self {
         self.unknown = UnknownStatus::Accept;
         self
     }
 
-    /// Believes a list whose successor is overdue. Default: it is refused.
+    /// Accepts out-of-date lists. Default: they are refused.
     #[must_use]
     pub fn allowing_expired(self) -> Self {
         self.with_expired(ExpiredLists::Accept)
     }
 
-    /// Whether a list counts whose successor is overdue. Default: [`ExpiredLists::Refuse`].
+    /// How out-of-date lists are treated. Default: [`ExpiredLists::Refuse`].
     #[must_use]
     pub fn with_expired(mut self, expired: ExpiredLists) -> Self {
         self.expired = expired;
         self
     }
 
-    /// Adds the lists of `other`, to be used by the rules of these.
+    /// Adds the lists of `other`, with the rules of `self`.
     #[must_use]
     pub fn with_lists_of(mut self, other: &Self) -> Self {
         self.lists.extend(other.lists.iter().cloned());
         self
     }
 
-    /// Looks certificates up in `other` as well, by the rules that `other` has: a certificate has to pass
-    /// both. Lists whose coverage is not required, such as that of one's own authority, are given like this,
-    /// with [`allowing_unknown`](Self::allowing_unknown).
+    /// Checks certificates also against `other`, with the rules of `other`: a certificate has to pass
+    /// both. Use it, with [`allowing_unknown`](Self::allowing_unknown), for lists that need not cover every
+    /// certificate, such as that of a local authority.
     #[must_use]
     pub fn and_also(mut self, other: Self) -> Self {
         self.also = (!other.is_empty()).then(|| Arc::new(other));
         self
     }
 
-    /// The lists that were [`and_also`](Self::and_also) given.
+    /// The lists added by [`and_also`](Self::and_also).
     pub fn also(&self) -> Option<&Self> {
         self.also.as_deref()
     }
 
-    /// How many lists there are, without those [`and_also`](Self::and_also) given.
+    /// The number of lists, without those added by [`and_also`](Self::and_also).
     pub fn len(&self) -> usize {
         self.lists.len()
     }
 
-    /// Whether there is none, so that nothing is checked.
+    /// Whether there are none, so that nothing is checked.
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty() && self.also.is_none()
     }
 
-    /// Each list in short, in the order in which they were given.
+    /// A summary of each list, in the order in which they were added.
     pub fn summaries(&self) -> impl Iterator<Item = &CrlSummary> {
         self.lists.iter().map(|list| &*list.summary)
     }
 
-    /// The first time after `now`, in unix seconds, at which a list stops to count, or begins to: what
-    /// was verified may have to be refused then.
+    /// The first time after `now`, in unix seconds, at which a list expires or becomes valid: the verdict may
+    /// change then.
     pub(super) fn changes_at(&self, now: UnixTime) -> Option<u64> {
         let ends = self.lists.iter().map(|list| list.next_update);
         let ends = ends.filter(|_| self.expired == ExpiredLists::Refuse);
-        let begins = self.lists.iter().map(|list| check::counts_from(list));
+        let begins = self.lists.iter().map(|list| check::valid_from(list));
         let times = ends
             .chain(begins)
             .filter_map(|time| u64::try_from(time).ok());
         times.filter(|time| *time >= now.as_secs()).min()
     }
 
-    /// Stands for the lists and the rules: others have another fingerprint.
+    /// A fingerprint of the lists and the rules.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         let rules = format!("{:?} {:?} {:?}", self.scope, self.unknown, self.expired);
         let mut lists: Vec<[u8; 32]> = self.lists.iter().map(|list| list.sha256).collect();
@@ -240,7 +240,7 @@ impl RevocationLists {
     }
 }
 
-/// How much of a chain is looked up in revocation lists.
+/// Which certificates of a chain are checked against revocation lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RevocationScope {
@@ -250,7 +250,7 @@ pub enum RevocationScope {
     Chain,
 }
 
-/// A file of lists, if it is not too large to be one.
+/// Reads a file of lists up to a limit.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path)?;
@@ -272,7 +272,7 @@ fn lists_in(bytes: &[u8]) -> Result<Vec<Vec<u8>>, CrlProblem> {
         lists.push(element.raw.to_vec());
         rest = after;
     }
-    // Some programs write a line end behind it.
+    // Some programs append a line end.
     if !lists.is_empty() && rest.trim_ascii().is_empty() {
         return Ok(lists);
     }
@@ -293,7 +293,7 @@ fn lists_in(bytes: &[u8]) -> Result<Vec<Vec<u8>>, CrlProblem> {
     Ok(lists)
 }
 
-/// Whether two names (DER, with their SEQUENCE) are the same (RFC 5280, 7.1).
+/// Whether two names (DER, with their SEQUENCE) are equal (RFC 5280, 7.1).
 fn same_name(one: &[u8], other: &[u8]) -> bool {
     x500::equal(one, other)
 }

@@ -1,23 +1,23 @@
-//! Why a revocation list could not be taken in.
+//! Errors of loading a revocation list.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::{fmt, io};
 
-/// A revocation list could not be taken in.
+/// A revocation list could not be loaded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CrlError {
-    /// The file, where there is one.
+    /// The file, if any.
     pub path: Option<PathBuf>,
-    /// What was wrong with it.
+    /// The problem.
     pub problem: CrlProblem,
 }
 
 impl fmt::Display for CrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.path {
-            Some(path) => write!(f, "cannot use the revocation lists of {}", path.display()),
+            Some(path) => write!(f, "cannot use the revocation lists in {}", path.display()),
             None => f.write_str("cannot use the given revocation lists"),
         }
     }
@@ -29,24 +29,24 @@ impl std::error::Error for CrlError {
     }
 }
 
-/// What was wrong with a revocation list.
+/// The problem of a revocation list.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CrlProblem {
-    /// The operating system would not give the bytes.
+    /// The file cannot be read.
     Unreadable(Arc<io::Error>),
     /// PEM that cannot be decoded.
     Pem {
-        /// What the decoder stumbled over.
+        /// The decoder's error.
         detail: String,
     },
     /// No `X509 CRL` in it.
     NoList,
-    /// A list that cannot be read, or of a kind that cannot be used.
+    /// A list that is malformed or not supported.
     Unusable {
         /// Its position in the file, from 0.
         index: usize,
-        /// Why not.
+        /// The reason.
         detail: String,
     },
 }

@@ -1,8 +1,7 @@
-//! Which certificates a list is about, and which lists a certificate points at (RFC 5280, 4.2.1.13,
+//! To which certificates a list applies, and to which lists a certificate points (RFC 5280, 4.2.1.13,
 //! 5.2.5 and 6.3.3).
 //!
-//! Owns the two extensions, issuing distribution point and CRL distribution points, and the
-//! comparison of the one with the other.
+//! Owns the two extensions, issuing distribution point and CRL distribution points, and comparing them.
 
 use std::fmt;
 
@@ -21,7 +20,7 @@ const DIRECTORY_NAME: u8 = 0xa4;
 const URI: u8 = 0x86;
 const SET: u8 = 0x31;
 
-/// A set of reasons for a revocation (`ReasonFlags`). Bit 0 of the flags, "unused", is left out.
+/// A set of reasons for a revocation (`ReasonFlags`), without bit 0, "unused".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reasons(u8);
 
@@ -133,7 +132,7 @@ fn any_of(some: &[Place], others: &[Place]) -> bool {
         .any(|one| others.iter().any(|other| one.is(other)))
 }
 
-/// GeneralNames, of which there has to be one.
+/// GeneralNames, at least one.
 fn places(content: &[u8]) -> Option<Vec<Place>> {
     let mut reader = Reader::new(content);
     let mut places = Vec::new();
@@ -154,7 +153,7 @@ pub(super) fn directory_name(general_names: &[u8]) -> Option<Vec<u8>> {
         })
 }
 
-/// DistributionPointName: the full names, or the one that `base` and what is added to it make.
+/// DistributionPointName: the full names, or `base` with a relative name appended.
 fn point_name(content: &[u8], base: Option<&[u8]>) -> Option<Vec<Place>> {
     let choice = Element::only(content)?;
     match choice.tag {
@@ -178,7 +177,7 @@ fn flag(content: &[u8]) -> Option<bool> {
     }
 }
 
-/// What kind of certificates a list is about.
+/// The kind of certificates that a list covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
     #[default]
@@ -188,20 +187,20 @@ enum Kind {
     Attribute,
 }
 
-/// What a list is about, by its issuing distribution point; without one: all that its issuer issued.
+/// The scope of a list, from its issuing distribution point; without one: all certificates of its issuer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Scope {
-    /// The distribution points; none: whichever.
+    /// The distribution points; if empty: any.
     points: Vec<Place>,
     kind: Kind,
-    /// The reasons for which it revokes; `None`: all.
+    /// The reasons that it covers; `None`: all.
     reasons: Option<Reasons>,
-    /// Whether it speaks of what other issuers have issued, too.
+    /// Whether it covers certificates of other issuers, too.
     pub(super) is_indirect: bool,
 }
 
 impl Scope {
-    /// Reads the extension in a list of `issuer` (DER name).
+    /// Parses the extension in a list of `issuer` (DER name).
     pub(super) fn read(value: &[u8], issuer: &[u8]) -> Option<Self> {
         let content = Element::only_of(value, SEQUENCE)?;
         let mut fields = content.reader();
@@ -235,18 +234,18 @@ impl Scope {
         fields.is_done().then_some(scope)
     }
 
-    /// For which reasons a list of this scope and of `issuer` says whether `target` was revoked; or why
-    /// it says nothing about it (RFC 5280, 6.3.3, b and d).
+    /// The reasons for which a list of this scope and of `issuer` covers `target`, or why it does not cover it
+    /// (RFC 5280, 6.3.3, b and d).
     pub(super) fn covers(&self, issuer: &[u8], target: &Target<'_>) -> Result<Reasons, String> {
         match self.kind {
             Kind::User if target.is_authority => {
-                return Err("it is only for certificates of end entities".to_owned());
+                return Err("it covers only end-entity certificates".to_owned());
             }
             Kind::Authority if !target.is_authority => {
-                return Err("it is only for certificates of authorities".to_owned());
+                return Err("it covers only CA certificates".to_owned());
             }
             Kind::Attribute => {
-                return Err("it is only for attribute certificates".to_owned());
+                return Err("it covers only attribute certificates".to_owned());
             }
             _ => {}
         }
@@ -274,16 +273,16 @@ impl Scope {
                 reasons = reasons.or(own.and(point.reasons));
             }
         }
-        // A list of the certificate's issuer that no point names: as if there were a point of the
-        // issuer's name.
+        // A list of the certificate's issuer that no point names is treated as if there were a point with
+        // the issuer's name.
         let names_issuer = self
             .points
             .iter()
             .any(|one| one.is_directory(target.issuer));
         if is_own_issuer && (self.points.is_empty() || names_issuer) {
             is_about = true;
-            // A certificate that sends us to other issuers' lists alone is not checked by this one; but
-            // what is on it is revoked.
+            // If the certificate points only to other issuers' lists, this one does not cover it; but its
+            // entries apply.
             let is_elsewhere = !points.is_empty()
                 && points.iter().all(|point| {
                     !point.issuers.is_empty()
@@ -302,26 +301,26 @@ impl Scope {
             .collect();
         Err(match (self.points.is_empty(), asked.is_empty()) {
             (false, true) => format!(
-                "it is only for the distribution point {}, and the certificate names none",
+                "it covers only the distribution point {}, and the certificate has none",
                 describe(&self.points)
             ),
             (false, false) => format!(
-                "it is only for the distribution point {}, and the certificate names {}",
+                "it covers only the distribution point {}, and the certificate has {}",
                 describe(&self.points),
                 describe(&asked)
             ),
-            _ => format!("the certificate names {}", describe(&asked)),
+            _ => format!("the certificate has {}", describe(&asked)),
         })
     }
 }
 
-/// `all certificates`, or what restricts it.
+/// `all certificates`, or its restrictions.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             Kind::Any => "all certificates",
-            Kind::User => "certificates of end entities",
-            Kind::Authority => "certificates of authorities",
+            Kind::User => "end-entity certificates",
+            Kind::Authority => "CA certificates",
             Kind::Attribute => "attribute certificates",
         })?;
         if self.is_indirect {
@@ -337,17 +336,17 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The certificate that is looked for.
+/// The certificate that is looked up.
 pub(super) struct Target<'a> {
     /// DER name.
     pub(super) issuer: &'a [u8],
     pub(super) is_authority: bool,
-    /// Where its issuer says that lists are; `None` when that cannot be read.
+    /// Its distribution points; `None` if they are malformed.
     pub(super) points: Option<Vec<Point>>,
 }
 
 impl Target<'_> {
-    /// Whether a list of this issuer (DER name) could be about it.
+    /// Whether a list of this issuer (DER name) could cover it.
     pub(super) fn may_be_on_list_of(&self, issuer: &[u8]) -> bool {
         same_name(self.issuer, issuer)
             || self.points.iter().flatten().any(|point| {
@@ -362,12 +361,12 @@ impl Target<'_> {
 pub(super) struct Point {
     names: Vec<Place>,
     reasons: Reasons,
-    /// Who issues the list, where it is somebody else.
+    /// The issuer of the list (`cRLIssuer`), if it is not the certificate's.
     issuers: Vec<Place>,
 }
 
 impl Point {
-    /// Reads the extension in a certificate of `issuer` (DER name).
+    /// Parses the extension in a certificate of `issuer` (DER name).
     pub(super) fn read_all(value: &[u8], issuer: &[u8]) -> Option<Vec<Self>> {
         let mut list = Element::only_of(value, SEQUENCE)?.reader();
         let mut points = Vec::new();
@@ -397,7 +396,7 @@ impl Point {
             Some(name) => point_name(name.content, base)?,
             None => Vec::new(),
         };
-        // RFC 5280, 4.2.1.13: it MUST NOT consist of reasons alone.
+        // RFC 5280, 4.2.1.13: it MUST NOT consist of only the reasons field.
         let is_about_something = !names.is_empty() || !issuers.is_empty();
         (is_about_something && fields.is_done()).then_some(Self {
             names,

@@ -1,4 +1,4 @@
-//! One certificate by itself, for callers that have no path to it.
+//! Checking one certificate, for callers that have no path.
 
 use pki_types::{CertificateDer, UnixTime};
 
@@ -7,19 +7,19 @@ use crate::verify::error::VerifyCause;
 use crate::x509::{self, Depth};
 
 impl RevocationLists {
-    /// Looks `certificate`, which `issuer` has issued, up in the lists at `now`, by the same rules as on a path.
+    /// Checks `certificate`, which `issuer` has issued, against the lists at `now`, by the same rules as on a path.
     ///
-    /// Whether the issuer may be believed, and whether it signed the certificate, is not asked here. Without any
+    /// Whether the issuer is trusted, and whether it signed the certificate, is not checked. Without any
     /// list nothing is checked.
     ///
     /// # Errors
-    /// A [`VerifyCause`]: it was revoked, or what became of it is not known.
+    /// A [`VerifyCause`]: it was revoked, or its status is unknown.
     ///
     /// ```
     /// use handfast::{CertificateDer, RevocationLists, UnixTime};
     /// let nothing = CertificateDer::from(Vec::new());
-    /// let judged = RevocationLists::none().check(&nothing, &nothing, UnixTime::now());
-    /// assert_eq!(judged.unwrap_err().id(), "malformed-certificate");
+    /// let checked = RevocationLists::none().check(&nothing, &nothing, UnixTime::now());
+    /// assert_eq!(checked.unwrap_err().id(), "malformed-certificate");
     /// ```
     pub fn check(
         &self,

@@ -1,4 +1,4 @@
-//! What people are told of a list, and why one did not count.
+//! Summaries of lists for messages, and why a list does not apply.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,23 +6,23 @@ use std::sync::Arc;
 
 use crate::x509::format_utc;
 
-/// A revocation list in short. Text in it is escaped: it is safe to print. Times are unix seconds.
+/// The summary of a revocation list. Text in it is escaped: it is safe to print. Times are unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CrlSummary {
-    /// Who issued it.
+    /// The issuer.
     pub issuer: String,
-    /// When it was issued.
+    /// When it was issued (thisUpdate).
     pub this_update: i64,
-    /// When the next is due at the latest; without it a list counts for seven days.
+    /// When the next list is due (nextUpdate); without it a list is valid for seven days.
     pub next_update: Option<i64>,
-    /// Its number, where it has one; decimal, or hexadecimal with `0x` if it is very large.
+    /// Its number, if present; decimal, or hexadecimal with `0x` if it is very large.
     pub number: Option<String>,
-    /// Of a delta list: the number of the list that it changes.
+    /// For a delta list: the number of its base list.
     pub delta_of: Option<String>,
-    /// Which certificates it is about: `all certificates`, or what restricts it.
+    /// Which certificates it covers: `all certificates`, or its restrictions.
     pub scope: String,
-    /// How many certificates are on it.
+    /// The number of entries.
     pub entries: usize,
     /// The file that it came from.
     pub file: Option<PathBuf>,
@@ -46,18 +46,18 @@ impl fmt::Display for CrlSummary {
         write!(f, "of {}, issued {issued}", self.issuer)?;
         match self.next_update {
             Some(next_update) => write!(f, ", next due {}", format_utc(next_update)),
-            None => f.write_str(", without the date of the next"),
+            None => f.write_str(", without nextUpdate"),
         }
     }
 }
 
-/// What is wrong with a list that its issuer's key signed, or is said to have signed.
+/// The fault of a list with its issuer's key identifier or signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CrlFault {
     /// The key usage of the issuer's certificate has no cRLSign (RFC 5280, 6.3.3, f).
     MayNotSign,
-    /// The list names the issuer's key, which did not make the signature.
+    /// The list has the identifier of the issuer's key, but that key did not make the signature.
     WrongSignature,
 }
 
@@ -67,18 +67,18 @@ impl fmt::Display for CrlFault {
             Self::MayNotSign => {
                 "the key usage of its issuer's certificate does not allow it to sign lists (cRLSign)"
             }
-            Self::WrongSignature => "its signature is wrong: the list was damaged or changed",
+            Self::WrongSignature => "its signature is invalid: the list was damaged or changed",
         })
     }
 }
 
-/// A list of the right issuer that was given and did not count.
+/// A list of the right issuer that does not apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UncountedCrl {
     /// The list.
     pub list: Arc<CrlSummary>,
-    /// Why it did not count.
+    /// Why it does not apply.
     pub reason: Uncounted,
 }
 
@@ -89,27 +89,27 @@ impl fmt::Display for UncountedCrl {
     }
 }
 
-/// Why a list did not count.
+/// Why a list does not apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Uncounted {
-    /// It is about other certificates.
+    /// It covers other certificates.
     OtherScope {
-        /// About which, and what the certificate says.
+        /// Which ones, and what the certificate has.
         detail: String,
     },
-    /// It was issued later than now.
+    /// Its thisUpdate is in the future.
     FromTheFuture {
-        /// When it was judged.
+        /// When it was checked.
         now: i64,
     },
-    /// No key of its issuer that is known here made its signature.
+    /// It was signed by none of the known keys of its issuer.
     OtherKey,
-    /// A delta list without the list that it changes.
+    /// A delta list without its base list.
     WithoutBase,
-    /// It is about revocations for some reasons alone, and no list is about the others.
+    /// It covers only some revocation reasons, and no list covers the others.
     SomeReasons {
-        /// The reasons that no list is about.
+        /// The reasons that no list covers.
         missing: String,
     },
 }
@@ -120,12 +120,12 @@ impl fmt::Display for Uncounted {
             Self::OtherScope { detail } => f.write_str(detail),
             Self::FromTheFuture { now } => write!(
                 f,
-                "it was issued later than now: this machine's clock says {}",
+                "its issue date is in the future; this machine's clock: {}",
                 format_utc(*now)
             ),
-            Self::OtherKey => f.write_str("it was signed by another key than the issuer's"),
+            Self::OtherKey => f.write_str("it was signed with a key that is not the issuer's"),
             Self::WithoutBase => {
-                f.write_str("it only changes another list, which was not given or is not current")
+                f.write_str("it is a delta list; its base list was not given or is not current")
             }
             Self::SomeReasons { missing } => {
                 write!(f, "no list covers revocations for {missing}")

@@ -1,20 +1,20 @@
-//! How much work a refusal may cost: what a peer sends decides on it, so it is counted.
+//! Limits on the work for one chain, which the peer controls.
 
-/// As many as webpki allows itself; a path that is meant needs one for each of its certificates.
+/// The same limit as webpki's; a valid path needs one for each of its certificates.
 const SIGNATURES_MAX: usize = 100;
 
-/// Certificates looked at while paths are followed. Five certificates that all issue one another make 65
-/// paths; what needs more is made to cost time.
+/// Certificates visited while paths are followed. Five certificates that all issue one another make 65
+/// paths; only hostile chains need more.
 const STEPS_MAX: usize = 2_000;
 
-/// Paths judged by the rules. Real chains have one to four.
+/// Paths checked by the rules. Real chains have one to four.
 const PATHS_MAX: usize = 64;
 
 /// A bound was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exhausted;
 
-/// What is left to be spent on one chain.
+/// The remaining work for one chain.
 pub(super) struct Budget {
     signatures: usize,
     steps: usize,

@@ -1,8 +1,8 @@
-//! One certificate, read once for path validation: a sent one or that of a trust anchor.
+//! One certificate, parsed once for path validation: a sent one or that of a trust anchor.
 //!
-//! Owns what can be said of a certificate alone: its names, its key, what its extensions allow, and
-//! whether it can be used at all. A certificate that cannot be read to its end still has names where
-//! those can be read: it may stand on a path, and then it is what is wrong with it.
+//! Owns the properties of a single certificate: its names, its key, its extensions, and whether it can
+//! be used at all. A certificate that cannot be parsed completely may still have readable names: it may
+//! be on a path, and is then the fault of the path.
 
 use std::cell::OnceCell;
 
@@ -22,7 +22,7 @@ use crate::x509::{self, CertificateFacts, Depth};
 /// The key identifier in an authority key identifier (RFC 5280, 4.2.1.1).
 const KEY_IDENTIFIER: u8 = 0x80;
 
-/// The longest path length that is read: webpki reads no larger one, and no real authority has one.
+/// The largest path length: webpki parses no larger one, and no real authority has one.
 const PATH_LEN_MAX: u32 = 255;
 
 /// One certificate.
@@ -33,23 +33,23 @@ pub(in crate::verify) struct Certificate<'a> {
     /// The subject's and the issuer's name, DER.
     pub(super) subject: &'a [u8],
     pub(super) issuer: &'a [u8],
-    /// The forms that equal names share.
+    /// The canonical forms, which are the same for equal names.
     pub(super) subject_form: Vec<u8>,
     pub(super) issuer_form: Vec<u8>,
-    /// The subject public key info, DER; empty where it cannot be read.
+    /// The subject public key info, DER; empty if it cannot be parsed.
     pub(super) key: &'a [u8],
-    /// The certificate, unless it cannot be read.
+    /// The certificate, unless it cannot be parsed.
     pub(super) outline: Option<X509Certificate<'a>>,
-    /// Why it can be used for nothing, whatever its place; computed when it is asked for.
+    /// Why it cannot be used, regardless of its position; computed on demand.
     fault: OnceCell<Option<VerifyCause>>,
-    /// Why it cannot be read.
+    /// Why it cannot be parsed.
     unreadable: Option<String>,
-    /// Whether both ends of its validity are written as RFC 5280, 4.1.2.5, has them.
+    /// Whether both ends of its validity are encoded as RFC 5280, 4.1.2.5, requires.
     has_proper_times: bool,
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads one certificate; `None` where not even the names in it can be read.
+    /// Parses one certificate; `None` if not even its names can be parsed.
     pub(super) fn read(index: Option<usize>, der: &'a [u8]) -> Option<Self> {
         let skeleton = Skeleton::read(der)?;
         let (outline, unreadable) = match x509::parse(der, Depth::Outline) {
@@ -79,8 +79,8 @@ impl<'a> Certificate<'a> {
         x509::describe_name_der(self.issuer)
     }
 
-    /// Whether subject and issuer are the same name. RFC 5280, 6.1, counts such certificates in no
-    /// path length.
+    /// Whether subject and issuer are equal. Such certificates do not count for path lengths (RFC 5280,
+    /// 6.1).
     pub(super) fn is_self_issued(&self) -> bool {
         self.subject_form == self.issuer_form
     }
@@ -103,7 +103,7 @@ impl<'a> Certificate<'a> {
             })
     }
 
-    /// The value of an extension that is there once.
+    /// The value of an extension that occurs once.
     pub(super) fn extension(&self, oid: &oids::Oid<'_>) -> Option<&'a [u8]> {
         x509::unique_extension(self.outline.as_ref()?, oid)
     }
@@ -137,7 +137,7 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// Its name constraints, where it has them; what is malformed in them is its fault.
+    /// Its name constraints, if present, or a description if they are malformed.
     pub(super) fn name_constraints(&self) -> Option<Result<NameConstraints, String>> {
         if !x509::has_name_constraints(self.outline.as_ref()?) {
             return None;
@@ -149,7 +149,7 @@ impl<'a> Certificate<'a> {
         ))
     }
 
-    /// The names that constraints apply to.
+    /// The names to which constraints apply.
     pub(super) fn names(&self) -> Result<Names<'a>, String> {
         Names::read(
             self.subject,
@@ -157,27 +157,27 @@ impl<'a> Certificate<'a> {
         )
     }
 
-    /// The identifier of its own key, where it gives one.
+    /// Its subject key identifier, if present.
     pub(super) fn key_id(&self) -> Option<&'a [u8]> {
         let value = self.extension(&oids::OID_X509_EXT_SUBJECT_KEY_IDENTIFIER)?;
         Element::only_of(value, OCTET_STRING).map(|id| id.content)
     }
 
-    /// The identifier of the key that signed it, where it gives one.
+    /// Its authority key identifier, if present.
     fn issuer_key_id(&self) -> Option<&'a [u8]> {
         let value = self.extension(&oids::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER)?;
         let id = Element::only_of(value, SEQUENCE)?.children().next()?;
         (id.tag == KEY_IDENTIFIER).then_some(id.content)
     }
 
-    /// Whether the key identifiers say that another key than that of `issuer` signed this certificate
+    /// Whether the key identifiers show that a key other than that of `issuer` signed this certificate
     /// (RFC 5280, 4.2.1.1).
     pub(super) fn names_another_key_than(&self, issuer: &Self) -> bool {
         matches!((self.issuer_key_id(), issuer.key_id()), (Some(named), Some(own)) if named != own)
     }
 
-    /// Why it can be used for nothing: it cannot be read, is of another version than 3, contradicts
-    /// itself, or depends on an extension that is not processed (RFC 5280, 4.1, 4.2, 6.1.4 k and o).
+    /// Why it cannot be used: it cannot be parsed, its version is not 3, it is inconsistent, or it has a
+    /// critical extension that is not processed (RFC 5280, 4.1, 4.2, 6.1.4 k and o).
     pub(super) fn fault(&self) -> Option<&VerifyCause> {
         self.fault.get_or_init(|| self.find_fault()).as_ref()
     }
@@ -217,12 +217,12 @@ impl<'a> Certificate<'a> {
         if let Some(detail) = self.unreadable_extension() {
             return malformed(detail);
         }
-        // The parser of the outline reads other forms, too: without seconds, with an offset, with fractions.
+        // The outline's parser accepts other forms, too: without seconds, with an offset, with fractions.
         if !self.has_proper_times {
             return malformed(in_words(&webpki::Error::BadDerTime));
         }
-        // The other parser has to be able to read it as well: what two readers understand differently
-        // is not believed.
+        // webpki must be able to parse it, too: a certificate about which two parsers disagree is not
+        // accepted.
         match EndEntityCert::try_from(&CertificateDer::from(self.der)) {
             Ok(_) => None,
             Err(webpki::Error::UnsupportedCriticalExtension) if self.has_critical_policies() => {
@@ -235,7 +235,7 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    /// What is wrong with an extension whose value decides something.
+    /// The fault of an extension whose value is used.
     fn unreadable_extension(&self) -> Option<String> {
         if self
             .extension(&oids::OID_X509_EXT_BASIC_CONSTRAINTS)
@@ -260,8 +260,8 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// The parts of a certificate that decide on its place in a path. They are read from the front, so that
-/// they are found also where the rest is damaged or cut off.
+/// The parts of a certificate that determine its position in a path. They are parsed from the front, so that
+/// they are found even if the rest is damaged or truncated.
 struct Skeleton<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],
@@ -273,7 +273,7 @@ impl<'a> Skeleton<'a> {
     fn read(der: &'a [u8]) -> Option<Self> {
         let to_be_signed = Element::begun(Element::begun(der, SEQUENCE)?, SEQUENCE)?;
         let mut reader = Reader::new(to_be_signed);
-        // Without it the certificate is of version 1.
+        // The default, if absent, is version 1.
         let _version = reader.take(CONTEXT_0);
         let _serial_number = reader.take(INTEGER)?;
         let _signature_algorithm = reader.take(SEQUENCE)?;
@@ -290,17 +290,17 @@ impl<'a> Skeleton<'a> {
     }
 }
 
-/// The form of the subject's name, where it can be read.
+/// The canonical form of the subject's name, if it can be parsed.
 pub(super) fn subject_form(der: &[u8]) -> Option<Vec<u8>> {
     Skeleton::read(der).map(|skeleton| form(skeleton.subject))
 }
 
-/// What is compared of a name; what is no name at all is compared as its bytes.
+/// The canonical form of a name; a malformed name is compared as bytes.
 fn form(name: &[u8]) -> Vec<u8> {
     x500::canonical(name).unwrap_or_else(|| name.to_vec())
 }
 
-/// Whether this is a SEQUENCE of elements of one tag, and nothing else.
+/// Whether this is a SEQUENCE of elements of one tag.
 fn is_list_of(value: &[u8], tag: u8) -> bool {
     let Some(mut reader) = Element::only_of(value, SEQUENCE).map(Element::reader) else {
         return false;
@@ -313,17 +313,17 @@ fn is_list_of(value: &[u8], tag: u8) -> bool {
     true
 }
 
-/// What webpki could not read.
+/// Describes webpki's parse error.
 fn in_words(error: &webpki::Error) -> String {
     use webpki::Error;
     match error {
-        Error::BadDer => "its DER encoding is wrong",
+        Error::BadDer => "its DER encoding is invalid",
         Error::BadDerTime => "a time in it is wrongly encoded",
         Error::ExtensionValueInvalid => "an extension in it has no valid value",
         Error::MalformedExtensions => "its extensions are wrongly encoded",
         Error::InvalidSerialNumber => "its serial number is wrongly encoded",
-        Error::TrailingData(_) => "bytes follow where it should end",
-        _ => "it is not encoded as RFC 5280 says",
+        Error::TrailingData(_) => "it has trailing bytes",
+        _ => "it is not encoded according to RFC 5280",
     }
     .to_owned()
 }

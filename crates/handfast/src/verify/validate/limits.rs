@@ -1,8 +1,8 @@
-//! Where our own validation may overrule webpki: limits of webpki's that RFC 5280 does not have.
+//! Limits of webpki that RFC 5280 does not have, for which our own validation may overrule webpki.
 //!
 //! A path that webpki refuses is accepted only if it needs at least one of these, and if webpki, asked about
-//! this very path, refuses it with the error that this limit leads to. Anything else is a fault of one of
-//! the two, and a reason to refuse.
+//! this path alone, refuses it with the error that this limit causes. Any other difference is a bug in one of
+//! the two, and the path is refused.
 
 use pki_types::{CertificateDer, Der, TrustAnchor};
 use webpki::Error;
@@ -12,37 +12,36 @@ use super::certificate::Certificate;
 use super::walk::Walk;
 use crate::der::{Element, SEQUENCE};
 
-/// What webpki is told when it would accept a path that our rules do not: an error that lets it try the
-/// next path, and that it has for nothing else here. The reason is found by our own validation.
+/// The error returned to webpki if our rules refuse a candidate path: it makes webpki try the next path, and is
+/// not used otherwise. Our own validation determines the reason.
 pub(in crate::verify) const REFUSED_BY_US: Error = Error::UnsupportedNameType;
 
-/// A limit of webpki's.
+/// A limit of webpki.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::verify) enum Limit {
-    /// It compares names byte by byte. RFC 5280, 7.1: two names are the same in another string type, in
-    /// upper or lower case, and with other white space.
+    /// It compares names byte by byte. RFC 5280, 7.1: names with different string types, case or white space
+    /// may be equal.
     NameComparison,
-    /// It reads no time before 1970. RFC 5280, 4.1.2.5: years from 1950 on, and from 0 on.
+    /// It supports no time before 1970. RFC 5280, 4.1.2.5: years from 1950 on, and from 0 on.
     TimesBefore1970,
-    /// It refuses critical extensions about certificate policies. RFC 5280, 4.2.1.4 and the others about
-    /// policies: they are to be processed.
+    /// It refuses critical policy extensions. RFC 5280, 4.2.1.4 and others: they must be processed.
     CriticalPolicies,
-    /// It processes name constraints on DNS names and addresses alone, and refuses other forms. RFC 5280,
-    /// 4.2.1.10: at least directory names are to be processed, and mail addresses and URIs should be.
+    /// It supports name constraints only on DNS names and addresses, and refuses other forms. RFC 5280,
+    /// 4.2.1.10: directory names must be supported, mail addresses and URIs should be.
     ConstraintForms,
-    /// It counts self-issued certificates in path lengths, holds them to name constraints, and follows no more
-    /// than six intermediates of any kind. RFC 5280, 4.2.1.9 and 6.1.3 (b): self-issued ones are exempt.
+    /// It counts self-issued certificates in path lengths, applies name constraints to them, and follows at most
+    /// six intermediates of any kind. RFC 5280, 4.2.1.9 and 6.1.3 (b): self-issued ones are exempt.
     SelfIssued,
-    /// It takes no anchor of this certificate: one of version 1, or without basic constraints, that the
-    /// user named. RFC 5280, 6.1.1 (d): of an anchor its name and its key count.
+    /// It does not accept this certificate as an anchor: it has version 1 or no basic constraints, and the
+    /// user gave it explicitly. RFC 5280, 6.1.1 (d): only an anchor's name and key are used.
     AnchorForm,
-    /// It accepts the path, and did not find it: it gives up after a number of signatures, and does not
-    /// enter an authority twice.
+    /// It accepts the path but did not find it: it gives up after a number of signatures, and visits no
+    /// authority twice.
     Search,
 }
 
 impl Limit {
-    /// Whether webpki's error about the path is what this limit leads to.
+    /// Whether this limit causes webpki's error about the path.
     fn explains(self, opinion: &Result<(), Error>) -> bool {
         match self {
             Self::NameComparison => matches!(opinion, Err(Error::UnknownIssuer)),
@@ -51,7 +50,7 @@ impl Limit {
             Self::ConstraintForms => matches!(opinion, Err(Error::NameConstraintViolation)),
             Self::SelfIssued => matches!(
                 opinion,
-                // A self-issued certificate's issuer bears its own name: what webpki says may be
+                // A self-issued certificate and its issuer have the same name: webpki's error may be
                 // about the one of the two keys that did not sign. We have verified the signatures.
                 Err(Error::PathLenConstraintViolated
                     | Error::NameConstraintViolation
@@ -64,10 +63,10 @@ impl Limit {
     }
 }
 
-/// The limits that a path needs, or what webpki says of it, in its own word.
+/// The limits that a path needs, or webpki's error.
 ///
 /// # Errors
-/// When no limit explains why webpki refuses the path.
+/// If no limit explains why webpki refuses the path.
 pub(super) fn needed(walk: &Walk<'_, '_>, ask: Ask<'_>) -> Result<Vec<Limit>, Error> {
     let opinion = opinion(walk, ask);
     let needed: Vec<Limit> = [
@@ -89,12 +88,12 @@ pub(super) fn needed(walk: &Walk<'_, '_>, ask: Ask<'_>) -> Result<Vec<Limit>, Er
     }
 }
 
-/// Whether webpki accepts this path, whatever our rules beside it say.
+/// Whether webpki accepts this path, without our rules.
 pub(super) fn is_accepted_by_webpki(walk: &Walk<'_, '_>, ask: Ask<'_>) -> bool {
     matches!(opinion(walk, ask), Ok(()) | Err(REFUSED_BY_US))
 }
 
-/// Asks webpki about one path: this anchor, and no intermediates but these.
+/// Asks webpki about one path: this anchor and only these intermediates.
 pub(in crate::verify) type Ask<'a> =
     &'a dyn Fn(&TrustAnchor<'_>, &[CertificateDer<'_>]) -> Result<(), Error>;
 
@@ -104,14 +103,14 @@ fn opinion(walk: &Walk<'_, '_>, ask: Ask<'_>) -> Result<(), Error> {
         .map(|issuer| CertificateDer::from(issuer.der))
         .collect();
     match (walk.webpki_anchor(), anchor_by_hand(walk)) {
-        // The very anchor, because our rules on its path look for it among all of them.
+        // The same anchor value, because our rules look it up among all anchors.
         (Some(anchor), _) => ask(anchor, &intermediates),
         (None, Some(anchor)) => ask(&anchor, &intermediates),
         (None, None) => Err(Error::UnknownIssuer),
     }
 }
 
-/// The path's anchor as webpki would have it, where webpki would not take its certificate.
+/// The path's anchor in webpki's form, if webpki does not accept its certificate.
 fn anchor_by_hand<'w>(walk: &Walk<'w, '_>) -> Option<TrustAnchor<'w>> {
     let certificate = walk.anchor()?;
     let content =
@@ -124,7 +123,7 @@ fn anchor_by_hand<'w>(walk: &Walk<'w, '_>) -> Option<TrustAnchor<'w>> {
     })
 }
 
-/// The path's certificates, each with the one that issued it.
+/// The path's certificates, each with its issuer.
 fn links<'w, 'q>(
     walk: &'w Walk<'w, 'q>,
 ) -> impl Iterator<Item = (&'w Certificate<'q>, &'w Certificate<'q>)> {

@@ -1,20 +1,21 @@
-//! A path validation of our own, after RFC 5280, section 6: the judgement after webpki's refusal, and its
+//! Our own path validation according to RFC 5280, section 6: it runs after webpki's refusal and determines the
 //! reason.
 //!
-//! webpki is the fast way to "verified"; when it refuses, this goes over every path that the sent
-//! certificates and the trusted ones allow, rule by rule. The explanation is that of the best path: the one
-//! that comes furthest along the rules; among equals the one with the fewest certificates. A certificate on
-//! no path is never blamed, nor is an authority of the issuer's name whose key did not sign.
+//! If webpki refuses, this module checks every path that the sent certificates and the trusted ones allow, rule
+//! by rule. The reported reason is that of the best path: the one that passes the most rules; among equals the
+//! one with the fewest certificates. A certificate that is on no path is never reported, nor is an authority of
+//! the issuer's name whose key did not sign.
 //!
-//! Its yes counts where a limit of webpki's explains the refusal (`limits`). Where both apply a rule alike, its no
-//! counts only if webpki does not accept that path either. Anything else is a fault of one of the two.
+//! It may accept a chain only if a limit of webpki explains the refusal (`limits`). If both apply a rule in the same
+//! way, its refusal is valid only if webpki does not accept that path either. Any other difference is a bug in one of
+//! the two.
 //!
-//! Pure and bounded: certificates, anchors, lists, purpose and time in, a judgement out.
+//! Pure and bounded: certificates, anchors, lists, purpose and time in, a verdict out.
 //!
 //! ```text
 //!   question.rs -> paths.rs (certificate.rs, signature.rs, bounds.rs) -> walk.rs -> rules.rs -> the best path's reason
-//!                                                                           | all rules kept
-//!                                                                        limits.rs: what does webpki say of this path?
+//!                                                                           | all rules pass
+//!                                                                        limits.rs: webpki's result for this path
 //! ```
 
 mod bounds;
@@ -45,32 +46,32 @@ use super::constraints::Budget;
 use super::error::VerifyCause;
 use super::finding::Finding;
 
-/// A path that keeps every rule.
+/// A path that passes every rule.
 pub(super) struct Accepted {
     /// The intermediates, the end entity's issuer first.
     pub(super) intermediates: Vec<CertificateDer<'static>>,
     /// The trust anchor's certificate, DER.
     pub(super) anchor: Vec<u8>,
-    /// Why webpki did not find it. Tests alone ask.
+    /// Why webpki did not accept it. Used by tests only.
     #[allow(dead_code)]
     pub(super) limits: Vec<Limit>,
 }
 
-/// How far a path comes: whether it is anchored, which rule it breaks, and how few certificates it has.
+/// The rank of a path: whether it is anchored, which rule fails, and how few certificates it has.
 type Progress = (bool, usize, Reverse<usize>);
 
-/// Judges a chain that webpki refused with `refusal`; `ask` asks it about one path alone.
+/// Validates a chain that webpki refused with `refusal`; `ask` asks webpki about one path alone.
 ///
 /// # Errors
-/// What is wrong, and with which certificate.
-pub(super) fn judge(
+/// The cause, and the certificate at fault.
+pub(super) fn validate(
     question: &Question<'_>,
     refusal: &webpki::Error,
     ask: Ask<'_>,
 ) -> Result<Accepted, Finding> {
     let Some(paths) = Paths::find(question.end_entity, question.intermediates, question.trust)
     else {
-        let detail = "it is no certificate".to_owned();
+        let detail = "it is not a certificate".to_owned();
         return Err(Finding::at(0, VerifyCause::Malformed { detail }));
     };
     let comparisons = RefCell::new(Budget::new());
@@ -121,19 +122,19 @@ pub(super) fn judge(
             }
             Err(finding)
         }
-        // Something better may have been among what was not looked at.
+        // A better path may be among those that were not checked.
         _ if paths.is_cut_short => Err(Finding::anywhere(VerifyCause::PathTooComplex)),
         Some((_, finding, _)) => Err(finding),
         None => Err(disagree(refusal)),
     }
 }
 
-/// Why a certificate can be used for nothing, whatever its place.
+/// Why a certificate cannot be used, regardless of its position.
 pub(super) fn fault(der: &CertificateDer<'_>) -> Option<VerifyCause> {
     match Certificate::read(Some(0), der) {
         Some(certificate) => certificate.fault().cloned(),
         None => Some(VerifyCause::Malformed {
-            detail: "it is no certificate".to_owned(),
+            detail: "it is not a certificate".to_owned(),
         }),
     }
 }
@@ -150,10 +151,10 @@ fn accepted(walk: &Walk<'_, '_>, limits: Vec<Limit>) -> Result<Accepted, Finding
     })
 }
 
-/// One of the two is wrong, so nothing is accepted.
+/// One of the two has a bug, so the chain is refused.
 fn disagree(error: &webpki::Error) -> Finding {
     let webpki = match *error {
-        REFUSED_BY_US => "verified, but the rules that are applied beside it refuse".to_owned(),
+        REFUSED_BY_US => "verified, but refused by the additional rules".to_owned(),
         ref error => format!("{error:?}"),
     };
     Finding::anywhere(VerifyCause::VerifiersDisagree {

@@ -1,8 +1,8 @@
-//! Every path that the sent certificates and the trusted ones allow, within bounds.
+//! Finding every path that the sent certificates and the trusted ones allow, within bounds.
 //!
-//! A link of a path is a signature, not a name: of several authorities of one name only that is
-//! followed whose key signed. Where the signature cannot be verified at all, those are followed that may
-//! have made it. Owns finding; whether a path holds is for `rules`.
+//! A link of a path is a signature, not a name: of several authorities of one name only the one whose key
+//! signed is followed. If the signature cannot be verified, all that may have made it are followed. Owns the
+//! search; `rules` checks whether a path is valid.
 
 use std::collections::HashSet;
 
@@ -13,53 +13,53 @@ use super::certificate::{self, Certificate};
 use super::signature::{self, Signature};
 use crate::trust::{AnchorLimits, Resolved};
 
-/// A trusted certificate that bears the name of an issuer in the chain.
+/// A trusted certificate with the name of an issuer in the chain.
 pub(super) struct Trusted<'q> {
     pub(super) certificate: Certificate<'q>,
-    /// What it says of its own use; `None` for one that is trusted only as itself.
+    /// Its limits; `None` for a trusted end-entity certificate.
     pub(super) limits: Option<&'q AnchorLimits>,
-    /// The anchor as webpki has it; `None` where webpki takes none from this certificate.
+    /// The anchor in webpki's form; `None` if webpki does not accept this certificate.
     pub(super) webpki: Option<&'q TrustAnchor<'static>>,
 }
 
 impl Trusted<'_> {
-    /// Whether it vouches for others.
+    /// Whether it is a trust anchor.
     pub(super) fn is_anchor(&self) -> bool {
         self.limits.is_some()
     }
 }
 
-/// From the end entity up to where it ends.
+/// A path from the end entity upwards.
 pub(super) struct Path {
     /// Positions in [`Paths::sent`], the end entity's first.
     pub(super) certificates: Vec<usize>,
-    /// What is known of each one's signature, except the last one's where the path ends nowhere.
+    /// The result of each signature check; not for the last certificate of a dead end.
     pub(super) signatures: Vec<Signature>,
     pub(super) end: End,
 }
 
-/// Where a path ends.
+/// The end of a path.
 pub(super) enum End {
     /// At a trusted certificate: its position in [`Paths::trusted`].
     Trusted(usize),
-    /// At the last certificate, because nothing that is at hand issued it.
+    /// At the last certificate, because its issuer is not available.
     Nowhere(DeadEnd),
 }
 
-/// Why a path ends nowhere.
+/// Why a path has no trust anchor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeadEnd {
-    /// No certificate of the issuer's name is there.
+    /// No certificate has the issuer's name.
     NoIssuer,
-    /// Its own key signed it.
+    /// It is self-signed.
     SelfSigned,
-    /// Certificates of the issuer's name are there, and the key of none of them made the signature.
+    /// Certificates have the issuer's name, but none of their keys made the signature.
     OtherKeys(Vec<Issuer>),
-    /// Its issuer is on the path already: each vouches for the other.
+    /// Its issuer is on the path already.
     Cycle(usize),
 }
 
-/// Who may have issued a certificate.
+/// A candidate issuer of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Issuer {
     /// A position in [`Paths::trusted`].
@@ -68,29 +68,29 @@ pub(super) enum Issuer {
     Sent(usize),
 }
 
-/// What issued one certificate.
+/// The issuers of one certificate.
 #[derive(Clone, Default)]
 struct Issuers {
-    /// Those whose key signed; or, if the signature can be verified by none, those that may have.
+    /// Those whose key signed; if the signature cannot be verified with any, those that may have.
     found: Vec<(Issuer, Signature)>,
-    /// Those of the name whose key did not sign.
+    /// Those with the name whose key did not sign.
     namesakes: Vec<Issuer>,
-    /// Whether the certificate's own key signed it, or may have where that cannot be verified.
+    /// Whether the certificate's own key signed it, or may have if that cannot be verified.
     is_self_signed: bool,
 }
 
-/// The certificates of one judgement, and the paths through them.
+/// The certificates of one validation, and the paths through them.
 pub(super) struct Paths<'q> {
-    /// The end entity's, then the others that can be read and are not there twice.
+    /// The end entity's, then the others that can be parsed, without duplicates.
     pub(super) sent: Vec<Certificate<'q>>,
     pub(super) trusted: Vec<Trusted<'q>>,
     pub(super) found: Vec<Path>,
-    /// Whether a bound kept paths from being looked for.
+    /// Whether the search ended at a bound.
     pub(super) is_cut_short: bool,
 }
 
 impl<'q> Paths<'q> {
-    /// Finds the paths from the end entity. `None` where not even its names can be read.
+    /// Finds the paths from the end entity. `None` if not even its names can be parsed.
     pub(super) fn find(
         end_entity: &'q CertificateDer<'q>,
         intermediates: &'q [CertificateDer<'q>],
@@ -131,7 +131,7 @@ impl<'q> Paths<'q> {
     }
 }
 
-/// The trusted certificates that bear the name of an issuer in the chain; anchors first.
+/// The trusted certificates with the name of an issuer in the chain; anchors first.
 fn trusted<'q>(sent: &[Certificate<'q>], trust: &'q Resolved) -> Vec<Trusted<'q>> {
     let names: HashSet<&[u8]> = sent
         .iter()
@@ -157,7 +157,7 @@ fn trusted<'q>(sent: &[Certificate<'q>], trust: &'q Resolved) -> Vec<Trusted<'q>
         .certificates
         .iter()
         .map(AsRef::as_ref)
-        // One that is trusted as itself and was sent stands on the path as it was sent.
+        // A trusted end-entity certificate that was sent is on the path as it was sent.
         .filter(|der: &&[u8]| !is_anchor.contains(der) && !sent.iter().any(|one| one.der == *der))
         .filter_map(|der| {
             Some(Trusted {
@@ -167,7 +167,7 @@ fn trusted<'q>(sent: &[Certificate<'q>], trust: &'q Resolved) -> Vec<Trusted<'q>
             })
         })
         .collect();
-    // A set has no order, and what is told must not change from run to run.
+    // A set has no order, and messages must not differ between runs.
     itself.sort_by_key(|one| one.certificate.der);
     found.extend(itself);
     found
@@ -176,14 +176,14 @@ fn trusted<'q>(sent: &[Certificate<'q>], trust: &'q Resolved) -> Vec<Trusted<'q>
 struct Search<'s, 'q> {
     sent: &'s [Certificate<'q>],
     trusted: &'s [Trusted<'q>],
-    /// What issued each of `sent`, once it was asked for.
+    /// The issuers of each of `sent`, once determined.
     issuers: Vec<Option<Issuers>>,
     budget: Budget,
     found: Vec<Path>,
 }
 
 impl<'s, 'q> Search<'s, 'q> {
-    /// Goes on from the last certificate of `path`.
+    /// Continues from the last certificate of `path`.
     fn follow(
         &mut self,
         path: &mut Vec<usize>,
@@ -207,7 +207,7 @@ impl<'s, 'q> Search<'s, 'q> {
                     self.finish(path, signatures, End::Trusted(position))?;
                 }
                 Issuer::Sent(position) => {
-                    // RFC 4158, 5.2: an authority that is on the path already adds nothing to it.
+                    // RFC 4158, 5.2: an authority must not be on a path twice.
                     let met = path.iter().copied().find(|position| {
                         self.sent.get(*position).is_some_and(|met| {
                             met.is_same_authority(&certificate.subject_form, certificate.key)
@@ -275,7 +275,7 @@ impl<'s, 'q> Search<'s, 'q> {
             return Ok(Issuers::default());
         };
         let trusted = (0..self.trusted.len()).map(Issuer::Trusted);
-        // The end entity issues nothing: other verifiers do not accept such a path either.
+        // The end entity is not an issuer: other verifiers do not accept such a path either.
         let sent = (1..self.sent.len())
             .filter(|other| *other != position)
             .map(Issuer::Sent);
@@ -284,14 +284,14 @@ impl<'s, 'q> Search<'s, 'q> {
             .filter_map(|issuer| Some((issuer, self.certificate(issuer)?)))
             .filter(|(_, certificate)| certificate.subject_form == child.issuer_form)
             .collect();
-        // Those first that the key identifiers do not speak against: one signature is verified then
-        // where it would be several. The sort keeps the order otherwise.
+        // Candidates whose key identifiers match first, so that usually one signature is verified
+        // instead of several. The sort is stable.
         candidates.sort_by_key(|(_, issuer)| child.names_another_key_than(issuer));
         let mut made_by: Option<&[u8]> = None;
         let mut is_self_signed = false;
         if child.is_self_issued() {
-            // A root bears its own name, and so does a certificate that ties an old key of an authority to its
-            // new one: the signature tells them apart.
+            // A root is self-issued, and so is a certificate that links an authority's old key to its new
+            // one: the signature distinguishes them.
             is_self_signed = match signature::check(child, child, &mut self.budget)? {
                 Signature::Made => {
                     made_by = Some(child.key);
@@ -308,7 +308,7 @@ impl<'s, 'q> Search<'s, 'q> {
         let mut namesakes = Vec::new();
         for (issuer, certificate) in candidates {
             let signature = match made_by {
-                // One key made it, so no other did.
+                // One key made it, so the others did not.
                 Some(key) if key == certificate.key => Signature::Made,
                 Some(_) => Signature::NotMade,
                 None => signature::check(child, certificate, &mut self.budget)?,
@@ -323,7 +323,7 @@ impl<'s, 'q> Search<'s, 'q> {
                 _ => unverifiable.push((issuer, signature)),
             }
         }
-        // The order of candidates is that of the search: trust first, then as sent.
+        // The search order: trusted certificates first, then in the order sent.
         made.sort_by_key(|(issuer, _)| order(*issuer));
         let found = if made.is_empty() { unverifiable } else { made };
         Ok(Issuers {

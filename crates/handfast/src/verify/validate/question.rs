@@ -1,4 +1,4 @@
-//! What a path validation is asked.
+//! The inputs of a path validation.
 
 use pki_types::{CertificateDer, UnixTime};
 
@@ -7,15 +7,15 @@ use super::super::purpose::Purpose;
 use super::super::revocation::RevocationLists;
 use crate::trust::Resolved;
 
-/// Everything that a judgement depends on (RFC 5280, 6.1.1).
+/// All inputs of a path validation (RFC 5280, 6.1.1).
 pub(in crate::verify) struct Question<'q> {
     pub(in crate::verify) end_entity: &'q CertificateDer<'q>,
-    /// Whatever else was sent, in any order.
+    /// The other certificates that were sent, in any order.
     pub(in crate::verify) intermediates: &'q [CertificateDer<'q>],
     pub(in crate::verify) trust: &'q Resolved,
     pub(in crate::verify) chain_depth_max: usize,
     pub(in crate::verify) revocation: &'q RevocationLists,
-    /// Of these keys, where there are any, the path has to have one.
+    /// If not empty, the path must contain one of these keys.
     pub(in crate::verify) pins: &'q [SpkiSha256],
     pub(in crate::verify) purpose: Purpose,
     pub(in crate::verify) now: UnixTime,

@@ -1,9 +1,9 @@
-//! The rules that a path has to keep, each a function that names its section of RFC 5280.
+//! The rules for a path, each a function with its section of RFC 5280.
 //!
-//! They are applied in the order of [`RULES`], and the first that fails is what is wrong with the path:
-//! first what the peer's own certificate says by itself, which is the same on every path; then whether its
-//! issuers may issue at all; then trust; then what the authorities of a trusted path demand. A path's
-//! progress along this list is how far it comes.
+//! They are applied in the order of [`RULES`], and the first that fails is the reason for refusing the path:
+//! first rules about the peer's own certificate, which are the same on every path; then whether its issuers
+//! may issue at all; then trust; then the limits of the authorities of a trusted path. Paths are ranked by the
+//! position of the failed rule.
 
 use x509_parser::certificate::X509Certificate;
 
@@ -20,15 +20,15 @@ use super::walk::Walk;
 use crate::trust::AnchorLimits;
 use crate::x509::{self, CertificateFacts};
 
-/// A rule: nothing, or what is wrong.
+/// A rule.
 pub(super) type Rule = fn(&Walk<'_, '_>) -> Result<(), Finding>;
 
-/// Who applies a rule.
+/// The validators that apply a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// Our own validation and webpki, in the same way: where this rule fails, webpki must not accept.
+    /// Our own validation and webpki, in the same way: if this rule fails, webpki must not accept the path.
     Both,
-    /// Our own validation alone, or more strictly than webpki.
+    /// Only our own validation, or more strictly than webpki.
     Us,
 }
 
@@ -41,8 +41,8 @@ pub(super) const RULES: &[(&str, Rule, By)] = &[
     ),
     ("own_validity", own_validity, By::Both),
     (
-        "own_certificate_is_no_authority",
-        own_certificate_is_no_authority,
+        "own_certificate_is_not_a_ca",
+        own_certificate_is_not_a_ca,
         By::Both,
     ),
     ("own_purpose", own_purpose, By::Both),
@@ -78,7 +78,7 @@ pub(super) const RULES: &[(&str, Rule, By)] = &[
     ("pinned", pinned, By::Us),
 ];
 
-/// How far the path comes, and what is wrong there; `None` for a path that keeps every rule.
+/// The position of the first failed rule, with its finding; `None` if the path passes every rule.
 pub(super) fn first_failure(walk: &Walk<'_, '_>) -> Option<(usize, Finding)> {
     RULES
         .iter()
@@ -93,13 +93,13 @@ fn at(certificate: &Certificate<'_>, cause: VerifyCause) -> Finding {
     }
 }
 
-/// RFC 5280, 4.1 and 6.1.5 (e): it can be read, is of version 3, does not contradict itself, and
-/// depends on no extension that is not processed.
+/// RFC 5280, 4.1 and 6.1.5 (e): it can be parsed, has version 3, is consistent, and has no critical
+/// extension that is not processed.
 fn own_certificate_is_usable(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     walk.end_entity().map_or(Ok(()), usable)
 }
 
-/// The same of the authorities: RFC 5280, 6.1.4 (k) and (o).
+/// The same for the authorities: RFC 5280, 6.1.4 (k) and (o).
 fn issuers_are_usable(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     walk.issuers().try_for_each(usable)
 }
@@ -111,13 +111,13 @@ fn usable(certificate: &Certificate<'_>) -> Result<(), Finding> {
     }
 }
 
-/// RFC 5280, 6.1.3 (a) 2, of the peer's own certificate.
+/// RFC 5280, 6.1.3 (a) 2, for the peer's own certificate.
 fn own_validity(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     walk.end_entity()
         .map_or(Ok(()), |certificate| valid_now(walk, certificate))
 }
 
-/// RFC 5280, 6.1.3 (a) 2, of the authorities.
+/// RFC 5280, 6.1.3 (a) 2, for the authorities.
 fn issuers_validity(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     walk.issuers()
         .try_for_each(|certificate| valid_now(walk, certificate))
@@ -141,14 +141,14 @@ fn valid_now(walk: &Walk<'_, '_>, certificate: &Certificate<'_>) -> Result<(), F
     .map_err(|cause| at(certificate, cause))
 }
 
-/// The trust anchor has a lifetime, too.
+/// The validity of the trust anchor.
 fn anchor_validity(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     of_anchor(walk, |limits| {
         anchor::check_lifetime(limits, walk.question.now)
     })
 }
 
-/// What the certificate of the anchor limits, where the path ends at one (`anchor` says why it binds).
+/// Applies the limits of the anchor's certificate, if the path ends at an anchor (see `anchor`).
 fn of_anchor(
     walk: &Walk<'_, '_>,
     check: impl FnOnce(&AnchorLimits) -> Result<(), VerifyCause>,
@@ -163,19 +163,19 @@ fn anchor_is_usable(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     of_anchor(walk, anchor::check_extensions)
 }
 
-/// RFC 5280, 4.2.1.3, of the anchor.
+/// RFC 5280, 4.2.1.3, for the anchor.
 fn anchor_may_sign_certificates(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     of_anchor(walk, anchor::check_key_usage)
 }
 
-/// RFC 5280, 4.2.1.12, of the anchor.
+/// RFC 5280, 4.2.1.12, for the anchor.
 fn anchor_purpose(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     of_anchor(walk, |limits| {
         anchor::check_purpose(limits, walk.question.purpose)
     })
 }
 
-/// Whether `now` lies within a lifetime, both ends included.
+/// Whether `now` is within a validity, both ends inclusive.
 pub(in crate::verify) fn check_lifetime(
     not_before: i64,
     not_after: i64,
@@ -199,10 +199,9 @@ pub(in crate::verify) fn check_lifetime(
     }
 }
 
-/// RFC 5280, 4.2.1.9: the certificate of an authority is not an end entity's. What `openssl req -x509`
-/// makes says that it is one and issued itself: of such a certificate it is the lesser fault, and where
-/// nobody else issued it, trust is what it lacks.
-fn own_certificate_is_no_authority(walk: &Walk<'_, '_>) -> Result<(), Finding> {
+/// RFC 5280, 4.2.1.9: a CA certificate is not an end-entity certificate. Self-signed certificates made by
+/// `openssl req -x509` are CA certificates by default: for these the missing trust is reported instead.
+fn own_certificate_is_not_a_ca(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let Some(certificate) = walk.end_entity().filter(|own| own.is_authority()) else {
         return Ok(());
     };
@@ -213,14 +212,14 @@ fn own_certificate_is_no_authority(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     Err(at(certificate, VerifyCause::CaUsedAsEndEntity { subject }))
 }
 
-/// RFC 5280, 4.2.1.12, of the peer's own certificate.
+/// RFC 5280, 4.2.1.12, for the peer's own certificate.
 fn own_purpose(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     walk.end_entity()
         .map_or(Ok(()), |certificate| for_purpose(walk, certificate))
 }
 
-/// The same of the authorities, whose purposes bound those of what they issue: as the CA/Browser Forum's
-/// baseline (7.1.2.2) and every browser have it.
+/// The same for the authorities, whose purposes limit those of the certificates that they issue: as required by
+/// the CA/Browser Forum's baseline (7.1.2.2) and every browser.
 fn issuers_purposes(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     walk.issuers()
         .try_for_each(|certificate| for_purpose(walk, certificate))
@@ -241,8 +240,8 @@ fn for_purpose(walk: &Walk<'_, '_>, certificate: &Certificate<'_>) -> Result<(),
     }
 }
 
-/// RFC 5280, 6.1.4 (k): basic constraints with CA:TRUE. The highest that has none is told: what it
-/// issued below cannot be right either.
+/// RFC 5280, 6.1.4 (k): basic constraints with CA:TRUE. The highest certificate without is reported, since
+/// those that it issued cannot be valid either.
 fn issuers_are_authorities(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let is_trusted_as_itself = |certificate: &Certificate<'_>| {
         let mut trusted = walk.question.trust.certificates.iter();
@@ -268,7 +267,7 @@ fn issuers_are_authorities(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     }
 }
 
-/// RFC 5280, 6.1.4 (n): a key usage, where there is one, has keyCertSign.
+/// RFC 5280, 6.1.4 (n): a key usage, if present, must include keyCertSign.
 fn issuers_may_sign_certificates(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     walk.issuers().try_for_each(|certificate| {
         let usage = certificate.outline.as_ref().and_then(x509::key_usage);
@@ -286,8 +285,8 @@ fn issuers_may_sign_certificates(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     })
 }
 
-/// RFC 5280, 6.1.3 (a) 1, as far as a link of the path is there at all: with a supported algorithm, and
-/// with a key of a supported size.
+/// RFC 5280, 6.1.3 (a) 1: every link of the path has a supported signature algorithm and a key of a
+/// supported size.
 fn signatures_can_be_verified(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let trusted = walk.trusted().map(|trusted| &trusted.certificate);
     let issuers = walk.issuers().chain(trusted);
@@ -297,7 +296,7 @@ fn signatures_can_be_verified(walk: &Walk<'_, '_>) -> Result<(), Finding> {
             Signature::Made => {}
             Signature::Unsupported(cause) => return Err(at(certificate, cause.clone())),
             Signature::KeyUnusable(cause) => return Err(at(issuer, cause.clone())),
-            // No path is followed along such a link.
+            // Paths with such a link are not followed.
             Signature::NotMade => {
                 return Err(bad_signature(certificate));
             }
@@ -329,7 +328,7 @@ fn issuer_is_trusted(walk: &Walk<'_, '_>) -> Result<(), Finding> {
             VerifyCause::LikelyInterception { issuer, product },
         ));
     }
-    // A trusted authority of this name that did not sign: it was made again, with another key.
+    // A trusted authority of this name did not sign: it was created again, with another key.
     let is_trusted_namesake = |form: &[u8]| {
         let mut trusted = walk.paths.trusted.iter();
         trusted.any(|one| one.is_anchor() && one.certificate.subject_form == form)
@@ -372,8 +371,8 @@ fn issuer_is_trusted(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     }
 }
 
-/// No key is one that browsers withdrew their trust from: as webpki has it, which looks only at the part of a
-/// path that it gets to.
+/// No key is distrusted by browsers, according to webpki's list; webpki checks only the part of a path that it
+/// reaches.
 fn no_key_is_distrusted(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let mut certificates = walk.certificates.iter().copied().chain(walk.anchor());
     match certificates.find(|certificate| keys::is_distrusted(certificate.key)) {
@@ -382,8 +381,8 @@ fn no_key_is_distrusted(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     }
 }
 
-/// Whether the key identifiers show that the issuer is none of those of its name that are at hand
-/// (RFC 5280, 4.2.1.1). Without identifiers the certificate may as well have been changed.
+/// Whether the key identifiers show that the issuer is none of the available ones with its name
+/// (RFC 5280, 4.2.1.1). Without identifiers the certificate may have been changed instead.
 fn names_another_key(walk: &Walk<'_, '_>, child: &Certificate<'_>, issuers: &[Issuer]) -> bool {
     issuers
         .iter()
@@ -404,7 +403,7 @@ fn ca_issuer_urls(certificate: &Certificate<'_>) -> Vec<String> {
     )
 }
 
-/// RFC 5280, 6.1.4 (l) and (m): each authority's limit on those below it, the anchor's included.
+/// RFC 5280, 6.1.4 (l) and (m): the path length limits of all authorities, including the anchor.
 fn path_lengths(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     for (position, certificate) in walk.certificates.iter().enumerate().skip(1) {
         let below = walk.counted_below(position);
@@ -435,12 +434,12 @@ fn depth(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     Ok(())
 }
 
-/// RFC 5280, 6.1.3 (b) and (c): every name of the path keeps to the constraints of each authority above it.
+/// RFC 5280, 6.1.3 (b) and (c): every name of the path satisfies the constraints of each authority above it.
 /// Self-issued certificates are exempt, except the end entity's.
 fn within_name_constraints(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let malformed = |detail| VerifyCause::Malformed { detail };
     let issuers = walk.issuers().map(Some).chain([walk.anchor()]);
-    // The anchor's first: the higher an authority, the more its constraints explain.
+    // The anchor's first: constraints of a higher authority explain more.
     let constrained: Vec<(usize, &Certificate<'_>)> = (1..)
         .zip(issuers)
         .filter_map(|(position, issuer)| Some((position, issuer?)))
@@ -475,15 +474,15 @@ fn within_name_constraints(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     Ok(())
 }
 
-/// RFC 5280, 6.1.5 (g): where a certificate demands that a policy holds for the path, one does; and critical
-/// extensions about policies can be read.
+/// RFC 5280, 6.1.5 (g): if a certificate requires a valid policy, there is one; and critical policy extensions
+/// can be parsed.
 fn has_a_policy(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let path: Vec<&X509Certificate<'_>> = walk
         .certificates
         .iter()
         .filter_map(|certificate| certificate.outline.as_ref())
         .collect();
-    // Nothing else that an anchor says of policies has to be read.
+    // Other policy extensions of an anchor need not be parsed.
     let is_demanded = path.iter().any(|one| policies::may_demand_policy(one))
         || walk
             .anchor_limits()
@@ -518,7 +517,7 @@ fn has_a_policy(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     })
 }
 
-/// RFC 5280, 6.1.3 (a) 3 and 6.3: no list revokes a certificate of the path, as far as the caller asks for it.
+/// RFC 5280, 6.1.3 (a) 3 and 6.3: no list revokes a certificate of the path, as far as the caller requires it.
 fn not_revoked(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let lists = walk.question.revocation;
     let path: Vec<&X509Certificate<'_>> = walk
@@ -546,7 +545,7 @@ fn not_revoked(walk: &Walk<'_, '_>) -> Result<(), Finding> {
         })
 }
 
-/// RFC 7469, 2.6: of the keys that the caller pinned, one is on the path.
+/// RFC 7469, 2.6: one of the pinned keys is on the path.
 fn pinned(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let certificates = walk.certificates.iter().copied().chain(walk.anchor());
     let keys: Vec<_> = certificates

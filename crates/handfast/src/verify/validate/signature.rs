@@ -1,7 +1,7 @@
-//! Did this key sign that certificate (RFC 5280, 6.1.3 a 1)?
+//! Checking whether a key signed a certificate (RFC 5280, 6.1.3 a 1).
 //!
-//! A signature that does not verify and one that cannot be verified are two things: by the first
-//! the issuer is another, by the second nothing is known, and the reason is what is told.
+//! A signature that does not verify is different from one that cannot be verified: the first shows that
+//! the issuer is another one; for the second the issuer is unknown, and the reason is reported.
 
 use pki_types::SignatureVerificationAlgorithm;
 use x509_parser::der_parser::Oid;
@@ -15,7 +15,7 @@ use super::certificate::Certificate;
 use crate::der::{BIT_STRING, Element, OBJECT_IDENTIFIER, Reader, SEQUENCE};
 use crate::x509;
 
-/// What is known of a signature.
+/// The result of a signature check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Signature {
     /// The key made it.
@@ -35,7 +35,7 @@ pub(super) fn check(
     budget: &mut Budget,
 ) -> Result<Signature, Exhausted> {
     let Some(signed) = Signed::read(certificate.der) else {
-        // What is wrong with it is told when its turn comes.
+        // Its fault is reported by another rule.
         return Ok(Signature::Unsupported(VerifyCause::Malformed {
             detail: "its signature cannot be read".to_owned(),
         }));
@@ -77,13 +77,13 @@ pub(super) fn check(
             .iter()
             .any(|algorithm| is_for_key(&algorithm))
         {
-            // A kind of key that nothing here verifies with, such as secp256k1.
+            // An unsupported kind of key, such as secp256k1.
             return Ok(Signature::Unsupported(unsupported(kind)));
         }
         let signed_by = describe_algorithm(signed.algorithm);
         return Ok(
             if signed_by.starts_with("ecdsa") && kind.starts_with("EC") {
-                Signature::Unsupported(unsupported(format!("{signed_by} by a key on {kind}")))
+                Signature::Unsupported(unsupported(format!("{signed_by} with a key on {kind}")))
             } else {
                 Signature::NotMade
             },
@@ -152,7 +152,7 @@ fn describe_algorithm(algorithm: Element<'_>) -> String {
         )
 }
 
-/// Algorithms for whose signatures collisions or more have been found.
+/// Whether collisions or worse attacks are known for the algorithm.
 fn is_broken(algorithm: &str) -> bool {
     matches!(
         algorithm,

@@ -1,5 +1,5 @@
-//! Each rule with a path that breaks it alone, each limit of webpki's with a path that needs it, and which of
-//! several paths explains a refusal.
+//! Each rule with a path that violates only it, each limit of webpki with a path that needs it, and which of
+//! several paths is reported.
 
 use std::collections::BTreeSet;
 
@@ -15,17 +15,17 @@ use crate::verify::RevocationLists;
 use crate::verify::pin::SpkiSha256;
 use crate::verify::purpose::Purpose;
 
-/// The id of a cause, and its place.
-type Told = (&'static str, Option<usize>);
+/// The id of a cause, and its position.
+type Refusal = (&'static str, Option<usize>);
 
-/// One chain and what it is judged by.
+/// One chain and the inputs of its validation.
 struct Given<'g> {
     sent: Vec<&'g Issued>,
     trusted: Vec<&'g Issued>,
     depth_max: usize,
     lists: RevocationLists,
     pins: Vec<SpkiSha256>,
-    /// What webpki says of a path.
+    /// webpki's result for a path.
     webpki: Result<(), Error>,
 }
 
@@ -41,21 +41,21 @@ impl<'g> Given<'g> {
         }
     }
 
-    fn says(mut self, error: Error) -> Self {
+    fn with_webpki_error(mut self, error: Error) -> Self {
         self.webpki = Err(error);
         self
     }
 
-    /// The limits that an accepted path needs, or the cause's id and the place.
-    fn judged(&self) -> Result<Vec<Limit>, Told> {
+    /// The limits that an accepted path needs, or the cause's id and position.
+    fn verdict(&self) -> Result<Vec<Limit>, Refusal> {
         self.ask(|question| {
-            judge(question, &Error::UnknownIssuer, &|_, _| self.webpki.clone())
+            validate(question, &Error::UnknownIssuer, &|_, _| self.webpki.clone())
                 .map(|accepted| accepted.limits)
                 .map_err(|finding| (finding.cause.id(), finding.at_index))
         })
     }
 
-    /// The name of the first rule that the only path breaks.
+    /// The name of the first rule that the only path violates.
     fn broken(&self) -> Option<&'static str> {
         self.ask(|question| {
             let (end_entity, intermediates) = (question.end_entity, question.intermediates);
@@ -107,7 +107,7 @@ fn demanding_a_policy(spec: Spec) -> Spec {
     spec.extension(&[2, 5, 29, 36], &value, true)
 }
 
-/// Excludes what lies in a directory: O=Others.
+/// Excludes a directory name: O=Others.
 fn not_for_a_directory(spec: Spec) -> Spec {
     let attribute = [der(6, &[0x55, 4, 10]), der(0x0c, b"Others")].concat();
     let name = der(0x30, &der(0x31, &der(0x30, &attribute)));
@@ -116,12 +116,12 @@ fn not_for_a_directory(spec: Spec) -> Spec {
 }
 
 #[test]
-fn each_rule_is_the_reason_where_it_alone_is_broken() {
+fn each_rule_is_the_reason_if_only_it_fails() {
     let (pki, elsewhere) = (Pki::new(), Pki::new());
     let strange = |spec: Spec| spec.extension(&[1, 3, 6, 1, 4, 1, 99_999, 1], &[5, 0], true);
     let lists_only = |spec: Spec| spec.key_usage(&[KeyUsagePurpose::CrlSign]);
-    // The rule; the root, the intermediate and the end entity; the cause and the culprit.
-    let table: [(&str, Spec, Spec, Spec, Told); 20] = [
+    // The rule; the root, the intermediate and the end entity; the cause and the position.
+    let table: [(&str, Spec, Spec, Spec, Refusal); 20] = [
         (
             "own_certificate_is_usable",
             root(),
@@ -144,7 +144,7 @@ fn each_rule_is_the_reason_where_it_alone_is_broken() {
             ("certificate-expired", Some(0)),
         ),
         (
-            "own_certificate_is_no_authority",
+            "own_certificate_is_not_a_ca",
             root(),
             middle(),
             server().basic(Basic::Authority),
@@ -264,31 +264,31 @@ fn each_rule_is_the_reason_where_it_alone_is_broken() {
         ),
     ];
     let mut shown = BTreeSet::new();
-    for (rule, root, middle, server, told) in table {
+    for (rule, root, middle, server, expected) in table {
         let root = root.self_signed();
         let middle = root.issue(middle);
         let end_entity = middle.issue(server);
         let given = Given::new(&[&end_entity, &middle], &[&root]);
         assert_eq!(given.broken(), Some(rule));
-        // Where both apply the rule, webpki must not have accepted the path.
+        // If both apply the rule, webpki must not have accepted the path.
         let is_both = rules::RULES
             .iter()
             .any(|(name, _, by)| *name == rule && *by == By::Both);
-        let with_webpkis_yes = given.judged().unwrap_err();
+        let accepted_by_webpki = given.verdict().unwrap_err();
         assert_eq!(
-            with_webpkis_yes.0 == "verifiers-disagree",
+            accepted_by_webpki.0 == "verifiers-disagree",
             is_both,
             "{rule}"
         );
-        let given = given.says(Error::BadDer);
-        assert_eq!(given.judged(), Err(told), "{rule}");
+        let given = given.with_webpki_error(Error::BadDer);
+        assert_eq!(given.verdict(), Err(expected), "{rule}");
         shown.insert(rule);
     }
     let middle = pki.root.issue(middle());
     let end_entity = middle.issue(server());
     let good = || Given::new(&[&end_entity, &middle], &[&pki.root]);
     assert_eq!(good().broken(), None);
-    let others: [(&str, Given<'_>, Told); 4] = [
+    let others: [(&str, Given<'_>, Refusal); 4] = [
         (
             "issuer_is_trusted",
             Given::new(&[&end_entity, &middle], &[&elsewhere.root]),
@@ -322,22 +322,22 @@ fn each_rule_is_the_reason_where_it_alone_is_broken() {
             ("pin-mismatch", None),
         ),
     ];
-    for (rule, given, told) in others {
+    for (rule, given, expected) in others {
         assert_eq!(given.broken(), Some(rule));
-        assert_eq!(given.judged(), Err(told), "{rule}");
+        assert_eq!(given.verdict(), Err(expected), "{rule}");
         shown.insert(rule);
     }
     let all: BTreeSet<&str> = rules::RULES.iter().map(|(name, ..)| *name).collect();
-    assert_eq!(shown, all, "a rule without a path that breaks it");
+    assert_eq!(shown, all, "a rule without a path that violates it");
 }
 
 fn root() -> Spec {
     Spec::authority("Root")
 }
 
-/// For each limit a path that needs it, and the error that webpki has for it.
+/// For each limit a path that needs it, and webpki's error for it.
 #[test]
-fn a_limit_counts_where_webpki_says_what_it_leads_to() {
+fn a_limit_applies_only_with_the_error_that_it_causes() {
     let root = root().self_signed();
     let policies = der(0x30, &der(0x30, &der(6, &[0x2a, 3])));
     let respelled = root.issue(server().fault(Fault::IssuerRespelled));
@@ -348,7 +348,7 @@ fn a_limit_counts_where_webpki_says_what_it_leads_to() {
     let narrow = root.issue(middle().basic(Basic::AuthorityWithin(0)));
     let link = narrow.issue(middle());
     let by_link = link.issue(server());
-    // An alternative name of an anchor, which webpki cannot read and need not.
+    // An alternative name of an anchor, which webpki cannot parse.
     let odd = Spec::authority("Odd")
         .extension(&[2, 5, 29, 17], &[5, 0], false)
         .self_signed();
@@ -382,20 +382,20 @@ fn a_limit_counts_where_webpki_says_what_it_leads_to() {
         ),
     ];
     for (limit, given, error) in table {
-        let given = given.says(error);
-        assert_eq!(given.judged(), Ok(vec![limit]));
-        // Any other word of webpki's is not what the limit leads to.
-        let given = given.says(Error::CertNotValidForName(not_for_a_name()));
+        let given = given.with_webpki_error(error);
+        assert_eq!(given.verdict(), Ok(vec![limit]));
+        // Any other error of webpki is not caused by the limit.
+        let given = given.with_webpki_error(Error::CertNotValidForName(not_for_a_name()));
         assert_eq!(
-            given.judged(),
+            given.verdict(),
             Err(("verifiers-disagree", None)),
             "{limit:?}"
         );
     }
-    let accepted = Given::new(&[&by_odd], &[&odd]).judged();
+    let accepted = Given::new(&[&by_odd], &[&odd]).verdict();
     assert_eq!(accepted, Ok(vec![Limit::AnchorForm, Limit::Search]));
     assert_eq!(
-        Given::new(&[&plain], &[&root]).judged(),
+        Given::new(&[&plain], &[&root]).verdict(),
         Ok(vec![Limit::Search])
     );
     for error in [
@@ -403,16 +403,16 @@ fn a_limit_counts_where_webpki_says_what_it_leads_to() {
         Error::BadDerTime,
         Error::NameConstraintViolation,
     ] {
-        let given = Given::new(&[&plain], &[&root]).says(error);
-        assert_eq!(given.judged(), Err(("verifiers-disagree", None)));
+        let given = Given::new(&[&plain], &[&root]).with_webpki_error(error);
+        assert_eq!(given.verdict(), Err(("verifiers-disagree", None)));
     }
     for (error, id) in [
         (Error::MaximumSignatureChecksExceeded, "path-too-complex"),
         (Error::CertDistrusted, "distrusted-key"),
         (REFUSED_BY_US, "verifiers-disagree"),
     ] {
-        let given = Given::new(&[&plain], &[&root]).says(error);
-        assert_eq!(given.judged(), Err((id, None)));
+        let given = Given::new(&[&plain], &[&root]).with_webpki_error(error);
+        assert_eq!(given.verdict(), Err((id, None)));
     }
 }
 
@@ -424,12 +424,12 @@ fn not_for_a_name() -> webpki::InvalidNameContext {
 }
 
 #[test]
-fn the_path_that_comes_furthest_explains() {
+fn the_path_that_passes_most_rules_is_reported() {
     let (root, old) = (root().self_signed(), Spec::authority("Old").self_signed());
     let middle = root.issue(middle());
     let end_entity = middle.issue(server());
     let crossed = old.cross_sign(&middle);
-    // A namesake with another key: nothing that is wrong with it matters.
+    // An authority of the same name with another key: its faults do not matter.
     let namesake = root.issue(Spec::authority("Middle").expired());
     let stranger = Spec::authority("Stranger")
         .fault(Fault::Version1)
@@ -437,8 +437,8 @@ fn the_path_that_comes_furthest_explains() {
     let bound = root.issue(Spec::authority("Bound").permitting(&["other.example"]));
     let below = bound.issue(Spec::authority("Below"));
     let too_deep = below.issue(server());
-    let judged = |sent: &[&Issued], trusted: &[&Issued]| Given::new(sent, trusted).judged();
-    for (sent, trusted, told) in [
+    let verdict = |sent: &[&Issued], trusted: &[&Issued]| Given::new(sent, trusted).verdict();
+    for (sent, trusted, expected) in [
         // A path to a root that is not trusted, and one that is not there at all.
         (
             vec![&end_entity, &crossed, &old],
@@ -471,6 +471,6 @@ fn the_path_that_comes_furthest_explains() {
             ("name-constraint", Some(0)),
         ),
     ] {
-        assert_eq!(judged(&sent, &trusted), Err(told));
+        assert_eq!(verdict(&sent, &trusted), Err(expected));
     }
 }

@@ -1,4 +1,4 @@
-//! One path as the rules see it.
+//! One path, in the form that the rules use.
 
 use std::cell::RefCell;
 
@@ -10,14 +10,14 @@ use super::paths::{End, Path, Paths, Trusted};
 use super::question::Question;
 use crate::trust::AnchorLimits;
 
-/// One path and what it is judged by.
+/// One path and the inputs of its validation.
 pub(super) struct Walk<'w, 'q> {
     pub(super) question: &'w Question<'q>,
     pub(super) paths: &'w Paths<'q>,
     pub(super) path: &'w Path,
     /// The path's certificates, end entity first, without the trusted one that it ends at.
     pub(super) certificates: Vec<&'w Certificate<'q>>,
-    /// What comparisons of names with constraints are left, for all paths together.
+    /// The remaining comparisons of names with constraints, for all paths together.
     pub(super) comparisons: &'w RefCell<Budget>,
 }
 
@@ -64,17 +64,17 @@ impl<'w, 'q> Walk<'w, 'q> {
         Some(&trusted.certificate)
     }
 
-    /// What that says of its own use.
+    /// Its limits.
     pub(super) fn anchor_limits(&self) -> Option<&'q AnchorLimits> {
         self.trusted()?.limits
     }
 
-    /// The trust anchor as webpki has it.
+    /// The trust anchor in webpki's form.
     pub(super) fn webpki_anchor(&self) -> Option<&'q TrustAnchor<'static>> {
         self.trusted()?.webpki
     }
 
-    /// Intermediates below position `above`, those that are self-issued left out (RFC 5280, 6.1.4 l).
+    /// The number of intermediates below position `above`, without self-issued ones (RFC 5280, 6.1.4 l).
     pub(super) fn counted_below(&self, above: usize) -> usize {
         self.certificates
             .iter()

@@ -1,4 +1,4 @@
-//! Fixtures by OpenSSL, and the proof that a loaded key works.
+//! Files made by OpenSSL, and the check that a loaded key works.
 
 use std::ffi::OsStr;
 use std::io::IoSlice;
@@ -12,16 +12,16 @@ use handfast::{
 };
 use handfast_testbed::peers;
 
-/// Not ASCII alone: OpenSSL and we must agree on the bytes.
+/// With a character outside of ASCII, on whose encoding OpenSSL and we must agree.
 pub(crate) const PASSPHRASE: &str = "correct horse / battery \u{e9}";
 
-/// A directory of fixtures, gone when dropped, and the OpenSSL that fills it.
-pub(crate) struct Bench {
+/// A temporary directory, filled by OpenSSL.
+pub(crate) struct Fixture {
     openssl: PathBuf,
     directory: PathBuf,
 }
 
-impl Bench {
+impl Fixture {
     pub(crate) fn new() -> Option<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let openssl = peers::require("openssl")?;
@@ -84,7 +84,7 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for Fixture {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
     }
@@ -115,7 +115,7 @@ pub(crate) fn assert_serves(identity: Identity, anchor: &[u8], what: &str) {
     assert_eq!(&buffer[..4], b"ping", "{what}");
 }
 
-/// The channel: what one has to send, the other receives.
+/// Transfers the output of one end to the other.
 fn carry(from: &mut Connection, to: &mut Connection) {
     let bytes = from.outgoing().to_vec();
     to.receive(&bytes);
@@ -123,7 +123,7 @@ fn carry(from: &mut Connection, to: &mut Connection) {
     to.process().unwrap();
 }
 
-/// The error as a person sees it.
-pub(crate) fn told(error: IdentityError) -> String {
+/// The error as shown to users.
+pub(crate) fn message(error: IdentityError) -> String {
     Error::from(error).explain().to_string()
 }
