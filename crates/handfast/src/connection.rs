@@ -657,6 +657,9 @@ impl Connection {
             let witnessed = self.report.is_none();
             if witnessed {
                 witness::begin(&self.facts.session);
+                if self.facts.hello_encrypted {
+                    witness::set_encrypted_for(self.facts.server_name.clone());
+                }
             }
             let visible = match self.tls.handshake() {
                 Some(_) => self.shown,

@@ -44,7 +44,7 @@ pub enum ExportError {
         /// The most that there are.
         bytes_max: usize,
     },
-    /// The label is empty or longer than 249 bytes, or the context longer than 65,535.
+    /// The label is longer than 249 bytes, or the context longer than 65,535.
     InputLength,
     /// The label is one by which TLS derives secrets of its own (RFC 5705, section 4).
     ReservedLabel,
@@ -64,7 +64,7 @@ impl fmt::Display for ExportError {
                 )
             }
             Self::InputLength => {
-                f.write_str("the label has to have 1 to 249 bytes, the context at most 65,535")
+                f.write_str("the label may have at most 249 bytes, the context 65,535")
             }
             Self::ReservedLabel => f.write_str("the label is reserved for TLS itself"),
             Self::NotUnique => {
@@ -169,7 +169,7 @@ impl Exporter {
         let Ok(context_length) = u16::try_from(context_length) else {
             return Err(ExportError::InputLength);
         };
-        if label.is_empty() || label.len() > LABEL_MAX {
+        if label.len() > LABEL_MAX {
             return Err(ExportError::InputLength);
         }
         let bytes_max = 255 * self.hash_bytes();
@@ -336,7 +336,8 @@ mod tests {
                 };
                 assert_eq!(export(b"label", None, length), Err(refused));
             }
-            assert_eq!(export(b"", None, 1), Err(ExportError::InputLength));
+            // RFC 8446, section 7.1, has at least one byte in a label; peers do not insist on it.
+            assert_eq!(export(b"", None, 1), Ok(()));
             assert_eq!(export(&[b'x'; 249], Some(&[0; 65_535]), 1), Ok(()));
             let long = export(&[b'x'; 250], None, 1);
             assert_eq!(long, Err(ExportError::InputLength));

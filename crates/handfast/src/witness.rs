@@ -31,6 +31,8 @@ pub(crate) struct Evidence {
     pub(crate) session: Session,
     /// The fatal alert that was sealed.
     pub(crate) alert: Option<SealedAlert>,
+    /// Whom the connection is made for, where its hello is encrypted.
+    encrypted_for: Option<String>,
     /// What keying material is exported from.
     pub(crate) exporter: Option<ExporterSecret>,
     /// A record could not be decrypted. If that was not an error, it was skipped: rejected early data.
@@ -109,6 +111,20 @@ pub(crate) fn set_session(session: Session) {
 /// The current session.
 pub(crate) fn session() -> Session {
     EVIDENCE.with_borrow(|evidence| evidence.session.clone())
+}
+
+/// The hello that asks for this name is encrypted.
+pub(crate) fn set_encrypted_for(name: Option<String>) {
+    EVIDENCE.with_borrow_mut(|evidence| evidence.encrypted_for = name);
+}
+
+/// Is the server asked to prove another name than the one in the encrypted hello? So it is when it could not decrypt it:
+/// it has to be the server of the public name (RFC 9849, section 6.1.7).
+pub(crate) fn is_asked_for_public_name(name: &str) -> bool {
+    EVIDENCE.with_borrow(|evidence| {
+        let asked = evidence.encrypted_for.as_deref();
+        asked.is_some_and(|asked| !asked.eq_ignore_ascii_case(name))
+    })
 }
 
 /// What keying material is exported from.

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use handfast::{
     Cause, ClientContext, ClientContextBuilder, Connection, EchConfigs, Identity, Passphrase,
-    PeerCause, ServerContext, TlsVersion, TrustAnchors, VerifyCause,
+    PeerCause, ServerContext, ServerName, TlsVersion, TrustAnchors, VerifyCause,
 };
 use handfast_testbed::launch::{GnutlsServer, OpensslServer};
 use handfast_testbed::pki::Pki;
@@ -127,6 +127,15 @@ fn a_server_without_it_is_refused_after_it_proved_to_be_that_of_the_public_name(
     server.receive(ours.outgoing());
     let _ = server.process();
     assert_eq!(server.alert_received().unwrap().code(), ECH_REQUIRED);
+
+    // That the name in the certificate is to be another than the one asked for is about the server behind.
+    let builder = office.client().encrypted_client_hello(configurations());
+    let expected = ServerName::parse("inner.example").unwrap();
+    let other = builder.expected_name(expected).build().unwrap();
+    let mut ours = other.connection(SECRET).unwrap();
+    let mut server = office.server(&[PUBLIC]).connection().unwrap();
+    let error = exchange(&mut ours, &mut server).unwrap_err();
+    assert_eq!(error.explain().id, "ech-rejected");
 
     // Anybody else learns nothing, and has nothing to say of configurations.
     for names in [&[SECRET][..], &["other.example"]] {
