@@ -239,6 +239,8 @@ impl Socks5Dialogue {
     fn answer_length(&self) -> usize {
         match self.awaited {
             Awaited::Method | Awaited::Authentication => 2,
+            // A refusal is known by its second byte; what follows it may never come.
+            Awaited::Reply if self.incoming.len() < 2 => 2,
             // Up to the first byte of the address, which may be its length.
             Awaited::Reply => self.reply_length().unwrap_or(5),
             Awaited::Nothing => 0,
@@ -403,6 +405,9 @@ mod tests {
         for reply in [1, 2, 5, 9, 255] {
             let refused = Err(ProxyProblem::SocksRefused { reply });
             assert_eq!(outcome(&[5, 0, 5, reply]), refused);
+            let more = [5, 0, 5, reply, 0xff, 0xff, 0xff];
+            let taken = |most| play(dialogue("a.example", None), &more, most).2;
+            assert_eq!((taken(1), taken(9)), (4, 4));
             assert_eq!(outcome(&[5, 0, 5, reply, 0, 1, 0, 0, 0, 0, 0, 0]), refused);
         }
         assert_eq!(outcome(b""), Err(ProxyProblem::Ended));
