@@ -543,6 +543,8 @@ impl Signals {
         Ok(Self)
     }
 
+    // As on Unix, where it is used mutably.
+    #[allow(clippy::needless_pass_by_ref_mut)]
     async fn next(&mut self) -> Signal {
         let _ = tokio::signal::ctrl_c().await;
         Signal::Stop

@@ -129,7 +129,7 @@ impl Screen {
             };
             #[cfg(not(unix))]
             let count = {
-                let _ = deadline;
+                let _ = (deadline, limit);
                 rest.len()
             };
             let (now, later) = rest.split_at(count.min(rest.len()));
