@@ -6,17 +6,11 @@ use handfast::{ClientContext, Phase};
 use handfast_dial::{Dialer, Dialled, Progress};
 use tokio::net::TcpStream;
 
+use super::error::Error;
 use super::event::Event;
+use super::origin::Origin;
 use super::settings::Settings;
-use super::wire::{Channel, TlsStream};
-
-/// Whom to connect to: host and port. The scheme is always https.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Origin {
-    /// A DNS name in ASCII, or an IP address without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-}
+use super::tls_stream::{Channel, TlsStream};
 
 /// Connects, through a proxy if one is set, and completes the handshake; reports each phase after the first to `reached`.
 pub(super) async fn open(
@@ -24,7 +18,7 @@ pub(super) async fn open(
     context: &ClientContext,
     origin: &Origin,
     reached: impl Fn(Phase),
-) -> Result<(TlsStream, SocketAddr), super::Error> {
+) -> Result<(TlsStream, SocketAddr), Error> {
     let (socket, address) = reach(settings, origin, &reached).await?;
     reached(Phase::Handshake);
     let channel: Box<dyn Channel> = Box::new(socket);

@@ -13,7 +13,7 @@ use handfast_http::h2::frame::code;
 use http::StatusCode;
 
 use super::completeness::Framing;
-use super::request::without_credentials;
+use super::credentials::without_credentials;
 
 /// Why an exchange failed.
 ///

@@ -16,7 +16,7 @@ use tokio::io::AsyncWrite as _;
 use super::error::{Error, Truncation};
 use super::patience::Moving;
 use super::request::Written;
-use super::wire::{self, TlsStream, is_end};
+use super::tls_stream::{self, TlsStream, is_end};
 
 /// A response head larger than this is an attack or a mistake: real ones have a few kilobytes.
 pub(super) const HEAD_BYTES_MAX: usize = 256 * 1024;
@@ -413,7 +413,7 @@ impl Http1 {
 
     /// Closes in order within the limit: `close_notify`, FIN, and the server's end.
     pub(super) async fn close(self, limit: Duration) -> CloseOutcome {
-        wire::close(self.stream, limit).await
+        tls_stream::close(self.stream, limit).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! send more only when an exchange has taken its part ([`Exchange::poll_lend`]).
 
 mod driver;
+mod outcome;
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,11 +19,12 @@ use handfast_http::h2::{self, CannotOpen};
 use http::{HeaderMap, Method};
 use tokio::task::AbortHandle;
 
+pub(super) use self::outcome::{Again, Broken, NoResponse};
+
 use self::driver::{DATA_KEPT, Slot, State, drive, lock};
-use super::error::Error;
 use super::patience::Moving;
 use super::request::Target;
-use super::wire::TlsStream;
+use super::tls_stream::TlsStream;
 
 /// A connection, shared by those who make exchanges over it. When the last of them goes, it breaks off.
 #[derive(Debug, Clone)]
@@ -39,25 +41,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// Why an exchange has no response, and what may be done about it.
-#[derive(Debug)]
-pub(super) struct NoResponse {
-    pub(super) error: Error,
-    pub(super) again: Again,
-}
-
-/// May a request be sent again?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Again {
-    /// The server has not processed it (RFC 9113, section 8.7).
-    Unprocessed,
-    /// The server asks for it over HTTP/1.1 (RFC 9113, section 7).
-    OverHttp1,
-    /// Nothing came, and it is not known what the server did: only what does no harm.
-    IfHarmless,
-    No,
 }
 
 impl Shared {
@@ -182,17 +165,6 @@ pub(super) struct Exchange {
     stream: u32,
     /// What is being lent; its memory is the stream's next buffer.
     buffer: Vec<u8>,
-}
-
-/// Why a body does not go on.
-#[derive(Debug)]
-pub(super) enum Broken {
-    /// The connection ended, or failed.
-    Ended(Option<handfast::Error>),
-    /// The stream was reset.
-    Reset(String),
-    /// What came breaks the rules.
-    Malformed(String),
 }
 
 impl Exchange {

@@ -15,9 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::connect::Origin;
 use super::http1::Http1;
 use super::http2;
+use super::origin::Origin;
 
 /// How many idle connections are kept for one origin. One exchange at a time leaves one; this bounds
 /// what a burst leaves behind.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use handfast::Error;
 use handfast_probe::{Inquiry, UnverifiedReply, clarify_async, with_unverified_reply_async};
 
-use super::connect::{Origin, reach};
+use super::connect::reach;
 use super::event::Event;
+use super::origin::Origin;
 use super::patience::Patience;
 use super::settings::Settings;
 

@@ -1,14 +1,14 @@
 //! A request as its caller means it.
 
-use base64ct::{Base64, Encoding as _};
 use bytes::Bytes;
 use handfast_http::h2;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use url::{Host, Url};
 
-use super::connect::Origin;
+use super::credentials::{basic, without_credentials};
 use super::error::Error;
+use super::origin::Origin;
 
 /// A request: method, URL, header fields, body.
 ///
@@ -178,11 +178,7 @@ impl Request {
         if name.is_empty() && secret.is_none() {
             return;
         }
-        let decode = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
-        let mut pair = decode(name);
-        pair.push(b':');
-        pair.extend(decode(secret.unwrap_or_default()));
-        let value = format!("Basic {}", Base64::encode_string(&pair));
+        let value = basic(name, secret.unwrap_or_default());
         if let Ok(mut value) = HeaderValue::try_from(value) {
             value.set_sensitive(true);
             self.headers.insert(AUTHORIZATION, value);
@@ -329,17 +325,6 @@ pub(super) fn check_scheme(url: Url, redirected_from: Option<&Url>) -> Result<Ur
         text: without_credentials(url.as_str()),
         problem: "it has no host".to_owned(),
     })
-}
-
-/// For messages: what looks like `user:secret@` is hidden, whether or not the rest is a URL.
-pub(super) fn without_credentials(text: &str) -> String {
-    let start = text.find("//").map_or(0, |place| place + 2);
-    let (scheme, rest) = text.split_at(start);
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..authority_end].rfind('@') {
-        Some(at) => format!("{scheme}{}", &rest[at + 1..]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

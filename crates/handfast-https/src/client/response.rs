@@ -15,15 +15,16 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::time::timeout;
 use url::Url;
 
-use super::Shared;
 use super::completeness::{Framing, Verdict, Whole, judge};
-use super::connect::Origin;
 use super::error::{Error, Truncation};
 use super::event::Event;
 use super::http1::{self, Http1};
 use super::http2::{self, Exchange};
+use super::origin::Origin;
 use super::patience::{Moving, Patience};
 use super::pool::{self, Speaks};
+use super::request::Request;
+use super::shared::Shared;
 
 /// A response whose head has come and whose body is being read.
 ///
@@ -210,7 +211,7 @@ impl Response {
         shared: Arc<Shared>,
         mut link: Link,
         patience: Patience,
-        request: &super::Request,
+        request: &Request,
         head: Head,
         redirects: Vec<Url>,
     ) -> Self {

@@ -8,7 +8,6 @@ use handfast::ClientContext;
 use handfast_dial::Dialer;
 use handfast_dial::proxy::Proxy;
 
-use super::Client;
 use super::event::{Event, Observer};
 
 /// How long to wait for the peer's part of a close. Somebody waits for us meanwhile, and all that is
@@ -61,7 +60,7 @@ impl Settings {
     }
 }
 
-/// Builds a [`Client`].
+/// Builds a [`Client`](super::Client).
 #[derive(Debug)]
 #[must_use]
 pub struct ClientBuilder(Settings);
@@ -100,7 +99,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The time that one call of [`Client::send`], redirects included, and the reading of its
+    /// The time that one call of [`Client::send`](super::Client::send), redirects included, and the reading of its
     /// response may take together. Default: no limit.
     pub fn total_max(mut self, limit: Option<Duration>) -> Self {
         self.0.total_max = limit;
@@ -150,8 +149,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Makes the client.
-    pub fn build(self) -> Client {
-        Client::from_settings(self.0)
+    pub(super) fn into_settings(self) -> Settings {
+        self.0
     }
 }

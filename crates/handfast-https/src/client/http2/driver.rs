@@ -16,8 +16,8 @@ use tokio::io::AsyncWrite as _;
 
 use super::super::error::Error;
 use super::super::http1::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX};
-use super::super::wire::{self, TlsStream, is_end};
-use super::{Again, Broken, NoResponse};
+use super::super::tls_stream::{self, TlsStream, is_end};
+use super::outcome::{Again, Broken, NoResponse};
 
 /// How much of a body may be in flight on one stream, and on the connection: a gigabit per second over
 /// 60 ms.
@@ -457,7 +457,7 @@ pub(super) async fn drive(state: Arc<Mutex<State>>) {
         (state.stream.take(), state.closing.unwrap_or_default())
     };
     let outcome = match stream {
-        Some(stream) => wire::close(stream, limit).await,
+        Some(stream) => tls_stream::close(stream, limit).await,
         None => CloseOutcome::PeerGone,
     };
     let mut state = lock(&state);

@@ -1,0 +1,323 @@
+//! The client: from a request to the head of its response, over a kept connection or a new one, and once more
+//! where that does no harm.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use handfast::{ClientContext, CloseOutcome, Phase};
+use http::Version;
+use tokio::task::JoinSet;
+
+use super::error::Error;
+use super::event::Event;
+use super::http1::Http1;
+use super::http2::{self, Again};
+use super::origin::Origin;
+use super::patience::Patience;
+use super::pool::{self, Found, Link, Speaks};
+use super::request::{Request, Target};
+use super::response::{Head, Link as ResponseLink, Response};
+use super::settings::{ClientBuilder, Settings};
+use super::shared::Shared;
+use super::{connect, probing, redirect};
+
+/// How often a request is sent again that the server has not processed: a server that is restarting may
+/// send away two connections, and no more.
+const RETRIES_MAX: usize = 3;
+
+/// An HTTPS client. Cheap to clone; clones share connections.
+///
+/// Runs on a tokio runtime of any flavour. Exchanges over HTTP/2 share a connection; over HTTP/1.1 one
+/// exchange has a connection to itself. Afterwards the connection is kept for a while and serves the
+/// next one to the same origin.
+#[derive(Debug, Clone)]
+pub struct Client(pub(super) Arc<Shared>);
+
+impl Client {
+    /// Begins a client that connects by this context.
+    pub fn builder(context: ClientContext) -> ClientBuilder {
+        ClientBuilder::new(context)
+    }
+
+    /// A client with the defaults of [`ClientBuilder`].
+    pub fn new(context: ClientContext) -> Self {
+        Self::builder(context).build()
+    }
+
+    fn from_settings(settings: Settings) -> Self {
+        Self(Arc::new(Shared::new(settings)))
+    }
+
+    /// Sends a request, whole, and gives the response when its head has come.
+    ///
+    /// A response of any status is no error. Redirects are followed if the client was built so. What the
+    /// server says that it has not processed is sent again (RFC 9113, section 8.7).
+    ///
+    /// # Errors
+    /// With the phase in which it failed, for everything that comes before the head of a response.
+    pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
+        let settings = &self.0.settings;
+        let patience = Patience::new(settings.silence(), settings.total_max);
+        let mut redirects = Vec::new();
+        loop {
+            let (link, head) = self.exchange(&request, patience).await?;
+            let response = Response::new(
+                Arc::clone(&self.0),
+                link,
+                patience,
+                &request,
+                head,
+                redirects.clone(),
+            );
+            settings.tell(&Event::Responding {
+                version: response.version(),
+                status: response.status(),
+                headers: response.headers(),
+                framing: response.framing(),
+            });
+            let Some(limit) = settings.redirects_max else {
+                return Ok(response);
+            };
+            let Some(next) = redirect::next(&request, response.status(), response.headers())?
+            else {
+                return Ok(response);
+            };
+            if redirects.len() >= limit {
+                return Err(Error::TooManyRedirects {
+                    limit,
+                    next: next.url.to_string(),
+                });
+            }
+            response.discard().await;
+            settings.tell(&Event::Redirecting {
+                url: &next.url,
+                method: &next.method,
+            });
+            redirects.push(std::mem::replace(&mut request, next).url);
+        }
+    }
+
+    /// Closes the connections that are kept, each in two phases, and says how that went. Exchanges
+    /// that go on over one of them are cut off.
+    pub async fn close(&self) -> Vec<(SocketAddr, CloseOutcome)> {
+        self.close_within(self.0.settings.close_wait).await
+    }
+
+    /// As [`close`](Self::close), and takes no longer than `limit`, even where
+    /// [`ClientBuilder::close_wait`] allows more.
+    pub async fn close_within(&self, limit: Duration) -> Vec<(SocketAddr, CloseOutcome)> {
+        let limit = limit.min(self.0.settings.close_wait);
+        let mut closing = JoinSet::new();
+        for link in self.0.pool.take_all() {
+            let address = link.address;
+            closing.spawn(async move { (address, link.close(limit).await) });
+        }
+        let mut outcomes = Vec::new();
+        while let Some(closed) = closing.join_next().await {
+            let Ok((address, outcome)) = closed else {
+                continue;
+            };
+            self.0.settings.tell(&Event::Closed { address, outcome });
+            outcomes.push((address, outcome));
+        }
+        outcomes
+    }
+
+    /// One request and the head of its response, over a kept connection or a new one, and once more where
+    /// that does no harm.
+    async fn exchange(
+        &self,
+        request: &Request,
+        patience: Patience,
+    ) -> Result<(ResponseLink, Head), Error> {
+        let settings = &self.0.settings;
+        let origin = request.origin();
+        let mut retries = 0;
+        loop {
+            let (link, is_reused) = self.connection(&origin, patience).await?;
+            let failed = match self.attempt(&origin, link, request, patience).await {
+                Ok(begun) => return Ok(begun),
+                Err(failed) => failed,
+            };
+            let error = failed.error;
+            let may_be_sent_again = match failed.again {
+                Again::Unprocessed => retries < RETRIES_MAX,
+                Again::OverHttp1 => {
+                    let is_news = !self.0.pool.wants_http1(&origin);
+                    self.0.pool.note_http1(&origin);
+                    is_news
+                }
+                // The server closes idle connections when it likes, perhaps at this very moment.
+                // What may do harm when done twice is not repeated (RFC 9110, section 9.2.2).
+                Again::IfHarmless => is_reused && request.is_idempotent(),
+                Again::No => false,
+            };
+            if !may_be_sent_again {
+                return Err(error);
+            }
+            if failed.again == Again::Unprocessed {
+                retries += 1;
+            }
+            settings.tell(&Event::Retrying { error: &error });
+        }
+    }
+
+    /// A connection to the origin, and whether it has served before.
+    async fn connection(&self, origin: &Origin, patience: Patience) -> Result<(Link, bool), Error> {
+        loop {
+            match self.0.pool.find(origin) {
+                Found::Link(mut link) => {
+                    if matches!(link.speaks, Speaks::Http1(_)) {
+                        // Lets the runtime see whether the server has closed it in the meantime.
+                        tokio::task::yield_now().await;
+                        if !link.is_open() {
+                            continue;
+                        }
+                    }
+                    self.0.settings.tell(&Event::Reused {
+                        address: link.address,
+                    });
+                    return Ok((link, true));
+                }
+                Found::Make(making) => {
+                    let made = self.open(origin, patience).await;
+                    let evicted = self.0.pool.made(origin, making, made.as_ref().ok());
+                    self.0.retire(evicted);
+                    let link = made?;
+                    if matches!(link.speaks, Speaks::Http2(_)) {
+                        self.0.reap();
+                    }
+                    return Ok((link, false));
+                }
+                Found::Wait(gate) => {
+                    let waiting = pool::made_by_another(gate);
+                    patience.wait(|| Phase::Connect, waiting).await?;
+                }
+            }
+        }
+    }
+
+    async fn open(&self, origin: &Origin, patience: Patience) -> Result<Link, Error> {
+        let settings = &self.0.settings;
+        let patience = patience.but_at_most(settings.connect_max);
+        let context = match self.0.pool.wants_http1(origin) {
+            true => &self.0.http1,
+            false => &settings.context,
+        };
+        let phase = Mutex::new(Phase::Resolve);
+        let opening = connect::open(settings, context, origin, |reached| {
+            *phase.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+        });
+        let reached = || *phase.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = patience.wait(reached, opening).await;
+        let opened = opened.map_err(Error::from).and_then(|opened| opened);
+        let (stream, address) = match opened.map_err(|error| error.with_server_name(&origin.host)) {
+            Ok(opened) => opened,
+            Err(Error::Connection(error)) => {
+                return Err(probing::clarify(settings, origin, error, patience)
+                    .await
+                    .into());
+            }
+            Err(error) => return Err(error),
+        };
+        settings.tell(&Event::Secured {
+            report: stream.report(),
+        });
+        let speaks = match stream.report().alpn.as_deref() {
+            Some(b"h2") => Speaks::Http2(http2::Shared::start(stream)),
+            _ => Speaks::Http1(Box::new(Http1::new(stream))),
+        };
+        Ok(Link { address, speaks })
+    }
+
+    async fn attempt(
+        &self,
+        origin: &Origin,
+        link: Link,
+        request: &Request,
+        patience: Patience,
+    ) -> Result<(ResponseLink, Head), http2::NoResponse> {
+        let refuse = |error: Error| http2::NoResponse {
+            error,
+            again: Again::No,
+        };
+        let late = |error: handfast::Error| refuse(error.with_server_name(&origin.host).into());
+        let mut target = request.target().map_err(refuse)?;
+        let address = link.address;
+        match link.speaks {
+            Speaks::Http1(mut http1) => {
+                self.tell_request(request, &target, Version::HTTP_11);
+                http1.begin(target.to_http1(&request.method, &request.body));
+                let head = patience
+                    .wait_on(&mut *http1, Phase::Response, |http1, cx| {
+                        http1.poll_head(cx, &request.method)
+                    })
+                    .await
+                    .map_err(late)?;
+                match head {
+                    Ok(head) => Ok((
+                        ResponseLink::of_http1(http1, address, origin),
+                        Head::of_http1(head),
+                    )),
+                    Err(error) => Err(http2::NoResponse {
+                        again: match http1.has_answered() {
+                            true => Again::No,
+                            false => Again::IfHarmless,
+                        },
+                        error,
+                    }),
+                }
+            }
+            Speaks::Http2(mut shared) => {
+                target.for_http2();
+                self.tell_request(request, &target, Version::HTTP_2);
+                let exchange = patience
+                    .wait_on(&mut shared, Phase::Request, |shared, cx| {
+                        shared.poll_open(cx, &target, &request.method, &request.body)
+                    })
+                    .await
+                    .map_err(late)?;
+                let head = match exchange {
+                    Ok(mut exchange) => patience
+                        .wait_on(&mut exchange, Phase::Response, |exchange, cx| {
+                            exchange.poll_head(cx)
+                        })
+                        .await
+                        .map_err(late)?
+                        .map(|head| (exchange, head)),
+                    Err(failed) => Err(failed),
+                };
+                match head {
+                    Ok((exchange, head)) => Ok((
+                        ResponseLink::of_http2(exchange, address),
+                        Head::of_http2(head, &request.method),
+                    )),
+                    Err(failed) => {
+                        self.0.let_go(address, &shared, failed.again);
+                        Err(failed)
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_request(&self, request: &Request, target: &Target, version: Version) {
+        if self.0.settings.is_observed() {
+            self.0.settings.tell(&Event::Requesting {
+                method: &request.method,
+                url: &request.url,
+                version,
+                headers: &target.shown(version),
+                body_bytes: request.body.len(),
+            });
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// Makes the client.
+    pub fn build(self) -> Client {
+        Client::from_settings(self.into_settings())
+    }
+}

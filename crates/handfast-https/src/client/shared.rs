@@ -1,0 +1,88 @@
+//! What the clones of a client, and the responses that it gave, share: settings, and connections that are kept.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use handfast::{ClientContext, Timeouts};
+
+use super::http2::{self, Again};
+use super::origin::Origin;
+use super::pool::{Link, Pool, Speaks};
+use super::settings::Settings;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    /// The context for origins that ask for HTTP/1.1.
+    pub(super) http1: ClientContext,
+    pub(super) pool: Pool,
+}
+
+impl Shared {
+    pub(super) fn new(mut settings: Settings) -> Self {
+        if settings.connect_max.is_some() {
+            // The limit that was given stands for those of the phases.
+            settings.context = settings.context.with_timeouts(Timeouts::NONE);
+        }
+        Self {
+            http1: settings.context.with_alpn(["http/1.1"]),
+            settings,
+            pool: Pool::default(),
+        }
+    }
+
+    /// Keeps a connection for the next exchange to its origin.
+    pub(super) fn keep(self: &Arc<Self>, origin: &Origin, link: Link) {
+        let evicted = self.pool.keep(origin, link);
+        self.retire(evicted);
+        self.reap();
+    }
+
+    /// Closes connections that are not needed any more, in order, while others go on.
+    pub(super) fn retire(&self, links: Vec<Link>) {
+        let limit = self.settings.close_wait;
+        for link in links {
+            if tokio::runtime::Handle::try_current().is_ok() {
+                tokio::spawn(async move {
+                    link.close(limit).await;
+                });
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long, when it has.
+    pub(super) fn reap(self: &Arc<Self>) {
+        self.pool.reap_by(|| {
+            let client = Arc::downgrade(self);
+            tokio::spawn(async move {
+                loop {
+                    let Some(shared) = client.upgrade() else {
+                        return;
+                    };
+                    let (expired, next) = shared.pool.expire(Instant::now());
+                    shared.retire(expired);
+                    drop(shared);
+                    let Some(next) = next else {
+                        return;
+                    };
+                    tokio::time::sleep_until(next.into()).await;
+                }
+            })
+            .abort_handle()
+        });
+    }
+
+    /// An exchange over this connection came to nothing: if the connection takes no more of them, or is
+    /// not wanted any more, it is closed when it is unused.
+    pub(super) fn let_go(&self, address: SocketAddr, shared: &http2::Shared, again: Again) {
+        if shared.is_open() && again != Again::OverHttp1 {
+            return;
+        }
+        self.pool.forget(shared);
+        if shared.idle_since().is_some() {
+            let speaks = Speaks::Http2(shared.clone());
+            self.retire(vec![Link { address, speaks }]);
+        }
+    }
+}
