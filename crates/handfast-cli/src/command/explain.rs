@@ -207,6 +207,7 @@ const PAGES: &[(&str, &str)] = pages![
     "unsupported-scheme",
     "unsupported-signature",
     "untrusted-root",
+    "upload-failed",
     "usage",
     "used-after-end",
     "verifiers-disagree",

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use super::error::Error;
 use super::event::Event;
+use super::facts::SetupTimes;
 use super::origin::Origin;
 use super::settings::Settings;
 use super::tls_stream::{Channel, TlsStream};
@@ -18,8 +19,8 @@ pub(super) async fn open(
     context: &ClientContext,
     origin: &Origin,
     reached: impl Fn(Phase),
-) -> Result<(TlsStream, SocketAddr), Error> {
-    let (socket, address) = reach(settings, origin, &reached).await?;
+) -> Result<(TlsStream, Way), Error> {
+    let (socket, mut way) = reach(settings, origin, &reached).await?;
     reached(Phase::Handshake);
     let channel: Box<dyn Channel> = Box::new(socket);
     let mut stream = context
@@ -30,7 +31,17 @@ pub(super) async fn open(
     // directions together, in `patience.rs`.
     stream.set_flush_on_read(false);
     stream.set_timeouts(&handfast::Timeouts::NONE);
-    Ok((stream, address))
+    way.setup.handshake = stream.report().handshake;
+    Ok((stream, way))
+}
+
+/// How a server was reached.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) address: SocketAddr,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) proxy: Option<String>,
+    pub(super) setup: SetupTimes,
 }
 
 /// A channel to the origin: TCP, through a proxy where one is set.
@@ -38,7 +49,9 @@ pub(super) async fn reach(
     settings: &Settings,
     origin: &Origin,
     reached: impl Fn(Phase),
-) -> Result<(TcpStream, SocketAddr), handfast_dial::Error> {
+) -> Result<(TcpStream, Way), handfast_dial::Error> {
+    let mut setup = SetupTimes::default();
+    let mut through = None;
     let dialer = Dialer::clone(&settings.dialer).with_limits(&settings.context.timeouts());
     let Dialled { channel, address } = dialer
         .dial_async_observed(&origin.host, origin.port, |progress| match progress {
@@ -47,6 +60,7 @@ pub(super) async fn reach(
                 addresses,
                 took,
             } => {
+                setup.resolve = *took;
                 settings.tell(&Event::Resolved {
                     host,
                     addresses,
@@ -54,21 +68,34 @@ pub(super) async fn reach(
                 });
                 reached(Phase::Connect);
             }
-            Progress::Tried { address, took, .. } => settings.tell(&Event::Connected {
-                address: *address,
-                took: *took,
-            }),
+            Progress::Tried { address, took, .. } => {
+                setup.connect = *took;
+                settings.tell(&Event::Connected {
+                    address: *address,
+                    took: *took,
+                });
+            }
             Progress::Proxied {
                 proxy,
                 server,
                 took,
-            } => settings.tell(&Event::Proxied {
-                proxy,
-                server,
-                took: *took,
-            }),
+            } => {
+                setup.proxy = Some(*took);
+                through = Some((*proxy).to_owned());
+                settings.tell(&Event::Proxied {
+                    proxy,
+                    server,
+                    took: *took,
+                });
+            }
             _ => {}
         })
         .await?;
-    Ok((channel, address))
+    let way = Way {
+        address,
+        local: channel.local_addr().ok(),
+        proxy: through,
+        setup,
+    };
+    Ok((channel, way))
 }

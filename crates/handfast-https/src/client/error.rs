@@ -54,6 +54,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The request's body could not be had: its reader failed, it was given up, or it has another length than
+    /// announced. The exchange was broken off.
+    Upload {
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// More redirects than allowed.
     TooManyRedirects {
         /// How many are allowed.
@@ -203,6 +209,14 @@ impl Error {
                 "invalid-request",
                 format!("the request cannot be sent: {}", escape_control(problem)),
             ),
+            Self::Upload { source } => Explanation::new(
+                "upload-failed",
+                format!("the request's body could not be sent: {}", plain(source)),
+            )
+            .with_evidence(
+                "the exchange was broken off: the server cannot take a part for the whole",
+            )
+            .with_fix("check what the body is read from"),
             Self::TooManyRedirects { limit, next } => {
                 Explanation::new("too-many-redirects", format!("more than {limit} redirects"))
                     .with_evidence(format!("the next would lead to {}", escape_control(next)))
@@ -370,7 +384,7 @@ impl std::error::Error for Error {
                 let failure = truncation.failure.as_ref()?;
                 Some(failure)
             }
-            Self::File { source, .. } => Some(source),
+            Self::File { source, .. } | Self::Upload { source } => Some(source),
             _ => None,
         }
     }

@@ -74,8 +74,8 @@ pub enum Event<'e> {
         version: Version,
         /// Its header fields.
         headers: &'e HeaderMap,
-        /// The size of its body, in bytes.
-        body_bytes: usize,
+        /// The size of its body, in bytes; `None` when it is not known.
+        body_bytes: Option<u64>,
     },
     /// The head of a response has come.
     Responding {

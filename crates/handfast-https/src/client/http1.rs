@@ -3,7 +3,7 @@
 //! Owns the stream, what of the request is still to be sent, and where in the response the connection
 //! is. How long to wait is `patience.rs`, what an end means is `completeness.rs`.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,8 +15,10 @@ use tokio::io::AsyncWrite as _;
 
 use super::error::{Error, Truncation};
 use super::patience::Moving;
+use super::places::Place;
 use super::request::Written;
 use super::tls_stream::{self, TlsStream, is_end};
+use super::upload::Outflow;
 
 /// A response head larger than this is an attack or a mistake: real ones have a few kilobytes.
 pub(super) const HEAD_BYTES_MAX: usize = 256 * 1024;
@@ -38,9 +40,13 @@ const HEAD_KEPT: usize = 4 * 1024;
 #[derive(Debug)]
 pub(super) struct Http1 {
     stream: TlsStream,
+    /// Given back when it is closed.
+    place: Place,
     request: Outgoing,
     /// Why sending stopped. What the peer had sent before is still to be read.
     send_failure: Option<handfast::Error>,
+    /// Why the request's body ended before its end.
+    upload_failure: Option<io::Error>,
     /// Why nothing more can be read, where that was none of the ends.
     failure: Option<handfast::Error>,
     /// Came together with a head: the beginning of its body. The first `taken` bytes were read.
@@ -59,6 +65,12 @@ pub(super) struct Http1 {
 struct Outgoing {
     written: Written,
     sent: usize,
+    /// What is left of a body that is made while it is sent.
+    outflow: Option<Outflow>,
+    /// It is sent in chunks.
+    is_chunked: bool,
+    /// All that there was is sent, and its caller has not made more yet.
+    held: bool,
     flushed: bool,
     /// The rest is not sent: the response has made it pointless.
     stopped: bool,
@@ -80,15 +92,17 @@ pub(super) enum Broken {
 }
 
 impl Http1 {
-    pub(super) fn new(stream: TlsStream) -> Self {
+    pub(super) fn new(stream: TlsStream, place: Place) -> Self {
         Self {
             before: stream.traffic(),
             stream,
+            place,
             request: Outgoing {
                 flushed: true,
                 ..Outgoing::default()
             },
             send_failure: None,
+            upload_failure: None,
             failure: None,
             ahead: Vec::new(),
             taken: 0,
@@ -130,6 +144,8 @@ impl Http1 {
     /// The rest of the request is not sent.
     pub(super) fn stop_sending(&mut self) {
         self.request.stopped |= !self.request.flushed;
+        self.request.outflow = None;
+        self.request.held = false;
     }
 
     /// Could another exchange go over this connection?
@@ -143,10 +159,12 @@ impl Http1 {
     }
 
     /// Begins an exchange: the request is sent while the response is awaited.
-    pub(super) fn begin(&mut self, written: Written) {
+    pub(super) fn begin(&mut self, written: Written, outflow: Option<Outflow>, is_chunked: bool) {
         self.before = self.stream.traffic();
         self.request = Outgoing {
             written,
+            outflow,
+            is_chunked,
             ..Outgoing::default()
         };
         self.ahead.clear();
@@ -168,17 +186,47 @@ impl Http1 {
     /// That the peer is gone ends sending and nothing else: a server may answer before it has read the
     /// whole request, and close. Its answer is still to be read.
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.request.is_done() || self.send_failure.is_some() || self.failure.is_some() {
+        if self.request.is_done()
+            || self.send_failure.is_some()
+            || self.upload_failure.is_some()
+            || self.failure.is_some()
+        {
             return Poll::Ready(());
         }
+        let request = &mut self.request;
         let sent = loop {
-            let slices = self.request.written.slices(self.request.sent);
+            let slices = request.written.slices(request.sent);
             if slices.iter().all(|slice| slice.is_empty()) {
-                break ready!(Pin::new(&mut self.stream).poll_flush(cx));
+                let Some(outflow) = &mut request.outflow else {
+                    break ready!(Pin::new(&mut self.stream).poll_flush(cx));
+                };
+                let piece = outflow.poll_piece(cx);
+                request.held = piece.is_pending();
+                match piece {
+                    Poll::Ready(Ok(Some(piece))) => {
+                        request.written = Written::piece(piece, request.is_chunked);
+                    }
+                    Poll::Ready(Ok(None)) => {
+                        request.outflow = None;
+                        request.written = Written::end(request.is_chunked);
+                    }
+                    Poll::Ready(Err(error)) => {
+                        request.outflow = None;
+                        self.upload_failure = Some(error);
+                        return Poll::Ready(());
+                    }
+                    // The server gets what there is.
+                    Poll::Pending => match Pin::new(&mut self.stream).poll_flush(cx) {
+                        Poll::Ready(Err(error)) => break Err(error),
+                        _ => return Poll::Pending,
+                    },
+                }
+                request.sent = 0;
+                continue;
             }
             let slices = slices.map(IoSlice::new);
             match ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices)) {
-                Ok(count) => self.request.sent += count,
+                Ok(count) => request.sent += count,
                 Err(error) => break Err(error),
             }
         };
@@ -189,6 +237,8 @@ impl Http1 {
                 self.request.written = Written::default();
             }
             Err(error) => {
+                self.request.outflow = None;
+                self.request.held = false;
                 let error = handfast::Error::from_io_owned(error, Phase::Request);
                 match is_end(&error) {
                     true => self.send_failure = Some(error),
@@ -218,7 +268,7 @@ impl Http1 {
             });
             match found {
                 // What sending met counts only after everything that had come.
-                Poll::Pending if self.failure.is_some() => {
+                Poll::Pending if self.failure.is_some() || self.upload_failure.is_some() => {
                     return Poll::Ready(Err(self.no_response()));
                 }
                 Poll::Pending => return Poll::Pending,
@@ -281,6 +331,9 @@ impl Http1 {
 
     /// What it means that no head came.
     fn no_response(&mut self) -> Error {
+        if let Some(source) = self.upload_failure.take() {
+            return Error::Upload { source };
+        }
         if let Some(failure) = self.failure.take() {
             return Error::Connection(failure);
         }
@@ -413,7 +466,10 @@ impl Http1 {
 
     /// Closes in order within the limit: `close_notify`, FIN, and the server's end.
     pub(super) async fn close(self, limit: Duration) -> CloseOutcome {
-        tls_stream::close(self.stream, limit).await
+        let Self { stream, place, .. } = self;
+        let outcome = tls_stream::close(stream, limit).await;
+        drop(place);
+        outcome
     }
 }
 
@@ -421,6 +477,10 @@ impl Moving for Http1 {
     fn moved(&self) -> u64 {
         let traffic = self.stream.traffic();
         traffic.bytes_received.wrapping_add(traffic.bytes_sent)
+    }
+
+    fn is_held(&self) -> bool {
+        self.request.held
     }
 }
 

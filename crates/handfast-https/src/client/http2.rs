@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use handfast::{CloseOutcome, Ending, Report, Traffic};
+use handfast::{CloseOutcome, Ending, Traffic};
 use handfast_http::h2::frame::code;
 use handfast_http::h2::{self, CannotOpen};
 use http::{HeaderMap, Method};
@@ -22,9 +22,12 @@ use tokio::task::AbortHandle;
 pub(super) use self::outcome::{Again, Broken, NoResponse};
 
 use self::driver::{DATA_KEPT, Slot, State, drive, lock};
+use super::error::Error;
 use super::patience::Moving;
+use super::places::Place;
 use super::request::Target;
 use super::tls_stream::TlsStream;
+use super::upload::Outflow;
 
 /// A connection, shared by those who make exchanges over it. When the last of them goes, it breaks off.
 #[derive(Debug, Clone)]
@@ -33,8 +36,9 @@ pub(super) struct Shared(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     state: Arc<Mutex<State>>,
-    report: Arc<Report>,
     task: AbortHandle,
+    /// Given back when the last who shares it goes.
+    _place: Place,
 }
 
 impl Drop for Inner {
@@ -45,20 +49,14 @@ impl Drop for Inner {
 
 impl Shared {
     /// Takes a stream over which HTTP/2 was agreed on; a task of its own drives it.
-    pub(super) fn start(stream: TlsStream) -> Self {
-        let report = Arc::clone(stream.report());
+    pub(super) fn start(stream: TlsStream, place: Place) -> Self {
         let state = Arc::new(Mutex::new(State::new(stream)));
         let task = tokio::spawn(drive(Arc::clone(&state))).abort_handle();
         Self(Arc::new(Inner {
             state,
-            report,
             task,
+            _place: place,
         }))
-    }
-
-    /// The handshake, and who the server is.
-    pub(super) fn report(&self) -> &Arc<Report> {
-        &self.0.report
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {
@@ -97,6 +95,7 @@ impl Shared {
         target: &Target,
         method: &Method,
         body: &Bytes,
+        outflow: &mut Option<Outflow>,
     ) -> Poll<Result<Exchange, NoResponse>> {
         let mut state = self.state();
         let request = target.to_http2(method, body);
@@ -115,13 +114,16 @@ impl Shared {
             }
         };
         let slot = Slot {
-            sending: !body.is_empty(),
+            sending: !request.end,
             upload: body.clone(),
+            outflow: outflow.take(),
             ..Slot::default()
         };
         state.streams.insert(stream, slot);
         if !body.is_empty() {
             state.http.want(stream, now);
+        } else if !request.end {
+            state.held.push(stream);
         }
         state.wake_driver();
         drop(state);
@@ -180,6 +182,11 @@ impl Exchange {
         };
         if let Some(head) = slot.head.take() {
             return Poll::Ready(Ok(head));
+        }
+        if let Some(source) = slot.upload_failure.take() {
+            let error = Error::Upload { source };
+            let again = Again::No;
+            return Poll::Ready(Err(NoResponse { error, again }));
         }
         match slot.cut {
             Some(cut) => Poll::Ready(Err(state.no_response(Some(cut)))),
@@ -256,6 +263,8 @@ impl Exchange {
         if let Some(slot) = state.streams.get_mut(&self.stream) {
             slot.stopped |= slot.sending;
             slot.upload = Bytes::new();
+            slot.outflow = None;
+            slot.held = false;
         }
     }
 
@@ -281,6 +290,14 @@ impl Moving for Exchange {
     fn moved(&self) -> u64 {
         let state = self.shared.state();
         state.streams.get(&self.stream).map_or(0, |slot| slot.moved)
+    }
+
+    fn is_held(&self) -> bool {
+        let state = self.shared.state();
+        state
+            .streams
+            .get(&self.stream)
+            .is_some_and(|slot| slot.held)
     }
 }
 

@@ -29,12 +29,14 @@ mod credentials;
 mod download;
 mod error;
 mod event;
+mod facts;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod http1;
 mod http2;
 mod origin;
 mod patience;
+mod places;
 mod pool;
 mod probing;
 mod redirect;
@@ -46,16 +48,20 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod tls_stream;
+mod upload;
 
 pub use completeness::{Framing, Verdict, Whole, judge};
 pub use download::Download;
 pub use error::{Error, Truncation};
 pub use event::Event;
+pub use facts::{ConnectionFacts, ExchangeTimes, SetupTimes};
 pub use handfast_dial::proxy::Proxy;
+pub use places::PoolLimits;
 pub use request::Request;
 pub use response::{Finished, Oddity, Response};
 pub use send::Client;
 pub use settings::ClientBuilder;
+pub use upload::{Upload, UploadEnded, UploadSender};
 
 /// The application protocols to give to [`handfast::ClientContextBuilder::alpn`]: HTTP/2 preferred.
 /// A context without any makes a client that speaks HTTP/1.1.

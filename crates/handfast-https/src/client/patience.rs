@@ -12,6 +12,12 @@ use tokio::time::{Instant, sleep_until};
 pub(super) trait Moving {
     /// A number that changes whenever something moved, in either direction.
     fn moved(&self) -> u64;
+
+    /// Does it wait for our own side: for the caller to make more of a request's body? Then the silence is not
+    /// the peer's.
+    fn is_held(&self) -> bool {
+        false
+    }
 }
 
 /// The limits of one exchange.
@@ -105,7 +111,7 @@ impl Patience {
                     return Poll::Ready(Some(done));
                 }
                 let now_moved = it.moved();
-                if now_moved != moved {
+                if now_moved != moved || it.is_held() {
                     (moved, last) = (now_moved, Instant::now());
                 }
                 alarm.as_mut().poll(cx).map(|()| None)
@@ -115,9 +121,13 @@ impl Patience {
                 return Ok(done);
             }
             let is_over = self.deadline.is_some_and(|(at, _)| Instant::now() >= at);
-            let is_silent = self.silence.is_some_and(|limit| last.elapsed() >= limit);
+            let is_silent =
+                !it.is_held() && self.silence.is_some_and(|limit| last.elapsed() >= limit);
             if is_over || is_silent {
                 return Err(Error::new(phase, NetworkCause::TimedOut { limit }));
+            }
+            if it.is_held() {
+                last = Instant::now();
             }
         }
     }

@@ -5,7 +5,6 @@
 //! one that can be shared.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -15,28 +14,19 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
+use super::facts::Opened;
 use super::http1::Http1;
 use super::http2;
 use super::origin::Origin;
-
-/// How many idle connections are kept for one origin. One exchange at a time leaves one; this bounds
-/// what a burst leaves behind.
-const PER_ORIGIN_MAX: usize = 8;
-
-/// How many are kept in all, whatever their origins: each is a descriptor, and some memory of a server's.
-const IN_ALL_MAX: usize = 64;
-
-/// How long an idle connection is kept. Servers close theirs after 5 to 75 seconds; a request sent over one
-/// that is being closed has to be sent again.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+use super::places::{Place, Places, PoolLimits, Shortage, Waiting};
 
 /// Of how many origins it is remembered which version they speak. Then all are forgotten.
 const REMEMBERED_MAX: usize = 1000;
 
 /// A connection that can serve an exchange, and where it leads.
 #[derive(Debug)]
-pub(super) struct Link {
-    pub(super) address: SocketAddr,
+pub(super) struct Connection {
+    pub(super) opened: Arc<Opened>,
     pub(super) speaks: Speaks,
 }
 
@@ -46,7 +36,7 @@ pub(super) enum Speaks {
     Http2(http2::Shared),
 }
 
-impl Link {
+impl Connection {
     /// Closes in order within the limit.
     pub(super) async fn close(self, limit: Duration) -> CloseOutcome {
         match self.speaks {
@@ -71,16 +61,23 @@ impl Link {
 #[derive(Debug)]
 pub(super) enum Found {
     /// One that has served before, or still does.
-    Link(Link),
+    Kept(Connection),
     /// None: make one, and say so by the permit.
     Make(Making),
+    /// None, and no more may be made: wait for one to be closed or given back, then ask again. The others are to be
+    /// closed, to make room.
+    Full(Waiting, Vec<Connection>),
     /// Somebody makes one: wait for it, then ask again.
     Wait(Arc<Semaphore>),
 }
 
-/// Connections that are kept.
-#[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<State>);
+/// Connections that are kept, and how many there may be.
+#[derive(Debug)]
+pub(super) struct Pool {
+    limits: PoolLimits,
+    places: Places,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -95,7 +92,7 @@ struct State {
 struct Kept {
     origin: Origin,
     since: Instant,
-    link: Link,
+    link: Connection,
 }
 
 impl Kept {
@@ -118,6 +115,14 @@ enum Known {
 }
 
 impl Pool {
+    pub(super) fn new(limits: PoolLimits) -> Self {
+        Self {
+            places: Places::new(&limits),
+            limits,
+            state: Mutex::default(),
+        }
+    }
+
     /// A connection to this origin, or what to do instead.
     pub(super) fn find(&self, origin: &Origin) -> Found {
         let mut state = self.state();
@@ -136,39 +141,59 @@ impl Pool {
                 continue;
             }
             if let Speaks::Http2(shared) = &kept.link.speaks {
-                return Found::Link(Link {
-                    address: kept.link.address,
+                return Found::Kept(Connection {
+                    opened: Arc::clone(&kept.link.opened),
                     speaks: Speaks::Http2(shared.clone()),
                 });
             }
-            return Found::Link(state.kept.remove(at).link);
+            return Found::Kept(state.kept.remove(at).link);
         }
-        if state.versions.contains_key(origin) {
-            return Found::Make(Making::default());
-        }
-        if let Some(making) = state.making.get(origin)
+        let is_shared = !state.versions.contains_key(origin);
+        if is_shared
+            && let Some(making) = state.making.get(origin)
             && !making.is_closed()
         {
             return Found::Wait(Arc::clone(making));
         }
+        let place = match self.places.take(origin) {
+            Ok(place) => Some(place),
+            Err((Shortage::OfOrigin, waiting)) => return Found::Full(waiting, Vec::new()),
+            Err((Shortage::InAll, waiting)) => {
+                return Found::Full(waiting, state.take_idle(|_| true));
+            }
+        };
+        if !is_shared {
+            return Found::Make(Making { gate: None, place });
+        }
         // Nobody gets a permit of it: it is closed when the connection was made, or could not be.
         let gate = Arc::new(Semaphore::new(0));
         state.making.insert(origin.clone(), Arc::clone(&gate));
-        Found::Make(Making { gate: Some(gate) })
+        Found::Make(Making {
+            gate: Some(gate),
+            place,
+        })
     }
 
     /// The connection was made, or could not be: those who wait for it ask again. Gives those for which there
     /// is no room any more.
-    pub(super) fn made(&self, origin: &Origin, making: Making, made: Option<&Link>) -> Vec<Link> {
+    pub(super) fn made(
+        &self,
+        origin: &Origin,
+        making: Making,
+        made: Option<&Connection>,
+    ) -> Vec<Connection> {
         let mut state = self.state();
         if making.gate.is_some() {
             state.making.remove(origin);
         }
-        match made.map(|link| (link.address, &link.speaks)) {
-            Some((address, Speaks::Http2(shared))) => {
+        match made.map(|link| (&link.opened, &link.speaks)) {
+            Some((opened, Speaks::Http2(shared))) => {
                 state.versions.remove(origin);
+                let opened = Arc::clone(opened);
                 let speaks = Speaks::Http2(shared.clone());
-                state.keep(origin, Link { address, speaks })
+                let evicted = state.keep(&self.limits, origin, Connection { opened, speaks });
+                self.places.wake_all(origin);
+                evicted
             }
             // Where none can be made, all find out at once, and not one after the other.
             _ => {
@@ -189,8 +214,14 @@ impl Pool {
     }
 
     /// Keeps a connection for the next exchange; gives those for which there is no room.
-    pub(super) fn keep(&self, origin: &Origin, link: Link) -> Vec<Link> {
-        self.state().keep(origin, link)
+    pub(super) fn keep(&self, origin: &Origin, link: Connection) -> Vec<Connection> {
+        let mut state = self.state();
+        let mut evicted = state.keep(&self.limits, origin, link);
+        if !self.places.wake(origin) && evicted.is_empty() && self.places.is_awaited_by_all() {
+            // Others wait for any to be closed.
+            evicted = state.take_idle(|_| true);
+        }
+        evicted
     }
 
     /// Takes out a connection that serves nothing more, unless others still use it.
@@ -202,19 +233,19 @@ impl Pool {
     }
 
     /// All of them.
-    pub(super) fn take_all(&self) -> Vec<Link> {
+    pub(super) fn take_all(&self) -> Vec<Connection> {
         let kept = std::mem::take(&mut self.state().kept);
         kept.into_iter().map(|kept| kept.link).collect()
     }
 
     /// Takes out those that have been idle for too long; says when to ask again, if there are any left.
-    pub(super) fn expire(&self, now: Instant) -> (Vec<Link>, Option<Instant>) {
+    pub(super) fn expire(&self, now: Instant) -> (Vec<Connection>, Option<Instant>) {
         let mut state = self.state();
         let kept = std::mem::take(&mut state.kept);
         let mut expired = Vec::new();
         let mut next: Option<Instant> = None;
         for mut kept in kept {
-            let until = kept.idle_since().unwrap_or(now) + IDLE_MAX;
+            let until = kept.idle_since().unwrap_or(now) + self.limits.idle_time_max;
             if until <= now || !kept.link.is_open() && kept.idle_since().is_some() {
                 expired.push(kept.link);
                 continue;
@@ -237,7 +268,7 @@ impl Pool {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -250,17 +281,17 @@ impl Drop for Pool {
 }
 
 impl State {
-    fn keep(&mut self, origin: &Origin, link: Link) -> Vec<Link> {
+    fn keep(&mut self, limits: &PoolLimits, origin: &Origin, link: Connection) -> Vec<Connection> {
         self.kept.push(Kept {
             origin: origin.clone(),
             since: Instant::now(),
             link,
         });
         let of_origin = self.kept.iter().filter(|kept| kept.origin == *origin);
-        if of_origin.count() > PER_ORIGIN_MAX {
+        if of_origin.count() > limits.idle_per_origin_max {
             return self.take_idle(|kept| kept.origin == *origin);
         }
-        if self.kept.len() > IN_ALL_MAX {
+        if self.kept.len() > limits.idle_max {
             return self.take_idle(|_| true);
         }
         Vec::new()
@@ -277,7 +308,7 @@ impl State {
     }
 
     /// The one that has been idle for longest.
-    fn take_idle(&mut self, of: impl Fn(&Kept) -> bool) -> Vec<Link> {
+    fn take_idle(&mut self, of: impl Fn(&Kept) -> bool) -> Vec<Connection> {
         let idle = self.kept.iter().enumerate().filter(|(_, kept)| of(kept));
         let oldest = idle
             .filter_map(|(at, kept)| Some((kept.idle_since()?, at)))
@@ -292,6 +323,8 @@ impl State {
 /// The right to make a connection for all who wait for it. Dropped, it lets them ask again.
 #[derive(Debug, Default)]
 pub(super) struct Making {
+    /// The place of the connection that is made.
+    pub(super) place: Option<Place>,
     gate: Option<Arc<Semaphore>>,
 }
 

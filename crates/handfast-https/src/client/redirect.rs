@@ -49,6 +49,7 @@ pub(super) fn next(
     if becomes_get {
         next.method = Method::GET;
         next.body = bytes::Bytes::new();
+        next.upload = None;
         for name in [
             CONTENT_ENCODING,
             CONTENT_LANGUAGE,

@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::credentials::{basic, without_credentials};
 use super::error::Error;
 use super::origin::Origin;
+use super::upload::{Outflow, Upload};
 
 /// A request: method, URL, header fields, body.
 ///
@@ -20,6 +21,8 @@ pub struct Request {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// A body that is made while it is sent, in place of `body`.
+    pub(super) upload: Option<Upload>,
 }
 
 /// Secrets are not shown.
@@ -29,6 +32,7 @@ impl std::fmt::Debug for Request {
             .field("method", &self.method)
             .field("url", &self.url.as_str())
             .field("body", &self.body.len())
+            .field("upload", &self.upload)
             .finish_non_exhaustive()
     }
 }
@@ -62,6 +66,7 @@ impl Request {
             url: check_scheme(parsed, None)?,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            upload: None,
         };
         request.move_credentials();
         Ok(request)
@@ -78,6 +83,15 @@ impl Request {
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
+        self.upload = None;
+        self
+    }
+
+    /// With a body that is made while it is sent. It can be sent once.
+    #[must_use]
+    pub fn with_upload(mut self, upload: Upload) -> Self {
+        self.body = Bytes::new();
+        self.upload = Some(upload);
         self
     }
 
@@ -101,9 +115,40 @@ impl Request {
         &mut self.headers
     }
 
-    /// Its body.
+    /// Its body, where that is in memory.
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// Its body, where that is made while it is sent.
+    pub fn upload(&self) -> Option<&Upload> {
+        self.upload.as_ref()
+    }
+
+    /// The length of its body, as far as it is known.
+    pub(super) fn body_bytes(&self) -> Option<u64> {
+        match &self.upload {
+            Some(upload) => upload.length(),
+            None => Some(self.body.len() as u64),
+        }
+    }
+
+    /// Can all of it be sent, for the first time or again?
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.upload.as_ref().is_none_or(Upload::is_untouched)
+    }
+
+    /// Takes its body for an exchange.
+    pub(super) fn begin_upload(&self) -> Result<Option<Outflow>, Error> {
+        let Some(upload) = &self.upload else {
+            return Ok(None);
+        };
+        match upload.begin() {
+            Some(outflow) => Ok(Some(outflow)),
+            None => Err(Error::InvalidRequest {
+                problem: "its body can be sent once, and was sent, or is being sent".to_owned(),
+            }),
+        }
     }
 
     pub(super) fn origin(&self) -> Origin {
@@ -149,7 +194,8 @@ impl Request {
         // A length of the caller's own must not contradict the body: what follows would be read as
         // another request.
         for length in fields.get_all(CONTENT_LENGTH) {
-            if length.as_bytes() != self.body.len().to_string().as_bytes() {
+            let known = self.body_bytes().map(|bytes| bytes.to_string());
+            if known.as_deref().map(str::as_bytes) != Some(length.as_bytes()) {
                 return Err(invalid("its Content-Length is not the length of its body"));
             }
         }
@@ -161,15 +207,16 @@ impl Request {
             return Err(invalid("no Transfer-Encoding but chunked can be sent"));
         }
         fields.remove(TRANSFER_ENCODING);
-        let has_length = !self.body.is_empty()
+        let has_length = !self.body.is_empty() || self.upload.is_some()
             // RFC 9110, section 8.6: where a body is usual, that there is none is said.
             || matches!(self.method, Method::POST | Method::PUT | Method::PATCH);
         Ok(Target {
             host,
             path: path.to_owned(),
             fields,
-            length: has_length.then_some(self.body.len() as u64),
-            is_chunked,
+            length: self.body_bytes().filter(|_| has_length),
+            is_chunked: is_chunked || self.upload.is_some() && self.body_bytes().is_none(),
+            is_upload: self.upload.is_some(),
         })
     }
 
@@ -200,6 +247,8 @@ pub(super) struct Target {
     length: Option<u64>,
     /// Over HTTP/1.1 the body is sent in chunks.
     is_chunked: bool,
+    /// The body is made while it is sent.
+    is_upload: bool,
 }
 
 impl Target {
@@ -228,7 +277,9 @@ impl Target {
         let mut tail: &[u8] = b"";
         if self.is_chunked {
             head.extend_from_slice(b"\r\ntransfer-encoding: chunked\r\n\r\n");
-            tail = b"0\r\n\r\n";
+            if !self.is_upload {
+                tail = b"0\r\n\r\n";
+            }
             if !body.is_empty() {
                 head.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
                 tail = b"\r\n0\r\n\r\n";
@@ -254,8 +305,13 @@ impl Target {
             path: self.path.as_bytes(),
             fields: &self.fields,
             length: self.length,
-            end: body.is_empty(),
+            end: body.is_empty() && !self.is_upload,
         }
+    }
+
+    /// How an upload is framed over HTTP/1.1: in chunks?
+    pub(super) fn is_chunked(&self) -> bool {
+        self.is_chunked
     }
 
     /// Takes out what belongs to a connection of HTTP/1.1.
@@ -282,6 +338,29 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// A piece of an upload.
+    pub(super) fn piece(piece: Bytes, is_chunked: bool) -> Self {
+        match is_chunked {
+            false => Self {
+                body: piece,
+                ..Self::default()
+            },
+            true => Self {
+                head: format!("{:x}\r\n", piece.len()).into_bytes(),
+                body: piece,
+                tail: b"\r\n",
+            },
+        }
+    }
+
+    /// The end of an upload.
+    pub(super) fn end(is_chunked: bool) -> Self {
+        Self {
+            tail: if is_chunked { b"0\r\n\r\n" } else { b"" },
+            ..Self::default()
+        }
+    }
+
     /// What is left when so many bytes were sent.
     pub(super) fn slices(&self, sent: usize) -> [&[u8]; 3] {
         let mut skipped = sent;

@@ -18,6 +18,7 @@ use url::Url;
 use super::completeness::{Framing, Verdict, Whole, judge};
 use super::error::{Error, Truncation};
 use super::event::Event;
+use super::facts::{ConnectionFacts, ExchangeTimes, Opened};
 use super::http1::{self, Http1};
 use super::http2::{self, Exchange};
 use super::origin::Origin;
@@ -33,9 +34,10 @@ use super::shared::Shared;
 /// its stream.
 pub struct Response {
     head: Head,
+    times: ExchangeTimes,
     url: Url,
     redirects: Vec<Url>,
-    link: Link,
+    link: Carrier,
     patience: Patience,
     shared: Arc<Shared>,
     received: u64,
@@ -90,52 +92,57 @@ impl Head {
 
 /// What a response comes over.
 #[derive(Debug)]
-pub(super) struct Link {
-    address: SocketAddr,
+pub(super) struct Carrier {
+    facts: ConnectionFacts,
     over: Over,
 }
 
 #[derive(Debug)]
 enum Over {
-    Http1(Box<Http1>, Origin),
+    Http1(Box<Http1>, Arc<Opened>, Origin),
     Http2(Exchange),
 }
 
-impl Link {
-    pub(super) fn of_http1(http1: Box<Http1>, address: SocketAddr, origin: &Origin) -> Self {
-        let over = Over::Http1(http1, origin.clone());
-        Self { address, over }
+impl Carrier {
+    pub(super) fn of_http1(
+        http1: Box<Http1>,
+        opened: Arc<Opened>,
+        facts: ConnectionFacts,
+        origin: &Origin,
+    ) -> Self {
+        let over = Over::Http1(http1, opened, origin.clone());
+        Self { facts, over }
     }
 
-    pub(super) fn of_http2(exchange: Exchange, address: SocketAddr) -> Self {
+    pub(super) fn of_http2(exchange: Exchange, facts: ConnectionFacts) -> Self {
         let over = Over::Http2(exchange);
-        Self { address, over }
+        Self { facts, over }
     }
 
     fn ending(&self) -> Option<Ending> {
         match &self.over {
-            Over::Http1(http1, _) => http1.ending(),
+            Over::Http1(http1, ..) => http1.ending(),
             Over::Http2(exchange) => exchange.shared().ending(),
         }
     }
 
     fn is_body_done(&self) -> bool {
         match &self.over {
-            Over::Http1(http1, _) => http1.is_body_done(),
+            Over::Http1(http1, ..) => http1.is_body_done(),
             Over::Http2(exchange) => exchange.is_body_done(),
         }
     }
 
     fn is_request_sent(&self) -> bool {
         match &self.over {
-            Over::Http1(http1, _) => http1.is_request_sent(),
+            Over::Http1(http1, ..) => http1.is_request_sent(),
             Over::Http2(exchange) => exchange.is_request_sent(),
         }
     }
 
     fn stop_sending(&mut self) {
         match &mut self.over {
-            Over::Http1(http1, _) => http1.stop_sending(),
+            Over::Http1(http1, ..) => http1.stop_sending(),
             Over::Http2(exchange) => exchange.stop_sending(),
         }
     }
@@ -143,17 +150,24 @@ impl Link {
     /// Ready when nothing of the request is left to be sent, or nothing more can be.
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.over {
-            Over::Http1(http1, _) => http1.poll_send(cx),
+            Over::Http1(http1, ..) => http1.poll_send(cx),
             Over::Http2(exchange) => exchange.poll_sent(cx),
         }
     }
 }
 
-impl Moving for Link {
+impl Moving for Carrier {
     fn moved(&self) -> u64 {
         match &self.over {
-            Over::Http1(http1, _) => http1.moved(),
+            Over::Http1(http1, ..) => http1.moved(),
             Over::Http2(exchange) => exchange.moved(),
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        match &self.over {
+            Over::Http1(http1, ..) => http1.is_held(),
+            Over::Http2(exchange) => exchange.is_held(),
         }
     }
 }
@@ -209,10 +223,11 @@ impl fmt::Display for Oddity {
 impl Response {
     pub(super) fn new(
         shared: Arc<Shared>,
-        mut link: Link,
+        mut link: Carrier,
         patience: Patience,
         request: &Request,
         head: Head,
+        times: ExchangeTimes,
         redirects: Vec<Url>,
     ) -> Self {
         if !head.status.is_success() {
@@ -222,6 +237,7 @@ impl Response {
         Self {
             framed_end: head.framing == Framing::NoBody || link.is_body_done(),
             head,
+            times,
             url: request.url.clone(),
             redirects,
             link,
@@ -267,17 +283,24 @@ impl Response {
         self.received
     }
 
+    /// Its connection: which one, new or kept, how it was made, and who the server is.
+    pub fn connection(&self) -> &ConnectionFacts {
+        &self.link.facts
+    }
+
+    /// How long it took to come.
+    pub fn times(&self) -> ExchangeTimes {
+        self.times
+    }
+
     /// The handshake of its connection, and who the server is.
     pub fn report(&self) -> Arc<Report> {
-        match &self.link.over {
-            Over::Http1(http1, _) => Arc::clone(http1.stream().report()),
-            Over::Http2(exchange) => Arc::clone(exchange.shared().report()),
-        }
+        Arc::clone(&self.link.facts.report)
     }
 
     /// Where its connection leads.
     pub fn address(&self) -> SocketAddr {
-        self.link.address
+        self.link.facts.peer_address
     }
 
     /// The status as an error, if it is 400 or more.
@@ -362,7 +385,7 @@ impl Response {
     async fn next(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> Result<usize, Error> {
         let patience = self.patience;
         let lent = match &mut self.link.over {
-            Over::Http1(http1, _) => {
+            Over::Http1(http1, ..) => {
                 let lending = patience.wait_on(&mut **http1, Phase::Response, |http1, cx| {
                     http1.poll_lend(cx, limit, &mut take)
                 });
@@ -472,13 +495,13 @@ impl Response {
         if head.length_and_chunks {
             finished.oddities.push(Oddity::LengthAndChunks);
         }
-        let address = link.address;
+        let address = link.facts.peer_address;
         let limit = patience.at_most(shared.settings.close_wait);
         match link.over {
-            Over::Http1(http1, origin) => {
+            Over::Http1(http1, opened, origin) => {
                 let persistent = head.persistent && http1.is_request_sent();
                 finished
-                    .end_http1(http1, address, &origin, &shared, persistent, limit)
+                    .end_http1(http1, opened, &origin, &shared, persistent, limit)
                     .await;
             }
             Over::Http2(exchange) => finished.end_http2(exchange, &shared, limit).await,
@@ -508,7 +531,7 @@ impl Response {
             let patience = self.patience.with_silence(self.shared.settings.close_wait);
             // It was answered: what does not arrive any more is told, and is no failure.
             let _ = patience
-                .wait_on(&mut self.link, Phase::Request, Link::poll_sent)
+                .wait_on(&mut self.link, Phase::Request, Carrier::poll_sent)
                 .await;
         }
         self.link.stop_sending();
@@ -529,7 +552,7 @@ impl Response {
                 let _ = self.finish().await;
             }
             Ok(Ok(false)) | Err(_) => {
-                if let Over::Http1(http1, _) = self.link.over {
+                if let Over::Http1(http1, ..) = self.link.over {
                     http1.close(Duration::ZERO).await;
                 }
             }
@@ -567,7 +590,7 @@ impl Finished {
     async fn end_http1(
         &mut self,
         mut http1: Box<Http1>,
-        address: SocketAddr,
+        opened: Arc<Opened>,
         origin: &Origin,
         shared: &Arc<Shared>,
         persistent: bool,
@@ -592,7 +615,7 @@ impl Finished {
         }
         if persistent && http1.is_open() {
             let speaks = Speaks::Http1(http1);
-            shared.keep(origin, pool::Link { address, speaks });
+            shared.keep(origin, pool::Connection { opened, speaks });
             return;
         }
         let is_given_up = http1.is_request_cut_short();

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handfast::{ClientContext, CloseOutcome, Phase};
 use http::Version;
@@ -11,13 +11,15 @@ use tokio::task::JoinSet;
 
 use super::error::Error;
 use super::event::Event;
+use super::facts::{ConnectionFacts, ExchangeTimes, Opened};
 use super::http1::Http1;
 use super::http2::{self, Again};
 use super::origin::Origin;
 use super::patience::Patience;
-use super::pool::{self, Found, Link, Speaks};
+use super::places::Place;
+use super::pool::{self, Connection, Found, Speaks};
 use super::request::{Request, Target};
-use super::response::{Head, Link as ResponseLink, Response};
+use super::response::{Carrier, Head, Response};
 use super::settings::{ClientBuilder, Settings};
 use super::shared::Shared;
 use super::{connect, probing, redirect};
@@ -59,15 +61,21 @@ impl Client {
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
         let settings = &self.0.settings;
         let patience = Patience::new(settings.silence(), settings.total_max);
+        let began = Instant::now();
         let mut redirects = Vec::new();
         loop {
-            let (link, head) = self.exchange(&request, patience).await?;
+            let (link, head, connected) = self.exchange(&request, patience).await?;
+            let times = ExchangeTimes {
+                connection: connected.saturating_duration_since(began),
+                head: began.elapsed(),
+            };
             let response = Response::new(
                 Arc::clone(&self.0),
                 link,
                 patience,
                 &request,
                 head,
+                times,
                 redirects.clone(),
             );
             settings.tell(&Event::Responding {
@@ -110,7 +118,7 @@ impl Client {
         let limit = limit.min(self.0.settings.close_wait);
         let mut closing = JoinSet::new();
         for link in self.0.pool.take_all() {
-            let address = link.address;
+            let address = link.opened.address();
             closing.spawn(async move { (address, link.close(limit).await) });
         }
         let mut outcomes = Vec::new();
@@ -130,14 +138,15 @@ impl Client {
         &self,
         request: &Request,
         patience: Patience,
-    ) -> Result<(ResponseLink, Head), Error> {
+    ) -> Result<(Carrier, Head, Instant), Error> {
         let settings = &self.0.settings;
         let origin = request.origin();
         let mut retries = 0;
         loop {
             let (link, is_reused) = self.connection(&origin, patience).await?;
+            let connected = Instant::now();
             let failed = match self.attempt(&origin, link, request, patience).await {
-                Ok(begun) => return Ok(begun),
+                Ok((link, head)) => return Ok((link, head, connected)),
                 Err(failed) => failed,
             };
             let error = failed.error;
@@ -153,7 +162,7 @@ impl Client {
                 Again::IfHarmless => is_reused && request.is_idempotent(),
                 Again::No => false,
             };
-            if !may_be_sent_again {
+            if !may_be_sent_again || !request.is_repeatable() {
                 return Err(error);
             }
             if failed.again == Again::Unprocessed {
@@ -164,10 +173,14 @@ impl Client {
     }
 
     /// A connection to the origin, and whether it has served before.
-    async fn connection(&self, origin: &Origin, patience: Patience) -> Result<(Link, bool), Error> {
+    async fn connection(
+        &self,
+        origin: &Origin,
+        patience: Patience,
+    ) -> Result<(Connection, bool), Error> {
         loop {
             match self.0.pool.find(origin) {
-                Found::Link(mut link) => {
+                Found::Kept(mut link) => {
                     if matches!(link.speaks, Speaks::Http1(_)) {
                         // Lets the runtime see whether the server has closed it in the meantime.
                         tokio::task::yield_now().await;
@@ -176,12 +189,17 @@ impl Client {
                         }
                     }
                     self.0.settings.tell(&Event::Reused {
-                        address: link.address,
+                        address: link.opened.address(),
                     });
                     return Ok((link, true));
                 }
-                Found::Make(making) => {
-                    let made = self.open(origin, patience).await;
+                Found::Full(waiting, evicted) => {
+                    self.0.retire(evicted);
+                    patience.wait(|| Phase::Connect, waiting.wait()).await?;
+                }
+                Found::Make(mut making) => {
+                    let place = making.place.take().unwrap_or_default();
+                    let made = self.open(origin, place, patience).await;
                     let evicted = self.0.pool.made(origin, making, made.as_ref().ok());
                     self.0.retire(evicted);
                     let link = made?;
@@ -198,7 +216,12 @@ impl Client {
         }
     }
 
-    async fn open(&self, origin: &Origin, patience: Patience) -> Result<Link, Error> {
+    async fn open(
+        &self,
+        origin: &Origin,
+        place: Place,
+        patience: Patience,
+    ) -> Result<Connection, Error> {
         let settings = &self.0.settings;
         let patience = patience.but_at_most(settings.connect_max);
         let context = match self.0.pool.wants_http1(origin) {
@@ -212,7 +235,7 @@ impl Client {
         let reached = || *phase.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = patience.wait(reached, opening).await;
         let opened = opened.map_err(Error::from).and_then(|opened| opened);
-        let (stream, address) = match opened.map_err(|error| error.with_server_name(&origin.host)) {
+        let (stream, way) = match opened.map_err(|error| error.with_server_name(&origin.host)) {
             Ok(opened) => opened,
             Err(Error::Connection(error)) => {
                 return Err(probing::clarify(settings, origin, error, patience)
@@ -224,31 +247,43 @@ impl Client {
         settings.tell(&Event::Secured {
             report: stream.report(),
         });
+        let opened = Arc::new(Opened::new(ConnectionFacts {
+            number: self.0.number(),
+            exchanges_before: 0,
+            peer_address: way.address,
+            local_address: way.local,
+            proxy: way.proxy,
+            report: Arc::clone(stream.report()),
+            setup: way.setup,
+        }));
         let speaks = match stream.report().alpn.as_deref() {
-            Some(b"h2") => Speaks::Http2(http2::Shared::start(stream)),
-            _ => Speaks::Http1(Box::new(Http1::new(stream))),
+            Some(b"h2") => Speaks::Http2(http2::Shared::start(stream, place)),
+            _ => Speaks::Http1(Box::new(Http1::new(stream, place))),
         };
-        Ok(Link { address, speaks })
+        Ok(Connection { opened, speaks })
     }
 
     async fn attempt(
         &self,
         origin: &Origin,
-        link: Link,
+        link: Connection,
         request: &Request,
         patience: Patience,
-    ) -> Result<(ResponseLink, Head), http2::NoResponse> {
+    ) -> Result<(Carrier, Head), http2::NoResponse> {
         let refuse = |error: Error| http2::NoResponse {
             error,
             again: Again::No,
         };
         let late = |error: handfast::Error| refuse(error.with_server_name(&origin.host).into());
         let mut target = request.target().map_err(refuse)?;
-        let address = link.address;
+        let mut outflow = request.begin_upload().map_err(refuse)?;
+        let opened = link.opened;
+        let facts = opened.begin();
         match link.speaks {
             Speaks::Http1(mut http1) => {
                 self.tell_request(request, &target, Version::HTTP_11);
-                http1.begin(target.to_http1(&request.method, &request.body));
+                let written = target.to_http1(&request.method, &request.body);
+                http1.begin(written, outflow.take(), target.is_chunked());
                 let head = patience
                     .wait_on(&mut *http1, Phase::Response, |http1, cx| {
                         http1.poll_head(cx, &request.method)
@@ -257,7 +292,7 @@ impl Client {
                     .map_err(late)?;
                 match head {
                     Ok(head) => Ok((
-                        ResponseLink::of_http1(http1, address, origin),
+                        Carrier::of_http1(http1, opened, facts, origin),
                         Head::of_http1(head),
                     )),
                     Err(error) => Err(http2::NoResponse {
@@ -274,7 +309,7 @@ impl Client {
                 self.tell_request(request, &target, Version::HTTP_2);
                 let exchange = patience
                     .wait_on(&mut shared, Phase::Request, |shared, cx| {
-                        shared.poll_open(cx, &target, &request.method, &request.body)
+                        shared.poll_open(cx, &target, &request.method, &request.body, &mut outflow)
                     })
                     .await
                     .map_err(late)?;
@@ -290,11 +325,11 @@ impl Client {
                 };
                 match head {
                     Ok((exchange, head)) => Ok((
-                        ResponseLink::of_http2(exchange, address),
+                        Carrier::of_http2(exchange, facts),
                         Head::of_http2(head, &request.method),
                     )),
                     Err(failed) => {
-                        self.0.let_go(address, &shared, failed.again);
+                        self.0.let_go(&opened, &shared, failed.again);
                         Err(failed)
                     }
                 }
@@ -309,7 +344,7 @@ impl Client {
                 url: &request.url,
                 version,
                 headers: &target.shown(version),
-                body_bytes: request.body.len(),
+                body_bytes: request.body_bytes(),
             });
         }
     }

@@ -9,6 +9,7 @@ use handfast_dial::Dialer;
 use handfast_dial::proxy::Proxy;
 
 use super::event::{Event, Observer};
+use super::places::PoolLimits;
 
 /// How long to wait for the peer's part of a close. Somebody waits for us meanwhile, and all that is
 /// to be had is the knowledge that the server closed in order.
@@ -31,6 +32,7 @@ pub(super) struct Settings {
     pub(super) close_wait: Duration,
     pub(super) dialer: Dialer,
     pub(super) probes: bool,
+    pub(super) pool: PoolLimits,
     observer: Option<Observer>,
 }
 
@@ -76,6 +78,7 @@ impl ClientBuilder {
             close_wait: CLOSE_WAIT,
             dialer: Dialer::new(),
             probes: false,
+            pool: PoolLimits::default(),
             observer: None,
         })
     }
@@ -140,6 +143,12 @@ impl ClientBuilder {
     /// ([`handfast_probe::UnverifiedReply`]). Default: off.
     pub fn probes(mut self, on: bool) -> Self {
         self.0.probes = on;
+        self
+    }
+
+    /// How many connections there may be, and how long idle ones are kept. Default: [`PoolLimits::default`].
+    pub fn pool_limits(mut self, limits: PoolLimits) -> Self {
+        self.0.pool = limits;
         self
     }
 

@@ -1,14 +1,15 @@
 //! What the clones of a client, and the responses that it gave, share: settings, and connections that are kept.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use handfast::{ClientContext, Timeouts};
 
+use super::facts::Opened;
 use super::http2::{self, Again};
 use super::origin::Origin;
-use super::pool::{Link, Pool, Speaks};
+use super::pool::{Connection, Pool, Speaks};
 use super::settings::Settings;
 
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Shared {
     /// The context for origins that ask for HTTP/1.1.
     pub(super) http1: ClientContext,
     pub(super) pool: Pool,
+    /// How many connections were made.
+    made: AtomicU64,
 }
 
 impl Shared {
@@ -27,20 +30,26 @@ impl Shared {
         }
         Self {
             http1: settings.context.with_alpn(["http/1.1"]),
+            made: AtomicU64::new(0),
+            pool: Pool::new(settings.pool),
             settings,
-            pool: Pool::default(),
         }
     }
 
+    /// The number of a new connection.
+    pub(super) fn number(&self) -> u64 {
+        self.made.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Keeps a connection for the next exchange to its origin.
-    pub(super) fn keep(self: &Arc<Self>, origin: &Origin, link: Link) {
+    pub(super) fn keep(self: &Arc<Self>, origin: &Origin, link: Connection) {
         let evicted = self.pool.keep(origin, link);
         self.retire(evicted);
         self.reap();
     }
 
     /// Closes connections that are not needed any more, in order, while others go on.
-    pub(super) fn retire(&self, links: Vec<Link>) {
+    pub(super) fn retire(&self, links: Vec<Connection>) {
         let limit = self.settings.close_wait;
         for link in links {
             if tokio::runtime::Handle::try_current().is_ok() {
@@ -75,14 +84,15 @@ impl Shared {
 
     /// An exchange over this connection came to nothing: if the connection takes no more of them, or is
     /// not wanted any more, it is closed when it is unused.
-    pub(super) fn let_go(&self, address: SocketAddr, shared: &http2::Shared, again: Again) {
+    pub(super) fn let_go(&self, opened: &Arc<Opened>, shared: &http2::Shared, again: Again) {
         if shared.is_open() && again != Again::OverHttp1 {
             return;
         }
         self.pool.forget(shared);
         if shared.idle_since().is_some() {
             let speaks = Speaks::Http2(shared.clone());
-            self.retire(vec![Link { address, speaks }]);
+            let opened = Arc::clone(opened);
+            self.retire(vec![Connection { opened, speaks }]);
         }
     }
 }

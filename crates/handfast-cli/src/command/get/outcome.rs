@@ -17,6 +17,7 @@ pub(super) fn explained(error: Error) -> Failure {
         Error::PlainHttp { .. } | Error::UnsupportedScheme { .. } => code::OTHER,
         Error::InvalidUrl { .. } | Error::InvalidRedirect { .. } => code::BAD_URL,
         Error::InvalidRequest { .. } => code::USAGE,
+        Error::Upload { .. } => code::READ,
         Error::TooManyRedirects { .. } => code::REDIRECTS,
         Error::Status { .. } => code::HTTP_STATUS,
         Error::EmptyReply { .. } => code::EMPTY_REPLY,

@@ -101,7 +101,9 @@ pub(super) fn event(event: &Event<'_>) {
             line('>', format!("{method} {url} {version:?}"));
             fields('>', headers);
             line('>', "");
-            if *body_bytes > 0 {
+            if let Some(body_bytes) = body_bytes
+                && *body_bytes > 0
+            {
                 print(format!("request: {body_bytes} bytes of body"));
             }
         }

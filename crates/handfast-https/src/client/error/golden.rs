@@ -158,6 +158,15 @@ fn all() -> Vec<(&'static str, Error)> {
             },
         ),
         (
+            "upload-failed",
+            Error::Upload {
+                source: io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "it is shorter than its announced length",
+                ),
+            },
+        ),
+        (
             "download-running",
             Error::DownloadRunning {
                 part: "page.html.part".into(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -17,6 +18,7 @@ use tokio::io::AsyncWrite as _;
 use super::super::error::Error;
 use super::super::http1::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX};
 use super::super::tls_stream::{self, TlsStream, is_end};
+use super::super::upload::Outflow;
 use super::outcome::{Again, Broken, NoResponse};
 
 /// How much of a body may be in flight on one stream, and on the connection: a gigabit per second over
@@ -50,6 +52,8 @@ pub(super) struct State {
     pub(super) streams: HashMap<u32, Slot>,
     /// Wakes the task.
     pub(super) driver: Option<Waker>,
+    /// Streams whose bodies their callers have not made yet.
+    pub(super) held: Vec<u32>,
     /// Those who wait until they may open a stream.
     pub(super) waiting: Vec<Waker>,
     pub(super) end: End,
@@ -85,6 +89,12 @@ pub(super) struct Slot {
     pub(super) trailers: Option<HeaderMap>,
     pub(super) cut: Option<Cut>,
     pub(super) upload: Bytes,
+    /// What makes more of it, until it has ended.
+    pub(super) outflow: Option<Outflow>,
+    /// All that there was is sent, and its caller has not made more yet.
+    pub(super) held: bool,
+    /// Why it ended before its end.
+    pub(super) upload_failure: Option<io::Error>,
     pub(super) sending: bool,
     /// The rest of what is to be sent was given up.
     pub(super) stopped: bool,
@@ -92,6 +102,25 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Asks for more of a body of which nothing is left to be sent.
+    fn pull(&mut self, cx: &mut Context<'_>) {
+        self.held = false;
+        let Some(outflow) = &mut self.outflow else {
+            return;
+        };
+        match outflow.poll_piece(cx) {
+            Poll::Ready(Ok(Some(piece))) => self.upload = piece,
+            Poll::Ready(Ok(None)) => self.outflow = None,
+            Poll::Ready(Err(error)) => {
+                self.outflow = None;
+                self.upload_failure = Some(error);
+                self.stopped = true;
+                self.wake();
+            }
+            Poll::Pending => self.held = true,
+        }
+    }
+
     fn wake(&mut self) {
         self.moved = self.moved.wrapping_add(1);
         if let Some(waker) = self.waker.take() {
@@ -115,6 +144,7 @@ impl State {
             http: Connection::new(limits, now),
             streams: HashMap::new(),
             driver: None,
+            held: Vec::new(),
             waiting: Vec::new(),
             end: End::default(),
             closing: None,
@@ -196,7 +226,7 @@ impl State {
                 let _ = self.poll_write(cx);
                 return Poll::Ready(Turn::Close);
             }
-            self.send_bodies();
+            self.send_bodies(cx);
             let wrote = self.poll_write(cx);
             if read >= READ_TURN {
                 return Poll::Ready(Turn::Over);
@@ -220,8 +250,18 @@ impl State {
     }
 
     /// Puts as much of the bodies of requests into the output as windows and room allow.
-    fn send_bodies(&mut self) {
+    fn send_bodies(&mut self, cx: &mut Context<'_>) {
         let now = Instant::now();
+        for stream in std::mem::take(&mut self.held) {
+            let Some(slot) = self.streams.get_mut(&stream) else {
+                continue;
+            };
+            slot.pull(cx);
+            match slot.held {
+                true => self.held.push(stream),
+                false => self.http.want(stream, now),
+            }
+        }
         while let Some(turn) = self.http.turn() {
             let Some(slot) = self.streams.get_mut(&turn.stream) else {
                 continue;
@@ -232,7 +272,10 @@ impl State {
             }
             let count = slot.upload.len().min(turn.room);
             let part = slot.upload.split_to(count);
-            let end = slot.upload.is_empty();
+            if slot.upload.is_empty() {
+                slot.pull(cx);
+            }
+            let end = slot.upload.is_empty() && slot.outflow.is_none() && !slot.stopped;
             self.http.put_data(turn, &part, end);
             slot.sending = !end;
             match end {
@@ -240,7 +283,10 @@ impl State {
                 true => slot.wake(),
                 false => {
                     slot.moved = slot.moved.wrapping_add(1);
-                    self.http.want(turn.stream, now);
+                    match slot.held {
+                        true => self.held.push(turn.stream),
+                        false => self.http.want(turn.stream, now),
+                    }
                 }
             }
         }
