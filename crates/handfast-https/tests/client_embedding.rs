@@ -114,7 +114,7 @@ async fn answer(request: server::Request, seen: Arc<Seen>) -> Response {
         sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>();
     }
     seen.now.fetch_sub(1, Ordering::SeqCst);
-    let length = length.map_or("none".to_owned(), |it| it.to_str().unwrap().to_owned());
+    let length = length.map_or_else(|| "none".to_owned(), |it| it.to_str().unwrap().to_owned());
     Response::new(Body::from(format!("{count} {sum} {length}").into_bytes()))
 }
 
