@@ -1,4 +1,4 @@
-//! Errors of dialling: a phase, a cause and the evidence; and errors of [`connect`](crate::connect).
+//! Errors of dialling: a phase, a cause and the evidence; and errors of [`connect()`](crate::connect()).
 
 use std::fmt;
 use std::io;
@@ -189,7 +189,7 @@ impl From<io::Error> for Cause {
     }
 }
 
-/// An error of [`connect`](crate::connect): no channel, or no TLS over it.
+/// An error of [`connect()`](crate::connect()): no channel, or no TLS over it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {

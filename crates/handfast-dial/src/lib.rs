@@ -42,8 +42,8 @@
 //!
 //! # The public interface is
 //!
-//! - a TLS stream to a name: [`connect`], [`connect_async`];
-//! - a channel: [`Dialer`] and its [`Dialled`] and [`Progress`], [`connect_tcp`], [`connect_unix`], [`resolve`];
+//! - a TLS stream to a name: [`connect()`], [`connect_async`];
+//! - a channel: [`Dialer`] and its [`Dialled`] and [`Progress`], [`connect_tcp`], [`connect_unix`], [`resolve()`];
 //! - proxies: [`proxy`];
 //! - STARTTLS: [`StartTls`], [`StartTlsDialogue`];
 //! - what people write: [`split_authority`], [`refuse_number`], [`refuse_number_in_url`];

@@ -43,7 +43,7 @@
 //! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`];
 //! - [`Connections`], with [`Addresses`]: the same for connections that the caller accepts;
 //! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`] and [`ConnectionInfo`];
-//! - [`Pull`], [`plain`] and [`turn`]: what helps to write handlers that cost little;
+//! - [`Pull`], [`plain`] and [`turn()`]: what helps to write handlers that cost little;
 //! - [`Observer`] and its events.
 
 mod accept;
