@@ -294,7 +294,10 @@ fn a_key_of_a_kind_that_is_not_supported_is_told_as_that_wherever_it_is_met() {
             } else {
                 // It says nothing but that it refuses: no version is the cause, and no group.
                 assert!(got.printed("[alert-received]"), "{kind} {version}: {got}");
-                assert!(got.printed("kind of key"), "{kind} {version}: {got}");
+                assert!(
+                    got.printed("a key that it cannot use"),
+                    "{kind} {version}: {got}"
+                );
             }
         }
     }
