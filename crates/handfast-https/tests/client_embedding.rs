@@ -28,7 +28,8 @@ struct Seen {
     gate: Semaphore,
     now: AtomicUsize,
     most: AtomicUsize,
-    broken: AtomicU64,
+    /// Bodies that came to their end.
+    whole: AtomicU64,
 }
 
 struct Fixture {
@@ -57,7 +58,7 @@ impl Fixture {
             gate: Semaphore::new(0),
             now: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
-            broken: AtomicU64::new(0),
+            whole: AtomicU64::new(0),
         });
         let shared = Arc::clone(&seen);
         let handler = move |request, _: Arc<ConnectionInfo>| answer(request, Arc::clone(&shared));
@@ -93,13 +94,29 @@ fn context(pki: &Pki, alpn: &str) -> ClientContext {
     context.build().unwrap()
 }
 
+/// A request that is being answered: also one whose client goes away is over at some time.
+struct Answering(Arc<Seen>);
+
+impl Answering {
+    fn begin(seen: &Arc<Seen>) -> Self {
+        let now = seen.now.fetch_add(1, Ordering::SeqCst) + 1;
+        seen.most.fetch_max(now, Ordering::SeqCst);
+        Self(Arc::clone(seen))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// `/count` tells the length and the sum of the body, once there is a permit to read it; `/slow` waits for one; anything
 /// else is answered at once.
 async fn answer(request: server::Request, seen: Arc<Seen>) -> Response {
     let path = request.uri().path().to_owned();
     let length = request.headers().get(CONTENT_LENGTH).cloned();
-    let now = seen.now.fetch_add(1, Ordering::SeqCst) + 1;
-    seen.most.fetch_max(now, Ordering::SeqCst);
+    let _answering = Answering::begin(&seen);
     if path != "/" {
         seen.gate.acquire().await.unwrap().forget();
     }
@@ -107,13 +124,12 @@ async fn answer(request: server::Request, seen: Arc<Seen>) -> Response {
     let mut body = request.into_body();
     while let Some(piece) = body.next().await {
         let Ok(piece) = piece else {
-            seen.broken.fetch_add(1, Ordering::SeqCst);
-            break;
+            return Response::new(Body::from(b"cut off".to_vec()));
         };
         count += piece.len();
         sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>();
     }
-    seen.now.fetch_sub(1, Ordering::SeqCst);
+    seen.whole.fetch_add(1, Ordering::SeqCst);
     let length = length.map_or_else(|| "none".to_owned(), |it| it.to_str().unwrap().to_owned());
     Response::new(Body::from(format!("{count} {sum} {length}").into_bytes()))
 }
@@ -223,6 +239,11 @@ async fn a_body_that_fails_is_never_taken_for_a_whole_one() {
             });
             let _ = ended.await;
             assert_eq!(fixture.seen.now.load(Ordering::SeqCst), 0, "{alpn} {what}");
+            assert_eq!(
+                fixture.seen.whole.load(Ordering::SeqCst),
+                0,
+                "{alpn} {what}"
+            );
         }
     }
 }
@@ -239,7 +260,7 @@ async fn a_body_that_was_sent_is_not_sent_again() {
 
     let server = Misbehaving::new(&fixture.pki.server(&["localhost"]), &[]).serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 307 Elsewhere\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
+        Step::send("HTTP/1.1 307 Elsewhere\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
     ]);
     let client = fixture.client("http/1.1").follow_redirects(true).build();
     let request = Request::new(Method::PUT, &server.url("/")).unwrap();
@@ -253,7 +274,7 @@ async fn a_refusal_comes_before_the_body_was_sent_and_ends_it() {
     let pki = Pki::new();
     let server = Misbehaving::new(&pki.server(&["localhost"]), &[]).serve([
         Step::ReadHead,
-        Step::say("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"),
+        Step::send("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"),
     ]);
     let client = Client::new(context(&pki, "http/1.1"));
     let (mut sender, upload) = Upload::channel();
@@ -322,28 +343,38 @@ async fn the_pool_keeps_to_its_limits() {
         let mut limits = PoolLimits::default();
         (limits.connections_max, limits.per_origin_max) = (in_all, per_origin);
         let client = fixture.client("http/1.1").pool_limits(limits).build();
-        let mut at_once = tokio::task::JoinSet::new();
-        for _ in 0..20 {
-            let (client, request) = (client.clone(), Request::get(&fixture.url("/slow")).unwrap());
-            at_once.spawn(async move { text(&client, request).await });
-        }
-        while fixture.seen.now.load(Ordering::SeqCst) < 3 {
-            tokio::task::yield_now().await;
-        }
+        let begin = || {
+            let mut at_once = tokio::task::JoinSet::new();
+            for _ in 0..20 {
+                let client = client.clone();
+                let request = Request::get(&fixture.url("/slow")).unwrap();
+                at_once.spawn(async move { text(&client, request).await });
+            }
+            at_once
+        };
+        let three_are_there = async || {
+            while fixture.seen.now.load(Ordering::SeqCst) < 3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let all = async |mut at_once: tokio::task::JoinSet<Result<String, Error>>| {
+            while let Some(done) = at_once.join_next().await {
+                assert_eq!(done.unwrap().unwrap(), "0 0 none");
+            }
+        };
+        let at_once = begin();
+        three_are_there().await;
+        fixture.seen.gate.add_permits(20);
+        tokio::time::timeout(PATIENCE, all(at_once)).await.unwrap();
+        assert_eq!(fixture.seen.most.load(Ordering::SeqCst), 3);
         // One that does not wait any longer leaves its turn to the next.
-        at_once.abort_all();
-        while at_once.join_next().await.is_some() {}
-        for _ in 0..20 {
-            let (client, request) = (client.clone(), Request::get(&fixture.url("/slow")).unwrap());
-            at_once.spawn(async move { text(&client, request).await });
-        }
+        let mut given_up = begin();
+        three_are_there().await;
+        given_up.abort_all();
+        while given_up.join_next().await.is_some() {}
+        let at_once = begin();
         fixture.seen.gate.add_permits(100);
-        while let Some(done) = tokio::time::timeout(PATIENCE, at_once.join_next())
-            .await
-            .unwrap()
-        {
-            assert_eq!(done.unwrap().unwrap(), "0 0 none");
-        }
+        tokio::time::timeout(PATIENCE, all(at_once)).await.unwrap();
         assert!(client.close().await.len() <= 3);
     }
 }
