@@ -14,6 +14,7 @@ use crate::offer::ClientOffer;
 use crate::side::Side;
 use crate::tls;
 use crate::verify::VerifyError;
+use crate::wire::Reader;
 
 /// How many first bytes of an unknown failure are kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
@@ -101,6 +102,31 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
                 .collect(),
         }
         .into(),
+    }
+}
+
+/// The name of the first message that is longer than accepted, in records that rustls has decrypted in place.
+/// Empty if none is found, such as when it does not begin in the first record.
+pub(crate) fn message_too_large(records: &[u8]) -> &'static str {
+    let mut reader = Reader::new(records);
+    let mut find = || {
+        reader.u8().filter(|kind| matches!(kind, 22 | 23))?;
+        reader.u16()?; // version
+        let (mut messages, _) = reader.vector_so_far::<2>()?;
+        loop {
+            let kind = messages.u8()?;
+            let length = messages.number(3)?;
+            if length > HANDSHAKE_MESSAGE_MAX {
+                return Some(kind);
+            }
+            messages.take(length)?;
+        }
+    };
+    match find() {
+        Some(11 | 25) => "Certificate",
+        Some(13) => "CertificateRequest",
+        Some(4) => "NewSessionTicket",
+        _ => "",
     }
 }
 

@@ -8,8 +8,9 @@
 mod handshake;
 mod incoming;
 mod pieces;
+mod protocol;
 mod records;
-mod turn;
+mod step;
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use std::time::Instant;
 use rustls::InvalidMessage;
 
 use self::pieces::Pieces;
-use self::turn::{Job, Place, Step, Target, Tls, Turn};
+use self::protocol::Tls;
+use self::step::{Job, Next, Place, Step, Target};
 use crate::buffers::Window;
 use crate::classify;
 use crate::close::Ending;
@@ -667,20 +669,20 @@ impl Connection {
             };
             let incoming = self.incoming.filled_mut();
             let incoming = incoming.get_mut(..visible).unwrap_or_default();
-            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, target, job.take());
-            let (discard, step) = turn.call(&mut self.tls, incoming);
-            job = turn.job.take();
-            if !turn.tickets.is_empty() {
-                self.facts.note_tickets(std::mem::take(&mut turn.tickets));
+            let mut step = Step::new(&mut self.outgoing, &mut self.plaintext, target, job.take());
+            let (discard, next) = self.tls.step(&mut step, incoming);
+            job = step.job.take();
+            if !step.tickets.is_empty() {
+                self.facts.note_tickets(std::mem::take(&mut step.tickets));
             }
-            self.facts.renegotiation_refused |= turn.renegotiation_refused;
-            self.traffic.records_received += turn.records;
-            self.traffic.plaintext_received += turn.plaintext_received;
+            self.facts.renegotiation_refused |= step.renegotiation_refused;
+            self.traffic.records_received += step.records;
+            self.traffic.plaintext_received += step.plaintext_received;
             self.incoming.consume(discard);
             self.shown = self.shown.saturating_sub(discard);
             if witnessed {
                 let seen = witness::end();
-                let skips = seen.unopened && !matches!(step, Step::Failed(_));
+                let skips = seen.unopened && !matches!(next, Next::Failed(_));
                 self.facts.absorb(seen);
                 if skips {
                     self.skip_shown()?;
@@ -692,12 +694,12 @@ impl Connection {
             {
                 self.finish_handshake()?;
             }
-            match step {
+            match next {
                 // Without a target, plaintext is kept; a job waits.
-                Step::More if target.is_full() && job.is_none() => return Ok(target.filled),
-                Step::More => {}
-                Step::JobDone => return Ok(target.filled),
-                Step::Ended => {
+                Next::More if target.is_full() && job.is_none() => return Ok(target.filled),
+                Next::More => {}
+                Next::JobDone => return Ok(target.filled),
+                Next::Ended => {
                     // Data after close_notify is ignored (RFC 8446, section 6.1).
                     self.incoming.clear();
                     self.ending = Some(Ending::CloseNotify);
@@ -705,10 +707,10 @@ impl Connection {
                         return Ok(target.filled);
                     }
                 }
-                Step::Failed(error) => return self.failed(target.filled, error),
-                Step::Drained if self.goes_on()? => {}
-                Step::Drained if target.filled > 0 => return Ok(target.filled),
-                Step::Drained => return self.drained(job.is_some()),
+                Next::Failed(error) => return self.failed(target.filled, error),
+                Next::Drained if self.goes_on()? => {}
+                Next::Drained if target.filled > 0 => return Ok(target.filled),
+                Next::Drained => return self.drained(job.is_some()),
             }
         }
     }
@@ -748,10 +750,10 @@ impl Connection {
     fn failed(&mut self, filled: usize, error: rustls::Error) -> Result<usize, Error> {
         self.alert_sent = match &self.tls {
             Tls::Records(records) => records.alert_sent(),
-            Tls::Failed => None,
+            Tls::Neither => None,
             Tls::Handshake(_) => self.alert_of_failure(&error),
         };
-        self.facts.message_too_large = handshake::message_too_large(self.incoming.filled());
+        self.facts.message_too_large = classify::message_too_large(self.incoming.filled());
         self.incoming.clear();
         self.shown = 0;
         let phase = self.phase();

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, PeerMisbehaved, ProtocolVersion};
 
-use super::turn::{Step, Target, Tls, Turn};
+use super::protocol::Tls;
+use super::step::{Next, Step, Target};
 use super::{Connection, records};
-use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
+use crate::classify;
 use crate::error::{Alert, Cause, Error, PeerCause, Phase};
 use crate::exporter::Exporter;
 use crate::facts::Facts;
@@ -19,7 +20,6 @@ use crate::side::Side;
 use crate::suites;
 use crate::tls::{Agreed, Handshake};
 use crate::verify::VerifiedPeer;
-use crate::wire::Reader;
 use crate::witness::{self, Session};
 use crate::x509;
 
@@ -120,12 +120,12 @@ impl Connection {
         for _ in 0..MESSAGES_BEFORE_ALERT_MAX {
             let before = self.outgoing.len();
             let mut nowhere = Target::none();
-            let mut turn = Turn::new(&mut self.outgoing, &mut self.plaintext, &mut nowhere, None);
+            let mut step = Step::new(&mut self.outgoing, &mut self.plaintext, &mut nowhere, None);
             witness::begin(&self.facts.session);
             witness::want_alert(alert.filter(|_| self.facts.alert_sealed.is_none()));
-            let (_, step) = turn.call(&mut self.tls, &mut shown);
+            let (_, next) = self.tls.step(&mut step, &mut shown);
             self.facts.absorb(witness::end());
-            is_ours |= matches!(step, Step::Failed(_));
+            is_ours |= matches!(next, Next::Failed(_));
             let made = self.outgoing.filled_mut();
             let made = made.get_mut(before..).unwrap_or_default();
             if let Some(sealed) = self.facts.alert_sealed {
@@ -242,31 +242,6 @@ fn report(agreed: &Agreed<'_>, facts: &Facts, handshake: Duration) -> Report {
         staple: facts.staple.clone(),
         encrypted_client_hello: facts.hello_encrypted,
         handshake,
-    }
-}
-
-/// The name of the first message that is longer than accepted, in records that rustls has decrypted in place.
-/// Empty if none is found, such as when it does not begin in the first record.
-pub(super) fn message_too_large(records: &[u8]) -> &'static str {
-    let mut reader = Reader::new(records);
-    let mut find = || {
-        reader.u8().filter(|kind| matches!(kind, 22 | 23))?;
-        reader.u16()?; // version
-        let (mut messages, _) = reader.vector_so_far::<2>()?;
-        loop {
-            let kind = messages.u8()?;
-            let length = messages.number(3)?;
-            if length > HANDSHAKE_MESSAGE_MAX {
-                return Some(kind);
-            }
-            messages.take(length)?;
-        }
-    };
-    match find() {
-        Some(11 | 25) => "Certificate",
-        Some(13) => "CertificateRequest",
-        Some(4) => "NewSessionTicket",
-        _ => "",
     }
 }
 

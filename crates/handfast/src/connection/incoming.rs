@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use super::Received;
-use super::turn::Target;
+use super::step::Target;
 use super::{Connection, FIRST_BYTES_MAX, HELLO_BYTES_MAX, INCOMING_ROOM_MIN};
 use crate::close::Ending;
 use crate::error::Error;

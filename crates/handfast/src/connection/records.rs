@@ -6,7 +6,7 @@
 
 use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
-use super::turn::{Job, Step, Turn};
+use super::step::{Job, Next, Step};
 use crate::buffers::Window;
 use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
 use crate::error::Alert;
@@ -143,38 +143,38 @@ impl Records {
 
     /// Does the job, or processes received records until the target is full. Returns how many bytes of
     /// `incoming` are used up, and what to do next.
-    pub(super) fn turn(
+    pub(super) fn step(
         &mut self,
-        turn: &mut Turn<'_, '_, '_>,
+        step: &mut Step<'_, '_, '_>,
         incoming: &mut [u8],
-    ) -> (usize, Step) {
-        if let Some(job) = turn.job.take() {
+    ) -> (usize, Next) {
+        if let Some(job) = step.job.take() {
             // Writing ignores received data: reading handles it.
-            return match self.perform(&job, turn.outgoing) {
-                Ok(()) => (0, Step::JobDone),
-                Err(error) => (0, Step::Failed(error)),
+            return match self.perform(&job, step.outgoing) {
+                Ok(()) => (0, Next::JobDone),
+                Err(error) => (0, Next::Failed(error)),
             };
         }
         let mut used = 0;
         loop {
-            if turn.target.is_full() {
-                return (used, Step::More);
+            if step.target.is_full() {
+                return (used, Next::More);
             }
             let rest = incoming.get_mut(used..).unwrap_or_default();
             let heard = match first_record(rest) {
-                Ok(None) => return (used, Step::Drained),
+                Ok(None) => return (used, Next::Drained),
                 Ok(Some(length)) => {
                     used += length;
-                    self.receive(&mut rest[..length], turn)
+                    self.receive(&mut rest[..length], step)
                 }
                 Err(refused) => Err(refused.into()),
             };
             match heard {
                 Ok(Heard::Nothing) => {}
-                Ok(Heard::CloseNotify) => return (used, Step::Ended),
+                Ok(Heard::CloseNotify) => return (used, Next::Ended),
                 Err(refusal) => {
-                    self.tell(refusal.alert, turn.outgoing);
-                    return (used, Step::Failed(refusal.error));
+                    self.tell(refusal.alert, step.outgoing);
+                    return (used, Next::Failed(refusal.error));
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Records {
     fn receive(
         &mut self,
         record: &mut [u8],
-        turn: &mut Turn<'_, '_, '_>,
+        step: &mut Step<'_, '_, '_>,
     ) -> Result<Heard, Refusal> {
         let (content_type, content) = self.opener.open(record)?;
         if content.is_empty() {
@@ -270,13 +270,13 @@ impl Records {
                 if !content.is_empty() {
                     self.key_updates_left = KEY_UPDATES_MAX;
                 }
-                turn.deliver(content);
+                step.deliver(content);
                 Ok(Heard::Nothing)
             }
             ContentType::Alert => self.alert(content),
             ContentType::Handshake => {
                 self.message.extend_from_slice(content);
-                self.messages(turn)?;
+                self.messages(step)?;
                 Ok(Heard::Nothing)
             }
             other => Err(unexpected(other).into()),
@@ -308,7 +308,7 @@ impl Records {
     }
 
     /// Handles the complete handshake messages.
-    fn messages(&mut self, turn: &mut Turn<'_, '_, '_>) -> Result<(), Refusal> {
+    fn messages(&mut self, step: &mut Step<'_, '_, '_>) -> Result<(), Refusal> {
         while let [kind, high, middle, low, rest @ ..] = self.message.as_slice() {
             let kind = HandshakeType::from(*kind);
             let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
@@ -320,7 +320,7 @@ impl Records {
             };
             let is_last = rest.len() == length;
             let body = body.to_vec();
-            self.handle(kind, &body, is_last, turn)?;
+            self.handle(kind, &body, is_last, step)?;
             self.message.drain(..4 + length);
         }
         if self.message.is_empty() {
@@ -335,14 +335,14 @@ impl Records {
         kind: HandshakeType,
         body: &[u8],
         is_last: bool,
-        turn: &mut Turn<'_, '_, '_>,
+        step: &mut Step<'_, '_, '_>,
     ) -> Result<(), Refusal> {
         let is_client = self.side == Side::Client;
         match (kind, self.sealer.is_tls13()) {
             (HandshakeType::KeyUpdate, true) => self.key_update(body, is_last),
-            (HandshakeType::NewSessionTicket, true) if is_client => self.ticket(body, turn),
-            (HandshakeType::HelloRequest, false) if is_client => self.refuse_renegotiation(turn),
-            (HandshakeType::ClientHello, false) if !is_client => self.refuse_renegotiation(turn),
+            (HandshakeType::NewSessionTicket, true) if is_client => self.ticket(body, step),
+            (HandshakeType::HelloRequest, false) if is_client => self.refuse_renegotiation(step),
+            (HandshakeType::ClientHello, false) if !is_client => self.refuse_renegotiation(step),
             (got_type, _) => Err(Error::InappropriateHandshakeMessage {
                 expect_types: vec![HandshakeType::NewSessionTicket, HandshakeType::KeyUpdate],
                 got_type,
@@ -351,11 +351,11 @@ impl Records {
         }
     }
 
-    fn ticket(&mut self, body: &[u8], turn: &mut Turn<'_, '_, '_>) -> Result<(), Refusal> {
+    fn ticket(&mut self, body: &[u8], step: &mut Step<'_, '_, '_>) -> Result<(), Refusal> {
         // rustls calls our session store, which records the tickets.
         witness::begin(&self.session);
         let handled = self.secrets.ticket(body);
-        turn.tickets.extend(witness::end().tickets);
+        step.tickets.extend(witness::end().tickets);
         Ok(handled?)
     }
 
@@ -382,15 +382,15 @@ impl Records {
         Ok(())
     }
 
-    fn refuse_renegotiation(&mut self, turn: &mut Turn<'_, '_, '_>) -> Result<(), Refusal> {
-        turn.renegotiation_refused = true;
+    fn refuse_renegotiation(&mut self, step: &mut Step<'_, '_, '_>) -> Result<(), Refusal> {
+        step.renegotiation_refused = true;
         count(
             &mut self.renegotiations_left,
             PeerMisbehaved::TooManyRenegotiationRequests,
         )?;
         if !self.close_notify_sent {
             let alert = [WARNING, AlertDescription::NoRenegotiation.into()];
-            self.seal(ContentType::Alert, &alert, turn.outgoing)?;
+            self.seal(ContentType::Alert, &alert, step.outgoing)?;
         }
         Ok(())
     }

@@ -1,44 +1,7 @@
-//! One step of the state machine and its results: records decrypted, records made, bytes consumed.
+//! One step of the state machine: what it works on, and what becomes of it: records decrypted, records made.
 
-use super::records::Records;
 use crate::buffers::Window;
 use crate::report::Ticket;
-use crate::side::Side;
-use crate::tls::{Handshake, Progress};
-use crate::witness::Session;
-
-/// What handles the next record.
-#[derive(Debug)]
-pub(super) enum Tls {
-    /// rustls' state machine.
-    Handshake(Box<Handshake>),
-    /// After it, our record protocol.
-    Records(Box<Records>),
-    /// Neither: the transition failed.
-    Failed,
-}
-
-impl Tls {
-    /// The handshake, while it lasts.
-    pub(super) fn handshake(&self) -> Option<&Handshake> {
-        match self {
-            Self::Handshake(handshake) => Some(handshake),
-            Self::Records(_) | Self::Failed => None,
-        }
-    }
-
-    /// Takes the records over from the handshake, which must have nothing left to do.
-    pub(super) fn take_over(&mut self, session: &Session, side: Side) -> Result<(), rustls::Error> {
-        match std::mem::replace(self, Self::Failed) {
-            Self::Handshake(handshake) => {
-                let records = Records::new(handshake.finish()?, side, session.clone())?;
-                *self = Self::Records(Box::new(records));
-            }
-            other => *self = other,
-        }
-        Ok(())
-    }
-}
 
 /// What to encrypt, once the handshake is done.
 pub(super) enum Job<'j> {
@@ -46,7 +9,8 @@ pub(super) enum Job<'j> {
     CloseNotify,
 }
 
-pub(super) enum Step {
+/// What to do next.
+pub(super) enum Next {
     /// There may be more to do with what was received.
     More,
     JobDone,
@@ -103,8 +67,8 @@ impl<'t> Target<'t> {
     }
 }
 
-/// One step, and its results.
-pub(super) struct Turn<'t, 'u, 'j> {
+/// One step and what is done with its results.
+pub(super) struct Step<'t, 'u, 'j> {
     pub(super) outgoing: &'t mut Window,
     plaintext: &'t mut Window,
     pub(super) target: &'t mut Target<'u>,
@@ -117,7 +81,7 @@ pub(super) struct Turn<'t, 'u, 'j> {
     pub(super) renegotiation_refused: bool,
 }
 
-impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
+impl<'t, 'u, 'j> Step<'t, 'u, 'j> {
     pub(super) fn new(
         outgoing: &'t mut Window,
         plaintext: &'t mut Window,
@@ -133,27 +97,6 @@ impl<'t, 'u, 'j> Turn<'t, 'u, 'j> {
             job,
             tickets: Vec::new(),
             renegotiation_refused: false,
-        }
-    }
-
-    /// Returns how many bytes of `incoming` are consumed, and what to do next.
-    pub(super) fn call(&mut self, tls: &mut Tls, incoming: &mut [u8]) -> (usize, Step) {
-        match tls {
-            Tls::Handshake(handshake) => {
-                let (used, progress) = handshake.step(incoming, self.outgoing);
-                let step = match progress {
-                    Progress::More => Step::More,
-                    Progress::Drained => Step::Drained,
-                    Progress::Ended => Step::Ended,
-                    Progress::Failed(error) => Step::Failed(error),
-                };
-                (used, step)
-            }
-            Tls::Records(records) => records.turn(self, incoming),
-            Tls::Failed => {
-                let error = rustls::Error::General("the connection has failed before".into());
-                (0, Step::Failed(error))
-            }
         }
     }
 
