@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use base64ct::{Base64, Encoding};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use pki_types::CertificateDer;
 
 use crate::certificates::Contents;
@@ -59,7 +60,7 @@ pub fn certificates_to_pem(certificates: &[CertificateDer<'_>]) -> String {
     let mut text = String::new();
     for certificate in certificates {
         text.push_str("-----BEGIN CERTIFICATE-----\n");
-        let mut symbols = &*Base64::encode_string(certificate);
+        let mut symbols = &*BASE64_STANDARD.encode(certificate);
         // Base64 is ASCII: it can be cut anywhere.
         while let Some((line, rest)) = symbols.split_at_checked(COLUMNS.min(symbols.len()))
             && !line.is_empty()
@@ -108,7 +109,7 @@ mod tests {
             let expected: Vec<_> = certificates.iter().cloned().map(CertificateDer::from).collect();
             let der = bundle(&certificates);
             prop_assert_eq!(&certificates_from_bytes(&der).unwrap(), &expected);
-            let text = Base64::encode_string(&der);
+            let text = BASE64_STANDARD.encode(&der);
             let pem = format!("-----BEGIN PKCS7-----\n{text}\n-----END PKCS7-----\n");
             prop_assert_eq!(&certificates_from_bytes(pem.as_bytes()).unwrap(), &expected);
         }

@@ -79,6 +79,7 @@ mod fuzzing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hex;
 mod identity;
 mod key_log;
 mod line;

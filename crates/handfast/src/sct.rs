@@ -6,8 +6,8 @@
 use std::fmt;
 
 use crate::der::{Element, OCTET_STRING};
+use crate::hex;
 use crate::wire::Reader;
-use crate::x509::hex;
 
 /// The limit on timestamps: servers send two or three; a list of 64 KiB could contain about 1,400.
 const COUNT_MAX: usize = 64;
@@ -65,7 +65,7 @@ impl SignedCertificateTimestamp {
         reader.take(2)?; // signature scheme
         whole_vector(reader.rest())?;
         Some(Some(Self {
-            log_id: hex(log_id),
+            log_id: hex::encode(log_id),
             timestamp_ms: u64::from_be_bytes(*timestamp),
         }))
     }

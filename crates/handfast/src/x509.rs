@@ -23,6 +23,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 use crate::der::{Element, INTEGER, SEQUENCE};
+use crate::hex;
 use crate::presented;
 use crate::sct::SignedCertificateTimestamp;
 use crate::wire::bit_length;
@@ -111,7 +112,7 @@ impl CertificateFacts {
             subject: describe_name(certificate.subject()),
             issuer: describe_name(certificate.issuer()),
             common_name: common_name(certificate.subject()),
-            serial: hex(certificate.raw_serial()),
+            serial: hex::encode(certificate.raw_serial()),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             names: Vec::new(),
@@ -182,9 +183,11 @@ impl CertificateFacts {
                     .map(SubjectAltName::read)
                     .collect();
             }
-            ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key_id = Some(hex(id.0)),
+            ParsedExtension::SubjectKeyIdentifier(id) => {
+                self.subject_key_id = Some(hex::encode(id.0))
+            }
             ParsedExtension::AuthorityKeyIdentifier(id) => {
-                self.authority_key_id = id.key_identifier.as_ref().map(|id| hex(id.0));
+                self.authority_key_id = id.key_identifier.as_ref().map(|id| hex::encode(id.0));
             }
             ParsedExtension::AuthorityInfoAccess(access) => {
                 for description in access.iter() {
@@ -227,7 +230,7 @@ impl SubjectAltName {
             GeneralName::RFC822Name(mailbox) => Self::Email((*mailbox).to_owned()),
             GeneralName::URI(uri) => Self::Uri((*uri).to_owned()),
             GeneralName::IPAddress(octets) => ip_address(octets).map_or_else(
-                || Self::Other(format!("IP address {}", hex(octets))),
+                || Self::Other(format!("IP address {}", hex::encode(octets))),
                 Self::Ip,
             ),
             GeneralName::DirectoryName(name) => Self::Other(describe_name(name)),
@@ -576,19 +579,6 @@ pub(crate) fn sha1(bytes: &[u8]) -> [u8; 20] {
     hash
 }
 
-/// Lower-case hexadecimal without separators.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(
-        String::with_capacity(bytes.len().saturating_mul(2)),
-        |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        },
-    )
-}
-
 /// Whether the features that a server must support include `status_request` (RFC 7633, 4.2.3.1).
 fn asks_for_status(value: &[u8]) -> bool {
     const STATUS_REQUEST: &[u8] = &[5];
@@ -651,7 +641,7 @@ fn describe_attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     };
     match attribute_text(attribute) {
         Some(text) => format!("{short}={}", escape_attribute(&text)),
-        None => format!("{short}=#{}", hex(attribute.as_slice())),
+        None => format!("{short}=#{}", hex::encode(attribute.as_slice())),
     }
 }
 

@@ -8,6 +8,7 @@ use pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 
 use super::error::IdentityProblem;
+use crate::hex;
 use crate::x500;
 use crate::x509::{self, CertificateFacts, Depth, escape_control};
 
@@ -155,6 +156,6 @@ fn describe_key(algorithm: &str, spki_sha256: &[u8; 32]) -> String {
     format!(
         "{}, SHA-256 of the public key {}",
         escape_control(algorithm),
-        x509::hex(spki_sha256)
+        hex::encode(spki_sha256)
     )
 }

@@ -27,6 +27,7 @@ use pki_types::{
 use rustls::sign::{CertifiedKey, SigningKey};
 use zeroize::Zeroizing;
 
+use crate::hex;
 use crate::x509::{self, CertificateFacts, RSA_BITS};
 use chain::PublicHalf;
 use contents::{Contents, Input};
@@ -216,7 +217,7 @@ impl fmt::Debug for Identity {
             .field("subject", &self.facts.subject)
             .field("key", &self.facts.key_algorithm)
             .field("certificates", &self.key.cert.len())
-            .field("sha256", &x509::hex(&self.facts.sha256))
+            .field("sha256", &hex::encode(&self.facts.sha256))
             .finish_non_exhaustive()
     }
 }

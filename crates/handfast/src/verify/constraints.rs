@@ -21,6 +21,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
 use crate::der::{CONTEXT_0, CONTEXT_1, Element, OBJECT_IDENTIFIER, Reader, SEQUENCE, SET};
+use crate::hex;
 use crate::x500;
 use crate::x509::{self, escape_control};
 
@@ -332,7 +333,7 @@ impl Base {
                 let bits: u32 = mask.iter().map(|octet| octet.count_ones()).sum();
                 let shown = match ip_address(network) {
                     Some(address) => format!("{address}/{bits}"),
-                    None => x509::hex(network),
+                    None => hex::encode(network),
                 };
                 let (network, mask) = (network.to_vec(), mask.to_vec());
                 (Self::Ip { network, mask }, shown)
@@ -526,10 +527,10 @@ impl<'a> Name<'a> {
             Form::Dns | Form::Mail | Form::Uri => shown(&String::from_utf8_lossy(self.content)),
             Form::Ip => match ip_address(self.content) {
                 Some(address) => address.to_string(),
-                None => x509::hex(self.content),
+                None => hex::encode(self.content),
             },
             Form::Directory => directory_text(self.content),
-            Form::Other(_) => x509::hex(self.content.get(..16).unwrap_or(self.content)),
+            Form::Other(_) => hex::encode(self.content.get(..16).unwrap_or(self.content)),
         }
     }
 }
@@ -566,7 +567,7 @@ fn shown(text: &str) -> String {
 fn directory_text(der: &[u8]) -> String {
     match X509Name::from_der(der) {
         Ok((_, name)) => shown(&x509::describe_name(&name)),
-        Err(_) => x509::hex(der.get(..16).unwrap_or(der)),
+        Err(_) => hex::encode(der.get(..16).unwrap_or(der)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, OtherError};
 
-use super::pin::SpkiSha256;
+use super::pin::{self, SpkiSha256};
 use super::purpose::Purpose;
 use super::revocation::{CrlFault, CrlSummary, UncountedCrl};
 use crate::trust::AnchorProblem;
@@ -397,6 +397,17 @@ pub enum RevokedBy {
 }
 
 impl VerifyCause {
+    /// One of `pins`, if there are any, must be among the keys of the path.
+    pub(super) fn check_pins(pins: &[SpkiSha256], path: &[[u8; 32]]) -> Result<(), Self> {
+        match pin::hold(pins, path) {
+            true => Ok(()),
+            false => Err(Self::PinMismatch {
+                expected: pins.to_vec(),
+                presented: path.iter().copied().map(SpkiSha256::from_bytes).collect(),
+            }),
+        }
+    }
+
     /// A stable identifier: part of the interface, for scripts and documentation.
     pub fn id(&self) -> &'static str {
         match self {

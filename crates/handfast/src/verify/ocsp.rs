@@ -18,6 +18,7 @@ use crate::der::{
     BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_1, CONTEXT_2, ENUMERATED, Element, GENERALIZED_TIME,
     INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE,
 };
+use crate::hex;
 use crate::sct::SignedCertificateTimestamp;
 use crate::x500;
 use crate::x509::{self, Depth, format_utc};
@@ -221,7 +222,7 @@ impl StapledResponse {
         let outline = x509::parse(certificate, Depth::Outline).ok()?;
         Some(VerifyCause::Revoked {
             subject: x509::describe_name(outline.subject()),
-            serial: x509::hex(outline.raw_serial()),
+            serial: hex::encode(outline.raw_serial()),
             by: RevokedBy::StapledResponse {
                 at,
                 reason,

@@ -350,7 +350,9 @@ impl Attempt<'_> {
             let keys = path.iter().map(|one| one.public_key().raw);
             let anchor = webpki::spki_for_anchor(candidate.anchor());
             let keys: Vec<_> = keys.chain([anchor.as_ref()]).map(x509::sha256).collect();
-            pin::check(self.pins, &keys).map_err(|_| REFUSED_BY_US)?;
+            if !pin::hold(self.pins, &keys) {
+                return Err(REFUSED_BY_US);
+            }
         }
         if self.revocation.is_empty() {
             return Ok(());

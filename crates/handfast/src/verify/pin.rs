@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::error::VerifyCause;
-use crate::x509::{CertificateFacts, MalformedCertificate, hex};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
+
+use crate::hex;
+use crate::x509::{CertificateFacts, MalformedCertificate};
 
 /// SHA-256 of a certificate's subject public key info, which stays the same when a certificate is renewed with
 /// the same key.
@@ -62,13 +65,13 @@ impl FromStr for SpkiSha256 {
 
 impl fmt::Display for SpkiSha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256//{}", to_base64(&self.0))
+        write!(f, "sha256//{}", BASE64_STANDARD.encode(self.0))
     }
 }
 
 impl fmt::Debug for SpkiSha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SpkiSha256({})", hex(&self.0))
+        write!(f, "SpkiSha256({})", hex::encode(&self.0))
     }
 }
 
@@ -92,54 +95,19 @@ impl fmt::Display for InvalidPin {
 
 impl std::error::Error for InvalidPin {}
 
-/// One of `pins`, if there are any, must be among the keys of the path.
-pub(super) fn check(pins: &[SpkiSha256], path: &[[u8; 32]]) -> Result<(), VerifyCause> {
-    if pins.is_empty() || pins.iter().any(|pin| path.contains(&pin.0)) {
-        return Ok(());
-    }
-    Err(VerifyCause::PinMismatch {
-        expected: pins.to_vec(),
-        presented: path.iter().copied().map(SpkiSha256).collect(),
-    })
+/// Whether one of `pins`, if there are any, is among the keys of the path.
+pub(super) fn hold(pins: &[SpkiSha256], path: &[[u8; 32]]) -> bool {
+    pins.is_empty() || pins.iter().any(|pin| path.contains(&pin.0))
 }
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn to_base64(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group
-            .iter()
-            .fold(0u32, |bits, byte| (bits << 8) | u32::from(*byte))
-            << (8 * (3 - group.len()));
-        for position in 0..4 {
-            let index = (bits >> (18 - 6 * position)) & 63;
-            let symbol = ALPHABET
-                .get(index as usize)
-                .filter(|_| position <= group.len());
-            text.push(symbol.map_or('=', |symbol| char::from(*symbol)));
-        }
-    }
-    text
-}
-
+/// Padded or not.
 fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let symbols = text.trim_end_matches('=').as_bytes();
+    let symbols = text.trim_end_matches('=');
     // 32 bytes are 43 symbols: other lengths are refused first.
-    if symbols.len() != 43 {
-        return None;
+    match symbols.len() {
+        43 => BASE64_STANDARD_NO_PAD.decode(symbols).ok(),
+        _ => None,
     }
-    let mut bytes = Vec::with_capacity(32);
-    for group in symbols.chunks(4) {
-        let mut bits = 0u32;
-        for symbol in group {
-            let value = ALPHABET.iter().position(|known| known == symbol)?;
-            bits = (bits << 6) | u32::try_from(value).ok()?;
-        }
-        let whole = (bits << (6 * (4 - group.len()))).to_be_bytes();
-        bytes.extend(whole.iter().skip(1).take(group.len() * 6 / 8));
-    }
-    Some(bytes)
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
@@ -168,7 +136,7 @@ mod tests {
     fn pins_are_parsed_in_every_form_and_written_in_one() {
         let hash: [u8; 32] = std::array::from_fn(|index| (index * 37) as u8);
         let pin = SpkiSha256::from_bytes(hash);
-        let hexadecimal = hex(&hash);
+        let hexadecimal = hex::encode(&hash);
         let with_colons = hexadecimal
             .as_bytes()
             .chunks(2)

@@ -10,7 +10,7 @@ use super::finding::Finding;
 use super::name::{self, MatchedBy, ServerName};
 use super::ocsp::{StapleProblem, StapledResponse};
 use super::path::{self, Attempt, VerifiedPath};
-use super::pin::{self, SpkiSha256};
+use super::pin::SpkiSha256;
 use super::purpose::Purpose;
 use super::revocation::RevocationLists;
 use super::unfit;
@@ -354,7 +354,8 @@ impl VerificationPolicy {
                 }
             }
             // For a trusted end-entity certificate; the keys of a path were checked with the path.
-            pin::check(&self.pins, verified.spki_sha256s()).map_err(Finding::anywhere)?;
+            VerifyCause::check_pins(&self.pins, verified.spki_sha256s())
+                .map_err(Finding::anywhere)?;
             let staple = (!staple.is_empty())
                 .then(|| StapledResponse::check_by(staple, end_entity, verified.issuer(), now));
             if let Some(Ok(response)) = &staple

@@ -14,16 +14,15 @@ use x509_parser::extensions::KeyUsage;
 use x509_parser::oid_registry as oids;
 
 use super::list::{Entry, List, Number, Reason, Signature};
+use super::lists::{ExpiredLists, RevocationLists, RevocationScope, UnknownStatus};
 use super::scope::{Point, Reasons, Target};
 use super::summary::{CrlFault, Uncounted, UncountedCrl};
-use super::{ExpiredLists, RevocationLists, RevocationScope, UnknownStatus, same_name};
+use crate::hex;
 use crate::verify::error::{RevokedBy, VerifyCause};
 use crate::verify::issued;
+use crate::x500;
 use crate::x509::{self, Depth};
 
-/// How far the clocks of an authority and of this machine may differ, as for OCSP responders. A list that was
-/// issued later than this is ignored.
-const CLOCK_SKEW_SECS: i64 = 300;
 /// Certificates outside of the path that may sign lists: each may cost a signature verification. One is usual.
 const DELEGATES_MAX: usize = 4;
 
@@ -168,7 +167,10 @@ impl RevocationLists {
                     one.tbs_certificate.as_ref() == certificate.tbs_certificate.as_ref()
                 });
                 let name = certificate.subject().as_raw();
-                let is_issuer = self.lists.iter().any(|list| same_name(&list.issuer, name));
+                let is_issuer = self
+                    .lists
+                    .iter()
+                    .any(|list| x500::equal(&list.issuer, name));
                 // A key usage is required here, since nothing else authorizes this certificate to sign lists.
                 let may_sign = x509::key_usage(certificate).is_some_and(|usage| usage.crl_sign());
                 !is_on_path && is_issuer && may_sign
@@ -190,7 +192,7 @@ impl RevocationLists {
                 let is_current =
                     validity.not_before.timestamp() <= now && now <= validity.not_after.timestamp();
                 let is_issued = signers.iter().any(|signer| {
-                    same_name(signer.name, one.issuer().as_raw())
+                    x500::equal(signer.name, one.issuer().as_raw())
                         && issued::is_signed_by(one, &SubjectPublicKeyInfoDer::from(signer.key))
                 });
                 is_current
@@ -398,7 +400,7 @@ fn age(list: &List) -> (i64, Option<&Number>) {
 fn signer_of(list: &List, signers: &[Signer<'_>]) -> Result<usize, Option<CrlFault>> {
     let mut problem = None;
     for (position, signer) in signers.iter().enumerate() {
-        if !same_name(signer.name, &list.issuer) {
+        if !x500::equal(signer.name, &list.issuer) {
             continue;
         }
         match list.signature_by(signer.key) {
@@ -416,18 +418,13 @@ fn signer_of(list: &List, signers: &[Signer<'_>]) -> Result<usize, Option<CrlFau
 }
 
 fn is_from_the_future(list: &List, now: i64) -> bool {
-    now < valid_from(list)
-}
-
-/// When a list becomes valid.
-pub(super) fn valid_from(list: &List) -> i64 {
-    list.this_update.saturating_sub(CLOCK_SKEW_SECS)
+    now < list.valid_from()
 }
 
 fn revoked(certificate: &X509Certificate<'_>, list: &List, entry: Entry) -> VerifyCause {
     VerifyCause::Revoked {
         subject: x509::describe_name(certificate.subject()),
-        serial: x509::hex(certificate.raw_serial()),
+        serial: hex::encode(certificate.raw_serial()),
         by: RevokedBy::List {
             list: Arc::clone(&list.summary),
             at: entry.at,

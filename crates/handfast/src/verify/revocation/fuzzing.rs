@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::check::Signer;
 use super::list::{List, Reason};
-use super::{ExpiredLists, RevocationLists, RevocationScope, Signer, UnknownStatus};
+use super::lists::{ExpiredLists, RevocationLists, RevocationScope, UnknownStatus};
 use crate::x509::{self, Depth};
 
 /// `SubjectPublicKeyInfo` of a key on P-256 without a private key.

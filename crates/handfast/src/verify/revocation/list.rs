@@ -19,11 +19,15 @@ use crate::der::{
     BIT_STRING, BOOLEAN, CONTEXT_0, ENUMERATED, Element, GENERALIZED_TIME, INTEGER,
     OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, UTC_TIME,
 };
+use crate::hex;
 use crate::verify::keys::signature_algorithms;
-use crate::x509;
+use crate::{x500, x509};
 
 /// The largest lists in use have some 50 MiB.
 pub(super) const BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How far the clocks of an authority and of this machine may differ, as for OCSP responders. A list that was
+/// issued later than this is ignored.
+const CLOCK_SKEW_SECS: i64 = 300;
 /// How long a list without nextUpdate is valid. RFC 5280, 5.1.2.5, requires nextUpdate; the CA/Browser Forum
 /// requires a new list after at most seven days.
 const LIFE_WITHOUT_NEXT_UPDATE_SECS: i64 = 7 * 24 * 60 * 60;
@@ -143,6 +147,11 @@ pub(super) enum Signature {
 }
 
 impl List {
+    /// When it becomes valid.
+    pub(super) fn valid_from(&self) -> i64 {
+        self.this_update.saturating_sub(CLOCK_SKEW_SECS)
+    }
+
     pub(super) fn read(whole: Vec<u8>, file: Option<&Path>) -> Result<Self, String> {
         let der = whole.as_slice();
         let malformed = |what: &str| format!("its {what} cannot be read");
@@ -237,7 +246,7 @@ impl List {
         let found = self.entries.get(start..)?.iter();
         found
             .take_while(|at| serial_at(&self.der, **at) == serial)
-            .filter(|at| super::same_name(self.issuer_at(**at), issuer))
+            .filter(|at| x500::equal(self.issuer_at(**at), issuer))
             .map(|at| entry_at(&self.der, *at))
             .min_by_key(|entry| match entry.reason {
                 Reason::Other(_) => 0,
@@ -353,7 +362,7 @@ impl PartialOrd for Number {
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.len() > 16 {
-            return write!(f, "0x{}", x509::hex(&self.0));
+            return write!(f, "0x{}", hex::encode(&self.0));
         }
         let number = self.0.iter();
         number

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use super::same_name;
 use crate::der::{CONTEXT_0, CONTEXT_1, CONTEXT_2, Element, Reader, SEQUENCE};
-use crate::x509;
+use crate::hex;
+use crate::{x500, x509};
 
 /// `[0]` to `[5]`, of a primitive type.
 const PRIMITIVE_1: u8 = 0x81;
@@ -96,14 +96,14 @@ impl Place {
 
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Directory(one), Self::Directory(other)) => same_name(one, other),
+            (Self::Directory(one), Self::Directory(other)) => x500::equal(one, other),
             (Self::Other(one), Self::Other(other)) => one == other,
             _ => false,
         }
     }
 
     fn is_directory(&self, name: &[u8]) -> bool {
-        matches!(self, Self::Directory(own) if same_name(own, name))
+        matches!(self, Self::Directory(own) if x500::equal(own, name))
     }
 }
 
@@ -116,7 +116,7 @@ impl fmt::Display for Place {
                     let text = String::from_utf8_lossy(element.content);
                     f.write_str(&x509::escape_control(&text))
                 }
-                _ => write!(f, "a name {}", x509::hex(raw)),
+                _ => write!(f, "a name {}", hex::encode(raw)),
             },
         }
     }
@@ -253,7 +253,7 @@ impl Scope {
             return Err("the certificate's distribution points cannot be read".to_owned());
         };
         let own = self.reasons.unwrap_or(Reasons::ALL);
-        let is_own_issuer = same_name(issuer, target.issuer);
+        let is_own_issuer = x500::equal(issuer, target.issuer);
         let mut reasons = Reasons::NONE;
         let mut is_about = false;
         for point in points {
@@ -348,7 +348,7 @@ pub(super) struct Target<'a> {
 impl Target<'_> {
     /// Whether a list of this issuer (DER name) could cover it.
     pub(super) fn may_be_on_list_of(&self, issuer: &[u8]) -> bool {
-        same_name(self.issuer, issuer)
+        x500::equal(self.issuer, issuer)
             || self.points.iter().flatten().any(|point| {
                 let mut issuers = point.issuers.iter();
                 issuers.any(|one| one.is_directory(issuer))

@@ -2,7 +2,8 @@
 
 use pki_types::{CertificateDer, UnixTime};
 
-use super::{RevocationLists, Signer};
+use super::check::Signer;
+use super::lists::RevocationLists;
 use crate::verify::error::VerifyCause;
 use crate::x509::{self, Depth};
 

@@ -12,7 +12,7 @@ use super::super::error::VerifyCause;
 use super::super::finding::Finding;
 use super::super::policies::{self, PolicyProblem};
 use super::super::revocation::Signer;
-use super::super::{anchor, interception, keys, pin};
+use super::super::{anchor, interception, keys};
 use super::certificate::Certificate;
 use super::paths::{DeadEnd, End, Issuer};
 use super::signature::Signature;
@@ -551,5 +551,5 @@ fn pinned(walk: &Walk<'_, '_>) -> Result<(), Finding> {
     let keys: Vec<_> = certificates
         .map(|certificate| x509::sha256(certificate.key))
         .collect();
-    pin::check(walk.question.pins, &keys).map_err(Finding::anywhere)
+    VerifyCause::check_pins(walk.question.pins, &keys).map_err(Finding::anywhere)
 }

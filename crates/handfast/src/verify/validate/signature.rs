@@ -13,6 +13,7 @@ use super::super::keys::{refused_size, signature_algorithms};
 use super::bounds::{Budget, Exhausted};
 use super::certificate::Certificate;
 use crate::der::{BIT_STRING, Element, OBJECT_IDENTIFIER, Reader, SEQUENCE};
+use crate::hex;
 use crate::x509;
 
 /// The result of a signature check.
@@ -147,7 +148,7 @@ fn describe_algorithm(algorithm: Element<'_>) -> String {
         .next()
         .filter(|oid| oid.tag == OBJECT_IDENTIFIER)
         .map_or_else(
-            || x509::hex(algorithm.content),
+            || hex::encode(algorithm.content),
             |oid| x509::describe_signature_algorithm(&Oid::new(oid.content.into())),
         )
 }
