@@ -174,28 +174,27 @@ impl CaError {
         }
     }
 
-    /// What to do about it, in terms of the `handfast` program, if there is anything to do.
+    /// What to do about it, if there is anything to do.
     pub fn fix(&self) -> Option<String> {
         Some(match self {
             Self::Exists { .. } => {
-                "use it as it is (`handfast ca show`), or give another directory with --ca-dir DIR"
+                "use it as it is, or give another directory"
                     .to_owned()
             }
             Self::Missing { .. } => {
-                "make one with `handfast ca init`, or name the right directory with --ca-dir DIR"
+                "make one, or name the right directory"
                     .to_owned()
             }
             Self::DirectoryInUse { .. } => {
-                "give a new or an empty directory with --ca-dir DIR".to_owned()
+                "give a new or an empty directory".to_owned()
             }
             Self::NotPermitted { name, .. } => format!(
-                "what an authority may sign for is fixed when it is made: make another one with \
-                 `handfast ca init --permit {} --ca-dir DIR`",
+                "what an authority may sign for is fixed when it is made: make another one, that may sign for {}, \
+                 in another directory",
                 name.strip_prefix("*.").unwrap_or(name)
             ),
             Self::InvalidName { .. } => {
-                "give host names, IP addresses or, with --client, the name or mail address of \
-                its owner"
+                "give host names, IP addresses or, for a client, its name or mail address"
                     .to_owned()
             }
             Self::InvalidPermit { .. } => {
@@ -212,21 +211,21 @@ impl CaError {
                     .to_owned()
             }
             Self::FileExists { .. } => {
-                "give another directory with --out DIR, or replace the files with --force"
+                "give another directory, or replace the files"
                     .to_owned()
             }
-            Self::OutputIsAuthority { .. } => "give another directory with --out DIR".to_owned(),
+            Self::OutputIsAuthority { .. } => "give another directory".to_owned(),
             Self::KeyExposed { path, .. } => format!(
                 "find out who may have read it, then: chmod 600 {}",
                 path.display()
             ),
             Self::UnknownSerial { .. } => {
-                "`handfast ca show` lists what was issued; if the ledger was lost, give the file of the \
-                 certificate, or add --lost"
+                "compare it with the list of what was issued; if the ledger was lost, give the file of the \
+                 certificate, or say that it was lost"
                     .to_owned()
             }
             Self::ForeignCertificate { .. } => {
-                "revoke it with the authority that issued it: --ca-dir DIR"
+                "revoke it with the authority that issued it, in that authority's directory"
                     .to_owned()
             }
             Self::OwnCertificate { .. } => {
@@ -235,7 +234,7 @@ impl CaError {
                     .to_owned()
             }
             Self::InvalidSerial { .. } => {
-                "give the hexadecimal number that `handfast ca show` prints, or the file of the \
+                "give the hexadecimal number from the list of what was issued, or the file of the \
                  certificate"
                     .to_owned()
             }
@@ -243,7 +242,7 @@ impl CaError {
                 "let the other process finish, or end it, and try again".to_owned()
             }
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "run it as the owner of the directory, or name another with --ca-dir or --out"
+                "run it as the owner of the directory, or name another directory"
                     .to_owned()
             }
             Self::KeyMismatch { .. } | Self::Malformed { .. } => {

@@ -51,7 +51,7 @@ impl KeyType {
         Self::Rsa3072,
     ];
 
-    /// The name used with the program's `--key-type`.
+    /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EcdsaP256 => "ecdsa-p256",

@@ -54,6 +54,22 @@ pub(crate) enum Command {
     Man(man::Args),
 }
 
+impl Command {
+    /// Its name, if the options of its own are the ones to advise. The demonstration's failures are other commands'.
+    pub(crate) fn advises(&self) -> Option<&'static str> {
+        match self {
+            Self::Bench(_) => Some("bench"),
+            #[cfg(unix)]
+            Self::Connect(_) => Some("connect"),
+            Self::Get(_) => Some("get"),
+            Self::Inspect(_) => Some("inspect"),
+            Self::Serve(_) => Some("serve"),
+            Self::Ca(_) => Some("ca"),
+            Self::Demo(_) | Self::Explain(_) | Self::Completions(_) | Self::Man(_) => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

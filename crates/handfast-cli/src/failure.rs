@@ -11,6 +11,8 @@ use handfast::{
 use handfast_dial::proxy::ProxyProblem;
 use handfast_dial::{ConnectError, StartTlsProblem};
 
+use crate::advice::Advised as _;
+
 pub(crate) use crate::exit_codes as code;
 
 /// An explained failure with its exit code.
@@ -43,19 +45,19 @@ impl fmt::Display for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(exit_code(&error), error.explain())
+        Self::new(exit_code(&error), error.advise())
     }
 }
 
 impl From<handfast_dial::Error> for Failure {
     fn from(error: handfast_dial::Error) -> Self {
-        Self::new(exit_code_of_dial(&error), error.explain())
+        Self::new(exit_code_of_dial(&error), error.advise())
     }
 }
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        Self::new(exit_code_of_connect(&error), error.explain())
+        Self::new(exit_code_of_connect(&error), error.advise())
     }
 }
 

@@ -7,6 +7,7 @@
 // `connect` and the signals that `serve` knows are Unix's alone, and with them some of what commands share.
 #![cfg_attr(not(unix), allow(dead_code))]
 
+mod advice;
 mod cli;
 mod clock;
 mod columns;

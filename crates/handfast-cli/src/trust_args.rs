@@ -9,6 +9,7 @@ use handfast::{
     RevocationLists, SpkiSha256, TlsVersion, TrustAnchors, TrustSource, VerificationPolicy,
 };
 
+use crate::advice::Advised as _;
 use crate::data_dir::{local_ca_certificate, local_ca_list};
 use crate::failure::Failure;
 use crate::output;
@@ -261,7 +262,7 @@ fn with_local_ca(anchors: TrustAnchors) -> TrustAnchors {
     match anchors.clone().with_file(&file) {
         Ok(more) => more,
         Err(error) => {
-            let why = handfast::Error::from(error).explain();
+            let why = handfast::Error::from(error).advise();
             output::warning(format!("the local authority is not trusted: {}", why.what));
             anchors
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use handfast::{Ending, Explanation, Report, Traffic};
+use handfast::{Ending, Explanation, Report, TlsVersion, Traffic};
 use handfast_dial::ConnectError;
 use hdrhistogram::Histogram;
 
@@ -140,7 +140,7 @@ pub struct Ends {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Agreed {
     /// The protocol version.
-    pub version: &'static str,
+    pub version: TlsVersion,
     /// The cipher suite.
     pub cipher_suite: &'static str,
     /// The key exchange group, if any.

@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use handfast::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 use handfast::{
-    Alert, ClientContext, Clock, Connection, Error, Identity, Passphrase, PeerCause, Phase,
-    ServerContext, TrustAnchors,
+    Alert, ClientContext, Clock, Connection, Error, Identity, Negotiated, Passphrase, PeerCause,
+    Phase, ServerContext, TrustAnchors,
 };
 use handfast_testbed::golden;
 use handfast_testbed::pki::Spec;
@@ -84,7 +84,7 @@ fn offers() -> Vec<Row> {
             "no-shared-cipher-suite",
             probed(
                 Finding::Suites { theirs: suite() },
-                lacking("cipher suite"),
+                lacking(Negotiated::CipherSuite),
                 40,
             ),
         ),
@@ -95,7 +95,7 @@ fn offers() -> Vec<Row> {
                     ours: vec![GroupId(29), GroupId(23)],
                     theirs: hello(WireVersion::Tls13, 0x1301, 25),
                 },
-                lacking("key exchange group"),
+                lacking(Negotiated::KeyExchangeGroup),
                 40,
             ),
         ),
@@ -105,7 +105,7 @@ fn offers() -> Vec<Row> {
                 Finding::Schemes {
                     theirs: vec![SchemeId(0x0808)],
                 },
-                lacking("signature scheme"),
+                lacking(Negotiated::SignatureScheme),
                 40,
             ),
         ),
@@ -115,7 +115,7 @@ fn offers() -> Vec<Row> {
                 Finding::CertificateKey {
                     theirs: "EC secp256k1".to_owned(),
                 },
-                lacking("signature scheme"),
+                lacking(Negotiated::SignatureScheme),
                 40,
             ),
         ),

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use handfast::registry::{SchemeId, WireVersion};
-use handfast::{Cause, ClientContext, Error, OwnOffer, PeerCause, Phase};
+use handfast::{Cause, ClientContext, Error, Negotiated, OwnOffer, PeerCause, Phase};
 
 use crate::answer::{Answer, ServerHello};
 use crate::explain;
@@ -111,9 +111,11 @@ impl Inquiry {
         let lacking = |what| Some(PeerCause::NothingInCommon { what });
         let cause = match &finding {
             Finding::Versions { .. } => Some(PeerCause::ProtocolVersion { alert }),
-            Finding::Suites { .. } => lacking("cipher suite"),
-            Finding::Groups { .. } => lacking("key exchange group"),
-            Finding::Schemes { .. } | Finding::CertificateKey { .. } => lacking("signature scheme"),
+            Finding::Suites { .. } => lacking(Negotiated::CipherSuite),
+            Finding::Groups { .. } => lacking(Negotiated::KeyExchangeGroup),
+            Finding::Schemes { .. } | Finding::CertificateKey { .. } => {
+                lacking(Negotiated::SignatureScheme)
+            }
             Finding::Name { .. } => Some(PeerCause::NameUnrecognised),
             // The alert is about the version, and every version is refused.
             Finding::RefusesAll => alert.map(PeerCause::Alert),

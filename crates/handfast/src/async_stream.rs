@@ -21,12 +21,14 @@ pub use self::handshake::AsyncHandshake;
 use self::handshake::{close_failed, discard_raw};
 pub use self::split::{AsyncReadHalf, AsyncWriteHalf};
 use self::waiting::{Patience, Sender, Senders};
+use crate::alert::Alert;
 use crate::blocking::{HandshakeFailure, ending_as_io, is_reset, too_much};
 use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
 use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
-use crate::error::{Alert, Error, NetworkCause, Phase};
+use crate::error::{Error, NetworkCause};
 use crate::exporter::ExportError;
+use crate::phase::Phase;
 use crate::report::{Report, Traffic};
 
 impl ClientContext {

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::split::{ReadHalf, WriteHalf};
+use crate::alert::Alert;
 use crate::channel::Channel;
 use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
 use crate::connection::{Connection, Read};
 use crate::context::{ClientContext, ServerContext, Timeouts};
-use crate::error::{Alert, Error, NetworkCause, Phase};
+use crate::error::{Error, NetworkCause};
 use crate::exporter::ExportError;
+use crate::phase::Phase;
 use crate::report::{Report, Ticket, Traffic};
 
 /// The limit of [`Stream::read_to_ending`] in bytes, for peers that send without end.

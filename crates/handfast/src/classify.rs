@@ -7,7 +7,8 @@ use rustls::{
     AlertDescription, Error as TlsError, InvalidMessage, PeerIncompatible, PeerMisbehaved,
 };
 
-use crate::error::{Alert, Cause, LocalCause, PeerCause};
+use crate::alert::Alert;
+use crate::error::{Cause, LocalCause, LongMessage, Negotiated, PeerCause};
 use crate::facts::Facts;
 use crate::identity::SigningFailed;
 use crate::offer::ClientOffer;
@@ -60,8 +61,8 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
             InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge,
         ) => match facts.message_too_large {
             // Not a type that may be long: probably not a message.
-            "" => violation("a handshake message of more than 64 KiB"),
-            message => PeerCause::MessageTooLarge {
+            None => violation("a handshake message of more than 64 KiB"),
+            Some(message) => PeerCause::MessageTooLarge {
                 message,
                 limit: HANDSHAKE_MESSAGE_MAX,
             }
@@ -82,7 +83,7 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
         TlsError::InvalidCertificate(_) => violation("an invalid handshake signature"),
         TlsError::FailedToGetRandomBytes => LocalCause::RandomUnavailable.into(),
         TlsError::General(said) if said == INCOMPATIBLE_KEY => PeerCause::NothingInCommon {
-            what: "signature scheme",
+            what: Negotiated::SignatureScheme,
         }
         .into(),
         TlsError::General(said) if said == NO_IDENTITY => PeerCause::NameUnrecognised.into(),
@@ -105,9 +106,9 @@ pub(crate) fn cause(error: TlsError, facts: &mut Facts, after_handshake: bool) -
     }
 }
 
-/// The name of the first message that is longer than accepted, in records that rustls has decrypted in place.
-/// Empty if none is found, such as when it does not begin in the first record.
-pub(crate) fn message_too_large(records: &[u8]) -> &'static str {
+/// The first message that is longer than accepted, in records that rustls has decrypted in place.
+/// `None` if none is found, such as when it does not begin in the first record.
+pub(crate) fn message_too_large(records: &[u8]) -> Option<LongMessage> {
     let mut reader = Reader::new(records);
     let mut find = || {
         reader.u8().filter(|kind| matches!(kind, 22 | 23))?;
@@ -123,10 +124,10 @@ pub(crate) fn message_too_large(records: &[u8]) -> &'static str {
         }
     };
     match find() {
-        Some(11 | 25) => "Certificate",
-        Some(13) => "CertificateRequest",
-        Some(4) => "NewSessionTicket",
-        _ => "",
+        Some(11 | 25) => Some(LongMessage::Certificate),
+        Some(13) => Some(LongMessage::CertificateRequest),
+        Some(4) => Some(LongMessage::NewSessionTicket),
+        _ => None,
     }
 }
 
@@ -148,9 +149,9 @@ pub(crate) fn reconsidered(cause: Cause, offer: &ClientOffer) -> Cause {
         offer.complete && !offer.cipher_suites.iter().any(|suite| suite.has_group());
     match peer {
         PeerCause::NothingInCommon {
-            what: "key exchange group",
+            what: Negotiated::KeyExchangeGroup,
         } if without_groups => PeerCause::NothingInCommon {
-            what: "cipher suite",
+            what: Negotiated::CipherSuite,
         }
         .into(),
         _ => cause,
@@ -260,14 +261,14 @@ fn incompatible(why: PeerIncompatible) -> PeerCause {
             retry_configs: configs.map(|configs| tls::ech_config_list(&configs)),
         },
         P::NoCipherSuitesInCommon => PeerCause::NothingInCommon {
-            what: "cipher suite",
+            what: Negotiated::CipherSuite,
         },
         P::NoKxGroupsInCommon => PeerCause::NothingInCommon {
-            what: "key exchange group",
+            what: Negotiated::KeyExchangeGroup,
         },
         P::NoSignatureSchemesInCommon | P::NoCertificateRequestSignatureSchemesInCommon => {
             PeerCause::NothingInCommon {
-                what: "signature scheme",
+                what: Negotiated::SignatureScheme,
             }
         }
         other => PeerCause::ProtocolViolation {

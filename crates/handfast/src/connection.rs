@@ -21,14 +21,16 @@ use rustls::InvalidMessage;
 use self::pieces::Pieces;
 use self::protocol::Tls;
 use self::step::{Job, Next, Place, Step, Target};
+use crate::alert::Alert;
 use crate::buffers::Window;
 use crate::classify;
 use crate::close::Ending;
 use crate::context::{Clock, ResumedServer, Settings};
-use crate::error::{Alert, Cause, Error, LocalCause, PeerCause, Phase};
+use crate::error::{Cause, Error, LocalCause, PeerCause};
 use crate::exporter::{ExportError, Exporter};
 use crate::facts::Facts;
 use crate::offer::ClientOffer;
+use crate::phase::Phase;
 use crate::record::{RECORD_MAX, Sizer};
 use crate::report::{Report, Ticket, Traffic};
 use crate::side::Side;
@@ -36,6 +38,8 @@ use crate::side::Side;
 use crate::tls::Established;
 use crate::tls::{Handshake, ServerConfig};
 use crate::verify::ClientVerifier;
+#[cfg(feature = "tokio")]
+use crate::version::TlsVersion;
 use crate::witness::{self, Evidence};
 
 /// The limit on ciphertext that waits for the channel; then [`Connection::write`] accepts no more. With the record that
@@ -480,10 +484,9 @@ impl Connection {
     #[cfg(feature = "tokio")]
     pub(crate) fn owes_handshake(&self) -> bool {
         !self.outgoing.is_empty()
-            && self
-                .report
-                .as_ref()
-                .is_none_or(|report| report.side == Side::Client || report.version != "TLS 1.3")
+            && self.report.as_ref().is_none_or(|report| {
+                report.side == Side::Client || report.version != TlsVersion::Tls13
+            })
     }
 
     pub(crate) fn client(

@@ -8,49 +8,14 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::explain::Explanation;
+use crate::alert::Alert;
+use crate::explanation::Explanation;
 use crate::identity::IdentityError;
 use crate::offer::ClientOffer;
+use crate::phase::Phase;
 use crate::side::Side;
 use crate::trust::TrustError;
 use crate::verify::VerifyError;
-
-/// The part of an exchange in which an error happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Phase {
-    /// Building a context: identities, trust anchors, policy. There is no peer yet.
-    Configure,
-    /// Name resolution.
-    Resolve,
-    /// TCP connect, or opening another channel.
-    Connect,
-    /// The plaintext dialogue of a protocol with STARTTLS.
-    StartTls,
-    /// The TLS handshake, including verification of the peer.
-    Handshake,
-    /// Sending to the peer after the handshake.
-    Request,
-    /// Receiving from the peer after the handshake.
-    Response,
-    /// Ending the exchange.
-    Close,
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Configure => "configuration",
-            Self::Resolve => "name resolution",
-            Self::Connect => "connect",
-            Self::StartTls => "STARTTLS",
-            Self::Handshake => "handshake",
-            Self::Request => "request",
-            Self::Response => "response",
-            Self::Close => "close",
-        })
-    }
-}
 
 /// Why an operation failed, in which phase, and the evidence.
 ///
@@ -155,12 +120,9 @@ impl Error {
         self
     }
 
-    /// What happened, the evidence for it, and what to do about it.
-    pub fn explain(&self) -> Explanation {
-        match &self.0.explanation {
-            Some(explanation) => Explanation::clone(explanation),
-            None => crate::explain::explain(self),
-        }
+    /// How it was explained by who has found out more, if anybody has.
+    pub(crate) fn explanation(&self) -> Option<&Explanation> {
+        self.0.explanation.as_deref()
     }
 
     /// The handfast error inside an `io::Error` from a stream.
@@ -278,8 +240,8 @@ pub enum ConfigurationCause {
     },
     /// An unknown name.
     UnknownName {
-        /// The kind of name: "cipher suite", "key exchange group".
-        what: &'static str,
+        /// What was being chosen.
+        what: Negotiated,
         /// The name given.
         name: String,
         /// The known names.
@@ -355,8 +317,8 @@ pub enum PeerCause {
     },
     /// No common parameter of this kind.
     NothingInCommon {
-        /// "cipher suite", "key exchange group", "signature scheme".
-        what: &'static str,
+        /// Of what.
+        what: Negotiated,
     },
     /// It supports none of the offered ALPN protocols (RFC 7301).
     NoApplicationProtocol,
@@ -371,9 +333,9 @@ pub enum PeerCause {
     BadRecord,
     /// One of its handshake messages is too long.
     MessageTooLarge {
-        /// The message, usually "Certificate".
-        message: &'static str,
-        /// The limit in bytes.
+        /// Which; [`LongMessage::Certificate`] is the usual one.
+        message: LongMessage,
+        /// The longest that is accepted, in bytes.
         limit: usize,
     },
     /// It requested renegotiation (RFC 5246, section 7.4.1.1), got the alert no_renegotiation, and ended the
@@ -382,6 +344,51 @@ pub enum PeerCause {
         /// The alert that it ended with; `None` if it repeated the request instead.
         alert: Option<Alert>,
     },
+}
+
+/// What two ends have to have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Negotiated {
+    /// A cipher suite (RFC 8446, appendix B.4).
+    CipherSuite,
+    /// A key exchange group (RFC 8446, section 4.2.7).
+    KeyExchangeGroup,
+    /// A signature scheme (RFC 8446, section 4.2.3).
+    SignatureScheme,
+}
+
+impl fmt::Display for Negotiated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CipherSuite => "cipher suite",
+            Self::KeyExchangeGroup => "key exchange group",
+            Self::SignatureScheme => "signature scheme",
+        })
+    }
+}
+
+/// A handshake message that may be long without being malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LongMessage {
+    /// The chain, compressed or not.
+    Certificate,
+    /// The issuers that a server accepts.
+    CertificateRequest,
+    /// A ticket.
+    NewSessionTicket,
+}
+
+impl LongMessage {
+    /// Its name in RFC 8446.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Certificate => "Certificate",
+            Self::CertificateRequest => "CertificateRequest",
+            Self::NewSessionTicket => "NewSessionTicket",
+        }
+    }
 }
 
 /// Errors of the network.
@@ -423,78 +430,6 @@ pub enum LocalCause {
     Stopping,
     /// A bug or a limit of this library.
     Internal(String),
-}
-
-/// A TLS alert: its number and name (RFC 8446, appendix B.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Alert {
-    code: u8,
-}
-
-impl Alert {
-    /// The alert with this number.
-    pub const fn new(code: u8) -> Self {
-        Self { code }
-    }
-
-    /// Its number on the wire.
-    pub const fn code(self) -> u8 {
-        self.code
-    }
-
-    /// Its name in the RFC, or "unknown".
-    pub const fn name(self) -> &'static str {
-        match self.code {
-            0 => "close_notify",
-            10 => "unexpected_message",
-            20 => "bad_record_mac",
-            21 => "decryption_failed",
-            22 => "record_overflow",
-            30 => "decompression_failure",
-            40 => "handshake_failure",
-            41 => "no_certificate",
-            42 => "bad_certificate",
-            43 => "unsupported_certificate",
-            44 => "certificate_revoked",
-            45 => "certificate_expired",
-            46 => "certificate_unknown",
-            47 => "illegal_parameter",
-            48 => "unknown_ca",
-            49 => "access_denied",
-            50 => "decode_error",
-            51 => "decrypt_error",
-            60 => "export_restriction",
-            70 => "protocol_version",
-            71 => "insufficient_security",
-            80 => "internal_error",
-            86 => "inappropriate_fallback",
-            90 => "user_canceled",
-            100 => "no_renegotiation",
-            109 => "missing_extension",
-            110 => "unsupported_extension",
-            111 => "certificate_unobtainable",
-            112 => "unrecognized_name",
-            113 => "bad_certificate_status_response",
-            114 => "bad_certificate_hash_value",
-            115 => "unknown_psk_identity",
-            116 => "certificate_required",
-            120 => "no_application_protocol",
-            121 => "ech_required",
-            _ => "unknown",
-        }
-    }
-}
-
-impl fmt::Display for Alert {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name(), self.code)
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::explain::what(self))
-    }
 }
 
 impl std::error::Error for Cause {

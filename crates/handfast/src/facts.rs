@@ -1,6 +1,7 @@
 //! The state of a connection that rustls does not keep.
 
-use crate::error::Alert;
+use crate::alert::Alert;
+use crate::error::LongMessage;
 use crate::exporter::ExporterSecret;
 use crate::report::Ticket;
 use crate::side::Side;
@@ -34,8 +35,8 @@ pub(crate) struct Facts {
     pub(crate) alert_sealed: Option<SealedAlert>,
     /// The peer requested renegotiation, and was sent no_renegotiation.
     pub(crate) renegotiation_refused: bool,
-    /// The message that is too long; empty if there is none.
-    pub(crate) message_too_large: &'static str,
+    /// The message that is longer than accepted, where one was seen.
+    pub(crate) message_too_large: Option<LongMessage>,
 }
 
 impl Facts {

@@ -7,8 +7,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{ConfigurationCause, Error, Phase};
+use crate::error::{ConfigurationCause, Error};
 use crate::exporter::ExporterSecret;
+use crate::phase::Phase;
 use crate::witness;
 
 /// A file for the secrets of sessions, in the format of packet analysers.

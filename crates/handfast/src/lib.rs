@@ -57,6 +57,7 @@
 //!   [`is_issued_by`]; [`SignedCertificateTimestamp`];
 //! - [`registry`]: TLS's numbers by name, with ratings; [`wire`]: a parser of untrusted bytes.
 
+mod alert;
 #[cfg(feature = "tokio")]
 mod async_stream;
 mod blocking;
@@ -71,6 +72,7 @@ mod context;
 mod der;
 mod error;
 mod explain;
+mod explanation;
 mod exporter;
 mod facts;
 #[cfg(all(test, not(fuzzing)))]
@@ -86,6 +88,7 @@ mod line;
 mod names;
 mod offer;
 mod pem;
+mod phase;
 mod pkcs7;
 mod preference;
 mod presented;
@@ -101,11 +104,13 @@ mod suites;
 mod tls;
 mod trust;
 mod verify;
+mod version;
 pub mod wire;
 mod witness;
 mod x500;
 mod x509;
 
+pub use alert::Alert;
 #[cfg(feature = "tokio")]
 pub use async_stream::{AsyncHandshake, AsyncReadHalf, AsyncStream, AsyncWriteHalf};
 pub use blocking::{HandshakeFailure, ReadHalf, Stream, WriteHalf};
@@ -118,13 +123,14 @@ pub use close::{CloseOutcome, ClosePolicy, Ending, LingerLimits};
 pub use connection::{Connection, Read, Received};
 pub use context::{
     ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, EchConfigs,
-    Identities, OwnOffer, ServerContext, ServerContextBuilder, Timeouts, TlsVersion,
-    cipher_suite_names, group_names,
+    Identities, OwnOffer, ServerContext, ServerContextBuilder, Timeouts, cipher_suite_names,
+    group_names,
 };
 pub use error::{
-    Alert, Cause, ConfigurationCause, Error, LocalCause, NetworkCause, PeerCause, Phase,
+    Cause, ConfigurationCause, Error, LocalCause, LongMessage, Negotiated, NetworkCause, PeerCause,
 };
-pub use explain::{Explanation, plain_io_error, quote_bytes};
+pub use explain::{PlainProtocol, quote_bytes};
+pub use explanation::{Explanation, plain_io_error};
 pub use exporter::ExportError;
 pub use identity::{
     Identity, IdentityError, IdentityPart, IdentityProblem, Passphrase, PassphraseRequest,
@@ -133,6 +139,7 @@ pub use identity::{
 pub use key_log::KeyLog;
 pub use line::{Line, LineReader};
 pub use offer::ClientOffer;
+pub use phase::Phase;
 pub use pki_types::{CertificateDer, UnixTime};
 pub use record::RecordSizing;
 pub use report::{Report, Ticket, Traffic};
@@ -144,12 +151,13 @@ pub use trust::{
     TrustSource,
 };
 pub use verify::{
-    AdditionalVerification, Candidate, CrlError, CrlFault, CrlProblem, CrlSummary, ExpiredLists,
-    InvalidPin, InvalidServerName, KeyKind, Objection, PathAnchor, Purpose, RevocationLists,
-    RevocationScope, RevokedBy, ServerName, SpkiSha256, StapleProblem, StapledResponse,
-    StapledStatus, Uncounted, UncountedCrl, VerificationPolicy, VerifiedPath, VerifiedPeer,
-    VerifyCause, VerifyError, is_issued_by,
+    AdditionalVerification, CHAIN_DEPTH_LIMIT, Candidate, CrlError, CrlFault, CrlProblem,
+    CrlSummary, ExpiredLists, InvalidPin, InvalidServerName, KeyKind, Objection, PathAnchor,
+    Purpose, RevocationLists, RevocationScope, RevokedBy, ServerName, SpkiSha256, StapleProblem,
+    StapledResponse, StapledStatus, Uncounted, UncountedCrl, VerificationPolicy, VerifiedPath,
+    VerifiedPeer, VerifyCause, VerifyError, is_issued_by,
 };
+pub use version::TlsVersion;
 pub use x509::{
     CertificateFacts, MalformedCertificate, SubjectAltName, escape_control, format_utc,
 };

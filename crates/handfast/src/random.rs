@@ -6,7 +6,8 @@
 
 use std::thread;
 
-use crate::error::{Error, LocalCause, Phase};
+use crate::error::{Error, LocalCause};
+use crate::phase::Phase;
 
 /// Seeds the generator on a new thread, which then ends.
 ///

@@ -6,6 +6,7 @@ use pki_types::CertificateDer;
 
 use crate::side::Side;
 use crate::verify::{StapleProblem, StapledResponse, VerifiedPeer};
+use crate::version::TlsVersion;
 
 /// The negotiated parameters of a handshake.
 #[derive(Debug, Clone)]
@@ -13,8 +14,8 @@ use crate::verify::{StapleProblem, StapledResponse, VerifiedPeer};
 pub struct Report {
     /// Our side.
     pub side: Side,
-    /// The protocol version: `TLS 1.2` or `TLS 1.3`.
-    pub version: &'static str,
+    /// The protocol version.
+    pub version: TlsVersion,
     /// The cipher suite, by its IANA name.
     pub cipher_suite: &'static str,
     /// The key exchange group, by its IANA name; a resumed TLS 1.2 session has none.
@@ -70,7 +71,7 @@ impl Report {
     pub(crate) fn of_known(side: Side) -> Self {
         Self {
             side,
-            version: "unknown",
+            version: TlsVersion::Tls13,
             cipher_suite: "unknown",
             group: None,
             alpn: None,

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::error::Alert;
+use crate::alert::Alert;
 use crate::exporter::ExporterSecret;
 use crate::protection::TAG;
 use crate::report::Ticket;

@@ -190,7 +190,7 @@ fn openssl_and_gnutls_ignore_grease_and_cannot_decrypt_an_offer() {
         let client = office.client().ech_grease().build().unwrap();
         let socket = TcpStream::connect(address).unwrap();
         let stream = client.secure(SECRET, socket).unwrap();
-        assert_eq!(stream.report().version, "TLS 1.3");
+        assert_eq!(stream.report().version, TlsVersion::Tls13);
         assert!(!stream.report().encrypted_client_hello);
         drop(stream); // they talk to one at a time
         let client = office.client().encrypted_client_hello(configurations());

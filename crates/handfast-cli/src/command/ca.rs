@@ -14,6 +14,7 @@ use handfast_ca::{
 };
 use serde_json::json;
 
+use crate::advice::{self, Failed};
 use crate::data_dir;
 use crate::failure::{Failure, code, plain};
 use crate::output::{self, Palette, Tone};
@@ -573,6 +574,9 @@ impl From<CaError> for Failure {
         if let Some(fix) = error.fix() {
             explanation = explanation.with_fix(fix);
         }
-        Self::new(code, explanation)
+        Self::new(
+            code,
+            advice::with_options(explanation, Failed::Authority(&error)),
+        )
     }
 }

@@ -142,7 +142,6 @@ const PAGES: &[(&str, &str)] = pages![
     "no-trust-anchors",
     "no-valid-policy",
     "not-tls",
-    "nothing-in-common",
     "nothing-left-to-negotiate",
     "output-unwritable",
     "passphrase-needed",
@@ -288,6 +287,12 @@ fn unknown(id: &str) -> Failure {
     Failure::usage(what, fix)
 }
 
+/// Whether something is explained by this id.
+#[cfg(test)]
+pub(crate) fn has_page(id: &str) -> bool {
+    PAGES.iter().any(|(known, _)| *known == id)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -324,8 +329,8 @@ mod tests {
         code.split('"').skip(1).step_by(2)
     }
 
-    /// The ids in a crate's code: results of `fn id`, the first of each pair in `fn told`, the first argument of
-    /// `Explanation::new`, and `id: Some(...)`.
+    /// The ids that a crate's code can tell: what `fn id` returns, the first of each pair in
+    /// `fn told`, the first argument of `Explanation::new`, and in the library's match what looks like one.
     fn ids_of(crate_name: &str) -> BTreeSet<String> {
         let mut all = Vec::new();
         sources(
@@ -340,13 +345,18 @@ mod tests {
             }
             for rest in code
                 .split("Explanation::new(")
-                .chain(code.split("id: Some("))
+                .chain(code.split("Told::new("))
+                .chain(code.split("const ID: &str ="))
             {
                 let rest = rest.trim_start();
                 if rest.starts_with('"') {
                     let first = literals(rest).next().filter(|text| is_id(text));
                     ids.extend(first.map(str::to_owned));
                 }
+            }
+            if code.contains("Told::new(") {
+                let looks_like_one = |text: &&str| is_id(text) && text.contains('-');
+                ids.extend(literals(code).filter(looks_like_one).map(str::to_owned));
             }
             if let Some((_, told)) = code.split_once("fn told(") {
                 let told = told.split("\n}\n").next().unwrap_or_default();

@@ -16,10 +16,14 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
+use crate::advice;
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+    if let Some(name) = command.advises() {
+        advice::begin(name);
+    }
     // If aws-lc gathers jitter, it does so while arguments are checked, names resolved and sockets connected.
     #[cfg(jitter_entropy)]
     if needs_random_bytes(&command) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use handfast::{
     Alert, Cause, Connection, Ending, Error, Explanation, NetworkCause, PeerCause, Phase, Read,
-    Report, Side, certificates_from_file,
+    Report, Side, TlsVersion, certificates_from_file,
 };
 
 use super::contexts::{group_name, suite_name};
@@ -174,7 +174,7 @@ impl Wire {
         } else {
             self.write_and_echo(options)?;
         }
-        let is_tls13_client = report.side == Side::Client && report.version == "TLS 1.3";
+        let is_tls13_client = report.side == Side::Client && report.version == TlsVersion::Tls13;
         if is_tls13_client && !options.shuts_down {
             let got = !self.connection.tickets().is_empty();
             if got == expects.no_session {

@@ -25,12 +25,10 @@ pub(super) fn evidence(error: &ProxyError) -> Vec<String> {
 }
 
 pub(super) fn fix(error: &ProxyError) -> Option<String> {
-    let ProxyProblem::AuthenticationRequired { schemes, .. } = &error.problem else {
+    let ProxyProblem::AuthenticationRequired { .. } = &error.problem else {
         let text = match &error.problem {
-            ProxyProblem::NotResolved => "check the proxy's name (--proxy, https_proxy)",
-            ProxyProblem::Unreachable { .. } => {
-                "check the proxy's address (--proxy, https_proxy), and that it is running"
-            }
+            ProxyProblem::NotResolved => "check the proxy's name",
+            ProxyProblem::Unreachable { .. } => "check the proxy's address, and that it is running",
             ProxyProblem::SocksRefused { reply: 3..=6 } => {
                 "check the server's name and port: the proxy could not reach it"
             }
@@ -48,18 +46,14 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
                 status: 502..=504, ..
             } => "check the server's name and port: the proxy could not reach it",
             ProxyProblem::Refused { .. } | ProxyProblem::SocksRefused { .. } => {
-                "ask the proxy's administrator, or connect without the proxy (--noproxy, no_proxy)"
+                "ask the proxy's administrator, or connect without the proxy"
             }
             _ => "check the proxy's address and port: it must be an HTTP proxy (CONNECT)",
         };
         return Some(text.to_owned());
     };
-    let takes_basic = schemes.is_empty()
-        || schemes
-            .iter()
-            .any(|scheme| scheme.eq_ignore_ascii_case("basic"));
-    Some(match takes_basic {
-        true => "give a user name and password for the proxy (--proxy-user)".to_owned(),
+    Some(match error.problem.takes_basic() {
+        true => "give a user name and password for the proxy".to_owned(),
         false => "none of its authentication methods is supported: ask the proxy's administrator for Basic authentication"
             .to_owned(),
     })

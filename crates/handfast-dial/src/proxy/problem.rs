@@ -68,6 +68,18 @@ pub enum ProxyProblem {
 }
 
 impl ProxyProblem {
+    /// Whether the proxy wants to be told who asks, and takes a user name and password for it (RFC 7617). One that
+    /// names no scheme is asked so.
+    pub fn takes_basic(&self) -> bool {
+        match self {
+            Self::AuthenticationRequired { schemes, .. } => {
+                let is_basic = |scheme: &String| scheme.eq_ignore_ascii_case("basic");
+                schemes.is_empty() || schemes.iter().any(is_basic)
+            }
+            _ => false,
+        }
+    }
+
     /// A stable id in kebab-case.
     pub fn id(&self) -> &'static str {
         match self {

@@ -140,6 +140,14 @@ pub struct Truncation {
 }
 
 impl Error {
+    /// Whether the server wants HTTP/1.1 (RFC 9113, section 7: `HTTP_1_1_REQUIRED`).
+    pub fn requires_http1(&self) -> bool {
+        matches!(
+            self,
+            Self::StreamReset { code, .. } | Self::GoAway { code, .. } if *code == code::HTTP_1_1_REQUIRED
+        )
+    }
+
     /// The same with the name of the server that was asked for, where it is about connecting to it.
     pub(super) fn with_server_name(self, name: &str) -> Self {
         match self {
@@ -220,7 +228,7 @@ impl Error {
             Self::TooManyRedirects { limit, next } => {
                 Explanation::new("too-many-redirects", format!("more than {limit} redirects"))
                     .with_evidence(format!("the next would lead to {}", escape_control(next)))
-                    .with_fix("check with -v for a loop; --max-redirs allows more")
+                    .with_fix("look for a loop, or allow more redirects")
             }
             Self::InvalidRedirect { location, problem } => Explanation::new(
                 "invalid-redirect",
@@ -297,7 +305,7 @@ impl Error {
     }
 }
 
-const HTTP1_ONLY: &str = "use HTTP/1.1 with this server: --http1.1";
+const HTTP1_ONLY: &str = "use HTTP/1.1 with this server";
 
 impl Truncation {
     fn explain(&self) -> Explanation {

@@ -78,7 +78,7 @@ pub fn json(plan: &Plan, measured: &Measurements, about: &About) -> Value {
             "resumed": resumed,
             "resumed_share": if full + resumed == 0 { 0.0 } else { resumed as f64 / (full + resumed) as f64 },
             "agreed": measured.agreed.iter().map(|(agreed, count)| json!({
-                "version": agreed.version,
+                "version": agreed.version.name(),
                 "cipher_suite": agreed.cipher_suite,
                 "group": agreed.group,
                 "alpn": agreed.alpn,

@@ -110,7 +110,7 @@ fn remarks(plan: &Plan, measured: &Measurements) -> Vec<String> {
         if longest > 20 * measured.latency.percentile(99.0) && longest > Duration::from_millis(50) {
             remarks.push(
                 "closed loop: a stall delays the requests that it would affect, so the upper \
-                 percentiles are too low; a fixed rate (--rate) measures latency as users see it"
+                 percentiles are too low; a fixed rate measures latency as users see it"
                     .to_owned(),
             );
         }

@@ -15,7 +15,8 @@ use crate::blocking::{HandshakeFailure, is_reset};
 use crate::close::{CloseOutcome, ClosePolicy, LingerLimits, Lingering};
 use crate::connection::Connection;
 use crate::context::Timeouts;
-use crate::error::{Error, LocalCause, NetworkCause, Phase};
+use crate::error::{Error, LocalCause, NetworkCause};
+use crate::phase::Phase;
 
 /// A running handshake over a tokio channel: a future, ready within the context's time limit.
 ///

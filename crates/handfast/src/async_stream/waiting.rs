@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use ::tokio::time::{Sleep, sleep};
 
-use crate::error::{Error, NetworkCause, Phase};
+use crate::error::{Error, NetworkCause};
+use crate::phase::Phase;
 
 /// The tasks that wait until the channel accepts more.
 ///

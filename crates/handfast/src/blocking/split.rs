@@ -14,7 +14,8 @@ use crate::channel::Channel;
 use crate::close::Ending;
 use crate::connection::{Connection, Read};
 use crate::context::Timeouts;
-use crate::error::{Error, NetworkCause, Phase};
+use crate::error::{Error, NetworkCause};
+use crate::phase::Phase;
 use crate::report::{Report, Traffic};
 
 /// How much is read from the channel at once: as many records as a stream takes.

@@ -8,11 +8,13 @@ use rustls::{AlertDescription, PeerMisbehaved, ProtocolVersion};
 use super::protocol::Tls;
 use super::step::{Next, Step, Target};
 use super::{Connection, records};
+use crate::alert::Alert;
 use crate::classify;
-use crate::error::{Alert, Cause, Error, PeerCause, Phase};
+use crate::error::{Cause, Error, PeerCause};
 use crate::exporter::Exporter;
 use crate::facts::Facts;
 use crate::names::{group_name, suite_name};
+use crate::phase::Phase;
 use crate::preference;
 use crate::protection::HEADER;
 use crate::report::Report;
@@ -20,6 +22,7 @@ use crate::side::Side;
 use crate::suites;
 use crate::tls::{Agreed, Handshake};
 use crate::verify::VerifiedPeer;
+use crate::version::TlsVersion;
 use crate::witness::{self, Session};
 use crate::x509;
 
@@ -221,9 +224,9 @@ fn report(agreed: &Agreed<'_>, facts: &Facts, handshake: Duration) -> Report {
     Report {
         side: facts.side.unwrap_or(Side::Client),
         version: match agreed.version {
-            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
-            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
-            _ => "unknown",
+            Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
+            // No other is enabled.
+            _ => TlsVersion::Tls13,
         },
         cipher_suite: agreed.cipher_suite.map_or("unknown", suite_name),
         group: agreed.group.map(group_name),

@@ -7,9 +7,9 @@
 use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
 use super::step::{Job, Next, Step};
+use crate::alert::Alert;
 use crate::buffers::Window;
 use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
-use crate::error::Alert;
 use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, unexpected};
 use crate::side::Side;
 use crate::tls::{Established, Secrets};

@@ -4,20 +4,12 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-use crate::error::{ConfigurationCause, Error, Phase};
+use crate::error::{ConfigurationCause, Error, Negotiated};
 use crate::names::{group_name, suite_name};
+use crate::phase::Phase;
 use crate::random;
 use crate::suites;
-
-/// A protocol version that can be allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246).
-    Tls12,
-    /// TLS 1.3 (RFC 8446).
-    Tls13,
-}
+use crate::version::TlsVersion;
 
 /// The choices of a builder; empty lists mean the defaults.
 #[derive(Debug, Clone, Default)]
@@ -34,14 +26,16 @@ impl Choices {
         provider.cipher_suites = suites::ALL.to_vec();
         random::check()?;
         if !self.cipher_suites.is_empty() {
-            provider.cipher_suites =
-                pick("cipher suite", &self.cipher_suites, &suites::ALL, |suite| {
-                    suite_name(suite.suite())
-                })?;
+            provider.cipher_suites = pick(
+                Negotiated::CipherSuite,
+                &self.cipher_suites,
+                &suites::ALL,
+                |suite| suite_name(suite.suite()),
+            )?;
         }
         if !self.groups.is_empty() {
             provider.kx_groups = pick(
-                "key exchange group",
+                Negotiated::KeyExchangeGroup,
                 &self.groups,
                 aws_lc_rs::ALL_KX_GROUPS,
                 |group| group_name(group.name()),
@@ -87,7 +81,7 @@ pub fn group_names() -> Vec<&'static str> {
 }
 
 fn pick<T: Copy>(
-    what: &'static str,
+    what: Negotiated,
     names: &[String],
     all: &[T],
     name_of: impl Fn(&T) -> &'static str,

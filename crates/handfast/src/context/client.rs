@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 
-use super::choices::{Choices, TlsVersion, nothing_left};
+use super::choices::{Choices, nothing_left};
 use super::ech::{Ech, EchConfigs};
 use super::own_offer::OwnOffer;
 use super::{Clock, ResumedServer, Settings, Timeouts, common_settings};
 use crate::connection::Connection;
-use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
+use crate::error::{ConfigurationCause, Error, LocalCause};
 use crate::identity::Identity;
 use crate::key_log::{KeyLog, Secrets};
+use crate::phase::Phase;
 use crate::record::RecordSizing;
 use crate::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 use crate::resumption::ClientSessions;
@@ -22,6 +23,7 @@ use crate::verify::{
     AcceptAny, Additional, AdditionalVerification, KeyKind, RevocationLists, ServerName,
     ServerVerifier, SpkiSha256, VerificationPolicy,
 };
+use crate::version::TlsVersion;
 use crate::witness::{self, Session};
 
 /// The configuration that a client's connections share.

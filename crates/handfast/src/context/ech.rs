@@ -6,7 +6,8 @@ use rustls::crypto::aws_lc_rs::hpke::{
 };
 use rustls::crypto::hpke::Hpke;
 
-use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
+use crate::error::{ConfigurationCause, Error, LocalCause};
+use crate::phase::Phase;
 
 /// What a server publishes so that clients can encrypt their ClientHello to it: an `ECHConfigList` (RFC 9849, section
 /// 4), as the `ech` parameter of its HTTPS record in the DNS has it (RFC 9848), there in base64.

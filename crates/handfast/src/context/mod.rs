@@ -19,7 +19,7 @@ use pki_types::UnixTime;
 use crate::record::{RECORD_MAX, RecordSizing};
 use crate::verify::{ClientVerifier, ServerName, VerificationPolicy, VerifiedPath, VerifyError};
 
-pub use choices::{TlsVersion, cipher_suite_names, group_names};
+pub use choices::{cipher_suite_names, group_names};
 pub use client::{ClientContext, ClientContextBuilder, DangerousClient};
 pub use ech::EchConfigs;
 pub use identities::Identities;

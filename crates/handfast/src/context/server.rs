@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::choices::{Choices, TlsVersion, nothing_left};
+use super::choices::{Choices, nothing_left};
 use super::identities::{Identities, Resolver};
 use super::{Clock, Settings, Timeouts, common_settings};
 use crate::connection::Connection;
-use crate::error::{ConfigurationCause, Error, LocalCause, Phase};
+use crate::error::{ConfigurationCause, Error, LocalCause};
 use crate::identity::Identity;
 use crate::key_log::{KeyLog, Secrets};
+use crate::phase::Phase;
 use crate::preference;
 use crate::record::RecordSizing;
 use crate::resumption::{
@@ -20,6 +21,7 @@ use crate::trust::TrustAnchors;
 use crate::verify::{
     Additional, AdditionalVerification, ClientVerifier, RevocationLists, VerificationPolicy,
 };
+use crate::version::TlsVersion;
 
 /// Whether a server requests client certificates.
 #[derive(Debug, Clone, Default)]

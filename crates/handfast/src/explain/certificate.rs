@@ -6,15 +6,33 @@ mod names;
 
 use pki_types::CertificateDer;
 
-pub(super) use self::advice::fix;
-use crate::verify::{RevokedBy, VerifyCause, VerifyError};
+use super::told::{Seen, Told};
+use crate::verify::{Purpose, RevokedBy, VerifyCause, VerifyError};
 use crate::x509::{CertificateFacts, escape_control, format_utc};
 
 /// The limit on names and URLs shown.
 const SHOWN_MAX: usize = 4;
 
+pub(super) fn explain(refused: &VerifyError, seen: &Seen<'_>) -> Told {
+    let id = refused.cause.id();
+    let holder = match refused.purpose {
+        Purpose::ServerAuth => "server",
+        Purpose::ClientAuth => "client",
+    };
+    let what = format!(
+        "the {holder}'s certificate was not accepted: {}",
+        refused.cause
+    );
+    let told = match seen.by_server() {
+        true => Told::of_client(id, what),
+        false => Told::new(id, what),
+    };
+    told.evidence(evidence(refused))
+        .fix(advice::fix(refused, seen.phase))
+}
+
 /// The chain as the peer sent it, with the failing element marked, and other evidence.
-pub(super) fn evidence(error: &VerifyError) -> Vec<String> {
+fn evidence(error: &VerifyError) -> Vec<String> {
     let mut lines = trust_problems(error);
     // If no chain is kept, the cause has its length.
     if !error.chain.is_empty() {
@@ -55,7 +73,7 @@ fn trust_problems(error: &VerifyError) -> Vec<String> {
 }
 
 /// Evidence other than the chain.
-pub(crate) fn details(error: &VerifyError) -> Vec<String> {
+fn details(error: &VerifyError) -> Vec<String> {
     use VerifyCause as C;
     match &error.cause {
         C::Expired { now, .. } | C::NotYetValid { now, .. } => {

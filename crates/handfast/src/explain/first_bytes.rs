@@ -1,87 +1,153 @@
 //! Recognizes other protocols by their first bytes.
 
-/// The protocol with these first bytes.
-pub(super) fn spoken(first_bytes: &[u8]) -> Option<&'static str> {
-    const OPENINGS: &[(&[u8], &str)] = &[
-        (b"HTTP/", "plain HTTP"),
-        (b"GET ", "plain HTTP"),
-        (b"POST ", "plain HTTP"),
-        (b"HEAD ", "plain HTTP"),
-        (b"PUT ", "plain HTTP"),
-        (b"OPTIONS ", "plain HTTP"),
-        (b"CONNECT ", "plain HTTP"),
-        (b"PRI * HTTP/2", "plain HTTP/2"),
-        (b"<!DOCTYPE", "plain HTTP (version 0.9)"),
-        (b"SSH-", "SSH"),
-        (b"* OK", "IMAP"),
-        (b"+OK", "POP3"),
-        (b"-ERR", "Redis or POP3"),
-        (b"RFB ", "VNC"),
-        (b"AMQP", "AMQP"),
-        (b"* PREAUTH", "IMAP"),
-        (b"* BYE", "IMAP"),
-        (b"-NOAUTH", "Redis"),
-        (b"-DENIED", "Redis"),
-        (b"ERROR\r\n", "memcached"),
-        (b"200 ", "NNTP"),
-        (b"201 ", "NNTP"),
-        (b"421 ", "SMTP"),
-        (b"554 ", "SMTP"),
-        (b"<?xml", "XMPP"),
-        (b"<stream", "XMPP"),
-        (b"\"IMPLEMENTATION\"", "ManageSieve"),
-        (b"\xff\xfb", "Telnet"),
-        (b"\xff\xfd", "Telnet"),
-        (b"@RSYNCD:", "rsync"),
-    ];
-    let opening = OPENINGS
-        .iter()
-        .find(|(bytes, _)| first_bytes.starts_with(bytes));
-    if let Some((_, name)) = opening {
-        return Some(name);
-    }
-    match first_bytes {
-        // SMTP and FTP have the same greeting code; only the text may differ.
-        [b'2', b'2', b'0', ..] => {
-            let text = String::from_utf8_lossy(first_bytes).to_ascii_uppercase();
-            Some(if text.contains("FTP") { "FTP" } else { "SMTP" })
+use std::fmt;
+
+/// A protocol in plain text, known by how its first bytes look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs)] // Their names say it.
+pub enum PlainProtocol {
+    Http,
+    Http09,
+    Http2,
+    Ssh,
+    Imap,
+    Pop3,
+    RedisOrPop3,
+    Redis,
+    Vnc,
+    Amqp,
+    Memcached,
+    Nntp,
+    Smtp,
+    Ftp,
+    Xmpp,
+    ManageSieve,
+    MySql,
+    PostgreSql,
+    Telnet,
+    Rsync,
+}
+
+impl PlainProtocol {
+    /// The protocol that these bytes are the beginning of.
+    pub fn of(first_bytes: &[u8]) -> Option<Self> {
+        use PlainProtocol as P;
+        const OPENINGS: &[(&[u8], PlainProtocol)] = &[
+            (b"HTTP/", P::Http),
+            (b"GET ", P::Http),
+            (b"POST ", P::Http),
+            (b"HEAD ", P::Http),
+            (b"PUT ", P::Http),
+            (b"OPTIONS ", P::Http),
+            (b"CONNECT ", P::Http),
+            (b"PRI * HTTP/2", P::Http2),
+            (b"<!DOCTYPE", P::Http09),
+            (b"SSH-", P::Ssh),
+            (b"* OK", P::Imap),
+            (b"+OK", P::Pop3),
+            (b"-ERR", P::RedisOrPop3),
+            (b"RFB ", P::Vnc),
+            (b"AMQP", P::Amqp),
+            (b"* PREAUTH", P::Imap),
+            (b"* BYE", P::Imap),
+            (b"-NOAUTH", P::Redis),
+            (b"-DENIED", P::Redis),
+            (b"ERROR\r\n", P::Memcached),
+            (b"200 ", P::Nntp),
+            (b"201 ", P::Nntp),
+            (b"421 ", P::Smtp),
+            (b"554 ", P::Smtp),
+            (b"<?xml", P::Xmpp),
+            (b"<stream", P::Xmpp),
+            (b"\"IMPLEMENTATION\"", P::ManageSieve),
+            (b"\xff\xfb", P::Telnet),
+            (b"\xff\xfd", P::Telnet),
+            (b"@RSYNCD:", P::Rsync),
+        ];
+        let opening = OPENINGS
+            .iter()
+            .find(|(bytes, _)| first_bytes.starts_with(bytes));
+        if let Some((_, protocol)) = opening {
+            return Some(*protocol);
         }
-        // A packet's length in three bytes, its number, and version 10 of the protocol.
-        [_, _, 0, 0, 10, b'0'..=b'9', ..] => Some("MySQL"),
-        // An error with its severity, or the byte that refuses TLS.
-        [b'E', 0, 0, _, _, b'S' | b'F', ..] | [b'N'] => Some("PostgreSQL"),
-        // The SETTINGS frame at the start of an HTTP/2 server's data.
-        [0, 0, _, 4, 0, 0, 0, 0, 0, ..] => Some("plain HTTP/2"),
-        _ => None,
+        match first_bytes {
+            // SMTP and FTP greet alike; what follows the code tells them apart, if anything does.
+            [b'2', b'2', b'0', ..] => {
+                let text = String::from_utf8_lossy(first_bytes).to_ascii_uppercase();
+                Some(if text.contains("FTP") {
+                    Self::Ftp
+                } else {
+                    Self::Smtp
+                })
+            }
+            // A packet's length in three bytes, its number, and version 10 of the protocol.
+            [_, _, 0, 0, 10, b'0'..=b'9', ..] => Some(Self::MySql),
+            // An error with its severity, or the refusal of a byte to go on with TLS.
+            [b'E', 0, 0, _, _, b'S' | b'F', ..] | [b'N'] => Some(Self::PostgreSql),
+            // The SETTINGS frame that an HTTP/2 server begins with.
+            [0, 0, _, 4, 0, 0, 0, 0, 0, ..] => Some(Self::Http2),
+            _ => None,
+        }
+    }
+
+    /// Whether it can turn to TLS on the same connection.
+    pub const fn has_starttls(self) -> bool {
+        matches!(
+            self,
+            Self::Smtp
+                | Self::Ftp
+                | Self::Imap
+                | Self::Pop3
+                | Self::Nntp
+                | Self::Xmpp
+                | Self::ManageSieve
+                | Self::MySql
+                | Self::PostgreSql
+        )
     }
 }
 
-pub(super) fn not_tls_fix(first_bytes: &[u8]) -> Option<String> {
-    let Some(protocol) = spoken(first_bytes) else {
-        return Some(
-            "check the host and the port: what answers there speaks something else".to_owned(),
-        );
-    };
-    let starttls = |name: &str| {
-        format!(
-            "{protocol} begins in plain text: use its TLS port, or STARTTLS (--starttls {name})"
-        )
-    };
-    Some(match protocol {
-        protocol if protocol.starts_with("plain HTTP") => {
+impl fmt::Display for PlainProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "plain HTTP",
+            Self::Http09 => "plain HTTP (version 0.9)",
+            Self::Http2 => "plain HTTP/2",
+            Self::Ssh => "SSH",
+            Self::Imap => "IMAP",
+            Self::Pop3 => "POP3",
+            Self::RedisOrPop3 => "Redis or POP3",
+            Self::Redis => "Redis",
+            Self::Vnc => "VNC",
+            Self::Amqp => "AMQP",
+            Self::Memcached => "memcached",
+            Self::Nntp => "NNTP",
+            Self::Smtp => "SMTP",
+            Self::Ftp => "FTP",
+            Self::Xmpp => "XMPP",
+            Self::ManageSieve => "ManageSieve",
+            Self::MySql => "MySQL",
+            Self::PostgreSql => "PostgreSQL",
+            Self::Telnet => "Telnet",
+            Self::Rsync => "rsync",
+        })
+    }
+}
+
+/// What to do about it, for a client.
+pub(super) fn not_tls_fix(protocol: Option<PlainProtocol>) -> String {
+    use PlainProtocol as P;
+    match protocol {
+        None => "check the host and the port: what answers there speaks something else".to_owned(),
+        Some(P::Http | P::Http09 | P::Http2) => {
             "use the port that speaks HTTPS: 443 is the usual one".to_owned()
         }
-        "SMTP" => starttls("smtp"),
-        "FTP" => starttls("ftp"),
-        "IMAP" => starttls("imap"),
-        "POP3" => starttls("pop3"),
-        "NNTP" => starttls("nntp"),
-        "XMPP" => starttls("xmpp"),
-        "ManageSieve" => starttls("sieve"),
-        "MySQL" => starttls("mysql"),
-        "PostgreSQL" => starttls("postgres"),
-        _ => format!("this port is for {protocol}: check the port"),
-    })
+        Some(protocol) if protocol.has_starttls() => {
+            format!("{protocol} begins in plain text: use its TLS port, or STARTTLS")
+        }
+        Some(protocol) => format!("this port is for {protocol}: check the port"),
+    }
 }
 
 /// Whether plain HTTP on a TLS port is from a captive portal: by its status (RFC 6585,
@@ -130,7 +196,8 @@ pub fn quote_bytes(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::error::{Error, PeerCause, Phase};
+    use crate::error::{Error, PeerCause};
+    use crate::phase::Phase;
 
     #[test]
     fn first_bytes_are_named_and_quoted_without_control_characters() {

@@ -1,11 +1,20 @@
 //! Explanations of certificate chains and keys that cannot be used.
 
-use super::plain_io_error;
+use super::told::Told;
+use crate::explanation::plain_io_error;
 use crate::identity::{IdentityError, IdentityPart, IdentityProblem};
 use crate::x509::escape_control;
 
+pub(super) fn explain(error: &IdentityError) -> Told {
+    let told = Told::new(error.id(), what(error)).evidence(evidence(error));
+    match fix(error) {
+        Some(fix) => told.fix(fix),
+        None => told,
+    }
+}
+
 /// What happened, in one sentence.
-pub(super) fn what(error: &IdentityError) -> String {
+fn what(error: &IdentityError) -> String {
     match &error.path {
         Some(path) => format!(
             "{}: {}",
@@ -16,7 +25,7 @@ pub(super) fn what(error: &IdentityError) -> String {
     }
 }
 
-pub(super) fn evidence(error: &IdentityError) -> Vec<String> {
+fn evidence(error: &IdentityError) -> Vec<String> {
     match &error.problem {
         IdentityProblem::Unreadable(source) | IdentityProblem::PassphraseUnavailable(source) => {
             vec![plain_io_error(source)]
@@ -37,8 +46,8 @@ pub(super) fn evidence(error: &IdentityError) -> Vec<String> {
     }
 }
 
-pub(super) fn fix(error: &IdentityError) -> Option<String> {
-    let text = match &error.problem {
+fn fix(error: &IdentityError) -> Option<&'static str> {
+    Some(match &error.problem {
         IdentityProblem::Unreadable(source) => match source.kind() {
             std::io::ErrorKind::NotFound => "check the path",
             std::io::ErrorKind::PermissionDenied => {
@@ -72,12 +81,8 @@ pub(super) fn fix(error: &IdentityError) -> Option<String> {
             "give the private key itself: parameters alone are no key"
         }
         IdentityProblem::SeveralKeys { .. } => "leave only the key of this certificate in the file",
-        IdentityProblem::PassphraseNeeded { .. } => {
-            "give the passphrase, or say where it comes from (--pass SOURCE)"
-        }
-        IdentityProblem::PassphraseUnavailable(_) => {
-            "check the source: env:VAR, file:PATH, fd:N, stdin or a prompt (--pass)"
-        }
+        IdentityProblem::PassphraseNeeded { .. } => "give the passphrase",
+        IdentityProblem::PassphraseUnavailable(_) => "check where the passphrase is read from",
         IdentityProblem::WrongPassphrase { .. } => {
             "give the passphrase that this file was encrypted with"
         }
@@ -101,6 +106,5 @@ pub(super) fn fix(error: &IdentityError) -> Option<String> {
         IdentityProblem::UnrelatedCertificate { .. } => {
             "replace it with the expected issuer's certificate"
         }
-    };
-    Some(text.to_owned())
+    })
 }

@@ -408,6 +408,11 @@ impl VerifyCause {
         }
     }
 
+    /// An authority that says where its certificate is, and stands directly above the peer's: an intermediate.
+    pub(crate) fn is_missing_intermediate(&self) -> bool {
+        matches!(self, Self::UnknownIssuer { ca_issuer_urls, is_end_entity: true, .. } if !ca_issuer_urls.is_empty())
+    }
+
     /// A stable identifier: part of the interface, for scripts and documentation.
     pub fn id(&self) -> &'static str {
         match self {
@@ -423,13 +428,7 @@ impl VerifyCause {
             } if names_no_address(expected, presented) => "ip-address-not-listed",
             Self::NameMismatch { .. } => "name-mismatch",
             Self::NoSubjectAltName { .. } => "no-subject-alt-name",
-            // The direct issuer of the peer's certificate, with a URL of its certificate: an
-            // intermediate.
-            Self::UnknownIssuer {
-                ca_issuer_urls,
-                is_end_entity: true,
-                ..
-            } if !ca_issuer_urls.is_empty() => "missing-intermediate",
+            Self::UnknownIssuer { .. } if self.is_missing_intermediate() => "missing-intermediate",
             Self::UnknownIssuer { .. } => "unknown-issuer",
             Self::LikelyInterception { .. } => "likely-interception",
             Self::SelfSigned { .. } => "self-signed",

@@ -57,8 +57,9 @@ pub use ocsp::{StapleProblem, StapledResponse, StapledStatus};
 pub use path::{PathAnchor, VerifiedPath};
 pub use peer::VerifiedPeer;
 pub use pin::{InvalidPin, SpkiSha256};
+pub use policy::CHAIN_DEPTH_LIMIT;
+pub(crate) use policy::Staple;
 pub use policy::VerificationPolicy;
-pub(crate) use policy::{CHAIN_DEPTH_LIMIT, Staple};
 pub use purpose::Purpose;
 #[cfg(any(test, fuzzing))]
 pub(crate) use revocation::check_list;

@@ -18,7 +18,7 @@ use crate::trust::{Resolved, TrustAnchors};
 use crate::x509;
 
 /// The most intermediates that path building follows (rustls-webpki, mozilla::pkix and so Firefox).
-pub(crate) const CHAIN_DEPTH_LIMIT: usize = 6;
+pub const CHAIN_DEPTH_LIMIT: usize = 6;
 
 /// The result of checking a stapled response.
 pub(crate) type Staple = Result<StapledResponse, StapleProblem>;

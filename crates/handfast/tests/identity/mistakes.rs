@@ -369,7 +369,7 @@ fn the_message_describes_the_encryption() {
             message(error),
             format!(
                 "{}: the key is encrypted, and no passphrase was given [passphrase-needed]\n  \
-                 encryption: {encryption}\n  fix: give the passphrase, or say where it comes from (--pass SOURCE)",
+                 encryption: {encryption}\n  fix: give the passphrase",
                 path.display()
             )
         );

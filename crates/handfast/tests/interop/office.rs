@@ -81,13 +81,6 @@ pub(crate) fn identity(issued: &Issued, issuer: &Issued) -> Identity {
     Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none()).unwrap()
 }
 
-pub(crate) fn name_of(version: TlsVersion) -> &'static str {
-    match version {
-        TlsVersion::Tls12 => "TLS 1.2",
-        _ => "TLS 1.3",
-    }
-}
-
 pub(crate) fn os(arguments: &[&str]) -> Vec<OsString> {
     arguments.iter().map(OsString::from).collect()
 }

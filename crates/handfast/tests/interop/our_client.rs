@@ -9,7 +9,7 @@ use handfast::{Cause, ClientContext, ClosePolicy, Ending, PeerCause, Report, Tls
 use handfast_testbed::launch::{GnutlsServer, Nginx, OpensslServer};
 use handfast_testbed::pki::{Pki, Spec};
 
-use crate::office::{Office, REQUEST, SOON, VERSIONS, name_of, openssl_server, os};
+use crate::office::{Office, REQUEST, SOON, VERSIONS, openssl_server, os};
 
 /// One request to an HTTP server: the report, the reply, the ending.
 fn ask(client: &ClientContext, address: SocketAddr) -> (Arc<Report>, String, Ending) {
@@ -58,7 +58,7 @@ fn converse(
             _ => ask(&client, address),
         };
         let what = format!("{peer}, {version:?}, identify: {identify}, turn {turn}\n{text}");
-        assert_eq!(report.version, name_of(version), "{what}");
+        assert_eq!(report.version, version, "{what}");
         assert_eq!(report.resumed, resumed, "{what}");
         let server = report
             .peer

@@ -15,6 +15,7 @@ use handfast::{Cause, ClientContext, Identity, PeerCause, Report, TrustAnchors};
 use handfast::{Explanation, escape_control};
 use handfast_https::client::{ALPN, Client, Download, Error, Finished, Request, Response};
 
+use crate::advice::Advised as _;
 use crate::columns::side_by_side;
 use crate::failure::{Failure, code};
 use crate::output::{self, Palette, Tone};
@@ -125,7 +126,7 @@ async fn fetch(stage: &Stage, context: &ClientContext, path: &str, expect: Expec
             }
         }
         Err(error) => {
-            lines.extend(explained(&error.explain()));
+            lines.extend(explained(&error.advise()));
             false
         }
     };
@@ -167,7 +168,7 @@ async fn truncated(stage: &Stage, context: &ClientContext) -> Act {
         Ok(_) => lines.push("accepted the truncated reply, which is wrong".to_owned()),
         Err(error) => {
             good = matches!(error, Error::Truncated(_)) && !target.exists();
-            lines.extend(explained(&error.explain()));
+            lines.extend(explained(&error.advise()));
             if good {
                 lines.push("archive.tar.part is kept; archive.tar was not created".to_owned());
             }
@@ -195,7 +196,7 @@ async fn wrong_name(stage: &Stage, context: &ClientContext) -> Act {
                 Err(error) => {
                     good = matches!(&error, Error::Connection(error)
                         if matches!(error.cause(), Cause::Peer(PeerCause::Certificate(_))));
-                    lines.extend(explained(&error.explain()));
+                    lines.extend(explained(&error.advise()));
                     lines.push("no byte of the request was sent".to_owned());
                 }
             }

@@ -23,6 +23,7 @@ use handfast_https::server::{
 use tempfile::TempDir;
 
 use super::{agreed, cannot};
+use crate::advice::Advised as _;
 use crate::failure::Failure;
 
 /// The name in the client certificate.
@@ -254,7 +255,7 @@ impl Observer for Log {
     }
 
     fn handshake_failed(&self, event: &HandshakeEvent<'_>) {
-        let explanation = event.error.explain();
+        let explanation = event.error.advise();
         self.write(format!("{} [{}]", explanation.what, explanation.id));
         for line in explanation.evidence.into_iter().chain(explanation.fix) {
             self.write(line);

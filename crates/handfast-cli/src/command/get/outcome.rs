@@ -5,6 +5,7 @@ use std::time::Duration;
 use handfast::Explanation;
 use handfast_https::client::{Error, Finished, Framing};
 
+use crate::advice::Advised as _;
 use crate::failure::{Failure, code, exit_code, exit_code_of_dial};
 use crate::output;
 
@@ -31,7 +32,7 @@ pub(super) fn explained(error: Error) -> Failure {
         },
         _ => code::RECEIVE,
     };
-    Failure::new(code, error.explain())
+    Failure::new(code, error.advise())
 }
 
 /// The time limit passed while our output was not read.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use handfast::{
     CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, KeyKind,
     PathAnchor, PeerCause, Report, RevocationLists, SignedCertificateTimestamp, StapleProblem,
-    StapledResponse, Ticket, TrustSource, VerifiedPath, VerifyError, escape_control, format_utc,
+    StapledResponse, Ticket, TlsVersion, TrustSource, VerifiedPath, VerifyError, escape_control,
+    format_utc,
 };
 use handfast_dial::{ConnectError, StartTls};
 use handfast_probe::Survey;
 
 use super::fetch::Completed;
+use crate::advice::Advised as _;
 use crate::failure::{Failure, code, exit_code, exit_code_of_connect};
 
 /// All findings about one server, or about a chain in a file.
@@ -87,7 +89,7 @@ pub(super) struct Tried {
 
 /// Two connections with one version.
 pub(super) struct VersionTried {
-    pub(super) version: &'static str,
+    pub(super) version: TlsVersion,
     pub(super) outcome: Resumption,
     /// The tickets of the first connection.
     pub(super) tickets: Vec<Ticket>,
@@ -223,7 +225,7 @@ impl Findings {
     /// The failure and its exit code. The chain is in the report already.
     pub(super) fn failure(&self) -> Option<Failure> {
         if let Some(error) = &self.error {
-            let mut explanation = error.explain();
+            let mut explanation = error.advise();
             if let Some(refused) = self.verify_error() {
                 leave_chain_out(&mut explanation, refused);
             }
@@ -234,7 +236,7 @@ impl Findings {
                 handfast::Phase::Configure,
                 PeerCause::Certificate(refused.clone()),
             );
-            let mut explanation = error.explain();
+            let mut explanation = error.advise();
             explanation.what = format!("{}: {}", self.subject, refused.cause);
             leave_chain_out(&mut explanation, refused);
             return Some(Failure::new(code::PEER, explanation));
@@ -245,7 +247,7 @@ impl Findings {
             .find_map(|other| Some((other.kind, other.verdict.as_ref().err()?)));
         if let Some((kind, refused)) = refused {
             let cause = PeerCause::Certificate(refused.clone());
-            let mut explanation = Error::new(handfast::Phase::Handshake, cause).explain();
+            let mut explanation = Error::new(handfast::Phase::Handshake, cause).advise();
             explanation.what = format!(
                 "{}: the server's other certificate, with an {kind} key: {}",
                 self.subject, refused.cause
@@ -254,7 +256,7 @@ impl Findings {
             return Some(Failure::new(code::PEER, explanation));
         }
         if let Some(Err(error)) = &self.key {
-            return Some(Failure::new(exit_code(error), error.explain()));
+            return Some(Failure::new(exit_code(error), error.advise()));
         }
         self.expires_soon()
             .map(|explanation| Failure::new(code::OTHER, explanation))

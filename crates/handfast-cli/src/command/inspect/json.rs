@@ -193,7 +193,7 @@ fn connection(live: &Live) -> Value {
                     })
                 })
                 .collect();
-            (tried.version.to_owned(), entry)
+            (tried.version.name().to_owned(), entry)
         })
         .collect();
     json!({
@@ -212,7 +212,7 @@ fn connection(live: &Live) -> Value {
         },
         "session": live.report.as_ref().map(|report| json!({
             "for_diagnosis_only": live.report_is_unverified,
-            "version": report.version,
+            "version": report.version.name(),
             "cipher_suite": report.cipher_suite,
             "group": report.group,
             "post_quantum": report.group.is_some_and(is_post_quantum),

@@ -172,7 +172,8 @@ impl<'a> Plan<'a> {
             found.others = self.other_chains(&route, &found.chain);
             live.resumption = self.try_resumption(&route, is_refused)?;
             let speaks_tls12 = live.resumption.iter().any(|tried| {
-                tried.version == "TLS 1.2" && !matches!(tried.outcome, Resumption::Untried(_))
+                tried.version == TlsVersion::Tls12
+                    && !matches!(tried.outcome, Resumption::Untried(_))
             });
             if speaks_tls12 {
                 live.timestamps = probing::timestamps(&route);
@@ -189,8 +190,8 @@ impl<'a> Plan<'a> {
         }
         if self.args.scan {
             let spoken = live.report.as_ref().map(|report| match report.version {
-                "TLS 1.3" => WireVersion::Tls13,
-                _ => WireVersion::Tls12,
+                TlsVersion::Tls12 => WireVersion::Tls12,
+                _ => WireVersion::Tls13,
             });
             let survey = probing::survey(&route, &WireVersion::ALL, spoken, &self.progress);
             live.survey =
@@ -280,11 +281,8 @@ impl<'a> Plan<'a> {
         is_refused: bool,
     ) -> Result<Vec<VersionTried>, Failure> {
         let mut all = Vec::new();
-        for (allowed, version) in [
-            (TlsVersion::Tls12, "TLS 1.2"),
-            (TlsVersion::Tls13, "TLS 1.3"),
-        ] {
-            let mut builder = self.context().versions([allowed]);
+        for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+            let mut builder = self.context().versions([version]);
             if is_refused {
                 builder = builder.danger().accept_any_certificate();
             }

@@ -8,6 +8,7 @@ use handfast_probe::{Answer, Grade, Judgement, Offer, Order, Survey};
 
 use super::findings::{Closing, Findings, Live};
 use super::{status, words};
+use crate::advice::Advised as _;
 use crate::output::{Palette, Tone};
 use crate::trust_args::trust_problems;
 
@@ -374,7 +375,7 @@ impl Page {
                 self.row("key", &text);
             }
             Some(Err(error)) => {
-                let explanation = error.explain();
+                let explanation = error.advise();
                 let text = format!("{} [{}]", explanation.what, explanation.id);
                 let text = self.palette.paint(Tone::Bad, text);
                 self.row("key", &text);

@@ -15,6 +15,7 @@ use handfast_https::server::{CloseEvent, CloseReason, HandshakeEvent};
 use serde_json::{Value, json};
 
 use super::lines::Lines;
+use crate::advice::Advised as _;
 use crate::failure::{Failure, code};
 use crate::output;
 
@@ -159,7 +160,7 @@ impl Audit {
     }
 
     pub(super) fn handshake_failed(&self, event: &HandshakeEvent<'_>) {
-        let explanation = event.error.explain();
+        let explanation = event.error.advise();
         let line = json!({
             "event": "handshake-failed",
             "peer": event.peer.to_string(),
@@ -196,7 +197,7 @@ impl Audit {
             "local": event.connection.local.to_string(),
             "server_name": report.server_name.as_deref().map(escape_control),
             "client": event.connection.client().map(|client| escape_control(client.subject()).into_owned()),
-            "version": report.version,
+            "version": report.version.name(),
             "cipher_suite": report.cipher_suite,
             "cause": cause,
             "what": what.map(|what| escape_control(what).into_owned()),

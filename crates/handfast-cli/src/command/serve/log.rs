@@ -16,6 +16,8 @@ use handfast_https::server::{
     CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, TransferEnd,
 };
 
+use crate::advice::Advised as _;
+
 /// The limit on queued lines. Further lines are counted and dropped.
 const LINES_WAITING_MAX: usize = 4096;
 
@@ -142,7 +144,7 @@ impl Observer for Log {
             audit.handshake_failed(event);
         }
         self.line(event.time, |text| {
-            let explanation = event.error.explain();
+            let explanation = event.error.advise();
             write!(
                 text,
                 "{} handshake failed: {} [{}]",

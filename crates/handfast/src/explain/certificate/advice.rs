@@ -3,8 +3,8 @@
 //!
 //! Every piece of advice is possible, and none is to verify less.
 
-use super::names;
-use crate::error::{Error, Phase};
+use crate::phase::Phase;
+use crate::side::Side;
 use crate::trust::AnchorProblemKind;
 use crate::verify::{
     CHAIN_DEPTH_LIMIT, CrlFault, Purpose, Uncounted, UncountedCrl, VerifyCause, VerifyError,
@@ -22,28 +22,20 @@ enum Reader {
 }
 
 impl Reader {
-    fn of(error: &Error, refused: &VerifyError) -> Self {
-        match (error.phase(), refused.purpose) {
+    fn of(refused: &VerifyError, phase: Option<Phase>) -> Self {
+        match (phase, refused.purpose) {
             // Chains are verified in handshakes, and without a connection.
-            (Phase::Configure, purpose) => Self::File(purpose),
+            (Some(Phase::Configure), purpose) => Self::File(purpose),
             (_, Purpose::ServerAuth) => Self::Client,
             (_, Purpose::ClientAuth) => Self::Server,
         }
     }
 
     /// Who presents the chain.
-    fn holder(self) -> &'static str {
+    fn holder(self) -> Side {
         match self {
-            Self::Client | Self::File(Purpose::ServerAuth) => "server",
-            Self::Server | Self::File(Purpose::ClientAuth) => "client",
-        }
-    }
-
-    /// The option for the trusted certificates.
-    fn trust_option(self) -> &'static str {
-        match self {
-            Self::Client | Self::File(_) => "--cacert FILE",
-            Self::Server => "--client-ca FILE",
+            Self::Client | Self::File(Purpose::ServerAuth) => Side::Server,
+            Self::Server | Self::File(Purpose::ClientAuth) => Side::Client,
         }
     }
 
@@ -53,14 +45,16 @@ impl Reader {
 }
 
 /// What to do about it.
-pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<String> {
+pub(super) fn fix(refused: &VerifyError, phase: Option<Phase>) -> String {
     use VerifyCause as C;
-    let reader = Reader::of(error, refused);
-    let holder = reader.holder();
-    let trust = reader.trust_option();
-    Some(match &refused.cause {
+    let reader = Reader::of(refused, phase);
+    let holder = match reader.holder() {
+        Side::Server => "server",
+        Side::Client => "client",
+    };
+    match &refused.cause {
         C::NoCertificate if reader.is_file() => "put the certificate into the file".to_owned(),
-        C::NoCertificate if holder == "client" => "give the client a certificate".to_owned(),
+        C::NoCertificate if reader.holder() == Side::Client => "give the client a certificate".to_owned(),
         C::NoCertificate => {
             "give the server a certificate: cipher suites without one do not authenticate it"
                 .to_owned()
@@ -72,10 +66,10 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             format!("the {holder} must send its own certificate and its intermediates only")
         }
         C::NoTrustAnchors if reader == Reader::Server => {
-            format!("trust the authority that issues to clients ({trust})")
+            "trust the authority that issues to clients".to_owned()
         }
         C::NoTrustAnchors => {
-            format!("install the platform's CA certificates, or trust some ({trust})")
+            "install the platform's CA certificates, or trust some".to_owned()
         }
         C::Expired { .. } if refused.at_index == Some(0) && reader == Reader::Server => {
             "the client needs a new certificate; if it is new, check this machine's clock"
@@ -85,7 +79,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             "renew the certificate; if it is new, check this machine's clock".to_owned()
         }
         C::Expired { .. } if refused.at_index.is_none() => {
-            format!("trust the authority's current certificate ({trust})")
+            "trust the authority's current certificate".to_owned()
         }
         C::Expired { .. } if reader.is_file() => {
             "replace the expired certificate of the issuer in the file by its current one"
@@ -106,7 +100,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             "have the certificate issued again with {expected} as a subject alternative name; \
              clients ignore the common name"
         ),
-        C::UnknownIssuer { issuer, .. } if refused.cause.id() == "missing-intermediate" => {
+        C::UnknownIssuer { issuer, .. } if refused.cause.is_missing_intermediate() => {
             missing_intermediate(reader, issuer)
         }
         C::UnknownIssuer {
@@ -116,54 +110,47 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         | C::UntrustedRoot {
             has_trusted_namesake: true,
             ..
-        } => format!(
-            "the authority was recreated with the same name and a new key: get its new certificate from its owner, and \
-             trust that ({trust})"
-        ),
+        } => "the authority was recreated with the same name and a new key: get its new certificate from its owner, and trust that"
+            .to_owned(),
         C::UnknownIssuer { .. } => match reader {
-            Reader::Client => format!(
-                "if you know this issuer, trust its certificate ({trust}); if it is an intermediate, \
-                 the server must send it with its own"
-            ),
-            Reader::Server => format!(
-                "if clients of this issuer should be accepted, trust its certificate ({trust}); if it is \
-                 an intermediate, the client must send it with its own"
-            ),
-            Reader::File(_) => format!(
-                "if you know this issuer, trust its certificate ({trust}); if it is an intermediate, \
-                 append its certificate to the file"
-            ),
-        },
-        C::SelfSigned { .. } => match holder {
-            "client" => format!(
-                "if you know the client, trust its certificate ({trust}); better, have one issued: \
-                 `handfast ca issue --client NAME`"
-            ),
-            _ => format!(
-                "if it is your own server, trust its certificate ({trust}); better, have one issued: \
-                 `handfast ca issue`"
-            ),
-        },
-        C::UntrustedRoot { .. } if reader == Reader::Server => format!(
-            "the client needs a certificate of a trusted authority; to trust this one, \
-             trust its root ({trust})"
-        ),
-        C::UntrustedRoot { .. } => {
-            format!("if you know this root, and got it from its owner, trust it ({trust})")
+            Reader::Client => {
+                "if this issuer is an intermediate, the server must send its certificate, too; if you know the issuer, trust its certificate"
+            }
+            Reader::Server => {
+                "if this issuer is an intermediate, the client must send its certificate, too; if clients of the issuer should be accepted, trust its certificate"
+            }
+            Reader::File(_) => {
+                "if this issuer is an intermediate, append its certificate to the file; if you know the issuer, trust its certificate"
+            }
         }
-        C::LikelyInterception { .. } => format!(
-            "ask the network's administrator; if the interception is intended, trust the product's root \
-             ({trust})"
-        ),
+        .to_owned(),
+        C::SelfSigned { .. } => match reader.holder() {
+            Side::Client => "if you know the client, trust its certificate, or better, have one issued",
+            Side::Server => {
+                "if it is your own server, trust its certificate, or better, have one issued"
+            }
+        }
+        .to_owned(),
+        C::UntrustedRoot { .. } if reader == Reader::Server => {
+            "the client needs a certificate of a trusted authority; to trust this one, trust its root"
+                .to_owned()
+        }
+        C::UntrustedRoot { .. } => {
+            "if you know this root, and got it from its owner, trust it".to_owned()
+        }
+        C::LikelyInterception { .. } => {
+            "ask the network's administrator; if the interception is intended, trust the product's root"
+                .to_owned()
+        }
         C::TrustedIssuerUnusable {
             issuer, problem, ..
-        } => trusted_issuer_unusable(trust, issuer, &problem.kind),
+        } => trusted_issuer_unusable(issuer, &problem.kind),
         C::NotACa {
             is_trusted_as_itself: true,
             subject,
         } => format!(
             "{subject} is trusted only as an end-entity certificate, because it is not a CA certificate: trust \
-             the authority that issued the {holder}'s certificate ({trust})"
+             the authority that issued the {holder}'s certificate"
         ),
         C::NotACa { .. } => {
             "only a certificate authority may issue certificates: treat this as an attack"
@@ -175,7 +162,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::PathTooLong { .. } => {
             "omit the extra authority, or have its issuer allow it".to_owned()
         }
-        C::DepthExceeded { depth, depth_max } => too_deep(reader, *depth, *depth_max),
+        C::DepthExceeded { depth, depth_max } => too_deep(*depth, *depth_max),
         C::PathTooComplex if reader.is_file() => {
             "leave only the certificates in the file that the path needs".to_owned()
         }
@@ -197,18 +184,19 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
             format!("the {holder} needs a certificate whose purpose is {required}")
         }
         C::KeyUsage { required, .. } if refused.at_index.is_none() => format!(
-            "have the root recreated with the key usage {required}, and trust the new one ({trust})"
+            "have the root recreated with the key usage {required}, and trust the new one"
         ),
         C::KeyUsage { .. } => {
             "issue the certificate again, with the key usage that it lacks".to_owned()
         }
         C::BadSignature { .. } => match reader {
-            Reader::File(_) => format!(
-                "either one of the certificates was changed, or the issuer was recreated with the same name and a new key: get the chain from the issuer again, and trust its current root ({trust})"
-            ),
+            Reader::File(_) => {
+                "either one of the certificates was changed, or the issuer was recreated with the same name and a new key: get the chain from the issuer again, and trust its current root"
+                    .to_owned()
+            }
             _ => format!(
                 "either a certificate was changed, or the issuer was recreated with the same name and a new key: \
-                 install the {holder}'s chain again, and trust the issuer's current root ({trust})"
+                 install the {holder}'s chain again, and trust the issuer's current root"
             ),
         },
         C::KeyTooLarge { .. } => {
@@ -229,9 +217,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::SignatureAlgorithmMismatch { .. } | C::Malformed { .. } => {
             "the certificate is damaged or badly made: have it issued again".to_owned()
         }
-        C::UnknownCriticalExtension { .. } if refused.at_index.is_none() => format!(
-            "have the root recreated without this extension, and trust the new one ({trust})"
-        ),
+        C::UnknownCriticalExtension { .. } if refused.at_index.is_none() => "have the root recreated without this extension, and trust the new one".to_owned(),
         C::UnknownCriticalExtension { .. } => {
             "have it issued without this extension, or with the extension not critical".to_owned()
         }
@@ -250,7 +236,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::RevocationUnknown {
             issuer, uncounted, ..
         } => missing_list(issuer, uncounted),
-        C::CrlExpired { .. } => "give the issuer's current list (--crl FILE)".to_owned(),
+        C::CrlExpired { .. } => "give the issuer's current list".to_owned(),
         C::CrlUnusable { fault, .. } => match fault {
             CrlFault::MayNotSign => {
                 "have the authority's certificate issued again with cRLSign in its key usage, or \
@@ -258,7 +244,7 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
                     .to_owned()
             }
             CrlFault::WrongSignature => {
-                "get the list from its issuer again (--crl FILE)".to_owned()
+                "get the list from its issuer again".to_owned()
             }
         },
         C::PinMismatch { .. } if reader == Reader::Client => {
@@ -279,24 +265,23 @@ pub(in super::super) fn fix(error: &Error, refused: &VerifyError) -> Option<Stri
         C::VerifiersDisagree { .. } => {
             "please report this, with the chain: one of the two verifiers has a fault".to_owned()
         }
-    })
+    }
 }
 
-fn trusted_issuer_unusable(trust: &str, issuer: &str, kind: &AnchorProblemKind) -> String {
+fn trusted_issuer_unusable(issuer: &str, kind: &AnchorProblemKind) -> String {
     match kind {
         AnchorProblemKind::OldVersion { is_root: true, .. }
         | AnchorProblemKind::NoBasicConstraints { is_root: true } => {
-            format!("to trust it as a root, name a file that holds it ({trust})")
+            "to trust it as a root, name a file that holds it".to_owned()
         }
         AnchorProblemKind::OldVersion { .. } | AnchorProblemKind::NoBasicConstraints { .. } => {
-            format!("trust the root that issued to {issuer} ({trust})")
+            format!("trust the root that issued to {issuer}")
         }
-        AnchorProblemKind::OpensslTrustedCertificate => format!(
-            "turn it into a plain certificate, and trust that ({trust}): openssl x509 -in OLD -out NEW"
-        ),
-        _ => format!(
-            "get the certificate of {issuer} from its owner again, and trust that ({trust})"
-        ),
+        AnchorProblemKind::OpensslTrustedCertificate => {
+            "turn it into a plain certificate (openssl x509 -in OLD -out NEW), and trust that"
+                .to_owned()
+        }
+        _ => format!("get the certificate of {issuer} from its owner again, and trust that"),
     }
 }
 
@@ -323,42 +308,38 @@ fn missing_list(issuer: &str, uncounted: &[UncountedCrl]) -> String {
     if is(|reason| matches!(reason, Uncounted::FromTheFuture { .. })) {
         "check this machine's clock against the list's date of issue".to_owned()
     } else if is(|reason| matches!(reason, Uncounted::WithoutBase)) {
-        format!("give the complete list of {issuer}, too (--crl FILE)")
+        format!("give the complete list of {issuer}, too")
     } else if !uncounted.is_empty() && !is(|reason| !matches!(reason, Uncounted::OtherKey)) {
-        format!("give the list that was signed with the key of this {issuer} (--crl FILE)")
+        format!("give the list that was signed with the key of this {issuer}")
     } else if !uncounted.is_empty() {
-        format!("give the list of {issuer} that covers this certificate, too (--crl FILE)")
+        format!("give the list of {issuer} that covers this certificate, too")
     } else {
-        format!("give the revocation list of {issuer}, too (--crl FILE)")
+        format!("give the revocation list of {issuer}, too")
     }
 }
 
 /// A larger limit is advised only if it can be set.
-fn too_deep(reader: Reader, depth: usize, depth_max: usize) -> String {
+fn too_deep(depth: usize, depth_max: usize) -> String {
     if depth_max < depth && depth <= CHAIN_DEPTH_LIMIT {
-        return format!(
-            "if the chain is right, raise the limit on intermediates (--depth {depth})"
-        );
+        return "if the chain is right, raise the limit on intermediates".to_owned();
     }
     format!(
-        "have the certificate issued by an authority nearer to the root, or trust one of the \
-         intermediates ({}): no more than {CHAIN_DEPTH_LIMIT} are followed",
-        reader.trust_option()
+        "no more than {CHAIN_DEPTH_LIMIT} intermediates are followed: have the certificate issued by an authority \
+         nearer to the root, or trust one of the intermediates"
     )
 }
 
 /// A certificate without a usable name must be issued again; other names are not advised.
 fn name_mismatch(reader: Reader, expected: &str, refused: &VerifyError) -> String {
-    let names = names::of(refused);
     let again = match expected.parse::<std::net::IpAddr>() {
         Ok(_) => format!("have it issued again with the IP address {expected} among its names"),
         Err(_) => format!("have it issued again with the name {expected}"),
     };
-    if names.usable == 0 || names.means(expected) {
+    if !refused.goes_by_another_name() {
         return format!("the certificate is badly made: {again}");
     }
     match reader {
-        Reader::File(_) => format!("check it for a name that it has (--name NAME), or {again}"),
+        Reader::File(_) => format!("{again}, or check it for a name that it has"),
         _ => format!("use one of the names that the certificate is valid for, or {again}"),
     }
 }

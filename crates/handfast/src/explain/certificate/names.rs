@@ -24,8 +24,22 @@ impl Names {
     }
 }
 
-/// From the certificate, which distinguishes DNS names from addresses; from the error if there is no
-/// certificate.
+impl VerifyError {
+    /// Of one that was refused for its names: whether it has a name that could be asked for instead. Otherwise it is
+    /// badly made.
+    pub fn goes_by_another_name(&self) -> bool {
+        match &self.cause {
+            VerifyCause::NameMismatch { expected, .. } => {
+                let names = of(self);
+                names.usable > 0 && !names.means(expected)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// As they stand in the certificate, which tells DNS names from addresses; as they were told when it is
+/// not there.
 pub(super) fn of(refused: &VerifyError) -> Names {
     let own = refused.chain.first();
     let mut names = own

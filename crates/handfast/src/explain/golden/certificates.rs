@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use handfast_testbed::pki::{Issued, Spec};
 
-use super::{DAY, NOW, Row, handshake};
+use super::row::{DAY, NOW, Row, handshake};
 use crate::error::{Error, PeerCause};
 use crate::trust::{AnchorProblem, AnchorProblemKind};
 use crate::verify::{

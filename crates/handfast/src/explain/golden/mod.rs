@@ -4,40 +4,21 @@ mod certificates;
 mod ours;
 mod peers;
 mod readers;
+mod row;
+mod server;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use handfast_testbed::golden;
 
-use crate::error::{Cause, Error, Phase};
+use self::row::Row;
+use crate::error::Cause;
 
-const DAY: i64 = 86_400;
-/// A day in November 2023.
-const NOW: i64 = 1_700_000_000;
 /// The limit on an explanation's length.
 const LINES_MAX: usize = 24;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations")
-}
-
-/// A file name (the id, perhaps with a variant behind a dot) and the error.
-type Row = (&'static str, Error);
-
-fn handshake(cause: impl Into<Cause>) -> Error {
-    Error::new(Phase::Handshake, cause).with_server_name("shop.example")
-}
-
-/// An error as returned by the operating system.
-fn io_error(kind: io::ErrorKind) -> io::Error {
-    let number = match kind {
-        io::ErrorKind::NotFound => 2,
-        io::ErrorKind::PermissionDenied => 13,
-        io::ErrorKind::NetworkUnreachable => 101,
-        _ => 5,
-    };
-    io::Error::from_raw_os_error(number)
 }
 
 fn all() -> Vec<Row> {
@@ -48,7 +29,7 @@ fn all() -> Vec<Row> {
     rows.extend(peers::networks());
     rows.extend(ours::configurations());
     rows.extend(ours::identities());
-    rows.extend(super::server::tests::rows());
+    rows.extend(server::rows());
     rows
 }
 

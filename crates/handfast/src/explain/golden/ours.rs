@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Row, io_error};
-use crate::error::{ConfigurationCause, Error, Phase};
+use super::row::{Row, io_error};
+use crate::error::{ConfigurationCause, Error, Negotiated};
 use crate::identity::{IdentityError, IdentityPart, IdentityProblem};
+use crate::phase::Phase;
 use crate::trust::{AnchorProblem, AnchorProblemKind, TrustError, TrustProblem};
 
 pub(super) fn configurations() -> Vec<Row> {
@@ -31,7 +32,7 @@ pub(super) fn configurations() -> Vec<Row> {
         (
             "unknown-name",
             configure(ConfigurationCause::UnknownName {
-                what: "key exchange group",
+                what: Negotiated::KeyExchangeGroup,
                 name: "x25591".to_owned(),
                 known: vec!["x25519", "secp256r1"],
             }),

@@ -3,8 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Row, handshake, io_error};
-use crate::error::{Alert, Error, LocalCause, NetworkCause, PeerCause, Phase};
+use super::row::{Row, handshake, io_error};
+use crate::alert::Alert;
+use crate::error::{Error, LocalCause, LongMessage, Negotiated, NetworkCause, PeerCause};
+use crate::phase::Phase;
 
 pub(super) fn strangers() -> Vec<Row> {
     let not_tls = |bytes: &[u8]| {
@@ -69,14 +71,14 @@ pub(super) fn strangers() -> Vec<Row> {
         (
             "chain-too-large.message",
             handshake(PeerCause::MessageTooLarge {
-                message: "Certificate",
+                message: LongMessage::Certificate,
                 limit: 0xffff,
             }),
         ),
         (
             "message-too-large",
             handshake(PeerCause::MessageTooLarge {
-                message: "CertificateRequest",
+                message: LongMessage::CertificateRequest,
                 limit: 0xffff,
             }),
         ),
@@ -118,10 +120,12 @@ pub(super) fn offers() -> Vec<Row> {
             "protocol-version",
             handshake(PeerCause::ProtocolVersion { alert: None }),
         ),
-        ("no-shared-cipher-suite", lacking("cipher suite")),
-        ("no-shared-group", lacking("key exchange group")),
-        ("no-shared-signature-scheme", lacking("signature scheme")),
-        ("nothing-in-common", lacking("point format")),
+        ("no-shared-cipher-suite", lacking(Negotiated::CipherSuite)),
+        ("no-shared-group", lacking(Negotiated::KeyExchangeGroup)),
+        (
+            "no-shared-signature-scheme",
+            lacking(Negotiated::SignatureScheme),
+        ),
         (
             "alert-received",
             handshake(PeerCause::Alert(Alert::new(80))),

@@ -2,8 +2,9 @@
 
 use handfast_testbed::pki::{Issued, Spec};
 
-use super::{DAY, NOW, Row};
-use crate::error::{Error, PeerCause, Phase};
+use super::row::{DAY, NOW, Row};
+use crate::error::{Error, PeerCause};
+use crate::phase::Phase;
 use crate::side::Side;
 use crate::verify::{Purpose, VerifyCause, VerifyError};
 

@@ -1,0 +1,648 @@
+//! Which option of the program does what an explanation advises.
+//!
+//! The libraries know no option of this program: they say what to do, and the table here adds how to say it to the
+//! command that is running. Its key is the id of the cause and the command; where an id advises different things, the
+//! cause itself decides.
+
+use std::sync::OnceLock;
+
+use handfast::{
+    CHAIN_DEPTH_LIMIT, Cause, Error, Explanation, PeerCause, Phase, PlainProtocol, Purpose,
+    Uncounted, VerifyCause, VerifyError,
+};
+use handfast_ca::CaError;
+use handfast_dial::proxy::ProxyProblem;
+use handfast_dial::{ConnectError, StartTls};
+use handfast_https::client;
+
+/// A failure of one of the libraries.
+#[derive(Clone, Copy)]
+pub(crate) enum Failed<'e> {
+    Tls(&'e Error),
+    Dial(&'e handfast_dial::Error),
+    Exchange(&'e client::Error),
+    Authority(&'e CaError),
+}
+
+/// What an option is advised for.
+struct Row {
+    id: &'static str,
+    /// The commands that have the options.
+    commands: &'static [&'static str],
+    says: Says,
+}
+
+enum Says {
+    Always(&'static str),
+    If(fn(Failed<'_>) -> bool, &'static str),
+    /// With a part that the cause knows.
+    Of(fn(Failed<'_>) -> Option<String>),
+}
+
+/// Commands that verify servers.
+const CLIENTS: &[&str] = &["get", "connect", "inspect", "bench"];
+/// Commands that verify clients.
+const SERVERS: &[&str] = &["serve"];
+/// Commands that verify either.
+const BOTH: &[&str] = &["connect"];
+const PASSPHRASES: &[&str] = &["get", "connect", "serve"];
+const PROXIED: &[&str] = &["get", "inspect"];
+const CA: &[&str] = &["ca"];
+
+const fn row(id: &'static str, commands: &'static [&'static str], says: Says) -> Row {
+    Row { id, commands, says }
+}
+
+const TRUST: &str = "--cacert FILE";
+const TRUST_CLIENTS: &str = "--client-ca FILE";
+const LISTS: &str = "--crl FILE";
+
+/// The first row that fits counts.
+const ROWS: &[Row] = &[
+    row(
+        "no-trust-anchors",
+        BOTH,
+        Says::If(is_of_client, TRUST_CLIENTS),
+    ),
+    row("no-trust-anchors", CLIENTS, Says::Always(TRUST)),
+    row("no-trust-anchors", SERVERS, Says::Always(TRUST_CLIENTS)),
+    row(
+        "unknown-issuer",
+        BOTH,
+        Says::If(is_of_client, TRUST_CLIENTS),
+    ),
+    row("unknown-issuer", CLIENTS, Says::Always(TRUST)),
+    row("unknown-issuer", SERVERS, Says::Always(TRUST_CLIENTS)),
+    row(
+        "untrusted-root",
+        BOTH,
+        Says::If(is_of_client, TRUST_CLIENTS),
+    ),
+    row("untrusted-root", CLIENTS, Says::Always(TRUST)),
+    row("untrusted-root", SERVERS, Says::Always(TRUST_CLIENTS)),
+    row(
+        "self-signed",
+        BOTH,
+        Says::If(
+            is_of_client,
+            "--client-ca FILE; `handfast ca issue --client NAME`",
+        ),
+    ),
+    row(
+        "self-signed",
+        CLIENTS,
+        Says::If(
+            proves_client,
+            "--cacert FILE; `handfast ca issue --client NAME`",
+        ),
+    ),
+    row(
+        "self-signed",
+        CLIENTS,
+        Says::Always("--cacert FILE; `handfast ca issue`"),
+    ),
+    row(
+        "self-signed",
+        SERVERS,
+        Says::Always("--client-ca FILE; `handfast ca issue --client NAME`"),
+    ),
+    row("likely-interception", CLIENTS, Says::Always(TRUST)),
+    row(
+        "trusted-issuer-unusable",
+        BOTH,
+        Says::If(is_of_client, TRUST_CLIENTS),
+    ),
+    row("trusted-issuer-unusable", CLIENTS, Says::Always(TRUST)),
+    row(
+        "trusted-issuer-unusable",
+        SERVERS,
+        Says::Always(TRUST_CLIENTS),
+    ),
+    row(
+        "issuer-not-a-ca",
+        BOTH,
+        Says::If(is_of_client_and_trusted_alone, TRUST_CLIENTS),
+    ),
+    row(
+        "issuer-not-a-ca",
+        CLIENTS,
+        Says::If(is_trusted_alone, TRUST),
+    ),
+    row(
+        "issuer-not-a-ca",
+        SERVERS,
+        Says::If(is_trusted_alone, TRUST_CLIENTS),
+    ),
+    row("bad-signature", BOTH, Says::If(is_of_client, TRUST_CLIENTS)),
+    row("bad-signature", CLIENTS, Says::Always(TRUST)),
+    row("bad-signature", SERVERS, Says::Always(TRUST_CLIENTS)),
+    row(
+        "certificate-expired",
+        BOTH,
+        Says::If(is_of_client_s_anchor, TRUST_CLIENTS),
+    ),
+    row(
+        "certificate-expired",
+        CLIENTS,
+        Says::If(is_of_anchor, TRUST),
+    ),
+    row(
+        "certificate-expired",
+        SERVERS,
+        Says::If(is_of_anchor, TRUST_CLIENTS),
+    ),
+    row(
+        "wrong-key-usage",
+        BOTH,
+        Says::If(is_of_client_s_anchor, TRUST_CLIENTS),
+    ),
+    row("wrong-key-usage", CLIENTS, Says::If(is_of_anchor, TRUST)),
+    row(
+        "wrong-key-usage",
+        SERVERS,
+        Says::If(is_of_anchor, TRUST_CLIENTS),
+    ),
+    row(
+        "unknown-critical-extension",
+        BOTH,
+        Says::If(is_of_client_s_anchor, TRUST_CLIENTS),
+    ),
+    row(
+        "unknown-critical-extension",
+        CLIENTS,
+        Says::If(is_of_anchor, TRUST),
+    ),
+    row(
+        "unknown-critical-extension",
+        SERVERS,
+        Says::If(is_of_anchor, TRUST_CLIENTS),
+    ),
+    row("chain-too-deep", CLIENTS, Says::Of(depth)),
+    row("chain-too-deep", SERVERS, Says::Of(depth)),
+    row(
+        "chain-too-deep",
+        BOTH,
+        Says::If(is_of_client, TRUST_CLIENTS),
+    ),
+    row("chain-too-deep", CLIENTS, Says::Always(TRUST)),
+    row("chain-too-deep", SERVERS, Says::Always(TRUST_CLIENTS)),
+    row("revocation-unknown", CLIENTS, Says::If(lacks_list, LISTS)),
+    row("revocation-unknown", SERVERS, Says::If(lacks_list, LISTS)),
+    row("crl-expired", CLIENTS, Says::Always(LISTS)),
+    row("crl-expired", SERVERS, Says::Always(LISTS)),
+    row("crl-unusable", CLIENTS, Says::If(has_damaged_list, LISTS)),
+    row("crl-unusable", SERVERS, Says::If(has_damaged_list, LISTS)),
+    row(
+        "name-mismatch",
+        &["inspect"],
+        Says::If(goes_by_another_name, "--name NAME"),
+    ),
+    row(
+        "ip-address-not-listed",
+        &["inspect"],
+        Says::If(goes_by_another_name, "--name NAME"),
+    ),
+    row(
+        "issuer-distrusted-by-client",
+        &["serve", "connect", "demo"],
+        Says::Always("`handfast get --cacert FILE`"),
+    ),
+    row("not-tls", &["connect", "inspect"], Says::Of(starttls)),
+    row(
+        "passphrase-needed",
+        PASSPHRASES,
+        Says::Always("--pass SOURCE"),
+    ),
+    row(
+        "passphrase-unavailable",
+        PASSPHRASES,
+        Says::Always("--pass: env:VAR, file:PATH, fd:N, stdin or a prompt"),
+    ),
+    row(
+        "proxy-not-resolved",
+        PROXIED,
+        Says::Always("--proxy, https_proxy"),
+    ),
+    row(
+        "proxy-unreachable",
+        PROXIED,
+        Says::Always("--proxy, https_proxy"),
+    ),
+    row(
+        "proxy-refused",
+        PROXIED,
+        Says::If(could_do_without_proxy, "--noproxy, no_proxy"),
+    ),
+    row(
+        "proxy-authentication-required",
+        PROXIED,
+        Says::If(proxy_takes_basic, "--proxy-user"),
+    ),
+    row(
+        "too-many-redirects",
+        &["get"],
+        Says::Always("-v, --max-redirs COUNT"),
+    ),
+    row(
+        "stream-reset",
+        &["get"],
+        Says::If(requires_http1, "--http1.1"),
+    ),
+    row("go-away", &["get"], Says::If(requires_http1, "--http1.1")),
+    row(
+        "ca-exists",
+        CA,
+        Says::Always("`handfast ca show`, or --ca-dir DIR"),
+    ),
+    row(
+        "ca-missing",
+        CA,
+        Says::Always("`handfast ca init`, or --ca-dir DIR"),
+    ),
+    row("ca-missing", SERVERS, Says::Always("`handfast ca init`")),
+    row("ca-directory-in-use", CA, Says::Always("--ca-dir DIR")),
+    row("ca-name-not-permitted", CA, Says::Of(another_authority)),
+    row("ca-invalid-name", CA, Says::Always("--client")),
+    row("ca-file-exists", CA, Says::Always("--out DIR, or --force")),
+    row("ca-output-is-authority", CA, Says::Always("--out DIR")),
+    row(
+        "ca-unknown-serial",
+        CA,
+        Says::Always("`handfast ca show`; --lost"),
+    ),
+    row("ca-foreign-certificate", CA, Says::Always("--ca-dir DIR")),
+    row("ca-invalid-serial", CA, Says::Always("`handfast ca show`")),
+    row("ca-file", CA, Says::Always("--ca-dir DIR or --out DIR")),
+];
+
+/// The command that is running; none in tests, which are given what any command would say.
+static RUNNING: OnceLock<&'static str> = OnceLock::new();
+
+/// From here on this command is running.
+pub(crate) fn begin(command: &'static str) {
+    // A program runs one.
+    let _ = RUNNING.set(command);
+}
+
+/// What a library says of its failure, with the options of the running command.
+pub(crate) trait Advised {
+    fn advise(&self) -> Explanation;
+}
+
+impl Advised for Error {
+    fn advise(&self) -> Explanation {
+        with_options(self.explain(), Failed::Tls(self))
+    }
+}
+
+impl Advised for handfast_dial::Error {
+    fn advise(&self) -> Explanation {
+        with_options(self.explain(), Failed::Dial(self))
+    }
+}
+
+impl Advised for ConnectError {
+    fn advise(&self) -> Explanation {
+        match self {
+            Self::Dial(error) => error.advise(),
+            Self::Tls(error) => error.advise(),
+            other => other.explain(),
+        }
+    }
+}
+
+impl Advised for client::Error {
+    fn advise(&self) -> Explanation {
+        match self {
+            Self::Dial(error) => error.advise(),
+            Self::Connection(error) => error.advise(),
+            other => with_options(other.explain(), Failed::Exchange(other)),
+        }
+    }
+}
+
+/// What a library says of its failure, with the options of the running command.
+pub(crate) fn with_options(explanation: Explanation, failed: Failed<'_>) -> Explanation {
+    add(explanation, failed, RUNNING.get().copied())
+}
+
+fn add(mut explanation: Explanation, failed: Failed<'_>, command: Option<&str>) -> Explanation {
+    let Some(fix) = explanation.fix.last_mut() else {
+        return explanation;
+    };
+    let options = ROWS
+        .iter()
+        .filter(|row| row.id == explanation.id)
+        .filter(|row| command.is_none_or(|command| row.commands.contains(&command)))
+        .find_map(|row| match row.says {
+            Says::Always(options) => Some(options.to_owned()),
+            Says::If(holds, options) => holds(failed).then(|| options.to_owned()),
+            Says::Of(options) => options(failed),
+        });
+    if let Some(options) = options {
+        fix.push_str(&format!(" ({options})"));
+    }
+    explanation
+}
+
+fn refused<'e>(failed: Failed<'e>) -> Option<&'e VerifyError> {
+    match failed {
+        Failed::Tls(error) => match error.cause() {
+            Cause::Peer(PeerCause::Certificate(refused)) => Some(refused),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn proves_client(failed: Failed<'_>) -> bool {
+    refused(failed).is_some_and(|refused| refused.purpose == Purpose::ClientAuth)
+}
+
+/// A client's chain in a handshake, not one in a file.
+fn is_of_client(failed: Failed<'_>) -> bool {
+    let is_in_file = matches!(failed, Failed::Tls(error) if error.phase() == Phase::Configure);
+    proves_client(failed) && !is_in_file
+}
+
+fn is_of_anchor(failed: Failed<'_>) -> bool {
+    refused(failed).is_some_and(|refused| refused.at_index.is_none())
+}
+
+fn is_of_client_s_anchor(failed: Failed<'_>) -> bool {
+    is_of_client(failed) && is_of_anchor(failed)
+}
+
+fn is_trusted_alone(failed: Failed<'_>) -> bool {
+    refused(failed).is_some_and(|refused| {
+        matches!(
+            refused.cause,
+            VerifyCause::NotACa {
+                is_trusted_as_itself: true,
+                ..
+            }
+        )
+    })
+}
+
+fn is_of_client_and_trusted_alone(failed: Failed<'_>) -> bool {
+    is_of_client(failed) && is_trusted_alone(failed)
+}
+
+/// A larger limit helps only where it can be set.
+fn depth(failed: Failed<'_>) -> Option<String> {
+    match refused(failed)?.cause {
+        VerifyCause::DepthExceeded { depth, depth_max }
+            if depth_max < depth && depth <= CHAIN_DEPTH_LIMIT =>
+        {
+            Some(format!("--depth {depth}"))
+        }
+        _ => None,
+    }
+}
+
+/// Not a list that is from the future by this machine's clock.
+fn lacks_list(failed: Failed<'_>) -> bool {
+    refused(failed).is_some_and(|refused| match &refused.cause {
+        VerifyCause::RevocationUnknown { uncounted, .. } => !uncounted
+            .iter()
+            .any(|one| matches!(one.reason, Uncounted::FromTheFuture { .. })),
+        _ => false,
+    })
+}
+
+fn has_damaged_list(failed: Failed<'_>) -> bool {
+    refused(failed).is_some_and(|refused| {
+        matches!(
+            refused.cause,
+            VerifyCause::CrlUnusable {
+                fault: handfast::CrlFault::WrongSignature,
+                ..
+            }
+        )
+    })
+}
+
+fn goes_by_another_name(failed: Failed<'_>) -> bool {
+    let is_in_file = matches!(failed, Failed::Tls(error) if error.phase() == Phase::Configure);
+    is_in_file && refused(failed).is_some_and(VerifyError::goes_by_another_name)
+}
+
+fn starttls(failed: Failed<'_>) -> Option<String> {
+    let Failed::Tls(error) = failed else {
+        return None;
+    };
+    let Cause::Peer(PeerCause::NotTls { first_bytes }) = error.cause() else {
+        return None;
+    };
+    let protocol = match PlainProtocol::of(first_bytes)? {
+        PlainProtocol::Smtp => StartTls::Smtp,
+        PlainProtocol::Ftp => StartTls::Ftp,
+        PlainProtocol::Imap => StartTls::Imap,
+        PlainProtocol::Pop3 => StartTls::Pop3,
+        PlainProtocol::Nntp => StartTls::Nntp,
+        PlainProtocol::Xmpp => StartTls::Xmpp,
+        PlainProtocol::ManageSieve => StartTls::Sieve,
+        PlainProtocol::MySql => StartTls::Mysql,
+        PlainProtocol::PostgreSql => StartTls::Postgres,
+        _ => return None,
+    };
+    Some(format!("--starttls {}", protocol.name()))
+}
+
+fn another_authority(failed: Failed<'_>) -> Option<String> {
+    let Failed::Authority(CaError::NotPermitted { name, .. }) = failed else {
+        return None;
+    };
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    Some(format!("`handfast ca init --permit {name} --ca-dir DIR`"))
+}
+
+fn proxy_problem<'e>(failed: Failed<'e>) -> Option<&'e ProxyProblem> {
+    match failed {
+        Failed::Dial(error) => match error.cause() {
+            handfast_dial::Cause::Proxy(error) => Some(&error.problem),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// It did not fail because the proxy could not reach the server.
+fn could_do_without_proxy(failed: Failed<'_>) -> bool {
+    !matches!(
+        proxy_problem(failed),
+        Some(
+            ProxyProblem::Refused {
+                status: 502..=504,
+                ..
+            } | ProxyProblem::SocksRefused { reply: 3..=6 | 8 }
+        )
+    )
+}
+
+fn proxy_takes_basic(failed: Failed<'_>) -> bool {
+    proxy_problem(failed).is_some_and(ProxyProblem::takes_basic)
+}
+
+fn requires_http1(failed: Failed<'_>) -> bool {
+    matches!(failed, Failed::Exchange(error) if error.requires_http1())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn has_itself(command: &clap::Command, flag: &str) -> bool {
+        command.get_arguments().any(|argument| {
+            argument
+                .get_long()
+                .is_some_and(|long| flag == format!("--{long}"))
+                || argument
+                    .get_short()
+                    .is_some_and(|short| flag == format!("-{short}"))
+        })
+    }
+
+    /// Whether a command, or one of its own, has this option.
+    fn has(command: &clap::Command, flag: &str) -> bool {
+        has_itself(command, flag) || command.get_subcommands().any(|one| has(one, flag))
+    }
+
+    fn flags(text: &str) -> impl Iterator<Item = &str> {
+        text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.')))
+            .filter(|word| word.starts_with('-') && word.len() > 1)
+    }
+
+    fn checked(program: &clap::Command, commands: &[&str], text: &str) -> usize {
+        let mut count = 0;
+        for (index, part) in text.split('`').enumerate() {
+            // Between backticks stands a whole command.
+            let path: Vec<&str> = part
+                .split(' ')
+                .skip(1)
+                .take_while(|word| !word.starts_with('-'))
+                .collect();
+            let named = match index % 2 {
+                0 => commands.iter().map(|name| vec![*name]).collect(),
+                _ => vec![
+                    path.into_iter()
+                        .filter(|word| word.chars().all(char::is_lowercase))
+                        .collect(),
+                ],
+            };
+            for path in named {
+                let mut commands = vec![program];
+                for name in &path {
+                    let above = commands.last().copied().unwrap_or(program);
+                    let found = above.find_subcommand(name);
+                    commands.push(found.unwrap_or_else(|| panic!("{text}: {name}")));
+                }
+                // Options of the commands above are those of the command, too; so are those of its own commands,
+                // whichever ran.
+                let above = commands.iter().rev().skip(1);
+                for flag in flags(part) {
+                    let is_its = commands.last().is_some_and(|command| has(command, flag));
+                    let is_above_s = above.clone().any(|command| has_itself(command, flag));
+                    assert!(is_its || is_above_s, "{text}: {path:?} has no {flag}");
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn every_option_that_is_advised_exists_in_the_command_it_is_advised_for() {
+        let program = crate::cli::Cli::command();
+        let mut count = 0;
+        for row in ROWS {
+            count += match row.says {
+                Says::Always(text) | Says::If(_, text) => checked(&program, row.commands, text),
+                Says::Of(_) => 0,
+            };
+        }
+        assert!(count > 50, "{count}: is the table read right?");
+        checked(&program, CLIENTS, "--depth 3");
+        checked(&program, SERVERS, "--depth 3");
+        checked(&program, &["connect", "inspect"], "--starttls smtp");
+        checked(
+            &program,
+            CA,
+            "`handfast ca init --permit x.example --ca-dir DIR`",
+        );
+    }
+
+    /// Rust's files and golden texts of a library.
+    fn texts(directory: &std::path::Path, found: &mut Vec<(std::path::PathBuf, String)>) {
+        let Ok(entries) = std::fs::read_dir(directory) else {
+            return;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                texts(&path, found);
+            } else if path
+                .extension()
+                .is_some_and(|end| end == "rs" || end == "txt")
+            {
+                found.push((path.clone(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+
+    /// An option, or a command of this program, as it stands in a text for people.
+    fn names_option(line: &str) -> bool {
+        let is_option = |(at, _): (usize, &str)| {
+            let before = line[..at].chars().next_back();
+            let after = line[at + 2..].chars().next();
+            before.is_none_or(|c| matches!(c, ' ' | '(' | '`' | '"'))
+                && !line[..at].ends_with("var(")
+                && after.is_some_and(|c| c.is_ascii_lowercase())
+        };
+        line.contains("`handfast ") || line.match_indices("--").any(is_option)
+    }
+
+    #[test]
+    fn the_libraries_know_no_option_of_the_program() {
+        const LIBRARIES: &[&str] = &[
+            "handfast",
+            "handfast-http",
+            "handfast-https",
+            "handfast-dial",
+            "handfast-probe",
+            "handfast-files",
+            "handfast-load",
+            "handfast-ca",
+        ];
+        let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for library in LIBRARIES {
+            let mut found = Vec::new();
+            texts(&crates.join(library).join("src"), &mut found);
+            texts(&crates.join(library).join("tests/explanations"), &mut found);
+            for (path, text) in found {
+                for (number, line) in text.lines().enumerate() {
+                    let is_comment = line.trim_start().starts_with("//");
+                    assert!(
+                        is_comment || !names_option(line),
+                        "{}:{}: {line}",
+                        path.display(),
+                        number + 1
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_id_of_the_table_is_explained() {
+        for row in ROWS {
+            assert!(
+                crate::command::explain::has_page(row.id),
+                "{}: nothing is called so",
+                row.id
+            );
+        }
+    }
+}

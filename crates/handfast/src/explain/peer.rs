@@ -1,0 +1,203 @@
+//! What the peer did, sent or lacks: the whole match; what has many words is told in files of its own.
+
+use super::first_bytes::{PlainProtocol, is_portal, not_tls_fix, quote_bytes};
+use super::told::{Seen, Told};
+use super::{alert, certificate, ended, negotiation};
+use crate::error::{LongMessage, PeerCause};
+use crate::side::Side;
+use crate::x509::{describe_name_der, escape_control};
+
+/// Issuers shown of those that a server accepts.
+const ISSUERS_SHOWN_MAX: usize = 5;
+
+pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Told {
+    match cause {
+        PeerCause::Certificate(refused) => certificate::explain(refused, seen),
+        PeerCause::Alert(alert) => alert::explain(*alert, seen),
+        PeerCause::ClientCertificateRequired {
+            alert,
+            acceptable_issuers,
+        } => {
+            let mut lines = vec![format!("alert {alert}")];
+            lines.extend(acceptable_issuers.iter().take(ISSUERS_SHOWN_MAX).map(
+                |issuer| format!("accepts certificates from {}", describe_name_der(issuer)),
+            ));
+            let more = acceptable_issuers.len().saturating_sub(ISSUERS_SHOWN_MAX);
+            if more > 0 {
+                lines.push(format!("and from {more} more"));
+            }
+            Told::new(
+                "client-certificate-required",
+                "the server requires a client certificate, and none was sent",
+            )
+            .evidence(lines)
+            .fix("give a certificate that the server accepts, and its key")
+        }
+        PeerCause::ClientCertificateRefused { alert } => Told::new(
+            "client-certificate-refused",
+            format!("the server did not accept our client certificate: alert {alert}"),
+        )
+        .fix("check that it is valid, not revoked, and from an issuer that the server trusts"),
+        PeerCause::ClientCertificateMissing => Told::new(
+            "client-certificate-missing",
+            "the client sent no certificate, and one is required",
+        )
+        .fix(
+            "give the client a certificate from a CA that is trusted here, for a key that is supported: EC P-256, P-384 or P-521, Ed25519, or RSA (clients send no other)",
+        ),
+        PeerCause::NotTls { first_bytes } => not_tls(first_bytes, seen),
+        PeerCause::ClosedInHandshake { bytes_received } => {
+            ended::closed_in_handshake(*bytes_received, seen)
+        }
+        PeerCause::ResetInHandshake { bytes_received } => {
+            ended::reset_in_handshake(*bytes_received, seen)
+        }
+        PeerCause::PrematureEnd { bytes_received } => Told::new(
+            "premature-end",
+            "the connection ended without close_notify: the data may be truncated",
+        )
+        .evidence([format!("{bytes_received} bytes had arrived")])
+        .fix("fetch it again; a server that always ends this way should send close_notify"),
+        PeerCause::ProtocolVersion { alert } => negotiation::version(*alert, seen),
+        PeerCause::NothingInCommon { what } => negotiation::nothing_in_common(*what, seen),
+        PeerCause::NoApplicationProtocol => negotiation::application_protocol(seen),
+        PeerCause::EchRejected { retry_configs } => Told::new(
+            "ech-rejected",
+            "the server could not decrypt the ClientHello: it has other configurations for Encrypted Client Hello, or none",
+        )
+        .fix(match retry_configs {
+            Some(_) => {
+                "try once more with the configurations that the server sent, or look them up again"
+            }
+            None => {
+                "look up the server's configurations again: it offers none, and may have switched it off"
+            }
+        }),
+        PeerCause::NameUnrecognised if seen.by_server() => {
+            let name = seen.offer.and_then(|offer| offer.server_name.as_deref());
+            let what = match name {
+                Some(name) => format!(
+                    "there is no certificate here for the name that the client asks for: {}",
+                    escape_control(name)
+                ),
+                None => {
+                    "the client sent no server name, and there is no certificate for such clients"
+                        .to_owned()
+                }
+            };
+            Told::of_client("name-unrecognised", what).fix(
+                "add a certificate for this name, or a default one; scanners ask for any name",
+            )
+        }
+        PeerCause::NameUnrecognised if seen.asked_by_address() => Told::new(
+            "name-needed",
+            "the server requires a DNS name, and the request was for an IP address",
+        )
+        .fix(
+            "use the server's DNS name: TLS does not send an IP address as the server name (RFC 6066, section 3)",
+        ),
+        PeerCause::NameUnrecognised => {
+            Told::new("name-unrecognised", "the server has no site of this name")
+                .fix("use a name that the server is configured for")
+        }
+        PeerCause::ProtocolViolation { what } => protocol_violation(what, seen),
+        PeerCause::BadRecord => bad_record(seen),
+        PeerCause::MessageTooLarge { message, limit } => message_too_large(*message, *limit),
+        PeerCause::RenegotiationRefused { alert } => {
+            let what = match alert {
+                Some(_) => {
+                    "the peer requested renegotiation, which is not supported, and then ended the connection"
+                }
+                None => {
+                    "the peer requested renegotiation again, although it is not supported"
+                }
+            };
+            Told::new("renegotiation-refused", what)
+                .evidence(alert.map(|alert| format!("the peer's alert {alert}")))
+                .fix(match seen.side {
+                    Some(Side::Server) => {
+                        "disable renegotiation in the client, or use TLS 1.3, which has none"
+                    }
+                    _ => {
+                        "have the server ask for a client certificate in the first handshake, or use TLS 1.3"
+                    }
+                })
+        }
+    }
+}
+
+fn not_tls(first_bytes: &[u8], seen: &Seen<'_>) -> Told {
+    let evidence = [format!("its first bytes: {}", quote_bytes(first_bytes))];
+    let protocol = PlainProtocol::of(first_bytes);
+    if seen.by_server() {
+        let what = match protocol {
+            Some(protocol) => format!("the client speaks {protocol} on this port, not TLS"),
+            None => "what the client sent is not TLS".to_owned(),
+        };
+        return Told::of_client("not-tls", what)
+            .evidence(evidence)
+            .fix("use https:// in the client, or another port");
+    }
+    if is_portal(first_bytes, seen.server_name) {
+        return Told::new(
+            "captive-portal",
+            "a network's login page answered instead of the server, in plain HTTP",
+        )
+        .evidence(evidence)
+        .fix("open a page in a browser, log in to the network, and try again");
+    }
+    let what = match protocol {
+        Some(protocol) => format!("the peer speaks {protocol} here, not TLS"),
+        None => "the peer's data is not TLS".to_owned(),
+    };
+    Told::new("not-tls", what)
+        .evidence(evidence)
+        .fix(not_tls_fix(protocol))
+}
+
+fn protocol_violation(what: &str, seen: &Seen<'_>) -> Told {
+    const ID: &str = "protocol-violation";
+    let what = escape_control(what);
+    match seen.by_server() {
+        true => Told::of_client(ID, format!("the client violated the TLS protocol: {what}"))
+            .fix("see the client's log: it has a bug, or is a scanner"),
+        false => Told::new(ID, format!("the peer violated the TLS protocol: {what}"))
+            .fix("try another network; if it persists, the peer's software has a bug"),
+    }
+}
+
+fn bad_record(seen: &Seen<'_>) -> Told {
+    const ID: &str = "bad-record";
+    match seen.by_server() {
+        true => Told::of_client(
+            ID,
+            "a record from the client failed its integrity check: it was changed in transit, or encrypted with other keys",
+        )
+        .fix("try another network: a middlebox that changes traffic causes this"),
+        false => Told::new(
+            ID,
+            "a record from the peer failed its integrity check: it was changed in transit, or encrypted with other keys",
+        )
+        .fix("try again; if it persists, try another network: something on the way changes the traffic"),
+    }
+}
+
+fn message_too_large(message: LongMessage, limit: usize) -> Told {
+    // A limit is a byte short of it.
+    let kib = limit.div_ceil(1024);
+    match message {
+        LongMessage::Certificate => Told::new(
+            "chain-too-large",
+            format!("the peer's certificate chain is longer than the {kib} KiB that are accepted"),
+        )
+        .fix("the peer must send its own certificate and its intermediates only"),
+        other => Told::new(
+            "message-too-large",
+            format!(
+                "the peer's {} message is longer than the {kib} KiB that are accepted",
+                other.name()
+            ),
+        )
+        .fix("the peer must send less: fewer certificates or fewer CA names"),
+    }
+}
