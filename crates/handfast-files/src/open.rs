@@ -347,7 +347,7 @@ mod platform {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn glance(_directory: &File, _name: &[u8]) -> Option<Kind> {
+    pub(crate) fn glance(_directory: &File, _name: &[u8]) -> Option<super::Kind> {
         None
     }
 

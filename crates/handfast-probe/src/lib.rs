@@ -45,7 +45,7 @@
 //!
 //! - questions and answers as bytes, without I/O: [`ClientHello`], [`AnswerReader`], [`Answer`], [`ServerHello`];
 //! - asking over a channel: [`ask`], [`ask_async`];
-//! - all that a server accepts: [`survey`] and its [`Survey`], [`VersionSurvey`], [`Offer`], [`Order`];
+//! - all that a server accepts: [`survey()`] and its [`Survey`], [`VersionSurvey`], [`Offer`], [`Order`];
 //! - what a failed handshake was over: [`clarify`], [`clarify_async`]; [`Inquiry`] without I/O, its [`Probed`] and
 //!   [`Finding`];
 //! - what a server that was refused says of its clock, and where it redirects to: [`with_unverified_reply`],

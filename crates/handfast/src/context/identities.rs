@@ -94,6 +94,8 @@ impl Identities {
     }
 
     /// Does one of them sign elsewhere?
+    // Blocking handshakes may wait for any key.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
     pub(super) fn has_remote_key(&self) -> bool {
         self.0
             .read()

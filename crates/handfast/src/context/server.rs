@@ -63,6 +63,8 @@ struct Inner {
     /// For clients that prefer ChaCha20-Poly1305: the same, but with the client's order of suites.
     tls_as_client_likes: Option<Arc<rustls::ServerConfig>>,
     settings: Settings,
+    // Blocking handshakes may wait for any key.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
     identities: Option<Identities>,
     tickets: TicketKeys,
     sessions: ServerSessions,
