@@ -90,6 +90,8 @@ impl Target {
 
     /// As a path relative to the served directory; `.` for that itself. `None` where the system's
     /// names cannot be such bytes.
+    // Other Unix systems open one name after the other.
+    #[cfg_attr(all(unix, not(target_os = "linux")), allow(dead_code))]
     pub(crate) fn relative(&self) -> Option<OsString> {
         if self.names.is_empty() {
             return Some(".".into());
@@ -146,6 +148,7 @@ fn check(name: &[u8], top: bool) -> Result<(), Refusal> {
 }
 
 #[cfg(unix)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 fn os_string(bytes: Vec<u8>) -> Option<OsString> {
     use std::os::unix::ffi::OsStringExt as _;
     Some(OsString::from_vec(bytes))

@@ -49,7 +49,9 @@ fn each_shell_reads_its_completions() {
             assert!(script.contains(&name), "{shell}: {name}");
         }
         assert!(script.contains("cacert"), "{shell}");
-        let (Some(check), Some(program)) = (check, peers::require(shell)) else {
+        // The other two are not among Debian's packages.
+        let Some(check) = check else { continue };
+        let Some(program) = peers::require(shell) else {
             continue;
         };
         let path = directory.path().join(shell);
