@@ -81,7 +81,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(fields.len() <= block.len());
         assert_eq!(sizes(&mut requests, block), expected);
         assert_eq!(sizes(&mut responses, block), expected);
-        // A value that nobody looks at is not decoded, so its mistakes are not found.
+        // A value that is not read is not decoded, so its mistakes are not found.
         let brief = sizes(&mut brief, block);
         if expected.is_some() {
             assert_eq!(brief.map(|sizes| sizes.len()), Some(fields.len()));

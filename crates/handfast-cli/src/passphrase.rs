@@ -81,7 +81,7 @@ impl PassphraseSource {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             }),
             Self::Descriptor(number) => {
-                // The descriptor stays open for whoever gave it: this opens it once more.
+                // The caller's descriptor stays open: this opens it once more.
                 let path = format!("/dev/fd/{number}");
                 File::open(&path).and_then(first_line).map_err(|error| {
                     io::Error::new(error.kind(), format!("descriptor {number}: {error}"))

@@ -29,7 +29,7 @@ pub(crate) struct ProxyArgs {
     proxy_pass: Option<PassphraseSource>,
 }
 
-/// What was typed and is nobody else's business.
+/// A secret from the command line; `Debug` does not show it.
 #[derive(Clone)]
 struct Secret(Zeroizing<String>);
 

@@ -1,5 +1,5 @@
 //! A server that says nothing where STARTTLS was expected may be waiting for TLS: found out over a
-//! connection of its own, so that nobody waits for a greeting that never comes.
+//! connection of its own, so that the session does not wait for a greeting that never comes.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ pub(crate) fn silence(protocol: StartTls, port: Option<u16>) -> Duration {
     }
 }
 
-/// Does whoever is at the other end of this channel, on which nothing was said, speak TLS?
+/// Does the peer on this unused channel speak TLS?
 pub(crate) fn is_spoken(channel: &mut impl Channel, server_name: &str) -> bool {
     let hello = ClientHello::of_all_versions().with_server_name(server_name);
     matches!(

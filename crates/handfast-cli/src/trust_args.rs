@@ -182,7 +182,7 @@ impl TrustArgs {
         }
         if self.insecure {
             output::warning(
-                "--insecure: the server's certificate is NOT verified; anybody on the path can \
+                "--insecure: the server's certificate is NOT verified; anyone on the path can \
                  read and change what is sent",
             );
             Ok(builder.danger().accept_any_certificate())

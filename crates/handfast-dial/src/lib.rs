@@ -23,7 +23,7 @@
 //!
 //! # What it does not
 //!
-//! It secures nothing: everything up to the end of a STARTTLS dialogue can be read and changed by anybody on the path,
+//! It secures nothing: everything up to the end of a STARTTLS dialogue can be read and changed by an attacker on the path,
 //! and so is used for nothing but getting to TLS. It does not resolve names itself (the operating system does), speaks
 //! to no proxy over TLS, keeps no connections, and reads no environment: which proxy to use is the program's to say.
 //! HTTP is `handfast-https`.

@@ -25,7 +25,7 @@ thread_local! {
     static JOBS: RefCell<Option<SyncSender<Job>>> = const { RefCell::new(None) };
 }
 
-/// Work under way. What was begun goes on to its end, whoever waits for it; what was not is dropped.
+/// Work under way. Work that was begun runs to its end, even if its result is not wanted any more; other work is dropped.
 #[derive(Debug)]
 pub(crate) struct Work<T>(oneshot::Receiver<T>);
 

@@ -2,7 +2,7 @@
 //!
 //! A page is made in portions as large as may be sent, one after the other, on a thread that gives way to the one that
 //! serves (`background.rs`): listings hold up neither other clients, nor files that a disk is asked for, nor one
-//! another for long. Nobody's page is not made.
+//! another for long. A page is not made for a client that has gone.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ use crate::entries::Batch;
 use crate::open::{FileFacts, Kind, Root, glance};
 use crate::path::{Target, encode};
 
-/// More entries than this are not shown: a page must be of use to somebody.
+/// More entries than this are not shown: a longer page is of no use.
 const ENTRIES_MAX: usize = 10_000;
 
 /// Listings that are made at the same time, for each serving thread: they take its processor.

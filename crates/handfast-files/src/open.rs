@@ -717,7 +717,7 @@ mod tests {
         }
         symlink("pipe", base.path().join("link")).unwrap();
         let opened = Root::open(base.path()).unwrap();
-        // A reader that watches whether anybody else comes.
+        // A reader that sees whether another process opens the other end.
         let watched = Watched::new(base.path().join("pipe"));
         for path in ["/pipe", "/link"] {
             let found = opened.find(&target(path)).map(|found| found.kind);
@@ -729,7 +729,7 @@ mod tests {
         assert!(watched.ends_untouched(), "it was opened");
     }
 
-    /// A process that waits to write into a pipe until somebody reads.
+    /// A process that waits to write into a pipe until it has a reader.
     struct Watched(std::process::Child);
 
     impl Watched {

@@ -322,7 +322,7 @@ async fn limits_tell_the_phase_and_count_silence_only() {
     assert_eq!(failure.explain().id, "timed-out");
     assert!(began.elapsed() < Duration::from_secs(15));
 
-    // A listener that nobody accepts from: TCP connects, and then nothing.
+    // A listener that does not accept: TCP connects, and then nothing.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!(
         "https://localhost:{}/",
@@ -332,7 +332,7 @@ async fn limits_tell_the_phase_and_count_silence_only() {
         .connect_max(Some(Duration::from_millis(300)))
         .build();
     let Err(Error::Connection(error)) = client.send(Request::get(&url).unwrap()).await else {
-        panic!("connected to nobody");
+        panic!("connected although none accepts");
     };
     assert_eq!(error.phase(), handfast::Phase::Handshake);
     assert_eq!(error.explain().id, "timed-out");

@@ -460,7 +460,7 @@ async fn no_limit_overflows_a_clock() {
 #[tokio::test]
 async fn a_given_limit_replaces_those_of_the_phases() {
     let fixture = Fixture::new();
-    // Nobody accepts: TCP connects, and the handshake waits.
+    // The listener does not accept: TCP connects, and the handshake waits.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!(
         "https://localhost:{}/",

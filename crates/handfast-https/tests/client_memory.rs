@@ -30,7 +30,7 @@ async fn twenty_thousand_exchanges_leave_no_task_and_no_memory() {
     let context = ServerContext::builder()
         .identity(identity.unwrap())
         .alpn(server::ALPN);
-    // Nobody observes: what an observer remembers would grow.
+    // Without an observer: what it remembers would grow.
     let config = ServerConfig::new(context.build().unwrap())
         .listen("127.0.0.1:0".parse().unwrap())
         .threads(1.try_into().unwrap());

@@ -32,7 +32,7 @@ fn who_am_i(required: bool) -> (Fixture, PathBuf, PathBuf) {
     let server = Fixture::start(setup, |_| {
         |_request: Request, client: Arc<ConnectionInfo>| async move {
             let name = client.client().and_then(|peer| peer.common_name());
-            Response::new(Body::from(name.unwrap_or("nobody").to_owned()))
+            Response::new(Body::from(name.unwrap_or("anonymous").to_owned()))
         }
     });
     let alice = server.pki.client("alice");
@@ -53,8 +53,8 @@ fn ask(server: &Fixture, client: &ClientContext) -> Result<Reply, handfast::Erro
 #[test]
 fn the_handler_and_the_log_know_the_client() {
     let (server, chain, key) = who_am_i(false);
-    let nobody = server.client();
-    assert_eq!(ask(&server, &nobody).unwrap().text(), "nobody");
+    let anonymous = server.client();
+    assert_eq!(ask(&server, &anonymous).unwrap().text(), "anonymous");
     let alice = handfast::Identity::from_files(&chain, &key, handfast::Passphrase::none()).unwrap();
     let alice = server.client_builder().identity(alice).build().unwrap();
     // The second time the session is resumed, and the identity is the same.

@@ -70,7 +70,7 @@ fn a_reply_to_an_unread_body_arrives_whole_20_of_20_times() {
         if round % 2 == 0 {
             stream.write_all(&vec![b'x'; MIB]).unwrap();
         } else {
-            // What stays away is waited for by nobody.
+            // What does not come is not waited for.
             stream.write_all(&vec![b'x'; MIB / 2]).unwrap();
         }
         stream.flush().unwrap();
@@ -340,7 +340,7 @@ fn every_failed_handshake_is_one_event() {
         socket.shutdown(Shutdown::Write).unwrap();
         let _ = socket.read_to_end(&mut Vec::new());
     };
-    // A port scan, another protocol, garbage, a client that trusts somebody else, and half a hello.
+    // A port scan, another protocol, garbage, a client that trusts another authority, and half a hello.
     port(b"");
     port(b"SSH-2.0-OpenSSH_9.2\r\n");
     port(&[0x16, 3, 1, 0x40]);
@@ -554,7 +554,7 @@ fn a_stop_lets_running_replies_finish() {
     assert_eq!(ending, Ending::CloseNotify);
     drop(idle);
     drop(fresh);
-    // Nobody new gets in.
+    // No new connections.
     let deadline = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(address).is_ok() {
         assert!(Instant::now() < deadline, "it still accepts");

@@ -129,7 +129,7 @@ fn two_hundred_are_served_beside_three_hundred_bad_ones() {
         longest = longest.max(group.join().unwrap());
     }
     let took = began.elapsed();
-    // Nobody waited for the end of a bad one.
+    // The end of a bad one was not waited for.
     assert!(
         took < limits.write,
         "the slowest took {longest:?}, all {took:?}"
@@ -141,7 +141,7 @@ fn two_hundred_are_served_beside_three_hundred_bad_ones() {
         server.running().connections()
     );
 
-    // Whoever made no progress is gone by its limit; the rest leaves by itself.
+    // Clients without progress are cut off at the limit; the others leave.
     for mut socket in unfinished {
         let _ = socket.set_read_timeout(Some(Duration::from_secs(30)));
         let mut left = Vec::new();

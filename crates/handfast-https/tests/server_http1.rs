@@ -200,7 +200,7 @@ fn replies_are_framed_as_the_request_asks() {
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x\r\nc\r\n0\r\nX: y\r\n\r\nGET /ignore HTTP/1.1\r\n@",
             "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nignored",
         ),
-        // A body that nobody reads is not taken for the next request.
+        // An unread body is not taken for the next request.
         (
             "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n12345GET /bye HTTP/1.1\r\n@",
             "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nignoredHTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbye",
@@ -300,7 +300,7 @@ fn leave_to_send_is_given_when_the_body_is_read() {
     );
     send(&mut stream, "abc");
     assert!(read_to(&mut stream, "abc").contains(" 200 "));
-    // Nobody reads it: no leave, and what might follow is not understood.
+    // It is not read: no 100, and what follows is not parsed.
     send(
         &mut stream,
         "POST /ignore HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
@@ -368,7 +368,7 @@ fn a_request_in_single_bytes_is_one_request() {
     );
 }
 
-/// Whatever a client sends, its connection ends and nobody else's is harmed.
+/// Whatever a client sends, its connection ends and no other is harmed.
 #[test]
 fn no_bytes_hang_or_harm_the_server() {
     let server = echo();

@@ -1,4 +1,4 @@
-//! More connections than there are places: whoever waits is served as soon as one is free, and those that have
+//! More connections than there are places: those that wait are served as soon as one is free, and those that have
 //! a place make room.
 
 #![cfg(feature = "server")]
@@ -106,7 +106,7 @@ fn connections_that_idle_leave_when_somebody_waits() {
     for stream in &mut kept {
         ask(stream);
     }
-    // Longer than a handshake takes anywhere: nobody leaves but for this one.
+    // Longer than a handshake takes anywhere: no connection ends but for this one.
     let socket = TcpStream::connect(server.address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut served = client.secure("localhost", socket).unwrap();
@@ -124,7 +124,7 @@ fn connections_that_idle_leave_when_somebody_waits() {
     ask(&mut kept[1]);
 }
 
-/// Few enough are kept out that somebody new always finds the door open.
+/// So few are refused that a new connection is always accepted.
 #[test]
 fn the_last_places_are_for_one_request_each() {
     let server = server(16, 1);

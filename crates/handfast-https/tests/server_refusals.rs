@@ -147,7 +147,7 @@ fn who_keeps_sending_still_gets_the_alert_and_the_end() {
     );
 }
 
-/// A record that nobody can decrypt, in the middle of a stream, with more behind it.
+/// A record that cannot be decrypted, in the middle of a stream, with more behind it.
 #[test]
 fn an_alert_in_mid_stream_arrives_too() {
     let server = Fixture::shelf();

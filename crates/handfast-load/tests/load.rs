@@ -299,10 +299,10 @@ fn other_failures_keep_their_causes() {
         assert_eq!(measured.requests.failed, 4, "{id} {measured:#?}");
         assert_eq!(measured.failures.keys().collect::<Vec<_>>(), [&id]);
     }
-    // Nobody listens; another authority of the same name is trusted.
-    let mut nobody = plan(free_address(), "/");
-    nobody.requests = Some(1_000_000);
-    let measured = measure(&nobody, trusting(&Pki::new()));
+    // No listener; another authority of the same name is trusted.
+    let mut unused = plan(free_address(), "/");
+    unused.requests = Some(1_000_000);
+    let measured = measure(&unused, trusting(&Pki::new()));
     assert!(measured.gave_up && measured.failures.contains_key("connection-refused"));
     assert_eq!(measured.requests.failed, measured.requests.started);
     let fixture = Fixture::shelf();
@@ -329,7 +329,7 @@ fn a_silent_server_costs_the_time_allowed_and_no_more() {
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
-/// Answers at once, except that nobody is answered from 400 ms after the first request for 300 ms.
+/// Answers at once, except that no request is answered from 400 ms after the first request for 300 ms.
 fn stalling() -> Misbehaving {
     let stall: Arc<Mutex<(Option<Instant>, bool)>> = Arc::default();
     Misbehaving::new(move |mut stream| {

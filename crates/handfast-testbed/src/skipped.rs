@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Debian's packages and the programs in them.
 const PEERS: &str = include_str!("../../../.ci/peers");
 
-/// After so long a run has ended, and nobody is going to print what it skipped.
+/// After so long a run has ended, and what it skipped will not be printed.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Says that the running test skips itself, on standard error and at the end of `cargo test`.

@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     thread::scope(|scope| {
         for socket in listener.incoming().take(clients) {
             let context = context.clone();
-            // A thread each: a slow client, or a failing one, holds up nobody else.
+            // A thread each: a slow client, or a failing one, does not delay the others.
             scope.spawn(move || {
                 match socket.map_err(Into::into).and_then(|s| serve(&context, s)) {
                     Ok(line) => println!("{line}"),

@@ -198,7 +198,7 @@ impl Connection {
             && !self.has_plaintext()
     }
 
-    /// Fills `output` with keying material that both peers can derive, and nobody else (RFC 8446, section 7.5; in TLS
+    /// Fills `output` with keying material that only the two peers can derive (RFC 8446, section 7.5; in TLS
     /// 1.2, RFC 5705): for a protocol above that needs keys of its own. At most 255 hashes of the cipher suite, 8,160 bytes
     /// by SHA-256.
     ///

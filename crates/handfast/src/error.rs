@@ -120,7 +120,7 @@ impl Error {
         self
     }
 
-    /// How it was explained by who has found out more, if anybody has.
+    /// The explanation of a caller that has found out more, if any.
     pub(crate) fn explanation(&self) -> Option<&Explanation> {
         self.0.explanation.as_deref()
     }

@@ -31,7 +31,7 @@ pub(crate) struct Evidence {
     pub(crate) session: Session,
     /// The fatal alert that was sealed.
     pub(crate) alert: Option<SealedAlert>,
-    /// Whom the connection is made for, where its hello is encrypted.
+    /// The server that the connection is for, where its hello is encrypted.
     encrypted_for: Option<String>,
     /// What keying material is exported from.
     pub(crate) exporter: Option<ExporterSecret>,

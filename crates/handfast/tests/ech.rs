@@ -21,7 +21,7 @@ fn with_length(bytes: &[u8]) -> Vec<u8> {
     [&length[..], bytes].concat()
 }
 
-/// A configuration with this identifier for a key that nobody keeps (RFC 9849, section 4).
+/// A configuration with this identifier for a key that is not kept (RFC 9849, section 4).
 fn configuration(kem: u16) -> Vec<u8> {
     let (key, _) = DH_KEM_X25519_HKDF_SHA256_AES_128
         .generate_key_pair()

@@ -52,7 +52,7 @@ fn halves(stream: Stream<TcpStream>) -> (ReadHalf<TcpStream>, WriteHalf<TcpStrea
     stream.into_split(again)
 }
 
-/// Each end sends much before it has read anything: whoever waited for its writer would wait for ever.
+/// Each end sends much before it has read anything: an end that waited for its writer would wait for ever.
 #[test]
 fn both_ends_write_and_read_at_once() {
     for version in VERSIONS {

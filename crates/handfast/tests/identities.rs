@@ -413,7 +413,7 @@ fn a_remote_key_of_another_certificate_is_found_out_at_once() {
     assert!(matches!(error.problem, IdentityProblem::KeyMismatch { .. }));
 }
 
-/// The runtime has one thread: did it wait for the signature, nobody would give leave to sign.
+/// The runtime has one thread: if it waited for the signature, nothing could permit it.
 #[cfg(feature = "tokio")]
 #[tokio::test]
 async fn a_runtime_goes_on_while_a_key_signs_elsewhere() {

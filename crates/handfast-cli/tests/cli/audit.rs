@@ -364,7 +364,7 @@ fn sockets_that_do_not_shake_hands() {
         }
     }
     assert_eq!(server.lines()[3]["plain_http_status"], 400);
-    // Moved away, opened anew; and the last line is written before the end.
+    // Renamed, reopened; and the last line is written before the end.
     let moved = place.bench.path("moved.jsonl");
     fs::rename(&server.audit, &moved).unwrap();
     server.signal("HUP");

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::common::{Bench, localhost};
 
-/// A server that answers every request with `hello`, and whom it trusts and who may trust it.
+/// A server that answers every request with `hello`, and the PKI that it and its clients trust.
 struct Server {
     bench: Bench,
     url: String,
@@ -254,15 +254,15 @@ fn a_client_certificate_is_shown_where_one_is_given() {
 #[test]
 fn when_nothing_succeeds_the_exit_code_says_why() {
     let server = Server::start();
-    let nobody = format!("https://{}/", localhost(free_address()));
+    let unused = format!("https://{}/", localhost(free_address()));
     for (args, expected) in [
-        (vec!["-n", "5", &nobody], 7),
+        (vec!["-n", "5", &unused], 7),
         (vec!["http://localhost/"], 3),
-        (vec!["--rate", "0", &nobody], 2),
-        (vec!["--http1.1", "--streams", "4", &nobody], 2),
-        (vec!["--cacert", "/nowhere", &nobody], 77),
-        (vec!["--html", "/nowhere/report.html", &nobody], 23),
-        (vec!["--data", "@/nowhere", &nobody], 26),
+        (vec!["--rate", "0", &unused], 2),
+        (vec!["--http1.1", "--streams", "4", &unused], 2),
+        (vec!["--cacert", "/nowhere", &unused], 77),
+        (vec!["--html", "/nowhere/report.html", &unused], 23),
+        (vec!["--data", "@/nowhere", &unused], 26),
     ] {
         let output = server.trusting_nobody().args(&args).output().unwrap();
         assert_eq!(output.status.code(), Some(expected), "{args:?} {output:?}");

@@ -100,7 +100,7 @@ impl Bench {
         program
     }
 
-    /// The arguments by which a command trusts the anchors in [`Self::ca`] and nobody else.
+    /// The arguments that make a command trust only the anchors in [`Self::ca`].
     pub(crate) fn trust(&self) -> [&OsStr; 3] {
         [
             "--only-cacert".as_ref(),
@@ -122,7 +122,7 @@ impl Bench {
         finished
     }
 
-    /// What the program would take for the authority of whoever uses this machine.
+    /// Where the program looks for the local authority.
     fn no_authority(&self) -> PathBuf {
         self.path("no-such-ca")
     }

@@ -1,5 +1,5 @@
 //! What `handfast get` makes of the platform's store: the certificates that a chain leads to are looked
-//! for before the store is read as a whole, and nobody may see a difference.
+//! for before the store is read as a whole, and the results must not differ.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-//! The README's commands, as they are typed there, one after the other as somebody new would.
+//! The README's commands, as they are typed there, one after the other, as a new user would.
 //!
 //! What a test may not do is changed on the way: the port is any that is free, a passphrase is given
-//! where somebody would be asked for it, and what reaches beyond this machine is left out.
+//! where a user would be asked for it, and what reaches beyond this machine is left out.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -16,7 +16,7 @@ const ELSEWHERE: [&str; 4] = ["mirror.example", "old.example", "mail.example", "
 /// The ports in the README: the one that is taken without being asked for, and others.
 const PORTS: [&str; 3] = ["8443", "8444", "8445"];
 
-/// Whoever follows the README: a home, a directory to be in, the program on the path.
+/// A reader who follows the README: a home, a directory to be in, the program on the path.
 struct Reader {
     place: tempfile::TempDir,
     /// The servers that run: by the port of the README, and the one that they have.

@@ -245,7 +245,7 @@ fn what_cannot_be_done_is_explained() {
     }
 }
 
-/// Whoever comes when all places are taken is let in once one is free, and not before.
+/// A connection that comes when all places are taken is served once one is free, and not before.
 #[test]
 fn connections_beyond_the_number_allowed_wait_their_turn() {
     let place = Place::new();
@@ -264,7 +264,7 @@ fn connections_beyond_the_number_allowed_wait_their_turn() {
     assert_eq!(server.code(), Some(0));
 }
 
-/// Whoever reads the line may send the signal at once: the handlers are there already.
+/// A reader of the line may send the signal at once: the handlers are installed already.
 #[test]
 fn a_signal_that_comes_with_the_first_line_stops_it_in_order() {
     let place = Place::new();
@@ -318,7 +318,7 @@ fn the_second_signal_ends_it(name: &str) {
         std::thread::yield_now();
     }
     server.signal(name);
-    // Stopping: nobody new is let in, and the reply still runs.
+    // Stopping: no new connections, and the reply still runs.
     while TcpStream::connect(("127.0.0.1", server.port)).is_ok() {
         assert!(Instant::now() < deadline, "it still accepts");
     }

@@ -1,4 +1,4 @@
-//! What the commands tell of trusted certificates that cannot vouch for anybody: beside a success, and as the
+//! What the commands report of trusted certificates that cannot be trust anchors: beside a success, and as the
 //! reason of a failure.
 
 use std::fs;

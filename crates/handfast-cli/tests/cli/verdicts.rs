@@ -1,4 +1,4 @@
-//! What is advised about a chain can be done, by whoever reads it: the options exist, take the value that is
+//! What is advised about a chain can be followed by its reader: the options exist, take the value that is
 //! named, and then the chain verifies.
 
 use std::ffi::{OsStr, OsString};

@@ -90,7 +90,7 @@ impl Download {
         if let Some(part) = &self.part {
             let file = self.file.get_ref();
             if let Ok(old) = fs::metadata(&self.target) {
-                // Whoever restricted the old file means the new one, too.
+                // The permissions of the old file apply to the new one, too.
                 let _ = file.set_permissions(old.permissions());
             }
             // A full disk may be reported only now.

@@ -115,7 +115,7 @@ pub enum Event<'e> {
     },
 }
 
-/// Somebody who watches.
+/// Receives the events of an exchange.
 #[derive(Clone)]
 pub(super) struct Observer(pub(super) Arc<dyn Fn(&Event<'_>) + Send + Sync>);
 

@@ -115,7 +115,7 @@ impl Places {
         while counts.wake(origin) {}
     }
 
-    /// Does anybody wait for any connection to be closed?
+    /// Is an exchange waiting for any connection to be closed?
     pub(super) fn is_awaited_by_all(&self) -> bool {
         let counts = lock(&self.0);
         let mut waiting = counts.waiting.iter();
@@ -179,7 +179,7 @@ impl Drop for Place {
     }
 }
 
-/// Somebody who waits for a connection.
+/// An exchange that waits for a connection.
 #[derive(Debug)]
 pub(super) struct Waiting {
     told: oneshot::Receiver<()>,

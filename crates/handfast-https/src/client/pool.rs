@@ -67,7 +67,7 @@ pub(super) enum Found {
     /// None, and no more may be made: wait for one to be closed or given back, then ask again. The others are to be
     /// closed, to make room.
     Full(Waiting, Vec<Connection>),
-    /// Somebody makes one: wait for it, then ask again.
+    /// Another exchange makes one: wait for it, then ask again.
     Wait(Arc<Semaphore>),
 }
 
@@ -165,7 +165,7 @@ impl Pool {
         if !is_shared {
             return Found::Make(Making { gate: None, place });
         }
-        // Nobody gets a permit of it: it is closed when the connection was made, or could not be.
+        // It gives out no permits: it is closed when the connection was made, or could not be.
         let gate = Arc::new(Semaphore::new(0));
         state.making.insert(origin.clone(), Arc::clone(&gate));
         Found::Make(Making {

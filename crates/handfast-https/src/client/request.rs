@@ -252,7 +252,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Its header fields for whoever watches.
+    /// Its header fields for observers.
     pub(super) fn shown(&self, version: Version) -> HeaderMap {
         let mut fields = self.fields.clone();
         if version < Version::HTTP_2 {

@@ -424,7 +424,7 @@ impl Response {
                     Ok(Err(http2::Broken::Reset(problem))) => {
                         return Err(self.truncated(Some(problem), None, None));
                     }
-                    // One that is shorter than announced was cut off, whoever did it.
+                    // One that is shorter than announced was cut off, whatever the cause.
                     Ok(Err(http2::Broken::Malformed(problem))) if self.is_short() => {
                         return Err(self.truncated(Some(problem), None, None));
                     }

@@ -11,7 +11,7 @@ use handfast_dial::proxy::Proxy;
 use super::event::{Event, Observer};
 use super::places::PoolLimits;
 
-/// How long to wait for the peer's part of a close. Somebody waits for us meanwhile, and all that is
+/// How long to wait for the peer's part of a close. The caller waits meanwhile, and all that is
 /// to be had is the knowledge that the server closed in order.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
@@ -53,7 +53,7 @@ impl Settings {
         }
     }
 
-    /// The same, for connections that are nobody's exchange.
+    /// The same, for connections without an exchange.
     pub(super) fn without_observer(&self) -> Self {
         Self {
             observer: None,

@@ -2,7 +2,7 @@
 //!
 //! It is asked for the next piece only when the last one was taken by the connection: by TLS and the socket over
 //! HTTP/1.1, by the windows of stream and connection over HTTP/2 (RFC 9113, section 5.2). A server that does not read
-//! holds back whoever makes the body, and what is in memory is bounded by two of its pieces.
+//! holds back the producer of the body, and what is in memory is bounded by two of its pieces.
 
 use std::fmt;
 use std::future::Future;

@@ -204,7 +204,7 @@ async fn end<H: Handler, T: Transport>(
         CloseReason::Finished | CloseReason::Idle | CloseReason::BadRequest(_) => {
             Some(worker.shared.close)
         }
-        // Somebody waits for its place, and nothing has been under way for some time.
+        // A connection waits for its place, and nothing has been under way for some time.
         CloseReason::MadeRoom => Some(ClosePolicy::Linger(LingerLimits::AFTER_REFUSAL)),
         // Nothing was said that could be lost, and who drips a head would drip on.
         CloseReason::HeadTimedOut => Some(ClosePolicy::Send),

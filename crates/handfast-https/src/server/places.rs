@@ -2,7 +2,7 @@
 //! ([`Limits::connections_max`](super::Limits::connections_max)).
 //!
 //! A listener asks for a place with a connection in its hands, so that a place that becomes free goes to
-//! somebody who has a use for it. While connections wait, those that have one are asked to make room: kept
+//! a connection that uses it. While connections wait, those that have one are asked to make room: kept
 //! connections that idle are closed, the longest idle first, and replies end theirs. The last few places
 //! are given away for one request each.
 
@@ -68,7 +68,7 @@ impl Places {
         self.max - self.free.available_permits().min(self.max)
     }
 
-    /// Takes a place, as soon as there is one. When it has to wait, and nobody had to for some time, it says
+    /// Takes a place, as soon as there is one. When it has to wait, and none had to for some time, it says
     /// so: to `tell`, with the number of places that there are.
     pub(super) async fn take(self: &Arc<Self>, tell: impl FnOnce(usize)) -> Place {
         let permit = match self.free.try_acquire() {
@@ -149,7 +149,7 @@ impl Drop for Place {
         if self.promised.get() {
             places.promised.fetch_sub(1, Ordering::Relaxed);
         }
-        // Goes to whoever waits longest, if anybody does.
+        // Goes to the connection that has waited longest, if any.
         places.free.add_permits(1);
         let relief = (places.max / RELIEF_OF).max(1);
         if places.full.load(Ordering::Relaxed) && places.free.available_permits() >= relief {

@@ -28,7 +28,7 @@ fn many_requests_and_bodies_on_one_connection() {
         &literal("x-sum", "1"),
     ));
     assert_eq!(client.reply(3), Ok((OK, b"abcdef".to_vec())));
-    // A head in pieces, with a priority that nobody minds.
+    // A head in pieces, with a priority that is ignored.
     let whole = [
         b"\x00\x00\x00\x00\x10".to_vec(),
         block(GET, "/cookie", &[("cookie", "a=b"), ("cookie", "c=d")]),
@@ -188,7 +188,7 @@ fn leave_to_send_is_given_when_the_body_is_read() {
     assert_eq!(interim.flags & END_STREAM, 0);
     client.send(&frame(DATA, END_STREAM, 1, b"abc"));
     assert_eq!(client.reply(1), Ok((OK, b"abc".to_vec())));
-    // Whoever does not read it gives none, and expects none.
+    // A handler that does not read it sends none.
     client.send(&post(
         3,
         "/ignore",

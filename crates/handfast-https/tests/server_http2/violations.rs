@@ -365,7 +365,7 @@ fn any_frames() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(one, 1..30).prop_map(|frames| frames.concat())
 }
 
-/// Whatever a client sends, its connection ends in order and nobody else's is harmed.
+/// Whatever a client sends, its connection ends in order and no other is harmed.
 #[test]
 fn no_sequence_of_frames_hangs_or_harms_the_server() {
     let server = echo(Setup::default());

@@ -125,7 +125,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> UnderWay<C> {
     fn failed(self, error: Error) -> HandshakeFailure<C> {
         match self.connection {
             Some(connection) => HandshakeFailure::of(error, self.channel, connection),
-            // Whoever signs for it keeps it until it is done, and it goes with it.
+            // The signing task owns it until it is done.
             None => HandshakeFailure::before(error, self.channel),
         }
     }

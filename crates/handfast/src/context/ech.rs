@@ -49,7 +49,7 @@ impl Ech {
                     Error::new(Phase::Configure, ConfigurationCause::NothingLeft { what })
                 }),
             Self::Grease => {
-                // Nobody has the other half: it is thrown away.
+                // The private key is thrown away.
                 let (key, _) = GREASE_SUITE
                     .generate_key_pair()
                     .map_err(|_| Error::new(Phase::Configure, LocalCause::RandomUnavailable))?;

@@ -29,7 +29,7 @@ impl<'e> Seen<'e> {
         }
     }
 
-    /// In a handshake, by its server: the client is named for what it is, and whoever runs the server is advised.
+    /// In a handshake, by its server: the client is named, and the advice is for the operator of the server.
     pub(super) fn by_server(&self) -> bool {
         self.side == Some(Side::Server) && self.phase == Some(Phase::Handshake)
     }

@@ -44,7 +44,7 @@ impl GroupId {
             }
             Some(Kind::Odd) => Judgement::weak("dropped by RFC 8422"),
             Some(Kind::Small) => Judgement::broken("too small: less than 112 bits of strength"),
-            None => Judgement::weak("nobody here knows it"),
+            None => Judgement::weak("not in the registry"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! TLS's numbers by name, and what to think of each: versions, cipher suites, groups, signature schemes.
 //!
-//! Owns the tables of IANA's registries, as far as anybody deployed what they list, and the judgement on each entry.
+//! Owns the tables of IANA's registries, as far as what they list was deployed, and the judgement on each entry.
 //! What is read off the wire by hand, from a client's offer to a probe's answer, is told by these names.
 //!
 //! ```

@@ -44,7 +44,7 @@ impl SuiteId {
     /// Weak: no forward secrecy, or a construction with a history of attacks (RFC 9325, section 4).
     pub fn judgement(self) -> Judgement {
         let Some(name) = self.known_name() else {
-            return Judgement::weak("nobody here knows it");
+            return Judgement::weak("not in the registry");
         };
         PARTS.iter().find(|(part, _)| name.contains(part)).map_or(
             Judgement::fine("forward secret, authenticated encryption"),
@@ -65,7 +65,7 @@ const PARTS: &[(&str, Judgement)] = &[
     ("_NULL", Judgement::broken("no encryption")),
     (
         "_anon_",
-        Judgement::broken("nobody is authenticated: any impostor can answer"),
+        Judgement::broken("no authentication: an attacker can impersonate the server"),
     ),
     (
         "_EXPORT",

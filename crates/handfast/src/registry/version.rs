@@ -1,4 +1,4 @@
-//! Protocol versions by number, from the first that anybody deployed.
+//! Protocol versions by number, from the first that was deployed.
 
 use std::fmt;
 

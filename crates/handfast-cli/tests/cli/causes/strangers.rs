@@ -100,6 +100,6 @@ fn peers_that_do_not_speak_tls_or_stop() {
     bench.check("garbage", &garbage, &failed("protocol-violation"));
     let alert = stranger(&[0x15, 3, 3, 0, 2, 2, 80], fin);
     bench.check("internal_error", &alert, &failed("alert-received"));
-    let nobody = Peer::at(free_address());
-    bench.check("nobody", &nobody, &Case::new("connection-refused", 7));
+    let unused = Peer::at(free_address());
+    bench.check("unused-port", &unused, &Case::new("connection-refused", 7));
 }

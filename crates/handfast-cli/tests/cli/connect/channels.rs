@@ -55,7 +55,7 @@ fn both_sides_meet_over_a_unix_socket_whose_name_is_gone_afterwards() {
     server.heard("from the client");
     server.write("from the server\n");
     client.heard("from the server");
-    assert!(!path.exists(), "the socket is of no use to anybody else");
+    assert!(!path.exists(), "the socket's file is removed");
     client.end_input();
     server.finish().expect(0, &["close: complete"]);
     client

@@ -323,7 +323,7 @@ fn on_a_terminal_the_session_ends_with_either_end() {
             .read_to_string(&mut told)
             .unwrap();
         assert!(child.wait().unwrap().success(), "{told}");
-        // Nobody had to be waited for.
+        // It did not wait.
         assert!(
             told.contains("close: complete") && !told.contains("silent"),
             "{told}"

@@ -11,7 +11,7 @@ use handfast_testbed::peers;
 use super::support::{PATIENCE, Talk, run};
 use crate::common::Bench;
 
-/// As nobody where we are root, which PostgreSQL refuses to be.
+/// As the user nobody if we are root: PostgreSQL refuses to run as root.
 fn unprivileged(program: &Path) -> Command {
     if rustix::process::geteuid().is_root() {
         let mut command = Command::new("setpriv");
@@ -23,7 +23,7 @@ fn unprivileged(program: &Path) -> Command {
     }
 }
 
-/// A file that the server can read, and, being its key, nobody else.
+/// A file that only the server can read, since it is its key.
 fn give(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     if rustix::process::geteuid().is_root() {

@@ -179,7 +179,7 @@ fn plain_text_injected_behind_the_answer_is_refused_in_every_protocol() {
         let (finished, said) = connect(&bench, protocol, turns, None);
         let finished = finished.expect(8, &["starttls-injection", "injected", "another network"]);
         assert_eq!(finished.stdout, b"", "{protocol}");
-        // Neither a ClientHello nor anything typed went to whoever did that.
+        // Neither a ClientHello nor any input was sent to that peer.
         assert_eq!(said, Err(Vec::new()), "{protocol}");
     }
 }
@@ -283,7 +283,7 @@ fn who_refuses_or_does_not_offer_tls_gets_nothing() {
     }
 }
 
-/// It waits for a ClientHello, so that nobody says anything.
+/// It waits for a ClientHello, so both ends wait.
 #[test]
 fn a_server_that_speaks_tls_from_the_first_byte_is_told_as_that() {
     let bench = Bench::new();

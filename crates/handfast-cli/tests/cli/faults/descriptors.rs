@@ -7,8 +7,8 @@ use handfast_testbed::launch::Program;
 
 use super::{HANDFAST, Place, ask, wait_until};
 
-/// Connections alone do not use up the descriptors: who is connected gets files that nobody had before, and when the crowd
-/// is gone everybody is served.
+/// Connections alone do not use up the descriptors: a connected client gets files that were not opened before, and
+/// when the other connections have ended every request is served.
 #[test]
 fn a_crowd_leaves_descriptors_for_files() {
     let place = Place::new();
@@ -31,7 +31,7 @@ fn a_crowd_leaves_descriptors_for_files() {
     assert!(!output.contains("Too many open files"), "{output}");
 }
 
-/// At whichever descriptor it is the last: an error, and no listener that takes connections and serves nobody.
+/// Whichever descriptor is the last: an error, and no listener that accepts connections and serves none.
 #[test]
 fn serve_without_descriptors_says_so_or_serves() {
     let place = Place::new();

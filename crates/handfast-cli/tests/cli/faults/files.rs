@@ -1,4 +1,4 @@
-//! Files that change while they are served: whoever downloads has one state of the file, whole, or knows that
+//! Files that change while they are served: a client gets one state of the file, whole, or an error that says
 //! it is not.
 
 use std::fs;
@@ -55,7 +55,7 @@ const CASES: &[Case] = &[
         whole: false,
     },
     Case {
-        what: "written anew in place",
+        what: "rewritten in place",
         change: |path| fs::write(path, content(LENGTH, 2)).unwrap(),
         whole: false,
     },

@@ -1,5 +1,5 @@
 //! `get` is killed (SIGKILL), at any point of a download and of an upload: nothing half ever has a final name, and
-//! nobody takes half of an upload for all of it.
+//! half of an upload is never taken for all of it.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -87,7 +87,7 @@ fn a_download_that_is_killed_anywhere_leaves_nothing_half_under_its_name() {
                 before += 1;
             }
         }
-        // What is left of an earlier one is in nobody's way.
+        // Remains of an earlier one do no harm.
         let finished = place.get_after(":", &["-o".as_ref(), out.as_os_str(), url.as_ref()]);
         assert!(finished.succeeded(), "{finished}");
         assert!(fs::read(&out).unwrap() == whole);

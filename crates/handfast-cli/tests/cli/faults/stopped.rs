@@ -15,7 +15,7 @@ fn a_download_from_a_server_that_is_stopped_ends_with_the_limit_and_no_file() {
     let server = place.serve(&["--quiet"]);
     server.signal(Signal::STOP);
     for limit in [["--connect-timeout", "1"], ["-m", "1"]] {
-        // The kernel takes the connection; nobody shakes hands.
+        // The kernel accepts the connection; no handshake follows.
         let began = Instant::now();
         let out = place.bench.path("out");
         let finished = place.bench.run(

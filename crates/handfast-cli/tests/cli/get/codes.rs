@@ -26,7 +26,7 @@ fn exit_codes_are_curls() {
     let stranger = other_root.issue(Spec::server(&["localhost"]));
     let untrusted = Misbehaving::new(&stranger, &[]).serve(script());
     let plain = plain_server();
-    let nobody = free_address();
+    let unused = free_address();
     let empty = bench.write("empty.pem", "");
 
     let good_url = good.url("/");
@@ -72,7 +72,7 @@ fn exit_codes_are_curls() {
             6,
             "[name-not-resolved]",
         ),
-        ("refused", vec![url(nobody)], 7, "[connection-refused]"),
+        ("refused", vec![url(unused)], 7, "[connection-refused]"),
         ("not TLS", vec![url(plain)], 35, "[not-tls]"),
         (
             "wrong name",

@@ -1,4 +1,4 @@
-//! Signals while something is fetched, and output that nobody reads.
+//! Signals while something is fetched, and output that is not read.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -125,7 +125,7 @@ fn one_that_was_interrupted_before_anything_came_has_left_nothing() {
     assert!(!target.exists() && !bench.path("file.part").exists());
 }
 
-/// Nothing is kept of a body on stdout, and a write that nobody reads must not hold the signal up.
+/// Nothing is kept of a body on stdout, and a blocked write must not delay the signal.
 #[test]
 fn output_that_nobody_reads_keeps_neither_a_signal_nor_the_limit_on_time_waiting() {
     let bench = Bench::new();

@@ -150,7 +150,7 @@ fn what_http_does_not_allow_is_remarked_on() {
             0,
             "",
         ),
-        // RFC 9112, section 6.3, rule 5: nobody knows where this ends.
+        // RFC 9112, section 6.3, rule 5: it is unknown where this ends.
         (
             "HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nbody".to_owned(),
             56,

@@ -194,7 +194,7 @@ fn a_socks5_proxy_leads_to_the_server() {
 #[test]
 fn a_proxy_s_failures_are_its_own() {
     let bench = Bench::new();
-    let nobody = free_address().to_string();
+    let unused = free_address().to_string();
     let at = |answer, stays| scripted(answer, stays).to_string();
     for (proxy, id, code, says) in [
         (
@@ -242,7 +242,7 @@ fn a_proxy_s_failures_are_its_own() {
             56,
             "it is an HTTP proxy",
         ),
-        (nobody, "proxy-unreachable", 7, "refused"),
+        (unused, "proxy-unreachable", 7, "refused"),
         (
             "proxy.invalid:1".to_owned(),
             "proxy-not-resolved",

@@ -228,12 +228,12 @@ fn many_hosts_are_inspected_at_once_and_told_in_their_order() {
 fn a_broken_host_outweighs_one_that_ends_soon() {
     let bench = Bench::new();
     let good = localhost(bench.alone());
-    let nobody = localhost(free_address());
+    let unused = localhost(free_address());
     let within = ["--expires-within", "5000d"];
     for (hosts, code) in [
         (vec![good.clone()], 1),
-        (vec![good.clone(), nobody.clone()], 7),
-        (vec![nobody, good], 7),
+        (vec![good.clone(), unused.clone()], 7),
+        (vec![unused, good], 7),
     ] {
         let args = within.iter().map(ToString::to_string).chain(hosts.clone());
         let finished = bench.inspect(args);
@@ -260,11 +260,11 @@ fn a_server_behind_a_proxy_is_inspected_and_scanned() {
         assert!(finished.printed(says), "{says} {finished}");
     }
     // A proxy that is not there is told as such.
-    let nobody = format!("http://{}", free_address());
-    let finished = bench.inspect(["--proxy", &nobody, &host]);
+    let unused = format!("http://{}", free_address());
+    let finished = bench.inspect(["--proxy", &unused, &host]);
     assert!(finished.printed("[proxy-unreachable]"), "{finished}");
     // And a host that is to be reached without it is.
-    let finished = bench.inspect(["--proxy", &nobody, "--noproxy", "localhost", &host]);
+    let finished = bench.inspect(["--proxy", &unused, "--noproxy", "localhost", &host]);
     assert_eq!(finished.code, Some(0), "{finished}");
 }
 
@@ -312,7 +312,7 @@ fn a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_half(
     assert_eq!(whole["versions"][4]["groups"].as_array().unwrap().len(), 4);
     let through = scan(limited(server, 7, Duration::from_millis(300)));
     assert_eq!(through, whole);
-    // One that lets in nobody any more is told of.
+    // An expired one is reported.
     let shut = scan(limited(server, 12, Duration::from_secs(3600)));
     assert_eq!(shut["complete"], false, "{shut:#}");
     let problem = shut["problem"].as_str().unwrap();

@@ -320,10 +320,10 @@ fn several_hosts_end_with_the_first_failure_s_code() {
     let server = bench.pki.server(&["localhost"]);
     let address =
         Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS13, 20);
-    let nobody = localhost(free_address());
+    let unused = localhost(free_address());
     let finished = bench.inspect([
         localhost(address),
-        nobody.clone(),
+        unused.clone(),
         "no.such.invalid".to_owned(),
     ]);
     assert_eq!(finished.code, Some(7), "{finished}");
@@ -332,7 +332,7 @@ fn several_hosts_end_with_the_first_failure_s_code() {
         "{finished}"
     );
     assert!(
-        finished.out().contains(&format!("\n{nobody}\n")),
+        finished.out().contains(&format!("\n{unused}\n")),
         "{finished}"
     );
     assert!(

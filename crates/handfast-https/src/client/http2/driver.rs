@@ -279,7 +279,7 @@ impl State {
             self.http.put_data(turn, &part, end);
             slot.sending = !end;
             match end {
-                // Somebody may wait for just that.
+                // An exchange may be waiting for this.
                 true => slot.wake(),
                 false => {
                     slot.moved = slot.moved.wrapping_add(1);

@@ -18,7 +18,7 @@ struct State {
 }
 
 impl Woken {
-    /// Whom to wake when a stream is woken.
+    /// The task to wake when a stream is woken.
     pub(super) fn register(&self, connection: &Waker) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut state.connection {
