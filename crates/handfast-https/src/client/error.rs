@@ -13,7 +13,7 @@ use handfast_http::h2::frame::code;
 use http::StatusCode;
 
 use super::completeness::Framing;
-use super::credentials::without_credentials;
+use super::credentials::text_without_credentials;
 
 /// Why an exchange failed.
 ///
@@ -236,7 +236,7 @@ impl Error {
             )
             .with_evidence(format!(
                 "location: {}",
-                escape_control(&without_credentials(location))
+                escape_control(&text_without_credentials(location))
             )),
             Self::Status { status, url } => {
                 Explanation::new("http-status", format!("the server answered {status}"))

@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER
 use http::{HeaderMap, HeaderValue, Method, Version};
 use url::{Host, Url};
 
-use super::credentials::{basic, without_credentials};
+use super::credentials::{basic, text_without_credentials, without_credentials};
 use super::error::Error;
 use super::origin::Origin;
 use super::upload::{Outflow, Upload};
@@ -53,12 +53,12 @@ impl Request {
     /// another than `https`.
     pub fn new(method: Method, url: &str) -> Result<Self, Error> {
         let parsed = Url::parse(url).map_err(|error| Error::InvalidUrl {
-            text: without_credentials(url),
+            text: text_without_credentials(url),
             problem: error.to_string(),
         })?;
         // What a URL takes for an address that is not meant: 8443 for 0.0.32.251.
         handfast_dial::refuse_number_in_url(url).map_err(|error| Error::InvalidUrl {
-            text: without_credentials(url),
+            text: text_without_credentials(url),
             problem: error.cause().to_string(),
         })?;
         let mut request = Self {
@@ -388,20 +388,20 @@ pub(super) fn check_scheme(url: Url, redirected_from: Option<&Url>) -> Result<Ur
         "https" => return Ok(url),
         "http" => {
             return Err(Error::PlainHttp {
-                url: without_credentials(url.as_str()),
+                url: without_credentials(&url),
                 redirected_from: redirected_from.map(Url::to_string),
             });
         }
         other => {
             return Err(Error::UnsupportedScheme {
-                url: without_credentials(url.as_str()),
+                url: without_credentials(&url),
                 scheme: other.to_owned(),
                 redirected_from: redirected_from.map(Url::to_string),
             });
         }
     }
     Err(Error::InvalidUrl {
-        text: without_credentials(url.as_str()),
+        text: without_credentials(&url),
         problem: "it has no host".to_owned(),
     })
 }
@@ -424,6 +424,10 @@ mod tests {
             "http://u:s3cret@h/",
             "https://u:s3cret@h:99999/",
             "ftp://u:s3cret@h/",
+            "https://u:s3cret/s3cret@127.0.0.1/",
+            "https:/u:s3cret@h:99999/",
+            "htps:/u:s3cret@h/",
+            "u:s3cret@h",
         ] {
             let error = Request::get(text).unwrap_err();
             assert!(

@@ -41,6 +41,22 @@ fn requests_are_sent_as_typed() {
 }
 
 #[test]
+fn a_password_in_a_text_that_is_no_url_is_not_shown() {
+    let bench = Bench::new();
+    for url in [
+        "https://user:s3cret/rest@127.0.0.1/",
+        "https://user:s3cret?rest@127.0.0.1/",
+        "https://user:s3cret#rest@127.0.0.1/",
+        "user:s3cret/rest@127.0.0.1/",
+    ] {
+        let finished = bench.get([url]);
+        assert_eq!(code(&finished), 3, "{finished}");
+        assert!(finished.err().contains("127.0.0.1"), "{finished}");
+        assert!(!finished.err().contains("s3cret"), "{finished}");
+    }
+}
+
+#[test]
 fn redirects_are_followed_and_secrets_stay_behind() {
     let bench = Bench::new();
     let other = bench.misbehaving().serve([
