@@ -141,6 +141,19 @@ impl Running {
         }
     }
 
+    /// Waits until its output, on either stream, contains `text`.
+    ///
+    /// # Panics
+    /// If `limit` passes before.
+    pub fn expect_output(&self, text: &str, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while !self.output().contains(text) {
+            let output = self.output();
+            assert!(Instant::now() < deadline, "no {text:?} in:\n{output}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))

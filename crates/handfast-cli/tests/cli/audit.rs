@@ -516,11 +516,7 @@ fn a_full_disk_is_told_once_and_what_was_lost_at_the_end() {
     for _ in 0..3 {
         server.raw(&hello()[..60]);
     }
-    let deadline = Instant::now() + PATIENCE;
-    while !server.running.output().contains("cannot be written") {
-        assert!(Instant::now() < deadline, "{}", server.running.output());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    server.running.expect_output("cannot be written", PATIENCE);
     server.signal("TERM");
     assert!(server.running.wait(PATIENCE).is_some());
     let output = server.running.output();

@@ -67,17 +67,9 @@ impl Serving {
         format!("https://localhost:{}{path}", self.port)
     }
 
-    /// Waits until it has said so, on either stream.
+    /// Waits until its output, on either stream, contains this.
     fn wait_for(&self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.running.output().contains(text) {
-            assert!(
-                Instant::now() < deadline,
-                "{text}: {}",
-                self.running.output()
-            );
-            std::thread::yield_now();
-        }
+        self.running.expect_output(text, PATIENCE);
     }
 
     fn signal(&self, name: &str) {

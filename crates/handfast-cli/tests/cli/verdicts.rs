@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use handfast_testbed::launch::{Finished, OpensslServer, Program};
 use handfast_testbed::pki::{Issued, Spec};
@@ -143,11 +143,7 @@ fn a_server_limits_the_depth_of_its_clients_chains() {
             ],
         );
         assert_eq!(finished.code == Some(0), code == 0, "{finished}");
-        let deadline = Instant::now() + PATIENCE;
-        while !server.output().contains(says) {
-            assert!(Instant::now() < deadline, "{says}: {}", server.output());
-            std::thread::yield_now();
-        }
+        server.expect_output(says, PATIENCE);
     }
 }
 
@@ -332,12 +328,8 @@ fn names_that_match_nothing_are_told_in_a_file_and_of_a_server_s_own_certificate
             .arg(&file.key_pem)
             .arg(bench.directory())
             .start();
-        assert!(
-            server.wait_for("listening on", PATIENCE).is_some(),
-            "{}",
-            server.output()
-        );
         let warned = format!("the name \"{}\" in the certificate never matches", names[0]);
-        assert!(server.output().contains(&warned), "{}", server.output());
+        server.expect_output(&warned, PATIENCE);
+        server.expect_output("listening on", PATIENCE);
     }
 }

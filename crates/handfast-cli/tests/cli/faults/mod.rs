@@ -126,9 +126,9 @@ impl Serving {
         send(self.running.id(), signal);
     }
 
-    /// Waits until its output has this.
+    /// Waits until its output contains this.
     fn wait_for(&self, text: &str) {
-        wait_until(text, || self.running.output().contains(text));
+        self.running.expect_output(text, PATIENCE);
     }
 }
 
