@@ -10,6 +10,10 @@ use std::io::{self, Write};
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::process::ExitCode;
+#[cfg(unix)]
+use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use handfast::{Cause, ClientContext, Identity, PeerCause, Report, TrustAnchors};
 use handfast::{Explanation, escape_control};
@@ -32,7 +36,7 @@ pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
         crate::runtime::current_thread().map_err(|error| cannot("start a runtime", &error))?;
     let stage = Stage::set()?;
     #[cfg(unix)]
-    remove_at_interrupt(stage.directory().to_owned());
+    let interrupted = remove_at_interrupt(stage.directory().to_owned());
     let mut printer = Printer {
         palette: Palette::stdout(),
         acts: 0,
@@ -43,7 +47,16 @@ pub(crate) fn run(_args: Args) -> Result<ExitCode, Failure> {
          a server at https://localhost:{}/ and a client that trusts the authority.\n",
         stage.port(),
     ))?;
-    runtime.block_on(play(&stage, &mut printer))?;
+    let played = runtime.block_on(play(&stage, &mut printer));
+    // Without its files an act fails, which is no failure of the demonstration.
+    #[cfg(unix)]
+    if interrupted.load(Ordering::Relaxed) {
+        loop {
+            // The thread that removes the files ends the process.
+            std::thread::park();
+        }
+    }
+    played?;
     printer.conclude()
 }
 
@@ -280,23 +293,28 @@ struct Printer {
 #[cfg(unix)]
 const REMOVALS: usize = 20;
 
-/// Ctrl-C removes all files and prints that.
+/// Ctrl-C removes all files, prints that and ends the process. Returns whether that has begun.
 #[cfg(unix)]
-fn remove_at_interrupt(directory: PathBuf) {
+fn remove_at_interrupt(directory: PathBuf) -> Arc<AtomicBool> {
     use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     // Without a runtime, Ctrl-C has its default effect.
-    let Ok(runtime) = runtime else { return };
+    let Ok(runtime) = runtime else {
+        return interrupted;
+    };
     // Installed here, not when the thread runs.
     let guard = runtime.enter();
     let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
-        return;
+        return interrupted;
     };
     drop(guard);
+    let begun = Arc::clone(&interrupted);
     std::thread::spawn(move || {
         if runtime.block_on(interrupt.recv()).is_some() {
+            begun.store(true, Ordering::Relaxed);
             let name = directory.display();
             // A server may be writing a file at this moment.
             let attempts = (0..REMOVALS).map(|_| std::fs::remove_dir_all(&directory));
@@ -309,6 +327,7 @@ fn remove_at_interrupt(directory: PathBuf) {
             std::process::exit(130);
         }
     });
+    interrupted
 }
 
 impl Printer {
