@@ -45,7 +45,7 @@ const CLIENTS: &[&str] = &["get", "connect", "inspect", "bench"];
 const SERVERS: &[&str] = &["serve"];
 /// Commands that verify either.
 const BOTH: &[&str] = &["connect"];
-const PASSPHRASES: &[&str] = &["get", "connect", "serve"];
+const PASSPHRASES: &[&str] = &["get", "connect", "inspect", "bench", "serve"];
 const PROXIED: &[&str] = &["get", "inspect"];
 const CA: &[&str] = &["ca"];
 
@@ -262,7 +262,11 @@ const ROWS: &[Row] = &[
     row("ca-missing", SERVERS, Says::Always("`handfast ca init`")),
     row("ca-directory-in-use", CA, Says::Always("--ca-dir DIR")),
     row("ca-name-not-permitted", CA, Says::Of(another_authority)),
-    row("ca-invalid-name", CA, Says::Always("--client")),
+    row(
+        "ca-invalid-name",
+        CA,
+        Says::Always("`handfast ca issue --client NAME`"),
+    ),
     row("ca-file-exists", CA, Says::Always("--out DIR, or --force")),
     row("ca-output-is-authority", CA, Says::Always("--out DIR")),
     row(

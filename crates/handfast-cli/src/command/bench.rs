@@ -15,6 +15,7 @@ use handfast_load::{
 };
 use http::header::{self, HeaderName, HeaderValue};
 
+use crate::clock::unix_now;
 use crate::descriptors;
 use crate::failure::{self, Failure, code, plain};
 use crate::output;
@@ -183,7 +184,7 @@ fn about() -> report::About {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     versions.push(format!("{processors} processors"));
     report::About {
-        started: jiff::Timestamp::now().as_second(),
+        started: unix_now(),
         host,
         versions,
     }

@@ -38,11 +38,11 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Examples:
-  handfast serve ./public                              at https://localhost:8443/, with a certificate of your authority
-  handfast serve --listen 0.0.0.0:8443 ./public        for the whole network
-  handfast serve --cert chain.pem --key key.pem .      with your own certificate
-  handfast serve --client-ca local .                   for clients with a certificate of your authority
-  handfast serve --listen 127.0.0.1:0 --quiet .        on a free port, without a log";
+  handfast serve ./public                          at https://localhost:8443/
+  handfast serve --listen 0.0.0.0:8443 ./public    for the whole network
+  handfast serve --cert chain.pem --key key.pem .  with your own certificate
+  handfast serve --client-ca local .               for clients of your authority
+  handfast serve --listen 127.0.0.1:0 --quiet .    on a free port, without a log";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -107,14 +107,16 @@ Examples:
   handfast connect serial:/dev/ttyUSB0,115200 --servername device-7 --cacert factory.pem
   handfast connect --listen 127.0.0.1:0 --cert chain.pem --key key.pem < file
 
-At the end of the input our direction is closed (close_notify, and FIN where the channel has one), and what
-the peer still sends is read. Many servers do not answer after that, so at the end of a script (up to
-64 KiB from a pipe or file, any length after --starttls) it waits for the answers first: until nothing
-new comes for 2 seconds, or nothing at all for 5. When the peer has closed, input is sent until it pauses for one second.
-With --keep-open the session lasts until both have closed. Received data goes to stdout, messages to stderr.
+At the end of the input our direction is closed (close_notify, and FIN where the channel has
+one), and what the peer still sends is read. Many servers do not answer after that, so at the
+end of a script (up to 64 KiB from a pipe or file, any length after --starttls) it waits for the
+answers first: until nothing new comes for 2 seconds, or nothing at all for 5. When the peer has
+closed, input is sent until it pauses for one second. With --keep-open the session lasts until
+both have closed. Received data goes to stdout, messages to stderr.
 
-Exit codes are curl's: 0 closed properly, 7 connection failed, 28 time-out, 35 handshake failed, 55 input was not sent,
-56 truncated (no close_notify), 60 certificate not verified, 64 no STARTTLS.";
+Exit codes are curl's: 0 closed properly, 7 connection failed, 28 time-out, 35 handshake failed,
+55 input was not sent, 56 truncated (no close_notify), 60 certificate not verified, 64 no
+STARTTLS.";
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     if matches!(args.trust.identity.pass, Some(PassphraseSource::Stdin)) {

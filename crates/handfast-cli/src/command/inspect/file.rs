@@ -10,6 +10,7 @@ use handfast::{
 
 use super::findings::Findings;
 use super::{Args, PurposeArg};
+use crate::clock::unix_now;
 use crate::failure::{Failure, code};
 use crate::passphrase::or_prompt;
 
@@ -50,10 +51,7 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
         }
         Failure::new(code::READ, explanation)
     })?;
-    let seconds = args
-        .files
-        .at
-        .unwrap_or_else(|| jiff::Timestamp::now().as_second());
+    let seconds = args.files.at.unwrap_or_else(unix_now);
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(
         u64::try_from(seconds).unwrap_or(0),
     ));

@@ -21,6 +21,7 @@ use super::findings::{Closing, Findings, Live, OtherChain, Resumption, VersionTr
 use super::probing::Progress;
 use super::route::{Route, Target, split};
 use super::{Args, fetch, probing};
+use crate::clock::unix_now;
 use crate::failure::Failure;
 
 const HTTPS_PORT: u16 = 443;
@@ -115,7 +116,7 @@ impl<'a> Plan<'a> {
     }
 
     fn inspect(&self, target: &Target) -> Result<Findings, Failure> {
-        let mut found = Findings::new(&target.text, jiff::Timestamp::now().as_second());
+        let mut found = Findings::new(&target.text, unix_now());
         found.name = Some(target.server_name.clone());
         found.expires_within = self.args.expires_within;
         let mut live = Live {

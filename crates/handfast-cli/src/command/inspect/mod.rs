@@ -36,7 +36,7 @@ Examples:
   handfast inspect --scan mail.example:993           versions, suites and groups, each rated
   handfast inspect --starttls smtp mail.example      STARTTLS
   handfast inspect --pem full.pem --fetch-missing a.example   the complete chain
-  handfast inspect --expires-within 30d a.org b.org  exit code 1 if a certificate expires within 30 days
+  handfast inspect --expires-within 30d a.org b.org  exit code 1 if one expires within 30 days
   handfast inspect --file chain.pem --key key.pem --name a.example   files, offline";
 
 /// Examine a TLS server, or a certificate chain in a file.

@@ -42,7 +42,8 @@ struct ListFile {
     /// The stamp of the content in use.
     stamp: Stamp,
     lists: RevocationLists,
-    /// Of a content that cannot be used. It is given of when it is seen again: somebody may just be writing it.
+    /// The content that cannot be used, and whether a warning was given. It is given when the same content is seen
+    /// again: a process may still be writing the file.
     refused: Option<(Stamp, bool)>,
 }
 
@@ -112,7 +113,7 @@ impl Lists {
             && own.asked.elapsed() >= RENEW_EVERY
         {
             own.asked = Instant::now();
-            // A file that is gone is given of by the look at it.
+            // Looking at the file reports that it is gone.
             let warning = data_dir::fresh_list(&own.authority).ok();
             if let Some((_, Some(warning))) = warning
                 && self.given.insert(warning.clone())
