@@ -257,6 +257,49 @@ async fn a_shutdown_waits_for_replies_and_cuts_what_does_not_end() {
         .await;
 }
 
+/// A connection within a request's head, which ends only when it is cut.
+async fn begin_request(pipes: &Pipes) -> handfast::AsyncStream<tokio::io::DuplexStream> {
+    let mut stream = pipes.connect().await;
+    let one_and_a_half = b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\n";
+    stream.write_all(one_and_a_half).await.unwrap();
+    stream.flush().await.unwrap();
+    // With the reply to the first, the server has the half, too.
+    stream.read_exact(&mut [0; 10]).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_also_when_earlier_connections_have_ended() {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let pipes = Pipes::new(Limits::default());
+            pipes.connect().await.close(ClosePolicy::default()).await;
+            until_idle(&pipes.connections).await;
+            let _half = begin_request(&pipes).await;
+            let stopping = pipes.connections.shutdown(Duration::from_millis(50));
+            timeout(PATIENCE, stopping).await.unwrap();
+            assert_eq!(pipes.connections.count(), 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn two_shutdowns_at_the_same_time_both_end() {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let pipes = Pipes::new(Limits::default());
+            let _half = begin_request(&pipes).await;
+            let short = pipes.connections.shutdown(Duration::from_millis(50));
+            let long = pipes.connections.shutdown(PATIENCE);
+            let both = async { tokio::join!(long, short) };
+            timeout(PATIENCE / 2, both).await.unwrap();
+            assert_eq!(pipes.connections.count(), 0);
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_connection_waits_for_room_and_idle_ones_make_it() {
     let local = LocalSet::new();

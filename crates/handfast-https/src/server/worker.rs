@@ -98,8 +98,13 @@ impl<H> Worker<H> {
 
     /// Ready when the last connection has gone.
     pub(super) async fn until_empty(&self) {
-        if self.live.get() > 0 {
-            self.emptied.notified().await;
+        loop {
+            // No await in between, and all on one thread: nothing is missed.
+            let emptied = self.emptied.notified();
+            if self.live.get() == 0 {
+                return;
+            }
+            emptied.await;
         }
     }
 
@@ -151,7 +156,8 @@ impl<H> Drop for Counted<H> {
         let worker = &self.worker;
         worker.live.set(worker.live.get().saturating_sub(1));
         if worker.live.get() == 0 {
-            worker.emptied.notify_one();
+            // All that wait now: a permit would be kept for who waits later, when others live.
+            worker.emptied.notify_waiters();
         }
     }
 }
