@@ -15,7 +15,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handfast::{
     ClientAuth, ClientContext, ClientContextBuilder, ClosePolicy, Ending, ServerContext,
@@ -319,6 +319,7 @@ async fn a_connection_waits_for_room_and_idle_ones_make_it() {
                     .is_err(),
                 "there is no room"
             );
+            let full = Instant::now();
             // With its reply the first connection ends.
             first
                 .write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -327,8 +328,14 @@ async fn a_connection_waits_for_room_and_idle_ones_make_it() {
             let mut reply = Vec::new();
             first.read_to_end(&mut reply).await.unwrap();
             first.close(ClosePolicy::default()).await;
-            timeout(PATIENCE, second).await.unwrap().unwrap();
+            let mut second = timeout(PATIENCE, second).await.unwrap().unwrap();
             assert_eq!(pipes.witness.events().full, [1]);
+            second.close(ClosePolicy::default()).await;
+            until_idle(&pipes.connections).await;
+            // Waiting does not count: the limits on a connection's time begin when there is room for it.
+            let since_full = full.elapsed();
+            let closes = pipes.witness.events().closes;
+            assert!(closes[1].duration <= since_full, "{closes:?} {since_full:?}");
         })
         .await;
 }

@@ -148,7 +148,6 @@ impl<H: Handler> Connections<H> {
 
     /// Waits for a place for a connection.
     async fn arrived(&self, addresses: Addresses) -> Accepted {
-        let at = Instant::now();
         let shared = &self.worker.shared;
         let told = |max| shared.observer.connections_full(max);
         let place = tokio::select! {
@@ -160,7 +159,8 @@ impl<H: Handler> Connections<H> {
             peer: addresses.peer,
             local: addresses.local,
             place: Rc::new(place),
-            at,
+            // The time without a place is not the client's.
+            at: Instant::now(),
         }
     }
 

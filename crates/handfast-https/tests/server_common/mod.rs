@@ -53,6 +53,7 @@ pub struct SeenClose {
     pub ending: Option<Ending>,
     pub records_sent: u64,
     pub requests: u64,
+    pub duration: Duration,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -130,6 +131,7 @@ impl Observer for Witness {
             ending: event.ending,
             records_sent: event.traffic.records_sent,
             requests: event.requests,
+            duration: event.duration,
         };
         self.note(|events| events.closes.push(seen));
     }
