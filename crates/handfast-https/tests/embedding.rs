@@ -335,7 +335,10 @@ async fn a_connection_waits_for_room_and_idle_ones_make_it() {
             // Waiting does not count: the limits on a connection's time begin when there is room for it.
             let since_full = full.elapsed();
             let closes = pipes.witness.events().closes;
-            assert!(closes[1].duration <= since_full, "{closes:?} {since_full:?}");
+            assert!(
+                closes[1].duration <= since_full,
+                "{closes:?} {since_full:?}"
+            );
         })
         .await;
 }

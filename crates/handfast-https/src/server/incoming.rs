@@ -92,14 +92,15 @@ impl Incoming {
 
 // The connection's end.
 impl Incoming {
-    /// Should more be decoded now? The connection is woken when that changes.
+    /// Should more be decoded now? The connection is woken when that changes, and when there is room for the client to
+    /// send: the handler may read in another task.
     pub(super) fn poll_wanted(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
-        let wanted = state.end.is_none() && state.reader == Reader::Reads && !state.is_full();
-        if !wanted {
-            state.connection = Some(cx.waker().clone());
+        match &mut state.connection {
+            Some(known) => known.clone_from(cx.waker()),
+            None => state.connection = Some(cx.waker().clone()),
         }
-        wanted
+        state.end.is_none() && state.reader == Reader::Reads && !state.is_full()
     }
 
     /// Has the handler looked for the body?
@@ -234,6 +235,9 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use super::*;
 
     fn next(body: &Incoming) -> Poll<Option<Result<Bytes, io::ErrorKind>>> {
@@ -270,6 +274,30 @@ mod tests {
         assert!(!body.poll_wanted(&cx));
         assert!(next(&body).is_ready());
         assert!(body.poll_wanted(&cx));
+    }
+
+    #[test]
+    fn the_connection_is_woken_when_data_is_taken_and_when_the_body_is_given_up() {
+        struct Count(AtomicUsize);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let cx = Context::from_waker(&waker);
+        let body = Incoming::new(None);
+        assert!(!body.poll_wanted(&cx));
+        assert!(next(&body).is_pending());
+        assert_eq!(count.0.load(Ordering::Relaxed), 1, "it is read");
+        assert!(body.poll_wanted(&cx));
+        body.push(b"abc");
+        assert!(next(&body).is_ready());
+        assert_eq!(count.0.load(Ordering::Relaxed), 2, "there is room");
+        assert!(body.poll_wanted(&cx));
+        body.give_up();
+        assert_eq!(count.0.load(Ordering::Relaxed), 3, "it is unwanted");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use handfast_https::server::{Body, ConnectionInfo, Request, Response, TransferEnd};
 use handfast_testbed::launch::Program;
+use tokio::sync::Semaphore;
 
 use super::client::*;
 use super::server_common::{Fixture, Setup};
@@ -224,6 +225,81 @@ fn a_body_that_nobody_reads_takes_nothing_from_the_reply() {
         stream += 2;
         // Our own window for the replies.
         client.send(&frame(WINDOW_UPDATE, 0, 0, &49_152u32.to_be_bytes()));
+    }
+}
+
+/// Bodies that a handler has read elsewhere give their window back, whatever else happens on the connection.
+#[test]
+fn uploads_that_are_read_by_another_task_all_finish() {
+    const UPLOADS: u32 = 85;
+    const PIECE: &[u8] = &[b'y'; 16_384];
+    let reading = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (handle, gate) = (reading.handle().clone(), Arc::new(Semaphore::new(0)));
+    let (began, beginnings) = mpsc::channel();
+    let shut = Arc::clone(&gate);
+    let server = Fixture::start(Setup::default(), move |_| {
+        move |request: Request, _: Arc<ConnectionInfo>| {
+            let (began, shut) = (began.clone(), Arc::clone(&shut));
+            let mut body = request.into_body();
+            let read = handle.spawn(async move {
+                let first = body.next().await.unwrap().unwrap();
+                began.send(()).unwrap();
+                drop(shut.acquire().await.unwrap());
+                let rest = body.read_to_end(1 << 20).await.unwrap();
+                (first.len() + rest.len()).to_string()
+            });
+            async { Response::new(Body::from(read.await.unwrap())) }
+        }
+    });
+    let mut client = Client::new(&server);
+    let streams = || (0..UPLOADS).map(|n| 1 + 2 * n);
+    for stream in streams() {
+        client.send(&post(stream, "/", &[]));
+        client.send(&frame(DATA, 0, stream, b"1"));
+    }
+    for _ in 0..UPLOADS {
+        beginnings.recv().unwrap();
+    }
+    client.send(&frame(PING, 0, 0, b"all seen"));
+    client.next_of(PING);
+    // Nearly all of the connection's window: 4 MiB, and what was taken before.
+    let piece = |stream, last| frame(DATA, u8::from(last), stream, PIECE);
+    for stream in streams() {
+        client.send(
+            &[
+                piece(stream, false),
+                piece(stream, false),
+                piece(stream, false),
+            ]
+            .concat(),
+        );
+    }
+    client.send(&frame(PING, 0, 0, b"all seen"));
+    client.next_of(PING);
+    gate.add_permits(1);
+    let mut window = 0;
+    let mut replies = 0;
+    let mut waiting = streams();
+    while replies < UPLOADS {
+        let frame = client.next().unwrap();
+        match frame.kind {
+            WINDOW_UPDATE if frame.stream == 0 => window += frame.u32_at(0) as usize,
+            DATA => {
+                assert_eq!(frame.payload, (1 + 4 * PIECE.len()).to_string().as_bytes());
+                replies += 1;
+            }
+            other => assert!(matches!(other, HEADERS | WINDOW_UPDATE), "{frame:?}"),
+        }
+        while window >= PIECE.len()
+            && let Some(stream) = waiting.next()
+        {
+            client.send(&piece(stream, true));
+            window -= PIECE.len();
+        }
     }
 }
 
