@@ -85,6 +85,41 @@ fn check(end: &Issued, root: &Issued, given: &[Crl<'_>]) -> String {
 }
 
 #[test]
+fn a_certificate_has_to_pass_all_lists_that_were_added() {
+    let pki = Pki::new();
+    let end = pki.root.issue(Spec::server(&[NAME]));
+    let other = Pki::new();
+    let revoking = || lists(&[Crl::by(&pki.root).revoking(&end)]).allowing_unknown();
+    let silent = || lists(&[Crl::by(&other.root)]).allowing_unknown();
+    let none = RevocationLists::none;
+    for (case, all) in [
+        ("first", none().and_also(revoking()).and_also(silent())),
+        ("last", none().and_also(silent()).and_also(revoking())),
+        (
+            "between others",
+            silent()
+                .and_also(silent())
+                .and_also(revoking())
+                .and_also(silent()),
+        ),
+        (
+            "in a group of its own",
+            none()
+                .and_also(silent().and_also(revoking()))
+                .and_also(silent()),
+        ),
+        ("before none", none().and_also(revoking()).and_also(none())),
+        (
+            "among those of others",
+            none().with_lists_of(&silent().and_also(revoking())),
+        ),
+    ] {
+        let verdict = verdict(&[&end], &[&pki.root], all, now_secs());
+        assert_eq!(verdict, "certificate-revoked at 0 by 1", "{case}");
+    }
+}
+
+#[test]
 fn of_several_lists_the_newest_applies_and_a_revocation_is_permanent() {
     const HOLD: u8 = 6;
     const REMOVED: u8 = 8;

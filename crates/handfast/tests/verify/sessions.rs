@@ -189,3 +189,33 @@ fn a_server_with_a_new_list_does_not_resume_sessions_of_revoked_clients() {
         assert!(refused.contains("revoked"), "{version:?}: {refused}");
     }
 }
+
+#[test]
+fn a_session_expires_with_every_list_that_its_certificate_is_also_checked_against() {
+    for (version, _) in VERSIONS {
+        for checks in [Checks::Client, Checks::Server] {
+            let ends = Ends::new();
+            let now = now_secs();
+            let long = Crl::by(&ends.pki.root).between(now - DAY_SECS, Some(now + 9 * DAY_SECS));
+            let long = RevocationLists::none().with_der(long.der()).unwrap();
+            let lists = long.clone().and_also(long).and_also(ends.lists(&[]));
+            let of = |who| match who == checks {
+                true => lists.clone(),
+                false => RevocationLists::none(),
+            };
+            let client = ends.client(version, of(Checks::Client));
+            let server = ends.server(version, of(Checks::Server), None);
+            assert!(!exchange(&client, &server).unwrap());
+            assert!(exchange(&client, &server).unwrap(), "resumed");
+            ends.time.fetch_add(2 * HOUR_SECS, Ordering::Relaxed);
+            let refused = exchange(&client, &server)
+                .expect_err(&format!("{version:?} {checks:?}"))
+                .explain()
+                .id;
+            assert!(
+                matches!(refused, "crl-expired" | "client-certificate-refused"),
+                "{version:?} {checks:?}: {refused}"
+            );
+        }
+    }
+}

@@ -143,23 +143,35 @@ impl RevocationLists {
         self
     }
 
-    /// Adds the lists of `other`, with the rules of `self`.
+    /// Adds the lists of `other`, with the rules of `self`. Those that `other` got by [`and_also`](Self::and_also) keep
+    /// their own rules.
     #[must_use]
     pub fn with_lists_of(mut self, other: &Self) -> Self {
         self.lists.extend(other.lists.iter().cloned());
-        self
+        match other.also() {
+            Some(also) => self.and_also(also.clone()),
+            None => self,
+        }
     }
 
     /// Checks certificates also against `other`, with the rules of `other`: a certificate has to pass
-    /// both. Use it, with [`allowing_unknown`](Self::allowing_unknown), for lists that need not cover every
-    /// certificate, such as that of a local authority.
+    /// both. May be called repeatedly: a certificate has to pass all of them. Use it, with
+    /// [`allowing_unknown`](Self::allowing_unknown), for lists that need not cover every certificate, such as that of a
+    /// local authority.
     #[must_use]
     pub fn and_also(mut self, other: Self) -> Self {
-        self.also = (!other.is_empty()).then(|| Arc::new(other));
+        if other.is_empty() {
+            return self;
+        }
+        let all = match self.also.take() {
+            Some(earlier) => Arc::unwrap_or_clone(earlier).and_also(other),
+            None => other,
+        };
+        self.also = Some(Arc::new(all));
         self
     }
 
-    /// The lists added by [`and_also`](Self::and_also).
+    /// The lists added first by [`and_also`](Self::and_also); their `also` are those added next.
     pub fn also(&self) -> Option<&Self> {
         self.also.as_deref()
     }
@@ -188,7 +200,9 @@ impl RevocationLists {
         let times = ends
             .chain(begins)
             .filter_map(|time| u64::try_from(time).ok());
-        times.filter(|time| *time >= now.as_secs()).min()
+        let own = times.filter(|time| *time >= now.as_secs());
+        let also = self.also().and_then(|also| also.changes_at(now));
+        own.chain(also).min()
     }
 
     /// A fingerprint of the lists and the rules.
