@@ -3,8 +3,9 @@
 use std::net::TcpStream;
 
 use handfast::{
-    Cause, ClientContext, ClientContextBuilder, Connection, EchConfigs, Identity, Passphrase,
-    PeerCause, ServerContext, ServerName, TlsVersion, TrustAnchors, VerifyCause,
+    Candidate, Cause, ClientContext, ClientContextBuilder, Connection, EchConfigs, Identity,
+    Objection, Passphrase, PeerCause, ServerContext, ServerName, SpkiSha256, TlsVersion,
+    TrustAnchors, VerifyCause,
 };
 use handfast_testbed::launch::{GnutlsServer, OpensslServer};
 use handfast_testbed::pki::Pki;
@@ -136,6 +137,23 @@ fn a_server_without_it_is_refused_after_it_proved_to_be_that_of_the_public_name(
     let mut server = office.server(&[PUBLIC]).connection().unwrap();
     let error = exchange(&mut ours, &mut server).unwrap_err();
     assert_eq!(error.explain().id, "ech-rejected");
+
+    // So are pinned keys, and the caller's own check.
+    let pin = SpkiSha256::from_bytes([7; 32]);
+    let builders = [
+        office.client().pin(pin),
+        office.client().also_verify(|candidate: &Candidate<'_>| {
+            let name = candidate.server_name.unwrap().as_str();
+            Err(Objection::new(format!("asked about {name}")))
+        }),
+    ];
+    for builder in builders {
+        let client = builder.encrypted_client_hello(configurations()).build();
+        let mut ours = client.unwrap().connection(SECRET).unwrap();
+        let mut server = office.server(&[PUBLIC]).connection().unwrap();
+        let error = exchange(&mut ours, &mut server).unwrap_err();
+        assert_eq!(error.explain().id, "ech-rejected");
+    }
 
     // Anybody else learns nothing, and has nothing to say of configurations.
     for names in [&[SECRET][..], &["other.example"]] {

@@ -123,6 +123,16 @@ impl VerificationPolicy {
         self
     }
 
+    /// The policy for the server of an ECH public name. Pins and additional checks are about the server that was asked
+    /// for, which is another one. Nothing but the rejection of the encrypted hello is accepted from this one.
+    pub(crate) fn for_ech_public_name(&self) -> Self {
+        Self {
+            pins: Vec::new(),
+            additional: Additional::default(),
+            ..self.clone()
+        }
+    }
+
     /// Whether there are additional checks.
     pub(crate) fn has_additional(&self) -> bool {
         !self.additional.is_empty()

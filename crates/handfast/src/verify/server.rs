@@ -15,6 +15,8 @@ use crate::witness;
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
     policy: VerificationPolicy,
+    /// For a server that rejected the encrypted hello.
+    public_name_policy: VerificationPolicy,
     expected: Option<ServerName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -23,6 +25,7 @@ impl ServerVerifier {
     /// Servers must match `expected`, or else the server name of the connection.
     pub(crate) fn new(policy: VerificationPolicy, expected: Option<ServerName>) -> Self {
         Self {
+            public_name_policy: policy.for_ech_public_name(),
             policy,
             expected,
             algorithms: signature_algorithms(),
@@ -40,19 +43,14 @@ impl ServerCertVerifier for ServerVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let asked = ServerName::from_rustls(server_name);
-        let name = match &self.expected {
-            Some(expected) if !witness::is_asked_for_public_name(asked.as_str()) => {
-                expected.clone()
-            }
-            _ => asked,
+        let (policy, name) = match witness::is_asked_for_public_name(asked.as_str()) {
+            true => (&self.public_name_policy, asked),
+            false => (&self.policy, self.expected.clone().unwrap_or(asked)),
         };
-        match self
-            .policy
-            .check_server(end_entity, intermediates, &name, ocsp_response, now)
-        {
+        match policy.check_server(end_entity, intermediates, &name, ocsp_response, now) {
             Ok((path, staple)) => {
                 witness::note_staple(staple);
-                let until = self.policy.revocation_lists().changes_at(now);
+                let until = policy.revocation_lists().changes_at(now);
                 witness::deposit_verified(path, until);
                 Ok(ServerCertVerified::assertion())
             }
