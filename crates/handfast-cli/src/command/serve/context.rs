@@ -10,8 +10,9 @@ use handfast::{
 use handfast_ca::{Authority, InitOptions, IssueRequest};
 use handfast_https::server::ALPN;
 
+use super::args::{Args, Demand};
 use super::lists::Lists;
-use super::{Args, Demand, warnings};
+use super::warnings;
 use crate::clock::unix_now;
 use crate::data_dir;
 use crate::failure::Failure;

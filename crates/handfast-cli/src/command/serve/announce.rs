@@ -1,0 +1,152 @@
+//! What is printed at the start: addresses, and commands that reach the server.
+
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use handfast::{CertificateFacts, Explanation, SubjectAltName};
+
+use super::args::{Args, Demand};
+use super::context::Prepared;
+use crate::data_dir;
+use crate::failure::{Failure, code};
+use crate::output;
+
+/// Its addresses, a line each, and commands to reach it.
+pub(super) fn announce(
+    args: &Args,
+    prepared: &Prepared,
+    addresses: &[SocketAddr],
+) -> Result<(), Failure> {
+    let mut text = String::new();
+    for address in addresses {
+        text.push_str(&format!("listening on https://{address}/\n"));
+    }
+    text.push_str(&commands(args, prepared, addresses));
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        // The reader has closed the pipe; the server is still useful.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            code::WRITE,
+            Explanation::new("output-unwritable", "cannot write to the standard output")
+                .with_evidence(error.to_string()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Commands to reach it at each address; addresses with the same name and port are listed once.
+fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> String {
+    let client = match (&args.clients.client_ca, args.clients.client_auth) {
+        (Some(_), Demand::Required) => " --cert CLIENT.pem --key CLIENT.key",
+        _ => "",
+    };
+    let mut lines: Vec<String> = Vec::new();
+    for address in addresses {
+        let port = address.port();
+        let pair = match &prepared.authority {
+            Some(authority) => {
+                let url = format!("https://{}:{port}/", reachable(address.ip()));
+                let file = output::shell_path(&authority.file);
+                let cacert = match authority.is_default {
+                    true => String::new(),
+                    false => format!(" --cacert {file}"),
+                };
+                [
+                    format!("handfast get{cacert}{client} {url}"),
+                    format!("curl --cacert {file}{client} {url}"),
+                ]
+            }
+            None => {
+                let Some((name, resolve)) = presented(&prepared.facts, *address) else {
+                    continue;
+                };
+                // A self-issued certificate is itself the anchor; for others, only the local authority is known.
+                let cacert = match &args.identity.cert {
+                    Some(file) if prepared.facts.is_self_issued => {
+                        format!(" --cacert {}", output::shell_path(file))
+                    }
+                    _ => String::new(),
+                };
+                let how = format!("{resolve}{client} https://{name}:{port}/");
+                // `get` trusts the local authority by default.
+                let curl = match data_dir::local_ca_that_issued(&prepared.facts) {
+                    Some(file) => format!(" --cacert {}", output::shell_path(&file)),
+                    None => cacert.clone(),
+                };
+                [
+                    format!("handfast get{cacert}{how}"),
+                    format!("curl{curl}{how}"),
+                ]
+            }
+        };
+        for line in pair {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("\n  {}\n\n", lines.join("\n  "))
+}
+
+/// A name in a given certificate for an address, and the options that make clients connect to it. `None` if it
+/// names no server.
+fn presented(facts: &CertificateFacts, address: SocketAddr) -> Option<(String, String)> {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let bracketed = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let is_ip = |name: &SubjectAltName| matches!(name, SubjectAltName::Ip(found) if *found == ip);
+    if facts.names.iter().any(is_ip) {
+        return Some((bracketed(ip), String::new()));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let mut names = facts.names.iter().filter_map(|name| match name {
+        SubjectAltName::Dns(_) if name.never_matches().is_some() => None,
+        // Any name that the wildcard matches.
+        SubjectAltName::Dns(name) => Some(name.replacen('*', "www", 1)),
+        _ => None,
+    });
+    let name = names.find(|name| !name.is_empty() && name.chars().all(plain))?;
+    if name == "localhost" && ip.is_loopback() {
+        return Some((name, String::new()));
+    }
+    let resolve = format!(" --resolve {name}:{}:{}", address.port(), bracketed(ip));
+    Some((name, resolve))
+}
+
+/// The name in the certificate for an address.
+fn reachable(ip: IpAddr) -> String {
+    if ip.is_loopback() || ip.is_unspecified() {
+        return "localhost".to_owned();
+    }
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_shown_can_be_typed() {
+        assert_eq!(output::shell_path("/a/b-c.pem".as_ref()), "/a/b-c.pem");
+        assert_eq!(output::shell_path("/a b/it's".as_ref()), r"'/a b/it'\''s'");
+        assert_eq!(reachable(Ipv4Addr::LOCALHOST.into()), "localhost");
+        assert_eq!(reachable(Ipv6Addr::UNSPECIFIED.into()), "localhost");
+        assert_eq!(reachable("10.0.0.7".parse().unwrap()), "10.0.0.7");
+        assert_eq!(reachable("fd00::7".parse().unwrap()), "[fd00::7]");
+    }
+}

@@ -1,0 +1,177 @@
+//! From the start to the end: signals, revocation lists that change, memory after peaks.
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use handfast::{Explanation, ServerContext};
+use handfast_https::server::Running;
+
+use super::audit::Audit;
+use super::{context, lists};
+use crate::failure::{Failure, code};
+use crate::heap::{self, Peak};
+use crate::output;
+
+/// Applies changed revocation lists.
+pub(super) struct Renewal {
+    pub(super) lists: lists::Lists,
+    pub(super) template: context::Template,
+    /// The one in use.
+    pub(super) context: ServerContext,
+    pub(super) is_quiet: bool,
+}
+
+impl Renewal {
+    fn look(&mut self, running: &Running) {
+        let look = self.lists.look();
+        for warning in &look.warnings {
+            output::warning(warning);
+        }
+        if !look.changed {
+            return;
+        }
+        match self
+            .template
+            .build(self.lists.in_use(), Some(&self.context))
+        {
+            Ok(context) => {
+                self.context = context.clone();
+                running.replace_context(context);
+                if !self.is_quiet {
+                    look.notes.iter().for_each(output::note);
+                }
+            }
+            Err(error) => output::warning(format!(
+                "the changed revocation lists cannot be used: {}",
+                error.explain().what
+            )),
+        }
+    }
+}
+
+/// Waits for a signal, then for running replies; a second signal stops it at once. In the meantime checks the
+/// revocation lists, and releases memory after peaks.
+pub(super) fn until_stopped(
+    runtime: tokio::runtime::Runtime,
+    running: Running,
+    grace: Duration,
+    mut signals: Signals,
+    audit: Option<Audit>,
+    mut renewal: Option<Renewal>,
+) -> Result<ExitCode, Failure> {
+    let hurried = runtime.block_on(async {
+        let mut looks = tokio::time::interval(lists::LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut peaks, mut peak) = (tokio::time::interval(heap::LOOK_EVERY), Peak::default());
+        peaks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                signal = signals.next() => match (signal, &audit) {
+                    (Signal::Stop, _) => break,
+                    (Signal::Hangup, Some(audit)) => audit.reopen(),
+                    (Signal::Hangup, None) => {}
+                },
+                _ = looks.tick(), if renewal.is_some() => {
+                    if let Some(renewal) = &mut renewal {
+                        renewal.look(&running);
+                    }
+                }
+                _ = peaks.tick() => {
+                    if peak.is_over(running.connections()) {
+                        heap::give_back();
+                    }
+                }
+            }
+        }
+        drop(audit);
+        running.shutdown(grace);
+        let stopped = tokio::task::spawn_blocking(move || running.join());
+        tokio::select! {
+            _ = stopped => Ok::<_, Failure>(false),
+            () = signals.stop() => Ok(true),
+        }
+    })?;
+    // Replies that are still running end with the process.
+    runtime.shutdown_background();
+    if hurried {
+        output::note("stopped at once");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn no_signals(error: io::Error) -> Failure {
+    let what = "signals cannot be waited for";
+    Failure::new(
+        code::OTHER,
+        Explanation::new("no-signals", what).with_evidence(error.to_string()),
+    )
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    Stop,
+    /// Reopen files.
+    Hangup,
+}
+
+/// SIGINT, SIGTERM and, if it is used, SIGHUP; on other systems than Unix, Ctrl-C.
+#[cfg(unix)]
+pub(super) struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: Option<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl Signals {
+    pub(super) fn new(with_hangup: bool) -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: match with_hangup {
+                true => Some(signal(SignalKind::hangup())?),
+                false => None,
+            },
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = hangup => Signal::Hangup,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    pub(super) fn new(_: bool) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    // As on Unix, where it is used mutably.
+    #[allow(clippy::needless_pass_by_ref_mut)]
+    async fn next(&mut self) -> Signal {
+        let _ = tokio::signal::ctrl_c().await;
+        Signal::Stop
+    }
+}
+
+impl Signals {
+    /// Waits for one that ends the server.
+    async fn stop(&mut self) {
+        while self.next().await != Signal::Stop {}
+    }
+}
