@@ -2,9 +2,10 @@
 //!
 //! A page is made in portions as large as may be sent, one after the other, on a thread that gives way to the one that
 //! serves (`background.rs`): listings hold up neither other clients, nor files that a disk is asked for, nor one
-//! another for long. A page is not made for a client that has gone.
+//! another for long. Portions are made in the order in which they were requested; no page waits for the client of
+//! another, and no page is made for a client that has gone.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::future::Future;
@@ -16,7 +17,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use handfast_https::server::{BodyError, Pull};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::background::{Work, behind};
 use crate::entries::Batch;
@@ -26,18 +26,14 @@ use crate::path::{Target, encode};
 /// More entries than this are not shown: a longer page is of no use.
 const ENTRIES_MAX: usize = 10_000;
 
-/// Listings that are made at the same time, for each serving thread: they take its processor.
-const LANES: usize = 1;
-
 /// The largest portion of a page, in bytes, however much may be sent.
 const PORTION_MAX: usize = 64 * 1024;
 
-/// Batches of names that a thread keeps between the portions of its pages: 2 MiB of them. A page beyond that
+/// Pages of a thread that may keep a batch of names from one portion to the next: 2 MiB of names. A page beyond that
 /// reads its directory again for each portion.
 const BATCHES_MAX: usize = 8;
 
 thread_local! {
-    static LANE: OnceCell<Arc<Semaphore>> = const { OnceCell::new() };
     static BATCHES: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -53,16 +49,13 @@ const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;ma
 pub(crate) struct ListingBody {
     /// At rest; at work it is elsewhere.
     page: Option<Box<Page>>,
-    turn: Option<Turn>,
     work: Option<Work<(Box<Page>, io::Result<String>)>>,
-    /// Leave to keep a batch.
+    /// Leave to keep a batch, from before it is read: nothing is kept without, whoever takes it and when.
     kept: Option<Kept>,
     /// What was made and not yet asked for: little more than one entry.
     text: Bytes,
     stop: Arc<AtomicBool>,
 }
-
-type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>>>>;
 
 impl ListingBody {
     pub(crate) fn new(root: &Arc<Root>, directory: File, target: Target) -> Self {
@@ -79,27 +72,11 @@ impl ListingBody {
         };
         Self {
             page: Some(Box::new(page)),
-            turn: None,
             work: None,
             kept: None,
             text: Bytes::new(),
             stop,
         }
-    }
-
-    /// Keeps the page for its next portion, with its names as long as there is room for such.
-    fn rest(&mut self, mut page: Box<Page>) {
-        match &page.batch {
-            None => self.kept = None,
-            Some(_) if self.kept.is_some() => {}
-            Some(_) => {
-                self.kept = Kept::new();
-                if self.kept.is_none() {
-                    page.batch = None;
-                }
-            }
-        }
-        self.page = Some(page);
     }
 }
 
@@ -130,7 +107,10 @@ impl Pull for ListingBody {
                 match done {
                     Ok((page, Ok(text))) => {
                         self.text = text.into();
-                        self.rest(page);
+                        if page.batch.is_none() {
+                            self.kept = None;
+                        }
+                        self.page = Some(page);
                     }
                     Ok((_, Err(error))) | Err(error) => {
                         return Poll::Ready(Some(Err(error.into())));
@@ -141,16 +121,17 @@ impl Pull for ListingBody {
             if self.is_end() {
                 return Poll::Ready(None);
             }
-            let turn = self.turn.get_or_insert_with(|| Box::pin(lane()));
-            let permit = ready!(turn.as_mut().poll(cx));
-            self.turn = None;
             let Some(mut page) = self.page.take() else {
                 return Poll::Ready(None);
             };
             let portion = max.clamp(1, PORTION_MAX);
+            self.kept = self.kept.take().or_else(Kept::new);
+            let may_keep = self.kept.is_some();
             self.work = Some(behind(move || {
                 let text = page.go_on(portion);
-                drop(permit);
+                if !may_keep {
+                    page.batch = None;
+                }
                 (page, text)
             }));
         }
@@ -163,13 +144,7 @@ impl Drop for ListingBody {
     }
 }
 
-/// Waits for a turn; those who came before have theirs first.
-async fn lane() -> Option<OwnedSemaphorePermit> {
-    let lane = LANE.with(|lane| Arc::clone(lane.get_or_init(|| Arc::new(Semaphore::new(LANES)))));
-    lane.acquire_owned().await.ok()
-}
-
-/// One of the batches that a thread keeps.
+/// Leave to keep one of the batches of a thread.
 struct Kept;
 
 impl Kept {
@@ -354,6 +329,10 @@ fn escape(text: &str) -> String {
 mod tests {
     use std::fs;
     use std::future::poll_fn;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -452,21 +431,46 @@ mod tests {
         );
     }
 
-    /// One at a time, in order; and who goes away is not waited for.
+    /// Asks for the first portion of each, while the thread that makes them is held up.
+    async fn begin(bodies: &mut [ListingBody], max: usize) {
+        let (go_on, held_up) = mpsc::channel::<()>();
+        let busy = behind(move || held_up.recv().is_err());
+        for body in bodies {
+            let polled = poll_fn(|cx| Poll::Ready(body.poll_piece(cx, max))).await;
+            assert!(polled.is_pending());
+        }
+        drop(go_on);
+        assert!(busy.await.unwrap());
+    }
+
     #[tokio::test]
-    async fn listings_take_turns_and_those_that_nobody_waits_for_take_none() {
+    async fn a_listing_whose_client_takes_nothing_does_not_delay_another() {
         let base = tempfile::tempdir().unwrap();
         fs::write(base.path().join("f"), "").unwrap();
         let mut bodies: Vec<_> = (0..100).map(|_| listing(base.path())).collect();
-        let turn = lane().await;
-        for body in &mut bodies {
-            let polled = poll_fn(|cx| Poll::Ready(body.poll_piece(cx, 1000))).await;
-            assert!(polled.is_pending() && body.work.is_none());
-        }
+        begin(&mut bodies, 1000).await;
+        // Only the last is polled again.
         let last = bodies.pop().unwrap();
+        let page = timeout(Duration::from_secs(20), all(last, usize::MAX));
+        assert!(page.await.unwrap().contains("./f"));
+    }
+
+    #[tokio::test]
+    async fn names_are_kept_for_no_more_pages_than_allowed_whether_or_not_clients_take_them() {
+        let base = tempfile::tempdir().unwrap();
+        for number in 0..100 {
+            fs::write(base.path().join(format!("f{number}")), "").unwrap();
+        }
+        let mut bodies: Vec<_> = (0..4 * BATCHES_MAX).map(|_| listing(base.path())).collect();
+        begin(&mut bodies, 1000).await;
+        let mut kept = 0;
+        for body in &mut bodies {
+            let (page, _) = body.work.take().unwrap().await.unwrap();
+            kept += usize::from(page.batch.is_some());
+        }
+        assert_eq!(kept, BATCHES_MAX);
         drop(bodies);
-        drop(turn);
-        assert!(all(last, usize::MAX).await.contains("./f"));
+        assert_eq!(BATCHES.get(), 0);
     }
 
     #[cfg(unix)]
