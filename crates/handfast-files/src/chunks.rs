@@ -78,36 +78,6 @@ impl FileBody {
         self.left + self.piece.len() as u64
     }
 
-    /// Fills the caller's buffer with cached data; `None` if there is none, and
-    /// the disk must be read.
-    fn fill(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        if self.reading.is_some() || !self.piece.is_empty() {
-            return None;
-        }
-        let length = self.next_length(buffer.len());
-        if length == 0 {
-            return Some(Ok(0));
-        }
-        let part = buffer.get_mut(..length).unwrap_or_default();
-        if let Some(content) = self.ready.content(self.at, length as u64) {
-            part.copy_from_slice(&content);
-            self.advance(length);
-            return Some(Ok(length));
-        }
-        let mut tail = self.tail;
-        match read_nowait(&self.ready.file, part, self.at, &mut tail) {
-            Err(error) if is_no_answer(&error) => None,
-            Err(error) => Some(Err(error)),
-            Ok(count) => {
-                let bytes = part.get(..count).unwrap_or_default();
-                if self.at == 0 {
-                    self.ready.keep_content(bytes, Bytes::copy_from_slice);
-                }
-                Some(self.account(bytes, tail).map(|()| count))
-            }
-        }
-    }
-
     /// Reads data that is not cached on a blocking thread, as much as requested.
     fn poll_disk(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<()>> {
         if !self.piece.is_empty() {
@@ -251,6 +221,9 @@ impl Pull for FileBody {
     ) -> Poll<Result<usize, BodyError>> {
         if self.piece.is_empty() && self.reading.is_none() {
             let length = self.next_length(max);
+            if length == 0 {
+                return Poll::Ready(Ok(0));
+            }
             // Available data is copied once, into memory that need not be cleared.
             if let Some(content) = self.ready.content(self.at, length as u64) {
                 out.extend_from_slice(&content);
@@ -259,10 +232,20 @@ impl Pull for FileBody {
             }
             let start = out.len();
             out.resize(start + length, 0);
-            let filled = self.fill(out.get_mut(start..).unwrap_or_default());
-            out.truncate(start + filled.as_ref().map_or(0, |it| *it.as_ref().unwrap_or(&0)));
-            if let Some(result) = filled {
-                return Poll::Ready(result.map_err(Into::into));
+            let (part, mut tail) = (out.get_mut(start..).unwrap_or_default(), self.tail);
+            let result =
+                read_nowait(&self.ready.file, part, self.at, &mut tail).and_then(|count| {
+                    let bytes = part.get(..count).unwrap_or_default();
+                    if self.at == 0 {
+                        self.ready.keep_content(bytes, Bytes::copy_from_slice);
+                    }
+                    self.account(bytes, tail)?;
+                    Ok(count)
+                });
+            out.truncate(start + *result.as_ref().unwrap_or(&0));
+            match result {
+                Err(error) if is_no_answer(&error) => {}
+                result => return Poll::Ready(result.map_err(Into::into)),
             }
         }
         ready!(self.poll_disk(cx, max))?;
@@ -458,7 +441,6 @@ mod tests {
         let (_named, mut body) = open(&content);
         body.piece = Bytes::copy_from_slice(&content[..500]);
         (body.at, body.left) = (500, 500);
-        assert!(body.fill(&mut [0; 10]).is_none(), "that would overtake it");
         let mut out = Vec::new();
         while body.left() > 0 {
             fill(&mut body, &mut out, 300).await.unwrap();
@@ -492,7 +474,7 @@ mod tests {
             ),
         ];
         for (what, change, whole) in cases {
-            for max in [SMALL, CHUNK] {
+            for (max, fills) in [(SMALL, false), (SMALL, true), (CHUNK, false), (CHUNK, true)] {
                 let content = numbers(2 * CHUNK);
                 let (named, mut body) = open(&content);
                 let mut got = piece(&mut body, max).await.unwrap().unwrap().to_vec();
@@ -501,6 +483,13 @@ mod tests {
                     change(&mut named.reopen_for_writing()).unwrap();
                 }
                 let end = loop {
+                    if fills {
+                        match fill(&mut body, &mut got, max).await {
+                            Ok(0) => break Ok(()),
+                            Ok(_) => continue,
+                            Err(error) => break Err(error),
+                        }
+                    }
                     match piece(&mut body, max).await {
                         Some(Ok(piece)) => got.extend_from_slice(&piece),
                         Some(Err(error)) => break Err(error),
@@ -508,6 +497,12 @@ mod tests {
                     }
                 };
                 assert_eq!(end.is_ok(), whole, "{what}: {end:?}");
+                let sent = got.len();
+                assert_eq!(
+                    sent as u64 + body.left(),
+                    content.len() as u64,
+                    "{what}: {sent}"
+                );
                 assert!(!whole || got == content, "{what}");
             }
         }
