@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::File;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -48,7 +48,9 @@ thread_local! {
     static KEPT: RefCell<HashMap<usize, Hot>> = RefCell::default();
     /// Bytes of content that are kept.
     static CONTENTS: Cell<usize> = const { Cell::new(0) };
-    static SWEEPING: Cell<bool> = const { Cell::new(false) };
+    static SWEPT: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// Alive as long as the timer that sweeps, which ends with its runtime.
+    static TIMER: RefCell<Weak<()>> = const { RefCell::new(Weak::new()) };
 }
 
 /// The hot files of one served directory, by the path in requests.
@@ -174,10 +176,11 @@ impl Ready {
 
 /// The file kept for this path, if it is unchanged.
 pub(crate) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
+    let now = Instant::now();
+    sweep(now);
     KEPT.with_borrow_mut(|kept| {
         let files = &mut kept.get_mut(&address(root))?.files;
         let found = files.get(path)?;
-        let now = Instant::now();
         let usable = match found.is_valid(now) {
             true => found.is_unchanged(now),
             false => found.still_stands(root, now),
@@ -208,12 +211,13 @@ pub(crate) fn keep(
     ready: &Rc<Ready>,
     kept_max: usize,
 ) {
+    let now = Instant::now();
+    sweep(now);
     KEPT.with_borrow_mut(|kept| {
         let hot = kept.entry(address(root)).or_insert_with(|| Hot {
             files: HashMap::new(),
             _root: Arc::clone(root),
         });
-        let now = Instant::now();
         if hot.files.len() < kept_max {
             let one = Kept {
                 ready: Rc::clone(ready),
@@ -224,30 +228,42 @@ pub(crate) fn keep(
             hot.files.insert(path.into(), one);
         }
     });
-    sweep();
+    start_timer();
 }
 
-/// Closes files that are no longer requested: a removed file's space is free only then.
-fn sweep() {
-    if SWEEPING.replace(true) {
-        return;
-    }
-    tokio::spawn(async {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            let now = Instant::now();
-            let empty = KEPT.with_borrow_mut(|kept| {
-                kept.retain(|_, hot| {
-                    hot.files.retain(|_, one| one.is_wanted(now));
-                    !hot.files.is_empty()
-                });
-                kept.is_empty()
+/// Closes files that are no longer requested, unless that was done recently. Returns whether any are kept.
+fn sweep(now: Instant) -> bool {
+    let is_due = |swept: Instant| now.saturating_duration_since(swept) >= SWEEP;
+    KEPT.with_borrow_mut(|kept| {
+        if SWEPT.get().is_none_or(is_due) {
+            SWEPT.set(Some(now));
+            kept.retain(|_, hot| {
+                hot.files.retain(|_, one| one.is_wanted(now));
+                !hot.files.is_empty()
             });
-            if empty {
-                SWEEPING.set(false);
-                return;
-            }
         }
+        !kept.is_empty()
+    })
+}
+
+/// Sweeps while there are no requests: a removed file's space is free only when the file is closed.
+///
+/// A runtime with several threads may run this on another thread than this one, which keeps nothing: there, the next
+/// request sweeps.
+fn start_timer() {
+    TIMER.with_borrow_mut(|timer| {
+        if timer.strong_count() > 0 {
+            return;
+        }
+        let alive = Arc::new(());
+        *timer = Arc::downgrade(&alive);
+        tokio::spawn(async move {
+            while {
+                tokio::time::sleep(SWEEP).await;
+                sweep(Instant::now())
+            } {}
+            drop(alive);
+        });
     });
 }
 
@@ -415,17 +431,44 @@ mod tests {
         assert!(Content::new(&piece).is_some(), "closed files do not count");
     }
 
-    #[tokio::test]
-    async fn unused_files_are_closed() {
-        let (_dir, root) = root_with("one");
-        let ready = open(&root);
-        assert_eq!(Rc::strong_count(&ready), 2);
-        let gone = async {
-            while Rc::strong_count(&ready) > 1 {
+    /// Waits until a file is not kept any more, with `meanwhile` again and again.
+    async fn until_closed(ready: &Rc<Ready>, meanwhile: impl Fn()) {
+        assert_eq!(Rc::strong_count(ready), 2);
+        let closed = async {
+            while Rc::strong_count(ready) > 1 {
                 tokio::time::sleep(VALID / 20).await;
+                meanwhile();
             }
         };
-        tokio::time::timeout(10 * VALID, gone).await.unwrap();
+        tokio::time::timeout(10 * VALID, closed).await.unwrap();
         assert!(KEPT.with_borrow(HashMap::is_empty));
+    }
+
+    #[test]
+    fn unused_files_are_closed_in_every_runtime_of_a_thread() {
+        let (_dir, root) = root_with("one");
+        for name in ["the first ends before its files are closed", "the second"] {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let ready = open(&root);
+                if name == "the second" {
+                    until_closed(&ready, || ()).await;
+                }
+            });
+        }
+    }
+
+    /// Its timers run on other threads than its requests.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn unused_files_are_closed_by_requests_in_a_runtime_with_several_threads() {
+        let (_dir, root) = root_with("one");
+        let ready = open(&root);
+        until_closed(&ready, || assert!(find(&root, "/b").is_none())).await;
+        let ready = open(&root);
+        let other = root_with("one");
+        until_closed(&ready, || assert!(find(&other.1, "/a").is_none())).await;
     }
 }

@@ -110,6 +110,9 @@ impl Files {
 
     /// How many files each thread may keep open for the next request, for a second each. Default: 128.
     /// Each uses a descriptor; a higher limit avoids opening if many files are requested in turn.
+    ///
+    /// A file that is not requested any more is closed after that. In a tokio runtime with several threads, where
+    /// [`Connections`](handfast_https::server::Connections) may serve, it is closed by the next request on its thread.
     #[must_use]
     pub fn with_open_files_max(mut self, count: usize) -> Self {
         self.kept_max = count;
