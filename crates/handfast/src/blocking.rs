@@ -3,12 +3,15 @@
 //! The I/O and its limits; the protocol is in `connection.rs`.
 
 mod split;
+mod transfer;
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::split::{ReadHalf, WriteHalf};
+pub(crate) use self::transfer::is_reset;
+use self::transfer::{Armed, Deadline, Received, Sent, io_error, unless_accepted};
 use crate::alert::Alert;
 use crate::channel::Channel;
 use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
@@ -167,13 +170,6 @@ pub struct Stream<C> {
     armed: Armed,
 }
 
-/// Time limits as last set on the channel: setting one costs a system call.
-#[derive(Debug, Default, Clone, Copy)]
-struct Armed {
-    read: Option<Option<Duration>>,
-    write: Option<Option<Duration>>,
-}
-
 impl<C: Channel> Stream<C> {
     /// The negotiated parameters, and the peer. Shared, so that keeping it costs no copy.
     pub fn report(&self) -> &Arc<Report> {
@@ -263,7 +259,7 @@ impl<C: Channel> Stream<C> {
             self.transmit(Phase::Request)?;
             // Bytes without plaintext are no progress: a peer could send them for ever.
             let limit = self.timeouts.read;
-            let deadline = *deadline.get_or_insert_with(|| deadline_in(limit));
+            let deadline = *deadline.get_or_insert_with(|| Deadline::total(limit));
             if !self.io().receive(deadline, Phase::Response)? {
                 return Ok(Read::WouldBlock);
             }
@@ -361,7 +357,7 @@ impl<C: Channel> Stream<C> {
         mut channel: C,
         timeouts: Timeouts,
     ) -> Result<Self, HandshakeFailure<C>> {
-        let deadline = deadline_in(timeouts.handshake);
+        let deadline = Deadline::total(timeouts.handshake);
         let mut armed = Armed::default();
         let result = loop {
             let mut io = Io {
@@ -412,13 +408,13 @@ impl<C: Channel> Stream<C> {
     }
 
     fn transmit(&mut self, phase: Phase) -> Result<(), Error> {
-        let deadline = deadline_in(self.timeouts.write);
+        let deadline = Deadline::without_progress(self.timeouts.write);
         self.io().transmit(deadline, phase)
     }
 
     /// One read of the channel; `false` if a non-blocking channel has no data.
     fn receive(&mut self, limit: Option<Duration>, phase: Phase) -> Result<bool, Error> {
-        self.io().receive(deadline_in(limit), phase)
+        self.io().receive(Deadline::total(limit), phase)
     }
 
     fn send_alert(&mut self) {
@@ -458,7 +454,7 @@ fn close_failed<C: Channel>(
         armed,
     };
     let patience = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
-    let sent = io.transmit(deadline_in(Some(patience)), Phase::Close);
+    let sent = io.transmit(Deadline::total(Some(patience)), Phase::Close);
     if sent.is_err() || channel.half_close().is_err() {
         return CloseOutcome::PeerGone;
     }
@@ -493,15 +489,6 @@ fn discard_raw<C: Channel>(
     CloseOutcome::SentOnly
 }
 
-pub(crate) fn is_reset(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-    )
-}
-
 /// The channel and the connection while bytes move between them.
 struct Io<'s, C> {
     channel: &'s mut C,
@@ -509,29 +496,16 @@ struct Io<'s, C> {
     armed: &'s mut Armed,
 }
 
-/// The deadline, and the limit that it results from.
-type Deadline = Option<(Instant, Duration)>;
-
 impl<C: Channel> Io<'_, C> {
-    fn transmit(&mut self, deadline: Deadline, phase: Phase) -> Result<(), Error> {
+    fn transmit(&mut self, mut deadline: Deadline, phase: Phase) -> Result<(), Error> {
         while !self.connection.outgoing().is_empty() {
-            let left = time_left(deadline, phase)?;
-            if !serves(self.armed.write, left) {
-                self.channel
-                    .limit_write(left)
-                    .map_err(|error| io_error(phase, error))?;
-                self.armed.write = Some(left);
-            }
-            match self.channel.write(self.connection.outgoing()) {
-                Ok(0) => return Err(io_error(phase, io::ErrorKind::WriteZero.into())),
-                Ok(count) => self.connection.sent(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => {
-                    time_left(deadline, phase)?;
-                    return Err(io_error(phase, error));
-                }
-                Err(error) if is_reset(&error) => return Err(self.last_words(phase)),
-                Err(error) => return Err(io_error(phase, error)),
+            let outgoing = self.connection.outgoing();
+            match self
+                .armed
+                .send(self.channel, outgoing, &mut deadline, phase)?
+            {
+                Sent::Bytes(count) => self.connection.sent(count),
+                Sent::Reset => return Err(self.last_words(phase)),
             }
         }
         self.channel.flush().map_err(|error| io_error(phase, error))
@@ -541,7 +515,7 @@ impl<C: Channel> Io<'_, C> {
     /// an early answer, can still be read afterwards.
     fn last_words(&mut self, phase: Phase) -> Error {
         let _ = self.channel.limit_read(Some(Duration::from_millis(1)));
-        self.armed.read = None;
+        self.armed.forget_read();
         for _ in 0..64 {
             match self.channel.read(self.connection.receive_room()) {
                 Ok(count) if count > 0 => self.connection.received(count),
@@ -561,72 +535,14 @@ impl<C: Channel> Io<'_, C> {
     }
 
     fn receive(&mut self, deadline: Deadline, phase: Phase) -> Result<bool, Error> {
-        loop {
-            let left = time_left(deadline, phase)?;
-            if !serves(self.armed.read, left) {
-                self.channel
-                    .limit_read(left)
-                    .map_err(|error| io_error(phase, error))?;
-                self.armed.read = Some(left);
-            }
-            match self.channel.read(self.connection.receive_room()) {
-                Ok(0) => self.connection.received_end(),
-                Ok(count) => self.connection.received(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if is_timeout(&error) => {
-                    let waited = self.armed.read.flatten();
-                    return match (deadline, waited) {
-                        // A non-blocking channel returns immediately.
-                        (Some((at, limit)), Some(waited))
-                            if Instant::now() + waited / 4 >= at
-                                || error.kind() == io::ErrorKind::TimedOut =>
-                        {
-                            Err(Error::new(phase, NetworkCause::TimedOut { limit }))
-                        }
-                        _ => Ok(false),
-                    };
-                }
-                Err(error) if is_reset(&error) => self.connection.received_reset(),
-                Err(error) => return Err(io_error(phase, error)),
-            }
-            return Ok(true);
+        let room = self.connection.receive_room();
+        match self.armed.receive(self.channel, room, deadline, phase)? {
+            Received::Bytes(count) => self.connection.received(count),
+            Received::End => self.connection.received_end(),
+            Received::Reset => self.connection.received_reset(),
+            Received::Nothing => return Ok(false),
         }
-    }
-}
-
-/// Whether the limit that is already set is sufficient. A slightly longer one does no
-/// harm, and setting a new one for every record would double the number of system calls.
-fn serves(armed: Option<Option<Duration>>, left: Option<Duration>) -> bool {
-    match (armed, left) {
-        (Some(Some(armed)), Some(left)) => left <= armed && armed <= left + left / 8,
-        (armed, left) => armed == Some(left),
-    }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
-}
-
-fn io_error(phase: Phase, error: io::Error) -> Error {
-    Error::new(phase, NetworkCause::from(error))
-}
-
-/// A limit that overflows is no limit.
-fn deadline_in(limit: Option<Duration>) -> Deadline {
-    limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)))
-}
-
-/// The time until the deadline, or the error if it has passed.
-fn time_left(deadline: Deadline, phase: Phase) -> Result<Option<Duration>, Error> {
-    let Some((at, limit)) = deadline else {
-        return Ok(None);
-    };
-    match at.checked_duration_since(Instant::now()) {
-        Some(left) if !left.is_zero() => Ok(Some(left)),
-        _ => Err(Error::new(phase, NetworkCause::TimedOut { limit })),
+        Ok(true)
     }
 }
 
@@ -666,12 +582,7 @@ impl<C: Channel> io::Write for Stream<C> {
             let count = self.connection.write(slices)?;
             // Full records are sent immediately; the rest waits for more data.
             if count == 0 || !self.connection.outgoing().is_empty() {
-                match self.transmit(Phase::Request) {
-                    Ok(()) => {}
-                    // The accepted data will be sent: only the next call can wait.
-                    Err(error) if count > 0 && would_block(&error) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                unless_accepted(count, self.transmit(Phase::Request))?;
             }
             if count > 0 {
                 return Ok(count);
@@ -683,9 +594,4 @@ impl<C: Channel> io::Write for Stream<C> {
         self.connection.flush()?;
         Ok(self.transmit(Phase::Request)?)
     }
-}
-
-fn would_block(error: &Error) -> bool {
-    matches!(error.cause(), crate::error::Cause::Network(NetworkCause::Io(inner))
-        if inner.kind() == io::ErrorKind::WouldBlock)
 }

@@ -378,6 +378,17 @@ impl Connection {
         })
     }
 
+    /// Answers a key update, without sending what [`write`](Self::write) kept.
+    pub(crate) fn answer_key_update(&mut self) -> Result<(), Error> {
+        if self.failure.is_none()
+            && let Tls::Records(records) = &mut self.tls
+            && let Err(error) = records.answer_key_update(&mut self.outgoing)
+        {
+            self.failed(0, error)?;
+        }
+        Ok(())
+    }
+
     /// Puts back plaintext, in front of the unread data.
     pub(crate) fn unread(&mut self, bytes: &[u8]) {
         let rest = std::mem::take(&mut self.plaintext);
@@ -447,13 +458,7 @@ impl Connection {
             self.check_writable()?;
             self.encrypt_staged(self.sizer.now())?;
         }
-        if self.failure.is_none()
-            && let Tls::Records(records) = &mut self.tls
-            && let Err(error) = records.answer_key_update(&mut self.outgoing)
-        {
-            self.failed(0, error)?;
-        }
-        Ok(())
+        self.answer_key_update()
     }
 
     /// Ends our direction: flushes, then puts `close_notify` into [`outgoing`](Self::outgoing).

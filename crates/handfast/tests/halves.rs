@@ -1,13 +1,14 @@
 //! Streams as two halves: they read and write at once, whatever the peer does, and each closes what is its own.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handfast::{
-    AsyncStream, ClientContext, CloseOutcome, ClosePolicy, Ending, Identity, Passphrase, ReadHalf,
-    ServerContext, Stream, Timeouts, TlsVersion, TrustAnchors, WriteHalf,
+    AsyncStream, Channel, ClientContext, CloseOutcome, ClosePolicy, Ending, Identity, Passphrase,
+    ReadHalf, ServerContext, Stream, Timeouts, TlsVersion, TrustAnchors, WriteHalf,
 };
 use handfast_testbed::launch::{OpensslServer, Program};
 use handfast_testbed::pki::Pki;
@@ -38,12 +39,20 @@ fn contexts(version: TlsVersion) -> (ClientContext, ServerContext) {
 }
 
 fn pair(version: TlsVersion) -> (Stream<TcpStream>, Stream<TcpStream>) {
+    pair_over(version, |socket| socket)
+}
+
+/// The client's stream is over the channel that `wrap` makes of its socket.
+fn pair_over<C: Channel + std::fmt::Debug>(
+    version: TlsVersion,
+    wrap: impl FnOnce(TcpStream) -> C,
+) -> (Stream<C>, Stream<TcpStream>) {
     let (client, server) = contexts(version);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let accepted = thread::spawn(move || server.accept(listener.accept().unwrap().0).unwrap());
     let socket = TcpStream::connect(address).unwrap();
-    let client = client.secure("localhost", socket).unwrap();
+    let client = client.secure("localhost", wrap(socket)).unwrap();
     (client, accepted.join().unwrap())
 }
 
@@ -150,7 +159,7 @@ fn a_reader_meets_a_premature_end_and_a_broken_record_and_tells_the_peer() {
     let (socket, _) = server.into_parts();
     socket.shutdown(Shutdown::Write).unwrap();
     let error = read.read(&mut [0; 10]).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     assert_eq!(read.ending(), Some(Ending::Premature));
 }
 
@@ -160,7 +169,212 @@ fn a_reader_of_a_silent_peer_gives_up_in_time() {
     client.set_timeouts(Timeouts::all(Duration::from_millis(200)));
     let (mut read, _write) = halves(client);
     let error = read.read(&mut [0; 10]).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_reader_reports_at_once_that_a_non_blocking_channel_has_nothing() {
+    for version in VERSIONS {
+        let (client, mut server) = pair(version);
+        client.channel().set_nonblocking(true).unwrap();
+        let (mut read, _write) = halves(client);
+        let error = read.read(&mut [0; 10]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        server.write_all(b"x").unwrap();
+        server.flush().unwrap();
+        let deadline = Instant::now() + SOON;
+        let count = loop {
+            match read.read(&mut [0; 10]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    assert!(Instant::now() < deadline);
+                    thread::yield_now();
+                }
+                other => break other.unwrap(),
+            }
+        };
+        assert_eq!(count, 1);
+    }
+}
+
+#[test]
+fn over_a_non_blocking_channel_a_writer_sends_everything_once() {
+    for version in VERSIONS {
+        let (client, mut server) = pair(version);
+        client.channel().set_nonblocking(true).unwrap();
+        let (_read, mut write) = halves(client);
+        let (is_full, full) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            full.recv_timeout(SOON).unwrap();
+            server.read_to_ending().unwrap()
+        });
+        let sent: Vec<u8> = (0..MUCH / 4)
+            .flat_map(|at| (at as u32).to_be_bytes())
+            .collect();
+        let wait = |error: &io::Error| {
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            let _ = is_full.send(());
+            thread::yield_now();
+        };
+        let mut rest = &sent[..];
+        while let Some(piece) = rest
+            .get(..10_000.min(rest.len()))
+            .filter(|some| !some.is_empty())
+        {
+            match write.write(piece) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) => wait(&error),
+            }
+        }
+        while let Err(error) = write.finish() {
+            wait(&error.into());
+        }
+        let (bytes, ending) = reader.join().unwrap();
+        assert_eq!((bytes.len(), ending), (sent.len(), Ending::CloseNotify));
+        assert!(bytes == sent, "{version:?}");
+    }
+}
+
+/// A peer may wait for the answer to its KeyUpdate before it goes on, while our writer has nothing to send.
+#[test]
+fn a_reader_answers_a_key_update_although_nothing_is_written() {
+    let pki = Pki::new();
+    let issued = pki.server(&["localhost"]);
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![issued.der.clone()], issued.key_der())
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let mut tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        let mut socket = listener.accept().unwrap().0;
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        tls.complete_io(&mut socket).unwrap();
+        tls.refresh_traffic_keys().unwrap();
+        while tls.wants_write() {
+            tls.write_tls(&mut socket).unwrap();
+        }
+        assert!(tls.read_tls(&mut socket).unwrap() > 0, "the answer");
+        tls.process_new_packets().unwrap();
+        let mut stream = rustls::StreamOwned::new(tls, socket);
+        stream.write_all(b"go on").unwrap();
+        stream.flush().unwrap();
+        let mut reply = [0; 5];
+        stream.read_exact(&mut reply).unwrap();
+        reply
+    });
+    let trust = TrustAnchors::empty()
+        .with_certificate_der(pki.root.der.clone())
+        .unwrap();
+    let client = ClientContext::builder()
+        .trust(trust)
+        .timeouts(Timeouts::all(2 * SOON));
+    let socket = TcpStream::connect(address).unwrap();
+    let stream = client.build().unwrap().secure("localhost", socket).unwrap();
+    let (mut read, mut write) = halves(stream);
+    let mut bytes = [0; 5];
+    read.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"go on");
+    write.write_all(b"reply").unwrap();
+    write.flush().unwrap();
+    assert_eq!(&server.join().unwrap(), b"reply");
+}
+
+/// A socket with a limit that belongs to this value, as that of a pair of pipes or a serial line does, and which takes
+/// little at a time once it is slow.
+#[derive(Debug, Clone)]
+struct Own {
+    socket: Arc<TcpStream>,
+    read_limit: Arc<Mutex<Option<Duration>>>,
+    slow: Arc<Mutex<Option<Duration>>>,
+}
+
+impl Own {
+    fn new(socket: TcpStream) -> Self {
+        Self {
+            socket: Arc::new(socket),
+            read_limit: Arc::default(),
+            slow: Arc::default(),
+        }
+    }
+}
+
+impl Read for Own {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self.socket).read(buffer)
+    }
+}
+
+impl Write for Own {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match *self.slow.lock().unwrap() {
+            Some(pause) => {
+                thread::sleep(pause);
+                (&*self.socket).write(&bytes[..bytes.len().min(4_000)])
+            }
+            None => (&*self.socket).write(bytes),
+        }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Channel for Own {
+    fn limit_read(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        *self.read_limit.lock().unwrap() = limit;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_sets_its_limit_on_its_own_channel() {
+    let (mut client, mut server) = pair_over(TlsVersion::Tls13, Own::new);
+    server.write_all(b"12").unwrap();
+    server.flush().unwrap();
+    client.read_exact(&mut [0; 1]).unwrap();
+    let reading = Own {
+        read_limit: Arc::default(),
+        ..client.channel().clone()
+    };
+    let limit = Arc::clone(&reading.read_limit);
+    let (mut read, _write) = client.into_split(reading);
+    server.write_all(b"3").unwrap();
+    server.flush().unwrap();
+    read.read_exact(&mut [0; 2]).unwrap();
+    assert!(limit.lock().unwrap().is_some());
+}
+
+/// As long as the peer takes something, writing may take longer than the limit in all.
+#[test]
+fn the_limit_of_writing_is_for_the_time_without_progress() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let ends = [false, true].map(|splits| {
+        let (mut client, mut server) = pair_over(TlsVersion::Tls13, Own::new);
+        client.set_timeouts(Timeouts::all(LIMIT));
+        *client.channel().slow.lock().unwrap() = Some(LIMIT / 4);
+        let reader = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = server.read_to_end(&mut bytes);
+            bytes.len()
+        });
+        thread::spawn(move || {
+            let bytes = [7; 20_000];
+            if splits {
+                let reading = client.channel().clone();
+                let (read, mut write) = client.into_split(reading);
+                write.write_all(&bytes).unwrap();
+                write.flush().unwrap();
+                drop((read, write));
+            } else {
+                client.write_all(&bytes).unwrap();
+                client.flush().unwrap();
+                drop(client);
+            }
+            assert_eq!(reader.join().unwrap(), bytes.len());
+        })
+    });
+    ends.into_iter().for_each(|end| end.join().unwrap());
 }
 
 /// `s_server -rev` sends every line back, reversed.

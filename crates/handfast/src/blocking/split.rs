@@ -6,10 +6,8 @@
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use super::{
-    Armed, Stream, deadline_in, ending_as_io, half_close, io_error, is_reset, is_timeout, serves,
-    time_left,
-};
+use super::transfer::{Armed, Deadline, Received, Sent, io_error, unless_accepted, would_block};
+use super::{Stream, ending_as_io, half_close};
 use crate::channel::Channel;
 use crate::close::Ending;
 use crate::connection::{Connection, Read};
@@ -40,7 +38,8 @@ impl<C: Channel> Stream<C> {
     /// [`ReadHalf::unsplit`] makes a stream of them again, to [`close`](Stream::close) it.
     ///
     /// `reading` is the channel once more, to read from, as `TcpStream::try_clone` gives it. What was written before and
-    /// not flushed leaves with the next flush of the write half.
+    /// not flushed leaves with the next flush of the write half. Over non-blocking channels, `WouldBlock` passes through,
+    /// and the call can be repeated.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -69,18 +68,20 @@ impl<C: Channel> Stream<C> {
             sending: Mutex::default(),
             report,
         });
-        let sender = |channel| Sender {
+        let sender = |channel, armed| Sender {
             channel,
             shared: Arc::clone(&shared),
             armed,
             timeouts,
         };
         let read = ReadHalf {
-            sender: sender(reading),
+            // What is set on one channel may not be set on the other.
+            sender: sender(reading, Armed::default()),
             room: Vec::new(),
+            answers: 0,
         };
         let write = WriteHalf {
-            sender: Some(sender(channel)),
+            sender: Some(sender(channel, armed)),
             finished: false,
         };
         (read, write)
@@ -92,6 +93,8 @@ impl<C: Channel> Stream<C> {
 pub struct ReadHalf<C: Channel> {
     sender: Sender<C>,
     room: Vec<u8>,
+    /// How many bytes the protocol itself has to send since.
+    answers: usize,
 }
 
 impl<C: Channel> ReadHalf<C> {
@@ -117,18 +120,17 @@ impl<C: Channel> ReadHalf<C> {
     pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
         let mut deadline = None;
         loop {
-            let read = self.sender.connection().read(buffer);
-            match read {
-                Ok(Read::WouldBlock) => {}
+            match self.read_received(buffer) {
+                Ok(Read::WouldBlock) => self.send_answers(),
                 Ok(found) => return Ok(found),
                 Err(error) => {
                     // The alert tells the peer why; whether it arrives changes nothing for us.
-                    let _ = self.sender.send_if_free(Phase::Response);
+                    let _ = self.sender.send_if_free(usize::MAX, Phase::Response);
                     return Err(error);
                 }
             }
             let limit = self.sender.timeouts.read;
-            let deadline = *deadline.get_or_insert_with(|| deadline_in(limit));
+            let deadline = *deadline.get_or_insert_with(|| Deadline::total(limit));
             if !self.receive(deadline)? {
                 return Ok(Read::WouldBlock);
             }
@@ -160,18 +162,42 @@ impl<C: Channel> ReadHalf<C> {
                     .unwrap_or_else(PoisonError::into_inner),
                 timeouts,
                 report: shared.report,
-                armed: Armed {
-                    read: None,
-                    write: armed.write,
-                },
+                armed,
             }),
             Err(_) => unreachable!("two halves, and no third"),
         }
     }
 
+    /// Reads what has been received, and counts what the protocol itself has to say to it: a refusal to renegotiate, an
+    /// answer to a key update.
+    fn read_received(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+        let mut connection = lock(&self.sender.shared.connection);
+        let before = connection.outgoing().len();
+        let mut read = connection.read(buffer);
+        if let Ok(Read::WouldBlock) = read
+            && let Err(error) = connection.answer_key_update()
+        {
+            read = Err(error);
+        }
+        self.answers += connection.outgoing().len().saturating_sub(before);
+        read
+    }
+
+    /// Sends the answers, for a peer that waits for them while nothing is written. It never waits for more to be sent
+    /// than that: two ends whose readers send what is written could wait for each other.
+    fn send_answers(&mut self) {
+        if self.answers == 0 {
+            return;
+        }
+        let sent = self.sender.send_if_free(self.answers, Phase::Response);
+        // What became of the channel is found by reading.
+        if !sent.is_err_and(|error| would_block(&error)) {
+            self.answers = 0;
+        }
+    }
+
     /// One read of the channel, without the connection; `false` when a non-blocking one has nothing.
-    fn receive(&mut self, deadline: super::Deadline) -> Result<bool, Error> {
-        const PHASE: Phase = Phase::Response;
+    fn receive(&mut self, deadline: Deadline) -> Result<bool, Error> {
         self.room.resize(READ_SIZE, 0);
         let Sender {
             channel,
@@ -179,34 +205,17 @@ impl<C: Channel> ReadHalf<C> {
             armed,
             ..
         } = &mut self.sender;
-        loop {
-            let left = time_left(deadline, PHASE)?;
-            if !serves(armed.read, left) {
-                channel
-                    .limit_read(left)
-                    .map_err(|error| io_error(PHASE, error))?;
-                armed.read = Some(left);
+        let received = armed.receive(channel, &mut self.room, deadline, Phase::Response)?;
+        let mut connection = lock(&shared.connection);
+        match received {
+            Received::Bytes(count) => {
+                connection.receive(self.room.get(..count).unwrap_or_default())
             }
-            let read = channel.read(&mut self.room);
-            let mut connection = lock(&shared.connection);
-            match read {
-                Ok(0) => connection.received_end(),
-                Ok(count) => connection.receive(self.room.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if is_timeout(&error) => {
-                    drop(connection);
-                    // A limit that has passed says so here.
-                    time_left(deadline, PHASE)?;
-                    match left {
-                        Some(_) => continue,
-                        None => return Ok(false),
-                    }
-                }
-                Err(error) if is_reset(&error) => connection.received_reset(),
-                Err(error) => return Err(io_error(PHASE, error)),
-            }
-            return Ok(true);
+            Received::End => connection.received_end(),
+            Received::Reset => connection.received_reset(),
+            Received::Nothing => return Ok(false),
         }
+        Ok(true)
     }
 }
 
@@ -271,7 +280,7 @@ impl<C: Channel> io::Write for WriteHalf<C> {
                 (count, count == 0 || connection.wants_write())
             };
             if sends {
-                sender.send(Phase::Request)?;
+                unless_accepted(count, sender.send(Phase::Request))?;
             }
             if count > 0 {
                 return Ok(count);
@@ -313,57 +322,52 @@ impl<C: Channel> Sender<C> {
     fn send(&mut self, phase: Phase) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         loop {
-            self.drain(&mut lock(&shared.sending), phase)?;
+            self.drain(&mut lock(&shared.sending), usize::MAX, phase)?;
             if !self.connection().wants_write() {
                 return Ok(());
             }
         }
     }
 
-    /// The same, unless the other half is at it.
-    fn send_if_free(&mut self, phase: Phase) -> Result<(), Error> {
+    /// Sends at most `bytes_max`, unless the other half is at it.
+    fn send_if_free(&mut self, bytes_max: usize, phase: Phase) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         let free = shared.sending.try_lock();
         match free {
-            Ok(mut bytes) => self.drain(&mut bytes, phase),
-            Err(TryLockError::Poisoned(poisoned)) => self.drain(&mut poisoned.into_inner(), phase),
+            Ok(mut bytes) => self.drain(&mut bytes, bytes_max, phase),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                self.drain(&mut poisoned.into_inner(), bytes_max, phase)
+            }
             Err(TryLockError::WouldBlock) => Ok(()),
         }
     }
 
-    fn drain(&mut self, bytes: &mut Vec<u8>, phase: Phase) -> Result<(), Error> {
-        let deadline = deadline_in(self.timeouts.write);
+    fn drain(&mut self, bytes: &mut Vec<u8>, bytes_max: usize, phase: Phase) -> Result<(), Error> {
+        let mut deadline = Deadline::without_progress(self.timeouts.write);
+        let mut left = bytes_max;
         loop {
             bytes.clear();
-            bytes.extend_from_slice(lock(&self.shared.connection).outgoing());
+            {
+                let connection = lock(&self.shared.connection);
+                let outgoing = connection.outgoing();
+                bytes.extend_from_slice(outgoing.get(..left).unwrap_or(outgoing));
+            }
             if bytes.is_empty() {
                 return self.channel.flush().map_err(|error| io_error(phase, error));
             }
+            left -= bytes.len();
             let mut rest = &bytes[..];
             while !rest.is_empty() {
-                let left = time_left(deadline, phase)?;
-                if !serves(self.armed.write, left) {
-                    self.channel
-                        .limit_write(left)
-                        .map_err(|error| io_error(phase, error))?;
-                    self.armed.write = Some(left);
-                }
-                match self.channel.write(rest) {
-                    Ok(0) => return Err(io_error(phase, io::ErrorKind::WriteZero.into())),
-                    Ok(count) => {
+                match self
+                    .armed
+                    .send(&mut self.channel, rest, &mut deadline, phase)?
+                {
+                    Sent::Bytes(count) => {
                         rest = rest.get(count..).unwrap_or_default();
                         lock(&self.shared.connection).sent(count);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if is_timeout(&error) => {
-                        time_left(deadline, phase)?;
-                        return Err(io_error(phase, error));
-                    }
                     // The read half finds what the peer's last words were.
-                    Err(error) if is_reset(&error) => {
-                        return Err(Error::new(phase, NetworkCause::Reset));
-                    }
-                    Err(error) => return Err(io_error(phase, error)),
+                    Sent::Reset => return Err(Error::new(phase, NetworkCause::Reset)),
                 }
             }
         }

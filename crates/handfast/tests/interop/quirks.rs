@@ -71,14 +71,23 @@ fn key_updates_of_openssl_are_applied_and_answered() {
 #[test]
 fn renegotiation_is_declined() {
     let office = Office::new();
-    let Some((mut server, mut stream)) = conversation(&office, TlsVersion::Tls12) else {
-        return;
-    };
-    server.process().write("R\n").unwrap();
-    let mut rest = Vec::new();
-    let end = stream.read_to_end(&mut rest);
-    assert!(rest.is_empty());
-    assert_closed_after_decline(&end.unwrap_err());
+    for splits in [false, true] {
+        let Some((mut server, mut stream)) = conversation(&office, TlsVersion::Tls12) else {
+            return;
+        };
+        server.process().write("R\n").unwrap();
+        let mut rest = Vec::new();
+        let end = match splits {
+            false => stream.read_to_end(&mut rest),
+            true => {
+                let again = stream.channel().try_clone().unwrap();
+                let (mut read, _write) = stream.into_split(again);
+                read.read_to_end(&mut rest)
+            }
+        };
+        assert!(rest.is_empty());
+        assert_closed_after_decline(&end.unwrap_err());
+    }
 }
 
 /// OpenSSL closes the connection after our `no_renegotiation`. Its alert, `handshake_failure`, is about that, and not
