@@ -386,7 +386,7 @@ mod tests {
         named.write_all(content).unwrap();
         let file = named.reopen().unwrap();
         let facts = look_at(&file).unwrap();
-        let ready = Ready::new(file, facts, HeaderValue::from_static("text/plain"));
+        let ready = Ready::new(file, facts, HeaderValue::from_static("text/plain"), None);
         let body = FileBody::new(&ready, 0, content.len() as u64);
         (named, body)
     }

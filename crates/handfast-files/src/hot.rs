@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED,
     X_CONTENT_TYPE_OPTIONS,
 };
 
@@ -133,7 +133,12 @@ impl Drop for Content {
 }
 
 impl Ready {
-    pub(crate) fn new(file: File, facts: FileFacts, media: HeaderValue) -> Rc<Self> {
+    pub(crate) fn new(
+        file: File,
+        facts: FileFacts,
+        media: HeaderValue,
+        cache_control: Option<HeaderValue>,
+    ) -> Rc<Self> {
         let validators = Validators::new(&facts);
         let fields = [
             (ETAG, validators.etag.clone()),
@@ -142,9 +147,10 @@ impl Ready {
             (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
             (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
+        let cache_control = cache_control.map(|value| (CACHE_CONTROL, value));
         Rc::new(Self {
             file: Arc::new(file),
-            fields: HeaderMap::from_iter(fields),
+            fields: fields.into_iter().chain(cache_control).collect(),
             validators,
             facts,
             content: RefCell::new(None),
@@ -291,7 +297,12 @@ mod tests {
         let Kind::File(facts) = found.kind else {
             panic!("a file")
         };
-        let ready = Ready::new(found.file, facts, HeaderValue::from_static("text/plain"));
+        let ready = Ready::new(
+            found.file,
+            facts,
+            HeaderValue::from_static("text/plain"),
+            None,
+        );
         keep(
             root,
             "/a",

@@ -5,7 +5,7 @@
 //! file is read ahead of what may be sent.
 //!
 //! ```text
-//! target -> path -> hot: kept open? -> reply: conditions, ranges -> chunks: a file's content ----> Body
+//! target -> place: which directory? -> hot: kept open? -> reply: conditions, ranges -> chunks: a file's content ----> Body
 //!            `----> open: beneath the directory --^        `-----> listing, entries: a page -----^
 //! ```
 //!
@@ -23,7 +23,7 @@
 //! # }
 //! ```
 //!
-//! `path.rs` parses the target, `open.rs` opens beneath the directory, `reply.rs` evaluates
+//! `path.rs` parses the target, `place.rs` keeps the directory that its path leads to, `open.rs` opens beneath it, `reply.rs` evaluates
 //! conditions and ranges, `hot.rs` keeps files that are requested often (`look.rs`: how long a check is valid),
 //! `chunks.rs` reads without blocking the thread, `listing.rs` lists a directory, in the order of
 //! `entries.rs`. This file combines them.
@@ -45,6 +45,7 @@ mod look;
 mod media_type;
 mod open;
 mod path;
+mod place;
 mod reply;
 
 use std::fs::File;
@@ -55,8 +56,8 @@ use std::sync::Arc;
 
 use handfast_https::server::{Body, ConnectionInfo, Handler, Request, Response, plain};
 use http::header::{
-    ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-    LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, StatusCode};
 
@@ -64,12 +65,16 @@ use self::blocking::off_thread;
 use self::chunks::FileBody;
 use self::hot::Ready;
 use self::listing::ListingBody;
-use self::open::{Found, Kind, NotOpened, Root};
+use self::open::{FileFacts, Found, Kind, NotOpened, Root};
 use self::path::{Refusal, Target};
+use self::place::Place;
 use self::reply::Verdict;
 
 /// Served instead of a directory's listing, if it exists.
 const INDEX: &[u8] = b"index.html";
+
+/// A cache may keep a reply, and asks each time whether it is still good.
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Serves the files beneath a directory.
 ///
@@ -83,20 +88,25 @@ const INDEX: &[u8] = b"index.html";
 /// - A file that shrinks while it is sent aborts the reply; it is never padded.
 #[derive(Debug, Clone)]
 pub struct Files {
-    root: Arc<Root>,
+    place: Arc<Place>,
     listing: bool,
+    cache_control: Option<HeaderValue>,
     kept_max: usize,
 }
 
 impl Files {
-    /// The files beneath `directory`, which stays the same directory even when it is renamed.
+    /// The files beneath `directory`.
+    ///
+    /// The directory is open while it is served. When the path leads to another one, because it was made again or a link was
+    /// switched, that one is opened: the path is looked at on request, at most once a second.
     ///
     /// # Errors
     /// If it is not a directory or cannot be opened.
     pub fn new(directory: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self {
-            root: Arc::new(Root::open(directory.as_ref())?),
+            place: Arc::new(Place::open(directory.as_ref())?),
             listing: true,
+            cache_control: Some(NO_CACHE),
             kept_max: hot::KEPT_MAX_DEFAULT,
         })
     }
@@ -119,6 +129,35 @@ impl Files {
         self
     }
 
+    /// The field `Cache-Control` of files (RFC 9111, section 5.2.2); `None` sends none. Default: `no-cache`: a cache
+    /// asks each time whether the file is still the same. Without the field caches reuse a file unasked for a tenth
+    /// of its age: an old script, edited now, for weeks.
+    ///
+    /// ```
+    /// # use handfast_files::Files;
+    /// use http::HeaderValue;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let public = HeaderValue::from_static("public, max-age=3600");
+    /// let files = Files::new(".")?.with_cache_control(Some(public));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_cache_control(mut self, value: Option<HeaderValue>) -> Self {
+        self.cache_control = value;
+        self
+    }
+
+    /// Opens the directory that the path leads to now, and returns whether it is another one than before. Requests do that
+    /// by themselves within a second; a program that has just switched a link need not wait. May block.
+    ///
+    /// # Errors
+    /// If the path leads to no directory, or it cannot be opened: the previous one is served.
+    pub fn reopen(&self) -> io::Result<bool> {
+        self.place.reopen()
+    }
+
     async fn answer(&self, request: &Request) -> Response {
         let head = match *request.method() {
             Method::GET => false,
@@ -135,7 +174,8 @@ impl Files {
             }
         };
         let path = request.uri().path();
-        if let Some(ready) = hot::find(&self.root, path) {
+        let root = &self.place.root().await;
+        if let Some(ready) = hot::find(root, path) {
             return file(&ready, request.headers(), head);
         }
         let target = match Target::parse(path) {
@@ -143,41 +183,48 @@ impl Files {
             Err(Refusal::Malformed) => return plain(StatusCode::BAD_REQUEST, "malformed path\n"),
             Err(Refusal::NotFound) => return not_found(),
         };
-        let found = match self.open(&target).await {
+        let found = match open(root, &target).await {
             Ok(found) => found,
             Err(error) => return refused(&error),
         };
         match found.kind {
             Kind::File(facts) if !target.is_directory() => {
-                let ready = Ready::new(found.file, facts, media_type::of(&target));
-                hot::keep(&self.root, path, target, &ready, self.kept_max);
+                let ready = self.ready(found.file, facts, &target);
+                hot::keep(root, path, target, &ready, self.kept_max);
                 file(&ready, request.headers(), head)
             }
             // "file.html/" is never found.
             Kind::File(_) => not_found(),
             Kind::Directory if target.is_directory() => {
-                self.directory(found.file, &target, request, head).await
+                self.directory(root, found.file, &target, request, head)
+                    .await
             }
             Kind::Directory => to_directory(&target, request.uri().query()),
         }
     }
 
+    fn ready(&self, file: File, facts: FileFacts, target: &Target) -> Rc<Ready> {
+        let cache_control = self.cache_control.clone();
+        Ready::new(file, facts, media_type::of(target), cache_control)
+    }
+
     async fn directory(
         &self,
+        root: &Arc<Root>,
         directory: File,
         target: &Target,
         request: &Request,
         head: bool,
     ) -> Response {
         let index = target.entry(INDEX);
-        match self.open(&index).await {
+        match open(root, &index).await {
             Ok(Found {
                 file: opened,
                 kind: Kind::File(facts),
             }) => {
-                let ready = Ready::new(opened, facts, media_type::of(&index));
+                let ready = self.ready(opened, facts, &index);
                 let path = request.uri().path();
-                hot::keep(&self.root, path, index, &ready, self.kept_max);
+                hot::keep(root, path, index, &ready, self.kept_max);
                 return file(&ready, request.headers(), head);
             }
             Ok(_) | Err(NotOpened::Missing) => {}
@@ -189,7 +236,7 @@ impl Files {
         let mut response = Response::new(if head {
             Body::empty()
         } else {
-            Body::pulled(ListingBody::new(&self.root, directory, target.clone()))
+            Body::pulled(ListingBody::new(root, directory, target.clone()))
         });
         let headers = response.headers_mut();
         headers.insert(
@@ -197,40 +244,39 @@ impl Files {
             HeaderValue::from_static("text/html; charset=utf-8"),
         );
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CACHE_CONTROL, NO_CACHE);
         headers.insert(
             HeaderName::from_static("content-security-policy"),
             HeaderValue::from_static(listing::CONTENT_SECURITY_POLICY),
         );
         response
     }
-
-    /// Opens a target. If descriptors run out, kept files are closed first.
-    async fn open(&self, target: &Target) -> Result<Found, NotOpened> {
-        match self.open_once(target).await {
-            Err(NotOpened::Exhausted) if hot::let_go() => self.open_once(target).await,
-            found => found,
-        }
-    }
-
-    /// Opens without blocking if the names are cached by the kernel; otherwise on another
-    /// thread.
-    async fn open_once(&self, target: &Target) -> Result<Found, NotOpened> {
-        match self.root.find_cached(target) {
-            Err(NotOpened::WouldBlock) => {
-                let root = Arc::clone(&self.root);
-                let target = target.clone();
-                off_thread(move || root.find(&target))
-                    .await
-                    .unwrap_or(Err(NotOpened::Failed))
-            }
-            found => found,
-        }
-    }
 }
 
 impl Handler for Files {
     async fn handle(&self, request: Request, _connection: &Arc<ConnectionInfo>) -> Response {
         self.answer(&request).await
+    }
+}
+
+/// Opens a target. If descriptors run out, kept files are closed first.
+async fn open(root: &Arc<Root>, target: &Target) -> Result<Found, NotOpened> {
+    match open_once(root, target).await {
+        Err(NotOpened::Exhausted) if hot::let_go() => open_once(root, target).await,
+        found => found,
+    }
+}
+
+/// Opens without blocking if the names are cached by the kernel; otherwise on another thread.
+async fn open_once(root: &Arc<Root>, target: &Target) -> Result<Found, NotOpened> {
+    match root.find_cached(target) {
+        Err(NotOpened::WouldBlock) => {
+            let (root, target) = (Arc::clone(root), target.clone());
+            off_thread(move || root.find(&target))
+                .await
+                .unwrap_or(Err(NotOpened::Failed))
+        }
+        found => found,
     }
 }
 
@@ -266,6 +312,9 @@ fn file(ready: &Rc<Ready>, request: &HeaderMap, head: bool) -> Response {
     if status == StatusCode::NOT_MODIFIED {
         headers.insert(ETAG, validators.etag.clone());
         headers.insert(LAST_MODIFIED, validators.last_modified.clone());
+        if let Some(value) = ready.fields.get(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, value.clone());
+        }
         return response;
     }
     headers.clone_from(&ready.fields);
@@ -297,7 +346,10 @@ fn to_directory(target: &Target, query: Option<&str>) -> Response {
         StatusCode::PERMANENT_REDIRECT,
         "a directory: mind the slash\n",
     );
-    insert_text(response.headers_mut(), LOCATION, location);
+    let headers = response.headers_mut();
+    insert_text(headers, LOCATION, location);
+    // It may be a file tomorrow; browsers keep a permanent redirection without a limit.
+    headers.insert(CACHE_CONTROL, NO_CACHE);
     response
 }
 

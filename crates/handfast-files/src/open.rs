@@ -110,6 +110,16 @@ impl Root {
         platform::Root::open(directory).map(Self)
     }
 
+    /// Whether a path leads to this directory. May block.
+    pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.0.is_at(path)
+    }
+
+    /// Whether it surely does, without blocking on a disk.
+    pub(crate) fn is_at_cached(&self, path: &Path) -> bool {
+        self.0.is_at_cached(path)
+    }
+
     /// Finds a target without blocking on a disk, or returns that it would block.
     pub(crate) fn find_cached(&self, target: &Target) -> Result<Found, NotOpened> {
         self.0
@@ -192,7 +202,7 @@ mod platform {
     use std::os::unix::fs::MetadataExt as _;
     use std::path::Path;
 
-    use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat};
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, statat};
     use rustix::io::Errno;
 
     #[cfg(target_os = "linux")]
@@ -221,6 +231,23 @@ mod platform {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
                 kernel: kernel::Abilities::default(),
             })
+        }
+
+        /// Compares device and inode number. An open directory's numbers are not given to another one.
+        pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
+            Ok(same(&rustix::fs::stat(path)?, &fstat(&self.directory)?))
+        }
+
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        pub(crate) fn is_at_cached(&self, path: &Path) -> bool {
+            kernel::open_cached(path)
+                .and_then(|found| Ok(same(&fstat(found)?, &fstat(&self.directory)?)))
+                .unwrap_or(false)
+        }
+
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        pub(crate) fn is_at_cached(&self, _path: &Path) -> bool {
+            false
         }
 
         /// Opens a regular file or a directory.
@@ -299,6 +326,10 @@ mod platform {
         }
     }
 
+    fn same(one: &Stat, other: &Stat) -> bool {
+        (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    }
+
     fn check_kind(kind: FileType) -> Result<(), NotOpened> {
         match kind {
             FileType::RegularFile | FileType::Directory => Ok(()),
@@ -375,9 +406,10 @@ mod platform {
         use std::fs::{File, Metadata};
         use std::os::fd::OwnedFd;
         use std::os::unix::fs::MetadataExt as _;
+        use std::path::Path;
         use std::sync::atomic::{AtomicBool, Ordering};
 
-        use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
+        use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
         use rustix::io::Errno;
 
         use super::super::{NotOpened, Target, Waiting};
@@ -508,6 +540,12 @@ mod platform {
             }
         }
 
+        /// A directory by its path, if the kernel has all of its names cached.
+        pub(super) fn open_cached(path: &Path) -> Result<OwnedFd, Errno> {
+            let flags = PATH | OFlags::DIRECTORY;
+            openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED)
+        }
+
         fn open(
             directory: &OwnedFd,
             path: &OsString,
@@ -544,6 +582,14 @@ mod platform {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
             Ok(Self { directory })
+        }
+
+        pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
+            Ok(path.canonicalize()? == self.directory)
+        }
+
+        pub(crate) fn is_at_cached(&self, _path: &Path) -> bool {
+            false
         }
 
         pub(crate) fn look_up(

@@ -47,9 +47,10 @@ impl Target {
         let mut segments = rest.split('/').peekable();
         let mut directory = false;
         while let Some(segment) = segments.next() {
-            if segments.peek().is_none() && segment.is_empty() {
-                directory = true;
-                break;
+            // File systems know no empty names: "a//b" can only mean "a/b".
+            if segment.is_empty() {
+                directory = segments.peek().is_none();
+                continue;
             }
             let name = decode(segment)?;
             check(&name, names.is_empty())?;
@@ -141,7 +142,7 @@ fn check(name: &[u8], top: bool) -> Result<(), Refusal> {
         return Err(Refusal::NotFound);
     }
     // `.` and `..` among them: clients resolve those before they ask (RFC 3986, section 5.2.4).
-    if name.is_empty() || is_hidden(name, top) {
+    if is_hidden(name, top) {
         return Err(Refusal::NotFound);
     }
     Ok(())
@@ -194,9 +195,14 @@ mod tests {
             ("/%2e%2e/etc/passwd", Err(NotFound)),
             ("/a/..", Err(NotFound)),
             ("/./a", Err(NotFound)),
-            ("//evil.example/", Err(NotFound)),
-            ("/a//b", Err(NotFound)),
-            ("/a//", Err(NotFound)),
+            ("//", Ok((".", true))),
+            ("//a", Ok(("a", false))),
+            ("//evil.example/", Ok(("evil.example", true))),
+            ("/a//b", Ok(("a/b", false))),
+            ("/a///", Ok(("a", true))),
+            ("//../a", Err(NotFound)),
+            ("//.git/config", Err(NotFound)),
+            ("/a//.well-known/x", Err(NotFound)),
             ("/.git/config", Err(NotFound)),
             ("/a/.env", Err(NotFound)),
             ("/%2egit/config", Err(NotFound)),

@@ -6,13 +6,14 @@ mod server_common;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use handfast::{ClosePolicy, Ending, Read};
 use handfast_files::Files;
 use handfast_https::server::{CloseReason, TransferEnd};
 use handfast_testbed::launch::Program;
-use server_common::{Fixture, Setup};
+use http::HeaderValue;
+use server_common::{Fixture, PATIENCE, Setup};
 
 /// A server for files in `directory/public`.
 fn files() -> Fixture {
@@ -50,6 +51,7 @@ fn a_file_arrives_with_its_type_and_validators() {
     );
     assert!(reply.field("etag").is_some_and(|tag| tag.starts_with('"')));
     assert_eq!(reply.field("accept-ranges"), Some("bytes"));
+    assert_eq!(reply.field("cache-control"), Some("no-cache"));
     assert!(reply.field("date").is_some());
     assert_eq!(reply.ending, Ending::CloseNotify);
     let events = server
@@ -143,7 +145,11 @@ fn only_what_lies_beneath_is_found() {
         ("/.git/config", 404, ""),
         ("/a/.hidden", 404, ""),
         ("/%2eenv", 404, ""),
-        ("//a/f.txt", 404, ""),
+        ("//a/f.txt", 200, "inside"),
+        ("/a///f.txt", 200, "inside"),
+        ("//../secret", 404, ""),
+        ("//.env", 404, ""),
+        ("//etc/passwd", 404, ""),
         ("/none", 404, ""),
     ];
     for (target, status, body) in cases {
@@ -180,7 +186,11 @@ fn directories_redirect_index_and_list() {
     // Never to another host.
     let reply = server.get("/%5c%5cevil.example");
     assert_eq!(reply.field("location"), Some("/%5C%5Cevil.example/"));
-    assert_eq!(server.get("//evil.example").status, 404);
+    for target in ["//site", "///site", "/.//site"] {
+        let reply = server.get(target);
+        let expected = (!target.contains('.')).then_some("/site/");
+        assert_eq!(reply.field("location"), expected, "{target}");
+    }
 
     let reply = server.get("/site/");
     assert_eq!((reply.status, reply.text().as_str()), (200, "<p>home"));
@@ -196,6 +206,78 @@ fn directories_redirect_index_and_list() {
     assert!(!page.contains("hidden") && !page.contains("etc"), "{page}");
     let followed = server.get("/plain/%3Cb%3E.txt");
     assert_eq!(followed.status, 200);
+}
+
+/// One request follows another on each of two connections while the directory is replaced again and again: each gets the
+/// whole of one version, and the new version within moments.
+#[test]
+fn a_replaced_directory_is_served_without_a_refused_request() {
+    let server = files();
+    server.put("f", "0");
+    let public = server.public();
+    let mut streams = [server.connect(), server.connect()];
+    let mut seen = [0, 0];
+    for version in 1..4 {
+        let next = server.directory.path().join("next");
+        fs::create_dir(&next).unwrap();
+        fs::write(next.join("f"), version.to_string()).unwrap();
+        let before = server.directory.path().join(format!("before{version}"));
+        fs::rename(&public, before).unwrap();
+        for (stream, seen) in streams.iter_mut().zip(&mut seen) {
+            assert_eq!(ask_again(stream), *seen, "none is there: the previous one");
+        }
+        fs::rename(&next, &public).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while seen != [version; 2] {
+            assert!(Instant::now() < deadline, "{seen:?}");
+            for (stream, seen) in streams.iter_mut().zip(&mut seen) {
+                let now = ask_again(stream);
+                assert!(now == *seen || now == version, "{now}");
+                *seen = now;
+            }
+        }
+    }
+}
+
+/// The number that `/f` holds, by a connection that stays open.
+fn ask_again(stream: &mut handfast::Stream<std::net::TcpStream>) -> u32 {
+    stream
+        .write_all(b"GET /f HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    let (mut got, mut buffer) = (Vec::new(), [0; 4096]);
+    let body = loop {
+        if let Read::Data(count) = stream.read_some(&mut buffer).unwrap() {
+            got.extend_from_slice(&buffer[..count]);
+        }
+        let text = String::from_utf8_lossy(&got);
+        match text.split_once("\r\n\r\n") {
+            Some((_, body)) if !body.is_empty() => break body.to_owned(),
+            _ => {}
+        }
+    };
+    assert!(got.starts_with(b"HTTP/1.1 200 "), "{body}");
+    body.parse().unwrap()
+}
+
+#[test]
+fn a_program_tells_what_caches_may_do() {
+    let server = Fixture::start(Setup::default(), |directory| {
+        let public = directory.join("public");
+        fs::create_dir(&public).unwrap();
+        let value = HeaderValue::from_static("max-age=60");
+        Files::new(public).unwrap().with_cache_control(Some(value))
+    });
+    server.put("d/f", "x");
+    let reply = server.get("/d/f");
+    assert_eq!(reply.field("cache-control"), Some("max-age=60"));
+    let condition = format!("If-None-Match: {}\r\n", reply.field("etag").unwrap());
+    let reply = server.get_with("/d/f", &condition);
+    assert_eq!(reply.status, 304);
+    assert_eq!(reply.field("cache-control"), Some("max-age=60"));
+    for ours in ["/d/", "/d"] {
+        let reply = server.get(ours);
+        assert_eq!(reply.field("cache-control"), Some("no-cache"), "{ours}");
+    }
 }
 
 #[test]

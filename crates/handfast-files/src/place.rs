@@ -1,0 +1,162 @@
+//! The directory that is served, found by its path: when the path leads to another directory, that one is opened.
+//!
+//! A build removes `dist/` and makes it again; a deployment switches the link `current`. The open directory remains
+//! the old one, so that the path is looked at again, on request, at most once in [`LOOK`]. A request has one directory from its
+//! beginning to its end. Until another one is open, the previous one is served.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::blocking::off_thread;
+use crate::open::Root;
+
+/// How long the path is assumed to lead to the same directory, as the names beneath it are (`hot.rs`).
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A directory and its path.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Absolute, so that it means the same when the process changes its directory; its links are not resolved.
+    path: PathBuf,
+    current: RwLock<Arc<Root>>,
+    began: Instant,
+    /// When the path is to be looked at again, in milliseconds since `began`.
+    due_ms: AtomicU64,
+}
+
+impl Place {
+    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
+        let root = Root::open(directory)?;
+        Ok(Self {
+            path: std::path::absolute(directory)?,
+            current: RwLock::new(Arc::new(root)),
+            began: Instant::now(),
+            due_ms: AtomicU64::new(milliseconds(LOOK)),
+        })
+    }
+
+    /// The directory for a request.
+    pub(crate) async fn root(self: &Arc<Self>) -> Arc<Root> {
+        let root = self.current();
+        if !self.is_due(Instant::now()) || root.is_at_cached(&self.path) {
+            return root;
+        }
+        let place = Arc::clone(self);
+        match off_thread(move || place.reopen()).await {
+            Ok(Ok(_)) => self.current(),
+            // It is about to be made again, or not readable: the one that is open is still good.
+            Ok(Err(_)) | Err(_) => root,
+        }
+    }
+
+    /// Opens what the path leads to, if that is another directory, and says whether it is. May block.
+    pub(crate) fn reopen(&self) -> io::Result<bool> {
+        if self.current().is_at(&self.path)? {
+            return Ok(false);
+        }
+        let root = Arc::new(Root::open(&self.path)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = root;
+        Ok(true)
+    }
+
+    fn current(&self) -> Arc<Root> {
+        let current = self.current.read();
+        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the path must be looked at: true for one of those who ask at the same time.
+    fn is_due(&self, now: Instant) -> bool {
+        let now_ms = milliseconds(now.saturating_duration_since(self.began));
+        let due_ms = self.due_ms.load(Ordering::Relaxed);
+        let next_ms = now_ms.saturating_add(milliseconds(LOOK));
+        now_ms >= due_ms
+            && self
+                .due_ms
+                .compare_exchange(due_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::path::Target;
+
+    fn has(root: &Root, path: &str) -> bool {
+        root.find(&Target::parse(path).unwrap()).is_ok()
+    }
+
+    /// As if a second had passed.
+    fn expire(place: &Place) {
+        place.due_ms.store(0, Ordering::Relaxed);
+    }
+
+    #[tokio::test]
+    async fn a_directory_made_again_is_opened_and_a_missing_one_is_kept() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("dist");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("old"), "").unwrap();
+        let place = Arc::new(Place::open(&path).unwrap());
+        expire(&place);
+        let before = place.root().await;
+        assert!(has(&before, "/old"));
+
+        fs::rename(&path, base.path().join("before")).unwrap();
+        expire(&place);
+        assert!(Arc::ptr_eq(&place.root().await, &before), "none is there");
+        assert!(place.reopen().is_err());
+        fs::write(&path, "").unwrap();
+        expire(&place);
+        assert!(Arc::ptr_eq(&place.root().await, &before), "a file is there");
+        fs::remove_file(&path).unwrap();
+
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("new"), "").unwrap();
+        assert!(Arc::ptr_eq(&place.root().await, &before), "not due");
+        expire(&place);
+        let after = place.root().await;
+        assert!(has(&after, "/new") && !has(&after, "/old"));
+        assert!(has(&before, "/old"), "a request under way is not affected");
+        assert!(!place.reopen().unwrap(), "it is open");
+    }
+
+    #[tokio::test]
+    async fn a_switched_link_leads_to_the_other_directory() {
+        let base = tempfile::tempdir().unwrap();
+        for name in ["1", "2"] {
+            fs::create_dir(base.path().join(name)).unwrap();
+            fs::write(base.path().join(name).join(name), "").unwrap();
+        }
+        let current = base.path().join("current");
+        symlink("1", &current).unwrap();
+        let place = Arc::new(Place::open(&current).unwrap());
+        assert!(has(&place.current(), "/1"));
+        symlink("2", base.path().join("next")).unwrap();
+        fs::rename(base.path().join("next"), &current).unwrap();
+        assert!(place.reopen().unwrap());
+        assert!(has(&place.current(), "/2"));
+    }
+
+    #[test]
+    fn one_of_those_who_ask_looks() {
+        let base = tempfile::tempdir().unwrap();
+        let place = Place::open(base.path()).unwrap();
+        let began = place.began;
+        assert!(!place.is_due(began + LOOK / 2));
+        assert!(place.is_due(began + LOOK));
+        assert!(!place.is_due(began + LOOK));
+        assert!(!place.is_due(began + LOOK * 3 / 2));
+        assert!(place.is_due(began + LOOK * 2));
+    }
+}
