@@ -617,6 +617,7 @@ mod tests {
             "handfast-dial",
             "handfast-probe",
             "handfast-files",
+            "handfast-site",
             "handfast-load",
             "handfast-ca",
         ];

@@ -158,7 +158,10 @@ impl Files {
         self.place.reopen()
     }
 
-    async fn answer(&self, request: &Request) -> Response {
+    /// Answers a request. Its body is not read.
+    ///
+    /// A handler that changes a request before it, or the response after it, calls this.
+    pub async fn answer(&self, request: &Request) -> Response {
         let head = match *request.method() {
             Method::GET => false,
             Method::HEAD => true,

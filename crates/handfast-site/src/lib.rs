@@ -1,0 +1,37 @@
+//! Sites for an HTTPS server: which one answers a request, and what it answers besides plain files.
+//!
+//! [`Sites`] is a [`Handler`](handfast_https::server::Handler) for `handfast-https`'s server. It chooses a [`Site`] by the name
+//! in the request and the server name of the connection. The files of a site are `handfast-files`' business. Nothing here parses
+//! a configuration or prints: a program builds values and replaces them while the server runs.
+//!
+//! ```text
+//! request, connection -> Sites: by Host and SNI -> Site -> Files -> response
+//! ```
+//!
+//! ```no_run
+//! use handfast_files::Files;
+//! use handfast_site::{Site, SiteTable, Sites};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let table = SiteTable::new()
+//!     .with_default(Site::new().with_files(Files::new("public")?))?
+//!     .with(Site::new().with_names(["docs.example"])?.with_files(Files::new("docs")?))?;
+//! let sites = Sites::new(table);
+//! // A handler for `Server::bind`: sites.clone(). And when the configuration has changed:
+//! sites.replace(SiteTable::new().with_default(Site::new().with_files(Files::new("rebuilt")?))?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The public interface is
+//!
+//! - [`Sites`], its [`SiteTable`] and [`TableError`];
+//! - [`Site`] and [`NameError`].
+
+mod name;
+mod site;
+mod sites;
+
+pub use name::NameError;
+pub use site::Site;
+pub use sites::{SiteTable, Sites, TableError};
