@@ -670,6 +670,9 @@ impl Connection {
                 if self.facts.hello_encrypted {
                     witness::set_encrypted_for(self.facts.server_name.clone());
                 }
+                if self.client_verifier.is_some() && self.facts.server_name.is_some() {
+                    witness::note_server_name(self.facts.server_name.as_deref());
+                }
             }
             let visible = match self.tls.handshake() {
                 Some(_) => self.shown,

@@ -43,7 +43,7 @@
 //!
 //! # The public interface is
 //!
-//! - contexts, built once: [`ClientContext`], [`ServerContext`], [`ClientAuth`], [`Timeouts`], [`Clock`],
+//! - contexts, built once: [`ClientContext`], [`ServerContext`], [`ClientAuth`], [`ClientPolicy`], [`Timeouts`], [`Clock`],
 //!   [`TlsVersion`], [`RecordSizing`], [`TicketKeys`], [`KeyLog`], [`EchConfigs`];
 //! - parts of contexts: [`Identity`], [`Passphrase`] and its [`PassphraseRequest`], [`TrustAnchors`],
 //!   [`RevocationLists`],
@@ -63,6 +63,7 @@ mod async_stream;
 mod blocking;
 mod buffers;
 mod bundle;
+mod by_name;
 mod certificates;
 mod channel;
 mod classify;
@@ -122,9 +123,9 @@ pub use channel::{Channel, Pair, Plain, Waitable};
 pub use close::{CloseOutcome, ClosePolicy, Ending, LingerLimits};
 pub use connection::{Connection, Read, Received};
 pub use context::{
-    ClientAuth, ClientContext, ClientContextBuilder, Clock, DangerousClient, EchConfigs,
-    Identities, OwnOffer, ServerContext, ServerContextBuilder, Timeouts, cipher_suite_names,
-    group_names,
+    ClientAuth, ClientContext, ClientContextBuilder, ClientPolicy, Clock, DangerousClient,
+    EchConfigs, Identities, OwnOffer, ServerContext, ServerContextBuilder, Timeouts,
+    cipher_suite_names, group_names,
 };
 pub use error::{
     Cause, ConfigurationCause, Error, LocalCause, LongMessage, Negotiated, NetworkCause, PeerCause,

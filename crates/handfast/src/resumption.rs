@@ -389,7 +389,8 @@ fn resume(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Opti
     }
     if let Some(verifier) = clients
         && let Some(chain) = client_chain(session)
-        && verifier.check(&chain, clock.now()).is_err()
+        && witness::with_server_name(|name| verifier.check(name, &chain, clock.now()))
+            .is_none_or(|result| result.is_err())
     {
         return None;
     }

@@ -23,6 +23,8 @@ pub(crate) struct Evidence {
     pub(crate) certificate_request: Option<Vec<Vec<u8>>>,
     /// The server name from a client.
     pub(crate) server_name: Option<String>,
+    /// A client's hello was read, with a server name or without.
+    hello_seen: bool,
     /// The result for the OCSP response that a server stapled to its certificate.
     pub(crate) staple: Option<Staple>,
     /// Tickets from a server.
@@ -157,7 +159,20 @@ pub(crate) fn note_certificate_request(issuers: &[&[u8]]) {
 /// A client sent this server name.
 pub(crate) fn note_server_name(name: Option<&str>) {
     let name = name.map(str::to_owned);
-    EVIDENCE.with_borrow_mut(|evidence| evidence.server_name = name);
+    EVIDENCE.with_borrow_mut(|evidence| {
+        evidence.server_name = name;
+        evidence.hello_seen = true;
+    });
+}
+
+/// The server name that the client of this connection asked for, in lower case.
+pub(crate) fn with_server_name<T>(f: impl FnOnce(Option<&str>) -> T) -> T {
+    EVIDENCE.with_borrow(|evidence| f(evidence.server_name.as_deref()))
+}
+
+/// Was the client's hello read, in this call into rustls or before it?
+pub(crate) fn has_seen_hello() -> bool {
+    EVIDENCE.with_borrow(|evidence| evidence.hello_seen)
 }
 
 /// Replaces the description of the next alert.

@@ -168,10 +168,12 @@ impl Connection {
         if let Some((verifier, clock)) = self.client_verifier.take()
             && self.facts.session.path.is_none()
             && let Some(chain) = agreed.peer_chain
+            && let name = self.facts.server_name.as_deref()
+            && let Some(checked) = verifier.check(name, chain, clock.now())
         {
             // A resumed session has the client's chain, as verified in the original handshake. The
             // policy requires that it is valid now.
-            match verifier.check(chain, clock.now()) {
+            match checked {
                 Ok(path) => {
                     self.facts.session = Session {
                         extended_master_secret: self.facts.session.extended_master_secret,

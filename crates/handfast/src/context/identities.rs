@@ -1,6 +1,5 @@
 //! Which of a server's identities a client gets: by the name that it asks for, and by the signatures that it can verify.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,6 +7,7 @@ use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::by_name::{ByName, key_of};
 use crate::identity::Identity;
 use crate::witness;
 use crate::x509::SubjectAltName;
@@ -41,8 +41,7 @@ pub struct Identities(Arc<RwLock<Table>>);
 
 #[derive(Default)]
 struct Table {
-    /// By name, in lower case; `*.example.org` for each name one label longer than `example.org`.
-    names: HashMap<Box<str>, Vec<Identity>>,
+    names: ByName<Vec<Identity>>,
     has_remote_key: bool,
 }
 
@@ -70,7 +69,7 @@ impl Identities {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
         table.has_remote_key |= identity.is_remote();
         for name in names {
-            let of_name = table.names.entry(name).or_default();
+            let of_name = table.names.entry_or_default(&name);
             of_name.retain(|other| rank(other) != rank(&identity));
             of_name.push(identity.clone());
             of_name.sort_by_key(rank);
@@ -82,15 +81,14 @@ impl Identities {
     /// with these.
     pub fn remove(&self, name: &str) -> bool {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        table.names.remove(&key_of(name)).is_some()
+        table.names.remove(name)
     }
 
     /// The names that there are identities for, in order.
     pub fn names(&self) -> Vec<String> {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<String> = table.names.keys().map(ToString::to_string).collect();
-        names.sort_unstable();
-        names
+        let named = table.names.sorted().into_iter();
+        named.map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Does one of them sign elsewhere?
@@ -105,10 +103,7 @@ impl Identities {
 
     fn find(&self, name: &str, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let of_name = table.names.get(name).or_else(|| {
-            let (_, parent) = name.split_once('.')?;
-            table.names.get(format!("*.{parent}").as_str())
-        })?;
+        let of_name = table.names.find(name)?;
         let fitting = of_name
             .iter()
             .find(|identity| identity.key_fits(schemes))
@@ -121,13 +116,8 @@ impl Identities {
 impl fmt::Debug for Identities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        f.debug_map().entries(&table.names).finish()
+        f.debug_map().entries(table.names.sorted()).finish()
     }
-}
-
-fn key_of(name: &str) -> Box<str> {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name.to_ascii_lowercase().into_boxed_str()
 }
 
 /// The order among identities of a name: what costs a handshake less comes first.

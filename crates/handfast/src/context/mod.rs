@@ -5,6 +5,7 @@
 
 mod choices;
 mod client;
+mod clients;
 mod ech;
 mod identities;
 mod own_offer;
@@ -21,10 +22,11 @@ use crate::verify::{ClientVerifier, ServerName, VerificationPolicy, VerifiedPath
 
 pub use choices::{cipher_suite_names, group_names};
 pub use client::{ClientContext, ClientContextBuilder, DangerousClient};
+pub use clients::{ClientAuth, ClientPolicy};
 pub use ech::EchConfigs;
 pub use identities::Identities;
 pub use own_offer::OwnOffer;
-pub use server::{ClientAuth, ServerContext, ServerContextBuilder};
+pub use server::{ServerContext, ServerContextBuilder};
 
 /// How long each phase of an exchange may take in the stream layers.
 ///

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::choices::{Choices, nothing_left};
+use super::clients::{ClientAuth, ClientPolicy, verifier};
 use super::identities::{Identities, Resolver};
 use super::{Clock, Settings, Timeouts, common_settings};
+use crate::by_name::ByName;
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause};
 use crate::identity::Identity;
@@ -13,28 +15,10 @@ use crate::key_log::{KeyLog, Secrets};
 use crate::phase::Phase;
 use crate::preference;
 use crate::record::RecordSizing;
-use crate::resumption::{
-    NoSessions, PolicyId, PolicySessions, ServerSessions, TicketKeys, Ticketer,
-};
+use crate::resumption::{NoSessions, PolicySessions, ServerSessions, TicketKeys, Ticketer};
 use crate::tls::Handshake;
-use crate::trust::TrustAnchors;
-use crate::verify::{
-    Additional, AdditionalVerification, ClientVerifier, RevocationLists, VerificationPolicy,
-};
+use crate::verify::{Additional, AdditionalVerification, RevocationLists};
 use crate::version::TlsVersion;
-
-/// Whether a server requests client certificates.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub enum ClientAuth {
-    /// No certificate is requested.
-    #[default]
-    None,
-    /// A certificate is requested. Clients without one are accepted; those with an invalid one are not.
-    Optional(TrustAnchors),
-    /// A certificate is required. Clients without a valid one are not accepted.
-    Required(TrustAnchors),
-}
 
 /// The configuration that a server's connections share.
 ///
@@ -117,10 +101,9 @@ impl fmt::Debug for ServerContext {
 pub struct ServerContextBuilder {
     identity: Option<Identity>,
     identities: Option<Identities>,
-    client_auth: ClientAuth,
+    clients: ClientPolicy,
+    named_clients: ByName<ClientPolicy>,
     additional: Additional,
-    chain_depth_max: Option<usize>,
-    crls: RevocationLists,
     alpn: Vec<Vec<u8>>,
     choices: Choices,
     settings: Settings,
@@ -136,10 +119,9 @@ impl Default for ServerContextBuilder {
         Self {
             identity: None,
             identities: None,
-            client_auth: ClientAuth::None,
+            clients: ClientPolicy::new(ClientAuth::None),
+            named_clients: ByName::default(),
             additional: Additional::default(),
-            chain_depth_max: None,
-            crls: RevocationLists::none(),
             alpn: Vec::new(),
             choices: Choices::default(),
             settings: Settings::default(),
@@ -170,19 +152,43 @@ impl ServerContextBuilder {
 
     /// Client authentication. Default: none.
     pub fn client_auth(mut self, demand: ClientAuth) -> Self {
-        self.client_auth = demand;
+        self.clients.auth = demand;
         self
     }
 
     /// How many intermediates there may be between a client's certificate and the trust anchor.
     pub fn chain_depth_max(mut self, intermediates: usize) -> Self {
-        self.chain_depth_max = Some(intermediates);
+        self.clients.chain_depth_max = Some(intermediates);
         self
     }
 
     /// Revocation lists to check clients' chains against. Default: none.
     pub fn revocation_lists(mut self, lists: RevocationLists) -> Self {
-        self.crls = lists;
+        self.clients.revocation_lists = lists;
+        self
+    }
+
+    /// What clients have to present that ask for this server name (RFC 6066, section 3), in place of what is set for all.
+    /// `*.example.org` is each name that is one label longer than `example.org`; an exact name comes first. A later policy for a
+    /// name replaces an earlier one.
+    ///
+    /// It is the name that the client asks for in its ClientHello. What it asks for afterwards, by `Host` in HTTP, has to be
+    /// compared with [`Report::server_name`](crate::Report::server_name): otherwise a client enters by a name with a weaker policy.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use handfast::{ClientAuth, ClientPolicy, Identity, Passphrase, ServerContext, TrustAnchors};
+    ///
+    /// let staff = TrustAnchors::empty().with_file("staff-ca.pem")?;
+    /// let server = ServerContext::builder()
+    ///     .identity(Identity::from_file("server.pem", Passphrase::none())?)
+    ///     .client_policy_for("intern.example.org", ClientPolicy::new(ClientAuth::Required(staff)))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn client_policy_for(mut self, name: &str, policy: ClientPolicy) -> Self {
+        self.named_clients.insert(name, policy);
         self
     }
 
@@ -224,29 +230,13 @@ impl ServerContextBuilder {
         .with_protocol_versions(&self.choices.versions())
         .map_err(nothing_left)?;
         let mut settings = self.settings;
-        let (anchors, required) = match self.client_auth {
-            ClientAuth::None => (None, false),
-            ClientAuth::Optional(anchors) => (Some(anchors), false),
-            ClientAuth::Required(anchors) => (Some(anchors), true),
-        };
-        let (builder, policy_id) = match anchors {
-            None => (
-                builder.with_no_client_auth(),
-                PolicyId::of(&[b"no client authentication"]),
-            ),
-            Some(anchors) => {
-                anchors.resolve()?;
-                let mut policy = VerificationPolicy::new(anchors)
-                    .with_revocation_lists(self.crls)
-                    .with_all_additional(self.additional);
-                if let Some(depth) = self.chain_depth_max {
-                    policy = policy.with_chain_depth_max(depth);
-                }
-                let demand: &[u8] = if required { b"required" } else { b"optional" };
-                let id = PolicyId::of(&[demand, &policy.fingerprint()]);
-                let verifier = Arc::new(ClientVerifier::new(policy, required));
+        let (verifier, policy_id) = verifier(self.clients, self.named_clients, &self.additional)?;
+        let builder = match verifier {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => {
+                let verifier = Arc::new(verifier);
                 settings.client_verifier = Some((Arc::clone(&verifier), self.clock.clone()));
-                (builder.with_client_cert_verifier(verifier), id)
+                builder.with_client_cert_verifier(verifier)
             }
         };
         settings.has_remote_key = self.identity.as_ref().is_some_and(Identity::is_remote);

@@ -11,6 +11,7 @@ use super::handshake::{self, Version};
 use super::keys::signature_algorithms;
 use super::path::VerifiedPath;
 use super::policy::VerificationPolicy;
+use crate::by_name::ByName;
 use crate::witness;
 use crate::x509::{self, Depth};
 
@@ -18,45 +19,88 @@ use crate::x509::{self, Depth};
 /// longer than this, none are sent: the client may then offer any certificate, and is verified as usual.
 const ISSUER_HINTS_BYTES_MAX: usize = 16 * 1024;
 
-/// Applies a [`VerificationPolicy`] to clients and deposits the result in [`witness`].
+/// What clients have to present.
 #[derive(Debug)]
-pub(crate) struct ClientVerifier {
+pub(crate) struct Demand {
     policy: VerificationPolicy,
     required: bool,
     issuer_hints: Vec<DistinguishedName>,
-    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ClientVerifier {
+impl Demand {
     pub(crate) fn new(policy: VerificationPolicy, required: bool) -> Self {
         let issuer_hints = issuer_hints(&policy);
         Self {
             policy,
             required,
             issuer_hints,
-            algorithms: signature_algorithms(),
         }
     }
 }
 
+/// Applies [`VerificationPolicy`]s to clients, by the server name that they ask for, and deposits the result in [`witness`].
+#[derive(Debug)]
+pub(crate) struct ClientVerifier {
+    /// For names that have no demand of their own, and clients that ask for none.
+    others: Option<Demand>,
+    named: ByName<Option<Demand>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
 impl ClientVerifier {
-    /// Verifies the chain of a resumed session again.
+    pub(crate) fn new(others: Option<Demand>, named: ByName<Option<Demand>>) -> Self {
+        Self {
+            others,
+            named,
+            algorithms: signature_algorithms(),
+        }
+    }
+
+    /// Are there clients that are asked for a certificate?
+    pub(crate) fn requests_any(&self) -> bool {
+        self.others.is_some() || self.named.values().any(Option::is_some)
+    }
+
+    fn demand_for(&self, name: Option<&str>) -> Option<&Demand> {
+        match name.and_then(|name| self.named.find(name)) {
+            Some(demand) => demand.as_ref(),
+            None => self.others.as_ref(),
+        }
+    }
+
+    /// Of the connection that rustls works for.
+    fn with_demand<T>(&self, of: impl FnOnce(&Demand) -> T) -> Option<T> {
+        witness::with_server_name(|name| self.demand_for(name).map(of))
+    }
+
+    /// Verifies the chain of a resumed session with a server of this name again. `None` if it requests no certificates.
     pub(crate) fn check(
         &self,
+        name: Option<&str>,
         chain: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<VerifiedPath, VerifyError> {
-        self.policy.check_client_chain(chain, now)
+    ) -> Option<Result<VerifiedPath, VerifyError>> {
+        let demand = self.demand_for(name)?;
+        Some(demand.policy.check_client_chain(chain, now))
     }
 }
 
 impl ClientCertVerifier for ClientVerifier {
+    /// rustls asks before the hello, too, whether it has to expect certificates at all.
+    fn offer_client_auth(&self) -> bool {
+        if witness::has_seen_hello() {
+            return self.with_demand(|_| ()).is_some();
+        }
+        self.requests_any()
+    }
+
     fn client_auth_mandatory(&self) -> bool {
-        self.required
+        self.with_demand(|demand| demand.required).unwrap_or(false)
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.issuer_hints
+        witness::with_server_name(|name| self.demand_for(name))
+            .map_or(&[], |demand| demand.issuer_hints.as_slice())
     }
 
     fn verify_client_cert(
@@ -65,9 +109,13 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        match self.policy.check_client(end_entity, intermediates, now) {
+        let Some(demand) = witness::with_server_name(|name| self.demand_for(name)) else {
+            // rustls accepts none that were not requested.
+            return Err(Error::General("an unrequested certificate".into()));
+        };
+        match demand.policy.check_client(end_entity, intermediates, now) {
             Ok(path) => {
-                let until = self.policy.revocation_lists().changes_at(now);
+                let until = demand.policy.revocation_lists().changes_at(now);
                 witness::deposit_verified(path, until);
                 Ok(ClientCertVerified::assertion())
             }

@@ -45,7 +45,7 @@ mod validate;
 
 pub(crate) use additional::Additional;
 pub use additional::{AdditionalVerification, Candidate, Objection};
-pub(crate) use client::ClientVerifier;
+pub(crate) use client::{ClientVerifier, Demand};
 pub(crate) use danger::AcceptAny;
 pub use danger::KeyKind;
 pub use error::{RevokedBy, VerifyCause, VerifyError};
