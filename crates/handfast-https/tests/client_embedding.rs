@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use handfast::{ClientContext, Identity, Passphrase, ServerContext, TrustAnchors};
-use handfast_https::client::{Client, ClientBuilder, Error, PoolLimits, Request, Upload};
+use handfast_https::client::{Client, ClientBuilder, Error, Event, PoolLimits, Request, Upload};
 use handfast_https::server::{self, Body, ConnectionInfo, Response, Running, Server, ServerConfig};
 use handfast_testbed::misbehaving::{Misbehaving, Step};
 use handfast_testbed::pki::Pki;
@@ -391,6 +391,54 @@ async fn an_idle_connection_to_one_server_makes_room_for_another() {
         assert_eq!(told.await.unwrap().unwrap(), "0 0 none", "{host}");
     }
     assert_eq!(client.close().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_is_never_too_many_while_it_is_used() {
+    for (in_all, per_origin) in [(0, 8), (8, 0), (1, 1)] {
+        let fixture = Fixture::new();
+        let mut limits = PoolLimits::default();
+        (limits.idle_max, limits.idle_per_origin_max) = (in_all, per_origin);
+        let retries = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&retries);
+        let client = fixture.client("h2").pool_limits(limits);
+        let client = client.observer(move |event| {
+            if matches!(event, Event::Retrying { .. }) {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let client = client.build();
+        let get = |host: &str, path: &str| {
+            let url = format!("https://{host}:{}{path}", fixture.port);
+            let (client, request) = (client.clone(), Request::get(&url).unwrap());
+            async move { text(&client, request).await }
+        };
+        for _ in 0..3 {
+            assert_eq!(get("localhost", "/").await.unwrap(), "0 0 none");
+        }
+        let mut at_once = tokio::task::JoinSet::new();
+        for number in 0..20 {
+            at_once.spawn(get(["localhost", "127.0.0.1"][number % 2], "/slow"));
+        }
+        while fixture.seen.now.load(Ordering::SeqCst) < 20 {
+            tokio::task::yield_now().await;
+        }
+        fixture.seen.gate.add_permits(20);
+        while let Some(done) = at_once.join_next().await {
+            assert_eq!(done.unwrap().unwrap(), "0 0 none");
+        }
+        assert_eq!(retries.load(Ordering::SeqCst), 0);
+        // Afterwards the limits hold.
+        let idle = in_all.min(per_origin);
+        tokio::time::timeout(PATIENCE, async {
+            while fixture.running.connections() > idle {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        assert_eq!(client.close().await.len(), idle);
+    }
 }
 
 #[tokio::test]

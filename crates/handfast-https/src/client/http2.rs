@@ -7,6 +7,7 @@
 mod driver;
 mod outcome;
 
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -36,9 +37,19 @@ pub(super) struct Shared(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     state: Arc<Mutex<State>>,
+    at_rest: AtRest,
     task: AbortHandle,
     /// Given back when the last who shares it goes.
     _place: Place,
+}
+
+/// Told when a connection has become idle.
+struct AtRest(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for AtRest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AtRest")
+    }
 }
 
 impl Drop for Inner {
@@ -48,12 +59,18 @@ impl Drop for Inner {
 }
 
 impl Shared {
-    /// Takes a stream over which HTTP/2 was agreed on; a task of its own drives it.
-    pub(super) fn start(stream: TlsStream, place: Place) -> Self {
+    /// Takes a stream over which HTTP/2 was agreed on; a task of its own drives it. Whenever nothing goes over it
+    /// any more, it calls `at_rest`.
+    pub(super) fn start(
+        stream: TlsStream,
+        place: Place,
+        at_rest: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         let state = Arc::new(Mutex::new(State::new(stream)));
         let task = tokio::spawn(drive(Arc::clone(&state))).abort_handle();
         Self(Arc::new(Inner {
             state,
+            at_rest: AtRest(Box::new(at_rest)),
             task,
             _place: place,
         }))
@@ -69,10 +86,28 @@ impl Shared {
         state.closing.is_none() && !state.end.received_all && !state.http.is_going()
     }
 
-    /// Since when nothing goes over it; `None` while something does.
+    /// Since when nothing goes over it; `None` while something does, or is going to.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
-        state.streams.is_empty().then_some(state.idle_since)
+        state.is_idle().then_some(state.idle_since)
+    }
+
+    /// For an exchange that is going to be made over it: until then it is not idle.
+    pub(super) fn claim(&self) -> Claim {
+        self.state().claims += 1;
+        Claim(self.clone())
+    }
+
+    /// What was going over it is over: when it was the last, says so.
+    fn leave(&self, mut state: MutexGuard<'_, State>) {
+        let is_idle = state.is_idle();
+        if is_idle {
+            state.idle_since = Instant::now();
+        }
+        drop(state);
+        if is_idle {
+            (self.0.at_rest.0)();
+        }
     }
 
     pub(super) fn ending(&self) -> Option<Ending> {
@@ -157,6 +192,18 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0.state)
+    }
+}
+
+/// The claim of an exchange that has not opened its stream yet.
+#[derive(Debug)]
+pub(super) struct Claim(Shared);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.claims = state.claims.saturating_sub(1);
+        self.0.leave(state);
     }
 }
 
@@ -316,9 +363,9 @@ impl Drop for Exchange {
         if !is_over && state.http.reset(self.stream, code::CANCEL).is_some() {
             state.wake_driver();
         }
-        state.idle_since = Instant::now();
         for waker in std::mem::take(&mut state.waiting) {
             waker.wake();
         }
+        self.shared.leave(state);
     }
 }

@@ -28,6 +28,8 @@ const REMEMBERED_MAX: usize = 1000;
 pub(super) struct Connection {
     pub(super) opened: Arc<Opened>,
     pub(super) speaks: Speaks,
+    /// Of the exchange that it was given to, over HTTP/2.
+    pub(super) claim: Option<http2::Claim>,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,7 @@ impl Pool {
             if let Speaks::Http2(shared) = &kept.link.speaks {
                 return Found::Kept(Connection {
                     opened: Arc::clone(&kept.link.opened),
+                    claim: Some(shared.claim()),
                     speaks: Speaks::Http2(shared.clone()),
                 });
             }
@@ -159,7 +162,7 @@ impl Pool {
             Ok(place) => Some(place),
             Err((Shortage::OfOrigin, waiting)) => return Found::Full(waiting, Vec::new()),
             Err((Shortage::InAll, waiting)) => {
-                return Found::Full(waiting, state.take_idle(|_| true));
+                return Found::Full(waiting, state.take_idle(|_| true).into_iter().collect());
             }
         };
         if !is_shared {
@@ -174,14 +177,8 @@ impl Pool {
         })
     }
 
-    /// The connection was made, or could not be: those who wait for it ask again. Gives those for which there
-    /// is no room any more.
-    pub(super) fn made(
-        &self,
-        origin: &Origin,
-        making: Making,
-        made: Option<&Connection>,
-    ) -> Vec<Connection> {
+    /// The connection was made, or could not be: those who wait for it ask again.
+    pub(super) fn made(&self, origin: &Origin, making: Making, made: Option<&Connection>) {
         let mut state = self.state();
         if making.gate.is_some() {
             state.making.remove(origin);
@@ -189,17 +186,16 @@ impl Pool {
         match made.map(|link| (&link.opened, &link.speaks)) {
             Some((opened, Speaks::Http2(shared))) => {
                 state.versions.remove(origin);
-                let opened = Arc::clone(opened);
-                let speaks = Speaks::Http2(shared.clone());
-                let evicted = state.keep(&self.limits, origin, Connection { opened, speaks });
+                let link = Connection {
+                    opened: Arc::clone(opened),
+                    speaks: Speaks::Http2(shared.clone()),
+                    claim: None,
+                };
+                state.keep(origin, link);
                 self.places.wake_all(origin);
-                evicted
             }
             // Where none can be made, all find out at once, and not one after the other.
-            _ => {
-                state.remember(origin, Known::NotShared);
-                Vec::new()
-            }
+            _ => state.remember(origin, Known::NotShared),
         }
     }
 
@@ -216,12 +212,18 @@ impl Pool {
     /// Keeps a connection for the next exchange; gives those for which there is no room.
     pub(super) fn keep(&self, origin: &Origin, link: Connection) -> Vec<Connection> {
         let mut state = self.state();
-        let mut evicted = state.keep(&self.limits, origin, link);
+        state.keep(origin, link);
+        let mut evicted = state.evict(&self.limits, origin);
         if !self.places.wake(origin) && evicted.is_empty() && self.places.is_awaited_by_all() {
             // Others wait for any to be closed.
-            evicted = state.take_idle(|_| true);
+            evicted.extend(state.take_idle(|_| true));
         }
         evicted
+    }
+
+    /// A connection of HTTP/2 to this origin has become idle; gives those for which there is no room.
+    pub(super) fn rested(&self, origin: &Origin) -> Vec<Connection> {
+        self.state().evict(&self.limits, origin)
     }
 
     /// Takes out a connection that serves nothing more, unless others still use it.
@@ -281,20 +283,29 @@ impl Drop for Pool {
 }
 
 impl State {
-    fn keep(&mut self, limits: &PoolLimits, origin: &Origin, link: Connection) -> Vec<Connection> {
+    fn keep(&mut self, origin: &Origin, link: Connection) {
         self.kept.push(Kept {
             origin: origin.clone(),
             since: Instant::now(),
             link,
         });
-        let of_origin = self.kept.iter().filter(|kept| kept.origin == *origin);
-        if of_origin.count() > limits.idle_per_origin_max {
-            return self.take_idle(|kept| kept.origin == *origin);
+    }
+
+    /// Takes out the idle ones for which there is no room: in all, or of this origin.
+    fn evict(&mut self, limits: &PoolLimits, origin: &Origin) -> Vec<Connection> {
+        let mut evicted =
+            self.evict_beyond(limits.idle_per_origin_max, |kept| kept.origin == *origin);
+        evicted.extend(self.evict_beyond(limits.idle_max, |_| true));
+        evicted
+    }
+
+    fn evict_beyond(&mut self, max: usize, of: impl Fn(&Kept) -> bool) -> Vec<Connection> {
+        if self.kept.len() <= max {
+            return Vec::new();
         }
-        if self.kept.len() > limits.idle_max {
-            return self.take_idle(|_| true);
-        }
-        Vec::new()
+        let of_these = self.kept.iter().filter(|kept| of(kept));
+        let idle = of_these.filter(|kept| kept.idle_since().is_some()).count();
+        (max..idle).filter_map(|_| self.take_idle(&of)).collect()
     }
 
     fn remember(&mut self, origin: &Origin, known: Known) {
@@ -308,15 +319,10 @@ impl State {
     }
 
     /// The one that has been idle for longest.
-    fn take_idle(&mut self, of: impl Fn(&Kept) -> bool) -> Vec<Connection> {
+    fn take_idle(&mut self, of: impl Fn(&Kept) -> bool) -> Option<Connection> {
         let idle = self.kept.iter().enumerate().filter(|(_, kept)| of(kept));
-        let oldest = idle
-            .filter_map(|(at, kept)| Some((kept.idle_since()?, at)))
-            .min();
-        oldest
-            .map(|(_, at)| self.kept.remove(at).link)
-            .into_iter()
-            .collect()
+        let oldest = idle.filter_map(|(at, kept)| Some((kept.idle_since()?, at)));
+        oldest.min().map(|(_, at)| self.kept.remove(at).link)
     }
 }
 

@@ -615,7 +615,15 @@ impl Finished {
         }
         if persistent && http1.is_open() {
             let speaks = Speaks::Http1(http1);
-            shared.keep(origin, pool::Connection { opened, speaks });
+            let claim = None;
+            shared.keep(
+                origin,
+                pool::Connection {
+                    opened,
+                    speaks,
+                    claim,
+                },
+            );
             return;
         }
         let is_given_up = http1.is_request_cut_short();
@@ -634,9 +642,11 @@ impl Finished {
         self.ending = connection.ending();
         self.traffic = connection.traffic();
         let is_last = !connection.is_open() && exchange.is_alone();
-        drop(exchange);
         if is_last {
             shared.pool.forget(&connection);
+        }
+        drop(exchange);
+        if is_last {
             self.close = Some(connection.close(limit).await);
         }
     }

@@ -200,8 +200,7 @@ impl Client {
                 Found::Make(mut making) => {
                     let place = making.place.take().unwrap_or_default();
                     let made = self.open(origin, place, patience).await;
-                    let evicted = self.0.pool.made(origin, making, made.as_ref().ok());
-                    self.0.retire(evicted);
+                    self.0.pool.made(origin, making, made.as_ref().ok());
                     let link = made?;
                     if matches!(link.speaks, Speaks::Http2(_)) {
                         self.0.reap();
@@ -256,11 +255,24 @@ impl Client {
             report: Arc::clone(stream.report()),
             setup: way.setup,
         }));
-        let speaks = match stream.report().alpn.as_deref() {
-            Some(b"h2") => Speaks::Http2(http2::Shared::start(stream, place)),
-            _ => Speaks::Http1(Box::new(Http1::new(stream, place))),
+        let (speaks, claim) = match stream.report().alpn.as_deref() {
+            Some(b"h2") => {
+                let (client, origin) = (Arc::downgrade(&self.0), origin.clone());
+                let shared = http2::Shared::start(stream, place, move || {
+                    if let Some(client) = client.upgrade() {
+                        client.rested(&origin);
+                    }
+                });
+                let claim = Some(shared.claim());
+                (Speaks::Http2(shared), claim)
+            }
+            _ => (Speaks::Http1(Box::new(Http1::new(stream, place))), None),
         };
-        Ok(Connection { opened, speaks })
+        Ok(Connection {
+            opened,
+            speaks,
+            claim,
+        })
     }
 
     async fn attempt(
@@ -313,6 +325,7 @@ impl Client {
                     })
                     .await
                     .map_err(late)?;
+                drop(link.claim);
                 let head = match exchange {
                     Ok(mut exchange) => patience
                         .wait_on(&mut exchange, Phase::Response, |exchange, cx| {

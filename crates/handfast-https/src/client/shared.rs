@@ -48,6 +48,11 @@ impl Shared {
         self.reap();
     }
 
+    /// A connection of HTTP/2 to this origin has become idle.
+    pub(super) fn rested(&self, origin: &Origin) {
+        self.retire(self.pool.rested(origin));
+    }
+
     /// Closes connections that are not needed any more, in order, while others go on.
     pub(super) fn retire(&self, links: Vec<Connection>) {
         let limit = self.settings.close_wait;
@@ -92,7 +97,11 @@ impl Shared {
         if shared.idle_since().is_some() {
             let speaks = Speaks::Http2(shared.clone());
             let opened = Arc::clone(opened);
-            self.retire(vec![Connection { opened, speaks }]);
+            self.retire(vec![Connection {
+                opened,
+                speaks,
+                claim: None,
+            }]);
         }
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct State {
     pub(super) stream: Option<TlsStream>,
     pub(super) http: Connection<Responses, ()>,
     pub(super) streams: HashMap<u32, Slot>,
+    /// How many exchanges are about to open a stream.
+    pub(super) claims: usize,
     /// Wakes the task.
     pub(super) driver: Option<Waker>,
     /// Streams whose bodies their callers have not made yet.
@@ -143,6 +145,7 @@ impl State {
             stream: Some(stream),
             http: Connection::new(limits, now),
             streams: HashMap::new(),
+            claims: 0,
             driver: None,
             held: Vec::new(),
             waiting: Vec::new(),
@@ -152,6 +155,10 @@ impl State {
             closer: None,
             idle_since: now,
         }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.streams.is_empty() && self.claims == 0
     }
 
     pub(super) fn wake_driver(&mut self) {
