@@ -74,6 +74,7 @@ const PAGES: &[(&str, &str)] = pages![
     "client-certificate-missing",
     "client-certificate-refused",
     "client-certificate-required",
+    "client-closed",
     "clock-skew",
     "closed-in-handshake",
     "closed-in-hello",

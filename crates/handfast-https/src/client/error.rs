@@ -86,6 +86,8 @@ pub enum Error {
         /// How the connection ended.
         ending: Option<Ending>,
     },
+    /// The client was closed ([`Client::close`](super::Client::close)) before a response had begun.
+    ClientClosed,
     /// The server ended the HTTP/2 stream before a response had begun (RFC 9113, section 6.4).
     StreamReset {
         /// The error code.
@@ -248,6 +250,11 @@ impl Error {
             )
             .with_evidence(ended(*ending))
             .with_fix("see the server's log"),
+            Self::ClientClosed => Explanation::new(
+                "client-closed",
+                "the client closed its connections before the server had answered",
+            )
+            .with_fix("wait for the running requests before the client is closed"),
             Self::StreamReset { code } => {
                 let explanation =
                     Explanation::new("stream-reset", "the server reset the request's stream")

@@ -19,15 +19,16 @@ use handfast_http::h2::frame::code;
 use handfast_http::h2::{self, CannotOpen};
 use http::{HeaderMap, Method};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 pub(super) use self::outcome::{Again, Broken, NoResponse};
 
-use self::driver::{DATA_KEPT, Slot, State, drive, lock};
+use self::driver::{DATA_KEPT, Driver, Slot, State, drive, lock};
 use super::error::Error;
 use super::patience::Moving;
 use super::places::Place;
 use super::request::Target;
-use super::tls_stream::TlsStream;
+use super::tls_stream::{CLOSE_GRACE, TlsStream};
 use super::upload::Outflow;
 
 /// A connection, shared by those who make exchanges over it. When the last of them goes, it breaks off.
@@ -67,7 +68,7 @@ impl Shared {
         at_rest: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let state = Arc::new(Mutex::new(State::new(stream)));
-        let task = tokio::spawn(drive(Arc::clone(&state))).abort_handle();
+        let task = tokio::spawn(drive(Driver(Arc::clone(&state)))).abort_handle();
         Self(Arc::new(Inner {
             state,
             at_rest: AtRest(Box::new(at_rest)),
@@ -177,17 +178,20 @@ impl Shared {
             state.closing.get_or_insert(limit);
             state.wake_driver();
         }
-        poll_fn(|cx| {
+        let closed = poll_fn(|cx| {
             let mut state = self.state();
-            match state.closed {
-                Some(outcome) => Poll::Ready(outcome),
-                None => {
-                    state.closer = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+            if let Some(outcome) = state.closed {
+                return Poll::Ready(outcome);
             }
-        })
-        .await
+            if !state.closers.iter().any(|it| it.will_wake(cx.waker())) {
+                state.closers.push(cx.waker().clone());
+            }
+            Poll::Pending
+        });
+        // Another may have begun to close it, and allowed more time.
+        timeout(limit.saturating_add(2 * CLOSE_GRACE), closed)
+            .await
+            .unwrap_or(CloseOutcome::PeerGone)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

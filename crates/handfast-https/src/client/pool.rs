@@ -264,7 +264,9 @@ impl Pool {
     /// Ensures that expired connections are closed: `begin` starts a task for that.
     pub(super) fn reap_by(&self, begin: impl FnOnce() -> AbortHandle) {
         let mut state = self.state();
-        if state.reaper.is_none() && Handle::try_current().is_ok() {
+        // One that is finished has not gone of itself: its runtime was shut down.
+        let is_gone = state.reaper.as_ref().is_none_or(AbortHandle::is_finished);
+        if is_gone && Handle::try_current().is_ok() {
             state.reaper = Some(begin());
         }
     }

@@ -107,7 +107,8 @@ impl Client {
     }
 
     /// Closes the connections that are kept, each in two phases, and says how that went. Exchanges
-    /// that go on over one of them are cut off.
+    /// that go on over one of them are cut off: [`Error::ClientClosed`], or [`Error::Truncated`] where a response had
+    /// begun.
     pub async fn close(&self) -> Vec<(SocketAddr, CloseOutcome)> {
         self.close_within(self.0.settings.close_wait).await
     }

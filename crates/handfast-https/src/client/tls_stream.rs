@@ -16,7 +16,7 @@ pub(super) type TlsStream = AsyncStream<Box<dyn Channel>>;
 
 /// How much longer than its limit a close may take when the peer does not even take our `close_notify`:
 /// enough for the stream to notice the limit by itself.
-const CLOSE_GRACE: Duration = Duration::from_millis(50);
+pub(super) const CLOSE_GRACE: Duration = Duration::from_millis(50);
 
 /// Closes in two phases, within this limit: also when what is to be sent before cannot be sent.
 pub(super) async fn close(mut stream: TlsStream, limit: Duration) -> CloseOutcome {

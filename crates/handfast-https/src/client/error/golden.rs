@@ -101,6 +101,7 @@ fn all() -> Vec<(&'static str, Error)> {
                 ending: Some(Ending::CloseNotify),
             },
         ),
+        ("client-closed", Error::ClientClosed),
         ("stream-reset", Error::StreamReset { code: 2 }),
         (
             "stream-reset.http1",

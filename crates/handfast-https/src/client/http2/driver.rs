@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use handfast::{CloseOutcome, Ending, NetworkCause, Phase, Read};
+use handfast::{CloseOutcome, Ending, LocalCause, NetworkCause, Phase, Read};
 use handfast_http::h2::frame::code;
 use handfast_http::h2::{self, Connection, Cut, Event, Limits, Responses};
 use http::HeaderMap;
@@ -62,7 +62,8 @@ pub(super) struct State {
     /// To be closed within this limit.
     pub(super) closing: Option<Duration>,
     pub(super) closed: Option<CloseOutcome>,
-    pub(super) closer: Option<Waker>,
+    /// Those who wait until it is closed.
+    pub(super) closers: Vec<Waker>,
     /// Since when nothing is under way.
     pub(super) idle_since: Instant,
 }
@@ -152,7 +153,7 @@ impl State {
             end: End::default(),
             closing: None,
             closed: None,
-            closer: None,
+            closers: Vec::new(),
             idle_since: now,
         }
     }
@@ -200,6 +201,9 @@ impl State {
                 },
                 Again::No,
             ),
+            Some(Cut::Stalled | Cut::Ended | Cut::Failed) if self.closing.is_some() => {
+                (Error::ClientClosed, Again::No)
+            }
             Some(Cut::Stalled | Cut::Ended | Cut::Failed) => {
                 (self.end.error(self.stream.as_ref()), Again::IfHarmless)
             }
@@ -216,6 +220,9 @@ impl State {
                 code::name(code)
             )),
             Cut::Malformed(what) => Broken::Malformed(what.to_owned()),
+            Cut::Stalled | Cut::Ended | Cut::Failed if self.closing.is_some() => {
+                Broken::Reset("the client was closed".to_owned())
+            }
             Cut::Stalled | Cut::Ended | Cut::Failed => match &self.end.malformed {
                 Some(malformed) => Broken::Malformed(malformed.clone()),
                 None => Broken::Ended(self.end.failure.as_ref().map(handfast::Error::duplicate)),
@@ -231,6 +238,7 @@ impl State {
             if self.closing.is_some() {
                 self.http.wind_up();
                 let _ = self.poll_write(cx);
+                self.cut_all();
                 return Poll::Ready(Turn::Close);
             }
             self.send_bodies(cx);
@@ -249,6 +257,15 @@ impl State {
                     return Poll::Pending;
                 }
             }
+        }
+    }
+
+    /// Nothing more is received or sent: all who wait for it are told.
+    fn cut_all(&mut self) {
+        self.end.received_all = true;
+        cut_all(&mut self.streams);
+        for waker in std::mem::take(&mut self.waiting) {
+            waker.wake();
         }
     }
 
@@ -383,17 +400,21 @@ impl State {
             http.end_of_input(now);
             receive(http, streams, end, &[], now);
             // What cannot be sent any more waits for nothing.
-            for slot in streams.values_mut() {
-                if slot.cut.is_none() && (!slot.ended || slot.sending) {
-                    slot.cut = Some(Cut::Ended);
-                    slot.wake();
-                }
-            }
+            cut_all(streams);
         }
         for waker in std::mem::take(waiting) {
             waker.wake();
         }
         Poll::Ready(received)
+    }
+}
+
+fn cut_all(streams: &mut HashMap<u32, Slot>) {
+    for slot in streams.values_mut() {
+        if slot.cut.is_none() && (!slot.ended || slot.sending) {
+            slot.cut = Some(Cut::Ended);
+            slot.wake();
+        }
     }
 }
 
@@ -498,26 +519,44 @@ impl End {
     }
 }
 
+/// What drives a connection. However it ends, also when it panics or its runtime is shut down before it has begun, those who
+/// wait are told.
+pub(super) struct Driver(pub(super) Arc<Mutex<State>>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        if state.closing.is_none() && !state.end.received_all {
+            let what = "the task that drives the connection has ended before the connection";
+            let cause = LocalCause::Internal(what.to_owned());
+            let failure = handfast::Error::new(Phase::Response, cause);
+            state.end.failure.get_or_insert(failure);
+        }
+        state.cut_all();
+        state.closed.get_or_insert(CloseOutcome::PeerGone);
+        for waker in std::mem::take(&mut state.closers) {
+            waker.wake();
+        }
+    }
+}
+
 /// The task of a connection.
-pub(super) async fn drive(state: Arc<Mutex<State>>) {
-    while poll_fn(|cx| lock(&state).poll(cx)).await == Turn::Over {
+pub(super) async fn drive(driver: Driver) {
+    let state = &driver.0;
+    while poll_fn(|cx| lock(state).poll(cx)).await == Turn::Over {
         // Those who wait for what has come, first: also the runtime's main task, which has its turn only
         // when no other is ready.
         tokio::task::yield_now().await;
     }
     let (stream, limit) = {
-        let mut state = lock(&state);
+        let mut state = lock(state);
         (state.stream.take(), state.closing.unwrap_or_default())
     };
     let outcome = match stream {
         Some(stream) => tls_stream::close(stream, limit).await,
         None => CloseOutcome::PeerGone,
     };
-    let mut state = lock(&state);
-    state.closed = Some(outcome);
-    if let Some(closer) = state.closer.take() {
-        closer.wake();
-    }
+    lock(state).closed = Some(outcome);
 }
 
 pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
