@@ -78,7 +78,7 @@ impl Wire {
                 (Ends::Tcp(socket), address.unwrap_or_default())
             }
             Target::Unix(path) => {
-                let socket = connect_unix(path)?;
+                let socket = connect_unix(path, context.timeouts().connect)?;
                 (Ends::Unix(socket), target.to_string())
             }
             Target::Exec(_) | Target::Serial { .. } => return Self::open(target),
