@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use super::credentials::Credentials;
 use super::problem::{ProxyError, ProxyProblem};
 use super::target::Target;
@@ -15,6 +17,9 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const BODY_BYTES_MAX: usize = 512;
 /// How much of a response that is not HTTP is kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
+
+const AUTHORIZATION: &[u8] = b"Proxy-Authorization: Basic ";
+
 /// One CONNECT without I/O.
 ///
 /// Send [`outgoing`](Self::outgoing) and report it by [`sent`](Self::sent). Then, until
@@ -23,7 +28,7 @@ const FIRST_BYTES_MAX: usize = 256;
 pub struct ConnectDialogue {
     target: Target,
     had_credentials: bool,
-    outgoing: Vec<u8>,
+    outgoing: Zeroizing<Vec<u8>>,
     head: Vec<u8>,
     answer: Option<Answer>,
     body: Vec<u8>,
@@ -58,14 +63,23 @@ impl ConnectDialogue {
             .chars()
             .filter(|c| !c.is_whitespace() && !c.is_control())
             .collect();
-        let mut outgoing =
-            format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
-        if let Some(credentials) = credentials {
-            outgoing.extend_from_slice(b"Proxy-Authorization: Basic ");
-            outgoing.extend_from_slice(credentials.to_basic().as_bytes());
-            outgoing.extend_from_slice(b"\r\n");
+        let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+        let basic = credentials.map(Credentials::to_basic);
+        let parts: &[&[u8]] = match &basic {
+            Some(basic) => &[
+                head.as_bytes(),
+                AUTHORIZATION,
+                basic.as_bytes(),
+                b"\r\n\r\n",
+            ],
+            None => &[head.as_bytes(), b"\r\n"],
+        };
+        // Growing would leave copies of the password behind.
+        let length = parts.iter().map(|part| part.len()).sum();
+        let mut outgoing = Zeroizing::new(Vec::with_capacity(length));
+        for part in parts {
+            outgoing.extend_from_slice(part);
         }
-        outgoing.extend_from_slice(b"\r\n");
         Self {
             target,
             had_credentials: credentials.is_some(),
@@ -83,7 +97,8 @@ impl ConnectDialogue {
 
     /// The first `count` bytes of [`outgoing`](Self::outgoing) have been sent.
     pub fn sent(&mut self, count: usize) {
-        self.outgoing.drain(..count.min(self.outgoing.len()));
+        let count = count.min(self.outgoing.len());
+        self.outgoing.drain(..count);
     }
 
     /// The tunnel is established: the next byte is the server's.
@@ -376,6 +391,9 @@ mod tests {
             "CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]:8443\r\n\
              Proxy-Authorization: Basic YWw6czNjcmV0\r\n\r\n"
         );
+        // It is written in one place, which is wiped.
+        let wiped: &Zeroizing<Vec<u8>> = &dialogue.outgoing;
+        assert_eq!(wiped.capacity(), sent.len());
         assert!(!format!("{credentials:?}").contains("YWw6"));
         let target = Target::new("p:1", "a\r\nEvil: x", 1);
         let split = ConnectDialogue::new(target, None);

@@ -103,15 +103,22 @@ impl Socks5Dialogue {
             }
         }
         destination.extend(target.port.to_be_bytes());
-        let outgoing = match credentials {
-            None => vec![VERSION, 1, NO_AUTHENTICATION],
-            Some(_) => vec![VERSION, 2, NO_AUTHENTICATION, USER_AND_PASSWORD],
+        let greeting: &[u8] = match credentials {
+            None => &[VERSION, 1, NO_AUTHENTICATION],
+            Some(_) => &[VERSION, 2, NO_AUTHENTICATION, USER_AND_PASSWORD],
         };
+        // Room for all that will ever be sent: growing would leave copies of the password behind.
+        let of_user = credentials.map_or(0, |credentials| {
+            3 + credentials.user().len() + credentials.password().len()
+        });
+        let length = greeting.len() + of_user + 3 + destination.len();
+        let mut outgoing = Zeroizing::new(Vec::with_capacity(length));
+        outgoing.extend_from_slice(greeting);
         Ok(Self {
             target,
             credentials: credentials.cloned(),
             destination,
-            outgoing: Zeroizing::new(outgoing),
+            outgoing,
             incoming: Vec::new(),
             awaited: Awaited::Method,
         })
@@ -374,6 +381,14 @@ mod tests {
         let (sent, outcome, _) = play(with_credentials(), &answers, usize::MAX);
         assert_eq!(outcome, Ok(()));
         assert!(sent.starts_with(b"\x05\x02\x00\x02\x01\x02al\x06s3cret\x05\x01\x00\x03"));
+        // They stay in one place, which is wiped.
+        let mut open = with_credentials();
+        let place = open.outgoing().as_ptr();
+        for answer in [&[5, 2][..], &[1, 0]] {
+            open.received(answer).unwrap();
+        }
+        assert!(open.outgoing().ends_with(b"\x01\xbb"));
+        assert_eq!(open.outgoing().as_ptr(), place);
         // Otherwise they are not sent.
         let (sent, _, _) = play(with_credentials(), &[OPEN, DONE].concat(), usize::MAX);
         assert!(!sent.windows(6).any(|part| part == b"s3cret"));
