@@ -34,7 +34,7 @@ pub(crate) trait Dialogue {
     }
 }
 
-/// Runs it to its end over a blocking channel.
+/// Runs it to its end over a blocking channel, which has no time limits afterwards.
 pub(crate) fn run<C: Channel, D: Dialogue>(
     mut dialogue: D,
     channel: &mut C,
@@ -65,7 +65,8 @@ pub(crate) fn run<C: Channel, D: Dialogue>(
         }
         channel.flush().map_err(failed)?;
         if dialogue.is_done() {
-            return Ok(());
+            channel.limit_read(None).map_err(failed)?;
+            return channel.limit_write(None).map_err(failed);
         }
         let rest = dialogue.rest_within();
         let wait = match (left()?, rest) {
