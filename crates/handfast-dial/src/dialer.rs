@@ -11,6 +11,8 @@ use crate::error::Error;
 use crate::proxy::Proxy;
 use crate::resolve::resolve;
 use crate::tcp;
+#[cfg(feature = "tokio")]
+use crate::tcp_async::Connected;
 
 /// How to reach servers: time limits, a proxy, fixed addresses. Set up once and used for each connection.
 ///
@@ -106,7 +108,8 @@ impl Dialer {
     }
 
     /// Connects to this address for this host and port; the host `*` is every host without a fixed address
-    /// of its own. May be called repeatedly, also for the same host.
+    /// of its own. May be called repeatedly, also for the same host. Applies also to servers behind a proxy that takes
+    /// addresses ([`ProxyProtocol::Socks5`](crate::proxy::ProxyProtocol::Socks5)).
     pub fn fixed(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         let key = (host.to_ascii_lowercase(), port);
         self.fixed.entry(key).or_default().push(address);
@@ -150,7 +153,12 @@ impl Dialer {
             .dial_directly(proxy.host(), proxy.port(), observe)
             .map_err(|error| error.of_proxy(&target))?;
         let began = Instant::now();
-        proxy.tunnel(&mut dialled.channel, host, port, self.connect_max)?;
+        let address = match proxy.takes_address() {
+            true => self.addresses(host, port)?.first().copied(),
+            false => None,
+        };
+        let server = (host, port);
+        proxy.tunnel_to(&mut dialled.channel, server, address, self.connect_max)?;
         observe(&Progress::Proxied {
             proxy: &target.proxy,
             server: &target.authority(),
@@ -166,10 +174,7 @@ impl Dialer {
         observe: &mut dyn FnMut(&Progress<'_>),
     ) -> Result<Dialled<TcpStream>, Error> {
         let began = Instant::now();
-        let addresses = match self.fixed_addresses(host, port) {
-            Some(addresses) => addresses,
-            None => resolve(host, port, self.resolve_max)?,
-        };
+        let addresses = self.addresses(host, port)?;
         observe(&resolved(host, &addresses, began));
         let mut tried = |address, took, outcome: Result<(), &io::Error>| {
             let problem = outcome.err();
@@ -181,6 +186,13 @@ impl Dialer {
         };
         let (channel, address) = tcp::connect(host, &addresses, self.connect_max, &mut tried)?;
         Ok(Dialled { channel, address })
+    }
+
+    fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        match self.fixed_addresses(host, port) {
+            Some(addresses) => Ok(addresses),
+            None => resolve(host, port, self.resolve_max),
+        }
     }
 
     fn fixed_addresses(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
@@ -227,7 +239,12 @@ impl Dialer {
             .await
             .map_err(|error| error.of_proxy(&target))?;
         let began = Instant::now();
-        let asking = proxy.tunnel_async(&mut dialled.channel, host, port, self.connect_max);
+        let address = match proxy.takes_address() {
+            true => self.addresses_async(host, port).await?.first().copied(),
+            false => None,
+        };
+        let server = (host, port);
+        let asking = proxy.tunnel_to_async(&mut dialled.channel, server, address, self.connect_max);
         asking.await?;
         observe(&Progress::Proxied {
             proxy: &target.proxy,
@@ -244,20 +261,27 @@ impl Dialer {
         observe: &mut impl FnMut(&Progress<'_>),
     ) -> Result<Dialled<tokio::net::TcpStream>, Error> {
         let began = Instant::now();
-        let addresses = match self.fixed_addresses(host, port) {
-            Some(addresses) => addresses,
-            None => crate::resolve::resolve_async(host, port, self.resolve_max).await?,
-        };
+        let addresses = self.addresses_async(host, port).await?;
         observe(&resolved(host, &addresses, began));
-        let began = Instant::now();
         let connecting = crate::tcp_async::connect(host, &addresses, self.connect_max);
-        let (channel, address) = connecting.await?;
+        let Connected {
+            socket: channel,
+            address,
+            took,
+        } = connecting.await?;
         observe(&Progress::Tried {
             address,
-            took: began.elapsed(),
+            took,
             problem: None,
         });
         Ok(Dialled { channel, address })
+    }
+
+    async fn addresses_async(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        match self.fixed_addresses(host, port) {
+            Some(addresses) => Ok(addresses),
+            None => crate::resolve::resolve_async(host, port, self.resolve_max).await,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// The Connection Attempt Delay (RFC 8305, section 5).
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+pub(crate) const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

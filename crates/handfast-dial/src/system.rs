@@ -86,6 +86,8 @@ mod tests {
             "connection-refused"
         );
         assert_eq!(id(io::ErrorKind::NetworkUnreachable.into()), "unreachable");
+        // The operating system's own limit, and not the caller's.
+        assert_eq!(id(io::ErrorKind::TimedOut.into()), "unreachable");
         assert_eq!(
             connect_error("x", tried(), None).explain().id,
             "name-not-resolved"

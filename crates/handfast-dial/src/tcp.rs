@@ -112,12 +112,7 @@ pub(crate) fn connect(
             }
         }
     }
-    match (last, limit) {
-        (Some(error), Some(limit)) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(Error::new(Phase::Connect, Cause::TimedOut { limit }))
-        }
-        (last, _) => Err(connect_error(host, race.tried(), last)),
-    }
+    Err(connect_error(host, race.tried(), last))
 }
 
 /// What became of an attempt; none while it goes on: an event may say nothing new.
@@ -134,7 +129,7 @@ fn outcome(attempt: &Attempt) -> Option<io::Result<()>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::TcpListener;
 
     use super::*;
@@ -187,14 +182,14 @@ mod tests {
     }
 
     /// A listener whose queue is full: connecting to it is not answered.
-    struct Silent {
-        address: SocketAddr,
+    pub(crate) struct Silent {
+        pub(crate) address: SocketAddr,
         _listener: socket2::Socket,
         _waiting: Vec<mio::net::TcpStream>,
     }
 
     /// None where the operating system answers all the same.
-    fn silent() -> Option<Silent> {
+    pub(crate) fn silent() -> Option<Silent> {
         let listener =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();

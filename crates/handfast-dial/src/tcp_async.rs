@@ -17,12 +17,27 @@ use crate::system::connect_error;
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
+struct Attempt {
+    address: SocketAddr,
+    began: Instant,
+    connecting: Connecting,
+}
+
+/// The attempt that succeeded.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) socket: TcpStream,
+    pub(crate) address: SocketAddr,
+    /// How long it took, without the attempts before it.
+    pub(crate) took: Duration,
+}
+
 /// Connects to one of the addresses of `host`.
 pub(crate) async fn connect(
     host: &str,
     addresses: &[SocketAddr],
     limit: Option<Duration>,
-) -> Result<(TcpStream, SocketAddr), Error> {
+) -> Result<Connected, Error> {
     let racing = race(host, addresses);
     match limit {
         None => racing.await,
@@ -32,15 +47,19 @@ pub(crate) async fn connect(
     }
 }
 
-async fn race(host: &str, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
+async fn race(host: &str, addresses: &[SocketAddr]) -> Result<Connected, Error> {
     let mut race = Race::new(addresses);
-    let mut attempts: Vec<(SocketAddr, Connecting)> = Vec::new();
+    let mut attempts: Vec<Attempt> = Vec::new();
     let mut last = None;
     loop {
         let until = match race.step(Instant::now()) {
             Step::Lost => return Err(connect_error(host, race.tried(), last)),
             Step::Try(address) => {
-                attempts.push((address, Box::pin(TcpStream::connect(address))));
+                attempts.push(Attempt {
+                    address,
+                    began: Instant::now(),
+                    connecting: Box::pin(TcpStream::connect(address)),
+                });
                 continue;
             }
             Step::Wait(until) => until,
@@ -51,10 +70,14 @@ async fn race(host: &str, addresses: &[SocketAddr]) -> Result<(TcpStream, Socket
                 last = Some(error);
                 race.failed();
             }
-            Some((address, Ok(socket))) => {
+            Some((attempt, Ok(socket))) => {
                 // Records are sent whole: waiting to fill segments only delays their tails.
                 let _ = socket.set_nodelay(true);
-                return Ok((socket, address));
+                return Ok(Connected {
+                    socket,
+                    address: attempt.address,
+                    took: attempt.began.elapsed(),
+                });
             }
         }
     }
@@ -62,20 +85,18 @@ async fn race(host: &str, addresses: &[SocketAddr]) -> Result<(TcpStream, Socket
 
 /// The first attempt that comes to an end, if one does until then.
 async fn next(
-    attempts: &mut Vec<(SocketAddr, Connecting)>,
+    attempts: &mut Vec<Attempt>,
     until: Option<Instant>,
-) -> Option<(SocketAddr, io::Result<TcpStream>)> {
+) -> Option<(Attempt, io::Result<TcpStream>)> {
     // Without a time to wake up, only an attempt ends the waiting.
     let mut alarm = pin!(until.map(|at| sleep_until(at.into())));
     poll_fn(|cx| {
         for index in 0..attempts.len() {
-            let Some((address, attempt)) = attempts.get_mut(index) else {
+            let Some(attempt) = attempts.get_mut(index) else {
                 break;
             };
-            if let Poll::Ready(result) = attempt.as_mut().poll(cx) {
-                let address = *address;
-                drop(attempts.swap_remove(index));
-                return Poll::Ready(Some((address, result)));
+            if let Poll::Ready(result) = attempt.connecting.as_mut().poll(cx) {
+                return Poll::Ready(Some((attempts.swap_remove(index), result)));
             }
         }
         match alarm.as_mut().as_pin_mut() {
@@ -84,4 +105,24 @@ async fn next(
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::race::NEXT_ADDRESS_AFTER;
+    use crate::tcp::tests::silent;
+
+    #[tokio::test]
+    async fn the_time_of_an_attempt_is_without_those_before_it() {
+        let Some(silent) = silent() else {
+            return;
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let began = Instant::now();
+        let connected = connect("x", &[silent.address, open], None).await.unwrap();
+        assert_eq!(connected.address, open);
+        assert!(connected.took + NEXT_ADDRESS_AFTER <= began.elapsed());
+    }
 }

@@ -195,3 +195,57 @@ fn a_name_with_a_fixed_address_is_not_resolved() {
     let dialled = any.dial("nowhere.invalid", server.port());
     assert_eq!(dialled.unwrap().address, server);
 }
+
+/// A SOCKS5 proxy that refuses every request, and shows the first of them.
+fn recording() -> (SocketAddr, std::sync::mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            socket.read_exact(&mut [0; 3]).unwrap();
+            socket.write_all(b"\x05\x00").unwrap();
+            let mut request = vec![0; 10];
+            socket.read_exact(&mut request).unwrap();
+            let _ = sender.send(request);
+            let _ = socket.write_all(b"\x05\x02");
+        }
+    });
+    (address, receiver)
+}
+
+#[test]
+fn names_of_servers_behind_a_proxy_are_resolved_as_those_of_others() {
+    let (proxy, requests) = recording();
+    let fixed = dialer("socks5", proxy).fixed("a.invalid", 443, "192.0.2.7".parse().unwrap());
+    let error = failure(&fixed, "a.invalid", 443);
+    assert_eq!(problem(&error).id(), "proxy-refused");
+    for _ in ["blocking", "on tokio"] {
+        let request = requests.recv().unwrap();
+        assert_eq!(request, b"\x05\x01\x00\x01\xc0\x00\x02\x07\x01\xbb");
+    }
+    let mut limits = Timeouts::all(Duration::from_secs(30));
+    limits.resolve = Some(Duration::ZERO);
+    let hasty = dialer("socks5", proxy).with_limits(&limits);
+    // A resolver may respond within zero time, but not in every attempt.
+    let error = (0..100)
+        .map(|_| hasty.dial("localhost", 443).unwrap_err())
+        .find(|error| error.phase() == Phase::Resolve)
+        .unwrap();
+    assert!(
+        matches!(error.cause(), Cause::TimedOut { limit } if limit.is_zero()),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn the_limits_of_the_dialogue_with_a_proxy_end_with_it() {
+    let proxy = scripted(b"HTTP/1.1 200 OK\r\n\r\n", true);
+    let channel = dialer("http", proxy)
+        .dial("a.example", 443)
+        .unwrap()
+        .channel;
+    assert_eq!(channel.read_timeout().unwrap(), None);
+    assert_eq!(channel.write_timeout().unwrap(), None);
+}

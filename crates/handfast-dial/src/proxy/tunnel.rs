@@ -46,14 +46,30 @@ impl Proxy {
         port: u16,
         limit: Option<Duration>,
     ) -> Result<(), Error> {
-        let address = match self.protocol() {
-            ProxyProtocol::Socks5 => resolve(host, port, limit)?.first().copied(),
-            _ => None,
+        let address = match self.takes_address() {
+            true => resolve(host, port, limit)?.first().copied(),
+            false => None,
         };
+        self.tunnel_to(channel, (host, port), address, limit)
+    }
+
+    /// As [`tunnel`](Self::tunnel), to a server with this address, if the proxy [takes one](Self::takes_address).
+    pub(crate) fn tunnel_to<C: Channel>(
+        &self,
+        channel: &mut C,
+        (host, port): (&str, u16),
+        address: Option<SocketAddr>,
+        limit: Option<Duration>,
+    ) -> Result<(), Error> {
         match self.begin(host, port, address)? {
             TunnelDialogue::Http(dialogue) => dialogue::run(dialogue, channel, limit),
             TunnelDialogue::Socks5(dialogue) => dialogue::run(dialogue, channel, limit),
         }
+    }
+
+    /// Whether names of servers are resolved here.
+    pub(crate) fn takes_address(&self) -> bool {
+        self.protocol() == ProxyProtocol::Socks5
     }
 
     /// As [`tunnel`](Self::tunnel), over a tokio channel.
@@ -71,13 +87,29 @@ impl Proxy {
     where
         C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
-        let address = match self.protocol() {
-            ProxyProtocol::Socks5 => {
+        let address = match self.takes_address() {
+            true => {
                 let found = crate::resolve::resolve_async(host, port, limit).await?;
                 found.first().copied()
             }
-            _ => None,
+            false => None,
         };
+        self.tunnel_to_async(channel, (host, port), address, limit)
+            .await
+    }
+
+    /// As [`tunnel_to`](Self::tunnel_to), over a tokio channel.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn tunnel_to_async<C>(
+        &self,
+        channel: &mut C,
+        (host, port): (&str, u16),
+        address: Option<SocketAddr>,
+        limit: Option<Duration>,
+    ) -> Result<(), Error>
+    where
+        C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
         match self.begin(host, port, address)? {
             TunnelDialogue::Http(dialogue) => {
                 crate::dialogue_async::run(dialogue, channel, limit).await

@@ -129,8 +129,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Reaches servers through this proxy, but for those that it is not for. Their names are then
-    /// resolved by the proxy. Default: none; the environment is not asked.
+    /// Reaches servers through this proxy, except those that bypass it. The proxy resolves their names, unless its
+    /// protocol is [`ProxyProtocol::Socks5`](handfast_dial::proxy::ProxyProtocol::Socks5). Default: none; the environment is not read.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.0.dialer = self.0.dialer.through(proxy);
         self
