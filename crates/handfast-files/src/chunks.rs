@@ -73,6 +73,12 @@ impl FileBody {
         }
     }
 
+    /// After other parts of the same file: it must not have changed since those were read.
+    pub(crate) fn continued(mut self) -> Self {
+        self.began = true;
+        self
+    }
+
     /// The number of bytes left.
     fn left(&self) -> u64 {
         self.left + self.piece.len() as u64

@@ -1,5 +1,7 @@
 //! Entry points for fuzz targets: paths, conditions and ranges.
 
+use std::time::SystemTime;
+
 use http::HeaderMap;
 
 use crate::open::FileFacts;
@@ -7,11 +9,12 @@ use crate::path::Target;
 use crate::reply::{Validators, Verdict, judge as judge_request};
 
 /// The result of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Part {
     Whole,
-    Range { start: u64, length: u64 },
+    /// Start and length of each.
+    Ranges(Vec<(u64, u64)>),
     NotModified,
     Failed,
     OutOfRange,
@@ -35,16 +38,20 @@ fn facts(size: u64, modified: u32) -> FileFacts {
 
 /// The entity tag of a file of this size that was last modified in this second.
 pub fn tag(size: u64, modified: u32) -> String {
-    let validators = Validators::new(&facts(size, modified));
+    let validators = Validators::new(&facts(size, modified), SystemTime::now());
     String::from_utf8_lossy(validators.etag.as_bytes()).into_owned()
 }
 
 /// The result of a request with these fields.
 pub fn judge(request: &HeaderMap, size: u64, modified: u32, head: bool) -> Part {
     let facts = facts(size, modified);
-    match judge_request(request, &Validators::new(&facts), &facts, head) {
+    let validators = Validators::new(&facts, SystemTime::now());
+    match judge_request(request, &validators, size, head) {
         Verdict::Whole => Part::Whole,
-        Verdict::Part { start, length } => Part::Range { start, length },
+        Verdict::Part(span) => Part::Ranges(vec![(span.start, span.length)]),
+        Verdict::Parts(spans) => {
+            Part::Ranges(spans.iter().map(|span| (span.start, span.length)).collect())
+        }
         Verdict::NotModified => Part::NotModified,
         Verdict::PreconditionFailed => Part::Failed,
         Verdict::OutOfRange => Part::OutOfRange,

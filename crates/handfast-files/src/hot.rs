@@ -40,9 +40,9 @@ const CONTENT_MAX: u64 = 16 * 1024;
 /// The limit on content kept by a thread.
 const CONTENTS_MAX: usize = 4 * 1024 * 1024;
 
-/// A file system's clock has a resolution of milliseconds, at worst of seconds (ext3, FAT): a file whose times are
-/// younger than this may change again without new times.
-const SETTLED: Duration = Duration::from_secs(3);
+/// Content is kept only of files that have been unchanged for so long: a mistake about the clocks of a network file system
+/// would last as long as the file is hot.
+const CALM: Duration = Duration::from_secs(3);
 
 thread_local! {
     static KEPT: RefCell<HashMap<usize, Hot>> = RefCell::default();
@@ -139,7 +139,7 @@ impl Ready {
         media: HeaderValue,
         cache_control: Option<HeaderValue>,
     ) -> Rc<Self> {
-        let validators = Validators::new(&facts);
+        let validators = Validators::new(&facts, SystemTime::now());
         let fields = [
             (ETAG, validators.etag.clone()),
             (LAST_MODIFIED, validators.last_modified.clone()),
@@ -155,6 +155,11 @@ impl Ready {
             facts,
             content: RefCell::new(None),
         })
+    }
+
+    /// Whether its fields could say more now: its tag is weak, and need not be any more.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.validators.is_weak() && self.facts.is_settled(SystemTime::now())
     }
 
     /// A part of the content, if it is kept.
@@ -173,7 +178,7 @@ impl Ready {
     pub(crate) fn keep_content(&self, content: &[u8], make: impl FnOnce(&[u8]) -> Bytes) {
         if self.facts.size <= CONTENT_MAX
             && content.len() as u64 == self.facts.size
-            && self.facts.is_settled(SystemTime::now(), SETTLED)
+            && self.facts.is_settled(SystemTime::now() - CALM)
         {
             *self.content.borrow_mut() = Content::new(&make(content));
         }
@@ -357,7 +362,7 @@ mod tests {
                 ..ready.facts
             },
             file: Arc::clone(&ready.file),
-            validators: Validators::new(&ready.facts),
+            validators: Validators::new(&ready.facts, SystemTime::now()),
             fields: ready.fields.clone(),
             content: RefCell::new(None),
         };

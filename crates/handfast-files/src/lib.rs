@@ -24,7 +24,7 @@
 //! ```
 //!
 //! `path.rs` parses the target, `place.rs` keeps the directory that its path leads to, `open.rs` opens beneath it, `reply.rs` evaluates
-//! conditions and ranges, `hot.rs` keeps files that are requested often (`look.rs`: how long a check is valid),
+//! conditions, `ranges.rs` ranges, several of which `multipart.rs` sends, `hot.rs` keeps files that are requested often (`look.rs`: how long a check is valid),
 //! `chunks.rs` reads without blocking the thread, `listing.rs` lists a directory, in the order of
 //! `entries.rs`. This file combines them.
 //!
@@ -43,9 +43,11 @@ mod hot;
 mod listing;
 mod look;
 mod media_type;
+mod multipart;
 mod open;
 mod path;
 mod place;
+mod ranges;
 mod reply;
 
 use std::fs::File;
@@ -53,6 +55,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use handfast_https::server::{Body, ConnectionInfo, Handler, Request, Response, plain};
 use http::header::{
@@ -65,9 +68,11 @@ use self::blocking::off_thread;
 use self::chunks::FileBody;
 use self::hot::Ready;
 use self::listing::ListingBody;
-use self::open::{FileFacts, Found, Kind, NotOpened, Root};
+use self::multipart::Multipart;
+use self::open::{FileFacts, Found, Kind, NotOpened, Root, look_at};
 use self::path::{Refusal, Target};
 use self::place::Place;
+use self::ranges::Span;
 use self::reply::Verdict;
 
 /// Served instead of a directory's listing, if it exists.
@@ -78,7 +83,7 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Serves the files beneath a directory.
 ///
-/// - `GET` and `HEAD`; conditional requests (RFC 9110, section 13) and single ranges (section 14).
+/// - `GET` and `HEAD`; conditional requests (RFC 9110, section 13), single and multiple ranges (section 14).
 /// - A name that leads out of the directory, by `..` or by a symbolic link, is not found: the
 ///   kernel does the resolving (`openat2` with `RESOLVE_BENEATH` on Linux; elsewhere no symbolic link
 ///   is followed at all).
@@ -178,7 +183,8 @@ impl Files {
         };
         let path = request.uri().path();
         let root = &self.place.root().await;
-        if let Some(ready) = hot::find(root, path) {
+        let kept = hot::find(root, path).filter(|ready| !ready.is_outdated());
+        if let Some(ready) = kept {
             return file(&ready, request.headers(), head);
         }
         let target = match Target::parse(path) {
@@ -192,7 +198,10 @@ impl Files {
         };
         match found.kind {
             Kind::File(facts) if !target.is_directory() => {
-                let ready = self.ready(found.file, facts, &target);
+                let ready = match self.ready(found.file, facts, &target).await {
+                    Ok(ready) => ready,
+                    Err(error) => return refused(&error),
+                };
                 hot::keep(root, path, target, &ready, self.kept_max);
                 file(&ready, request.headers(), head)
             }
@@ -206,9 +215,20 @@ impl Files {
         }
     }
 
-    fn ready(&self, file: File, facts: FileFacts, target: &Target) -> Rc<Ready> {
+    /// A file that was changed just now is looked at again after moments: then every further change can be told from it.
+    async fn ready(
+        &self,
+        file: File,
+        mut facts: FileFacts,
+        target: &Target,
+    ) -> Result<Rc<Ready>, NotOpened> {
+        if let Some(wait) = facts.settles_soon(SystemTime::now()) {
+            tokio::time::sleep(wait).await;
+            facts = look_at(&file).map_err(|_| NotOpened::Failed)?;
+        }
         let cache_control = self.cache_control.clone();
-        Ready::new(file, facts, media_type::of(target), cache_control)
+        let media = media_type::of(target);
+        Ok(Ready::new(file, facts, media, cache_control))
     }
 
     async fn directory(
@@ -225,7 +245,10 @@ impl Files {
                 file: opened,
                 kind: Kind::File(facts),
             }) => {
-                let ready = self.ready(opened, facts, &index);
+                let ready = match self.ready(opened, facts, &index).await {
+                    Ok(ready) => ready,
+                    Err(error) => return refused(&error),
+                };
                 let path = request.uri().path();
                 hot::keep(root, path, index, &ready, self.kept_max);
                 return file(&ready, request.headers(), head);
@@ -286,51 +309,60 @@ async fn open_once(root: &Arc<Root>, target: &Target) -> Result<Found, NotOpened
 /// The response with a file, a part of it, or an error.
 fn file(ready: &Rc<Ready>, request: &HeaderMap, head: bool) -> Response {
     let (facts, validators) = (&ready.facts, &ready.validators);
-    let verdict = reply::judge(request, validators, facts, head);
-    let (status, start, length) = match verdict {
-        Verdict::Whole => (StatusCode::OK, 0, facts.size),
-        Verdict::Part { start, length } => (StatusCode::PARTIAL_CONTENT, start, length),
-        Verdict::NotModified => (StatusCode::NOT_MODIFIED, 0, 0),
+    let (status, span) = match reply::judge(request, validators, facts.size, head) {
+        Verdict::Whole => (StatusCode::OK, None),
+        Verdict::Part(span) => (StatusCode::PARTIAL_CONTENT, Some(span)),
+        Verdict::Parts(spans) => return parts(ready, spans),
+        Verdict::NotModified => return not_modified(ready),
         Verdict::PreconditionFailed => {
             return plain(StatusCode::PRECONDITION_FAILED, "precondition failed\n");
         }
         Verdict::OutOfRange => {
             let mut response = plain(StatusCode::RANGE_NOT_SATISFIABLE, "no such range\n");
-            insert_text(
-                response.headers_mut(),
-                CONTENT_RANGE,
-                format!("bytes */{}", facts.size),
-            );
+            let size = format!("bytes */{}", facts.size);
+            insert_text(response.headers_mut(), CONTENT_RANGE, size);
             return response;
         }
     };
-    let has_body = !head && status != StatusCode::NOT_MODIFIED;
-    let mut response = Response::new(if has_body {
-        Body::pulled(FileBody::new(ready, start, length))
-    } else {
+    let (start, length) = span.map_or((0, facts.size), |span| (span.start, span.length));
+    let mut response = Response::new(if head {
         Body::empty()
+    } else {
+        Body::pulled(FileBody::new(ready, start, length))
     });
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    if status == StatusCode::NOT_MODIFIED {
-        headers.insert(ETAG, validators.etag.clone());
-        headers.insert(LAST_MODIFIED, validators.last_modified.clone());
-        if let Some(value) = ready.fields.get(CACHE_CONTROL) {
-            headers.insert(CACHE_CONTROL, value.clone());
-        }
-        return response;
-    }
     headers.clone_from(&ready.fields);
     if head {
         headers.insert(CONTENT_LENGTH, length.into());
     }
-    if status == StatusCode::PARTIAL_CONTENT {
-        let last = (start + length).saturating_sub(1);
-        insert_text(
-            headers,
-            CONTENT_RANGE,
-            format!("bytes {start}-{last}/{}", facts.size),
-        );
+    if let Some(span) = span {
+        insert_text(headers, CONTENT_RANGE, span.content_range(facts.size));
+    }
+    response
+}
+
+/// The response with several parts of a file.
+fn parts(ready: &Rc<Ready>, spans: Vec<Span>) -> Response {
+    let body = Multipart::new(ready, spans);
+    let content_type = body.content_type();
+    let mut response = Response::new(Body::pulled(body));
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let headers = response.headers_mut();
+    headers.clone_from(&ready.fields);
+    insert_text(headers, CONTENT_TYPE, content_type);
+    response
+}
+
+/// With the fields that a cache needs to go on with what it has (RFC 9110, section 15.4.5).
+fn not_modified(ready: &Ready) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let headers = response.headers_mut();
+    for name in [ETAG, LAST_MODIFIED, CACHE_CONTROL] {
+        if let Some(value) = ready.fields.get(&name) {
+            headers.insert(name, value.clone());
+        }
     }
     response
 }

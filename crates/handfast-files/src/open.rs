@@ -14,6 +14,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::path::Target;
 
+/// A kernel's clock for files goes by its ticks, of at most 10 ms: after two of them another change has other times.
+const SETTLED: Duration = Duration::from_millis(20);
+
+/// The same for file systems that store whole seconds, or two of them (ext3, FAT): their times have no fraction.
+const SETTLED_COARSE: Duration = Duration::from_secs(3);
+
 /// The facts of an opened file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileFacts {
@@ -36,21 +42,32 @@ impl FileFacts {
             .unwrap_or(UNIX_EPOCH)
     }
 
-    /// Whether the last change is so old that another one would change the times.
-    pub(crate) fn is_settled(&self, now: SystemTime, margin: Duration) -> bool {
+    /// Whether another change from now on would give it other times: the last one is older than the file system's clock
+    /// is coarse. Only the system sets the time of change where there is one; a time of modification says nothing.
+    pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
+        self.unsettled_for(now).is_zero()
+    }
+
+    /// How long to wait until [it is settled](Self::is_settled), if that is but moments.
+    pub(crate) fn settles_soon(&self, now: SystemTime) -> Option<Duration> {
+        let wait = self.unsettled_for(now);
+        (!wait.is_zero() && wait <= SETTLED).then_some(wait)
+    }
+
+    fn unsettled_for(&self, now: SystemTime) -> Duration {
+        let last_ns = match cfg!(unix) {
+            true => self.changed_ns,
+            false => self.changed_ns.max(self.modified_ns),
+        };
+        let margin = match last_ns % 1_000_000_000 {
+            0 => SETTLED_COARSE,
+            _ => SETTLED,
+        };
         let now_ns = now
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos());
-        self.modified_ns.max(self.changed_ns) + margin.as_nanos() < now_ns
-    }
-
-    /// To the second, as in HTTP dates.
-    pub(crate) fn modified_second(&self) -> SystemTime {
-        let since = self
-            .modified()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        UNIX_EPOCH + Duration::from_secs(since.as_secs())
+        let wait_ns = (last_ns + margin.as_nanos()).saturating_sub(now_ns);
+        Duration::from_nanos(u64::try_from(wait_ns).unwrap_or(u64::MAX))
     }
 }
 

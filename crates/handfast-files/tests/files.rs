@@ -303,7 +303,8 @@ fn ranges_and_conditions_on_the_wire() {
         ("Range: bytes=-5".to_owned(), 206, 299_995..300_000),
         ("Range: bytes=100-250000".to_owned(), 206, 100..250_001),
         ("Range: bytes=300000-".to_owned(), 416, 0..0),
-        ("Range: bytes=0-1,5-6".to_owned(), 200, 0..300_000),
+        ("Range: bytes=0-9,5-20".to_owned(), 206, 0..21),
+        ("Range: bytes=0-9,x".to_owned(), 200, 0..300_000),
         (format!("Range: bytes=0-9\r\nIf-Range: {etag}"), 206, 0..10),
         (
             "Range: bytes=0-9\r\nIf-Range: \"other\"".to_owned(),
@@ -333,6 +334,91 @@ fn ranges_and_conditions_on_the_wire() {
             _ => {}
         }
     }
+}
+
+/// The fields and the content of each part (RFC 2046, section 5.1.1).
+fn parts_of<'b>(content_type: &str, body: &'b [u8]) -> Vec<(String, &'b [u8])> {
+    let boundary = content_type
+        .strip_prefix("multipart/byteranges; boundary=")
+        .unwrap_or_else(|| panic!("{content_type}"));
+    assert!(boundary.len() <= 70);
+    let delimiter = format!("\r\n--{boundary}");
+    let find = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|it| it == what);
+    let mut rest = &body[delimiter.len() - 2..];
+    let mut parts = Vec::new();
+    while let Some(part) = rest.strip_prefix(b"\r\n") {
+        let end = find(part, delimiter.as_bytes()).expect("a delimiter");
+        let head = find(part, b"\r\n\r\n").expect("a head");
+        let fields = String::from_utf8(part[..head].to_vec()).unwrap();
+        parts.push((fields, &part[head + 4..end]));
+        rest = &part[end + delimiter.len()..];
+    }
+    assert_eq!(rest, b"--\r\n");
+    parts
+}
+
+#[test]
+fn several_ranges_arrive_as_parts_over_http1_and_http2() {
+    let server = files();
+    let content = pattern(300_000);
+    server.put("f.txt", &content);
+    let ranges = "299990-,0-9,5-15,100000-250000";
+    let expected = [299_990..300_000, 0..16, 100_000..250_001];
+    let check = |content_type: &str, body: &[u8]| {
+        let parts = parts_of(content_type, body);
+        assert_eq!(parts.len(), expected.len());
+        for ((fields, part), range) in parts.into_iter().zip(&expected) {
+            let expected = format!(
+                "Content-Type: text/plain; charset=utf-8\r\nContent-Range: bytes {}-{}/300000",
+                range.start,
+                range.end - 1
+            );
+            assert_eq!(fields, expected);
+            assert!(part == &content[range.clone()], "{range:?}");
+        }
+    };
+    let reply = server.get_with("/f.txt", &format!("Range: bytes={ranges}\r\n"));
+    assert_eq!((reply.status, reply.ending), (206, Ending::CloseNotify));
+    assert_eq!(reply.field("content-range"), None);
+    let length = reply.body.len().to_string();
+    assert_eq!(reply.field("content-length"), Some(length.as_str()));
+    check(reply.field("content-type").unwrap(), &reply.body);
+
+    let Some(curl) = Program::new("curl") else {
+        return;
+    };
+    let ca = server.ca_file.display().to_string();
+    let finished = curl
+        .args(["-sS", "--cacert", &ca, "--http2", "-r", ranges])
+        .args([
+            "-w",
+            "%{stderr}%{http_version} %{http_code} %{content_type}",
+        ])
+        .arg(server.url("/f.txt"))
+        .run();
+    let seen = finished.err();
+    let content_type = seen
+        .strip_prefix("2 206 ")
+        .unwrap_or_else(|| panic!("{finished}"));
+    check(content_type, &finished.stdout);
+}
+
+/// Whatever a client asks for, it gets little more than the file.
+#[test]
+fn a_range_asked_for_a_hundred_times_is_sent_once() {
+    let server = files();
+    server.put("f", pattern(100_000));
+    for (range, status) in [("0-", 206), ("0-99999", 206), ("1-,0-", 206), ("0-1", 206)] {
+        let ranges = vec![range; 100].join(",");
+        let reply = server.get_with("/f", &format!("Range: bytes={ranges}\r\n"));
+        assert_eq!(reply.status, status, "{range}");
+        assert!(reply.body.len() <= 100_000, "{range}");
+        assert!(reply.field("content-range").is_some(), "{range}");
+    }
+    let ranges: Vec<_> = (0..200).map(|n| format!("{0}-{0}", n * 500)).collect();
+    let reply = server.get_with("/f", &format!("Range: bytes={}\r\n", ranges.join(",")));
+    assert_eq!(reply.status, 206);
+    assert!(reply.body.len() < 50_000, "{}", reply.body.len());
 }
 
 /// A file that ends before its announced end must not pass as whole.

@@ -2,7 +2,7 @@
 //! it is not.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -42,6 +42,14 @@ const CASES: &[Case] = &[
         whole: true,
     },
     Case {
+        what: "appended to",
+        change: |path| {
+            let mut file = fs::File::options().append(true).open(path).unwrap();
+            file.write_all(&content(100_000, 2)).unwrap();
+        },
+        whole: true,
+    },
+    Case {
         what: "shrunk to nothing",
         change: |path| fs::File::create(path).map(drop).unwrap(),
         whole: false,
@@ -57,6 +65,19 @@ const CASES: &[Case] = &[
     Case {
         what: "rewritten in place",
         change: |path| fs::write(path, content(LENGTH, 2)).unwrap(),
+        whole: false,
+    },
+    Case {
+        what: "rewritten in place and longer",
+        change: |path| fs::write(path, content(LENGTH + 100_000, 2)).unwrap(),
+        whole: false,
+    },
+    Case {
+        what: "overwritten at its beginning, which was sent",
+        change: |path| {
+            let mut file = fs::File::options().write(true).open(path).unwrap();
+            file.write_all(&content(100_000, 2)).unwrap();
+        },
         whole: false,
     },
 ];
