@@ -1,12 +1,13 @@
 //! Accepting and stopping: what one serving thread runs, with its runtime and its listeners.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
@@ -49,27 +50,38 @@ pub(super) enum Order {
     StopBy(Instant),
 }
 
-/// A serving thread's runtime.
-pub(super) fn runtime() -> io::Result<LocalRuntime> {
-    Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_keep_alive(BLOCKING_IDLE)
-        .on_thread_unpark(turn::begin)
-        .build_local(LocalOptions::default())
+/// What a serving thread needs and might not get: its runtime, and its listeners in the runtime's event queue.
+pub(super) struct Serving {
+    listeners: Vec<(SocketAddr, TcpListener)>,
+    runtime: LocalRuntime,
 }
 
-/// Serves until ordered to stop.
-pub(super) fn run<H: Handler>(
-    runtime: LocalRuntime,
-    shared: Arc<Shared<H>>,
-    listeners: Vec<(SocketAddr, TcpListener)>,
-    orders: watch::Receiver<Order>,
-) {
-    runtime.block_on(serve(shared, listeners, orders));
-    // Connections that are left are dropped here, unclosed: they look broken off, as they are.
-    runtime.shutdown_timeout(BLOCKING_END);
+impl Serving {
+    /// On the thread that is to serve.
+    pub(super) fn new(sockets: Vec<(SocketAddr, std::net::TcpListener)>) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_keep_alive(BLOCKING_IDLE)
+            .on_thread_unpark(turn::begin)
+            .build_local(LocalOptions::default())?;
+        let entered = runtime.enter();
+        let listeners = sockets
+            .into_iter()
+            .map(|(address, socket)| Ok((address, TcpListener::from_std(socket)?)))
+            .collect::<io::Result<_>>()?;
+        drop(entered);
+        Ok(Self { listeners, runtime })
+    }
+
+    /// Serves until ordered to stop.
+    pub(super) fn run<H: Handler>(self, shared: Arc<Shared<H>>, orders: watch::Receiver<Order>) {
+        let Self { listeners, runtime } = self;
+        runtime.block_on(serve(shared, listeners, orders));
+        // Connections that are left are dropped here, unclosed: they look broken off, as they are.
+        runtime.shutdown_timeout(BLOCKING_END);
+    }
 }
 
 async fn serve<H: Handler>(
@@ -147,53 +159,43 @@ async fn next_order(orders: &mut watch::Receiver<Order>) -> Instant {
 }
 
 /// Accepts for as long as it is not aborted. No error ends it.
-fn accept<H: Handler>(
-    worker: Rc<Worker<H>>,
-    local: SocketAddr,
-    listener: TcpListener,
-) -> impl Future<Output = ()> {
-    let listener = tokio::net::TcpListener::from_std(listener);
-    async move {
-        let Ok(listener) = listener else {
-            return;
-        };
-        let mut pause = PAUSE_MIN;
-        let mut in_a_row = 0;
-        loop {
-            match listener.accept().await {
-                Ok((socket, peer)) => {
-                    pause = PAUSE_MIN;
-                    if !INHERITS_NODELAY {
-                        let _ = socket.set_nodelay(true);
-                    }
-                    let observer = &worker.shared.observer;
-                    let told = |max| observer.connections_full(max);
-                    let place = worker.shared.places.take(told).await;
-                    let accepted = Accepted {
-                        peer,
-                        local,
-                        place: Rc::new(place),
-                        at: Instant::now(),
-                    };
-                    let counted = worker.count();
-                    spawn_local(async move {
-                        let worker = Rc::clone(counted.worker());
-                        connection::run(worker, socket, accepted, local_of).await;
-                        drop(counted);
-                    });
+async fn accept<H: Handler>(worker: Rc<Worker<H>>, local: SocketAddr, listener: TcpListener) {
+    let mut pause = PAUSE_MIN;
+    let mut in_a_row = 0;
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                pause = PAUSE_MIN;
+                if !INHERITS_NODELAY {
+                    let _ = socket.set_nodelay(true);
                 }
-                Err(error) if concerns_one_connection(&error) => {}
-                Err(error) => {
-                    worker.shared.observer.accept_failed(&error, pause);
-                    sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
+                let observer = &worker.shared.observer;
+                let told = |max| observer.connections_full(max);
+                let place = worker.shared.places.take(told).await;
+                let accepted = Accepted {
+                    peer,
+                    local,
+                    place: Rc::new(place),
+                    at: Instant::now(),
+                };
+                let counted = worker.count();
+                spawn_local(async move {
+                    let worker = Rc::clone(counted.worker());
+                    connection::run(worker, socket, accepted, local_of).await;
+                    drop(counted);
+                });
             }
-            in_a_row += 1;
-            if in_a_row >= ACCEPTS_IN_A_ROW {
-                in_a_row = 0;
-                tokio::task::yield_now().await;
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) => {
+                worker.shared.observer.accept_failed(&error, pause);
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
             }
+        }
+        in_a_row += 1;
+        if in_a_row >= ACCEPTS_IN_A_ROW {
+            in_a_row = 0;
+            tokio::task::yield_now().await;
         }
     }
 }

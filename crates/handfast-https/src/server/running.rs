@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use handfast::ServerContext;
 use tokio::sync::watch;
 
-use super::accept::{self, Order};
+use super::accept::{Order, Serving};
 use super::budget::Budget;
 use super::config::ServerConfig;
 use super::handler::Handler;
@@ -49,7 +49,7 @@ impl<H: Handler> Server<H> {
     /// Serves, on threads of its own.
     ///
     /// # Errors
-    /// When the system gives no thread or no event queue.
+    /// When the system gives no thread or no event queue, or does not watch a listener.
     pub fn start(self) -> io::Result<Running> {
         let addresses = self.local_addrs();
         let (orders, receiver) = watch::channel(Order::Serve);
@@ -75,10 +75,10 @@ impl<H: Handler> Server<H> {
             let (ready, started) = std::sync::mpsc::channel();
             let thread = thread::Builder::new()
                 .name(format!("handfast-{number}"))
-                .spawn(move || match accept::runtime() {
-                    Ok(runtime) => {
+                .spawn(move || match Serving::new(listeners) {
+                    Ok(serving) => {
                         let _ = ready.send(Ok(()));
-                        accept::run(runtime, shared, listeners, receiver);
+                        serving.run(shared, receiver);
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error));
@@ -176,5 +176,42 @@ impl std::fmt::Debug for Running {
             .field("connections", &self.connections())
             .field("threads", &self.threads.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+
+    use handfast::{Identity, Passphrase};
+    use handfast_testbed::pki::Pki;
+
+    use super::super::handler::{ConnectionInfo, Request, Response};
+    use super::super::service::plain;
+    use super::*;
+
+    async fn answer(_: Request, _: Arc<ConnectionInfo>) -> Response {
+        plain(http::StatusCode::OK, "served\n")
+    }
+
+    #[test]
+    fn a_listener_that_cannot_be_watched_is_an_error_of_the_start() {
+        let issued = Pki::new().server(&["localhost"]);
+        let (chain, key) = (issued.cert_pem(), issued.key_pem());
+        let identity =
+            Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none()).unwrap();
+        let context = ServerContext::builder().identity(identity).build().unwrap();
+        let config = ServerConfig::new(context)
+            .listen("127.0.0.1:0".parse().unwrap())
+            .threads(std::num::NonZero::new(2).unwrap());
+        let mut server = Server::bind(config, answer).unwrap();
+        // The system has no events for a file.
+        let file = OwnedFd::from(File::open("/dev/null").unwrap());
+        let file = TcpListener::from(file);
+        file.set_nonblocking(true).unwrap();
+        server.listening[0].sockets[1] = file;
+        let error = server.start().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 }
