@@ -214,10 +214,21 @@ async fn connections_of_any_channel_are_served_and_their_events_told() {
             drop(ours);
             timeout(PATIENCE, serving).await.unwrap().unwrap();
 
+            // A pipe has no port to which plain HTTP could be redirected.
+            let (mut ours, theirs) = duplex(4096);
+            let connections = pipes.connections.clone();
+            spawn_local(async move { connections.accept(theirs, Addresses::NONE).await });
+            ours.write_all(get("/").as_bytes()).await.unwrap();
+            let mut reply = String::new();
+            ours.read_to_string(&mut reply).await.unwrap();
+            assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
+            drop(ours);
+            until_idle(&pipes.connections).await;
+
             let events = pipes.witness.events();
             assert_eq!(events.requests[0].line, "GET / HTTP/1.1");
             assert_eq!(events.closes[0].reason, CloseReason::Finished);
-            assert_eq!(events.handshakes.len(), 1);
+            assert_eq!(events.handshakes.len(), 2);
         })
         .await;
 }

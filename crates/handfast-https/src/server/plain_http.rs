@@ -19,8 +19,8 @@ const FIELDS_MAX: usize = 64;
 /// How long the client has to take the reply and leave: it fits one segment.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Answers what began with `received`, if it looks like HTTP: 308 to the https URL, or 400. Returns the
-/// status that was sent.
+/// Answers what began with `received`, if it looks like HTTP: 308 to the https URL on this port, or 400, also if the port
+/// is not known, which is 0. Returns the status that was sent.
 pub(super) async fn answer<T: Transport>(
     channel: &mut T,
     received: &[u8],
@@ -32,7 +32,7 @@ pub(super) async fn answer<T: Transport>(
     }
     let mut head = received.to_vec();
     let mut url = https_url(&head, port);
-    if url.is_none() {
+    if url.is_none() && port != 0 {
         // Whatever keeps the rest of the head from coming, what is there is answered.
         url = timeout_at(deadline, read_on(channel, &mut head, port))
             .await
@@ -121,8 +121,11 @@ async fn read_on<T: Transport>(channel: &mut T, head: &mut Vec<u8>, port: u16) -
 }
 
 /// The URL to go to: the same host and target, by https, on this port. `None` when the head does not
-/// tell, or not in a form that could be sent back.
+/// tell, or not in a form that could be sent back, or when the port is 0.
 fn https_url(head: &[u8], port: u16) -> Option<String> {
+    if port == 0 {
+        return None;
+    }
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     // Complete or partial: the fields that were parsed are there either way.
@@ -181,6 +184,7 @@ mod tests {
         let cases = [
             (head, 8443, Some("https://files.test:8443/a?b=%0d")),
             (head, 443, Some("https://files.test/a?b=%0d")),
+            (head, 0, None),
             (
                 "GET http://x/y HTTP/1.1\r\nHost: [::1]\r\n\r\n",
                 9,
