@@ -44,10 +44,13 @@ pub async fn serve(listener: TcpListener, identity: Identity) -> Result<(), Box<
         .alpn(protocols)
         .build()?;
     let connections = Connections::new(ServerConfig::new(context.clone()), handler());
-    let local = listener.local_addr()?;
     let accepting = async {
         loop {
             let (socket, peer) = listener.accept().await?;
+            // Not the listener's: it may listen on every address.
+            let Ok(local) = socket.local_addr() else {
+                continue;
+            };
             let (context, connections) = (context.clone(), connections.clone());
             spawn_local(async move {
                 let stream = match context.accept_async(socket).await {

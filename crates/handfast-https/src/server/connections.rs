@@ -28,12 +28,12 @@ const RELEASE_EVERY: Duration = Duration::from_secs(10);
 pub struct Addresses {
     /// The client's address.
     pub peer: SocketAddr,
-    /// Our end's.
+    /// The address of this end of the connection, which is not the listener's if that listens on every address.
     pub local: SocketAddr,
 }
 
 impl Addresses {
-    /// Of a channel that has none, such as a pipe: 0.0.0.0, port 0.
+    /// Of a channel that has none, such as a pipe: 0.0.0.0, port 0. Without a port plain HTTP cannot be redirected to https.
     pub const NONE: Self = Self {
         peer: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
         local: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
@@ -57,11 +57,11 @@ impl Addresses {
 /// };
 /// let connections = Connections::new(ServerConfig::new(context), hello);
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8443").await?;
-/// let local = listener.local_addr()?;
 /// let tasks = tokio::task::LocalSet::new();
 /// tasks.run_until(async {
 ///     loop {
 ///         let (socket, peer) = listener.accept().await?;
+///         let Ok(local) = socket.local_addr() else { continue };
 ///         let connections = connections.clone();
 ///         tokio::task::spawn_local(async move {
 ///             connections.accept(socket, Addresses { peer, local }).await;

@@ -19,7 +19,8 @@ pub struct Tower<S>(S);
 /// (`Arc<`[`ConnectionInfo`]`>`) as an extension, with the authenticated client.
 ///
 /// The service is called on the thread that has the connection, and must not block it. It may pass the request's body on to
-/// other threads. A failure of the service is answered with 500; a panic ends the connection.
+/// other threads. A service that fails before it takes the request is answered with 503, and one that fails later with 500; a
+/// panic ends the connection.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
