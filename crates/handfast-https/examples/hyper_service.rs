@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use handfast::{AsyncStream, ClosePolicy, Identity, Passphrase, ServerContext};
 use handfast_https::server::{
@@ -17,6 +18,7 @@ use hyper::service::{Service as _, service_fn};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::sleep;
 
 /// The other protocol: what came until the end, sent back.
 const ECHO: &[u8] = b"echo";
@@ -36,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     serve(listener, identity).await
 }
 
-/// Accepts until that fails.
+/// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, identity: Identity) -> Result<(), Box<dyn Error>> {
     let protocols = ALPN.iter().map(|name| name.as_bytes()).chain([ECHO]);
     let context = ServerContext::builder()
@@ -46,11 +48,21 @@ pub async fn serve(listener: TcpListener, identity: Identity) -> Result<(), Box<
     let connections = Connections::new(ServerConfig::new(context.clone()), handler());
     let accepting = async {
         loop {
-            let (socket, peer) = listener.accept().await?;
+            let (socket, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // The client has gone, or there are no descriptors left, for which time helps.
+                    eprintln!("a connection was not accepted: {error}");
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
             // Not the listener's: it may listen on every address.
             let Ok(local) = socket.local_addr() else {
                 continue;
             };
+            // While there is none, clients wait in the system's queue.
+            let permit = connections.acquire().await;
             let (context, connections) = (context.clone(), connections.clone());
             spawn_local(async move {
                 let stream = match context.accept_async(socket).await {
@@ -59,9 +71,10 @@ pub async fn serve(listener: TcpListener, identity: Identity) -> Result<(), Box<
                 };
                 if stream.report().alpn.as_deref() == Some(ECHO) {
                     let _ = echo(stream).await;
+                    drop(permit);
                 } else {
                     connections
-                        .serve_connection(stream, Addresses { peer, local })
+                        .serve_connection(permit, stream, Addresses { peer, local })
                         .await;
                 }
             });

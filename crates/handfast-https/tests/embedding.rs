@@ -18,8 +18,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use handfast::{
-    ClientAuth, ClientContext, ClientContextBuilder, ClosePolicy, Ending, ServerContext,
-    TrustAnchors,
+    AsyncStream, ClientAuth, ClientContext, ClientContextBuilder, ClosePolicy, Ending,
+    ServerContext, TrustAnchors,
 };
 use handfast_https::client::{Client, Request as ClientRequest};
 use handfast_https::server::{
@@ -28,7 +28,7 @@ use handfast_https::server::{
 };
 use handfast_testbed::pki::Pki;
 use server_common::{PATIENCE, Reply, Witness, identity};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 
@@ -172,11 +172,18 @@ impl Pipes {
         }
     }
 
-    /// A client's stream, its handshake done.
-    async fn connect(&self) -> handfast::AsyncStream<tokio::io::DuplexStream> {
+    /// A client's end of a pipe that is served.
+    async fn open(&self) -> DuplexStream {
         let (ours, theirs) = duplex(4096);
+        let permit = self.connections.acquire().await;
         let connections = self.connections.clone();
-        spawn_local(async move { connections.accept(theirs, Addresses::NONE).await });
+        spawn_local(async move { connections.accept(permit, theirs, Addresses::NONE).await });
+        ours
+    }
+
+    /// A client's stream, its handshake done.
+    async fn connect(&self) -> AsyncStream<DuplexStream> {
+        let ours = self.open().await;
         self.client.secure_async("localhost", ours).await.unwrap()
     }
 }
@@ -206,18 +213,13 @@ async fn connections_of_any_channel_are_served_and_their_events_told() {
             until_idle(&pipes.connections).await;
 
             // What is no TLS.
-            let (mut ours, theirs) = duplex(4096);
-            let connections = pipes.connections.clone();
-            let serving =
-                spawn_local(async move { connections.accept(theirs, Addresses::NONE).await });
+            let mut ours = pipes.open().await;
             ours.write_all(b"EHLO there\r\n").await.unwrap();
             drop(ours);
-            timeout(PATIENCE, serving).await.unwrap().unwrap();
+            until_idle(&pipes.connections).await;
 
             // A pipe has no port to which plain HTTP could be redirected.
-            let (mut ours, theirs) = duplex(4096);
-            let connections = pipes.connections.clone();
-            spawn_local(async move { connections.accept(theirs, Addresses::NONE).await });
+            let mut ours = pipes.open().await;
             ours.write_all(get("/").as_bytes()).await.unwrap();
             let mut reply = String::new();
             ours.read_to_string(&mut reply).await.unwrap();
@@ -269,7 +271,7 @@ async fn a_shutdown_waits_for_replies_and_cuts_what_does_not_end() {
 }
 
 /// A connection within a request's head, which ends only when it is cut.
-async fn begin_request(pipes: &Pipes) -> handfast::AsyncStream<tokio::io::DuplexStream> {
+async fn begin_request(pipes: &Pipes) -> AsyncStream<DuplexStream> {
     let mut stream = pipes.connect().await;
     let one_and_a_half = b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\n";
     stream.write_all(one_and_a_half).await.unwrap();
@@ -311,35 +313,44 @@ async fn two_shutdowns_at_the_same_time_both_end() {
         .await;
 }
 
+/// Asks on a connection, and gives the reply, which has a length of 6.
+async fn ask_over(stream: &mut AsyncStream<DuplexStream>) -> String {
+    let head = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"hello\n") {
+        reply.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(reply).unwrap()
+}
+
+fn places(count: usize) -> Pipes {
+    let mut limits = Limits::default();
+    limits.connections_max = count;
+    Pipes::new(limits)
+}
+
 #[tokio::test]
-async fn a_connection_waits_for_room_and_idle_ones_make_it() {
+async fn a_connection_waits_for_room_and_a_reply_makes_it() {
     let local = LocalSet::new();
     local
         .run_until(async {
-            let mut limits = Limits::default();
-            limits.connections_max = 1;
-            let pipes = Pipes::new(limits);
+            let pipes = places(1);
             let mut first = pipes.connect().await;
-            let (ours, theirs) = duplex(4096);
-            let connections = pipes.connections.clone();
-            spawn_local(async move { connections.accept(theirs, Addresses::NONE).await });
-            let mut second = Box::pin(pipes.client.secure_async("localhost", ours));
+            let mut second = Box::pin(pipes.connect());
             assert!(
                 timeout(Duration::from_millis(100), &mut second)
                     .await
                     .is_err(),
                 "there is no room"
             );
+            assert_eq!(pipes.connections.count(), 1, "the second is not begun");
             let full = Instant::now();
             // With its reply the first connection ends.
-            first
-                .write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-                .await
-                .unwrap();
-            let mut reply = Vec::new();
-            first.read_to_end(&mut reply).await.unwrap();
+            assert!(ask_over(&mut first).await.contains("connection: close"));
             first.close(ClosePolicy::default()).await;
-            let mut second = timeout(PATIENCE, second).await.unwrap().unwrap();
+            let mut second = timeout(PATIENCE, second).await.unwrap();
             assert_eq!(pipes.witness.events().full, [1]);
             second.close(ClosePolicy::default()).await;
             until_idle(&pipes.connections).await;
@@ -350,6 +361,88 @@ async fn a_connection_waits_for_room_and_idle_ones_make_it() {
                 closes[1].duration <= since_full,
                 "{closes:?} {since_full:?}"
             );
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn there_are_as_many_permits_as_connections_and_a_dropped_one_is_given_back() {
+    let pipes = places(2);
+    let (first, second) = (
+        pipes.connections.acquire().await,
+        pipes.connections.acquire().await,
+    );
+    let mut third = Box::pin(pipes.connections.acquire());
+    let mut fourth = Box::pin(pipes.connections.acquire());
+    let waits = Duration::from_millis(20);
+    assert!(timeout(waits, &mut third).await.is_err());
+    assert!(timeout(waits, &mut fourth).await.is_err());
+    drop(first);
+    assert!(timeout(waits, &mut fourth).await.is_err(), "it came later");
+    let third = timeout(PATIENCE, third).await.unwrap();
+    drop((second, third));
+    timeout(PATIENCE, fourth).await.unwrap();
+}
+
+/// Connections that are kept, each after one reply.
+async fn keep(pipes: &Pipes, count: usize) -> Vec<AsyncStream<DuplexStream>> {
+    let mut kept = Vec::new();
+    for _ in 0..count {
+        let mut stream = pipes.connect().await;
+        assert!(!ask_over(&mut stream).await.contains("connection: close"));
+        kept.push(stream);
+    }
+    kept
+}
+
+/// How many of them were closed by the server: the longest idle first.
+async fn closed(kept: &mut [AsyncStream<DuplexStream>]) -> usize {
+    for (number, stream) in kept.iter_mut().enumerate() {
+        let end = timeout(Duration::from_millis(10), stream.read_u8()).await;
+        if end.is_err() {
+            return number;
+        }
+    }
+    kept.len()
+}
+
+#[tokio::test]
+async fn connections_that_idle_make_room_for_those_that_wait() {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let pipes = places(40);
+            // Two of the places are for one request each.
+            let mut kept = keep(&pipes, 38).await;
+            let acquire = || {
+                let connections = pipes.connections.clone();
+                spawn_local(async move { connections.acquire().await })
+            };
+            let mut held = Vec::new();
+            for task in [(); 6].map(|()| acquire()) {
+                held.push(timeout(2 * PATIENCE, task).await.unwrap().unwrap());
+            }
+            // Four got the place of one that idled; two more make up for the places for one request each.
+            let closed = closed(&mut kept).await;
+            assert!((4..=6).contains(&closed), "{closed}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn connections_that_idle_make_up_for_the_places_for_one_request_each() {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let pipes = places(16);
+            let mut kept = keep(&pipes, 15).await;
+            let one_closed = async {
+                while closed(&mut kept).await == 0 {
+                    drop(pipes.connections.acquire().await);
+                }
+            };
+            timeout(2 * PATIENCE, one_closed).await.unwrap();
+            assert_eq!(pipes.witness.events().full, [], "none had to wait");
         })
         .await;
 }

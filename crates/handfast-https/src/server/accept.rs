@@ -16,8 +16,8 @@ use tokio::time::{sleep, sleep_until};
 use super::connection;
 use super::handler::Handler;
 use super::handshake::Accepted;
+use super::housekeeping::{make_room, release_buffers};
 use super::listener::INHERITS_NODELAY;
-use super::places;
 use super::shared::Shared;
 use super::turn;
 use super::worker::Worker;
@@ -38,9 +38,6 @@ const BLOCKING_IDLE: Duration = Duration::from_secs(5);
 
 /// How long the end of the last blocking reads is waited for.
 const BLOCKING_END: Duration = Duration::from_millis(500);
-
-/// How often a thread gives back buffers that it has kept since a burst and not used since.
-const RELEASE_EVERY: Duration = Duration::from_secs(10);
 
 /// What a thread is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,26 +109,6 @@ async fn serve<H: Handler>(
             // In a greater hurry than before.
             sooner = next_order(&mut orders) => deadline = sooner,
         }
-    }
-}
-
-/// Closes connections that idle while places are wanted. Never ends.
-async fn make_room<H: Handler>(worker: Rc<Worker<H>>) {
-    let (places, threads) = (&worker.shared.places, worker.shared.threads);
-    loop {
-        places.until_wanted().await;
-        // Each thread does its part; what the others do not find is looked for again.
-        worker.close_idle(places.wanted().div_ceil(threads));
-        sleep(places::LOOK_EVERY).await;
-    }
-}
-
-/// Keeps no more buffers than are used. Never ends.
-async fn release_buffers() {
-    loop {
-        sleep(RELEASE_EVERY).await;
-        handfast::release_unused_buffers();
-        handfast_http::h2::release_unused_buffers();
     }
 }
 

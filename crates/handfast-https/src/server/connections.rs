@@ -9,19 +9,16 @@ use std::time::{Duration, Instant};
 
 use handfast::{AsyncStream, ServerContext};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::config::ServerConfig;
 use super::connection;
 use super::handler::Handler;
 use super::handshake::Accepted;
-use super::places;
+use super::housekeeping::{RELEASE_EVERY, make_room, release_now};
+use super::places::Place;
 use super::shared::Shared;
 use super::worker::Worker;
-
-/// How often a thread gives back buffers that it has kept since a burst and not used since; looked at when a connection
-/// ends.
-const RELEASE_EVERY: Duration = Duration::from_secs(10);
 
 /// Where a connection comes from, for handlers and observers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +37,21 @@ impl Addresses {
     };
 }
 
+/// Permission to serve one connection, from [`Connections::acquire`]. Dropping it gives it back.
+#[derive(Debug)]
+pub struct ConnectionPermit(Place);
+
+impl ConnectionPermit {
+    fn spend(self, addresses: Addresses) -> Accepted {
+        Accepted {
+            peer: addresses.peer,
+            local: addresses.local,
+            place: Rc::new(self.0),
+            at: Instant::now(),
+        }
+    }
+}
+
 /// Serves connections that its caller has accepted, on the caller's runtime.
 ///
 /// Everything that a [`Server`](super::Server) does for a connection is done here, too: limits, HTTP, closing, events. What
@@ -48,8 +60,14 @@ impl Addresses {
 /// It is for one thread, and so are its futures: run them in a [`LocalSet`](tokio::task::LocalSet), in a tokio
 /// `LocalRuntime`, or in `block_on`. To serve on several threads, make one for each. A clone is the same.
 ///
+/// Each connection needs a [permit](Self::acquire), of which there are
+/// [`Limits::connections_max`](super::Limits::connections_max). Get it where you accept, with a connection at hand and before
+/// you start a task for it: while there is none, the loop accepts nothing more, and further connections wait in the system's
+/// queue. A loop that acquired permits in its tasks would accept all that come, until there are no descriptors left.
+///
 /// ```no_run
 /// # use std::sync::Arc;
+/// # use std::time::Duration;
 /// # use handfast_https::server::{Addresses, Body, Connections, ConnectionInfo, Request, Response, ServerConfig};
 /// # async fn serve(context: handfast::ServerContext) -> std::io::Result<()> {
 /// let hello = |_request: Request, client: Arc<ConnectionInfo>| async move {
@@ -60,11 +78,20 @@ impl Addresses {
 /// let tasks = tokio::task::LocalSet::new();
 /// tasks.run_until(async {
 ///     loop {
-///         let (socket, peer) = listener.accept().await?;
+///         let (socket, peer) = match listener.accept().await {
+///             Ok(accepted) => accepted,
+///             Err(error) => {
+///                 // The client has gone, or there are no descriptors left, for which time helps.
+///                 eprintln!("a connection was not accepted: {error}");
+///                 tokio::time::sleep(Duration::from_millis(50)).await;
+///                 continue;
+///             }
+///         };
 ///         let Ok(local) = socket.local_addr() else { continue };
+///         let permit = connections.acquire().await;
 ///         let connections = connections.clone();
 ///         tokio::task::spawn_local(async move {
-///             connections.accept(socket, Addresses { peer, local }).await;
+///             connections.accept(permit, socket, Addresses { peer, local }).await;
 ///         });
 ///     }
 /// }).await
@@ -94,16 +121,32 @@ impl<H: Handler> Connections<H> {
         }
     }
 
-    /// Shakes hands and serves HTTP until the connection has ended. At
-    /// [`Limits::connections_max`](super::Limits::connections_max) it first waits until there is room.
+    /// Waits until there is room for one more connection. Meanwhile idle connections are closed, and others end with their
+    /// reply. Who has waited longest comes first.
+    ///
+    /// The wait is not part of a connection's time limits: they begin when it is passed on with the permit.
+    pub async fn acquire(&self) -> ConnectionPermit {
+        let shared = &self.worker.shared;
+        let told = |max| shared.observer.connections_full(max);
+        let place = tokio::select! {
+            biased;
+            place = shared.places.take(told) => place,
+            never = make_room(Rc::clone(&self.worker)) => match never {},
+        };
+        // For the next ones, of which each would otherwise get the place for one request only.
+        self.worker.make_room();
+        ConnectionPermit(place)
+    }
+
+    /// Shakes hands and serves HTTP until the connection has ended.
     ///
     /// The outcome is reported to the observer. Dropping it closes the connection.
-    pub async fn accept<T>(&self, channel: T, addresses: Addresses)
+    pub async fn accept<T>(&self, permit: ConnectionPermit, channel: T, addresses: Addresses)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let counted = self.worker.count();
-        let accepted = self.arrived(addresses).await;
+        let accepted = permit.spend(addresses);
         let worker = Rc::clone(counted.worker());
         let served = connection::run(worker, channel, accepted, |_| None);
         self.until_cut(served).await;
@@ -113,13 +156,17 @@ impl<H: Handler> Connections<H> {
     /// ALPN agreed on: without `h2` it is HTTP/1.1.
     ///
     /// A caller that serves other protocols besides HTTP looks at [`Report::alpn`](handfast::Report::alpn), and passes on
-    /// what is HTTP.
-    pub async fn serve_connection<T>(&self, stream: AsyncStream<T>, addresses: Addresses)
-    where
+    /// what is HTTP. The permit is best [acquired](Self::acquire) before the handshake, which it limits, too.
+    pub async fn serve_connection<T>(
+        &self,
+        permit: ConnectionPermit,
+        stream: AsyncStream<T>,
+        addresses: Addresses,
+    ) where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let counted = self.worker.count();
-        let accepted = self.arrived(addresses).await;
+        let accepted = permit.spend(addresses);
         let worker = Rc::clone(counted.worker());
         let served = connection::serve(worker, Box::new(stream), accepted, |_| None);
         self.until_cut(served).await;
@@ -131,7 +178,7 @@ impl<H: Handler> Connections<H> {
         self.worker.shared.contexts.replace(context);
     }
 
-    /// Connections that are open now, those that wait for room, shake hands or close included.
+    /// Connections that are open now, those that shake hands or close included.
     pub fn count(&self) -> usize {
         self.worker.live()
     }
@@ -146,42 +193,16 @@ impl<H: Handler> Connections<H> {
         }
     }
 
-    /// Waits for a place for a connection.
-    async fn arrived(&self, addresses: Addresses) -> Accepted {
-        let shared = &self.worker.shared;
-        let told = |max| shared.observer.connections_full(max);
-        let place = tokio::select! {
-            biased;
-            place = shared.places.take(told) => place,
-            () = self.make_room() => unreachable!("it never ends"),
-        };
-        Accepted {
-            peer: addresses.peer,
-            local: addresses.local,
-            place: Rc::new(place),
-            // The time without a place is not the client's.
-            at: Instant::now(),
-        }
-    }
-
-    /// Closes idle connections while a client waits for a place.
-    async fn make_room(&self) {
-        loop {
-            self.worker.close_idle(self.worker.shared.places.wanted());
-            sleep(places::LOOK_EVERY).await;
-        }
-    }
-
     async fn until_cut(&self, served: impl Future<Output = ()>) {
         tokio::select! {
             biased;
             () = served => {}
             () = self.worker.until_cut() => {}
         }
+        // There is no task that does this at other times.
         if self.released.get().elapsed() >= RELEASE_EVERY {
             self.released.set(Instant::now());
-            handfast::release_unused_buffers();
-            handfast_http::h2::release_unused_buffers();
+            release_now();
         }
     }
 }

@@ -41,7 +41,7 @@
 //! # The public interface is
 //!
 //! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`];
-//! - [`Connections`], with [`Addresses`]: the same for connections that the caller accepts;
+//! - [`Connections`], with [`Addresses`] and [`ConnectionPermit`]: the same for connections that the caller accepts;
 //! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`] and [`ConnectionInfo`];
 //! - [`Pull`], [`plain`] and [`turn()`]: what helps to write handlers that cost little;
 //! - [`Observer`] and its events.
@@ -58,6 +58,7 @@ mod delivery;
 mod engine;
 mod handler;
 mod handshake;
+mod housekeeping;
 mod http1;
 mod http2;
 mod incoming;
@@ -77,7 +78,7 @@ mod worker;
 
 pub use body::{Body, BodyError, Pull};
 pub use config::{ALPN, Limits, ServerConfig};
-pub use connections::{Addresses, Connections};
+pub use connections::{Addresses, ConnectionPermit, Connections};
 pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response};
 pub use listener::BindError;
 pub use observer::{

@@ -21,6 +21,8 @@ pub(super) struct Worker<H> {
     /// Those whose handshake is done, in the order of their coming.
     links: RefCell<BTreeMap<u64, Rc<Link>>>,
     links_ever: Cell<u64>,
+    /// When idle connections were last looked for.
+    looked: Cell<Option<tokio::time::Instant>>,
     emptied: Notify,
     draining: Cell<bool>,
     drain: Notify,
@@ -37,6 +39,7 @@ impl<H> Worker<H> {
             live: Cell::new(0),
             links: RefCell::default(),
             links_ever: Cell::new(0),
+            looked: Cell::new(None),
             emptied: Notify::new(),
             draining: Cell::new(false),
             drain: Notify::new(),
@@ -66,8 +69,20 @@ impl<H> Worker<H> {
         self.links.borrow_mut().remove(&number);
     }
 
+    /// Closes idle connections if places are wanted, unless this was done a moment ago.
+    pub(super) fn make_room(&self) {
+        let wanted = self.shared.places.wanted();
+        let now = tokio::time::Instant::now();
+        let is_due = |looked| now.saturating_duration_since(looked) >= places::LOOK_EVERY;
+        if wanted > 0 && self.looked.get().is_none_or(is_due) {
+            self.looked.set(Some(now));
+            // Each thread does its part; what the others do not find is looked for again.
+            self.close_idle(wanted.div_ceil(self.shared.threads));
+        }
+    }
+
     /// Closes up to `count` connections that idle, the longest idle first.
-    pub(super) fn close_idle(&self, count: usize) {
+    fn close_idle(&self, count: usize) {
         let now = Instant::now();
         let mut idle: Vec<(Instant, Rc<Link>)> = Vec::new();
         for link in self.links.borrow().values() {
