@@ -4,18 +4,22 @@
 
 mod client_common;
 
+use std::future::{Future, ready};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use client_common::{Fixture, PATIENCE, VERSIONS, context, text};
-use handfast_https::client::{Client, Error, Request, Upload};
+use handfast_https::client::{Client, Error, Request, Response, Upload};
 use handfast_testbed::misbehaving::{Misbehaving, Step};
 use handfast_testbed::pki::Pki;
 use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// As many bytes as no socket and no window holds.
 const PIECES: usize = 1024;
@@ -180,4 +184,76 @@ async fn a_caller_that_takes_its_time_is_no_silence_of_the_server() {
         making.await.unwrap();
         assert_eq!(told, "2 195 none", "{alpn}");
     }
+}
+
+/// A response that is the body of another request.
+struct Copied {
+    next: Pin<Box<dyn Future<Output = (Response, Option<Bytes>)> + Send>>,
+}
+
+impl Copied {
+    fn new(response: Response) -> Self {
+        Self {
+            next: Box::pin(Self::next(response)),
+        }
+    }
+
+    async fn next(mut response: Response) -> (Response, Option<Bytes>) {
+        let piece = response.chunk().await.unwrap();
+        (response, piece)
+    }
+}
+
+impl AsyncRead for Copied {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (response, piece) = ready!(self.next.as_mut().poll(cx));
+        if let Some(mut piece) = piece {
+            buf.put_slice(&piece.split_to(buf.remaining().min(piece.len())));
+            if !piece.is_empty() {
+                self.next = Box::pin(ready((response, Some(piece))));
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.next = Box::pin(Self::next(response));
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_response_can_be_the_body_of_a_request_over_the_same_connection() {
+    // In a thread of its own, as a deadlock stops a whole runtime.
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let fixture = Fixture::new();
+            let client = fixture.client("h2").build();
+            let large = || client.send(Request::get(&fixture.url("/large")).unwrap());
+            let upload = Upload::from_reader(Copied::new(large().await.unwrap()));
+            fixture.seen.gate.add_permits(1);
+            let copied = text(&client, fixture.put(upload)).await.unwrap();
+            assert_eq!(copied, format!("{} 0 none", 32 << 20));
+
+            // Given up while it is sent.
+            let upload = Upload::from_reader(Copied::new(large().await.unwrap()));
+            let (sender, request) = (client.clone(), fixture.put(upload));
+            let sending = tokio::spawn(async move { text(&sender, request).await });
+            while fixture.seen.now.load(Ordering::SeqCst) < 1 {
+                tokio::task::yield_now().await;
+            }
+            sending.abort();
+            assert!(sending.await.unwrap_err().is_cancelled());
+            let response = client.send(Request::get(&fixture.url("/")).unwrap());
+            let response = response.await.unwrap();
+            assert_eq!(response.connection().number, 1);
+            response.finish().await.unwrap();
+        });
+        tell.send(()).unwrap();
+    });
+    told.recv_timeout(PATIENCE).unwrap();
 }

@@ -311,12 +311,16 @@ impl Exchange {
     /// The rest of the request is not sent.
     pub(super) fn stop_sending(&self) {
         let mut state = self.shared.state();
-        if let Some(slot) = state.streams.get_mut(&self.stream) {
-            slot.stopped |= slot.sending;
-            slot.upload = Bytes::new();
-            slot.outflow = None;
-            slot.held = false;
-        }
+        let Some(slot) = state.streams.get_mut(&self.stream) else {
+            return;
+        };
+        slot.stopped |= slot.sending;
+        slot.upload = Bytes::new();
+        slot.held = false;
+        let outflow = slot.outflow.take();
+        // What is the caller's is dropped without the lock: it may be a response of this connection.
+        drop(state);
+        drop(outflow);
     }
 
     /// Ready when nothing of the request is left to be sent, or nothing more can be.
@@ -362,8 +366,11 @@ impl Moving for Shared {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let mut state = self.shared.state();
+        // Dropped after the lock: what makes its body is the caller's, and may be a response of this connection.
         let slot = state.streams.remove(&self.stream);
-        let is_over = slot.is_none_or(|slot| slot.cut.is_some() || slot.ended && !slot.sending);
+        let is_over = slot
+            .as_ref()
+            .is_none_or(|slot| slot.cut.is_some() || slot.ended && !slot.sending);
         if !is_over && state.http.reset(self.stream, code::CANCEL).is_some() {
             state.wake_driver();
         }

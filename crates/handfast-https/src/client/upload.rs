@@ -258,10 +258,14 @@ impl Outflow {
 impl Drop for Outflow {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
-        match shared.stage {
-            Stage::Begun => shared.source = Source::Over,
-            _ => shared.stage = Stage::Untouched,
+        if shared.stage != Stage::Begun {
+            shared.stage = Stage::Untouched;
+            return;
         }
+        let source = std::mem::replace(&mut shared.source, Source::Over);
+        // The caller's: dropped without the lock.
+        drop(shared);
+        drop(source);
     }
 }
 

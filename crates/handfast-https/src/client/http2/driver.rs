@@ -104,24 +104,26 @@ pub(super) struct Slot {
     pub(super) moved: u64,
 }
 
+/// What a caller's body gives when it is asked for more.
+type Piece = Poll<io::Result<Option<Bytes>>>;
+
 impl Slot {
-    /// Asks for more of a body of which nothing is left to be sent.
-    fn pull(&mut self, cx: &mut Context<'_>) {
-        self.held = false;
-        let Some(outflow) = &mut self.outflow else {
-            return;
-        };
-        match outflow.poll_piece(cx) {
+    /// Takes what came of asking for more of its body; gives back what has no more.
+    fn take_piece(&mut self, outflow: Outflow, piece: Piece) -> Option<Outflow> {
+        self.held = piece.is_pending();
+        match piece {
             Poll::Ready(Ok(Some(piece))) => self.upload = piece,
-            Poll::Ready(Ok(None)) => self.outflow = None,
+            Poll::Ready(Ok(None)) => return Some(outflow),
             Poll::Ready(Err(error)) => {
-                self.outflow = None;
                 self.upload_failure = Some(error);
                 self.stopped = true;
                 self.wake();
+                return Some(outflow);
             }
-            Poll::Pending => self.held = true,
+            Poll::Pending => {}
         }
+        self.outflow = Some(outflow);
+        None
     }
 
     fn wake(&mut self) {
@@ -230,36 +232,6 @@ impl State {
         }
     }
 
-    /// One turn of the task.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        self.driver = Some(cx.waker().clone());
-        let mut read = 0;
-        loop {
-            if self.closing.is_some() {
-                self.http.wind_up();
-                let _ = self.poll_write(cx);
-                self.cut_all();
-                return Poll::Ready(Turn::Close);
-            }
-            self.send_bodies(cx);
-            let wrote = self.poll_write(cx);
-            if read >= READ_TURN {
-                return Poll::Ready(Turn::Over);
-            }
-            match self.poll_read(cx) {
-                Poll::Ready(count) => read += count,
-                // What was received may have to be answered, or has opened a window.
-                Poll::Pending if wrote.is_ready() && self.has_to_write() => {}
-                Poll::Pending => {
-                    if self.streams.is_empty() {
-                        self.http.rest();
-                    }
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-
     /// Nothing more is received or sent: all who wait for it are told.
     fn cut_all(&mut self) {
         self.end.received_all = true;
@@ -271,49 +243,6 @@ impl State {
 
     fn has_to_write(&mut self) -> bool {
         !self.end.received_all && (self.http.has_turns() || !self.http.output().is_empty())
-    }
-
-    /// Puts as much of the bodies of requests into the output as windows and room allow.
-    fn send_bodies(&mut self, cx: &mut Context<'_>) {
-        let now = Instant::now();
-        for stream in std::mem::take(&mut self.held) {
-            let Some(slot) = self.streams.get_mut(&stream) else {
-                continue;
-            };
-            slot.pull(cx);
-            match slot.held {
-                true => self.held.push(stream),
-                false => self.http.want(stream, now),
-            }
-        }
-        while let Some(turn) = self.http.turn() {
-            let Some(slot) = self.streams.get_mut(&turn.stream) else {
-                continue;
-            };
-            if slot.stopped {
-                // The stream is reset when its response has been read.
-                continue;
-            }
-            let count = slot.upload.len().min(turn.room);
-            let part = slot.upload.split_to(count);
-            if slot.upload.is_empty() {
-                slot.pull(cx);
-            }
-            let end = slot.upload.is_empty() && slot.outflow.is_none() && !slot.stopped;
-            self.http.put_data(turn, &part, end);
-            slot.sending = !end;
-            match end {
-                // An exchange may be waiting for this.
-                true => slot.wake(),
-                false => {
-                    slot.moved = slot.moved.wrapping_add(1);
-                    match slot.held {
-                        true => self.held.push(turn.stream),
-                        false => self.http.want(turn.stream, now),
-                    }
-                }
-            }
-        }
     }
 
     /// Ready when all of the output was sent, or nothing more can be sent.
@@ -416,6 +345,120 @@ fn cut_all(streams: &mut HashMap<u32, Slot>) {
             slot.wake();
         }
     }
+}
+
+/// One turn of the task.
+fn poll_turn(shared: &Mutex<State>, cx: &mut Context<'_>) -> Poll<Turn> {
+    let mut state = lock(shared);
+    state.driver = Some(cx.waker().clone());
+    let mut read = 0;
+    loop {
+        if state.closing.is_some() {
+            state.http.wind_up();
+            let _ = state.poll_write(cx);
+            state.cut_all();
+            return Poll::Ready(Turn::Close);
+        }
+        state = send_bodies(shared, state, cx);
+        let wrote = state.poll_write(cx);
+        if read >= READ_TURN {
+            return Poll::Ready(Turn::Over);
+        }
+        match state.poll_read(cx) {
+            Poll::Ready(count) => read += count,
+            // What was received may have to be answered, or has opened a window.
+            Poll::Pending if wrote.is_ready() && state.has_to_write() => {}
+            Poll::Pending => {
+                if state.streams.is_empty() {
+                    state.http.rest();
+                }
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// Puts as much of the bodies of requests into the output as windows and room allow.
+fn send_bodies<'s>(
+    shared: &'s Mutex<State>,
+    mut state: MutexGuard<'s, State>,
+    cx: &mut Context<'_>,
+) -> MutexGuard<'s, State> {
+    let now = Instant::now();
+    for stream in std::mem::take(&mut state.held) {
+        state = ask(shared, state, stream, cx);
+        match state.streams.get(&stream) {
+            Some(slot) if slot.held => state.held.push(stream),
+            Some(_) => state.http.want(stream, now),
+            None => {}
+        }
+    }
+    while let Some(turn) = state.http.turn() {
+        let Some(slot) = state.streams.get_mut(&turn.stream) else {
+            continue;
+        };
+        if slot.stopped {
+            // The stream is reset when its response has been read.
+            continue;
+        }
+        let count = slot.upload.len().min(turn.room);
+        let part = slot.upload.split_to(count);
+        if slot.upload.is_empty() && slot.outflow.is_some() {
+            // Is this the last piece? Its frame says so: one of its own might wait for a window that does not open.
+            state = ask(shared, state, turn.stream, cx);
+        }
+        let State {
+            streams,
+            http,
+            held,
+            ..
+        } = &mut *state;
+        let Some(slot) = streams.get_mut(&turn.stream) else {
+            continue;
+        };
+        let end = slot.upload.is_empty() && slot.outflow.is_none() && !slot.stopped;
+        http.put_data(turn, &part, end);
+        slot.sending = !end;
+        match end {
+            // An exchange may be waiting for this.
+            true => slot.wake(),
+            false => {
+                slot.moved = slot.moved.wrapping_add(1);
+                match slot.held {
+                    true => held.push(turn.stream),
+                    false => http.want(turn.stream, now),
+                }
+            }
+        }
+    }
+    state
+}
+
+/// Asks for more of a body of which nothing is left to be sent. Its caller's code runs without the lock: it may lead back to
+/// this connection, as when one response is the body of another request, and it may take its time.
+fn ask<'s>(
+    shared: &'s Mutex<State>,
+    mut state: MutexGuard<'s, State>,
+    stream: u32,
+    cx: &mut Context<'_>,
+) -> MutexGuard<'s, State> {
+    let slot = state.streams.get_mut(&stream);
+    let Some(mut outflow) = slot.and_then(|slot| slot.outflow.take()) else {
+        return state;
+    };
+    drop(state);
+    let piece = outflow.poll_piece(cx);
+    let mut state = lock(shared);
+    let unwanted = match state.streams.get_mut(&stream) {
+        Some(slot) if !slot.stopped => slot.take_piece(outflow, piece),
+        _ => Some(outflow),
+    };
+    if unwanted.is_none() {
+        return state;
+    }
+    drop(state);
+    drop(unwanted);
+    lock(shared)
 }
 
 /// What was received, sorted to those who wait for it.
@@ -543,7 +586,7 @@ impl Drop for Driver {
 /// The task of a connection.
 pub(super) async fn drive(driver: Driver) {
     let state = &driver.0;
-    while poll_fn(|cx| lock(state).poll(cx)).await == Turn::Over {
+    while poll_fn(|cx| poll_turn(state, cx)).await == Turn::Over {
         // Those who wait for what has come, first: also the runtime's main task, which has its turn only
         // when no other is ready.
         tokio::task::yield_now().await;
