@@ -15,8 +15,8 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// Determines why a handshake failed, and returns the error with the finding.
 ///
 /// `connect` makes a new channel to the same server up to the point where TLS begins: through the same proxy,
-/// after the same STARTTLS. It is called a few times at most, within `limit` in total; if this finds
-/// nothing, the error is unchanged. Errors that no probe can clarify are returned
+/// after the same STARTTLS. It is called a few times at most, within `limit` in total, and needs a time limit itself: it
+/// is not interrupted. If this finds nothing, the error is unchanged. Errors that no probe can clarify are returned
 /// immediately ([`Inquiry::is_worthwhile`]).
 ///
 /// ```no_run
@@ -46,16 +46,18 @@ pub fn clarify<C: Channel, E>(
     if !Inquiry::is_worthwhile(&error) {
         return error;
     }
-    let deadline = Instant::now() + limit;
+    // A limit that overflows is no limit.
+    let deadline = Instant::now().checked_add(limit);
     let mut inquiry = Inquiry::new(context, server_name);
     while let Some(hello) = inquiry.question() {
-        if Instant::now() >= deadline {
+        if deadline.is_some_and(|at| at <= Instant::now()) {
             return error;
         }
         let Ok(mut channel) = connect() else {
             return error;
         };
-        match ask(&mut channel, &hello, deadline) {
+        let until = deadline.unwrap_or_else(|| Instant::now() + ANSWER_WITHIN);
+        match ask(&mut channel, &hello, until) {
             Answer::Silent => return error,
             answer => inquiry.answered(answer),
         }

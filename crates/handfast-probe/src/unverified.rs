@@ -47,7 +47,8 @@ fn unverified(limit: Duration) -> Result<ClientContext, Error> {
 /// The error with what the server says when it is asked without being verified, where that could
 /// help ([`UnverifiedReply::is_worthwhile`]); over a blocking channel that `connect` makes.
 ///
-/// `host` and `port` are the server's as they stand in a URL. Sends `HEAD /` and nothing else.
+/// `host` and `port` are the server's as they stand in a URL. Sends `HEAD /` and nothing else, within `limit` in total.
+/// `connect` needs a time limit itself: it is not interrupted.
 #[must_use]
 pub fn with_unverified_reply<C: handfast::Channel, E>(
     error: Error,
@@ -59,15 +60,26 @@ pub fn with_unverified_reply<C: handfast::Channel, E>(
     if !is_worthwhile(&error) {
         return error;
     }
+    // A limit that overflows is no limit.
+    let deadline = Instant::now().checked_add(limit);
+    let left = || match deadline {
+        Some(at) => at
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero()),
+        None => Some(limit),
+    };
     let heard = || -> Option<UnverifiedReply> {
-        let deadline = Instant::now() + limit;
-        let context = unverified(limit).ok()?;
-        let mut stream: Stream<C> = context.secure(host, connect().ok()?).ok()?;
+        let channel = connect().ok()?;
+        let mut stream: Stream<C> = unverified(left()?).ok()?.secure(host, channel).ok()?;
+        stream.set_timeouts(Timeouts::all(left()?));
         stream.write_all(question(host, port).as_bytes()).ok()?;
         stream.flush().ok()?;
         let mut head = Vec::new();
         let mut chunk = [0; 4096];
-        while !is_over(&head) && Instant::now() < deadline {
+        while !is_over(&head)
+            && let Some(left) = left()
+        {
+            stream.set_timeouts(Timeouts::all(left));
             match stream.read(&mut chunk) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => head.extend_from_slice(chunk.get(..count).unwrap_or_default()),
