@@ -126,10 +126,13 @@ impl ClientContext {
     /// What is offered to servers, by number, for probes (`handfast-probe`).
     pub fn own_offer(&self) -> OwnOffer {
         let provider = self.0.tls.crypto_provider();
+        let versions = &self.0.versions;
+        let is_of_a_version = |suite: &&rustls::SupportedCipherSuite| match suite {
+            rustls::SupportedCipherSuite::Tls12(_) => versions.contains(&TlsVersion::Tls12),
+            rustls::SupportedCipherSuite::Tls13(_) => versions.contains(&TlsVersion::Tls13),
+        };
         OwnOffer {
-            versions: self
-                .0
-                .versions
+            versions: versions
                 .iter()
                 .map(|version| match version {
                     TlsVersion::Tls12 => WireVersion::Tls12,
@@ -139,6 +142,7 @@ impl ClientContext {
             suites: provider
                 .cipher_suites
                 .iter()
+                .filter(is_of_a_version)
                 .map(|suite| SuiteId(suite.suite().into()))
                 .collect(),
             groups: provider
