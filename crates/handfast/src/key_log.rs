@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{ConfigurationCause, Error};
 use crate::exporter::ExporterSecret;
+use crate::hex;
 use crate::phase::Phase;
 use crate::witness;
 
@@ -50,7 +51,8 @@ impl fmt::Debug for KeyLog {
 
 impl KeyLog {
     fn write(&self, label: &str, client_random: &[u8], secret: &[u8]) {
-        let line = format!("{label} {} {}\n", Hex(client_random), Hex(secret));
+        let (client_random, secret) = (hex::encode(client_random), hex::encode(secret));
+        let line = format!("{label} {client_random} {secret}\n");
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk must not end the connection.
         let _ = file.write_all(line.as_bytes());
@@ -76,13 +78,5 @@ impl rustls::KeyLog for Secrets {
 
     fn will_log(&self, label: &str) -> bool {
         self.0.is_some() || label == EXPORTER_LABEL
-    }
-}
-
-struct Hex<'h>(&'h [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
