@@ -29,7 +29,7 @@ use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Error, NetworkCause};
 use crate::exporter::ExportError;
 use crate::phase::Phase;
-use crate::report::{Report, Traffic};
+use crate::report::{Report, Ticket, Traffic};
 
 impl ClientContext {
     /// Completes the handshake as the client over any channel, and verifies that the peer is `server_name`.
@@ -131,6 +131,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
     /// The fatal alert by which the peer ended the connection, if it did.
     pub fn alert_received(&self) -> Option<Alert> {
         self.connection.alert_received()
+    }
+
+    /// The tickets that the server has sent so far: see [`Connection::tickets`].
+    pub fn tickets(&self) -> &[Ticket] {
+        self.connection.tickets()
     }
 
     /// Whether data can be read without waiting for the peer.

@@ -80,6 +80,24 @@ fn ours(error: &io::Error) -> &Error {
 }
 
 #[tokio::test]
+async fn the_tickets_of_the_server_are_noted() {
+    for version in VERSIONS {
+        let mut ends = ends(version);
+        ends.client = ClientContext::builder()
+            .trust(ends.client.policy().anchors().clone())
+            .versions([version])
+            .note_tickets(true)
+            .build()
+            .unwrap();
+        let (mut client, mut server) = ends.over_tcp().await;
+        server.write_all(b"reply").await.unwrap();
+        server.flush().await.unwrap();
+        client.read_exact(&mut [0; 5]).await.unwrap();
+        assert!(!client.tickets().is_empty(), "{version:?}");
+    }
+}
+
+#[tokio::test]
 async fn both_ends_close_in_two_phases_and_report_it() {
     for version in VERSIONS {
         let (mut client, mut server) = ends(version).over_tcp().await;
