@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use client_common::{Fixture, PATIENCE, VERSIONS, context, text};
 use handfast_https::client::{Client, Error, Request, Response, Upload};
-use handfast_testbed::misbehaving::{Misbehaving, Step};
+use handfast_testbed::misbehaving::{Misbehaving, Served, Step, http2};
 use handfast_testbed::pki::Pki;
 use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode};
@@ -183,6 +183,79 @@ async fn a_caller_that_takes_its_time_is_no_silence_of_the_server() {
         let told = text(&client, fixture.put(upload)).await.unwrap();
         making.await.unwrap();
         assert_eq!(told, "2 195 none", "{alpn}");
+    }
+}
+
+/// A server that answers before it has read the request's body, and waits for the rest of it.
+fn answers_early(pki: &Pki, alpn: &str, is_whole: bool) -> Served {
+    let script = match alpn {
+        "h2" => vec![
+            Step::send(http2::settings()),
+            Step::Read(200),
+            Step::send(
+                [
+                    http2::headers(1, &[], false),
+                    http2::data(1, b"ok", is_whole),
+                ]
+                .concat(),
+            ),
+            Step::ReadToEnd,
+        ],
+        _ => vec![
+            Step::ReadHead,
+            Step::send(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\nok",
+                if is_whole { 2 } else { 3 }
+            )),
+            Step::ReadToEnd,
+        ],
+    };
+    let server = Misbehaving::new(&pki.server(&["localhost"]), &[]);
+    server.alpn(&[alpn]).serve(script)
+}
+
+#[tokio::test]
+async fn a_body_that_fails_after_the_answer_is_told_as_what_it_is() {
+    let pki = Pki::new();
+    for alpn in VERSIONS {
+        for is_whole in [false, true] {
+            let server = answers_early(&pki, alpn, is_whole);
+            let client = Client::builder(context(&pki, alpn))
+                .silence_max(None)
+                .build();
+            let (mut sender, upload) = Upload::channel();
+            sender.send(vec![0; 100]).await.unwrap();
+            let request = Request::new(Method::PUT, &server.url("/")).unwrap();
+            let sent = client.send(request.with_upload(upload)).await;
+            let mut response = sent.unwrap();
+            assert_eq!(response.chunk().await.unwrap().unwrap().as_ref(), b"ok");
+            // Without an end.
+            drop(sender);
+            let finished = tokio::time::timeout(PATIENCE, response.finish()).await;
+            let error = finished.unwrap().unwrap_err();
+            assert_eq!(
+                error.explain().id,
+                "upload-failed",
+                "{alpn} {is_whole}: {error:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_its_caller_never_ends_is_given_up_after_the_answer() {
+    let pki = Pki::new();
+    for alpn in VERSIONS {
+        let server = answers_early(&pki, alpn, true);
+        let client = Client::builder(context(&pki, alpn));
+        let client = client.silence_max(Some(Duration::from_millis(300))).build();
+        let (mut sender, upload) = Upload::channel();
+        sender.send(vec![0; 100]).await.unwrap();
+        let request = Request::new(Method::PUT, &server.url("/")).unwrap();
+        let response = client.send(request.with_upload(upload)).await.unwrap();
+        let finished = tokio::time::timeout(PATIENCE, response.finish()).await;
+        assert!(finished.unwrap().unwrap().request_cut_short, "{alpn}");
+        assert!(sender.send("more").await.is_err(), "{alpn}");
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) enum Broken {
     Ended,
     /// The framing makes no sense.
     Malformed(String),
+    /// The request's body ended before its end.
+    Upload(io::Error),
 }
 
 impl Http1 {
@@ -146,6 +148,12 @@ impl Http1 {
         self.request.stopped |= !self.request.flushed;
         self.request.outflow = None;
         self.request.held = false;
+        self.upload_failure = None;
+    }
+
+    /// Why the request's body ended before its end, if it did. Given once.
+    pub(super) fn take_upload_failure(&mut self) -> Option<io::Error> {
+        self.upload_failure.take()
     }
 
     /// Could another exchange go over this connection?
@@ -406,7 +414,11 @@ impl Http1 {
         });
         match found {
             Poll::Pending if self.failure.is_some() => Poll::Ready(Err(Broken::Ended)),
-            Poll::Pending => Poll::Pending,
+            // The server may wait for the rest of it.
+            Poll::Pending => match self.upload_failure.take() {
+                Some(error) => Poll::Ready(Err(Broken::Upload(error))),
+                None => Poll::Pending,
+            },
             Poll::Ready(Ok(Read::Data(_))) => Poll::Ready(self.judge(cut)),
             Poll::Ready(Ok(Read::End(_) | Read::WouldBlock)) => Poll::Ready(Err(Broken::Ended)),
             Poll::Ready(Err(error)) => {

@@ -9,6 +9,7 @@ mod outcome;
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -263,6 +264,10 @@ impl Exchange {
             if slot.ended {
                 return Poll::Ready(Ok(0));
             }
+            if let Some(error) = slot.upload_failure.take() {
+                // The server may wait for the rest of it.
+                return Poll::Ready(Err(Broken::Upload(error)));
+            }
             return match slot.cut {
                 Some(cut) => Poll::Ready(Err(state.broken(cut))),
                 None => {
@@ -316,11 +321,19 @@ impl Exchange {
         };
         slot.stopped |= slot.sending;
         slot.upload = Bytes::new();
+        slot.upload_failure = None;
         slot.held = false;
         let outflow = slot.outflow.take();
         // What is the caller's is dropped without the lock: it may be a response of this connection.
         drop(state);
         drop(outflow);
+    }
+
+    /// Why the request's body ended before its end, if it did. Given once.
+    pub(super) fn take_upload_failure(&self) -> Option<io::Error> {
+        let mut state = self.shared.state();
+        let slot = state.streams.get_mut(&self.stream);
+        slot?.upload_failure.take()
     }
 
     /// Ready when nothing of the request is left to be sent, or nothing more can be.

@@ -24,6 +24,8 @@ pub(super) trait Moving {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     silence: Option<Duration>,
+    /// How long our own side may hold up what is awaited: without a limit where it is made by the caller.
+    held: Option<Duration>,
     deadline: Option<(Instant, Duration)>,
 }
 
@@ -32,6 +34,7 @@ impl Patience {
         let now = Instant::now();
         Self {
             silence,
+            held: None,
             // A limit beyond the end of time is none.
             deadline: total.and_then(|limit| Some((now.checked_add(limit)?, limit))),
         }
@@ -51,6 +54,14 @@ impl Patience {
     pub(super) fn with_silence(self, limit: Duration) -> Self {
         Self {
             silence: Some(limit),
+            ..self
+        }
+    }
+
+    /// The same with a limit on how long our own side may hold it up.
+    pub(super) fn with_held(self, limit: Option<Duration>) -> Self {
+        Self {
+            held: limit,
             ..self
         }
     }
@@ -93,41 +104,47 @@ impl Patience {
         if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(poll(it, cx))).await {
             return Ok(done);
         }
-        let (mut moved, mut last) = (it.moved(), Instant::now());
+        let (mut moved, mut is_held, mut last) = (it.moved(), it.is_held(), Instant::now());
         loop {
-            let silent_at = self
-                .silence
-                .and_then(|limit| Some((last.checked_add(limit)?, limit)));
+            let silence = match is_held {
+                true => self.held,
+                false => self.silence,
+            };
+            let silent_at = silence.and_then(|limit| Some((last.checked_add(limit)?, limit)));
             let next = match (silent_at, self.deadline) {
                 (Some(silent), Some(deadline)) => Some(silent.min(deadline)),
                 (silent, deadline) => silent.or(deadline),
             };
-            let Some((at, limit)) = next else {
-                return Ok(poll_fn(|cx| poll(it, cx)).await);
-            };
-            let mut alarm = pin!(sleep_until(at));
+            let mut alarm = pin!(next.map(|(at, _)| sleep_until(at)));
             let done = poll_fn(|cx| {
                 if let Poll::Ready(done) = poll(it, cx) {
                     return Poll::Ready(Some(done));
                 }
-                let now_moved = it.moved();
-                if now_moved != moved || it.is_held() {
-                    (moved, last) = (now_moved, Instant::now());
+                let now_held = it.is_held();
+                let has_turned = now_held != is_held;
+                if has_turned || it.moved() != moved {
+                    (moved, is_held, last) = (it.moved(), now_held, Instant::now());
                 }
-                alarm.as_mut().poll(cx).map(|()| None)
+                if has_turned {
+                    // Another limit applies.
+                    return Poll::Ready(None);
+                }
+                match alarm.as_mut().as_pin_mut() {
+                    Some(alarm) => alarm.poll(cx).map(|()| None),
+                    None => Poll::Pending,
+                }
             })
             .await;
             if let Some(done) = done {
                 return Ok(done);
             }
+            let Some((at, limit)) = next else {
+                continue;
+            };
             let is_over = self.deadline.is_some_and(|(at, _)| Instant::now() >= at);
-            let is_silent =
-                !it.is_held() && self.silence.is_some_and(|limit| last.elapsed() >= limit);
+            let is_silent = Instant::now() >= at && silence.is_some_and(|it| last.elapsed() >= it);
             if is_over || is_silent {
                 return Err(Error::new(phase, NetworkCause::TimedOut { limit }));
-            }
-            if it.is_held() {
-                last = Instant::now();
             }
         }
     }
@@ -135,6 +152,8 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use handfast::Cause;
+
     use super::*;
 
     struct Still;
@@ -153,6 +172,32 @@ mod tests {
                 .wait_on(&mut Still, Phase::Response, |_, _| Poll::Ready(()))
                 .await;
             assert_eq!(work.is_ok(), in_time, "{total:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_our_own_side_holds_up_has_a_limit_of_its_own() {
+        struct Held;
+        impl Moving for Held {
+            fn moved(&self) -> u64 {
+                0
+            }
+            fn is_held(&self) -> bool {
+                true
+            }
+        }
+        let silence = Duration::from_millis(20);
+        let total = Duration::from_millis(300);
+        for (held, limit) in [(None, total), (Some(silence * 2), silence * 2)] {
+            let patience = Patience::new(Some(silence), Some(total)).with_held(held);
+            let outcome = patience
+                .wait_on(&mut Held, Phase::Request, |_, _| Poll::<()>::Pending)
+                .await;
+            let error = outcome.unwrap_err();
+            assert!(
+                matches!(error.cause(), Cause::Network(NetworkCause::TimedOut { limit: told }) if *told == limit),
+                "{held:?}: {error:?}"
+            );
         }
     }
 

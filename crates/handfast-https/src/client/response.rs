@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -144,6 +145,13 @@ impl Carrier {
         match &mut self.over {
             Over::Http1(http1, ..) => http1.stop_sending(),
             Over::Http2(exchange) => exchange.stop_sending(),
+        }
+    }
+
+    fn take_upload_failure(&mut self) -> Option<io::Error> {
+        match &mut self.over {
+            Over::Http1(http1, ..) => http1.take_upload_failure(),
+            Over::Http2(exchange) => exchange.take_upload_failure(),
         }
     }
 
@@ -321,7 +329,8 @@ impl Response {
     ///
     /// # Errors
     /// [`Error::Truncated`] when it ended before its end: what came before is not the whole.
-    /// [`Error::Malformed`] when it cannot be known where it ends.
+    /// [`Error::Malformed`] when it cannot be known where it ends. [`Error::Upload`] when the body of the request could not
+    /// be had, and the server waits for it.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         if !self.kept.is_empty() {
             return Ok(Some(std::mem::take(&mut self.kept).into()));
@@ -397,6 +406,7 @@ impl Response {
                     Ok(Err(http1::Broken::Malformed(problem))) => {
                         return Err(Error::Malformed { problem });
                     }
+                    Ok(Err(http1::Broken::Upload(source))) => return Err(Error::Upload { source }),
                     Ok(Err(http1::Broken::Ended)) => {
                         let failure = http1.take_failure();
                         self.judge(failure)?;
@@ -431,6 +441,7 @@ impl Response {
                     Ok(Err(http2::Broken::Malformed(problem))) => {
                         return Err(Error::Malformed { problem });
                     }
+                    Ok(Err(http2::Broken::Upload(source))) => return Err(Error::Upload { source }),
                     Err(late) => return Err(self.truncated(None, None, Some(late))),
                 }
             }
@@ -465,15 +476,16 @@ impl Response {
     /// next request, or closed in two phases when it does not persist.
     ///
     /// If the server has answered before it had taken the whole request, the rest is sent as long as the
-    /// server goes on taking it and its status is one of success; else the rest is given up.
+    /// server goes on taking it and its status is one of success; else the rest is given up. So it is when its caller
+    /// makes no more of it for as long as [`ClientBuilder::silence_max`](super::ClientBuilder::silence_max) allows.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk).
+    /// As [`chunk`](Self::chunk); [`Error::Upload`] when the rest of the request could not be had.
     pub async fn finish(mut self) -> Result<Finished, Error> {
         while !self.framed_end {
             self.next(usize::MAX, |_| {}).await?;
         }
-        self.finish_request().await;
+        self.finish_request().await?;
         let whole = self.judge(None)?;
         let Self {
             shared,
@@ -522,19 +534,25 @@ impl Response {
         Ok(finished)
     }
 
-    /// Sends what is left of the request, as long as the server takes it; if it does not, gives it up.
-    async fn finish_request(&mut self) {
+    /// Sends what is left of the request, as long as the server takes it and the caller makes it; if one of them does not,
+    /// gives it up.
+    async fn finish_request(&mut self) -> Result<(), Error> {
         if self.link.is_request_sent() {
-            return;
+            return Ok(());
         }
         if self.head.status.is_success() {
             let patience = self.patience.with_silence(self.shared.settings.close_wait);
+            let patience = patience.with_held(self.shared.settings.silence());
             // It was answered: what does not arrive any more is told, and is no failure.
             let _ = patience
                 .wait_on(&mut self.link, Phase::Request, Carrier::poll_sent)
                 .await;
+            if let Some(source) = self.link.take_upload_failure() {
+                return Err(Error::Upload { source });
+            }
         }
         self.link.stop_sending();
+        Ok(())
     }
 
     /// Leaves a response of which nothing more is wanted, in order: a short rest is read, so that the

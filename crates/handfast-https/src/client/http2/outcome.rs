@@ -1,5 +1,7 @@
 //! What came of an exchange over HTTP/2 that did not end well.
 
+use std::io;
+
 use super::super::error::Error;
 
 /// Why an exchange has no response, and what may be done about it.
@@ -30,4 +32,6 @@ pub(in super::super) enum Broken {
     Reset(String),
     /// What came breaks the rules.
     Malformed(String),
+    /// The request's body ended before its end.
+    Upload(io::Error),
 }
