@@ -1,10 +1,12 @@
 //! A directory's entries in order, directories first, in batches of bounded size.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crate::natural;
 use crate::open::{Hint, Kind, Root};
 use crate::path::{Target, is_hidden};
 
@@ -17,8 +19,13 @@ const SEEN_MAX: usize = 200_000;
 /// After this many entries, cancellation is checked.
 const STRIDE: usize = 256;
 
-/// The sort key of an entry: directories first, then by name.
+/// What orders entries: directories first, then by name. True for files.
 pub(crate) type Key<'n> = (bool, &'n [u8]);
+
+fn compare(one: Key<'_>, other: Key<'_>) -> Ordering {
+    let kinds = one.0.cmp(&other.0);
+    kinds.then_with(|| natural::compare(one.1, other.1))
+}
 
 /// A part of a directory's entries, in order.
 #[derive(Debug, Default)]
@@ -54,7 +61,7 @@ impl Batch {
         let mut behind = 0;
         root.each_entry(directory, target, &mut |name, hint| {
             seen += 1;
-            if seen % STRIDE == 0 && stop.load(Ordering::Relaxed) {
+            if seen % STRIDE == 0 && stop.load(Relaxed) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             if seen > SEEN_MAX {
@@ -75,13 +82,13 @@ impl Batch {
                 },
             };
             let key = (is_file, name);
-            if after.is_some_and(|after| key <= after) {
+            if after.is_some_and(|after| compare(key, after).is_le()) {
                 return Ok(true);
             }
             behind += 1;
             if bound
                 .as_ref()
-                .is_none_or(|(is_file, name)| key < (*is_file, name))
+                .is_none_or(|(is_file, name)| compare(key, (*is_file, name)).is_lt())
             {
                 batch.add(key);
                 if batch.size() > BATCH_BYTES {
@@ -120,8 +127,12 @@ impl Batch {
 
     fn sort(&mut self) {
         let names = &self.names;
-        self.items
-            .sort_unstable_by_key(|item| (item.is_file, name(names, item)));
+        self.items.sort_unstable_by(|one, other| {
+            compare(
+                (one.is_file, name(names, one)),
+                (other.is_file, name(names, other)),
+            )
+        });
     }
 
     /// Removes the last eighth of the entries, and returns the first removed.
@@ -163,7 +174,7 @@ mod tests {
             }
             expected.push((number % 10 != 0, name.into_bytes()));
         }
-        expected.sort();
+        expected.sort_by(|one, other| compare((one.0, &one.1), (other.0, &other.1)));
         (base, expected)
     }
 

@@ -26,12 +26,13 @@
 //! `path.rs` parses the target, `place.rs` keeps the directory that its path leads to, `open.rs` opens beneath it, `reply.rs` evaluates
 //! conditions, `ranges.rs` ranges, several of which `multipart.rs` sends, `hot.rs` keeps files that are requested often (`look.rs`: how long a check is valid),
 //! `chunks.rs` reads without blocking the thread, `listing.rs` lists a directory, in the order of
-//! `entries.rs`. This file combines them.
+//! `entries.rs`, `page.rs` has what our pages look like. This file combines them.
 //!
 //! # The public interface is
 //!
-//! - [`Files`].
+//! - [`Files`], and [`error_page`] for services beside it.
 
+mod accept;
 mod background;
 mod blocking;
 mod chunks;
@@ -44,7 +45,9 @@ mod listing;
 mod look;
 mod media_type;
 mod multipart;
+mod natural;
 mod open;
+mod page;
 mod path;
 mod place;
 mod ranges;
@@ -60,16 +63,18 @@ use std::time::SystemTime;
 use handfast_https::server::{Body, ConnectionInfo, Handler, Request, Response, plain};
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
+    HeaderValue, LAST_MODIFIED, LOCATION, VARY,
 };
 use http::{HeaderMap, Method, StatusCode};
 
+use self::accept::Form;
 use self::blocking::off_thread;
 use self::chunks::FileBody;
 use self::hot::Ready;
 use self::listing::ListingBody;
 use self::multipart::Multipart;
 use self::open::{FileFacts, Found, Kind, NotOpened, Root, look_at};
+pub use self::page::error_page;
 use self::path::{Refusal, Target};
 use self::place::Place;
 use self::ranges::Span;
@@ -88,7 +93,8 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 ///   kernel does the resolving (`openat2` with `RESOLVE_BENEATH` on Linux; elsewhere no symbolic link
 ///   is followed at all).
 /// - Names that begin with a dot are not found, except `/.well-known/` (RFC 8615).
-/// - A directory is served as its `index.html`, or else as a listing.
+/// - A directory is served as its `index.html`, or else as a listing: a page, or JSON for clients that prefer it
+///   (`Accept: application/json`). Errors are pages for browsers, and plain text for others.
 /// - Only regular files are served: a pipe or a device is not found.
 /// - A file that shrinks while it is sent aborts the reply; it is never padded.
 #[derive(Debug, Clone)]
@@ -167,6 +173,10 @@ impl Files {
     ///
     /// A handler that changes a request before it, or the response after it, calls this.
     pub async fn answer(&self, request: &Request) -> Response {
+        page::for_people(self.reply(request).await, request.headers())
+    }
+
+    async fn reply(&self, request: &Request) -> Response {
         let head = match *request.method() {
             Method::GET => false,
             Method::HEAD => true,
@@ -259,22 +269,19 @@ impl Files {
         if !self.listing {
             return not_found();
         }
+        let form = accept::preferred(request.headers(), &[Form::Html, Form::Json]);
         let mut response = Response::new(if head {
             Body::empty()
         } else {
-            Body::pulled(ListingBody::new(root, directory, target.clone()))
+            Body::pulled(ListingBody::new(root, directory, target.clone(), form))
         });
-        let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/html; charset=utf-8"),
-        );
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(CACHE_CONTROL, NO_CACHE);
-        headers.insert(
-            HeaderName::from_static("content-security-policy"),
-            HeaderValue::from_static(listing::CONTENT_SECURITY_POLICY),
-        );
+        let fields = response.headers_mut();
+        page::put_fields(fields);
+        if form == Form::Json {
+            fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        fields.insert(VARY, HeaderValue::from_static("Accept"));
+        fields.insert(CACHE_CONTROL, NO_CACHE);
         response
     }
 }

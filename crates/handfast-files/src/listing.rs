@@ -5,8 +5,10 @@
 //! another for long. Portions are made in the order in which they were requested; no page waits for the client of
 //! another, and no page is made for a client that has gone.
 
+mod html;
+mod json;
+
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::future::Future;
 use std::io;
@@ -14,14 +16,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use handfast_https::server::{BodyError, Pull};
 
+use crate::accept::Form;
 use crate::background::{Work, behind};
 use crate::entries::Batch;
-use crate::open::{FileFacts, Kind, Root, glance};
-use crate::path::{Target, encode};
+use crate::open::{Kind, Root, glance};
+use crate::path::Target;
 
 /// More entries than this are not shown: a longer page is of no use.
 const ENTRIES_MAX: usize = 10_000;
@@ -37,14 +41,6 @@ thread_local! {
     static BATCHES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The page runs nothing and loads nothing, whatever a name should contrive.
-pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
-
-const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;\
-    padding:0 1rem;color-scheme:light dark}table{border-collapse:collapse;width:100%}\
-    td,th{padding:.2rem .5rem;text-align:left}td+td,th+th{text-align:right;white-space:nowrap;\
-    font-variant-numeric:tabular-nums}a{text-decoration:none}a:hover{text-decoration:underline}";
-
 /// A page that is being sent.
 pub(crate) struct ListingBody {
     /// At rest; at work it is elsewhere.
@@ -58,12 +54,14 @@ pub(crate) struct ListingBody {
 }
 
 impl ListingBody {
-    pub(crate) fn new(root: &Arc<Root>, directory: File, target: Target) -> Self {
+    pub(crate) fn new(root: &Arc<Root>, directory: File, target: Target, form: Form) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let page = Page {
             root: Arc::clone(root),
             directory,
             target,
+            form,
+            now: unix_now(),
             part: Part::Head,
             batch: None,
             last: None,
@@ -168,6 +166,9 @@ struct Page {
     root: Arc<Root>,
     directory: File,
     target: Target,
+    form: Form,
+    /// When it was requested, in seconds since 1970.
+    now: i64,
     part: Part,
     batch: Option<Batch>,
     /// The last entry that was looked at.
@@ -192,7 +193,10 @@ impl Page {
     fn go_on(&mut self, portion: usize) -> io::Result<String> {
         let mut text = String::with_capacity(portion.min(PORTION_MAX));
         if self.part == Part::Head {
-            put_head(&mut text, &self.target);
+            match self.form {
+                Form::Json => json::put_head(&mut text, &self.target),
+                _ => html::put_head(&mut text, &self.target),
+            }
             self.part = Part::Entries;
         }
         while self.part == Part::Entries && text.len() < portion {
@@ -213,8 +217,14 @@ impl Page {
             if left > 0 && self.shown < ENTRIES_MAX {
                 if let Some((is_file, name)) = batch.next() {
                     self.last = Some((is_file, name.to_vec()));
-                    self.shown +=
-                        put_entry(&mut text, &self.root, &self.directory, &self.target, name);
+                    let found = find(&self.root, &self.directory, &self.target, name);
+                    if let Some(kind) = found {
+                        match self.form {
+                            Form::Json => json::put_row(&mut text, name, &kind, self.shown == 0),
+                            _ => html::put_row(&mut text, name, &kind, self.now),
+                        }
+                        self.shown += 1;
+                    }
                 }
                 continue;
             }
@@ -222,107 +232,26 @@ impl Page {
             if left == 0 && beyond > 0 && self.shown < ENTRIES_MAX {
                 continue;
             }
-            put_foot(&mut text, left + beyond, cut);
+            match self.form {
+                Form::Json => json::put_foot(&mut text, left + beyond, cut),
+                _ => html::put_foot(&mut text, left + beyond, cut),
+            }
             self.part = Part::Done;
         }
         Ok(text)
     }
 }
 
-fn put_head(page: &mut String, target: &Target) {
-    let title = escape(&format!("{}/", display(target)));
-    let _ = write!(
-        page,
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title}</title><style>{STYLE}</style></head>\n\
-         <body><h1>{title}</h1>\n<table>\n<tr><th>Name</th><th>Size</th><th>Modified (UTC)</th></tr>\n"
-    );
-    if !target.is_root() {
-        page.push_str("<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
-    }
+/// Finds an entry the way a request would find it: one that would be refused is not shown.
+fn find(root: &Root, directory: &File, target: &Target, name: &[u8]) -> Option<Kind> {
+    glance(directory, name).or_else(|| root.find(&target.entry(name)).ok().map(|found| found.kind))
 }
 
-/// Shows an entry, found the way a request would find it: one that would be refused is not shown. Says how many it showed.
-fn put_entry(
-    page: &mut String,
-    root: &Root,
-    directory: &File,
-    target: &Target,
-    name: &[u8],
-) -> usize {
-    let kind = match glance(directory, name) {
-        Some(kind) => kind,
-        None => match root.find(&target.entry(name)) {
-            Ok(found) => found.kind,
-            Err(_) => return 0,
-        },
-    };
-    put_row(page, name, &kind);
-    1
-}
-
-fn put_row(page: &mut String, name: &[u8], kind: &Kind) {
-    let (slash, size, modified) = match kind {
-        Kind::Directory => ("/", String::new(), String::new()),
-        Kind::File(facts) => ("", facts.size.to_string(), modified(facts)),
-    };
-    let _ = writeln!(
-        page,
-        // "./" keeps a name with a colon from being read as a scheme.
-        "<tr><td><a href=\"./{}{slash}\">{}{slash}</a></td><td>{size}</td><td>{modified}</td></tr>",
-        encode(name),
-        escape(&String::from_utf8_lossy(name)),
-    );
-}
-
-fn put_foot(page: &mut String, left_out: usize, cut: bool) {
-    page.push_str("</table>\n");
-    if left_out > 0 || cut {
-        let at_least = if cut { "at least " } else { "" };
-        let _ = writeln!(page, "<p>and {at_least}{left_out} more</p>");
-    }
-    page.push_str("</body></html>\n");
-}
-
-fn display(target: &Target) -> String {
-    let mut path = String::new();
-    for name in target.names() {
-        path.push('/');
-        path.push_str(&String::from_utf8_lossy(name));
-    }
-    path
-}
-
-fn modified(facts: &FileFacts) -> String {
-    let since = facts
-        .modified()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    let text = handfast::format_utc(i64::try_from(since.as_secs()).unwrap_or(0));
-    text.replace('T', " ").trim_end_matches('Z').to_owned()
-}
-
-/// For text and for attribute values in quotes. Control characters, and those that turn the direction
-/// of writing, are made visible.
-fn escape(text: &str) -> String {
-    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if text.bytes().all(harmless) {
-        return text.to_owned();
-    }
-    let text = handfast::escape_control(text);
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }
 
 #[cfg(test)]
@@ -337,10 +266,14 @@ mod tests {
     use super::*;
 
     fn listing(base: &std::path::Path) -> ListingBody {
+        listing_as(base, Form::Html)
+    }
+
+    fn listing_as(base: &std::path::Path, form: Form) -> ListingBody {
         let root = Arc::new(Root::open(base).unwrap());
         let target = Target::parse("/").unwrap();
         let directory = root.find(&target).unwrap().file;
-        ListingBody::new(&root, directory, target)
+        ListingBody::new(&root, directory, target, form)
     }
 
     async fn all(mut body: ListingBody, max: usize) -> String {
@@ -352,35 +285,6 @@ mod tests {
         }
         assert!(body.is_end());
         String::from_utf8(text).unwrap()
-    }
-
-    #[test]
-    fn a_listing_escapes_names() {
-        let target = Target::parse("/a%3Cb/").unwrap();
-        let facts = FileFacts {
-            identity: (1, 2),
-            size: 5,
-            modified_ns: 1_700_000_000_000_000_000,
-            changed_ns: 0,
-        };
-        let mut page = String::new();
-        put_head(&mut page, &target);
-        put_row(&mut page, b"sub", &Kind::Directory);
-        let file = Kind::File(facts);
-        put_row(&mut page, b"<script>alert('x')</script>&\".txt", &file);
-        put_row(&mut page, b"javascript:\xff\x1b[2J", &file);
-        put_foot(&mut page, 3, false);
-        assert!(page.contains("<h1>/a&lt;b/</h1>"), "{page}");
-        assert!(page.contains("<a href=\"./sub/\">sub/</a>"), "{page}");
-        assert!(!page.contains("<script>"), "{page}");
-        assert!(page.contains("href=\"./%3Cscript%3E"), "{page}");
-        assert!(
-            page.contains("href=\"./javascript%3A%FF%1B%5B2J\""),
-            "{page}"
-        );
-        assert!(!page.contains('\x1b'), "{page}");
-        assert!(page.contains("2023-11-14 22:13:20"), "{page}");
-        assert!(page.contains("and 3 more"), "{page}");
     }
 
     /// Whatever is asked for at a time, and with or without the names kept between portions.
@@ -415,6 +319,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn programs_get_json_of_any_name() {
+        let base = tempfile::tempdir().unwrap();
+        let names = ["a\"b\\c", "tab\t", "\u{e4}", "f2", "f10"];
+        for name in names {
+            fs::write(base.path().join(name), "12345").unwrap();
+        }
+        fs::create_dir(base.path().join("sub")).unwrap();
+        let text = all(listing_as(base.path(), Form::Json), 7).await;
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&json["path"], &json["complete"]),
+            (&"/".into(), &true.into())
+        );
+        let entries = json["entries"].as_array().unwrap();
+        let found: Vec<_> = entries
+            .iter()
+            .map(|entry| entry["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(found, ["sub", "a\"b\\c", "f2", "f10", "tab\t", "\u{e4}"]);
+        assert_eq!(entries[0]["type"], "directory");
+        assert_eq!(
+            (&entries[2]["size"], &entries[2]["href"]),
+            (&5.into(), &"./f2".into())
+        );
+        assert!(entries[2]["modified"].as_str().unwrap().ends_with('Z'));
+        let empty = tempfile::tempdir().unwrap();
+        let text = all(listing_as(empty.path(), Form::Json), 4000).await;
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["entries"].as_array().map(Vec::len), Some(0));
+    }
+
+    #[tokio::test]
     async fn a_large_directory_is_cut_with_a_word_and_its_directories_are_shown() {
         let base = tempfile::tempdir().unwrap();
         for number in 0..ENTRIES_MAX + 500 {
@@ -423,11 +359,11 @@ mod tests {
         fs::create_dir(base.path().join("zz-sub")).unwrap();
         let page = all(listing(base.path()), usize::MAX).await;
         assert!(page.contains("href=\"./zz-sub/\""));
-        assert_eq!(page.matches("href=").count(), ENTRIES_MAX);
+        assert_eq!(page.matches("<tr>").count(), ENTRIES_MAX);
         assert!(
-            page.contains("<p>and 501 more</p>"),
+            page.contains("and 501 more</p>"),
             "{}",
-            &page[page.len() - 200..]
+            &page[page.len() - 2000..]
         );
     }
 
@@ -462,7 +398,8 @@ mod tests {
             fs::write(base.path().join(format!("f{number}")), "").unwrap();
         }
         let mut bodies: Vec<_> = (0..4 * BATCHES_MAX).map(|_| listing(base.path())).collect();
-        begin(&mut bodies, 1000).await;
+        // The beginning of a page, and some entries.
+        begin(&mut bodies, 6000).await;
         let mut kept = 0;
         for body in &mut bodies {
             let (page, _) = body.work.take().unwrap().await.unwrap();

@@ -203,7 +203,10 @@ fn directories_redirect_index_and_list() {
     assert!(page.contains("href=\"./%3Cb%3E.txt\""), "{page}");
     assert!(page.contains("&lt;b&gt;.txt"), "{page}");
     assert!(page.contains("href=\"./sub/\""), "{page}");
-    assert!(!page.contains("hidden") && !page.contains("etc"), "{page}");
+    assert!(
+        !page.contains("./.hidden") && !page.contains("etc"),
+        "{page}"
+    );
     let followed = server.get("/plain/%3Cb%3E.txt");
     assert_eq!(followed.status, 200);
 }
@@ -552,4 +555,102 @@ fn wget_mirrors_by_the_listing() {
         fs::read(into.path().join("d/odd name & more.txt")).unwrap(),
         b"two"
     );
+}
+
+#[test]
+fn pages_are_for_browsers_and_programs_get_json_and_text() {
+    let server = files();
+    server.put("a10", "x");
+    server.put("a2", "x");
+    let accept = |target: &str, value: &str| {
+        let reply = server.get_with(target, &format!("Accept: {value}\r\n"));
+        assert_eq!(reply.field("vary"), Some("Accept"));
+        assert_eq!(reply.field("x-content-type-options"), Some("nosniff"));
+        let policy = reply.field("content-security-policy").unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none';"), "{policy}");
+        (
+            reply.status,
+            reply.field("content-type").unwrap().to_owned(),
+            reply.text(),
+        )
+    };
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for (target, value, status, kind, text) in [
+        (
+            "/",
+            BROWSER,
+            200,
+            "text/html; charset=utf-8",
+            "<a href=\"./a2\">a2</a>",
+        ),
+        (
+            "/",
+            "*/*",
+            200,
+            "text/html; charset=utf-8",
+            "<a href=\"./a10\">a10</a>",
+        ),
+        (
+            "/",
+            "application/json",
+            200,
+            "application/json",
+            "{\"name\":\"a10\",\"href\":\"./a10\"",
+        ),
+        (
+            "/none",
+            BROWSER,
+            404,
+            "text/html; charset=utf-8",
+            "There is nothing at this address.",
+        ),
+    ] {
+        let (found, media_type, body) = accept(target, value);
+        assert_eq!(
+            (found, media_type.as_str()),
+            (status, kind),
+            "{target} {value}"
+        );
+        assert!(body.contains(text), "{target} {value}: {body}");
+    }
+    assert_eq!(server.get("/none").text(), "not found\n");
+    let page = accept("/", BROWSER).2;
+    assert!(
+        page.find("./a2") < page.find("./a10"),
+        "in the order of numbers"
+    );
+}
+
+/// What the script does to the page shows that the policy lets it run, and that the browser takes the page as it is meant.
+#[test]
+fn a_browser_runs_the_script_of_a_listing_and_nothing_else() {
+    let server = files();
+    server.put("f", "x");
+    server.put("<img src=x onerror=document.title=1>", "x");
+    let Some(chromium) = Program::new("chromium") else {
+        return;
+    };
+    let profile = tempfile::tempdir().unwrap();
+    let dumped = chromium
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+        ])
+        .args(["--ignore-certificate-errors", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(server.url("/"))
+        .limit(Duration::from_secs(120))
+        .run();
+    let page = dumped.out();
+    for expected in [
+        "<form>",
+        "aria-sort=\"ascending\"",
+        "<button type=\"button\">Name</button>",
+        "<title>/</title>",
+    ] {
+        assert!(page.contains(expected), "{expected}: {dumped}");
+    }
+    assert!(!page.contains("<img"), "{dumped}");
 }
