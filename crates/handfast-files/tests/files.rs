@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use handfast::{ClosePolicy, Ending, Read};
+use handfast::{ClosePolicy, Ending, ReadOutcome};
 use handfast_files::Files;
 use handfast_https::server::{CloseReason, TransferEnd};
 use handfast_testbed::launch::Program;
@@ -249,7 +249,7 @@ fn ask_again(stream: &mut handfast::Stream<std::net::TcpStream>) -> u32 {
         .unwrap();
     let (mut got, mut buffer) = (Vec::new(), [0; 4096]);
     let body = loop {
-        if let Read::Data(count) = stream.read_some(&mut buffer).unwrap() {
+        if let ReadOutcome::Data(count) = stream.read_some(&mut buffer).unwrap() {
             got.extend_from_slice(&buffer[..count]);
         }
         let text = String::from_utf8_lossy(&got);
@@ -445,9 +445,9 @@ fn a_file_that_shrinks_breaks_the_reply_off() {
     let mut buffer = vec![0; 65536];
     let ending = loop {
         match stream.read_some(&mut buffer).unwrap() {
-            Read::Data(count) => received += count as u64,
-            Read::End(ending) => break ending,
-            Read::WouldBlock => {}
+            ReadOutcome::Data(count) => received += count as u64,
+            ReadOutcome::End(ending) => break ending,
+            ReadOutcome::WouldBlock => {}
         }
     };
     assert!(received < length, "{received}");
@@ -471,7 +471,7 @@ trait ReadSome {
 impl ReadSome for handfast::Stream<std::net::TcpStream> {
     fn read_exact_some(&mut self) -> u64 {
         loop {
-            if let Read::Data(count) = self.read_some(&mut [0; 1000]).unwrap() {
+            if let ReadOutcome::Data(count) = self.read_some(&mut [0; 1000]).unwrap() {
                 return count as u64;
             }
         }

@@ -78,9 +78,9 @@ fn a_reply_to_an_unread_body_arrives_whole_20_of_20_times() {
         let mut buffer = vec![0; 256 * 1024];
         let ending = loop {
             match stream.read_some(&mut buffer).unwrap() {
-                handfast::Read::Data(count) => bytes.extend_from_slice(&buffer[..count]),
-                handfast::Read::End(ending) => break ending,
-                handfast::Read::WouldBlock => {}
+                handfast::ReadOutcome::Data(count) => bytes.extend_from_slice(&buffer[..count]),
+                handfast::ReadOutcome::End(ending) => break ending,
+                handfast::ReadOutcome::WouldBlock => {}
             }
             // A reader slower than the server, for the first megabyte.
             if bytes.len() < MIB {
@@ -268,9 +268,9 @@ fn slow_and_steady_is_served_and_a_trickle_is_dropped() {
     let mut buffer = [0; 2048];
     let ending = loop {
         match steady.read_some(&mut buffer).unwrap() {
-            handfast::Read::Data(count) => got.extend_from_slice(&buffer[..count]),
-            handfast::Read::End(ending) => break ending,
-            handfast::Read::WouldBlock => {}
+            handfast::ReadOutcome::Data(count) => got.extend_from_slice(&buffer[..count]),
+            handfast::ReadOutcome::End(ending) => break ending,
+            handfast::ReadOutcome::WouldBlock => {}
         }
         // A twentieth of a step in which the system asks for more, then all the rest.
         if began.elapsed() < 3 * limits.write {
@@ -488,9 +488,9 @@ fn a_client_that_takes_nothing_is_dropped_and_one_that_takes_little_is_served() 
     let (mut total, mut ending) = (0, None);
     while ending.is_none() {
         match slow.read_some(&mut buffer).unwrap() {
-            handfast::Read::Data(count) => total += count,
-            handfast::Read::End(end) => ending = Some(end),
-            handfast::Read::WouldBlock => {}
+            handfast::ReadOutcome::Data(count) => total += count,
+            handfast::ReadOutcome::End(end) => ending = Some(end),
+            handfast::ReadOutcome::WouldBlock => {}
         }
         if began.elapsed() < Duration::from_secs(2) {
             thread::sleep(Duration::from_millis(50));

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handfast::{ClosePolicy, Ending, Read};
+use handfast::{ClosePolicy, Ending, ReadOutcome};
 use handfast_https::server::Limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server_common::{Fixture, Reply, Setup};
@@ -168,5 +168,8 @@ fn two_hundred_are_served_beside_three_hundred_bad_ones() {
     stream
         .write_all(b"GET /small HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
         .unwrap();
-    assert!(matches!(stream.read_some(&mut [0; 100]), Ok(Read::Data(_))));
+    assert!(matches!(
+        stream.read_some(&mut [0; 100]),
+        Ok(ReadOutcome::Data(_))
+    ));
 }

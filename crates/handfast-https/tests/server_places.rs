@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use handfast::{ClosePolicy, Ending, Read, Stream};
+use handfast::{ClosePolicy, Ending, ReadOutcome, Stream};
 use handfast_https::server::{CloseReason, Limits};
 use server_common::{Fixture, PATIENCE, Setup};
 
@@ -36,7 +36,7 @@ fn ask(stream: &mut Stream<TcpStream>) -> String {
     while !reply.ends_with(b"served\n") {
         let mut buffer = [0; 1000];
         match stream.read_some(&mut buffer).unwrap() {
-            Read::Data(count) => reply.extend_from_slice(&buffer[..count]),
+            ReadOutcome::Data(count) => reply.extend_from_slice(&buffer[..count]),
             other => panic!("{other:?} after {:?}", String::from_utf8_lossy(&reply)),
         }
     }
@@ -90,7 +90,7 @@ fn a_full_house_is_one_event_and_a_reply_makes_room() {
     assert!(ask(&mut kept).contains("connection: close"));
     assert!(matches!(
         kept.read_some(&mut [0; 10]),
-        Ok(Read::End(Ending::CloseNotify))
+        Ok(ReadOutcome::End(Ending::CloseNotify))
     ));
     kept.close(ClosePolicy::Send);
     drop(more);
@@ -118,7 +118,7 @@ fn connections_that_idle_leave_when_somebody_waits() {
     // The longest idle went, in order; the other one is kept.
     let read = kept[0].read_some(&mut [0; 10]);
     assert!(
-        matches!(read, Ok(Read::End(Ending::CloseNotify))),
+        matches!(read, Ok(ReadOutcome::End(Ending::CloseNotify))),
         "{read:?}"
     );
     ask(&mut kept[1]);

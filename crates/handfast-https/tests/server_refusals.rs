@@ -173,7 +173,9 @@ fn an_alert_in_mid_stream_arrives_too() {
                 }
                 let mut plain = [0; 1024];
                 match connection.read(&mut plain) {
-                    Ok(handfast::Read::End(ending)) => panic!("{version:?}: ended by {ending}"),
+                    Ok(handfast::ReadOutcome::End(ending)) => {
+                        panic!("{version:?}: ended by {ending}")
+                    }
                     Ok(_) => {}
                     Err(_) => break connection.alert_received().unwrap(),
                 }

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use handfast::{Connection, Ending, Error, NetworkCause, PeerCause, Phase, Read, Received};
+use handfast::{Connection, Ending, Error, NetworkCause, PeerCause, Phase, ReadOutcome, Received};
 use handfast_dial::connect_error;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
@@ -255,9 +255,9 @@ impl Link {
             if !self.tls.is_handshaking() {
                 loop {
                     match self.read(desk)? {
-                        Read::Data(_) => {}
-                        Read::WouldBlock => break,
-                        Read::End(ending) => return Ok(self.end(ending, desk)),
+                        ReadOutcome::Data(_) => {}
+                        ReadOutcome::WouldBlock => break,
+                        ReadOutcome::End(ending) => return Ok(self.end(ending, desk)),
                     }
                 }
             }
@@ -291,7 +291,7 @@ impl Link {
     }
 
     /// Parses plaintext where it was decrypted.
-    fn read(&mut self, desk: &mut Desk<'_>) -> Result<Read, Fault> {
+    fn read(&mut self, desk: &mut Desk<'_>) -> Result<ReadOutcome, Fault> {
         let mut passing = Passing {
             http: &mut self.http,
             desk,

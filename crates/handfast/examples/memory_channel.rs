@@ -6,7 +6,8 @@ use std::error::Error;
 use std::io::IoSlice;
 
 use handfast::{
-    ClientContext, Connection, Ending, Identity, Passphrase, Read, ServerContext, TrustAnchors,
+    ClientContext, Connection, Ending, Identity, Passphrase, ReadOutcome, ServerContext,
+    TrustAnchors,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -55,10 +56,10 @@ fn read_all(connection: &mut Connection) -> Result<String, Box<dyn Error>> {
     let mut buffer = [0; 1024];
     loop {
         match connection.read(&mut buffer)? {
-            Read::Data(count) => text.extend_from_slice(&buffer[..count]),
-            Read::End(Ending::CloseNotify) => return Ok(String::from_utf8(text)?),
-            Read::End(ending) => return Err(format!("cut off: {ending}").into()),
-            Read::WouldBlock => return Err("the other end has not finished".into()),
+            ReadOutcome::Data(count) => text.extend_from_slice(&buffer[..count]),
+            ReadOutcome::End(Ending::CloseNotify) => return Ok(String::from_utf8(text)?),
+            ReadOutcome::End(ending) => return Err(format!("cut off: {ending}").into()),
+            ReadOutcome::WouldBlock => return Err("the other end has not finished".into()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::SocketAddr;
 
-use handfast::{ClientContext, Connection, Ending, Read, TrustAnchors};
+use handfast::{ClientContext, Connection, Ending, ReadOutcome, TrustAnchors};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
@@ -124,9 +124,9 @@ impl Exchange {
         let mut buffer = [0; 16 * 1024];
         loop {
             match self.connection.read(&mut buffer)? {
-                Read::Data(count) => self.bytes += count,
-                Read::End(ending) => return Ok(Some(ending)),
-                Read::WouldBlock => return Ok(None),
+                ReadOutcome::Data(count) => self.bytes += count,
+                ReadOutcome::End(ending) => return Ok(Some(ending)),
+                ReadOutcome::WouldBlock => return Ok(None),
             }
         }
     }

@@ -24,7 +24,7 @@ use self::waiting::{Patience, Sender, Senders};
 use crate::alert::Alert;
 use crate::blocking::{HandshakeFailure, ending_as_io, is_reset, too_much};
 use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
-use crate::connection::{Connection, Read};
+use crate::connection::{Connection, ReadOutcome};
 use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Error, NetworkCause};
 use crate::exporter::ExportError;
@@ -239,8 +239,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         };
         loop {
             match poll_fn(|cx| gathering.poll(cx, bytes_max)).await? {
-                Read::End(ending) => return Ok((std::mem::take(&mut gathering.bytes), ending)),
-                Read::Data(_) | Read::WouldBlock => {}
+                ReadOutcome::End(ending) => {
+                    return Ok((std::mem::take(&mut gathering.bytes), ending));
+                }
+                ReadOutcome::Data(_) | ReadOutcome::WouldBlock => {}
             }
             if gathering.bytes.len() > bytes_max {
                 return Err(too_much(bytes_max));
@@ -277,7 +279,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
             let mut discarded = [0; 4096];
             let next = poll_fn(|cx| self.poll_read_some(cx, &mut discarded));
             match timeout(patience, next).await {
-                Ok(Ok(Read::End(ending))) => return CloseOutcome::after(Some(ending)),
+                Ok(Ok(ReadOutcome::End(ending))) => return CloseOutcome::after(Some(ending)),
                 Ok(Ok(_)) => {}
                 // Further data cannot be decrypted; only FIN ends the connection.
                 Ok(Err(_)) if lingering.insists() => return CloseOutcome::SentOnly,
@@ -311,7 +313,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         cx: &mut Context<'_>,
         limit: usize,
         take: &mut dyn FnMut(&[u8]),
-    ) -> Poll<Result<Read, Error>> {
+    ) -> Poll<Result<ReadOutcome, Error>> {
         self.poll_read_by(cx, &mut |connection| connection.read_with(limit, take))
     }
 
@@ -320,19 +322,19 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
-    ) -> Poll<Result<Read, Error>> {
+    ) -> Poll<Result<ReadOutcome, Error>> {
         self.poll_read_by(cx, &mut |connection| connection.read(buffer))
     }
 
     fn poll_read_by(
         &mut self,
         cx: &mut Context<'_>,
-        read: &mut dyn FnMut(&mut Connection) -> Result<Read, Error>,
-    ) -> Poll<Result<Read, Error>> {
+        read: &mut dyn FnMut(&mut Connection) -> Result<ReadOutcome, Error>,
+    ) -> Poll<Result<ReadOutcome, Error>> {
         loop {
             let unsent = self.connection.outgoing().len();
             match read(&mut self.connection) {
-                Ok(Read::WouldBlock) => {}
+                Ok(ReadOutcome::WouldBlock) => {}
                 Ok(found) => {
                     self.reading.progress();
                     return Poll::Ready(Ok(found));
@@ -439,7 +441,7 @@ struct Gathering<'s, C> {
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Gathering<'_, C> {
     /// Reads once, and not more than a byte beyond the limit.
-    fn poll(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> Poll<Result<Read, Error>> {
+    fn poll(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> Poll<Result<ReadOutcome, Error>> {
         let Self { stream, bytes } = self;
         let limit = bytes_max.saturating_add(1).saturating_sub(bytes.len());
         stream.poll_read_with(cx, limit, &mut |piece| bytes.extend_from_slice(piece))
@@ -467,11 +469,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncRead for AsyncStream<C> {
         }
         let bytes_received = this.connection.traffic().plaintext_received;
         match ready!(this.poll_read_some(cx, unfilled))? {
-            Read::Data(count) => buffer.advance(count),
-            Read::End(ending) => {
+            ReadOutcome::Data(count) => buffer.advance(count),
+            ReadOutcome::End(ending) => {
                 ending_as_io(ending, bytes_received)?;
             }
-            Read::WouldBlock => {}
+            ReadOutcome::WouldBlock => {}
         }
         Poll::Ready(Ok(()))
     }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 pub use self::split::{ReadHalf, WriteHalf};
 pub(crate) use self::transfer::is_reset;
-use self::transfer::{Armed, Deadline, Received, Sent, io_error, unless_accepted};
+use self::transfer::{Armed, Arrival, Deadline, Sent, io_error, unless_accepted};
 use crate::alert::Alert;
 use crate::channel::Channel;
 use crate::close::{CloseOutcome, ClosePolicy, Ending, LingerLimits, Lingering};
-use crate::connection::{Connection, Read};
+use crate::connection::{Connection, ReadOutcome};
 use crate::context::{ClientContext, ServerContext, Timeouts};
 use crate::error::{Error, NetworkCause};
 use crate::exporter::ExportError;
@@ -237,18 +237,18 @@ impl<C: Channel> Stream<C> {
     ///
     /// # Errors
     /// A protocol error, an alert, a time-out; never an end.
-    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<ReadOutcome, Error> {
         self.read_by(&mut |connection| connection.read(buffer))
     }
 
     fn read_by(
         &mut self,
-        read: &mut dyn FnMut(&mut Connection) -> Result<Read, Error>,
-    ) -> Result<Read, Error> {
+        read: &mut dyn FnMut(&mut Connection) -> Result<ReadOutcome, Error>,
+    ) -> Result<ReadOutcome, Error> {
         let mut deadline = None;
         loop {
             match read(&mut self.connection) {
-                Ok(Read::WouldBlock) => {}
+                Ok(ReadOutcome::WouldBlock) => {}
                 Ok(found) => return Ok(found),
                 Err(error) => {
                     self.send_alert();
@@ -261,7 +261,7 @@ impl<C: Channel> Stream<C> {
             let limit = self.timeouts.read;
             let deadline = *deadline.get_or_insert_with(|| Deadline::total(limit));
             if !self.io().receive(deadline, Phase::Response)? {
-                return Ok(Read::WouldBlock);
+                return Ok(ReadOutcome::WouldBlock);
             }
         }
     }
@@ -282,9 +282,9 @@ impl<C: Channel> Stream<C> {
                 connection.read_with(limit, &mut |piece| bytes.extend_from_slice(piece))
             });
             match read {
-                Ok(Read::Data(_)) => {}
-                Ok(Read::End(ending)) => return Ok((bytes, ending)),
-                Ok(Read::WouldBlock) => {
+                Ok(ReadOutcome::Data(_)) => {}
+                Ok(ReadOutcome::End(ending)) => return Ok((bytes, ending)),
+                Ok(ReadOutcome::WouldBlock) => {
                     break io_error(Phase::Response, io::ErrorKind::WouldBlock.into());
                 }
                 Err(error) => break error,
@@ -335,9 +335,9 @@ impl<C: Channel> Stream<C> {
         while let Some(patience) = lingering.patience() {
             let before = self.connection.traffic().bytes_received;
             match self.connection.read(&mut discarded) {
-                Ok(Read::End(ending)) => return CloseOutcome::after(Some(ending)),
-                Ok(Read::Data(_)) => continue,
-                Ok(Read::WouldBlock) => {}
+                Ok(ReadOutcome::End(ending)) => return CloseOutcome::after(Some(ending)),
+                Ok(ReadOutcome::Data(_)) => continue,
+                Ok(ReadOutcome::WouldBlock) => {}
                 // Further data cannot be decrypted; only FIN ends the connection.
                 Err(_) if lingering.insists() => return CloseOutcome::SentOnly,
                 Err(_) => return discard_raw(&mut self.channel, lingering, began),
@@ -537,10 +537,10 @@ impl<C: Channel> Io<'_, C> {
     fn receive(&mut self, deadline: Deadline, phase: Phase) -> Result<bool, Error> {
         let room = self.connection.receive_room();
         match self.armed.receive(self.channel, room, deadline, phase)? {
-            Received::Bytes(count) => self.connection.received(count),
-            Received::End => self.connection.received_end(),
-            Received::Reset => self.connection.received_reset(),
-            Received::Nothing => return Ok(false),
+            Arrival::Bytes(count) => self.connection.received(count),
+            Arrival::End => self.connection.received_end(),
+            Arrival::Reset => self.connection.received_reset(),
+            Arrival::Nothing => return Ok(false),
         }
         Ok(true)
     }
@@ -550,9 +550,9 @@ impl<C: Channel> io::Read for Stream<C> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes_received = self.connection.traffic().plaintext_received;
         match self.read_some(buffer)? {
-            Read::Data(count) => Ok(count),
-            Read::End(ending) => ending_as_io(ending, bytes_received),
-            Read::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
+            ReadOutcome::Data(count) => Ok(count),
+            ReadOutcome::End(ending) => ending_as_io(ending, bytes_received),
+            ReadOutcome::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }

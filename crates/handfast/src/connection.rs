@@ -63,7 +63,7 @@ const HELLO_BYTES_MAX: usize = 8 * 1024;
 
 /// The result of [`Connection::read`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Read {
+pub enum ReadOutcome {
     /// The number of bytes of plaintext, at least one unless the buffer was empty.
     Data(usize),
     /// No data: more input from the peer is needed.
@@ -340,14 +340,14 @@ impl Connection {
     ///
     /// # Errors
     /// A protocol error or a fatal alert of the peer. An end of any kind is not an error here:
-    /// it is [`Read::End`].
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+    /// it is [`ReadOutcome::End`].
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<ReadOutcome, Error> {
         if !self.plaintext.is_empty() || buffer.is_empty() {
             let count = self.plaintext.take_into(buffer);
-            return Ok(Read::Data(count));
+            return Ok(ReadOutcome::Data(count));
         }
         if let Some(ending) = self.ending {
-            return Ok(Read::End(ending));
+            return Ok(ReadOutcome::End(ending));
         }
         self.read_to(&mut Target::of(buffer))
     }
@@ -357,7 +357,11 @@ impl Connection {
     ///
     /// # Errors
     /// As `read`, with which it can be mixed.
-    pub fn read_with(&mut self, limit: usize, take: &mut dyn FnMut(&[u8])) -> Result<Read, Error> {
+    pub fn read_with(
+        &mut self,
+        limit: usize,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<ReadOutcome, Error> {
         if !self.plaintext.is_empty() || limit == 0 {
             let filled = self.plaintext.filled();
             let piece = filled.get(..limit).unwrap_or(filled);
@@ -366,10 +370,10 @@ impl Connection {
                 take(piece);
             }
             self.plaintext.consume(count);
-            return Ok(Read::Data(count));
+            return Ok(ReadOutcome::Data(count));
         }
         if let Some(ending) = self.ending {
-            return Ok(Read::End(ending));
+            return Ok(ReadOutcome::End(ending));
         }
         self.read_to(&mut Target {
             place: Place::Taker(take),
@@ -572,22 +576,22 @@ impl Connection {
         }
     }
 
-    fn read_to(&mut self, target: &mut Target<'_>) -> Result<Read, Error> {
+    fn read_to(&mut self, target: &mut Target<'_>) -> Result<ReadOutcome, Error> {
         self.check()?;
         // Readers read until no data is left.
         if self.incoming.is_empty()
             && self.channel_ended.is_none()
             && matches!(self.tls, Tls::Records(_))
         {
-            return Ok(Read::WouldBlock);
+            return Ok(ReadOutcome::WouldBlock);
         }
         let count = self.advance(target, None)?;
         if count > 0 {
-            return Ok(Read::Data(count));
+            return Ok(ReadOutcome::Data(count));
         }
         Ok(match self.ending {
-            Some(ending) => Read::End(ending),
-            None => Read::WouldBlock,
+            Some(ending) => ReadOutcome::End(ending),
+            None => ReadOutcome::WouldBlock,
         })
     }
 

@@ -13,7 +13,7 @@ use rustls::{ContentType, Error};
 use zeroize::Zeroizing;
 
 use crate::close::Ending;
-use crate::connection::{Connection, Read};
+use crate::connection::{Connection, ReadOutcome};
 use crate::context::Clock;
 use crate::protection::{Algorithm, HEADER, Keys, Opener, Scheme, Sealer};
 use crate::record::RECORD_MAX;
@@ -309,7 +309,7 @@ pub fn records(input: &[u8]) {
             6 => {
                 let mut buffer = vec![0; input.u16().max(1)];
                 match ours.read(&mut buffer) {
-                    Ok(Read::Data(count)) => read.extend_from_slice(&buffer[..count]),
+                    Ok(ReadOutcome::Data(count)) => read.extend_from_slice(&buffer[..count]),
                     Ok(_) => {}
                     Err(_) => failed = true,
                 }
@@ -319,7 +319,7 @@ pub fn records(input: &[u8]) {
                 let before = read.len();
                 let result = ours.read_with(limit, &mut |piece| read.extend_from_slice(piece));
                 match result {
-                    Ok(Read::Data(count)) => assert!((1..=limit).contains(&count)),
+                    Ok(ReadOutcome::Data(count)) => assert!((1..=limit).contains(&count)),
                     Ok(_) => assert_eq!(read.len(), before),
                     Err(_) => failed = true,
                 }
@@ -401,9 +401,9 @@ fn finish(
     let mut buffer = [0; 5_000];
     let end = loop {
         match ours.read(&mut buffer) {
-            Ok(Read::Data(count)) => read.extend_from_slice(&buffer[..count]),
-            Ok(Read::WouldBlock) => panic!("in doubt behind the end of the channel"),
-            Ok(Read::End(ending)) => break Some(ending),
+            Ok(ReadOutcome::Data(count)) => read.extend_from_slice(&buffer[..count]),
+            Ok(ReadOutcome::WouldBlock) => panic!("in doubt behind the end of the channel"),
+            Ok(ReadOutcome::End(ending)) => break Some(ending),
             Err(_) => break None,
         }
     };

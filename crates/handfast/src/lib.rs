@@ -121,7 +121,7 @@ pub use bundle::{certificates_from_bytes, certificates_from_file, certificates_t
 pub use channel::Device;
 pub use channel::{Channel, Pair, Plain, Waitable};
 pub use close::{CloseOutcome, ClosePolicy, Ending, LingerLimits};
-pub use connection::{Connection, Read, Received};
+pub use connection::{Connection, ReadOutcome, Received};
 pub use context::{
     ClientAuth, ClientContext, ClientContextBuilder, ClientPolicy, Clock, DangerousClient,
     EchConfigs, Identities, OwnOffer, ServerContext, ServerContextBuilder, Timeouts,

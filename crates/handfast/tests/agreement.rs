@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use handfast::{
-    ClientContext, Connection, Ending, Identity, Passphrase, Read, ServerContext, TlsVersion,
-    TrustAnchors,
+    ClientContext, Connection, Ending, Identity, Passphrase, ReadOutcome, ServerContext,
+    TlsVersion, TrustAnchors,
 };
 use handfast_testbed::pki::Pki;
 use proptest::prelude::*;
@@ -240,13 +240,13 @@ impl End {
         }
         let mut buffer = vec![0; room.max(1)];
         match self.connection.read(&mut buffer) {
-            Ok(Read::Data(count)) => {
+            Ok(ReadOutcome::Data(count)) => {
                 assert!(self.ending.is_none(), "data after the end");
                 self.read.extend_from_slice(&buffer[..count]);
                 true
             }
-            Ok(Read::WouldBlock) => false,
-            Ok(Read::End(ending)) => {
+            Ok(ReadOutcome::WouldBlock) => false,
+            Ok(ReadOutcome::End(ending)) => {
                 assert!(self.ending.is_none_or(|before| before == ending));
                 self.ending = Some(ending);
                 false

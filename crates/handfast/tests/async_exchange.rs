@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use handfast::{
     AsyncStream, Cause, ClientContext, CloseOutcome, ClosePolicy, Ending, Error, Identity,
-    LingerLimits, NetworkCause, Passphrase, PeerCause, Phase, Read, ServerContext, Timeouts,
+    LingerLimits, NetworkCause, Passphrase, PeerCause, Phase, ReadOutcome, ServerContext, Timeouts,
     TlsVersion, TrustAnchors,
 };
 use handfast_testbed::pki::Pki;
@@ -442,12 +442,12 @@ async fn output_that_is_ready_together_is_sent_with_one_write() {
             loop {
                 let mut buffer = [0; 100];
                 match client.read(&mut buffer).unwrap() {
-                    Read::Data(count) => answer.extend_from_slice(&buffer[..count]),
-                    Read::WouldBlock => {
+                    ReadOutcome::Data(count) => answer.extend_from_slice(&buffer[..count]),
+                    ReadOutcome::WouldBlock => {
                         let count = near.read(client.receive_room()).await.unwrap();
                         client.received(count);
                     }
-                    Read::End(ending) => return (answer, ending),
+                    ReadOutcome::End(ending) => return (answer, ending),
                 }
             }
         };

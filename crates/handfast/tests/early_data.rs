@@ -4,7 +4,9 @@
 use std::io::{IoSlice, Read as _, Write as _};
 use std::sync::Arc;
 
-use handfast::{Cause, Connection, Ending, Identity, Passphrase, PeerCause, Read, ServerContext};
+use handfast::{
+    Cause, Connection, Ending, Identity, Passphrase, PeerCause, ReadOutcome, ServerContext,
+};
 use handfast_testbed::pki::Pki;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
@@ -123,7 +125,7 @@ fn rejected_early_data_is_skipped_however_it_is_split() {
                 let mut buffer = [0; 100];
                 assert_eq!(
                     visit.ours.read(&mut buffer).unwrap(),
-                    Read::Data(7),
+                    ReadOutcome::Data(7),
                     "{what}"
                 );
                 assert_eq!(&buffer[..7], b"request");
@@ -138,14 +140,17 @@ fn rejected_early_data_is_skipped_however_it_is_split() {
                 visit.client.refresh_traffic_keys().unwrap();
                 let bytes = visit.take_client();
                 visit.ours.receive(&bytes);
-                assert_eq!(visit.ours.read(&mut buffer).unwrap(), Read::WouldBlock);
+                assert_eq!(
+                    visit.ours.read(&mut buffer).unwrap(),
+                    ReadOutcome::WouldBlock
+                );
                 visit.ours.send_close_notify().unwrap();
                 visit.carry_ours();
                 visit.client.send_close_notify();
                 let bytes = visit.take_client();
                 visit.ours.receive(&bytes);
                 let end = visit.ours.read(&mut buffer).unwrap();
-                assert_eq!(end, Read::End(Ending::CloseNotify));
+                assert_eq!(end, ReadOutcome::End(Ending::CloseNotify));
             }
         }
     }

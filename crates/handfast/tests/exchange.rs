@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use handfast::{
     Cause, ClientAuth, ClientContext, CloseOutcome, ClosePolicy, Connection, Ending, Error,
-    Identity, NetworkCause, Passphrase, PeerCause, Phase, Read, RecordSizing, ServerContext,
+    Identity, NetworkCause, Passphrase, PeerCause, Phase, ReadOutcome, RecordSizing, ServerContext,
     ServerContextBuilder, Stream, Timeouts, TlsVersion, TrustAnchors,
 };
 use handfast_testbed::pki::{Issued, Pki};
@@ -163,7 +163,10 @@ fn close_notify_fin_and_reset_are_three_different_ends() {
             }
             assert_eq!(stream.ending(), Some(expected), "{version:?} {how}");
             // Later reads return the same.
-            assert_eq!(stream.read_some(&mut rest).unwrap(), Read::End(expected));
+            assert_eq!(
+                stream.read_some(&mut rest).unwrap(),
+                ReadOutcome::End(expected)
+            );
         }
     }
 }
@@ -193,12 +196,12 @@ fn data_after_close_notify_is_ignored() {
         client.receive(b"\x17\x03\x03\x00\x05GARBA garbage of any kind");
         assert_eq!(
             read(&mut client),
-            (b"all".to_vec(), Read::End(Ending::CloseNotify))
+            (b"all".to_vec(), ReadOutcome::End(Ending::CloseNotify))
         );
         client.received_reset();
         assert_eq!(
             client.read(&mut [0; 9]).unwrap(),
-            Read::End(Ending::CloseNotify)
+            ReadOutcome::End(Ending::CloseNotify)
         );
         // Our own direction is still open: a half-closed connection.
         write(&mut client, b"thanks");
@@ -206,7 +209,7 @@ fn data_after_close_notify_is_ignored() {
         carry(&mut client, &mut server);
         assert_eq!(
             read(&mut server),
-            (b"thanks".to_vec(), Read::WouldBlock),
+            (b"thanks".to_vec(), ReadOutcome::WouldBlock),
             "{version:?}"
         );
     }
@@ -680,12 +683,12 @@ fn write_through(from: &mut Connection, to: &mut Connection, mut bytes: &[u8], w
     }
 }
 
-fn read(connection: &mut Connection) -> (Vec<u8>, Read) {
+fn read(connection: &mut Connection) -> (Vec<u8>, ReadOutcome) {
     let mut bytes = Vec::new();
     let mut buffer = [0; 1000];
     loop {
         match connection.read(&mut buffer).unwrap() {
-            Read::Data(count) => bytes.extend_from_slice(&buffer[..count]),
+            ReadOutcome::Data(count) => bytes.extend_from_slice(&buffer[..count]),
             end => return (bytes, end),
         }
     }

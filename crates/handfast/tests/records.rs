@@ -5,7 +5,8 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::sync::Arc;
 
 use handfast::{
-    ClientContext, Connection, Ending, Identity, Passphrase, Read, ServerContext, TrustAnchors,
+    ClientContext, Connection, Ending, Identity, Passphrase, ReadOutcome, ServerContext,
+    TrustAnchors,
 };
 use handfast_testbed::pki::Pki;
 use proptest::prelude::*;
@@ -137,9 +138,9 @@ impl Pair {
         let (mut bytes, mut buffer) = (Vec::new(), vec![0; step]);
         loop {
             match self.ours.read(&mut buffer).unwrap() {
-                Read::Data(count) => bytes.extend_from_slice(&buffer[..count]),
-                Read::WouldBlock => return (bytes, None),
-                Read::End(ending) => return (bytes, Some(ending)),
+                ReadOutcome::Data(count) => bytes.extend_from_slice(&buffer[..count]),
+                ReadOutcome::WouldBlock => return (bytes, None),
+                ReadOutcome::End(ending) => return (bytes, Some(ending)),
             }
         }
     }

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use handfast::{
-    Alert, Cause, Connection, Ending, Error, Explanation, NetworkCause, PeerCause, Phase, Read,
-    Report, Side, TlsVersion, certificates_from_file,
+    Alert, Cause, Connection, Ending, Error, Explanation, NetworkCause, PeerCause, Phase,
+    ReadOutcome, Report, Side, TlsVersion, certificates_from_file,
 };
 
 use super::contexts::{group_name, suite_name};
@@ -251,8 +251,8 @@ impl Wire {
         let mut buffer = vec![0; options.read_size.unwrap_or(512)];
         loop {
             match self.connection.read(&mut buffer)? {
-                Read::End(_) => return Ok(()),
-                Read::WouldBlock => {
+                ReadOutcome::End(_) => return Ok(()),
+                ReadOutcome::WouldBlock => {
                     if unflushed && !held_back {
                         self.connection.flush()?;
                         unflushed = false;
@@ -262,7 +262,7 @@ impl Wire {
                     }
                     self.fill()?;
                 }
-                Read::Data(count) => {
+                ReadOutcome::Data(count) => {
                     held_back = false;
                     unflushed = true;
                     let echo: Vec<u8> = buffer.iter().take(count).map(|byte| !byte).collect();
@@ -287,10 +287,10 @@ impl Wire {
         }
         loop {
             match self.connection.read(&mut [0; 4096])? {
-                Read::Data(_) => {}
-                Read::WouldBlock => self.fill()?,
-                Read::End(Ending::CloseNotify) => return Ok(()),
-                Read::End(other) => return unexpected(format!("no close_notify: {other}")),
+                ReadOutcome::Data(_) => {}
+                ReadOutcome::WouldBlock => self.fill()?,
+                ReadOutcome::End(Ending::CloseNotify) => return Ok(()),
+                ReadOutcome::End(other) => return unexpected(format!("no close_notify: {other}")),
             }
         }
     }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use handfast::{CloseOutcome, Ending, NetworkCause, Phase, Read, Traffic};
+use handfast::{CloseOutcome, Ending, NetworkCause, Phase, ReadOutcome, Traffic};
 use handfast_http::h1::{self, Found, response};
 use http::{Method, StatusCode};
 use tokio::io::AsyncWrite as _;
@@ -280,8 +280,8 @@ impl Http1 {
                     return Poll::Ready(Err(self.no_response()));
                 }
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(Read::Data(_))) => {}
-                Poll::Ready(Ok(Read::End(_) | Read::WouldBlock)) => {
+                Poll::Ready(Ok(ReadOutcome::Data(_))) => {}
+                Poll::Ready(Ok(ReadOutcome::End(_) | ReadOutcome::WouldBlock)) => {
                     return Poll::Ready(Err(self.no_response()));
                 }
                 Poll::Ready(Err(error)) => {
@@ -419,8 +419,10 @@ impl Http1 {
                 Some(error) => Poll::Ready(Err(Broken::Upload(error))),
                 None => Poll::Pending,
             },
-            Poll::Ready(Ok(Read::Data(_))) => Poll::Ready(self.judge(cut)),
-            Poll::Ready(Ok(Read::End(_) | Read::WouldBlock)) => Poll::Ready(Err(Broken::Ended)),
+            Poll::Ready(Ok(ReadOutcome::Data(_))) => Poll::Ready(self.judge(cut)),
+            Poll::Ready(Ok(ReadOutcome::End(_) | ReadOutcome::WouldBlock)) => {
+                Poll::Ready(Err(Broken::Ended))
+            }
             Poll::Ready(Err(error)) => {
                 self.note(error);
                 Poll::Ready(Err(Broken::Ended))
@@ -466,8 +468,8 @@ impl Http1 {
             });
             self.left_over = self.left_over.saturating_add(count);
             match ready!(found) {
-                Ok(Read::Data(_)) => {}
-                Ok(Read::End(_) | Read::WouldBlock) => return Poll::Ready(()),
+                Ok(ReadOutcome::Data(_)) => {}
+                Ok(ReadOutcome::End(_) | ReadOutcome::WouldBlock) => return Poll::Ready(()),
                 Err(error) => {
                     self.note(error);
                     return Poll::Ready(());

@@ -4,7 +4,7 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::sync::Arc;
 
 use handfast::{
-    ClientContext, Connection, Identity, Passphrase, Read, ServerContext, TrustAnchors,
+    ClientContext, Connection, Identity, Passphrase, ReadOutcome, ServerContext, TrustAnchors,
 };
 use handfast_testbed::pki::Pki;
 use pki_types::{CertificateDer, PrivateKeyDer};
@@ -122,7 +122,7 @@ pub(crate) fn write_ours(server: &mut Connection, piece: &[u8]) {
 /// Our client reads all that has come.
 pub(crate) fn read_ours(client: &mut Connection, sink: &mut [u8]) -> usize {
     let mut read = 0;
-    while let Read::Data(count) = client.read(sink).expect("open") {
+    while let ReadOutcome::Data(count) = client.read(sink).expect("open") {
         read += count;
     }
     read

@@ -6,11 +6,11 @@
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use super::transfer::{Armed, Deadline, Received, Sent, io_error, unless_accepted, would_block};
+use super::transfer::{Armed, Arrival, Deadline, Sent, io_error, unless_accepted, would_block};
 use super::{Stream, ending_as_io, half_close};
 use crate::channel::Channel;
 use crate::close::Ending;
-use crate::connection::{Connection, Read};
+use crate::connection::{Connection, ReadOutcome};
 use crate::context::Timeouts;
 use crate::error::{Error, NetworkCause};
 use crate::phase::Phase;
@@ -117,11 +117,11 @@ impl<C: Channel> ReadHalf<C> {
     ///
     /// # Errors
     /// A protocol error, an alert, a time-out; never an end.
-    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<ReadOutcome, Error> {
         let mut deadline = None;
         loop {
             match self.read_received(buffer) {
-                Ok(Read::WouldBlock) => self.send_answers(),
+                Ok(ReadOutcome::WouldBlock) => self.send_answers(),
                 Ok(found) => return Ok(found),
                 Err(error) => {
                     // The alert tells the peer why; whether it arrives changes nothing for us.
@@ -132,7 +132,7 @@ impl<C: Channel> ReadHalf<C> {
             let limit = self.sender.timeouts.read;
             let deadline = *deadline.get_or_insert_with(|| Deadline::total(limit));
             if !self.receive(deadline)? {
-                return Ok(Read::WouldBlock);
+                return Ok(ReadOutcome::WouldBlock);
             }
         }
     }
@@ -170,11 +170,11 @@ impl<C: Channel> ReadHalf<C> {
 
     /// Reads what has been received, and counts what the protocol itself has to say to it: a refusal to renegotiate, an
     /// answer to a key update.
-    fn read_received(&mut self, buffer: &mut [u8]) -> Result<Read, Error> {
+    fn read_received(&mut self, buffer: &mut [u8]) -> Result<ReadOutcome, Error> {
         let mut connection = lock(&self.sender.shared.connection);
         let before = connection.outgoing().len();
         let mut read = connection.read(buffer);
-        if let Ok(Read::WouldBlock) = read
+        if let Ok(ReadOutcome::WouldBlock) = read
             && let Err(error) = connection.answer_key_update()
         {
             read = Err(error);
@@ -208,12 +208,10 @@ impl<C: Channel> ReadHalf<C> {
         let received = armed.receive(channel, &mut self.room, deadline, Phase::Response)?;
         let mut connection = lock(&shared.connection);
         match received {
-            Received::Bytes(count) => {
-                connection.receive(self.room.get(..count).unwrap_or_default())
-            }
-            Received::End => connection.received_end(),
-            Received::Reset => connection.received_reset(),
-            Received::Nothing => return Ok(false),
+            Arrival::Bytes(count) => connection.receive(self.room.get(..count).unwrap_or_default()),
+            Arrival::End => connection.received_end(),
+            Arrival::Reset => connection.received_reset(),
+            Arrival::Nothing => return Ok(false),
         }
         Ok(true)
     }
@@ -222,9 +220,9 @@ impl<C: Channel> ReadHalf<C> {
 impl<C: Channel> io::Read for ReadHalf<C> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.read_some(buffer)? {
-            Read::Data(count) => Ok(count),
-            Read::End(ending) => ending_as_io(ending, self.traffic().plaintext_received),
-            Read::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
+            ReadOutcome::Data(count) => Ok(count),
+            ReadOutcome::End(ending) => ending_as_io(ending, self.traffic().plaintext_received),
+            ReadOutcome::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }

@@ -73,7 +73,7 @@ pub(super) struct Armed {
 
 /// The result of reading once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Received {
+pub(super) enum Arrival {
     Bytes(usize),
     End,
     Reset,
@@ -101,7 +101,7 @@ impl Armed {
         room: &mut [u8],
         deadline: Deadline,
         phase: Phase,
-    ) -> Result<Received, Error> {
+    ) -> Result<Arrival, Error> {
         loop {
             let left = deadline.left(phase)?;
             if !serves(self.read, left) {
@@ -110,17 +110,17 @@ impl Armed {
                 self.read = Some(left);
             }
             return match channel.read(room) {
-                Ok(0) => Ok(Received::End),
-                Ok(count) => Ok(Received::Bytes(count)),
+                Ok(0) => Ok(Arrival::End),
+                Ok(count) => Ok(Arrival::Bytes(count)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if is_timeout(&error) => {
                     match deadline.is_over(phase, self.read, &error) {
                         Some(late) => Err(late),
-                        None if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+                        None if error.kind() == io::ErrorKind::WouldBlock => Ok(Arrival::Nothing),
                         None => Err(io_error(phase, error)),
                     }
                 }
-                Err(error) if is_reset(&error) => Ok(Received::Reset),
+                Err(error) if is_reset(&error) => Ok(Arrival::Reset),
                 Err(error) => Err(io_error(phase, error)),
             };
         }

@@ -434,7 +434,7 @@ mod tests {
 
     use handfast_testbed::pki::Pki;
 
-    use super::super::{Connection, Read, Tls};
+    use super::super::{Connection, ReadOutcome, Tls};
     use crate::{
         ClientContext, Ending, Identity, Passphrase, ServerContext, TlsVersion, TrustAnchors,
     };
@@ -486,7 +486,7 @@ mod tests {
         from.flush()?;
         carry(from, to);
         let mut buffer = [0; 100];
-        assert_eq!(to.read(&mut buffer).unwrap(), Read::Data(text.len()));
+        assert_eq!(to.read(&mut buffer).unwrap(), ReadOutcome::Data(text.len()));
         assert_eq!(&buffer[..text.len()], text);
         Ok(())
     }
@@ -522,7 +522,7 @@ mod tests {
         client.send_close_notify().unwrap();
         carry(&mut client, &mut server);
         let end = server.read(&mut [0; 10]).unwrap();
-        assert_eq!(end, Read::End(Ending::CloseNotify));
+        assert_eq!(end, ReadOutcome::End(Ending::CloseNotify));
     }
 
     #[test]
@@ -536,7 +536,7 @@ mod tests {
         carry(&mut client, &mut server);
         assert_eq!(
             server.read(&mut [0; 10]).unwrap(),
-            Read::End(Ending::CloseNotify)
+            ReadOutcome::End(Ending::CloseNotify)
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 
-use handfast::{Cause, Connection, Ending, PeerCause, Read};
+use handfast::{Cause, Connection, Ending, PeerCause, ReadOutcome};
 use handfast_testbed::pki::Pki;
 use proptest::prelude::*;
 
@@ -124,15 +124,15 @@ proptest! {
         let (mut bytes, mut buffer) = (Vec::new(), vec![0; step]);
         let end = loop {
             match client.read(&mut buffer) {
-                Ok(Read::Data(count)) => bytes.extend_from_slice(&buffer[..count]),
+                Ok(ReadOutcome::Data(count)) => bytes.extend_from_slice(&buffer[..count]),
                 other => break other,
             }
         };
         prop_assert!(sent.starts_with(&bytes));
         match end {
-            Ok(Read::WouldBlock) => prop_assert_eq!(bytes, sent),
-            Ok(Read::End(ending)) => prop_assert_eq!(ending, Ending::CloseNotify),
-            Ok(Read::Data(_)) => prop_assert!(false, "it was drained"),
+            Ok(ReadOutcome::WouldBlock) => prop_assert_eq!(bytes, sent),
+            Ok(ReadOutcome::End(ending)) => prop_assert_eq!(ending, Ending::CloseNotify),
+            Ok(ReadOutcome::Data(_)) => prop_assert!(false, "it was drained"),
             Err(error) => {
                 prop_assert!(matches!(error.cause(), Cause::Peer(_)), "{error:?}");
                 settled(&mut client, &error);
@@ -148,7 +148,7 @@ fn a_handshake_record_without_content_is_ignored() {
     client.receive(&forger.record(HANDSHAKE, b""));
     client.receive(&forger.record(APPLICATION_DATA, b"data"));
     match drain(&mut client) {
-        (bytes, Ok(Read::WouldBlock)) => assert_eq!(bytes, b"data"),
+        (bytes, Ok(ReadOutcome::WouldBlock)) => assert_eq!(bytes, b"data"),
         (bytes, Err(_)) => assert!(bytes.is_empty()),
         (_, Ok(other)) => panic!("{other:?}"),
     }
@@ -163,9 +163,9 @@ fn alerts_of_the_peer_are_reported_by_their_number() {
         let (bytes, end) = drain(&mut client);
         assert_eq!(bytes, b"data");
         match (code, end) {
-            (0, end) => assert_eq!(end.unwrap(), Read::End(Ending::CloseNotify)),
+            (0, end) => assert_eq!(end.unwrap(), ReadOutcome::End(Ending::CloseNotify)),
             // RFC 8446, 6.1: user_canceled only announces a close_notify.
-            (90, Ok(Read::WouldBlock)) => {}
+            (90, Ok(ReadOutcome::WouldBlock)) => {}
             (112, Err(error)) => {
                 assert!(matches!(
                     error.cause(),
@@ -226,7 +226,7 @@ fn records_that_cannot_be_decrypted_are_bad_records() {
         let (bytes, end) = drain(&mut client);
         assert!(bytes.is_empty());
         assert!(
-            !matches!(end, Ok(Read::End(Ending::CloseNotify))),
+            !matches!(end, Ok(ReadOutcome::End(Ending::CloseNotify))),
             "a close_notify that an attacker on the path could forge"
         );
     }
@@ -238,7 +238,7 @@ fn a_flood_of_empty_records_takes_no_memory() {
     for _ in 0..20_000 {
         client.receive(&forger.record(APPLICATION_DATA, b""));
         match client.read(&mut [0; 10]) {
-            Ok(Read::WouldBlock) => {}
+            Ok(ReadOutcome::WouldBlock) => {}
             // Closing the connection is correct, too.
             Err(_) => return,
             other => panic!("{other:?}"),
@@ -264,7 +264,7 @@ fn a_flood_of_key_updates_is_ended() {
     for update in 0..1000 {
         client.receive(&forger.key_update(true));
         match client.read(&mut [0; 10]) {
-            Ok(Read::WouldBlock) => {}
+            Ok(ReadOutcome::WouldBlock) => {}
             Err(error) => {
                 assert!(
                     update > 10,
@@ -323,7 +323,7 @@ fn key_updates_between_data_are_applied() {
         client.receive(&forger.record(APPLICATION_DATA, text.as_bytes()));
         let (bytes, end) = drain(&mut client);
         assert_eq!(bytes, text.as_bytes());
-        assert_eq!(end.unwrap(), Read::WouldBlock);
+        assert_eq!(end.unwrap(), ReadOutcome::WouldBlock);
         // The client's answer is sent with its next data.
         client.write(&[IoSlice::new(b"reply")]).unwrap();
         client.flush().unwrap();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use handfast::{
     Cause, ClientContext, Connection, Ending, Error, Identity, NetworkCause, Passphrase, PeerCause,
-    Plain, Read, ServerContext, Timeouts, TlsVersion, TrustAnchors,
+    Plain, ReadOutcome, ServerContext, Timeouts, TlsVersion, TrustAnchors,
 };
 use handfast_testbed::pki::Pki;
 use proptest::prelude::*;
@@ -75,12 +75,12 @@ fn shake(client: &mut Connection, server: &mut Connection) {
 }
 
 /// Everything that can be read, and the final result.
-fn drain(connection: &mut Connection) -> (Vec<u8>, Result<Read, Error>) {
+fn drain(connection: &mut Connection) -> (Vec<u8>, Result<ReadOutcome, Error>) {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         match connection.read(&mut buffer) {
-            Ok(Read::Data(count)) => bytes.extend_from_slice(&buffer[..count]),
+            Ok(ReadOutcome::Data(count)) => bytes.extend_from_slice(&buffer[..count]),
             other => return (bytes, other),
         }
     }
@@ -204,14 +204,14 @@ proptest! {
         how.inflict(&mut bytes, at % sent.len(), 0);
         let whole = bytes.starts_with(&sent);
         let mut received = Vec::new();
-        let mut end = Ok(Read::WouldBlock);
+        let mut end = Ok(ReadOutcome::WouldBlock);
         for piece in bytes.chunks(step) {
             client.receive(piece);
             let (data, what) = drain(&mut client);
             received.extend(data);
             end = what;
         }
-        if matches!(end, Ok(Read::WouldBlock)) {
+        if matches!(end, Ok(ReadOutcome::WouldBlock)) {
             client.received_end();
             end = drain(&mut client).1;
         }
@@ -220,8 +220,8 @@ proptest! {
             // The version in a record header must be ignored.
             let same = received == body && bytes.len() == sent.len();
             match end {
-                Ok(Read::End(Ending::CloseNotify)) => prop_assert!(same, "accepted as complete"),
-                Ok(other) => prop_assert_eq!(other, Read::End(Ending::Premature)),
+                Ok(ReadOutcome::End(Ending::CloseNotify)) => prop_assert!(same, "accepted as complete"),
+                Ok(other) => prop_assert_eq!(other, ReadOutcome::End(Ending::Premature)),
                 Err(error) => settled(&mut client, &error),
             }
         }
@@ -566,7 +566,7 @@ fn room_shown_after_reading_from_a_socket_is_cleared() {
     assert_eq!(drain(&mut client).0, b"hello");
     assert_eq!(client.receive_from(&near).unwrap().count, 0);
     let (_, end) = drain(&mut client);
-    assert_eq!(end.unwrap(), Read::End(Ending::Premature));
+    assert_eq!(end.unwrap(), ReadOutcome::End(Ending::Premature));
 }
 
 #[test]
@@ -589,7 +589,7 @@ fn input_after_the_end_takes_no_memory() {
             if !fails {
                 let (bytes, end) = drain(&mut client);
                 assert_eq!(bytes, b"last words");
-                assert_eq!(end.unwrap(), Read::End(Ending::CloseNotify));
+                assert_eq!(end.unwrap(), ReadOutcome::End(Ending::CloseNotify));
             }
             let before = client.traffic().bytes_received;
             for _ in 0..100 {
@@ -610,7 +610,7 @@ fn input_after_the_end_takes_no_memory() {
                 (bytes, Err(_)) if fails => assert!(bytes.is_empty()),
                 (bytes, end) => {
                     assert!(bytes.is_empty() && !fails);
-                    assert_eq!(end.unwrap(), Read::End(Ending::CloseNotify));
+                    assert_eq!(end.unwrap(), ReadOutcome::End(Ending::CloseNotify));
                 }
             }
             // The other direction stays open after the peer's end.

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use handfast::{
-    ClientContext, Connection, Error, Identity, IdentityError, Passphrase, Read, ServerContext,
-    TrustAnchors,
+    ClientContext, Connection, Error, Identity, IdentityError, Passphrase, ReadOutcome,
+    ServerContext, TrustAnchors,
 };
 use handfast_testbed::peers;
 
@@ -111,7 +111,7 @@ pub(crate) fn assert_serves(identity: Identity, anchor: &[u8], what: &str) {
     carry(&mut client, &mut server);
     let mut buffer = [0; 16];
     let read = server.read(&mut buffer);
-    assert!(matches!(read, Ok(Read::Data(4))), "{what}: {read:?}");
+    assert!(matches!(read, Ok(ReadOutcome::Data(4))), "{what}: {read:?}");
     assert_eq!(&buffer[..4], b"ping", "{what}");
 }
 

@@ -8,7 +8,7 @@
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 
-use handfast::{CloseOutcome, Connection, Ending, Error, Phase, Read, Traffic};
+use handfast::{CloseOutcome, Connection, Ending, Error, Phase, ReadOutcome, Traffic};
 use rustix::event::{PollFd, PollFlags};
 
 use super::negotiate::failed;
@@ -331,14 +331,14 @@ impl<'s> Session<'s> {
                 return Ok(());
             }
             match self.connection.read(self.arrived.room())? {
-                Read::Data(count) => {
+                ReadOutcome::Data(count) => {
                     self.arrived.fill(count);
                     if self.answer == Answer::Awaited {
                         self.answer = Answer::Coming;
                     }
                 }
-                Read::WouldBlock => return Ok(()),
-                Read::End(ending) => {
+                ReadOutcome::WouldBlock => return Ok(()),
+                ReadOutcome::End(ending) => {
                     self.peer_ended(ending);
                     return Ok(());
                 }

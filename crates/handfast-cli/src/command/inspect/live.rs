@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use handfast::{
     Cause, CertificateDer, CertificateFacts, ClientContext, ClientContextBuilder, CloseOutcome,
-    Ending, Error, Identity, KeyKind, PeerCause, Read, RevocationLists, ServerName, SpkiSha256,
-    Stream, Ticket, Timeouts, TlsVersion, TrustAnchors, UnixTime, VerificationPolicy,
+    Ending, Error, Identity, KeyKind, PeerCause, ReadOutcome, RevocationLists, ServerName,
+    SpkiSha256, Stream, Ticket, Timeouts, TlsVersion, TrustAnchors, UnixTime, VerificationPolicy,
     escape_control,
 };
 use handfast_dial::proxy::Proxy;
@@ -357,9 +357,9 @@ fn end(stream: &mut Stream<TcpStream>) -> Result<Closing, Error> {
             break None;
         }
         match stream.read_some(&mut chunk) {
-            Ok(Read::Data(count)) => unasked_bytes += count as u64,
-            Ok(Read::End(ending)) => break Some(ending),
-            Ok(Read::WouldBlock) => break None,
+            Ok(ReadOutcome::Data(count)) => unasked_bytes += count as u64,
+            Ok(ReadOutcome::End(ending)) => break Some(ending),
+            Ok(ReadOutcome::WouldBlock) => break None,
             Err(error) if matches!(error.cause(), Cause::Network(_)) => break None,
             Err(error) => return Err(error),
         }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use handfast::{CloseOutcome, ClosePolicy, Ending, Read, Timeouts};
+use handfast::{CloseOutcome, ClosePolicy, Ending, ReadOutcome, Timeouts};
 use handfast_testbed::misbehaving::Step;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -44,7 +44,7 @@ fn keep_open_says_nothing_at_the_end_of_input() {
     let (address, server) = serve(move |socket| {
         let mut stream = context.accept(socket).unwrap();
         let mut bytes = [0; 16];
-        assert_eq!(stream.read_some(&mut bytes).unwrap(), Read::Data(8));
+        assert_eq!(stream.read_some(&mut bytes).unwrap(), ReadOutcome::Data(8));
         // Long after the input has ended.
         stream.set_timeouts(Timeouts::all(Duration::from_millis(200)));
         let silent = stream.read_some(&mut bytes).is_err();

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use handfast::{ClosePolicy, Ending, Read, Timeouts};
+use handfast::{ClosePolicy, Ending, ReadOutcome, Timeouts};
 
 use super::support::{PATIENCE, run, serve};
 use crate::common::Bench;
@@ -33,7 +33,7 @@ fn a_script_gets_its_answers_before_the_end_of_the_input_ends_the_session() {
             // The first answer takes longer than the second.
             for (pause, answer) in [(1500, "250 hello\r\n"), (300, "221 bye\r\n")] {
                 stream.set_timeouts(Timeouts::all(Duration::from_millis(pause)));
-                if let Ok(Read::End(_)) = stream.read_some(&mut [0; 16]) {
+                if let Ok(ReadOutcome::End(_)) = stream.read_some(&mut [0; 16]) {
                     return script;
                 }
                 stream.write_all(answer.as_bytes()).unwrap();

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handfast::{Ending, Identity, Passphrase, Read, ServerContext};
+use handfast::{Ending, Identity, Passphrase, ReadOutcome, ServerContext};
 
 use super::{PATIENCE, Place, Serving, content};
 
@@ -136,12 +136,12 @@ fn takes_uploads(place: &Place) -> (u16, Receiver<Seen>) {
                 let mut start = 0;
                 while announced.is_none_or(|length| got.len() < start + length) {
                     match stream.read_some(&mut buffer) {
-                        Ok(Read::Data(count)) => got.extend_from_slice(&buffer[..count]),
-                        Ok(Read::End(end)) => {
+                        Ok(ReadOutcome::Data(count)) => got.extend_from_slice(&buffer[..count]),
+                        Ok(ReadOutcome::End(end)) => {
                             ending = Some(end);
                             break;
                         }
-                        Ok(Read::WouldBlock) => {}
+                        Ok(ReadOutcome::WouldBlock) => {}
                         Err(_) => break,
                     }
                     if announced.is_none()

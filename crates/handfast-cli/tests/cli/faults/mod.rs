@@ -16,7 +16,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use handfast::{ClientContext, Read, Stream, TrustAnchors};
+use handfast::{ClientContext, ReadOutcome, Stream, TrustAnchors};
 use handfast_testbed::launch::{Finished, Program, Running};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -153,9 +153,11 @@ fn ask(stream: &mut Stream<TcpStream>, path: &str) -> (String, Vec<u8>) {
     loop {
         let mut buffer = [0; 4096];
         match stream.read_some(&mut buffer).unwrap() {
-            Read::Data(count) => got.extend_from_slice(&buffer[..count]),
-            Read::End(ending) => panic!("{ending:?} after {:?}", String::from_utf8_lossy(&got)),
-            Read::WouldBlock => {}
+            ReadOutcome::Data(count) => got.extend_from_slice(&buffer[..count]),
+            ReadOutcome::End(ending) => {
+                panic!("{ending:?} after {:?}", String::from_utf8_lossy(&got))
+            }
+            ReadOutcome::WouldBlock => {}
         }
         let Some(end) = got.windows(4).position(|four| four == b"\r\n\r\n") else {
             continue;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use handfast::{CloseOutcome, Ending, LocalCause, NetworkCause, Phase, Read};
+use handfast::{CloseOutcome, Ending, LocalCause, NetworkCause, Phase, ReadOutcome};
 use handfast_http::h2::frame::code;
 use handfast_http::h2::{self, Connection, Cut, Event, Limits, Responses};
 use http::HeaderMap;
@@ -315,8 +315,8 @@ impl State {
         });
         let ended = match found {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(Read::Data(_))) => end.malformed.is_some(),
-            Poll::Ready(Ok(Read::End(_) | Read::WouldBlock)) => true,
+            Poll::Ready(Ok(ReadOutcome::Data(_))) => end.malformed.is_some(),
+            Poll::Ready(Ok(ReadOutcome::End(_) | ReadOutcome::WouldBlock)) => true,
             Poll::Ready(Err(error)) => {
                 if !is_end(&error) {
                     end.failure.get_or_insert(error);
