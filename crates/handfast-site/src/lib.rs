@@ -26,12 +26,30 @@
 //! # The public interface is
 //!
 //! - [`Sites`], its [`SiteTable`] and [`TableError`];
-//! - [`Site`] and [`NameError`].
+//! - [`Site`] and [`NameError`];
+//! - [`Rule`], with [`RuleError`], [`PatternProblem`] and [`TargetProblem`]: redirects, rewrites, errors, header fields;
+//! - [`Guard`], with [`Clients`] and [`ClientName`], and [`Passwords`] with its [`PasswordsError`], [`PasswordsProblem`] and
+//!   [`HashProblem`]: what is demanded of clients;
+//! - [`Cors`] and [`CorsError`]; [`Hsts`] and [`PreloadError`].
 
+mod cors;
+mod guard;
+mod hsts;
 mod name;
+mod page;
+mod passwords;
+mod path;
+mod pattern;
+mod rule;
 mod site;
 mod sites;
 
+pub use cors::{Cors, CorsError};
+pub use guard::{ClientName, Clients, Guard};
+pub use hsts::{Hsts, PreloadError};
 pub use name::NameError;
+pub use passwords::{HashProblem, Passwords, PasswordsError, PasswordsProblem};
+pub use pattern::{PatternProblem, TargetProblem};
+pub use rule::{Rule, RuleError};
 pub use site::Site;
 pub use sites::{SiteTable, Sites, TableError};

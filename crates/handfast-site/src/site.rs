@@ -1,12 +1,37 @@
 //! A site: its names, and how it answers a request.
+//!
+//! ```text
+//! preflight -> guards -> redirects, rewrites, errors -> uploads, files -> fallback -> error pages -> header fields
+//!                ^------------- each new path -------------------------------'
+//! ```
 
 use std::sync::Arc;
 
 use handfast_files::Files;
-use handfast_https::server::{ConnectionInfo, Request, Response, plain};
-use http::StatusCode;
+use handfast_https::server::{ConnectionInfo, Request, Response, User};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderName,
+    HeaderValue, LAST_MODIFIED, LOCATION, ORIGIN, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::uri::{PathAndQuery, Uri};
+use http::{HeaderMap, Method, StatusCode};
 
+use crate::cors::Cors;
+use crate::guard::{self, Guard};
+use crate::hsts::Hsts;
 use crate::name::{NameError, SiteName};
+use crate::page::{Form, status_page};
+use crate::path::{Path, PathProblem};
+use crate::rule::{Action, Rule, RuleError};
+
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// What else than HTML an application's page is not for.
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// Of an error, what its page must keep: it tells the client what to do.
+const KEPT: [HeaderName; 5] = [ALLOW, CONTENT_RANGE, RETRY_AFTER, VARY, WWW_AUTHENTICATE];
 
 /// What answers the requests for some names.
 ///
@@ -17,6 +42,23 @@ pub struct Site {
     pub(crate) names: Vec<SiteName>,
     pub(crate) needs_server_name: bool,
     files: Option<Files>,
+    guards: Vec<Guard>,
+    /// Redirects, rewrites, errors.
+    routes: Vec<Rule>,
+    /// Header fields.
+    fields: Vec<Rule>,
+    cors: Option<Cors>,
+    hsts: Option<HeaderValue>,
+    fallback: Option<PathAndQuery>,
+    error_pages: Vec<(Option<StatusCode>, PathAndQuery)>,
+}
+
+/// What becomes known of a request on its way.
+#[derive(Debug, Default)]
+struct Passage {
+    /// The path that is answered in the end.
+    path: Option<Path>,
+    user: Option<User>,
 }
 
 impl Site {
@@ -62,15 +104,421 @@ impl Site {
         self
     }
 
+    /// Adds a guard. All that cover a path are satisfied before anything of it is answered.
+    pub fn with_guard(mut self, guard: Guard) -> Self {
+        self.guards.push(guard);
+        self
+    }
+
+    /// Adds a rule after those before it. Redirects, rewrites and errors: the first that matches. Header fields: all that match,
+    /// in this order.
+    pub fn with_rule(mut self, rule: Rule) -> Self {
+        if rule.routes() {
+            self.routes.push(rule);
+        } else {
+            self.fields.push(rule);
+        }
+        self
+    }
+
+    /// Which other origins may read responses. Default: none.
+    pub fn with_cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
+        self
+    }
+
+    /// Strict transport security. Default: none.
+    pub fn with_hsts(mut self, hsts: &Hsts) -> Self {
+        self.hsts = Some(hsts.value());
+        self
+    }
+
+    /// Answers with this file, and 200, where nothing is found: for applications that choose their page in the browser. Only to
+    /// navigations (GET and HEAD that accept HTML), and only for paths whose last name has no extension: a script that is
+    /// missing is missing. Default: none.
+    ///
+    /// # Errors
+    /// [`RuleError`] if it is not the path of a URL.
+    pub fn with_fallback(mut self, path: &str) -> Result<Self, RuleError> {
+        self.fallback = Some(local(path)?);
+        Ok(self)
+    }
+
+    /// Answers errors of this status with a file, and keeps the status. Default: none.
+    ///
+    /// # Errors
+    /// [`RuleError`] if it is not the path of a URL, or not the status of an error.
+    pub fn with_error_page(mut self, status: u16, path: &str) -> Result<Self, RuleError> {
+        let path = local(path)?;
+        let status = StatusCode::from_u16(status)
+            .ok()
+            .filter(|status| status.is_client_error() || status.is_server_error())
+            .ok_or(RuleError::ErrorStatus(status))?;
+        self.error_pages.push((Some(status), path));
+        Ok(self)
+    }
+
+    /// As [`with_error_page`](Self::with_error_page), for every status that has no page of its own.
+    ///
+    /// # Errors
+    /// [`RuleError`] if it is not the path of a URL.
+    pub fn with_error_page_for_others(mut self, path: &str) -> Result<Self, RuleError> {
+        self.error_pages.push((None, local(path)?));
+        Ok(self)
+    }
+
     /// Answers a request that is for this site.
     pub(crate) async fn answer(
         &self,
-        request: Request,
-        _connection: &Arc<ConnectionInfo>,
+        mut request: Request,
+        connection: &Arc<ConnectionInfo>,
     ) -> Response {
+        let mut passage = Passage::default();
+        let origin = match &self.cors {
+            Some(cors) => {
+                if let Some(mut response) = cors.preflight(&request) {
+                    self.add_hsts(response.headers_mut());
+                    return response;
+                }
+                request.headers().get(ORIGIN).cloned()
+            }
+            None => None,
+        };
+        let routed = self.route(&mut request, connection, &mut passage).await;
+        let mut response = match routed {
+            Ok(response) | Err(response) => response,
+        };
+        if response.status().is_client_error() || response.status().is_server_error() {
+            response = self.error_page(response, &mut request).await;
+        }
+        if let Some(path) = &passage.path {
+            let status = response.status();
+            for rule in &self.fields {
+                rule.apply(path, status, response.headers_mut());
+            }
+        }
+        if let Some(cors) = &self.cors {
+            cors.apply(origin.as_ref(), response.headers_mut());
+        }
+        self.add_hsts(response.headers_mut());
+        if let Some(user) = passage.user {
+            response.extensions_mut().insert(user);
+        }
+        response
+    }
+
+    fn add_hsts(&self, headers: &mut HeaderMap) {
+        if let Some(hsts) = &self.hsts {
+            headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+    }
+
+    /// Does anything depend on the path besides the files?
+    fn looks_at_paths(&self) -> bool {
+        !self.guards.is_empty()
+            || !self.routes.is_empty()
+            || !self.fields.is_empty()
+            || self.fallback.is_some()
+    }
+
+    /// # Errors
+    /// A response that a guard or a rule gave.
+    async fn route(
+        &self,
+        request: &mut Request,
+        connection: &Arc<ConnectionInfo>,
+        passage: &mut Passage,
+    ) -> Result<Response, Response> {
+        if !self.looks_at_paths() {
+            return Ok(self.content(request).await);
+        }
+        // `*` has no path, and is no file.
+        if request.uri().path() == "*" {
+            return Ok(self.content(request).await);
+        }
+        let form = Form::of(request.headers());
+        let path = Path::parse(request.uri().path()).map_err(|problem| match problem {
+            PathProblem::Malformed => {
+                let text = "The path of this URL is malformed.";
+                status_page(form, StatusCode::BAD_REQUEST, text)
+            }
+            PathProblem::Unresolved => not_found(form),
+        })?;
+        let has_extension = path.has_extension();
+        self.enter(path, request, connection, passage).await?;
+        for rule in &self.routes {
+            self.follow(rule, request, connection, passage).await?;
+        }
+        let response = self.content(request).await;
+        match &self.fallback {
+            Some(fallback) if response.status() == StatusCode::NOT_FOUND && !has_extension => {
+                self.fall_back(fallback, response, request, connection, passage)
+                    .await
+            }
+            _ => Ok(response),
+        }
+    }
+
+    /// Goes on with this path, if its guards allow it.
+    async fn enter(
+        &self,
+        path: Path,
+        request: &Request,
+        connection: &ConnectionInfo,
+        passage: &mut Passage,
+    ) -> Result<(), Response> {
+        let path = passage.path.insert(path);
+        let user = &mut passage.user;
+        guard::admit(&self.guards, path, request.headers(), connection, user).await
+    }
+
+    async fn follow(
+        &self,
+        rule: &Rule,
+        request: &mut Request,
+        connection: &ConnectionInfo,
+        passage: &mut Passage,
+    ) -> Result<(), Response> {
+        let Some(captures) = passage
+            .path
+            .as_ref()
+            .and_then(|path| rule.pattern().captures(path))
+        else {
+            return Ok(());
+        };
+        match rule.action() {
+            Action::Redirect(status, target) => {
+                let location = target.expand(&captures, request.uri().query());
+                let here = request.uri().path_and_query().map(PathAndQuery::as_str);
+                if target.is_local() && here == Some(location.as_str()) {
+                    return Ok(());
+                }
+                Err(redirect(Form::of(request.headers()), *status, &location))
+            }
+            Action::Rewrite(target) => {
+                let to = target.expand(&captures, request.uri().query());
+                let to = to.split('#').next().unwrap_or_default();
+                let form = Form::of(request.headers());
+                // The target was checked with the rule; what was matched is percent-encoded. It may be too long.
+                let to: PathAndQuery = to.parse().map_err(|_| not_found(form))?;
+                let path = Path::parse(to.path()).map_err(|_| not_found(form))?;
+                *request.uri_mut() = Uri::from(to);
+                self.enter(path, request, connection, passage).await
+            }
+            Action::Status(status) => {
+                let text = match *status {
+                    StatusCode::GONE => "What was here is gone for good.",
+                    StatusCode::NOT_FOUND => NOT_FOUND,
+                    StatusCode::FORBIDDEN => "This is not for you to see.",
+                    _ => "This is not available.",
+                };
+                Err(status_page(Form::of(request.headers()), *status, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn content(&self, request: &Request) -> Response {
         match &self.files {
-            Some(files) => files.answer(&request).await,
-            None => plain(StatusCode::NOT_FOUND, "not found\n"),
+            Some(files) => files.answer(request).await,
+            None => not_found(Form::of(request.headers())),
+        }
+    }
+
+    /// Answers a navigation with the application's page.
+    async fn fall_back(
+        &self,
+        fallback: &PathAndQuery,
+        mut missing: Response,
+        request: &mut Request,
+        connection: &ConnectionInfo,
+        passage: &mut Passage,
+    ) -> Result<Response, Response> {
+        let vary = HeaderValue::from_static("accept, sec-fetch-mode");
+        if !is_navigation(request) {
+            missing.headers_mut().append(VARY, vary);
+            return Ok(missing);
+        }
+        let path = Path::parse(fallback.path()).map_err(|_| not_found(Form::Text))?;
+        *request.uri_mut() = Uri::from(fallback.clone());
+        self.enter(path, request, connection, passage).await?;
+        let mut response = self.content(request).await;
+        response.headers_mut().append(VARY, vary);
+        response
+            .headers_mut()
+            .entry(CACHE_CONTROL)
+            .or_insert(NO_CACHE);
+        Ok(response)
+    }
+
+    /// The same error with the page that the site has for it.
+    async fn error_page(&self, error: Response, request: &mut Request) -> Response {
+        let status = error.status();
+        let of = |wanted: Option<StatusCode>| {
+            self.error_pages
+                .iter()
+                .find(|(of, _)| *of == wanted)
+                .map(|(_, path)| path)
+        };
+        let Some(path) = of(Some(status)).or_else(|| of(None)) else {
+            return error;
+        };
+        let Some(files) = &self.files else {
+            return error;
+        };
+        // Conditions and ranges are for what was asked for.
+        let headers = std::mem::take(request.headers_mut());
+        if let Some(codings) = headers.get(ACCEPT_ENCODING) {
+            request
+                .headers_mut()
+                .insert(ACCEPT_ENCODING, codings.clone());
+        }
+        *request.uri_mut() = Uri::from(path.clone());
+        if *request.method() != Method::HEAD {
+            *request.method_mut() = Method::GET;
+        }
+        let mut page = files.answer(request).await;
+        *request.headers_mut() = headers;
+        if page.status() != StatusCode::OK {
+            return error;
+        }
+        *page.status_mut() = status;
+        let fields = page.headers_mut();
+        for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
+            fields.remove(name);
+        }
+        fields.insert(CACHE_CONTROL, NO_CACHE);
+        fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        for name in KEPT {
+            for value in error.headers().get_all(&name) {
+                fields.append(name.clone(), value.clone());
+            }
+        }
+        page
+    }
+}
+
+const NOT_FOUND: &str = "There is nothing at this URL.";
+
+fn not_found(form: Form) -> Response {
+    status_page(form, StatusCode::NOT_FOUND, NOT_FOUND)
+}
+
+fn redirect(form: Form, status: StatusCode, location: &str) -> Response {
+    let mut response = status_page(form, status, &format!("See {location}"));
+    match HeaderValue::try_from(location) {
+        Ok(value) => {
+            response.headers_mut().insert(LOCATION, value);
+            response
+        }
+        // Not made by any target that was checked.
+        Err(_) => not_found(form),
+    }
+}
+
+/// The path of a URL, without wildcards.
+fn local(text: &str) -> Result<PathAndQuery, RuleError> {
+    use crate::pattern::TargetProblem;
+    let wrong = |problem| RuleError::Target {
+        target: handfast::escape_control(text).into_owned(),
+        problem,
+    };
+    if !text.starts_with('/') || text.starts_with("//") {
+        return Err(wrong(TargetProblem::NoTarget));
+    }
+    let path: PathAndQuery = text.parse().map_err(|_| wrong(TargetProblem::Characters))?;
+    Path::parse(path.path()).map_err(|_| wrong(TargetProblem::Characters))?;
+    Ok(path)
+}
+
+/// Does a person go to this URL? Browsers say so, and do not for what a page loads; others accept anything.
+fn is_navigation(request: &Request) -> bool {
+    let headers = request.headers();
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return false;
+    }
+    if let Some(mode) = headers.get(FETCH_MODE) {
+        return mode == "navigate" && accepts_html(headers);
+    }
+    accepts_html(headers)
+}
+
+/// RFC 9110, section 12.5.1.
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let mut fields = headers.get_all(ACCEPT).iter().peekable();
+    if fields.peek().is_none() {
+        return true;
+    }
+    // The most specific range decides.
+    let mut best = (0, false);
+    for field in fields {
+        for range in field.to_str().unwrap_or_default().split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default();
+            let rank = if kind.eq_ignore_ascii_case("text/html") {
+                3
+            } else if kind.eq_ignore_ascii_case("text/*") {
+                2
+            } else if kind == "*/*" {
+                1
+            } else {
+                continue;
+            };
+            let refused = parts
+                .filter_map(|part| part.split_once('='))
+                .any(|(name, value)| {
+                    name.trim().eq_ignore_ascii_case("q")
+                        && value
+                            .trim()
+                            .parse::<f32>()
+                            .is_ok_and(|weight| weight <= 0.0)
+                });
+            if rank > best.0 {
+                best = (rank, !refused);
+            }
+        }
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn html_is_accepted_as_the_field_says() {
+        for (accept, expected) in [
+            (None, true),
+            (Some("*/*"), true),
+            (Some("text/html"), true),
+            (Some("text/html;q=0, */*"), false),
+            (Some("*/*;q=0.1, text/html;q=0.0"), false),
+            (Some("text/*"), true),
+            (Some("application/json"), false),
+            (Some("application/json, TEXT/HTML ;q=0.5"), true),
+            (Some(""), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            }
+            assert_eq!(accepts_html(&headers), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn pages_are_paths_of_this_site() {
+        assert!(local("/404.html").is_ok());
+        assert!(local("/app/").is_ok());
+        for text in [
+            "404.html",
+            "//evil.example/x",
+            "https://a.example/",
+            "/../x",
+            "/a b",
+            "/%",
+        ] {
+            assert!(local(text).is_err(), "{text}");
         }
     }
 }

@@ -76,6 +76,23 @@ impl ConnectionInfo {
     }
 }
 
+/// The user who was authenticated, for logs: a handler puts it into the extensions of its response, and
+/// [`RequestEvent::user`](super::RequestEvent::user) has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct User(Arc<str>);
+
+impl User {
+    /// The user of this name.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The body of a request.
 ///
 /// One that a handler does not read to its end is discarded by the server as far as

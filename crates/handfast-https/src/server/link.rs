@@ -13,7 +13,7 @@ use http::{Method, StatusCode, Uri, Version};
 use super::activity::Activity;
 use super::budget::Allowance;
 use super::engine::Transport;
-use super::handler::ConnectionInfo;
+use super::handler::{ConnectionInfo, User};
 use super::observer::{CloseEvent, CloseReason, Observer, RequestEvent, TransferEnd};
 use super::places::Place;
 
@@ -46,6 +46,7 @@ pub(super) struct Record {
     pub(super) method: Method,
     pub(super) target: Uri,
     pub(super) version: Version,
+    pub(super) user: Option<User>,
     pub(super) status: Option<StatusCode>,
     pub(super) bytes: u64,
     /// The whole body was handed over.
@@ -146,6 +147,7 @@ impl Link {
                 method: &record.method,
                 target: &record.target,
                 version: record.version,
+                user: record.user.as_ref().map(User::name),
                 status: record.status,
                 bytes: record.bytes,
                 duration: now.saturating_duration_since(record.began),

@@ -42,7 +42,7 @@
 //!
 //! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`];
 //! - [`Connections`], with [`Addresses`] and [`ConnectionPermit`]: the same for connections that the caller accepts;
-//! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`] and [`ConnectionInfo`];
+//! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`], [`User`] and [`ConnectionInfo`];
 //! - [`Pull`], [`plain`] and [`turn()`]: what helps to write handlers that cost little;
 //! - [`Observer`] and its events.
 
@@ -79,7 +79,7 @@ mod worker;
 pub use body::{Body, BodyError, Pull};
 pub use config::{ALPN, Limits, ServerConfig};
 pub use connections::{Addresses, ConnectionPermit, Connections};
-pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response};
+pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response, User};
 pub use listener::BindError;
 pub use observer::{
     CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, Silent, TransferEnd,

@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::body::{Body, BodyError};
-use super::handler::{Handler, Request, Response};
+use super::handler::{Handler, Request, Response, User};
 use super::link::{Link, Record};
 use super::shared::Shared;
 
@@ -25,13 +25,15 @@ pub(super) fn answer<H: Handler>(
     let mut flight = Flight::new(&link, &request);
     async move {
         let is_head = request.method() == Method::HEAD;
-        let response = shared.handler.handle(request, &link.info).await;
+        let mut response = shared.handler.handle(request, &link.info).await;
+        let user = response.extensions_mut().remove::<User>();
         let response = if is_head {
             headless(response)
         } else {
             response
         };
         flight.record(|record| {
+            record.user = user;
             record.status = Some(response.status());
             record.whole = response.body().is_end_stream();
         });
@@ -88,6 +90,7 @@ impl Flight {
             method: request.method().clone(),
             target: request.uri().clone(),
             version: request.version(),
+            user: None,
             status: None,
             bytes: 0,
             whole: false,

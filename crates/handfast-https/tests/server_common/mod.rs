@@ -33,6 +33,7 @@ pub struct Seen {
     pub bytes: u64,
     pub end: TransferEnd,
     pub client: Option<String>,
+    pub user: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -100,6 +101,7 @@ impl Observer for Witness {
             bytes: event.bytes,
             end: event.end,
             client: event.client().map(|peer| peer.subject().to_owned()),
+            user: event.user.map(str::to_owned),
         };
         self.note(|events| events.requests.push(seen));
     }

@@ -1,0 +1,267 @@
+//! Guards: what is demanded of a client before anything is answered for a path.
+//!
+//! Guards are not rules in an order: each that covers the path is satisfied, or the request is refused. They see every path
+//! that a request takes, the one that was asked for and those that it is rewritten to.
+
+use handfast::{SubjectAltName, VerifiedPeer};
+use handfast_https::server::{ConnectionInfo, Response, User};
+use http::{HeaderMap, StatusCode};
+
+use crate::page::{Form, status_page};
+use crate::passwords::Passwords;
+use crate::path::Path;
+use crate::pattern::Pattern;
+use crate::rule::{self, RuleError};
+
+/// Where names with other case are the same file.
+const IGNORES_CASE: bool = cfg!(any(windows, target_os = "macos"));
+
+/// What a directory is served as.
+const INDEX: &[u8] = b"index.html";
+
+/// Demands something of clients for the paths that a pattern matches and everything beneath them.
+///
+/// Patterns are those of a [`Rule`](crate::Rule), with or without a slash at the end. A guard holds for the names of files: it
+/// knows nothing of symbolic links that lead to the same file by another name.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    pattern: Pattern,
+    demand: Demand,
+}
+
+#[derive(Debug, Clone)]
+enum Demand {
+    Clients(Clients),
+    Passwords(Passwords),
+}
+
+impl Guard {
+    /// Only for these clients. Others, and those without a client certificate, are answered with 403 (Forbidden).
+    ///
+    /// The certificate is the one that the server has verified in the handshake: its context must ask for one.
+    ///
+    /// # Errors
+    /// [`RuleError`] for the pattern.
+    pub fn clients(pattern: &str, clients: Clients) -> Result<Self, RuleError> {
+        Self::new(pattern, Demand::Clients(clients))
+    }
+
+    /// Only with one of these passwords (Basic authentication, RFC 7617).
+    ///
+    /// # Errors
+    /// [`RuleError`] for the pattern.
+    pub fn passwords(pattern: &str, passwords: &Passwords) -> Result<Self, RuleError> {
+        Self::new(pattern, Demand::Passwords(passwords.clone()))
+    }
+
+    fn new(pattern: &str, demand: Demand) -> Result<Self, RuleError> {
+        let pattern = rule::pattern(pattern)?;
+        Ok(Self {
+            pattern: if IGNORES_CASE {
+                pattern.to_lowercase()
+            } else {
+                pattern
+            },
+            demand,
+        })
+    }
+
+    fn covers(&self, path: &Path) -> bool {
+        if self.pattern.covers(path) {
+            return true;
+        }
+        let mut index = path.clone();
+        index.segments.push(INDEX.to_vec());
+        path.directory && self.pattern.covers(&index)
+    }
+
+    /// # Errors
+    /// The refusal.
+    async fn check(
+        &self,
+        request: &HeaderMap,
+        connection: &ConnectionInfo,
+        user: &mut Option<User>,
+    ) -> Result<(), Response> {
+        match &self.demand {
+            Demand::Clients(clients) => match clients.refuse(request, connection.client()) {
+                Some(refusal) => Err(refusal),
+                None => Ok(()),
+            },
+            Demand::Passwords(passwords) => {
+                *user = Some(passwords.check(request, connection.peer.ip()).await?);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Is everything satisfied that is demanded for a path?
+///
+/// # Errors
+/// The refusal.
+pub(crate) async fn admit(
+    guards: &[Guard],
+    path: &Path,
+    request: &HeaderMap,
+    connection: &ConnectionInfo,
+    user: &mut Option<User>,
+) -> Result<(), Response> {
+    if guards.is_empty() {
+        return Ok(());
+    }
+    let lower;
+    let path = if IGNORES_CASE {
+        lower = path.to_lowercase();
+        &lower
+    } else {
+        path
+    };
+    for guard in guards.iter().filter(|guard| guard.covers(path)) {
+        guard.check(request, connection, user).await?;
+    }
+    Ok(())
+}
+
+/// Which clients are allowed: by their verified certificate.
+///
+/// Without names every verified client is. With [names](Self::with_name), one of them must be in the certificate; with
+/// [issuers](Self::with_issuer), one of them must have issued it.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Clients {
+    names: Vec<ClientName>,
+    issuers: Vec<String>,
+}
+
+/// A name in a client's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientName {
+    /// A DNS name among the subject alternative names, without regard to case.
+    Dns(String),
+    /// A mailbox among the subject alternative names; case counts before the `@` only (RFC 5280, section 7.5).
+    Email(String),
+    /// A URI among the subject alternative names, character by character, such as `spiffe://example.org/backup`.
+    Uri(String),
+    /// The subject's common name, character by character.
+    CommonName(String),
+}
+
+impl Clients {
+    /// Every client that was verified.
+    pub fn any() -> Self {
+        Self::default()
+    }
+
+    /// Adds a name that is allowed.
+    pub fn with_name(mut self, name: ClientName) -> Self {
+        self.names.push(name);
+        self
+    }
+
+    /// Adds an issuer that is allowed: its distinguished name in the form of RFC 4514, as
+    /// [`CertificateFacts::issuer`](handfast::CertificateFacts::issuer) has it.
+    pub fn with_issuer(mut self, name: impl Into<String>) -> Self {
+        self.issuers.push(name.into());
+        self
+    }
+
+    /// The refusal, if this client is not allowed.
+    fn refuse(&self, request: &HeaderMap, client: Option<&VerifiedPeer>) -> Option<Response> {
+        let refusal = match client {
+            None => {
+                "This page needs a client certificate, and this connection has none. \
+                 The client must choose one when it connects."
+            }
+            Some(client) if !self.allow(client) => {
+                "The client certificate of this connection is not allowed here."
+            }
+            Some(_) => return None,
+        };
+        Some(status_page(
+            Form::of(request),
+            StatusCode::FORBIDDEN,
+            refusal,
+        ))
+    }
+
+    fn allow(&self, client: &VerifiedPeer) -> bool {
+        let has_name = self.names.is_empty()
+            || self
+                .names
+                .iter()
+                .any(|name| name.is_in(client.names(), client.common_name()));
+        let has_issuer = self.issuers.is_empty() || self.issuers.contains(&client.facts().issuer);
+        has_name && has_issuer
+    }
+}
+
+impl ClientName {
+    fn is_in(&self, names: &[SubjectAltName], common_name: Option<&str>) -> bool {
+        names.iter().any(|name| match (self, name) {
+            (Self::Dns(allowed), SubjectAltName::Dns(name)) => allowed.eq_ignore_ascii_case(name),
+            (Self::Email(allowed), SubjectAltName::Email(name)) => is_same_mailbox(allowed, name),
+            (Self::Uri(allowed), SubjectAltName::Uri(name)) => allowed == name,
+            _ => false,
+        }) || matches!(self, Self::CommonName(allowed) if common_name == Some(allowed))
+    }
+}
+
+fn is_same_mailbox(one: &str, other: &str) -> bool {
+    match (one.rsplit_once('@'), other.rsplit_once('@')) {
+        (Some((local, host)), Some((other_local, other_host))) => {
+            local == other_local && host.eq_ignore_ascii_case(other_host)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_clients_are_compared_as_their_kind_is() {
+        let names = [
+            SubjectAltName::Dns("Backup.Example".to_owned()),
+            SubjectAltName::Email("Ann@Example.org".to_owned()),
+            SubjectAltName::Uri("spiffe://example.org/a".to_owned()),
+        ];
+        let name = |text: &str| text.to_owned();
+        for (allowed, expected) in [
+            (ClientName::Dns(name("backup.example")), true),
+            (ClientName::Dns(name("other.example")), false),
+            (ClientName::Dns(name("Ann")), false),
+            (ClientName::Email(name("Ann@example.ORG")), true),
+            (ClientName::Email(name("ann@example.org")), false),
+            (ClientName::Email(name("backup.example")), false),
+            (ClientName::Uri(name("spiffe://example.org/a")), true),
+            (ClientName::Uri(name("spiffe://example.org/A")), false),
+            (ClientName::CommonName(name("Ann")), true),
+            (ClientName::CommonName(name("ann")), false),
+        ] {
+            assert_eq!(allowed.is_in(&names, Some("Ann")), expected, "{allowed:?}");
+        }
+        assert!(!ClientName::CommonName(name("Ann")).is_in(&names, None));
+    }
+
+    #[test]
+    fn a_guard_of_an_index_holds_for_its_directory() {
+        let guard = Guard::clients("/a/index.html", Clients::any()).unwrap();
+        for (path, expected) in [
+            ("/a/index.html", true),
+            ("/a/", true),
+            ("//a//", true),
+            ("/%61/index%2ehtml", true),
+            ("/a", false),
+            ("/a/other.html", false),
+        ] {
+            assert_eq!(
+                guard.covers(&Path::parse(path).unwrap()),
+                expected,
+                "{path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The path of a request, decoded once, as rules see it.
+//!
+//! Rules compare what names a file, not how a client spells it: `%70rivate`, `//private` and `private` are the same name
+//! to the file system, so they are the same to rules.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+
+/// What stands for itself in a path: the unreserved characters of RFC 3986, section 2.3.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A decoded path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// None is empty, `.` or `..`, and none has a slash or a NUL in it.
+    pub(crate) segments: Vec<Vec<u8>>,
+    /// Does it end with a slash?
+    pub(crate) directory: bool,
+}
+
+/// Why a path names nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PathProblem {
+    /// It cannot be decoded, or decodes to what no name contains.
+    Malformed,
+    /// It has `.` or `..` in it: clients resolve those before they ask (RFC 3986, section 5.2.4).
+    Unresolved,
+}
+
+impl Path {
+    pub(crate) fn parse(path: &str) -> Result<Self, PathProblem> {
+        let rest = path.strip_prefix('/').ok_or(PathProblem::Malformed)?;
+        let directory = rest.is_empty() || rest.ends_with('/');
+        let segments = rest
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .map(decode)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            segments,
+            directory,
+        })
+    }
+
+    #[cfg(test)]
+    /// As the path of a URL. It begins with one slash, so that it cannot lead to another host.
+    pub(crate) fn to_url(&self) -> String {
+        let mut url = join(&self.segments);
+        url.insert(0, '/');
+        if self.directory && !self.segments.is_empty() {
+            url.push('/');
+        }
+        url
+    }
+
+    /// Does the last name have an extension?
+    pub(crate) fn has_extension(&self) -> bool {
+        !self.directory
+            && self
+                .segments
+                .last()
+                .and_then(|name| name.get(1..))
+                .is_some_and(|rest| rest.contains(&b'.'))
+    }
+
+    /// In lower case, for file systems that ignore case.
+    pub(crate) fn to_lowercase(&self) -> Self {
+        Self {
+            segments: self.segments.iter().map(|name| lowercase(name)).collect(),
+            directory: self.directory,
+        }
+    }
+}
+
+pub(crate) fn lowercase(name: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(name).to_lowercase().into_bytes()
+}
+
+/// Names as segments of a URL's path, with slashes between them.
+pub(crate) fn join(names: &[Vec<u8>]) -> String {
+    let mut text = String::new();
+    for (at, name) in names.iter().enumerate() {
+        if at > 0 {
+            text.push('/');
+        }
+        text.push_str(&encode(name));
+    }
+    text
+}
+
+/// A name as a segment of a URL's path.
+pub(crate) fn encode(name: &[u8]) -> Cow<'_, str> {
+    percent_encode(name, ENCODED).into()
+}
+
+/// Decodes one segment.
+pub(crate) fn decode(segment: &str) -> Result<Vec<u8>, PathProblem> {
+    let bytes = segment.as_bytes();
+    // `percent_decode` lets a stray `%` pass; a path that is wrong must not become another one.
+    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
+        let digits = bytes.get(at + 1..at + 3).unwrap_or_default();
+        if digits.len() != 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(PathProblem::Malformed);
+        }
+    }
+    let name: Vec<u8> = percent_decode(bytes).collect();
+    if name.iter().any(|byte| matches!(byte, 0 | b'/')) {
+        return Err(PathProblem::Malformed);
+    }
+    if matches!(name.as_slice(), b"." | b"..") {
+        return Err(PathProblem::Unresolved);
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn spellings_of_a_path_are_the_same_path() {
+        use PathProblem::{Malformed, Unresolved};
+        for (path, expected) in [
+            ("/", Ok("/")),
+            ("//", Ok("/")),
+            ("/a", Ok("/a")),
+            ("//a///b//", Ok("/a/b/")),
+            ("/%70rivate/x%20y", Ok("/private/x%20y")),
+            ("/%5cevil", Ok("/%5Cevil")),
+            ("/a/%2e%2e/b", Err(Unresolved)),
+            ("/./a", Err(Unresolved)),
+            ("/a%2fb", Err(Malformed)),
+            ("/a%00", Err(Malformed)),
+            ("/a%4", Err(Malformed)),
+            ("*", Err(Malformed)),
+            ("", Err(Malformed)),
+        ] {
+            let parsed = Path::parse(path).map(|path| path.to_url());
+            assert_eq!(parsed, expected.map(str::to_owned), "{path}");
+        }
+    }
+
+    #[test]
+    fn extensions_are_those_of_the_last_name() {
+        for (path, expected) in [
+            ("/a.js", true),
+            ("/v1.2/a", false),
+            ("/a", false),
+            ("/.well-known", false),
+            ("/a.b/", false),
+            ("/", false),
+            ("/a.", true),
+        ] {
+            assert_eq!(
+                Path::parse(path).unwrap().has_extension(),
+                expected,
+                "{path}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_leads_back_to_itself_and_to_no_other_host(
+            path in "(/|[a.%\\\\]|%2[eEfF5]|%5[cC]|%00|\\PC)*"
+        ) {
+            if let Ok(parsed) = Path::parse(&path) {
+                let url = parsed.to_url();
+                prop_assert!(url.starts_with('/') && !url.starts_with("//") && !url.contains('\\'));
+                prop_assert_eq!(Path::parse(&url), Ok(parsed));
+            }
+        }
+    }
+}
