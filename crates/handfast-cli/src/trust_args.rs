@@ -44,7 +44,19 @@ pub(crate) struct TrustArgs {
 }
 
 /// How a certificate is handled if the list that covers it is out of date.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum CrlExpired {
     /// Refuse certificates that it covers
     #[default]

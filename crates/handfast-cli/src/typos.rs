@@ -131,7 +131,7 @@ fn command_of<'c>(root: &'c Command, words: &[&str]) -> &'c Command {
 }
 
 /// The closest name: at most one letter in four wrong, or the only one with this prefix.
-fn nearest<'k>(typed: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(typed: &str, known: &[&'k str]) -> Option<&'k str> {
     const BEGINNING_MIN: usize = 3;
     let wrong = |name: &str| damerau_levenshtein(typed, name);
     let near = known

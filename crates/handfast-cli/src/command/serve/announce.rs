@@ -5,23 +5,47 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use handfast::{CertificateFacts, Explanation, SubjectAltName};
 
-use super::args::{Args, Demand};
-use super::context::Prepared;
+use super::config::choices::Demand;
+use super::identities::{Origin, Shown, SiteIdentities, Trusted};
+use super::settings::{Settings, Site};
 use crate::data_dir;
 use crate::failure::{Failure, code};
 use crate::output;
 
+/// The most sites for which commands are shown.
+const SITES_SHOWN_MAX: usize = 3;
+
 /// Its addresses, a line each, and commands to reach it.
 pub(super) fn announce(
-    args: &Args,
-    prepared: &Prepared,
+    settings: &Settings,
+    identities: &SiteIdentities,
     addresses: &[SocketAddr],
 ) -> Result<(), Failure> {
     let mut text = String::new();
     for address in addresses {
         text.push_str(&format!("listening on https://{address}/\n"));
     }
-    text.push_str(&commands(args, prepared, addresses));
+    let mut lines: Vec<String> = Vec::new();
+    let sites = settings.sites.iter().zip(&identities.sites);
+    for (site, shown) in sites.take(SITES_SHOWN_MAX) {
+        let Some(shown) = shown.first() else { continue };
+        let authority = identities.authority.as_ref();
+        for line in commands(site, shown, authority, addresses) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    if !lines.is_empty() {
+        text.push_str(&format!("\n  {}\n\n", lines.join("\n  ")));
+    }
+    let refused = &identities.own_names.refused;
+    if !refused.is_empty() {
+        output::note(format!(
+            "the certificate does not name {}: the local authority may not sign for that; clients that use it refuse the server",
+            refused.join(", ")
+        ));
+    }
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
@@ -37,42 +61,60 @@ pub(super) fn announce(
     }
 }
 
-/// Commands to reach it at each address; addresses with the same name and port are listed once.
-fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> String {
-    let client = match (&args.clients.client_ca, args.clients.client_auth) {
-        (Some(_), Demand::Required) => " --cert CLIENT.pem --key CLIENT.key",
-        _ => "",
+/// Commands to reach a site at each address; addresses with the same name and port are listed once.
+fn commands(
+    site: &Site,
+    shown: &Shown,
+    authority: Option<&Trusted>,
+    addresses: &[SocketAddr],
+) -> Vec<String> {
+    let client = match site.clients.demand {
+        Demand::Required => " --cert CLIENT.pem --key CLIENT.key",
+        Demand::Optional | Demand::None => "",
     };
+    let facts = shown.facts();
     let mut lines: Vec<String> = Vec::new();
     for address in addresses {
         let port = address.port();
-        let pair = match &prepared.authority {
+        // Of a site with names, a name; otherwise of the certificate.
+        let name = match site.names.is_empty() {
+            true => presented(facts, *address),
+            false => reached_as(site, *address),
+        };
+        let pair = match authority.filter(|_| shown.origin == Origin::Local) {
             Some(authority) => {
-                let url = format!("https://{}:{port}/", reachable(address.ip()));
+                let (name, resolve) = match site.names.is_empty() {
+                    true => (reachable(address.ip()), String::new()),
+                    false => match name {
+                        Some(name) => name,
+                        None => continue,
+                    },
+                };
+                let url = format!("https://{name}:{port}/");
                 let file = output::shell_path(&authority.file);
                 let cacert = match authority.is_default {
                     true => String::new(),
                     false => format!(" --cacert {file}"),
                 };
                 [
-                    format!("handfast get{cacert}{client} {url}"),
-                    format!("curl --cacert {file}{client} {url}"),
+                    format!("handfast get{cacert}{resolve}{client} {url}"),
+                    format!("curl --cacert {file}{resolve}{client} {url}"),
                 ]
             }
             None => {
-                let Some((name, resolve)) = presented(&prepared.facts, *address) else {
+                let Some((name, resolve)) = name else {
                     continue;
                 };
                 // A self-issued certificate is itself the anchor; for others, only the local authority is known.
-                let cacert = match &args.identity.cert {
-                    Some(file) if prepared.facts.is_self_issued => {
+                let cacert = match &shown.origin {
+                    Origin::Given(file) if facts.is_self_issued => {
                         format!(" --cacert {}", output::shell_path(file))
                     }
                     _ => String::new(),
                 };
                 let how = format!("{resolve}{client} https://{name}:{port}/");
                 // `get` trusts the local authority by default.
-                let curl = match data_dir::local_ca_that_issued(&prepared.facts) {
+                let curl = match data_dir::local_ca_that_issued(facts) {
                     Some(file) => format!(" --cacert {}", output::shell_path(&file)),
                     None => cacert.clone(),
                 };
@@ -82,30 +124,48 @@ fn commands(args: &Args, prepared: &Prepared, addresses: &[SocketAddr]) -> Strin
                 ]
             }
         };
-        for line in pair {
-            if !lines.contains(&line) {
-                lines.push(line);
-            }
-        }
+        lines.extend(pair);
     }
-    if lines.is_empty() {
-        return String::new();
+    lines
+}
+
+/// A site's first name, and the options that make clients connect to this address for it.
+fn reached_as(site: &Site, address: SocketAddr) -> Option<(String, String)> {
+    let name = &site.names.first()?.value;
+    // Any name that the wildcard stands for.
+    let name = name.replacen('*', "www", 1);
+    let ip = connectable(address.ip());
+    if name == ip.to_string() || (name == "localhost" && ip.is_loopback()) {
+        let name = if name == "localhost" {
+            name
+        } else {
+            bracketed(ip)
+        };
+        return Some((name, String::new()));
     }
-    format!("\n  {}\n\n", lines.join("\n  "))
+    let resolve = format!(" --resolve {name}:{}:{}", address.port(), bracketed(ip));
+    Some((name, resolve))
+}
+
+fn connectable(ip: IpAddr) -> IpAddr {
+    match ip {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
+fn bracketed(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
 }
 
 /// A name in a given certificate for an address, and the options that make clients connect to it. `None` if it
 /// names no server.
 fn presented(facts: &CertificateFacts, address: SocketAddr) -> Option<(String, String)> {
-    let ip = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    let bracketed = |ip: IpAddr| match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
+    let ip = connectable(address.ip());
     let is_ip = |name: &SubjectAltName| matches!(name, SubjectAltName::Ip(found) if *found == ip);
     if facts.names.iter().any(is_ip) {
         return Some((bracketed(ip), String::new()));
@@ -130,10 +190,7 @@ fn reachable(ip: IpAddr) -> String {
     if ip.is_loopback() || ip.is_unspecified() {
         return "localhost".to_owned();
     }
-    match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    }
+    bracketed(ip)
 }
 
 #[cfg(test)]

@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use handfast::ClosePolicy;
-
+use super::config::choices::{Close, Demand, Version};
 use crate::passphrase::PassphraseSource;
 
-/// With `--close wait`: how long to wait for the client's `close_notify`.
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// 30 years, so that clocks do not overflow.
+const GRACE_SECS_MAX: u64 = 1_000_000_000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,20 +16,25 @@ Examples:
   handfast serve --listen 0.0.0.0:8443 ./public    for the whole network
   handfast serve --cert chain.pem --key key.pem .  with your own certificate
   handfast serve --client-ca local .               for clients of your authority
-  handfast serve --listen 127.0.0.1:0 --quiet .    on a free port, without a log";
+  handfast serve --listen 127.0.0.1:0 --quiet .    on a free port, without a log
+  handfast serve --config handfast.toml --check    is this configuration right?
+
+Every option has a key in the configuration file, and takes its place: docs/configuration.md";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory to serve; files outside it and names that begin with a dot are never served
-    #[arg(value_name = "DIR")]
-    pub(super) directory: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present_any = ["config", "schema"])]
+    pub(super) directory: Option<PathBuf>,
     /// Address to listen on (repeatable); port 0 picks a free one [default: 127.0.0.1:8443 and [::1]:8443]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) listen: Vec<SocketAddr>,
     /// Do not list directories that have no index.html
     #[arg(long)]
     pub(super) no_listing: bool,
+    #[command(flatten)]
+    pub(super) configuration: Configuration,
     #[command(flatten)]
     pub(super) identity: Identity,
     #[command(flatten)]
@@ -40,6 +43,23 @@ pub(crate) struct Args {
     pub(super) running: RunningArgs,
     #[command(flatten)]
     pub(super) tls: Tls,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Configuration")]
+pub(super) struct Configuration {
+    /// Read the configuration from FILE; it is read again when it changes, and on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Check configuration, files and certificates, and exit: 0 if nothing is wrong
+    #[arg(long, conflicts_with_all = ["print_config", "schema"])]
+    pub(super) check: bool,
+    /// Print the configuration in force, as a configuration file, and exit
+    #[arg(long, conflicts_with = "schema")]
+    pub(super) print_config: bool,
+    /// Print the JSON schema of configuration files, for editors, and exit
+    #[arg(long)]
+    pub(super) schema: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -65,47 +85,29 @@ pub(super) struct Clients {
     /// Request a client certificate issued by a CA in FILE; `local` is your own authority
     #[arg(long, value_name = "FILE")]
     pub(super) client_ca: Option<PathBuf>,
-    /// Client certificate
-    #[arg(
-        long,
-        value_name = "DEMAND",
-        requires = "client_ca",
-        default_value = "required"
-    )]
-    pub(super) client_auth: Demand,
+    /// Client certificate [default: required]
+    #[arg(long, value_name = "DEMAND", requires = "client_ca")]
+    pub(super) client_auth: Option<Demand>,
     /// Check certificates against the certificate revocation lists in FILE (of clients; repeatable)
     #[arg(long, value_name = "FILE", requires = "client_ca")]
     pub(super) crl: Vec<PathBuf>,
-    /// What to do with an expired revocation list
-    #[arg(
-        long,
-        value_name = "POLICY",
-        default_value = "hard",
-        requires = "client_ca"
-    )]
-    pub(super) crl_expired: crate::trust_args::CrlExpired,
+    /// What to do with an expired revocation list [default: hard]
+    #[arg(long, value_name = "POLICY", requires = "client_ca")]
+    pub(super) crl_expired: Option<crate::trust_args::CrlExpired>,
     /// Accept at most COUNT intermediates in a chain, 0 to 6; of clients [default: 6]
     #[arg(long, value_name = "COUNT", requires = "client_ca", value_parser = crate::trust_args::depth)]
     pub(super) depth: Option<usize>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Demand {
-    /// Clients without one are served, too
-    Optional,
-    /// Clients without one are refused
-    Required,
-}
-
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Running")]
 pub(super) struct RunningArgs {
-    /// After SIGINT or SIGTERM, time for running replies to finish; a second signal stops at once
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    pub(super) grace: u64,
-    /// How to close connections
-    #[arg(long, value_name = "POLICY", default_value = "linger")]
-    pub(super) close: Close,
+    /// After SIGINT or SIGTERM, time for running replies to finish; a second signal stops at once [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=GRACE_SECS_MAX))]
+    pub(super) grace: Option<u64>,
+    /// How to close connections [default: linger]
+    #[arg(long, value_name = "POLICY")]
+    pub(super) close: Option<Close>,
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<NonZeroUsize>,
@@ -123,26 +125,6 @@ pub(super) struct RunningArgs {
     pub(super) verbose: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Close {
-    /// Send close_notify and FIN, do not wait
-    Send,
-    /// Then read until the client ends, within limits, so that the last reply is not lost
-    Linger,
-    /// Wait for the client's close_notify
-    Wait,
-}
-
-impl From<Close> for ClosePolicy {
-    fn from(close: Close) -> Self {
-        match close {
-            Close::Send => Self::Send,
-            Close::Linger => Self::default(),
-            Close::Wait => Self::Wait(CLOSE_WAIT),
-        }
-    }
-}
-
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub(super) struct Tls {
@@ -155,4 +137,17 @@ pub(super) struct Tls {
     /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
     #[arg(long, value_name = "FILE")]
     pub(super) key_log: Option<PathBuf>,
+}
+
+impl Tls {
+    /// The versions that were selected, and by which option.
+    pub(super) fn versions(&self) -> Option<(&'static str, Vec<Version>)> {
+        const BOTH: [Version; 2] = [Version::Tls12, Version::Tls13];
+        match self.tls_max.as_deref() {
+            _ if self.tlsv1_3 => Some(("--tlsv1.3", vec![Version::Tls13])),
+            Some("1.2") => Some(("--tls-max", vec![Version::Tls12])),
+            Some(_) => Some(("--tls-max", BOTH.to_vec())),
+            None => None,
+        }
+    }
 }

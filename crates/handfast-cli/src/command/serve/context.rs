@@ -1,62 +1,97 @@
-//! Makes a server context from the arguments: identity, client authentication, versions.
+//! From settings to what serves: a context with every site's certificates and clients, and the sites' files.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::io;
+use std::path::Path;
 
 use handfast::{
-    CertificateFacts, ClientAuth, Identity, KeyLog, Passphrase, RevocationLists, ServerContext,
-    TlsVersion, TrustAnchors,
+    ClientAuth, ClientPolicy, Explanation, Identities, Identity, KeyLog, ServerContext, TlsVersion,
+    TrustAnchors,
 };
-use handfast_ca::{Authority, InitOptions, IssueRequest};
+use handfast_ca::Authority;
+use handfast_files::Files;
 use handfast_https::server::ALPN;
+use handfast_site::SiteTable;
 
-use super::args::{Args, Demand};
-use super::lists::Lists;
-use super::warnings;
-use crate::clock::unix_now;
+use super::config::choices::Demand;
+use super::config::{Place, Problem};
+use super::held::Held;
+use super::identities::{self, Purpose, Remarks, Shown, SiteIdentities};
+use super::lists::{Lists, Look};
+use super::settings::{Clients, Settings, Site};
+use super::warnings::Warning;
 use crate::data_dir;
-use crate::failure::Failure;
-use crate::output;
-use crate::passphrase;
-use crate::trust_args::tell_trust_problems;
+use crate::failure::{Failure, code};
+use crate::trust_args::trust_problems;
 
-/// A context, and what clients need to trust it.
+/// Everything that was read.
 pub(super) struct Prepared {
     pub(super) context: ServerContext,
     /// The template for the next context, when a list has changed.
     pub(super) template: Template,
-    /// The revocation lists that clients are checked against.
-    pub(super) lists: Lists,
-    /// The local authority, if it issued the certificate.
-    pub(super) authority: Option<Trusted>,
-    /// The server's certificate.
-    pub(super) facts: CertificateFacts,
+    pub(super) identities: SiteIdentities,
+    pub(super) sites: SiteTable,
 }
 
-/// All inputs of a context except the lists.
+/// All inputs of a context.
 pub(super) struct Template {
-    identity: Identity,
+    identities: Identities,
+    /// For clients that ask for another name, or for none.
+    fallback: Option<Identity>,
     versions: Vec<TlsVersion>,
-    clients: ClientAuth,
-    depth: Option<usize>,
+    groups: Vec<Group>,
     key_log: Option<KeyLog>,
 }
 
+/// Sites that let in the same clients.
+struct Group {
+    clients: Clients,
+    /// The names of these sites.
+    names: Vec<String>,
+    /// Whether the default site is one of them.
+    is_default: bool,
+    auth: ClientAuth,
+    lists: Option<Lists>,
+}
+
+impl Group {
+    fn policy(&self) -> ClientPolicy {
+        let mut policy = ClientPolicy::new(self.auth.clone());
+        if let Some(lists) = &self.lists {
+            policy = policy.with_revocation_lists(lists.in_use());
+        }
+        if let Some(depth) = self.clients.depth {
+            policy = policy.with_chain_depth_max(depth);
+        }
+        policy
+    }
+}
+
 impl Template {
-    /// A context with these lists, which replaces another.
+    /// A context with the lists in use, which replaces another.
     pub(super) fn build(
         &self,
-        lists: RevocationLists,
         predecessor: Option<&ServerContext>,
     ) -> Result<ServerContext, handfast::Error> {
         let mut builder = ServerContext::builder()
-            .identity(self.identity.clone())
+            .identities(&self.identities)
             .alpn(ALPN)
-            .versions(self.versions.clone())
-            .client_auth(self.clients.clone())
-            .revocation_lists(lists);
-        if let Some(depth) = self.depth {
-            builder = builder.chain_depth_max(depth);
+            .versions(self.versions.clone());
+        if let Some(fallback) = &self.fallback {
+            builder = builder.identity(fallback.clone());
+        }
+        for group in &self.groups {
+            if group.is_default {
+                builder = builder.client_auth(group.auth.clone());
+                if let Some(lists) = &group.lists {
+                    builder = builder.revocation_lists(lists.in_use());
+                }
+                if let Some(depth) = group.clients.depth {
+                    builder = builder.chain_depth_max(depth);
+                }
+            }
+            for name in &group.names {
+                builder = builder.client_policy_for(name, group.policy());
+            }
         }
         if let Some(log) = &self.key_log {
             builder = builder.key_log(log.clone());
@@ -66,128 +101,266 @@ impl Template {
         }
         builder.build()
     }
-}
 
-/// The local authority's certificate.
-pub(super) struct Trusted {
-    pub(super) file: PathBuf,
-    /// Whether `handfast get` trusts it by default.
-    pub(super) is_default: bool,
-}
-
-pub(super) fn prepare(args: &Args, listen: &[SocketAddr]) -> Result<Prepared, Failure> {
-    let (identity, authority) = match &args.identity.cert {
-        Some(chain) => {
-            let identity = given_identity(args, chain)?;
-            let served = identity.chain().len();
-            for warning in warnings::about(identity.facts(), served, unix_now()) {
-                output::warning(warning);
-            }
-            (identity, None)
+    /// Checks the revocation lists again.
+    pub(super) fn look_at_lists(&mut self) -> Look {
+        let mut all = Look::default();
+        for lists in self
+            .groups
+            .iter_mut()
+            .filter_map(|group| group.lists.as_mut())
+        {
+            let look = lists.look();
+            all.changed |= look.changed;
+            all.notes.extend(look.notes);
+            all.warnings.extend(look.warnings);
         }
-        None => {
-            let (identity, trusted) = local_identity(args, listen)?;
-            (identity, Some(trusted))
-        }
-    };
-    let facts = identity.facts().clone();
-    let (clients, own) = client_auth(args)?;
-    let (lists, look) = Lists::read(&args.clients.crl, own, args.clients.crl_expired.into())?;
-    for warning in look.warnings {
-        output::warning(warning);
+        all
     }
-    let key_log = match &args.tls.key_log {
+
+    /// Whether there are lists.
+    pub(super) fn has_lists(&self) -> bool {
+        self.groups.iter().any(|group| group.lists.is_some())
+    }
+}
+
+/// Reads every file that the settings name.
+///
+/// # Errors
+/// Everything that is wrong.
+pub(super) fn prepare(
+    settings: &Settings,
+    held: &mut Held,
+    open_files_max: usize,
+    predecessor: Option<&ServerContext>,
+    remarks: &mut Remarks,
+) -> Result<Prepared, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let files = roots(settings, held, open_files_max, &mut problems);
+    let identities = identities::gather(settings, held, Purpose::Serve, &mut problems, remarks);
+    let groups = groups(settings, &mut problems, remarks);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    // Last: it creates the file.
+    let key_log = match &settings.key_log {
         Some(path) => {
-            output::warning("--key-log: with this file, all traffic from now on can be decrypted");
-            Some(KeyLog::to_file(path)?)
+            remarks.warnings.push(Warning {
+                place: path.place.clone(),
+                text: "with this file, all traffic from now on can be decrypted".to_owned(),
+                is_fatal: false,
+            });
+            let log = held.key_log(path);
+            Some(log.map_err(|failure| vec![Problem::of(&path.place, failure)])?)
         }
         None => None,
     };
+    let sites = sites(settings, &groups, files)?;
+    let (table, fallback) = table(settings, &identities);
     let template = Template {
-        identity,
-        versions: versions(args),
-        clients,
-        depth: args.clients.depth,
+        identities: table,
+        fallback,
+        versions: settings.tls_versions(),
+        groups,
         key_log,
     };
+    let context = template
+        .build(predecessor)
+        .map_err(|error| vec![Problem::of(&Place::Unset, error)])?;
     Ok(Prepared {
-        context: template.build(lists.in_use(), None)?,
+        context,
         template,
-        lists,
-        authority,
-        facts,
+        identities,
+        sites,
     })
 }
 
-fn given_identity(args: &Args, chain: &PathBuf) -> Result<Identity, Failure> {
-    let key = args.identity.key.as_ref().unwrap_or(chain);
-    let passphrase = match passphrase::or_prompt(args.identity.pass.clone()) {
-        None => Passphrase::none(),
-        Some(source) => {
-            let what = key.display().to_string();
-            Passphrase::ask(move |_| source.read(&what))
-        }
-    };
-    Identity::from_files(chain, key, passphrase)
-        .map_err(|error| handfast::Error::from(error).into())
-}
-
-/// A certificate for this machine's local names, from the local authority, which is created if needed.
-fn local_identity(args: &Args, listen: &[SocketAddr]) -> Result<(Identity, Trusted), Failure> {
-    let is_default = args.identity.ca_dir.is_none();
-    let directory = data_dir::ca_dir(args.identity.ca_dir.clone())?;
-    let (authority, made) = Authority::open_or_init(&directory, &InitOptions::default())?;
-    if made {
-        output::note(format!(
-            "created a local certificate authority in {}: it can sign only for local names",
-            directory.display()
-        ));
-    }
-    let mut names = vec![
-        "localhost".to_owned(),
-        "127.0.0.1".to_owned(),
-        "::1".to_owned(),
+/// The same without making anything: what is wrong, and what else is to be said.
+pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    // No files are kept open.
+    let _ = roots(settings, held, 0, &mut problems);
+    let _ = identities::gather(settings, held, Purpose::Check, &mut problems, remarks);
+    let _ = groups(settings, &mut problems, remarks);
+    let written = [
+        settings.key_log.as_ref().map(|path| &path.value),
+        settings.log.audit.as_ref(),
     ];
-    for address in listen {
-        let name = address.ip().to_string();
-        if !address.ip().is_unspecified() && !names.contains(&name) {
-            names.push(name);
+    for path in written.into_iter().flatten() {
+        let directory = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let directory = directory.unwrap_or_else(|| Path::new("."));
+        if !directory.is_dir() {
+            let what = format!(
+                "{} cannot be written: its directory does not exist",
+                super::config::problem::shown_path(path)
+            );
+            problems.push(Problem::new(Place::Unset, what));
         }
     }
-    let (issued, _) = authority.issue_or_reuse(&IssueRequest::server(names))?;
-    let identity = Identity::from_files(&issued.chain_file, &issued.key_file, Passphrase::none())
-        .map_err(|error| Failure::from(handfast::Error::from(error)))?;
-    let trusted = Trusted {
-        file: authority.certificate_file(),
-        is_default,
-    };
-    Ok((identity, trusted))
+    problems
 }
 
-/// Client authentication, and the local authority if clients need its certificates.
-fn client_auth(args: &Args) -> Result<(ClientAuth, Option<Authority>), Failure> {
-    let Some(file) = &args.clients.client_ca else {
-        return Ok((ClientAuth::None, None));
+/// What answers requests.
+fn sites(
+    settings: &Settings,
+    groups: &[Group],
+    files: Vec<Files>,
+) -> Result<SiteTable, Vec<Problem>> {
+    let mut table = SiteTable::new();
+    let default = groups.iter().find(|group| group.is_default);
+    for (site, files) in settings.sites.iter().zip(files) {
+        let place = match site.names.first() {
+            Some(name) => name.place.clone(),
+            None => site.root.place.clone(),
+        };
+        let unusable = |why: String| vec![Problem::new(place.clone(), why)];
+        // Without a server name a handshake is done by the default site's rules.
+        let differs = default.is_some_and(|group| group.clients != site.clients);
+        let served = handfast_site::Site::new()
+            .with_names(site.names.iter().map(|name| &name.value))
+            .map_err(|error| unusable(error.to_string()))?
+            .with_server_name_needed(differs)
+            .with_files(files);
+        let added = match site.names.is_empty() {
+            true => table.with_default(served),
+            false => table.with(served),
+        };
+        table = added.map_err(|error| unusable(error.to_string()))?;
+    }
+    Ok(table)
+}
+
+/// By name; and those of the default site for all others.
+fn table(settings: &Settings, all: &SiteIdentities) -> (Identities, Option<Identity>) {
+    let table = Identities::new();
+    let mut fallback = None;
+    // A site's own certificates are the last to be added: they take the place of others for its names.
+    for (site, shown) in settings.sites.iter().zip(&all.sites) {
+        if site.names.is_empty() {
+            fallback = shown.first().map(|one| one.identity.clone());
+            add(&table, shown);
+        }
+    }
+    for (site, shown) in settings.sites.iter().zip(&all.sites) {
+        if !site.names.is_empty() {
+            add(&table, shown);
+        }
+    }
+    (table, fallback)
+}
+
+fn add(table: &Identities, shown: &[Shown]) {
+    for one in shown {
+        table.add(one.identity.clone());
+    }
+}
+
+/// Which clients each site lets in.
+fn groups(settings: &Settings, problems: &mut Vec<Problem>, remarks: &mut Remarks) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for site in &settings.sites {
+        let is_same = |group: &Group| group.clients == site.clients;
+        if !groups.iter().any(is_same) {
+            match group(settings, site, remarks) {
+                Ok(group) => groups.push(group),
+                Err(problem) => problems.push(*problem),
+            }
+        }
+        let Some(group) = groups.iter_mut().find(|group| is_same(group)) else {
+            continue;
+        };
+        group.is_default |= site.names.is_empty();
+        let names = site.names.iter().map(|name| name.value.clone());
+        group.names.extend(names);
+    }
+    groups
+}
+
+fn group(settings: &Settings, site: &Site, remarks: &mut Remarks) -> Result<Group, Box<Problem>> {
+    let clients = site.clients.clone();
+    let (demand, ca) = match (clients.demand, &clients.ca) {
+        (Demand::None, _) | (_, None) => {
+            return Ok(Group {
+                clients,
+                names: Vec::new(),
+                is_default: false,
+                auth: ClientAuth::None,
+                lists: None,
+            });
+        }
+        (demand, Some(ca)) => (demand, ca),
     };
-    let own = data_dir::own_authority(file, args.identity.ca_dir.clone())?;
+    let own = data_dir::own_authority(&ca.value, settings.ca_dir.clone())
+        .map_err(|failure| Box::new(Problem::of(&ca.place, failure)))?;
     let certificate = own.as_ref().map(Authority::certificate_file);
     let anchors = TrustAnchors::empty()
-        .with_file(certificate.as_ref().unwrap_or(file))
-        .map_err(handfast::Error::from)?;
-    tell_trust_problems(&anchors);
-    let demand = match args.clients.client_auth {
+        .with_file(certificate.as_ref().unwrap_or(&ca.value))
+        .map_err(|error| Box::new(Problem::of(&ca.place, handfast::Error::from(error))))?;
+    let told = trust_problems(anchors.added_sources()).into_iter();
+    remarks
+        .notes
+        .extend(told.map(|problem| format!("trust: {problem}")));
+    let auth = match demand {
         Demand::Optional => ClientAuth::Optional(anchors),
-        Demand::Required => ClientAuth::Required(anchors),
+        _ => ClientAuth::Required(anchors),
     };
-    Ok((demand, own))
+    let files = clients.crl.iter().map(|file| file.value.clone()).collect();
+    let read = Lists::read(files, own, clients.crl_expired.into());
+    let (lists, look) = read.map_err(|(number, failure)| {
+        let file = number.and_then(|number| clients.crl.get(number));
+        Box::new(Problem::of(&file.unwrap_or(ca).place, failure))
+    })?;
+    remarks
+        .warnings
+        .extend(look.warnings.into_iter().map(|text| Warning {
+            place: ca.place.clone(),
+            text,
+            is_fatal: look.refuses,
+        }));
+    let lists = (!lists.is_empty()).then_some(lists);
+    Ok(Group {
+        clients,
+        names: Vec::new(),
+        is_default: false,
+        auth,
+        lists,
+    })
 }
 
-fn versions(args: &Args) -> Vec<TlsVersion> {
-    if args.tls.tlsv1_3 {
-        vec![TlsVersion::Tls13]
-    } else if args.tls.tls_max.as_deref() == Some("1.2") {
-        vec![TlsVersion::Tls12]
-    } else {
-        vec![TlsVersion::Tls12, TlsVersion::Tls13]
+/// The directories of the sites.
+fn roots(
+    settings: &Settings,
+    held: &mut Held,
+    open_files_max: usize,
+    problems: &mut Vec<Problem>,
+) -> Vec<Files> {
+    let mut roots = Vec::new();
+    for site in &settings.sites {
+        match held.files(site, open_files_max) {
+            Ok(files) => roots.push(files),
+            Err(error) => problems.push(Problem::of(
+                &site.root.place,
+                directory_failure(&site.root.value, &error),
+            )),
+        }
     }
+    roots
+}
+
+fn directory_failure(directory: &Path, error: &io::Error) -> Failure {
+    let directory = handfast::escape_control(&directory.display().to_string()).into_owned();
+    let explanation = match error.kind() {
+        io::ErrorKind::NotFound => Explanation::new(
+            "no-directory",
+            format!("directory {directory} does not exist"),
+        ),
+        io::ErrorKind::NotADirectory => {
+            Explanation::new("no-directory", format!("{directory} is not a directory"))
+                .with_fix("give the file's directory")
+        }
+        _ => Explanation::new("no-directory", format!("{directory} cannot be opened")),
+    };
+    Failure::new(code::READ, explanation.with_evidence(error.to_string()))
 }

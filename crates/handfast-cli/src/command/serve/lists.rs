@@ -5,20 +5,17 @@
 //! previous list stays in use. The local authority's own list is renewed here in time.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use handfast::{CrlSummary, ExpiredLists, RevocationLists};
 use handfast_ca::Authority;
 
+use super::stamp::Stamp;
 use crate::clock::unix_now;
 use crate::failure::Failure;
 use crate::{crl_dates, data_dir};
 
-/// How often a running server checks the files: a revocation should take effect soon,
-/// and a check costs one system call for each file.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often renewing the authority's list is checked, which reads its ledger.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
@@ -47,15 +44,6 @@ struct ListFile {
     refused: Option<(Stamp, bool)>,
 }
 
-/// Identifies the content of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    size: u64,
-    #[cfg(unix)]
-    inode: u64,
-}
-
 /// The result of checking the files.
 #[derive(Debug, Default)]
 pub(super) struct Look {
@@ -63,25 +51,33 @@ pub(super) struct Look {
     pub(super) changed: bool,
     pub(super) notes: Vec<String>,
     pub(super) warnings: Vec<String>,
+    /// Whether a list is out of date, so that clients are refused.
+    pub(super) refuses: bool,
 }
 
 impl Lists {
     /// Reads the files, and the list of the local authority, which is created if there is none.
+    ///
+    /// # Errors
+    /// The first one, and which of the files it is about.
     pub(super) fn read(
-        files: &[PathBuf],
+        files: Vec<PathBuf>,
         own: Option<Authority>,
         expired: ExpiredLists,
-    ) -> Result<(Self, Look), Failure> {
+    ) -> Result<(Self, Look), (Option<usize>, Failure)> {
         let mut look = Look::default();
-        let mut paths = files.to_vec();
-        if let Some(authority) = &own {
-            let (file, warning) = data_dir::fresh_list(authority)?;
-            look.warnings.extend(warning);
-            paths.push(file);
+        let mut read = Vec::with_capacity(files.len() + 1);
+        for (number, file) in files.into_iter().enumerate() {
+            read.push(ListFile::read(file).map_err(|failure| (Some(number), failure))?);
         }
-        let files = paths.into_iter().map(ListFile::read);
+        if let Some(authority) = &own {
+            let (file, warning) =
+                data_dir::fresh_list(authority).map_err(|failure| (None, failure))?;
+            look.warnings.extend(warning);
+            read.push(ListFile::read(file).map_err(|failure| (None, failure))?);
+        }
         let mut lists = Self {
-            files: files.collect::<Result<_, _>>()?,
+            files: read,
             own: own.map(|authority| Own {
                 authority,
                 asked: Instant::now(),
@@ -136,6 +132,8 @@ impl Lists {
                 let Some(what) = crl_dates::remark(list, self.expired, now) else {
                     continue;
                 };
+                look.refuses |= self.expired == ExpiredLists::Refuse
+                    && list.next_update.is_some_and(|until| until < now);
                 let fix = match own.as_ref() == Some(&file.path) {
                     true => "renew it: handfast ca crl",
                     false => {
@@ -204,28 +202,6 @@ impl ListFile {
                 .push(format!("{problem}; the last valid list stays in use"));
         }
         self.refused = Some((stamp, seen_before));
-    }
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        Some(Self {
-            modified: found.modified().ok(),
-            size: found.len(),
-            #[cfg(unix)]
-            inode: std::os::unix::fs::MetadataExt::ino(&found),
-        })
-    }
-
-    /// The stamp of a missing file.
-    fn none() -> Self {
-        Self {
-            modified: None,
-            size: 0,
-            #[cfg(unix)]
-            inode: 0,
-        }
     }
 }
 

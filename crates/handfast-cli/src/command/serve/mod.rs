@@ -2,68 +2,94 @@
 //!
 //! On stdout: its addresses and how to reach it. On stderr: a line for each request, each failed
 //! handshake, each connection that ended abnormally.
+//!
+//! ```text
+//! args, config (handfast.toml) -> settings -> context: certificates, clients, files -> Server
+//!                                     `-> check, print
+//! ```
 
 mod announce;
 mod args;
 mod audit;
+mod check;
+mod config;
 mod context;
+mod held;
+mod identities;
 mod lines;
 mod lists;
 mod log;
+mod names;
+mod print;
 mod room;
+mod settings;
+mod stamp;
 mod stop;
 mod warnings;
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use handfast::Explanation;
-use handfast_files::Files;
-use handfast_https::server::{BindError, Limits, Server, ServerConfig};
+use handfast_https::server::{BindError, Server, ServerConfig};
+use handfast_site::Sites;
 
 pub(crate) use self::args::Args;
+use self::config::choices::Kind;
+use self::config::{Config, Text};
+use self::held::Held;
+use self::identities::Remarks;
 use self::log::{Log, Writer};
 use self::room::{connections_room, open_files_max, too_few_descriptors};
+use self::settings::Settings;
 use self::stop::{Renewal, Signals, no_signals, until_stopped};
 use crate::failure::{Failure, code};
 use crate::output;
 
-/// The default port, on both loopback addresses.
-const PORT_DEFAULT: u16 = 8443;
-
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let files = Files::new(&args.directory)
-        .map_err(|error| directory_failure(&args, &error))?
-        .with_listing(!args.no_listing);
+    if args.configuration.schema {
+        output::write_stdout(config::schema::schema_text().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.configuration.check {
+        return check::run(&args);
+    }
+    let (settings, text) = read(&args).map_err(all_but_one)?;
+    if args.configuration.print_config {
+        output::write_stdout(print::text(&settings).as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    serve(&settings, text.as_ref())
+}
+
+/// What was asked for, by arguments and file.
+fn read(args: &Args) -> Result<(Settings, Option<Text>), Vec<Failure>> {
+    let config = args.configuration.config.as_deref();
+    let config = config.map(Config::read).transpose()?;
+    match settings::resolve(args, config.as_ref()) {
+        Ok(settings) => Ok((settings, config.map(|config| config.text))),
+        Err(problems) => {
+            let text = config.as_ref().map(|config| &config.text);
+            Err(config::shown(problems, text))
+        }
+    }
+}
+
+/// Prints failures; the last one is left to the caller.
+fn all_but_one(mut failures: Vec<Failure>) -> Failure {
+    let last = failures.pop().unwrap_or_else(|| {
+        let what = "the configuration cannot be used";
+        Failure::new(code::OTHER, Explanation::new("configuration-invalid", what))
+    });
+    for failure in &failures {
+        output::failure(failure);
+    }
+    last
+}
+
+fn serve(settings: &Settings, text: Option<&Text>) -> Result<ExitCode, Failure> {
     let descriptors = crate::descriptors::raise_limit();
-    let listen = addresses(&args.listen);
-    let prepared = context::prepare(&args, &listen)?;
-    let (audit, audit_writer) = match &args.running.audit {
-        Some(path) => audit::open(path).map(|(audit, writer)| (Some(audit), Some(writer)))?,
-        None => (None, None),
-    };
-    let log = Writer::start();
-    let mut config = ServerConfig::new(prepared.context.clone())
-        .close_policy(args.running.close.into())
-        .observer(Log::new(
-            &log,
-            args.running.quiet,
-            args.running.verbose,
-            audit.clone(),
-        ));
-    for address in listen {
-        config = config.listen(address);
-    }
-    if let Some(threads) = args.running.threads {
-        config = config.threads(threads);
-    }
-    let mut limits = Limits::default();
-    if let Some(count) = args.running.connections_max {
-        limits.connections_max = count.get();
-        config = config.limits(limits);
-    }
+    let mut limits = settings.limits;
     let room = connections_room(descriptors).ok_or_else(too_few_descriptors)?;
     if room < limits.connections_max {
         output::warning(format!(
@@ -72,12 +98,40 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             descriptors.unwrap_or_default()
         ));
         limits.connections_max = room;
-        config = config.limits(limits);
     }
-    let threads = config.thread_count();
-    let files =
-        files.with_open_files_max(open_files_max(descriptors, limits.connections_max, threads));
-    let server = Server::bind(config, files).map_err(bind_failure)?;
+    let threads = settings
+        .threads
+        .or_else(|| std::thread::available_parallelism().ok());
+    let threads = threads.map_or(1, std::num::NonZeroUsize::get);
+    let open_files = open_files_max(descriptors, limits.connections_max, threads);
+    let mut held = Held::default();
+    let mut remarks = Remarks::default();
+    let prepared = context::prepare(settings, &mut held, open_files, None, &mut remarks);
+    say(&remarks, text);
+    let prepared = prepared.map_err(|problems| all_but_one(config::shown(problems, text)))?;
+    held.runs();
+    let (audit, audit_writer) = match &settings.log.audit {
+        Some(path) => audit::open(path).map(|(audit, writer)| (Some(audit), Some(writer)))?,
+        None => (None, None),
+    };
+    let log = Writer::start();
+    let mut config = ServerConfig::new(prepared.context.clone())
+        .limits(limits)
+        .close_policy(settings.close.into())
+        .observer(Log::new(
+            &log,
+            settings.log.is_quiet(),
+            settings.log.is_verbose(),
+            audit.clone(),
+        ));
+    for address in settings.addresses(Kind::Https) {
+        config = config.listen(address);
+    }
+    if let Some(threads) = settings.threads {
+        config = config.threads(threads);
+    }
+    let sites = Sites::new(prepared.sites);
+    let server = Server::bind(config, sites).map_err(bind_failure)?;
     // Created before clients can connect, while descriptors are available.
     let runtime = crate::runtime::current_thread().map_err(no_signals)?;
     let running = server.start().map_err(|error| {
@@ -90,23 +144,15 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     // A reader of this line may send a signal immediately.
     let signals = {
         let _guard = runtime.enter();
-        Signals::new(audit.is_some()).map_err(no_signals)?
+        Signals::new().map_err(no_signals)?
     };
-    announce::announce(&args, &prepared, running.local_addrs())?;
-    let renewal = (!prepared.lists.is_empty()).then_some(Renewal {
-        lists: prepared.lists,
+    announce::announce(settings, &prepared.identities, running.local_addrs())?;
+    let renewal = prepared.template.has_lists().then_some(Renewal {
         template: prepared.template,
         context: prepared.context,
-        is_quiet: args.running.quiet,
+        is_quiet: settings.log.is_quiet(),
     });
-    let result = until_stopped(
-        runtime,
-        running,
-        Duration::from_secs(args.running.grace),
-        signals,
-        audit,
-        renewal,
-    );
+    let result = until_stopped(runtime, running, settings.grace, signals, audit, renewal);
     log.finish();
     if let Some(writer) = audit_writer {
         writer.finish();
@@ -114,32 +160,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     result
 }
 
-/// Both loopback addresses, as far as this machine has them: clients resolve `localhost` to either.
-fn addresses(given: &[SocketAddr]) -> Vec<SocketAddr> {
-    if !given.is_empty() {
-        return given.to_vec();
+/// Warnings and notes about what was read.
+fn say(remarks: &Remarks, text: Option<&Text>) {
+    for note in &remarks.notes {
+        output::note(note);
     }
-    let mut addresses = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT))];
-    if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
-        addresses.push((Ipv6Addr::LOCALHOST, PORT_DEFAULT).into());
+    for warning in &remarks.warnings {
+        output::warning(warning.shown(text));
     }
-    addresses
-}
-
-fn directory_failure(args: &Args, error: &io::Error) -> Failure {
-    let directory = handfast::escape_control(&args.directory.display().to_string()).into_owned();
-    let explanation = match error.kind() {
-        io::ErrorKind::NotFound => Explanation::new(
-            "no-directory",
-            format!("directory {directory} does not exist"),
-        ),
-        io::ErrorKind::NotADirectory => {
-            Explanation::new("no-directory", format!("{directory} is not a directory"))
-                .with_fix("give the file's directory")
-        }
-        _ => Explanation::new("no-directory", format!("{directory} cannot be opened")),
-    };
-    Failure::new(code::READ, explanation.with_evidence(error.to_string()))
 }
 
 fn bind_failure(error: BindError) -> Failure {

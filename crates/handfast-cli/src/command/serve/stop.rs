@@ -8,14 +8,14 @@ use handfast::{Explanation, ServerContext};
 use handfast_https::server::Running;
 
 use super::audit::Audit;
-use super::{context, lists};
+use super::context;
+use super::stamp::LOOK_EVERY;
 use crate::failure::{Failure, code};
 use crate::heap::{self, Peak};
 use crate::output;
 
 /// Applies changed revocation lists.
 pub(super) struct Renewal {
-    pub(super) lists: lists::Lists,
     pub(super) template: context::Template,
     /// The one in use.
     pub(super) context: ServerContext,
@@ -24,17 +24,14 @@ pub(super) struct Renewal {
 
 impl Renewal {
     fn look(&mut self, running: &Running) {
-        let look = self.lists.look();
+        let look = self.template.look_at_lists();
         for warning in &look.warnings {
             output::warning(warning);
         }
         if !look.changed {
             return;
         }
-        match self
-            .template
-            .build(self.lists.in_use(), Some(&self.context))
-        {
+        match self.template.build(Some(&self.context)) {
             Ok(context) => {
                 self.context = context.clone();
                 running.replace_context(context);
@@ -61,7 +58,7 @@ pub(super) fn until_stopped(
     mut renewal: Option<Renewal>,
 ) -> Result<ExitCode, Failure> {
     let hurried = runtime.block_on(async {
-        let mut looks = tokio::time::interval(lists::LOOK_EVERY);
+        let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut peaks, mut peak) = (tokio::time::interval(heap::LOOK_EVERY), Peak::default());
         peaks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -115,39 +112,30 @@ enum Signal {
     Hangup,
 }
 
-/// SIGINT, SIGTERM and, if it is used, SIGHUP; on other systems than Unix, Ctrl-C.
+/// SIGINT, SIGTERM and SIGHUP; on other systems than Unix, Ctrl-C.
 #[cfg(unix)]
 pub(super) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
-    hangup: Option<tokio::signal::unix::Signal>,
+    hangup: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    pub(super) fn new(with_hangup: bool) -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: match with_hangup {
-                true => Some(signal(SignalKind::hangup())?),
-                false => None,
-            },
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
     async fn next(&mut self) -> Signal {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.terminate.recv() => Signal::Stop,
-            _ = hangup => Signal::Hangup,
+            _ = self.hangup.recv() => Signal::Hangup,
         }
     }
 }
@@ -157,7 +145,7 @@ pub(super) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    pub(super) fn new(_: bool) -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self)
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use handfast_testbed::launch::Program;
 
-use super::{HANDFAST, Place, ask, wait_until};
+use super::{HANDFAST, PATIENCE, Place, ask, wait_until};
 
 /// Connections alone do not use up the descriptors: a connected client gets files that were not opened before, and
 /// when the other connections have ended every request is served.
@@ -49,9 +49,14 @@ fn serve_without_descriptors_says_so_or_serves() {
         wait_until("it listens or ends", || {
             running.has_ended() || running.output().contains("\n\n")
         });
+        let has_ended = running.has_ended();
+        if has_ended {
+            // All output is collected then.
+            running.wait(PATIENCE);
+        }
         let output = running.output();
         assert!(!output.contains("panicked"), "{limit}: {output}");
-        if running.has_ended() {
+        if has_ended {
             let told = output.contains("open-files")
                 || output.contains("pen files")
                 || output.contains("rror 24");

@@ -1,0 +1,50 @@
+//! `serve --check`: is this configuration right? Everything that is wrong is said, not only the first; nothing is
+//! created, and no address is listened on.
+
+use std::process::ExitCode;
+
+use handfast::Explanation;
+
+use super::args::Args;
+use super::config;
+use super::context;
+use super::held::Held;
+use super::identities::Remarks;
+use crate::failure::{Failure, code};
+use crate::output;
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let (settings, text) = match super::read(args) {
+        Ok(read) => read,
+        Err(failures) => return Err(end(failures, 0)),
+    };
+    let mut held = Held::default();
+    let mut remarks = Remarks::default();
+    let problems = context::check(&settings, &mut held, &mut remarks);
+    super::say(&remarks, text.as_ref());
+    let refused = remarks.warnings.iter().filter(|warning| warning.is_fatal);
+    let (failures, refused) = (config::shown(problems, text.as_ref()), refused.count());
+    if failures.is_empty() && refused == 0 {
+        let sites = match settings.sites.len() {
+            1 => "one site".to_owned(),
+            count => format!("{count} sites"),
+        };
+        output::write_stdout(format!("nothing is wrong: {sites}\n").as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(end(failures, refused))
+}
+
+/// Shows everything, and counts it.
+fn end(failures: Vec<Failure>, refused: usize) -> Failure {
+    for failure in &failures {
+        output::failure(failure);
+    }
+    let count = failures.len() + refused;
+    let what = match count {
+        1 => "the check found a problem".to_owned(),
+        _ => format!("the check found {count} problems"),
+    };
+    let code = failures.first().map_or(code::OTHER, |failure| failure.code);
+    Failure::new(code, Explanation::new("check-failed", what))
+}

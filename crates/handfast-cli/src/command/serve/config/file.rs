@@ -1,0 +1,201 @@
+//! What `handfast.toml` can hold. The schema, the documentation and the names of keys in messages are made from these
+//! types: the comment of a field is its text in all of them.
+//!
+//! A key is added here, with its default; and in `settings.rs`, where it becomes a setting and is written back.
+
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::choices::{Close, Demand, Events, Kind, Version};
+use super::value::{Address, At, FilePath, Size, Source, Time};
+use crate::trust_args::CrlExpired;
+
+/// The configuration of `handfast serve`. Paths are relative to the directory of the file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "handfast.toml")]
+pub(crate) struct File {
+    /// Number of threads that serve. Default: one per core that the process may use.
+    #[schemars(extend("examples" = [2]))]
+    pub(crate) threads: Option<At<NonZeroUsize>>,
+    /// After SIGINT or SIGTERM, time for running replies to finish; a second signal stops at once.
+    #[schemars(extend("default" = "10s"))]
+    pub(crate) grace: Option<At<Time>>,
+    /// How connections are closed.
+    #[schemars(extend("default" = "linger"))]
+    pub(crate) close: Option<At<Close>>,
+    /// Directory of the local authority, which signs for sites without a certificate. Default: `HANDFAST_CA_DIR`, or the
+    /// platform's data directory.
+    #[schemars(extend("examples" = ["/var/lib/handfast/ca"]))]
+    pub(crate) ca_dir: Option<At<FilePath>>,
+    /// What clients may take.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) limits: LimitsTable,
+    /// TLS for all sites.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) tls: TlsTable,
+    /// What is logged, and where.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) log: LogTable,
+    /// Where to listen. Default: HTTPS at port 8443 of both loopback addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) listener: Vec<At<ListenerTable>>,
+    /// What is served: a site for each group of names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) site: Vec<At<SiteTable>>,
+}
+
+/// What clients may take, all of them. A change needs a restart.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitsTable {
+    /// Connections at once; more wait until one ends.
+    #[schemars(extend("default" = 8192))]
+    pub(crate) connections_max: Option<At<NonZeroUsize>>,
+    /// From the accepting of a connection to the end of its first request head, handshake included; of a later request,
+    /// from the first byte of its head to the last.
+    #[schemars(extend("default" = "15s"))]
+    pub(crate) head: Option<At<Time>>,
+    /// Between a reply and the next request.
+    #[schemars(extend("default" = "1m"))]
+    pub(crate) idle: Option<At<Time>>,
+    /// The span in which a client must take `write_rate_min` bytes of its replies for each second.
+    #[schemars(extend("default" = "1m"))]
+    pub(crate) write: Option<At<Time>>,
+    /// Bytes a second that a client must take, on average over `write`.
+    #[schemars(extend("default" = 128))]
+    pub(crate) write_rate_min: Option<At<u32>>,
+    /// Of silence while the body of a request is waited for.
+    #[schemars(extend("default" = "30s"))]
+    pub(crate) read: Option<At<Time>>,
+    /// Size of a request head; less than 8 KiB is 8 KiB.
+    #[schemars(extend("default" = "32KiB"))]
+    pub(crate) head_bytes_max: Option<At<Size>>,
+    /// Header fields of a request.
+    #[schemars(extend("default" = 100))]
+    pub(crate) fields_max: Option<At<NonZeroUsize>>,
+    /// HTTP/2 streams at once on a connection.
+    #[schemars(extend("default" = 128))]
+    pub(crate) streams_max: Option<At<u32>>,
+    /// Of an unread request body, what is read and discarded so that the reply arrives.
+    #[schemars(extend("default" = "4MiB"))]
+    pub(crate) discard_max: Option<At<Size>>,
+    /// Replies that were made and are not taken yet, of all connections together.
+    #[schemars(extend("default" = "128MiB"))]
+    pub(crate) held_bytes_max: Option<At<Size>>,
+}
+
+/// TLS for all sites.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TlsTable {
+    /// TLS versions to allow.
+    #[schemars(extend("default" = ["1.2", "1.3"]))]
+    pub(crate) versions: Option<At<Vec<Version>>>,
+    /// Append TLS session secrets to this file, for a packet analyser; anyone with it can decrypt the traffic.
+    #[schemars(extend("examples" = ["keys.log"]))]
+    pub(crate) key_log: Option<At<FilePath>>,
+    /// Certificates for every site that has none of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) certificate: Vec<At<CertificateTable>>,
+}
+
+/// What is logged, and where.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogTable {
+    /// Events to log on stderr.
+    #[schemars(extend("default" = "requests"))]
+    pub(crate) events: Option<At<Events>>,
+    /// Append failed handshakes and connections to this file, a line of JSON each; SIGHUP reopens it.
+    #[schemars(extend("examples" = ["audit.jsonl"]))]
+    pub(crate) audit: Option<At<FilePath>>,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenerTable {
+    /// IP address and port; port 0 picks a free one.
+    #[schemars(extend("examples" = ["0.0.0.0:443"]))]
+    pub(crate) address: At<Address>,
+    /// What is spoken there.
+    #[serde(default)]
+    #[schemars(extend("default" = "https"))]
+    pub(crate) kind: Option<At<Kind>>,
+}
+
+/// A site: its names, what it serves, and to which clients.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SiteTable {
+    /// Host names, `*.example.org` for each name one label longer than `example.org`. Default: none, for the site that
+    /// gets every request for which no other site has the name.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["example.org", "*.example.org"]]))]
+    pub(crate) names: Option<Vec<At<String>>>,
+    /// Directory to serve; files outside it and names that begin with a dot are never served.
+    #[schemars(extend("examples" = ["public"]))]
+    pub(crate) root: At<FilePath>,
+    /// List directories that have no index.html.
+    #[serde(default)]
+    #[schemars(extend("default" = true))]
+    pub(crate) listing: Option<At<bool>>,
+    /// Which clients are let in.
+    #[serde(default)]
+    pub(crate) client_auth: Option<At<ClientAuthTable>>,
+    /// Certificates, several for several kinds of key. Default: those of `tls.certificate`; without them one from the
+    /// local authority.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) certificate: Vec<At<CertificateTable>>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateTable {
+    /// Certificate chain, end-entity certificate first: PEM, DER or PKCS#12.
+    #[schemars(extend("examples" = ["chain.pem"]))]
+    pub(crate) chain: At<FilePath>,
+    /// Private key. Default: it is in the same file as the certificate.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["key.pem"]))]
+    pub(crate) key: Option<At<FilePath>>,
+    /// Source of the key's passphrase: `env:VAR`, `file:PATH`, `fd:N`, `stdin`, `prompt`.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["file:key.pass"]))]
+    pub(crate) passphrase: Option<At<Source>>,
+}
+
+/// Which clients are let in.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientAuthTable {
+    /// Client certificate: `none`, `optional` or `required`.
+    #[serde(default)]
+    #[schemars(extend("default" = "required"))]
+    pub(crate) demand: Option<At<Demand>>,
+    /// The CAs that may have issued it, in a file; `local` is your own authority. Required unless `demand` is `none`.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["clients.pem", "local"]))]
+    pub(crate) ca: Option<At<FilePath>>,
+    /// Check certificates against the certificate revocation lists in these files. Default: none, and the list of your
+    /// own authority if `ca` is that.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["revoked.crl"]]))]
+    pub(crate) crl: Option<Vec<At<FilePath>>>,
+    /// What to do with an expired revocation list.
+    #[serde(default)]
+    #[schemars(extend("default" = "hard"))]
+    pub(crate) crl_expired: Option<At<CrlExpired>>,
+    /// Accept at most so many intermediates in a chain.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 6), extend("default" = 6))]
+    pub(crate) depth: Option<At<usize>>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,0 +1,368 @@
+//! Values with the place that they were given at, and the forms of values that have a syntax of their own.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::passphrase::PassphraseSource;
+
+/// Where a value was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// By this option of the command line.
+    Flag(&'static str),
+    /// In the configuration file: the bytes from here to there.
+    File(Range<usize>),
+    /// Nowhere: a default.
+    #[default]
+    Unset,
+}
+
+/// A value, and where it was given. Two are equal if their values are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+impl<T> At<T> {
+    pub(crate) fn flag(flag: &'static str, value: T) -> Self {
+        Self {
+            value,
+            place: Place::Flag(flag),
+        }
+    }
+
+    /// The same place with another value.
+    pub(crate) fn with<U>(&self, value: U) -> At<U> {
+        At {
+            value,
+            place: self.place.clone(),
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for At<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
+        let place = Place::File(spanned.span());
+        Ok(Self {
+            value: spanned.into_inner(),
+            place,
+        })
+    }
+}
+
+impl<T: Serialize> Serialize for At<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A string that is parsed: what it looks like, its name in the schema, and examples for messages.
+pub(crate) trait Form: FromStr<Err = String> + fmt::Display {
+    /// The `format` in the schema, by which [`problem_of`] finds it.
+    const FORMAT: &'static str;
+}
+
+/// What is wrong with a string of this format; `None` if nothing is, or if it has no syntax of its own.
+pub(crate) fn problem_of(format: &str, text: &str) -> Option<String> {
+    match format {
+        Time::FORMAT => text.parse::<Time>().err(),
+        Size::FORMAT => text.parse::<Size>().err(),
+        Source::FORMAT => text.parse::<Source>().err(),
+        Address::FORMAT => text.parse::<Address>().err(),
+        _ => None,
+    }
+}
+
+macro_rules! as_string {
+    ($name:ident) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "format": Self::FORMAT })
+            }
+        }
+    };
+}
+
+/// A length of time: `"15s"`, `"1m 30s"`, `"500ms"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Time(pub(crate) Duration);
+
+/// As long as a limit can be: 30 years, so that clocks do not overflow.
+const TIME_MAX: Duration = Duration::from_secs(1_000_000_000);
+
+impl Form for Time {
+    const FORMAT: &'static str = "duration";
+}
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = text
+            .parse::<SignedDuration>()
+            .ok()
+            .and_then(|time| Duration::try_from(time).ok());
+        match time {
+            Some(time) if time <= TIME_MAX => Ok(Self(time)),
+            Some(_) => Err("expected at most 30 years".to_owned()),
+            None => Err(
+                "expected a length of time with its unit, such as \"15s\", \"500ms\" or \"1m 30s\""
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match SignedDuration::try_from(self.0) {
+            Ok(time) => write!(f, "{time:#}"),
+            Err(_) => write!(f, "{}s", self.0.as_secs()),
+        }
+    }
+}
+
+as_string!(Time);
+
+/// A number of bytes: `"32KiB"`, `"4MiB"`, `"1500B"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+/// The units, the largest first. Those of a thousand are understood, and never written.
+const UNITS: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl Form for Size {
+    const FORMAT: &'static str = "size";
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, unit) = text.split_at_checked(digits)?;
+            let unit = unit.trim_start();
+            let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+            number.parse::<u64>().ok()?.checked_mul(*factor)
+        };
+        parse().map(Self).ok_or_else(|| {
+            "expected a number of bytes with its unit, such as \"32KiB\", \"4MiB\" or \"1500B\""
+                .to_owned()
+        })
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, factor) = UNITS
+            .iter()
+            .find(|(_, factor)| {
+                factor.is_power_of_two() && self.0.is_multiple_of(*factor) && self.0 > 0
+            })
+            .unwrap_or(&("B", 1));
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
+as_string!(Size);
+
+/// An address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Address(pub(crate) std::net::SocketAddr);
+
+impl Form for Address {
+    const FORMAT: &'static str = "socket-address";
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| {
+            "expected an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"".to_owned()
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+as_string!(Address);
+
+/// Where a passphrase comes from. Not the passphrase itself: configuration files are copied, shown and kept in
+/// version control.
+#[derive(Debug, Clone)]
+pub(crate) struct Source(pub(crate) PassphraseSource);
+
+impl Form for Source {
+    const FORMAT: &'static str = "passphrase-source";
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected env:VAR, file:PATH, fd:N, stdin or prompt";
+        match text.parse() {
+            Ok(PassphraseSource::Text(_)) => Err(
+                "a passphrase does not belong in a configuration file: put it into a file of its own, \
+                 and give \"file:PATH\""
+                    .to_owned(),
+            ),
+            Ok(source) => Ok(Self(source)),
+            Err(_) => Err(EXPECTED.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.describe())
+    }
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (PassphraseSource::Text(one), PassphraseSource::Text(other)) => **one == **other,
+            (one, other) => one.describe() == other.describe(),
+        }
+    }
+}
+
+as_string!(Source);
+
+/// A path in the file system, relative to the directory of the configuration file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct FilePath(pub(crate) PathBuf);
+
+impl JsonSchema for FilePath {
+    fn schema_name() -> Cow<'static, str> {
+        "FilePath".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "path", "minLength": 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_have_units() {
+        for (text, milliseconds) in [
+            ("15s", 15_000),
+            ("500ms", 500),
+            ("1m 30s", 90_000),
+            ("1m30s", 90_000),
+            ("2h", 7_200_000),
+            ("0s", 0),
+        ] {
+            let time: Time = text.parse().unwrap();
+            assert_eq!(time.0, Duration::from_millis(milliseconds), "{text}");
+            assert_eq!(time.to_string().parse::<Time>().unwrap(), time);
+        }
+        for text in ["15", "", "-1s", "s", "15 parsecs", "99999999999s"] {
+            assert!(text.parse::<Time>().is_err(), "{text}");
+        }
+        assert_eq!(Time(Duration::from_secs(60)).to_string(), "1m");
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes, again) in [
+            ("32KiB", 32 << 10, "32KiB"),
+            ("4 MiB", 4 << 20, "4MiB"),
+            ("1024KiB", 1 << 20, "1MiB"),
+            ("1500B", 1500, "1500B"),
+            ("2kB", 2000, "2000B"),
+            ("0B", 0, "0B"),
+        ] {
+            let size: Size = text.parse().unwrap();
+            assert_eq!(
+                (size.0, size.to_string().as_str()),
+                (bytes, again),
+                "{text}"
+            );
+        }
+        for text in ["32", "KiB", "", "-1B", "1.5KiB", "32kib", "99999999999GiB"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_as_the_same(bytes: u64, nanoseconds in 0..1_000_000_000_000_000_u64) {
+            prop_assert_eq!(Size(bytes).to_string().parse(), Ok(Size(bytes)));
+            let time = Time(Duration::from_nanos(nanoseconds));
+            prop_assert_eq!(time.to_string().parse(), Ok(time));
+        }
+    }
+
+    #[test]
+    fn a_passphrase_itself_is_refused() {
+        assert!("file:secret".parse::<Source>().is_ok());
+        let refused = "pass:hunter2".parse::<Source>().unwrap_err();
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
+}

@@ -1,0 +1,129 @@
+//! What is kept from one configuration to the next: what can be read once only, and what would be opened again for
+//! nothing.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use handfast::{Identity, KeyLog, Passphrase};
+use handfast_files::Files;
+use zeroize::Zeroizing;
+
+use super::config::{At, Source};
+use super::settings::{Certificate, Site};
+use crate::failure::Failure;
+use crate::passphrase::{self, PassphraseSource};
+
+/// Kept by one server.
+#[derive(Default)]
+pub(super) struct Held {
+    /// Once the server runs, nobody is asked for a passphrase.
+    is_running: bool,
+    /// From terminals and descriptors, by key file.
+    passphrases: Arc<Mutex<HashMap<PathBuf, Zeroizing<String>>>>,
+    /// From pipes, by their files.
+    identities: HashMap<(PathBuf, PathBuf), Identity>,
+    /// By directory, whether it is listed, and how many files may be open.
+    files: HashMap<(PathBuf, bool, usize), Files>,
+    key_logs: HashMap<PathBuf, KeyLog>,
+}
+
+impl Held {
+    /// From now on nothing can be asked.
+    pub(super) fn runs(&mut self) {
+        self.is_running = true;
+    }
+
+    /// The identity in these files.
+    pub(super) fn identity(&mut self, certificate: &Certificate) -> Result<Identity, Failure> {
+        let (chain, key) = (
+            certificate.chain.value.clone(),
+            certificate.key_file().to_owned(),
+        );
+        let place = (chain, key);
+        if let Some(identity) = self.identities.get(&place) {
+            return Ok(identity.clone());
+        }
+        let is_read_once = [&place.0, &place.1].into_iter().any(|path| is_pipe(path));
+        let passphrase = self.passphrase(certificate.passphrase.as_ref(), &place.1);
+        let identity = Identity::from_files(&place.0, &place.1, passphrase)
+            .map_err(|error| Failure::from(handfast::Error::from(error)))?;
+        if is_read_once {
+            self.identities.insert(place, identity.clone());
+        }
+        Ok(identity)
+    }
+
+    fn passphrase(&self, source: Option<&Source>, key: &Path) -> Passphrase {
+        let source = source.map(|source| source.0.clone());
+        let source = match self.is_running {
+            false => passphrase::or_prompt(source),
+            true => source,
+        };
+        let (kept, key, is_running) = (
+            Arc::clone(&self.passphrases),
+            key.to_owned(),
+            self.is_running,
+        );
+        let known = kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&key);
+        if source.is_none() && !known {
+            return Passphrase::none();
+        }
+        let what = key.display().to_string();
+        Passphrase::ask(move |_| {
+            let can_be_read_again = matches!(
+                source,
+                Some(
+                    PassphraseSource::File(_)
+                        | PassphraseSource::Environment(_)
+                        | PassphraseSource::Text(_)
+                )
+            );
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            match &source {
+                Some(source) if can_be_read_again => source.read(&what),
+                _ if kept.contains_key(&key) => Ok(kept[&key].clone()),
+                Some(source) if !is_running => {
+                    let read = source.read(&what)?;
+                    kept.insert(key.clone(), read.clone());
+                    Ok(read)
+                }
+                _ => Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "it cannot be asked for while the server runs: give it by file:PATH, or restart",
+                )),
+            }
+        })
+    }
+
+    /// The files of a site.
+    pub(super) fn files(&mut self, site: &Site, open_files_max: usize) -> io::Result<Files> {
+        let place = (site.root.value.clone(), site.listing, open_files_max);
+        if let Some(files) = self.files.get(&place) {
+            return Ok(files.clone());
+        }
+        let files = Files::new(&site.root.value)?
+            .with_listing(site.listing)
+            .with_open_files_max(open_files_max);
+        self.files.insert(place, files.clone());
+        Ok(files)
+    }
+
+    pub(super) fn key_log(&mut self, path: &At<PathBuf>) -> Result<KeyLog, Failure> {
+        if let Some(log) = self.key_logs.get(&path.value) {
+            return Ok(log.clone());
+        }
+        let log = KeyLog::to_file(&path.value)?;
+        self.key_logs.insert(path.value.clone(), log.clone());
+        Ok(log)
+    }
+}
+
+/// Whether this is something that can be read once only.
+fn is_pipe(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| !found.is_file())
+}

@@ -1,0 +1,295 @@
+//! The certificates of each site: read from files, or made by the local authority; and whether they are fit for it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use handfast::{CertificateFacts, Identity, Passphrase, SubjectAltName};
+use handfast_ca::{Authority, Constraints, InitOptions, IssueRequest};
+
+use super::config::choices::Kind;
+use super::config::{Place, Problem};
+use super::held::Held;
+use super::names::{OwnNames, own_names};
+use super::settings::{Certificate, Settings, Site};
+use super::warnings::{self, Warning};
+use crate::clock::unix_now;
+use crate::data_dir;
+use crate::failure::Failure;
+
+/// The most names of a certificate in a message.
+const NAMES_SHOWN_MAX: usize = 5;
+
+/// A site's certificate, and where it is from.
+pub(super) struct Shown {
+    pub(super) identity: Identity,
+    pub(super) origin: Origin,
+}
+
+impl Shown {
+    pub(super) fn facts(&self) -> &CertificateFacts {
+        self.identity.facts()
+    }
+}
+
+/// Where a certificate is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// This file.
+    Given(PathBuf),
+    /// The local authority.
+    Local,
+}
+
+/// The certificates of all sites, in the order of the settings.
+#[derive(Default)]
+pub(super) struct SiteIdentities {
+    pub(super) sites: Vec<Vec<Shown>>,
+    /// The local authority, if it issued one of them.
+    pub(super) authority: Option<Trusted>,
+    /// Those of this machine that the local certificate of the default site names.
+    pub(super) own_names: OwnNames,
+}
+
+/// The local authority's certificate.
+pub(super) struct Trusted {
+    pub(super) file: PathBuf,
+    /// Whether `handfast get` trusts it by default.
+    pub(super) is_default: bool,
+}
+
+/// Whether something may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To serve: the local authority makes what is missing.
+    Serve,
+    /// To check: nothing is made.
+    Check,
+}
+
+/// What was found besides what is wrong.
+#[derive(Default)]
+pub(super) struct Remarks {
+    pub(super) warnings: Vec<Warning>,
+    pub(super) notes: Vec<String>,
+}
+
+/// The certificates of every site. What is wrong is added to `problems`.
+pub(super) fn gather(
+    settings: &Settings,
+    held: &mut Held,
+    purpose: Purpose,
+    problems: &mut Vec<Problem>,
+    remarks: &mut Remarks,
+) -> SiteIdentities {
+    let mut all = SiteIdentities::default();
+    let common = read_all(&settings.certificates, held, problems, remarks);
+    let mut local = Local::default();
+    for site in &settings.sites {
+        let shown = if !site.certificates.is_empty() {
+            let before = problems.len();
+            let shown = read_all(&site.certificates, held, problems, remarks);
+            if problems.len() == before {
+                check_names(site, shown.iter().collect(), problems);
+            }
+            shown
+        } else if !settings.certificates.is_empty() {
+            let fitting = check_names(site, common.iter().collect(), problems);
+            let shown = |one: &Shown| Shown {
+                identity: one.identity.clone(),
+                origin: one.origin.clone(),
+            };
+            fitting.into_iter().map(shown).collect()
+        } else {
+            match local.identity(settings, site, purpose, remarks) {
+                Ok(Some(identity)) => vec![Shown {
+                    identity,
+                    origin: Origin::Local,
+                }],
+                Ok(None) => Vec::new(),
+                Err(failure) => {
+                    let place = site.names.first().map(|name| &name.place);
+                    problems.push(Problem::of(place.unwrap_or(&Place::Unset), failure));
+                    Vec::new()
+                }
+            }
+        };
+        all.sites.push(shown);
+    }
+    all.authority = local.trusted;
+    all.own_names = local.own_names;
+    all
+}
+
+fn read_all(
+    certificates: &[Certificate],
+    held: &mut Held,
+    problems: &mut Vec<Problem>,
+    remarks: &mut Remarks,
+) -> Vec<Shown> {
+    let mut shown = Vec::new();
+    for certificate in certificates {
+        match held.identity(certificate) {
+            Ok(identity) => {
+                let length = identity.chain().len();
+                let about = warnings::about(identity.facts(), length, unix_now());
+                let at_place = about.into_iter().map(|warning| Warning {
+                    place: certificate.chain.place.clone(),
+                    ..warning
+                });
+                remarks.warnings.extend(at_place);
+                shown.push(Shown {
+                    identity,
+                    origin: Origin::Given(certificate.chain.value.clone()),
+                });
+            }
+            Err(failure) => problems.push(Problem::of(&certificate.chain.place, failure)),
+        }
+    }
+    shown
+}
+
+/// Every name of a site must be in a certificate. Gives the certificates that have one of them; all for a site without
+/// names.
+fn check_names<'s>(
+    site: &Site,
+    shown: Vec<&'s Shown>,
+    problems: &mut Vec<Problem>,
+) -> Vec<&'s Shown> {
+    for name in &site.names {
+        if shown.iter().any(|one| covers(one.facts(), &name.value)) {
+            continue;
+        }
+        let mut names: Vec<String> = shown
+            .iter()
+            .flat_map(|one| &one.facts().names)
+            .map(ToString::to_string)
+            .collect();
+        names.dedup();
+        let more = names.len().saturating_sub(NAMES_SHOWN_MAX);
+        names.truncate(NAMES_SHOWN_MAX);
+        let mut list = names.join(", ");
+        if more > 0 {
+            list.push_str(&format!(" and {more} more"));
+        }
+        let what = format!("no certificate of this site is for {}", name.value);
+        let mut problem = Problem::new(name.place.clone(), what)
+            .with_fix("have a certificate issued for the name, or remove the name from the site");
+        if !list.is_empty() {
+            let explanation = problem.failure.explanation;
+            problem.failure.explanation =
+                explanation.with_evidence(format!("its certificates are for {list}"));
+        }
+        problems.push(problem);
+    }
+    match site.names.is_empty() {
+        true => shown,
+        false => shown
+            .into_iter()
+            .filter(|one| {
+                site.names
+                    .iter()
+                    .any(|name| covers(one.facts(), &name.value))
+            })
+            .collect(),
+    }
+}
+
+/// Whether a certificate is for this name; for `*.example.org`, for all that it stands for.
+fn covers(facts: &CertificateFacts, name: &str) -> bool {
+    let address = name.parse::<IpAddr>().ok();
+    facts.names.iter().any(|found| match (found, address) {
+        (SubjectAltName::Ip(found), Some(address)) => *found == address,
+        (SubjectAltName::Dns(found), None) => {
+            let found = found.trim_end_matches('.').to_ascii_lowercase();
+            let parent = name.split_once('.').map(|(_, parent)| parent);
+            found == name
+                || found
+                    .strip_prefix("*.")
+                    .is_some_and(|below| parent == Some(below))
+        }
+        _ => false,
+    })
+}
+
+/// The local authority, opened when it is needed.
+#[derive(Default)]
+struct Local {
+    authority: Option<Authority>,
+    trusted: Option<Trusted>,
+    own_names: OwnNames,
+}
+
+impl Local {
+    /// A certificate of the local authority for a site.
+    fn identity(
+        &mut self,
+        settings: &Settings,
+        site: &Site,
+        purpose: Purpose,
+        remarks: &mut Remarks,
+    ) -> Result<Option<Identity>, Failure> {
+        let directory = data_dir::ca_dir(settings.ca_dir.clone())?;
+        if purpose == Purpose::Check && !directory.join("ca.pem").exists() {
+            let names = self.names(settings, site, &Constraints::local());
+            let made = "there is no local authority yet: the first start makes it";
+            remarks
+                .notes
+                .push(format!("{made}, in {}", directory.display()));
+            IssueRequest::server(names).check(&Constraints::local())?;
+            return Ok(None);
+        }
+        if self.authority.is_none() {
+            let authority = match purpose {
+                Purpose::Check => Authority::open(&directory)?,
+                Purpose::Serve => {
+                    let options = InitOptions::default();
+                    let (authority, made) = Authority::open_or_init(&directory, &options)?;
+                    if made {
+                        remarks.notes.push(format!(
+                            "created a local certificate authority in {}: it can sign only for local names",
+                            directory.display()
+                        ));
+                    }
+                    authority
+                }
+            };
+            self.trusted = Some(Trusted {
+                file: authority.certificate_file(),
+                is_default: settings.ca_dir.is_none(),
+            });
+            self.authority = Some(authority);
+        }
+        let Some(authority) = self.authority.take() else {
+            return Ok(None);
+        };
+        let names = self.names(settings, site, authority.permitted());
+        let request = IssueRequest::server(names);
+        let issued = match purpose {
+            Purpose::Check => request.check(authority.permitted()).map(|()| None),
+            Purpose::Serve => authority
+                .issue_or_reuse(&request)
+                .map(|(issued, _)| Some(issued)),
+        };
+        self.authority = Some(authority);
+        let Some(issued) = issued? else {
+            return Ok(None);
+        };
+        Identity::from_files(&issued.chain_file, &issued.key_file, Passphrase::none())
+            .map(Some)
+            .map_err(|error| Failure::from(handfast::Error::from(error)))
+    }
+
+    fn names(
+        &mut self,
+        settings: &Settings,
+        site: &Site,
+        constraints: &Constraints,
+    ) -> Vec<String> {
+        if !site.names.is_empty() {
+            return site.names.iter().map(|name| name.value.clone()).collect();
+        }
+        let listen: Vec<SocketAddr> = settings.addresses(Kind::Https);
+        self.own_names = own_names(&listen, constraints);
+        self.own_names.permitted.clone()
+    }
+}

@@ -1,0 +1,333 @@
+//! From what is written to what is meant, and whether it fits together. No file is read here.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use handfast_https::server::Limits;
+
+use super::flags::override_by;
+use super::types::{Certificate, Clients, Listener, LogSettings, Settings, Site};
+use crate::command::serve::args::Args;
+use crate::command::serve::config::choices::{Close, Demand, Events, Kind, Version};
+use crate::command::serve::config::file::{
+    CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, SiteTable,
+};
+use crate::command::serve::config::{At, Config, FilePath, Place, Problem, Size, Source, Time};
+use crate::data_dir::LOCAL;
+use crate::passphrase::PassphraseSource;
+use crate::trust_args::CrlExpired;
+
+/// The default port, on both loopback addresses.
+const PORT_DEFAULT: u16 = 8443;
+
+/// How long replies may run on after a signal, by default.
+const GRACE_DEFAULT: Duration = Duration::from_secs(10);
+
+/// From what was typed, and what the file says.
+///
+/// # Errors
+/// Everything that does not fit together.
+pub(in crate::command::serve) fn resolve(
+    args: &Args,
+    config: Option<&Config>,
+) -> Result<Settings, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut file = config.map_or_else(File::default, |config| config.file.clone());
+    let directory = config.map_or_else(PathBuf::new, Config::directory);
+    override_by(args, &mut file, &mut problems);
+    let resolve = Resolve {
+        directory: &directory,
+    };
+    match resolve.all(&file, &mut problems) {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => Err(problems),
+    }
+}
+
+/// Everything is relative to the directory of the configuration file.
+struct Resolve<'d> {
+    directory: &'d Path,
+}
+
+impl Resolve<'_> {
+    fn all(&self, file: &File, problems: &mut Vec<Problem>) -> Option<Settings> {
+        let listeners = listeners(&file.listener, problems);
+        let sites: Vec<Site> = file
+            .site
+            .iter()
+            .map(|site| self.site(site, problems))
+            .collect();
+        names_are_unique(&sites, problems);
+        let versions = match &file.tls.versions {
+            Some(given) if given.value.is_empty() => {
+                problems.push(Problem::new(
+                    given.place.clone(),
+                    "without a TLS version there is no connection",
+                ));
+                return None;
+            }
+            Some(given) => ascending(&given.value),
+            None => vec![Version::Tls12, Version::Tls13],
+        };
+        Some(Settings {
+            listeners,
+            sites,
+            certificates: self.certificates(&file.tls.certificate),
+            versions,
+            key_log: file.tls.key_log.as_ref().map(|path| self.path(path)),
+            ca_dir: file.ca_dir.as_ref().map(|path| self.path(path).value),
+            limits: limits(&file.limits),
+            threads: file.threads.as_ref().map(|count| count.value),
+            grace: or(&file.grace, Time(GRACE_DEFAULT)).0,
+            close: or(&file.close, Close::default()),
+            log: LogSettings {
+                events: or(&file.log.events, Events::default()),
+                audit: file.log.audit.as_ref().map(|path| self.path(path).value),
+            },
+        })
+    }
+
+    /// Relative to the file's directory if it is from there.
+    fn path(&self, path: &At<FilePath>) -> At<PathBuf> {
+        let given = &path.value.0;
+        path.with(match path.place {
+            Place::File(_) => self.directory.join(given),
+            _ => given.clone(),
+        })
+    }
+
+    fn site(&self, table: &At<SiteTable>, problems: &mut Vec<Problem>) -> Site {
+        let site = &table.value;
+        let names = site.names.iter().flatten();
+        let names = names.filter_map(|name| match host_name(&name.value) {
+            Ok(valid) => Some(name.with(valid)),
+            Err(why) => {
+                problems.push(Problem::new(
+                    name.place.clone(),
+                    format!(
+                        "\"{}\" is not a host name: {why}",
+                        handfast::escape_control(&name.value)
+                    ),
+                ));
+                None
+            }
+        });
+        Site {
+            names: names.collect(),
+            root: self.path(&site.root),
+            listing: or(&site.listing, true),
+            certificates: self.certificates(&site.certificate),
+            clients: self.clients(site.client_auth.as_ref(), problems),
+        }
+    }
+
+    fn certificates(&self, tables: &[At<CertificateTable>]) -> Vec<Certificate> {
+        let certificate = |table: &At<CertificateTable>| {
+            let table = &table.value;
+            Certificate {
+                chain: self.path(&table.chain),
+                key: table.key.as_ref().map(|key| self.path(key)),
+                passphrase: table.passphrase.as_ref().map(|source| self.source(source)),
+            }
+        };
+        tables.iter().map(certificate).collect()
+    }
+
+    fn source(&self, source: &At<Source>) -> Source {
+        match (&source.value.0, &source.place) {
+            (PassphraseSource::File(path), Place::File(_)) => {
+                Source(PassphraseSource::File(self.directory.join(path)))
+            }
+            _ => source.value.clone(),
+        }
+    }
+
+    fn clients(&self, table: Option<&At<ClientAuthTable>>, problems: &mut Vec<Problem>) -> Clients {
+        let Some(at) = table else {
+            return Clients::default();
+        };
+        let table = &at.value;
+        let demand = or(&table.demand, Demand::default());
+        if table.ca.is_none() && demand != Demand::None {
+            let what = "client_auth has no `ca`: it is not clear whose certificates are accepted";
+            problems.push(Problem::new(at.place.clone(), what).with_fix(
+                "add ca = \"FILE\" with the CA that issues clients' certificates, or \"local\"",
+            ));
+        }
+        let ca = table
+            .ca
+            .as_ref()
+            .map(|path| match path.value.0.as_os_str() == LOCAL {
+                true => path.with(path.value.0.clone()),
+                false => self.path(path),
+            });
+        Clients {
+            demand,
+            ca,
+            crl: table
+                .crl
+                .iter()
+                .flatten()
+                .map(|path| self.path(path))
+                .collect(),
+            crl_expired: or(&table.crl_expired, CrlExpired::default()),
+            depth: table.depth.as_ref().map(|depth| depth.value),
+        }
+    }
+}
+
+fn or<T: Clone>(given: &Option<At<T>>, default: T) -> T {
+    given.as_ref().map_or(default, |given| given.value.clone())
+}
+
+fn ascending(versions: &[Version]) -> Vec<Version> {
+    [Version::Tls12, Version::Tls13]
+        .into_iter()
+        .filter(|version| versions.contains(version))
+        .collect()
+}
+
+/// The listeners, each address once; without any, both loopback addresses, as far as this machine has them: clients
+/// resolve `localhost` to either.
+fn listeners(tables: &[At<ListenerTable>], problems: &mut Vec<Problem>) -> Vec<Listener> {
+    if tables.is_empty() {
+        let mut addresses = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT))];
+        if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            addresses.push((Ipv6Addr::LOCALHOST, PORT_DEFAULT).into());
+        }
+        let listener = |value| Listener {
+            address: At {
+                value,
+                place: Place::Unset,
+            },
+            kind: Kind::Https,
+        };
+        return addresses.into_iter().map(listener).collect();
+    }
+    let mut listeners: Vec<Listener> = Vec::new();
+    for table in tables {
+        let address = table.value.address.with(table.value.address.value.0);
+        let is_taken = |other: &Listener| other.address == address && address.value.port() != 0;
+        if listeners.iter().any(is_taken) {
+            let what = format!("{} is listened on twice", address.value);
+            problems
+                .push(Problem::new(address.place.clone(), what).with_fix("remove one of the two"));
+        }
+        listeners.push(Listener {
+            address,
+            kind: or(&table.value.kind, Kind::default()),
+        });
+    }
+    let has_https = listeners.iter().any(|one| one.kind == Kind::Https);
+    if !has_https && let Some(first) = tables.first() {
+        let what = "there is no listener for HTTPS, to which plain HTTP could be redirected";
+        problems.push(
+            Problem::new(first.place.clone(), what)
+                .with_fix("add a [[listener]] with address = \"0.0.0.0:443\""),
+        );
+    }
+    listeners
+}
+
+/// The limits, each by its key.
+fn limits(table: &LimitsTable) -> Limits {
+    let mut limits = Limits::default();
+    let count = |given: &Option<At<NonZeroUsize>>, default: usize| {
+        given.as_ref().map_or(default, |count| count.value.get())
+    };
+    let time = |given: &Option<At<Time>>, default| or(given, Time(default)).0;
+    limits.connections_max = count(&table.connections_max, limits.connections_max);
+    limits.head = time(&table.head, limits.head);
+    limits.idle = time(&table.idle, limits.idle);
+    limits.write = time(&table.write, limits.write);
+    limits.write_rate_min = or(&table.write_rate_min, limits.write_rate_min);
+    limits.read = time(&table.read, limits.read);
+    limits.head_bytes_max = size(&table.head_bytes_max, limits.head_bytes_max);
+    limits.fields_max = count(&table.fields_max, limits.fields_max);
+    limits.streams_max = or(&table.streams_max, limits.streams_max);
+    limits.discard_max = or(&table.discard_max, Size(limits.discard_max)).0;
+    limits.held_bytes_max = size(&table.held_bytes_max, limits.held_bytes_max);
+    limits
+}
+
+fn size(given: &Option<At<Size>>, default: usize) -> usize {
+    let given = given.as_ref().map(|size| size.value.0);
+    given.map_or(default, |size| usize::try_from(size).unwrap_or(usize::MAX))
+}
+
+/// A host name in lower case, in its ASCII form, perhaps with `*.` before it.
+fn host_name(text: &str) -> Result<String, &'static str> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let (star, name) = match text.strip_prefix("*.") {
+        Some(name) => ("*.", name),
+        None => ("", text),
+    };
+    if name.is_empty() {
+        return Err("it is empty");
+    }
+    if name.contains('*') {
+        return Err("`*` stands for the whole first label only, as in *.example.org");
+    }
+    if name.contains("://") || name.contains('/') {
+        return Err("give the name alone, without scheme and path");
+    }
+    let is_ipv6 = name.matches(':').count() > 1;
+    if !is_ipv6 && name.contains(':') {
+        return Err("give the name alone, without a port");
+    }
+    if let Ok(address) = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+        return match star {
+            "" => Ok(address.to_string()),
+            _ => Err("an address has no names below it"),
+        };
+    }
+    let Ok(url::Host::Domain(ascii)) = url::Host::parse(name) else {
+        return Err("it has characters that names do not have");
+    };
+    if ascii.len() > 253
+        || ascii
+            .split('.')
+            .any(|label| label.is_empty() || label.len() > 63)
+    {
+        return Err("a label of it is empty or too long");
+    }
+    Ok(format!("{star}{ascii}"))
+}
+
+/// No two sites may have one name, and one may be the default.
+fn names_are_unique(sites: &[Site], problems: &mut Vec<Problem>) {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut default: Option<usize> = None;
+    for (number, site) in sites.iter().enumerate() {
+        if site.names.is_empty() {
+            if default.is_some() {
+                let what =
+                    "two sites have no names: only one can get the requests for all other names";
+                problems.push(
+                    Problem::new(site.root.place.clone(), what)
+                        .with_fix("give this site names = [\"...\"]"),
+                );
+            }
+            default = Some(number);
+        }
+        for name in &site.names {
+            match seen.insert(&name.value, number) {
+                Some(other) if other == number => problems.push(
+                    Problem::new(name.place.clone(), format!("{} is there twice", name.value))
+                        .with_fix("remove one of the two"),
+                ),
+                Some(_) => problems.push(
+                    Problem::new(
+                        name.place.clone(),
+                        format!("{} is the name of another site already", name.value),
+                    )
+                    .with_fix("remove it from one of the two"),
+                ),
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The settings as values.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use handfast::TlsVersion;
+use handfast_https::server::Limits;
+
+use crate::command::serve::config::choices::{Close, Demand, Events, Kind, Version};
+use crate::command::serve::config::{At, Source};
+use crate::trust_args::CrlExpired;
+
+/// Everything that was decided.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::command::serve) struct Settings {
+    pub(in crate::command::serve) listeners: Vec<Listener>,
+    pub(in crate::command::serve) sites: Vec<Site>,
+    /// For sites without certificates of their own.
+    pub(in crate::command::serve) certificates: Vec<Certificate>,
+    pub(in crate::command::serve) versions: Vec<Version>,
+    pub(in crate::command::serve) key_log: Option<At<PathBuf>>,
+    pub(in crate::command::serve) ca_dir: Option<PathBuf>,
+    pub(in crate::command::serve) limits: Limits,
+    /// As many as there are cores, if not given.
+    pub(in crate::command::serve) threads: Option<NonZeroUsize>,
+    pub(in crate::command::serve) grace: Duration,
+    pub(in crate::command::serve) close: Close,
+    pub(in crate::command::serve) log: LogSettings,
+}
+
+/// What is logged, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::command::serve) struct LogSettings {
+    pub(in crate::command::serve) events: Events,
+    pub(in crate::command::serve) audit: Option<PathBuf>,
+}
+
+impl LogSettings {
+    pub(in crate::command::serve) fn is_quiet(&self) -> bool {
+        self.events == Events::None
+    }
+
+    pub(in crate::command::serve) fn is_verbose(&self) -> bool {
+        self.events == Events::Connections
+    }
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::command::serve) struct Listener {
+    pub(in crate::command::serve) address: At<SocketAddr>,
+    pub(in crate::command::serve) kind: Kind,
+}
+
+/// A group of names, what is served for them, and to which clients.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::command::serve) struct Site {
+    /// In lower case; empty for the site that gets every other request.
+    pub(in crate::command::serve) names: Vec<At<String>>,
+    pub(in crate::command::serve) root: At<PathBuf>,
+    pub(in crate::command::serve) listing: bool,
+    /// None: those for all sites, or one from the local authority.
+    pub(in crate::command::serve) certificates: Vec<Certificate>,
+    pub(in crate::command::serve) clients: Clients,
+}
+
+/// A certificate, by its files.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::command::serve) struct Certificate {
+    pub(in crate::command::serve) chain: At<PathBuf>,
+    /// The chain's file, if not given.
+    pub(in crate::command::serve) key: Option<At<PathBuf>>,
+    pub(in crate::command::serve) passphrase: Option<Source>,
+}
+
+impl Certificate {
+    pub(in crate::command::serve) fn key_file(&self) -> &Path {
+        self.key
+            .as_ref()
+            .map_or(&self.chain.value, |key| &key.value)
+    }
+}
+
+/// Which clients are let in.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::command::serve) struct Clients {
+    pub(in crate::command::serve) demand: Demand,
+    /// Of whatever the demand is, only used if it is not `none`.
+    pub(in crate::command::serve) ca: Option<At<PathBuf>>,
+    pub(in crate::command::serve) crl: Vec<At<PathBuf>>,
+    pub(in crate::command::serve) crl_expired: CrlExpired,
+    pub(in crate::command::serve) depth: Option<usize>,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            demand: Demand::None,
+            ca: None,
+            crl: Vec::new(),
+            crl_expired: CrlExpired::default(),
+            depth: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The versions of TLS, as the library names them.
+    pub(in crate::command::serve) fn tls_versions(&self) -> Vec<TlsVersion> {
+        self.versions
+            .iter()
+            .copied()
+            .map(TlsVersion::from)
+            .collect()
+    }
+
+    /// Addresses of listeners that speak HTTPS, or that redirect.
+    pub(in crate::command::serve) fn addresses(&self, kind: Kind) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter(|listener| listener.kind == kind)
+            .map(|listener| listener.address.value)
+            .collect()
+    }
+}

@@ -1,0 +1,110 @@
+//! From settings back to a file that says the same.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::types::{Certificate, Clients, Listener, Settings, Site};
+use crate::command::serve::config::file::{
+    CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteTable,
+    TlsTable,
+};
+use crate::command::serve::config::{Address, At, FilePath, Place, Size, Source, Time};
+use crate::data_dir::LOCAL;
+use crate::passphrase::PassphraseSource;
+
+fn set<T>(value: T) -> Option<At<T>> {
+    Some(at(value))
+}
+
+fn at<T>(value: T) -> At<T> {
+    At {
+        value,
+        place: Place::Unset,
+    }
+}
+
+fn path(path: &Path) -> FilePath {
+    FilePath(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+fn certificate(certificate: &Certificate) -> At<CertificateTable> {
+    let source = certificate.passphrase.as_ref();
+    at(CertificateTable {
+        chain: at(path(&certificate.chain.value)),
+        key: certificate.key.as_ref().map(|key| at(path(&key.value))),
+        passphrase: source.and_then(|source| match &source.0 {
+            PassphraseSource::Text(_) => None,
+            PassphraseSource::File(file) => Some(at(Source(PassphraseSource::File(path(file).0)))),
+            _ => Some(at(source.clone())),
+        }),
+    })
+}
+
+fn clients(clients: &Clients) -> ClientAuthTable {
+    let ca = clients.ca.as_ref();
+    ClientAuthTable {
+        demand: set(clients.demand),
+        ca: ca.map(|ca| match ca.value.as_os_str() == LOCAL {
+            true => at(FilePath(ca.value.clone())),
+            false => at(path(&ca.value)),
+        }),
+        crl: match clients.crl.is_empty() {
+            true => None,
+            false => Some(clients.crl.iter().map(|crl| at(path(&crl.value))).collect()),
+        },
+        crl_expired: set(clients.crl_expired),
+        depth: clients.depth.map(at),
+    }
+}
+
+/// A file with every default written out. Paths are absolute; a passphrase that was typed is left out.
+pub(in crate::command::serve) fn file(settings: &Settings) -> File {
+    let limits = &settings.limits;
+    let bytes = |count: usize| set(Size(count as u64));
+    let listener = |listener: &Listener| {
+        at(ListenerTable {
+            address: at(Address(listener.address.value)),
+            kind: set(listener.kind),
+        })
+    };
+    let site = |site: &Site| {
+        let names = &site.names;
+        at(SiteTable {
+            names: (!names.is_empty()).then(|| names.clone()),
+            root: at(path(&site.root.value)),
+            listing: set(site.listing),
+            client_auth: (site.clients != Clients::default()).then(|| at(clients(&site.clients))),
+            certificate: site.certificates.iter().map(certificate).collect(),
+        })
+    };
+    File {
+        threads: settings.threads.map(at),
+        grace: set(Time(settings.grace)),
+        close: set(settings.close),
+        ca_dir: settings.ca_dir.as_deref().map(|dir| at(path(dir))),
+        limits: LimitsTable {
+            connections_max: NonZeroUsize::new(limits.connections_max).map(at),
+            head: set(Time(limits.head)),
+            idle: set(Time(limits.idle)),
+            write: set(Time(limits.write)),
+            write_rate_min: set(limits.write_rate_min),
+            read: set(Time(limits.read)),
+            head_bytes_max: bytes(limits.head_bytes_max),
+            fields_max: NonZeroUsize::new(limits.fields_max).map(at),
+            streams_max: set(limits.streams_max),
+            discard_max: set(Size(limits.discard_max)),
+            held_bytes_max: bytes(limits.held_bytes_max),
+        },
+        tls: TlsTable {
+            versions: set(settings.versions.clone()),
+            key_log: settings.key_log.as_ref().map(|file| at(path(&file.value))),
+            certificate: settings.certificates.iter().map(certificate).collect(),
+        },
+        log: LogTable {
+            events: set(settings.log.events),
+            audit: settings.log.audit.as_deref().map(|file| at(path(file))),
+        },
+        listener: settings.listeners.iter().map(listener).collect(),
+        site: settings.sites.iter().map(site).collect(),
+    }
+}
