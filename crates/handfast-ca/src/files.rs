@@ -26,6 +26,8 @@ pub(crate) enum Readers {
     Owner,
     /// All users, as far as the umask allows.
     All,
+    /// All users, whatever the umask: a file of the system's.
+    Everybody,
 }
 
 /// A file that is complete and on disk, but not under its final name.
@@ -49,7 +51,7 @@ impl Staged {
             // At creation, not afterwards: other users must not be able to read a key for a moment.
             builder.permissions(fs::Permissions::from_mode(match readers {
                 Readers::Owner => 0o600,
-                Readers::All => 0o644,
+                Readers::All | Readers::Everybody => 0o644,
             }));
         }
         #[cfg(not(unix))]
@@ -57,6 +59,13 @@ impl Staged {
         let mut file = builder
             .tempfile_in(dir)
             .map_err(CaError::file("create a file in", dir))?;
+        #[cfg(unix)]
+        if readers == Readers::Everybody {
+            use std::os::unix::fs::PermissionsExt;
+            file.as_file()
+                .set_permissions(fs::Permissions::from_mode(0o644))
+                .map_err(CaError::file("write", target))?;
+        }
         file.write_all(bytes)
             .and_then(|()| file.as_file().sync_all())
             .map_err(CaError::file("write", target))?;

@@ -21,13 +21,13 @@
 //! # What it is not
 //!
 //! No public authority, no ACME server, no hierarchy: one self-signed certificate with path length
-//! zero, kept in one directory by one user. It does not install itself in any trust store,
-//! prints nothing, reads nothing from the environment, and takes passphrases as values.
+//! zero, kept in one directory by one user. It is in no trust store until [`Authority::change_trust`] is
+//! called, prints nothing, reads nothing from the environment, and takes passphrases as values.
 //!
 //! # Who enforces the limits
 //!
 //! OpenSSL, GnuTLS, webpki (and so rustls) and Go apply a trust anchor's name constraints to every
-//! certificate below it. Java ignores the name constraints of an anchor, so a Java client that
+//! certificate below it; so does Chromium. Java ignores the name constraints of an anchor, so a Java client that
 //! trusts the authority is protected only by the secrecy of the key.
 //!
 //! # Files
@@ -50,6 +50,8 @@
 //! - [`Authority`]: made by [`init`](Authority::init) with [`InitOptions`], or opened;
 //! - [`IssueRequest`] and [`Issued`], with [`KeyType`];
 //! - [`RevokeTarget`] and [`Revocation`], with the [`RevocationList`] and [`UnrecordedRevocation`]s;
+//! - [`Authority::change_trust`]: this machine's trust stores, by [`Change`], [`StoreKind`] and [`Places`]; a
+//!   [`StoreReport`] with its [`Outcome`] for each, with [`Step`]s, [`Tool`]s, [`StoreError`] and [`ToolProblem`];
 //! - what can be queried: [`Constraints`] with their [`IpNetwork`]s, [`IssuedRecord`];
 //! - [`CaError`].
 
@@ -62,6 +64,7 @@ mod key;
 mod ledger;
 mod names;
 mod revoke;
+mod trust;
 
 pub use authority::{Authority, CA_DAYS_DEFAULT, InitOptions};
 pub use constraints::{Constraints, IpNetwork};
@@ -70,6 +73,9 @@ pub use issue::{DAYS_DEFAULT, DAYS_MAX, IssueRequest, Issued};
 pub use key::KeyType;
 pub use ledger::{IssuedRecord, UnrecordedRevocation};
 pub use revoke::{Revocation, RevocationList, RevokeTarget};
+pub use trust::{
+    Change, Outcome, Places, Step, StoreError, StoreKind, StoreReport, Tool, ToolProblem,
+};
 
 /// A day in seconds.
 const DAY_SECS: i64 = 86_400;

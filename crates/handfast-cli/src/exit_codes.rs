@@ -42,6 +42,8 @@ exit_codes! {
     NO_TLS = 64: "TLS was required, and the server does not offer or refuses STARTTLS.",
     CA_FILE = 77: "The trusted certificates or revocation lists cannot be used.",
     HTTP2_STREAM = 92: "The server reset the HTTP/2 stream.",
+    // Beyond curl's, which has none for this.
+    TRUST_STORE = 120: "A trust store could not be changed: `ca trust`, `ca untrust`.",
     INTERRUPTED = 130: "Interrupted (SIGINT).",
     #[cfg_attr(not(unix), expect(dead_code, reason = "a signal of Unix"))]
     TERMINATED = 143: "Terminated (SIGTERM).",

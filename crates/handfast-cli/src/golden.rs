@@ -3,11 +3,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use handfast::{CrlProblem, RevocationLists};
-use handfast_ca::CaError;
+use handfast_ca::{CaError, Change, StoreError, Tool, ToolProblem};
 use handfast_testbed::golden;
 
+use crate::command::{trust_failure, trust_not_found};
 use crate::failure::Failure;
 
 /// An error as returned by the operating system.
@@ -185,12 +187,102 @@ fn authority() -> Vec<(&'static str, Failure)> {
     errors.map(|(name, error)| (name, error.into())).collect()
 }
 
+fn trust_stores() -> Vec<(&'static str, Failure)> {
+    let debian = || PathBuf::from("/usr/local/share/ca-certificates");
+    let profile = || PathBuf::from("/home/ada/.mozilla/firefox/x1y2z3.default");
+    let name = || "handfast-ca-0123456789abcdef".to_owned();
+    let update = || {
+        let limit = Duration::from_secs(180);
+        Tool::new("/usr/sbin/update-ca-certificates", limit).arg("-f")
+    };
+    let errors = [
+        (
+            "trust-store-needs-root",
+            StoreError::NeedsRoot { path: debian() },
+        ),
+        (
+            "trust-store-other-owner",
+            StoreError::OtherOwner { path: profile() },
+        ),
+        (
+            "trust-store-made-from-system",
+            StoreError::MadeFromSystem {
+                path: "/etc/pki/ca-trust/extracted/java/cacerts".into(),
+            },
+        ),
+        (
+            "trust-store-tool-missing",
+            StoreError::ToolMissing {
+                tool: "certutil",
+                path: profile(),
+                install: "apt-get install libnss3-tools".to_owned(),
+            },
+        ),
+        (
+            "trust-store-tool-failed",
+            StoreError::Tool {
+                tool: update(),
+                problem: ToolProblem::Ended { code: Some(1) },
+                message: "ln: failed to create symbolic link: No space left on device".to_owned(),
+            },
+        ),
+        (
+            "trust-store-tool-failed.late",
+            StoreError::Tool {
+                tool: update(),
+                problem: ToolProblem::TimedOut { seconds: 180 },
+                message: String::new(),
+            },
+        ),
+        ("trust-store-locked", StoreError::Locked { path: profile() }),
+        (
+            "trust-store-name-taken",
+            StoreError::AnotherCertificate {
+                path: profile(),
+                name: name(),
+            },
+        ),
+        (
+            "trust-store-not-in-effect",
+            StoreError::NotInEffect {
+                change: Change::Trust,
+                path: debian(),
+            },
+        ),
+        (
+            "trust-store-not-in-effect.untrust",
+            StoreError::NotInEffect {
+                change: Change::Untrust,
+                path: debian(),
+            },
+        ),
+        (
+            "trust-store-file",
+            StoreError::File(CaError::File {
+                doing: "write",
+                path: debian().join(format!("{}.crt", name())),
+                source: system_error(io::ErrorKind::StorageFull),
+            }),
+        ),
+    ];
+    let reasons = ["java: JAVA_HOME is not set, and there is no java on the PATH".to_owned()];
+    errors
+        .map(|(name, error)| (name, trust_failure(&error)))
+        .into_iter()
+        .chain([(
+            "trust-store-not-found",
+            trust_not_found(reasons.into_iter()),
+        )])
+        .collect()
+}
+
 #[test]
 fn explanations_read_as_they_were_read() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations");
     let all = revocation_lists()
         .into_iter()
         .chain(authority())
+        .chain(trust_stores())
         .chain(crate::command::bench::tests::failures());
     let texts = all.map(|(name, failure)| {
         let explanation = failure.explanation;

@@ -1,6 +1,12 @@
 //! `handfast ca`: the local certificate authority from the command line.
 
-use std::io::{self, Write};
+mod common;
+mod trust;
+
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use trust::{failure as trust_failure, not_found as trust_not_found};
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use handfast::{Explanation, escape_control, format_utc};
 use handfast_ca::{
-    Authority, CA_DAYS_DEFAULT, CaError, Constraints, DAYS_DEFAULT, DAYS_MAX, InitOptions,
+    Authority, CA_DAYS_DEFAULT, CaError, Change, Constraints, DAYS_DEFAULT, DAYS_MAX, InitOptions,
     IssueRequest, Issued, IssuedRecord, KeyType, Revocation, RevocationList, RevokeTarget,
     UnrecordedRevocation,
 };
@@ -20,11 +26,14 @@ use crate::failure::{Failure, code, plain};
 use crate::output::{self, Palette, Tone};
 use crate::passphrase::PassphraseSource;
 
+use common::{identity, make_for_issue, print, row, write};
+
 const EXAMPLES: &str = "\
 Examples:
   handfast ca issue localhost 127.0.0.1 ::1      localhost.pem and localhost.key, for a server
   handfast ca issue --client alice@corp.example  a certificate for a person to show
   handfast ca init --permit corp.example         an authority for your own domain as well
+  handfast ca trust                              browsers, curl and Java of this machine trust it
   handfast ca show                               where it is, what it may sign, what it issued
   handfast ca revoke localhost.pem               revoked; crl.pem updated";
 
@@ -50,6 +59,10 @@ enum Action {
     Revoke(RevokeArgs),
     /// Renew the revocation list for another 30 days
     Crl,
+    /// Put the authority into this machine's trust stores: the system's, Chromium's, Firefox' and Java's; creates it if there is none
+    Trust(trust::Args),
+    /// Remove the authority from this machine's trust stores
+    Untrust(trust::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -129,6 +142,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Action::Show(args) => show(&dir, &args)?,
         Action::Revoke(args) => revoke(&dir, &args)?,
         Action::Crl => renew_crl(&dir)?,
+        Action::Trust(args) => return trust::run(Change::Trust, &dir, &args),
+        Action::Untrust(args) => return trust::run(Change::Untrust, &dir, &args),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -223,17 +238,6 @@ fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn make_for_issue(dir: &Path) -> Result<Authority, Failure> {
-    let (authority, created) = Authority::open_or_init(dir, &InitOptions::default())?;
-    if created {
-        output::note(format!(
-            "created a certificate authority: {}",
-            authority.certificate_file().display()
-        ));
-    }
-    Ok(authority)
-}
-
 fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
     let authority = Authority::open(dir)?;
     let records = authority.issued()?;
@@ -301,37 +305,6 @@ fn renew_crl(dir: &Path) -> Result<(), Failure> {
     print(&row("revocations", &words, Palette::stdout()))
 }
 
-/// The authority's identity and constraints.
-fn identity(authority: &Authority, palette: Palette) -> String {
-    let permitted = authority.permitted();
-    let domains = permitted.domains().join(", ") + ", and their subdomains";
-    let networks: Vec<String> = permitted
-        .networks()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let validity = format!(
-        "{} to {}",
-        format_utc(authority.not_before()),
-        format_utc(authority.not_after())
-    );
-    let mut text = palette.paint(Tone::Heading, escape_control(authority.common_name()));
-    text.push('\n');
-    for (label, value) in [
-        (
-            "certificate",
-            authority.certificate_file().display().to_string(),
-        ),
-        ("SHA-256", fingerprint(&authority.sha256())),
-        ("valid", validity),
-        ("signs for", domains),
-        ("", networks.join(", ")),
-    ] {
-        text.push_str(&row(label, &value, palette));
-    }
-    text
-}
-
 fn issued_text(issued: &Issued, palette: Palette) -> String {
     let mut text = String::new();
     for (label, value) in [
@@ -363,7 +336,8 @@ fn issued_hint(authority: &Authority, issued: &Issued, client: bool) -> String {
     } else {
         format!(
             "Serve with it: handfast serve --cert {certificate} --key {key} DIR\n\
-             Clients trust it with: --cacert {ca}"
+             Clients trust it with: --cacert {ca}\n\
+             Browsers and other programs of this machine: handfast ca trust"
         )
     }
 }
@@ -476,43 +450,6 @@ fn record_json(record: &IssuedRecord) -> serde_json::Value {
         "certificate_file": record.chain_file.to_string_lossy(),
         "key_file": record.key_file.to_string_lossy(),
     })
-}
-
-/// `AB:CD:...`, the way browsers and OpenSSL show it.
-fn fingerprint(hex: &str) -> String {
-    let mut text = String::with_capacity(hex.len() * 3 / 2);
-    for (index, digit) in hex.chars().enumerate() {
-        if index > 0 && index % 2 == 0 {
-            text.push(':');
-        }
-        text.push(digit.to_ascii_uppercase());
-    }
-    text
-}
-
-fn row(label: &str, value: &str, palette: Palette) -> String {
-    let label = palette.paint(Tone::Faint, format!("{label:<11}"));
-    format!("  {label}  {value}\n")
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    write(&output::fit(text))
-}
-
-/// Results on stdout; a closed pipe is no failure.
-fn write(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
-            code::WRITE,
-            Explanation::new("output-unwritable", "cannot write to the standard output")
-                .with_evidence(error.to_string()),
-        )),
-        _ => Ok(()),
-    }
 }
 
 fn now() -> i64 {

@@ -12,6 +12,10 @@ pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod serve;
 
+// What explanations are compared with.
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use ca::{trust_failure, trust_not_found};
+
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;

@@ -27,6 +27,8 @@ mod strangers;
 #[cfg(unix)]
 mod terminal;
 #[cfg(unix)]
+mod trust_stores;
+#[cfg(unix)]
 mod trusted;
 #[cfg(unix)]
 mod verdicts;
