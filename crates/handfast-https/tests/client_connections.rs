@@ -12,10 +12,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use client_common::{Fixture, PATIENCE, VERSIONS, context, text};
-use handfast_https::client::{Client, Error, Event, PoolLimits, Request, Upload};
+use handfast_https::client::{Client, Error, Event, PoolLimits, Request, Response, Upload};
 use handfast_testbed::misbehaving::{Misbehaving, Step, http2};
 use handfast_testbed::pki::Pki;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::JoinHandle;
 
 #[tokio::test]
 async fn small_fetches_share_one_connection_of_http2() {
@@ -102,6 +103,94 @@ async fn an_idle_connection_to_one_server_makes_room_for_another() {
         assert_eq!(told.await.unwrap().unwrap(), "0 0 none", "{host}");
     }
     assert_eq!(client.close().await.len(), 1);
+}
+
+/// Requests that wait for a connection, with a pool of so many of them that never grow too old.
+struct Crowd {
+    fixture: Fixture,
+    client: Client,
+}
+
+impl Crowd {
+    fn new(alpn: &str, connections_max: usize) -> Self {
+        let fixture = Fixture::new();
+        let mut limits = PoolLimits::default();
+        limits.connections_max = connections_max;
+        limits.idle_time_max = Duration::from_secs(3600);
+        let client = fixture.client(alpn).pool_limits(limits).build();
+        Self { fixture, client }
+    }
+
+    fn request(&self, host: &str, path: &str) -> Request {
+        Request::get(&format!("https://{host}:{}{path}", self.fixture.port)).unwrap()
+    }
+
+    async fn begin(&self, path: &str) -> Response {
+        let request = self.request("localhost", path);
+        self.client.send(request).await.unwrap()
+    }
+
+    /// Begins a request, until it waits.
+    async fn queue(&self, host: &str, path: &str) -> JoinHandle<Result<String, Error>> {
+        let (client, request) = (self.client.clone(), self.request(host, path));
+        let waiting = tokio::spawn(async move { text(&client, request).await });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!waiting.is_finished());
+        waiting
+    }
+}
+
+async fn is_served(waiting: JoinHandle<Result<String, Error>>) {
+    let told = tokio::time::timeout(PATIENCE, waiting).await;
+    assert_eq!(told.unwrap().unwrap().unwrap(), "0 0 none");
+}
+
+#[tokio::test]
+async fn a_connection_that_becomes_idle_makes_room_for_who_waits() {
+    for alpn in VERSIONS {
+        for is_finished in [true, false] {
+            let crowd = Crowd::new(alpn, 1);
+            let mut response = crowd.begin("/").await;
+            let other = crowd.queue("127.0.0.1", "/").await;
+            response.bytes(100).await.unwrap();
+            match is_finished {
+                true => drop(response.finish().await.unwrap()),
+                false => drop(response),
+            }
+            is_served(other).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_one_did_not_need_is_for_the_next() {
+    let crowd = Crowd::new("http/1.1", 2);
+    let large = crowd.begin("/large").await;
+    let mut small = crowd.begin("/").await;
+    small.bytes(100).await.unwrap();
+    let same = crowd.queue("localhost", "/slow").await;
+    let other = crowd.queue("127.0.0.1", "/").await;
+    // A place is free, and before the first could take it, there is a connection that serves it as well.
+    drop(large);
+    small.finish().await.unwrap();
+    is_served(other).await;
+    crowd.fixture.seen.gate.add_permits(1);
+    is_served(same).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_meant_for_one_who_has_gone_makes_room() {
+    let crowd = Crowd::new("http/1.1", 1);
+    let mut small = crowd.begin("/").await;
+    small.bytes(100).await.unwrap();
+    let same = crowd.queue("localhost", "/").await;
+    let other = crowd.queue("127.0.0.1", "/").await;
+    small.finish().await.unwrap();
+    same.abort();
+    assert!(same.await.unwrap_err().is_cancelled());
+    is_served(other).await;
 }
 
 #[tokio::test]

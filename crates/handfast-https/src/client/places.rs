@@ -11,7 +11,8 @@ use super::origin::Origin;
 /// How many connections a client has, and how long it keeps those that are idle.
 ///
 /// A request for which there is no connection, and none may be made, waits for one to be given back or closed; an
-/// idle connection to another server is closed to make room for it.
+/// idle connection to another server is closed to make room for it. How long it waits is limited by
+/// [`ClientBuilder::total_max`](super::ClientBuilder::total_max) only: it is not the server that keeps it waiting.
 ///
 /// ```
 /// use handfast_https::client::PoolLimits;
@@ -115,9 +116,11 @@ impl Places {
         while counts.wake(origin) {}
     }
 
-    /// Is an exchange waiting for any connection to be closed?
-    pub(super) fn is_awaited_by_all(&self) -> bool {
-        let counts = lock(&self.0);
+    /// One who was told has no need of a place any more: tells the first who could make a connection now. Is another waiting
+    /// for any connection to be closed?
+    pub(super) fn pass_on(&self) -> bool {
+        let mut counts = lock(&self.0);
+        counts.wake_for_place();
         let mut waiting = counts.waiting.iter();
         waiting.any(|(origin, _)| counts.shortage(origin) == Some(Shortage::InAll))
     }

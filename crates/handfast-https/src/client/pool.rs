@@ -142,20 +142,24 @@ impl Pool {
                 state.kept.remove(at);
                 continue;
             }
-            if let Speaks::Http2(shared) = &kept.link.speaks {
-                return Found::Kept(Connection {
+            let link = match &kept.link.speaks {
+                Speaks::Http2(shared) => Connection {
                     opened: Arc::clone(&kept.link.opened),
                     claim: Some(shared.claim()),
                     speaks: Speaks::Http2(shared.clone()),
-                });
-            }
-            return Found::Kept(state.kept.remove(at).link);
+                },
+                Speaks::Http1(_) => state.kept.remove(at).link,
+            };
+            // Who waited until now may have been told of a place.
+            self.places.pass_on();
+            return Found::Kept(link);
         }
         let is_shared = !state.versions.contains_key(origin);
         if is_shared
             && let Some(making) = state.making.get(origin)
             && !making.is_closed()
         {
+            self.places.pass_on();
             return Found::Wait(Arc::clone(making));
         }
         let place = match self.places.take(origin) {
@@ -170,6 +174,8 @@ impl Pool {
         }
         // It gives out no permits: it is closed when the connection was made, or could not be.
         let gate = Arc::new(Semaphore::new(0));
+        // Those whose makers were given up.
+        state.making.retain(|_, gate| !gate.is_closed());
         state.making.insert(origin.clone(), Arc::clone(&gate));
         Found::Make(Making {
             gate: Some(gate),
@@ -214,16 +220,34 @@ impl Pool {
         let mut state = self.state();
         state.keep(origin, link);
         let mut evicted = state.evict(&self.limits, origin);
-        if !self.places.wake(origin) && evicted.is_empty() && self.places.is_awaited_by_all() {
-            // Others wait for any to be closed.
-            evicted.extend(state.take_idle(|_| true));
+        if !self.places.wake(origin) && evicted.is_empty() {
+            evicted.extend(self.make_room(&mut state));
         }
         evicted
     }
 
     /// A connection of HTTP/2 to this origin has become idle; gives those for which there is no room.
     pub(super) fn rested(&self, origin: &Origin) -> Vec<Connection> {
-        self.state().evict(&self.limits, origin)
+        let mut state = self.state();
+        let mut evicted = state.evict(&self.limits, origin);
+        if evicted.is_empty() {
+            evicted.extend(self.make_room(&mut state));
+        }
+        evicted
+    }
+
+    /// One who waited for a connection has given up; what it may have been told of is for others. Gives what is to be closed
+    /// for them.
+    pub(super) fn given_up(&self) -> Vec<Connection> {
+        self.make_room(&mut self.state()).into_iter().collect()
+    }
+
+    /// Takes out an idle one if another exchange waits for any to be closed.
+    fn make_room(&self, state: &mut State) -> Option<Connection> {
+        match self.places.pass_on() {
+            true => state.take_idle(|_| true),
+            false => None,
+        }
     }
 
     /// Takes out a connection that serves nothing more, unless others still use it.
@@ -347,4 +371,29 @@ impl Drop for Making {
 /// Waits until the connection of another task is made, or has failed.
 pub(super) async fn made_by_another(gate: Arc<Semaphore>) {
     let _: Result<OwnedSemaphorePermit, _> = gate.acquire_owned().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_were_given_up_leave_nothing_behind() {
+        let pool = Pool::new(PoolLimits::default());
+        let origin = |port| Origin {
+            host: "localhost".to_owned(),
+            port,
+        };
+        for port in 1..1000 {
+            let Found::Make(making) = pool.find(&origin(port)) else {
+                panic!("nothing is kept");
+            };
+            drop(making);
+        }
+        let Found::Make(_making) = pool.find(&origin(1)) else {
+            panic!("nothing is kept");
+        };
+        assert_eq!(pool.state().making.len(), 1);
+        assert!(matches!(pool.find(&origin(1)), Found::Wait(_)));
+    }
 }

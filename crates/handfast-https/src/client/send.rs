@@ -196,7 +196,9 @@ impl Client {
                 }
                 Found::Full(waiting, evicted) => {
                     self.0.retire(evicted);
+                    let mut watch = Watch(Some(&self.0));
                     patience.wait(|| Phase::Connect, waiting.wait()).await?;
+                    watch.0 = None;
                 }
                 Found::Make(mut making) => {
                     let place = making.place.take().unwrap_or_default();
@@ -360,6 +362,17 @@ impl Client {
                 headers: &target.shown(version),
                 body_bytes: request.body_bytes(),
             });
+        }
+    }
+}
+
+/// Waits for a connection: dropped before it got one, it leaves what it was told of to others.
+struct Watch<'a>(Option<&'a Arc<Shared>>);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0 {
+            shared.given_up();
         }
     }
 }

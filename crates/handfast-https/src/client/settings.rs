@@ -103,7 +103,8 @@ impl ClientBuilder {
     }
 
     /// The time that one call of [`Client::send`](super::Client::send), redirects included, and the reading of its
-    /// response may take together. Default: no limit.
+    /// response may take together. It is also the limit on waiting until one of the connections is free that
+    /// [`pool_limits`](Self::pool_limits) allows. Default: no limit.
     pub fn total_max(mut self, limit: Option<Duration>) -> Self {
         self.0.total_max = limit;
         self

@@ -53,6 +53,11 @@ impl Shared {
         self.retire(self.pool.rested(origin));
     }
 
+    /// One who waited for a connection does so no more.
+    pub(super) fn given_up(&self) {
+        self.retire(self.pool.given_up());
+    }
+
     /// Closes connections that are not needed any more, in order, while others go on.
     pub(super) fn retire(&self, links: Vec<Connection>) {
         let limit = self.settings.close_wait;
