@@ -13,7 +13,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use handfast::{Ending, Stream};
-use handfast_https::server::{Body, CloseReason, ConnectionInfo, Request, Response, TransferEnd};
+use handfast_https::server::{
+    Body, CloseReason, ConnectionInfo, Request, Response, TransferEnd, User,
+};
 use http_body::Frame;
 use proptest::prelude::*;
 
@@ -335,6 +337,41 @@ fn a_body_that_is_not_what_was_announced_breaks_off() {
             "{close:?}"
         );
     }
+}
+
+#[test]
+fn the_observer_is_given_who_asked_over_which_connection_and_with_which_fields() {
+    let server = Fixture::start(Setup::default(), |_| {
+        |request: Request, _: Arc<ConnectionInfo>| async move {
+            let mut response = Response::new(Body::empty());
+            if request.uri().path() == "/private" {
+                response.extensions_mut().insert(User::new("alice"));
+            }
+            response
+        }
+    });
+    let fields = "Referer: https://a/\r\nUser-Agent: test\r\n";
+    assert_eq!(server.get_with("/private", fields).status, 200);
+    assert_eq!(server.get("/").status, 200);
+    let events = server
+        .witness
+        .wait("both", |events| events.requests.len() == 2);
+    let [private, other] = &events.requests[..] else {
+        panic!("{events:#?}");
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        (private.user.as_deref(), private.abort),
+        (Some("alice"), None)
+    );
+    assert_eq!(
+        private.fields,
+        [text("localhost"), text("https://a/"), text("test")]
+    );
+    assert_eq!((other.user.as_deref(), other.abort), (None, None));
+    assert_eq!(other.fields, [text("localhost"), None, None]);
+    assert_eq!(events.opened, [private.connection, other.connection]);
+    assert_ne!(private.connection, other.connection);
 }
 
 #[test]

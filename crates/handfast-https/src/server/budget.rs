@@ -33,6 +33,11 @@ impl Budget {
         })
     }
 
+    /// Bytes that may be held.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+
     /// Bytes that are held now.
     pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -60,13 +61,15 @@ pub(super) async fn serve<H: Handler, T: Transport>(
     stream.set_timeouts(&Timeouts::NONE);
     stream.set_flush_on_read(false);
     stream.set_send_at(SEND_AT);
+    let shared = &worker.shared;
     let info = Arc::new(ConnectionInfo {
+        number: shared.connections_ever.fetch_add(1, Ordering::Relaxed) + 1,
         peer,
         local,
         report: Arc::clone(stream.report()),
     });
-    let shared = &worker.shared;
     let observer = Arc::clone(&shared.observer);
+    observer.connection_opened(&info);
     let held = Allowance::new(&shared.budget);
     let discard_max = shared.limits.discard_max;
     let link = Link::new(info, at, discard_max, held, place, observer);

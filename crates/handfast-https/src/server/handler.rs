@@ -56,6 +56,8 @@ where
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
+    /// Its number among the connections of this server, beginning with 1.
+    pub number: u64,
     /// The client's address.
     pub peer: SocketAddr,
     /// The address that was listened on.

@@ -14,7 +14,9 @@ use super::activity::Activity;
 use super::budget::Allowance;
 use super::engine::Transport;
 use super::handler::{ConnectionInfo, User};
-use super::observer::{CloseEvent, CloseReason, Observer, RequestEvent, TransferEnd};
+use super::observer::{
+    AbortReason, CloseEvent, CloseReason, Observer, RequestEvent, RequestFields, TransferEnd,
+};
 use super::places::Place;
 
 /// One connection, shared by its engine and the requests under way. All on one thread.
@@ -35,6 +37,10 @@ pub(super) struct Link {
     /// Replies that were handed over and not yet flushed.
     ledger: RefCell<Vec<Record>>,
     observer: Arc<dyn Observer>,
+    /// Whether requests' header fields are kept for it.
+    pub(super) wants_fields: bool,
+    /// Why the exchange that is being dropped ends, while it is being dropped.
+    cutting: Cell<Option<AbortReason>>,
     reported: Cell<bool>,
 }
 
@@ -51,6 +57,9 @@ pub(super) struct Record {
     pub(super) bytes: u64,
     /// The whole body was handed over.
     pub(super) whole: bool,
+    /// Why it was not.
+    pub(super) abort: Option<AbortReason>,
+    pub(super) fields: Option<Box<RequestFields>>,
 }
 
 impl Link {
@@ -72,7 +81,9 @@ impl Link {
             leaving: Cell::new(false),
             accepted,
             ledger: RefCell::default(),
+            wants_fields: observer.wants_fields(),
             observer,
+            cutting: Cell::new(None),
             reported: Cell::new(false),
         })
     }
@@ -105,8 +116,18 @@ impl Link {
         self.leaving.get()
     }
 
+    /// Drops an exchange; what is given up with it is recorded with the reason.
+    pub(super) fn cut<T>(&self, exchange: T, reason: Option<AbortReason>) {
+        self.cutting.set(reason);
+        drop(exchange);
+        self.cutting.set(None);
+    }
+
     /// A reply was handed over, or given up.
-    pub(super) fn enter(&self, record: Record) {
+    pub(super) fn enter(&self, mut record: Record) {
+        if !record.whole {
+            record.abort = record.abort.or_else(|| self.cutting.get());
+        }
         let mut ledger = self.ledger.borrow_mut();
         if ledger.capacity() == 0 {
             // One at a time is the rule over HTTP/1, and an idle connection keeps its room.
@@ -136,10 +157,12 @@ impl Link {
         let now = Instant::now();
         self.activity.flushed(now);
         for record in records.drain(..) {
-            let end = if flushed && record.whole {
-                TransferEnd::Complete
-            } else {
-                TransferEnd::Aborted
+            let (end, abort) = match flushed && record.whole {
+                true => (TransferEnd::Complete, None),
+                false => {
+                    let reason = record.abort.unwrap_or(AbortReason::Connection);
+                    (TransferEnd::Aborted, Some(reason))
+                }
             };
             self.observer.request(&RequestEvent {
                 time: record.time,
@@ -152,6 +175,8 @@ impl Link {
                 bytes: record.bytes,
                 duration: now.saturating_duration_since(record.began),
                 end,
+                abort,
+                fields: record.fields.as_deref(),
             });
         }
         if records.capacity() <= LEDGER_KEPT {

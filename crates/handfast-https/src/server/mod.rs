@@ -40,11 +40,11 @@
 //!
 //! # The public interface is
 //!
-//! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`];
+//! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`] with [`Stopper`];
 //! - [`Connections`], with [`Addresses`] and [`ConnectionPermit`]: the same for connections that the caller accepts;
 //! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`], [`User`] and [`ConnectionInfo`];
 //! - [`Pull`], [`plain`] and [`turn()`]: what helps to write handlers that cost little;
-//! - [`Observer`] and its events.
+//! - [`Observer`] and its events; [`Gauges`].
 
 mod accept;
 mod activity;
@@ -56,6 +56,7 @@ mod connections;
 mod date;
 mod delivery;
 mod engine;
+mod gauges;
 mod handler;
 mod handshake;
 mod housekeeping;
@@ -79,12 +80,14 @@ mod worker;
 pub use body::{Body, BodyError, Pull};
 pub use config::{ALPN, Limits, ServerConfig};
 pub use connections::{Addresses, ConnectionPermit, Connections};
+pub use gauges::Gauges;
 pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response, User};
 pub use listener::BindError;
 pub use observer::{
-    CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, Silent, TransferEnd,
+    AbortReason, CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, RequestFields,
+    Silent, TransferEnd,
 };
-pub use running::{Running, Server};
+pub use running::{Running, Server, Stopper};
 pub use service::plain;
 #[cfg(feature = "tower")]
 pub use tower::{Tower, tower};

@@ -1,10 +1,12 @@
 //! The server's events: values for an audit log, never text on a stream.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use handfast::{Alert, ClientOffer, CloseOutcome, Ending, Error, Traffic, VerifiedPeer};
+use http::header::{HOST, HeaderMap, HeaderValue, REFERER, USER_AGENT};
 use http::{Method, StatusCode, Uri, Version};
 
 use super::handler::ConnectionInfo;
@@ -17,6 +19,17 @@ pub trait Observer: Send + Sync + 'static {
     /// A request has been answered, or its answer broke off.
     fn request(&self, event: &RequestEvent<'_>) {
         let _ = event;
+    }
+
+    /// Whether requests' header fields are wanted ([`RequestEvent::fields`]): keeping them costs an allocation for
+    /// each request. Asked once for each connection.
+    fn wants_fields(&self) -> bool {
+        false
+    }
+
+    /// A handshake has succeeded: the connection is going to be served.
+    fn connection_opened(&self, connection: &ConnectionInfo) {
+        let _ = connection;
     }
 
     /// A handshake failed: one event for each, also for a connection that was opened and closed
@@ -58,6 +71,73 @@ pub enum TransferEnd {
     Aborted,
 }
 
+/// Why the transfer of a reply broke off, as far as that is known of the exchange alone. What happened to its
+/// connection is told when that ends ([`CloseEvent::reason`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AbortReason {
+    /// The client reset the HTTP/2 stream, with this error code (RFC 9113, section 7).
+    Reset(u32),
+    /// The client violated HTTP/2 on this stream.
+    Malformed,
+    /// The client opened the HTTP/2 stream's window too slowly.
+    Stalled,
+    /// The reply's body failed: a file shrank, or reading it failed.
+    Body,
+    /// The connection ended before the reply was sent.
+    Connection,
+}
+
+impl AbortReason {
+    /// A word for it: `reset`, `malformed`, `stalled`, `body`, `connection`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reset(_) => "reset",
+            Self::Malformed => "malformed",
+            Self::Stalled => "stalled",
+            Self::Body => "body",
+            Self::Connection => "connection",
+        }
+    }
+}
+
+impl fmt::Display for AbortReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reset(code) => {
+                let name = handfast_http::h2::frame::code::name(*code);
+                write!(f, "stream reset by the client ({name})")
+            }
+            Self::Malformed => f.write_str("the client violated HTTP/2"),
+            Self::Stalled => f.write_str("the client took too little"),
+            Self::Body => f.write_str("the content could not be read to its end"),
+            Self::Connection => f.write_str("the connection ended"),
+        }
+    }
+}
+
+/// The header fields of a request that logs usually have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestFields {
+    /// Host (RFC 9110, section 7.2). HTTP/2 has it in the target instead.
+    pub host: Option<HeaderValue>,
+    /// Referer (RFC 9110, section 10.1.3).
+    pub referer: Option<HeaderValue>,
+    /// User-Agent (RFC 9110, section 10.1.5).
+    pub user_agent: Option<HeaderValue>,
+}
+
+impl RequestFields {
+    pub(super) fn of(fields: &HeaderMap) -> Self {
+        Self {
+            host: fields.get(HOST).cloned(),
+            referer: fields.get(REFERER).cloned(),
+            user_agent: fields.get(USER_AGENT).cloned(),
+        }
+    }
+}
+
 /// A request and what became of it.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -82,6 +162,10 @@ pub struct RequestEvent<'a> {
     pub duration: Duration,
     /// Whether all of the answer went out.
     pub end: TransferEnd,
+    /// Why not.
+    pub abort: Option<AbortReason>,
+    /// Some of its header fields, if they are [wanted](Observer::wants_fields).
+    pub fields: Option<&'a RequestFields>,
 }
 
 impl RequestEvent<'_> {

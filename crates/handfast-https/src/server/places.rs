@@ -63,6 +63,11 @@ impl Places {
         })
     }
 
+    /// Places that there are.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+
     /// Places that are taken.
     pub(super) fn taken(&self) -> usize {
         self.max - self.free.available_permits().min(self.max)

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::accept::{Order, Serving};
 use super::budget::Budget;
 use super::config::ServerConfig;
+use super::gauges::Gauges;
 use super::handler::Handler;
 use super::listener::{self, BindError, Listening};
 use super::places::Places;
@@ -44,6 +45,11 @@ impl<H: Handler> Server<H> {
     /// The addresses listened on, in the order of the configuration, with their real ports.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listening.iter().map(|one| one.address).collect()
+    }
+
+    /// What can be read of it from now on, by any thread.
+    pub fn gauges(&self) -> Gauges {
+        Gauges::new(&self.shared.places, &self.shared.budget)
     }
 
     /// Serves, on threads of its own.
@@ -142,9 +148,14 @@ impl Running {
     /// more streams, and replies that run may finish within `grace`; then what is left is cut. Returns
     /// at once; [`join`](Self::join) waits. A second call can shorten the time.
     pub fn shutdown(&self, grace: Duration) {
-        let now = Instant::now();
-        let deadline = now.checked_add(grace).unwrap_or(now);
-        self.orders.send_replace(Order::StopBy(deadline));
+        self.stopper().shutdown(grace);
+    }
+
+    /// Stops it from elsewhere, also while another thread is waiting in [`join`](Self::join).
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
+            orders: self.orders.clone(),
+        }
     }
 
     /// Waits until it has stopped.
@@ -166,6 +177,21 @@ impl Drop for Running {
             self.shutdown(Duration::ZERO);
             self.wait();
         }
+    }
+}
+
+/// Stops a server that another thread owns.
+#[derive(Debug, Clone)]
+pub struct Stopper {
+    orders: watch::Sender<Order>,
+}
+
+impl Stopper {
+    /// As [`Running::shutdown`].
+    pub fn shutdown(&self, grace: Duration) {
+        let now = Instant::now();
+        let deadline = now.checked_add(grace).unwrap_or(now);
+        self.orders.send_replace(Order::StopBy(deadline));
     }
 }
 

@@ -14,6 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use super::body::{Body, BodyError};
 use super::handler::{Handler, Request, Response, User};
 use super::link::{Link, Record};
+use super::observer::{AbortReason, RequestFields};
 use super::shared::Shared;
 
 /// Answers one request, which is under way from now on, also if it is dropped before it was polled.
@@ -94,6 +95,10 @@ impl Flight {
             status: None,
             bytes: 0,
             whole: false,
+            abort: None,
+            fields: link
+                .wants_fields
+                .then(|| Box::new(RequestFields::of(request.headers()))),
         };
         Self {
             link: Rc::clone(link),
@@ -167,7 +172,10 @@ impl Tracked {
                 record.bytes += count as u64;
                 record.whole = ended;
             }
-            Err(()) => record.whole = false,
+            Err(()) => {
+                record.whole = false;
+                record.abort = Some(AbortReason::Body);
+            }
         });
     }
 }

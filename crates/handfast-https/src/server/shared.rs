@@ -20,6 +20,8 @@ pub(super) struct Shared<H> {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) places: Arc<Places>,
     pub(super) threads: usize,
+    /// Connections whose handshakes have succeeded so far.
+    pub(super) connections_ever: AtomicU64,
 }
 
 impl<H> Shared<H> {
@@ -33,6 +35,7 @@ impl<H> Shared<H> {
             observer: config.observer,
             places: Places::new(config.limits.connections_max),
             threads,
+            connections_ever: AtomicU64::new(0),
         }
     }
 }

@@ -16,8 +16,9 @@ use handfast::{
     ServerContext, ServerContextBuilder, Stream, TrustAnchors,
 };
 use handfast_https::server::{
-    ALPN, Body, CloseEvent, CloseReason, ConnectionInfo, Handler, HandshakeEvent, Limits, Observer,
-    Request, RequestEvent, Response, Running, Server, ServerConfig, TransferEnd, plain,
+    ALPN, AbortReason, Body, CloseEvent, CloseReason, ConnectionInfo, Handler, HandshakeEvent,
+    Limits, Observer, Request, RequestEvent, Response, Running, Server, ServerConfig, TransferEnd,
+    plain,
 };
 use handfast_testbed::pki::{Issued, Pki};
 use http::{Method, StatusCode};
@@ -32,8 +33,12 @@ pub struct Seen {
     pub status: Option<u16>,
     pub bytes: u64,
     pub end: TransferEnd,
+    pub abort: Option<AbortReason>,
     pub client: Option<String>,
     pub user: Option<String>,
+    /// Host, Referer and User-Agent.
+    pub fields: [Option<String>; 3],
+    pub connection: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +69,8 @@ pub struct Events {
     pub closes: Vec<SeenClose>,
     /// The number of connections that were allowed, each time that it was reached.
     pub full: Vec<usize>,
+    /// The numbers of connections whose handshakes have succeeded.
+    pub opened: Vec<u64>,
 }
 
 /// Remembers all events; tests wait for them.
@@ -94,12 +101,28 @@ impl Witness {
 }
 
 impl Observer for Witness {
+    fn wants_fields(&self) -> bool {
+        true
+    }
+
+    fn connection_opened(&self, connection: &ConnectionInfo) {
+        self.note(|events| events.opened.push(connection.number));
+    }
+
     fn request(&self, event: &RequestEvent<'_>) {
+        let fields = event.fields.unwrap();
+        let text = |value: &Option<http::HeaderValue>| {
+            let value = value.as_ref()?;
+            Some(value.to_str().unwrap().to_owned())
+        };
         let seen = Seen {
             line: format!("{} {} {:?}", event.method, event.target, event.version),
             status: event.status.map(|status| status.as_u16()),
             bytes: event.bytes,
             end: event.end,
+            abort: event.abort,
+            fields: [&fields.host, &fields.referer, &fields.user_agent].map(text),
+            connection: event.connection.number,
             client: event.client().map(|peer| peer.subject().to_owned()),
             user: event.user.map(str::to_owned),
         };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use handfast_https::server::{Body, ConnectionInfo, Request, Response, TransferEnd};
+use handfast_https::server::{AbortReason, Body, ConnectionInfo, Request, Response, TransferEnd};
 use handfast_testbed::launch::Program;
 use tokio::sync::Semaphore;
 
@@ -118,6 +118,10 @@ fn what_is_reset_as_it_arrives_reaches_no_handler() {
         .wait("all", |events| events.requests.len() > MANY as usize);
     let reset = events.requests.iter().filter(|seen| seen.status.is_none());
     assert_eq!(reset.count(), MANY as usize);
+    for seen in &events.requests {
+        let expected = seen.status.is_none().then_some(AbortReason::Reset(8));
+        assert_eq!(seen.abort, expected);
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ use super::engine::{Engine, Failure, Transport};
 use super::handler::{Handler, RequestBody};
 use super::incoming::{Broken, Incoming};
 use super::link::Link;
+use super::observer::AbortReason;
 use super::receive::{SCRATCH, poll_read_with};
 use super::service::{answer, plain_fields};
 use super::shared::Shared;
@@ -315,9 +316,6 @@ impl<H: Handler> Http2<H> {
     }
 
     fn drop_exchange(&mut self, mut own: Exchange, cut: Cut) {
-        if let Some(reply) = own.reply.take() {
-            reply.abort();
-        }
         if own.discards {
             self.no_more_discarded();
         }
@@ -328,6 +326,11 @@ impl<H: Handler> Http2<H> {
                 _ => Broken::Cut("the stream was reset"),
             }));
         }
+        if let Some(reply) = &mut own.reply {
+            reply.abort();
+        }
+        // The handler, or the rest of its reply.
+        self.link.cut(own, abort_reason(cut));
     }
 
     /// Looks after the streams that were woken.
@@ -382,6 +385,16 @@ impl<H: Handler> Http2<H> {
         self.core.rest();
         self.waiting.shrink_to(WAITING_KEPT);
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Why an exchange that is dropped was not completed, if it was not.
+fn abort_reason(cut: Cut) -> Option<AbortReason> {
+    match cut {
+        Cut::Reset(code) | Cut::Unprocessed(code) => Some(AbortReason::Reset(code)),
+        Cut::Malformed(_) => Some(AbortReason::Malformed),
+        Cut::Stalled => Some(AbortReason::Stalled),
+        Cut::Ended | Cut::Failed => None,
     }
 }
 

@@ -53,7 +53,7 @@ impl Reply {
     }
 
     /// It is not going to be sent to its end.
-    pub(super) fn abort(mut self) {
+    pub(super) fn abort(&mut self) {
         if let Some(body) = &mut self.body {
             body.abort(0);
         }
