@@ -22,12 +22,18 @@ def short_version(line):
     return " ".join(line.split()[:3])
 
 
+class NoAccessLog(Exception):
+    """The peer's log is not measured."""
+
+
 class Peer:
     """A server: `does` says what it can take part in, `groups` which key exchange it knows besides X25519."""
 
-    def __init__(self, name, binary, command, config=None, does=EVERYTHING, hybrid=False, remark=None):
+    def __init__(self, name, binary, command, config=None, does=EVERYTHING, hybrid=False, remark=None, access_log=None):
         self.name, self.binary, self.command, self.config = name, binary, command, config
         self.does, self.hybrid, self.remark = does, hybrid, remark
+        # What switches its access log on (combined, to a file) and off: arguments, or the lines of its configuration.
+        self.access_log = access_log
 
     def available(self):
         return bool(system.which(self.binary))
@@ -44,14 +50,16 @@ class Peer:
         return "unknown version"
 
     def start(self, place, certificate, threads=1, cores=system.SERVER_CORE, tickets=True, log_connections=False,
-              connections=20_000):
-        return Running(self, place, certificate, threads, cores, tickets, log_connections, connections)
+              connections=20_000, access_log=False):
+        if access_log and not self.access_log:
+            raise NoAccessLog("not measured with a log")
+        return Running(self, place, certificate, threads, cores, tickets, log_connections, connections, access_log)
 
 
 class Running:
     """A started server; `with` ends it."""
 
-    def __init__(self, peer, place, certificate, threads, cores, tickets, log_connections, connections):
+    def __init__(self, peer, place, certificate, threads, cores, tickets, log_connections, connections, access_log):
         self.peer, self.place, self.certificate = peer, place, certificate
         self.port = system.free_port()
         self.dir = Path(tempfile.mkdtemp(prefix=peer.name + "-", dir=place.dir))
@@ -63,6 +71,12 @@ class Running:
             "TICKETS": "on" if tickets else "off", "CACHE": "shared:tls:10m" if tickets else "off",
             "ACCESS": f"{self.dir}/connections.log connections" if log_connections else "off",
         }
+        on, off = peer.access_log or ("", "")
+        spelled = (on if access_log else off).format(**values) if isinstance(on, str) else ""
+        # nginx has one directive for both.
+        if peer.name == "nginx" and access_log:
+            values["ACCESS"] = spelled
+        values["ACCESS_LOG"] = spelled
         if peer.config:
             text = (BENCH / "peers" / peer.config).read_text()
             for key, value in values.items():
@@ -70,6 +84,8 @@ class Running:
             values["CONFIG"] = self.dir / peer.config
             values["CONFIG"].write_text(text)
         command = [part.format(**values) for part in peer.command]
+        if isinstance(on, list):
+            command += [part.format(**values) for part in (on if access_log else off)]
         command[0] = system.which(command[0]) or command[0]
         self.log = open(self.dir / "log", "w")
         self.process = subprocess.Popen(
@@ -131,9 +147,12 @@ class Running:
 PEERS = [
     Peer("handfast", str(HANDFAST),
          [str(HANDFAST), "serve", "{ROOT}", "--listen", "127.0.0.1:{PORT}", "--cert", "{CERT}", "--key", "{KEY}",
-          "--threads", "{THREADS}", "--connections-max", "12000", "--quiet"], hybrid=True),
-    Peer("nginx", "nginx", ["nginx", "-p", "{DIR}", "-c", "{CONFIG}"], "nginx.conf"),
-    Peer("h2o", "h2o", ["h2o", "-c", "{CONFIG}"], "h2o.yaml"),
+          "--threads", "{THREADS}", "--connections-max", "12000"], hybrid=True,
+         access_log=(["--log", "{DIR}/access.log", "--log-format", "combined"], ["--quiet"])),
+    # Buffered, as is recommended where there is much to be logged.
+    Peer("nginx", "nginx", ["nginx", "-p", "{DIR}", "-c", "{CONFIG}"], "nginx.conf",
+         access_log=("{DIR}/access.log combined buffer=64k flush=1s", "")),
+    Peer("h2o", "h2o", ["h2o", "-c", "{CONFIG}"], "h2o.yaml", access_log=("access-log: {DIR}/access.log", "")),
     Peer("httpd", "apache2", ["apache2", "-f", "{CONFIG}", "-DFOREGROUND"], "httpd.conf"),
     Peer("haproxy", "haproxy", ["haproxy", "-db", "-f", "{CONFIG}"], "haproxy.cfg", does=frozenset({"small"}),
          remark="a front end without files of its own: one reply of 4 KiB, from memory"),

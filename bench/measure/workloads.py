@@ -5,8 +5,10 @@ from . import clients, drive, generators
 
 class Workload:
     def __init__(self, what, unit, measure, certificate="ecdsa", runs=None, tickets=True,
-                 quick=True):
+                 quick=True, access_log=False):
         self.what, self.unit, self.measure, self.certificate = what, unit, measure, certificate
+        # `access_log`: each server writes one, combined, to a file.
+        self.access_log = access_log
         # `runs`: no more than so many, where one run takes long and varies little.
         # `quick`: is it part of a quick look?
         self.runs, self.tickets, self.quick = runs, tickets, quick
@@ -33,12 +35,16 @@ SERVERS = {
                               drive.s_time("-reuse", "-tls1_2", at_once=8),
                               quick=False),
     "http1-4k": Workload("HTTP/1.1, 4 KiB, 32 connections kept; wrk", "request", drive.wrk("/4k.bin", 32)),
+    "http1-4k-log": Workload("HTTP/1.1, 4 KiB, 32 connections kept, access log on; wrk", "request",
+                             drive.wrk("/4k.bin", 32), access_log=True),
     "http1-64k": Workload("HTTP/1.1, 64 KiB, 32 connections kept; wrk", "request",
                           drive.wrk("/64k.bin", 32, needs="files")),
     "http2-4k-1": Workload("HTTP/2, 4 KiB, 32 connections x 1 stream; h2load", "request",
                            drive.h2load("/4k.bin", 32, 1), quick=False),
     "http2-4k-16": Workload("HTTP/2, 4 KiB, 32 connections x 16 streams; h2load", "request",
                             drive.h2load("/4k.bin", 32, 16)),
+    "http2-4k-16-log": Workload("HTTP/2, 4 KiB, 32 connections x 16 streams, access log on; h2load", "request",
+                                drive.h2load("/4k.bin", 32, 16), access_log=True),
     "http2-4k-100": Workload("HTTP/2, 4 KiB, 8 connections x 100 streams; h2load", "request",
                              drive.h2load("/4k.bin", 8, 100)),
     "bulk-http1": Workload("1 GiB in one stream, HTTP/1.1; curl", "GiB", drive.bulk("--http1.1", 1)),
