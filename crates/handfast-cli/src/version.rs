@@ -19,6 +19,14 @@ const BUILD: &[(&str, &str)] = &[
     ("entropy", env!("HANDFAST_ENTROPY")),
 ];
 
+/// Version, revision and what else matters of a running program, by name.
+pub(crate) fn build() -> Vec<(&'static str, &'static str)> {
+    const WANTED: [&str; 4] = ["revision", "target", "rustls", "cryptography"];
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    let wanted = BUILD.iter().filter(|(name, _)| WANTED.contains(name));
+    version.into_iter().chain(wanted.copied()).collect()
+}
+
 /// The long form of `handfast --version`.
 pub(crate) fn verbose() -> String {
     let mut text = concat!("handfast ", env!("CARGO_PKG_VERSION"), "\n").to_owned();

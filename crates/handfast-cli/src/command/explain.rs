@@ -122,6 +122,7 @@ const PAGES: &[(&str, &str)] = pages![
     "key-worn-out",
     "likely-interception",
     "local-ports-used-up",
+    "log-unusable",
     "malformed-certificate",
     "malformed-response",
     "message-too-large",

@@ -18,11 +18,15 @@ mod get;
 mod inspect;
 #[cfg(unix)]
 mod lists;
+#[cfg(unix)]
+mod log;
 mod platform_store;
 #[cfg(unix)]
 mod readme;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod status;
 mod strangers;
 #[cfg(unix)]
 mod terminal;

@@ -20,10 +20,14 @@ pub(super) fn announce(
     settings: &Settings,
     identities: &SiteIdentities,
     addresses: &[SocketAddr],
+    status: &[SocketAddr],
 ) -> Result<(), Failure> {
     let mut text = String::new();
     for address in addresses {
         text.push_str(&format!("listening on https://{address}/\n"));
+    }
+    for address in status {
+        text.push_str(&format!("status page and /metrics on https://{address}/\n"));
     }
     let mut lines: Vec<String> = Vec::new();
     let sites = settings.sites.iter().zip(&identities.sites);

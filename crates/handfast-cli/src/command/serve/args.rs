@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::config::choices::{Close, Demand, Version};
+use super::config::choices::{Close, Demand, LogFormat, Version};
+use super::config::{LogTarget, StatusAddress};
 use crate::passphrase::PassphraseSource;
 
 /// 30 years, so that clocks do not overflow.
@@ -114,13 +115,22 @@ pub(super) struct RunningArgs {
     /// Maximum number of connections; more wait until one ends [default: 8192]
     #[arg(long, value_name = "N")]
     pub(super) connections_max: Option<NonZeroUsize>,
+    /// Access log: stderr, journal, off, or a file to append to, which SIGHUP reopens [default: stderr]
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<LogTarget>,
+    /// How the access log is written; the journal has fields instead [default: handfast]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+    /// Status page and /metrics, over TLS with the same certificate; a port alone is one of loopback
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) status: Option<StatusAddress>,
     /// Append failed handshakes and connections to FILE, a line of JSON each; SIGHUP reopens it
     #[arg(long, value_name = "FILE")]
     pub(super) audit: Option<PathBuf>,
-    /// Print only warnings and errors on stderr: no log
+    /// Print only warnings and errors on stderr: no log there
     #[arg(short, long, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// Also log how every connection ended
+    /// Also log how every connection began and ended
     #[arg(short, long)]
     pub(super) verbose: bool,
 }

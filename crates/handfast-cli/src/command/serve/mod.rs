@@ -10,36 +10,38 @@
 
 mod announce;
 mod args;
-mod audit;
 mod check;
 mod config;
 mod context;
 mod held;
 mod identities;
-mod lines;
 mod lists;
 mod log;
 mod names;
+mod numbers;
 mod print;
 mod room;
 mod settings;
 mod stamp;
+mod status;
 mod stop;
 mod warnings;
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use handfast::Explanation;
 use handfast_https::server::{BindError, Server, ServerConfig};
 use handfast_site::Sites;
 
 pub(crate) use self::args::Args;
-use self::config::choices::Kind;
+use self::config::choices::{Demand, Kind};
 use self::config::{Config, Text};
 use self::held::Held;
 use self::identities::Remarks;
-use self::log::{Log, Writer};
+use self::log::Logs;
+use self::numbers::Numbers;
 use self::room::{connections_room, open_files_max, too_few_descriptors};
 use self::settings::Settings;
 use self::stop::{Renewal, Signals, no_signals, until_stopped};
@@ -110,20 +112,13 @@ fn serve(settings: &Settings, text: Option<&Text>) -> Result<ExitCode, Failure> 
     say(&remarks, text);
     let prepared = prepared.map_err(|problems| all_but_one(config::shown(problems, text)))?;
     held.runs();
-    let (audit, audit_writer) = match &settings.log.audit {
-        Some(path) => audit::open(path).map(|(audit, writer)| (Some(audit), Some(writer)))?,
-        None => (None, None),
-    };
-    let log = Writer::start();
+    let logs = Logs::open(&settings.log)?;
+    let numbers = Numbers::new();
+    numbers.set_certificates(numbers::certificates(&prepared.identities));
     let mut config = ServerConfig::new(prepared.context.clone())
         .limits(limits)
         .close_policy(settings.close.into())
-        .observer(Log::new(
-            &log,
-            settings.log.is_quiet(),
-            settings.log.is_verbose(),
-            audit.clone(),
-        ));
+        .observer(logs.observer(Arc::clone(&numbers)));
     for address in settings.addresses(Kind::Https) {
         config = config.listen(address);
     }
@@ -132,6 +127,21 @@ fn serve(settings: &Settings, text: Option<&Text>) -> Result<ExitCode, Failure> 
     }
     let sites = Sites::new(prepared.sites);
     let server = Server::bind(config, sites).map_err(bind_failure)?;
+    let status = settings.status.map(|address| {
+        if status::is_public(&address) && settings.sites.iter().any(|site| site.clients.demand != Demand::Required) {
+            output::warning(
+                "the status page is for everyone who can connect to its address; where client certificates are required, for such clients",
+            );
+        }
+        let sources = status::Sources {
+            numbers: Arc::clone(&numbers),
+            gauges: server.gauges(),
+            log: logs.handle(),
+        };
+        let context = prepared.context.clone();
+        status::start(&address, context, sources, bind_failure).map(Arc::new)
+    });
+    let status = status.transpose()?;
     // Created before clients can connect, while descriptors are available.
     let runtime = crate::runtime::current_thread().map_err(no_signals)?;
     let running = server.start().map_err(|error| {
@@ -146,17 +156,26 @@ fn serve(settings: &Settings, text: Option<&Text>) -> Result<ExitCode, Failure> 
         let _guard = runtime.enter();
         Signals::new().map_err(no_signals)?
     };
-    announce::announce(settings, &prepared.identities, running.local_addrs())?;
+    let of_status = status
+        .as_ref()
+        .map_or(&[][..], |status| status.local_addrs());
+    announce::announce(
+        settings,
+        &prepared.identities,
+        running.local_addrs(),
+        of_status,
+    )?;
     let renewal = prepared.template.has_lists().then_some(Renewal {
         template: prepared.template,
         context: prepared.context,
         is_quiet: settings.log.is_quiet(),
+        numbers,
+        status: status.clone(),
     });
-    let result = until_stopped(runtime, running, settings.grace, signals, audit, renewal);
-    log.finish();
-    if let Some(writer) = audit_writer {
-        writer.finish();
-    }
+    let log = logs.handle();
+    let result = until_stopped(runtime, running, settings.grace, signals, log, renewal);
+    drop(status);
+    logs.finish();
     result
 }
 

@@ -2,17 +2,21 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use handfast::{Explanation, ServerContext};
 use handfast_https::server::Running;
 
-use super::audit::Audit;
-use super::context;
+use super::numbers::Numbers;
 use super::stamp::LOOK_EVERY;
+use super::{context, log};
 use crate::failure::{Failure, code};
 use crate::heap::{self, Peak};
 use crate::output;
+
+/// How long the cutting of connections is waited for: a thread may be waiting for a disk.
+const CUT: Duration = Duration::from_secs(1);
 
 /// Applies changed revocation lists.
 pub(super) struct Renewal {
@@ -20,6 +24,9 @@ pub(super) struct Renewal {
     /// The one in use.
     pub(super) context: ServerContext,
     pub(super) is_quiet: bool,
+    pub(super) numbers: Arc<Numbers>,
+    /// The status listener, which has the same context.
+    pub(super) status: Option<Arc<Running>>,
 }
 
 impl Renewal {
@@ -34,15 +41,22 @@ impl Renewal {
         match self.template.build(Some(&self.context)) {
             Ok(context) => {
                 self.context = context.clone();
+                self.numbers.reloaded(true);
+                if let Some(status) = &self.status {
+                    status.replace_context(context.clone());
+                }
                 running.replace_context(context);
                 if !self.is_quiet {
                     look.notes.iter().for_each(output::note);
                 }
             }
-            Err(error) => output::warning(format!(
-                "the changed revocation lists cannot be used: {}",
-                error.explain().what
-            )),
+            Err(error) => {
+                self.numbers.reloaded(false);
+                output::warning(format!(
+                    "the changed revocation lists cannot be used: {}",
+                    error.explain().what
+                ));
+            }
         }
     }
 }
@@ -54,7 +68,7 @@ pub(super) fn until_stopped(
     running: Running,
     grace: Duration,
     mut signals: Signals,
-    audit: Option<Audit>,
+    log: log::Handle,
     mut renewal: Option<Renewal>,
 ) -> Result<ExitCode, Failure> {
     let hurried = runtime.block_on(async {
@@ -64,10 +78,9 @@ pub(super) fn until_stopped(
         peaks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                signal = signals.next() => match (signal, &audit) {
-                    (Signal::Stop, _) => break,
-                    (Signal::Hangup, Some(audit)) => audit.reopen(),
-                    (Signal::Hangup, None) => {}
+                signal = signals.next() => match signal {
+                    Signal::Stop => break,
+                    Signal::Hangup => log.reopen(),
                 },
                 _ = looks.tick(), if renewal.is_some() => {
                     if let Some(renewal) = &mut renewal {
@@ -81,15 +94,20 @@ pub(super) fn until_stopped(
                 }
             }
         }
-        drop(audit);
-        running.shutdown(grace);
-        let stopped = tokio::task::spawn_blocking(move || running.join());
+        let stopper = running.stopper();
+        stopper.shutdown(grace);
+        let mut stopped = tokio::task::spawn_blocking(move || running.join());
         tokio::select! {
-            _ = stopped => Ok::<_, Failure>(false),
-            () = signals.stop() => Ok(true),
+            _ = &mut stopped => Ok::<_, Failure>(false),
+            () = signals.stop() => {
+                // Replies that are still running are cut, and the log says so.
+                stopper.shutdown(Duration::ZERO);
+                let _ = tokio::time::timeout(CUT, stopped).await;
+                Ok(true)
+            }
         }
     })?;
-    // Replies that are still running end with the process.
+    // What has not ended by then ends with the process.
     runtime.shutdown_background();
     if hurried {
         output::note("stopped at once");

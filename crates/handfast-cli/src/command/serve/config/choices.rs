@@ -49,17 +49,32 @@ impl From<Close> for ClosePolicy {
     }
 }
 
-/// Which events are logged on stderr.
+/// Which events are logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Events {
-    /// None: only warnings and errors are shown
+    /// On stderr none: only warnings and errors are shown
     None,
     /// Requests, failed handshakes, and connections that ended abnormally
     #[default]
     Requests,
-    /// Also how every connection ended
+    /// Also how every connection began and ended
     Connections,
+}
+
+/// How the access log is written.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Short lines for people
+    #[default]
+    Handfast,
+    /// Apache httpd's and nginx' combined format
+    Combined,
+    /// A line of JSON for each event
+    Json,
 }
 
 /// What a listener speaks.

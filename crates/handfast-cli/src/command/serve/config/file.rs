@@ -8,8 +8,8 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Close, Demand, Events, Kind, Version};
-use super::value::{Address, At, FilePath, Size, Source, Time};
+use super::choices::{Close, Demand, Events, Kind, LogFormat, Version};
+use super::value::{Address, At, FilePath, LogTarget, Size, Source, StatusAddress, Time};
 use crate::trust_args::CrlExpired;
 
 /// The configuration of `handfast serve`. Paths are relative to the directory of the file.
@@ -39,6 +39,9 @@ pub(crate) struct File {
     /// What is logged, and where.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) log: LogTable,
+    /// The status page.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) status: StatusTable,
     /// Where to listen. Default: HTTPS at port 8443 of both loopback addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) listener: Vec<At<ListenerTable>>,
@@ -106,12 +109,28 @@ pub(crate) struct TlsTable {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LogTable {
-    /// Events to log on stderr.
+    /// Where the access log goes: `stderr`, `journal`, `off`, or a file to append to, which SIGHUP reopens.
+    #[schemars(extend("default" = "stderr"))]
+    pub(crate) to: Option<At<LogTarget>>,
+    /// How the access log is written. The journal has fields instead.
+    #[schemars(extend("default" = "handfast"))]
+    pub(crate) format: Option<At<LogFormat>>,
+    /// Events to log.
     #[schemars(extend("default" = "requests"))]
     pub(crate) events: Option<At<Events>>,
     /// Append failed handshakes and connections to this file, a line of JSON each; SIGHUP reopens it.
     #[schemars(extend("examples" = ["audit.jsonl"]))]
     pub(crate) audit: Option<At<FilePath>>,
+}
+
+/// A listener for those who watch the server.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StatusTable {
+    /// Serve a status page and `/metrics` there, over TLS with the same certificates; a port alone is one of loopback.
+    /// Default: nowhere.
+    #[schemars(extend("examples" = ["127.0.0.1:9443"]))]
+    pub(crate) address: Option<At<StatusAddress>>,
 }
 
 /// An address to listen on.

@@ -23,7 +23,9 @@ use toml::de::{DeTable, Deserializer};
 
 pub(super) use self::file::File;
 pub(super) use self::problem::{Problem, Text};
-pub(super) use self::value::{Address, At, FilePath, Place, Size, Source, Time};
+pub(super) use self::value::{
+    Address, At, FilePath, LogTarget, Place, Size, Source, StatusAddress, Time,
+};
 use crate::failure::{Failure, code, plain};
 
 /// The largest file: a thousand sites take a tenth of it.

@@ -95,6 +95,8 @@ pub(crate) fn problem_of(format: &str, text: &str) -> Option<String> {
         Size::FORMAT => text.parse::<Size>().err(),
         Source::FORMAT => text.parse::<Source>().err(),
         Address::FORMAT => text.parse::<Address>().err(),
+        LogTarget::FORMAT => text.parse::<LogTarget>().err(),
+        StatusAddress::FORMAT => text.parse::<StatusAddress>().err(),
         _ => None,
     }
 }
@@ -244,6 +246,87 @@ impl fmt::Display for Address {
 
 as_string!(Address);
 
+/// Where the access log goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum LogTarget {
+    #[default]
+    Stderr,
+    File(PathBuf),
+    /// systemd's journal: the system's own, or that behind this socket.
+    Journal(Option<PathBuf>),
+    Off,
+}
+
+impl Form for LogTarget {
+    const FORMAT: &'static str = "log-target";
+}
+
+impl FromStr for LogTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "" | "journal:" => return Err("expected a file, stderr, journal or off".to_owned()),
+            "stderr" => Self::Stderr,
+            "off" => Self::Off,
+            "journal" => Self::Journal(None),
+            _ => match text.strip_prefix("journal:") {
+                Some(socket) => Self::Journal(Some(socket.into())),
+                None => Self::File(text.into()),
+            },
+        })
+    }
+}
+
+impl fmt::Display for LogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stderr => f.write_str("stderr"),
+            Self::Off => f.write_str("off"),
+            Self::Journal(None) => f.write_str("journal"),
+            Self::Journal(Some(socket)) => write!(f, "journal:{}", socket.display()),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+as_string!(LogTarget);
+
+/// Where the status is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StatusAddress(pub(crate) std::net::SocketAddr);
+
+impl Form for StatusAddress {
+    const FORMAT: &'static str = "status-address";
+}
+
+impl FromStr for StatusAddress {
+    type Err = String;
+
+    /// `ADDR:PORT`; a port alone is one of loopback.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let port = match text.strip_prefix("localhost:") {
+            Some(port) => port,
+            None => text.strip_prefix(':').unwrap_or(text),
+        };
+        if let Ok(port) = port.parse() {
+            return Ok(Self((std::net::Ipv4Addr::LOCALHOST, port).into()));
+        }
+        text.parse().map(Self).map_err(|_| {
+            "expected an IP address and a port, such as \"127.0.0.1:9443\", or a port of loopback alone"
+                .to_owned()
+        })
+    }
+}
+
+impl fmt::Display for StatusAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+as_string!(StatusAddress);
+
 /// Where a passphrase comes from. Not the passphrase itself: configuration files are copied, shown and kept in
 /// version control.
 #[derive(Debug, Clone)]
@@ -307,6 +390,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_log_goes_to_a_file_unless_it_is_a_word() {
+        for (text, target) in [
+            ("stderr", LogTarget::Stderr),
+            ("off", LogTarget::Off),
+            ("journal", LogTarget::Journal(None)),
+            ("journal:/s", LogTarget::Journal(Some("/s".into()))),
+            ("./stderr", LogTarget::File("./stderr".into())),
+        ] {
+            assert_eq!(text.parse::<LogTarget>().unwrap(), target);
+            assert_eq!(target.to_string(), text);
+        }
+        assert!("".parse::<LogTarget>().is_err());
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_loopback() {
+        for text in ["9443", ":9443", "localhost:9443", "127.0.0.1:9443"] {
+            let address: StatusAddress = text.parse().unwrap();
+            assert_eq!(address.to_string(), "127.0.0.1:9443", "{text}");
+        }
+        for text in ["", "localhost", "x:1", "127.0.0.1", "65536"] {
+            assert!(text.parse::<StatusAddress>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn lengths_of_time_have_units() {

@@ -29,6 +29,15 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
     if let Some(path) = &running.audit {
         file.log.audit = Some(At::flag("--audit", typed(path)));
     }
+    if let Some(to) = &running.log {
+        file.log.to = Some(At::flag("--log", to.clone()));
+    }
+    if let Some(format) = running.log_format {
+        file.log.format = Some(At::flag("--log-format", format));
+    }
+    if let Some(address) = running.status {
+        file.status.address = Some(At::flag("--status", address));
+    }
     if running.quiet {
         file.log.events = Some(At::flag("--quiet", Events::None));
     }
@@ -183,6 +192,9 @@ pub(super) const KEYS: &[(&str, Option<&str>)] = &[
     ("--close", Some("close")),
     ("--threads", Some("threads")),
     ("--connections-max", Some("limits.connections_max")),
+    ("--log", Some("log.to")),
+    ("--log-format", Some("log.format")),
+    ("--status", Some("status.address")),
     ("--audit", Some("log.audit")),
     ("--quiet", Some("log.events")),
     ("--verbose", Some("log.events")),

@@ -18,5 +18,5 @@ mod types;
 mod write;
 
 pub(super) use self::resolve::resolve;
-pub(super) use self::types::{Certificate, Clients, Settings, Site};
+pub(super) use self::types::{Certificate, Clients, LogSettings, Settings, Site};
 pub(super) use self::write::file;

@@ -11,11 +11,13 @@ use handfast_https::server::Limits;
 use super::flags::override_by;
 use super::types::{Certificate, Clients, Listener, LogSettings, Settings, Site};
 use crate::command::serve::args::Args;
-use crate::command::serve::config::choices::{Close, Demand, Events, Kind, Version};
+use crate::command::serve::config::choices::{Close, Demand, Events, Kind, LogFormat, Version};
 use crate::command::serve::config::file::{
-    CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, SiteTable,
+    CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteTable,
 };
-use crate::command::serve::config::{At, Config, FilePath, Place, Problem, Size, Source, Time};
+use crate::command::serve::config::{
+    At, Config, FilePath, LogTarget, Place, Problem, Size, Source, Time,
+};
 use crate::data_dir::LOCAL;
 use crate::passphrase::PassphraseSource;
 use crate::trust_args::CrlExpired;
@@ -83,7 +85,10 @@ impl Resolve<'_> {
             threads: file.threads.as_ref().map(|count| count.value),
             grace: or(&file.grace, Time(GRACE_DEFAULT)).0,
             close: or(&file.close, Close::default()),
+            status: file.status.address.as_ref().map(|address| address.value),
             log: LogSettings {
+                to: self.log_target(&file.log, problems),
+                format: or(&file.log.format, LogFormat::default()),
                 events: or(&file.log.events, Events::default()),
                 audit: file.log.audit.as_ref().map(|path| self.path(path).value),
             },
@@ -97,6 +102,23 @@ impl Resolve<'_> {
             Place::File(_) => self.directory.join(given),
             _ => given.clone(),
         })
+    }
+
+    fn log_target(&self, table: &LogTable, problems: &mut Vec<Problem>) -> LogTarget {
+        let to = or(&table.to, LogTarget::default());
+        if let (LogTarget::Journal(_), Some(format)) = (&to, &table.format) {
+            let what = "the journal has fields, and no format";
+            problems.push(
+                Problem::new(format.place.clone(), what)
+                    .with_fix("leave out the format, or log to a file"),
+            );
+        }
+        match (to, table.to.as_ref().map(|to| &to.place)) {
+            (LogTarget::File(path), Some(Place::File(_))) => {
+                LogTarget::File(self.directory.join(path))
+            }
+            (to, _) => to,
+        }
     }
 
     fn site(&self, table: &At<SiteTable>, problems: &mut Vec<Problem>) -> Site {

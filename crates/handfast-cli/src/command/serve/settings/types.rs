@@ -8,8 +8,8 @@ use std::time::Duration;
 use handfast::TlsVersion;
 use handfast_https::server::Limits;
 
-use crate::command::serve::config::choices::{Close, Demand, Events, Kind, Version};
-use crate::command::serve::config::{At, Source};
+use crate::command::serve::config::choices::{Close, Demand, Events, Kind, LogFormat, Version};
+use crate::command::serve::config::{At, LogTarget, Source, StatusAddress};
 use crate::trust_args::CrlExpired;
 
 /// Everything that was decided.
@@ -28,11 +28,14 @@ pub(in crate::command::serve) struct Settings {
     pub(in crate::command::serve) grace: Duration,
     pub(in crate::command::serve) close: Close,
     pub(in crate::command::serve) log: LogSettings,
+    pub(in crate::command::serve) status: Option<StatusAddress>,
 }
 
 /// What is logged, and where.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::command::serve) struct LogSettings {
+    pub(in crate::command::serve) to: LogTarget,
+    pub(in crate::command::serve) format: LogFormat,
     pub(in crate::command::serve) events: Events,
     pub(in crate::command::serve) audit: Option<PathBuf>,
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::types::{Certificate, Clients, Listener, Settings, Site};
 use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteTable,
-    TlsTable,
+    StatusTable, TlsTable,
 };
-use crate::command::serve::config::{Address, At, FilePath, Place, Size, Source, Time};
+use crate::command::serve::config::{Address, At, FilePath, LogTarget, Place, Size, Source, Time};
 use crate::data_dir::LOCAL;
 use crate::passphrase::PassphraseSource;
 
@@ -100,7 +100,18 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
             key_log: settings.key_log.as_ref().map(|file| at(path(&file.value))),
             certificate: settings.certificates.iter().map(certificate).collect(),
         },
+        status: StatusTable {
+            address: settings.status.map(at),
+        },
         log: LogTable {
+            to: set(match &settings.log.to {
+                LogTarget::File(file) => LogTarget::File(path(file).0),
+                other => other.clone(),
+            }),
+            format: match settings.log.to {
+                LogTarget::Journal(_) => None,
+                _ => set(settings.log.format),
+            },
             events: set(settings.log.events),
             audit: settings.log.audit.as_deref().map(|file| at(path(file))),
         },

@@ -12,12 +12,19 @@ pub(super) struct Lines<W> {
     torn: bool,
     /// Lost lines that are not reported yet.
     lost: u64,
+    /// Lost lines, reported or not.
+    lost_ever: u64,
 }
 
 impl<W: Write> Lines<W> {
     /// `torn`: what is there already ends within a line.
     pub(super) fn new(out: W, torn: bool) -> Self {
-        Self { out, torn, lost: 0 }
+        Self {
+            out,
+            torn,
+            lost: 0,
+            lost_ever: 0,
+        }
     }
 
     /// Continues with another file.
@@ -31,6 +38,11 @@ impl<W: Write> Lines<W> {
         self.lost
     }
 
+    /// Lost lines since the start.
+    pub(super) fn lost_ever(&self) -> u64 {
+        self.lost_ever
+    }
+
     /// Writes lines, each with its line feed; before them the line from `tell` about lost ones, if any, including
     /// `more` that were lost elsewhere.
     ///
@@ -38,34 +50,39 @@ impl<W: Write> Lines<W> {
     /// The first one. Lines that were not written completely are counted as lost.
     pub(super) fn write(
         &mut self,
-        text: &str,
+        text: &[u8],
         more: u64,
         tell: impl FnOnce(u64) -> String,
     ) -> io::Result<()> {
-        self.lost += more;
+        self.lose(more);
         if self.lost > 0 {
-            let reported = self.put(&tell(self.lost));
+            let reported = self.put(tell(self.lost).as_bytes());
             if !matches!(reported, Err((1.., _))) {
                 self.lost = 0;
             }
             if let Err((_, error)) = reported {
-                self.lost += line_feeds(text.as_bytes());
+                self.lose(line_feeds(text));
                 return Err(error);
             }
         }
         self.put(text).map_err(|(lost, error)| {
-            self.lost += lost;
+            self.lose(lost);
             error
         })
     }
 
+    fn lose(&mut self, count: u64) {
+        self.lost += count;
+        self.lost_ever += count;
+    }
+
     /// Returns on error how many lines were not written completely.
-    fn put(&mut self, text: &str) -> Result<(), (u64, io::Error)> {
-        let text = match self.torn {
-            true => Cow::Owned(format!("\n{text}")),
+    fn put(&mut self, text: &[u8]) -> Result<(), (u64, io::Error)> {
+        let text = match self.torn && !text.is_empty() {
+            true => Cow::Owned([&b"\n"[..], text].concat()),
             false => Cow::Borrowed(text),
         };
-        let mut rest = text.as_bytes();
+        let mut rest = &*text;
         while !rest.is_empty() {
             let error = match self.out.write(rest) {
                 Ok(0) => io::ErrorKind::WriteZero.into(),
@@ -119,7 +136,7 @@ mod tests {
 
     fn write(lines: &mut Lines<Disk>, text: &str) -> bool {
         lines
-            .write(text, 0, |count| format!("lost {count}\n"))
+            .write(text.as_bytes(), 0, |count| format!("lost {count}\n"))
             .is_ok()
     }
 

@@ -1,0 +1,218 @@
+//! The status listener: a page for people and `/metrics` for programs, away from what is served.
+//!
+//! It is a server like the other one, over TLS with the same certificate and the same demands on clients, with one
+//! thread. Plain HTTP on loopback would need less of whoever reads it, but any page in a browser of this machine could
+//! read it then, by a name of its own that resolves to 127.0.0.1; over TLS the certificate is not for that name.
+
+mod metrics;
+mod page;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use handfast::{Explanation, ServerContext};
+use handfast_https::server::{
+    Body, ConnectionInfo, Gauges, Handler, Limits, Request, Response, Running, Server,
+    ServerConfig, plain,
+};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Method, StatusCode};
+
+use super::config::StatusAddress;
+use super::log::Handle;
+use super::numbers::{Certificate, Numbers, Sums};
+use crate::failure::{Failure, code};
+
+/// Connections at once: some browsers and collectors. Whoever floods this port takes nothing from the other.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Bytes of a request head: those of a browser have less than 2 KiB.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Can this address be reached from elsewhere?
+pub(super) fn is_public(address: &StatusAddress) -> bool {
+    !address.0.ip().to_canonical().is_loopback()
+}
+
+/// What the status is made of.
+#[derive(Clone)]
+pub(super) struct Sources {
+    pub(super) numbers: Arc<Numbers>,
+    pub(super) gauges: Gauges,
+    pub(super) log: Handle,
+}
+
+/// Everything at one moment.
+struct Snapshot {
+    sums: Sums,
+    certificates: Vec<Certificate>,
+    /// Unix seconds.
+    now: f64,
+    started: f64,
+    uptime: f64,
+    connections: usize,
+    connections_max: usize,
+    held: usize,
+    held_max: usize,
+    /// Of the access log, of the audit file.
+    lines_lost: [u64; 2],
+}
+
+impl Sources {
+    fn snapshot(&self) -> Snapshot {
+        let unix = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0.0, |since| since.as_secs_f64())
+        };
+        Snapshot {
+            sums: self.numbers.sums(),
+            certificates: self.numbers.certificates(),
+            now: unix(SystemTime::now()),
+            started: unix(self.numbers.started()),
+            uptime: self.numbers.uptime().as_secs_f64(),
+            connections: self.gauges.connections(),
+            connections_max: self.gauges.connections_max(),
+            held: self.gauges.held_bytes(),
+            held_max: self.gauges.held_bytes_max(),
+            lines_lost: self.log.lost(),
+        }
+    }
+}
+
+/// Serves the status until it is dropped.
+///
+/// # Errors
+/// If an address cannot be bound, or the system gives no thread.
+pub(super) fn start(
+    address: &StatusAddress,
+    context: ServerContext,
+    sources: Sources,
+    bind_failure: impl FnOnce(handfast_https::server::BindError) -> Failure,
+) -> Result<Running, Failure> {
+    let mut limits = Limits::default();
+    limits.connections_max = CONNECTIONS_MAX;
+    limits.head_bytes_max = HEAD_BYTES_MAX;
+    let config = ServerConfig::new(context)
+        .threads(NonZeroUsize::MIN)
+        .limits(limits)
+        .listen(address.0);
+    let server = Server::bind(config, Status { sources }).map_err(bind_failure)?;
+    server.start().map_err(|error| {
+        let what = "the status listener cannot start";
+        Failure::new(
+            code::OTHER,
+            Explanation::new("no-runtime", what).with_evidence(error.to_string()),
+        )
+    })
+}
+
+struct Status {
+    sources: Sources,
+}
+
+impl Handler for Status {
+    async fn handle(&self, request: Request, _: &Arc<ConnectionInfo>) -> Response {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD\n");
+            set(&mut response, ALLOW, "GET, HEAD");
+            return response;
+        }
+        let mut response = match request.uri().path() {
+            "/" => {
+                let page = page::html(&self.sources.snapshot());
+                let mut response = Response::new(Body::from(page));
+                set(&mut response, CONTENT_TYPE, "text/html; charset=utf-8");
+                if let Ok(policy) = HeaderValue::from_str(page::policy()) {
+                    response
+                        .headers_mut()
+                        .insert(CONTENT_SECURITY_POLICY, policy);
+                }
+                set(&mut response, REFERRER_POLICY, "no-referrer");
+                response
+            }
+            "/metrics" => {
+                let text = metrics::text(&self.sources.snapshot());
+                let mut response = Response::new(Body::from(text));
+                set(&mut response, CONTENT_TYPE, metrics::CONTENT_TYPE);
+                response
+            }
+            _ => plain(StatusCode::NOT_FOUND, "/ and /metrics are here\n"),
+        };
+        set(&mut response, CACHE_CONTROL, "no-store");
+        set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
+        response
+    }
+}
+
+fn set(response: &mut Response, name: HeaderName, value: &'static str) {
+    response
+        .headers_mut()
+        .insert(name, HeaderValue::from_static(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that differ, so that none can stand for another.
+    pub(super) fn example() -> Snapshot {
+        let mut sums = Sums {
+            aborted: 7,
+            bytes: 123_456_789,
+            microseconds: 9_000_000,
+            full: 3,
+            accept_failures: 4,
+            reloads: [11, 2],
+            wire: [5_000, 6_000],
+            ..Sums::default()
+        };
+        sums.requests[0] = [0, 900, 20, 30, 1, 2];
+        sums.requests[1] = [0, 8_000, 40, 5, 0, 0];
+        sums.handshakes = [[10, 3], [200, 70]];
+        sums.durations = [8_000, 900, 50, 30, 10, 5, 2, 1, 0];
+        sums.ends = [100, 50, 1, 2, 3, 4, 5, 6];
+        sums.failures.insert("not-tls", 12);
+        sums.failures.insert("closed-without-a-byte", 34);
+        let certificate = |name: &str, not_after| Certificate {
+            names: vec![name.to_owned(), "127.0.0.1".to_owned()],
+            issuer: "CN=\"a\\b\"<&>".to_owned(),
+            serial: "0a1b".to_owned(),
+            not_after,
+        };
+        Snapshot {
+            sums,
+            certificates: vec![
+                certificate("localhost", 1_800_000_000),
+                certificate("soon.test", 1_796_000_000),
+                certificate("over.test", 1_795_000_000),
+            ],
+            now: 1_795_959_681.0,
+            started: 1_795_859_681.0,
+            uptime: 100_000.0,
+            connections: 17,
+            connections_max: 8192,
+            held: 1_048_576,
+            held_max: 134_217_728,
+            lines_lost: [0, 9],
+        }
+    }
+
+    #[test]
+    fn loopback_is_not_public() {
+        for (text, public) in [
+            ("9443", false),
+            ("127.1.2.3:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("192.0.2.1:1", true),
+        ] {
+            assert_eq!(is_public(&text.parse().unwrap()), public, "{text}");
+        }
+    }
+}
