@@ -61,7 +61,7 @@ impl Authority {
             let found = match kind {
                 StoreKind::System => system::find(places),
                 StoreKind::Nss => nss::find(places, is_named && change == Change::Trust),
-                StoreKind::Java => java::find(places, follows),
+                StoreKind::Java => java::find(places, change, follows),
             };
             match found {
                 Ok(stores) => reports.extend(

@@ -416,6 +416,28 @@ fn java_is_found_by_its_program() {
     done(&machine.trust(StoreKind::Java));
 }
 
+/// Its hook of the system's store adds what is new and removes nothing.
+#[test]
+fn debian_s_shared_java_store_is_looked_at_when_the_certificate_is_to_go() {
+    let mut machine = Machine::new();
+    let store = java(&machine);
+    machine.places.java_home = Some(machine.path("java"));
+    let other = format!("Alias name: other\n{}", another_pem());
+    let hooked = format!("{other}Alias name: debian:handfast.pem\n{}", machine.pem());
+    let shared = machine.write("root/etc/ssl/certs/java/cacerts", &hooked);
+    done(&machine.trust(StoreKind::Java));
+    let change = || {
+        let authority = &machine.fixture.authority;
+        authority.change_trust(Change::Untrust, &[StoreKind::Java], &machine.places, false)
+    };
+    let reports = change();
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    reports.iter().for_each(done);
+    assert_eq!(fs::read_to_string(&shared).unwrap(), other);
+    assert!(!fs::read_to_string(&store).unwrap().contains(&machine.pem()));
+    change().iter().for_each(already);
+}
+
 #[test]
 fn a_keytool_that_fails_half_way_leaves_java_s_store_as_it_was() {
     let mut machine = Machine::new();

@@ -25,10 +25,15 @@ const MADE: [&str; 3] = [
     "var/lib/ca-certificates",
 ];
 
+/// Debian's, which every Java of a package has. A hook of the system's store puts certificates into it, and leaves them there when they are
+/// removed from that store.
+const SHARED: &str = "etc/ssl/certs/java/cacerts";
+
 const OWNER: &str = "Java";
 
-/// The one store. `follows`: the system's store is changed as well, so one that is made from it needs nothing.
-pub(super) fn find(places: &Places, follows: bool) -> Found {
+/// The store of one Java; when certificates are to be removed, Debian's shared one, too. `follows`: the system's store is changed as
+/// well, so one that is made from it needs nothing.
+pub(super) fn find(places: &Places, change: Change, follows: bool) -> Found {
     let (home, named) = match &places.java_home {
         Some(home) => (home.clone(), "JAVA_HOME"),
         None => {
@@ -74,7 +79,17 @@ pub(super) fn find(places: &Places, follows: bool) -> Found {
         };
         return Err(StoreReport::failed(StoreKind::Java, OWNER, store, error));
     };
-    Ok(vec![Box::new(Java { store, keytool })])
+    let shared = places.root.join(SHARED).canonicalize().ok();
+    let shared = shared.filter(|shared| change == Change::Untrust && *shared != store);
+    let stores = [Some(store), shared].into_iter().flatten();
+    let stores = stores.map(|store| {
+        let java: Box<dyn Store> = Box::new(Java {
+            store,
+            keytool: keytool.clone(),
+        });
+        java
+    });
+    Ok(stores.collect())
 }
 
 /// The home of a `java`, whose file is `HOME/bin/java`. Where a script stands for it, it is asked.

@@ -9,7 +9,6 @@ use pki_types::pem::PemObject;
 use super::error::StoreError;
 use super::kind::{Change, StoreKind};
 use super::step::Step;
-use crate::error::CaError;
 use crate::{hex, sha256};
 
 /// Collecting 150 authorities takes a second, and some systems make a Java store of them. The rest is for small
@@ -242,6 +241,7 @@ pub(super) type Found = Result<Vec<Box<dyn Store>>, Box<StoreReport>>;
 pub(super) fn needs_root(directory: &Path) -> Result<bool, StoreError> {
     #[cfg(unix)]
     {
+        use crate::error::CaError;
         use rustix::fs::{Access, access};
         use rustix::io::Errno;
         match access(directory, Access::WRITE_OK | Access::EXEC_OK) {

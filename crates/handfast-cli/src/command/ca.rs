@@ -9,7 +9,6 @@ pub(crate) use trust::{failure as trust_failure, not_found as trust_not_found};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use handfast::{Explanation, escape_control, format_utc};
@@ -26,7 +25,7 @@ use crate::failure::{Failure, code, plain};
 use crate::output::{self, Palette, Tone};
 use crate::passphrase::PassphraseSource;
 
-use common::{identity, make_for_issue, print, row, write};
+use common::{identity, make_for_issue, now, print, row, write};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -450,14 +449,6 @@ fn record_json(record: &IssuedRecord) -> serde_json::Value {
         "certificate_file": record.chain_file.to_string_lossy(),
         "key_file": record.key_file.to_string_lossy(),
     })
-}
-
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .unwrap_or(0)
 }
 
 fn issue_failure(error: CaError, client: bool) -> Failure {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handfast_testbed::launch::{Finished, Program, Running};
 use handfast_testbed::{peers, skipped};
@@ -364,6 +364,54 @@ fn chromium_loads_pages_of_serve_once_the_authority_is_trusted() {
     assert!(!after.out().contains(SHOWN), "{after}");
 }
 
+/// What reaches the server tells whether Firefox took its certificate: a request, or an alert.
+#[test]
+fn firefox_sends_requests_to_serve_once_the_authority_is_trusted() {
+    let (Some(_), Some(firefox)) = (peers::require("certutil"), peers::require("firefox-esr"))
+    else {
+        return;
+    };
+    let home = Home::new();
+    let (server, port) = home.serve(&[]);
+    let profile = home.path("home/.mozilla/firefox/x1.default");
+    fs::create_dir_all(&profile).unwrap();
+    let browse = |page: &str| {
+        let shot = home.path("shot.png");
+        home.environment(Program::at(&firefox))
+            .args(["--headless", "--no-remote", "--profile"])
+            .arg(&profile)
+            .arg("--screenshot")
+            .arg(shot)
+            .arg(format!("https://localhost:{port}/{page}"))
+            .limit(BROWSER_LIMIT)
+    };
+    const REFUSED: &str = "issuer-distrusted-by-client";
+    let refused = || server.output().matches(REFUSED).count();
+    // It shows a page of its own and stays: it is ended once the server has its alert.
+    let is_refused = || {
+        let before = refused();
+        let running = browse("refused").start();
+        let deadline = Instant::now() + BROWSER_LIMIT;
+        while refused() == before {
+            assert!(Instant::now() < deadline, "{}", running.output());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    is_refused();
+    let finished = home.ca(&["trust", "--store", "nss"]);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    assert!(line(&finished.out(), &profile).starts_with("done"));
+    let before = refused();
+    let finished = browse("trusted").run();
+    assert!(finished.succeeded(), "{finished}");
+    assert!(server.output().contains("GET /trusted "));
+    assert_eq!(refused(), before);
+    let finished = home.ca(&["untrust", "--store", "nss"]);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    is_refused();
+    assert!(!server.output().contains("GET /refused "));
+}
+
 /// A certificate for this name, signed with the authority's key by OpenSSL, which asks nothing.
 fn stolen(home: &Home, name: &str) -> Option<(String, String)> {
     let path = |end: &str| home.path(&format!("{name}.{end}")).display().to_string();
@@ -534,6 +582,21 @@ fn what_needs_root_is_not_done_and_the_command_is_printed() {
     assert!(finished.err().contains(&expected), "{finished}");
     assert!(finished.err().contains("[trust-store-needs-root]"));
     assert!(!directory.join(format!("{}.crt", home.name())).exists());
+}
+
+/// Files of root's in another user's profile would lock the browser out.
+#[test]
+fn root_leaves_another_user_s_home_alone() {
+    if !rustix::process::geteuid().is_root() {
+        skipped::note("only root can act in another user's home");
+        return;
+    }
+    let home = Home::new();
+    std::os::unix::fs::chown(home.path("home"), Some(65_534), None).unwrap();
+    let finished = home.ca(&["trust", "--store", "nss"]);
+    assert_eq!(finished.code, TRUST_STORE, "{finished}");
+    assert!(finished.err().contains("[trust-store-other-owner]"));
+    assert!(fs::read_dir(home.path("home")).unwrap().next().is_none());
 }
 
 /// Java's own keytool and a program in Java's hands, on a copy of this machine's store.

@@ -14,7 +14,7 @@ use handfast_ca::{
     ToolProblem,
 };
 
-use super::common::{identity, make_for_issue, print, row};
+use super::common::{identity, make_for_issue, now, print, row};
 use crate::failure::{Failure, code, plain};
 use crate::output::{self, Palette, Tone};
 
@@ -64,7 +64,12 @@ pub(super) fn run(change: Change, dir: &Path, args: &Args) -> Result<ExitCode, F
 fn open(change: Change, dir: &Path, args: &Args) -> Result<Authority, Failure> {
     let opened = Authority::open(dir);
     let Err(missing @ CaError::Missing { .. }) = opened else {
-        return Ok(opened?);
+        let authority = opened?;
+        let not_after = authority.not_after();
+        if change == Change::Trust && not_after < now() {
+            return Err(CaError::Expired { not_after }.into());
+        }
+        return Ok(authority);
     };
     // It would be root's, not the user's who typed it.
     if let Some(user) = sudo_user() {
