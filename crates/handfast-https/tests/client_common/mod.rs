@@ -83,11 +83,14 @@ impl Fixture {
     }
 }
 
-pub fn context(pki: &Pki, alpn: &str) -> ClientContext {
-    let trust = TrustAnchors::empty()
+pub fn anchors(pki: &Pki) -> TrustAnchors {
+    TrustAnchors::empty()
         .with_certificate_der(pki.root.der.clone())
-        .unwrap();
-    let context = ClientContext::builder().trust(trust).alpn([alpn]);
+        .unwrap()
+}
+
+pub fn context(pki: &Pki, alpn: &str) -> ClientContext {
+    let context = ClientContext::builder().trust(anchors(pki)).alpn([alpn]);
     context.build().unwrap()
 }
 
