@@ -388,7 +388,7 @@ async fn observers_are_told_in_order() {
         })
         .build();
     let response = client.send(get(&server)).await.unwrap();
-    assert_eq!(response.url().path(), "/b");
+    assert_eq!(response.url(), server.url("/b"));
     assert_eq!(response.redirects().len(), 1);
     response.finish().await.unwrap();
     assert_eq!(

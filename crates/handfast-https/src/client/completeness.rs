@@ -103,6 +103,7 @@ pub enum Verdict {
     /// All of it arrived.
     Whole(Whole),
     /// It ended before its end.
+    #[non_exhaustive]
     Truncated {
         /// How many bytes should have come, where that was announced.
         expected: Option<u64>,

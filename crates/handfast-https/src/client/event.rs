@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use handfast::{CloseOutcome, Ending, Report, Traffic};
 use http::{HeaderMap, Method, StatusCode, Version};
-use url::Url;
 
 use super::completeness::{Framing, Whole};
 use super::error::Error;
@@ -69,7 +68,7 @@ pub enum Event<'e> {
         /// Its method.
         method: &'e Method,
         /// Its target.
-        url: &'e Url,
+        url: &'e str,
         /// The version it is written in.
         version: Version,
         /// Its header fields.
@@ -91,7 +90,7 @@ pub enum Event<'e> {
     /// A redirect is being followed.
     Redirecting {
         /// Where to.
-        url: &'e Url,
+        url: &'e str,
         /// With which method.
         method: &'e Method,
     },

@@ -32,3 +32,8 @@ pub fn sent(request: &Request) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), Error> {
         second.path.to_vec(),
     ))
 }
+
+/// The URL of a request, in its parts.
+pub fn url(request: &Request) -> &url::Url {
+    &request.url
+}

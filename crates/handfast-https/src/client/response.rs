@@ -272,13 +272,13 @@ impl Response {
     }
 
     /// Where it came from, after redirects.
-    pub fn url(&self) -> &Url {
-        &self.url
+    pub fn url(&self) -> &str {
+        self.url.as_str()
     }
 
     /// The URLs that redirected, in order.
-    pub fn redirects(&self) -> &[Url] {
-        &self.redirects
+    pub fn redirects(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.redirects.iter().map(Url::as_str)
     }
 
     /// How the end of its body will be known.

@@ -99,7 +99,7 @@ impl Client {
             }
             response.discard().await;
             settings.tell(&Event::Redirecting {
-                url: &next.url,
+                url: next.url.as_str(),
                 method: &next.method,
             });
             redirects.push(std::mem::replace(&mut request, next).url);
@@ -357,7 +357,7 @@ impl Client {
         if self.0.settings.is_observed() {
             self.0.settings.tell(&Event::Requesting {
                 method: &request.method,
-                url: &request.url,
+                url: request.url.as_str(),
                 version,
                 headers: &target.shown(version),
                 body_bytes: request.body_bytes(),

@@ -263,17 +263,12 @@ fn with_scheme(url: &str) -> String {
 
 /// The name of the file for `-O`: the last segment of the URL's path, without decoding.
 fn remote_name(request: &Request) -> Result<PathBuf, Failure> {
-    let last = request
-        .url()
-        .path_segments()
-        .and_then(|mut parts| parts.next_back());
-    match last {
-        Some(name) if !name.is_empty() && name != "." && name != ".." => Ok(name.into()),
+    let url = request.url();
+    let path = url.split_once(['?', '#']).map_or(url, |(path, _)| path);
+    match path.rsplit_once('/') {
+        Some((_, name)) if !matches!(name, "" | "." | "..") => Ok(name.into()),
         _ => {
-            let what = format!(
-                "the path of {} does not end with a file name",
-                request.url()
-            );
+            let what = format!("the path of {url} does not end with a file name");
             let explanation = handfast::Explanation::new("no-remote-name", what)
                 .with_fix("choose one with -o FILE");
             Err(Failure::new(code::WRITE, explanation))
