@@ -17,8 +17,8 @@ use bytes::{Buf as _, Bytes};
 use handfast_https::server::{BodyError, Pull};
 
 use crate::blocking::{Work, off_thread};
-use crate::hot::Ready;
 use crate::open::look_at;
+use crate::ready::Ready;
 
 /// The largest piece, in bytes: eight full records, which the TLS stream encrypts and sends at once.
 const CHUNK: usize = 128 * 1024;
@@ -168,6 +168,19 @@ impl FileBody {
     fn advance(&mut self, count: usize) {
         self.at += count as u64;
         self.left = self.left.saturating_sub(count as u64);
+    }
+}
+
+/// The first `length` bytes of a file, or fewer if it has become shorter.
+pub(crate) async fn beginning(file: &Arc<File>, length: usize) -> io::Result<Bytes> {
+    let cached = read(length, |buffer| read_nowait(file, buffer, 0, &mut None));
+    match cached {
+        Ok(bytes) if bytes.len() == length => Ok(bytes),
+        Err(error) if !is_no_answer(&error) => Err(error),
+        _ => {
+            let file = Arc::clone(file);
+            off_thread(move || read(length, |buffer| read_at(&file, buffer, 0))).await?
+        }
     }
 }
 
@@ -383,16 +396,17 @@ mod tests {
     use std::future::poll_fn;
     use std::io::Write as _;
 
-    use http::header::HeaderValue;
-
     use super::*;
+    use crate::path::Target;
+    use crate::ready::tests::plain;
 
     fn open(content: &[u8]) -> (tempfile::NamedTempFile, FileBody) {
         let mut named = tempfile::NamedTempFile::new().unwrap();
         named.write_all(content).unwrap();
         let file = named.reopen().unwrap();
         let facts = look_at(&file).unwrap();
-        let ready = Ready::new(file, facts, HeaderValue::from_static("text/plain"), None);
+        let target = Target::parse("/f").unwrap();
+        let ready = Ready::new(Arc::new(file), facts, target, plain());
         let body = FileBody::new(&ready, 0, content.len() as u64);
         (named, body)
     }

@@ -38,14 +38,14 @@ fn facts(size: u64, modified: u32) -> FileFacts {
 
 /// The entity tag of a file of this size that was last modified in this second.
 pub fn tag(size: u64, modified: u32) -> String {
-    let validators = Validators::new(&facts(size, modified), SystemTime::now());
+    let validators = Validators::new(&facts(size, modified), None, SystemTime::now());
     String::from_utf8_lossy(validators.etag.as_bytes()).into_owned()
 }
 
 /// The result of a request with these fields.
 pub fn judge(request: &HeaderMap, size: u64, modified: u32, head: bool) -> Part {
     let facts = facts(size, modified);
-    let validators = Validators::new(&facts, SystemTime::now());
+    let validators = Validators::new(&facts, None, SystemTime::now());
     match judge_request(request, &validators, size, head) {
         Verdict::Whole => Part::Whole,
         Verdict::Part(span) => Part::Ranges(vec![(span.start, span.length)]),

@@ -2,30 +2,18 @@
 //!
 //! A hot file stays open with the fields of its replies, and a small one with its content.
 //! Before each use the open file is checked (`fstat`), once in a turn of the event loop: a change of
-//! it is detected immediately. Its name is resolved again every [`VALID`], so that a file that
+//! it is detected immediately. Its name is resolved again every second, so that a file that
 //! was replaced or removed is served no longer than that; an unchanged one stays open.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fs::File;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime};
-
-use bytes::Bytes;
-use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use std::time::{Duration, Instant};
 
 use crate::look::Look;
-use crate::open::{FileFacts, Root, look_at};
-use crate::path::Target;
-use crate::reply::Validators;
-
-/// How long a name is assumed to be the same file. The cost for a hot file is not measurable, and
-/// a replaced file is served within this time.
-const VALID: Duration = Duration::from_secs(1);
+use crate::open::{Root, look_at};
+use crate::ready::{Ready, VALID};
 
 /// How often unused files are closed: in small portions, which do not delay replies.
 const SWEEP: Duration = Duration::from_millis(125);
@@ -34,20 +22,8 @@ const SWEEP: Duration = Duration::from_millis(125);
 /// has only 1024.
 pub(crate) const KEPT_MAX_DEFAULT: usize = 128;
 
-/// The largest content that is kept.
-const CONTENT_MAX: u64 = 16 * 1024;
-
-/// The limit on content kept by a thread.
-const CONTENTS_MAX: usize = 4 * 1024 * 1024;
-
-/// Content is kept only of files that have been unchanged for so long: a mistake about the clocks of a network file system
-/// would last as long as the file is hot.
-const CALM: Duration = Duration::from_secs(3);
-
 thread_local! {
     static KEPT: RefCell<HashMap<usize, Hot>> = RefCell::default();
-    /// Bytes of content that are kept.
-    static CONTENTS: Cell<usize> = const { Cell::new(0) };
     static SWEPT: Cell<Option<Instant>> = const { Cell::new(None) };
     /// Alive as long as the timer that sweeps, which ends with its runtime.
     static TIMER: RefCell<Weak<()>> = const { RefCell::new(Weak::new()) };
@@ -62,8 +38,6 @@ struct Hot {
 
 struct Kept {
     ready: Rc<Ready>,
-    /// Its name beneath the directory.
-    target: Target,
     looked_up: Cell<Instant>,
     looked_at: Cell<Look>,
 }
@@ -80,7 +54,7 @@ impl Kept {
 
     /// Whether its name still resolves to it.
     fn still_stands(&self, root: &Root, now: Instant) -> bool {
-        let stands = root.still_leads_to(&self.target, &self.ready.facts);
+        let stands = root.still_leads_to(&self.ready.target, &self.ready.facts);
         if stands {
             self.looked_up.set(now);
             self.looked_at.set(Look::now(now));
@@ -96,92 +70,6 @@ impl Kept {
         let unchanged = look_at(&self.ready.file).ok() == Some(self.ready.facts);
         self.looked_at.set(Look::now(now));
         unchanged
-    }
-}
-
-/// A file, and the fields of its replies.
-#[derive(Debug)]
-pub(crate) struct Ready {
-    pub(crate) file: Arc<File>,
-    pub(crate) facts: FileFacts,
-    pub(crate) validators: Validators,
-    /// The fields of every reply, whole or partial.
-    pub(crate) fields: HeaderMap,
-    content: RefCell<Option<Content>>,
-}
-
-/// The content of a small file. It counts as long as it exists.
-#[derive(Debug)]
-struct Content(Bytes);
-
-impl Content {
-    /// `None` if the thread's limit is reached.
-    fn new(bytes: &Bytes) -> Option<Self> {
-        let all = CONTENTS.get() + bytes.len();
-        (all <= CONTENTS_MAX).then(|| {
-            CONTENTS.set(all);
-            Self(bytes.clone())
-        })
-    }
-}
-
-impl Drop for Content {
-    fn drop(&mut self) {
-        // The thread is ending.
-        let _ = CONTENTS.try_with(|all| all.set(all.get().saturating_sub(self.0.len())));
-    }
-}
-
-impl Ready {
-    pub(crate) fn new(
-        file: File,
-        facts: FileFacts,
-        media: HeaderValue,
-        cache_control: Option<HeaderValue>,
-    ) -> Rc<Self> {
-        let validators = Validators::new(&facts, SystemTime::now());
-        let fields = [
-            (ETAG, validators.etag.clone()),
-            (LAST_MODIFIED, validators.last_modified.clone()),
-            (CONTENT_TYPE, media),
-            (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
-            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        ];
-        let cache_control = cache_control.map(|value| (CACHE_CONTROL, value));
-        Rc::new(Self {
-            file: Arc::new(file),
-            fields: fields.into_iter().chain(cache_control).collect(),
-            validators,
-            facts,
-            content: RefCell::new(None),
-        })
-    }
-
-    /// Whether its fields could say more now: its tag is weak, and need not be any more.
-    pub(crate) fn is_outdated(&self) -> bool {
-        self.validators.is_weak() && self.facts.is_settled(SystemTime::now())
-    }
-
-    /// A part of the content, if it is kept.
-    pub(crate) fn content(&self, start: u64, length: u64) -> Option<Bytes> {
-        let content = self.content.borrow();
-        let start = usize::try_from(start).ok()?;
-        let end = start.checked_add(usize::try_from(length).ok()?)?;
-        content
-            .as_ref()
-            .filter(|content| end <= content.0.len())
-            .map(|content| content.0.slice(start..end))
-    }
-
-    /// Keeps the content that was read, converted by `make`, if it is complete, small, and cannot
-    /// change undetected.
-    pub(crate) fn keep_content(&self, content: &[u8], make: impl FnOnce(&[u8]) -> Bytes) {
-        if self.facts.size <= CONTENT_MAX
-            && content.len() as u64 == self.facts.size
-            && self.facts.is_settled(SystemTime::now() - CALM)
-        {
-            *self.content.borrow_mut() = Content::new(&make(content));
-        }
     }
 }
 
@@ -215,13 +103,7 @@ pub(crate) fn let_go() -> bool {
 
 /// Keeps a newly opened file for this path, unless `kept_max` of this directory are kept already: more
 /// hot files in a second than that are opened as usual.
-pub(crate) fn keep(
-    root: &Arc<Root>,
-    path: &str,
-    target: Target,
-    ready: &Rc<Ready>,
-    kept_max: usize,
-) {
+pub(crate) fn keep(root: &Arc<Root>, path: &str, ready: &Rc<Ready>, kept_max: usize) {
     let now = Instant::now();
     sweep(now);
     KEPT.with_borrow_mut(|kept| {
@@ -232,7 +114,6 @@ pub(crate) fn keep(
         if hot.files.len() < kept_max {
             let one = Kept {
                 ready: Rc::clone(ready),
-                target,
                 looked_up: Cell::new(now),
                 looked_at: Cell::new(Look::now(now)),
             };
@@ -284,11 +165,14 @@ fn address(root: &Arc<Root>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::path::Path;
+    use std::time::SystemTime;
 
     use super::*;
     use crate::open::Kind;
+    use crate::path::Target;
+    use crate::ready::tests::plain;
 
     fn root_with(content: &str) -> (tempfile::TempDir, Arc<Root>) {
         let dir = tempfile::tempdir().unwrap();
@@ -302,19 +186,9 @@ mod tests {
         let Kind::File(facts) = found.kind else {
             panic!("a file")
         };
-        let ready = Ready::new(
-            found.file,
-            facts,
-            HeaderValue::from_static("text/plain"),
-            None,
-        );
-        keep(
-            root,
-            "/a",
-            Target::parse("/a").unwrap(),
-            &ready,
-            KEPT_MAX_DEFAULT,
-        );
+        let target = Target::parse("/a").unwrap();
+        let ready = Ready::new(Arc::new(found.file), facts, target, plain());
+        keep(root, "/a", &ready, KEPT_MAX_DEFAULT);
         ready
     }
 
@@ -345,33 +219,6 @@ mod tests {
         open(&root);
         age(&dir.path().join("a"));
         assert!(find(&root, "/a").is_none(), "its times count, too");
-    }
-
-    #[tokio::test]
-    async fn content_that_could_change_undetected_is_not_kept() {
-        let (_dir, root) = root_with("one");
-        let ready = open(&root);
-        let content = Bytes::from_static(b"one");
-        // It was written just now.
-        ready.keep_content(&content, Bytes::copy_from_slice);
-        assert_eq!(ready.content(0, 3), None);
-        let settled = Ready {
-            facts: FileFacts {
-                modified_ns: 1,
-                changed_ns: 1,
-                ..ready.facts
-            },
-            file: Arc::clone(&ready.file),
-            validators: Validators::new(&ready.facts, SystemTime::now()),
-            fields: ready.fields.clone(),
-            content: RefCell::new(None),
-        };
-        settled.keep_content(b"on", Bytes::copy_from_slice);
-        assert_eq!(settled.content(0, 2), None, "a part is not the whole");
-        settled.keep_content(&content, Bytes::copy_from_slice);
-        assert_eq!(settled.content(1, 2).as_deref(), Some(&b"ne"[..]));
-        assert_eq!(settled.content(1, 3), None);
-        assert_eq!(settled.content(u64::MAX, 2), None);
     }
 
     /// Makes its name due for a check.
@@ -434,17 +281,10 @@ mod tests {
     async fn no_more_is_kept_than_the_limit() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
-        keep(&root, "/b", Target::parse("/a").unwrap(), &ready, 1);
+        keep(&root, "/b", &ready, 1);
         assert!(find(&root, "/b").is_none(), "one file is kept already");
-        keep(&root, "/b", Target::parse("/a").unwrap(), &ready, 2);
+        keep(&root, "/b", &ready, 2);
         assert!(find(&root, "/b").is_some());
-
-        let piece = Bytes::from(vec![0; CONTENTS_MAX / 2]);
-        let first = Content::new(&piece).unwrap();
-        let second = Content::new(&piece).unwrap();
-        assert!(Content::new(&Bytes::from_static(b"x")).is_none(), "full");
-        drop((first, second));
-        assert!(Content::new(&piece).is_some(), "closed files do not count");
     }
 
     /// Waits until a file is not kept any more, with `meanwhile` again and again.

@@ -12,8 +12,8 @@ use handfast_https::server::{BodyError, Pull};
 use http::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::chunks::FileBody;
-use crate::hot::Ready;
 use crate::ranges::Span;
+use crate::ready::Ready;
 
 /// The rest of a reply with several parts.
 #[derive(Debug)]

@@ -79,6 +79,15 @@ impl Target {
         }
     }
 
+    /// A name beside this one: the same with a suffix.
+    pub(crate) fn beside(&self, suffix: &str) -> Self {
+        let mut it = self.clone();
+        if let Some(name) = it.names.last_mut() {
+            name.extend_from_slice(suffix.as_bytes());
+        }
+        it
+    }
+
     /// The last name, of which the type of the content is told.
     pub(crate) fn name(&self) -> &[u8] {
         self.names.last().map_or(b"", Vec::as_slice)

@@ -8,6 +8,7 @@ use http::header::{
     IF_UNMODIFIED_SINCE, RANGE,
 };
 
+use crate::coding::Coding;
 use crate::open::FileFacts;
 use crate::ranges::{self, Ranges, Span};
 
@@ -30,7 +31,8 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Validators {
     /// Size and both times, to the nanosecond. The time of the inode's change is in it because tools that copy or unpack
-    /// files give them whatever time of modification they like.
+    /// files give them whatever time of modification they like. With the name of the coding, because representations of
+    /// the same file differ (section 8.8.3.3).
     ///
     /// Strong if another change would have other times. Otherwise weak (section 8.8.1): after a change of less than 3
     /// seconds ago where the file system's clock knows whole seconds only, and of a file that is being written all the time.
@@ -41,10 +43,11 @@ pub(crate) struct Validators {
 }
 
 impl Validators {
-    pub(crate) fn new(facts: &FileFacts, now: SystemTime) -> Self {
+    pub(crate) fn new(facts: &FileFacts, coding: Option<Coding>, now: SystemTime) -> Self {
         let weak = if facts.is_settled(now) { "" } else { "W/" };
+        let (dash, coding) = coding.map_or(("", ""), |coding| ("-", coding.name()));
         let etag = format!(
-            "{weak}\"{:x}-{:x}-{:x}\"",
+            "{weak}\"{:x}-{:x}-{:x}{dash}{coding}\"",
             facts.size, facts.modified_ns, facts.changed_ns
         );
         // A date in the future would never be earlier than a client's: the time of the reply is sent (section 8.8.2.1).
@@ -56,6 +59,18 @@ impl Validators {
             etag: value(etag),
             last_modified: value(httpdate::fmt_http_date(modified)),
             modified,
+        }
+    }
+
+    /// Of the file compressed while it is sent: weak, because another release or level makes other bytes of it.
+    pub(crate) fn compressed(&self, coding: Coding) -> Self {
+        let opaque = Tag::new(self.etag.as_bytes()).opaque;
+        let opaque = opaque.strip_suffix(b"\"").unwrap_or(opaque);
+        let etag = [b"W/", opaque, b"-", coding.name().as_bytes(), b"\""].concat();
+        Self {
+            etag: HeaderValue::try_from(etag).unwrap_or_else(|_| HeaderValue::from_static("")),
+            last_modified: self.last_modified.clone(),
+            modified: self.modified,
         }
     }
 
@@ -234,7 +249,7 @@ mod tests {
     #[test]
     fn conditions_table() {
         use Verdict::{NotModified, OutOfRange, PreconditionFailed, Whole};
-        let validators = Validators::new(&facts(), SystemTime::now());
+        let validators = Validators::new(&facts(), None, SystemTime::now());
         let etag = validators.etag.to_str().unwrap().to_owned();
         assert!(etag.starts_with('"'), "{etag}");
         let weak = format!("W/{etag}");
@@ -380,7 +395,7 @@ mod tests {
     #[test]
     fn a_tag_is_strong_when_another_change_would_have_another() {
         let changed = UNIX_EPOCH + Duration::from_nanos(u64::try_from(facts().changed_ns).unwrap());
-        let validators = |after| Validators::new(&facts(), changed + after);
+        let validators = |after| Validators::new(&facts(), None, changed + after);
         let young = validators(Duration::from_millis(5));
         assert!(young.is_weak());
         let etag = young.etag.to_str().unwrap();
@@ -404,14 +419,14 @@ mod tests {
         };
         for (seconds, weak) in [(2, true), (4, false)] {
             let now = UNIX_EPOCH + Duration::from_secs(1_700_000_001 + seconds);
-            assert_eq!(Validators::new(&coarse, now).is_weak(), weak);
+            assert_eq!(Validators::new(&coarse, None, now).is_weak(), weak);
         }
     }
 
     #[test]
     fn a_file_of_the_future_was_modified_now() {
         let now = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
-        let validators = Validators::new(&facts(), now);
+        let validators = Validators::new(&facts(), None, now);
         assert_eq!(validators.last_modified, "Sun, 13 Sep 2020 12:26:40 GMT");
         let now = validators.last_modified.to_str().unwrap();
         let condition = [("if-modified-since", now)];

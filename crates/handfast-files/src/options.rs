@@ -1,0 +1,35 @@
+//! What a program can choose.
+
+use http::header::HeaderValue;
+
+use crate::charset::Charset;
+use crate::hot::KEPT_MAX_DEFAULT;
+
+/// A cache may keep a reply, and asks each time whether it is still good.
+pub(crate) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// See the methods of [`Files`](crate::Files).
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) listing: bool,
+    pub(crate) indexes: Vec<Vec<u8>>,
+    pub(crate) cache_control: Option<HeaderValue>,
+    pub(crate) charset: Charset,
+    pub(crate) precompressed: bool,
+    pub(crate) compression: bool,
+    pub(crate) kept_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listing: true,
+            indexes: vec![b"index.html".to_vec()],
+            cache_control: Some(NO_CACHE),
+            charset: Charset::default(),
+            precompressed: true,
+            compression: true,
+            kept_max: KEPT_MAX_DEFAULT,
+        }
+    }
+}
