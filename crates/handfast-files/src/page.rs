@@ -98,6 +98,9 @@ pub(crate) fn for_people(reply: Response, request: &HeaderMap) -> Response {
         StatusCode::FORBIDDEN => "The server may not read this file.",
         StatusCode::NOT_FOUND => "There is nothing at this address.",
         StatusCode::METHOD_NOT_ALLOWED => "Files can only be read here.",
+        StatusCode::NOT_ACCEPTABLE => {
+            "The file cannot be sent in a content coding that the client accepts."
+        }
         StatusCode::PRECONDITION_FAILED => "The file is not the one that the request was about.",
         StatusCode::RANGE_NOT_SATISFIABLE => {
             "The file is shorter than the part that was asked for."
