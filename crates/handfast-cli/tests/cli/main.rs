@@ -24,6 +24,8 @@ mod platform_store;
 #[cfg(unix)]
 mod readme;
 #[cfg(unix)]
+mod reload;
+#[cfg(unix)]
 mod serve;
 #[cfg(unix)]
 mod status;

@@ -14,16 +14,17 @@ use crate::failure::{Failure, code};
 use crate::output;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let (settings, text) = match super::read(args) {
+    let (settings, config) = match super::read(args) {
         Ok(read) => read,
         Err(failures) => return Err(end(failures, 0)),
     };
+    let text = config.as_ref().map(|config| &config.text);
     let mut held = Held::default();
     let mut remarks = Remarks::default();
     let problems = context::check(&settings, &mut held, &mut remarks);
-    super::say(&remarks, text.as_ref());
+    super::say(&remarks, text);
     let refused = remarks.warnings.iter().filter(|warning| warning.is_fatal);
-    let (failures, refused) = (config::shown(problems, text.as_ref()), refused.count());
+    let (failures, refused) = (config::shown(problems, text), refused.count());
     if failures.is_empty() && refused == 0 {
         let sites = match settings.sites.len() {
             1 => "one site".to_owned(),

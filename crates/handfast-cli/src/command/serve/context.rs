@@ -1,7 +1,9 @@
 //! From settings to what serves: a context with every site's certificates and clients, and the sites' files.
 
+use std::cell::RefCell;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use handfast::{
     ClientAuth, ClientPolicy, Explanation, Identities, Identity, KeyLog, ServerContext, TlsVersion,
@@ -10,7 +12,7 @@ use handfast::{
 use handfast_ca::Authority;
 use handfast_files::Files;
 use handfast_https::server::ALPN;
-use handfast_site::SiteTable;
+use handfast_site::{Guard, SiteTable};
 
 use super::config::choices::Demand;
 use super::config::{Place, Problem};
@@ -21,6 +23,7 @@ use super::settings::{Clients, Settings, Site};
 use super::warnings::Warning;
 use crate::data_dir;
 use crate::failure::{Failure, code};
+use crate::passphrase::PassphraseSource;
 use crate::trust_args::trust_problems;
 
 /// Everything that was read.
@@ -50,14 +53,14 @@ struct Group {
     /// Whether the default site is one of them.
     is_default: bool,
     auth: ClientAuth,
-    lists: Option<Lists>,
+    lists: Option<Rc<RefCell<Lists>>>,
 }
 
 impl Group {
     fn policy(&self) -> ClientPolicy {
         let mut policy = ClientPolicy::new(self.auth.clone());
         if let Some(lists) = &self.lists {
-            policy = policy.with_revocation_lists(lists.in_use());
+            policy = policy.with_revocation_lists(lists.borrow().in_use());
         }
         if let Some(depth) = self.clients.depth {
             policy = policy.with_chain_depth_max(depth);
@@ -83,7 +86,7 @@ impl Template {
             if group.is_default {
                 builder = builder.client_auth(group.auth.clone());
                 if let Some(lists) = &group.lists {
-                    builder = builder.revocation_lists(lists.in_use());
+                    builder = builder.revocation_lists(lists.borrow().in_use());
                 }
                 if let Some(depth) = group.clients.depth {
                     builder = builder.chain_depth_max(depth);
@@ -103,24 +106,15 @@ impl Template {
     }
 
     /// Checks the revocation lists again.
-    pub(super) fn look_at_lists(&mut self) -> Look {
+    pub(super) fn look_at_lists(&self) -> Look {
         let mut all = Look::default();
-        for lists in self
-            .groups
-            .iter_mut()
-            .filter_map(|group| group.lists.as_mut())
-        {
-            let look = lists.look();
+        for lists in self.groups.iter().filter_map(|group| group.lists.as_ref()) {
+            let look = lists.borrow_mut().look();
             all.changed |= look.changed;
             all.notes.extend(look.notes);
             all.warnings.extend(look.warnings);
         }
         all
-    }
-
-    /// Whether there are lists.
-    pub(super) fn has_lists(&self) -> bool {
-        self.groups.iter().any(|group| group.lists.is_some())
     }
 }
 
@@ -138,7 +132,7 @@ pub(super) fn prepare(
     let mut problems = Vec::new();
     let files = roots(settings, held, open_files_max, &mut problems);
     let identities = identities::gather(settings, held, Purpose::Serve, &mut problems, remarks);
-    let groups = groups(settings, &mut problems, remarks);
+    let groups = groups(settings, held, &mut problems, remarks);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -181,7 +175,7 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
     // No files are kept open.
     let _ = roots(settings, held, 0, &mut problems);
     let _ = identities::gather(settings, held, Purpose::Check, &mut problems, remarks);
-    let _ = groups(settings, &mut problems, remarks);
+    let _ = groups(settings, held, &mut problems, remarks);
     let written = [
         settings.key_log.as_ref().map(|path| &path.value),
         settings.log.audit.as_ref(),
@@ -200,6 +194,40 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
         }
     }
     problems
+}
+
+/// The files that the settings name, which are looked at for changes. Revocation lists are not among them: they are
+/// looked at one by one.
+pub(super) fn watched(settings: &Settings) -> Vec<PathBuf> {
+    let own = settings.certificates.iter();
+    let all = own.chain(settings.sites.iter().flat_map(|site| &site.certificates));
+    let mut paths = Vec::new();
+    for certificate in all {
+        paths.push(certificate.chain.value.clone());
+        paths.push(certificate.key_file().to_owned());
+        let source = certificate.passphrase.as_ref().map(|source| &source.0);
+        if let Some(PassphraseSource::File(path)) = source {
+            paths.push(path.clone());
+        }
+    }
+    let is_local = |site: &Site| site.certificates.is_empty() && settings.certificates.is_empty();
+    if settings.sites.iter().any(is_local) {
+        let directory = data_dir::ca_dir(settings.ca_dir.clone());
+        paths.extend(directory.map(|directory| directory.join("ca.pem")));
+    }
+    for site in &settings.sites {
+        match &site.clients.ca {
+            Some(ca) if ca.value.as_os_str() == data_dir::LOCAL => {
+                let directory = data_dir::ca_dir(settings.ca_dir.clone());
+                paths.extend(directory.map(|directory| directory.join("ca.pem")));
+            }
+            Some(ca) => paths.push(ca.value.clone()),
+            None => {}
+        }
+    }
+    paths.sort_unstable();
+    paths.dedup();
+    paths
 }
 
 /// What answers requests.
@@ -223,6 +251,14 @@ fn sites(
             .map_err(|error| unusable(error.to_string()))?
             .with_server_name_needed(differs)
             .with_files(files);
+        // Connections that began before clients had to show a certificate.
+        let served = match site.clients.demand {
+            Demand::Required => {
+                let guard = Guard::clients("/**", handfast_site::Clients::any());
+                served.with_guard(guard.map_err(|error| unusable(error.to_string()))?)
+            }
+            _ => served,
+        };
         let added = match site.names.is_empty() {
             true => table.with_default(served),
             false => table.with(served),
@@ -258,12 +294,17 @@ fn add(table: &Identities, shown: &[Shown]) {
 }
 
 /// Which clients each site lets in.
-fn groups(settings: &Settings, problems: &mut Vec<Problem>, remarks: &mut Remarks) -> Vec<Group> {
+fn groups(
+    settings: &Settings,
+    held: &mut Held,
+    problems: &mut Vec<Problem>,
+    remarks: &mut Remarks,
+) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for site in &settings.sites {
         let is_same = |group: &Group| group.clients == site.clients;
         if !groups.iter().any(is_same) {
-            match group(settings, site, remarks) {
+            match group(settings, site, held, remarks) {
                 Ok(group) => groups.push(group),
                 Err(problem) => problems.push(*problem),
             }
@@ -278,7 +319,12 @@ fn groups(settings: &Settings, problems: &mut Vec<Problem>, remarks: &mut Remark
     groups
 }
 
-fn group(settings: &Settings, site: &Site, remarks: &mut Remarks) -> Result<Group, Box<Problem>> {
+fn group(
+    settings: &Settings,
+    site: &Site,
+    held: &mut Held,
+    remarks: &mut Remarks,
+) -> Result<Group, Box<Problem>> {
     let clients = site.clients.clone();
     let (demand, ca) = match (clients.demand, &clients.ca) {
         (Demand::None, _) | (_, None) => {
@@ -306,20 +352,27 @@ fn group(settings: &Settings, site: &Site, remarks: &mut Remarks) -> Result<Grou
         Demand::Optional => ClientAuth::Optional(anchors),
         _ => ClientAuth::Required(anchors),
     };
-    let files = clients.crl.iter().map(|file| file.value.clone()).collect();
-    let read = Lists::read(files, own, clients.crl_expired.into());
-    let (lists, look) = read.map_err(|(number, failure)| {
-        let file = number.and_then(|number| clients.crl.get(number));
-        Box::new(Problem::of(&file.unwrap_or(ca).place, failure))
-    })?;
-    remarks
-        .warnings
-        .extend(look.warnings.into_iter().map(|text| Warning {
-            place: ca.place.clone(),
-            text,
-            is_fatal: look.refuses,
-        }));
-    let lists = (!lists.is_empty()).then_some(lists);
+    let lists = match held.lists(&clients) {
+        // They look after themselves: what cannot be used changes nothing.
+        Some(lists) => Some(lists),
+        None => {
+            let files = clients.crl.iter().map(|file| file.value.clone()).collect();
+            let read = Lists::read(files, own, clients.crl_expired.into());
+            let (lists, look) = read.map_err(|(number, failure)| {
+                let file = number.and_then(|number| clients.crl.get(number));
+                Box::new(Problem::of(&file.unwrap_or(ca).place, failure))
+            })?;
+            let warning = |text| Warning {
+                place: ca.place.clone(),
+                text,
+                is_fatal: look.refuses,
+            };
+            remarks
+                .warnings
+                .extend(look.warnings.into_iter().map(warning));
+            (!lists.is_empty()).then(|| held.keep_lists(&clients, lists))
+        }
+    };
     Ok(Group {
         clients,
         names: Vec::new(),

@@ -1,9 +1,11 @@
 //! What is kept from one configuration to the next: what can be read once only, and what would be opened again for
 //! nothing.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use handfast::{Identity, KeyLog, Passphrase};
@@ -11,7 +13,8 @@ use handfast_files::Files;
 use zeroize::Zeroizing;
 
 use super::config::{At, Source};
-use super::settings::{Certificate, Site};
+use super::lists::Lists;
+use super::settings::{Certificate, Clients, Settings, Site};
 use crate::failure::Failure;
 use crate::passphrase::{self, PassphraseSource};
 
@@ -27,6 +30,8 @@ pub(super) struct Held {
     /// By directory, whether it is listed, and how many files may be open.
     files: HashMap<(PathBuf, bool, usize), Files>,
     key_logs: HashMap<PathBuf, KeyLog>,
+    /// By the clients that they are for: lists are read again one by one, and never replaced by older ones.
+    lists: Vec<(Clients, Rc<RefCell<Lists>>)>,
 }
 
 impl Held {
@@ -113,6 +118,30 @@ impl Held {
         Ok(files)
     }
 
+    /// Forgets what these settings do not need.
+    pub(super) fn forget_unused(&mut self, settings: &Settings) {
+        let sites = &settings.sites;
+        self.files.retain(|(root, listing, _), _| {
+            let serves = |site: &Site| site.root.value == *root && site.listing == *listing;
+            sites.iter().any(serves)
+        });
+        self.lists
+            .retain(|(clients, _)| sites.iter().any(|site| site.clients == *clients));
+    }
+
+    /// The lists that are in use for these clients.
+    pub(super) fn lists(&self, clients: &Clients) -> Option<Rc<RefCell<Lists>>> {
+        let mut known = self.lists.iter();
+        let (_, lists) = known.find(|(known, _)| known == clients)?;
+        Some(Rc::clone(lists))
+    }
+
+    pub(super) fn keep_lists(&mut self, clients: &Clients, lists: Lists) -> Rc<RefCell<Lists>> {
+        let lists = Rc::new(RefCell::new(lists));
+        self.lists.push((clients.clone(), Rc::clone(&lists)));
+        lists
+    }
+
     pub(super) fn key_log(&mut self, path: &At<PathBuf>) -> Result<KeyLog, Failure> {
         if let Some(log) = self.key_logs.get(&path.value) {
             return Ok(log.clone());
@@ -124,6 +153,6 @@ impl Held {
 }
 
 /// Whether this is something that can be read once only.
-fn is_pipe(path: &Path) -> bool {
+pub(super) fn is_pipe(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| !found.is_file())
 }

@@ -7,7 +7,7 @@ use handfast::{CertificateFacts, Identity, Passphrase, SubjectAltName};
 use handfast_ca::{Authority, Constraints, InitOptions, IssueRequest};
 
 use super::config::choices::Kind;
-use super::config::{Place, Problem};
+use super::config::{Place, Problem, Text};
 use super::held::Held;
 use super::names::{OwnNames, own_names};
 use super::settings::{Certificate, Settings, Site};
@@ -48,6 +48,8 @@ pub(super) struct SiteIdentities {
     pub(super) authority: Option<Trusted>,
     /// Those of this machine that the local certificate of the default site names.
     pub(super) own_names: OwnNames,
+    /// Whether it names addresses that this machine may lose.
+    pub(super) names_addresses: bool,
 }
 
 /// The local authority's certificate.
@@ -71,6 +73,14 @@ pub(super) enum Purpose {
 pub(super) struct Remarks {
     pub(super) warnings: Vec<Warning>,
     pub(super) notes: Vec<String>,
+}
+
+impl Remarks {
+    /// The warnings, with their places.
+    pub(super) fn shown(&self, text: Option<&Text>) -> Vec<String> {
+        let warnings = self.warnings.iter();
+        warnings.map(|warning| warning.shown(text)).collect()
+    }
 }
 
 /// The certificates of every site. What is wrong is added to `problems`.
@@ -117,6 +127,9 @@ pub(super) fn gather(
     }
     all.authority = local.trusted;
     all.own_names = local.own_names;
+    let listen = settings.addresses(Kind::Https);
+    all.names_addresses = !all.own_names.permitted.is_empty()
+        && listen.iter().any(|address| address.ip().is_unspecified());
     all
 }
 

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! args, config (handfast.toml) -> settings -> context: certificates, clients, files -> Server
-//!                                     `-> check, print
+//!                       ^             `-> check, print            |
+//!                       `------------------ reload <------------- watch
 //! ```
 
 mod announce;
@@ -20,12 +21,14 @@ mod log;
 mod names;
 mod numbers;
 mod print;
+mod reload;
 mod room;
 mod settings;
 mod stamp;
 mod status;
 mod stop;
 mod warnings;
+mod watch;
 
 use std::io;
 use std::process::ExitCode;
@@ -42,9 +45,10 @@ use self::held::Held;
 use self::identities::Remarks;
 use self::log::Logs;
 use self::numbers::Numbers;
+use self::reload::{Reload, Start};
 use self::room::{connections_room, open_files_max, too_few_descriptors};
 use self::settings::Settings;
-use self::stop::{Renewal, Signals, no_signals, until_stopped};
+use self::stop::{Signals, no_signals, until_stopped};
 use crate::failure::{Failure, code};
 use crate::output;
 
@@ -56,20 +60,20 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.configuration.check {
         return check::run(&args);
     }
-    let (settings, text) = read(&args).map_err(all_but_one)?;
+    let (settings, config) = read(&args).map_err(all_but_one)?;
     if args.configuration.print_config {
         output::write_stdout(print::text(&settings).as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    serve(&settings, text.as_ref())
+    serve(args, settings, config)
 }
 
 /// What was asked for, by arguments and file.
-fn read(args: &Args) -> Result<(Settings, Option<Text>), Vec<Failure>> {
+fn read(args: &Args) -> Result<(Settings, Option<Config>), Vec<Failure>> {
     let config = args.configuration.config.as_deref();
     let config = config.map(Config::read).transpose()?;
     match settings::resolve(args, config.as_ref()) {
-        Ok(settings) => Ok((settings, config.map(|config| config.text))),
+        Ok(settings) => Ok((settings, config)),
         Err(problems) => {
             let text = config.as_ref().map(|config| &config.text);
             Err(config::shown(problems, text))
@@ -89,7 +93,8 @@ fn all_but_one(mut failures: Vec<Failure>) -> Failure {
     last
 }
 
-fn serve(settings: &Settings, text: Option<&Text>) -> Result<ExitCode, Failure> {
+fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitCode, Failure> {
+    let text = config.as_ref().map(|config| &config.text);
     let descriptors = crate::descriptors::raise_limit();
     let mut limits = settings.limits;
     let room = connections_room(descriptors).ok_or_else(too_few_descriptors)?;
@@ -108,25 +113,26 @@ fn serve(settings: &Settings, text: Option<&Text>) -> Result<ExitCode, Failure> 
     let open_files = open_files_max(descriptors, limits.connections_max, threads);
     let mut held = Held::default();
     let mut remarks = Remarks::default();
-    let prepared = context::prepare(settings, &mut held, open_files, None, &mut remarks);
+    // Before the files are read: what changes in between is seen later.
+    let watch = reload::watch(&args, &settings);
+    let prepared = context::prepare(&settings, &mut held, open_files, None, &mut remarks);
     say(&remarks, text);
     let prepared = prepared.map_err(|problems| all_but_one(config::shown(problems, text)))?;
-    held.runs();
     let logs = Logs::open(&settings.log)?;
     let numbers = Numbers::new();
     numbers.set_certificates(numbers::certificates(&prepared.identities));
-    let mut config = ServerConfig::new(prepared.context.clone())
+    let mut server = ServerConfig::new(prepared.context.clone())
         .limits(limits)
         .close_policy(settings.close.into())
         .observer(logs.observer(Arc::clone(&numbers)));
     for address in settings.addresses(Kind::Https) {
-        config = config.listen(address);
+        server = server.listen(address);
     }
     if let Some(threads) = settings.threads {
-        config = config.threads(threads);
+        server = server.threads(threads);
     }
-    let sites = Sites::new(prepared.sites);
-    let server = Server::bind(config, sites).map_err(bind_failure)?;
+    let sites = Sites::new(prepared.sites.clone());
+    let server = Server::bind(server, sites.clone()).map_err(bind_failure)?;
     let status = settings.status.map(|address| {
         if status::is_public(&address) && settings.sites.iter().any(|site| site.clients.demand != Demand::Required) {
             output::warning(
@@ -156,24 +162,28 @@ fn serve(settings: &Settings, text: Option<&Text>) -> Result<ExitCode, Failure> 
         let _guard = runtime.enter();
         Signals::new().map_err(no_signals)?
     };
+    let start = Start {
+        args,
+        config,
+        settings,
+        held,
+        open_files_max: open_files,
+        watch,
+        numbers,
+        status: status.clone(),
+    };
+    let reload = Reload::new(start, prepared, sites, &remarks);
     let of_status = status
         .as_ref()
         .map_or(&[][..], |status| status.local_addrs());
     announce::announce(
-        settings,
-        &prepared.identities,
+        reload.settings(),
+        reload.identities(),
         running.local_addrs(),
         of_status,
     )?;
-    let renewal = prepared.template.has_lists().then_some(Renewal {
-        template: prepared.template,
-        context: prepared.context,
-        is_quiet: settings.log.is_quiet(),
-        numbers,
-        status: status.clone(),
-    });
     let log = logs.handle();
-    let result = until_stopped(runtime, running, settings.grace, signals, log, renewal);
+    let result = until_stopped(runtime, running, signals, log, reload);
     drop(status);
     logs.finish();
     result
@@ -184,8 +194,8 @@ fn say(remarks: &Remarks, text: Option<&Text>) {
     for note in &remarks.notes {
         output::note(note);
     }
-    for warning in &remarks.warnings {
-        output::warning(warning.shown(text));
+    for warning in remarks.shown(text) {
+        output::warning(warning);
     }
 }
 

@@ -68,7 +68,7 @@ impl OwnNames {
 
 /// The addresses of this machine, without those that other machines cannot use: loopback, and link-local ones, which
 /// need the interface in addition. In order, so that the same addresses make the same certificate.
-fn addresses() -> Vec<IpAddr> {
+pub(super) fn addresses() -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = if_addrs::get_if_addrs()
         .unwrap_or_default()
         .into_iter()

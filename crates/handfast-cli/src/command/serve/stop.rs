@@ -1,16 +1,15 @@
-//! From the start to the end: signals, revocation lists that change, memory after peaks.
+//! From the start to the end: signals, what is to be read again, memory after peaks.
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use handfast::{Explanation, ServerContext};
+use handfast::Explanation;
 use handfast_https::server::Running;
 
-use super::numbers::Numbers;
+use super::log;
+use super::reload::Reload;
 use super::stamp::LOOK_EVERY;
-use super::{context, log};
 use crate::failure::{Failure, code};
 use crate::heap::{self, Peak};
 use crate::output;
@@ -18,58 +17,14 @@ use crate::output;
 /// How long the cutting of connections is waited for: a thread may be waiting for a disk.
 const CUT: Duration = Duration::from_secs(1);
 
-/// Applies changed revocation lists.
-pub(super) struct Renewal {
-    pub(super) template: context::Template,
-    /// The one in use.
-    pub(super) context: ServerContext,
-    pub(super) is_quiet: bool,
-    pub(super) numbers: Arc<Numbers>,
-    /// The status listener, which has the same context.
-    pub(super) status: Option<Arc<Running>>,
-}
-
-impl Renewal {
-    fn look(&mut self, running: &Running) {
-        let look = self.template.look_at_lists();
-        for warning in &look.warnings {
-            output::warning(warning);
-        }
-        if !look.changed {
-            return;
-        }
-        match self.template.build(Some(&self.context)) {
-            Ok(context) => {
-                self.context = context.clone();
-                self.numbers.reloaded(true);
-                if let Some(status) = &self.status {
-                    status.replace_context(context.clone());
-                }
-                running.replace_context(context);
-                if !self.is_quiet {
-                    look.notes.iter().for_each(output::note);
-                }
-            }
-            Err(error) => {
-                self.numbers.reloaded(false);
-                output::warning(format!(
-                    "the changed revocation lists cannot be used: {}",
-                    error.explain().what
-                ));
-            }
-        }
-    }
-}
-
-/// Waits for a signal, then for running replies; a second signal stops it at once. In the meantime checks the
-/// revocation lists, and releases memory after peaks.
+/// Waits for a signal, then for running replies; a second signal stops it at once. In the meantime checks whether
+/// something is to be read again, and releases memory after peaks.
 pub(super) fn until_stopped(
     runtime: tokio::runtime::Runtime,
     running: Running,
-    grace: Duration,
     mut signals: Signals,
     log: log::Handle,
-    mut renewal: Option<Renewal>,
+    mut reload: Reload,
 ) -> Result<ExitCode, Failure> {
     let hurried = runtime.block_on(async {
         let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -80,13 +35,12 @@ pub(super) fn until_stopped(
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
-                    Signal::Hangup => log.reopen(),
-                },
-                _ = looks.tick(), if renewal.is_some() => {
-                    if let Some(renewal) = &mut renewal {
-                        renewal.look(&running);
+                    Signal::Hangup => {
+                        log.reopen();
+                        reload.ask(&running);
                     }
-                }
+                },
+                _ = looks.tick() => reload.look(&running),
                 _ = peaks.tick() => {
                     if peak.is_over(running.connections()) {
                         heap::give_back();
@@ -95,7 +49,7 @@ pub(super) fn until_stopped(
             }
         }
         let stopper = running.stopper();
-        stopper.shutdown(grace);
+        stopper.shutdown(reload.settings().grace);
         let mut stopped = tokio::task::spawn_blocking(move || running.join());
         tokio::select! {
             _ = &mut stopped => Ok::<_, Failure>(false),
@@ -126,7 +80,7 @@ pub(super) fn no_signals(error: io::Error) -> Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signal {
     Stop,
-    /// Reopen files.
+    /// Reopen files, and read everything again.
     Hangup,
 }
 

@@ -12,11 +12,13 @@
 
 mod flags;
 mod resolve;
+mod restart;
 #[cfg(test)]
 mod tests;
 mod types;
 mod write;
 
 pub(super) use self::resolve::resolve;
+pub(super) use self::restart::needs_restart;
 pub(super) use self::types::{Certificate, Clients, LogSettings, Settings, Site};
 pub(super) use self::write::file;

@@ -1,0 +1,35 @@
+//! What a running server cannot change.
+
+use super::types::Settings;
+
+/// The keys whose change takes effect with the next start only.
+pub(in crate::command::serve) fn needs_restart(
+    before: &Settings,
+    now: &Settings,
+) -> Vec<&'static str> {
+    // Whatever is added to the settings is considered here, too.
+    let Settings {
+        listeners,
+        sites: _,
+        certificates: _,
+        versions: _,
+        key_log: _,
+        ca_dir: _,
+        limits,
+        threads,
+        grace: _,
+        close,
+        log,
+        status,
+    } = now;
+    let changed = [
+        ("[[listener]]", *listeners != before.listeners),
+        ("[limits]", *limits != before.limits),
+        ("threads", *threads != before.threads),
+        ("close", *close != before.close),
+        ("[log]", *log != before.log),
+        ("[status]", *status != before.status),
+    ];
+    let changed = changed.into_iter().filter(|(_, changed)| *changed);
+    changed.map(|(key, _)| key).collect()
+}
