@@ -13,12 +13,12 @@ use crate::x500;
 use crate::x509::{self, CertificateFacts, Depth, escape_control};
 
 /// One parsed certificate.
-pub(super) struct Link<'a> {
+pub(super) struct Parsed<'a> {
     certificate: X509Certificate<'a>,
     pub(super) facts: CertificateFacts,
 }
 
-impl Link<'_> {
+impl Parsed<'_> {
     /// The subject, or if it is empty, the first alternative name.
     fn name(&self) -> String {
         if !self.facts.subject.is_empty() {
@@ -44,15 +44,17 @@ impl Link<'_> {
 }
 
 /// Parses every certificate of a chain.
-pub(super) fn read<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<Link<'a>>, IdentityProblem> {
+pub(super) fn read<'a>(
+    chain: &'a [CertificateDer<'_>],
+) -> Result<Vec<Parsed<'a>>, IdentityProblem> {
     chain
         .iter()
         .enumerate()
         .map(|(index, der)| {
-            let link = x509::parse(der, Depth::Outline).and_then(|certificate| {
-                CertificateFacts::from_der(der).map(|facts| Link { certificate, facts })
+            let one = x509::parse(der, Depth::Outline).and_then(|certificate| {
+                CertificateFacts::from_der(der).map(|facts| Parsed { certificate, facts })
             });
-            link.map_err(|error| IdentityProblem::MalformedDer {
+            one.map_err(|error| IdentityProblem::MalformedDer {
                 what: format!("certificate {}", index.saturating_add(1)),
                 detail: error.detail,
             })
@@ -61,25 +63,25 @@ pub(super) fn read<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<Link<'a>>,
 }
 
 /// Checks that the chain is in order, and that the key with this public half belongs to it.
-pub(super) fn check(links: &[Link<'_>], key: &PublicHalf) -> Result<(), IdentityProblem> {
-    let Some((first, issuers)) = links.split_first() else {
+pub(super) fn check(parsed: &[Parsed<'_>], key: &PublicHalf) -> Result<(), IdentityProblem> {
+    let Some((first, issuers)) = parsed.split_first() else {
         return Err(IdentityProblem::NoCertificate { found: Vec::new() });
     };
     if first.facts.spki_sha256 != key.spki_sha256 {
         return Err(wrong_first(first, issuers, key));
     }
-    for (index, link) in links.iter().enumerate().skip(1) {
-        let (before, after) = links.split_at(index);
+    for (index, one) in parsed.iter().enumerate().skip(1) {
+        let (before, after) = parsed.split_at(index);
         let Some(previous) = before.last() else {
             continue;
         };
-        if before.iter().any(|earlier| earlier.is_same(link)) {
+        if before.iter().any(|earlier| earlier.is_same(one)) {
             return Err(IdentityProblem::RepeatedCertificate {
                 at_index: index,
-                subject: link.name(),
+                subject: one.name(),
             });
         }
-        if before.iter().any(|earlier| link.issued(earlier)) {
+        if before.iter().any(|earlier| one.issued(earlier)) {
             continue;
         }
         let issuer = after.iter().position(|later| later.issued(previous));
@@ -87,12 +89,12 @@ pub(super) fn check(links: &[Link<'_>], key: &PublicHalf) -> Result<(), Identity
             Some(offset) if !previous.facts.is_self_issued => IdentityProblem::IssuerOutOfOrder {
                 subject: previous.name(),
                 at_index: index,
-                found: link.name(),
+                found: one.name(),
                 issuer_index: index.saturating_add(offset),
             },
             _ => IdentityProblem::UnrelatedCertificate {
                 at_index: index,
-                found: link.name(),
+                found: one.name(),
                 expected: previous.facts.issuer.clone(),
             },
         });
@@ -101,10 +103,10 @@ pub(super) fn check(links: &[Link<'_>], key: &PublicHalf) -> Result<(), Identity
 }
 
 /// The key belongs to another certificate of the chain, or to none.
-fn wrong_first(first: &Link<'_>, issuers: &[Link<'_>], key: &PublicHalf) -> IdentityProblem {
+fn wrong_first(first: &Parsed<'_>, issuers: &[Parsed<'_>], key: &PublicHalf) -> IdentityProblem {
     let matching = issuers
         .iter()
-        .position(|link| link.facts.spki_sha256 == key.spki_sha256);
+        .position(|one| one.facts.spki_sha256 == key.spki_sha256);
     if let Some((offset, end_entity)) =
         matching.and_then(|offset| Some((offset, issuers.get(offset)?)))
     {
@@ -123,25 +125,25 @@ fn wrong_first(first: &Link<'_>, issuers: &[Link<'_>], key: &PublicHalf) -> Iden
 
 /// The order in which unordered certificates form a chain: the one of the key, its issuer, and so on,
 /// without those of other chains. The original order if no certificate matches the key.
-pub(super) fn arrange(links: &[Link<'_>], key: &PublicHalf) -> Vec<usize> {
-    let end_entity = links
+pub(super) fn arrange(parsed: &[Parsed<'_>], key: &PublicHalf) -> Vec<usize> {
+    let end_entity = parsed
         .iter()
-        .position(|link| link.facts.spki_sha256 == key.spki_sha256);
+        .position(|one| one.facts.spki_sha256 == key.spki_sha256);
     let Some(end_entity) = end_entity else {
-        return (0..links.len()).collect();
+        return (0..parsed.len()).collect();
     };
     let mut order = vec![end_entity];
-    let mut last = links.get(end_entity);
+    let mut last = parsed.get(end_entity);
     while let Some(current) = last {
-        let issuer = links
+        let issuer = parsed
             .iter()
             .enumerate()
-            .find(|(index, link)| !order.contains(index) && link.issued(current));
+            .find(|(index, one)| !order.contains(index) && one.issued(current));
         if current.facts.is_self_issued {
             break;
         }
         order.extend(issuer.map(|(index, _)| index));
-        last = issuer.map(|(_, link)| link);
+        last = issuer.map(|(_, one)| one);
     }
     order
 }

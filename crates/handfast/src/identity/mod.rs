@@ -311,9 +311,9 @@ fn join(
             .filter_map(|index| chain.get(index).cloned())
             .collect();
     }
-    let mut links = chain::read(&chain)?;
-    chain::check(&links, &key.public)?;
-    let facts = links.swap_remove(0).facts;
+    let mut parsed = chain::read(&chain)?;
+    chain::check(&parsed, &key.public)?;
+    let facts = parsed.swap_remove(0).facts;
     Ok(Identity {
         facts: Arc::new(facts),
         key: Arc::new(CertifiedKey::new(chain, key.signing)),
