@@ -20,7 +20,7 @@ use ::tokio::time::timeout;
 pub use self::handshake::AsyncHandshake;
 use self::handshake::{close_failed, discard_raw};
 pub use self::split::{AsyncReadHalf, AsyncWriteHalf};
-use self::waiting::{Patience, Sender, Senders};
+use self::waiting::{ProgressLimit, Sender, Senders};
 use crate::alert::Alert;
 use crate::blocking::{HandshakeFailure, ending_as_io, is_reset, too_much};
 use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
@@ -104,8 +104,8 @@ pub struct AsyncStream<C> {
     channel: C,
     connection: Connection,
     report: Arc<Report>,
-    reading: Patience,
-    writing: Patience,
+    reading: ProgressLimit,
+    writing: ProgressLimit,
     senders: Senders,
     flush_on_read: bool,
     send_at: usize,
@@ -207,8 +207,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
 
     /// Changes the limits on later reads and writes.
     pub fn set_timeouts(&mut self, timeouts: &Timeouts) {
-        self.reading = Patience::new(timeouts.read, Phase::Response);
-        self.writing = Patience::new(timeouts.write, Phase::Request);
+        self.reading = ProgressLimit::new(timeouts.read, Phase::Response);
+        self.writing = ProgressLimit::new(timeouts.write, Phase::Request);
     }
 
     /// Whether waiting for the peer first sends what was written and not flushed. Default: yes, which
@@ -274,11 +274,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncStream<C> {
         let Some(mut lingering) = lingering else {
             return CloseOutcome::after(self.connection.ending());
         };
-        while let Some(patience) = lingering.patience() {
+        while let Some(limit) = lingering.next_limit() {
             let before = self.connection.traffic().bytes_received;
             let mut discarded = [0; 4096];
             let next = poll_fn(|cx| self.poll_read_some(cx, &mut discarded));
-            match timeout(patience, next).await {
+            match timeout(limit, next).await {
                 Ok(Ok(ReadOutcome::End(ending))) => return CloseOutcome::after(Some(ending)),
                 Ok(Ok(_)) => {}
                 // Further data cannot be decrypted; only FIN ends the connection.

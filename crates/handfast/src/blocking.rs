@@ -332,7 +332,7 @@ impl<C: Channel> Stream<C> {
         };
         let began = Instant::now();
         let mut discarded = vec![0; 16 * 1024];
-        while let Some(patience) = lingering.patience() {
+        while let Some(limit) = lingering.next_limit() {
             let before = self.connection.traffic().bytes_received;
             match self.connection.read(&mut discarded) {
                 Ok(ReadOutcome::End(ending)) => return CloseOutcome::after(Some(ending)),
@@ -342,7 +342,7 @@ impl<C: Channel> Stream<C> {
                 Err(_) if lingering.insists() => return CloseOutcome::SentOnly,
                 Err(_) => return discard_raw(&mut self.channel, lingering, began),
             }
-            match self.receive(Some(patience), Phase::Close) {
+            match self.receive(Some(limit), Phase::Close) {
                 Ok(true) => {}
                 Ok(false) | Err(_) => return CloseOutcome::SentOnly,
             }
@@ -453,8 +453,8 @@ fn close_failed<C: Channel>(
         connection,
         armed,
     };
-    let patience = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
-    let sent = io.transmit(Deadline::total(Some(patience)), Phase::Close);
+    let limit = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
+    let sent = io.transmit(Deadline::total(Some(limit)), Phase::Close);
     if sent.is_err() || channel.half_close().is_err() {
         return CloseOutcome::PeerGone;
     }
@@ -474,8 +474,8 @@ fn discard_raw<C: Channel>(
     began: Instant,
 ) -> CloseOutcome {
     let mut discarded = [0; 16 * 1024];
-    while let Some(patience) = lingering.patience() {
-        if channel.limit_read(Some(patience)).is_err() {
+    while let Some(limit) = lingering.next_limit() {
+        if channel.limit_read(Some(limit)).is_err() {
             break;
         }
         match channel.read(&mut discarded) {

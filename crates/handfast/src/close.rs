@@ -157,7 +157,7 @@ impl Lingering {
     }
 
     /// The limit of the next read; `None` if a limit is reached.
-    pub(crate) fn patience(&self) -> Option<Duration> {
+    pub(crate) fn next_limit(&self) -> Option<Duration> {
         let left = self
             .limits
             .total
@@ -186,16 +186,16 @@ mod tests {
     fn lingering_ends_by_silence_total_or_bytes() {
         assert!(Lingering::new(ClosePolicy::Send).is_none());
         let mut linger = Lingering::new(ClosePolicy::default()).unwrap();
-        assert_eq!(linger.patience(), Some(Duration::from_secs(5)));
+        assert_eq!(linger.next_limit(), Some(Duration::from_secs(5)));
         linger.progressed(Duration::from_secs(27), 10);
-        assert_eq!(linger.patience(), Some(Duration::from_secs(3)));
+        assert_eq!(linger.next_limit(), Some(Duration::from_secs(3)));
         linger.progressed(Duration::from_secs(28), 1024 * 1024);
-        assert_eq!(linger.patience(), None);
+        assert_eq!(linger.next_limit(), None);
 
         let mut wait = Lingering::new(ClosePolicy::Wait(Duration::from_secs(2))).unwrap();
         wait.progressed(Duration::from_secs(1), u64::MAX / 2);
-        assert_eq!(wait.patience(), Some(Duration::from_secs(1)));
+        assert_eq!(wait.next_limit(), Some(Duration::from_secs(1)));
         wait.progressed(Duration::from_secs(2), 0);
-        assert_eq!(wait.patience(), None);
+        assert_eq!(wait.next_limit(), None);
     }
 }

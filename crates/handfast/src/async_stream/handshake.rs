@@ -9,7 +9,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::task::{JoinHandle, spawn_blocking};
 use ::tokio::time::{Sleep, sleep, timeout};
 
-use super::waiting::{Patience, Senders};
+use super::waiting::{ProgressLimit, Senders};
 use super::{AsyncStream, poll_raw_read, poll_receive, poll_transmit};
 use crate::blocking::{HandshakeFailure, is_reset};
 use crate::close::{CloseOutcome, ClosePolicy, LingerLimits, Lingering};
@@ -112,8 +112,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Future for AsyncHandshake<C> {
             channel: under_way.channel,
             connection,
             report,
-            reading: Patience::new(this.timeouts.read, Phase::Response),
-            writing: Patience::new(this.timeouts.write, Phase::Request),
+            reading: ProgressLimit::new(this.timeouts.read, Phase::Response),
+            writing: ProgressLimit::new(this.timeouts.write, Phase::Request),
             senders: Senders::default(),
             flush_on_read: true,
             send_at: 1,
@@ -198,8 +198,8 @@ pub(super) async fn close_failed<C: AsyncRead + AsyncWrite + Unpin>(
     if connection.alert_sent().is_none() {
         return CloseOutcome::PeerGone;
     }
-    let patience = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
-    let sent = timeout(patience, async {
+    let limit = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
+    let sent = timeout(limit, async {
         poll_fn(|cx| poll_transmit(channel, connection, cx)).await?;
         poll_fn(|cx| Pin::new(&mut *channel).poll_flush(cx)).await?;
         poll_fn(|cx| Pin::new(&mut *channel).poll_shutdown(cx)).await
@@ -223,9 +223,9 @@ pub(super) async fn discard_raw<C: AsyncRead + Unpin>(
     began: Instant,
 ) -> CloseOutcome {
     let mut discarded = [0; 4096];
-    while let Some(patience) = lingering.patience() {
+    while let Some(limit) = lingering.next_limit() {
         let read = poll_fn(|cx| poll_raw_read(channel, cx, &mut discarded));
-        match timeout(patience, read).await {
+        match timeout(limit, read).await {
             Ok(Ok(0)) => break,
             Ok(Ok(count)) => lingering.progressed(began.elapsed(), count as u64),
             Ok(Err(error)) if is_reset(&error) => return CloseOutcome::PeerGone,

@@ -65,14 +65,14 @@ impl Wake for Both {
 
 /// The limit on time without progress in one direction. It costs nothing while there is progress.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct ProgressLimit {
     limit: Option<Duration>,
     phase: Phase,
     sleep: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
-impl Patience {
+impl ProgressLimit {
     pub(super) fn new(limit: Option<Duration>, phase: Phase) -> Self {
         Self {
             limit,
