@@ -20,7 +20,7 @@ impl StartTls {
                 xmpp::header(server_name),
             ),
             Self::Smtp | Self::Imap | Self::Pop3 | Self::Ftp | Self::Sieve | Self::Nntp => {
-                (Script::Lines(lines::turns(self)), Vec::new())
+                (Script::Lines(lines::rounds(self)), Vec::new())
             }
         };
         StartTlsDialogue {
@@ -55,7 +55,7 @@ pub struct StartTlsDialogue {
 
 #[derive(Debug)]
 enum Script {
-    Lines(&'static [lines::Turn]),
+    Lines(&'static [lines::Round]),
     Xmpp(xmpp::Awaited),
     Ldap,
     Postgres,
@@ -143,7 +143,7 @@ impl StartTlsDialogue {
             return Err(StartTlsProblem::AlreadyTls);
         }
         match &mut self.script {
-            Script::Lines(turns) => lines::step(turns, &self.incoming),
+            Script::Lines(rounds) => lines::step(rounds, &self.incoming),
             Script::Xmpp(awaited) => xmpp::step(awaited, &self.incoming),
             Script::Ldap => binary::ldap(&self.incoming),
             Script::Postgres => binary::postgres(&self.incoming),
@@ -154,7 +154,7 @@ impl StartTlsDialogue {
     fn awaited(&self) -> &'static str {
         match &self.script {
             _ if self.answered => "the beginning of TLS",
-            Script::Lines(turns) => turns.first().map_or("an answer", |turn| turn.awaited),
+            Script::Lines(rounds) => rounds.first().map_or("an answer", |round| round.awaited),
             Script::Xmpp(awaited) => awaited.describe(),
             Script::Ldap => "the answer to StartTLS",
             Script::Postgres => "the answer to SSLRequest",

@@ -1,14 +1,14 @@
 //! The line-based protocols: SMTP, IMAP, POP3, FTP, ManageSieve, NNTP.
 //!
-//! Each is a table of turns: the command, the shape of the answer, and its check.
+//! Each is a table of rounds: the command, the shape of the answer, and its check.
 
 use super::problem::StartTlsProblem;
 use super::protocol::StartTls;
 use super::step::{Step, evidence};
 
-/// One turn of a dialogue: a command (none before a greeting) and the expected answer.
+/// One round of a dialogue: a command (none before a greeting) and the expected answer.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Round {
     send: &'static str,
     /// The answer, for messages.
     pub(super) awaited: &'static str,
@@ -44,15 +44,15 @@ enum Outcome {
 
 /// `localhost`: the client's name is not sent before TLS, and servers that check it check
 /// it again afterwards (RFC 3207, section 4.2).
-const SMTP: &[Turn] = &[
-    turn("", "the greeting", Shape::Coded, greeting_220),
-    turn(
+const SMTP: &[Round] = &[
+    round("", "the greeting", Shape::Coded, greeting_220),
+    round(
         "EHLO localhost\r\n",
         "the answer to EHLO",
         Shape::Coded,
         ehlo,
     ),
-    turn(
+    round(
         "STARTTLS\r\n",
         "the answer to STARTTLS",
         Shape::Coded,
@@ -60,15 +60,15 @@ const SMTP: &[Turn] = &[
     ),
 ];
 
-const IMAP: &[Turn] = &[
-    turn("", "the greeting", Shape::Line, imap_greeting),
-    turn(
+const IMAP: &[Round] = &[
+    round("", "the greeting", Shape::Line, imap_greeting),
+    round(
         "a CAPABILITY\r\n",
         "the capabilities",
         Shape::Tagged("a"),
         imap_capability,
     ),
-    turn(
+    round(
         "b STARTTLS\r\n",
         "the answer to STARTTLS",
         Shape::Tagged("b"),
@@ -76,20 +76,20 @@ const IMAP: &[Turn] = &[
     ),
 ];
 
-const POP3: &[Turn] = &[
-    turn("", "the greeting", Shape::Line, pop3_ok),
-    turn(
+const POP3: &[Round] = &[
+    round("", "the greeting", Shape::Line, pop3_ok),
+    round(
         "CAPA\r\n",
         "the capabilities",
         Shape::Dotted,
         pop3_capabilities,
     ),
-    turn("STLS\r\n", "the answer to STLS", Shape::Line, pop3_ok),
+    round("STLS\r\n", "the answer to STLS", Shape::Line, pop3_ok),
 ];
 
-const FTP: &[Turn] = &[
-    turn("", "the greeting", Shape::Coded, greeting_220),
-    turn(
+const FTP: &[Round] = &[
+    round("", "the greeting", Shape::Coded, greeting_220),
+    round(
         "AUTH TLS\r\n",
         "the answer to AUTH TLS",
         Shape::Coded,
@@ -97,9 +97,9 @@ const FTP: &[Turn] = &[
     ),
 ];
 
-const SIEVE: &[Turn] = &[
-    turn("", "the capabilities", Shape::Sieve, sieve_capabilities),
-    turn(
+const SIEVE: &[Round] = &[
+    round("", "the capabilities", Shape::Sieve, sieve_capabilities),
+    round(
         "STARTTLS\r\n",
         "the answer to STARTTLS",
         Shape::Sieve,
@@ -107,9 +107,9 @@ const SIEVE: &[Turn] = &[
     ),
 ];
 
-const NNTP: &[Turn] = &[
-    turn("", "the greeting", Shape::Line, nntp_greeting),
-    turn(
+const NNTP: &[Round] = &[
+    round("", "the greeting", Shape::Line, nntp_greeting),
+    round(
         "STARTTLS\r\n",
         "the answer to STARTTLS",
         Shape::Line,
@@ -117,13 +117,13 @@ const NNTP: &[Turn] = &[
     ),
 ];
 
-const fn turn(
+const fn round(
     send: &'static str,
     awaited: &'static str,
     shape: Shape,
     check: fn(&[&str]) -> Outcome,
-) -> Turn {
-    Turn {
+) -> Round {
+    Round {
         send,
         awaited,
         shape,
@@ -131,7 +131,7 @@ const fn turn(
     }
 }
 
-pub(super) fn turns(protocol: StartTls) -> &'static [Turn] {
+pub(super) fn rounds(protocol: StartTls) -> &'static [Round] {
     match protocol {
         StartTls::Imap => IMAP,
         StartTls::Pop3 => POP3,
@@ -142,15 +142,15 @@ pub(super) fn turns(protocol: StartTls) -> &'static [Turn] {
     }
 }
 
-pub(super) fn step(turns: &mut &'static [Turn], input: &[u8]) -> Result<Step, StartTlsProblem> {
-    let Some((turn, rest)) = turns.split_first() else {
+pub(super) fn step(rounds: &mut &'static [Round], input: &[u8]) -> Result<Step, StartTlsProblem> {
+    let Some((round, rest)) = rounds.split_first() else {
         return Ok(Step::Wait);
     };
-    let Some(used) = answer_len(turn.shape, input) else {
+    let Some(used) = answer_len(round.shape, input) else {
         return match input.first() {
             // No answer of these protocols begins like this: do not wait for the end of the line.
             Some(byte) if !byte.is_ascii_graphic() => Err(StartTlsProblem::Unexpected {
-                awaited: turn.awaited,
+                awaited: round.awaited,
                 answer: evidence(input),
             }),
             _ => Ok(Step::Wait),
@@ -160,10 +160,10 @@ pub(super) fn step(turns: &mut &'static [Turn], input: &[u8]) -> Result<Step, St
     let text = String::from_utf8_lossy(answer);
     let lines: Vec<&str> = text.lines().collect();
     let answer = || evidence(answer);
-    match (turn.check)(&lines) {
+    match (round.check)(&lines) {
         Outcome::Fine => {}
         Outcome::NotOffered => return Err(StartTlsProblem::NotOffered { offered: answer() }),
-        // Only the last turn asks for TLS.
+        // Only the last round asks for TLS.
         Outcome::Refused if !rest.is_empty() => {
             return Err(StartTlsProblem::ClientRefused { answer: answer() });
         }
@@ -172,12 +172,12 @@ pub(super) fn step(turns: &mut &'static [Turn], input: &[u8]) -> Result<Step, St
         }
         Outcome::Invalid => {
             return Err(StartTlsProblem::Unexpected {
-                awaited: turn.awaited,
+                awaited: round.awaited,
                 answer: answer(),
             });
         }
     }
-    *turns = rest;
+    *rounds = rest;
     Ok(match rest.first() {
         Some(next) => Step::Say {
             used,
