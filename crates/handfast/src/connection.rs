@@ -23,6 +23,7 @@ use self::protocol::Tls;
 use self::step::{Job, Next, Place, Step, Target};
 use crate::alert::Alert;
 use crate::buffers::Window;
+use crate::callback_data::{self, Evidence};
 use crate::classify;
 use crate::close::Ending;
 use crate::context::{Clock, ResumedServer, Settings};
@@ -40,7 +41,6 @@ use crate::tls::{Handshake, ServerConfig};
 use crate::verify::ClientVerifier;
 #[cfg(feature = "tokio")]
 use crate::version::TlsVersion;
-use crate::witness::{self, Evidence};
 
 /// The limit on ciphertext that waits for the channel; then [`Connection::write`] accepts no more. With the record that
 /// exceeds it, this is one buffer, and one system call.
@@ -540,7 +540,7 @@ impl Connection {
             side: Some(side),
             ..Facts::default()
         };
-        let records = records::Records::new(keys.into(), side, witness::Session::default())?;
+        let records = records::Records::new(keys.into(), side, callback_data::Session::default())?;
         let mut connection =
             Self::new(Tls::Records(Box::new(records)), &Settings::default(), facts);
         connection.report = Some(Arc::new(Report::of_known(side)));
@@ -670,12 +670,12 @@ impl Connection {
             // Later there are only tickets, which are noted where they are handled.
             let witnessed = self.report.is_none();
             if witnessed {
-                witness::begin(&self.facts.session);
+                callback_data::begin(&self.facts.session);
                 if self.facts.hello_encrypted {
-                    witness::set_encrypted_for(self.facts.server_name.clone());
+                    callback_data::set_encrypted_for(self.facts.server_name.clone());
                 }
                 if self.client_verifier.is_some() && self.facts.server_name.is_some() {
-                    witness::note_server_name(self.facts.server_name.as_deref());
+                    callback_data::note_server_name(self.facts.server_name.as_deref());
                 }
             }
             let visible = match self.tls.handshake() {
@@ -696,7 +696,7 @@ impl Connection {
             self.incoming.consume(discard);
             self.shown = self.shown.saturating_sub(discard);
             if witnessed {
-                let seen = witness::end();
+                let seen = callback_data::end();
                 let skips = seen.unopened && !matches!(next, Next::Failed(_));
                 self.facts.absorb(seen);
                 if skips {

@@ -2,7 +2,7 @@
 //! (RFC 9266).
 //!
 //! Owned here is the derivation. rustls keeps its own exporter from who drives it as this library does; the secret
-//! comes out of its key log in TLS 1.3, out of its pseudo-random function in TLS 1.2 ([`crate::witness`]).
+//! comes out of its key log in TLS 1.3, out of its pseudo-random function in TLS 1.2 ([`crate::callback_data`]).
 
 use std::fmt;
 

@@ -1,12 +1,12 @@
 //! The state of a connection that rustls does not keep.
 
 use crate::alert::Alert;
+use crate::callback_data::{Evidence, SealedAlert, Session};
 use crate::error::LongMessage;
 use crate::exporter::ExporterSecret;
 use crate::report::Ticket;
 use crate::side::Side;
 use crate::verify::{Staple, VerifyError};
-use crate::witness::{Evidence, SealedAlert, Session};
 
 /// The limit on tickets recorded for one connection. Servers send two; more
 /// use no memory.

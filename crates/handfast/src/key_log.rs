@@ -7,11 +7,11 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::callback_data;
 use crate::error::{ConfigurationCause, Error};
 use crate::exporter::ExporterSecret;
 use crate::hex;
 use crate::phase::Phase;
-use crate::witness;
 
 /// A file for the secrets of sessions, in the format of packet analysers.
 ///
@@ -69,7 +69,7 @@ const EXPORTER_LABEL: &str = "EXPORTER_SECRET";
 impl rustls::KeyLog for Secrets {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         if label == EXPORTER_LABEL {
-            witness::note_exporter(ExporterSecret::Tls13(secret.to_vec().into()));
+            callback_data::note_exporter(ExporterSecret::Tls13(secret.to_vec().into()));
         }
         if let Some(log) = &self.0 {
             log.write(label, client_random, secret);

@@ -64,6 +64,7 @@ mod blocking;
 mod buffers;
 mod bundle;
 mod by_name;
+mod callback_data;
 mod certificates;
 mod channel;
 mod classify;
@@ -107,7 +108,6 @@ mod trust;
 mod verify;
 mod version;
 pub mod wire;
-mod witness;
 mod x500;
 mod x509;
 

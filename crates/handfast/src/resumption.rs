@@ -20,11 +20,11 @@ use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSes
 use rustls::server::{ProducesTickets, StoresServerSessions};
 use zeroize::Zeroizing;
 
+use crate::callback_data::{self, Session};
 use crate::context::Clock;
 use crate::report::Ticket;
 use crate::verify::ClientVerifier;
 use crate::wire::Reader;
-use crate::witness::{self, Session};
 
 /// How long a ticket key encrypts tickets: short enough that a stolen key decrypts little, long enough
 /// that most tickets can be decrypted.
@@ -369,7 +369,7 @@ impl StoresServerSessions for NoSessions {
 
 /// The session, preceded by its expiry (8 bytes, big-endian; all ones for never).
 fn deadline_prefixed(session: &[u8]) -> Vec<u8> {
-    let deadline = witness::session().not_after.unwrap_or(u64::MAX);
+    let deadline = callback_data::session().not_after.unwrap_or(u64::MAX);
     let mut bytes = Vec::with_capacity(8 + session.len() + 16);
     bytes.extend_from_slice(&deadline.to_be_bytes());
     bytes.extend_from_slice(session);
@@ -389,13 +389,13 @@ fn resume(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Opti
     }
     if let Some(verifier) = clients
         && let Some(chain) = client_chain(session)
-        && witness::with_server_name(|name| verifier.check(name, &chain, clock.now()))
+        && callback_data::with_server_name(|name| verifier.check(name, &chain, clock.now()))
             .is_none_or(|result| result.is_err())
     {
         return None;
     }
     let not_after = (deadline != u64::MAX).then_some(deadline);
-    witness::set_session(Session {
+    callback_data::set_session(Session {
         not_after,
         path: None,
         extended_master_secret: has_extended_master_secret(session).unwrap_or(false),
@@ -469,7 +469,7 @@ impl ClientSessions {
             .not_after
             .is_none_or(|deadline| self.clock.now_unix() <= deadline);
         if valid {
-            witness::set_session(session);
+            callback_data::set_session(session);
         }
         valid
     }
@@ -492,12 +492,12 @@ impl ClientSessionStore for ClientSessions {
 
     fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
         if self.reports_tickets {
-            witness::note_ticket(Ticket {
+            callback_data::note_ticket(Ticket {
                 lifetime: lifetime(&value),
                 early_data_bytes_max: 0,
             });
         }
-        let session = witness::session();
+        let session = callback_data::session();
         self.with(&name, |server| server.tls12 = Some((session, value)));
     }
 
@@ -512,12 +512,12 @@ impl ClientSessionStore for ClientSessions {
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
         if self.reports_tickets {
-            witness::note_ticket(Ticket {
+            callback_data::note_ticket(Ticket {
                 lifetime: lifetime(&value),
                 early_data_bytes_max: value.max_early_data_size(),
             });
         }
-        let session = witness::session();
+        let session = callback_data::session();
         self.with(&name, |server| {
             server.tls13.push_back((session, value));
             if server.tls13.len() > CLIENT_TICKETS_MAX {
@@ -614,7 +614,7 @@ mod tests {
     fn tickets_are_decrypted_until_their_key_is_removed() {
         let at = Arc::new(AtomicU64::new(1_000_000));
         let ticketer = ticketer(&TicketKeys::new(), b"policy", &at);
-        witness::begin(&Session::default());
+        callback_data::begin(&Session::default());
         let ticket = ticketer.encrypt(b"session").unwrap();
         for rotations in 1..=2 {
             at.fetch_add(ROTATION.as_secs(), Ordering::Relaxed);
@@ -635,9 +635,9 @@ mod tests {
         let (keys, others) = (TicketKeys::new(), TicketKeys::new());
         let here = ticketer(&keys, b"policy", &at);
         let other = ticketer(&others, b"policy", &at);
-        witness::begin(&Session::default());
+        callback_data::begin(&Session::default());
         let opens = |ticketer: &Ticketer, ticket: &[u8]| {
-            witness::begin(&Session::default());
+            callback_data::begin(&Session::default());
             ticketer.decrypt(ticket).is_some()
         };
         for _ in 0..3 {
@@ -666,7 +666,7 @@ mod tests {
         let keys = TicketKeys::new();
         let open = ticketer(&keys, b"any client", &at);
         let strict = ticketer(&keys, b"clients with certificates", &at);
-        witness::begin(&Session::default());
+        callback_data::begin(&Session::default());
         let ticket = open.encrypt(b"session").unwrap();
         assert!(open.decrypt(&ticket).is_some());
         assert!(strict.decrypt(&ticket).is_none());
@@ -688,15 +688,15 @@ mod tests {
             clock(&at),
             None,
         );
-        witness::begin(&Session {
+        callback_data::begin(&Session {
             not_after: Some(1_000_100),
             ..Session::default()
         });
         let ticket = ticketer.encrypt(b"session").unwrap();
         sessions.put(b"id".to_vec(), b"session".to_vec());
-        witness::begin(&Session::default());
+        callback_data::begin(&Session::default());
         assert!(ticketer.decrypt(&ticket).is_some());
-        assert_eq!(witness::end().session.not_after, Some(1_000_100));
+        assert_eq!(callback_data::end().session.not_after, Some(1_000_100));
         assert!(sessions.get(b"id").is_some());
         at.store(1_000_101, Ordering::Relaxed);
         assert!(ticketer.decrypt(&ticket).is_none());

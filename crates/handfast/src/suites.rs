@@ -2,7 +2,7 @@
 //!
 //! rustls does not report which encrypted alert it sent; some of its failures have
 //! none; and it does not report which records it skipped as rejected early data. Every record passes
-//! here, so they are recorded here ([`witness`]); so does the master secret of TLS 1.2, which keying material is
+//! here, so they are recorded here ([`callback_data`]); so does the master secret of TLS 1.2, which keying material is
 //! exported from. Keys, records and their order are rustls'.
 
 use rustls::crypto::aws_lc_rs::cipher_suite;
@@ -18,9 +18,9 @@ use rustls::{
     Tls13CipherSuite,
 };
 
+use crate::callback_data;
 use crate::exporter::ExporterSecret;
 use crate::tls::TrafficSecrets;
-use crate::witness;
 
 /// rustls' suite with this name, with observed protection.
 macro_rules! observed13 {
@@ -168,14 +168,14 @@ impl Prf for ObservedPrf {
         label: &[u8],
         seed: &[u8],
     ) -> Result<(), Error> {
-        witness::note_master_secret(label);
+        callback_data::note_master_secret(label);
         self.0
             .for_key_exchange(output, exchange, peer_key, label, seed)
     }
 
     fn for_secret(&self, output: &mut [u8], secret: &[u8], label: &[u8], seed: &[u8]) {
         if label == b"key expansion" {
-            witness::note_exporter(ExporterSecret::Tls12 {
+            callback_data::note_exporter(ExporterSecret::Tls12 {
                 master: secret.to_vec().into(),
                 randoms: seed.to_vec(),
             });
@@ -200,7 +200,7 @@ impl MessageEncrypter for Encrypter {
             return self.0.encrypt(message, sequence);
         }
         let mut content = message.payload.to_vec();
-        if let ([_, code], Some(instead)) = (&mut content[..], witness::alert_wanted()) {
+        if let ([_, code], Some(instead)) = (&mut content[..], callback_data::alert_wanted()) {
             *code = instead.code();
         }
         let message = OutboundPlainMessage {
@@ -208,7 +208,7 @@ impl MessageEncrypter for Encrypter {
             ..message
         };
         let sealed = self.0.encrypt(message, sequence)?;
-        witness::note_alert(&content, sealed.payload.as_ref());
+        callback_data::note_alert(&content, sealed.payload.as_ref());
         Ok(sealed)
     }
 
@@ -231,7 +231,7 @@ impl MessageDecrypter for Decrypter {
     ) -> Result<InboundPlainMessage<'a>, Error> {
         let opened = self.inner.decrypt(message, sequence);
         match (&opened, &mut self.messages) {
-            (Err(Error::DecryptError), _) => witness::note_unopened(),
+            (Err(Error::DecryptError), _) => callback_data::note_unopened(),
             (Ok(message), Some(messages)) if message.typ == ContentType::Handshake => {
                 messages.pass(message.payload)?;
             }

@@ -9,6 +9,7 @@ use super::protocol::Tls;
 use super::step::{Next, Step, Target};
 use super::{Connection, records};
 use crate::alert::Alert;
+use crate::callback_data::{self, Session};
 use crate::classify;
 use crate::error::{Cause, Error, PeerCause};
 use crate::exporter::Exporter;
@@ -23,7 +24,6 @@ use crate::suites;
 use crate::tls::{Agreed, Handshake};
 use crate::verify::VerifiedPeer;
 use crate::version::TlsVersion;
-use crate::witness::{self, Session};
 use crate::x509;
 
 /// How often rustls is called for its alert: at most a flight of messages, or tickets, comes first.
@@ -124,10 +124,10 @@ impl Connection {
             let before = self.outgoing.len();
             let mut nowhere = Target::none();
             let mut step = Step::new(&mut self.outgoing, &mut self.plaintext, &mut nowhere, None);
-            witness::begin(&self.facts.session);
-            witness::want_alert(alert.filter(|_| self.facts.alert_sealed.is_none()));
+            callback_data::begin(&self.facts.session);
+            callback_data::want_alert(alert.filter(|_| self.facts.alert_sealed.is_none()));
             let (_, next) = self.tls.step(&mut step, &mut shown);
-            self.facts.absorb(witness::end());
+            self.facts.absorb(callback_data::end());
             is_ours |= matches!(next, Next::Failed(_));
             let made = self.outgoing.filled_mut();
             let made = made.get_mut(before..).unwrap_or_default();

@@ -2,9 +2,9 @@
 
 use super::records::Records;
 use super::step::{Next, Step};
+use crate::callback_data::Session;
 use crate::side::Side;
 use crate::tls::{Handshake, Progress};
-use crate::witness::Session;
 
 /// The protocol that the next record belongs to.
 #[derive(Debug)]

@@ -9,11 +9,11 @@ use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage
 use super::step::{Job, Next, Step};
 use crate::alert::Alert;
 use crate::buffers::Window;
+use crate::callback_data::{self, Session};
 use crate::classify::{self, HANDSHAKE_MESSAGE_MAX};
 use crate::protection::{HEADER, Opener, PAYLOAD_MAX, Sealer, unexpected};
 use crate::side::Side;
 use crate::tls::{Established, Secrets};
-use crate::witness::{self, Session};
 
 /// Limits that correct peers do not exceed, as in BoringSSL and rustls.
 const EMPTY_RECORDS_MAX: u8 = 32;
@@ -353,9 +353,9 @@ impl Records {
 
     fn ticket(&mut self, body: &[u8], step: &mut Step<'_, '_, '_>) -> Result<(), Refusal> {
         // rustls calls our session store, which records the tickets.
-        witness::begin(&self.session);
+        callback_data::begin(&self.session);
         let handled = self.secrets.ticket(body);
-        step.tickets.extend(witness::end().tickets);
+        step.tickets.extend(callback_data::end().tickets);
         Ok(handled?)
     }
 

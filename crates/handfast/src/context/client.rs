@@ -9,6 +9,7 @@ use super::choices::{Choices, nothing_left};
 use super::ech::{Ech, EchConfigs};
 use super::own_offer::OwnOffer;
 use super::{Clock, ResumedServer, Settings, Timeouts, common_settings};
+use crate::callback_data::{self, Session};
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause};
 use crate::identity::Identity;
@@ -24,7 +25,6 @@ use crate::verify::{
     ServerVerifier, SpkiSha256, VerificationPolicy,
 };
 use crate::version::TlsVersion;
-use crate::witness::{self, Session};
 
 /// The configuration that a client's connections share.
 ///
@@ -81,9 +81,9 @@ impl ClientContext {
         })?;
         let text = name.to_string();
         // This makes the ClientHello, and selects a session to resume.
-        witness::begin(&Session::default());
+        callback_data::begin(&Session::default());
         let handshake = Handshake::client(&self.0.tls, name.to_rustls());
-        let seen = witness::end();
+        let seen = callback_data::end();
         let handshake = handshake.map_err(|error| {
             Error::new(Phase::Handshake, LocalCause::Internal(error.to_string()))
         })?;
@@ -433,7 +433,7 @@ impl rustls::client::ResolvesClientCert for ClientIdentity {
         acceptable_issuers: &[&[u8]],
         schemes: &[rustls::SignatureScheme],
     ) -> Option<Arc<rustls::sign::CertifiedKey>> {
-        witness::note_certificate_request(acceptable_issuers);
+        callback_data::note_certificate_request(acceptable_issuers);
         let key = self.key.as_ref()?;
         key.key.choose_scheme(schemes)?;
         Some(Arc::clone(key))

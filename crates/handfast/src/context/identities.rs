@@ -8,8 +8,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::by_name::{ByName, key_of};
+use crate::callback_data;
 use crate::identity::Identity;
-use crate::witness;
 use crate::x509::SubjectAltName;
 
 /// A server's identities, each for the DNS names of its certificate (RFC 6066, section 3).
@@ -142,7 +142,7 @@ pub(super) struct Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name();
-        witness::note_server_name(name);
+        callback_data::note_server_name(name);
         self.identities
             .as_ref()
             .zip(name)

@@ -12,7 +12,7 @@ use super::keys::signature_algorithms;
 use super::path::VerifiedPath;
 use super::policy::VerificationPolicy;
 use crate::by_name::ByName;
-use crate::witness;
+use crate::callback_data;
 use crate::x509::{self, Depth};
 
 /// The names of acceptable issuers are part of the CertificateRequest, whose limit is 64 KiB. If they are
@@ -38,7 +38,7 @@ impl Demand {
     }
 }
 
-/// Applies [`VerificationPolicy`]s to clients, by the server name that they ask for, and deposits the result in [`witness`].
+/// Applies [`VerificationPolicy`]s to clients, by the server name that they ask for, and deposits the result in [`callback_data`].
 #[derive(Debug)]
 pub(crate) struct ClientVerifier {
     /// For names that have no demand of their own, and clients that ask for none.
@@ -70,7 +70,7 @@ impl ClientVerifier {
 
     /// Of the connection that rustls works for.
     fn with_demand<T>(&self, of: impl FnOnce(&Demand) -> T) -> Option<T> {
-        witness::with_server_name(|name| self.demand_for(name).map(of))
+        callback_data::with_server_name(|name| self.demand_for(name).map(of))
     }
 
     /// Verifies the chain of a resumed session with a server of this name again. `None` if it requests no certificates.
@@ -88,7 +88,7 @@ impl ClientVerifier {
 impl ClientCertVerifier for ClientVerifier {
     /// rustls asks before the hello, too, whether it has to expect certificates at all.
     fn offer_client_auth(&self) -> bool {
-        if witness::has_seen_hello() {
+        if callback_data::has_seen_hello() {
             return self.with_demand(|_| ()).is_some();
         }
         self.requests_any()
@@ -99,7 +99,7 @@ impl ClientCertVerifier for ClientVerifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        witness::with_server_name(|name| self.demand_for(name))
+        callback_data::with_server_name(|name| self.demand_for(name))
             .map_or(&[], |demand| demand.issuer_hints.as_slice())
     }
 
@@ -109,19 +109,19 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let Some(demand) = witness::with_server_name(|name| self.demand_for(name)) else {
+        let Some(demand) = callback_data::with_server_name(|name| self.demand_for(name)) else {
             // rustls accepts none that were not requested.
             return Err(Error::General("an unrequested certificate".into()));
         };
         match demand.policy.check_client(end_entity, intermediates, now) {
             Ok(path) => {
                 let until = demand.policy.revocation_lists().changes_at(now);
-                witness::deposit_verified(path, until);
+                callback_data::deposit_verified(path, until);
                 Ok(ClientCertVerified::assertion())
             }
             Err(error) => {
                 let alert = error.to_rustls();
-                witness::deposit_failure(error);
+                callback_data::deposit_failure(error);
                 Err(alert)
             }
         }

@@ -15,7 +15,7 @@ use super::handshake::{self, Version};
 use super::keys::{signature_algorithms, weak_key};
 use super::ocsp::StapledResponse;
 use super::purpose::Purpose;
-use crate::witness;
+use crate::callback_data;
 use crate::x509::{self, Depth};
 
 /// A kind of key that a server's certificate may have. A server with certificates of several kinds selects one
@@ -119,7 +119,7 @@ fn unchecked(cause: VerifyCause, certificate: &CertificateDer<'_>) -> Error {
         now: UnixTime::now().as_secs(),
     };
     let alert = error.to_rustls();
-    witness::deposit_failure(error);
+    callback_data::deposit_failure(error);
     alert
 }
 
@@ -133,7 +133,7 @@ impl ServerCertVerifier for AcceptAny {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         // For the report only: it does not affect the result.
-        witness::note_staple((!ocsp_response.is_empty()).then(|| {
+        callback_data::note_staple((!ocsp_response.is_empty()).then(|| {
             StapledResponse::check_unverified(ocsp_response, end_entity, intermediates, now)
         }));
         Ok(ServerCertVerified::assertion())

@@ -7,13 +7,13 @@
 //! [`VerifyError`] has the cause, the position of the certificate at fault, and the chain as it was sent.
 //!
 //! Leaves to others: reading trusted certificates (`trust`), describing certificates (`x509`), and
-//! the connection (`connection`), which takes the results that the verifiers deposit in `witness`.
+//! the connection (`connection`), which takes the results that the verifiers deposit in `callback_data`.
 //!
 //! ```text
 //!   rustls -> server.rs / client.rs ---> policy.rs: check_*_chain -> path.rs (webpki + our rules)
 //!                  |                                                   |            | failed
 //!                  v                                                 name.rs   validate/
-//!               witness  <---- VerifiedPath, or VerifyError { cause, chain, at_index }
+//!            callback_data  <---- VerifiedPath, or VerifyError { cause, chain, at_index }
 //! ```
 
 // A refusal happens at most once per connection, so its error may be large.

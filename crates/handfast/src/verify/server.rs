@@ -9,9 +9,9 @@ use super::handshake::{self, Version};
 use super::keys::signature_algorithms;
 use super::name::ServerName;
 use super::policy::VerificationPolicy;
-use crate::witness;
+use crate::callback_data;
 
-/// Applies a [`VerificationPolicy`] to servers and deposits the result in [`witness`].
+/// Applies a [`VerificationPolicy`] to servers and deposits the result in [`callback_data`].
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
     policy: VerificationPolicy,
@@ -43,20 +43,20 @@ impl ServerCertVerifier for ServerVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let asked = ServerName::from_rustls(server_name);
-        let (policy, name) = match witness::is_asked_for_public_name(asked.as_str()) {
+        let (policy, name) = match callback_data::is_asked_for_public_name(asked.as_str()) {
             true => (&self.public_name_policy, asked),
             false => (&self.policy, self.expected.clone().unwrap_or(asked)),
         };
         match policy.check_server(end_entity, intermediates, &name, ocsp_response, now) {
             Ok((path, staple)) => {
-                witness::note_staple(staple);
+                callback_data::note_staple(staple);
                 let until = policy.revocation_lists().changes_at(now);
-                witness::deposit_verified(path, until);
+                callback_data::deposit_verified(path, until);
                 Ok(ServerCertVerified::assertion())
             }
             Err(error) => {
                 let alert = error.to_rustls();
-                witness::deposit_failure(error);
+                callback_data::deposit_failure(error);
                 Err(alert)
             }
         }
