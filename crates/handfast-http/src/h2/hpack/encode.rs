@@ -5,7 +5,7 @@
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::wire::put_integer;
+use super::primitive::put_integer;
 
 /// A dynamic table size update to zero.
 pub const NO_TABLE: u8 = 0x20;

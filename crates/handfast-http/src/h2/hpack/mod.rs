@@ -6,14 +6,14 @@
 
 pub mod encode;
 mod huffman;
+mod primitive;
 mod table;
-mod wire;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
 
-pub use self::wire::{ENTRY_OVERHEAD, STATIC_ENTRIES, TABLE_SIZE, put_integer};
-use self::wire::{HpackString, integer};
+pub use self::primitive::{ENTRY_OVERHEAD, STATIC_ENTRIES, TABLE_SIZE, put_integer};
+use self::primitive::{HpackString, integer};
 
 /// A reader's representation of fields.
 pub trait Fields: Sized + 'static {

@@ -1,6 +1,6 @@
 //! The static table (RFC 7541, appendix A).
 
-use super::wire::STATIC_ENTRIES;
+use super::primitive::STATIC_ENTRIES;
 
 /// Names and values, in the order of their indices.
 #[rustfmt::skip]
