@@ -28,7 +28,7 @@ const CHILD_LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A bidirectional byte channel whose operations do not block.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct PolledChannel {
     ends: Ends,
     leads_to: String,
 }
@@ -63,7 +63,7 @@ pub(super) enum Sent {
     Gone,
 }
 
-impl Wire {
+impl PolledChannel {
     /// Opens the channel to a server.
     pub(super) fn connect(
         target: &Target,
@@ -122,11 +122,11 @@ impl Wire {
     }
 
     fn new(ends: Ends, leads_to: String) -> io::Result<Self> {
-        let wire = Self { ends, leads_to };
-        for fd in [wire.reader(), wire.writer()].into_iter().flatten() {
+        let channel = Self { ends, leads_to };
+        for fd in [channel.reader(), channel.writer()].into_iter().flatten() {
             poll::set_nonblocking(fd)?;
         }
-        Ok(wire)
+        Ok(channel)
     }
 
     /// A description of its target, safe to print.
@@ -226,7 +226,7 @@ pub(super) enum Listener {
     Tcp(TcpListener),
     Unix(OwnSocket, String),
     /// A channel with one client.
-    Open(Option<Wire>),
+    Open(Option<PolledChannel>),
 }
 
 impl Listener {
@@ -254,9 +254,9 @@ impl Listener {
                 Self::Unix(listener, target.to_string())
             }
             Target::Exec(_) | Target::Serial { .. } => {
-                let wire = Wire::open(target)?;
+                let channel = PolledChannel::open(target)?;
                 output::note(format!("listening on {target}"));
-                Self::Open(Some(wire))
+                Self::Open(Some(channel))
             }
         })
     }
@@ -271,7 +271,7 @@ impl Listener {
         &mut self,
         target: &Target,
         signals: &Signals,
-    ) -> Result<Option<Wire>, Failure> {
+    ) -> Result<Option<PolledChannel>, Failure> {
         let failed = |error: io::Error| unusable(target, &error);
         let (ends, leads_to) = match self {
             Self::Tcp(listener) => {
@@ -294,9 +294,9 @@ impl Listener {
                 };
                 (Ends::Unix(socket), name.clone())
             }
-            Self::Open(wire) => return Ok(wire.take()),
+            Self::Open(channel) => return Ok(channel.take()),
         };
-        Wire::new(ends, leads_to).map(Some).map_err(failed)
+        PolledChannel::new(ends, leads_to).map(Some).map_err(failed)
     }
 }
 

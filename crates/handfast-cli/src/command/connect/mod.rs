@@ -1,5 +1,6 @@
 //! `handfast connect`: a TLS session between the terminal and any byte channel, as client or server.
 
+mod channel;
 mod negotiate;
 mod poll;
 mod probing;
@@ -8,7 +9,6 @@ mod session;
 mod stdio;
 mod target;
 mod telling;
-mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,12 +21,12 @@ use handfast::{
 };
 use handfast_dial::{StartTls, refuse_number};
 
+use self::channel::{Listener, PolledChannel};
 use self::negotiate::{Deadline, begin_tls, handshake};
 use self::poll::Signals;
 use self::session::{Closing, Outcome, Session, Why};
 use self::stdio::Input;
 use self::target::{Target, authority};
-use self::wire::{Listener, Wire};
 use crate::clock::unix_now;
 use crate::exit_codes::INTERRUPTED;
 use crate::failure::{Failure, code};
@@ -155,9 +155,9 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
     }
     let context = builder.build()?;
     let deadline = args.session.connect_timeout.map(Deadline::after);
-    let wire = Wire::connect(target, &context, args.starttls)?;
+    let channel = PolledChannel::connect(target, &context, args.starttls)?;
     let signals = Signals::install().map_err(no_signals)?;
-    args.over(wire, |wire| {
+    args.over(channel, |channel| {
         if let Some(protocol) = args.starttls {
             let dialogue = protocol.dialogue(&name);
             let deadline = deadline.unwrap_or_else(|| Deadline::after(handshake_limit()));
@@ -170,7 +170,7 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
                 true => None,
                 false => probing::tls_at_once(target, &context, sent, protocol),
             };
-            if !begin_tls(wire, dialogue, deadline, silence, &signals, ask)? {
+            if !begin_tls(channel, dialogue, deadline, silence, &signals, ask)? {
                 return Ok(ExitCode::from(INTERRUPTED));
             }
         }
@@ -178,7 +178,13 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
             true => error,
             false => probing::clarify(error, target, &context, sent, args.starttls),
         };
-        args.converse(wire, context.connection(sent)?, deadline, &signals, clarify)
+        args.converse(
+            channel,
+            context.connection(sent)?,
+            deadline,
+            &signals,
+            clarify,
+        )
     })
 }
 
@@ -193,25 +199,25 @@ fn listen(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
     let signals = Signals::install().map_err(no_signals)?;
     let mut listener = Listener::bind(target)?;
     loop {
-        let Some(mut wire) = listener.accept(target, &signals)? else {
+        let Some(mut channel) = listener.accept(target, &signals)? else {
             return Ok(ExitCode::from(INTERRUPTED));
         };
         let deadline = args.session.connect_timeout.map(Deadline::after);
         let deadline = deadline.unwrap_or_else(|| Deadline::after(handshake_limit()));
         let mut connection = context.connection()?;
-        match handshake(&wire, &mut connection, deadline, &signals) {
+        match handshake(&channel, &mut connection, deadline, &signals) {
             Err(error) if listener.goes_on() && was_not_a_client(&error) => {
                 if !args.quiet {
                     let why = error.explain().what;
-                    output::note(format!("* {}: {why}; still listening", wire.leads_to()));
+                    output::note(format!("* {}: {why}; still listening", channel.leads_to()));
                 }
-                wire.half_close();
+                channel.half_close();
             }
             secured => {
                 // There is only one session: the operating system refuses further clients.
                 drop(listener);
-                return args.over(wire, |wire| match secured? {
-                    true => args.talk(wire, connection, &signals),
+                return args.over(channel, |channel| match secured? {
+                    true => args.talk(channel, connection, &signals),
                     false => Ok(ExitCode::from(INTERRUPTED)),
                 });
             }
@@ -239,11 +245,11 @@ impl Args {
     /// Closes the channel afterwards in any case.
     fn over(
         &self,
-        mut wire: Wire,
-        converse: impl FnOnce(&mut Wire) -> Result<ExitCode, Failure>,
+        mut channel: PolledChannel,
+        converse: impl FnOnce(&mut PolledChannel) -> Result<ExitCode, Failure>,
     ) -> Result<ExitCode, Failure> {
-        let result = converse(&mut wire);
-        let remark = wire.finish();
+        let result = converse(&mut channel);
+        let remark = channel.finish();
         if let Some(remark) = remark
             && (!self.quiet || result.is_err())
         {
@@ -254,33 +260,33 @@ impl Args {
 
     fn converse(
         &self,
-        wire: &mut Wire,
+        channel: &mut PolledChannel,
         mut connection: Connection,
         deadline: Option<Deadline>,
         signals: &Signals,
         clarify: impl FnOnce(Error) -> Error,
     ) -> Result<ExitCode, Failure> {
         let deadline = deadline.unwrap_or_else(|| Deadline::after(handshake_limit()));
-        if !handshake(wire, &mut connection, deadline, signals).map_err(clarify)? {
+        if !handshake(channel, &mut connection, deadline, signals).map_err(clarify)? {
             return Ok(ExitCode::from(INTERRUPTED));
         }
-        self.talk(wire, connection, signals)
+        self.talk(channel, connection, signals)
     }
 
     /// Runs the secured session.
     fn talk(
         &self,
-        wire: &mut Wire,
+        channel: &mut PolledChannel,
         mut connection: Connection,
         signals: &Signals,
     ) -> Result<ExitCode, Failure> {
         if !self.quiet
             && let Some(report) = connection.report()
         {
-            telling::report(report, wire.leads_to());
+            telling::report(report, channel.leads_to());
         }
         let input = Input::new(self.crlf);
-        let outcome = Session::new(wire, &mut connection, signals, input, self.closing()).run();
+        let outcome = Session::new(channel, &mut connection, signals, input, self.closing()).run();
         if !self.quiet && !matches!(outcome.why, Why::OutputClosed) {
             telling::ended(&outcome);
         }

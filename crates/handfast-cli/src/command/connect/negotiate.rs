@@ -7,8 +7,8 @@ use handfast::{Connection, Error, NetworkCause, Phase};
 use handfast_dial::{ConnectError, StartTlsDialogue, StartTlsError};
 use rustix::event::{PollFd, PollFlags};
 
+use super::channel::{PolledChannel, Received, Sent};
 use super::poll::{self, Signals};
-use super::wire::{Received, Sent, Wire};
 
 /// A deadline, and the limit that it results from.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ enum Waited {
 /// If a server has not sent a byte when `silence` is over, or when it closes the connection, `speaks_tls` probes
 /// whether it waits for TLS.
 pub(super) fn begin_tls(
-    wire: &Wire,
+    channel: &PolledChannel,
     mut dialogue: StartTlsDialogue,
     deadline: Deadline,
     silence: Duration,
@@ -62,7 +62,7 @@ pub(super) fn begin_tls(
             greeting = None;
         }
         while !dialogue.outgoing().is_empty() {
-            match wire.send(dialogue.outgoing()).map_err(failed(PHASE))? {
+            match channel.send(dialogue.outgoing()).map_err(failed(PHASE))? {
                 Sent::Bytes(count) => dialogue.sent(count),
                 Sent::Nothing => break,
                 Sent::Gone => return Err(refused(dialogue.received_end())),
@@ -73,7 +73,7 @@ pub(super) fn begin_tls(
         }
         let sending = !dialogue.outgoing().is_empty();
         match wait(
-            wire,
+            channel,
             sending,
             greeting.unwrap_or(deadline.at),
             PHASE,
@@ -87,7 +87,7 @@ pub(super) fn begin_tls(
                 }
             }
             Waited::TimedOut => return Err(deadline.passed(PHASE).into()),
-            Waited::Readable => match wire.receive(&mut room).map_err(failed(PHASE))? {
+            Waited::Readable => match channel.receive(&mut room).map_err(failed(PHASE))? {
                 Received::Bytes(count) => {
                     dialogue
                         .received(room.get(..count).unwrap_or_default())
@@ -107,7 +107,7 @@ pub(super) fn begin_tls(
 
 /// Performs the handshake; `false` if a signal arrived first.
 pub(super) fn handshake(
-    wire: &Wire,
+    channel: &PolledChannel,
     connection: &mut Connection,
     deadline: Deadline,
     signals: &Signals,
@@ -116,7 +116,7 @@ pub(super) fn handshake(
     let mut gone = false;
     loop {
         while !gone && !connection.outgoing().is_empty() {
-            match wire.send(connection.outgoing()).map_err(failed(PHASE))? {
+            match channel.send(connection.outgoing()).map_err(failed(PHASE))? {
                 Sent::Bytes(count) => connection.sent(count),
                 Sent::Nothing => break,
                 // Data that it sent before closing may show the reason.
@@ -127,12 +127,12 @@ pub(super) fn handshake(
         if !connection.is_handshaking() && !sending {
             return Ok(true);
         }
-        match wait(wire, sending, deadline.at, PHASE, signals)? {
+        match wait(channel, sending, deadline.at, PHASE, signals)? {
             Waited::Interrupted => return Ok(false),
             Waited::Writable => {}
             Waited::TimedOut => return Err(deadline.passed(PHASE)),
             Waited::Readable => {
-                match wire
+                match channel
                     .receive(connection.receive_room())
                     .map_err(failed(PHASE))?
                 {
@@ -143,7 +143,7 @@ pub(super) fn handshake(
                 }
                 if let Err(error) = connection.process() {
                     // Send the alert, if that does not block.
-                    let _ = wire.send(connection.outgoing());
+                    let _ = channel.send(connection.outgoing());
                     return Err(error);
                 }
             }
@@ -156,17 +156,17 @@ fn refused(error: StartTlsError) -> ConnectError {
 }
 
 fn wait(
-    wire: &Wire,
+    channel: &PolledChannel,
     sending: bool,
     until: Instant,
     phase: Phase,
     signals: &Signals,
 ) -> Result<Waited, Error> {
     let mut fds = vec![signals.poll_fd()];
-    if let Some(reader) = wire.reader() {
+    if let Some(reader) = channel.reader() {
         fds.push(PollFd::from_borrowed_fd(reader, PollFlags::IN));
     }
-    if let Some(writer) = wire.writer().filter(|_| sending) {
+    if let Some(writer) = channel.writer().filter(|_| sending) {
         fds.push(PollFd::from_borrowed_fd(writer, PollFlags::OUT));
     }
     if !poll::wait(&mut fds, Some(until)).map_err(failed(phase))? {

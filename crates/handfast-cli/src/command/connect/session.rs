@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use handfast::{CloseOutcome, Connection, Ending, Error, Phase, ReadOutcome, Traffic};
 use rustix::event::{PollFd, PollFlags};
 
+use super::channel::{PolledChannel, Received, Sent};
 use super::negotiate::failed;
 use super::poll::{self, Signals};
 use super::stdio::{Input, Output, Typed, Written};
-use super::wire::{Received, Sent, Wire};
 
 /// One read of standard input: the capacity of a pipe.
 const INPUT_BYTES: usize = 64 * 1024;
@@ -166,7 +166,7 @@ impl Buffer {
 /// A session over a secured channel.
 #[derive(Debug)]
 pub(super) struct Session<'s> {
-    wire: &'s mut Wire,
+    channel: &'s mut PolledChannel,
     connection: &'s mut Connection,
     signals: &'s Signals,
     /// `None` once it has ended or is no longer needed.
@@ -205,7 +205,7 @@ enum Leaving {
 #[derive(Debug, Default)]
 struct Ready {
     signal: bool,
-    wire: bool,
+    channel: bool,
     input: bool,
     output_gone: bool,
 }
@@ -214,14 +214,14 @@ impl<'s> Session<'s> {
     /// [`Closing::KeepOpen`] also means that our direction stays open when the peer has ended and the
     /// input has not.
     pub(super) fn new(
-        wire: &'s mut Wire,
+        channel: &'s mut PolledChannel,
         connection: &'s mut Connection,
         signals: &'s Signals,
         input: Input,
         closing: Closing,
     ) -> Self {
         Self {
-            wire,
+            channel,
             connection,
             signals,
             input: Some(input),
@@ -258,7 +258,7 @@ impl<'s> Session<'s> {
                 }
                 Err(Fault::Tls(error)) => {
                     // Send the alert, if that does not block.
-                    let _ = self.wire.send(self.connection.outgoing());
+                    let _ = self.channel.send(self.connection.outgoing());
                     break Why::Failed(error);
                 }
                 // No close_notify: the peer did not receive everything.
@@ -299,7 +299,7 @@ impl<'s> Session<'s> {
         if ready.output_gone {
             self.leave(Leaving::OutputClosed);
         }
-        if ready.wire {
+        if ready.channel {
             self.receive()?;
         }
         if ready.input {
@@ -391,7 +391,7 @@ impl<'s> Session<'s> {
     fn transmit(&mut self) -> Result<(), Fault> {
         while !self.writer_gone && !self.connection.outgoing().is_empty() {
             match self
-                .wire
+                .channel
                 .send(self.connection.outgoing())
                 .map_err(failed(Phase::Request))?
             {
@@ -404,7 +404,7 @@ impl<'s> Session<'s> {
             }
         }
         if self.connection.close_notify_sent() && !self.half_closed {
-            self.wire.half_close();
+            self.channel.half_close();
             self.half_closed = true;
         }
         Ok(())
@@ -412,7 +412,7 @@ impl<'s> Session<'s> {
 
     fn receive(&mut self) -> Result<(), Fault> {
         match self
-            .wire
+            .channel
             .receive(self.connection.receive_room())
             .map_err(failed(Phase::Response))?
         {
@@ -476,15 +476,15 @@ impl<'s> Session<'s> {
         ask(|ready| ready.signal = true, self.signals.poll_fd());
         if self.ending.is_none()
             && self.arrived.is_empty()
-            && let Some(reader) = self.wire.reader()
+            && let Some(reader) = self.channel.reader()
         {
             let fd = PollFd::from_borrowed_fd(reader, PollFlags::IN);
-            ask(|ready| ready.wire = true, fd);
+            ask(|ready| ready.channel = true, fd);
         }
         let outgoing = self.connection.outgoing().len();
         if outgoing > 0
             && !self.writer_gone
-            && let Some(writer) = self.wire.writer()
+            && let Some(writer) = self.channel.writer()
         {
             // The next turn uses the room.
             let fd = PollFd::from_borrowed_fd(writer, PollFlags::OUT);
