@@ -18,7 +18,7 @@ pub(crate) struct Look {
 impl Look {
     pub(crate) fn now(at: Instant) -> Self {
         Self {
-            turn: server::turn(),
+            turn: server::loop_turn(),
             at,
         }
     }
@@ -26,7 +26,7 @@ impl Look {
     /// Whether the check is still valid.
     pub(crate) fn is_fresh(self, now: Instant) -> bool {
         self.turn.is_some()
-            && self.turn == server::turn()
+            && self.turn == server::loop_turn()
             && now.saturating_duration_since(self.at) < TURN_MAX
     }
 }

@@ -43,7 +43,7 @@
 //! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`] with [`Stopper`];
 //! - [`Connections`], with [`Addresses`] and [`ConnectionPermit`]: the same for connections that the caller accepts;
 //! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`], [`User`] and [`ConnectionInfo`];
-//! - [`Pull`], [`plain`] and [`turn()`]: what helps to write handlers that cost little;
+//! - [`Pull`], [`plain`] and [`loop_turn()`]: what helps to write handlers that cost little;
 //! - [`Observer`] and its events; [`Gauges`].
 
 mod accept;
@@ -91,4 +91,4 @@ pub use running::{Running, Server, Stopper};
 pub use service::plain;
 #[cfg(feature = "tower")]
 pub use tower::{Tower, tower};
-pub use turn::turn;
+pub use turn::loop_turn;

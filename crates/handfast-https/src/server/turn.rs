@@ -20,7 +20,7 @@ pub(super) fn begin() {
 ///
 /// Everything that is served in one turn of the event loop had arrived before it began: what is looked up once in
 /// a turn, the state of a file say, is as fresh for all of it.
-pub fn turn() -> Option<u64> {
+pub fn loop_turn() -> Option<u64> {
     Some(TURN.get()).filter(|turn| *turn > 0)
 }
 
@@ -37,10 +37,10 @@ mod tests {
 
     #[test]
     fn only_threads_that_serve_count_turns() {
-        assert_eq!(turn(), None);
+        assert_eq!(loop_turn(), None);
         begin();
-        assert_eq!(turn(), Some(1));
+        assert_eq!(loop_turn(), Some(1));
         begin();
-        assert_eq!(turn(), Some(2));
+        assert_eq!(loop_turn(), Some(2));
     }
 }
