@@ -11,7 +11,7 @@ use handfast_probe::{
     Answer, AnswerReader, ClientHello, Grade, GroupId, Offer, Order, Survey, WireVersion, clarify,
     survey,
 };
-use handfast_testbed::launch::{GnutlsServer, OpensslServer, Program};
+use handfast_testbed::launch::{GnutlsServer, OpensslServer};
 use handfast_testbed::pki::{Key, Pki, Spec};
 
 fn ask(address: SocketAddr, hello: &ClientHello) -> io::Result<Answer> {
@@ -218,33 +218,6 @@ fn who_does_not_speak_tls_is_told_from_who_says_nothing() {
     server.join().unwrap();
 }
 
-/// `s_server` with a certificate for localhost that `req` made for a key of this kind.
-fn unusual(algorithm: &[&str]) -> Option<(tempfile::TempDir, OpensslServer)> {
-    let directory = tempfile::tempdir().unwrap();
-    let (chain, key) = (
-        directory.path().join("chain.pem"),
-        directory.path().join("key.pem"),
-    );
-    let made = Program::new("openssl")?
-        .args(["req", "-x509", "-nodes", "-days", "1"])
-        .args(["-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(algorithm)
-        .args(["-keyout".as_ref(), key.as_os_str()])
-        .args(["-out".as_ref(), chain.as_os_str()])
-        .run();
-    assert!(made.succeeded(), "{made:?}");
-    let arguments = [
-        OsStr::new("-cert"),
-        chain.as_os_str(),
-        OsStr::new("-key"),
-        key.as_os_str(),
-        OsStr::new("-cipher"),
-        OsStr::new("ALL:@SECLEVEL=0"),
-    ];
-    Some((directory, OpensslServer::launch(&arguments)?))
-}
-
 /// The groups offered are the curves of certificates, too: OpenSSL refuses over the certificate, with the alert that
 /// also stands for suites and groups.
 #[test]
@@ -256,7 +229,8 @@ fn a_certificate_on_a_curve_that_is_not_offered_is_told_as_that() {
             "-pkeyopt",
             &format!("ec_paramgen_curve:{curve}"),
         ];
-        let Some((_files, server)) = unusual(&algorithm) else {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(server) = OpensslServer::with_unusual_key(directory.path(), &algorithm) else {
             return;
         };
         let client = ClientContext::builder().build().unwrap();

@@ -267,6 +267,34 @@ impl OpensslServer {
         Some(Self { running, address })
     }
 
+    /// Starts it with a certificate for localhost that `openssl req` makes for a key of a kind that [`crate::pki`] does
+    /// not make: `algorithm` are its options for that. The files are in `directory`.
+    ///
+    /// # Panics
+    /// When the certificate cannot be made, and as [`launch`](Self::launch).
+    pub fn with_unusual_key(directory: &Path, algorithm: &[&str]) -> Option<Self> {
+        let chain = directory.join("chain.pem");
+        let key = directory.join("key.pem");
+        let made = Program::new("openssl")?
+            .args(["req", "-x509", "-nodes", "-days", "1"])
+            .args(["-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost"])
+            .args(algorithm)
+            .args(["-keyout".as_ref(), key.as_os_str()])
+            .args(["-out".as_ref(), chain.as_os_str()])
+            .run();
+        assert!(made.succeeded(), "{made:?}");
+        let arguments: [&OsStr; 6] = [
+            "-cert".as_ref(),
+            chain.as_os_str(),
+            "-key".as_ref(),
+            key.as_os_str(),
+            "-cipher".as_ref(),
+            "ALL:@SECLEVEL=0".as_ref(),
+        ];
+        Self::launch(&arguments)
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,7 +1,6 @@
 //! Other features of real peers: key updates, renegotiation requests, key logs.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -101,37 +100,12 @@ fn assert_closed_after_decline(error: &std::io::Error) {
     assert_eq!(error.explain().id, "renegotiation-refused");
 }
 
-/// A certificate and key of a kind that the testbed does not make, by `openssl req`.
-fn unusual(algorithm: &[&str]) -> Option<(tempfile::TempDir, OpensslServer)> {
-    let directory = tempfile::tempdir().unwrap();
-    let (chain, key) = (
-        directory.path().join("chain.pem"),
-        directory.path().join("key.pem"),
-    );
-    let made = Program::new("openssl")?
-        .args(["req", "-x509", "-nodes", "-days", "1"])
-        .args(["-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(algorithm)
-        .args(["-keyout".as_ref(), key.as_os_str()])
-        .args(["-out".as_ref(), chain.as_os_str()])
-        .run();
-    assert!(made.succeeded(), "{made:?}");
-    let arguments = [
-        OsStr::new("-cert"),
-        chain.as_os_str(),
-        OsStr::new("-key"),
-        key.as_os_str(),
-        OsStr::new("-cipher"),
-        OsStr::new("ALL:@SECLEVEL=0"),
-    ];
-    Some((directory, OpensslServer::launch(&arguments)?))
-}
-
 /// Its signature is not supported, so the error is the key, not the signature.
 #[test]
 fn a_key_that_is_too_small_is_reported_even_without_verification() {
-    let Some((_files, server)) = unusual(&["-newkey", "rsa:1024"]) else {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(server) = OpensslServer::with_unusual_key(directory.path(), &["-newkey", "rsa:1024"])
+    else {
         return;
     };
     for version in VERSIONS {
