@@ -1,11 +1,10 @@
 //! After a failed handshake: probing the server over further channels. Only channels that can be opened again
 //! without a side effect are used: no command is run twice, no serial line is opened again.
 
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use handfast::{ClientContext, Error};
-use handfast_dial::{StartTls, StartTlsError, connect_tcp};
+use handfast_dial::{StartTls, StartTlsError, connect_tcp, connect_unix};
 use handfast_probe as probe;
 
 use super::target::{Target, authority};
@@ -28,7 +27,7 @@ pub(super) fn tls_at_once(
             tls_at_once::is_spoken(&mut channel, server_name)
         }
         Target::Unix(path) => {
-            let mut channel = UnixStream::connect(path).ok()?;
+            let mut channel = connect_unix(path, context.timeouts().connect).ok()?;
             tls_at_once::is_spoken(&mut channel, server_name)
         }
         Target::Exec(_) | Target::Serial { .. } => false,
@@ -57,7 +56,7 @@ pub(super) fn clarify(
             probe::clarify(error, context, server_name, WITHIN, again)
         }
         Target::Unix(path) if starttls.is_none() => {
-            let again = || UnixStream::connect(path);
+            let again = || connect_unix(path, Some(WITHIN));
             probe::clarify(error, context, server_name, WITHIN, again)
         }
         _ => error,
