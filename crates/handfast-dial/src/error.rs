@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handfast::{HandshakeFailure, Phase};
+use handfast::{HandshakeFailure, NetworkCause, Phase};
 
 use crate::proxy::problem::ProxyError;
 use crate::starttls::problem::StartTlsError;
@@ -179,12 +179,9 @@ impl std::error::Error for Cause {
 
 impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            // The second write to a connection that the peer has reset fails with "broken pipe".
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => Self::Reset,
-            _ => Self::Io(error),
+        match NetworkCause::is_reset(&error) {
+            true => Self::Reset,
+            false => Self::Io(error),
         }
     }
 }

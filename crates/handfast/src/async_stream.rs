@@ -22,7 +22,7 @@ use self::handshake::{close_failed, discard_raw};
 pub use self::split::{AsyncReadHalf, AsyncWriteHalf};
 use self::waiting::{ProgressLimit, Sender, Senders};
 use crate::alert::Alert;
-use crate::blocking::{HandshakeFailure, ending_as_io, is_reset, too_much};
+use crate::blocking::{HandshakeFailure, ending_as_io, too_much};
 use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
 use crate::connection::{Connection, ReadOutcome};
 use crate::context::{ClientContext, ServerContext, Timeouts};
@@ -530,7 +530,7 @@ fn poll_transmit<C: AsyncRead + AsyncWrite + Unpin>(
         match ready!(Pin::new(&mut *channel).poll_write(cx, connection.outgoing())) {
             Ok(0) => return Poll::Ready(Err(io_error(io::ErrorKind::WriteZero.into()))),
             Ok(count) => connection.sent(count),
-            Err(error) if is_reset(&error) => {
+            Err(error) if NetworkCause::is_reset(&error) => {
                 return Poll::Ready(Err(last_words(channel, connection, cx)));
             }
             Err(error) => return Poll::Ready(Err(io_error(error))),
@@ -547,7 +547,7 @@ fn poll_receive<C: AsyncRead + Unpin>(
     match ready!(poll_raw_read(channel, cx, connection.receive_room())) {
         Ok(0) => connection.received_end(),
         Ok(count) => connection.received(count),
-        Err(error) if is_reset(&error) => connection.received_reset(),
+        Err(error) if NetworkCause::is_reset(&error) => connection.received_reset(),
         Err(error) => {
             return Poll::Ready(Err(Error::new(Phase::Response, NetworkCause::from(error))));
         }

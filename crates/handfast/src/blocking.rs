@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::split::{ReadHalf, WriteHalf};
-pub(crate) use self::transfer::is_reset;
 use self::transfer::{Armed, Arrival, Deadline, Sent, io_error, unless_accepted};
 use crate::alert::Alert;
 use crate::channel::Channel;
@@ -482,7 +481,7 @@ fn discard_raw<C: Channel>(
             Ok(0) => break,
             Ok(count) => lingering.progressed(began.elapsed(), count as u64),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if is_reset(&error) => return CloseOutcome::PeerGone,
+            Err(error) if NetworkCause::is_reset(&error) => return CloseOutcome::PeerGone,
             Err(_) => break,
         }
     }

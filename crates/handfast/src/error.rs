@@ -476,13 +476,23 @@ impl From<TrustError> for Error {
 
 impl From<io::Error> for NetworkCause {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            // The second write to a connection that the peer has reset fails with "broken pipe".
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => Self::Reset,
-            _ => Self::Io(error),
+        match Self::is_reset(&error) {
+            true => Self::Reset,
+            false => Self::Io(error),
         }
+    }
+}
+
+impl NetworkCause {
+    /// Whether this error of a channel means that the peer has reset the connection.
+    pub fn is_reset(error: &io::Error) -> bool {
+        // The second write to a connection that the peer has reset fails with "broken pipe".
+        matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+        )
     }
 }
 

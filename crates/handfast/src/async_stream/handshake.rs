@@ -11,7 +11,7 @@ use ::tokio::time::{Sleep, sleep, timeout};
 
 use super::waiting::{ProgressLimit, Senders};
 use super::{AsyncStream, poll_raw_read, poll_receive, poll_transmit};
-use crate::blocking::{HandshakeFailure, is_reset};
+use crate::blocking::HandshakeFailure;
 use crate::close::{CloseOutcome, ClosePolicy, LingerLimits, Lingering};
 use crate::connection::Connection;
 use crate::context::Timeouts;
@@ -228,7 +228,7 @@ pub(super) async fn discard_raw<C: AsyncRead + Unpin>(
         match timeout(limit, read).await {
             Ok(Ok(0)) => break,
             Ok(Ok(count)) => lingering.progressed(began.elapsed(), count as u64),
-            Ok(Err(error)) if is_reset(&error) => return CloseOutcome::PeerGone,
+            Ok(Err(error)) if NetworkCause::is_reset(&error) => return CloseOutcome::PeerGone,
             Ok(Err(_)) | Err(_) => break,
         }
     }

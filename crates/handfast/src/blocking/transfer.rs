@@ -120,7 +120,7 @@ impl Armed {
                         None => Err(io_error(phase, error)),
                     }
                 }
-                Err(error) if is_reset(&error) => Ok(Arrival::Reset),
+                Err(error) if NetworkCause::is_reset(&error) => Ok(Arrival::Reset),
                 Err(error) => Err(io_error(phase, error)),
             };
         }
@@ -152,7 +152,7 @@ impl Armed {
                     let late = deadline.is_over(phase, self.write, &error);
                     Err(late.unwrap_or_else(|| io_error(phase, error)))
                 }
-                Err(error) if is_reset(&error) => Ok(Sent::Reset),
+                Err(error) if NetworkCause::is_reset(&error) => Ok(Sent::Reset),
                 Err(error) => Err(io_error(phase, error)),
             };
         }
@@ -168,15 +168,6 @@ fn serves(armed: Option<Option<Duration>>, left: Option<Duration>) -> bool {
         (Some(Some(armed)), Some(left)) => left <= armed + JITTER && armed <= left + left / 8,
         (armed, left) => armed == Some(left),
     }
-}
-
-pub(crate) fn is_reset(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-    )
 }
 
 fn is_timeout(error: &io::Error) -> bool {

@@ -38,7 +38,8 @@ impl Demand {
     }
 }
 
-/// Applies [`VerificationPolicy`]s to clients, by the server name that they ask for, and deposits the result in [`callback_data`].
+/// Applies [`VerificationPolicy`]s to clients, by the server name that they ask for, and deposits the result in
+/// [`callback_data`].
 #[derive(Debug)]
 pub(crate) struct ClientVerifier {
     /// For names that have no demand of their own, and clients that ask for none.
