@@ -18,7 +18,8 @@ const REST_WITHIN: Duration = Duration::from_millis(500);
 
 impl Proxy {
     /// Makes the proxy at the other end of this channel connect to a server. Afterwards the channel leads to the
-    /// server itself, and TLS can begin: [`ClientContext::secure`](handfast::ClientContext::secure).
+    /// server itself, no time limit is set on it, and TLS can begin:
+    /// [`ClientContext::secure`](handfast::ClientContext::secure).
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -11,7 +11,7 @@ use crate::dialogue::{self, Dialogue};
 use crate::error::{Cause, Error};
 
 impl StartTls {
-    /// Runs the dialogue over a blocking channel. Afterwards TLS can begin:
+    /// Runs the dialogue over a blocking channel. Afterwards no time limit is set on the channel, and TLS can begin:
     /// [`ClientContext::secure`](handfast::ClientContext::secure).
     ///
     /// # Errors
