@@ -1,0 +1,64 @@
+//! Files and TCP connections, by Landlock.
+
+use std::path::PathBuf;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
+    PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+};
+
+use crate::Enforcement;
+use crate::error::ConfineError;
+
+/// The newest rights that are asked for. Older kernels know fewer: then it is [`Enforcement::Partial`].
+const RIGHTS: ABI = ABI::V6;
+
+pub(crate) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<Enforcement, ConfineError> {
+    let refused = |error: landlock::RulesetError| ConfineError::Files(error.to_string());
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(RIGHTS))
+        .map_err(refused)?
+        .handle_access(AccessNet::from_all(RIGHTS))
+        .map_err(refused)?
+        .scope(Scope::from_all(RIGHTS))
+        .map_err(refused)?
+        .create()
+        .map_err(refused)?;
+    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+    // What writes may also truncate, rename and remove; it makes no devices, sockets or pipes.
+    let writing = reading
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::MakeSym
+        | AccessFs::RemoveFile
+        | AccessFs::RemoveDir
+        | AccessFs::Refer;
+    let rights = read.iter().map(|path| (path, reading));
+    for (path, rights) in rights.chain(write.iter().map(|path| (path, writing))) {
+        let rule = rule(path, rights)?;
+        rules = rules.add_rule(rule).map_err(refused)?;
+    }
+    let status = rules.restrict_self().map_err(refused)?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => Enforcement::Full,
+        RulesetStatus::PartiallyEnforced => Enforcement::Partial,
+        RulesetStatus::NotEnforced => Enforcement::Unsupported,
+    })
+}
+
+fn rule(path: &PathBuf, rights: BitFlags<AccessFs>) -> Result<PathBeneath<PathFd>, ConfineError> {
+    let unusable = |source| ConfineError::Path {
+        path: path.clone(),
+        source,
+    };
+    let is_directory = std::fs::metadata(path).map_err(unusable)?.is_dir();
+    let opened = PathFd::new(path).map_err(|error| unusable(std::io::Error::other(error)))?;
+    let rights = match is_directory {
+        true => rights,
+        false => rights & AccessFs::from_file(RIGHTS),
+    };
+    Ok(PathBeneath::new(opened, rights))
+}

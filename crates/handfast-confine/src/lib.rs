@@ -1,0 +1,174 @@
+//! A process gives up what it no longer needs, for good: files outside the given paths, connections, other programs, its user's
+//! rights.
+//!
+//! ```no_run
+//! use handfast_confine::Confinement;
+//!
+//! # fn main() -> Result<(), handfast_confine::ConfineError> {
+//! // First what needs rights: listeners, keys, logs. Then, while there is one thread:
+//! let confined = Confinement::new().read("/srv/www").write("/var/log/site").apply()?;
+//! println!("{confined}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It is a second wall: a service that resolves paths safely stays within its directory without it. It holds when that fails: a
+//! request that makes a handler open `/etc/shadow`, connect to the database next door or run a shell gets an error instead.
+//!
+//! # What is given up
+//!
+//! - **Files** (Landlock; Linux 5.13 and later): reading and writing except beneath the given paths. Open descriptors stay as they are.
+//! - **Connections**: TCP connections and new listeners (Landlock, Linux 6.7; seccomp), other sockets than local datagrams and netlink
+//!   (seccomp). Listeners that are open accept as before.
+//! - **Programs and processes** (seccomp): executing, forking, tracing, mounting, loading modules, io_uring.
+//! - **Rights**: no new privileges, as by set-user-ID programs; [another user](Confinement::user).
+//!
+//! Refused system calls fail with `EPERM`; nothing is killed.
+//!
+//! # The public interface is
+//!
+//! - [`Confinement`], with [`Account`]; [`Confined`], with [`Enforcement`]; [`ConfineError`].
+
+#[cfg(unix)]
+mod account;
+mod error;
+#[cfg(target_os = "linux")]
+mod files;
+#[cfg(target_os = "linux")]
+mod system_calls;
+
+use std::fmt;
+use std::path::PathBuf;
+
+#[cfg(unix)]
+pub use account::Account;
+pub use error::ConfineError;
+
+/// What a process keeps.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Confinement {
+    read: Vec<PathBuf>,
+    write: Vec<PathBuf>,
+    #[cfg(unix)]
+    account: Option<Account>,
+}
+
+impl Confinement {
+    /// Nothing is kept.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Files and directories beneath `path`, or the file itself, may be read. It is the directory that the path leads to when this
+    /// is [applied](Self::apply): another one in its place later is beneath its parent alone.
+    pub fn read(mut self, path: impl Into<PathBuf>) -> Self {
+        self.read.push(path.into());
+        self
+    }
+
+    /// Beneath `path`, files may be read, created, written, renamed and removed.
+    pub fn write(mut self, path: impl Into<PathBuf>) -> Self {
+        self.write.push(path.into());
+        self
+    }
+
+    /// The process becomes this user's.
+    #[cfg(unix)]
+    pub fn user(mut self, account: Account) -> Self {
+        self.account = Some(account);
+        self
+    }
+
+    /// Confines this process, for good.
+    ///
+    /// # Errors
+    /// If the process has several threads: those that run would not be confined. If a path cannot be opened, the user cannot be
+    /// changed to, or the system refuses what it says it supports; then part of it may be in force. What the system does not
+    /// support is no error: [`Confined`] tells.
+    pub fn apply(self) -> Result<Confined, ConfineError> {
+        let threads = threads();
+        if threads > 1 {
+            return Err(ConfineError::SeveralThreads(threads));
+        }
+        #[cfg(target_os = "linux")]
+        let files = files::restrict(&self.read, &self.write)?;
+        // Not before: paths may be closed to that user.
+        #[cfg(unix)]
+        if let Some(account) = &self.account {
+            account.become_it()?;
+        }
+        #[cfg(target_os = "linux")]
+        let system_calls = system_calls::restrict()?;
+        #[cfg(not(target_os = "linux"))]
+        let (files, system_calls) = (Enforcement::Unsupported, Enforcement::Unsupported);
+        Ok(Confined {
+            files,
+            system_calls,
+            #[cfg(unix)]
+            account: self.account,
+        })
+    }
+}
+
+/// How far the system can do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Enforcement {
+    /// All of it.
+    Full,
+    /// The system is too old for a part of it.
+    Partial,
+    /// The system cannot do it.
+    Unsupported,
+}
+
+/// What is in force.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Confined {
+    /// Files outside the given paths, and TCP connections.
+    pub files: Enforcement,
+    /// Programs, processes, sockets.
+    pub system_calls: Enforcement,
+    /// The user that the process now belongs to, if it was changed.
+    #[cfg(unix)]
+    pub account: Option<Account>,
+}
+
+impl Confined {
+    /// Is all in force that was asked for?
+    pub fn is_complete(&self) -> bool {
+        self.files == Enforcement::Full && self.system_calls == Enforcement::Full
+    }
+}
+
+/// In words: what the process can still do, and what it could not give up.
+impl fmt::Display for Confined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.files {
+            Enforcement::Full => "files: only those given",
+            Enforcement::Partial => {
+                "files: only those given, as far as this kernel can (it is old)"
+            }
+            Enforcement::Unsupported => "files: not confined (this system has no Landlock)",
+        })?;
+        f.write_str(match self.system_calls {
+            Enforcement::Unsupported => "; programs and connections: not confined",
+            _ => "; no programs, no connections to others",
+        })?;
+        #[cfg(unix)]
+        if let Some(account) = &self.account {
+            write!(f, "; user {account}")?;
+        }
+        Ok(())
+    }
+}
+
+/// How many threads the process has; 1 where that cannot be known.
+fn threads() -> usize {
+    match cfg!(target_os = "linux") {
+        true => std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count),
+        false => 1,
+    }
+}
