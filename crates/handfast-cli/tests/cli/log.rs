@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use handfast_testbed::launch::{Program, Running};
+use handfast_testbed::peers;
 use handfast_testbed::pki::Pki;
 use serde_json::Value;
 
@@ -182,6 +183,62 @@ fn the_combined_format_is_that_of_other_servers() {
         assert!(line[6].parse::<u64>().is_ok());
     }
     assert!(!server.running.output().contains("GET /"));
+    // An independent reader.
+    let Some(goaccess) = peers::require("goaccess") else {
+        return;
+    };
+    let finished = Program::at(goaccess)
+        .args([&file, "--log-format=COMBINED", "-o", "json"])
+        .run();
+    let read: Value = serde_json::from_str(&finished.out()).unwrap();
+    assert_eq!(read["general"]["valid_requests"], 2, "{finished}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_delays_nothing_and_what_it_loses_is_counted() {
+    let place = Place::new();
+    std::os::unix::fs::symlink("/dev/full", place.path("full.log")).unwrap();
+    let file = place.text("full.log");
+    let mut server = place.serve(&["--log", &file, "--quiet", "--status", "0"]);
+    for _ in 0..3 {
+        if place.curl(&server, "/f.txt", &[]).is_none() {
+            return;
+        }
+    }
+    server
+        .running
+        .expect_output("the access log cannot be written", PATIENCE);
+    let output = server.running.output();
+    let (_, status) = output
+        .split_once("status page and /metrics on https://127.0.0.1:")
+        .unwrap();
+    let (port, _) = status.split_once('/').unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metrics = place
+            .bench
+            .program("get")
+            .args(["--only-cacert", "--cacert"])
+            .arg(&place.bench.ca)
+            .arg(format!("https://localhost:{port}/metrics"))
+            .run();
+        if metrics
+            .out()
+            .contains("handfast_log_lines_lost_total{log=\"access\"} 3\n")
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{metrics}");
+    }
+    server.stop();
+    let output = server.running.output();
+    let warned = output.matches("the access log cannot be written").count();
+    assert_eq!(warned, 1, "{output}");
+    assert!(
+        output.contains("3 lines of the access log were lost"),
+        "{output}"
+    );
 }
 
 /// The document names every field that a line has, and a line has every field that the document names.

@@ -22,6 +22,10 @@ pub(super) enum Format {
 /// some 300 bytes.
 const KEPT: usize = 64;
 
+/// The beginning of a line of JSON, up to its time.
+const JSON_BEGIN: &str = "{\"schema\":1,\"time\":\"";
+const _: () = assert!(values::SCHEMA == 1);
+
 /// What a connection's requests have in common, spelled.
 #[derive(Clone, Default)]
 struct Common {
@@ -168,19 +172,19 @@ fn json_common(out: &mut Vec<u8>, connection: &ConnectionInfo) {
     out.push(b'"');
     for (name, value) in [
         (
-            "server_name",
+            ",\"server_name\":",
             report.server_name.as_deref().map(str::as_bytes),
         ),
         (
-            "client",
+            ",\"client\":",
             connection
                 .client()
                 .map(|client| client.subject().as_bytes()),
         ),
-        ("version", Some(report.version.name().as_bytes())),
-        ("cipher_suite", Some(report.cipher_suite.as_bytes())),
-        ("group", report.group.map(str::as_bytes)),
-        ("alpn", report.alpn.as_deref()),
+        (",\"version\":", Some(report.version.name().as_bytes())),
+        (",\"cipher_suite\":", Some(report.cipher_suite.as_bytes())),
+        (",\"group\":", report.group.map(str::as_bytes)),
+        (",\"alpn\":", report.alpn.as_deref()),
     ] {
         member(out, name, value);
     }
@@ -190,11 +194,9 @@ fn json_common(out: &mut Vec<u8>, connection: &ConnectionInfo) {
     });
 }
 
-/// `,"name":"value"` or `,"name":null`
+/// A member of an object, with the comma before it and its colon in `name`: `,"name":`.
 fn member(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
-    out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
     match value {
         Some(value) => spell::json(out, value),
         None => out.extend_from_slice(b"null"),
@@ -202,20 +204,20 @@ fn member(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
 }
 
 fn put_json(out: &mut Vec<u8>, log: u64, event: &RequestEvent<'_>) {
-    out.extend_from_slice(b"{\"schema\":");
-    spell::decimal(out, values::SCHEMA.into());
-    out.extend_from_slice(b",\"time\":\"");
+    out.extend_from_slice(JSON_BEGIN.as_bytes());
     spell::time(out, event.time, Clock::Milliseconds);
     out.extend_from_slice(b"\",\"event\":\"request\",");
     put_common(out, Format::Json, log, event.connection);
-    out.extend_from_slice(b"\"method\":");
-    spell::json(out, event.method.as_str().as_bytes());
-    out.extend_from_slice(b",\"target\":");
+    // A method is a token (RFC 9110, section 9.1): there is nothing to escape.
+    out.extend_from_slice(b"\"method\":\"");
+    out.extend_from_slice(event.method.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"target\":");
     put_target(event, |target| spell::json(out, target.as_bytes()));
     let fields = event.fields;
-    member(out, "host", host(event));
-    member(out, "protocol", Some(protocol(event.version).as_bytes()));
-    out.extend_from_slice(b",\"status\":");
+    member(out, ",\"host\":", host(event));
+    out.extend_from_slice(b",\"protocol\":\"");
+    out.extend_from_slice(protocol(event.version).as_bytes());
+    out.extend_from_slice(b"\",\"status\":");
     match &event.status {
         Some(status) => out.extend_from_slice(status.as_str().as_bytes()),
         None => out.extend_from_slice(b"null"),
@@ -228,26 +230,23 @@ fn put_json(out: &mut Vec<u8>, log: u64, event: &RequestEvent<'_>) {
         None => out.extend_from_slice(b",\"end\":\"complete\",\"abort\":null"),
         Some(reason) => {
             out.extend_from_slice(b",\"end\":\"aborted\"");
-            member(out, "abort", Some(reason.name().as_bytes()));
+            member(out, ",\"abort\":", Some(reason.name().as_bytes()));
             if let AbortReason::Reset(code) = reason {
                 out.extend_from_slice(b",\"reset_code\":");
                 spell::decimal(out, code.into());
             }
         }
     }
-    member(out, "user", event.user.map(str::as_bytes));
-    let value = |value: Option<&http::HeaderValue>, out: &mut Vec<u8>, name| {
-        member(out, name, value.map(http::HeaderValue::as_bytes));
-    };
-    value(
-        fields.and_then(|fields| fields.referer.as_ref()),
+    member(out, ",\"user\":", event.user.map(str::as_bytes));
+    member(
         out,
-        "referer",
+        ",\"referer\":",
+        fields.and_then(|fields| Some(fields.referer.as_ref()?.as_bytes())),
     );
-    value(
-        fields.and_then(|fields| fields.user_agent.as_ref()),
+    member(
         out,
-        "user_agent",
+        ",\"user_agent\":",
+        fields.and_then(|fields| Some(fields.user_agent.as_ref()?.as_bytes())),
     );
     out.push(b'}');
 }

@@ -13,8 +13,9 @@ use super::Snapshot;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// So many days before its end a certificate is shown as one that ends soon: a third of what most authorities give.
-const SOON_DAYS: f64 = 30.0;
+/// So many days before its end a certificate is shown as one that ends soon: the last third of 45 days, the shortest that
+/// public authorities give to everybody.
+const SOON_DAYS: f64 = 15.0;
 
 const DAY: f64 = 86_400.0;
 
@@ -57,14 +58,14 @@ pub(super) fn html(snapshot: &Snapshot) -> String {
         snapshot.uptime, sums.bytes
     );
     page.tiles(snapshot, requests, handshakes);
-    page.put("<div class=\"grid cards\">\n");
+    page.put("<div class=\"cards\">\n");
     page.certificates(snapshot);
+    page.upkeep(snapshot);
     page.requests(snapshot);
     page.handshakes(snapshot);
     page.failures(snapshot);
     page.durations(snapshot, requests);
     page.connections(snapshot);
-    page.upkeep(snapshot);
     page.put("</div></main>\n<footer>The same numbers for programs: <a href=\"/metrics\">/metrics</a> (OpenMetrics)</footer>\n<script>");
     page.put(SCRIPT);
     page.put("</script></body></html>\n");
@@ -129,7 +130,7 @@ impl Page {
             true => count as f64 / snapshot.uptime,
             false => 0.0,
         };
-        self.put("<div class=\"grid tiles\">\n");
+        self.put("<div class=\"tiles\">\n");
         let end = "</section>\n";
         let note = format!("{} in all", grouped(requests));
         self.tile(
@@ -164,11 +165,9 @@ impl Page {
         self.tile("Connections", &grouped(open), &note, None);
         self.bar(open as f64, most as f64);
         self.put(end);
-        let note = format!(
-            "held for slow clients, of {} at most",
-            bytes(snapshot.held_max as f64)
-        );
-        self.tile("Replies", &bytes(snapshot.held as f64), &note, None);
+        let note = format!("of {} at most", bytes(snapshot.held_max as f64));
+        let held = bytes(snapshot.held as f64);
+        self.tile("Held for slow clients", &held, &note, None);
         self.bar(snapshot.held as f64, snapshot.held_max as f64);
         self.put(end);
         self.put("</div>\n");
@@ -250,10 +249,13 @@ impl Page {
             self.row(protocol, counts.get(1..).unwrap_or_default());
         }
         self.put("</tbody></table></div><p class=\"note\">");
+        let aborted = match sums.aborted {
+            0 => "None".to_owned(),
+            count => grouped(count),
+        };
         let _ = writeln!(
             self.0,
-            "{} broke off before the end of their reply</p></section>",
-            grouped(sums.aborted)
+            "{aborted} broke off before the end of the reply</p></section>"
         );
     }
 
@@ -293,8 +295,11 @@ impl Page {
             };
             let _ = write!(self.0, "<tr><th scope=\"row\">{name}</th>");
             self.count(count);
-            let class = if count == 0 { " class=\"zero\"" } else { "" };
-            let _ = writeln!(self.0, "<td{class}>{share:.1}%</td></tr>");
+            let _ = match (count, share) {
+                (0, _) => writeln!(self.0, "<td class=\"zero\">0%</td></tr>"),
+                (_, ..0.05) => writeln!(self.0, "<td>&lt;0.1%</td></tr>"),
+                _ => writeln!(self.0, "<td>{share:.1}%</td></tr>"),
+            };
         }
         self.end_table();
     }
@@ -316,11 +321,11 @@ impl Page {
         for (name, count, is_bad) in [
             ("Reloads", good, false),
             ("Failed reloads", bad, true),
-            ("Lines of the access log that were lost", access, true),
-            ("Lines of the audit file that were lost", audit, true),
-            ("Times that all connections were taken", sums.full, true),
+            ("Lost lines of the access log", access, true),
+            ("Lost lines of the audit file", audit, true),
+            ("Connection limit reached", sums.full, true),
             (
-                "Refusals of the system to accept a connection",
+                "Connections that could not be accepted",
                 sums.accept_failures,
                 true,
             ),
