@@ -195,7 +195,7 @@ fn a_certificate_that_was_put_there_by_hand_is_known_and_removed() {
     assert_eq!(names_in(&directory), ["other.crt"]);
 }
 
-/// One file with this certificate and another is somebody else's: it is not taken apart.
+/// A file with this certificate and another one is not ours: it is not taken apart.
 #[test]
 fn a_file_with_more_certificates_than_ours_is_left_alone() {
     let machine = Machine::new();

@@ -12,7 +12,7 @@ use super::tool::{self, Tool, ToolProblem};
 /// keytool takes a second, as every Java program; the rest is for small and loaded machines.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The password of every Java's store, unless somebody changed it. It protects nothing: there is no secret inside.
+/// The password of every Java's store, unless it was changed. It protects no secret: the store holds certificates.
 const PASSWORD: &str = "changeit";
 
 /// Of a runtime, and of the runtime inside of a development kit (Java 8).

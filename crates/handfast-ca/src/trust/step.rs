@@ -32,8 +32,8 @@ pub enum Step {
     },
     /// A program is run.
     Run(Tool),
-    /// A program changes a copy of a file, given as its last argument; then the copy replaces the file. For programs that would write into the
-    /// file itself and leave half of it when they are killed.
+    /// A program changes a copy of a file, given as its last argument; then the copy replaces the file. For programs
+    /// that would write into the file itself and leave half of it when they are killed.
     RunOnCopy {
         /// The program, without its last argument.
         tool: Tool,

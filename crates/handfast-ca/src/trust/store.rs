@@ -118,7 +118,7 @@ impl Anchor {
         sha256(&self.der)
     }
 
-    /// Windows' and nobody else's name for it.
+    /// The name that Windows' store has for it.
     pub(super) fn sha1(&self) -> String {
         let algorithm = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
         hex(aws_lc_rs::digest::digest(algorithm, &self.der).as_ref())

@@ -4,6 +4,8 @@
 
 mod anchors;
 mod keychain;
+#[cfg(all(test, unix))]
+mod stand_in;
 mod windows;
 
 use super::store::{Found, Places};

@@ -95,16 +95,12 @@ impl Store for Keychain {
 #[cfg(all(test, unix))]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
+    use super::super::stand_in::calls;
     use super::*;
-    use crate::trust::store::Outcome;
-    use crate::{Authority, InitOptions};
 
-    /// `security` as its manual has it: a keychain is a file of PEM here.
-    const SECURITY: &str = r#"#!/bin/sh
-set -e
-echo "$*" >>"$0.calls"
+    /// As the manual of `security` has it: a keychain is a file of PEM here.
+    const SECURITY: &str = r#"
 for last; do :; done
 keychain=$(ls "${0%/usr/bin/security}"/Library/Keychains/*)
 case $1 in
@@ -116,36 +112,18 @@ esac
 "#;
 
     #[test]
-    fn the_keychain_s_commands() {
+    fn the_commands_for_a_keychain() {
         let root = tempfile::tempdir().unwrap();
-        let authority = Authority::init(&root.path().join("ca"), &InitOptions::default()).unwrap();
-        let name = if is_root() { SYSTEM } else { LOGIN };
-        for file in [PROGRAM, name] {
-            fs::create_dir_all(root.path().join(file).parent().unwrap()).unwrap();
-        }
-        let program = root.path().join(PROGRAM);
-        fs::write(&program, SECURITY).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(root.path().join(name), "").unwrap();
+        let keychain = root.path().join(if is_root() { SYSTEM } else { LOGIN });
+        fs::create_dir_all(keychain.parent().unwrap()).unwrap();
+        fs::write(&keychain, "").unwrap();
         let places = Places {
             root: root.path().to_owned(),
             home: Some(root.path().to_owned()),
             ..Places::default()
         };
-        let anchor = authority.anchor();
-        let change = |change| {
-            let stores = find(&places).unwrap();
-            stores[0].change(change, &anchor, false).unwrap()
-        };
-        assert!(matches!(change(Change::Trust), Outcome::Done));
-        assert!(matches!(change(Change::Trust), Outcome::Already));
-        assert!(matches!(change(Change::Untrust), Outcome::Done));
-        assert!(matches!(change(Change::Untrust), Outcome::Already));
-        let calls = fs::read_to_string(format!("{}.calls", program.display())).unwrap();
-        let calls: Vec<_> = calls
-            .lines()
-            .filter(|line| !line.starts_with("find-certificate"))
-            .collect();
+        let tool = root.path().join(PROGRAM);
+        let (calls, authority) = calls(find, &places, &tool, SECURITY, "find-certificate");
         let hash = authority.sha256().to_ascii_uppercase();
         assert_eq!(calls.len(), 3, "{calls:?}");
         assert!(calls[0].starts_with("add-trusted-cert "), "{calls:?}");

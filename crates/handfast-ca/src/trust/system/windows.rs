@@ -86,17 +86,11 @@ impl Store for Windows {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
+    use super::super::stand_in::calls;
     use super::*;
-    use crate::trust::store::Outcome;
-    use crate::{Authority, InitOptions};
 
-    /// Windows' `certutil` as its manual has it: the store is a file with thumbprints here.
-    const CERTUTIL: &str = r#"#!/bin/sh
-set -e
-echo "$*" >>"$0.calls"
+    /// As the manual of Windows' `certutil` has it: the store is a file with a thumbprint here.
+    const CERTUTIL: &str = r#"
 for last; do :; done
 case "$*" in
   *-addstore*) openssl x509 -in "$last" -noout -fingerprint -sha1 | tr -d : | tr A-F a-f | sed 's/.*=//' >"$0.store";;
@@ -106,32 +100,22 @@ esac
 "#;
 
     #[test]
-    fn the_commands_of_windows() {
+    fn the_commands_for_windows() {
         if handfast_testbed::peers::require("openssl").is_none() {
             return;
         }
         let windows = tempfile::tempdir().unwrap();
-        let authority =
-            Authority::init(&windows.path().join("ca"), &InitOptions::default()).unwrap();
-        fs::create_dir(windows.path().join("System32")).unwrap();
-        let program = windows.path().join("System32/certutil.exe");
-        fs::write(&program, CERTUTIL).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let places = Places {
             windows: Some(windows.path().to_owned()),
             ..Places::default()
         };
-        let anchor = authority.anchor();
-        let change = |change| {
-            let stores = find(&places).unwrap();
-            stores[0].change(change, &anchor, false).unwrap()
-        };
-        assert!(matches!(change(Change::Trust), Outcome::Done));
-        assert!(matches!(change(Change::Trust), Outcome::Already));
-        assert!(matches!(change(Change::Untrust), Outcome::Done));
-        assert!(matches!(change(Change::Untrust), Outcome::Already));
-        let calls = fs::read_to_string(format!("{}.calls", program.display())).unwrap();
-        assert!(calls.contains("-user -f -addstore Root "), "{calls}");
-        assert!(calls.contains("-user -delstore Root "), "{calls}");
+        let tool = windows.path().join("System32/certutil.exe");
+        let (calls, _) = calls(find, &places, &tool, CERTUTIL, "-user -store ");
+        assert_eq!(calls.len(), 2, "{calls:?}");
+        assert!(
+            calls[0].starts_with("-user -f -addstore Root "),
+            "{calls:?}"
+        );
+        assert!(calls[1].starts_with("-user -delstore Root "), "{calls:?}");
     }
 }

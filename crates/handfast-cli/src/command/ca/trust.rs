@@ -137,7 +137,7 @@ fn text(
     }
     if is_new(StoreKind::Java) && change == Change::Trust {
         text.push_str(
-            "Whoever gets the authority's key can deceive Java about any name: keep it secret.\n",
+            "For Java, only the secrecy of the authority's key limits what it signs for.\n",
         );
     }
     text
