@@ -6,6 +6,7 @@
 
 mod driver;
 mod outcome;
+mod state;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -24,7 +25,8 @@ use tokio::time::timeout;
 
 pub(super) use self::outcome::{Again, Broken, NoResponse};
 
-use self::driver::{DATA_KEPT, Driver, Slot, State, drive, lock};
+use self::driver::{DATA_KEPT, Driver, drive};
+use self::state::{Slot, State, lock};
 use super::error::Error;
 use super::patience::Moving;
 use super::places::Place;
