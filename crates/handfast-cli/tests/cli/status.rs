@@ -3,10 +3,12 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use handfast_testbed::launch::{Program, Running};
+use handfast_testbed::launch::{Finished, Program, Running};
 use handfast_testbed::peers;
+use handfast_testbed::pki::Pki;
 
 use crate::common::Bench;
 
@@ -60,15 +62,18 @@ impl Place {
         Serving { running, ports }
     }
 
-    fn get(&self, port: u16, path: &str, more: &[&str]) -> String {
-        let finished = self
-            .bench
+    fn program(&self, port: u16, path: &str, more: &[&str]) -> Finished {
+        self.bench
             .program("get")
             .args(["--no-probe", "--only-cacert", "--cacert"])
             .arg(&self.bench.ca)
             .args(more)
             .arg(format!("https://localhost:{port}{path}"))
-            .run();
+            .run()
+    }
+
+    fn get(&self, port: u16, path: &str, more: &[&str]) -> String {
+        let finished = self.program(port, path, more);
         assert!(finished.succeeded(), "{finished}");
         finished.out()
     }
@@ -135,7 +140,20 @@ fn metrics_count_what_happens_and_other_programs_read_them() {
         .lines()
         .find(|line| line.starts_with("handfast_certificate_left_days{name=\"localhost\""));
     assert!(days.is_some(), "{text}");
-    // Head, method and path that are not there.
+    // What is read again is counted.
+    let id = server.running.id().to_string();
+    let sent = Command::new("kill").args(["-s", "HUP", &id]).status();
+    assert!(sent.unwrap().success());
+    loop {
+        let text = place.get(status, "/metrics", &[]);
+        if sample(&text, "handfast_reloads_total{result=\"success\"}") == 1.0 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{text}");
+    }
+    // What is not there.
+    let missing = place.program(status, "/f.txt", &[]);
+    assert_eq!(missing.out(), "/ and /metrics are here\n", "{missing}");
     let head = place.get(status, "/metrics", &["--head"]);
     assert!(
         head.contains("application/openmetrics-text; version=1.0.0; charset=utf-8"),
@@ -199,6 +217,26 @@ fn a_browser_shows_the_status_page_and_refreshes_it() {
         assert!(!said.contains(complaint), "{said}");
     }
     drop(server.running);
+}
+
+/// Who must show a certificate to the server must show it here.
+#[test]
+fn the_status_is_for_the_clients_that_are_let_in() {
+    let place = Place::new();
+    let pki = Pki::new();
+    let directory = place.bench.directory();
+    let root = pki.root.write(directory, "clients", &[]).chain_pem;
+    let server = place.serve(&["--quiet", "--client-ca", root.to_str().unwrap()]);
+    let [_, status] = server.ports;
+    let refused = place.program(status, "/metrics", &[]);
+    assert!(
+        !refused.succeeded() && refused.out().is_empty(),
+        "{refused}"
+    );
+    let alice = pki.client("alice").write(directory, "alice", &[]);
+    let [cert, key] = [alice.chain_pem, alice.key_pem].map(|path| path.display().to_string());
+    let text = place.get(status, "/metrics", &["--cert", &cert, "--key", &key]);
+    assert!(text.ends_with("# EOF\n"), "{text}");
 }
 
 #[test]

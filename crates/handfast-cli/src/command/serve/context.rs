@@ -179,6 +179,7 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
     let written = [
         settings.key_log.as_ref().map(|path| &path.value),
         settings.log.audit.as_ref(),
+        settings.log.file(),
     ];
     for path in written.into_iter().flatten() {
         let directory = path

@@ -35,6 +35,7 @@ pub(super) fn put(out: &mut Vec<u8>, message: &str, values: &Value) {
 }
 
 /// The entry about lost ones, as it is sent.
+#[cfg(unix)]
 pub(super) fn lines_lost(count: u64) -> Vec<u8> {
     let mut out = Vec::new();
     spell::field(&mut out, "PRIORITY", WARNING);

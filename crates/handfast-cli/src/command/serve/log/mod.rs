@@ -142,9 +142,11 @@ impl Logs {
         self.start("handfast-log", journal, LAST_LINES)
     }
 
+    // As on Unix, where it is used mutably.
     #[cfg(not(unix))]
+    #[allow(clippy::needless_pass_by_ref_mut)]
     fn journal(&mut self, path: Option<&Path>) -> Result<Output, Failure> {
-        let path = path.unwrap_or(Path::new("journal"));
+        let path = path.unwrap_or_else(|| Path::new("journal"));
         Err(unusable(
             "the journal",
             path,

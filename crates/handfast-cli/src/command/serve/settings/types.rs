@@ -45,6 +45,14 @@ impl LogSettings {
         self.events == Events::None
     }
 
+    /// The file that the access log goes to.
+    pub(in crate::command::serve) fn file(&self) -> Option<&PathBuf> {
+        match &self.to {
+            LogTarget::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
     pub(in crate::command::serve) fn is_verbose(&self) -> bool {
         self.events == Events::Connections
     }
