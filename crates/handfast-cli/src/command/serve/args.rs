@@ -18,6 +18,7 @@ Examples:
   handfast serve --cert chain.pem --key key.pem .  with your own certificate
   handfast serve --client-ca local .               for clients of your authority
   handfast serve --listen 127.0.0.1:0 --quiet .    on a free port, without a log
+  handfast serve --log access.log --status 9443 .  log to a file, numbers at https://localhost:9443/
   handfast serve --config handfast.toml --check    is this configuration right?
 
 Every option has a key in the configuration file, and takes its place: docs/configuration.md";

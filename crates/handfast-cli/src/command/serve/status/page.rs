@@ -140,7 +140,7 @@ impl Page {
             Some("requests"),
         );
         self.put(end);
-        let note = format!("{} of content in all", bytes(sums.bytes as f64));
+        let note = format!("{} in all", bytes(sums.bytes as f64));
         let rate = format!("{}/s", bytes(mean(sums.bytes)));
         self.tile("Sent", &rate, &note, Some("bytes"));
         self.put(end);
