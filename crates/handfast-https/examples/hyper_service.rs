@@ -74,7 +74,7 @@ pub async fn serve(listener: TcpListener, identity: Identity) -> Result<(), Box<
                     drop(permit);
                 } else {
                     connections
-                        .serve_connection(permit, stream, Addresses { peer, local })
+                        .serve_connection(permit, stream, Addresses::new(peer, local))
                         .await;
                 }
             });

@@ -3,6 +3,8 @@
 //! Guards are not rules in an order: each that covers the path is satisfied, or the request is refused. They see every path
 //! that a request takes, the one that was asked for and those that it is rewritten to.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use handfast::{SubjectAltName, VerifiedPeer};
 use handfast_https::server::{ConnectionInfo, Response, User};
 use http::{HeaderMap, StatusCode};
@@ -89,7 +91,10 @@ impl Guard {
                 None => Ok(()),
             },
             Demand::Passwords(passwords) => {
-                *user = Some(passwords.check(request, connection.peer.ip()).await?);
+                // Without an address all are counted as one client.
+                let address = connection.peer.socket().map(|address| address.ip());
+                let address = address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+                *user = Some(passwords.check(request, address).await?);
                 Ok(())
             }
         }

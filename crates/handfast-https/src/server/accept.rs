@@ -1,26 +1,34 @@
-//! Accepting and stopping: what one serving thread runs, with its runtime and its listeners.
+//! Accepting and stopping: what one serving thread runs, with its runtime and the sockets that it accepts from.
 
+use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::watch;
-use tokio::task::spawn_local;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, sleep_until};
 
+use super::acceptor::Acceptor;
+use super::address::{LocalAddress, PeerAddress};
 use super::connection;
 use super::handler::Handler;
 use super::handshake::Accepted;
 use super::housekeeping::{make_room, release_buffers};
-use super::listener::INHERITS_NODELAY;
+use super::listener::Socket;
+use super::places::Place;
+use super::plain_http::Redirect;
+use super::redirect;
 use super::shared::Shared;
 use super::turn;
-use super::worker::Worker;
+use super::worker::{Drain, Worker};
 
 /// Connections accepted in a row before others get their turn: a burst of handshakes must not starve
 /// the replies that are running.
@@ -29,6 +37,9 @@ const ACCEPTS_IN_A_ROW: usize = 8;
 /// After a refusal for want of descriptors or memory, doubling up to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Connections that are taken from a queue before it is closed: as many as it may hold, so that this ends.
+const DRAINED_MAX: usize = 4096;
 
 /// Blocking file reads at once, for each thread.
 const BLOCKING_THREADS: usize = 16;
@@ -44,128 +55,287 @@ const BLOCKING_END: Duration = Duration::from_millis(500);
 pub(super) enum Order {
     Serve,
     /// Accept no more, finish what runs, and be gone by then.
-    StopBy(Instant),
+    StopBy(Instant, Drain),
 }
 
-/// What a serving thread needs and might not get: its runtime, and its listeners in the runtime's event queue.
-pub(super) struct Serving {
-    listeners: Vec<(SocketAddr, TcpListener)>,
-    runtime: LocalRuntime,
+/// A change of what a thread accepts from.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Accept from these, too. The outcome is sent; then the sender is dropped.
+    Accept {
+        id: u64,
+        sockets: Vec<Socket>,
+        role: Role,
+        done: std::sync::mpsc::Sender<io::Result<()>>,
+    },
+    /// Accept no more from those of this number; the sender is dropped when they are closed. `drains`: what is in their queue now is
+    /// served, since it is about to be closed.
+    Stop {
+        id: u64,
+        drains: bool,
+        done: std::sync::mpsc::Sender<()>,
+    },
 }
+
+/// What a listener is for.
+#[derive(Debug, Clone)]
+pub(super) struct Role {
+    pub(super) local: LocalAddress,
+    pub(super) redirect: Option<Arc<Redirect>>,
+}
+
+/// What a serving thread needs and might not get: its runtime.
+pub(super) struct Serving(LocalRuntime);
 
 impl Serving {
     /// On the thread that is to serve.
-    pub(super) fn new(sockets: Vec<(SocketAddr, std::net::TcpListener)>) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread()
+    pub(super) fn new() -> io::Result<Self> {
+        Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_keep_alive(BLOCKING_IDLE)
             .on_thread_unpark(turn::begin)
-            .build_local(LocalOptions::default())?;
-        let entered = runtime.enter();
-        let listeners = sockets
-            .into_iter()
-            .map(|(address, socket)| Ok((address, TcpListener::from_std(socket)?)))
-            .collect::<io::Result<_>>()?;
-        drop(entered);
-        Ok(Self { listeners, runtime })
+            .build_local(LocalOptions::default())
+            .map(Self)
     }
 
     /// Serves until ordered to stop.
-    pub(super) fn run<H: Handler>(self, shared: Arc<Shared<H>>, orders: watch::Receiver<Order>) {
-        let Self { listeners, runtime } = self;
-        runtime.block_on(serve(shared, listeners, orders));
+    pub(super) fn run<H: Handler>(
+        self,
+        shared: Arc<Shared<H>>,
+        commands: UnboundedReceiver<Command>,
+        orders: watch::Receiver<Order>,
+    ) {
+        self.0.block_on(serve(shared, commands, orders));
         // Connections that are left are dropped here, unclosed: they look broken off, as they are.
-        runtime.shutdown_timeout(BLOCKING_END);
+        self.0.shutdown_timeout(BLOCKING_END);
     }
 }
 
 async fn serve<H: Handler>(
     shared: Arc<Shared<H>>,
-    listeners: Vec<(SocketAddr, TcpListener)>,
+    mut commands: UnboundedReceiver<Command>,
     mut orders: watch::Receiver<Order>,
 ) {
     let worker = Worker::new(shared);
-    let accepting: Vec<_> = listeners
-        .into_iter()
-        .map(|(address, listener)| spawn_local(accept(Rc::clone(&worker), address, listener)))
-        .collect();
+    let mut accepting = Accepting::default();
     let making_room = spawn_local(make_room(Rc::clone(&worker)));
     let releasing = spawn_local(release_buffers());
-    let mut deadline = stop_order(&mut orders).await;
+    let (mut deadline, how) = loop {
+        tokio::select! {
+            biased;
+            order = stop_order(&mut orders) => break order,
+            Some(command) = commands.recv() => accepting.change(&worker, command),
+        }
+    };
+    // What is not done of commands is not going to be.
+    drop(commands);
     making_room.abort();
     releasing.abort();
-    for task in accepting {
-        task.abort();
-        // Until it is gone the listener is still open.
-        let _ = task.await;
+    match how {
+        Drain::Stop => {
+            accepting.end().await;
+            worker.drain(how);
+        }
+        Drain::Retire => {
+            // What was accepted is served, also what still waits for a place.
+            accepting.stop();
+            worker.drain(how);
+            tokio::select! {
+                () = accepting.ended() => {}
+                () = sleep_until(deadline.into()) => {}
+                // Taken note of below.
+                _ = orders.changed() => orders.mark_changed(),
+            }
+            accepting.end().await;
+        }
     }
-    worker.drain();
     while worker.live() > 0 {
         tokio::select! {
             () = worker.until_empty() => {}
             () = sleep_until(deadline.into()) => break,
             // In a greater hurry than before.
-            sooner = next_order(&mut orders) => deadline = sooner,
+            (sooner, how) = next_order(&mut orders) => {
+                deadline = sooner;
+                worker.drain(how);
+            }
         }
     }
 }
 
+/// The tasks of a thread that accept.
+#[derive(Default)]
+struct Accepting {
+    tasks: Vec<(u64, Rc<Stopping>, JoinHandle<()>)>,
+}
+
+impl Accepting {
+    fn change<H: Handler>(&mut self, worker: &Rc<Worker<H>>, command: Command) {
+        self.tasks.retain(|(_, _, task)| !task.is_finished());
+        match command {
+            Command::Accept {
+                id,
+                sockets,
+                role,
+                done,
+            } => {
+                let acceptors: io::Result<Vec<_>> =
+                    sockets.into_iter().map(Acceptor::new).collect();
+                let result = acceptors.map(|acceptors| {
+                    for acceptor in acceptors {
+                        let stopping = Rc::new(Stopping::default());
+                        let (worker, role) = (Rc::clone(worker), role.clone());
+                        let task = accept(worker, role, acceptor, Rc::clone(&stopping));
+                        self.tasks.push((id, stopping, spawn_local(task)));
+                    }
+                });
+                let _ = done.send(result);
+            }
+            Command::Stop { id, drains, done } => {
+                for (_, stopping, _) in self.tasks.iter().filter(|(of, ..)| *of == id) {
+                    stopping.done.borrow_mut().push(done.clone());
+                    stopping.stop(drains);
+                }
+            }
+        }
+    }
+
+    fn stop(&self) {
+        for (_, stopping, _) in &self.tasks {
+            stopping.stop(false);
+        }
+    }
+
+    /// Ready when all that were told to stop have.
+    async fn ended(&mut self) {
+        for (_, _, task) in &mut self.tasks {
+            let _ = task.await;
+        }
+        self.tasks.clear();
+    }
+
+    /// Closes all at once.
+    async fn end(mut self) {
+        // One that has ended must not be awaited again.
+        self.tasks.retain(|(_, _, task)| !task.is_finished());
+        for (_, _, task) in self.tasks {
+            task.abort();
+            // Until it is gone the listener is still open.
+            let _ = task.await;
+        }
+    }
+}
+
+/// Whether a task is to accept no more.
+#[derive(Debug, Default)]
+struct Stopping {
+    stopped: Cell<bool>,
+    /// What is in the queue is to be served.
+    drains: Cell<bool>,
+    wake: Notify,
+    /// Dropped when the socket is closed.
+    done: RefCell<Vec<std::sync::mpsc::Sender<()>>>,
+}
+
+impl Stopping {
+    fn stop(&self, drains: bool) {
+        self.stopped.set(true);
+        self.drains.set(drains);
+        self.wake.notify_waiters();
+    }
+
+    async fn until_stopped(&self) {
+        loop {
+            // No await in between, and all on one thread: nothing is missed.
+            let wake = self.wake.notified();
+            if self.stopped.get() {
+                return;
+            }
+            wake.await;
+        }
+    }
+
+    /// Closes a socket, and gives what was in its queue if that is to be served: the system would reset it.
+    fn close(&self, acceptor: Acceptor) -> Vec<(TcpStream, PeerAddress)> {
+        let mut left = Vec::new();
+        if self.drains.get()
+            && let Ok(queue) = acceptor.into_queue()
+        {
+            for _ in 0..DRAINED_MAX {
+                match queue.accept() {
+                    Ok(accepted) => left.push(accepted),
+                    Err(error) if concerns_one_connection(&error) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        self.done.take();
+        left
+    }
+}
+
 /// When to be gone, once that has been ordered. A server whose owner is gone stops at once.
-async fn stop_order(orders: &mut watch::Receiver<Order>) -> Instant {
+async fn stop_order(orders: &mut watch::Receiver<Order>) -> (Instant, Drain) {
     match orders
         .wait_for(|order| *order != Order::Serve)
         .await
         .map(|order| *order)
     {
-        Ok(Order::StopBy(deadline)) => deadline,
-        Ok(Order::Serve) | Err(_) => Instant::now(),
+        Ok(Order::StopBy(deadline, how)) => (deadline, how),
+        Ok(Order::Serve) | Err(_) => (Instant::now(), Drain::Stop),
     }
 }
 
-async fn next_order(orders: &mut watch::Receiver<Order>) -> Instant {
+async fn next_order(orders: &mut watch::Receiver<Order>) -> (Instant, Drain) {
     if orders.changed().await.is_err() {
         return pending().await;
     }
     let order = *orders.borrow_and_update();
     match order {
-        Order::StopBy(deadline) => deadline,
+        Order::StopBy(deadline, how) => (deadline, how),
         Order::Serve => pending().await,
     }
 }
 
-/// Accepts for as long as it is not aborted. No error ends it.
-async fn accept<H: Handler>(worker: Rc<Worker<H>>, local: SocketAddr, listener: TcpListener) {
+/// Accepts until it is told to stop. No error ends it. A connection that was accepted is served, whatever is ordered then.
+async fn accept<H: Handler>(
+    worker: Rc<Worker<H>>,
+    role: Role,
+    acceptor: Acceptor,
+    stopping: Rc<Stopping>,
+) {
     let mut pause = PAUSE_MIN;
     let mut in_a_row = 0;
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            () = stopping.until_stopped() => break,
+            accepted = acceptor.accept() => accepted,
+        };
+        match accepted {
             Ok((socket, peer)) => {
                 pause = PAUSE_MIN;
-                if !INHERITS_NODELAY {
-                    let _ = socket.set_nodelay(true);
-                }
-                let observer = &worker.shared.observer;
-                let told = |max| observer.connections_full(max);
-                let place = worker.shared.places.take(told).await;
-                let accepted = Accepted {
-                    peer,
-                    local,
-                    place: Rc::new(place),
-                    at: Instant::now(),
+                let mut place = pin!(place(&worker));
+                let place = tokio::select! {
+                    biased;
+                    place = &mut place => place,
+                    () = stopping.until_stopped() => {
+                        let left = stopping.close(acceptor);
+                        begin(&worker, &role, socket, peer, place.await);
+                        return begin_all(&worker, &role, left).await;
+                    }
                 };
-                let counted = worker.count();
-                spawn_local(async move {
-                    let worker = Rc::clone(counted.worker());
-                    connection::run(worker, socket, accepted, local_of).await;
-                    drop(counted);
-                });
+                begin(&worker, &role, socket, peer, place);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 worker.shared.observer.accept_failed(&error, pause);
-                sleep(pause).await;
+                tokio::select! {
+                    biased;
+                    () = stopping.until_stopped() => break,
+                    () = sleep(pause) => {}
+                }
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
@@ -175,9 +345,64 @@ async fn accept<H: Handler>(worker: Rc<Worker<H>>, local: SocketAddr, listener: 
             tokio::task::yield_now().await;
         }
     }
+    let left = stopping.close(acceptor);
+    begin_all(&worker, &role, left).await;
 }
 
-fn local_of(socket: &tokio::net::TcpStream) -> Option<SocketAddr> {
+async fn begin_all<H: Handler>(
+    worker: &Rc<Worker<H>>,
+    role: &Role,
+    connections: Vec<(TcpStream, PeerAddress)>,
+) {
+    for (number, (socket, peer)) in connections.into_iter().enumerate() {
+        if number % ACCEPTS_IN_A_ROW == 0 {
+            tokio::task::yield_now().await;
+        }
+        begin(worker, role, socket, peer, place(worker).await);
+    }
+}
+
+async fn place<H>(worker: &Worker<H>) -> Place {
+    let observer = &worker.shared.observer;
+    let told = |max| observer.connections_full(max);
+    worker.shared.places.take(told).await
+}
+
+/// Serves a connection in a task of its own.
+fn begin<H: Handler>(
+    worker: &Rc<Worker<H>>,
+    role: &Role,
+    socket: TcpStream,
+    peer: PeerAddress,
+    place: Place,
+) {
+    let accepted = Accepted {
+        peer,
+        local: role.local.clone(),
+        place: Rc::new(place),
+        at: Instant::now(),
+    };
+    let counted = worker.count();
+    match &role.redirect {
+        None => {
+            spawn_local(async move {
+                let worker = Rc::clone(counted.worker());
+                connection::run(worker, socket, accepted, local_of).await;
+                drop(counted);
+            });
+        }
+        Some(to) => {
+            let to = Arc::clone(to);
+            spawn_local(async move {
+                let worker = Rc::clone(counted.worker());
+                redirect::run(worker, socket, accepted, &to).await;
+                drop(counted);
+            });
+        }
+    }
+}
+
+fn local_of(socket: &TcpStream) -> Option<SocketAddr> {
     socket.local_addr().ok()
 }
 

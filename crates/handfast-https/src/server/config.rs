@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use handfast::{ClosePolicy, ServerContext};
 
+use super::listener::Listener;
 use super::observer::{Observer, Silent};
 
 /// The application protocols that the server speaks, for
@@ -79,7 +80,7 @@ impl Default for Limits {
 #[must_use]
 pub struct ServerConfig {
     pub(super) context: ServerContext,
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<Listener>,
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) limits: Limits,
     pub(super) close: ClosePolicy,
@@ -102,7 +103,14 @@ impl ServerConfig {
     /// Adds an address to listen on. Port 0 takes a free one, which
     /// [`Server::local_addrs`](super::Server::local_addrs) returns. Default: none.
     pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen.push(address);
+        self.listen.push(Listener::address(address));
+        self
+    }
+
+    /// Adds what to listen on: an address, a Unix socket, or a socket that was bound before, for HTTPS or for redirects
+    /// to it. Default: none.
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.listen.push(listener);
         self
     }
 

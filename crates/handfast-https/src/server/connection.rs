@@ -116,7 +116,8 @@ async fn drive<H: Handler, T: Transport, E: Engine<T>>(
     local_of: LocalOf<T>,
 ) -> CloseReason {
     let mut draining = pin!(worker.draining());
-    let mut drained = false;
+    let mut stopping = pin!(worker.stopping());
+    let (mut drains, mut drained) = (false, false);
     let mut watchdog = Watchdog::default();
     let link = Rc::clone(&live.link);
     let mut registered = false;
@@ -128,13 +129,22 @@ async fn drive<H: Handler, T: Transport, E: Engine<T>>(
         let Some(stream) = &mut live.stream else {
             return Poll::Ready(CloseReason::Stopped);
         };
-        if !drained && draining.as_mut().poll(cx).is_ready() {
-            drained = true;
-            engine.wind_up();
-        }
+        drains = drains || draining.as_mut().poll(cx).is_ready();
         loop {
+            if drains && !drained {
+                drained = link.activity.requests() > 0
+                    || !worker.takes_first_requests()
+                    || stopping.as_mut().poll(cx).is_ready();
+                match drained {
+                    true => engine.wind_up(),
+                    false => link.retire(),
+                }
+            }
             if let Poll::Ready(result) = engine.poll(cx, stream) {
                 return Poll::Ready(judge(result, stream, &link, &watchdog));
+            }
+            if drains && !drained && link.activity.requests() > 0 {
+                continue;
             }
             let due = match is_to_leave(&link) {
                 true if !watchdog.winding_up => Poll::Ready(Due::Idle),
@@ -297,8 +307,9 @@ impl Watchdog {
 /// How much was delivered to the client, if the kernel reports it; otherwise, how much the kernel has accepted.
 fn delivery<T: Transport>(stream: &AsyncStream<T>, link: &Link, local_of: LocalOf<T>) -> Delivery {
     let taken = stream.traffic().bytes_sent;
-    let local = local_of(stream.channel()).unwrap_or(link.info.local);
-    match unacknowledged(local, link.info.peer) {
+    let local = local_of(stream.channel()).or_else(|| link.info.local.socket());
+    let addresses = local.zip(link.info.peer.socket());
+    match addresses.and_then(|(local, peer)| unacknowledged(local, peer)) {
         Some(waiting) => Delivery {
             acknowledged: taken.saturating_sub(waiting.into()),
             outstanding: waiting > 0,

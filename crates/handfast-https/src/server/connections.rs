@@ -2,7 +2,6 @@
 //! channel.
 
 use std::cell::Cell;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use handfast::{AsyncStream, ServerContext};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
+use super::address::Addresses;
 use super::config::ServerConfig;
 use super::connection;
 use super::handler::Handler;
@@ -18,24 +18,7 @@ use super::handshake::Accepted;
 use super::housekeeping::{RELEASE_EVERY, make_room, release_now};
 use super::places::Place;
 use super::shared::Shared;
-use super::worker::Worker;
-
-/// Where a connection comes from, for handlers and observers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Addresses {
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// The address of this end of the connection, which is not the listener's if that listens on every address.
-    pub local: SocketAddr,
-}
-
-impl Addresses {
-    /// Of a channel that has none, such as a pipe: 0.0.0.0, port 0. Without a port plain HTTP cannot be redirected to https.
-    pub const NONE: Self = Self {
-        peer: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-        local: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-    };
-}
+use super::worker::{Drain, Worker};
 
 /// Permission to serve one connection, from [`Connections::acquire`]. Dropping it gives it back.
 #[derive(Debug)]
@@ -91,7 +74,7 @@ impl ConnectionPermit {
 ///         let permit = connections.acquire().await;
 ///         let connections = connections.clone();
 ///         tokio::task::spawn_local(async move {
-///             connections.accept(permit, socket, Addresses { peer, local }).await;
+///             connections.accept(permit, socket, Addresses::new(peer, local)).await;
 ///         });
 ///     }
 /// }).await
@@ -186,7 +169,7 @@ impl<H: Handler> Connections<H> {
     /// Ends what is served: idle connections are closed, HTTP/2 clients are requested to open no more streams, and replies that
     /// run may finish within `grace`; then what is left is cut. Ready when all have ended. The caller stops to accept before.
     pub async fn shutdown(&self, grace: Duration) {
-        self.worker.drain();
+        self.worker.drain(Drain::Stop);
         if timeout(grace, self.worker.until_empty()).await.is_err() {
             self.worker.cut();
             self.worker.until_empty().await;

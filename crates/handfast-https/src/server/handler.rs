@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +12,7 @@ use handfast::{Report, VerifiedPeer};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::address::{LocalAddress, PeerAddress};
 use super::body::{Body, BodyError};
 use super::incoming::Incoming;
 
@@ -59,9 +59,9 @@ pub struct ConnectionInfo {
     /// Its number among the connections of this server, beginning with 1.
     pub number: u64,
     /// The client's address.
-    pub peer: SocketAddr,
+    pub peer: PeerAddress,
     /// The address that was listened on.
-    pub local: SocketAddr,
+    pub local: LocalAddress,
     /// What the handshake agreed on.
     pub report: Arc<Report>,
 }

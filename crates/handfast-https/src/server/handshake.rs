@@ -3,7 +3,6 @@
 //! Each failure is reported to the observer once, with the client's offer; then the client gets
 //! time to read the alert.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
@@ -13,6 +12,7 @@ use handfast::{
 };
 use tokio::time::timeout_at;
 
+use super::address::{LocalAddress, PeerAddress};
 use super::engine::Transport;
 use super::handler::Handler;
 use super::observer::HandshakeEvent;
@@ -22,8 +22,8 @@ use super::worker::Worker;
 
 /// What is known of a connection as it was accepted, besides its socket.
 pub(super) struct Accepted {
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
+    pub(super) peer: PeerAddress,
+    pub(super) local: LocalAddress,
     pub(super) place: Rc<Place>,
     pub(super) at: Instant,
 }
@@ -36,15 +36,15 @@ pub(super) async fn shake_hands<H: Handler, T: Transport>(
 ) -> Option<Box<AsyncStream<T>>> {
     let Accepted {
         peer, local, at, ..
-    } = *accepted;
+    } = accepted;
     let limit = worker.shared.limits.head;
-    let deadline = (at + limit).into();
+    let deadline = (*at + limit).into();
     let result = match worker.context().handshake_async(socket) {
         Ok(mut handshake) => {
             let given_up = tokio::select! {
                 biased;
                 // A stopping server has no use for clients that have asked for nothing yet.
-                () = worker.draining() => Err(LocalCause::Stopping.into()),
+                () = worker.stopping() => Err(LocalCause::Stopping.into()),
                 result = timeout_at(deadline, &mut handshake) => {
                     result.map_err(|_| Cause::from(NetworkCause::TimedOut { limit }))
                 }
@@ -78,7 +78,7 @@ pub(super) async fn shake_hands<H: Handler, T: Transport>(
     let asked_for = offer.and_then(|offer| offer.server_name.as_deref());
     worker.shared.observer.handshake_failed(&HandshakeEvent {
         time,
-        peer,
+        peer: *peer,
         local,
         server_name: failure.error.server_name().or(asked_for),
         offer,

@@ -33,6 +33,8 @@ pub(super) struct Link {
     waker: RefCell<Option<Waker>>,
     /// Its place is wanted, and it was idle.
     leaving: Cell<bool>,
+    /// The server retires: the next reply is the last.
+    retiring: Cell<bool>,
     accepted: Instant,
     /// Replies that were handed over and not yet flushed.
     ledger: RefCell<Vec<Record>>,
@@ -79,6 +81,7 @@ impl Link {
             place,
             waker: RefCell::default(),
             leaving: Cell::new(false),
+            retiring: Cell::new(false),
             accepted,
             ledger: RefCell::default(),
             wants_fields: observer.wants_fields(),
@@ -108,7 +111,12 @@ impl Link {
 
     /// Is the connection to end with the reply that is being made?
     pub(super) fn closes_soon(&self) -> bool {
-        self.leaving.get() || self.place.is_wanted()
+        self.leaving.get() || self.retiring.get() || self.place.is_wanted()
+    }
+
+    /// The server retires: the next reply is the last.
+    pub(super) fn retire(&self) {
+        self.retiring.set(true);
     }
 
     /// Was it asked to leave?

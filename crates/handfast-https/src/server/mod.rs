@@ -41,13 +41,17 @@
 //! # The public interface is
 //!
 //! - [`Server`], its [`ServerConfig`] and [`Limits`], and [`Running`] with [`Stopper`];
+//! - [`Listener`], with [`Redirect`], [`Listening`] and [`BindError`]: where it listens;
 //! - [`Connections`], with [`Addresses`] and [`ConnectionPermit`]: the same for connections that the caller accepts;
-//! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`], [`User`] and [`ConnectionInfo`];
+//! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`], [`User`] and [`ConnectionInfo`], which has a
+//!   [`PeerAddress`] and a [`LocalAddress`];
 //! - [`Pull`], [`plain`] and [`loop_turn()`]: what helps to write handlers that cost little;
 //! - [`Observer`] and its events; [`Gauges`].
 
 mod accept;
+mod acceptor;
 mod activity;
+mod address;
 mod body;
 mod budget;
 mod config;
@@ -65,10 +69,12 @@ mod http2;
 mod incoming;
 mod link;
 mod listener;
+mod listening;
 mod observer;
 mod places;
 mod plain_http;
 mod receive;
+mod redirect;
 mod running;
 mod service;
 mod shared;
@@ -77,16 +83,19 @@ mod tower;
 mod turn;
 mod worker;
 
+pub use address::{Addresses, LocalAddress, PeerAddress, UnixPeer};
 pub use body::{Body, BodyError, Pull};
 pub use config::{ALPN, Limits, ServerConfig};
-pub use connections::{Addresses, ConnectionPermit, Connections};
+pub use connections::{ConnectionPermit, Connections};
 pub use gauges::Gauges;
 pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response, User};
-pub use listener::BindError;
+pub use listener::{BindError, Listener};
+pub use listening::{ListenerId, Listening};
 pub use observer::{
-    AbortReason, CloseEvent, CloseReason, HandshakeEvent, Observer, RequestEvent, RequestFields,
-    Silent, TransferEnd,
+    AbortReason, CloseEvent, CloseReason, HandshakeEvent, Observer, RedirectEvent, RequestEvent,
+    RequestFields, Silent, TransferEnd,
 };
+pub use plain_http::Redirect;
 pub use running::{Running, Server, Stopper};
 pub use service::plain;
 #[cfg(feature = "tower")]

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use handfast::{Alert, ClientOffer, CloseOutcome, Ending, Error, Traffic, VerifiedPeer};
 use http::header::{HOST, HeaderMap, HeaderValue, REFERER, USER_AGENT};
 use http::{Method, StatusCode, Uri, Version};
 
+use super::address::{LocalAddress, PeerAddress};
 use super::handler::ConnectionInfo;
 
 /// Receives events, on the serving threads: it must not block for long.
@@ -35,6 +35,11 @@ pub trait Observer: Send + Sync + 'static {
     /// A handshake failed: one event for each, also for a connection that was opened and closed
     /// without a byte, and for one that was cut off because the server stops.
     fn handshake_failed(&self, event: &HandshakeEvent<'_>) {
+        let _ = event;
+    }
+
+    /// A connection to a listener for plain HTTP, which [redirects](super::Redirect) to https, has ended.
+    fn redirected(&self, event: &RedirectEvent<'_>) {
         let _ = event;
     }
 
@@ -182,9 +187,9 @@ pub struct HandshakeEvent<'a> {
     /// When it failed.
     pub time: SystemTime,
     /// The client's address.
-    pub peer: SocketAddr,
+    pub peer: PeerAddress,
     /// Where it connected to.
-    pub local: SocketAddr,
+    pub local: &'a LocalAddress,
     /// The server name that the client asked for (RFC 6066), if it came that far.
     pub server_name: Option<&'a str>,
     /// What the client offered in its ClientHello, as far as that arrived.
@@ -202,6 +207,27 @@ pub struct HandshakeEvent<'a> {
     /// The status of the plain HTTP reply, where the client spoke plain HTTP: 308 or 400.
     pub plain_http: Option<StatusCode>,
     /// From accepting to the failure.
+    pub duration: Duration,
+}
+
+/// What was answered to a client of plain HTTP.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RedirectEvent<'a> {
+    /// When.
+    pub time: SystemTime,
+    /// The client's address.
+    pub peer: PeerAddress,
+    /// Where it connected to.
+    pub local: &'a LocalAddress,
+    /// The status of the reply: 308 (Permanent Redirect), 400 (Bad Request) or 421 (Misdirected Request). `None` when
+    /// nothing was answered: no HTTP came, or the client left.
+    pub status: Option<StatusCode>,
+    /// The URL in the reply.
+    pub location: Option<&'a str>,
+    /// The first line of the request as it was sent, without its end; at most 256 bytes.
+    pub request_line: &'a [u8],
+    /// From accepting to the end.
     pub duration: Duration,
 }
 

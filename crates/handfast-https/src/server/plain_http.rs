@@ -1,6 +1,8 @@
-//! Plain HTTP on the TLS port: the response has the https URL.
+//! Plain HTTP, on the TLS port and on listeners for it: the response has the https URL.
 
+use std::fmt;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -19,6 +21,101 @@ const FIELDS_MAX: usize = 64;
 /// How long the client has to take the reply and leave: it fits one segment.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Where clients of plain HTTP are redirected to: the same host, path and query, by https.
+///
+/// The reply is 308 (Permanent Redirect), which keeps the method. The host is the one in the request's Host field,
+/// if it is one that can be in a URL; a target cannot lead elsewhere. A request without a usable Host gets 400.
+#[derive(Clone)]
+#[must_use]
+pub struct Redirect {
+    port: u16,
+    hosts: Option<Hosts>,
+}
+
+type Hosts = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+impl Redirect {
+    /// To this port, as clients reach it: with a packet filter in between it may not be the one that is listened on.
+    /// 443 is not spelled in URLs.
+    pub fn to_port(port: u16) -> Self {
+        Self { port, hosts: None }
+    }
+
+    /// Only for hosts that are served: others get 421 (Misdirected Request). `is_served` is given the host in lower case,
+    /// without a port, an IPv6 address in brackets. Default: for every host, since the one that a client names is the one
+    /// that it is sent to.
+    pub fn only_for(mut self, is_served: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.hosts = Some(Arc::new(is_served));
+        self
+    }
+}
+
+impl fmt::Debug for Redirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redirect")
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What was answered to a client of a redirecting listener.
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) location: Option<String>,
+    /// What was read of the request.
+    pub(super) head: Vec<u8>,
+}
+
+/// Answers one request on a listener for plain HTTP. `None`: no request came by the deadline or before the server stops, or
+/// the client has gone.
+///
+/// A path below `/.well-known/acme-challenge/` is redirected as all are, which authorities follow (RFC 8555, section 8.3).
+pub(super) async fn redirect<T: Transport>(
+    channel: &mut T,
+    redirect: &Redirect,
+    deadline: Instant,
+    stopping: impl Future<Output = ()>,
+) -> Option<Answered> {
+    let mut head = Vec::new();
+    let read = timeout_at(deadline, read_on(channel, &mut head, redirect.port));
+    let target = tokio::select! {
+        biased;
+        () = stopping => return None,
+        target = read => target.ok().flatten(),
+    };
+    if !looks_like_http(&head) {
+        return None;
+    }
+    let is_served = |target: &Target| {
+        let hosts = redirect.hosts.as_ref();
+        hosts.is_none_or(|is_served| is_served(&target.host))
+    };
+    let (status, location, reply) = match target {
+        Some(target) if is_served(&target) => {
+            let body = format!("see {}\n", target.url);
+            let reply = reply(StatusCode::PERMANENT_REDIRECT, Some(&target.url), &body);
+            (StatusCode::PERMANENT_REDIRECT, Some(target.url), reply)
+        }
+        Some(_) => {
+            let reply = reply(StatusCode::MISDIRECTED_REQUEST, None, NOT_SERVED);
+            (StatusCode::MISDIRECTED_REQUEST, None, reply)
+        }
+        None => {
+            let reply = reply(StatusCode::BAD_REQUEST, None, NO_HOST);
+            (StatusCode::BAD_REQUEST, None, reply)
+        }
+    };
+    send(channel, &reply).await.then_some(Answered {
+        status,
+        location,
+        head,
+    })
+}
+
+const NOT_SERVED: &str = "this server does not serve this host\n";
+const NO_HOST: &str = "the request names no host that it could be redirected to\n";
+const NOT_HTTPS: &str = "this port speaks https; the request was not it\n";
+
 /// Answers what began with `received`, if it looks like HTTP: 308 to the https URL on this port, or 400, also if the port
 /// is not known, which is 0. Returns the status that was sent.
 pub(super) async fn answer<T: Transport>(
@@ -31,24 +128,36 @@ pub(super) async fn answer<T: Transport>(
         return None;
     }
     let mut head = received.to_vec();
-    let mut url = https_url(&head, port);
-    if url.is_none() && port != 0 {
+    let mut target = https_target(&head, port);
+    if target.is_none() && port != 0 {
         // Whatever keeps the rest of the head from coming, what is there is answered.
-        url = timeout_at(deadline, read_on(channel, &mut head, port))
+        target = timeout_at(deadline, read_on(channel, &mut head, port))
             .await
             .ok()
             .flatten();
     }
-    let (status, reply) = match url {
-        Some(url) => (StatusCode::PERMANENT_REDIRECT, redirect(&url)),
-        None => (StatusCode::BAD_REQUEST, BAD_REQUEST.to_owned()),
+    let (status, reply) = match target {
+        Some(Target { url, .. }) => {
+            let body = format!("this port speaks https: {url}\n");
+            let reply = reply(StatusCode::PERMANENT_REDIRECT, Some(&url), &body);
+            (StatusCode::PERMANENT_REDIRECT, reply)
+        }
+        None => {
+            let reply = reply(StatusCode::BAD_REQUEST, None, NOT_HTTPS);
+            (StatusCode::BAD_REQUEST, reply)
+        }
     };
+    send(channel, &reply).await.then_some(status)
+}
+
+/// Sends a reply and waits a moment until the client has taken it. Whether it was sent.
+async fn send<T: Transport>(channel: &mut T, reply: &str) -> bool {
     let sent = timeout(LINGER, async {
         channel.write_all(reply.as_bytes()).await?;
         channel.shutdown().await
     });
     if !matches!(sent.await, Ok(Ok(()))) {
-        return None;
+        return false;
     }
     // Unread bytes would turn the close into a reset that destroys the reply.
     let mut discarded = [0; 1024];
@@ -56,28 +165,20 @@ pub(super) async fn answer<T: Transport>(
         while matches!(channel.read(&mut discarded).await, Ok(count) if count > 0) {}
     })
     .await;
-    Some(status)
+    true
 }
 
-const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\n\
-    Content-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 47\r\n\
-    Connection: close\r\n\
-    \r\n\
-    this port speaks https; the request was not it\n";
-
-fn redirect(url: &str) -> String {
-    let body = format!("this port speaks https: {url}\n");
-    format!(
-        "HTTP/1.1 308 Permanent Redirect\r\n\
-         Location: {url}\r\n\
-         Content-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {}\r\n\
-         Connection: close\r\n\
-         \r\n\
-         {body}",
-        body.len()
-    )
+fn reply(status: StatusCode, location: Option<&str>, body: &str) -> String {
+    let mut reply = format!("HTTP/1.1 {status}\r\n");
+    if let Some(url) = location {
+        let _ = write!(reply, "Location: {url}\r\n");
+    }
+    let length = body.len();
+    let _ = write!(
+        reply,
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    reply
 }
 
 /// A method, a space, a target.
@@ -98,7 +199,7 @@ fn looks_like_http(bytes: &[u8]) -> bool {
 }
 
 /// Reads until the head has the URL, or ends without it.
-async fn read_on<T: Transport>(channel: &mut T, head: &mut Vec<u8>, port: u16) -> Option<String> {
+async fn read_on<T: Transport>(channel: &mut T, head: &mut Vec<u8>, port: u16) -> Option<Target> {
     let mut chunk = [0; 1024];
     while memchr::memmem::find(head, b"\r\n\r\n").is_none()
         && memchr::memmem::find(head, b"\n\n").is_none()
@@ -112,17 +213,24 @@ async fn read_on<T: Transport>(channel: &mut T, head: &mut Vec<u8>, port: u16) -
         head.extend_from_slice(fresh);
         // A field is known at the end of its line.
         if memchr::memchr(b'\n', fresh).is_some()
-            && let Some(url) = https_url(head, port)
+            && let Some(target) = https_target(head, port)
         {
-            return Some(url);
+            return Some(target);
         }
     }
-    https_url(head, port)
+    https_target(head, port)
+}
+
+/// What a request is for.
+struct Target {
+    /// In lower case, without a port.
+    host: String,
+    url: String,
 }
 
 /// The URL to go to: the same host and target, by https, on this port. `None` when the head does not
 /// tell, or not in a form that could be sent back, or when the port is 0.
-fn https_url(head: &[u8], port: u16) -> Option<String> {
+fn https_target(head: &[u8], port: u16) -> Option<Target> {
     if port == 0 {
         return None;
     }
@@ -157,8 +265,13 @@ fn https_url(head: &[u8], port: u16) -> Option<String> {
     if port != 443 {
         let _ = write!(url, ":{port}");
     }
+    // Without a path, as in `http://host?query`, it would run on from the host.
+    if !target.as_str().starts_with('/') {
+        url.push('/');
+    }
     url.push_str(target.as_str());
-    Some(url)
+    let host = authority.host().to_ascii_lowercase();
+    Some(Target { host, url })
 }
 
 #[cfg(test)]
@@ -179,7 +292,7 @@ mod tests {
 
     #[test]
     fn the_https_url_has_the_same_host_and_target() {
-        let url = |head: &str, port| https_url(head.as_bytes(), port);
+        let url = |head: &str, port| https_target(head.as_bytes(), port).map(|target| target.url);
         let head = "GET /a?b=%0d HTTP/1.1\r\nAccept: */*\r\nHost: files.test:80\r\n\r\n";
         let cases = [
             (head, 8443, Some("https://files.test:8443/a?b=%0d")),
@@ -189,6 +302,23 @@ mod tests {
                 "GET http://x/y HTTP/1.1\r\nHost: [::1]\r\n\r\n",
                 9,
                 Some("https://[::1]:9/y"),
+            ),
+            (
+                "GET http://x?q HTTP/1.1\r\nHost: a\r\n\r\n",
+                443,
+                Some("https://a/?q"),
+            ),
+            // The host stays the one that was asked for.
+            (
+                "GET //evil.test/ HTTP/1.1\r\nHost: a\r\n\r\n",
+                443,
+                Some("https://a//evil.test/"),
+            ),
+            ("GET @evil.test/ HTTP/1.1\r\nHost: a\r\n\r\n", 443, None),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\n\r\nHost: b\r\n\r\n",
+                443,
+                Some("https://a/"),
             ),
             // Still without its end.
             ("GET / HTTP/1.1\r\nHost: a\r\nX: ", 443, Some("https://a/")),
@@ -204,11 +334,5 @@ mod tests {
         for (head, port, expected) in cases {
             assert_eq!(url(head, port).as_deref(), expected, "{head:?}");
         }
-    }
-
-    #[test]
-    fn the_length_of_the_bad_request_is_right() {
-        let (head, body) = BAD_REQUEST.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
     }
 }

@@ -1,50 +1,60 @@
 //! Starting and stopping.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use handfast::ServerContext;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
 use super::accept::{Order, Serving};
+use super::address::LocalAddress;
 use super::budget::Budget;
 use super::config::ServerConfig;
 use super::gauges::Gauges;
 use super::handler::Handler;
-use super::listener::{self, BindError, Listening};
+use super::listener::{self, BindError, Bound, Listener};
+use super::listening::{ListenerId, Listeners, Listening};
 use super::places::Places;
 use super::shared::Shared;
+use super::worker::Drain;
 
 /// A server that listens and does not yet serve: clients that connect wait.
 #[must_use]
 pub struct Server<H> {
     shared: Arc<Shared<H>>,
-    listening: Vec<Listening>,
+    bound: Vec<Bound>,
     threads: usize,
 }
 
 impl<H: Handler> Server<H> {
-    /// Listens on every address of the configuration.
+    /// Listens on everything in the configuration.
     ///
     /// # Errors
     /// The first address that could not be bound, and why; also if another process listens on it.
     pub fn bind(config: ServerConfig, handler: H) -> Result<Self, BindError> {
         let threads = config.thread_count();
-        let listening = listener::bind(&config.listen, threads)?;
+        let bound = listener::bind(&config.listen, threads)?;
         let shared = Arc::new(Shared::new(config, handler, threads));
         Ok(Self {
             shared,
-            listening,
+            bound,
             threads,
         })
     }
 
-    /// The addresses listened on, in the order of the configuration, with their real ports.
+    /// The TCP addresses on which HTTPS is served, in the order of the configuration, with their real ports.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listening.iter().map(|one| one.address).collect()
+        let https = self.bound.iter().filter(|one| one.redirect.is_none());
+        https.filter_map(|one| one.address.socket()).collect()
+    }
+
+    /// The addresses of all listeners, in the order of the configuration, with their real ports.
+    pub fn addresses(&self) -> Vec<LocalAddress> {
+        self.bound.iter().map(|one| one.address.clone()).collect()
     }
 
     /// What can be read of it from now on, by any thread.
@@ -57,34 +67,28 @@ impl<H: Handler> Server<H> {
     /// # Errors
     /// When the system gives no thread or no event queue, or does not watch a listener.
     pub fn start(self) -> io::Result<Running> {
-        let addresses = self.local_addrs();
         let (orders, receiver) = watch::channel(Order::Serve);
-        let mut sockets: Vec<Vec<(SocketAddr, TcpListener)>> =
-            (0..self.threads).map(|_| Vec::new()).collect();
-        for one in self.listening {
-            for (mine, socket) in sockets.iter_mut().zip(one.sockets) {
-                mine.push((one.address, socket));
-            }
-        }
         let contexts = Arc::clone(&self.shared);
+        let (senders, commands): (Vec<_>, Vec<_>) =
+            (0..self.threads).map(|_| unbounded_channel()).unzip();
         let mut running = Running {
-            addresses,
+            listeners: Arc::new(Listeners::new(senders)),
             orders,
             places: Arc::clone(&self.shared.places),
             budget: Arc::clone(&self.shared.budget),
             replace: Box::new(move |context| contexts.contexts.replace(context)),
             threads: Vec::new(),
         };
-        for (number, listeners) in sockets.into_iter().enumerate() {
+        for (number, commands) in commands.into_iter().enumerate() {
             let shared = Arc::clone(&self.shared);
             let receiver = receiver.clone();
             let (ready, started) = std::sync::mpsc::channel();
             let thread = thread::Builder::new()
                 .name(format!("handfast-{number}"))
-                .spawn(move || match Serving::new(listeners) {
+                .spawn(move || match Serving::new() {
                     Ok(serving) => {
                         let _ = ready.send(Ok(()));
-                        serving.run(shared, receiver);
+                        serving.run(shared, commands, receiver);
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error));
@@ -96,6 +100,9 @@ impl<H: Handler> Server<H> {
                 .recv()
                 .unwrap_or_else(|_| Err(io::Error::other("a serving thread ended at once")))?;
         }
+        for bound in self.bound {
+            running.listeners.add_bound(bound)?;
+        }
         Ok(running)
     }
 }
@@ -103,7 +110,7 @@ impl<H: Handler> Server<H> {
 impl<H> std::fmt::Debug for Server<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server")
-            .field("listening", &self.listening)
+            .field("bound", &self.bound)
             .field("threads", &self.threads)
             .finish_non_exhaustive()
     }
@@ -112,7 +119,7 @@ impl<H> std::fmt::Debug for Server<H> {
 /// A server that serves. Dropping it stops it at once, running replies included.
 #[must_use]
 pub struct Running {
-    addresses: Vec<SocketAddr>,
+    listeners: Arc<Listeners>,
     orders: watch::Sender<Order>,
     places: Arc<Places>,
     budget: Arc<Budget>,
@@ -121,9 +128,67 @@ pub struct Running {
 }
 
 impl Running {
-    /// The addresses listened on, with their real ports.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// The TCP addresses on which HTTPS is served now, with their real ports.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        let listeners = self.listeners.list().into_iter();
+        let https = listeners.filter(|one| !one.redirects);
+        https.filter_map(|one| one.address.socket()).collect()
+    }
+
+    /// What is listened on now, in the order in which it was added.
+    pub fn listeners(&self) -> Vec<Listening> {
+        self.listeners.list()
+    }
+
+    /// Listens on one more. On return clients can connect.
+    ///
+    /// This and the other methods that concern listeners wait for the serving threads, each of which has at most one turn of other
+    /// work before: do not call them on one of those, as from a handler.
+    ///
+    /// # Errors
+    /// When it cannot be bound or watched. The others are not touched then, nor otherwise.
+    pub fn listen(&self, listener: &Listener) -> Result<ListenerId, BindError> {
+        self.listeners.listen(listener)
+    }
+
+    /// Listens there no more. Connections that it has accepted live on, and those in its queue are accepted before it is
+    /// closed; other listeners do not notice. On return it is closed, and its address can be [listened](Self::listen) on
+    /// otherwise. `false`: there is no such listener.
+    ///
+    /// Of a TCP address, a client whose connection comes into being between the last look at the queue and the close is reset,
+    /// as it would have been refused a moment later.
+    pub fn stop_listening(&self, id: ListenerId) -> bool {
+        self.listeners.stop_listening(id)
+    }
+
+    /// The listening sockets, in the order of [`listeners`](Self::listeners), for a successor: pass them to the
+    /// [`ServerConfig`] of one in this process, or, as [descriptors](Listener::into_fds), to another process, which
+    /// [makes listeners of them](Listener::from_fds).
+    ///
+    /// They are the same sockets, with the same queues. This server goes on accepting from them, as does a
+    /// successor once it has started; then [`stop_accepting`](Self::stop_accepting) with this one, or [`retire`](Self::retire) it.
+    /// No connection is refused or reset, since whatever waits in a queue is accepted by whoever is left. The successor has to
+    /// accept from all of them.
+    ///
+    /// The files of Unix sockets are no longer removed by this server, but by a successor in this process, or by one that is
+    /// told [to do so](Listener::removes_file).
+    pub fn hand_over(&self) -> Vec<Listener> {
+        self.listeners.hand_over()
+    }
+
+    /// Accepts no more, and keeps the listening sockets open: clients that connect wait in their queues for a successor, or until
+    /// [`accept_again`](Self::accept_again). On return nothing more is accepted. Connections that were accepted are served on.
+    pub fn stop_accepting(&self) {
+        self.listeners.pause();
+    }
+
+    /// There is no successor: accepts again after [`stop_accepting`](Self::stop_accepting), and takes back what was
+    /// [handed over](Self::hand_over).
+    ///
+    /// # Errors
+    /// When there are no descriptors left, or the system does not watch a listener; nothing is accepted then.
+    pub fn accept_again(&self) -> io::Result<()> {
+        self.listeners.resume()
     }
 
     /// Connections that are open now, those that shake hands or close included.
@@ -151,9 +216,17 @@ impl Running {
         self.stopper().shutdown(grace);
     }
 
+    /// As [`shutdown`](Self::shutdown), once a successor accepts from the same sockets: also those clients are served that
+    /// this server has accepted and that have not sent their first request yet, since the successor would have served them.
+    /// Kept connections close when they are idle, as over HTTP/1.1 they may at any time.
+    pub fn retire(&self, grace: Duration) {
+        self.stopper().stop(grace, Drain::Retire);
+    }
+
     /// Stops it from elsewhere, also while another thread is waiting in [`join`](Self::join).
     pub fn stopper(&self) -> Stopper {
         Stopper {
+            listeners: Arc::clone(&self.listeners),
             orders: self.orders.clone(),
         }
     }
@@ -183,22 +256,33 @@ impl Drop for Running {
 /// Stops a server that another thread owns.
 #[derive(Debug, Clone)]
 pub struct Stopper {
+    listeners: Arc<Listeners>,
     orders: watch::Sender<Order>,
 }
 
 impl Stopper {
     /// As [`Running::shutdown`].
     pub fn shutdown(&self, grace: Duration) {
+        self.stop(grace, Drain::Stop);
+    }
+
+    /// As [`Running::retire`].
+    pub fn retire(&self, grace: Duration) {
+        self.stop(grace, Drain::Retire);
+    }
+
+    fn stop(&self, grace: Duration, how: Drain) {
+        self.listeners.close();
         let now = Instant::now();
         let deadline = now.checked_add(grace).unwrap_or(now);
-        self.orders.send_replace(Order::StopBy(deadline));
+        self.orders.send_replace(Order::StopBy(deadline, how));
     }
 }
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Running")
-            .field("addresses", &self.addresses)
+            .field("listeners", &self.listeners())
             .field("connections", &self.connections())
             .field("threads", &self.threads.len())
             .finish_non_exhaustive()
@@ -208,6 +292,7 @@ impl std::fmt::Debug for Running {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::fs::File;
+    use std::net::TcpListener;
     use std::os::fd::OwnedFd;
 
     use handfast::{Identity, Passphrase};
@@ -236,7 +321,7 @@ mod tests {
         let file = OwnedFd::from(File::open("/dev/null").unwrap());
         let file = TcpListener::from(file);
         file.set_nonblocking(true).unwrap();
-        server.listening[0].sockets[1] = file;
+        server.bound[0].replace_socket(1, file);
         let error = server.start().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }

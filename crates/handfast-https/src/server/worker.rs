@@ -13,6 +13,15 @@ use super::link::Link;
 use super::places;
 use super::shared::Shared;
 
+/// How a thread comes to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drain {
+    /// What was asked for is answered.
+    Stop,
+    /// The first request of each connection is answered, too: a successor would have answered it.
+    Retire,
+}
+
 /// One serving thread.
 pub(super) struct Worker<H> {
     pub(super) shared: Arc<Shared<H>>,
@@ -24,7 +33,7 @@ pub(super) struct Worker<H> {
     /// When idle connections were last looked for.
     looked: Cell<Option<tokio::time::Instant>>,
     emptied: Notify,
-    draining: Cell<bool>,
+    draining: Cell<Option<Drain>>,
     drain: Notify,
     is_cut: Cell<bool>,
     cut: Notify,
@@ -41,7 +50,7 @@ impl<H> Worker<H> {
             links_ever: Cell::new(0),
             looked: Cell::new(None),
             emptied: Notify::new(),
-            draining: Cell::new(false),
+            draining: Cell::new(None),
             drain: Notify::new(),
             is_cut: Cell::new(false),
             cut: Notify::new(),
@@ -123,9 +132,9 @@ impl<H> Worker<H> {
         }
     }
 
-    /// Takes no more requests.
-    pub(super) fn drain(&self) {
-        self.draining.set(true);
+    /// Takes no more requests, as far as that says.
+    pub(super) fn drain(&self, how: Drain) {
+        self.draining.set(Some(how));
         self.drain.notify_waiters();
     }
 
@@ -144,11 +153,28 @@ impl<H> Worker<H> {
         }
     }
 
-    /// Ready once the thread takes no more requests.
+    /// Ready once the thread takes no more requests, or none but first ones.
     pub(super) async fn draining(&self) {
-        // No await in between, and all on one thread: nothing is missed.
-        let drain = self.drain.notified();
-        if !self.draining.get() {
+        self.until_drained(|_| true).await;
+    }
+
+    /// Ready once the thread takes no more requests at all.
+    pub(super) async fn stopping(&self) {
+        self.until_drained(|how| how == Drain::Stop).await;
+    }
+
+    /// Does it still take the first request of a connection?
+    pub(super) fn takes_first_requests(&self) -> bool {
+        self.draining.get() != Some(Drain::Stop)
+    }
+
+    async fn until_drained(&self, enough: impl Fn(Drain) -> bool) {
+        loop {
+            // No await in between, and all on one thread: nothing is missed.
+            let drain = self.drain.notified();
+            if self.draining.get().is_some_and(&enough) {
+                return;
+            }
             drain.await;
         }
     }

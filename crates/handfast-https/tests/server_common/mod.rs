@@ -17,8 +17,8 @@ use handfast::{
 };
 use handfast_https::server::{
     ALPN, AbortReason, Body, CloseEvent, CloseReason, ConnectionInfo, Handler, HandshakeEvent,
-    Limits, Observer, Request, RequestEvent, Response, Running, Server, ServerConfig, TransferEnd,
-    plain,
+    Limits, Observer, PeerAddress, RedirectEvent, Request, RequestEvent, Response, Running, Server,
+    ServerConfig, TransferEnd, plain,
 };
 use handfast_testbed::pki::{Issued, Pki};
 use http::{Method, StatusCode};
@@ -50,6 +50,16 @@ pub struct SeenHandshake {
     pub alert_received: Option<u8>,
     pub versions: Vec<String>,
     pub text: String,
+    pub peer: PeerAddress,
+    pub local: String,
+}
+
+/// What an observer was told of a client of plain HTTP.
+#[derive(Debug, Clone)]
+pub struct SeenRedirect {
+    pub status: Option<u16>,
+    pub location: Option<String>,
+    pub line: String,
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +76,7 @@ pub struct SeenClose {
 pub struct Events {
     pub requests: Vec<Seen>,
     pub handshakes: Vec<SeenHandshake>,
+    pub redirects: Vec<SeenRedirect>,
     pub closes: Vec<SeenClose>,
     /// The number of connections that were allowed, each time that it was reached.
     pub full: Vec<usize>,
@@ -141,8 +152,19 @@ impl Observer for Witness {
                 .offer
                 .map_or_else(Vec::new, handfast::ClientOffer::version_names),
             text: explanation.to_string(),
+            peer: event.peer,
+            local: event.local.to_string(),
         };
         self.note(|events| events.handshakes.push(seen));
+    }
+
+    fn redirected(&self, event: &RedirectEvent<'_>) {
+        let seen = SeenRedirect {
+            status: event.status.map(|status| status.as_u16()),
+            location: event.location.map(str::to_owned),
+            line: String::from_utf8_lossy(event.request_line).into_owned(),
+        };
+        self.note(|events| events.redirects.push(seen));
     }
 
     fn connections_full(&self, connections_max: usize) {

@@ -175,12 +175,13 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
     let reload = Reload::new(start, prepared, sites, &remarks);
     let of_status = status
         .as_ref()
-        .map_or(&[][..], |status| status.local_addrs());
+        .map(|status| status.local_addrs())
+        .unwrap_or_default();
     announce::announce(
         reload.settings(),
         reload.identities(),
-        running.local_addrs(),
-        of_status,
+        &running.local_addrs(),
+        &of_status,
     )?;
     let log = logs.handle();
     let result = until_stopped(runtime, running, signals, log, reload);

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use handfast_https::server::{AbortReason, ConnectionInfo, RequestEvent};
+use handfast_https::server::{AbortReason, ConnectionInfo, LocalAddress, RequestEvent};
 use http::Version;
 
 use super::spell::{self, Clock};
@@ -80,7 +80,7 @@ fn put_common(out: &mut Vec<u8>, format: Format, log: u64, connection: &Connecti
 
 /// `127.0.0.1:4433 - "`
 fn own_common(out: &mut Vec<u8>, connection: &ConnectionInfo) {
-    spell::address(out, connection.peer);
+    spell::peer(out, connection.peer);
     match connection.client() {
         Some(client) => {
             out.extend_from_slice(b" \"");
@@ -166,10 +166,16 @@ fn json_common(out: &mut Vec<u8>, connection: &ConnectionInfo) {
     out.extend_from_slice(b"\"connection\":");
     spell::decimal(out, connection.number);
     out.extend_from_slice(b",\"peer\":\"");
-    spell::address(out, connection.peer);
-    out.extend_from_slice(b"\",\"local\":\"");
-    spell::address(out, connection.local);
-    out.push(b'"');
+    spell::peer(out, connection.peer);
+    out.extend_from_slice(b"\",\"local\":");
+    match &connection.local {
+        LocalAddress::Ip(address) => {
+            out.push(b'"');
+            spell::address(out, *address);
+            out.push(b'"');
+        }
+        other => spell::json(out, other.to_string().as_bytes()),
+    }
     for (name, value) in [
         (
             ",\"server_name\":",
@@ -257,10 +263,13 @@ fn entry_common(out: &mut Vec<u8>, connection: &ConnectionInfo) {
     out.extend_from_slice(b"HANDFAST_CONNECTION=");
     spell::decimal(out, connection.number);
     out.extend_from_slice(b"\nHANDFAST_PEER=");
-    spell::address(out, connection.peer);
-    out.extend_from_slice(b"\nHANDFAST_LOCAL=");
-    spell::address(out, connection.local);
+    spell::peer(out, connection.peer);
     out.push(b'\n');
+    spell::field(
+        out,
+        "HANDFAST_LOCAL",
+        connection.local.to_string().as_bytes(),
+    );
     let optional = [
         (
             "HANDFAST_SERVER_NAME",

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handfast::{escape_control, format_utc};
+use handfast_https::server::PeerAddress;
 
 /// Decimal digits, as most numbers are short.
 pub(super) fn decimal(out: &mut Vec<u8>, mut number: u64) {
@@ -59,6 +60,14 @@ pub(super) fn address(out: &mut Vec<u8>, address: SocketAddr) {
     decimal(out, address.port().into());
 }
 
+/// A client's address and port, or what it has instead, in which nothing is to be escaped.
+pub(super) fn peer(out: &mut Vec<u8>, peer: PeerAddress) {
+    match peer {
+        PeerAddress::Ip(one) => address(out, one),
+        other => _ = write!(out, "{other}"),
+    }
+}
+
 /// An address without its port; with brackets if it has colons.
 fn host(out: &mut Vec<u8>, address: SocketAddr) {
     match address {
@@ -73,13 +82,12 @@ fn host(out: &mut Vec<u8>, address: SocketAddr) {
     }
 }
 
-/// An address without port and brackets.
-pub(super) fn bare_host(out: &mut Vec<u8>, address: SocketAddr) {
-    match address {
-        SocketAddr::V4(address) => four(out, address.ip().octets()),
-        SocketAddr::V6(address) => {
-            let _ = write!(out, "{}", address.ip());
-        }
+/// An address without port and brackets, or what the client has instead.
+pub(super) fn bare_host(out: &mut Vec<u8>, peer: PeerAddress) {
+    match peer {
+        PeerAddress::Ip(SocketAddr::V4(address)) => four(out, address.ip().octets()),
+        PeerAddress::Ip(SocketAddr::V6(address)) => _ = write!(out, "{}", address.ip()),
+        other => _ = write!(out, "{other}"),
     }
 }
 
@@ -330,7 +338,7 @@ mod tests {
             let six = SocketAddr::from((std::net::Ipv6Addr::from(six), port));
             for one in [four, six] {
                 prop_assert_eq!(spelled(|out| address(out, one)), one.to_string());
-                prop_assert_eq!(spelled(|out| bare_host(out, one)), one.ip().to_string());
+                prop_assert_eq!(spelled(|out| bare_host(out, one.into())), one.ip().to_string());
             }
         }
 
