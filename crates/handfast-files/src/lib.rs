@@ -34,7 +34,8 @@
 //!
 //! # The public interface is
 //!
-//! - [`Files`], and of its options [`Charset`]; [`error_page`] for services beside it.
+//! - [`Files`], and of its options [`Charset`];
+//! - for services beside it: [`error_page`] and [`html_page`]; [`entity_tag`] and [`condition_holds`].
 
 mod accept;
 mod background;
@@ -66,6 +67,7 @@ mod reply;
 mod respond;
 mod results;
 mod service;
+mod state;
 
 use std::io;
 use std::path::Path;
@@ -75,7 +77,8 @@ use handfast_https::server::{ConnectionInfo, Handler, Request, Response};
 use http::header::HeaderValue;
 
 pub use self::charset::Charset;
-pub use self::page::error_page;
+pub use self::page::{error_page, html_page};
+pub use self::state::{condition_holds, entity_tag};
 
 use self::options::Options;
 use self::place::Place;
@@ -235,6 +238,11 @@ impl Files {
         let names = names.into_iter().map(|name| name.into().into_bytes());
         self.0.options.indexes = names.collect();
         self
+    }
+
+    /// The names of [`with_indexes`](Self::with_indexes), in their order.
+    pub fn indexes(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.options.indexes.iter().map(Vec::as_slice)
     }
 
     /// Opens the directory that the path leads to now, and returns whether it is another one than before. Requests do that

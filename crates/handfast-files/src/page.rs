@@ -20,15 +20,20 @@ const STYLE: &str = include_str!("page/style.css");
 pub(crate) const SCRIPT: &str = include_str!("page/listing.js");
 
 /// Pages load nothing and run only the script above, whatever a name in them contrives.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy("'none'"));
+
+/// Of a page with a form, which leads back to the same site.
+static POLICY_OF_FORMS: LazyLock<HeaderValue> = LazyLock::new(|| policy("'self'"));
+
+fn policy(form_action: &str) -> HeaderValue {
     let [style, script] =
         [STYLE, SCRIPT].map(|text| BASE64_STANDARD.encode(digest(&SHA256, text.as_bytes())));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+         base-uri 'none'; form-action {form_action}; frame-ancestors 'self'"
     );
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
-});
+}
 
 /// Fields of a page of ours in HTML.
 pub(crate) fn put_fields(fields: &mut HeaderMap) {
@@ -59,7 +64,7 @@ pub(crate) fn put_head(page: &mut String, title: &str) {
 /// let page = handfast_files::error_page(StatusCode::NOT_FOUND, &request, "There is nothing at this address.");
 /// assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
 /// ```
-pub fn error_page(status: StatusCode, request: &HeaderMap, text: &'static str) -> Response {
+pub fn error_page(status: StatusCode, request: &HeaderMap, text: &str) -> Response {
     let is_html = preferred(request, &[Form::Text, Form::Html]) == Form::Html;
     let body = match is_html {
         true => {
@@ -87,6 +92,23 @@ pub fn error_page(status: StatusCode, request: &HeaderMap, text: &'static str) -
         );
     }
     fields.insert(VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// A page in the same style, with HTML beneath its heading: a form, which may lead back to the same site, or a list. It runs no script
+/// but ours.
+pub fn html_page(heading: &str, content: &str) -> Response {
+    let heading = escape(heading);
+    let mut page = String::with_capacity(STYLE.len() + content.len() + 512);
+    put_head(&mut page, &heading);
+    let _ = write!(
+        page,
+        "<main><h1>{heading}</h1>\n{content}\n</main>\n</body></html>\n"
+    );
+    let mut response = Response::new(Body::from(page));
+    let fields = response.headers_mut();
+    put_fields(fields);
+    fields.insert(CONTENT_SECURITY_POLICY, POLICY_OF_FORMS.clone());
     response
 }
 

@@ -147,6 +147,28 @@ impl<'t> Tag<'t> {
     }
 }
 
+/// Do the conditions hold under which a request changes a file (sections 13.1.1, 13.1.2 and 13.1.4)? `current` are the validators of
+/// its representations; none if there is no file.
+pub(crate) fn holds(request: &HeaderMap, current: &[Validators]) -> bool {
+    let matches = |name, comparison| {
+        let is_listed =
+            |one: &Validators| lists(request, name, Tag::new(one.etag.as_bytes()), comparison);
+        current.iter().any(is_listed)
+    };
+    if request.contains_key(IF_MATCH) {
+        if !matches(&IF_MATCH, Comparison::Strong) {
+            return false;
+        }
+    } else if let Some(date) = date(request, &IF_UNMODIFIED_SINCE)
+        && current
+            .first()
+            .is_none_or(|current| current.modified > date)
+    {
+        return false;
+    }
+    !(request.contains_key(IF_NONE_MATCH) && matches(&IF_NONE_MATCH, Comparison::Weak))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Comparison {
     Strong,

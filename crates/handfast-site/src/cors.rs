@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-use crate::page::{Form, status_page};
+use crate::page::status_page;
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
@@ -178,7 +178,7 @@ impl Cors {
             response
         } else {
             status_page(
-                Form::Text,
+                &HeaderMap::new(),
                 StatusCode::FORBIDDEN,
                 "This origin is not allowed here.",
             )
@@ -207,8 +207,17 @@ impl Cors {
         }
     }
 
-    /// May this origin read, and ask with other methods than browsers always allow?
-    pub(crate) fn allows(&self, origin: &HeaderValue) -> bool {
+    /// May this origin ask with this method?
+    pub(crate) fn allows_method(&self, origin: &HeaderValue, method: &Method) -> bool {
+        let methods = self.methods.to_str().unwrap_or_default();
+        self.allows(origin)
+            && methods
+                .split(", ")
+                .any(|allowed| allowed == method.as_str())
+    }
+
+    /// May this origin read?
+    fn allows(&self, origin: &HeaderValue) -> bool {
         self.origins
             .as_ref()
             .is_none_or(|origins| origins.contains(origin))

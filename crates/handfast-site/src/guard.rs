@@ -9,7 +9,7 @@ use handfast::{SubjectAltName, VerifiedPeer};
 use handfast_https::server::{ConnectionInfo, Response, User};
 use http::{HeaderMap, StatusCode};
 
-use crate::page::{Form, status_page};
+use crate::page::status_page;
 use crate::passwords::Passwords;
 use crate::path::Path;
 use crate::pattern::Pattern;
@@ -17,9 +17,6 @@ use crate::rule::{self, RuleError};
 
 /// Where names with other case are the same file.
 const IGNORES_CASE: bool = cfg!(any(windows, target_os = "macos"));
-
-/// What a directory is served as.
-const INDEX: &[u8] = b"index.html";
 
 /// Demands something of clients for the paths that a pattern matches and everything beneath them.
 ///
@@ -68,13 +65,14 @@ impl Guard {
         })
     }
 
-    fn covers(&self, path: &Path) -> bool {
-        if self.pattern.covers(path) {
-            return true;
-        }
-        let mut index = path.clone();
-        index.segments.push(INDEX.to_vec());
-        path.directory && self.pattern.covers(&index)
+    /// `indexes` are the names of what a directory may be served as.
+    fn covers(&self, path: &Path, indexes: &[&[u8]]) -> bool {
+        let is_covered = |index: &&[u8]| {
+            let mut path = path.clone();
+            path.segments.push(index.to_vec());
+            self.pattern.covers(&path)
+        };
+        self.pattern.covers(path) || (path.directory && indexes.iter().any(is_covered))
     }
 
     /// # Errors
@@ -107,14 +105,12 @@ impl Guard {
 /// The refusal.
 pub(crate) async fn admit(
     guards: &[Guard],
+    indexes: &[&[u8]],
     path: &Path,
     request: &HeaderMap,
     connection: &ConnectionInfo,
     user: &mut Option<User>,
 ) -> Result<(), Response> {
-    if guards.is_empty() {
-        return Ok(());
-    }
     let lower;
     let path = if IGNORES_CASE {
         lower = path.to_lowercase();
@@ -122,7 +118,7 @@ pub(crate) async fn admit(
     } else {
         path
     };
-    for guard in guards.iter().filter(|guard| guard.covers(path)) {
+    for guard in guards.iter().filter(|guard| guard.covers(path, indexes)) {
         guard.check(request, connection, user).await?;
     }
     Ok(())
@@ -184,11 +180,7 @@ impl Clients {
             }
             Some(_) => return None,
         };
-        Some(status_page(
-            Form::of(request),
-            StatusCode::FORBIDDEN,
-            refusal,
-        ))
+        Some(status_page(request, StatusCode::FORBIDDEN, refusal))
     }
 
     fn allow(&self, client: &VerifiedPeer) -> bool {
@@ -262,11 +254,8 @@ mod tests {
             ("/a", false),
             ("/a/other.html", false),
         ] {
-            assert_eq!(
-                guard.covers(&Path::parse(path).unwrap()),
-                expected,
-                "{path}"
-            );
+            let path = Path::parse(path).unwrap();
+            assert_eq!(guard.covers(&path, &[b"index.html"]), expected, "{path:?}");
         }
     }
 }

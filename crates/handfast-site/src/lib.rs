@@ -30,6 +30,7 @@
 //! - [`Rule`], with [`RuleError`], [`PatternProblem`] and [`TargetProblem`]: redirects, rewrites, errors, header fields;
 //! - [`Guard`], with [`Clients`] and [`ClientName`], and [`Passwords`] with its [`PasswordsError`], [`PasswordsProblem`] and
 //!   [`HashProblem`]: what is demanded of clients;
+//! - [`Uploads`] and [`UploadLimits`]: files from clients;
 //! - [`Cors`] and [`CorsError`]; [`Hsts`] and [`PreloadError`].
 
 mod cors;
@@ -43,6 +44,7 @@ mod pattern;
 mod rule;
 mod site;
 mod sites;
+mod upload;
 
 pub use cors::{Cors, CorsError};
 pub use guard::{ClientName, Clients, Guard};
@@ -53,3 +55,4 @@ pub use pattern::{PatternProblem, TargetProblem};
 pub use rule::{Rule, RuleError};
 pub use site::Site;
 pub use sites::{SiteTable, Sites, TableError};
+pub use upload::{UploadLimits, Uploads};

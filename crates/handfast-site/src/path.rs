@@ -47,7 +47,6 @@ impl Path {
         })
     }
 
-    #[cfg(test)]
     /// As the path of a URL. It begins with one slash, so that it cannot lead to another host.
     pub(crate) fn to_url(&self) -> String {
         let mut url = join(&self.segments);

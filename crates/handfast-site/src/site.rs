@@ -10,9 +10,9 @@ use std::sync::Arc;
 use handfast_files::Files;
 use handfast_https::server::{ConnectionInfo, Request, Response, User};
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderName,
-    HeaderValue, LAST_MODIFIED, LOCATION, ORIGIN, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, ORIGIN,
+    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, Method, StatusCode};
@@ -21,9 +21,10 @@ use crate::cors::Cors;
 use crate::guard::{self, Guard};
 use crate::hsts::Hsts;
 use crate::name::{NameError, SiteName};
-use crate::page::{Form, status_page};
+use crate::page::status_page;
 use crate::path::{Path, PathProblem};
 use crate::rule::{Action, Rule, RuleError};
+use crate::upload::Uploads;
 
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -51,6 +52,7 @@ pub struct Site {
     hsts: Option<HeaderValue>,
     fallback: Option<PathAndQuery>,
     error_pages: Vec<(Option<StatusCode>, PathAndQuery)>,
+    uploads: Vec<Uploads>,
 }
 
 /// What becomes known of a request on its way.
@@ -167,6 +169,12 @@ impl Site {
         Ok(self)
     }
 
+    /// Adds a directory that files are stored beneath. Default: none.
+    pub fn with_uploads(mut self, uploads: Uploads) -> Self {
+        self.uploads.push(uploads);
+        self
+    }
+
     /// Answers a request that is for this site.
     pub(crate) async fn answer(
         &self,
@@ -219,6 +227,7 @@ impl Site {
             || !self.routes.is_empty()
             || !self.fields.is_empty()
             || self.fallback.is_some()
+            || !self.uploads.is_empty()
     }
 
     /// # Errors
@@ -236,18 +245,22 @@ impl Site {
         if request.uri().path() == "*" {
             return Ok(self.content(request).await);
         }
-        let form = Form::of(request.headers());
         let path = Path::parse(request.uri().path()).map_err(|problem| match problem {
             PathProblem::Malformed => {
                 let text = "The path of this URL is malformed.";
-                status_page(form, StatusCode::BAD_REQUEST, text)
+                status_page(request.headers(), StatusCode::BAD_REQUEST, text)
             }
-            PathProblem::Unresolved => not_found(form),
+            PathProblem::Unresolved => not_found(request.headers()),
         })?;
         let has_extension = path.has_extension();
         self.enter(path, request, connection, passage).await?;
         for rule in &self.routes {
             self.follow(rule, request, connection, passage).await?;
+        }
+        if let Some(path) = &passage.path
+            && let Some(uploads) = self.uploads.iter().find(|uploads| uploads.covers(path))
+        {
+            return Ok(self.upload(uploads, path, request).await);
         }
         let response = self.content(request).await;
         match &self.fallback {
@@ -268,8 +281,12 @@ impl Site {
         passage: &mut Passage,
     ) -> Result<(), Response> {
         let path = passage.path.insert(path);
-        let user = &mut passage.user;
-        guard::admit(&self.guards, path, request.headers(), connection, user).await
+        if self.guards.is_empty() {
+            return Ok(());
+        }
+        let indexes: Vec<&[u8]> = self.files.iter().flat_map(Files::indexes).collect();
+        let (headers, user) = (request.headers(), &mut passage.user);
+        guard::admit(&self.guards, &indexes, path, headers, connection, user).await
     }
 
     async fn follow(
@@ -293,15 +310,14 @@ impl Site {
                 if target.is_local() && here == Some(location.as_str()) {
                     return Ok(());
                 }
-                Err(redirect(Form::of(request.headers()), *status, &location))
+                Err(redirect(request.headers(), *status, &location))
             }
             Action::Rewrite(target) => {
                 let to = target.expand(&captures, request.uri().query());
                 let to = to.split('#').next().unwrap_or_default();
-                let form = Form::of(request.headers());
                 // The target was checked with the rule; what was matched is percent-encoded. It may be too long.
-                let to: PathAndQuery = to.parse().map_err(|_| not_found(form))?;
-                let path = Path::parse(to.path()).map_err(|_| not_found(form))?;
+                let to: PathAndQuery = to.parse().map_err(|_| not_found(request.headers()))?;
+                let path = Path::parse(to.path()).map_err(|_| not_found(request.headers()))?;
                 *request.uri_mut() = Uri::from(to);
                 self.enter(path, request, connection, passage).await
             }
@@ -312,7 +328,7 @@ impl Site {
                     StatusCode::FORBIDDEN => "This is not for you to see.",
                     _ => "This is not available.",
                 };
-                Err(status_page(Form::of(request.headers()), *status, text))
+                Err(status_page(request.headers(), *status, text))
             }
             _ => Ok(()),
         }
@@ -321,8 +337,22 @@ impl Site {
     async fn content(&self, request: &Request) -> Response {
         match &self.files {
             Some(files) => files.answer(request).await,
-            None => not_found(Form::of(request.headers())),
+            None => not_found(request.headers()),
         }
+    }
+
+    /// Answers by uploads, or with what was uploaded.
+    async fn upload(&self, uploads: &Uploads, path: &Path, request: &mut Request) -> Response {
+        if let Some(response) = uploads.answer(request, path, self.cors.as_ref()).await {
+            return response;
+        }
+        let mut response = self.content(request).await;
+        // A page that someone has uploaded does nothing in the name of this site.
+        response
+            .headers_mut()
+            .entry(CONTENT_SECURITY_POLICY)
+            .or_insert(HeaderValue::from_static("sandbox"));
+        response
     }
 
     /// Answers a navigation with the application's page.
@@ -339,7 +369,7 @@ impl Site {
             missing.headers_mut().append(VARY, vary);
             return Ok(missing);
         }
-        let path = Path::parse(fallback.path()).map_err(|_| not_found(Form::Text))?;
+        let path = Path::parse(fallback.path()).map_err(|_| not_found(request.headers()))?;
         *request.uri_mut() = Uri::from(fallback.clone());
         self.enter(path, request, connection, passage).await?;
         let mut response = self.content(request).await;
@@ -400,19 +430,19 @@ impl Site {
 
 const NOT_FOUND: &str = "There is nothing at this URL.";
 
-fn not_found(form: Form) -> Response {
-    status_page(form, StatusCode::NOT_FOUND, NOT_FOUND)
+fn not_found(request: &HeaderMap) -> Response {
+    status_page(request, StatusCode::NOT_FOUND, NOT_FOUND)
 }
 
-fn redirect(form: Form, status: StatusCode, location: &str) -> Response {
-    let mut response = status_page(form, status, &format!("See {location}"));
+fn redirect(request: &HeaderMap, status: StatusCode, location: &str) -> Response {
+    let mut response = status_page(request, status, &format!("See {location}"));
     match HeaderValue::try_from(location) {
         Ok(value) => {
             response.headers_mut().insert(LOCATION, value);
             response
         }
         // Not made by any target that was checked.
-        Err(_) => not_found(form),
+        Err(_) => not_found(request),
     }
 }
 

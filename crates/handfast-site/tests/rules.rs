@@ -400,7 +400,7 @@ fn identities_are_demanded_for_paths() {
             }
         }
         let got = get(&server, version, "/any/f", &["-H", "Accept: text/html"]).unwrap();
-        assert!(got.body.contains("<h1>403 Forbidden</h1>"), "{}", got.body);
+        assert!(got.body.contains("<h1>Forbidden</h1>"), "{}", got.body);
         assert!(
             got.field("content-security-policy")
                 .unwrap()

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use self::checks::{Attempt, Checks, Refused};
 use self::hash::Hash;
 pub use self::hash::HashProblem;
-use crate::page::{Form, status_page};
+use crate::page::status_page;
 
 /// Of credentials, decoded: longer ones are nobody's.
 const CREDENTIALS_MAX: usize = 1024;
@@ -166,16 +166,15 @@ impl Passwords {
         request: &HeaderMap,
         address: IpAddr,
     ) -> Result<User, Response> {
-        let form = Form::of(request);
         let Some(credentials) = Credentials::of(request) else {
-            return Err(self.demand(form));
+            return Err(self.demand(request));
         };
         let (hash, known) = match self.users.get(credentials.user()) {
             Some(hash) => (hash, true),
             // The check of another user's password takes as long, so that time does not tell who there is.
             None => match self.users.values().next() {
                 Some(hash) => (hash, false),
-                None => return Err(self.demand(form)),
+                None => return Err(self.demand(request)),
             },
         };
         let attempt = Attempt {
@@ -186,15 +185,15 @@ impl Passwords {
         };
         match self.checks.check(&attempt, address).await {
             Ok(true) => Ok(User::new(credentials.user())),
-            Ok(false) => Err(self.demand(form)),
+            Ok(false) => Err(self.demand(request)),
             Err(Refused::Failures(wait)) => Err(later(
-                form,
+                request,
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many wrong passwords came from this address. Try again in a minute.",
                 wait.as_secs() + 1,
             )),
             Err(Refused::Busy) => Err(later(
-                form,
+                request,
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too many passwords are being checked. Try again in a moment.",
                 BUSY_SECONDS,
@@ -202,9 +201,9 @@ impl Passwords {
         }
     }
 
-    fn demand(&self, form: Form) -> Response {
+    fn demand(&self, request: &HeaderMap) -> Response {
         let text = "This page needs a user name and a password.";
-        let mut response = status_page(form, StatusCode::UNAUTHORIZED, text);
+        let mut response = status_page(request, StatusCode::UNAUTHORIZED, text);
         response
             .headers_mut()
             .insert(WWW_AUTHENTICATE, self.challenge.clone());
@@ -221,8 +220,8 @@ impl fmt::Debug for Passwords {
     }
 }
 
-fn later(form: Form, status: StatusCode, text: &str, seconds: u64) -> Response {
-    let mut response = status_page(form, status, text);
+fn later(request: &HeaderMap, status: StatusCode, text: &str, seconds: u64) -> Response {
+    let mut response = status_page(request, status, text);
     response.headers_mut().insert(RETRY_AFTER, seconds.into());
     response
 }

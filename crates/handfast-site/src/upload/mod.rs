@@ -1,0 +1,816 @@
+//! Uploads: files that clients store beneath a directory, by PUT or with a form.
+//!
+//! `store.rs` writes files whole or not at all, beneath the directory; `name.rs` checks names; `multipart.rs` reads forms. This file
+//! owns the exchange: limits, answers, pages. Files are written on other threads than those that serve, one piece after the
+//! other, and a client sends no faster than that.
+
+mod multipart;
+mod name;
+#[cfg(not(unix))]
+#[path = "no_store.rs"]
+mod store;
+#[cfg(unix)]
+mod store;
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use handfast_https::server::{Body, Request, RequestBody, Response};
+use http::header::{
+    ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, LOCATION, ORIGIN,
+    RETRY_AFTER,
+};
+use http::{HeaderMap, Method, StatusCode};
+use http_body::Body as _;
+use tokio::task::spawn_blocking;
+
+use self::multipart::{Event, FormError};
+use self::store::{Draft, Policy, Store, StoreError, Stored};
+use crate::cors::Cors;
+use crate::name::host_of;
+use crate::page::{escape, html, names_html, status_page};
+use crate::path::Path;
+use crate::pattern::TargetProblem;
+use crate::rule::RuleError;
+
+/// What is collected before it is written, in bytes: a switch to another thread costs some 20 us, in which a disk writes 20 KiB.
+const BATCH: usize = 256 * 1024;
+
+/// Parts of a form that are no files.
+const OTHER_PARTS_MAX: usize = 64;
+
+/// When a client that was one too many may come again, in seconds.
+const RETRY_SECONDS: u64 = 5;
+
+/// What the page with the form is asked for by.
+const PAGE_QUERY: &str = "upload";
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Bounds on uploads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UploadLimits {
+    /// Bytes of a file. Default: 1 GiB.
+    pub file_bytes_max: u64,
+    /// Bytes of a request: of a form, all its files and what is around them. Default: 4 GiB.
+    pub request_bytes_max: u64,
+    /// Files in a form; each has a descriptor until all have come. Default: 32.
+    pub files_max: usize,
+    /// Requests with files at once; more are asked to come again. Default: 16.
+    pub uploads_max: usize,
+    /// Bytes that stay free on the disk. Default: 256 MiB.
+    pub free_bytes_min: u64,
+    /// From the head of a request to the end of its body. Default: an hour.
+    pub duration_max: Duration,
+}
+
+impl Default for UploadLimits {
+    fn default() -> Self {
+        Self {
+            file_bytes_max: 1 << 30,
+            request_bytes_max: 4 << 30,
+            files_max: 32,
+            uploads_max: 16,
+            free_bytes_min: 256 << 20,
+            duration_max: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Stores files beneath a directory: by PUT, or with a form (POST of `multipart/form-data`).
+///
+/// - Nothing outside the directory is written: names are resolved by the kernel beneath it, and no symbolic link is followed.
+///   Directories are not made.
+/// - A file is there when all of it is on the disk, and otherwise not at all.
+/// - No file is replaced, unless [allowed](Self::with_replacing); `If-Match` and `If-None-Match` hold (RFC 9110, section 13.1).
+/// - Names that begin with a dot, or have characters that cannot be seen, are refused.
+/// - Requests that a page of another site makes are refused, unless [`Cors`] allows that origin the method.
+///
+/// Everyone may upload whom the site's [guards](crate::Guard) let in. What is uploaded is not served, unless
+/// [reading](Self::with_reading) is on. Only on Unix.
+#[derive(Debug, Clone)]
+pub struct Uploads {
+    store: Arc<Store>,
+    mount: Path,
+    limits: UploadLimits,
+    replace: bool,
+    reading: bool,
+    running: Arc<AtomicUsize>,
+}
+
+impl Uploads {
+    /// Files beneath this directory, at `/upload/`. The page with the form is there.
+    ///
+    /// # Errors
+    /// If it is not a directory or cannot be opened.
+    pub fn new(directory: impl AsRef<FilePath>) -> io::Result<Self> {
+        Ok(Self {
+            store: Arc::new(Store::open(directory.as_ref())?),
+            mount: Path {
+                segments: vec![b"upload".to_vec()],
+                directory: true,
+            },
+            limits: UploadLimits::default(),
+            replace: false,
+            reading: false,
+            running: Arc::default(),
+        })
+    }
+
+    /// The path of the directory in URLs. Default: `/upload/`.
+    ///
+    /// # Errors
+    /// [`RuleError`] if it is not the path of a URL.
+    pub fn with_path(mut self, path: &str) -> Result<Self, RuleError> {
+        let mount = Path::parse(path).map_err(|_| RuleError::Target {
+            target: handfast::escape_control(path).into_owned(),
+            problem: TargetProblem::NoTarget,
+        })?;
+        self.mount = Path {
+            directory: true,
+            ..mount
+        };
+        Ok(self)
+    }
+
+    /// Whether a file may be replaced. Default: no.
+    #[must_use]
+    pub fn with_replacing(mut self, on: bool) -> Self {
+        self.replace = on;
+        self
+    }
+
+    /// Whether GET and HEAD are answered by the site's files, where its path is one of a directory beneath them. What is uploaded can
+    /// then be fetched, in a sandbox: a page in it runs no script in the name of this site. The page with the form is at the path
+    /// with `?upload`. Default: no.
+    #[must_use]
+    pub fn with_reading(mut self, on: bool) -> Self {
+        self.reading = on;
+        self
+    }
+
+    /// Bounds. Default: see [`UploadLimits`].
+    #[must_use]
+    pub fn with_limits(mut self, limits: UploadLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The path of the page with the form.
+    pub fn page(&self) -> String {
+        let query = if self.reading { "?upload" } else { "" };
+        format!("{}{query}", self.mount.to_url())
+    }
+
+    /// Is the path one of these files, or of their directory?
+    pub(crate) fn covers(&self, path: &Path) -> bool {
+        path.segments.starts_with(&self.mount.segments)
+    }
+
+    /// Answers a request for a path that it covers; `None` if that is a matter of the site's files.
+    pub(crate) async fn answer(
+        &self,
+        request: &mut Request,
+        path: &Path,
+        cors: Option<&Cors>,
+    ) -> Option<Response> {
+        let result = match *request.method() {
+            Method::GET | Method::HEAD => {
+                let is_page = request.uri().query() == Some(PAGE_QUERY)
+                    || (!self.reading && path.segments == self.mount.segments);
+                return match is_page {
+                    true if path.directory => Some(self.form_page(path)),
+                    true if !self.reading => {
+                        let mut here = path.clone();
+                        here.directory = true;
+                        Some(see(request.headers(), &here.to_url()))
+                    }
+                    _ if self.reading => None,
+                    _ => Some(status_page(
+                        request.headers(),
+                        StatusCode::NOT_FOUND,
+                        "There is nothing at this URL.",
+                    )),
+                };
+            }
+            Method::PUT | Method::POST => {
+                if !has_own_origin(request, cors) {
+                    let text = "A page of another site may not upload files here.";
+                    return Some(status_page(request.headers(), StatusCode::FORBIDDEN, text));
+                }
+                let Some(_running) = Running::new(&self.running, self.limits.uploads_max) else {
+                    let text = "Too many uploads are running. Try again in a moment.";
+                    return Some(later(request.headers(), text));
+                };
+                if *request.method() == Method::PUT {
+                    self.put(request, path).await
+                } else {
+                    self.take_form(request, path).await
+                }
+            }
+            Method::OPTIONS => {
+                let mut response = Response::default();
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                response.headers_mut().insert(ALLOW, ALLOWED);
+                return Some(response);
+            }
+            _ => {
+                let text = "This method is not allowed here.";
+                let status = StatusCode::METHOD_NOT_ALLOWED;
+                let mut response = status_page(request.headers(), status, text);
+                response.headers_mut().insert(ALLOW, ALLOWED);
+                return Some(response);
+            }
+        };
+        Some(result.unwrap_or_else(|refused| refused.response(request.headers())))
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            replace: self.replace,
+            free_min: self.limits.free_bytes_min,
+        }
+    }
+
+    /// Stores the body of a PUT (RFC 9110, section 9.3.4).
+    async fn put(&self, request: &mut Request, path: &Path) -> Result<Response, Refused> {
+        let (parents, name) = self.names(path)?;
+        let Some(name) = name else {
+            return Err(Refused::Status(
+                StatusCode::CONFLICT,
+                "A PUT names a file, and this is the path of a directory.",
+            ));
+        };
+        if request.headers().contains_key(CONTENT_RANGE) {
+            return Err(Refused::Status(
+                StatusCode::BAD_REQUEST,
+                "A part of a file cannot be stored.",
+            ));
+        }
+        let announced = request.body().size_hint().exact().unwrap_or(0);
+        if announced > self.limits.file_bytes_max {
+            return Err(Refused::TooLarge);
+        }
+        let conditions = request.headers().clone();
+        let mut writer = self.begin(&parents, &name, announced, &conditions).await?;
+        let mut body = Incoming::new(request.body_mut(), self.limits.duration_max);
+        while let Some(piece) = body.next().await? {
+            writer.write(piece, self.limits.file_bytes_max).await?;
+        }
+        let stored = self.commit(writer, &name, &conditions).await?;
+        let mut response = if stored.created {
+            let mut response = status_page(
+                request.headers(),
+                StatusCode::CREATED,
+                "The file is stored.",
+            );
+            set(
+                &mut response,
+                LOCATION,
+                HeaderValue::try_from(path.to_url()).ok(),
+            );
+            response
+        } else {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response
+        };
+        set(&mut response, ETAG, stored.etag);
+        Ok(response)
+    }
+
+    /// Stores the files of a form in the directory of this path: all, or none as far as can be known before.
+    async fn take_form(&self, request: &mut Request, path: &Path) -> Result<Response, Refused> {
+        let (mut parents, name) = self.names(path)?;
+        parents.extend(name);
+        let kind = request.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let mut form = multipart::Form::new(kind).ok_or(Refused::Status(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "A POST sends a form of the type multipart/form-data.",
+        ))??;
+        let announced = request.body().size_hint().exact().unwrap_or(0);
+        if announced > self.limits.request_bytes_max {
+            return Err(Refused::TooLarge);
+        }
+        let conditions = HeaderMap::new();
+        let mut body = Incoming::new(request.body_mut(), self.limits.duration_max);
+        let mut drafts: Vec<(String, Writer)> = Vec::new();
+        let (mut parts, mut bytes) = (0_usize, 0_u64);
+        let mut current: Option<(String, Writer)> = None;
+        while let Some(piece) = body.next().await? {
+            bytes = bytes.saturating_add(piece.len() as u64);
+            if bytes > self.limits.request_bytes_max {
+                return Err(Refused::TooLarge);
+            }
+            form.push(&piece);
+            while let Some(event) = form.next()? {
+                match event {
+                    Event::Part { file_name } => {
+                        parts += 1;
+                        let files_max = self.limits.files_max;
+                        if parts > files_max.saturating_add(OTHER_PARTS_MAX) {
+                            return Err(Refused::TooManyFiles(files_max));
+                        }
+                        if let Some(file_name) = file_name.filter(|name| !name.is_empty()) {
+                            if drafts.len() >= files_max {
+                                return Err(Refused::TooManyFiles(files_max));
+                            }
+                            let name = checked(name::last_of(&file_name).as_bytes())?;
+                            let writer = self.begin(&parents, &name, 0, &conditions).await;
+                            let writer = writer.map_err(|refused| refused.of(&name))?;
+                            current = Some((name, writer));
+                        }
+                    }
+                    Event::Data(data) => {
+                        if let Some((_, writer)) = &mut current {
+                            writer.write(data, self.limits.file_bytes_max).await?;
+                        }
+                    }
+                    Event::End => drafts.extend(current.take()),
+                }
+            }
+        }
+        form.finish()?;
+        if drafts.is_empty() {
+            return Err(Refused::Status(
+                StatusCode::BAD_REQUEST,
+                "No file was chosen.",
+            ));
+        }
+        let mut stored = Vec::with_capacity(drafts.len());
+        for (name, writer) in drafts {
+            let result = self.commit(writer, &name, &conditions).await;
+            stored.push((name, result));
+        }
+        Ok(self.receipt(request.headers(), path, &stored))
+    }
+
+    /// The names of directories and of a file beneath ours.
+    fn names(&self, path: &Path) -> Result<(Vec<String>, Option<String>), Refused> {
+        let beneath = path
+            .segments
+            .get(self.mount.segments.len()..)
+            .unwrap_or_default();
+        let mut names = beneath
+            .iter()
+            .map(|name| checked(name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let name = if path.directory { None } else { names.pop() };
+        Ok((names, name))
+    }
+
+    async fn begin(
+        &self,
+        parents: &[String],
+        name: &str,
+        announced: u64,
+        conditions: &HeaderMap,
+    ) -> Result<Writer, Refused> {
+        let (store, policy) = (Arc::clone(&self.store), self.policy());
+        let (parents, name) = (parents.to_vec(), name.to_owned());
+        let conditions = conditions.clone();
+        let draft =
+            off_thread(move || store.begin(&parents, &name, announced, &conditions, policy));
+        Ok(Writer {
+            draft: Some(draft.await?),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            bytes: 0,
+        })
+    }
+
+    async fn commit(
+        &self,
+        writer: Writer,
+        name: &str,
+        conditions: &HeaderMap,
+    ) -> Result<Stored, Refused> {
+        let (store, name) = (Arc::clone(&self.store), name.to_owned());
+        let conditions = conditions.clone();
+        let Writer {
+            draft,
+            waiting,
+            bytes,
+            ..
+        } = writer;
+        let stored = off_thread(move || {
+            let mut draft = draft.ok_or(StoreError::Failed)?;
+            write_all(&mut draft, &waiting)?;
+            if draft.written() != bytes {
+                return Err(StoreError::Failed);
+            }
+            store.commit(draft, &name, &conditions)
+        });
+        Ok(stored.await?)
+    }
+
+    /// What became of the files of a form.
+    fn receipt(
+        &self,
+        request: &HeaderMap,
+        path: &Path,
+        stored: &[(String, Result<Stored, Refused>)],
+    ) -> Response {
+        let url_of = |name: &str| {
+            let mut file = path.clone();
+            file.segments.push(name.as_bytes().to_vec());
+            file.directory = false;
+            file.to_url()
+        };
+        let (mut list, mut lines) = (String::from("<ul>"), String::new());
+        let mut status = StatusCode::CREATED;
+        for (name, result) in stored {
+            match result {
+                Ok(_) => {
+                    let _ = writeln!(lines, "{}", url_of(name));
+                    let shown = escape(name);
+                    let _ = if self.reading {
+                        write!(list, "<li><a href=\"{}\">{shown}</a></li>", url_of(name))
+                    } else {
+                        write!(list, "<li>{shown}</li>")
+                    };
+                }
+                Err(refused) => {
+                    let (refused_status, text) = refused.told();
+                    status = refused_status;
+                    let _ = writeln!(lines, "not stored: {name}: {text}");
+                    let _ = write!(
+                        list,
+                        "<li><strong>Not stored: {}.</strong> {}</li>",
+                        escape(name),
+                        escape(&text)
+                    );
+                }
+            }
+        }
+        let back = escape(&self.back(path));
+        let _ = write!(
+            list,
+            "</ul>\n<p><a href=\"{back}\">Upload more files</a></p>"
+        );
+        let heading = match status {
+            StatusCode::CREATED if stored.len() == 1 => "The file is stored",
+            StatusCode::CREATED => "The files are stored",
+            _ => "Some files are not stored",
+        };
+        let mut response = match names_html(request) {
+            true => html(heading, &list),
+            false => {
+                let text = HeaderValue::from_static("text/plain; charset=utf-8");
+                let mut response = Response::new(Body::from(lines));
+                response.headers_mut().insert(CONTENT_TYPE, text);
+                response
+            }
+        };
+        *response.status_mut() = status;
+        if let ([(name, Ok(_))], StatusCode::CREATED) = (stored, status) {
+            set(
+                &mut response,
+                LOCATION,
+                HeaderValue::try_from(url_of(name)).ok(),
+            );
+        }
+        response
+    }
+
+    fn back(&self, path: &Path) -> String {
+        let mut directory = path.clone();
+        directory.directory = true;
+        let query = if self.reading { "?upload" } else { "" };
+        format!("{}{query}", directory.to_url())
+    }
+
+    fn form_page(&self, path: &Path) -> Response {
+        let replacing = if self.replace {
+            "A file of the same name is replaced."
+        } else {
+            "A file of the same name is not replaced."
+        };
+        let content = format!(
+            "<form method=\"post\" enctype=\"multipart/form-data\" action=\"{action}\">\n\
+             <label for=\"files\">Files</label>\n\
+             <input id=\"files\" type=\"file\" name=\"files\" multiple required aria-describedby=\"limits\">\n\
+             <p id=\"limits\">At most {count} files of {size} each. {replacing}</p>\n\
+             <button>Upload</button>\n</form>",
+            action = escape(&path.to_url()),
+            count = self.limits.files_max,
+            size = size(self.limits.file_bytes_max),
+        );
+        html("Upload files", &content)
+    }
+}
+
+const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS, POST, PUT");
+
+/// For people: 1.5 GiB.
+fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    for (unit, shift) in UNITS {
+        if bytes >= 1 << shift {
+            let tenths = (u128::from(bytes) * 10) >> shift;
+            return match tenths % 10 {
+                0 => format!("{} {unit}", tenths / 10),
+                tenth => format!("{}.{tenth} {unit}", tenths / 10),
+            };
+        }
+    }
+    format!("{bytes} bytes")
+}
+
+fn checked(name: &[u8]) -> Result<String, Refused> {
+    name::check(name).map(str::to_owned).map_err(Refused::Name)
+}
+
+fn set(response: &mut Response, name: HeaderName, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+fn see(request: &HeaderMap, location: &str) -> Response {
+    let text = format!("See {location}");
+    let mut response = status_page(request, StatusCode::PERMANENT_REDIRECT, &text);
+    set(
+        &mut response,
+        LOCATION,
+        HeaderValue::try_from(location).ok(),
+    );
+    response
+}
+
+fn later(request: &HeaderMap, text: &str) -> Response {
+    let mut response = status_page(request, StatusCode::SERVICE_UNAVAILABLE, text);
+    set(&mut response, RETRY_AFTER, Some(RETRY_SECONDS.into()));
+    response
+}
+
+/// Is it not a page of another site that sends this? A browser adds the user's password and certificate to it, and sends forms
+/// without asking first. Clients that are no browsers name no origin.
+fn has_own_origin(request: &Request, cors: Option<&Cors>) -> bool {
+    let headers = request.headers();
+    let origin = headers.get(ORIGIN);
+    let is_own = match headers.get(FETCH_SITE) {
+        Some(site) => site == "same-origin" || site == "none",
+        None => match origin {
+            Some(origin) => is_origin_of(request, origin),
+            None => true,
+        },
+    };
+    let is_allowed = || {
+        origin.is_some_and(|origin| {
+            cors.is_some_and(|cors| cors.allows_method(origin, request.method()))
+        })
+    };
+    is_own || is_allowed()
+}
+
+fn is_origin_of(request: &Request, origin: &HeaderValue) -> bool {
+    let authority = request
+        .uri()
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(|| request.headers().get(HOST)?.to_str().ok());
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|text| text.strip_prefix("https://"));
+    let parts = |authority: &str| {
+        let host = host_of(authority).into_owned();
+        let port = authority
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse::<u16>().ok())
+            .unwrap_or(443);
+        (host, port)
+    };
+    match (authority, origin) {
+        (Some(authority), Some(origin)) => parts(authority) == parts(origin),
+        _ => false,
+    }
+}
+
+/// Why an upload is refused.
+#[derive(Debug)]
+enum Refused {
+    Status(StatusCode, &'static str),
+    Name(name::NameProblem),
+    Store(StoreError),
+    /// A file of a form.
+    File(String, StoreError),
+    Form(FormError),
+    TooLarge,
+    TooManyFiles(usize),
+    TooSlow,
+    /// The client broke off, or was silent for too long: it may still be there.
+    Cut,
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<FormError> for Refused {
+    fn from(error: FormError) -> Self {
+        Self::Form(error)
+    }
+}
+
+impl Refused {
+    /// It is about this file of a form.
+    fn of(self, name: &str) -> Self {
+        match self {
+            Self::Store(error) => Self::File(name.to_owned(), error),
+            other => other,
+        }
+    }
+
+    fn told(&self) -> (StatusCode, String) {
+        match self {
+            Self::Status(status, text) => (*status, (*text).to_owned()),
+            Self::Name(problem) => (StatusCode::BAD_REQUEST, problem.to_string()),
+            Self::Store(error) => {
+                let (status, text) = store_told(*error);
+                (status, text.to_owned())
+            }
+            Self::File(name, error) => {
+                let (status, text) = store_told(*error);
+                (status, format!("{name}: {text} Nothing was stored."))
+            }
+            Self::Form(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The file is larger than is accepted here.".to_owned(),
+            ),
+            Self::TooManyFiles(max) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("The form has more than {max} files. Nothing was stored."),
+            ),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "The upload took too long. Nothing was stored.".to_owned(),
+            ),
+            Self::Cut => (
+                StatusCode::BAD_REQUEST,
+                "The upload broke off. Nothing was stored.".to_owned(),
+            ),
+        }
+    }
+
+    fn response(&self, request: &HeaderMap) -> Response {
+        let (status, text) = self.told();
+        let mut response = status_page(request, status, &text);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            set(&mut response, RETRY_AFTER, Some(RETRY_SECONDS.into()));
+        }
+        response
+    }
+}
+
+fn store_told(error: StoreError) -> (StatusCode, &'static str) {
+    match error {
+        StoreError::NoDirectory => (StatusCode::CONFLICT, "The directory does not exist."),
+        StoreError::Exists => (
+            StatusCode::CONFLICT,
+            "There is a file of this name, and files are not replaced here.",
+        ),
+        StoreError::NotAFile => (
+            StatusCode::CONFLICT,
+            "There is something else than a file of this name.",
+        ),
+        StoreError::Condition => (
+            StatusCode::PRECONDITION_FAILED,
+            "The file is not in the state that the request demands.",
+        ),
+        StoreError::NoSpace => (
+            StatusCode::INSUFFICIENT_STORAGE,
+            "There is not enough free space for the file.",
+        ),
+        StoreError::Forbidden => (
+            StatusCode::FORBIDDEN,
+            "The server has no permission to write here.",
+        ),
+        StoreError::Exhausted => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The server is too busy to store a file. Try again in a moment.",
+        ),
+        StoreError::Failed => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The file cannot be stored.",
+        ),
+    }
+}
+
+/// One of the uploads that may run at once.
+struct Running<'a>(&'a AtomicUsize);
+
+impl<'a> Running<'a> {
+    fn new(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+        let running = Self(count);
+        (count.fetch_add(1, Ordering::Relaxed) < max).then_some(running)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of a request, for as long as it may take.
+struct Incoming<'a> {
+    body: &'a mut RequestBody,
+    until: Instant,
+}
+
+impl<'a> Incoming<'a> {
+    fn new(body: &'a mut RequestBody, duration_max: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            body,
+            until: now.checked_add(duration_max).unwrap_or(now),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Refused> {
+        // What is there already is not waited for.
+        if Instant::now() >= self.until {
+            return Err(Refused::TooSlow);
+        }
+        let until = tokio::time::Instant::from_std(self.until);
+        match tokio::time::timeout_at(until, self.body.next()).await {
+            Err(_) => Err(Refused::TooSlow),
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+            Ok(Some(Err(_))) => Err(Refused::Cut),
+        }
+    }
+}
+
+/// A draft, and what is collected for it.
+struct Writer {
+    /// With the thread that writes, for that time.
+    draft: Option<Draft>,
+    waiting: Vec<Bytes>,
+    waiting_bytes: usize,
+    bytes: u64,
+}
+
+impl Writer {
+    async fn write(&mut self, piece: Bytes, bytes_max: u64) -> Result<(), Refused> {
+        self.bytes = self.bytes.saturating_add(piece.len() as u64);
+        if self.bytes > bytes_max {
+            return Err(Refused::TooLarge);
+        }
+        self.waiting_bytes += piece.len();
+        self.waiting.push(piece);
+        if self.waiting_bytes < BATCH {
+            return Ok(());
+        }
+        let mut draft = self.draft.take().ok_or(StoreError::Failed)?;
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        let written = off_thread(move || write_all(&mut draft, &waiting).map(|()| draft));
+        self.draft = Some(written.await?);
+        Ok(())
+    }
+}
+
+fn write_all(draft: &mut Draft, pieces: &[Bytes]) -> Result<(), StoreError> {
+    pieces.iter().try_for_each(|piece| draft.write(piece))
+}
+
+/// Runs what may wait for a disk. What is given up ends by itself, and its draft with it.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    spawn_blocking(work)
+        .await
+        .unwrap_or(Err(StoreError::Failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (1 << 30, "1 GiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+}
