@@ -50,6 +50,7 @@ pub use error::ConfineError;
 pub struct Confinement {
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
+    harmless: Vec<String>,
     #[cfg(unix)]
     account: Option<Account>,
 }
@@ -73,6 +74,13 @@ impl Confinement {
         self
     }
 
+    /// Threads of this name may run already: those of an allocator, which run nothing of the program's. System calls are refused to
+    /// them, too; files are not.
+    pub fn with_harmless_threads(mut self, name: impl Into<String>) -> Self {
+        self.harmless.push(name.into());
+        self
+    }
+
     /// The process becomes this user's.
     #[cfg(unix)]
     pub fn user(mut self, account: Account) -> Self {
@@ -86,8 +94,8 @@ impl Confinement {
     /// If the process has several threads: those that run would not be confined. If a path cannot be opened, the user cannot be
     /// changed to, or the system refuses what it says it supports; then part of it may be in force. What the system does not
     /// support is no error: [`Confined`] tells.
-    pub fn apply(self) -> Result<Confined, ConfineError> {
-        let threads = threads();
+    pub fn apply(&self) -> Result<Confined, ConfineError> {
+        let threads = threads(&self.harmless);
         if threads > 1 {
             return Err(ConfineError::SeveralThreads(threads));
         }
@@ -106,7 +114,7 @@ impl Confinement {
             files,
             system_calls,
             #[cfg(unix)]
-            account: self.account,
+            account: self.account.clone(),
         })
     }
 }
@@ -165,10 +173,17 @@ impl fmt::Display for Confined {
     }
 }
 
-/// How many threads the process has; 1 where that cannot be known.
-fn threads() -> usize {
-    match cfg!(target_os = "linux") {
-        true => std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count),
-        false => 1,
-    }
+/// How many threads the process has that are not harmless; 1 where that cannot be known.
+fn threads(harmless: &[String]) -> usize {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
+        return 1;
+    };
+    let is_harmless = |thread: &std::fs::DirEntry| {
+        let name = std::fs::read_to_string(thread.path().join("comm"));
+        name.is_ok_and(|name| harmless.iter().any(|one| one == name.trim_end()))
+    };
+    threads
+        .flatten()
+        .filter(|thread| !is_harmless(thread))
+        .count()
 }

@@ -14,7 +14,7 @@ use libc::{
 };
 use seccompiler::{
     BackendError, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter,
+    SeccompRule, TargetArch, apply_filter_all_threads,
 };
 
 use crate::Enforcement;
@@ -77,7 +77,7 @@ pub(crate) fn restrict() -> Result<Enforcement, ConfineError> {
         );
         let program: Result<seccompiler::BpfProgram, _> = filter.and_then(TryInto::try_into);
         let program = program.map_err(|error| refused(&error))?;
-        match apply_filter(&program) {
+        match apply_filter_all_threads(&program) {
             Ok(()) => {}
             // A kernel without it, or something outside that forbids it.
             Err(seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error))

@@ -276,6 +276,17 @@ fn confined(place: &Path, scenario: &str) {
             assert!(fs::read("/etc/passwd").is_ok(), "nothing is in force");
             drop(held);
             assert!(other.join().unwrap());
+            let (held, gate) = std::sync::mpsc::channel::<()>();
+            let harmless = thread::Builder::new().name("harmless".into());
+            let harmless = harmless.spawn(move || gate.recv().is_err()).unwrap();
+            let confinement = confinement.with_harmless_threads("harmless");
+            // Its name is set by the thread itself.
+            while matches!(confinement.apply(), Err(ConfineError::SeveralThreads(_))) {
+                thread::yield_now();
+            }
+            assert!(fs::read("/etc/passwd").is_err());
+            drop(held);
+            assert!(harmless.join().unwrap());
             println!("done");
         }
         "another user" => {
