@@ -48,6 +48,8 @@ pub use error::ConfineError;
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Confinement {
+    /// Everything: only the user changes.
+    unrestricted: bool,
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
     harmless: Vec<String>,
@@ -59,6 +61,14 @@ impl Confinement {
     /// Nothing is kept.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Everything is kept; what is left to do is to become another [user](Self::user).
+    pub fn unrestricted() -> Self {
+        Self {
+            unrestricted: true,
+            ..Self::default()
+        }
     }
 
     /// Files and directories beneath `path`, or the file itself, may be read. It is the directory that the path leads to when this
@@ -100,14 +110,20 @@ impl Confinement {
             return Err(ConfineError::SeveralThreads(threads));
         }
         #[cfg(target_os = "linux")]
-        let files = files::restrict(&self.read, &self.write)?;
+        let files = match self.unrestricted {
+            true => Enforcement::Unwanted,
+            false => files::restrict(&self.read, &self.write)?,
+        };
         // Not before: paths may be closed to that user.
         #[cfg(unix)]
         if let Some(account) = &self.account {
             account.become_it()?;
         }
         #[cfg(target_os = "linux")]
-        let system_calls = system_calls::restrict()?;
+        let system_calls = match self.unrestricted {
+            true => Enforcement::Unwanted,
+            false => system_calls::restrict()?,
+        };
         #[cfg(not(target_os = "linux"))]
         let (files, system_calls) = (Enforcement::Unsupported, Enforcement::Unsupported);
         Ok(Confined {
@@ -129,6 +145,8 @@ pub enum Enforcement {
     Partial,
     /// The system cannot do it.
     Unsupported,
+    /// It was not asked for.
+    Unwanted,
 }
 
 /// What is in force.
@@ -160,9 +178,11 @@ impl fmt::Display for Confined {
                 "files: only those given, as far as this kernel can (it is old)"
             }
             Enforcement::Unsupported => "files: not confined (this system has no Landlock)",
+            Enforcement::Unwanted => "files: all",
         })?;
         f.write_str(match self.system_calls {
             Enforcement::Unsupported => "; programs and connections: not confined",
+            Enforcement::Unwanted => "; programs and connections: all",
             _ => "; no programs, no connections to others",
         })?;
         #[cfg(unix)]

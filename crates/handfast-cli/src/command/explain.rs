@@ -146,6 +146,7 @@ const PAGES: &[(&str, &str)] = pages![
     "no-subject-alt-name",
     "no-trust-anchors",
     "no-valid-policy",
+    "not-confined",
     "not-tls",
     "nothing-left-to-negotiate",
     "output-unwritable",

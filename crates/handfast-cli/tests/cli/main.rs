@@ -25,6 +25,8 @@ mod platform_store;
 mod readme;
 #[cfg(unix)]
 mod reload;
+#[cfg(target_os = "linux")]
+mod sandbox;
 #[cfg(unix)]
 mod serve;
 #[cfg(unix)]

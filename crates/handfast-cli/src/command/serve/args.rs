@@ -113,6 +113,12 @@ pub(super) struct RunningArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<NonZeroUsize>,
+    /// Once everything is open, become USER; only root can. Then logs are reopened and certificates read as USER
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub(super) user: Option<String>,
+    /// Keep access to all files, connections and programs; the default keeps what serving needs
+    #[arg(long)]
+    pub(super) no_sandbox: bool,
     /// Maximum number of connections; more wait until one ends [default: 8192]
     #[arg(long, value_name = "N")]
     pub(super) connections_max: Option<NonZeroUsize>,

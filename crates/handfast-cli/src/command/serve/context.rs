@@ -197,6 +197,20 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
     problems
 }
 
+/// Does the local authority sign for a site, or are its clients let in?
+pub(super) fn has_local_authority(settings: &Settings) -> bool {
+    let of_clients = |site: &Site| {
+        let ca = site.clients.ca.as_ref();
+        ca.is_some_and(|ca| ca.value.as_os_str() == data_dir::LOCAL)
+    };
+    signs_locally(settings) || settings.sites.iter().any(of_clients)
+}
+
+fn signs_locally(settings: &Settings) -> bool {
+    let is_local = |site: &Site| site.certificates.is_empty() && settings.certificates.is_empty();
+    settings.sites.iter().any(is_local)
+}
+
 /// The files that the settings name, which are looked at for changes. Revocation lists are not among them: they are
 /// looked at one by one.
 pub(super) fn watched(settings: &Settings) -> Vec<PathBuf> {
@@ -211,8 +225,7 @@ pub(super) fn watched(settings: &Settings) -> Vec<PathBuf> {
             paths.push(path.clone());
         }
     }
-    let is_local = |site: &Site| site.certificates.is_empty() && settings.certificates.is_empty();
-    if settings.sites.iter().any(is_local) {
+    if signs_locally(settings) {
         let directory = data_dir::ca_dir(settings.ca_dir.clone());
         paths.extend(directory.map(|directory| directory.join("ca.pem")));
     }

@@ -23,6 +23,7 @@ mod numbers;
 mod print;
 mod reload;
 mod room;
+mod sandbox;
 mod settings;
 mod stamp;
 mod status;
@@ -118,7 +119,7 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
     let prepared = context::prepare(&settings, &mut held, open_files, None, &mut remarks);
     say(&remarks, text);
     let prepared = prepared.map_err(|problems| all_but_one(config::shown(problems, text)))?;
-    let logs = Logs::open(&settings.log)?;
+    let mut logs = Logs::open(&settings.log)?;
     let numbers = Numbers::new();
     numbers.set_certificates(numbers::certificates(&prepared.identities));
     let mut server = ServerConfig::new(prepared.context.clone())
@@ -145,9 +146,13 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
             log: logs.handle(),
         };
         let context = prepared.context.clone();
-        status::start(&address, context, sources, bind_failure).map(Arc::new)
+        status::bind(&address, context, sources, bind_failure)
     });
     let status = status.transpose()?;
+    // Everything is open, and there is one thread.
+    sandbox::enter(&args, &settings)?;
+    logs.begin()?;
+    let status = status.map(status::start).transpose()?.map(Arc::new);
     // Created before clients can connect, while descriptors are available.
     let runtime = crate::runtime::current_thread().map_err(no_signals)?;
     let running = server.start().map_err(|error| {

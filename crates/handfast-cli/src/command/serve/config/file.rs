@@ -30,6 +30,12 @@ pub(crate) struct File {
     /// platform's data directory.
     #[schemars(extend("examples" = ["/var/lib/handfast/ca"]))]
     pub(crate) ca_dir: Option<At<FilePath>>,
+    /// Once everything is open, become this user, with the user's group or the one after a colon. Only root can.
+    #[schemars(extend("examples" = ["www-data", "www-data:adm"]))]
+    pub(crate) user: Option<At<String>>,
+    /// Once everything is open, give up what serving does not need: other files, connections to others, other programs.
+    #[schemars(extend("default" = true))]
+    pub(crate) sandbox: Option<At<bool>>,
     /// What clients may take.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) limits: LimitsTable,

@@ -51,6 +51,8 @@ pub(super) struct Logs {
     /// For events that the format of the access log cannot express.
     aside: Option<Output>,
     audit: Option<Output>,
+    /// Outputs that are open, and not written yet: threads begin once the process is confined.
+    waiting: Vec<writer::Waiting>,
     writers: Vec<Writer>,
     format: Format,
     verbose: bool,
@@ -88,6 +90,7 @@ impl Logs {
             access: None,
             aside: None,
             audit: None,
+            waiting: Vec::new(),
             writers: Vec::new(),
             format: match settings.format {
                 _ if matches!(settings.to, LogTarget::Journal(_)) => Format::Journal,
@@ -104,11 +107,11 @@ impl Logs {
         let access = match &settings.to {
             LogTarget::Off => None,
             LogTarget::Stderr if settings.is_quiet() => None,
-            LogTarget::Stderr => Some(logs.stderr(report)?),
+            LogTarget::Stderr => Some(logs.stderr(report)),
             LogTarget::File(path) => {
                 let file = ToFile::open(path, "the access log", report)
                     .map_err(|error| unusable("the access log", path, &error))?;
-                Some(logs.start("handfast-log", file, LAST_LINES)?)
+                Some(logs.start("handfast-log", file, LAST_LINES))
             }
             LogTarget::Journal(path) => Some(logs.journal(path.as_deref())?),
         };
@@ -117,7 +120,7 @@ impl Logs {
                 Some(access.clone())
             }
             (Some(_), Format::Combined) if !settings.is_quiet() => {
-                Some(logs.stderr(events::lines_lost)?)
+                Some(logs.stderr(events::lines_lost))
             }
             _ => None,
         };
@@ -125,12 +128,12 @@ impl Logs {
         if let Some(path) = &settings.audit {
             let file = ToFile::open(path, "the audit file", values::lines_lost)
                 .map_err(|error| audit_unusable(path, &error))?;
-            logs.audit = Some(logs.start("handfast-audit", file, LAST_LINES)?);
+            logs.audit = Some(logs.start("handfast-audit", file, LAST_LINES));
         }
         Ok(logs)
     }
 
-    fn stderr(&mut self, report: target::Report) -> Result<Output, Failure> {
+    fn stderr(&mut self, report: target::Report) -> Output {
         self.start("handfast-log", ToStderr::new(report), LAST_LINES_OF_STDERR)
     }
 
@@ -139,7 +142,7 @@ impl Logs {
         let path = path.unwrap_or_else(|| Path::new(target::ToJournal::DEFAULT));
         let journal =
             target::ToJournal::open(path).map_err(|error| unusable("the journal", path, &error))?;
-        self.start("handfast-log", journal, LAST_LINES)
+        Ok(self.start("handfast-log", journal, LAST_LINES))
     }
 
     // As on Unix, where it is used mutably.
@@ -154,21 +157,28 @@ impl Logs {
         ))
     }
 
-    fn start(
-        &mut self,
-        name: &str,
-        target: impl Target,
-        patience: Duration,
-    ) -> Result<Output, Failure> {
-        let (output, writer) = writer::start(name, target, patience).map_err(|error| {
-            let what = "the log cannot be written: the system gives no thread";
-            Failure::new(
-                code::OTHER,
-                Explanation::new("log-unusable", what).with_evidence(error.to_string()),
-            )
-        })?;
-        self.writers.push(writer);
-        Ok(output)
+    fn start(&mut self, name: &str, target: impl Target, patience: Duration) -> Output {
+        let (output, writer) = writer::prepare(name, target, patience);
+        self.waiting.push(writer);
+        output
+    }
+
+    /// Starts to write what was logged since, and what will be.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        for writer in self.waiting.drain(..) {
+            let writer = writer.start().map_err(|error| {
+                let what = "the log cannot be written: the system gives no thread";
+                Failure::new(
+                    code::OTHER,
+                    Explanation::new("log-unusable", what).with_evidence(error.to_string()),
+                )
+            })?;
+            self.writers.push(writer);
+        }
+        Ok(())
     }
 
     /// Receives a server's events.

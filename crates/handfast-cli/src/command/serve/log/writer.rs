@@ -69,15 +69,8 @@ thread_local! {
     static SHEETS: RefCell<Vec<(u64, Arc<Sheet>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Starts to write to `target`.
-///
-/// # Errors
-/// When the system gives no thread.
-pub(super) fn start(
-    name: &str,
-    target: impl Target,
-    patience: Duration,
-) -> io::Result<(Output, Writer)> {
+/// An output to `target`, and what will write it: what is put before that is kept.
+pub(super) fn prepare(name: &str, target: impl Target, patience: Duration) -> (Output, Waiting) {
     static OUTPUTS: AtomicU64 = AtomicU64::new(0);
     let shared = Arc::new(Shared {
         number: OUTPUTS.fetch_add(1, Ordering::Relaxed),
@@ -90,21 +83,38 @@ pub(super) fn start(
         lost: AtomicU64::new(0),
     });
     let its = Arc::clone(&shared);
-    let thread = thread::Builder::new()
-        .name(name.into())
-        .spawn(move || its.run(target))?;
-    let _ = shared.writer.set(thread.thread().clone());
     let output = Output {
         shared: Arc::clone(&shared),
     };
-    Ok((
-        output,
-        Writer {
-            shared,
+    let waiting = Waiting {
+        name: name.into(),
+        shared,
+        run: Box::new(move || its.run(target)),
+        patience,
+    };
+    (output, waiting)
+}
+
+/// A writing thread that is still to begin.
+pub(super) struct Waiting {
+    name: String,
+    shared: Arc<Shared>,
+    run: Box<dyn FnOnce() + Send>,
+    patience: Duration,
+}
+
+impl Waiting {
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(self) -> io::Result<Writer> {
+        let thread = thread::Builder::new().name(self.name).spawn(self.run)?;
+        let _ = self.shared.writer.set(thread.thread().clone());
+        Ok(Writer {
+            shared: self.shared,
             thread,
-            patience,
-        },
-    ))
+            patience: self.patience,
+        })
+    }
 }
 
 impl Output {
@@ -285,7 +295,8 @@ mod tests {
             seen: Arc::clone(&seen),
             dropped: Arc::clone(&dropped),
         };
-        let (output, writer) = start("log", gate, patience).unwrap();
+        let (output, waiting) = prepare("log", gate, patience);
+        let writer = waiting.start().unwrap();
         Fixture {
             output,
             writer,

@@ -20,6 +20,12 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
     if let Some(seconds) = running.grace {
         file.grace = Some(At::flag("--grace", Time(Duration::from_secs(seconds))));
     }
+    if let Some(user) = &running.user {
+        file.user = Some(At::flag("--user", user.clone()));
+    }
+    if running.no_sandbox {
+        file.sandbox = Some(At::flag("--no-sandbox", false));
+    }
     if let Some(close) = running.close {
         file.close = Some(At::flag("--close", close));
     }
@@ -191,6 +197,8 @@ pub(super) const KEYS: &[(&str, Option<&str>)] = &[
     ("--grace", Some("grace")),
     ("--close", Some("close")),
     ("--threads", Some("threads")),
+    ("--user", Some("user")),
+    ("--no-sandbox", Some("sandbox")),
     ("--connections-max", Some("limits.connections_max")),
     ("--log", Some("log.to")),
     ("--log-format", Some("log.format")),

@@ -81,6 +81,8 @@ impl Resolve<'_> {
             versions,
             key_log: file.tls.key_log.as_ref().map(|path| self.path(path)),
             ca_dir: file.ca_dir.as_ref().map(|path| self.path(path).value),
+            user: file.user.as_ref().map(|user| user.value.clone()),
+            sandbox: or(&file.sandbox, true),
             limits: limits(&file.limits),
             threads: file.threads.as_ref().map(|count| count.value),
             grace: or(&file.grace, Time(GRACE_DEFAULT)).0,

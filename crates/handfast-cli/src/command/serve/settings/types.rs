@@ -22,6 +22,9 @@ pub(in crate::command::serve) struct Settings {
     pub(in crate::command::serve) versions: Vec<Version>,
     pub(in crate::command::serve) key_log: Option<At<PathBuf>>,
     pub(in crate::command::serve) ca_dir: Option<PathBuf>,
+    /// To become once everything is open.
+    pub(in crate::command::serve) user: Option<String>,
+    pub(in crate::command::serve) sandbox: bool,
     pub(in crate::command::serve) limits: Limits,
     /// As many as there are cores, if not given.
     pub(in crate::command::serve) threads: Option<NonZeroUsize>,

@@ -79,6 +79,8 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
     };
     File {
         threads: settings.threads.map(at),
+        user: settings.user.clone().map(at),
+        sandbox: set(settings.sandbox),
         grace: set(Time(settings.grace)),
         close: set(settings.close),
         ca_dir: settings.ca_dir.as_deref().map(|dir| at(path(dir))),

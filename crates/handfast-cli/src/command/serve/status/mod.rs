@@ -83,16 +83,16 @@ impl Sources {
     }
 }
 
-/// Serves the status until it is dropped.
+/// Listens for those who watch the server.
 ///
 /// # Errors
-/// If an address cannot be bound, or the system gives no thread.
-pub(super) fn start(
+/// If an address cannot be bound.
+pub(super) fn bind(
     address: &StatusAddress,
     context: ServerContext,
     sources: Sources,
     bind_failure: impl FnOnce(handfast_https::server::BindError) -> Failure,
-) -> Result<Running, Failure> {
+) -> Result<Server<Status>, Failure> {
     let mut limits = Limits::default();
     limits.connections_max = CONNECTIONS_MAX;
     limits.head_bytes_max = HEAD_BYTES_MAX;
@@ -100,7 +100,14 @@ pub(super) fn start(
         .threads(NonZeroUsize::MIN)
         .limits(limits)
         .listen(address.0);
-    let server = Server::bind(config, Status { sources }).map_err(bind_failure)?;
+    Server::bind(config, Status { sources }).map_err(bind_failure)
+}
+
+/// Serves the status until it is dropped.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(super) fn start(server: Server<Status>) -> Result<Running, Failure> {
     server.start().map_err(|error| {
         let what = "the status listener cannot start";
         Failure::new(
@@ -110,7 +117,7 @@ pub(super) fn start(
     })
 }
 
-struct Status {
+pub(super) struct Status {
     sources: Sources,
 }
 
