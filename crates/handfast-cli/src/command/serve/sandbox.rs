@@ -129,7 +129,7 @@ fn holders(path: &Path) -> Vec<PathBuf> {
     let target = path.canonicalize().ok();
     let home = std::env::home_dir();
     let holders = absolute.into_iter().chain(target);
-    let holders = holders.filter_map(|path| Some(path.parent()?.canonicalize().ok()?));
+    let holders = holders.filter_map(|path| path.parent()?.canonicalize().ok());
     holders
         .filter(|holder| {
             let is_home = holder.parent() == Some(Path::new("/home"));
