@@ -1,4 +1,4 @@
-//! What a client asks a directory of files for: paths, conditions and ranges. No path leads out, no range beyond the file,
+//! What a client asks a directory of files for: paths, conditions, ranges and content codings. No path leads out, no range beyond the file,
 //! and no condition is met by another file than the one it names.
 #![no_main]
 
@@ -15,7 +15,7 @@ const NAMES: [&str; 8] = [
     "if-modified-since",
     "if-unmodified-since",
     "range",
-    "accept",
+    "accept-encoding",
 ];
 
 fuzz_target!(|bytes: &[u8]| {
@@ -57,6 +57,18 @@ fuzz_target!(|bytes: &[u8]| {
             request.append(name, value);
         }
     }
+    // No coding that the client did not name, and each once.
+    let codings = handfast_files::fuzzing::codings(&request);
+    let named = |coding: &str| {
+        request.get_all("accept-encoding").iter().any(|value| {
+            let value = value.to_str().unwrap_or_default();
+            value.to_ascii_lowercase().contains(coding)
+        })
+    };
+    for coding in &codings {
+        assert!(named(coding) && codings.iter().filter(|it| *it == coding).count() == 1);
+    }
+
     let part = judge(&request, size, modified, is_head);
     let has = |name: &str| request.contains_key(name);
     match part {

@@ -86,8 +86,8 @@ impl Compressed {
     pub(crate) fn new(ready: &Rc<Ready>, coding: Coding, results: &Arc<Results>) -> Option<Self> {
         let place = CompressingPlace::take()?;
         let size = ready.facts.size;
-        // A change of it might not be seen.
-        let may_keep = !ready.validators.is_weak();
+        // A change of it might not be seen, or, where files have no numbers (Windows), another one look the same.
+        let may_keep = !ready.validators.is_weak() && ready.facts.identity != (0, 0);
         let key = Key::new(&ready.facts, coding);
         Some(Self {
             ready: Rc::clone(ready),

@@ -160,6 +160,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::open::Links;
 
     fn names_of(count: usize) -> (tempfile::TempDir, Vec<(bool, Vec<u8>)>) {
         let base = tempfile::tempdir().unwrap();
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn batches_hold_the_first_entries_in_order_and_lead_to_all_of_them() {
         let (base, expected) = names_of(3000);
-        let root = Root::open(base.path()).unwrap();
+        let root = Root::open(base.path(), Links::Beneath).unwrap();
         let target = Target::parse("/").unwrap();
         let directory = root.find(&target).unwrap().file;
         let mut found: Vec<(bool, Vec<u8>)> = Vec::new();
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn cancelled_work_stops() {
         let (base, _) = names_of(600);
-        let root = Root::open(base.path()).unwrap();
+        let root = Root::open(base.path(), Links::Beneath).unwrap();
         let target = Target::parse("/").unwrap();
         let directory = root.find(&target).unwrap().file;
         let stop = AtomicBool::new(true);

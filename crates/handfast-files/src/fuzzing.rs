@@ -1,9 +1,10 @@
-//! Entry points for fuzz targets: paths, conditions and ranges.
+//! Entry points for fuzz targets: paths, conditions, ranges and content codings.
 
 use std::time::SystemTime;
 
 use http::HeaderMap;
 
+use crate::coding::{Accepted, Coding};
 use crate::open::FileFacts;
 use crate::path::Target;
 use crate::reply::{Validators, Verdict, judge as judge_request};
@@ -24,6 +25,12 @@ pub enum Part {
 pub fn path(path: &str) -> Option<(Vec<Vec<u8>>, String)> {
     let target = Target::parse(path).ok()?;
     Some((target.names().to_vec(), target.url_path()))
+}
+
+/// The content codings that a request accepts, in the order of their weights.
+pub fn codings(request: &HeaderMap) -> Vec<&'static str> {
+    let accepted = Accepted::of(request);
+    accepted.groups().flatten().map(Coding::name).collect()
 }
 
 fn facts(size: u64, modified: u32) -> FileFacts {

@@ -74,8 +74,7 @@ impl Kept {
 }
 
 /// The file kept for this path, if it is unchanged.
-pub(crate) fn find(root: &Arc<Root>, path: &str) -> Option<Rc<Ready>> {
-    let now = Instant::now();
+pub(crate) fn find(root: &Arc<Root>, path: &str, now: Instant) -> Option<Rc<Ready>> {
     sweep(now);
     KEPT.with_borrow_mut(|kept| {
         let files = &mut kept.get_mut(&address(root))?.files;
@@ -170,14 +169,14 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::open::Kind;
+    use crate::open::{Kind, Links};
     use crate::path::Target;
     use crate::ready::tests::plain;
 
     fn root_with(content: &str) -> (tempfile::TempDir, Arc<Root>) {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a"), content).unwrap();
-        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let root = Arc::new(Root::open(dir.path(), Links::Beneath).unwrap());
         (dir, root)
     }
 
@@ -206,19 +205,28 @@ mod tests {
     async fn a_hot_file_is_kept_until_it_changes() {
         let (dir, root) = root_with("one");
         let ready = open(&root);
-        assert!(Rc::ptr_eq(&find(&root, "/a").unwrap(), &ready));
-        assert!(find(&root, "/b").is_none());
+        assert!(Rc::ptr_eq(
+            &find(&root, "/a", Instant::now()).unwrap(),
+            &ready
+        ));
+        assert!(find(&root, "/b", Instant::now()).is_none());
         let (_other, other_root) = root_with("one");
         assert!(
-            find(&other_root, "/a").is_none(),
+            find(&other_root, "/a", Instant::now()).is_none(),
             "another directory has other files"
         );
 
         fs::write(dir.path().join("a"), "other").unwrap();
-        assert!(find(&root, "/a").is_none(), "a change is seen at once");
+        assert!(
+            find(&root, "/a", Instant::now()).is_none(),
+            "a change is seen at once"
+        );
         open(&root);
         age(&dir.path().join("a"));
-        assert!(find(&root, "/a").is_none(), "its times count, too");
+        assert!(
+            find(&root, "/a", Instant::now()).is_none(),
+            "its times count, too"
+        );
     }
 
     /// Makes its name due for a check.
@@ -238,7 +246,10 @@ mod tests {
         let (dir, root) = root_with("one");
         let ready = open(&root);
         expire("/a");
-        assert!(Rc::ptr_eq(&find(&root, "/a").unwrap(), &ready));
+        assert!(Rc::ptr_eq(
+            &find(&root, "/a", Instant::now()).unwrap(),
+            &ready
+        ));
 
         // The same size and time, but another file.
         let path = dir.path().join("a");
@@ -252,20 +263,20 @@ mod tests {
             .set_modified(times)
             .unwrap();
         expire("/a");
-        assert!(find(&root, "/a").is_none(), "replaced");
+        assert!(find(&root, "/a", Instant::now()).is_none(), "replaced");
 
         open(&root);
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("before", &path).unwrap();
         expire("/a");
-        assert!(find(&root, "/a").is_none(), "a link now");
+        assert!(find(&root, "/a", Instant::now()).is_none(), "a link now");
 
         fs::remove_file(&path).unwrap();
         fs::rename(dir.path().join("before"), &path).unwrap();
         open(&root);
         fs::remove_file(&path).unwrap();
         expire("/a");
-        assert!(find(&root, "/a").is_none(), "removed");
+        assert!(find(&root, "/a", Instant::now()).is_none(), "removed");
     }
 
     #[tokio::test]
@@ -282,9 +293,12 @@ mod tests {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         keep(&root, "/b", &ready, 1);
-        assert!(find(&root, "/b").is_none(), "one file is kept already");
+        assert!(
+            find(&root, "/b", Instant::now()).is_none(),
+            "one file is kept already"
+        );
         keep(&root, "/b", &ready, 2);
-        assert!(find(&root, "/b").is_some());
+        assert!(find(&root, "/b", Instant::now()).is_some());
     }
 
     /// Waits until a file is not kept any more, with `meanwhile` again and again.
@@ -322,9 +336,15 @@ mod tests {
     async fn unused_files_are_closed_by_requests_in_a_runtime_with_several_threads() {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
-        until_closed(&ready, || assert!(find(&root, "/b").is_none())).await;
+        until_closed(&ready, || {
+            assert!(find(&root, "/b", Instant::now()).is_none())
+        })
+        .await;
         let ready = open(&root);
         let other = root_with("one");
-        until_closed(&ready, || assert!(find(&other.1, "/a").is_none())).await;
+        until_closed(&ready, || {
+            assert!(find(&other.1, "/a", Instant::now()).is_none())
+        })
+        .await;
     }
 }

@@ -80,6 +80,7 @@ pub use self::charset::Charset;
 pub use self::page::{error_page, html_page};
 pub use self::state::{condition_holds, entity_tag};
 
+use self::open::Links;
 use self::options::Options;
 use self::place::Place;
 use self::results::Results;
@@ -93,7 +94,7 @@ const COMPRESSED_MAX: usize = 32 * 1024 * 1024;
 /// - `GET` and `HEAD`; conditional requests (RFC 9110, section 13), single and multiple ranges (section 14).
 /// - A name that leads out of the directory, by `..` or by a symbolic link, is not found: the
 ///   kernel does the resolving (`openat2` with `RESOLVE_BENEATH` on Linux; elsewhere no symbolic link
-///   is followed at all).
+///   is followed at all). [`with_follow_links`](Self::with_follow_links) allows it.
 /// - Names that begin with a dot are not found, except `/.well-known/` (RFC 8615).
 /// - Compressed representations (section 12.5.3): what lies beside a file as `.br`, `.zst` or `.gz`, or made while it is sent.
 /// - A directory is served as its `index.html`, or else as a listing: a page, or JSON for clients that prefer it
@@ -243,6 +244,24 @@ impl Files {
     /// The names of [`with_indexes`](Self::with_indexes), in their order.
     pub fn indexes(&self) -> impl Iterator<Item = &[u8]> {
         self.0.options.indexes.iter().map(Vec::as_slice)
+    }
+
+    /// Whether symbolic links in the directory may lead out of it, wherever the process may read. Default: no. Names that begin
+    /// with a dot are not found all the same; where a link leads is for whoever can write into the directory to decide.
+    ///
+    /// ```
+    /// # use handfast_files::Files;
+    /// # fn main() -> std::io::Result<()> {
+    /// // A directory of links to packages elsewhere.
+    /// let files = Files::new(".")?.with_follow_links(true);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_follow_links(mut self, on: bool) -> Self {
+        let links = if on { Links::Anywhere } else { Links::Beneath };
+        self.0.place = Arc::new(self.0.place.with_links(links));
+        self
     }
 
     /// Opens the directory that the path leads to now, and returns whether it is another one than before. Requests do that

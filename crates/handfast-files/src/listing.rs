@@ -264,13 +264,14 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::open::Links;
 
     fn listing(base: &std::path::Path) -> ListingBody {
         listing_as(base, Form::Html)
     }
 
     fn listing_as(base: &std::path::Path, form: Form) -> ListingBody {
-        let root = Arc::new(Root::open(base).unwrap());
+        let root = Arc::new(Root::open(base, Links::Beneath).unwrap());
         let target = Target::parse("/").unwrap();
         let directory = root.find(&target).unwrap().file;
         ListingBody::new(&root, directory, target, form)

@@ -30,6 +30,16 @@ const COMPRESSED_MIN: u64 = 1024;
 /// whether it became smaller.
 const WHOLE_MAX: u64 = 128 * 1024;
 
+/// Whether a request gets a file as it is, whatever there is beside.
+pub(crate) fn has_one_form(ready: &Ready, request: &Request) -> bool {
+    match request.headers().get(ACCEPT_ENCODING) {
+        None => true,
+        Some(_) if ready.labels.varies => false,
+        // The file as it is can only be refused with a weight of 0.
+        Some(value) => memchr::memmem::find(value.as_bytes(), b"=0").is_none(),
+    }
+}
+
 /// A request for a file, and what can be done about it.
 pub(crate) struct Negotiation<'n> {
     pub(crate) root: &'n Arc<Root>,
@@ -42,13 +52,6 @@ pub(crate) struct Negotiation<'n> {
 impl Negotiation<'_> {
     pub(crate) async fn reply(&self, ready: &Rc<Ready>) -> Response {
         let fields = self.request.headers();
-        let Some(value) = fields.get(ACCEPT_ENCODING) else {
-            return respond::file(ready, fields, self.head);
-        };
-        // The file as it is can only be refused with a weight of 0.
-        if !ready.labels.varies && memchr::memmem::find(value.as_bytes(), b"=0").is_none() {
-            return respond::file(ready, fields, self.head);
-        }
         let accepted = Accepted::of(fields);
         let has_ranges = !self.head && fields.contains_key(RANGE);
         for group in accepted.groups() {
@@ -86,7 +89,7 @@ impl Negotiation<'_> {
         }
         // No path in a request begins like that.
         let key = format!("{coding}:{}", self.request.uri().path());
-        if let Some(kept) = hot::find(self.root, &key)
+        if let Some(kept) = hot::find(self.root, &key, now)
             && is_not_older(&kept.facts, &ready.facts)
             && !kept.is_outdated()
         {

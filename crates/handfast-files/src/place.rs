@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::blocking::off_thread;
-use crate::open::Root;
+use crate::open::{Links, Root};
 
 /// How long the path is assumed to lead to the same directory, as the names beneath it are (`hot.rs`).
 const LOOK: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Place {
     /// Absolute, so that it means the same when the process changes its directory; its links are not resolved.
     path: PathBuf,
+    links: Links,
     current: RwLock<Arc<Root>>,
     began: Instant,
     /// When the path is to be looked at again, in milliseconds since `began`.
@@ -29,19 +30,31 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn open(directory: &Path) -> io::Result<Self> {
-        let root = Root::open(directory)?;
+        let links = Links::Beneath;
+        let root = Root::open(directory, links)?;
         Ok(Self {
             path: std::path::absolute(directory)?,
+            links,
             current: RwLock::new(Arc::new(root)),
             began: Instant::now(),
             due_ms: AtomicU64::new(milliseconds(LOOK)),
         })
     }
 
-    /// The directory for a request.
-    pub(crate) async fn root(self: &Arc<Self>) -> Arc<Root> {
-        let root = self.current();
-        if !self.is_due(Instant::now()) || root.is_at_cached(&self.path) {
+    /// The same directory, in which links may lead elsewhere.
+    pub(crate) fn with_links(&self, links: Links) -> Self {
+        Self {
+            path: self.path.clone(),
+            links,
+            current: RwLock::new(Arc::new(self.current().with_links(links))),
+            began: self.began,
+            due_ms: AtomicU64::new(self.due_ms.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The directory for a request, after a look at the path that [is due](Self::is_due).
+    pub(crate) async fn look(self: &Arc<Self>, root: Arc<Root>) -> Arc<Root> {
+        if root.is_at_cached(&self.path) {
             return root;
         }
         let place = Arc::clone(self);
@@ -57,18 +70,19 @@ impl Place {
         if self.current().is_at(&self.path)? {
             return Ok(false);
         }
-        let root = Arc::new(Root::open(&self.path)?);
+        let root = Arc::new(Root::open(&self.path, self.links)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = root;
         Ok(true)
     }
 
-    fn current(&self) -> Arc<Root> {
+    /// The directory that is open now.
+    pub(crate) fn current(&self) -> Arc<Root> {
         let current = self.current.read();
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the path must be looked at: true for one of those who ask at the same time.
-    fn is_due(&self, now: Instant) -> bool {
+    /// Whether the path must be [looked at](Self::look): true for one of those who ask at the same time.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
         let now_ms = milliseconds(now.saturating_duration_since(self.began));
         let due_ms = self.due_ms.load(Ordering::Relaxed);
         let next_ms = now_ms.saturating_add(milliseconds(LOOK));
@@ -96,6 +110,15 @@ mod tests {
         root.find(&Target::parse(path).unwrap()).is_ok()
     }
 
+    /// The directory for the next request.
+    async fn root(place: &Arc<Place>) -> Arc<Root> {
+        let root = place.current();
+        match place.is_due(Instant::now()) {
+            true => place.look(root).await,
+            false => root,
+        }
+    }
+
     /// As if a second had passed.
     fn expire(place: &Place) {
         place.due_ms.store(0, Ordering::Relaxed);
@@ -109,23 +132,23 @@ mod tests {
         fs::write(path.join("old"), "").unwrap();
         let place = Arc::new(Place::open(&path).unwrap());
         expire(&place);
-        let before = place.root().await;
+        let before = root(&place).await;
         assert!(has(&before, "/old"));
 
         fs::rename(&path, base.path().join("before")).unwrap();
         expire(&place);
-        assert!(Arc::ptr_eq(&place.root().await, &before), "none is there");
+        assert!(Arc::ptr_eq(&root(&place).await, &before), "none is there");
         assert!(place.reopen().is_err());
         fs::write(&path, "").unwrap();
         expire(&place);
-        assert!(Arc::ptr_eq(&place.root().await, &before), "a file is there");
+        assert!(Arc::ptr_eq(&root(&place).await, &before), "a file is there");
         fs::remove_file(&path).unwrap();
 
         fs::create_dir(&path).unwrap();
         fs::write(path.join("new"), "").unwrap();
-        assert!(Arc::ptr_eq(&place.root().await, &before), "not due");
+        assert!(Arc::ptr_eq(&root(&place).await, &before), "not due");
         expire(&place);
-        let after = place.root().await;
+        let after = root(&place).await;
         assert!(has(&after, "/new") && !has(&after, "/old"));
         assert!(has(&before, "/old"), "a request under way is not affected");
         assert!(!place.reopen().unwrap(), "it is open");

@@ -1,7 +1,9 @@
 //! From a request to a response: the steps in their order.
 
 use std::fs::File;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use handfast_https::server::{Body, Request, Response, plain};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY};
@@ -10,14 +12,15 @@ use http::{Method, StatusCode};
 use crate::accept::{self, Form};
 use crate::hot;
 use crate::listing::ListingBody;
-use crate::negotiate::Negotiation;
+use crate::negotiate::{Negotiation, has_one_form};
 use crate::open::{Found, Kind, NotOpened, Root};
 use crate::opening::{open, prepare};
 use crate::options::{NO_CACHE, Options};
 use crate::page;
 use crate::path::{Refusal, Target};
 use crate::place::Place;
-use crate::respond::{not_found, refused, to_directory};
+use crate::ready::Ready;
+use crate::respond::{self, not_found, refused, to_directory};
 use crate::results::Results;
 
 /// A directory, how it is served, and what was compressed of it.
@@ -29,27 +32,40 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// What is hot is answered at once. Everything else is in a future of its own, so that this one stays small: it is made,
+    /// and moved, for every request.
     pub(crate) async fn answer(&self, request: &Request) -> Response {
         let head = match *request.method() {
             Method::GET => false,
             Method::HEAD => true,
-            _ => {
-                let mut response = plain(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "only GET and HEAD are answered here\n",
-                );
-                response
-                    .headers_mut()
-                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-                return response;
-            }
+            _ => return not_allowed(),
         };
-        let path = request.uri().path();
-        let root = &self.place.root().await;
-        if let Some(ready) = hot::find(root, path).filter(|ready| !ready.is_outdated()) {
-            return self.negotiation(root, request, head).reply(&ready).await;
+        let now = Instant::now();
+        let root = self.place.current();
+        if self.place.is_due(now) {
+            return Box::pin(self.look_and_find(root, request, head)).await;
         }
-        let target = match Target::parse(path) {
+        match hot::find(&root, request.uri().path(), now).filter(|ready| !ready.is_outdated()) {
+            None => Box::pin(self.find(&root, request, head)).await,
+            Some(ready) if has_one_form(&ready, request) => {
+                respond::file(&ready, request.headers(), head)
+            }
+            Some(ready) => Box::pin(self.choose(&root, &ready, request, head)).await,
+        }
+    }
+
+    /// After a look at where the path of the directory leads.
+    async fn look_and_find(&self, root: Arc<Root>, request: &Request, head: bool) -> Response {
+        let root = &self.place.look(root).await;
+        let kept = hot::find(root, request.uri().path(), Instant::now());
+        match kept.filter(|ready| !ready.is_outdated()) {
+            None => self.find(root, request, head).await,
+            Some(ready) => self.choose(root, &ready, request, head).await,
+        }
+    }
+
+    async fn find(&self, root: &Arc<Root>, request: &Request, head: bool) -> Response {
+        let target = match Target::parse(request.uri().path()) {
             Ok(target) => target,
             Err(Refusal::Malformed) => return plain(StatusCode::BAD_REQUEST, "malformed path\n"),
             Err(Refusal::NotFound) => return not_found(),
@@ -88,22 +104,28 @@ impl Service {
             Err(error) => return refused(&error),
         };
         hot::keep(root, request.uri().path(), &ready, self.options.kept_max);
-        self.negotiation(root, request, head).reply(&ready).await
+        self.choose(root, &ready, request, head).await
     }
 
-    fn negotiation<'n>(
-        &'n self,
-        root: &'n Arc<Root>,
-        request: &'n Request,
+    /// Chooses the representation of a file.
+    async fn choose(
+        &self,
+        root: &Arc<Root>,
+        ready: &Rc<Ready>,
+        request: &Request,
         head: bool,
-    ) -> Negotiation<'n> {
-        Negotiation {
+    ) -> Response {
+        if has_one_form(ready, request) {
+            return respond::file(ready, request.headers(), head);
+        }
+        let negotiation = Negotiation {
             root,
             options: &self.options,
             results: &self.results,
             request,
             head,
-        }
+        };
+        Box::pin(negotiation.reply(ready)).await
     }
 
     async fn directory(
@@ -142,4 +164,14 @@ impl Service {
         fields.insert(CACHE_CONTROL, NO_CACHE);
         response
     }
+}
+
+fn not_allowed() -> Response {
+    let mut response = plain(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "only GET and HEAD are answered here\n",
+    );
+    let methods = HeaderValue::from_static("GET, HEAD");
+    response.headers_mut().insert(ALLOW, methods);
+    response
 }

@@ -165,6 +165,35 @@ fn only_what_lies_beneath_is_found() {
     }
 }
 
+#[test]
+fn links_lead_out_where_the_program_allows_it() {
+    let server = Fixture::start(Setup::default(), |directory| {
+        let public = directory.join("public");
+        fs::create_dir(&public).unwrap();
+        Files::new(public).unwrap().with_follow_links(true)
+    });
+    fs::create_dir(server.directory.path().join("outside")).unwrap();
+    fs::write(server.directory.path().join("outside/f.txt"), "shared").unwrap();
+    fs::write(server.directory.path().join("outside/.env"), "secret").unwrap();
+    symlink("../outside", server.public().join("out")).unwrap();
+    symlink("/proc/self/root", server.public().join("magic")).unwrap();
+    symlink("/dev/null", server.public().join("device")).unwrap();
+    assert_eq!(server.get("/out/f.txt").text(), "shared");
+    let page = server.get("/").text();
+    assert!(
+        page.contains("./out/") && !page.contains("./device"),
+        "{page}"
+    );
+    for path in [
+        "/out/.env",
+        "/magic/etc/passwd",
+        "/device",
+        "/../outside/f.txt",
+    ] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
+}
+
 fn rustix_fifo(path: &std::path::Path) -> bool {
     use rustix::fs::{CWD, FileType, mknodat};
     mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).is_ok()
