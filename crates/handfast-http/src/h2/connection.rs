@@ -10,6 +10,7 @@ use super::flood::Flood;
 use super::frame::{self, FrameReader, PREFACE, STREAM_ID_MAX, code, kind, setting};
 use super::hpack::{Decoder, encode};
 use super::output::Output;
+use super::priority::Priorities;
 use super::stream::{Receiving, Stream, Streams};
 use super::{Cut, Event, Limits, Role, Violation};
 
@@ -57,6 +58,7 @@ pub struct Connection<R: Role, T> {
     // Streams.
     pub(super) streams: Streams<T>,
     pub(super) queue: VecDeque<u32>,
+    pub(super) priorities: Priorities,
     /// A lower bound of the ends of all streams' spans.
     pub(super) earliest: Option<Instant>,
     pub(super) pending: VecDeque<Event<'static, R, T>>,
@@ -160,6 +162,7 @@ impl<R: Role, T> Connection<R, T> {
             owed: 0,
             streams: Streams::default(),
             queue: VecDeque::new(),
+            priorities: Priorities::default(),
             earliest: None,
             pending: VecDeque::new(),
             over: None,

@@ -65,6 +65,9 @@
 //!
 //! # Bounds
 //!
+//! Which stream has its turn follows the client's priorities (RFC 9218), in requests and in PRIORITY_UPDATE frames. Where it says
+//! nothing, streams take turns.
+//!
 //! Data is requested only when it can be sent: [`Connection::turn`] returns a stream only if both
 //! windows are open. A stream that has something to send and whose peer opens its window too slowly, or
 //! not at all, is reset ([`Limits::span`], [`Limits::rate_min`]); after the peer's end of input, streams that
@@ -78,6 +81,7 @@ mod block;
 mod connection;
 mod flood;
 mod output;
+mod priority;
 mod receive;
 mod request;
 mod response;
@@ -170,6 +174,11 @@ pub trait Role: hpack::Fields + Debug {
 
     /// The length that a message announces.
     fn length(message: &Self::Message) -> Option<u64>;
+
+    /// The header fields that say how urgent the reply is (RFC 9218, section 5), of a request.
+    fn priority(_message: &Self::Message) -> Option<&HeaderMap> {
+        None
+    }
 
     /// Whether another head follows on the same stream.
     fn is_interim(_message: &Self::Message) -> bool {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::block::Block;
 use super::connection::{Connection, LAST_CALL, State};
 use super::frame::{self, Frame, Next, PREFACE, Piece, Unframed, code, flag, kind, setting};
+use super::priority::Priority;
 use super::stream::{Receiving, Stream};
 use super::{Bounds, Cut, Event, Judged, Role, Violation};
 
@@ -119,6 +120,7 @@ impl<R: Role, T: Default> Connection<R, T> {
                 return Err(Violation::protocol("PUSH_PROMISE, which was not enabled"));
             }
             kind::PRIORITY => self.priority(frame)?,
+            kind::PRIORITY_UPDATE if R::IS_SERVER => self.priority_update(frame)?,
             // Frames of unknown types are ignored (RFC 9113, section 5.5), but counted.
             _ => self.flood.idle(1, self.now)?,
         }
@@ -359,7 +361,10 @@ impl<R: Role, T: Default> Connection<R, T> {
             self.put_reset(id, code::PROTOCOL_ERROR);
             return Ok(None);
         }
+        let fields = message.as_ref().and_then(R::priority);
+        let priority = self.priorities.open(id, fields.and_then(Priority::of));
         let mut stream = Stream::new(T::default(), self.stream_window);
+        stream.priority = priority;
         stream.receiving = (!end).then(|| Receiving {
             begun: true,
             length_left: length,
@@ -577,6 +582,31 @@ impl<R: Role, T: Default> Connection<R, T> {
             return Err(Violation::protocol("a stream that depends on itself"));
         }
         self.flood.idle(1, self.now)
+    }
+
+    fn priority_update(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
+        if frame.stream != 0 {
+            return Err(Violation::protocol("PRIORITY_UPDATE on a stream"));
+        }
+        let (Some(id), Some(value)) = (frame.u32_at(0), frame.payload.get(4..)) else {
+            return Err(Violation::size("a malformed PRIORITY_UPDATE"));
+        };
+        let id = id & frame::STREAM_ID_MAX;
+        if id == 0 || id.is_multiple_of(2) {
+            return Err(Violation::protocol(
+                "PRIORITY_UPDATE of a stream that is not the client's",
+            ));
+        }
+        self.flood.idle(1, self.now)?;
+        let priority = Priority::parse(value);
+        if let Some(stream) = self.streams.get(id) {
+            stream.priority = priority;
+            self.priorities.updated();
+        } else if id > self.last {
+            self.priorities.keep(id, priority);
+        }
+        // A stream that has ended needs none.
+        Ok(())
     }
 
     fn goaway(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {

@@ -77,6 +77,10 @@ impl Role for Requests {
     fn length(request: &Box<Request>) -> Option<u64> {
         request.length
     }
+
+    fn priority(request: &Box<Request>) -> Option<&HeaderMap> {
+        Some(request.head.headers())
+    }
 }
 
 /// A request head that is being assembled.

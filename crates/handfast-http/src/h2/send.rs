@@ -8,6 +8,7 @@ use super::connection::{Connection, FRAME_MAX};
 use super::frame::{self, HEADER_LEN, code, flag, kind};
 use super::hpack::encode;
 use super::output::OUTPUT_MAX;
+use super::priority::Priority;
 use super::stream::Pace;
 use super::{Cut, Role};
 
@@ -98,7 +99,12 @@ impl<R: Role, T> Connection<R, T> {
             if self.window <= 0 && !self.ended {
                 return None;
             }
-            let id = self.queue.pop_front()?;
+            let streams = &mut self.streams;
+            let id = self.priorities.next(&mut self.queue, |id| {
+                streams
+                    .get(id)
+                    .map_or_else(Priority::default, |stream| stream.priority)
+            })?;
             let Some(stream) = self.streams.get(id) else {
                 continue;
             };

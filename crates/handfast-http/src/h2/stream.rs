@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use super::priority::Priority;
+
 /// A stream that has not ended.
 #[derive(Debug)]
 pub(super) struct Stream<T> {
@@ -15,6 +17,7 @@ pub(super) struct Stream<T> {
     pub(super) window: i64,
     /// The driver has something to send.
     pub(super) wants: bool,
+    pub(super) priority: Priority,
     /// In the queue for turns.
     pub(super) queued: bool,
     /// How fast the peer's windows let it send, while it has something to send.
@@ -55,6 +58,7 @@ impl<T> Stream<T> {
             begun: false,
             window,
             wants: false,
+            priority: Priority::default(),
             queued: false,
             pace: None,
             receiving: None,

@@ -1,5 +1,6 @@
 //! Two ends of a connection; the tests control the wire and the clock.
 
+mod priorities;
 mod windows;
 
 use std::collections::HashMap;
@@ -279,8 +280,13 @@ impl Wire {
     }
 
     fn request(&mut self, stream: u32, flags: u8) {
+        self.request_with(stream, flags, &HeaderMap::new());
+    }
+
+    fn request_with(&mut self, stream: u32, flags: u8, fields: &HeaderMap) {
         let mut block = Vec::new();
         encode::put_request_line(&mut block, &Method::GET, b"a", b"/");
+        encode::put_fields(&mut block, fields);
         let mut bytes = Vec::new();
         frame::put_header(
             &mut bytes,
