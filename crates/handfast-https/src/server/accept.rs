@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -21,12 +22,13 @@ use super::address::{LocalAddress, PeerAddress};
 use super::connection;
 use super::handler::Handler;
 use super::handshake::Accepted;
-use super::housekeeping::{make_room, release_buffers};
+use super::housekeeping::{keep_house, make_room};
 use super::listener::Socket;
 use super::places::Place;
 use super::plain_http::Redirect;
 use super::redirect;
 use super::shared::Shared;
+use super::sources::Admitted;
 use super::turn;
 use super::worker::{Drain, Worker};
 
@@ -121,7 +123,7 @@ async fn serve<H: Handler>(
     let worker = Worker::new(shared);
     let mut accepting = Accepting::default();
     let making_room = spawn_local(make_room(Rc::clone(&worker)));
-    let releasing = spawn_local(release_buffers());
+    let releasing = spawn_local(keep_house(Rc::clone(&worker)));
     let (mut deadline, how) = loop {
         tokio::select! {
             biased;
@@ -316,17 +318,21 @@ async fn accept<H: Handler>(
         match accepted {
             Ok((socket, peer)) => {
                 pause = PAUSE_MIN;
+                let Some(admitted) = admit(&worker, &socket, peer) else {
+                    in_a_row = rest(in_a_row).await;
+                    continue;
+                };
                 let mut place = pin!(place(&worker));
                 let place = tokio::select! {
                     biased;
                     place = &mut place => place,
                     () = stopping.until_stopped() => {
                         let left = stopping.close(acceptor);
-                        begin(&worker, &role, socket, peer, place.await);
+                        begin(&worker, &role, socket, peer, admitted, place.await);
                         return begin_all(&worker, &role, left).await;
                     }
                 };
-                begin(&worker, &role, socket, peer, place);
+                begin(&worker, &role, socket, peer, admitted, place);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -339,14 +345,33 @@ async fn accept<H: Handler>(
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
-        in_a_row += 1;
-        if in_a_row >= ACCEPTS_IN_A_ROW {
-            in_a_row = 0;
-            tokio::task::yield_now().await;
-        }
+        in_a_row = rest(in_a_row).await;
     }
     let left = stopping.close(acceptor);
     begin_all(&worker, &role, left).await;
+}
+
+/// Lets others have their turn after some connections in a row; returns how many there were since.
+async fn rest(in_a_row: usize) -> usize {
+    if in_a_row + 1 < ACCEPTS_IN_A_ROW {
+        return in_a_row + 1;
+    }
+    tokio::task::yield_now().await;
+    0
+}
+
+/// Counts a connection of its address. `None`: it is one too many, and is reset. An orderly close would leave it to
+/// the kernel for a minute, with what the client still sends.
+fn admit<H>(
+    worker: &Worker<H>,
+    socket: &TcpStream,
+    peer: PeerAddress,
+) -> Option<Option<Rc<Admitted>>> {
+    let admitted = worker.shared.admit(peer);
+    if admitted.is_err() {
+        let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+    }
+    admitted.ok()
 }
 
 async fn begin_all<H: Handler>(
@@ -358,7 +383,9 @@ async fn begin_all<H: Handler>(
         if number % ACCEPTS_IN_A_ROW == 0 {
             tokio::task::yield_now().await;
         }
-        begin(worker, role, socket, peer, place(worker).await);
+        if let Some(admitted) = admit(worker, &socket, peer) {
+            begin(worker, role, socket, peer, admitted, place(worker).await);
+        }
     }
 }
 
@@ -374,12 +401,14 @@ fn begin<H: Handler>(
     role: &Role,
     socket: TcpStream,
     peer: PeerAddress,
+    admitted: Option<Rc<Admitted>>,
     place: Place,
 ) {
     let accepted = Accepted {
         peer,
         local: role.local.clone(),
         place: Rc::new(place),
+        admitted,
         at: Instant::now(),
     };
     let counted = worker.count();

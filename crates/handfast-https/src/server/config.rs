@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -51,6 +51,20 @@ pub struct Limits {
     /// The limit on bytes of an unread request body that are discarded so that the reply arrives
     /// and the connection can be used again. Default 4 MiB.
     pub discard_max: u64,
+    /// Connections at once from one address: an IPv4 address, or an IPv6 network of 64 bits. A further one is reset before TLS:
+    /// that costs the server three system calls and leaves nothing behind, and clients see that the server is there and
+    /// does not want them. Default: no limit, as for the two below: behind address translation hundreds of people
+    /// share an address, and behind a load balancer all do, so that any number would be wrong for some. What
+    /// keeps one client from taking the whole server without them is that connections that are idle or slow make room.
+    /// Servers that clients reach directly do well with some 100 connections, and 20 handshakes and 200 requests a second.
+    /// Loopback is an address like others; clients of Unix sockets have none.
+    pub connections_per_address_max: Option<NonZeroUsize>,
+    /// TLS handshakes of one address, and connections to listeners that redirect. One too many is reset before TLS. Default:
+    /// no limit.
+    pub handshakes_per_address: Option<Rate>,
+    /// Requests of one address. One too many gets 429 (Too Many Requests) with `Retry-After`, and no handler sees it.
+    /// Default: no limit.
+    pub requests_per_address: Option<Rate>,
     /// Bytes of replies that were made and could not be sent yet, of all connections together; 256 KiB of one
     /// connection. At the limit replies are made record by record, so that those who take them are
     /// served all the same. Default 128 MiB: what 512 downloads to slow clients hold at most.
@@ -70,8 +84,29 @@ impl Default for Limits {
             fields_max: 100,
             streams_max: 128,
             discard_max: 4 * 1024 * 1024,
+            connections_per_address_max: None,
+            handshakes_per_address: None,
+            requests_per_address: None,
             held_bytes_max: 128 * 1024 * 1024,
         }
+    }
+}
+
+/// How often something may happen: so many times a second on average, and so many at once after a pause (a token
+/// bucket of that depth).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rate {
+    /// On average.
+    pub per_second: NonZeroU32,
+    /// At once; 0 is 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// So many a second on average, and so many at once.
+    pub const fn new(per_second: NonZeroU32, burst: u32) -> Self {
+        Self { per_second, burst }
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) async fn serve<H: Handler, T: Transport>(
         peer,
         local,
         place,
+        admitted,
         at,
     } = accepted;
     // Who drives the connection keeps its limits, and flushes.
@@ -72,7 +73,7 @@ pub(super) async fn serve<H: Handler, T: Transport>(
     observer.connection_opened(&info);
     let held = Allowance::new(&shared.budget);
     let discard_max = shared.limits.discard_max;
-    let link = Link::new(info, at, discard_max, held, place, observer);
+    let link = Link::new(info, at, discard_max, held, place, admitted, observer);
     let mut live = Live {
         number: worker.add(&link),
         worker: &worker,

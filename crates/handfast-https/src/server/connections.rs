@@ -25,13 +25,17 @@ use super::worker::{Drain, Worker};
 pub struct ConnectionPermit(Place);
 
 impl ConnectionPermit {
-    fn spend(self, addresses: Addresses) -> Accepted {
-        Accepted {
+    /// `None`: there are too many of this address.
+    fn spend<H>(self, shared: &Shared<H>, addresses: Addresses) -> Option<Accepted> {
+        let at = Instant::now();
+        let admitted = shared.admit(addresses.peer).ok()?;
+        Some(Accepted {
             peer: addresses.peer,
             local: addresses.local,
             place: Rc::new(self.0),
-            at: Instant::now(),
-        }
+            admitted,
+            at,
+        })
     }
 }
 
@@ -123,13 +127,16 @@ impl<H: Handler> Connections<H> {
 
     /// Shakes hands and serves HTTP until the connection has ended.
     ///
-    /// The outcome is reported to the observer. Dropping it closes the connection.
+    /// The outcome is reported to the observer. Dropping it closes the connection. A connection that is one too many of its
+    /// address is dropped before TLS.
     pub async fn accept<T>(&self, permit: ConnectionPermit, channel: T, addresses: Addresses)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let counted = self.worker.count();
-        let accepted = permit.spend(addresses);
+        let Some(accepted) = permit.spend(&self.worker.shared, addresses) else {
+            return;
+        };
         let worker = Rc::clone(counted.worker());
         let served = connection::run(worker, channel, accepted, |_| None);
         self.until_cut(served).await;
@@ -149,7 +156,9 @@ impl<H: Handler> Connections<H> {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let counted = self.worker.count();
-        let accepted = permit.spend(addresses);
+        let Some(accepted) = permit.spend(&self.worker.shared, addresses) else {
+            return;
+        };
         let worker = Rc::clone(counted.worker());
         let served = connection::serve(worker, Box::new(stream), accepted, |_| None);
         self.until_cut(served).await;
@@ -185,7 +194,7 @@ impl<H: Handler> Connections<H> {
         // There is no task that does this at other times.
         if self.released.get().elapsed() >= RELEASE_EVERY {
             self.released.set(Instant::now());
-            release_now();
+            release_now(&self.worker);
         }
     }
 }

@@ -18,6 +18,7 @@ use super::handler::Handler;
 use super::observer::HandshakeEvent;
 use super::places::Place;
 use super::plain_http;
+use super::sources::Admitted;
 use super::worker::Worker;
 
 /// What is known of a connection as it was accepted, besides its socket.
@@ -25,6 +26,8 @@ pub(super) struct Accepted {
     pub(super) peer: PeerAddress,
     pub(super) local: LocalAddress,
     pub(super) place: Rc<Place>,
+    /// If there are limits for each address.
+    pub(super) admitted: Option<Rc<Admitted>>,
     pub(super) at: Instant,
 }
 

@@ -21,16 +21,20 @@ pub(super) async fn make_room<H>(worker: Rc<Worker<H>>) -> Infallible {
     }
 }
 
-/// Keeps no more buffers than are used.
-pub(super) async fn release_buffers() -> Infallible {
+/// Keeps no more buffers than are used, and forgets addresses that take nothing.
+pub(super) async fn keep_house<H>(worker: Rc<Worker<H>>) -> Infallible {
     loop {
         sleep(RELEASE_EVERY).await;
-        release_now();
+        release_now(&worker);
     }
 }
 
-/// Gives back the buffers of this thread that were not used since this was last done.
-pub(super) fn release_now() {
+/// Gives back the buffers of this thread that were not used since this was last done, and forgets addresses.
+pub(super) fn release_now<H>(worker: &Worker<H>) {
+    let shared = &worker.shared;
+    if let Some(sources) = &shared.sources {
+        sources.sweep(RELEASE_EVERY, &*shared.observer);
+    }
     handfast::release_unused_buffers();
     handfast_http::h2::release_unused_buffers();
 }

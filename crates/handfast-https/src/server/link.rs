@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use handfast::{AsyncStream, CloseOutcome};
 use http::{Method, StatusCode, Uri, Version};
@@ -18,6 +18,7 @@ use super::observer::{
     AbortReason, CloseEvent, CloseReason, Observer, RequestEvent, RequestFields, TransferEnd,
 };
 use super::places::Place;
+use super::sources::Admitted;
 
 /// One connection, shared by its engine and the requests under way. All on one thread.
 pub(super) struct Link {
@@ -29,6 +30,8 @@ pub(super) struct Link {
     pub(super) held: Allowance,
     /// Where it stands among the server's connections.
     pub(super) place: Rc<Place>,
+    /// What its address takes, if that is limited.
+    admitted: Option<Rc<Admitted>>,
     /// Wakes its task.
     waker: RefCell<Option<Waker>>,
     /// Its place is wanted, and it was idle.
@@ -71,6 +74,7 @@ impl Link {
         discard_max: u64,
         held: Allowance,
         place: Rc<Place>,
+        admitted: Option<Rc<Admitted>>,
         observer: Arc<dyn Observer>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -79,6 +83,7 @@ impl Link {
             discard_max,
             held,
             place,
+            admitted,
             waker: RefCell::default(),
             leaving: Cell::new(false),
             retiring: Cell::new(false),
@@ -112,6 +117,14 @@ impl Link {
     /// Is the connection to end with the reply that is being made?
     pub(super) fn closes_soon(&self) -> bool {
         self.leaving.get() || self.retiring.get() || self.place.is_wanted()
+    }
+
+    /// Counts a request of its address. An error: it is one too many, for so long.
+    pub(super) fn admit_request(&self) -> Result<(), Duration> {
+        match &self.admitted {
+            Some(admitted) => admitted.request(&*self.observer),
+            None => Ok(()),
+        }
     }
 
     /// The server retires: the next reply is the last.

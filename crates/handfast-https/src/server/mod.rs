@@ -78,6 +78,7 @@ mod redirect;
 mod running;
 mod service;
 mod shared;
+mod sources;
 #[cfg(feature = "tower")]
 mod tower;
 mod turn;
@@ -85,15 +86,15 @@ mod worker;
 
 pub use address::{Addresses, LocalAddress, PeerAddress, UnixPeer};
 pub use body::{Body, BodyError, Pull};
-pub use config::{ALPN, Limits, ServerConfig};
+pub use config::{ALPN, Limits, Rate, ServerConfig};
 pub use connections::{ConnectionPermit, Connections};
 pub use gauges::Gauges;
 pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response, User};
 pub use listener::{BindError, Listener};
 pub use listening::{ListenerId, Listening};
 pub use observer::{
-    AbortReason, CloseEvent, CloseReason, HandshakeEvent, Observer, RedirectEvent, RequestEvent,
-    RequestFields, Silent, TransferEnd,
+    AbortReason, AddressLimit, CloseEvent, CloseReason, HandshakeEvent, LimitEvent, Observer,
+    RedirectEvent, RequestEvent, RequestFields, Silent, TransferEnd,
 };
 pub use plain_http::Redirect;
 pub use running::{Running, Server, Stopper};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use handfast::{Alert, ClientOffer, CloseOutcome, Ending, Error, Traffic, VerifiedPeer};
@@ -54,11 +55,57 @@ pub trait Observer: Send + Sync + 'static {
         let _ = connections_max;
     }
 
+    /// An address took more than its limits allow ([`Limits`](super::Limits)), and something was cut. Told at the first
+    /// cut, and then at most once a minute for each address and limit, with how many it were since; of an attack from many
+    /// addresses, 64 a minute are told and the others as one sum.
+    fn address_limited(&self, event: &LimitEvent) {
+        let _ = event;
+    }
+
     /// The system refused to hand out a connection (no descriptors, no memory). The server goes on
     /// after `pause`.
     fn accept_failed(&self, error: &io::Error, pause: Duration) {
         let _ = (error, pause);
     }
+}
+
+/// A limit on what one address may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AddressLimit {
+    /// [`Limits::connections_per_address_max`](super::Limits::connections_per_address_max): a connection was reset.
+    Connections,
+    /// [`Limits::handshakes_per_address`](super::Limits::handshakes_per_address): a connection was reset.
+    Handshakes,
+    /// [`Limits::requests_per_address`](super::Limits::requests_per_address): a request got 429.
+    Requests,
+}
+
+impl AddressLimit {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Connections, Self::Handshakes, Self::Requests];
+
+    /// A word for it: `connections`, `handshakes`, `requests`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Handshakes => "handshakes",
+            Self::Requests => "requests",
+        }
+    }
+}
+
+/// Something was cut because an address took more than its limits allow.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LimitEvent {
+    /// When it is told.
+    pub time: SystemTime,
+    /// The limit that was reached.
+    pub limit: AddressLimit,
+    /// The IPv4 address, or the first address of the IPv6 network of 64 bits. `None`: several, too many to tell each.
+    pub address: Option<IpAddr>,
+    /// Connections or requests that were cut and not told before.
+    pub count: u64,
 }
 
 /// The observer that keeps everything to itself.

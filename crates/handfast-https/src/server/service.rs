@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
@@ -26,7 +26,10 @@ pub(super) fn answer<H: Handler>(
     let mut flight = Flight::new(&link, &request);
     async move {
         let is_head = request.method() == Method::HEAD;
-        let mut response = shared.handler.handle(request, &link.info).await;
+        let mut response = match link.admit_request() {
+            Ok(()) => shared.handler.handle(request, &link.info).await,
+            Err(wait) => too_many(wait),
+        };
         let user = response.extensions_mut().remove::<User>();
         let response = if is_head {
             headless(response)
@@ -40,6 +43,17 @@ pub(super) fn answer<H: Handler>(
         });
         response.map(|body| Tracked { body, flight })
     }
+}
+
+/// The answer to a request that is one too many of its address, for so long.
+fn too_many(wait: Duration) -> Response {
+    let text = "too many requests from this address\n";
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, text);
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, seconds.max(1).into());
+    response
 }
 
 /// The answer to HEAD: what the answer to GET would say of its body, without it (RFC 9110, section

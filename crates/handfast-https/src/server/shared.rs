@@ -1,14 +1,17 @@
 //! What the serving threads have in common.
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use handfast::{ClosePolicy, ServerContext};
 
+use super::address::PeerAddress;
 use super::budget::Budget;
 use super::config::{Limits, ServerConfig};
-use super::observer::Observer;
+use super::observer::{AddressLimit, Observer};
 use super::places::Places;
+use super::sources::{Admitted, Sources};
 
 /// What the threads have in common.
 pub(super) struct Shared<H> {
@@ -19,6 +22,8 @@ pub(super) struct Shared<H> {
     pub(super) close: ClosePolicy,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) places: Arc<Places>,
+    /// If there are limits for each address.
+    pub(super) sources: Option<Arc<Sources>>,
     pub(super) threads: usize,
     /// Connections whose handshakes have succeeded so far.
     pub(super) connections_ever: AtomicU64,
@@ -34,8 +39,21 @@ impl<H> Shared<H> {
             close: config.close,
             observer: config.observer,
             places: Places::new(config.limits.connections_max),
+            sources: Sources::new(&config.limits),
             threads,
             connections_ever: AtomicU64::new(0),
+        }
+    }
+}
+
+impl<H> Shared<H> {
+    /// Counts a connection from this address. An error: it is one too many, which was reported.
+    pub(super) fn admit(&self, peer: PeerAddress) -> Result<Option<Rc<Admitted>>, AddressLimit> {
+        match (&self.sources, peer.socket()) {
+            (Some(sources), Some(address)) => sources
+                .admit(address.ip(), &*self.observer)
+                .map(|admitted| admitted.map(Rc::new)),
+            _ => Ok(None),
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -16,9 +16,9 @@ use handfast::{
     ServerContext, ServerContextBuilder, Stream, TrustAnchors,
 };
 use handfast_https::server::{
-    ALPN, AbortReason, Body, CloseEvent, CloseReason, ConnectionInfo, Handler, HandshakeEvent,
-    Limits, Observer, PeerAddress, RedirectEvent, Request, RequestEvent, Response, Running, Server,
-    ServerConfig, TransferEnd, plain,
+    ALPN, AbortReason, AddressLimit, Body, CloseEvent, CloseReason, ConnectionInfo, Handler,
+    HandshakeEvent, LimitEvent, Limits, Observer, PeerAddress, RedirectEvent, Request,
+    RequestEvent, Response, Running, Server, ServerConfig, TransferEnd, plain,
 };
 use handfast_testbed::pki::{Issued, Pki};
 use http::{Method, StatusCode};
@@ -77,6 +77,8 @@ pub struct Events {
     pub requests: Vec<Seen>,
     pub handshakes: Vec<SeenHandshake>,
     pub redirects: Vec<SeenRedirect>,
+    /// What was cut, of which address, and how often.
+    pub limited: Vec<(AddressLimit, Option<IpAddr>, u64)>,
     pub closes: Vec<SeenClose>,
     /// The number of connections that were allowed, each time that it was reached.
     pub full: Vec<usize>,
@@ -165,6 +167,11 @@ impl Observer for Witness {
             line: String::from_utf8_lossy(event.request_line).into_owned(),
         };
         self.note(|events| events.redirects.push(seen));
+    }
+
+    fn address_limited(&self, event: &LimitEvent) {
+        let seen = (event.limit, event.address, event.count);
+        self.note(|events| events.limited.push(seen));
     }
 
     fn connections_full(&self, connections_max: usize) {
