@@ -11,6 +11,8 @@ mod common;
 #[cfg(unix)]
 mod connect;
 mod demo;
+#[cfg(target_os = "linux")]
+mod desk;
 mod documents;
 #[cfg(target_os = "linux")]
 mod faults;

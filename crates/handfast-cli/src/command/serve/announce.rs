@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use handfast::{CertificateFacts, Explanation, SubjectAltName};
 
 use super::config::choices::Demand;
+use super::desk;
 use super::identities::{Origin, Shown, SiteIdentities, Trusted};
 use super::settings::{Settings, Site};
 use crate::data_dir;
@@ -15,16 +16,22 @@ use crate::output;
 /// The most sites for which commands are shown.
 const SITES_SHOWN_MAX: usize = 3;
 
-/// Its addresses, a line each, and commands to reach it.
-pub(super) fn announce(
+/// Its addresses, a line each, and commands to reach it. Reads the local authority's certificate.
+pub(super) fn text(
     settings: &Settings,
     identities: &SiteIdentities,
     addresses: &[SocketAddr],
     status: &[SocketAddr],
-) -> Result<(), Failure> {
+) -> String {
     let mut text = String::new();
     for address in addresses {
         text.push_str(&format!("listening on https://{address}/\n"));
+    }
+    for url in desk::urls_for_others(addresses) {
+        let listed = format!("listening on {url}\n");
+        if !text.contains(&listed) {
+            text.push_str(&format!("  reached by others as {url}\n"));
+        }
     }
     for address in status {
         text.push_str(&format!("status page and /metrics on https://{address}/\n"));
@@ -50,6 +57,11 @@ pub(super) fn announce(
             refused.join(", ")
         ));
     }
+    text
+}
+
+/// Prints it, once clients can connect.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())

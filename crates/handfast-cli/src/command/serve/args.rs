@@ -1,11 +1,11 @@
 //! What can be typed after `handfast serve`.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::config::choices::{Close, Demand, LogFormat, Version};
 use super::config::{LogTarget, StatusAddress};
+use super::listen::Listen;
 use crate::passphrase::PassphraseSource;
 
 /// 30 years, so that clocks do not overflow.
@@ -14,7 +14,7 @@ const GRACE_SECS_MAX: u64 = 1_000_000_000;
 const EXAMPLES: &str = "\
 Examples:
   handfast serve ./public                          at https://localhost:8443/
-  handfast serve --listen 0.0.0.0:8443 ./public    for the whole network
+  handfast serve --listen :8443 ./public           for the whole network
   handfast serve --cert chain.pem --key key.pem .  with your own certificate
   handfast serve --client-ca local .               for clients of your authority
   handfast serve --listen 127.0.0.1:0 --quiet .    on a free port, without a log
@@ -29,9 +29,19 @@ pub(crate) struct Args {
     /// Directory to serve; files outside it and names that begin with a dot are never served
     #[arg(value_name = "DIR", required_unless_present_any = ["config", "schema"])]
     pub(super) directory: Option<PathBuf>,
-    /// Address to listen on (repeatable); port 0 picks a free one [default: 127.0.0.1:8443 and [::1]:8443]
+    /// Address to listen on (repeatable): PORT or localhost:PORT for this machine alone, :PORT for all of its addresses; port 0 picks a
+    /// free one [default: 8443]
     #[arg(long, value_name = "ADDR:PORT")]
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<Listen>,
+    /// Port to listen on, for this machine alone
+    #[arg(short, long, value_name = "PORT", conflicts_with = "listen")]
+    pub(super) port: Option<u16>,
+    /// Once it listens, print the address for other machines as a QR code, for a phone's camera
+    #[arg(long)]
+    pub(super) qr: bool,
+    /// Once it listens, open the address in the browser
+    #[arg(long)]
+    pub(super) open: bool,
     /// Do not list directories that have no index.html
     #[arg(long)]
     pub(super) no_listing: bool,
@@ -76,6 +86,9 @@ pub(super) struct Identity {
     /// Source of the key's passphrase: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
     #[arg(long, value_name = "SOURCE", requires = "cert")]
     pub(super) pass: Option<PassphraseSource>,
+    /// Another name or address for the certificate of the local authority (repeatable)
+    #[arg(long, value_name = "NAME", conflicts_with = "cert")]
+    pub(super) name: Vec<String>,
     /// Directory of the local authority [default: HANDFAST_CA_DIR, or the platform's data directory]
     #[arg(long, value_name = "DIR", conflicts_with = "cert")]
     pub(super) ca_dir: Option<PathBuf>,

@@ -302,7 +302,7 @@ impl Local {
             return site.names.iter().map(|name| name.value.clone()).collect();
         }
         let listen: Vec<SocketAddr> = settings.addresses(Kind::Https);
-        self.own_names = own_names(&listen, constraints);
+        self.own_names = own_names(&listen, &settings.certificate_names, constraints);
         self.own_names.permitted.clone()
     }
 }

@@ -14,8 +14,10 @@ mod args;
 mod check;
 mod config;
 mod context;
+mod desk;
 mod held;
 mod identities;
+mod listen;
 mod lists;
 mod log;
 mod names;
@@ -149,6 +151,15 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
         status::bind(&address, context, sources, bind_failure)
     });
     let status = status.transpose()?;
+    let addresses = server.local_addrs();
+    let of_status = status.as_ref().map(Server::local_addrs).unwrap_or_default();
+    let mut announcement = announce::text(&settings, &prepared.identities, &addresses, &of_status);
+    if args.qr {
+        announcement.extend(desk::qr(&addresses));
+    }
+    if args.open {
+        desk::open(&addresses);
+    }
     // Everything is open, and there is one thread.
     sandbox::enter(&args, &settings)?;
     logs.begin()?;
@@ -178,16 +189,7 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
         status: status.clone(),
     };
     let reload = Reload::new(start, prepared, sites, &remarks);
-    let of_status = status
-        .as_ref()
-        .map(|status| status.local_addrs())
-        .unwrap_or_default();
-    announce::announce(
-        reload.settings(),
-        reload.identities(),
-        &running.local_addrs(),
-        &of_status,
-    )?;
+    announce::print(&announcement)?;
     let log = logs.handle();
     let result = until_stopped(runtime, running, signals, log, reload);
     drop(status);

@@ -11,15 +11,25 @@ pub(super) struct OwnNames {
     pub(super) refused: Vec<String>,
 }
 
-/// `localhost`, the addresses that are listened on, and if these are all addresses: those of this machine, and its
+/// `localhost`, what is wanted besides, the addresses that are listened on, and if these are all addresses: those of this machine, and its
 /// name.
-pub(super) fn own_names(listen: &[SocketAddr], constraints: &Constraints) -> OwnNames {
+pub(super) fn own_names(
+    listen: &[SocketAddr],
+    wanted: &[String],
+    constraints: &Constraints,
+) -> OwnNames {
     let mut names = OwnNames {
         permitted: ["localhost", "127.0.0.1", "::1"]
             .map(str::to_owned)
             .to_vec(),
         refused: Vec::new(),
     };
+    for name in wanted {
+        match name.parse() {
+            Ok(address) => names.add_address(address, constraints),
+            Err(_) => names.add(name.clone(), constraints.permits_domain(name)),
+        }
+    }
     for address in listen {
         if !address.ip().is_unspecified() {
             names.add_address(address.ip(), constraints);
@@ -112,18 +122,22 @@ mod tests {
         let constraints = Constraints::local();
         let listen = ["10.0.0.7:1", "192.0.2.1:1", "127.0.0.1:1", "10.0.0.7:2"];
         let listen = listen.map(|text| text.parse().unwrap());
-        let names = own_names(&listen, &constraints);
+        let names = own_names(
+            &listen,
+            &["dev.localhost".to_owned(), "example.org".to_owned()],
+            &constraints,
+        );
         assert_eq!(
             names.permitted,
-            ["localhost", "127.0.0.1", "::1", "10.0.0.7"]
+            ["localhost", "127.0.0.1", "::1", "dev.localhost", "10.0.0.7"]
         );
-        assert_eq!(names.refused, ["192.0.2.1"]);
+        assert_eq!(names.refused, ["example.org", "192.0.2.1"]);
     }
 
     #[test]
     fn who_listens_everywhere_is_named_by_its_addresses() {
         let constraints = Constraints::local();
-        let names = own_names(&["0.0.0.0:1".parse().unwrap()], &constraints);
+        let names = own_names(&["0.0.0.0:1".parse().unwrap()], &[], &constraints);
         for address in addresses().into_iter().filter(IpAddr::is_ipv4) {
             let name = address.to_string();
             let is_there = names.permitted.contains(&name) || names.refused.contains(&name);

@@ -106,10 +106,6 @@ impl Reload {
         &self.settings
     }
 
-    pub(super) fn identities(&self) -> &SiteIdentities {
-        &self.identities
-    }
-
     /// Looks at the files, the lists and the clock; to be called once a second.
     pub(super) fn look(&mut self, running: &Running) {
         match self.watch.look() {

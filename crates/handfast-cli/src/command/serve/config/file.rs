@@ -30,6 +30,9 @@ pub(crate) struct File {
     /// platform's data directory.
     #[schemars(extend("examples" = ["/var/lib/handfast/ca"]))]
     pub(crate) ca_dir: Option<At<FilePath>>,
+    /// Further names and addresses for the certificate that the local authority issues for sites without names.
+    #[schemars(extend("examples" = [["dev.localhost", "192.168.1.7"]]))]
+    pub(crate) certificate_names: Option<At<Vec<String>>>,
     /// Once everything is open, become this user, with the user's group or the one after a colon. Only root can.
     #[schemars(extend("examples" = ["www-data", "www-data:adm"]))]
     pub(crate) user: Option<At<String>>,

@@ -10,6 +10,7 @@ use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, ListenerTable, SiteTable,
 };
 use crate::command::serve::config::{Address, At, FilePath, Place, Problem, Source, Time};
+use crate::command::serve::listen::Listen;
 
 /// Options take the place of keys.
 pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Problem>) {
@@ -19,6 +20,9 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
     }
     if let Some(seconds) = running.grace {
         file.grace = Some(At::flag("--grace", Time(Duration::from_secs(seconds))));
+    }
+    if !args.identity.name.is_empty() {
+        file.certificate_names = Some(At::flag("--name", args.identity.name.clone()));
     }
     if let Some(user) = &running.user {
         file.user = Some(At::flag("--user", user.clone()));
@@ -59,15 +63,23 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
     if let Some(path) = &args.identity.ca_dir {
         file.ca_dir = Some(At::flag("--ca-dir", typed(path)));
     }
-    if !args.listen.is_empty() {
-        let listener = |address: &SocketAddr| {
-            let table = ListenerTable {
-                address: At::flag("--listen", Address(*address)),
-                kind: None,
-            };
-            At::flag("--listen", table)
+    let listener = |flag, address: &SocketAddr| {
+        let table = ListenerTable {
+            address: At::flag(flag, Address(*address)),
+            kind: None,
         };
-        file.listener = args.listen.iter().map(listener).collect();
+        At::flag(flag, table)
+    };
+    if let Some(port) = args.port {
+        let addresses = Listen::loopback(port).0;
+        file.listener = addresses
+            .iter()
+            .map(|one| listener("--port", one))
+            .collect();
+    }
+    if !args.listen.is_empty() {
+        let addresses = args.listen.iter().flat_map(|listen| &listen.0);
+        file.listener = addresses.map(|one| listener("--listen", one)).collect();
     }
     if let Some((flag, _)) = about_one_site(args).first()
         && let Some(site) = file.site.first()
@@ -180,7 +192,10 @@ fn site_of(args: &Args) -> Option<SiteTable> {
 pub(super) const KEYS: &[(&str, Option<&str>)] = &[
     ("DIR", Some("site.root")),
     ("--listen", Some("listener.address")),
+    ("--port", Some("listener.address")),
     ("--no-listing", Some("site.listing")),
+    ("--qr", None),
+    ("--open", None),
     ("--config", None),
     ("--check", None),
     ("--print-config", None),
@@ -197,6 +212,7 @@ pub(super) const KEYS: &[(&str, Option<&str>)] = &[
     ("--grace", Some("grace")),
     ("--close", Some("close")),
     ("--threads", Some("threads")),
+    ("--name", Some("certificate_names")),
     ("--user", Some("user")),
     ("--no-sandbox", Some("sandbox")),
     ("--connections-max", Some("limits.connections_max")),

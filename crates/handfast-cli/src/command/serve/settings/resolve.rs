@@ -1,7 +1,6 @@
 //! From what is written to what is meant, and whether it fits together. No file is read here.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use crate::command::serve::config::file::{
 use crate::command::serve::config::{
     At, Config, FilePath, LogTarget, Place, Problem, Size, Source, Time,
 };
+use crate::command::serve::listen::Listen;
 use crate::data_dir::LOCAL;
 use crate::passphrase::PassphraseSource;
 use crate::trust_args::CrlExpired;
@@ -81,6 +81,7 @@ impl Resolve<'_> {
             versions,
             key_log: file.tls.key_log.as_ref().map(|path| self.path(path)),
             ca_dir: file.ca_dir.as_ref().map(|path| self.path(path).value),
+            certificate_names: certificate_names(&file.certificate_names, problems),
             user: file.user.as_ref().map(|user| user.value.clone()),
             sandbox: or(&file.sandbox, true),
             limits: limits(&file.limits),
@@ -218,10 +219,7 @@ fn ascending(versions: &[Version]) -> Vec<Version> {
 /// resolve `localhost` to either.
 fn listeners(tables: &[At<ListenerTable>], problems: &mut Vec<Problem>) -> Vec<Listener> {
     if tables.is_empty() {
-        let mut addresses = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT))];
-        if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
-            addresses.push((Ipv6Addr::LOCALHOST, PORT_DEFAULT).into());
-        }
+        let addresses = Listen::loopback(PORT_DEFAULT).0;
         let listener = |value| Listener {
             address: At {
                 value,
@@ -254,6 +252,24 @@ fn listeners(tables: &[At<ListenerTable>], problems: &mut Vec<Problem>) -> Vec<L
         );
     }
     listeners
+}
+
+/// Names and addresses for a certificate.
+fn certificate_names(given: &Option<At<Vec<String>>>, problems: &mut Vec<Problem>) -> Vec<String> {
+    let Some(given) = given else {
+        return Vec::new();
+    };
+    let name = |text: &String| match text.parse::<std::net::IpAddr>() {
+        Ok(address) => Some(address.to_string()),
+        Err(_) => host_name(text)
+            .map_err(|why| {
+                let text = handfast::escape_control(text);
+                let what = format!("\"{text}\" is neither a host name nor an IP address: {why}");
+                problems.push(Problem::new(given.place.clone(), what));
+            })
+            .ok(),
+    };
+    given.value.iter().filter_map(name).collect()
 }
 
 /// The limits, each by its key.

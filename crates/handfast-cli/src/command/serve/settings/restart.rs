@@ -17,6 +17,7 @@ pub(in crate::command::serve) fn needs_restart(
         ca_dir: _,
         limits,
         threads,
+        certificate_names: _,
         user,
         sandbox,
         grace: _,

@@ -22,6 +22,8 @@ pub(in crate::command::serve) struct Settings {
     pub(in crate::command::serve) versions: Vec<Version>,
     pub(in crate::command::serve) key_log: Option<At<PathBuf>>,
     pub(in crate::command::serve) ca_dir: Option<PathBuf>,
+    /// For the certificate of sites without names.
+    pub(in crate::command::serve) certificate_names: Vec<String>,
     /// To become once everything is open.
     pub(in crate::command::serve) user: Option<String>,
     pub(in crate::command::serve) sandbox: bool,

@@ -79,6 +79,10 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
     };
     File {
         threads: settings.threads.map(at),
+        certificate_names: match settings.certificate_names.is_empty() {
+            true => None,
+            false => set(settings.certificate_names.clone()),
+        },
         user: settings.user.clone().map(at),
         sandbox: set(settings.sandbox),
         grace: set(Time(settings.grace)),
