@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use handfast::{Report, VerifiedPeer};
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -104,6 +105,7 @@ pub struct RequestBody {
     incoming: Option<Incoming>,
     silence: Duration,
     patience: Option<Pin<Box<Sleep>>>,
+    trailers: Option<HeaderMap>,
 }
 
 impl RequestBody {
@@ -112,6 +114,7 @@ impl RequestBody {
             incoming,
             silence,
             patience: None,
+            trailers: None,
         }
     }
 
@@ -124,11 +127,17 @@ impl RequestBody {
             let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
             match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => return Some(Ok(data)),
-                // Trailers are not supported.
-                Ok(Err(_)) => {}
+                Ok(Err(frame)) => self.trailers = frame.into_trailers().ok(),
                 Err(error) => return Some(Err(error)),
             }
         }
+    }
+
+    /// The trailer fields of a request over HTTP/2, when [`next`](Self::next) has returned the last piece and then `None`; of
+    /// one over HTTP/1.1 they are checked and discarded. `None`: there are none, or they were taken. Readers of frames get them as a
+    /// frame.
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take()
     }
 
     /// The whole body, at most `bytes_max` bytes of it.
@@ -177,7 +186,12 @@ impl http_body::Body for RequestBody {
                 if let Some(sleep) = &mut this.patience {
                     sleep.as_mut().reset(Instant::now() + this.silence);
                 }
-                Poll::Ready(piece.map(|result| result.map(Frame::data).map_err(Into::into)))
+                Poll::Ready(match piece {
+                    Some(result) => Some(result.map(Frame::data).map_err(Into::into)),
+                    None => incoming
+                        .take_trailers()
+                        .map(|fields| Ok(Frame::trailers(fields))),
+                })
             }
             Poll::Pending => this.poll_silence(cx).map(|error| Some(Err(error))),
         }

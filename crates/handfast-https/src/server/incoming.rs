@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 
 /// Bytes that wait for a slow handler before no more are read from the connection.
 const QUEUED_MAX: usize = 64 * 1024;
@@ -30,6 +31,8 @@ struct State {
     queued: usize,
     /// Bytes that the handler took since the connection last asked.
     taken: u64,
+    /// The fields after the body, until they are taken.
+    trailers: Option<Box<HeaderMap>>,
     /// What the head announced and has not arrived.
     announced: Option<u64>,
     end: Option<Result<(), Broken>>,
@@ -75,6 +78,7 @@ impl Incoming {
             tail: BytesMut::new(),
             queued: 0,
             taken: 0,
+            trailers: None,
             announced,
             end: None,
             reader: Reader::Idle,
@@ -135,6 +139,14 @@ impl Incoming {
         state.wake_handler();
     }
 
+    /// The fields that follow the body; before its [end](Self::finish).
+    pub(super) fn put_trailers(&self, fields: HeaderMap) {
+        let mut state = self.lock();
+        if state.reader != Reader::Gone && state.end.is_none() && !fields.is_empty() {
+            state.trailers = Some(Box::new(fields));
+        }
+    }
+
     /// Nothing more will come; the first call counts.
     pub(super) fn finish(&self, end: Result<(), Broken>) {
         let mut state = self.lock();
@@ -181,10 +193,15 @@ impl Incoming {
         Poll::Pending
     }
 
+    /// Takes the fields that follow the body, once all of it has been read.
+    pub(super) fn take_trailers(&self) -> Option<HeaderMap> {
+        self.lock().trailers.take().map(|fields| *fields)
+    }
+
     /// Has all of it been read?
     pub(super) fn is_end(&self) -> bool {
         let state = self.lock();
-        state.queued == 0 && state.end == Some(Ok(()))
+        state.queued == 0 && state.trailers.is_none() && state.end == Some(Ok(()))
     }
 
     /// Bytes that are still to be read, where that is known.
@@ -204,6 +221,7 @@ impl Incoming {
         state.taken += std::mem::take(&mut state.queued) as u64;
         state.queue = VecDeque::new();
         state.tail = BytesMut::new();
+        state.trailers = None;
         state.wake_connection();
     }
 }

@@ -186,6 +186,15 @@ pub(crate) fn echo(setup: Setup) -> Fixture {
                     let cookie = cookie.map(|value| value.as_bytes().to_vec());
                     Response::new(Body::from(cookie.unwrap_or_default()))
                 }
+                "/trailers" => {
+                    let body = request.body_mut();
+                    let mut text = body.read_to_end(1 << 20).await.unwrap().to_vec();
+                    let fields = body.take_trailers();
+                    let value = fields.as_ref().and_then(|fields| fields.get("x-sum"));
+                    text.extend_from_slice(value.map_or(b"none", |value| value.as_bytes()));
+                    assert!(body.take_trailers().is_none());
+                    Response::new(Body::from(text))
+                }
                 _ => match request.body_mut().read_to_end(1 << 20).await {
                     Ok(body) => Response::new(Body::from(body)),
                     Err(error) => {

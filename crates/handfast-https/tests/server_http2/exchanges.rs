@@ -386,3 +386,56 @@ fn curl_is_served_forty_streams_at_once() {
         "{told}"
     );
 }
+
+#[test]
+fn the_trailer_fields_of_a_request_can_be_read() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    let sum = frame(
+        HEADERS,
+        END_HEADERS | END_STREAM,
+        1,
+        &literal("x-sum", "12"),
+    );
+    client.send(&[post(1, "/trailers", &[]), frame(DATA, 0, 1, b"abc "), sum].concat());
+    assert_eq!(client.reply(1), Ok((OK, b"abc 12".to_vec())));
+    client.send(
+        &[
+            post(3, "/trailers", &[]),
+            frame(DATA, END_STREAM, 3, b"abc "),
+        ]
+        .concat(),
+    );
+    assert_eq!(client.reply(3), Ok((OK, b"abc none".to_vec())));
+    // A handler that does not read its body is not kept waiting for them.
+    let sum = frame(
+        HEADERS,
+        END_HEADERS | END_STREAM,
+        5,
+        &literal("x-sum", "12"),
+    );
+    client.send(&[post(5, "/ignore", &[]), frame(DATA, 0, 5, b"abc "), sum].concat());
+    assert_eq!(client.reply(5), Ok((OK, b"ignored".to_vec())));
+}
+
+#[test]
+fn an_urgent_reply_overtakes_others_on_the_wire() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0x20, 0, 0]);
+    let window = frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 22).to_be_bytes());
+    let request = |stream, priority| {
+        let block = block(GET, "/large", &[("priority", priority)]);
+        frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
+    };
+    let requests = [request(1, "u=6"), request(3, "u=6"), request(5, "u=0")];
+    client.send(&[settings, window, requests.concat()].concat());
+    let mut ended = Vec::new();
+    while ended.len() < 3 {
+        let frame = client.next_of(DATA);
+        if frame.flags & END_STREAM != 0 {
+            ended.push(frame.stream);
+        }
+    }
+    assert_eq!(ended, [5, 1, 3]);
+}

@@ -43,6 +43,15 @@ impl<H: Handler> Http2<H> {
         self.tend_body(id);
     }
 
+    /// A body has ended with these fields.
+    pub(super) fn trailers(&mut self, id: u32, fields: HeaderMap) {
+        let own = self.core.own(id);
+        if let Some(arriving) = own.and_then(|own| own.incoming.as_ref()) {
+            arriving.body.put_trailers(fields);
+        }
+        self.data(id, &[], true);
+    }
+
     /// The client has ended the connection within a body.
     pub(super) fn cut_body(&mut self, id: u32) {
         let Some(own) = self.core.own(id) else {

@@ -143,7 +143,7 @@ impl<H: Handler> Http2<H> {
                     );
                 }
                 Event::Data { stream, body, end } => self.data(stream, body, end),
-                Event::Trailers { stream, .. } => self.data(stream, &[], true),
+                Event::Trailers { stream, fields } => self.trailers(stream, fields),
                 Event::BodyCut { stream } => self.cut_body(stream),
                 Event::Lost { own, cut, .. } => self.drop_exchange(own, cut),
                 // It opens no more streams; when those it has are answered, all is said.
