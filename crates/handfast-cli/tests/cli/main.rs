@@ -3,6 +3,8 @@
 //! One test binary: what the tests share is compiled once and used by all, and there is one thing to link.
 
 #[cfg(unix)]
+mod answers;
+#[cfg(unix)]
 mod audit;
 mod bench;
 mod ca;

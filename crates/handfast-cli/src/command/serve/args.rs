@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use super::config::choices::{Close, Demand, LogFormat, Version};
-use super::config::{LogTarget, StatusAddress};
+use super::config::{LogTarget, StatusAddress, Time};
 use super::listen::Listen;
 use crate::passphrase::PassphraseSource;
 
@@ -18,6 +19,9 @@ Examples:
   handfast serve --cert chain.pem --key key.pem .  with your own certificate
   handfast serve --client-ca local .               for clients of your authority
   handfast serve --listen 127.0.0.1:0 --quiet .    on a free port, without a log
+  handfast serve --spa --cors ./dist               an application that others may read
+  handfast serve --basic-auth ann:file:hash .      with a password
+  handfast serve --upload ./incoming ./public      files from clients, at /upload/
   handfast serve --log access.log --status 9443 .  log to a file, numbers at https://localhost:9443/
   handfast serve --config handfast.toml --check    is this configuration right?
 
@@ -46,6 +50,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) no_listing: bool,
     #[command(flatten)]
+    pub(super) answers: AnswersArgs,
+    #[command(flatten)]
     pub(super) configuration: Configuration,
     #[command(flatten)]
     pub(super) identity: Identity,
@@ -55,6 +61,67 @@ pub(crate) struct Args {
     pub(super) running: RunningArgs,
     #[command(flatten)]
     pub(super) tls: Tls,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Answers")]
+pub(super) struct AnswersArgs {
+    /// Answer navigations to paths where nothing is with /index.html, for single-page applications
+    #[arg(long)]
+    pub(super) spa: bool,
+    /// Allow other origins to read (CORS): any, or only ORIGIN (repeatable)
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "*"
+    )]
+    pub(super) cors: Vec<String>,
+    /// Page in DIR for what is not found, such as 404.html
+    #[arg(long = "404", value_name = "FILE")]
+    pub(super) not_found: Option<String>,
+    /// Header field of every response (repeatable)
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub(super) header: Vec<String>,
+    /// Strict transport security: browsers use HTTPS alone for this long after a visit, such as 24h
+    #[arg(long, value_name = "TIME")]
+    pub(super) hsts: Option<Time>,
+    /// Ask for a password (repeatable); PATH has its hash, as `htpasswd -B` makes it
+    #[arg(long, value_name = "USER:file:PATH")]
+    pub(super) basic_auth: Vec<User>,
+    /// Store files from clients in DIR: by PUT, or with a form
+    #[arg(long, value_name = "DIR")]
+    pub(super) upload: Option<PathBuf>,
+}
+
+/// A user, and the file with the hash of their password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) file: PathBuf,
+}
+
+impl FromStr for User {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("", _)) => Err("the user's name is missing"),
+            Some((name, source)) => match source.strip_prefix("file:") {
+                Some("") => Err("the path of the file is missing"),
+                Some(path) => Ok(Self {
+                    name: name.to_owned(),
+                    file: path.into(),
+                }),
+                // Options are seen by everyone on this machine.
+                None => Err(
+                    "the hash of the password belongs in a file: USER:file:PATH (`htpasswd -nB USER` prints it)",
+                ),
+            },
+            None => Err("expected USER:file:PATH"),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

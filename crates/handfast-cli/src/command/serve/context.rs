@@ -14,6 +14,7 @@ use handfast_files::Files;
 use handfast_https::server::ALPN;
 use handfast_site::{Guard, SiteTable};
 
+use super::answers;
 use super::config::choices::Demand;
 use super::config::{Place, Problem};
 use super::held::Held;
@@ -149,7 +150,7 @@ pub(super) fn prepare(
         }
         None => None,
     };
-    let sites = sites(settings, &groups, files)?;
+    let sites = sites(settings, held, &groups, files)?;
     let (table, fallback) = table(settings, &identities);
     let template = Template {
         identities: table,
@@ -176,6 +177,14 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
     let _ = roots(settings, held, 0, &mut problems);
     let _ = identities::gather(settings, held, Purpose::Check, &mut problems, remarks);
     let _ = groups(settings, held, &mut problems, remarks);
+    for site in &settings.sites {
+        let _ = answers::add(
+            handfast_site::Site::new(),
+            site,
+            &held.answers,
+            &mut problems,
+        );
+    }
     let written = [
         settings.key_log.as_ref().map(|path| &path.value),
         settings.log.audit.as_ref(),
@@ -230,6 +239,7 @@ pub(super) fn watched(settings: &Settings) -> Vec<PathBuf> {
         paths.extend(directory.map(|directory| directory.join("ca.pem")));
     }
     for site in &settings.sites {
+        paths.extend(answers::watched(site));
         match &site.clients.ca {
             Some(ca) if ca.value.as_os_str() == data_dir::LOCAL => {
                 let directory = data_dir::ca_dir(settings.ca_dir.clone());
@@ -247,10 +257,12 @@ pub(super) fn watched(settings: &Settings) -> Vec<PathBuf> {
 /// What answers requests.
 fn sites(
     settings: &Settings,
+    held: &Held,
     groups: &[Group],
     files: Vec<Files>,
 ) -> Result<SiteTable, Vec<Problem>> {
     let mut table = SiteTable::new();
+    let mut problems = Vec::new();
     let default = groups.iter().find(|group| group.is_default);
     for (site, files) in settings.sites.iter().zip(files) {
         let place = match site.names.first() {
@@ -273,13 +285,17 @@ fn sites(
             }
             _ => served,
         };
+        let served = answers::add(served, site, &held.answers, &mut problems);
         let added = match site.names.is_empty() {
             true => table.with_default(served),
             false => table.with(served),
         };
         table = added.map_err(|error| unusable(error.to_string()))?;
     }
-    Ok(table)
+    match problems.is_empty() {
+        true => Ok(table),
+        false => Err(problems),
+    }
 }
 
 /// By name; and those of the default site for all others.

@@ -12,6 +12,7 @@ use handfast::{Identity, KeyLog, Passphrase};
 use handfast_files::Files;
 use zeroize::Zeroizing;
 
+use super::answers;
 use super::config::{At, Source};
 use super::lists::Lists;
 use super::settings::{Certificate, Clients, Settings, Site};
@@ -32,6 +33,7 @@ pub(super) struct Held {
     key_logs: HashMap<PathBuf, KeyLog>,
     /// By the clients that they are for: lists are read again one by one, and never replaced by older ones.
     lists: Vec<(Clients, Rc<RefCell<Lists>>)>,
+    pub(super) answers: answers::Kept,
 }
 
 impl Held {

@@ -10,6 +10,7 @@
 //! ```
 
 mod announce;
+mod answers;
 mod args;
 mod check;
 mod config;

@@ -8,6 +8,9 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answers::{
+    BasicAuthTable, CorsTable, ErrorPageTable, GuardTable, HstsTable, RuleTable, UploadTable,
+};
 use super::choices::{Close, Demand, Events, Kind, LogFormat, Version};
 use super::value::{Address, At, FilePath, LogTarget, Size, Source, StatusAddress, Time};
 use crate::trust_args::CrlExpired;
@@ -156,7 +159,7 @@ pub(crate) struct ListenerTable {
 }
 
 /// A site: its names, what it serves, and to which clients.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SiteTable {
     /// Host names, `*.example.org` for each name one label longer than `example.org`. Default: none, for the site that
@@ -171,9 +174,35 @@ pub(crate) struct SiteTable {
     #[serde(default)]
     #[schemars(extend("default" = true))]
     pub(crate) listing: Option<At<bool>>,
+    /// Answer navigations with this file beneath `root` where nothing is found: for applications that choose their page in
+    /// the browser.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["/index.html"]))]
+    pub(crate) fallback: Option<At<String>>,
+    /// Which other origins may read responses.
+    #[serde(default)]
+    pub(crate) cors: Option<At<CorsTable>>,
+    /// Strict transport security.
+    #[serde(default)]
+    pub(crate) hsts: Option<At<HstsTable>>,
     /// Which clients are let in.
     #[serde(default)]
     pub(crate) client_auth: Option<At<ClientAuthTable>>,
+    /// Pages for errors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) error_page: Vec<At<ErrorPageTable>>,
+    /// What is done for some paths, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rule: Vec<At<RuleTable>>,
+    /// Paths that are only for some clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) guard: Vec<At<GuardTable>>,
+    /// Paths that need a password.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) basic_auth: Vec<At<BasicAuthTable>>,
+    /// Directories that clients store files in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) upload: Vec<At<UploadTable>>,
     /// Certificates, several for several kinds of key. Default: those of `tls.certificate`; without them one from the
     /// local authority.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

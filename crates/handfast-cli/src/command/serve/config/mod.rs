@@ -6,6 +6,7 @@
 //!
 //! What the values mean, and whether they fit together, is `settings.rs`' business.
 
+pub(super) mod answers;
 pub(super) mod choices;
 pub(super) mod file;
 pub(super) mod problem;

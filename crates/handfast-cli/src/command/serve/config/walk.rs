@@ -224,7 +224,17 @@ fn last(path: &str) -> &str {
 
 /// The table of a path, as it is written in a file.
 fn header(path: &str) -> String {
-    const SEVERAL: [&str; 4] = ["site", "listener", "site.certificate", "tls.certificate"];
+    const SEVERAL: [&str; 9] = [
+        "site",
+        "listener",
+        "site.certificate",
+        "tls.certificate",
+        "site.rule",
+        "site.guard",
+        "site.basic_auth",
+        "site.error_page",
+        "site.upload",
+    ];
     match path {
         "" => "the top of the file".to_owned(),
         path if SEVERAL.contains(&path) => format!("[[{path}]]"),

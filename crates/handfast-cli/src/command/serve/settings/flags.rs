@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use super::answers;
 use crate::command::serve::args::Args;
 use crate::command::serve::config::choices::Events;
 use crate::command::serve::config::file::{
@@ -136,6 +137,29 @@ fn about_one_site(args: &Args) -> Vec<(&'static str, &'static str)> {
             "site.client_auth.crl_expired",
         ),
         (clients.depth.is_some(), "--depth", "site.client_auth.depth"),
+        (args.answers.spa, "--spa", "site.fallback"),
+        (!args.answers.cors.is_empty(), "--cors", "site.cors.origins"),
+        (
+            args.answers.not_found.is_some(),
+            "--404",
+            "site.error_page.file",
+        ),
+        (
+            !args.answers.header.is_empty(),
+            "--header",
+            "site.rule.headers",
+        ),
+        (args.answers.hsts.is_some(), "--hsts", "site.hsts.max_age"),
+        (
+            !args.answers.basic_auth.is_empty(),
+            "--basic-auth",
+            "site.basic_auth.file",
+        ),
+        (
+            args.answers.upload.is_some(),
+            "--upload",
+            "site.upload.directory",
+        ),
     ];
     used.into_iter()
         .filter(|(used, ..)| *used)
@@ -178,13 +202,16 @@ fn site_of(args: &Args) -> Option<SiteTable> {
         };
         At::flag("--client-ca", table)
     });
-    Some(SiteTable {
+    let mut table = SiteTable {
         names: None,
         root: At::flag("DIR", typed(root)),
         listing: args.no_listing.then(|| At::flag("--no-listing", false)),
         client_auth,
         certificate: certificate.into_iter().collect(),
-    })
+        ..SiteTable::default()
+    };
+    answers::of_options(&args.answers, &mut table);
+    Some(table)
 }
 
 /// Each option of `serve`, and its key; `None` for those that are about the command and not about the server.
@@ -196,6 +223,13 @@ pub(super) const KEYS: &[(&str, Option<&str>)] = &[
     ("--no-listing", Some("site.listing")),
     ("--qr", None),
     ("--open", None),
+    ("--spa", Some("site.fallback")),
+    ("--cors", Some("site.cors.origins")),
+    ("--404", Some("site.error_page.file")),
+    ("--header", Some("site.rule.headers")),
+    ("--hsts", Some("site.hsts.max_age")),
+    ("--basic-auth", Some("site.basic_auth.file")),
+    ("--upload", Some("site.upload.directory")),
     ("--config", None),
     ("--check", None),
     ("--print-config", None),

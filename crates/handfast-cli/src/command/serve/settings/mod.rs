@@ -10,6 +10,7 @@
 //! args -> flags: take the place of keys -> File -> resolve -> Settings -> write -> File
 //! ```
 
+mod answers;
 mod flags;
 mod resolve;
 mod restart;

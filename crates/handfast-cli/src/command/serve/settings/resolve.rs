@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use handfast_https::server::Limits;
 
+use super::answers;
 use super::flags::override_by;
 use super::types::{Certificate, Clients, Listener, LogSettings, Settings, Site};
 use crate::command::serve::args::Args;
@@ -144,6 +145,7 @@ impl Resolve<'_> {
             names: names.collect(),
             root: self.path(&site.root),
             listing: or(&site.listing, true),
+            answers: answers::of_table(site, |path| self.path(path)),
             certificates: self.certificates(&site.certificate),
             clients: self.clients(site.client_auth.as_ref(), problems),
         }

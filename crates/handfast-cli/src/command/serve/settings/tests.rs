@@ -227,6 +227,41 @@ fn paths_are_relative_to_the_file() {
 }
 
 #[test]
+fn what_sites_answer_is_printed_and_read_as_the_same() {
+    let content = include_str!("../../../../tests/configuration/answers.toml.in");
+    let first = settings(content, "--config x").unwrap();
+    let answers = &first.sites[0].answers;
+    assert_eq!((answers.rule.len(), answers.guard.len()), (3, 1));
+    let printed = crate::command::serve::print::text(&first);
+    let again = settings(&printed, "--config x").unwrap_or_else(|said| panic!("{said}{printed}"));
+    assert_eq!(again.sites[0].answers.rule, answers.rule);
+    assert_eq!(crate::command::serve::print::text(&again), printed);
+}
+
+#[test]
+fn options_and_keys_of_answers_are_the_same() {
+    let file = "[[site]]\nroot = \"public\"\nfallback = \"/index.html\"\n\
+        [site.cors]\norigins = [\"https://a.example\"]\n[site.hsts]\nmax_age = \"24h\"\n\
+        [[site.error_page]]\nstatus = 404\nfile = \"404.html\"\n\
+        [[site.rule]]\npath = \"/**\"\nheaders = [\"X-A:b\"]\n\
+        [[site.basic_auth]]\nuser = \"ann\"\nfile = \"/hash\"\n[[site.upload]]\ndirectory = \"/in\"\n";
+    let of_file = settings(file, "--config x").unwrap();
+    let of_options = resolve(
+        &args(
+            "public --spa --cors=https://a.example --hsts 24h --404 404.html --header X-A:b \
+             --basic-auth ann:file:/hash --upload /in",
+        ),
+        None,
+    )
+    .unwrap();
+    assert_eq!(of_file.sites[0].answers, of_options.sites[0].answers);
+    for refused in ["ann", ":file:x", "ann:secret", "ann:file:"] {
+        let line = ["serve", "--basic-auth", refused, "public"];
+        assert!(Serve::try_parse_from(line).is_err(), "{refused}");
+    }
+}
+
+#[test]
 fn a_typed_passphrase_is_never_printed() {
     let settings = resolve(&args("--cert a.pem --pass pass:hunter2 public"), None).unwrap();
     let printed = crate::command::serve::print::text(&settings);

@@ -8,6 +8,9 @@ use std::time::Duration;
 use handfast::TlsVersion;
 use handfast_https::server::Limits;
 
+use crate::command::serve::config::answers::{
+    BasicAuthTable, CorsTable, ErrorPageTable, GuardTable, HstsTable, RuleTable, UploadTable,
+};
 use crate::command::serve::config::choices::{Close, Demand, Events, Kind, LogFormat, Version};
 use crate::command::serve::config::{At, LogTarget, Source, StatusAddress};
 use crate::trust_args::CrlExpired;
@@ -77,9 +80,23 @@ pub(in crate::command::serve) struct Site {
     pub(in crate::command::serve) names: Vec<At<String>>,
     pub(in crate::command::serve) root: At<PathBuf>,
     pub(in crate::command::serve) listing: bool,
+    pub(in crate::command::serve) answers: Answers,
     /// None: those for all sites, or one from the local authority.
     pub(in crate::command::serve) certificates: Vec<Certificate>,
     pub(in crate::command::serve) clients: Clients,
+}
+
+/// What a site answers besides plain files. Paths are resolved.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(in crate::command::serve) struct Answers {
+    pub(in crate::command::serve) fallback: Option<At<String>>,
+    pub(in crate::command::serve) cors: Option<At<CorsTable>>,
+    pub(in crate::command::serve) hsts: Option<At<HstsTable>>,
+    pub(in crate::command::serve) error_page: Vec<At<ErrorPageTable>>,
+    pub(in crate::command::serve) rule: Vec<At<RuleTable>>,
+    pub(in crate::command::serve) guard: Vec<At<GuardTable>>,
+    pub(in crate::command::serve) basic_auth: Vec<At<BasicAuthTable>>,
+    pub(in crate::command::serve) upload: Vec<At<UploadTable>>,
 }
 
 /// A certificate, by its files.

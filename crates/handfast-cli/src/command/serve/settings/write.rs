@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use super::answers;
 use super::types::{Certificate, Clients, Listener, Settings, Site};
 use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteTable,
@@ -69,13 +70,16 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
     };
     let site = |site: &Site| {
         let names = &site.names;
-        at(SiteTable {
+        let mut table = SiteTable {
             names: (!names.is_empty()).then(|| names.clone()),
             root: at(path(&site.root.value)),
             listing: set(site.listing),
             client_auth: (site.clients != Clients::default()).then(|| at(clients(&site.clients))),
             certificate: site.certificates.iter().map(certificate).collect(),
-        })
+            ..SiteTable::default()
+        };
+        answers::write(&site.answers, &mut table, |file| path(file));
+        at(table)
     };
     File {
         threads: settings.threads.map(at),

@@ -1,0 +1,448 @@
+//! What a site answers besides plain files, built from its settings.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use handfast_site::{
+    ClientName, Clients, Cors, Guard, Hsts, Passwords, Rule, RuleError, Site, UploadLimits, Uploads,
+};
+
+use super::config::answers::{
+    BasicAuthTable, CorsTable, GuardTable, HstsTable, RuleTable, UploadTable,
+};
+use super::config::choices::Demand;
+use super::config::problem::shown_path;
+use super::config::{At, Place, Problem};
+use super::settings;
+
+/// Of a password file, in bytes: more than the library accepts, so that it says so.
+const FILE_MAX: u64 = 16 * 1024 * 1024;
+
+/// The default status of a redirect: it is not kept by browsers, so that a mistake can be undone.
+const REDIRECT: u16 = 302;
+
+/// What goes on from one configuration to the next: which passwords were checked lately, and who has failed.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<HashMap<(PathBuf, Option<String>), Passwords>>);
+
+/// Users who have one guard together: those of options, each of whom has a file of their own.
+type Group<'t> = (Option<&'t str>, &'t str, Vec<&'t At<BasicAuthTable>>);
+
+/// A name of a client.
+type MakeName = fn(String) -> ClientName;
+
+/// A rule for a path that sets or adds a field.
+type MakeField = fn(&str, &str, &str) -> Result<Rule, RuleError>;
+
+/// Adds everything of the settings to a site.
+pub(super) fn add(
+    mut site: Site,
+    settings: &settings::Site,
+    kept: &Kept,
+    problems: &mut Vec<Problem>,
+) -> Site {
+    let answers = &settings.answers;
+    for table in &answers.guard {
+        if settings.clients.demand == Demand::None {
+            let what = "a guard by client certificates, and clients are not asked for any: every request is refused";
+            problems.push(
+                Problem::new(table.place.clone(), what).with_fix(
+                    "add [site.client_auth] with demand = \"optional\" and ca = \"FILE\"",
+                ),
+            );
+        }
+        if let Some(guard) = taken(guard(&table.value), &table.value.path.place, problems) {
+            site = site.with_guard(guard);
+        }
+    }
+    for (realm, path, tables) in groups(&answers.basic_auth) {
+        let Some(passwords) = passwords(&tables, kept, problems) else {
+            continue;
+        };
+        let passwords = match realm {
+            Some(realm) => passwords.with_realm(realm),
+            None => passwords,
+        };
+        let place = tables.first().map(|table| table.place.clone());
+        let guard = Guard::passwords(path, &passwords);
+        if let Some(guard) = taken(guard, &place.unwrap_or_default(), problems) {
+            site = site.with_guard(guard);
+        }
+    }
+    for table in &answers.rule {
+        for rule in rules(table, problems) {
+            site = site.with_rule(rule);
+        }
+    }
+    if let Some(table) = &answers.cors
+        && let Some(cors) = taken(cors(&table.value), &table.place, problems)
+    {
+        site = site.with_cors(cors);
+    }
+    if let Some(table) = &answers.hsts
+        && let Some(hsts) = taken(hsts(&table.value), &table.place, problems)
+    {
+        site = site.with_hsts(&hsts);
+    }
+    if let Some(fallback) = &answers.fallback {
+        let with = site.clone().with_fallback(&fallback.value);
+        site = taken(with, &fallback.place, problems).unwrap_or(site);
+    }
+    for table in &answers.error_page {
+        let path = url_path(&table.value.file.value);
+        let with = match &table.value.status {
+            Some(status) => site.clone().with_error_page(status.value, &path),
+            None => site.clone().with_error_page_for_others(&path),
+        };
+        site = taken(with, &table.value.file.place, problems).unwrap_or(site);
+    }
+    for table in &answers.upload {
+        if let Some(uploads) = uploads(&table.value, &settings.root.value, problems) {
+            site = site.with_uploads(uploads);
+        }
+    }
+    site
+}
+
+/// The files that are read besides those of the sites' directories.
+pub(super) fn watched(settings: &settings::Site) -> impl Iterator<Item = PathBuf> + '_ {
+    let tables = settings.answers.basic_auth.iter();
+    tables.map(|table| table.value.file.value.0.clone())
+}
+
+/// The value, or a problem at this place.
+fn taken<T, E: fmt::Display>(
+    result: Result<T, E>,
+    place: &Place,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            problems.push(Problem::new(place.clone(), error.to_string()));
+            None
+        }
+    }
+}
+
+fn guard(table: &GuardTable) -> Result<Guard, RuleError> {
+    let kinds: [(&Option<Vec<String>>, MakeName); 4] = [
+        (&table.dns, ClientName::Dns),
+        (&table.email, ClientName::Email),
+        (&table.uri, ClientName::Uri),
+        (&table.common_name, ClientName::CommonName),
+    ];
+    let mut clients = Clients::any();
+    for (names, kind) in kinds {
+        for name in names.iter().flatten() {
+            clients = clients.with_name(kind(name.clone()));
+        }
+    }
+    for issuer in table.issuer.iter().flatten() {
+        clients = clients.with_issuer(issuer);
+    }
+    Guard::clients(&table.path.value, clients)
+}
+
+/// Tables of one path and realm: a request satisfies one of them, not all.
+fn groups(tables: &[At<BasicAuthTable>]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for table in tables {
+        let realm = table.value.realm.as_ref().map(|realm| realm.value.as_str());
+        let path = table.value.path.as_ref().map_or("/", |path| &path.value);
+        match groups
+            .iter_mut()
+            .find(|(of, at, _)| *of == realm && *at == path)
+        {
+            Some((.., group)) => group.push(table),
+            None => groups.push((realm, path, vec![table])),
+        }
+    }
+    groups
+}
+
+/// The users of all these tables.
+fn passwords(
+    tables: &[&At<BasicAuthTable>],
+    kept: &Kept,
+    problems: &mut Vec<Problem>,
+) -> Option<Passwords> {
+    let mut all = String::new();
+    let first = tables.first()?;
+    for table in tables {
+        let file = &table.value.file;
+        let text = match read(&file.value.0) {
+            Ok(text) => text,
+            Err(error) => {
+                let what = format!("{} cannot be read: {error}", shown_path(&file.value.0));
+                problems.push(Problem::new(file.place.clone(), what));
+                return None;
+            }
+        };
+        let user = table.value.user.as_ref();
+        let lines = match user {
+            Some(user) => lines_of(&text, &user.value),
+            None => text,
+        };
+        // Each alone, so that the number of a line is that of the file.
+        if let Err(error) = Passwords::parse(&lines) {
+            let what = match user {
+                Some(user) if lines.is_empty() => format!(
+                    "{} has no user {}",
+                    shown_path(&file.value.0),
+                    handfast::escape_control(&user.value)
+                ),
+                _ => format!("{}: {error}", shown_path(&file.value.0)),
+            };
+            problems.push(Problem::new(file.place.clone(), what));
+            return None;
+        }
+        all.push_str(&lines);
+        all.push('\n');
+    }
+    let passwords = taken(Passwords::parse(&all), &first.place, problems)?;
+    let key = (
+        first.value.file.value.0.clone(),
+        first.value.user.as_ref().map(|user| user.value.clone()),
+    );
+    let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let passwords = match kept.get(&key) {
+        Some(previous) => passwords.succeeding(previous),
+        None => passwords,
+    };
+    kept.insert(key, passwords.clone());
+    Some(passwords)
+}
+
+/// The lines of this user. A file with a hash alone is theirs.
+fn lines_of(text: &str, user: &str) -> String {
+    let is_entry = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    let mut entries = text.lines().filter(is_entry);
+    if let (Some(only), None) = (entries.next(), entries.next())
+        && !only.contains(':')
+    {
+        return format!("{user}:{}", only.trim());
+    }
+    let of_user = |line: &&str| line.split_once(':').is_some_and(|(name, _)| name == user);
+    text.lines().filter(of_user).collect::<Vec<_>>().join("\n")
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(FILE_MAX)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn rules(table: &At<RuleTable>, problems: &mut Vec<Problem>) -> Vec<Rule> {
+    let place = &table.place;
+    let table = &table.value;
+    let path = table.path.value.as_str();
+    let mut rules = Vec::new();
+    match (&table.redirect, &table.rewrite, &table.status) {
+        (Some(redirect), Some(_), _) => {
+            let what = "a rule either redirects or rewrites";
+            problems
+                .push(Problem::new(redirect.place.clone(), what).with_fix("remove one of the two"));
+        }
+        (Some(to), None, status) => {
+            let status_place = status.as_ref().map_or(&to.place, |status| &status.place);
+            let status = status.as_ref().map_or(REDIRECT, |status| status.value);
+            let rule = Rule::redirect(path, &to.value, status);
+            let at = match &rule {
+                Err(RuleError::RedirectStatus(_)) => status_place,
+                Err(RuleError::Pattern { .. }) => &table.path.place,
+                _ => &to.place,
+            };
+            rules.extend(taken(rule, at, problems));
+        }
+        (None, Some(to), status) => {
+            if let Some(status) = status {
+                let what = "a rewrite has no status: the answer is that of the other path";
+                problems.push(Problem::new(status.place.clone(), what));
+            }
+            let rule = Rule::rewrite(path, &to.value);
+            let at = match &rule {
+                Err(RuleError::Pattern { .. }) => &table.path.place,
+                _ => &to.place,
+            };
+            rules.extend(taken(rule, at, problems));
+        }
+        (None, None, Some(status)) => {
+            rules.extend(taken(
+                Rule::status(path, status.value),
+                &status.place,
+                problems,
+            ));
+        }
+        (None, None, None) => {}
+    }
+    let fields: [(&Option<Vec<At<String>>>, MakeField); 2] = [
+        (&table.headers, Rule::set_header),
+        (&table.add_headers, Rule::add_header),
+    ];
+    for (fields, make) in fields {
+        for field in fields.iter().flatten() {
+            let Some((name, value)) = field.value.split_once(':') else {
+                let what = "a header field is written as \"Name: value\"";
+                problems.push(Problem::new(field.place.clone(), what));
+                continue;
+            };
+            rules.extend(taken(
+                make(path, name.trim(), value),
+                &field.place,
+                problems,
+            ));
+        }
+    }
+    for name in table.remove_headers.iter().flatten() {
+        let rule = Rule::remove_header(path, &name.value);
+        rules.extend(taken(rule, &name.place, problems));
+    }
+    if let Some(value) = &table.cache_control {
+        let rule = Rule::cache_control(path, &value.value);
+        rules.extend(taken(rule, &value.place, problems));
+    }
+    if rules.is_empty() && problems.is_empty() {
+        let what = "this rule does nothing";
+        problems.push(Problem::new(place.clone(), what).with_fix(
+            "add redirect, rewrite, status, headers, add_headers, remove_headers or cache_control",
+        ));
+    }
+    rules
+}
+
+fn cors(table: &CorsTable) -> Result<Cors, handfast_site::CorsError> {
+    let origins = &table.origins.value;
+    let mut cors = match origins.iter().any(|origin| origin == "*") {
+        true => Cors::any(),
+        false => Cors::origins(origins)?,
+    };
+    if let Some(methods) = &table.methods {
+        cors = cors.with_methods(&methods.value)?;
+    }
+    if let Some(names) = &table.headers {
+        cors = cors.with_headers(&names.value)?;
+    }
+    if let Some(names) = &table.exposed_headers {
+        cors = cors.with_exposed_headers(&names.value)?;
+    }
+    if let Some(max_age) = &table.max_age {
+        cors = cors.with_max_age(max_age.value.0);
+    }
+    cors.with_credentials(table.credentials.as_ref().is_some_and(|on| on.value))
+}
+
+fn hsts(table: &HstsTable) -> Result<Hsts, handfast_site::PreloadError> {
+    let on = |given: &Option<At<bool>>| given.as_ref().is_some_and(|on| on.value);
+    let hsts = Hsts::new(table.max_age.value.0).with_subdomains(on(&table.subdomains));
+    match on(&table.preload) {
+        true => hsts.with_preload(),
+        false => Ok(hsts),
+    }
+}
+
+/// A file beneath the root, as the path of a URL.
+fn url_path(file: &str) -> String {
+    format!("/{}", file.trim_start_matches(['.', '/']))
+}
+
+fn uploads(table: &UploadTable, root: &Path, problems: &mut Vec<Problem>) -> Option<Uploads> {
+    let directory = &table.directory;
+    let opened = Uploads::new(&directory.value.0).map_err(|error| {
+        format!(
+            "{} cannot be uploaded to: {error}",
+            shown_path(&directory.value.0)
+        )
+    });
+    let mut uploads = taken(opened, &directory.place, problems)?;
+    let beneath = beneath(&directory.value.0, root);
+    if let Some(path) = &beneath {
+        uploads = uploads.with_reading(true);
+        uploads = taken(uploads.with_path(path), &directory.place, problems)?;
+    }
+    if let Some(path) = &table.path {
+        // Where it is read is where it is in the root.
+        uploads = uploads.with_reading(beneath.is_some_and(|at| at == path.value));
+        uploads = taken(uploads.with_path(&path.value), &path.place, problems)?;
+    }
+    let mut limits = UploadLimits::default();
+    if let Some(size) = &table.file_bytes_max {
+        limits.file_bytes_max = size.value.0;
+    }
+    if let Some(size) = &table.request_bytes_max {
+        limits.request_bytes_max = size.value.0;
+    }
+    if let Some(count) = &table.files_max {
+        limits.files_max = count.value.get();
+    }
+    if let Some(count) = &table.uploads_max {
+        limits.uploads_max = count.value.get();
+    }
+    if let Some(size) = &table.free_bytes_min {
+        limits.free_bytes_min = size.value.0;
+    }
+    if let Some(time) = &table.time_max {
+        limits.duration_max = time.value.0;
+    }
+    let replace = table.replace.as_ref().is_some_and(|on| on.value);
+    Some(uploads.with_limits(limits).with_replacing(replace))
+}
+
+/// The path in URLs of a directory that is beneath the root.
+fn beneath(directory: &Path, root: &Path) -> Option<String> {
+    let (directory, root) = (directory.canonicalize().ok()?, root.canonicalize().ok()?);
+    let names = directory.strip_prefix(root).ok()?;
+    let mut path = "/".to_owned();
+    for name in names {
+        let name = name.to_str()?;
+        // Such names are not served.
+        if name.starts_with('.') {
+            return None;
+        }
+        path.push_str(
+            &percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC)
+                .to_string(),
+        );
+        path.push('/');
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_a_hash_alone_is_its_users() {
+        for (text, expected) in [
+            ("$2y$hash\n", "ann:$2y$hash"),
+            ("# of ann\n\n$2y$hash", "ann:$2y$hash"),
+            ("bob:x\nann:y\n", "ann:y"),
+            ("bob:x\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(lines_of(text, "ann"), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_beneath_the_root_has_its_path() {
+        let base = tempfile::tempdir().unwrap();
+        let root = base.path().join("public");
+        for name in ["public/in/a b", "public/.hidden", "other"] {
+            std::fs::create_dir_all(base.path().join(name)).unwrap();
+        }
+        let of = |name: &str| beneath(&base.path().join(name), &root);
+        assert_eq!(of("public").as_deref(), Some("/"));
+        assert_eq!(of("public/in/a b").as_deref(), Some("/in/a%20b/"));
+        assert_eq!(of("public/../public/in").as_deref(), Some("/in/"));
+        assert_eq!(of("public/.hidden"), None);
+        assert_eq!(of("other"), None);
+        assert_eq!(of("none"), None);
+    }
+}
