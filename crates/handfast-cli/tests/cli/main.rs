@@ -36,6 +36,8 @@ mod serve;
 #[cfg(unix)]
 mod status;
 mod strangers;
+#[cfg(target_os = "linux")]
+mod supervisor;
 #[cfg(unix)]
 mod terminal;
 #[cfg(unix)]

@@ -31,6 +31,7 @@ mod settings;
 mod stamp;
 mod status;
 mod stop;
+mod supervisor;
 mod warnings;
 mod watch;
 
@@ -53,6 +54,7 @@ use self::reload::{Reload, Start};
 use self::room::{connections_room, open_files_max, too_few_descriptors};
 use self::settings::Settings;
 use self::stop::{Signals, no_signals, until_stopped};
+use self::supervisor::Supervisor;
 use crate::failure::{Failure, code};
 use crate::output;
 
@@ -161,6 +163,7 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
     if args.open {
         desk::open(&addresses);
     }
+    let supervisor = Supervisor::from_environment();
     // Everything is open, and there is one thread.
     sandbox::enter(&args, &settings)?;
     logs.begin()?;
@@ -192,7 +195,7 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
     let reload = Reload::new(start, prepared, sites, &remarks);
     announce::print(&announcement)?;
     let log = logs.handle();
-    let result = until_stopped(runtime, running, signals, log, reload);
+    let result = until_stopped(runtime, running, signals, log, reload, supervisor);
     drop(status);
     logs.finish();
     result

@@ -10,6 +10,7 @@ use handfast_https::server::Running;
 use super::log;
 use super::reload::Reload;
 use super::stamp::LOOK_EVERY;
+use super::supervisor::Supervisor;
 use crate::failure::{Failure, code};
 use crate::heap::{self, Peak};
 use crate::output;
@@ -25,21 +26,29 @@ pub(super) fn until_stopped(
     mut signals: Signals,
     log: log::Handle,
     mut reload: Reload,
+    supervisor: Supervisor,
 ) -> Result<ExitCode, Failure> {
     let hurried = runtime.block_on(async {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut peaks, mut peak) = (tokio::time::interval(heap::LOOK_EVERY), Peak::default());
         peaks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let alive_every = supervisor.alive_every();
+        let mut alive = tokio::time::interval(alive_every.unwrap_or(heap::LOOK_EVERY));
+        alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        supervisor.ready(running.local_addrs().len());
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
                     Signal::Hangup => {
+                        supervisor.reloading();
                         log.reopen();
                         reload.ask(&running);
+                        supervisor.ready(running.local_addrs().len());
                     }
                 },
+                _ = alive.tick(), if alive_every.is_some() => supervisor.alive(),
                 _ = looks.tick() => reload.look(&running),
                 _ = peaks.tick() => {
                     if peak.is_over(running.connections()) {
@@ -48,8 +57,16 @@ pub(super) fn until_stopped(
                 }
             }
         }
-        let stopper = running.stopper();
-        stopper.shutdown(reload.settings().grace);
+        let (stopper, grace) = (running.stopper(), reload.settings().grace);
+        let connections = running.connections();
+        supervisor.stopping(connections);
+        if connections > 0 && !reload.settings().log.is_quiet() {
+            output::note(format!(
+                "stopping: {connections} connections are open; replies get {} s to end, a second signal ends them at once",
+                grace.as_secs()
+            ));
+        }
+        stopper.shutdown(grace);
         let mut stopped = tokio::task::spawn_blocking(move || running.join());
         tokio::select! {
             _ = &mut stopped => Ok::<_, Failure>(false),
