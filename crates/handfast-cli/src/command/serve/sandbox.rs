@@ -107,6 +107,8 @@ fn kept(args: &Args, settings: &Settings) -> Confinement {
     {
         write.insert(directory);
     }
+    let uploads = settings.sites.iter().flat_map(|site| &site.answers.upload);
+    write.extend(uploads.map(|table| table.value.directory.value.0.clone()));
     let exists = |path: &PathBuf| path.exists();
     let read = read.into_iter().filter(exists);
     let confinement = read.fold(Confinement::new(), Confinement::read);
