@@ -7,10 +7,10 @@
 
 use std::collections::VecDeque;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// The header field, and the content of PRIORITY_UPDATE frames.
-const FIELD: &str = "priority";
+static FIELD: HeaderName = HeaderName::from_static("priority");
 
 /// The urgency of what nothing is said of (RFC 9218, section 4.1).
 const URGENCY: u8 = 3;
@@ -40,7 +40,7 @@ impl Default for Priority {
 impl Priority {
     /// What a head says, if it says something.
     pub(super) fn of(fields: &HeaderMap) -> Option<Self> {
-        let mut values = fields.get_all(FIELD).iter().peekable();
+        let mut values = fields.get_all(&FIELD).iter().peekable();
         values.peek()?;
         let mut priority = Self::said();
         for value in values {
