@@ -10,6 +10,7 @@ mod bench;
 mod ca;
 mod causes;
 mod common;
+mod configuration;
 #[cfg(unix)]
 mod connect;
 mod demo;

@@ -260,6 +260,28 @@ fn tickets_survive_a_reload() {
     assert_eq!(ask(&mut stream, "localhost"), "first");
 }
 
+/// The local authority issues another certificate when the one in use is gone or old.
+#[test]
+fn the_certificate_of_the_local_authority_is_made_again() {
+    let place = Place::new();
+    place.configure("[[site]]\nroot = \"public\"\n");
+    let server = place.serve(&[]);
+    let certificates = place.path("ca/certs");
+    for entry in fs::read_dir(&certificates).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    server.hang_up();
+    server.wait_for("certificate for localhost: in use now");
+    let anchors = TrustAnchors::empty().with_file(place.path("ca/ca.pem"));
+    let client = ClientContext::builder().trust(anchors.unwrap());
+    let client = client.build().unwrap();
+    assert_eq!(server.get(&client, "localhost").0, "first");
+    // With nothing to renew, nothing is.
+    server.hang_up();
+    server.wait_for_count("reloaded\n", 2);
+    assert_eq!(server.count("in use now"), 1);
+}
+
 /// A site that demands certificates from now on is not served over connections that began without.
 #[test]
 fn clients_have_to_show_certificates_from_the_reload_on() {

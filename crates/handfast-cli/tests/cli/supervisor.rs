@@ -52,10 +52,8 @@ fn a_service_manager_is_told_of_the_start_of_reloads_and_of_the_end() {
             .arg(&public)
             .start();
         assert_eq!(next(&socket), "READY=1\nSTATUS=serving at 1 addresses");
-        assert!(
-            running.output().contains("listening on"),
-            "clients are told before"
-        );
+        // Written before, and collected by another thread of this test.
+        running.expect_output("listening on", PATIENCE);
         // Signs of life come on their own.
         let mut buffer = [0; 64];
         for _ in 0..3 {

@@ -16,6 +16,12 @@ use crate::output;
 /// The most sites for which commands are shown.
 const SITES_SHOWN_MAX: usize = 3;
 
+/// The addresses at which plain HTTP is redirected.
+pub(super) fn redirects(addresses: &[SocketAddr]) -> String {
+    let line = |address: &SocketAddr| format!("redirecting http://{address}/ to https\n");
+    addresses.iter().map(line).collect()
+}
+
 /// Its addresses, a line each, and commands to reach it. Reads the local authority's certificate.
 pub(super) fn text(
     settings: &Settings,

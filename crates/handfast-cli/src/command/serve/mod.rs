@@ -36,11 +36,12 @@ mod warnings;
 mod watch;
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use handfast::Explanation;
-use handfast_https::server::{BindError, Server, ServerConfig};
+use handfast_https::server::{BindError, Listener, Redirect, Server, ServerConfig};
 use handfast_site::Sites;
 
 pub(crate) use self::args::Args;
@@ -131,8 +132,14 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
         .limits(limits)
         .close_policy(settings.close.into())
         .observer(logs.observer(Arc::clone(&numbers)));
-    for address in settings.addresses(Kind::Https) {
+    let https = settings.addresses(Kind::Https);
+    let port = https.first().map_or(0, SocketAddr::port);
+    for address in https {
         server = server.listen(address);
+    }
+    for address in settings.addresses(Kind::Redirect) {
+        let redirect = Redirect::to_port(port);
+        server = server.listener(Listener::address(address).redirecting(redirect));
     }
     if let Some(threads) = settings.threads {
         server = server.threads(threads);
@@ -156,7 +163,16 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
     let status = status.transpose()?;
     let addresses = server.local_addrs();
     let of_status = status.as_ref().map(Server::local_addrs).unwrap_or_default();
-    let mut announcement = announce::text(&settings, &prepared.identities, &addresses, &of_status);
+    // Those that redirect come after the others.
+    let redirects = server.addresses().into_iter().skip(addresses.len());
+    let redirects: Vec<_> = redirects.filter_map(|address| address.socket()).collect();
+    let mut announcement = announce::redirects(&redirects);
+    announcement.push_str(&announce::text(
+        &settings,
+        &prepared.identities,
+        &addresses,
+        &of_status,
+    ));
     if args.qr {
         announcement.extend(desk::qr(&addresses));
     }

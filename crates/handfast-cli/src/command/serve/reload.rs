@@ -171,7 +171,7 @@ impl Reload {
         let is_old = local
             .filter(|one| one.origin == Origin::Local)
             .map(|one| one.facts())
-            .any(|facts| (facts.not_after - now) * 3 < facts.not_after - facts.not_before);
+            .any(|facts| is_old(facts.not_before, facts.not_after, now));
         is_old || (self.identities.names_addresses && names::addresses() != self.addresses)
     }
 
@@ -272,6 +272,11 @@ impl Reload {
     }
 }
 
+/// Whether less than a third of a certificate's time is left: then the authority issues another one.
+fn is_old(not_before: i64, not_after: i64, now: i64) -> bool {
+    not_after.saturating_sub(now).saturating_mul(3) < not_after.saturating_sub(not_before)
+}
+
 /// Which certificates are others.
 fn changes(before: &SiteIdentities, now: &SiteIdentities, settings: &Settings) -> Vec<String> {
     let known: HashSet<[u8; 32]> = before
@@ -302,4 +307,23 @@ fn changes(before: &SiteIdentities, now: &SiteIdentities, settings: &Settings) -
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_when_less_than_a_third_of_its_time_is_left() {
+        for (now, expected) in [
+            (0, false),
+            (200, false),
+            (201, true),
+            (300, true),
+            (999, true),
+        ] {
+            assert_eq!(is_old(0, 300, now), expected, "{now}");
+        }
+        assert!(!is_old(i64::MIN, i64::MAX, 0));
+    }
 }

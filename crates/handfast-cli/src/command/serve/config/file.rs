@@ -12,7 +12,7 @@ use super::answers::{
     BasicAuthTable, CorsTable, ErrorPageTable, GuardTable, HstsTable, RuleTable, UploadTable,
 };
 use super::choices::{Close, Demand, Events, Kind, LogFormat, Version};
-use super::value::{Address, At, FilePath, LogTarget, Size, Source, StatusAddress, Time};
+use super::value::{Address, At, FilePath, LogTarget, Often, Size, Source, StatusAddress, Time};
 use crate::trust_args::CrlExpired;
 
 /// The configuration of `handfast serve`. Paths are relative to the directory of the file.
@@ -97,6 +97,16 @@ pub(crate) struct LimitsTable {
     /// Of an unread request body, what is read and discarded so that the reply arrives.
     #[schemars(extend("default" = "4MiB"))]
     pub(crate) discard_max: Option<At<Size>>,
+    /// Connections at once from one address: an IPv4 address, or an IPv6 network of 64 bits; a further one is reset. Default:
+    /// no limit, since many people may share an address.
+    #[schemars(extend("examples" = [100]))]
+    pub(crate) connections_per_address_max: Option<At<NonZeroUsize>>,
+    /// TLS handshakes of one address in a second; one too many is reset. Default: no limit.
+    #[schemars(extend("examples" = ["20/s"]))]
+    pub(crate) handshakes_per_address: Option<At<Often>>,
+    /// Requests of one address in a second; one too many gets 429 (Too Many Requests). Default: no limit.
+    #[schemars(extend("examples" = ["200/s, burst 1000"]))]
+    pub(crate) requests_per_address: Option<At<Often>>,
     /// Replies that were made and are not taken yet, of all connections together.
     #[schemars(extend("default" = "128MiB"))]
     pub(crate) held_bytes_max: Option<At<Size>>,

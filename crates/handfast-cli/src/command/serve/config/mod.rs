@@ -8,6 +8,8 @@
 
 pub(super) mod answers;
 pub(super) mod choices;
+#[cfg(test)]
+mod documentation;
 pub(super) mod file;
 pub(super) mod problem;
 pub(super) mod schema;
@@ -25,7 +27,7 @@ use toml::de::{DeTable, Deserializer};
 pub(super) use self::file::File;
 pub(super) use self::problem::{Problem, Text};
 pub(super) use self::value::{
-    Address, At, FilePath, LogTarget, Place, Size, Source, StatusAddress, Time,
+    Address, At, FilePath, LogTarget, Often, Place, Size, Source, StatusAddress, Time,
 };
 use crate::failure::{Failure, code, plain};
 

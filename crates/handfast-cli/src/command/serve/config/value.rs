@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -95,6 +96,7 @@ pub(crate) fn problem_of(format: &str, text: &str) -> Option<String> {
         Size::FORMAT => text.parse::<Size>().err(),
         Source::FORMAT => text.parse::<Source>().err(),
         Address::FORMAT => text.parse::<Address>().err(),
+        Often::FORMAT => text.parse::<Often>().err(),
         LogTarget::FORMAT => text.parse::<LogTarget>().err(),
         StatusAddress::FORMAT => text.parse::<StatusAddress>().err(),
         _ => None,
@@ -219,6 +221,52 @@ impl fmt::Display for Size {
 }
 
 as_string!(Size);
+
+/// How often something may happen: `"20/s"`, or with how many at once `"20/s, burst 100"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Often {
+    pub(crate) per_second: NonZeroU32,
+    /// As many as in a second, if not given.
+    pub(crate) burst: u32,
+}
+
+impl Form for Often {
+    const FORMAT: &'static str = "rate";
+}
+
+impl FromStr for Often {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (rate, burst) = match text.split_once(',') {
+                Some((rate, burst)) => (rate, Some(burst.trim().strip_prefix("burst ")?.trim())),
+                None => (text, None),
+            };
+            let per_second: NonZeroU32 = rate.trim().strip_suffix("/s")?.trim().parse().ok()?;
+            let burst = match burst {
+                Some(burst) => burst.parse().ok()?,
+                None => per_second.get(),
+            };
+            Some(Self { per_second, burst })
+        };
+        parse().ok_or_else(|| {
+            "expected how often a second, such as \"20/s\", or \"20/s, burst 100\"".to_owned()
+        })
+    }
+}
+
+impl fmt::Display for Often {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.per_second)?;
+        match self.burst == self.per_second.get() {
+            true => Ok(()),
+            false => write!(f, ", burst {}", self.burst),
+        }
+    }
+}
+
+as_string!(Often);
 
 /// An address to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -465,6 +513,26 @@ mod tests {
             prop_assert_eq!(Size(bytes).to_string().parse(), Ok(Size(bytes)));
             let time = Time(Duration::from_nanos(nanoseconds));
             prop_assert_eq!(time.to_string().parse(), Ok(time));
+        }
+    }
+
+    #[test]
+    fn rates_are_for_a_second() {
+        for (text, expected) in [
+            ("20/s", Some((20, 20))),
+            ("20/s, burst 100", Some((20, 100))),
+            ("20/s,burst 0", Some((20, 0))),
+            ("0/s", None),
+            ("20", None),
+            ("20/m", None),
+            ("20/s, 100", None),
+        ] {
+            let often = text.parse::<Often>().ok();
+            let found = often.map(|often| (often.per_second.get(), often.burst));
+            assert_eq!(found, expected, "{text}");
+            if let Some(often) = often {
+                assert_eq!(often.to_string().parse(), Ok(often));
+            }
         }
     }
 

@@ -223,7 +223,7 @@ fn last(path: &str) -> &str {
 }
 
 /// The table of a path, as it is written in a file.
-fn header(path: &str) -> String {
+pub(super) fn header(path: &str) -> String {
     const SEVERAL: [&str; 9] = [
         "site",
         "listener",

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use handfast_https::server::Limits;
+use handfast_https::server::{Limits, Rate};
 
 use super::answers;
 use super::flags::override_by;
@@ -16,7 +16,7 @@ use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteTable,
 };
 use crate::command::serve::config::{
-    At, Config, FilePath, LogTarget, Place, Problem, Size, Source, Time,
+    At, Config, FilePath, LogTarget, Often, Place, Problem, Size, Source, Time,
 };
 use crate::command::serve::listen::Listen;
 use crate::data_dir::LOCAL;
@@ -245,8 +245,18 @@ fn listeners(tables: &[At<ListenerTable>], problems: &mut Vec<Problem>) -> Vec<L
             kind: or(&table.value.kind, Kind::default()),
         });
     }
-    let has_https = listeners.iter().any(|one| one.kind == Kind::Https);
-    if !has_https && let Some(first) = tables.first() {
+    let https = listeners.iter().find(|one| one.kind == Kind::Https);
+    let redirects = listeners.iter().any(|one| one.kind == Kind::Redirect);
+    if let Some(https) = https.filter(|https| redirects && https.address.value.port() == 0) {
+        let what = "plain HTTP cannot be redirected to a port that is not known before";
+        problems.push(
+            Problem::new(https.address.place.clone(), what)
+                .with_fix("give the first listener for HTTPS a port"),
+        );
+    }
+    if https.is_none()
+        && let Some(first) = tables.first()
+    {
         let what = "there is no listener for HTTPS, to which plain HTTP could be redirected";
         problems.push(
             Problem::new(first.place.clone(), what)
@@ -291,6 +301,14 @@ fn limits(table: &LimitsTable) -> Limits {
     limits.fields_max = count(&table.fields_max, limits.fields_max);
     limits.streams_max = or(&table.streams_max, limits.streams_max);
     limits.discard_max = or(&table.discard_max, Size(limits.discard_max)).0;
+    let rate = |given: &Option<At<Often>>| {
+        let given = given.as_ref()?.value;
+        Some(Rate::new(given.per_second, given.burst))
+    };
+    let per_address = table.connections_per_address_max.as_ref();
+    limits.connections_per_address_max = per_address.map(|count| count.value);
+    limits.handshakes_per_address = rate(&table.handshakes_per_address);
+    limits.requests_per_address = rate(&table.requests_per_address);
     limits.held_bytes_max = size(&table.held_bytes_max, limits.held_bytes_max);
     limits
 }

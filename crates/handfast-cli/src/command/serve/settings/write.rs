@@ -3,13 +3,17 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use handfast_https::server::Rate;
+
 use super::answers;
 use super::types::{Certificate, Clients, Listener, Settings, Site};
 use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteTable,
     StatusTable, TlsTable,
 };
-use crate::command::serve::config::{Address, At, FilePath, LogTarget, Place, Size, Source, Time};
+use crate::command::serve::config::{
+    Address, At, FilePath, LogTarget, Often, Place, Size, Source, Time,
+};
 use crate::data_dir::LOCAL;
 use crate::passphrase::PassphraseSource;
 
@@ -62,6 +66,12 @@ fn clients(clients: &Clients) -> ClientAuthTable {
 pub(in crate::command::serve) fn file(settings: &Settings) -> File {
     let limits = &settings.limits;
     let bytes = |count: usize| set(Size(count as u64));
+    let often = |rate: Rate| {
+        at(Often {
+            per_second: rate.per_second,
+            burst: rate.burst,
+        })
+    };
     let listener = |listener: &Listener| {
         at(ListenerTable {
             address: at(Address(listener.address.value)),
@@ -103,6 +113,9 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
             fields_max: NonZeroUsize::new(limits.fields_max).map(at),
             streams_max: set(limits.streams_max),
             discard_max: set(Size(limits.discard_max)),
+            connections_per_address_max: limits.connections_per_address_max.map(at),
+            handshakes_per_address: limits.handshakes_per_address.map(often),
+            requests_per_address: limits.requests_per_address.map(often),
             held_bytes_max: bytes(limits.held_bytes_max),
         },
         tls: TlsTable {
