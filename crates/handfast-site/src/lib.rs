@@ -34,6 +34,9 @@
 //! - [`Cors`] and [`CorsError`]; [`Hsts`] and [`PreloadError`].
 
 mod cors;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod hsts;
 mod name;

@@ -4,6 +4,8 @@
 //! owns the exchange: limits, answers, pages. Files are written on other threads than those that serve, one piece after the
 //! other, and a client sends no faster than that.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod multipart;
 mod name;
 #[cfg(not(unix))]
