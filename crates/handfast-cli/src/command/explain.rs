@@ -329,7 +329,10 @@ mod tests {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 // Tests use their own ids.
-                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                let code = text
+                    .split("#[cfg(test)]\nmod tests {")
+                    .next()
+                    .unwrap_or_default();
                 found.push(code.to_owned());
             }
         }

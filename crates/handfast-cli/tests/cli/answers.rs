@@ -108,7 +108,7 @@ fn options_of_serve_answer_as_they_say() {
         "--cors",
         "--404",
         "404.html",
-        "--header",
+        "--add-header",
         "X-Extra: one",
         "--hsts",
         "24h",
@@ -233,9 +233,9 @@ fn mistakes_are_shown_before_anything_is_served() {
         (&["--basic-auth", "ann:password"], "belongs in a file"),
         (&["--upload", &text("none")], "cannot be uploaded to"),
         (&["--cors=app.example"], "app.example is not an origin"),
-        (&["--header", "X-Extra"], "a header field is written as"),
+        (&["--add-header", "X-Extra"], "a header field is written as"),
         (
-            &["--header", "Content-Length: 1"],
+            &["--add-header", "Content-Length: 1"],
             "is set by the server alone",
         ),
         (

@@ -83,7 +83,7 @@ pub(super) struct AnswersArgs {
     pub(super) not_found: Option<String>,
     /// Header field of every response (repeatable)
     #[arg(long, value_name = "NAME: VALUE")]
-    pub(super) header: Vec<String>,
+    pub(super) add_header: Vec<String>,
     /// Strict transport security: browsers use HTTPS alone for this long after a visit, such as 24h
     #[arg(long, value_name = "TIME")]
     pub(super) hsts: Option<Time>,

@@ -3,7 +3,7 @@
 //!
 //! It keeps what it reads again: the roots, certificates and the configuration, each with the directory that holds it, because
 //! a directory that is built again, or a link that is switched, leads to something new in there. A holder that holds much more than
-//! that (`/`, `/etc`, a home directory) is not kept.
+//! that (`/`, `/etc`, a home directory) is not kept, but for the user's own home if a root lies directly in it: that is told.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -78,6 +78,17 @@ fn kept(args: &Args, settings: &Settings) -> Confinement {
     let mut read = BTreeSet::new();
     for site in &settings.sites {
         add_with_holders(&mut read, &site.root.value);
+        // Otherwise a root that is built again could not be served.
+        if let Some(home) = home_that_holds(&site.root.value) {
+            if !settings.log.is_quiet() {
+                output::note(format!(
+                    "the server can read all of {}, which holds {}: in a directory of its own it is confined to that",
+                    handfast::escape_control(&home.display().to_string()),
+                    handfast::escape_control(&site.root.value.display().to_string())
+                ));
+            }
+            read.insert(home);
+        }
     }
     for path in context::watched(settings)
         .iter()
@@ -119,6 +130,15 @@ fn kept(args: &Args, settings: &Settings) -> Confinement {
 fn add_with_holders(paths: &mut BTreeSet<PathBuf>, path: &Path) {
     paths.insert(path.to_owned());
     paths.extend(holders(path));
+}
+
+/// This user's home directory, if the path lies directly in it.
+fn home_that_holds(path: &Path) -> Option<PathBuf> {
+    let home = std::env::home_dir()?.canonicalize().ok()?;
+    let is_name = matches!(path.components().next_back(), Some(Component::Normal(_)));
+    let absolute = std::path::absolute(path).ok()?;
+    let holder = absolute.parent()?.canonicalize().ok()?;
+    (is_name && holder == home && home.parent().is_some()).then_some(home)
 }
 
 /// The directories that hold what a path names, and what it leads to.

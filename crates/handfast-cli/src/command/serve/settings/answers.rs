@@ -91,19 +91,19 @@ pub(super) fn of_options(args: &AnswersArgs, table: &mut SiteTable) {
         };
         table.error_page.push(At::flag("--404", page));
     }
-    if !args.header.is_empty() {
-        let field = |field: &String| At::flag("--header", field.clone());
+    if !args.add_header.is_empty() {
+        let field = |field: &String| At::flag("--add-header", field.clone());
         let rule = RuleTable {
-            path: At::flag("--header", "/**".to_owned()),
+            path: At::flag("--add-header", "/**".to_owned()),
             redirect: None,
             rewrite: None,
             status: None,
-            headers: Some(args.header.iter().map(field).collect()),
+            headers: Some(args.add_header.iter().map(field).collect()),
             add_headers: None,
             remove_headers: None,
             cache_control: None,
         };
-        table.rule.push(At::flag("--header", rule));
+        table.rule.push(At::flag("--add-header", rule));
     }
     for user in &args.basic_auth {
         let one = BasicAuthTable {

@@ -248,7 +248,7 @@ fn options_and_keys_of_answers_are_the_same() {
     let of_file = settings(file, "--config x").unwrap();
     let of_options = resolve(
         &args(
-            "public --spa --cors=https://a.example --hsts 24h --404 404.html --header X-A:b \
+            "public --spa --cors=https://a.example --hsts 24h --404 404.html --add-header X-A:b \
              --basic-auth ann:file:/hash --upload /in",
         ),
         None,
