@@ -333,6 +333,46 @@ fn plain_http_is_redirected_to_the_port_for_https() {
         https.port()
     );
     assert!(reply.contains(&location), "{reply}");
+    running.expect_output(
+        &format!(
+            "\"GET /f.txt?a=b HTTP/1.1\" 308 to https://localhost:{}/f.txt?a=b ",
+            https.port()
+        ),
+        PATIENCE,
+    );
+}
+
+#[test]
+fn what_is_cut_because_of_its_address_is_logged_with_the_limit() {
+    let place = sites();
+    place.configure(
+        "[limits]\nrequests_per_address = \"1/s\"\n\
+         [log]\naudit = \"audit.jsonl\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[site]]\nroot = \"public\"\n\
+         [[site.certificate]]\nchain = \"default.pem\"\nkey = \"default.key\"\n",
+    );
+    let (running, port) = place.serve();
+    let anyone = place.client(None);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while ask(&anyone, port, "localhost", "localhost").is_ok_and(|said| !said.starts_with("429 ")) {
+        assert!(std::time::Instant::now() < deadline, "{}", running.output());
+    }
+    running.expect_output(
+        "requests were answered with 429, too many of 127.0.0.1",
+        PATIENCE,
+    );
+    let audit = loop {
+        let audit = fs::read_to_string(place.path("audit.jsonl")).unwrap_or_default();
+        if audit.contains("address-limited") {
+            break audit;
+        }
+        assert!(std::time::Instant::now() < deadline, "{audit}");
+    };
+    assert!(
+        audit.contains("\"limit\":\"requests\"") && audit.contains("\"address\":\"127.0.0.1\""),
+        "{audit}"
+    );
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use handfast::{Explanation, escape_control};
-use handfast_https::server::{CloseEvent, CloseReason, ConnectionInfo, HandshakeEvent};
+use handfast_https::server::{
+    AddressLimit, CloseEvent, CloseReason, ConnectionInfo, HandshakeEvent, LimitEvent,
+    RedirectEvent,
+};
 
 use super::spell;
 
@@ -112,6 +115,36 @@ pub(super) fn connection_closed(event: &CloseEvent<'_>, verbose: bool) -> Option
 
 pub(super) fn connections_full(connections_max: usize) -> String {
     format!("{connections_max} connections are open, the maximum: more wait until one ends")
+}
+
+pub(super) fn address_limited(event: &LimitEvent) -> String {
+    let what = match event.limit {
+        AddressLimit::Connections => "connections at once were reset",
+        AddressLimit::Handshakes => "new connections were reset",
+        AddressLimit::Requests => "requests were answered with 429",
+    };
+    let whose = match event.address {
+        Some(address) => format!("of {address}"),
+        None => "of other addresses".to_owned(),
+    };
+    format!("{} {what}, too many {whose}", event.count)
+}
+
+/// What a listener for plain HTTP answered, as requests are logged.
+pub(super) fn redirected(event: &RedirectEvent<'_>) -> String {
+    text(|text| {
+        let line = String::from_utf8_lossy(event.request_line);
+        let line = escape_control(&line).replace('"', "\\\"");
+        write!(text, "{} - \"{line}\" ", event.peer)?;
+        match event.status {
+            Some(status) => write!(text, "{}", status.as_u16())?,
+            None => text.push('-'),
+        }
+        if let Some(location) = event.location {
+            write!(text, " to {}", escape_control(location))?;
+        }
+        write!(text, " {}", Tenths(event.duration))
+    })
 }
 
 pub(super) fn accept_failed(error: &io::Error, pause: Duration) -> String {

@@ -25,7 +25,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use handfast::{Explanation, escape_control};
-use handfast_https::server::{CloseEvent, ConnectionInfo, HandshakeEvent, Observer, RequestEvent};
+use handfast_https::server::{
+    CloseEvent, ConnectionInfo, HandshakeEvent, LimitEvent, Observer, RedirectEvent, RequestEvent,
+};
 use serde_json::Value;
 
 use self::request::Format;
@@ -346,6 +348,24 @@ impl Observer for Log {
         let value = || values::connections_full(connections_max, now);
         self.audit(value);
         self.event(now, || events::connections_full(connections_max), value);
+    }
+
+    fn address_limited(&self, event: &LimitEvent) {
+        let value = || values::address_limited(event);
+        self.audit(value);
+        self.event(event.time, || events::address_limited(event), value);
+    }
+
+    fn redirected(&self, event: &RedirectEvent<'_>) {
+        // A port that was opened and closed is no request.
+        if event.status.is_none() && event.request_line.is_empty() && !self.verbose {
+            return;
+        }
+        self.event(
+            event.time,
+            || events::redirected(event),
+            || values::redirected(event),
+        );
     }
 
     fn accept_failed(&self, error: &io::Error, pause: Duration) {

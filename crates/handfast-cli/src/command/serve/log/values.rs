@@ -5,7 +5,9 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use handfast::{Alert, ClientOffer, Explanation, escape_control};
-use handfast_https::server::{CloseEvent, CloseReason, ConnectionInfo, HandshakeEvent};
+use handfast_https::server::{
+    CloseEvent, CloseReason, ConnectionInfo, HandshakeEvent, LimitEvent, RedirectEvent,
+};
 use serde_json::{Value, json};
 
 /// The version of the lines' schema: incremented when a field is removed or its meaning changes.
@@ -110,6 +112,34 @@ pub(super) fn is_failure(reason: &CloseReason) -> bool {
 pub(super) fn connections_full(connections_max: usize, time: SystemTime) -> Value {
     let value = json!({ "event": "connections-full", "connections_max": connections_max });
     finished(value, time)
+}
+
+pub(super) fn address_limited(event: &LimitEvent) -> Value {
+    let value = json!({
+        "event": "address-limited",
+        "limit": event.limit.name(),
+        "address": event.address.map(|address| address.to_string()),
+        "count": event.count,
+    });
+    finished(value, event.time)
+}
+
+/// What a listener for plain HTTP answered.
+pub(super) fn redirected(event: &RedirectEvent<'_>) -> Value {
+    let value = json!({
+        "event": "redirected",
+        "peer": event.peer.to_string(),
+        "local": event.local.to_string(),
+        "request_line": text_of(event.request_line),
+        "status": event.status.map(|status| status.as_u16()),
+        "location": event.location.map(escape_control),
+        "duration_ms": milliseconds(event.duration),
+    });
+    finished(value, event.time)
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    escape_control(&String::from_utf8_lossy(bytes)).into_owned()
 }
 
 pub(super) fn accept_failed(error: &io::Error, pause: Duration, time: SystemTime) -> Value {
