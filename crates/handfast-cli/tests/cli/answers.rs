@@ -100,6 +100,50 @@ impl Serving {
 }
 
 #[test]
+fn files_are_served_as_options_say() {
+    let place = Place::new();
+    fs::write(place.path("public/v2/start.html"), "<p>start").unwrap();
+    fs::write(place.path("outside/f"), "outside").unwrap();
+    fs::write(
+        place.path("public/large.txt"),
+        "a line that repeats\n".repeat(1000),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink(place.path("outside/f"), place.path("public/link")).unwrap();
+    let public = place.path("public").display().to_string();
+    let accepts = ["-H", "Accept-Encoding: gzip"];
+
+    let server = place.serve(&[&public]);
+    let Some((status, ..)) = server.curl("/link", &[]) else {
+        return;
+    };
+    assert_eq!(status, 404, "a link that leads out");
+    let (_, head, _) = server
+        .curl("/large.txt", &[&accepts[..], &["-I"]].concat())
+        .unwrap();
+    assert!(head.contains("content-encoding: gzip"), "{head}");
+
+    let server = place.serve(&[
+        "--follow-links",
+        "--no-compression",
+        "--index",
+        "start.html",
+        &public,
+    ]);
+    let (status, _, body) = server.curl("/link", &[]).unwrap();
+    assert_eq!((status, body.as_str()), (200, "outside"));
+    let (_, head, _) = server
+        .curl("/large.txt", &[&accepts[..], &["-I"]].concat())
+        .unwrap();
+    assert!(!head.contains("content-encoding"), "{head}");
+    let (_, _, body) = server.curl("/v2/", &[]).unwrap();
+    assert_eq!(body, "<p>start");
+
+    let refused = place.program(&["--index", "../f", &public]).run();
+    assert!(refused.err().contains("cannot be an index"), "{refused}");
+}
+
+#[test]
 fn options_of_serve_answer_as_they_say() {
     let place = Place::new();
     let text = |name: &str| place.path(name).display().to_string();

@@ -66,6 +66,15 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Answers")]
 pub(super) struct AnswersArgs {
+    /// File to serve for a directory (repeatable); the first that exists [default: index.html]
+    #[arg(long, value_name = "FILE")]
+    pub(super) index: Vec<String>,
+    /// Do not compress files while they are sent; those that are compressed already, beside the file, are used
+    #[arg(long)]
+    pub(super) no_compression: bool,
+    /// Follow symbolic links out of DIR, to whatever this user may read
+    #[arg(long)]
+    pub(super) follow_links: bool,
     /// Answer navigations to paths where nothing is with /index.html, for single-page applications
     #[arg(long)]
     pub(super) spa: bool,

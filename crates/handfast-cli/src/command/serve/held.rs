@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::answers;
 use super::config::{At, Source};
 use super::lists::Lists;
-use super::settings::{Certificate, Clients, Settings, Site};
+use super::settings::{Certificate, Clients, FileSettings, Settings, Site};
 use crate::failure::Failure;
 use crate::passphrase::{self, PassphraseSource};
 
@@ -29,7 +29,7 @@ pub(super) struct Held {
     /// From pipes, by their files.
     identities: HashMap<(PathBuf, PathBuf), Identity>,
     /// By directory, whether it is listed, and how many files may be open.
-    files: HashMap<(PathBuf, bool, usize), Files>,
+    files: HashMap<(PathBuf, FileSettings, usize), Files>,
     key_logs: HashMap<PathBuf, KeyLog>,
     /// By the clients that they are for: lists are read again one by one, and never replaced by older ones.
     lists: Vec<(Clients, Rc<RefCell<Lists>>)>,
@@ -109,12 +109,16 @@ impl Held {
 
     /// The files of a site.
     pub(super) fn files(&mut self, site: &Site, open_files_max: usize) -> io::Result<Files> {
-        let place = (site.root.value.clone(), site.listing, open_files_max);
+        let place = (site.root.value.clone(), site.files.clone(), open_files_max);
         if let Some(files) = self.files.get(&place) {
             return Ok(files.clone());
         }
         let files = Files::new(&site.root.value)?
-            .with_listing(site.listing)
+            .with_listing(site.files.listing)
+            .with_indexes(site.files.index.iter().cloned())
+            .with_precompressed(site.files.precompressed)
+            .with_compression(site.files.compression)
+            .with_follow_links(site.files.follow_links)
             .with_open_files_max(open_files_max);
         self.files.insert(place, files.clone());
         Ok(files)
@@ -123,8 +127,8 @@ impl Held {
     /// Forgets what these settings do not need.
     pub(super) fn forget_unused(&mut self, settings: &Settings) {
         let sites = &settings.sites;
-        self.files.retain(|(root, listing, _), _| {
-            let serves = |site: &Site| site.root.value == *root && site.listing == *listing;
+        self.files.retain(|(root, files, _), _| {
+            let serves = |site: &Site| site.root.value == *root && site.files == *files;
             sites.iter().any(serves)
         });
         self.lists

@@ -77,6 +77,9 @@ fn with_user(confinement: Confinement, settings: &Settings) -> Result<Confinemen
 fn kept(args: &Args, settings: &Settings) -> Confinement {
     let mut read = BTreeSet::new();
     for site in &settings.sites {
+        if site.files.follow_links {
+            read.insert(PathBuf::from("/"));
+        }
         add_with_holders(&mut read, &site.root.value);
         // Otherwise a root that is built again could not be served.
         if let Some(home) = home_that_holds(&site.root.value) {

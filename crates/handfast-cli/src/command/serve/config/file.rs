@@ -184,6 +184,22 @@ pub(crate) struct SiteTable {
     #[serde(default)]
     #[schemars(extend("default" = true))]
     pub(crate) listing: Option<At<bool>>,
+    /// Files that are served for a directory, the first that exists.
+    #[serde(default)]
+    #[schemars(extend("default" = ["index.html"]))]
+    pub(crate) index: Option<At<Vec<String>>>,
+    /// Serve `FILE.br`, `FILE.zst` or `FILE.gz` in place of a file, to clients that accept it.
+    #[serde(default)]
+    #[schemars(extend("default" = true))]
+    pub(crate) precompressed: Option<At<bool>>,
+    /// Compress files while they are sent, where that gains, for clients that accept it.
+    #[serde(default)]
+    #[schemars(extend("default" = true))]
+    pub(crate) compression: Option<At<bool>>,
+    /// Follow symbolic links that lead out of `root`, to whatever this user may read. The process then stays able to read all files.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub(crate) follow_links: Option<At<bool>>,
     /// Answer navigations with this file beneath `root` where nothing is found: for applications that choose their page in
     /// the browser.
     #[serde(default)]

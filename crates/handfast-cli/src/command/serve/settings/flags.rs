@@ -137,6 +137,17 @@ fn about_one_site(args: &Args) -> Vec<(&'static str, &'static str)> {
             "site.client_auth.crl_expired",
         ),
         (clients.depth.is_some(), "--depth", "site.client_auth.depth"),
+        (!args.answers.index.is_empty(), "--index", "site.index"),
+        (
+            args.answers.no_compression,
+            "--no-compression",
+            "site.compression",
+        ),
+        (
+            args.answers.follow_links,
+            "--follow-links",
+            "site.follow_links",
+        ),
         (args.answers.spa, "--spa", "site.fallback"),
         (!args.answers.cors.is_empty(), "--cors", "site.cors.origins"),
         (
@@ -202,10 +213,19 @@ fn site_of(args: &Args) -> Option<SiteTable> {
         };
         At::flag("--client-ca", table)
     });
+    let answers_args = &args.answers;
     let mut table = SiteTable {
         names: None,
         root: At::flag("DIR", typed(root)),
         listing: args.no_listing.then(|| At::flag("--no-listing", false)),
+        index: (!answers_args.index.is_empty())
+            .then(|| At::flag("--index", answers_args.index.clone())),
+        compression: answers_args
+            .no_compression
+            .then(|| At::flag("--no-compression", false)),
+        follow_links: answers_args
+            .follow_links
+            .then(|| At::flag("--follow-links", true)),
         client_auth,
         certificate: certificate.into_iter().collect(),
         ..SiteTable::default()
@@ -221,6 +241,9 @@ pub(super) const KEYS: &[(&str, Option<&str>)] = &[
     ("--listen", Some("listener.address")),
     ("--port", Some("listener.address")),
     ("--no-listing", Some("site.listing")),
+    ("--index", Some("site.index")),
+    ("--no-compression", Some("site.compression")),
+    ("--follow-links", Some("site.follow_links")),
     ("--qr", None),
     ("--open", None),
     ("--spa", Some("site.fallback")),

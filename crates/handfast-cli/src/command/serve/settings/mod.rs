@@ -21,5 +21,5 @@ mod write;
 
 pub(super) use self::resolve::resolve;
 pub(super) use self::restart::needs_restart;
-pub(super) use self::types::{Certificate, Clients, LogSettings, Settings, Site};
+pub(super) use self::types::{Certificate, Clients, FileSettings, LogSettings, Settings, Site};
 pub(super) use self::write::file;

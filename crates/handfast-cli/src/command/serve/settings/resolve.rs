@@ -9,7 +9,7 @@ use handfast_https::server::{Limits, Rate};
 
 use super::answers;
 use super::flags::override_by;
-use super::types::{Certificate, Clients, Listener, LogSettings, Settings, Site};
+use super::types::{Certificate, Clients, FileSettings, Listener, LogSettings, Settings, Site};
 use crate::command::serve::args::Args;
 use crate::command::serve::config::choices::{Close, Demand, Events, Kind, LogFormat, Version};
 use crate::command::serve::config::file::{
@@ -144,7 +144,13 @@ impl Resolve<'_> {
         Site {
             names: names.collect(),
             root: self.path(&site.root),
-            listing: or(&site.listing, true),
+            files: FileSettings {
+                listing: or(&site.listing, true),
+                index: index(&site.index, problems),
+                precompressed: or(&site.precompressed, true),
+                compression: or(&site.compression, true),
+                follow_links: or(&site.follow_links, false),
+            },
             answers: answers::of_table(site, |path| self.path(path)),
             certificates: self.certificates(&site.certificate),
             clients: self.clients(site.client_auth.as_ref(), problems),
@@ -264,6 +270,23 @@ fn listeners(tables: &[At<ListenerTable>], problems: &mut Vec<Problem>) -> Vec<L
         );
     }
     listeners
+}
+
+/// Names of files, `index.html` by default.
+fn index(given: &Option<At<Vec<String>>>, problems: &mut Vec<Problem>) -> Vec<String> {
+    let Some(given) = given else {
+        return vec!["index.html".to_owned()];
+    };
+    for name in &given.value {
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+            let name = handfast::escape_control(name);
+            let what = format!(
+                "\"{name}\" cannot be an index: it is the name of a file in each directory, and not of a hidden one"
+            );
+            problems.push(Problem::new(given.place.clone(), what));
+        }
+    }
+    given.value.clone()
 }
 
 /// Names and addresses for a certificate.

@@ -192,7 +192,7 @@ fn options_about_a_site_exclude_sites_of_the_file() {
     // Without sites in the file they describe one.
     let settings = settings("threads = 2\n", "--config x --no-listing public").unwrap();
     assert_eq!(settings.sites.len(), 1);
-    assert!(!settings.sites[0].listing);
+    assert!(!settings.sites[0].files.listing);
 }
 
 #[test]

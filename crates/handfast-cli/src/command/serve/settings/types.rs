@@ -79,11 +79,21 @@ pub(in crate::command::serve) struct Site {
     /// In lower case; empty for the site that gets every other request.
     pub(in crate::command::serve) names: Vec<At<String>>,
     pub(in crate::command::serve) root: At<PathBuf>,
-    pub(in crate::command::serve) listing: bool,
+    pub(in crate::command::serve) files: FileSettings,
     pub(in crate::command::serve) answers: Answers,
     /// None: those for all sites, or one from the local authority.
     pub(in crate::command::serve) certificates: Vec<Certificate>,
     pub(in crate::command::serve) clients: Clients,
+}
+
+/// How a site's files are served.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::command::serve) struct FileSettings {
+    pub(in crate::command::serve) listing: bool,
+    pub(in crate::command::serve) index: Vec<String>,
+    pub(in crate::command::serve) precompressed: bool,
+    pub(in crate::command::serve) compression: bool,
+    pub(in crate::command::serve) follow_links: bool,
 }
 
 /// What a site answers besides plain files. Paths are resolved.

@@ -83,7 +83,11 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
         let mut table = SiteTable {
             names: (!names.is_empty()).then(|| names.clone()),
             root: at(path(&site.root.value)),
-            listing: set(site.listing),
+            listing: set(site.files.listing),
+            index: set(site.files.index.clone()),
+            precompressed: set(site.files.precompressed),
+            compression: set(site.files.compression),
+            follow_links: set(site.files.follow_links),
             client_auth: (site.clients != Clients::default()).then(|| at(clients(&site.clients))),
             certificate: site.certificates.iter().map(certificate).collect(),
             ..SiteTable::default()
