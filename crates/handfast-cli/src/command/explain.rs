@@ -105,6 +105,8 @@ const PAGES: &[(&str, &str)] = pages![
     "identity-too-large",
     "identity-unreadable",
     "identity-unrecognised",
+    "inherited-socket-missing",
+    "inherited-socket-unusable",
     "input-not-sent",
     "input-unreadable",
     "internal",

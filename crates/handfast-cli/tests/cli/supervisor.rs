@@ -79,3 +79,121 @@ fn a_service_manager_is_told_of_the_start_of_reloads_and_of_the_end() {
         );
     }
 }
+
+/// As systemd does it: the sockets stay with whoever made them, and clients that connect while nobody serves wait.
+#[test]
+fn sockets_that_were_handed_over_are_served_by_one_process_after_another() {
+    let place = tempfile::tempdir().unwrap();
+    let public = place.path().join("public");
+    fs::create_dir(&public).unwrap();
+    fs::write(public.join("f"), "content").unwrap();
+    let Some(python) = Program::new("python3") else {
+        return;
+    };
+    // The service manager: it binds, and starts the server twice with its sockets from descriptor 3 on.
+    let manager = r#"
+import os, socket, ssl, subprocess, sys, tempfile
+handfast, public, ca, unix = sys.argv[1:]
+tcp = socket.create_server(("127.0.0.1", 0))
+local = socket.socket(socket.AF_UNIX); local.bind(unix); local.listen()
+port = tcp.getsockname()[1]
+def start():
+    def hand_over():
+        os.dup2(tcp.fileno(), 60); os.dup2(local.fileno(), 61)
+        os.dup2(60, 3); os.dup2(61, 4)
+        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="web:local")
+        os.execv(handfast, [handfast, "serve", "--listen", "systemd:local", "--listen", "systemd", public])
+    pid = os.fork()
+    if pid == 0:
+        os.environ["HANDFAST_CA_DIR"] = ca
+        hand_over()
+    return pid
+def ask(connect):
+    context = ssl.create_default_context(cafile=os.path.join(ca, "ca.pem"))
+    with context.wrap_socket(connect(), server_hostname="localhost") as stream:
+        stream.sendall(b"GET /f HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        reply = b""
+        while piece := stream.recv(65536):
+            reply += piece
+    return reply.endswith(b"content")
+def over_unix():
+    one = socket.socket(socket.AF_UNIX); one.connect(unix); return one
+for turn in range(2):
+    # Nobody serves yet: the connection waits.
+    early = socket.create_connection(("127.0.0.1", port))
+    pid = start()
+    import time
+    until = time.monotonic() + 30
+    while not os.path.exists(os.path.join(ca, "ca.pem")) and time.monotonic() < until:
+        time.sleep(0.01)
+    print("tcp", ask(lambda: early), "unix", ask(over_unix), flush=True)
+    os.kill(pid, 15)
+    print("exit", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), "socket", os.path.exists(unix), flush=True)
+"#;
+    let finished = python
+        .args(["-c", manager, HANDFAST])
+        .arg(&public)
+        .arg(place.path().join("ca"))
+        .arg(place.path().join("unix"))
+        .limit(PATIENCE * 2)
+        .run();
+    let turn = "tcp True unix True\nexit 0 socket True\n";
+    let lines: String = finished
+        .out()
+        .lines()
+        .filter(|line| line.starts_with("tcp") || line.starts_with("exit"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(lines, turn.repeat(2), "{finished}");
+}
+
+#[test]
+fn a_socket_that_was_not_handed_over_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let finished = Program::at(HANDFAST)
+        .env("HANDFAST_CA_DIR", place.path().join("ca"))
+        .args(["serve", "--listen", "systemd:web"])
+        .arg(place.path())
+        .run();
+    assert_eq!(finished.code, Some(1), "{finished}");
+    let told = finished.err();
+    assert!(
+        told.contains("no socket of the name \"web\" was handed over [inherited-socket-missing]"),
+        "{finished}"
+    );
+    assert!(told.contains("fix: start the .socket unit"), "{finished}");
+}
+
+#[test]
+fn a_unix_socket_is_served_and_removed_at_the_end() {
+    let place = tempfile::tempdir().unwrap();
+    let public = place.path().join("public");
+    fs::create_dir(&public).unwrap();
+    fs::write(public.join("f"), "content").unwrap();
+    let path = place.path().join("s/socket");
+    fs::create_dir(place.path().join("s")).unwrap();
+    let listen = format!("unix:{}", path.display());
+    let mut running = Program::at(HANDFAST)
+        .env("HANDFAST_CA_DIR", place.path().join("ca"))
+        .args(["serve", "--listen", &listen])
+        .arg(&public)
+        .start();
+    running.expect_output(&format!("listening on {listen}\n"), PATIENCE);
+    if let Some(curl) = Program::new("curl") {
+        let fetched = curl
+            .args(["-sS", "--cacert"])
+            .arg(place.path().join("ca/ca.pem"))
+            .arg("--unix-socket")
+            .arg(&path)
+            .arg("https://localhost/f")
+            .run();
+        assert_eq!(fetched.out(), "content", "{fetched}");
+    }
+    signal(&running, "-TERM");
+    assert!(
+        running.wait(PATIENCE).unwrap().success(),
+        "{}",
+        running.output()
+    );
+    assert!(!path.exists());
+}

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use handfast::{CertificateFacts, Explanation, SubjectAltName};
 
+use handfast_https::server::LocalAddress;
+
 use super::config::choices::Demand;
 use super::desk;
 use super::identities::{Origin, Shown, SiteIdentities, Trusted};
@@ -17,9 +19,21 @@ use crate::output;
 const SITES_SHOWN_MAX: usize = 3;
 
 /// The addresses at which plain HTTP is redirected.
-pub(super) fn redirects(addresses: &[SocketAddr]) -> String {
-    let line = |address: &SocketAddr| format!("redirecting http://{address}/ to https\n");
+pub(super) fn redirects(addresses: &[LocalAddress]) -> String {
+    let line = |address: &LocalAddress| match address.socket() {
+        Some(address) => format!("redirecting http://{address}/ to https\n"),
+        None => format!("redirecting plain HTTP at {address} to https\n"),
+    };
     addresses.iter().map(line).collect()
+}
+
+/// The Unix sockets at which HTTPS is served.
+pub(super) fn unix(addresses: &[LocalAddress]) -> String {
+    let unix = addresses
+        .iter()
+        .filter(|address| address.socket().is_none());
+    unix.map(|address| format!("listening on {address}\n"))
+        .collect()
 }
 
 /// Its addresses, a line each, and commands to reach it. Reads the local authority's certificate.

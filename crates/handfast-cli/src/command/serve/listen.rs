@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
 
+use super::config::Address;
+
 /// Addresses to listen on: `127.0.0.1:8443`, `[::1]:8443`; `8443` and `localhost:8443` on both loopback addresses; `:8443` and
-/// `*:8443` on all addresses of this machine.
+/// `*:8443` on all addresses of this machine; `unix:PATH`; `systemd` and `systemd:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listen(pub(super) Vec<SocketAddr>);
+pub(super) struct Listen(pub(super) Vec<Address>);
 
 impl Listen {
     /// Both loopback addresses, as far as this machine has them: clients resolve `localhost` to either.
@@ -19,10 +21,10 @@ impl Listen {
     }
 
     fn both(v4: Ipv4Addr, v6: Ipv6Addr, port: u16) -> Self {
-        let mut addresses = vec![SocketAddr::from((v4, port))];
+        let mut addresses = vec![Address::Ip(SocketAddr::from((v4, port)))];
         // A free port would be another one for each.
         if port != 0 && TcpListener::bind((v6, 0)).is_ok() {
-            addresses.push(SocketAddr::from((v6, port)));
+            addresses.push(Address::Ip(SocketAddr::from((v6, port))));
         }
         Self(addresses)
     }
@@ -33,7 +35,10 @@ impl FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse() {
-            return Ok(Self(vec![address]));
+            return Ok(Self(vec![Address::Ip(address)]));
+        }
+        if text.starts_with("unix:") || text.starts_with("systemd") {
+            return text.parse().map(|address| Self(vec![address]));
         }
         if text.parse::<IpAddr>().is_ok() {
             let host = if text.contains(':') {
@@ -90,10 +95,9 @@ mod tests {
             assert!(error.contains(told), "{typed}: {error}");
         }
         let both: Listen = "8443".parse().unwrap();
-        assert!(
-            both.0
-                .iter()
-                .all(|address| address.ip().is_loopback() && address.port() == 8443)
-        );
+        assert!(both.0.iter().all(|address| address.port() == Some(8443)));
+        for text in ["unix:/run/s", "systemd", "systemd:https"] {
+            assert_eq!(v4(text).as_deref(), Ok(text));
+        }
     }
 }

@@ -18,6 +18,7 @@ mod context;
 mod desk;
 mod held;
 mod identities;
+mod inherited;
 mod listen;
 mod lists;
 mod log;
@@ -35,8 +36,8 @@ mod supervisor;
 mod warnings;
 mod watch;
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -46,9 +47,10 @@ use handfast_site::Sites;
 
 pub(crate) use self::args::Args;
 use self::config::choices::{Demand, Kind};
-use self::config::{Config, Text};
+use self::config::{Address, Config, Text};
 use self::held::Held;
 use self::identities::Remarks;
+use self::inherited::Inherited;
 use self::log::Logs;
 use self::numbers::Numbers;
 use self::reload::{Reload, Start};
@@ -132,15 +134,8 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
         .limits(limits)
         .close_policy(settings.close.into())
         .observer(logs.observer(Arc::clone(&numbers)));
-    let https = settings.addresses(Kind::Https);
-    let port = https.first().map_or(0, SocketAddr::port);
-    for address in https {
-        server = server.listen(address);
-    }
-    for address in settings.addresses(Kind::Redirect) {
-        let redirect = Redirect::to_port(port);
-        server = server.listener(Listener::address(address).redirecting(redirect));
-    }
+    let (listeners, redirects_from) = listeners(&settings)?;
+    server = listeners.into_iter().fold(server, ServerConfig::listener);
     if let Some(threads) = settings.threads {
         server = server.threads(threads);
     }
@@ -163,10 +158,10 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
     let status = status.transpose()?;
     let addresses = server.local_addrs();
     let of_status = status.as_ref().map(Server::local_addrs).unwrap_or_default();
-    // Those that redirect come after the others.
-    let redirects = server.addresses().into_iter().skip(addresses.len());
-    let redirects: Vec<_> = redirects.filter_map(|address| address.socket()).collect();
+    let mut all = server.addresses();
+    let redirects = all.split_off(redirects_from.min(all.len()));
     let mut announcement = announce::redirects(&redirects);
+    announcement.push_str(&announce::unix(&all));
     announcement.push_str(&announce::text(
         &settings,
         &prepared.identities,
@@ -215,6 +210,57 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
     drop(status);
     logs.finish();
     result
+}
+
+/// What is listened on, and from which position on plain HTTP is redirected.
+fn listeners(settings: &Settings) -> Result<(Vec<Listener>, usize), Failure> {
+    let mut inherited = Inherited::from_environment()?;
+    // Those that ask for a name come before those that take what is left.
+    let mut taken: HashMap<usize, Vec<Listener>> = HashMap::new();
+    for by_name in [true, false] {
+        for (index, one) in settings.listeners.iter().enumerate() {
+            if let Address::Systemd(name) = &one.address.value
+                && name.is_some() == by_name
+            {
+                taken.insert(index, inherited.take(name.as_deref())?);
+            }
+        }
+    }
+    for name in inherited.unused() {
+        output::warning(format!(
+            "nothing listens on the socket \"{}\" that systemd hands over: add --listen systemd",
+            handfast::escape_control(name)
+        ));
+    }
+    let port = settings
+        .listeners
+        .iter()
+        .find(|one| one.kind == Kind::Https);
+    let port = port
+        .and_then(|https| https.address.value.port())
+        .unwrap_or(443);
+    let (mut https, mut redirecting) = (Vec::new(), Vec::new());
+    for (index, one) in settings.listeners.iter().enumerate() {
+        let these = match &one.address.value {
+            Address::Ip(address) => vec![Listener::address(*address)],
+            #[cfg(unix)]
+            Address::Unix(path) => vec![Listener::path(path)],
+            #[cfg(not(unix))]
+            Address::Unix(_) => Vec::new(),
+            Address::Systemd(_) => taken.remove(&index).unwrap_or_default(),
+        };
+        match one.kind {
+            Kind::Https => https.extend(these),
+            Kind::Redirect => redirecting.extend(
+                these
+                    .into_iter()
+                    .map(|one| one.redirecting(Redirect::to_port(port))),
+            ),
+        }
+    }
+    let redirects_from = https.len();
+    https.extend(redirecting);
+    Ok((https, redirects_from))
 }
 
 /// Warnings and notes about what was read.

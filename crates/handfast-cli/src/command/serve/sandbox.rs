@@ -14,7 +14,7 @@ use handfast::Explanation;
 use handfast_confine::{ConfineError, Confined, Confinement, Enforcement};
 
 use super::args::Args;
-use super::config::LogTarget;
+use super::config::{Address, LogTarget};
 use super::context;
 use super::settings::Settings;
 use crate::data_dir;
@@ -120,6 +120,12 @@ fn kept(args: &Args, settings: &Settings) -> Confinement {
         && let Ok(directory) = data_dir::ca_dir(settings.ca_dir.clone())
     {
         write.insert(directory);
+    }
+    // The file of a Unix socket is removed at the end.
+    for listener in &settings.listeners {
+        if let Address::Unix(path) = &listener.address.value {
+            write.extend(holders(path));
+        }
     }
     let uploads = settings.sites.iter().flat_map(|site| &site.answers.upload);
     write.extend(uploads.map(|table| table.value.directory.value.0.clone()));

@@ -36,7 +36,7 @@ pub(super) fn until_stopped(
         let alive_every = supervisor.alive_every();
         let mut alive = tokio::time::interval(alive_every.unwrap_or(heap::LOOK_EVERY));
         alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        supervisor.ready(running.local_addrs().len());
+        supervisor.ready(running.listeners().len());
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
@@ -45,7 +45,7 @@ pub(super) fn until_stopped(
                         supervisor.reloading();
                         log.reopen();
                         reload.ask(&running);
-                        supervisor.ready(running.local_addrs().len());
+                        supervisor.ready(running.listeners().len());
                     }
                 },
                 _ = alive.tick(), if alive_every.is_some() => supervisor.alive(),

@@ -159,7 +159,8 @@ pub(crate) struct StatusTable {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListenerTable {
-    /// IP address and port; port 0 picks a free one.
+    /// IP address and port, port 0 picks a free one; or `unix:PATH`; or `systemd` for the sockets that systemd hands over, `systemd:NAME`
+    /// for those of this `FileDescriptorName`.
     #[schemars(extend("examples" = ["0.0.0.0:443"]))]
     pub(crate) address: At<Address>,
     /// What is spoken there.

@@ -268,9 +268,30 @@ impl fmt::Display for Often {
 
 as_string!(Often);
 
-/// An address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Address(pub(crate) std::net::SocketAddr);
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Address {
+    Ip(std::net::SocketAddr),
+    /// A Unix socket of this path.
+    Unix(PathBuf),
+    /// Sockets that systemd hands over: of this name, or all that nothing else takes.
+    Systemd(Option<String>),
+}
+
+impl Address {
+    /// The port, if it is known before anything listens.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Self::Ip(address) => Some(address.port()).filter(|port| *port != 0),
+            Self::Unix(_) | Self::Systemd(_) => None,
+        }
+    }
+
+    /// May something else have the same?
+    pub(crate) fn is_repeatable(&self) -> bool {
+        matches!(self, Self::Ip(address) if address.port() == 0)
+    }
+}
 
 impl Form for Address {
     const FORMAT: &'static str = "socket-address";
@@ -280,15 +301,28 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| {
-            "expected an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"".to_owned()
+        match text.split_once(':') {
+            Some(("unix", path)) if !path.is_empty() => return Ok(Self::Unix(path.into())),
+            Some(("systemd", name)) if !name.is_empty() => {
+                return Ok(Self::Systemd(Some(name.to_owned())));
+            }
+            None if text == "systemd" => return Ok(Self::Systemd(None)),
+            _ => {}
+        }
+        text.parse().map(Self::Ip).map_err(|_| {
+            "expected an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\", \"unix:PATH\", \"systemd\" or \"systemd:NAME\"".to_owned()
         })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(None) => f.write_str("systemd"),
+            Self::Systemd(Some(name)) => write!(f, "systemd:{name}"),
+        }
     }
 }
 

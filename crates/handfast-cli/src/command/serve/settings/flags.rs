@@ -1,6 +1,5 @@
 //! Options take the place of keys.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -64,9 +63,9 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
     if let Some(path) = &args.identity.ca_dir {
         file.ca_dir = Some(At::flag("--ca-dir", typed(path)));
     }
-    let listener = |flag, address: &SocketAddr| {
+    let listener = |flag, address: &Address| {
         let table = ListenerTable {
-            address: At::flag(flag, Address(*address)),
+            address: At::flag(flag, address.clone()),
             kind: None,
         };
         At::flag(flag, table)

@@ -16,7 +16,7 @@ use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteTable,
 };
 use crate::command::serve::config::{
-    At, Config, FilePath, LogTarget, Often, Place, Problem, Size, Source, Time,
+    Address, At, Config, FilePath, LogTarget, Often, Place, Problem, Size, Source, Time,
 };
 use crate::command::serve::listen::Listen;
 use crate::data_dir::LOCAL;
@@ -57,7 +57,7 @@ struct Resolve<'d> {
 
 impl Resolve<'_> {
     fn all(&self, file: &File, problems: &mut Vec<Problem>) -> Option<Settings> {
-        let listeners = listeners(&file.listener, problems);
+        let listeners = self.listeners(&file.listener, problems);
         let sites: Vec<Site> = file
             .site
             .iter()
@@ -97,6 +97,72 @@ impl Resolve<'_> {
                 audit: file.log.audit.as_ref().map(|path| self.path(path).value),
             },
         })
+    }
+
+    /// The listeners, each address once; without any, both loopback addresses, as far as this machine has them: clients
+    /// resolve `localhost` to either.
+    fn listeners(
+        &self,
+        tables: &[At<ListenerTable>],
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Listener> {
+        if tables.is_empty() {
+            let addresses = Listen::loopback(PORT_DEFAULT).0;
+            let listener = |value| Listener {
+                address: At {
+                    value,
+                    place: Place::Unset,
+                },
+                kind: Kind::Https,
+            };
+            return addresses.into_iter().map(listener).collect();
+        }
+        let mut listeners: Vec<Listener> = Vec::new();
+        for table in tables {
+            let address = self.address(&table.value.address);
+            let is_taken =
+                |other: &Listener| other.address == address && !address.value.is_repeatable();
+            if listeners.iter().any(is_taken) {
+                let what = format!("{} is listened on twice", address.value);
+                problems.push(
+                    Problem::new(address.place.clone(), what).with_fix("remove one of the two"),
+                );
+            }
+            listeners.push(Listener {
+                address,
+                kind: or(&table.value.kind, Kind::default()),
+            });
+        }
+        let https = listeners.iter().find(|one| one.kind == Kind::Https);
+        let redirects = listeners.iter().any(|one| one.kind == Kind::Redirect);
+        if let Some(https) = https.filter(|https| redirects && https.address.value.port().is_none())
+        {
+            let what = "plain HTTP cannot be redirected to a port that is not known before";
+            problems.push(
+                Problem::new(https.address.place.clone(), what)
+                    .with_fix("give the first listener for HTTPS a port"),
+            );
+        }
+        if https.is_none()
+            && let Some(first) = tables.first()
+        {
+            let what = "there is no listener for HTTPS, to which plain HTTP could be redirected";
+            problems.push(
+                Problem::new(first.place.clone(), what)
+                    .with_fix("add a [[listener]] with address = \"0.0.0.0:443\""),
+            );
+        }
+        listeners
+    }
+
+    fn address(&self, address: &At<Address>) -> At<Address> {
+        match &address.value {
+            Address::Unix(path) => {
+                let path = self.path(&address.with(FilePath(path.clone())));
+                address.with(Address::Unix(path.value))
+            }
+            other => address.with(other.clone()),
+        }
     }
 
     /// Relative to the file's directory if it is from there.
@@ -221,55 +287,6 @@ fn ascending(versions: &[Version]) -> Vec<Version> {
         .into_iter()
         .filter(|version| versions.contains(version))
         .collect()
-}
-
-/// The listeners, each address once; without any, both loopback addresses, as far as this machine has them: clients
-/// resolve `localhost` to either.
-fn listeners(tables: &[At<ListenerTable>], problems: &mut Vec<Problem>) -> Vec<Listener> {
-    if tables.is_empty() {
-        let addresses = Listen::loopback(PORT_DEFAULT).0;
-        let listener = |value| Listener {
-            address: At {
-                value,
-                place: Place::Unset,
-            },
-            kind: Kind::Https,
-        };
-        return addresses.into_iter().map(listener).collect();
-    }
-    let mut listeners: Vec<Listener> = Vec::new();
-    for table in tables {
-        let address = table.value.address.with(table.value.address.value.0);
-        let is_taken = |other: &Listener| other.address == address && address.value.port() != 0;
-        if listeners.iter().any(is_taken) {
-            let what = format!("{} is listened on twice", address.value);
-            problems
-                .push(Problem::new(address.place.clone(), what).with_fix("remove one of the two"));
-        }
-        listeners.push(Listener {
-            address,
-            kind: or(&table.value.kind, Kind::default()),
-        });
-    }
-    let https = listeners.iter().find(|one| one.kind == Kind::Https);
-    let redirects = listeners.iter().any(|one| one.kind == Kind::Redirect);
-    if let Some(https) = https.filter(|https| redirects && https.address.value.port() == 0) {
-        let what = "plain HTTP cannot be redirected to a port that is not known before";
-        problems.push(
-            Problem::new(https.address.place.clone(), what)
-                .with_fix("give the first listener for HTTPS a port"),
-        );
-    }
-    if https.is_none()
-        && let Some(first) = tables.first()
-    {
-        let what = "there is no listener for HTTPS, to which plain HTTP could be redirected";
-        problems.push(
-            Problem::new(first.place.clone(), what)
-                .with_fix("add a [[listener]] with address = \"0.0.0.0:443\""),
-        );
-    }
-    listeners
 }
 
 /// Names of files, `index.html` by default.

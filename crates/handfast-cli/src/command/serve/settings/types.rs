@@ -12,7 +12,7 @@ use crate::command::serve::config::answers::{
     BasicAuthTable, CorsTable, ErrorPageTable, GuardTable, HstsTable, RuleTable, UploadTable,
 };
 use crate::command::serve::config::choices::{Close, Demand, Events, Kind, LogFormat, Version};
-use crate::command::serve::config::{At, LogTarget, Source, StatusAddress};
+use crate::command::serve::config::{Address, At, LogTarget, Source, StatusAddress};
 use crate::trust_args::CrlExpired;
 
 /// Everything that was decided.
@@ -66,10 +66,10 @@ impl LogSettings {
     }
 }
 
-/// An address to listen on.
+/// Where to listen.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::command::serve) struct Listener {
-    pub(in crate::command::serve) address: At<SocketAddr>,
+    pub(in crate::command::serve) address: At<Address>,
     pub(in crate::command::serve) kind: Kind,
 }
 
@@ -159,12 +159,15 @@ impl Settings {
             .collect()
     }
 
-    /// Addresses of listeners that speak HTTPS, or that redirect.
+    /// IP addresses of listeners that speak HTTPS, or that redirect.
     pub(in crate::command::serve) fn addresses(&self, kind: Kind) -> Vec<SocketAddr> {
         self.listeners
             .iter()
             .filter(|listener| listener.kind == kind)
-            .map(|listener| listener.address.value)
+            .filter_map(|listener| match listener.address.value {
+                Address::Ip(address) => Some(address),
+                Address::Unix(_) | Address::Systemd(_) => None,
+            })
             .collect()
     }
 }

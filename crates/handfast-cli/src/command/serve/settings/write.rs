@@ -74,7 +74,10 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
     };
     let listener = |listener: &Listener| {
         at(ListenerTable {
-            address: at(Address(listener.address.value)),
+            address: at(match &listener.address.value {
+                Address::Unix(socket) => Address::Unix(path(socket).0),
+                other => other.clone(),
+            }),
             kind: set(listener.kind),
         })
     };

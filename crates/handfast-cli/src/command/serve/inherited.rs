@@ -1,0 +1,99 @@
+//! Sockets that systemd has bound and hands over (sd_listen_fds(3)): they stay open while the service restarts, and may be of ports that
+//! its user could not bind.
+
+use std::env;
+use std::io;
+
+use handfast::{Explanation, escape_control};
+use handfast_https::server::Listener;
+use listenfd::ListenFd;
+
+use crate::failure::{Failure, code};
+
+/// What was handed over, each with its name (`FileDescriptorName=`), and not taken yet.
+pub(super) struct Inherited {
+    sockets: Vec<(String, Listener)>,
+}
+
+impl Inherited {
+    /// From `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`.
+    pub(super) fn from_environment() -> Result<Self, Failure> {
+        // What it says goes with the descriptors.
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut from = ListenFd::from_env();
+        let mut sockets = Vec::new();
+        for index in 0..from.len() {
+            let name = names.next().unwrap_or_default();
+            let socket = take(&mut from, index).map_err(|error| {
+                let what = format!(
+                    "the socket \"{}\" that was handed over is none to listen on",
+                    escape_control(name)
+                );
+                let explanation = Explanation::new("inherited-socket-unusable", what)
+                    .with_evidence(error.to_string())
+                    .with_fix("in the .socket unit, use ListenStream=");
+                Failure::new(code::OTHER, explanation)
+            })?;
+            sockets.push((name.to_owned(), socket));
+        }
+        Ok(Self { sockets })
+    }
+
+    /// Those of a name, or without one all that are left.
+    pub(super) fn take(&mut self, name: Option<&str>) -> Result<Vec<Listener>, Failure> {
+        let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.sockets)
+            .into_iter()
+            .partition(|(its, _)| name.is_none_or(|name| its == name));
+        self.sockets = left;
+        if taken.is_empty() {
+            let what = match name {
+                Some(name) => format!(
+                    "no socket of the name \"{}\" was handed over",
+                    escape_control(name)
+                ),
+                None => "no socket was handed over".to_owned(),
+            };
+            let others: Vec<_> = self
+                .sockets
+                .iter()
+                .map(|(name, _)| escape_control(name))
+                .collect();
+            let evidence = match others.is_empty() {
+                true => {
+                    "LISTEN_FDS, by which systemd tells, names none for this process".to_owned()
+                }
+                false => format!("those that were: {}", others.join(", ")),
+            };
+            let explanation = Explanation::new("inherited-socket-missing", what)
+                .with_evidence(evidence)
+                .with_fix("start the .socket unit; its FileDescriptorName= is the name");
+            return Err(Failure::new(code::OTHER, explanation));
+        }
+        Ok(taken.into_iter().map(|(_, socket)| socket).collect())
+    }
+
+    /// The names of those that nothing listens on.
+    pub(super) fn unused(&self) -> Vec<&str> {
+        self.sockets.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+#[cfg(unix)]
+fn take(from: &mut ListenFd, index: usize) -> io::Result<Listener> {
+    let none = || io::Error::from(io::ErrorKind::NotFound);
+    match from.take_tcp_listener(index) {
+        Ok(socket) => Ok(Listener::socket(socket.ok_or_else(none)?)),
+        Err(_) => {
+            let socket = from.take_unix_listener(index)?;
+            Ok(Listener::unix_socket(socket.ok_or_else(none)?))
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn take(from: &mut ListenFd, index: usize) -> io::Result<Listener> {
+    let socket = from.take_tcp_listener(index)?;
+    let none = || io::Error::from(io::ErrorKind::NotFound);
+    Ok(Listener::socket(socket.ok_or_else(none)?))
+}
