@@ -29,14 +29,20 @@ fn tests() {
     let all: [(&str, fn()); 4] = [
         (
             "a_confined_process_can_do_what_it_is_for_and_nothing_else",
-            what_is_left,
+            a_confined_process_can_do_what_it_is_for_and_nothing_else,
         ),
         (
             "a_process_with_several_threads_is_not_confined_in_part",
-            several_threads,
+            a_process_with_several_threads_is_not_confined_in_part,
         ),
-        ("another_user_s_process_cannot_go_back", another_user),
-        ("a_path_that_is_not_there_is_told", missing_path),
+        (
+            "another_user_s_process_cannot_go_back",
+            another_user_s_process_cannot_go_back,
+        ),
+        (
+            "a_path_that_is_not_there_is_told",
+            a_path_that_is_not_there_is_told,
+        ),
     ];
     for (name, test) in all {
         println!("test {name} ...");
@@ -79,7 +85,7 @@ fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
         .map_while(Result::ok)
 }
 
-fn what_is_left() {
+fn a_confined_process_can_do_what_it_is_for_and_nothing_else() {
     let place = place();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     fs::write(
@@ -303,14 +309,14 @@ fn confined(place: &Path, scenario: &str) {
     }
 }
 
-fn several_threads() {
+fn a_process_with_several_threads_is_not_confined_in_part() {
     let place = place();
     fs::write(place.path().join("port"), "").unwrap();
     let mut child = start(place.path(), "several threads");
     assert_eq!(lines(&mut child).collect::<Vec<_>>(), ["done"]);
 }
 
-fn another_user() {
+fn another_user_s_process_cannot_go_back() {
     if !Account::is_possible() {
         skipped::note("only root can become another user");
         return;
@@ -341,7 +347,7 @@ fn another_user() {
     );
 }
 
-fn missing_path() {
+fn a_path_that_is_not_there_is_told() {
     let path = PathBuf::from("/no/such/path");
     let refused = Confinement::new().read(&path).apply();
     match refused {

@@ -154,7 +154,8 @@ fn every_requirement_names_tests_that_exist() {
             for name in names {
                 let is_there = text.match_indices(&format!("fn {name}(")).any(|(at, _)| {
                     let before = text[..at].trim_end_matches("async ").trim_end();
-                    before.ends_with(']')
+                    // Tests without the harness are in a table, by their names.
+                    before.ends_with(']') || text.contains(&format!("\"{name}\""))
                 });
                 assert!(is_there, "{}: there is no test {name}", file.display());
             }
