@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 
-use nix::unistd::{Gid, Group, Uid, User, setgid, setgroups, setuid};
+#[cfg(not(target_vendor = "apple"))]
+use nix::unistd::setgroups;
+use nix::unistd::{Gid, Group, Uid, User, setgid, setuid};
 
 use crate::error::ConfineError;
 

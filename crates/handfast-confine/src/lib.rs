@@ -125,7 +125,10 @@ impl Confinement {
             false => system_calls::restrict()?,
         };
         #[cfg(not(target_os = "linux"))]
-        let (files, system_calls) = (Enforcement::Unsupported, Enforcement::Unsupported);
+        let (files, system_calls) = match self.unrestricted {
+            true => (Enforcement::Unwanted, Enforcement::Unwanted),
+            false => (Enforcement::Unsupported, Enforcement::Unsupported),
+        };
         Ok(Confined {
             files,
             system_calls,

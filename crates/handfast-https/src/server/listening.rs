@@ -98,10 +98,12 @@ impl Listeners {
             return false;
         };
         // Its file first, so that no further connection is queued while the threads empty the queue.
-        let (_, bound) = state.bound.remove(at);
+        let removed = state.bound.remove(at);
         #[cfg(unix)]
-        drop(bound.file);
+        drop(removed.1.file);
         self.stop(id, true);
+        #[cfg(not(unix))]
+        drop(removed);
         true
     }
 

@@ -64,6 +64,8 @@ impl Store {
 }
 
 impl Draft {
+    // As where there is a store.
+    #[allow(clippy::needless_pass_by_ref_mut)]
     pub(crate) fn write(&mut self, _bytes: &[u8]) -> Result<(), StoreError> {
         match *self {}
     }

@@ -306,6 +306,8 @@ fn beneath(root: OwnedFd, parents: &[String]) -> Result<OwnedFd, Errno> {
 }
 
 /// A file without a name, or with a hidden one.
+// Other systems have only files with names.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
 fn temporary(directory: &OwnedFd, unnamed: bool) -> Result<(File, Option<String>), StoreError> {
     #[cfg(target_os = "linux")]
     if unnamed {

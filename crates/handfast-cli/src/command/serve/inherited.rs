@@ -1,12 +1,8 @@
 //! Sockets that systemd has bound and hands over (sd_listen_fds(3)): they stay open while the service restarts, and may be of ports that
 //! its user could not bind.
 
-use std::env;
-use std::io;
-
 use handfast::{Explanation, escape_control};
 use handfast_https::server::Listener;
-use listenfd::ListenFd;
 
 use crate::failure::{Failure, code};
 
@@ -17,19 +13,19 @@ pub(super) struct Inherited {
 
 impl Inherited {
     /// From `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`.
+    #[cfg(unix)]
     pub(super) fn from_environment() -> Result<Self, Failure> {
         // What it says goes with the descriptors.
-        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');
-        let mut from = ListenFd::from_env();
+        let mut from = listenfd::ListenFd::from_env();
         let mut sockets = Vec::new();
         for index in 0..from.len() {
             let name = names.next().unwrap_or_default();
             let socket = take(&mut from, index).map_err(|error| {
-                let what = format!(
-                    "the socket \"{}\" that was handed over is none to listen on",
-                    escape_control(name)
-                );
+                let name = escape_control(name);
+                let what =
+                    format!("the socket \"{name}\" that was handed over is none to listen on");
                 let explanation = Explanation::new("inherited-socket-unusable", what)
                     .with_evidence(error.to_string())
                     .with_fix("in the .socket unit, use ListenStream=");
@@ -38,6 +34,14 @@ impl Inherited {
             sockets.push((name.to_owned(), socket));
         }
         Ok(Self { sockets })
+    }
+
+    /// There is no such thing here.
+    #[cfg(not(unix))]
+    pub(super) fn from_environment() -> Result<Self, Failure> {
+        Ok(Self {
+            sockets: Vec::new(),
+        })
     }
 
     /// Those of a name, or without one all that are left.
@@ -80,8 +84,8 @@ impl Inherited {
 }
 
 #[cfg(unix)]
-fn take(from: &mut ListenFd, index: usize) -> io::Result<Listener> {
-    let none = || io::Error::from(io::ErrorKind::NotFound);
+fn take(from: &mut listenfd::ListenFd, index: usize) -> std::io::Result<Listener> {
+    let none = || std::io::Error::from(std::io::ErrorKind::NotFound);
     match from.take_tcp_listener(index) {
         Ok(socket) => Ok(Listener::socket(socket.ok_or_else(none)?)),
         Err(_) => {
@@ -89,11 +93,4 @@ fn take(from: &mut ListenFd, index: usize) -> io::Result<Listener> {
             Ok(Listener::unix_socket(socket.ok_or_else(none)?))
         }
     }
-}
-
-#[cfg(not(unix))]
-fn take(from: &mut ListenFd, index: usize) -> io::Result<Listener> {
-    let socket = from.take_tcp_listener(index)?;
-    let none = || io::Error::from(io::ErrorKind::NotFound);
-    Ok(Listener::socket(socket.ok_or_else(none)?))
 }

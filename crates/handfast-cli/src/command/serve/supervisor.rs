@@ -1,9 +1,11 @@
 //! What a service manager is told: systemd's protocol of notifications (sd_notify(3)), datagrams to a socket that the environment
 //! names.
 
+#[cfg(unix)]
 use std::env;
 use std::time::Duration;
 
+#[cfg(unix)]
 use crate::output;
 
 /// A service manager that wants to be told; without one nothing happens.

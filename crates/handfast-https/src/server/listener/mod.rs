@@ -11,9 +11,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 #[cfg(unix)]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use socket2::SockRef;
