@@ -87,7 +87,8 @@ pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let explanation = Explanation::new("file-unusable", "stdout cannot be written");
+            let explanation =
+                Explanation::new("output-unwritable", "cannot write to the standard output");
             let explanation = explanation.with_evidence(plain(&error));
             Err(Failure::new(code::WRITE, explanation))
         }

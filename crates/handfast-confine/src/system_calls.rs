@@ -104,7 +104,7 @@ fn never() -> Result<Rules, BackendError> {
     let thread = CLONE_THREAD.unsigned_abs().into();
     let process = argument(0, SeccompCmpOp::MaskedEq(thread), 0)?;
     rules.insert(SYS_clone, vec![SeccompRule::new(vec![process])?]);
-    // Local datagrams go to the journal and to the service manager; netlink tells what clients have acknowledged.
+    // Local datagrams reach the journal and the service manager; netlink reports what clients have acknowledged.
     let (unix, netlink) = (
         AF_UNIX.unsigned_abs().into(),
         AF_NETLINK.unsigned_abs().into(),

@@ -51,7 +51,7 @@ fn tests() {
     }
 }
 
-/// A directory with what is to be served, what is to be written, and what is nobody's business.
+/// A directory with what is to be served, what is to be written, and what is neither.
 fn place() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let at = |name: &str| place.path().join(name);

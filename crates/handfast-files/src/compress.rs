@@ -19,6 +19,7 @@ use handfast_https::server::{BodyError, Pull};
 use crate::background::{Work, behind};
 use crate::chunks::FileBody;
 use crate::coding::Coding;
+use crate::quota::Quota;
 use crate::ready::Ready;
 use crate::results::{Collecting, Key, Results};
 
@@ -78,13 +79,13 @@ pub(crate) struct Compressed {
     text: Bytes,
     collecting: Option<Collecting>,
     length: usize,
-    _place: CompressingPlace,
+    _place: Quota,
 }
 
 impl Compressed {
     /// `None` if too much is being compressed.
     pub(crate) fn new(ready: &Rc<Ready>, coding: Coding, results: &Arc<Results>) -> Option<Self> {
-        let place = CompressingPlace::take()?;
+        let place = Quota::take(&COMPRESSING, COMPRESSING_MAX)?;
         let size = ready.facts.size;
         // A change of it might not be seen, or, where files have no numbers (Windows), another one look the same.
         let may_keep = !ready.validators.is_weak() && ready.facts.identity != (0, 0);
@@ -178,26 +179,6 @@ impl Pull for Compressed {
                 }));
             }
         }
-    }
-}
-
-/// One of the places for files that are being compressed.
-#[derive(Debug)]
-struct CompressingPlace;
-
-impl CompressingPlace {
-    fn take() -> Option<Self> {
-        let count = COMPRESSING.get();
-        (count < COMPRESSING_MAX).then(|| {
-            COMPRESSING.set(count + 1);
-            Self
-        })
-    }
-}
-
-impl Drop for CompressingPlace {
-    fn drop(&mut self) {
-        let _ = COMPRESSING.try_with(|count| count.set(count.get().saturating_sub(1)));
     }
 }
 

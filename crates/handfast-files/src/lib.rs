@@ -61,6 +61,7 @@ mod options;
 mod page;
 mod path;
 mod place;
+mod quota;
 mod ranges;
 mod ready;
 mod reply;
@@ -247,7 +248,7 @@ impl Files {
     }
 
     /// Whether symbolic links in the directory may lead out of it, wherever the process may read. Default: no. Names that begin
-    /// with a dot are not found all the same; where a link leads is for whoever can write into the directory to decide.
+    /// with a dot are not found all the same; a user who can write into the directory decides where a link leads.
     ///
     /// ```
     /// # use handfast_files::Files;

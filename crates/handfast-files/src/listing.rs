@@ -26,6 +26,7 @@ use crate::background::{Work, behind};
 use crate::entries::Batch;
 use crate::open::{Kind, Root, glance};
 use crate::path::Target;
+use crate::quota::Quota;
 
 /// More entries than this are not shown: a longer page is of no use.
 const ENTRIES_MAX: usize = 10_000;
@@ -46,8 +47,8 @@ pub(crate) struct ListingBody {
     /// At rest; at work it is elsewhere.
     page: Option<Box<Page>>,
     work: Option<Work<(Box<Page>, io::Result<String>)>>,
-    /// Leave to keep a batch, from before it is read: nothing is kept without, whoever takes it and when.
-    kept: Option<Kept>,
+    /// Leave to keep a batch, from before it is read: without it nothing is kept.
+    kept: Option<Quota>,
     /// What was made and not yet asked for: little more than one entry.
     text: Bytes,
     stop: Arc<AtomicBool>,
@@ -123,7 +124,8 @@ impl Pull for ListingBody {
                 return Poll::Ready(None);
             };
             let portion = max.clamp(1, PORTION_MAX);
-            self.kept = self.kept.take().or_else(Kept::new);
+            let kept = self.kept.take();
+            self.kept = kept.or_else(|| Quota::take(&BATCHES, BATCHES_MAX));
             let may_keep = self.kept.is_some();
             self.work = Some(behind(move || {
                 let text = page.go_on(portion);
@@ -139,25 +141,6 @@ impl Pull for ListingBody {
 impl Drop for ListingBody {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Leave to keep one of the batches of a thread.
-struct Kept;
-
-impl Kept {
-    fn new() -> Option<Self> {
-        let kept = BATCHES.get();
-        (kept < BATCHES_MAX).then(|| {
-            BATCHES.set(kept + 1);
-            Self
-        })
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let _ = BATCHES.try_with(|kept| kept.set(kept.get().saturating_sub(1)));
     }
 }
 

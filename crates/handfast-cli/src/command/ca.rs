@@ -20,12 +20,13 @@ use handfast_ca::{
 use serde_json::json;
 
 use crate::advice::{self, Failed};
+use crate::clock::unix_now;
 use crate::data_dir;
 use crate::failure::{Failure, code, plain};
 use crate::output::{self, Palette, Tone};
 use crate::passphrase::PassphraseSource;
 
-use common::{identity, make_for_issue, now, print, row, write};
+use common::{identity, make_for_issue, print, row};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -246,10 +247,10 @@ fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
         let document = as_json(&authority, &records, &unrecorded, &crl);
         let text = serde_json::to_string_pretty(&document);
         // Strings, numbers and lists: nothing that JSON cannot hold.
-        return write(&(text.unwrap_or_default() + "\n"));
+        return output::write_stdout((text.unwrap_or_default() + "\n").as_bytes());
     }
     let palette = Palette::stdout();
-    let now = now();
+    let now = unix_now();
     let mut text = identity(&authority, palette);
     text.push_str(&row("revocations", &crl_words(&crl, now), palette));
     text.push('\n');
@@ -300,7 +301,7 @@ fn revoke(dir: &Path, args: &RevokeArgs) -> Result<(), Failure> {
 fn renew_crl(dir: &Path) -> Result<(), Failure> {
     let authority = Authority::open(dir)?;
     let crl = authority.renew_crl()?;
-    let words = crl_words(&crl, now());
+    let words = crl_words(&crl, unix_now());
     print(&row("revocations", &words, Palette::stdout()))
 }
 

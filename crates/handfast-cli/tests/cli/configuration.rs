@@ -1,4 +1,4 @@
-//! `handfast serve` with a configuration file: what it serves to whom, and what is said of a file before.
+//! `handfast serve` with a configuration file: what it serves to which clients, and what it reports about a file before it starts.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! `handfast serve` at somebody's desk: addresses as they are typed, names for the certificate, the browser, the phone.
+//! `handfast serve` for development: addresses as they are typed, names for the certificate, the browser, the phone.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

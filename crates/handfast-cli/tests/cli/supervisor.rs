@@ -11,7 +11,7 @@ const HANDFAST: &str = env!("CARGO_BIN_EXE_handfast");
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The next message that is no sign of life.
+/// The next message other than `WATCHDOG=1`.
 fn next(socket: &UnixDatagram) -> String {
     let mut buffer = [0; 1024];
     loop {
@@ -54,7 +54,7 @@ fn a_service_manager_is_told_of_the_start_of_reloads_and_of_the_end() {
         assert_eq!(next(&socket), "READY=1\nSTATUS=serving at 1 addresses");
         // Written before, and collected by another thread of this test.
         running.expect_output("listening on", PATIENCE);
-        // Signs of life come on their own.
+        // `WATCHDOG=1` comes on its own.
         let mut buffer = [0; 64];
         for _ in 0..3 {
             let count = socket.recv(&mut buffer).unwrap();
@@ -80,7 +80,7 @@ fn a_service_manager_is_told_of_the_start_of_reloads_and_of_the_end() {
     }
 }
 
-/// As systemd does it: the sockets stay with whoever made them, and clients that connect while nobody serves wait.
+/// As systemd does it: the sockets stay open in the process that made them, and clients that connect while no server runs wait.
 #[test]
 fn sockets_that_were_handed_over_are_served_by_one_process_after_another() {
     let place = tempfile::tempdir().unwrap();
@@ -119,7 +119,7 @@ def ask(connect):
 def over_unix():
     one = socket.socket(socket.AF_UNIX); one.connect(unix); return one
 for turn in range(2):
-    # Nobody serves yet: the connection waits.
+    # No server runs yet: the connection waits.
     early = socket.create_connection(("127.0.0.1", port))
     pid = start()
     import time

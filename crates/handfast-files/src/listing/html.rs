@@ -73,23 +73,21 @@ pub(super) fn put_row(page: &mut String, name: &[u8], kind: &Kind, now: i64) {
     };
 }
 
-/// For people, in powers of 1000 and two or three digits; exact when pointed at.
+/// For people, in powers of 1024 and two or three digits; exact when pointed at.
 fn put_size(page: &mut String, bytes: u64) {
-    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    // In thousandths of the unit.
-    let (mut amount, mut unit) = (u128::from(bytes) * 1000, 0);
-    while amount >= 999_500 && unit + 1 < UNITS.len() && (unit > 0 || bytes > 999) {
-        amount /= 1000;
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let exact = u128::from(bytes);
+    let (mut unit, mut size) = (0, 1_u128);
+    while exact >= size * 1024 && unit + 1 < UNITS.len() {
+        size *= 1024;
         unit += 1;
     }
     let name = UNITS.get(unit).copied().unwrap_or_default();
+    let tenths = (exact * 10 + size / 2) / size;
     let _ = write!(page, "<td data-v={bytes} title=\"{bytes} bytes\">");
-    let _ = match unit > 0 && amount < 99_950 {
-        true => {
-            let tenths = (amount + 50) / 100;
-            write!(page, "{}.{} {name}", tenths / 10, tenths % 10)
-        }
-        false => write!(page, "{} {name}", (amount + 500) / 1000),
+    let _ = match unit > 0 && tenths < 1000 {
+        true => write!(page, "{}.{} {name}", tenths / 10, tenths % 10),
+        false => write!(page, "{} {name}", (exact + size / 2) / size),
     };
 }
 
@@ -182,16 +180,16 @@ mod tests {
     fn sizes_and_ages_are_told_as_people_say_them() {
         for (bytes, expected) in [
             (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (1049, "1.0 kB"),
-            (1050, "1.1 kB"),
-            (99_949, "99.9 kB"),
-            (99_950, "100 kB"),
-            (999_499, "999 kB"),
-            (999_500, "1.0 MB"),
-            (12_345_678, "12.3 MB"),
-            (u64::MAX, "18.4 EB"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1075, "1.0 KiB"),
+            (1076, "1.1 KiB"),
+            (102_348, "99.9 KiB"),
+            (102_349, "100 KiB"),
+            ((1 << 20) - 1, "1024 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (12_345_678, "11.8 MiB"),
+            (u64::MAX, "16.0 EiB"),
         ] {
             assert_eq!(shown(|cell| put_size(cell, bytes)), expected, "{bytes}");
         }

@@ -204,7 +204,7 @@ pub struct RequestEvent<'a> {
     pub target: &'a Uri,
     /// Its protocol version.
     pub version: Version,
-    /// The user whom the handler named; what the client calls itself, as it was sent.
+    /// The user named by the handler; what the client calls itself, as it was sent.
     pub user: Option<&'a str>,
     /// The answer's status; `None` when the client went away before there was one.
     pub status: Option<StatusCode>,

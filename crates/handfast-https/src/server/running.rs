@@ -22,6 +22,9 @@ use super::places::Places;
 use super::shared::Shared;
 use super::worker::Drain;
 
+/// A time limit that never ends and that every clock can represent: "no limit" must not become "at once".
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
 /// A server that listens and does not yet serve: clients that connect wait.
 #[must_use]
 pub struct Server<H> {
@@ -167,7 +170,7 @@ impl Running {
     ///
     /// They are the same sockets, with the same queues. This server goes on accepting from them, as does a
     /// successor once it has started; then [`stop_accepting`](Self::stop_accepting) with this one, or [`retire`](Self::retire) it.
-    /// No connection is refused or reset, since whatever waits in a queue is accepted by whoever is left. The successor has to
+    /// No connection is refused or reset, since a connection that waits in a queue is accepted by one of the remaining processes. The successor has to
     /// accept from all of them.
     ///
     /// The files of Unix sockets are no longer removed by this server, but by a successor in this process, or by one that is
@@ -273,8 +276,7 @@ impl Stopper {
 
     fn stop(&self, grace: Duration, how: Drain) {
         self.listeners.close();
-        let now = Instant::now();
-        let deadline = now.checked_add(grace).unwrap_or(now);
+        let deadline = Instant::now() + grace.min(FOREVER);
         self.orders.send_replace(Order::StopBy(deadline, how));
     }
 }

@@ -5,14 +5,17 @@
 use aws_lc_rs::constant_time;
 use md5::{Digest as _, Md5};
 
-use super::hash::is_crypt_digit;
-
 const PREFIX: &str = "$apr1$";
 
 const ROUNDS: usize = 1000;
 
 /// The digits of crypt(3)'s numbers to base 64.
 const DIGITS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A digit of crypt(3)'s numbers to base 64.
+pub(super) fn is_crypt_digit(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/')
+}
 
 /// The salt and the hash.
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {

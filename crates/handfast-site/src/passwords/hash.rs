@@ -6,7 +6,7 @@ use aws_lc_rs::{constant_time, digest};
 use base64ct::{Base64, Encoding as _};
 use sha_crypt::{PasswordVerifier as _, ShaCrypt};
 
-use super::apr1;
+use super::apr1::{self, is_crypt_digit};
 
 /// With each step a check takes twice as long: at 15 some two seconds.
 const BCRYPT_COST_MAX: u32 = 15;
@@ -158,11 +158,6 @@ fn check_sha_crypt(rest: &str, length: usize) -> Result<(), HashProblem> {
         && salt.len() <= 16
         && fields.next().is_none();
     is_whole.then_some(()).ok_or(HashProblem::Malformed)
-}
-
-/// A digit of crypt(3)'s numbers to base 64.
-pub(super) fn is_crypt_digit(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/')
 }
 
 impl fmt::Debug for Hash {

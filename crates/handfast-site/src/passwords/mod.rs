@@ -21,7 +21,7 @@ use self::hash::Hash;
 pub use self::hash::HashProblem;
 use crate::page::status_page;
 
-/// Of credentials, decoded: longer ones are nobody's.
+/// Of credentials, decoded: longer ones are refused.
 const CREDENTIALS_MAX: usize = 1024;
 
 /// Of a password file, in bytes: some 100,000 users.

@@ -8,6 +8,7 @@
 pub(crate) mod fuzzing;
 mod multipart;
 mod name;
+mod refused;
 #[cfg(not(unix))]
 #[path = "no_store.rs"]
 mod store;
@@ -25,13 +26,13 @@ use bytes::Bytes;
 use handfast_https::server::{Body, Request, RequestBody, Response};
 use http::header::{
     ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, LOCATION, ORIGIN,
-    RETRY_AFTER,
 };
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Body as _;
 use tokio::task::spawn_blocking;
 
-use self::multipart::{Event, FormError};
+use self::multipart::Event;
+use self::refused::Refused;
 use self::store::{Draft, Policy, Store, StoreError, Stored};
 use crate::cors::Cors;
 use crate::name::host_of;
@@ -43,11 +44,11 @@ use crate::rule::RuleError;
 /// What is collected before it is written, in bytes: a switch to another thread costs some 20 us, in which a disk writes 20 KiB.
 const BATCH: usize = 256 * 1024;
 
+/// A time limit that never ends and that every clock can represent.
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
 /// Parts of a form that are no files.
 const OTHER_PARTS_MAX: usize = 64;
-
-/// When a client that was one too many may come again, in seconds.
-const RETRY_SECONDS: u64 = 5;
 
 /// What the page with the form is asked for by.
 const PAGE_QUERY: &str = "upload";
@@ -94,7 +95,7 @@ impl Default for UploadLimits {
 /// - Names that begin with a dot, or have characters that cannot be seen, are refused.
 /// - Requests that a page of another site makes are refused, unless [`Cors`] allows that origin the method.
 ///
-/// Everyone may upload whom the site's [guards](crate::Guard) let in. What is uploaded is not served, unless
+/// Every client that the site's [guards](crate::Guard) accept may upload. What is uploaded is not served, unless
 /// [reading](Self::with_reading) is on. Only on Unix.
 #[derive(Debug, Clone)]
 pub struct Uploads {
@@ -208,7 +209,8 @@ impl Uploads {
                 }
                 let Some(_running) = Running::new(&self.running, self.limits.uploads_max) else {
                     let text = "Too many uploads are running. Try again in a moment.";
-                    return Some(later(request.headers(), text));
+                    let refused = Refused::Status(StatusCode::SERVICE_UNAVAILABLE, text);
+                    return Some(refused.response(request.headers()));
                 };
                 if *request.method() == Method::PUT {
                     self.put(request, path).await
@@ -547,12 +549,6 @@ fn see(request: &HeaderMap, location: &str) -> Response {
     response
 }
 
-fn later(request: &HeaderMap, text: &str) -> Response {
-    let mut response = status_page(request, StatusCode::SERVICE_UNAVAILABLE, text);
-    set(&mut response, RETRY_AFTER, Some(RETRY_SECONDS.into()));
-    response
-}
-
 /// Is it not a page of another site that sends this? A browser adds the user's password and certificate to it, and sends forms
 /// without asking first. Clients that are no browsers name no origin.
 fn has_own_origin(request: &Request, cors: Option<&Cors>) -> bool {
@@ -597,119 +593,6 @@ fn is_origin_of(request: &Request, origin: &HeaderValue) -> bool {
     }
 }
 
-/// Why an upload is refused.
-#[derive(Debug)]
-enum Refused {
-    Status(StatusCode, &'static str),
-    Name(name::NameProblem),
-    Store(StoreError),
-    /// A file of a form.
-    File(String, StoreError),
-    Form(FormError),
-    TooLarge,
-    TooManyFiles(usize),
-    TooSlow,
-    /// The client broke off, or was silent for too long: it may still be there.
-    Cut,
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<FormError> for Refused {
-    fn from(error: FormError) -> Self {
-        Self::Form(error)
-    }
-}
-
-impl Refused {
-    /// It is about this file of a form.
-    fn of(self, name: &str) -> Self {
-        match self {
-            Self::Store(error) => Self::File(name.to_owned(), error),
-            other => other,
-        }
-    }
-
-    fn told(&self) -> (StatusCode, String) {
-        match self {
-            Self::Status(status, text) => (*status, (*text).to_owned()),
-            Self::Name(problem) => (StatusCode::BAD_REQUEST, problem.to_string()),
-            Self::Store(error) => {
-                let (status, text) = store_told(*error);
-                (status, text.to_owned())
-            }
-            Self::File(name, error) => {
-                let (status, text) = store_told(*error);
-                (status, format!("{name}: {text} Nothing was stored."))
-            }
-            Self::Form(error) => (StatusCode::BAD_REQUEST, error.to_string()),
-            Self::TooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The file is larger than is accepted here.".to_owned(),
-            ),
-            Self::TooManyFiles(max) => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("The form has more than {max} files. Nothing was stored."),
-            ),
-            Self::TooSlow => (
-                StatusCode::REQUEST_TIMEOUT,
-                "The upload took too long. Nothing was stored.".to_owned(),
-            ),
-            Self::Cut => (
-                StatusCode::BAD_REQUEST,
-                "The upload broke off. Nothing was stored.".to_owned(),
-            ),
-        }
-    }
-
-    fn response(&self, request: &HeaderMap) -> Response {
-        let (status, text) = self.told();
-        let mut response = status_page(request, status, &text);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            set(&mut response, RETRY_AFTER, Some(RETRY_SECONDS.into()));
-        }
-        response
-    }
-}
-
-fn store_told(error: StoreError) -> (StatusCode, &'static str) {
-    match error {
-        StoreError::NoDirectory => (StatusCode::CONFLICT, "The directory does not exist."),
-        StoreError::Exists => (
-            StatusCode::CONFLICT,
-            "There is a file of this name, and files are not replaced here.",
-        ),
-        StoreError::NotAFile => (
-            StatusCode::CONFLICT,
-            "There is something else than a file of this name.",
-        ),
-        StoreError::Condition => (
-            StatusCode::PRECONDITION_FAILED,
-            "The file is not in the state that the request demands.",
-        ),
-        StoreError::NoSpace => (
-            StatusCode::INSUFFICIENT_STORAGE,
-            "There is not enough free space for the file.",
-        ),
-        StoreError::Forbidden => (
-            StatusCode::FORBIDDEN,
-            "The server has no permission to write here.",
-        ),
-        StoreError::Exhausted => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The server is too busy to store a file. Try again in a moment.",
-        ),
-        StoreError::Failed => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "The file cannot be stored.",
-        ),
-    }
-}
-
 /// One of the uploads that may run at once.
 struct Running<'a>(&'a AtomicUsize);
 
@@ -734,10 +617,9 @@ struct Incoming<'a> {
 
 impl<'a> Incoming<'a> {
     fn new(body: &'a mut RequestBody, duration_max: Duration) -> Self {
-        let now = Instant::now();
         Self {
             body,
-            until: now.checked_add(duration_max).unwrap_or(now),
+            until: Instant::now() + duration_max.min(FOREVER),
         }
     }
 

@@ -125,7 +125,7 @@ impl Form {
                     self.state = State::Delimiter;
                 }
                 State::Delimiter => {
-                    // Spaces may follow (transport padding); nobody sends them.
+                    // Spaces may follow (transport padding); no client sends them.
                     match self.buffer.get(..2) {
                         Some(b"\r\n") => {
                             self.buffer.advance(2);

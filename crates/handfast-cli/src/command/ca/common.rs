@@ -1,13 +1,11 @@
 //! What the subcommands share: an authority that is made when it is first needed, and rows on standard output.
 
-use std::io::{self, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use handfast::{Explanation, escape_control, format_utc};
+use handfast::{escape_control, format_utc};
 use handfast_ca::{Authority, InitOptions};
 
-use crate::failure::{Failure, code};
+use crate::failure::Failure;
 use crate::output::{self, Palette, Tone};
 
 pub(super) fn make_for_issue(dir: &Path) -> Result<Authority, Failure> {
@@ -70,30 +68,5 @@ pub(super) fn row(label: &str, value: &str, palette: Palette) -> String {
 }
 
 pub(super) fn print(text: &str) -> Result<(), Failure> {
-    write(&output::fit(text))
-}
-
-/// Results on stdout; a closed pipe is no failure.
-pub(super) fn write(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
-            code::WRITE,
-            Explanation::new("output-unwritable", "cannot write to the standard output")
-                .with_evidence(error.to_string()),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Unix seconds.
-pub(super) fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .unwrap_or(0)
+    output::write_stdout(output::fit(text).as_bytes())
 }

@@ -14,7 +14,8 @@ use handfast_ca::{
     ToolProblem,
 };
 
-use super::common::{identity, make_for_issue, now, print, row};
+use super::common::{identity, make_for_issue, print, row};
+use crate::clock::unix_now;
 use crate::failure::{Failure, code, plain};
 use crate::output::{self, Palette, Tone};
 
@@ -66,7 +67,7 @@ fn open(change: Change, dir: &Path, args: &Args) -> Result<Authority, Failure> {
     let Err(missing @ CaError::Missing { .. }) = opened else {
         let authority = opened?;
         let not_after = authority.not_after();
-        if change == Change::Trust && not_after < now() {
+        if change == Change::Trust && not_after < unix_now() {
             return Err(CaError::Expired { not_after }.into());
         }
         return Ok(authority);

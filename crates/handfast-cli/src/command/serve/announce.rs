@@ -1,9 +1,8 @@
 //! What is printed at the start: addresses, and commands that reach the server.
 
-use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use handfast::{CertificateFacts, Explanation, SubjectAltName};
+use handfast::{CertificateFacts, SubjectAltName};
 
 use handfast_https::server::LocalAddress;
 
@@ -12,7 +11,6 @@ use super::desk;
 use super::identities::{Origin, Shown, SiteIdentities, Trusted};
 use super::settings::{Settings, Site};
 use crate::data_dir;
-use crate::failure::{Failure, code};
 use crate::output;
 
 /// The most sites for which commands are shown.
@@ -78,23 +76,6 @@ pub(super) fn text(
         ));
     }
     text
-}
-
-/// Prints it, once clients can connect.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        // The reader has closed the pipe; the server is still useful.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
-            code::WRITE,
-            Explanation::new("output-unwritable", "cannot write to the standard output")
-                .with_evidence(error.to_string()),
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// Commands to reach a site at each address; addresses with the same name and port are listed once.

@@ -28,7 +28,7 @@ const REDIRECT: u16 = 302;
 #[derive(Debug, Default)]
 pub(super) struct Kept(Mutex<HashMap<(PathBuf, Option<String>), Passwords>>);
 
-/// Users who have one guard together: those of options, each of whom has a file of their own.
+/// Users who have one guard together: those given by options have a file each.
 type Group<'t> = (Option<&'t str>, &'t str, Vec<&'t At<BasicAuthTable>>);
 
 /// A name of a client.

@@ -46,7 +46,7 @@ pub(super) struct Template {
     key_log: Option<KeyLog>,
 }
 
-/// Sites that let in the same clients.
+/// Sites that accept the same clients.
 struct Group {
     clients: Clients,
     /// The names of these sites.
@@ -206,7 +206,7 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
     problems
 }
 
-/// Does the local authority sign for a site, or are its clients let in?
+/// Does the local authority sign for a site, or are its clients accepted?
 pub(super) fn has_local_authority(settings: &Settings) -> bool {
     let of_clients = |site: &Site| {
         let ca = site.clients.ca.as_ref();
@@ -323,7 +323,7 @@ fn add(table: &Identities, shown: &[Shown]) {
     }
 }
 
-/// Which clients each site lets in.
+/// Which clients each site accepts.
 fn groups(
     settings: &Settings,
     held: &mut Held,

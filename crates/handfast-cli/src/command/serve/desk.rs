@@ -1,4 +1,4 @@
-//! For people at their desk: the addresses that others can use, as a QR code for a phone, and the browser.
+//! For development: the addresses that others can use, as a QR code for a phone, and the browser.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};

@@ -22,7 +22,7 @@ use crate::passphrase::{self, PassphraseSource};
 /// Kept by one server.
 #[derive(Default)]
 pub(super) struct Held {
-    /// Once the server runs, nobody is asked for a passphrase.
+    /// Once the server runs, there is no prompt for a passphrase.
     is_running: bool,
     /// From terminals and descriptors, by key file.
     passphrases: Arc<Mutex<HashMap<PathBuf, Zeroizing<String>>>>,

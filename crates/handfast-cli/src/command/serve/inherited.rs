@@ -25,7 +25,7 @@ impl Inherited {
             let socket = take(&mut from, index).map_err(|error| {
                 let name = escape_control(name);
                 let what =
-                    format!("the socket \"{name}\" that was handed over is none to listen on");
+                    format!("the socket \"{name}\" that was handed over cannot be listened on");
                 let explanation = Explanation::new("inherited-socket-unusable", what)
                     .with_evidence(error.to_string())
                     .with_fix("in the .socket unit, use ListenStream=");

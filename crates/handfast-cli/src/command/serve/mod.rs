@@ -204,7 +204,8 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
         status: status.clone(),
     };
     let reload = Reload::new(start, prepared, sites, &remarks);
-    announce::print(&announcement)?;
+    // Clients can connect now. Where the reader has closed the pipe, the server is still of use.
+    output::write_stdout(announcement.as_bytes())?;
     let log = logs.handle();
     let result = until_stopped(runtime, running, signals, log, reload, supervisor);
     drop(status);

@@ -13,7 +13,7 @@ use crate::output;
 pub(super) struct Supervisor {
     #[cfg(unix)]
     socket: Option<std::os::unix::net::UnixDatagram>,
-    /// How often it wants a sign of life.
+    /// How often it expects `WATCHDOG=1`.
     watchdog: Option<Duration>,
 }
 

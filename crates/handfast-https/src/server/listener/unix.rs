@@ -18,7 +18,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::tcp::BACKLOG;
 
-/// Listens at `path`, where users may connect whom `mode` lets write.
+/// Listens at `path`; users to whom `mode` gives write permission may connect.
 pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

@@ -212,7 +212,7 @@ pub(crate) struct SiteTable {
     /// Strict transport security.
     #[serde(default)]
     pub(crate) hsts: Option<At<HstsTable>>,
-    /// Which clients are let in.
+    /// Which clients are accepted.
     #[serde(default)]
     pub(crate) client_auth: Option<At<ClientAuthTable>>,
     /// Pages for errors.
@@ -253,7 +253,7 @@ pub(crate) struct CertificateTable {
     pub(crate) passphrase: Option<At<Source>>,
 }
 
-/// Which clients are let in.
+/// Which clients are accepted.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClientAuthTable {

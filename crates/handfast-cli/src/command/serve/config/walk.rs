@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::value::{Place, problem_of};
-use crate::typos::nearest;
+use crate::nearest::nearest;
 
 /// Names in other servers' configurations, and in options of this program.
 const ELSEWHERE: [(&str, &str); 19] = [

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::target::Target;
 
 /// The longest time that a line waits for those after it. Twenty writes a second cost nothing that can be measured,
-/// and nobody sees the delay.
+/// and the delay is too short to be noticed.
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// With so many bytes a sheet is written before the moment is over: it still fits into the second-level cache.

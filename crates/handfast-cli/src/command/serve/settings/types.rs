@@ -126,7 +126,7 @@ impl Certificate {
     }
 }
 
-/// Which clients are let in.
+/// Which clients are accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::command::serve) struct Clients {
     pub(in crate::command::serve) demand: Demand,

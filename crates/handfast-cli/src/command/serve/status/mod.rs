@@ -1,7 +1,7 @@
 //! The status listener: a page for people and `/metrics` for programs, away from what is served.
 //!
 //! It is a server like the other one, over TLS with the same certificate and the same demands on clients, with one
-//! thread. Plain HTTP on loopback would need less of whoever reads it, but any page in a browser of this machine could
+//! thread. Plain HTTP on loopback would be simpler to read, but any page in a browser of this machine could
 //! read it then, by a name of its own that resolves to 127.0.0.1; over TLS the certificate is not for that name.
 
 mod metrics;
@@ -27,7 +27,7 @@ use super::log::Handle;
 use super::numbers::{Certificate, Numbers, Sums};
 use crate::failure::{Failure, code};
 
-/// Connections at once: some browsers and collectors. Whoever floods this port takes nothing from the other.
+/// Connections at once: some browsers and collectors. A flood of this port takes nothing from the other.
 const CONNECTIONS_MAX: usize = 64;
 
 /// Bytes of a request head: those of a browser have less than 2 KiB.

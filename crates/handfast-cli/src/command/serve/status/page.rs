@@ -14,7 +14,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// So many days before its end a certificate is shown as one that ends soon: the last third of 45 days, the shortest that
-/// public authorities give to everybody.
+/// public authorities publish.
 const SOON_DAYS: f64 = 15.0;
 
 const DAY: f64 = 86_400.0;
