@@ -35,6 +35,8 @@ mod sandbox;
 #[cfg(unix)]
 mod serve;
 #[cfg(unix)]
+mod serving;
+#[cfg(unix)]
 mod status;
 mod strangers;
 #[cfg(target_os = "linux")]

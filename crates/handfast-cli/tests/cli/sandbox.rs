@@ -2,137 +2,89 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
-use handfast_testbed::launch::{Finished, Program, Running};
 use handfast_testbed::skipped;
 
-const HANDFAST: &str = env!("CARGO_BIN_EXE_handfast");
+use crate::serving::{PATIENCE, Place, Serving, signal};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Place {
-    base: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let base = tempfile::tempdir().unwrap();
-        fs::create_dir(base.path().join("public")).unwrap();
-        fs::write(base.path().join("public/f"), "first").unwrap();
-        // For another user as well.
-        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        Self { base }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.base.path().join(name)
-    }
-
-    fn program(&self, arguments: &[&str]) -> Program {
-        Program::at(HANDFAST)
-            .env("HANDFAST_CA_DIR", self.path("ca"))
-            .arg("serve")
-            .arg(self.path("public"))
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-    }
-
-    fn serve(&self, arguments: &[&str]) -> Server {
-        let running = self.program(arguments).start();
-        let url = running
-            .wait_until(PATIENCE, |printed| {
-                let (_, rest) = printed.split_once("listening on ")?;
-                Some(rest.split_once('\n')?.0.to_owned())
-            })
-            .unwrap_or_else(|| panic!("{}", running.output()));
-        Server { running, url }
-    }
-
-    fn get(&self, server: &Server) -> Finished {
-        Program::at(HANDFAST)
-            .env("HANDFAST_CA_DIR", self.path("ca"))
-            .args(["get", &format!("{}f", server.url)])
-            .run()
-    }
-}
-
-struct Server {
-    running: Running,
-    url: String,
-}
-
-impl Server {
-    /// A field of the status of each thread, but for those of the allocator where `own`.
-    fn statuses(&self, field: &str, own: bool) -> Vec<String> {
-        let tasks = format!("/proc/{}/task", self.running.id());
-        let of = |task: &Path| {
-            let status = fs::read_to_string(task.join("status")).ok()?;
-            let value = |field: &str| {
-                let line = status.lines().find(|line| line.starts_with(field))?;
-                Some(line.split_once(':')?.1.trim().to_owned())
-            };
-            let is_own = value("Name").is_some_and(|name| name != "jemalloc_bg_thd");
-            (is_own || !own).then(|| value(field)).flatten()
+/// A field of the status of each thread, but for those of the allocator where `own`.
+fn statuses(server: &Serving, field: &str, own: bool) -> Vec<String> {
+    let tasks = format!("/proc/{}/task", server.running.id());
+    let of = |task: &Path| {
+        let status = fs::read_to_string(task.join("status")).ok()?;
+        let value = |field: &str| {
+            let line = status.lines().find(|line| line.starts_with(field))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
         };
-        fs::read_dir(tasks)
-            .unwrap()
-            .filter_map(|task| of(&task.ok()?.path()))
-            .collect()
-    }
+        let is_own = value("Name").is_some_and(|name| name != "jemalloc_bg_thd");
+        (is_own || !own).then(|| value(field)).flatten()
+    };
+    fs::read_dir(tasks)
+        .unwrap()
+        .filter_map(|task| of(&task.ok()?.path()))
+        .collect()
+}
+
+/// `public` at a free port.
+fn serve(place: &Place, arguments: &[&str]) -> Serving {
+    let public = place.text("public");
+    place.serve(&[&["-p", "0", &public], arguments].concat())
+}
+
+fn get(place: &Place, server: &Serving) -> String {
+    place.get(server, "localhost", "/f")
 }
 
 #[test]
 fn a_server_gives_up_what_serving_does_not_need_and_goes_on_serving() {
     let place = Place::new();
     let log = place.path("access.log");
-    let server = place.serve(&["--log", log.to_str().unwrap()]);
+    let server = serve(&place, &["--log", log.to_str().unwrap()]);
     server.running.expect_output(
         "confined: files: only those given; no programs, no connections to others\n",
         PATIENCE,
     );
     for (field, expected, own) in [("NoNewPrivs", "1", true), ("Seccomp", "2", false)] {
-        let found = server.statuses(field, own);
+        let found = statuses(&server, field, own);
         assert!(found.len() > 1, "{found:?}");
         assert!(
             found.iter().all(|value| value == expected),
             "{field}: {found:?}"
         );
     }
-    assert_eq!(place.get(&server).out(), "first");
+    assert_eq!(get(&place, &server), "content");
 
     // A directory that is built again.
     fs::rename(place.path("public"), place.path("before")).unwrap();
     fs::create_dir(place.path("public")).unwrap();
     fs::write(place.path("public/f"), "second").unwrap();
     let deadline = Instant::now() + PATIENCE;
-    while place.get(&server).out() != "second" {
+    while get(&place, &server) != "second" {
         assert!(Instant::now() < deadline, "{}", server.running.output());
     }
 
     // A log that is rotated.
     fs::rename(&log, place.path("access.log.1")).unwrap();
-    let hangup = Program::at("/bin/kill").args(["-HUP", &server.running.id().to_string()]);
-    assert!(hangup.run().succeeded());
+    signal(&server.running, "-HUP");
     server.running.expect_output("reloaded\n", PATIENCE);
     while !fs::read_to_string(&log).is_ok_and(|text| text.contains("GET /f")) {
         assert!(Instant::now() < deadline, "{}", server.running.output());
-        assert_eq!(place.get(&server).out(), "second");
+        assert_eq!(get(&place, &server), "second");
     }
 }
 
 #[test]
 fn a_server_without_a_sandbox_keeps_everything() {
     let place = Place::new();
-    let server = place.serve(&["--no-sandbox"]);
+    let server = serve(&place, &["--no-sandbox"]);
     assert!(
-        server
-            .statuses("Seccomp", false)
+        statuses(&server, "Seccomp", false)
             .iter()
             .all(|value| value == "0")
     );
-    assert_eq!(place.get(&server).out(), "first");
+    assert_eq!(get(&place, &server), "content");
     assert!(!server.running.output().contains("confined"));
 }
 
@@ -155,10 +107,10 @@ fn a_server_of_root_becomes_another_user_once_everything_is_open() {
         &["--user", "nobody"][..],
         &["--user", "nobody", "--no-sandbox"],
     ] {
-        let server = place.serve(arguments);
+        let server = serve(&place, arguments);
         server.running.expect_output("; user nobody\n", PATIENCE);
         for (field, id) in [("Uid", uid), ("Gid", gid), ("Groups", gid)] {
-            let found = server.statuses(field, true);
+            let found = statuses(&server, field, true);
             let expected = |ids: &String| ids.split_whitespace().all(|found| found == id);
             assert!(
                 found.len() > 1 && found.iter().all(expected),
@@ -166,12 +118,12 @@ fn a_server_of_root_becomes_another_user_once_everything_is_open() {
             );
         }
         // What only root may read is closed to it now, and so it is not found.
-        assert_eq!(place.get(&server).out(), "first");
+        assert_eq!(get(&place, &server), "content");
         fs::set_permissions(place.path("public/f"), fs::Permissions::from_mode(0o600)).unwrap();
         fs::rename(place.path("public/f"), place.path("public/g")).unwrap();
         fs::rename(place.path("public/g"), place.path("public/f")).unwrap();
         let deadline = Instant::now() + PATIENCE;
-        while place.get(&server).out().contains("first") {
+        while get(&place, &server).contains("content") {
             assert!(Instant::now() < deadline, "{}", server.running.output());
         }
         fs::set_permissions(place.path("public/f"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -181,7 +133,11 @@ fn a_server_of_root_becomes_another_user_once_everything_is_open() {
 #[test]
 fn a_user_that_does_not_exist_is_told() {
     let place = Place::new();
-    let finished = place.program(&["--user", "no-such-user"]).run();
+    let finished = place
+        .program("serve")
+        .args(["-p", "0", "--user", "no-such-user"])
+        .arg(place.path("public"))
+        .run();
     assert_eq!(finished.code, Some(1), "{finished}");
     assert!(
         finished

@@ -1,15 +1,11 @@
 //! What `handfast serve` tells a service manager, and when.
 
-use std::fs;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::Duration;
 
-use handfast_testbed::launch::{Program, Running};
+use handfast_testbed::launch::Program;
 
-const HANDFAST: &str = env!("CARGO_BIN_EXE_handfast");
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::serving::{HANDFAST, PATIENCE, Place, signal};
 
 /// The next message other than `WATCHDOG=1`.
 fn next(socket: &UnixDatagram) -> String {
@@ -23,17 +19,11 @@ fn next(socket: &UnixDatagram) -> String {
     }
 }
 
-fn signal(running: &Running, name: &str) {
-    let sent = Program::at("/bin/kill").args([name, &running.id().to_string()]);
-    assert!(sent.run().succeeded());
-}
-
 #[test]
 fn a_service_manager_is_told_of_the_start_of_reloads_and_of_the_end() {
-    let place = tempfile::tempdir().unwrap();
-    let public = place.path().join("public");
-    fs::create_dir(&public).unwrap();
-    let path = place.path().join("notify");
+    let place = Place::new();
+    let public = place.path("public");
+    let path = place.path("notify");
     let name = format!("handfast-test-{}", std::process::id());
     let named = SocketAddr::from_abstract_name(&name).unwrap();
     for (socket, address) in [
@@ -44,11 +34,11 @@ fn a_service_manager_is_told_of_the_start_of_reloads_and_of_the_end() {
         (UnixDatagram::bind_addr(&named).unwrap(), format!("@{name}")),
     ] {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut running = Program::at(HANDFAST)
-            .env("HANDFAST_CA_DIR", place.path().join("ca"))
+        let mut running = place
+            .program("serve")
             .env("NOTIFY_SOCKET", address)
             .env("WATCHDOG_USEC", "200000")
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0"])
             .arg(&public)
             .start();
         assert_eq!(next(&socket), "READY=1\nSTATUS=serving at 1 addresses");
@@ -83,10 +73,8 @@ fn a_service_manager_is_told_of_the_start_of_reloads_and_of_the_end() {
 /// As systemd does it: the sockets stay open in the process that made them, and clients that connect while no server runs wait.
 #[test]
 fn sockets_that_were_handed_over_are_served_by_one_process_after_another() {
-    let place = tempfile::tempdir().unwrap();
-    let public = place.path().join("public");
-    fs::create_dir(&public).unwrap();
-    fs::write(public.join("f"), "content").unwrap();
+    let place = Place::new();
+    let public = place.path("public");
     let Some(python) = Program::new("python3") else {
         return;
     };
@@ -133,8 +121,8 @@ for turn in range(2):
     let finished = python
         .args(["-c", manager, HANDFAST])
         .arg(&public)
-        .arg(place.path().join("ca"))
-        .arg(place.path().join("unix"))
+        .arg(place.path("ca"))
+        .arg(place.path("unix"))
         .limit(PATIENCE * 2)
         .run();
     let turn = "tcp True unix True\nexit 0 socket True\n";
@@ -149,11 +137,11 @@ for turn in range(2):
 
 #[test]
 fn a_socket_that_was_not_handed_over_is_told() {
-    let place = tempfile::tempdir().unwrap();
-    let finished = Program::at(HANDFAST)
-        .env("HANDFAST_CA_DIR", place.path().join("ca"))
-        .args(["serve", "--listen", "systemd:web"])
-        .arg(place.path())
+    let place = Place::new();
+    let finished = place
+        .program("serve")
+        .args(["--listen", "systemd:web"])
+        .arg(place.path("public"))
         .run();
     assert_eq!(finished.code, Some(1), "{finished}");
     let told = finished.err();
@@ -166,23 +154,21 @@ fn a_socket_that_was_not_handed_over_is_told() {
 
 #[test]
 fn a_unix_socket_is_served_and_removed_at_the_end() {
-    let place = tempfile::tempdir().unwrap();
-    let public = place.path().join("public");
-    fs::create_dir(&public).unwrap();
-    fs::write(public.join("f"), "content").unwrap();
-    let path = place.path().join("s/socket");
-    fs::create_dir(place.path().join("s")).unwrap();
+    let place = Place::new();
+    let public = place.path("public");
+    let path = place.path("s/socket");
+    std::fs::create_dir(place.path("s")).unwrap();
     let listen = format!("unix:{}", path.display());
-    let mut running = Program::at(HANDFAST)
-        .env("HANDFAST_CA_DIR", place.path().join("ca"))
-        .args(["serve", "--listen", &listen])
+    let mut running = place
+        .program("serve")
+        .args(["--listen", &listen])
         .arg(&public)
         .start();
     running.expect_output(&format!("listening on {listen}\n"), PATIENCE);
     if let Some(curl) = Program::new("curl") {
         let fetched = curl
             .args(["-sS", "--cacert"])
-            .arg(place.path().join("ca/ca.pem"))
+            .arg(place.path("ca/ca.pem"))
             .arg("--unix-socket")
             .arg(&path)
             .arg("https://localhost/f")
