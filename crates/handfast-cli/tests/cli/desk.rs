@@ -1,8 +1,8 @@
 //! `handfast serve` for development: addresses as they are typed, names for the certificate, the browser, the phone.
 
-use std::time::Instant;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Instant;
 
 use crate::serving::{PATIENCE, Place, Serving};
 
