@@ -38,8 +38,9 @@ pub(crate) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<Enforcemen
         | AccessFs::Refer;
     let rights = read.iter().map(|path| (path, reading));
     for (path, rights) in rights.chain(write.iter().map(|path| (path, writing))) {
-        let rule = rule(path, rights)?;
-        rules = rules.add_rule(rule).map_err(refused)?;
+        if let Some(rule) = rule(path, rights)? {
+            rules = rules.add_rule(rule).map_err(refused)?;
+        }
     }
     let status = rules.restrict_self().map_err(refused)?;
     Ok(match status.ruleset {
@@ -49,16 +50,25 @@ pub(crate) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<Enforcemen
     })
 }
 
-fn rule(path: &PathBuf, rights: BitFlags<AccessFs>) -> Result<PathBeneath<PathFd>, ConfineError> {
+/// `None` for what is in no directory, such as a pipe that is reached by a descriptor's name (`/dev/stdin`, `/proc/self/fd/3`): Landlock
+/// takes no rule for it, and does not restrict it.
+fn rule(
+    path: &PathBuf,
+    rights: BitFlags<AccessFs>,
+) -> Result<Option<PathBeneath<PathFd>>, ConfineError> {
     let unusable = |source| ConfineError::Path {
         path: path.clone(),
         source,
     };
     let is_directory = std::fs::metadata(path).map_err(unusable)?.is_dir();
+    // It is there, as the line above says.
+    if path.canonicalize().is_err() {
+        return Ok(None);
+    }
     let opened = PathFd::new(path).map_err(|error| unusable(std::io::Error::other(error)))?;
     let rights = match is_directory {
         true => rights,
         false => rights & AccessFs::from_file(RIGHTS),
     };
-    Ok(PathBeneath::new(opened, rights))
+    Ok(Some(PathBeneath::new(opened, rights)))
 }

@@ -20,10 +20,11 @@
 //! - **Files** (Landlock; Linux 5.13 and later): reading and writing except beneath the given paths. Open descriptors stay as they are.
 //! - **Connections**: TCP connections and new listeners (Landlock, Linux 6.7; seccomp), other sockets than local datagrams and netlink
 //!   (seccomp). Listeners that are open accept as before.
-//! - **Programs and processes** (seccomp): executing, forking, tracing, mounting, loading modules, io_uring.
+//! - **Programs and processes** (seccomp): executing, forking, tracing, mounting, loading modules and kernels, ports of devices, io_uring.
 //! - **Rights**: no new privileges, as by set-user-ID programs; [another user](Confinement::user).
 //!
-//! Refused system calls fail with `EPERM`; nothing is killed.
+//! Refused system calls fail with `EPERM`, which the program can handle. A call of another architecture ends the process: 32-bit calls
+//! in a 64-bit program, which no program makes that is not under attack. Those of x32 are refused.
 //!
 //! # The public interface is
 //!
@@ -72,7 +73,8 @@ impl Confinement {
     }
 
     /// Files and directories beneath `path`, or the file itself, may be read. It is the directory that the path leads to when this
-    /// is [applied](Self::apply): another one in its place later is beneath its parent alone.
+    /// is [applied](Self::apply): another one in its place later is beneath its parent alone. What has no place in a directory, such as a pipe
+    /// that `/dev/stdin` leads to, may be read and written anyway.
     pub fn read(mut self, path: impl Into<PathBuf>) -> Self {
         self.read.push(path.into());
         self

@@ -5,6 +5,7 @@ use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ fn main() {
 }
 
 fn tests() {
-    let all: [(&str, fn()); 4] = [
+    let all: [(&str, fn()); 5] = [
         (
             "a_confined_process_can_do_what_it_is_for_and_nothing_else",
             a_confined_process_can_do_what_it_is_for_and_nothing_else,
@@ -42,6 +43,10 @@ fn tests() {
         (
             "a_path_that_is_not_there_is_told",
             a_path_that_is_not_there_is_told,
+        ),
+        (
+            "a_pipe_that_is_kept_can_be_read",
+            a_pipe_that_is_kept_can_be_read,
         ),
     ];
     for (name, test) in all {
@@ -305,6 +310,25 @@ fn confined(place: &Path, scenario: &str) {
             fs::write(at("written/mine"), "x").unwrap();
             println!("done");
         }
+        "a pipe" => {
+            let (mut reader, mut writer) = io::pipe().unwrap();
+            writer.write_all(b"piped").unwrap();
+            drop(writer);
+            let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+            let confinement = confinement.read(&path).read("/dev/null");
+            let confined = confinement.apply().unwrap();
+            let mut text = String::new();
+            File::open(&path)
+                .unwrap()
+                .read_to_string(&mut text)
+                .unwrap();
+            assert_eq!(text, "piped");
+            reader.read_to_string(&mut text).unwrap();
+            assert!(File::open("/dev/null").is_ok());
+            let is_confined = confined.files != Enforcement::Unsupported;
+            assert_eq!(File::open("/etc/passwd").is_err(), is_confined);
+            println!("done");
+        }
         other => panic!("{other}"),
     }
 }
@@ -313,6 +337,13 @@ fn a_process_with_several_threads_is_not_confined_in_part() {
     let place = place();
     fs::write(place.path().join("port"), "").unwrap();
     let mut child = start(place.path(), "several threads");
+    assert_eq!(lines(&mut child).collect::<Vec<_>>(), ["done"]);
+}
+
+fn a_pipe_that_is_kept_can_be_read() {
+    let place = place();
+    fs::write(place.path().join("port"), "").unwrap();
+    let mut child = start(place.path(), "a pipe");
     assert_eq!(lines(&mut child).collect::<Vec<_>>(), ["done"]);
 }
 
