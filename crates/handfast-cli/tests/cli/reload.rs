@@ -301,6 +301,21 @@ fn clients_have_to_show_certificates_from_the_reload_on() {
     assert!(refused.starts_with("403"), "{refused}");
 }
 
+/// Which addresses this machine has cannot be tried once the process is confined.
+#[test]
+fn both_addresses_of_localhost_stay_the_same_listener() {
+    let place = Place::new();
+    fs::write(place.path("handfast.toml"), "[[site]]\nroot = \"public\"\n").unwrap();
+    // Of both addresses, so none that the system chooses.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let server = place.serve(&["-p", &port]);
+    server.hang_up();
+    server.wait_for("reloaded\n");
+    assert_eq!(server.count("changed"), 0, "{}", server.running.output());
+}
+
 /// Certificates, keys and configuration are replaced again and again, while clients make connections and requests.
 #[test]
 fn no_connection_is_refused_reset_or_cut_by_a_thousand_reloads() {

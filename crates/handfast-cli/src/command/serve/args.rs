@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::config::Address;
 use super::config::choices::{Close, Demand, LogFormat, Version};
 use super::config::{LogTarget, StatusAddress, Time};
-use super::listen::Listen;
 use crate::passphrase::PassphraseSource;
 
 /// 30 years, so that clocks do not overflow.
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// Address to listen on (repeatable): PORT or localhost:PORT for this machine alone, :PORT for all of its addresses; port 0 picks a
     /// free one [default: 8443]
     #[arg(long, value_name = "ADDR:PORT")]
-    pub(super) listen: Vec<Listen>,
+    pub(super) listen: Vec<Address>,
     /// Port to listen on, for this machine alone
     #[arg(short, long, value_name = "PORT", conflicts_with = "listen")]
     pub(super) port: Option<u16>,

@@ -19,7 +19,6 @@ mod desk;
 mod held;
 mod identities;
 mod inherited;
-mod listen;
 mod lists;
 mod log;
 mod names;
@@ -38,6 +37,7 @@ mod watch;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::{IpAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -244,6 +244,11 @@ fn listeners(settings: &Settings) -> Result<(Vec<Listener>, usize), Failure> {
     for (index, one) in settings.listeners.iter().enumerate() {
         let these = match &one.address.value {
             Address::Ip(address) => vec![Listener::address(*address)],
+            address @ (Address::Loopback(_) | Address::Everywhere(_)) => {
+                let ips = address.ips().into_iter();
+                let here = ips.filter(|address| address.is_ipv4() || has_ipv6(address.ip()));
+                here.map(Listener::address).collect()
+            }
             #[cfg(unix)]
             Address::Unix(path) => vec![Listener::path(path)],
             #[cfg(not(unix))]
@@ -262,6 +267,11 @@ fn listeners(settings: &Settings) -> Result<(Vec<Listener>, usize), Failure> {
     let redirects_from = https.len();
     https.extend(redirecting);
     Ok((https, redirects_from))
+}
+
+/// Whether this machine has IPv6 and this address, of which another port is free.
+fn has_ipv6(address: IpAddr) -> bool {
+    TcpListener::bind((address, 0)).is_ok()
 }
 
 /// Warnings and notes about what was read.

@@ -8,11 +8,12 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use super::answers::{
     BasicAuthTable, CorsTable, ErrorPageTable, GuardTable, HstsTable, RuleTable, UploadTable,
 };
 use super::choices::{Close, Demand, Events, Kind, LogFormat, Version};
-use super::value::{Address, At, FilePath, LogTarget, Often, Size, Source, StatusAddress, Time};
+use super::value::{At, FilePath, LogTarget, Often, Size, Source, StatusAddress, Time};
 use crate::trust_args::CrlExpired;
 
 /// The configuration of `handfast serve`. Paths are relative to the directory of the file.
@@ -159,8 +160,9 @@ pub(crate) struct StatusTable {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListenerTable {
-    /// IP address and port, port 0 picks a free one; or `unix:PATH`; or `systemd` for the sockets that systemd hands over, `systemd:NAME`
-    /// for those of this `FileDescriptorName`.
+    /// IP address and port, port 0 picks a free one; or `localhost:PORT` for both loopback addresses, `*:PORT` for all addresses of this
+    /// machine; or `unix:PATH`; or `systemd` for the sockets that systemd hands over, `systemd:NAME` for those of this
+    /// `FileDescriptorName`.
     #[schemars(extend("examples" = ["0.0.0.0:443"]))]
     pub(crate) address: At<Address>,
     /// What is spoken there.

@@ -6,6 +6,7 @@
 //!
 //! What the values mean, and whether they fit together, is `settings.rs`' business.
 
+mod address;
 pub(super) mod answers;
 pub(super) mod choices;
 #[cfg(test)]
@@ -24,10 +25,11 @@ use handfast::{Explanation, escape_control};
 use serde::Deserialize as _;
 use toml::de::{DeTable, Deserializer};
 
+pub(super) use self::address::Address;
 pub(super) use self::file::File;
 pub(super) use self::problem::{Problem, Text};
 pub(super) use self::value::{
-    Address, At, FilePath, LogTarget, Often, Place, Size, Source, StatusAddress, Time,
+    At, FilePath, LogTarget, Often, Place, Size, Source, StatusAddress, Time,
 };
 use crate::failure::{Failure, code, plain};
 

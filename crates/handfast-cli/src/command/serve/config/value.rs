@@ -85,22 +85,8 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
 /// A string that is parsed: what it looks like, its name in the schema, and examples for messages.
 pub(crate) trait Form: FromStr<Err = String> + fmt::Display {
-    /// The `format` in the schema, by which [`problem_of`] finds it.
+    /// The `format` in the schema, by which a file is checked.
     const FORMAT: &'static str;
-}
-
-/// What is wrong with a string of this format; `None` if nothing is, or if it has no syntax of its own.
-pub(crate) fn problem_of(format: &str, text: &str) -> Option<String> {
-    match format {
-        Time::FORMAT => text.parse::<Time>().err(),
-        Size::FORMAT => text.parse::<Size>().err(),
-        Source::FORMAT => text.parse::<Source>().err(),
-        Address::FORMAT => text.parse::<Address>().err(),
-        Often::FORMAT => text.parse::<Often>().err(),
-        LogTarget::FORMAT => text.parse::<LogTarget>().err(),
-        StatusAddress::FORMAT => text.parse::<StatusAddress>().err(),
-        _ => None,
-    }
 }
 
 macro_rules! as_string {
@@ -129,6 +115,8 @@ macro_rules! as_string {
         }
     };
 }
+
+pub(super) use as_string;
 
 /// A length of time: `"15s"`, `"1m 30s"`, `"500ms"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,66 +255,6 @@ impl fmt::Display for Often {
 }
 
 as_string!(Often);
-
-/// Where to listen.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Address {
-    Ip(std::net::SocketAddr),
-    /// A Unix socket of this path.
-    Unix(PathBuf),
-    /// Sockets that systemd hands over: of this name, or all that nothing else takes.
-    Systemd(Option<String>),
-}
-
-impl Address {
-    /// The port, if it is known before anything listens.
-    pub(crate) fn port(&self) -> Option<u16> {
-        match self {
-            Self::Ip(address) => Some(address.port()).filter(|port| *port != 0),
-            Self::Unix(_) | Self::Systemd(_) => None,
-        }
-    }
-
-    /// May something else have the same?
-    pub(crate) fn is_repeatable(&self) -> bool {
-        matches!(self, Self::Ip(address) if address.port() == 0)
-    }
-}
-
-impl Form for Address {
-    const FORMAT: &'static str = "socket-address";
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            Some(("unix", path)) if !path.is_empty() => return Ok(Self::Unix(path.into())),
-            Some(("systemd", name)) if !name.is_empty() => {
-                return Ok(Self::Systemd(Some(name.to_owned())));
-            }
-            None if text == "systemd" => return Ok(Self::Systemd(None)),
-            _ => {}
-        }
-        text.parse().map(Self::Ip).map_err(|_| {
-            "expected an IP address and a port, such as \"0.0.0.0:443\" or \"[::]:443\", \"unix:PATH\", \"systemd\" or \"systemd:NAME\"".to_owned()
-        })
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Systemd(None) => f.write_str("systemd"),
-            Self::Systemd(Some(name)) => write!(f, "systemd:{name}"),
-        }
-    }
-}
-
-as_string!(Address);
 
 /// Where the access log goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

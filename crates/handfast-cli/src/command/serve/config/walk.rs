@@ -7,8 +7,9 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::address::Address;
 use super::problem::Problem;
-use super::value::{Place, problem_of};
+use super::value::{Form as _, LogTarget, Often, Place, Size, Source, StatusAddress, Time};
 use crate::nearest::nearest;
 
 /// Names in other servers' configurations, and in options of this program.
@@ -302,4 +303,18 @@ fn listed(words: &[&str]) -> String {
         let _ = write!(text, "{before}{word}");
     }
     text
+}
+
+/// What is wrong with a string of this format; `None` if nothing is, or if it has no syntax of its own.
+fn problem_of(format: &str, text: &str) -> Option<String> {
+    match format {
+        Time::FORMAT => text.parse::<Time>().err(),
+        Size::FORMAT => text.parse::<Size>().err(),
+        Source::FORMAT => text.parse::<Source>().err(),
+        Address::FORMAT => text.parse::<Address>().err(),
+        Often::FORMAT => text.parse::<Often>().err(),
+        LogTarget::FORMAT => text.parse::<LogTarget>().err(),
+        StatusAddress::FORMAT => text.parse::<StatusAddress>().err(),
+        _ => None,
+    }
 }

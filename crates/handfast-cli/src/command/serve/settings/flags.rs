@@ -10,7 +10,6 @@ use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, ListenerTable, SiteTable,
 };
 use crate::command::serve::config::{Address, At, FilePath, Place, Problem, Source, Time};
-use crate::command::serve::listen::Listen;
 
 /// Options take the place of keys.
 pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Problem>) {
@@ -71,14 +70,10 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
         At::flag(flag, table)
     };
     if let Some(port) = args.port {
-        let addresses = Listen::loopback(port).0;
-        file.listener = addresses
-            .iter()
-            .map(|one| listener("--port", one))
-            .collect();
+        file.listener = vec![listener("--port", &Address::loopback(port))];
     }
     if !args.listen.is_empty() {
-        let addresses = args.listen.iter().flat_map(|listen| &listen.0);
+        let addresses = args.listen.iter();
         file.listener = addresses.map(|one| listener("--listen", one)).collect();
     }
     if let Some((flag, _)) = about_one_site(args).first()

@@ -18,7 +18,6 @@ use crate::command::serve::config::file::{
 use crate::command::serve::config::{
     Address, At, Config, FilePath, LogTarget, Often, Place, Problem, Size, Source, Time,
 };
-use crate::command::serve::listen::Listen;
 use crate::data_dir::LOCAL;
 use crate::passphrase::PassphraseSource;
 use crate::trust_args::CrlExpired;
@@ -99,29 +98,26 @@ impl Resolve<'_> {
         })
     }
 
-    /// The listeners, each address once; without any, both loopback addresses, as far as this machine has them: clients
-    /// resolve `localhost` to either.
+    /// The listeners, each address once; without any, both loopback addresses.
     fn listeners(
         &self,
         tables: &[At<ListenerTable>],
         problems: &mut Vec<Problem>,
     ) -> Vec<Listener> {
         if tables.is_empty() {
-            let addresses = Listen::loopback(PORT_DEFAULT).0;
-            let listener = |value| Listener {
-                address: At {
-                    value,
-                    place: Place::Unset,
-                },
-                kind: Kind::Https,
+            let address = At {
+                value: Address::loopback(PORT_DEFAULT),
+                place: Place::Unset,
             };
-            return addresses.into_iter().map(listener).collect();
+            return vec![Listener {
+                address,
+                kind: Kind::Https,
+            }];
         }
         let mut listeners: Vec<Listener> = Vec::new();
         for table in tables {
             let address = self.address(&table.value.address);
-            let is_taken =
-                |other: &Listener| other.address == address && !address.value.is_repeatable();
+            let is_taken = |other: &Listener| other.address.value.excludes(&address.value);
             if listeners.iter().any(is_taken) {
                 let what = format!("{} is listened on twice", address.value);
                 problems.push(

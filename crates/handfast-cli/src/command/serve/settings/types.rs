@@ -164,10 +164,7 @@ impl Settings {
         self.listeners
             .iter()
             .filter(|listener| listener.kind == kind)
-            .filter_map(|listener| match listener.address.value {
-                Address::Ip(address) => Some(address),
-                Address::Unix(_) | Address::Systemd(_) => None,
-            })
+            .flat_map(|listener| listener.address.value.ips())
             .collect()
     }
 }
