@@ -58,6 +58,7 @@ use self::room::{connections_room, open_files_max, too_few_descriptors};
 use self::settings::Settings;
 use self::stop::{Signals, no_signals, until_stopped};
 use self::supervisor::Supervisor;
+use self::watch::Watch;
 use crate::failure::{Failure, code};
 use crate::output;
 
@@ -69,12 +70,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.configuration.check {
         return check::run(&args);
     }
+    let watch = reload::watch_configuration(&args);
     let (settings, config) = read(&args).map_err(all_but_one)?;
     if args.configuration.print_config {
         output::write_stdout(print::text(&settings).as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    serve(args, settings, config)
+    serve(args, settings, config, watch)
 }
 
 /// What was asked for, by arguments and file.
@@ -102,7 +104,12 @@ fn all_but_one(mut failures: Vec<Failure>) -> Failure {
     last
 }
 
-fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitCode, Failure> {
+fn serve(
+    args: Args,
+    settings: Settings,
+    config: Option<Config>,
+    mut watch: Watch,
+) -> Result<ExitCode, Failure> {
     let text = config.as_ref().map(|config| &config.text);
     let descriptors = crate::descriptors::raise_limit();
     let mut limits = settings.limits;
@@ -123,10 +130,12 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
     let mut held = Held::default();
     let mut remarks = Remarks::default();
     // Before the files are read: what changes in between is seen later.
-    let watch = reload::watch(&args, &settings);
+    watch.add(reload::watched(&settings));
+    let own_addresses = names::addresses();
     let prepared = context::prepare(&settings, &mut held, open_files, None, &mut remarks);
     say(&remarks, text);
     let prepared = prepared.map_err(|problems| all_but_one(config::shown(problems, text)))?;
+    watch.complete();
     let mut logs = Logs::open(&settings.log)?;
     let numbers = Numbers::new();
     numbers.set_certificates(numbers::certificates(&prepared.identities));
@@ -200,6 +209,7 @@ fn serve(args: Args, settings: Settings, config: Option<Config>) -> Result<ExitC
         held,
         open_files_max: open_files,
         watch,
+        addresses: own_addresses,
         numbers,
         status: status.clone(),
     };

@@ -5,6 +5,7 @@
 //! each state of the files.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use handfast_https::server::Running;
 use handfast_site::Sites;
 
 use super::args::Args;
-use super::config::{self, Config, Problem, Text};
+use super::config::{self, Config};
 use super::context::{self, Prepared, Template};
 use super::held::{Held, is_pipe};
 use super::identities::{Origin, Remarks, SiteIdentities};
@@ -48,8 +49,10 @@ pub(super) struct Reload {
     /// The status listener, which has the same context.
     status: Option<Arc<Running>>,
     /// The addresses of this machine when certificates were made.
-    addresses: Vec<std::net::IpAddr>,
+    addresses: Vec<IpAddr>,
     asked: Instant,
+    /// What was told of a renewal that failed, so that it is told once.
+    renewal_failed: Option<String>,
     /// Warnings that were already given.
     given: HashSet<String>,
 }
@@ -63,16 +66,43 @@ pub(super) struct Start {
     pub(super) open_files_max: usize,
     /// From before the files were read.
     pub(super) watch: Watch,
+    pub(super) addresses: Vec<IpAddr>,
     pub(super) numbers: Arc<Numbers>,
     pub(super) status: Option<Arc<Running>>,
 }
 
-/// All files that were read: of the configuration, and those that it names.
-pub(super) fn watch(args: &Args, settings: &Settings) -> Watch {
+/// The configuration file, to be looked at before it is read.
+pub(super) fn watch_configuration(args: &Args) -> Watch {
     let mut paths: Vec<PathBuf> = args.configuration.config.iter().cloned().collect();
-    paths.extend(context::watched(settings));
     paths.retain(|path| !is_pipe(path));
     Watch::new(paths)
+}
+
+/// The files that the settings name, to be looked at before they are read.
+pub(super) fn watched(settings: &Settings) -> Vec<PathBuf> {
+    let mut paths = context::watched(settings);
+    paths.retain(|path| !is_pipe(path));
+    paths
+}
+
+/// What was read and built, and is not in force yet.
+struct Next {
+    config: Option<Config>,
+    settings: Settings,
+    prepared: Prepared,
+    remarks: Remarks,
+    addresses: Vec<IpAddr>,
+}
+
+/// Why everything is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// By a signal.
+    Asked,
+    /// Files have changed.
+    Files,
+    /// A certificate of the local authority is old.
+    Renewal,
 }
 
 impl Reload {
@@ -96,8 +126,9 @@ impl Reload {
             watch: start.watch,
             numbers: start.numbers,
             status: start.status,
-            addresses: names::addresses(),
+            addresses: start.addresses,
             asked: Instant::now(),
+            renewal_failed: None,
             given,
         }
     }
@@ -109,7 +140,7 @@ impl Reload {
     /// Looks at the files, the lists and the clock; to be called once a second.
     pub(super) fn look(&mut self, running: &Running) {
         match self.watch.look() {
-            Change::Read => return self.read(running, false),
+            Change::Read => return self.read(running, Reason::Files),
             Change::Restored => {
                 self.note("the files that were refused are gone; nothing has changed")
             }
@@ -117,7 +148,7 @@ impl Reload {
         }
         if self.is_renewal_due() {
             self.asked = Instant::now();
-            return self.read(running, false);
+            return self.renew(running);
         }
         self.look_at_lists(running);
     }
@@ -125,7 +156,7 @@ impl Reload {
     /// Reads everything now.
     pub(super) fn ask(&mut self, running: &Running) {
         self.look_at_lists(running);
-        self.read(running, true);
+        self.read(running, Reason::Asked);
     }
 
     fn look_at_lists(&mut self, running: &Running) {
@@ -175,67 +206,89 @@ impl Reload {
         is_old || (self.identities.names_addresses && names::addresses() != self.addresses)
     }
 
-    fn read(&mut self, running: &Running, was_asked: bool) {
-        let mut before = None;
+    fn read(&mut self, running: &Running, reason: Reason) {
+        let mut before = watch_configuration(&self.args);
         match self.prepare(&mut before) {
-            Ok((config, settings, prepared, remarks)) => {
-                let before = before.unwrap_or_else(|| watch(&self.args, &settings));
-                self.put_in_place(running, settings, prepared, was_asked);
-                self.config = config;
+            Ok(next) => {
+                self.put_in_place(running, next, reason);
+                before.complete();
                 self.watch.accept(before);
-                let text = self.config.as_ref().map(|config| &config.text);
-                for warning in remarks.shown(text) {
-                    if self.given.insert(warning.clone()) {
-                        output::warning(warning);
-                    }
-                }
             }
             Err(failures) => {
                 self.numbers.reloaded(false);
                 output::warning("not reloaded, what was in force before stays in force:");
-                for failure in &failures {
-                    output::failure(failure);
-                }
-                let before = before.unwrap_or_else(|| watch(&self.args, &self.settings));
+                failures.iter().for_each(output::failure);
                 self.watch.refuse(before);
             }
         }
     }
 
-    /// Reads and builds everything. Changes nothing that is in force.
-    #[allow(clippy::type_complexity)]
-    fn prepare(
-        &mut self,
-        before: &mut Option<Watch>,
-    ) -> Result<(Option<Config>, Settings, Prepared, Remarks), Vec<Failure>> {
+    /// Has the local authority issue what is due, by the settings in force: files that have changed are another matter.
+    fn renew(&mut self, running: &Running) {
+        match self.build(self.config.clone(), self.settings.clone()) {
+            Ok(next) => self.put_in_place(running, next, Reason::Renewal),
+            Err(failures) => {
+                self.numbers.reloaded(false);
+                if self.is_new_failure(&failures) {
+                    output::warning("not renewed, what was in force before stays in force:");
+                    failures.iter().for_each(output::failure);
+                }
+            }
+        }
+    }
+
+    /// Whether the renewal before did not fail with the same.
+    fn is_new_failure(&mut self, failures: &[Failure]) -> bool {
+        let texts: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        let text = Some(texts.join("\n"));
+        let is_new = self.renewal_failed != text;
+        self.renewal_failed = text;
+        is_new
+    }
+
+    /// Reads and builds everything. Changes nothing that is in force. Files are added to `before` before they are read.
+    fn prepare(&mut self, before: &mut Watch) -> Result<Next, Vec<Failure>> {
         let config = match &self.args.configuration.config {
             Some(path) if !is_pipe(path) => Some(Config::read(path)?),
             _ => self.config.clone(),
         };
         let text = config.as_ref().map(|config| &config.text);
-        let shown = |problems: Vec<Problem>, text: Option<&Text>| config::shown(problems, text);
         let settings = settings::resolve(&self.args, config.as_ref())
-            .map_err(|problems| shown(problems, text))?;
-        *before = Some(watch(&self.args, &settings));
+            .map_err(|problems| config::shown(problems, text))?;
+        before.add(watched(&settings));
+        self.build(config, settings)
+    }
+
+    /// Reads what the settings name, and builds everything of it.
+    fn build(&mut self, config: Option<Config>, settings: Settings) -> Result<Next, Vec<Failure>> {
         let mut remarks = Remarks::default();
+        let addresses = names::addresses();
         let prepared = context::prepare(
             &settings,
             &mut self.held,
             self.open_files_max,
             Some(&self.context),
             &mut remarks,
-        )
-        .map_err(|problems| shown(problems, text))?;
-        Ok((config, settings, prepared, remarks))
+        );
+        let text = config.as_ref().map(|config| &config.text);
+        let prepared = prepared.map_err(|problems| config::shown(problems, text))?;
+        Ok(Next {
+            config,
+            settings,
+            prepared,
+            remarks,
+            addresses,
+        })
     }
 
-    fn put_in_place(
-        &mut self,
-        running: &Running,
-        settings: Settings,
-        prepared: Prepared,
-        was_asked: bool,
-    ) {
+    fn put_in_place(&mut self, running: &Running, next: Next, reason: Reason) {
+        let Next {
+            config,
+            settings,
+            prepared,
+            remarks,
+            addresses,
+        } = next;
         self.sites.replace(prepared.sites);
         self.replace_context(running, prepared.context);
         self.numbers.reloaded(true);
@@ -247,14 +300,16 @@ impl Reload {
         self.settings = settings;
         self.template = prepared.template;
         self.identities = prepared.identities;
-        self.addresses = names::addresses();
+        self.addresses = addresses;
+        self.config = config;
+        self.renewal_failed = None;
         self.held.forget_unused(&self.settings);
         for change in &changes {
             self.note(change);
         }
         if is_other {
             self.note("reloaded: the configuration in force has changed");
-        } else if was_asked || changes.is_empty() {
+        } else if reason == Reason::Asked || (reason == Reason::Files && changes.is_empty()) {
             self.note("reloaded");
         }
         if is_other && !needs_restart.is_empty() {
@@ -262,6 +317,12 @@ impl Reload {
                 "{} changed: this takes effect with the next start",
                 needs_restart.join(", ")
             ));
+        }
+        let text = self.config.as_ref().map(|config| &config.text);
+        for warning in remarks.shown(text) {
+            if self.given.insert(warning.clone()) {
+                output::warning(warning);
+            }
         }
     }
 
@@ -311,7 +372,93 @@ fn changes(before: &SiteIdentities, now: &SiteIdentities, settings: &Settings) -
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+    use handfast_https::server::{Server, ServerConfig};
+
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Serve {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// A server with a certificate of a local authority in `place`, and what reloads it.
+    fn serving(place: &std::path::Path) -> (Running, Reload) {
+        let text = |name: &str| place.join(name).display().to_string();
+        std::fs::create_dir(place.join("public")).unwrap();
+        let content = format!(
+            "ca_dir = {:?}\n[log]\nevents = \"none\"\n[[site]]\nroot = {:?}\n",
+            text("ca"),
+            text("public")
+        );
+        std::fs::write(place.join("handfast.toml"), content).unwrap();
+        let args = ["serve", "--config", &text("handfast.toml")];
+        let args = Serve::try_parse_from(args).unwrap().args;
+        let mut watch = watch_configuration(&args);
+        let (settings, config) = super::super::read(&args).unwrap();
+        watch.add(watched(&settings));
+        let (mut held, mut remarks) = (Held::default(), Remarks::default());
+        let prepared = context::prepare(&settings, &mut held, 0, None, &mut remarks).unwrap();
+        watch.complete();
+        let sites = Sites::new(prepared.sites.clone());
+        let server = ServerConfig::new(prepared.context.clone())
+            .listen("127.0.0.1:0".parse().unwrap())
+            .threads(std::num::NonZero::<usize>::MIN);
+        let running = Server::bind(server, sites.clone())
+            .unwrap()
+            .start()
+            .unwrap();
+        let start = Start {
+            args,
+            config,
+            settings,
+            held,
+            open_files_max: 0,
+            watch,
+            addresses: Vec::new(),
+            numbers: Numbers::new(),
+            status: None,
+        };
+        (running, Reload::new(start, prepared, sites, &remarks))
+    }
+
+    #[test]
+    fn a_renewal_that_fails_is_told_once_and_is_no_matter_of_files() {
+        let place = tempfile::tempdir().unwrap();
+        let (running, mut reload) = serving(place.path());
+        let serial = |reload: &Reload| {
+            let shown = reload.identities.sites[0].first().unwrap();
+            shown.facts().serial.clone()
+        };
+        let first = serial(&reload);
+        // The authority that it has made is no change.
+        assert_eq!(
+            (reload.watch.look(), reload.watch.look()),
+            (Change::None, Change::None)
+        );
+        let (key, aside) = (place.path().join("ca/ca.key"), place.path().join("key"));
+        std::fs::rename(&key, &aside).unwrap();
+        std::fs::remove_dir_all(place.path().join("ca/certs")).unwrap();
+        let failures = reload
+            .build(reload.config.clone(), reload.settings.clone())
+            .err()
+            .unwrap();
+        assert!(reload.is_new_failure(&failures));
+        for _ in 0..2 {
+            reload.renew(&running);
+            assert!(!reload.is_new_failure(&failures));
+            // Nothing was refused that could be restored.
+            assert_eq!(reload.watch.look(), Change::None);
+        }
+        assert_eq!(serial(&reload), first);
+        std::fs::rename(&aside, &key).unwrap();
+        // A configuration that cannot be used keeps no certificate from being renewed.
+        std::fs::write(place.path().join("handfast.toml"), "unknown = 1\n").unwrap();
+        reload.renew(&running);
+        assert_ne!(serial(&reload), first);
+        assert!(reload.is_new_failure(&failures), "it is told again");
+    }
 
     #[test]
     fn a_certificate_is_renewed_when_less_than_a_third_of_its_time_is_left() {

@@ -4,7 +4,7 @@
 //! its key one after the other, and editors write a file in pieces. What was refused is looked at again only when it
 //! changes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::stamp::Stamp;
 
@@ -31,7 +31,7 @@ pub(super) enum Change {
 }
 
 impl Watch {
-    /// These files, as they are now.
+    /// These files, as they are now: before they are read, so that no later change is missed.
     pub(super) fn new(paths: Vec<PathBuf>) -> Self {
         let in_use = stamps(&paths);
         Self {
@@ -39,6 +39,25 @@ impl Watch {
             in_use,
             seen: None,
             refused: None,
+        }
+    }
+
+    /// Further files, as they are now: before they are read.
+    pub(super) fn add(&mut self, paths: Vec<PathBuf>) {
+        for path in paths {
+            if !self.paths.contains(&path) {
+                self.in_use.push(stamp(&path));
+                self.paths.push(path);
+            }
+        }
+    }
+
+    /// Everything was read. What was missing before was made by that: the local authority.
+    pub(super) fn complete(&mut self) {
+        for (path, known) in self.paths.iter().zip(&mut self.in_use) {
+            if *known == Stamp::none() {
+                *known = stamp(path);
+            }
         }
     }
 
@@ -69,22 +88,32 @@ impl Watch {
         *self = before;
     }
 
-    /// What is there now cannot be used. It named these files besides, of which one may be what is missing.
+    /// These files, some of which may be missing, were looked at by `before` and then read, and cannot be used. If they have changed since,
+    /// that is seen by the next look.
     pub(super) fn refuse(&mut self, before: Self) {
+        // What was in use and is not named any more was not read.
+        let mut refused = stamps(&self.paths);
         for (path, stamp) in before.paths.into_iter().zip(before.in_use) {
-            if !self.paths.contains(&path) {
-                self.paths.push(path);
-                self.in_use.push(stamp);
+            match self.paths.iter().position(|known| *known == path) {
+                Some(at) => refused.splice(at..=at, [stamp]).for_each(drop),
+                None => {
+                    self.paths.push(path);
+                    self.in_use.push(stamp.clone());
+                    refused.push(stamp);
+                }
             }
         }
-        self.refused = Some(stamps(&self.paths));
+        self.refused = Some(refused);
         self.seen = None;
     }
 }
 
 fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
-    let of = |path: &PathBuf| Stamp::of(path).unwrap_or_else(Stamp::none);
-    paths.iter().map(of).collect()
+    paths.iter().map(|path| stamp(path)).collect()
+}
+
+fn stamp(path: &Path) -> Stamp {
+    Stamp::of(path).unwrap_or_else(Stamp::none)
 }
 
 #[cfg(test)]
@@ -112,6 +141,28 @@ mod tests {
         assert_eq!((watch.look(), watch.look()), (Change::None, Change::Read));
         watch.accept(Watch::new(vec![path("a"), path("missing"), path("named")]));
         assert_eq!((watch.look(), watch.look()), (Change::None, Change::None));
+    }
+
+    #[test]
+    fn what_changes_while_it_is_read_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("config"), "1").unwrap();
+        fs::write(path("key"), "1").unwrap();
+        let mut watch = Watch::new(vec![path("config"), path("key")]);
+        fs::write(path("config"), "broken").unwrap();
+        assert_eq!((watch.look(), watch.look()), (Change::None, Change::Read));
+        // It is corrected after it was read, before it is refused.
+        let before = Watch::new(vec![path("config")]);
+        fs::write(path("config"), "corrected").unwrap();
+        watch.refuse(before);
+        assert_eq!((watch.look(), watch.look()), (Change::None, Change::Read));
+        // So is the configuration, before the files that it names are looked at.
+        let mut before = Watch::new(vec![path("config")]);
+        fs::write(path("config"), "corrected again").unwrap();
+        before.add(vec![path("config"), path("key")]);
+        watch.accept(before);
+        assert_eq!((watch.look(), watch.look()), (Change::None, Change::Read));
     }
 
     #[test]
