@@ -28,8 +28,10 @@ impl<T> ByName<T> {
         self.0.remove(&key_of(name)).is_some()
     }
 
-    /// The value for a name as clients ask for it, in lower case: its own, or that of the wildcard.
+    /// The value for a name as clients ask for it, in lower case: its own, or that of the wildcard. A client may send the root's dot,
+    /// although it must not (RFC 6066, section 3); rustls-pki-types removes it since 1.16.
     pub(crate) fn find(&self, name: &str) -> Option<&T> {
+        let name = without_root(name);
         self.0.get(name).or_else(|| {
             let (_, parent) = name.split_once('.')?;
             self.0.get(format!("*.{parent}").as_str())
@@ -61,6 +63,35 @@ impl<T> ByName<T> {
 
 /// In lower case, without the root's dot.
 pub(crate) fn key_of(name: &str) -> Box<str> {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name.to_ascii_lowercase().into_boxed_str()
+    without_root(name).to_ascii_lowercase().into_boxed_str()
+}
+
+fn without_root(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_with_and_without_the_dot_of_the_root() {
+        let mut values = ByName::default();
+        values.insert("Exact.Example.Org.", 1);
+        values.insert("*.example.org", 2);
+        for (name, expected) in [
+            ("exact.example.org", Some(1)),
+            ("exact.example.org.", Some(1)),
+            ("a.example.org", Some(2)),
+            ("a.example.org.", Some(2)),
+            ("a.b.example.org.", None),
+            ("example.org.", None),
+            ("exact.example.org..", None),
+            (".", None),
+            ("", None),
+        ] {
+            assert_eq!(values.find(name).copied(), expected, "{name:?}");
+        }
+        assert!(values.remove("EXACT.example.org"));
+    }
 }

@@ -12,6 +12,7 @@ use handfast::{
     PeerCause, Report, RevocationLists, ServerContext, TlsVersion, TrustAnchors, VerifyCause,
 };
 use handfast_testbed::crl::Crl;
+use handfast_testbed::launch::Program;
 use handfast_testbed::pki::{DAY_SECS, Issued, Pki, now_secs};
 
 const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
@@ -247,4 +248,39 @@ fn the_demand_holds_after_a_hello_that_had_to_be_repeated() {
         outcome(&meet(&server, &without, "open.example")),
         Outcome::Unknown
     );
+}
+
+#[test]
+fn the_demand_holds_for_a_name_with_the_dot_of_the_root() {
+    let world = World::new();
+    let server = world.server();
+    for (name, expected) in [
+        ("staff.example", Outcome::Missing),
+        ("staff.example.", Outcome::Missing),
+        ("closed.optional.example.", Outcome::Unknown),
+        ("open.example.", Outcome::Unknown),
+    ] {
+        for version in ["-tls1_2", "-tls1_3"] {
+            // Our client, as most, sends the name without the dot.
+            let Some(openssl) = Program::new("openssl") else {
+                return;
+            };
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let client = openssl
+                .args(["s_client", "-connect", &address, "-quiet", version])
+                .args(["-servername", name])
+                .start();
+            let met = server
+                .accept(listener.accept().unwrap().0)
+                .map(|stream| Arc::clone(stream.report()))
+                .map_err(Error::from);
+            drop(client);
+            assert_eq!(outcome(&met), expected, "{name} {version}");
+            if let Ok(report) = met {
+                let plain = name.trim_end_matches('.');
+                assert_eq!(report.server_name.as_deref(), Some(plain));
+            }
+        }
+    }
 }
