@@ -7,6 +7,8 @@
 mod driver;
 mod outcome;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -137,15 +139,18 @@ impl Shared {
         outflow: &mut Option<Outflow>,
     ) -> Poll<Result<Exchange, NoResponse>> {
         let mut state = self.state();
-        let request = target.to_http2(method, body);
-        let now = Instant::now();
         if state.closing.is_some() || state.end.received_all {
             return Poll::Ready(Err(state.no_response(None)));
         }
+        let request = target.to_http2(method, body);
+        let now = Instant::now();
         let stream = match state.http.open(&request, (), now) {
             Ok(stream) => stream,
             Err(CannotOpen::Full) => {
-                state.waiting.push(cx.waker().clone());
+                // Whoever waits for several things at once polls often.
+                if !state.waiting.iter().any(|it| it.will_wake(cx.waker())) {
+                    state.waiting.push(cx.waker().clone());
+                }
                 return Poll::Pending;
             }
             Err(CannotOpen::Going) => {

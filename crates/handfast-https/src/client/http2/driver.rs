@@ -45,17 +45,17 @@ impl State {
         };
         let mut stream = Pin::new(stream);
         let output = self.http.output();
-        let mut wrote = false;
         let sent = loop {
             if output.is_empty() {
-                break match wrote {
-                    true => stream.as_mut().poll_flush(cx),
+                // Also what an earlier turn wrote and could not flush: reading flushes nothing.
+                match self.unflushed {
+                    true => break stream.as_mut().poll_flush(cx),
                     false => return Poll::Ready(()),
-                };
+                }
             }
             match stream.as_mut().poll_write(cx, output.as_slice()) {
                 Poll::Ready(Ok(count)) => {
-                    wrote = true;
+                    self.unflushed = true;
                     output.sent(count);
                 }
                 Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
@@ -63,9 +63,13 @@ impl State {
             }
         };
         match sent {
-            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                Poll::Ready(())
+            }
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => {
+                self.unflushed = false;
                 // That the peer is gone ends sending and nothing else: what it sent before is read.
                 let count = output.len();
                 output.sent(count);
@@ -124,8 +128,11 @@ impl State {
             // What cannot be sent any more waits for nothing.
             cut_all(streams);
         }
-        for waker in std::mem::take(waiting) {
-            waker.wake();
+        // Those who wait to open a stream, once there is room for one, or will never be.
+        if http.has_room() || http.is_going() {
+            for waker in std::mem::take(waiting) {
+                waker.wake();
+            }
         }
         Poll::Ready(received)
     }

@@ -34,7 +34,9 @@ pub(super) struct State {
     pub(super) driver: Option<Waker>,
     /// Streams whose bodies their callers have not made yet.
     pub(super) held: Vec<u32>,
-    /// Those who wait until they may open a stream.
+    /// Something was written that may not have left the TLS stream.
+    pub(super) unflushed: bool,
+    /// Those who wait until they may open a stream, each task once.
     pub(super) waiting: Vec<Waker>,
     pub(super) end: End,
     /// To be closed within this limit.
@@ -129,6 +131,7 @@ impl State {
             claims: 0,
             driver: None,
             held: Vec::new(),
+            unflushed: false,
             waiting: Vec::new(),
             end: End::default(),
             closing: None,
