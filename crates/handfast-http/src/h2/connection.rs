@@ -11,7 +11,7 @@ use super::frame::{self, FrameReader, PREFACE, STREAM_ID_MAX, code, kind, settin
 use super::hpack::{Decoder, encode};
 use super::output::Output;
 use super::priority::Priorities;
-use super::stream::{Receiving, Stream, Streams};
+use super::stream::{LetThrough, Receiving, Stream, Streams};
 use super::{Cut, Event, Limits, Role, Violation};
 
 /// The initial window of the connection and of streams (RFC 9113, section 6.9.2).
@@ -61,6 +61,7 @@ pub struct Connection<R: Role, T> {
     pub(super) priorities: Priorities,
     /// A lower bound of the ends of all streams' spans.
     pub(super) earliest: Option<Instant>,
+    pub(super) let_through: LetThrough,
     pub(super) pending: VecDeque<Event<'static, R, T>>,
     /// A stream that has ended; the driver may still be handling its last event.
     pub(super) over: Option<u32>,
@@ -164,6 +165,7 @@ impl<R: Role, T> Connection<R, T> {
             queue: VecDeque::new(),
             priorities: Priorities::default(),
             earliest: None,
+            let_through: LetThrough { at: now, sent: 0 },
             pending: VecDeque::new(),
             over: None,
             out,

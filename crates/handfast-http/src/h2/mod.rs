@@ -113,10 +113,10 @@ pub struct Limits {
     pub stream_window: u32,
     /// The same for all bodies together: at least `stream_window`.
     pub connection_window: u32,
-    /// A stream is reset if, over this time, the peer's windows let it send less than [`rate_min`](Self::rate_min)
-    /// requires.
+    /// A stream is reset if, over this time, its window lets it send less than [`rate_min`](Self::rate_min) requires, or
+    /// the connection's window lets all streams together send less than that.
     pub span: Duration,
-    /// The rate at which such a stream must be able to send, in bytes per second.
+    /// The rate that each of these windows must let through, in bytes per second.
     pub rate_min: u32,
 }
 

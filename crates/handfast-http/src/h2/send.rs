@@ -9,7 +9,7 @@ use super::frame::{self, HEADER_LEN, code, flag, kind};
 use super::hpack::encode;
 use super::output::OUTPUT_MAX;
 use super::priority::Priority;
-use super::stream::Pace;
+use super::stream::{LetThrough, Pace};
 use super::{Cut, Role};
 
 /// The least size of a DATA frame that counts as progress, in bytes.
@@ -179,7 +179,8 @@ impl<R: Role, T> Connection<R, T> {
         self.earliest
     }
 
-    /// Checks the rates of streams whose span is over. Those that the peer's windows blocked are reset.
+    /// Checks the rates of streams whose span is over. Those that the peer's windows blocked are reset; those that had to wait
+    /// because the connection's window let others through are not.
     pub fn expire(&mut self, now: Instant) {
         self.now = now;
         if self.earliest.is_none_or(|earliest| earliest > now) {
@@ -188,7 +189,9 @@ impl<R: Role, T> Connection<R, T> {
         self.earliest = None;
         let span = self.limits.span;
         let enough = self.limits.enough();
-        let connection_blocks = self.window <= 0;
+        // As long as it lets enough through, it is we who choose which streams wait.
+        let connection_blocks_at = later(self.let_through.at, span);
+        let connection_blocks = self.window <= 0 && connection_blocks_at <= now;
         let mut stalled = Vec::new();
         for (id, stream) in self.streams.iter_mut() {
             let Some(pace) = &mut stream.pace else {
@@ -204,10 +207,11 @@ impl<R: Role, T> Connection<R, T> {
                     stalled.push(id);
                     continue;
                 }
-                *pace = Pace {
-                    until: later(now, span),
-                    sent: 0,
+                let until = match self.window <= 0 && connection_blocks_at > now {
+                    true => connection_blocks_at,
+                    false => later(now, span),
                 };
+                *pace = Pace { until, sent: 0 };
             }
             self.earliest = Some(match self.earliest {
                 Some(earliest) => earliest.min(pace.until),
@@ -231,6 +235,13 @@ impl<R: Role, T> Connection<R, T> {
     fn sent_data(&mut self, id: u32, count: usize, end: bool) {
         let count = count as u64;
         self.window -= count as i64;
+        self.let_through.sent += count;
+        if self.let_through.sent >= self.limits.enough() {
+            self.let_through = LetThrough {
+                at: self.now,
+                sent: 0,
+            };
+        }
         if let Some(stream) = self.streams.get(id) {
             stream.window -= count as i64;
             stream.begun |= count > 0;

@@ -50,6 +50,15 @@ pub(super) struct Pace {
     pub(super) sent: u64,
 }
 
+/// What the window of the connection has let through.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LetThrough {
+    /// When it was enough for a span the last time.
+    pub(super) at: Instant,
+    /// Bytes since then.
+    pub(super) sent: u64,
+}
+
 impl<T> Stream<T> {
     pub(super) fn new(own: T, window: i64) -> Self {
         Self {

@@ -137,3 +137,42 @@ fn window_changes_of_many_streams_are_counted_as_a_flood() {
     }
     assert_eq!(wire.failed.unwrap().code, code::ENHANCE_YOUR_CALM);
 }
+
+#[test]
+fn streams_that_wait_for_more_urgent_ones_are_not_stalled_while_the_connection_makes_progress() {
+    let span = limits().span;
+    let enough = limits().rate_min * span.as_secs() as u32;
+    // Bytes that the connection's window is opened by, six times in a span; is that enough?
+    for (step, moves) in [(16_384, true), (enough / 6 + 1, true), (enough / 12, false)] {
+        let mut wire = Wire::new();
+        wire.windows(frame::WINDOW_MAX);
+        for (id, priority) in [(1, "u=0"), (3, "u=7")] {
+            let mut fields = HeaderMap::new();
+            fields.insert("priority", priority.parse().unwrap());
+            wire.request_with(id, flag::END_STREAM, &fields);
+            wire.reply(id, 10_000_000);
+        }
+        wire.flush();
+        let began = wire.now;
+        while wire.lost.is_empty() && wire.now < began + 5 * span {
+            wire.now += span / 6;
+            let mut bytes = Vec::new();
+            frame::put_window_update(&mut bytes, 0, step);
+            wire.send(&bytes);
+            pump(&mut wire.server, wire.now);
+            wire.server.expire(wire.now);
+            wire.events();
+            wire.flush();
+        }
+        assert_eq!(wire.lost == [], moves, "{step}");
+        assert!(wire.server.due().is_some_and(|due| due > wire.now) || !moves);
+        // The window stays closed.
+        let closed = wire.now;
+        while wire.lost.len() < 2 {
+            wire.now = wire.server.due().unwrap_or(wire.now);
+            wire.server.expire(wire.now);
+            wire.events();
+        }
+        assert!(wire.now <= closed + span, "{step}");
+    }
+}
