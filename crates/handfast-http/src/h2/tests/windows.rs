@@ -164,7 +164,7 @@ fn streams_that_wait_for_more_urgent_ones_are_not_stalled_while_the_connection_m
             wire.events();
             wire.flush();
         }
-        assert_eq!(wire.lost == [], moves, "{step}");
+        assert_eq!(wire.lost.is_empty(), moves, "{step}");
         assert!(wire.server.due().is_some_and(|due| due > wire.now) || !moves);
         // The window stays closed.
         let closed = wire.now;
