@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::look::Look;
 use crate::open::{Root, look_at};
+use crate::options::Options;
 use crate::ready::{Ready, VALID};
 
 /// How often unused files are closed: in small portions, which do not delay replies.
@@ -23,17 +24,20 @@ const SWEEP: Duration = Duration::from_millis(125);
 pub(crate) const KEPT_MAX_DEFAULT: usize = 128;
 
 thread_local! {
-    static KEPT: RefCell<HashMap<usize, Hot>> = RefCell::default();
+    static KEPT: RefCell<HashMap<Key, Hot>> = RefCell::default();
     static SWEPT: Cell<Option<Instant>> = const { Cell::new(None) };
     /// Alive as long as the timer that sweeps, which ends with its runtime.
     static TIMER: RefCell<Weak<()>> = const { RefCell::new(Weak::new()) };
 }
 
-/// The hot files of one served directory, by the path in requests.
+/// A directory and how it is served, by their addresses: with other options the same file has other fields.
+type Key = (usize, usize);
+
+/// The hot files of one directory that is served in one way, by the path in requests.
 struct Hot {
     files: HashMap<Box<str>, Kept>,
-    /// Keeps the address, which identifies the directory, from being reused.
-    _root: Arc<Root>,
+    /// They keep their addresses from being reused.
+    _held: (Arc<Root>, Arc<Options>),
 }
 
 struct Kept {
@@ -74,10 +78,15 @@ impl Kept {
 }
 
 /// The file kept for this path, if it is unchanged.
-pub(crate) fn find(root: &Arc<Root>, path: &str, now: Instant) -> Option<Rc<Ready>> {
+pub(crate) fn find(
+    root: &Arc<Root>,
+    options: &Arc<Options>,
+    path: &str,
+    now: Instant,
+) -> Option<Rc<Ready>> {
     sweep(now);
     KEPT.with_borrow_mut(|kept| {
-        let files = &mut kept.get_mut(&address(root))?.files;
+        let files = &mut kept.get_mut(&key(root, options))?.files;
         let found = files.get(path)?;
         let usable = match found.is_valid(now) {
             true => found.is_unchanged(now),
@@ -100,17 +109,17 @@ pub(crate) fn let_go() -> bool {
     })
 }
 
-/// Keeps a newly opened file for this path, unless `kept_max` of this directory are kept already: more
-/// hot files in a second than that are opened as usual.
-pub(crate) fn keep(root: &Arc<Root>, path: &str, ready: &Rc<Ready>, kept_max: usize) {
+/// Keeps a newly opened file for this path, in place of the one that was kept for it. Unless as many others of this directory are
+/// kept as may be: more hot files in a second than that are opened as usual.
+pub(crate) fn keep(root: &Arc<Root>, options: &Arc<Options>, path: &str, ready: &Rc<Ready>) {
     let now = Instant::now();
     sweep(now);
     KEPT.with_borrow_mut(|kept| {
-        let hot = kept.entry(address(root)).or_insert_with(|| Hot {
+        let hot = kept.entry(key(root, options)).or_insert_with(|| Hot {
             files: HashMap::new(),
-            _root: Arc::clone(root),
+            _held: (Arc::clone(root), Arc::clone(options)),
         });
-        if hot.files.len() < kept_max {
+        if hot.files.len() < options.kept_max || hot.files.contains_key(path) {
             let one = Kept {
                 ready: Rc::clone(ready),
                 looked_up: Cell::new(now),
@@ -158,8 +167,8 @@ fn start_timer() {
     });
 }
 
-fn address(root: &Arc<Root>) -> usize {
-    Arc::as_ptr(root).addr()
+fn key(root: &Arc<Root>, options: &Arc<Options>) -> Key {
+    (Arc::as_ptr(root).addr(), Arc::as_ptr(options).addr())
 }
 
 #[cfg(test)]
@@ -180,15 +189,27 @@ mod tests {
         (dir, root)
     }
 
+    /// The same at each call of a test.
+    fn options() -> Arc<Options> {
+        thread_local! {
+            static OPTIONS: Arc<Options> = Arc::default();
+        }
+        OPTIONS.with(Arc::clone)
+    }
+
     fn open(root: &Arc<Root>) -> Rc<Ready> {
+        let ready = ready(root);
+        keep(root, &options(), "/a", &ready);
+        ready
+    }
+
+    fn ready(root: &Arc<Root>) -> Rc<Ready> {
         let found = root.find(&Target::parse("/a").unwrap()).unwrap();
         let Kind::File(facts) = found.kind else {
             panic!("a file")
         };
         let target = Target::parse("/a").unwrap();
-        let ready = Ready::new(Arc::new(found.file), facts, target, plain());
-        keep(root, "/a", &ready, KEPT_MAX_DEFAULT);
-        ready
+        Ready::new(Arc::new(found.file), facts, target, plain())
     }
 
     fn age(path: &Path) {
@@ -206,25 +227,25 @@ mod tests {
         let (dir, root) = root_with("one");
         let ready = open(&root);
         assert!(Rc::ptr_eq(
-            &find(&root, "/a", Instant::now()).unwrap(),
+            &find(&root, &options(), "/a", Instant::now()).unwrap(),
             &ready
         ));
-        assert!(find(&root, "/b", Instant::now()).is_none());
+        assert!(find(&root, &options(), "/b", Instant::now()).is_none());
         let (_other, other_root) = root_with("one");
         assert!(
-            find(&other_root, "/a", Instant::now()).is_none(),
+            find(&other_root, &options(), "/a", Instant::now()).is_none(),
             "another directory has other files"
         );
 
         fs::write(dir.path().join("a"), "other").unwrap();
         assert!(
-            find(&root, "/a", Instant::now()).is_none(),
+            find(&root, &options(), "/a", Instant::now()).is_none(),
             "a change is seen at once"
         );
         open(&root);
         age(&dir.path().join("a"));
         assert!(
-            find(&root, "/a", Instant::now()).is_none(),
+            find(&root, &options(), "/a", Instant::now()).is_none(),
             "its times count, too"
         );
     }
@@ -247,7 +268,7 @@ mod tests {
         let ready = open(&root);
         expire("/a");
         assert!(Rc::ptr_eq(
-            &find(&root, "/a", Instant::now()).unwrap(),
+            &find(&root, &options(), "/a", Instant::now()).unwrap(),
             &ready
         ));
 
@@ -263,20 +284,29 @@ mod tests {
             .set_modified(times)
             .unwrap();
         expire("/a");
-        assert!(find(&root, "/a", Instant::now()).is_none(), "replaced");
+        assert!(
+            find(&root, &options(), "/a", Instant::now()).is_none(),
+            "replaced"
+        );
 
         open(&root);
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("before", &path).unwrap();
         expire("/a");
-        assert!(find(&root, "/a", Instant::now()).is_none(), "a link now");
+        assert!(
+            find(&root, &options(), "/a", Instant::now()).is_none(),
+            "a link now"
+        );
 
         fs::remove_file(&path).unwrap();
         fs::rename(dir.path().join("before"), &path).unwrap();
         open(&root);
         fs::remove_file(&path).unwrap();
         expire("/a");
-        assert!(find(&root, "/a", Instant::now()).is_none(), "removed");
+        assert!(
+            find(&root, &options(), "/a", Instant::now()).is_none(),
+            "removed"
+        );
     }
 
     #[tokio::test]
@@ -289,16 +319,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_is_kept_than_the_limit() {
+    async fn no_more_is_kept_than_the_limit_and_a_newer_state_replaces_the_one_before() {
         let (_dir, root) = root_with("one");
-        let ready = open(&root);
-        keep(&root, "/b", &ready, 1);
-        assert!(
-            find(&root, "/b", Instant::now()).is_none(),
-            "one file is kept already"
-        );
-        keep(&root, "/b", &ready, 2);
-        assert!(find(&root, "/b", Instant::now()).is_some());
+        let first = ready(&root);
+        let with = |kept_max| {
+            Arc::new(Options {
+                kept_max,
+                ..Options::default()
+            })
+        };
+        let (one, two) = (with(1), with(2));
+        for options in [&one, &two] {
+            for path in ["/a", "/b", "/c"] {
+                keep(&root, options, path, &first);
+            }
+            let kept = ["/a", "/b", "/c"].map(|path| is_kept(&root, options, path));
+            assert_eq!(kept, [true, options.kept_max > 1, false]);
+        }
+        let newer = ready(&root);
+        keep(&root, &one, "/a", &newer);
+        let found = find(&root, &one, "/a", Instant::now()).unwrap();
+        assert!(Rc::ptr_eq(&found, &newer));
+    }
+
+    #[tokio::test]
+    async fn other_options_have_other_files() {
+        let (_dir, root) = root_with("one");
+        open(&root);
+        let other = Arc::new(Options::default());
+        assert!(is_kept(&root, &options(), "/a"));
+        assert!(!is_kept(&root, &other, "/a"), "its fields may differ");
+    }
+
+    fn is_kept(root: &Arc<Root>, options: &Arc<Options>, path: &str) -> bool {
+        find(root, options, path, Instant::now()).is_some()
     }
 
     /// Waits until a file is not kept any more, with `meanwhile` again and again.
@@ -337,13 +391,13 @@ mod tests {
         let (_dir, root) = root_with("one");
         let ready = open(&root);
         until_closed(&ready, || {
-            assert!(find(&root, "/b", Instant::now()).is_none())
+            assert!(find(&root, &options(), "/b", Instant::now()).is_none())
         })
         .await;
         let ready = open(&root);
         let other = root_with("one");
         until_closed(&ready, || {
-            assert!(find(&other.1, "/a", Instant::now()).is_none())
+            assert!(find(&other.1, &options(), "/a", Instant::now()).is_none())
         })
         .await;
     }

@@ -117,7 +117,7 @@ impl Files {
     pub fn new(directory: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self(Service {
             place: Arc::new(Place::open(directory.as_ref())?),
-            options: Options::default(),
+            options: Arc::default(),
             results: Results::new(COMPRESSED_MAX),
         }))
     }
@@ -125,7 +125,7 @@ impl Files {
     /// Whether a directory without an index is listed. Default: yes; otherwise it is not found.
     #[must_use]
     pub fn with_listing(mut self, on: bool) -> Self {
-        self.0.options.listing = on;
+        self.options_mut().listing = on;
         self
     }
 
@@ -136,7 +136,7 @@ impl Files {
     /// [`Connections`](handfast_https::server::Connections) may serve, it is closed by the next request on its thread.
     #[must_use]
     pub fn with_open_files_max(mut self, count: usize) -> Self {
-        self.0.options.kept_max = count;
+        self.options_mut().kept_max = count;
         self
     }
 
@@ -156,7 +156,7 @@ impl Files {
     /// ```
     #[must_use]
     pub fn with_cache_control(mut self, value: Option<HeaderValue>) -> Self {
-        self.0.options.cache_control = value;
+        self.options_mut().cache_control = value;
         self
     }
 
@@ -172,7 +172,7 @@ impl Files {
     /// ```
     #[must_use]
     pub fn with_charset(mut self, charset: Charset) -> Self {
-        self.0.options.charset = charset;
+        self.options_mut().charset = charset;
         self
     }
 
@@ -189,7 +189,7 @@ impl Files {
     /// ```
     #[must_use]
     pub fn with_precompressed(mut self, on: bool) -> Self {
-        self.0.options.precompressed = on;
+        self.options_mut().precompressed = on;
         self
     }
 
@@ -206,11 +206,12 @@ impl Files {
     /// ```
     #[must_use]
     pub fn with_compression(mut self, on: bool) -> Self {
-        self.0.options.compression = on;
+        self.options_mut().compression = on;
         self
     }
 
-    /// How many bytes of compressed files are kept for the next requests, by all threads. Default: 32 MiB; 0 keeps none.
+    /// How many bytes of compressed files are kept for the next requests, by all threads. One file has an eighth of them at most.
+    /// Default: 32 MiB; 0 keeps none.
     ///
     /// ```
     /// # use handfast_files::Files;
@@ -238,7 +239,7 @@ impl Files {
     #[must_use]
     pub fn with_indexes<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let names = names.into_iter().map(|name| name.into().into_bytes());
-        self.0.options.indexes = names.collect();
+        self.options_mut().indexes = names.collect();
         self
     }
 
@@ -263,6 +264,11 @@ impl Files {
         let links = if on { Links::Anywhere } else { Links::Beneath };
         self.0.place = Arc::new(self.0.place.with_links(links));
         self
+    }
+
+    /// Clones share their options, and the files that are kept open by them, until one of them gets other options.
+    fn options_mut(&mut self) -> &mut Options {
+        Arc::make_mut(&mut self.0.options)
     }
 
     /// Opens the directory that the path leads to now, and returns whether it is another one than before. Requests do that

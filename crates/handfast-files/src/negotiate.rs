@@ -43,7 +43,7 @@ pub(crate) fn has_one_form(ready: &Ready, request: &Request) -> bool {
 /// A request for a file, and what can be done about it.
 pub(crate) struct Negotiation<'n> {
     pub(crate) root: &'n Arc<Root>,
-    pub(crate) options: &'n Options,
+    pub(crate) options: &'n Arc<Options>,
     pub(crate) results: &'n Arc<Results>,
     pub(crate) request: &'n Request,
     pub(crate) head: bool,
@@ -89,7 +89,7 @@ impl Negotiation<'_> {
         }
         // No path in a request begins like that.
         let key = format!("{coding}:{}", self.request.uri().path());
-        if let Some(kept) = hot::find(self.root, &key, now)
+        if let Some(kept) = hot::find(self.root, self.options, &key, now)
             && is_not_older(&kept.facts, &ready.facts)
             && !kept.is_outdated()
         {
@@ -106,7 +106,7 @@ impl Negotiation<'_> {
                 ..ready.labels.clone()
             };
             let beside = Ready::new(Arc::new(found.file), facts, target, labels);
-            hot::keep(self.root, &key, &beside, self.options.kept_max);
+            hot::keep(self.root, self.options, &key, &beside);
             return Some(beside);
         }
         ready.set_absent(coding, now);

@@ -27,7 +27,8 @@ use crate::results::Results;
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     pub(crate) place: Arc<Place>,
-    pub(crate) options: Options,
+    /// Another value for each way of serving: files that are kept are found by its address.
+    pub(crate) options: Arc<Options>,
     pub(crate) results: Arc<Results>,
 }
 
@@ -45,7 +46,8 @@ impl Service {
         if self.place.is_due(now) {
             return Box::pin(self.look_and_find(root, request, head)).await;
         }
-        match hot::find(&root, request.uri().path(), now).filter(|ready| !ready.is_outdated()) {
+        let kept = hot::find(&root, &self.options, request.uri().path(), now);
+        match kept.filter(|ready| !ready.is_outdated()) {
             None => Box::pin(self.find(&root, request, head)).await,
             Some(ready) if has_one_form(&ready, request) => {
                 respond::file(&ready, request.headers(), head)
@@ -57,7 +59,7 @@ impl Service {
     /// After a look at where the path of the directory leads.
     async fn look_and_find(&self, root: Arc<Root>, request: &Request, head: bool) -> Response {
         let root = &self.place.look(root).await;
-        let kept = hot::find(root, request.uri().path(), Instant::now());
+        let kept = hot::find(root, &self.options, request.uri().path(), Instant::now());
         match kept.filter(|ready| !ready.is_outdated()) {
             None => self.find(root, request, head).await,
             Some(ready) => self.choose(root, &ready, request, head).await,
@@ -103,7 +105,7 @@ impl Service {
             Ok(ready) => ready,
             Err(error) => return refused(&error),
         };
-        hot::keep(root, request.uri().path(), &ready, self.options.kept_max);
+        hot::keep(root, &self.options, request.uri().path(), &ready);
         self.choose(root, &ready, request, head).await
     }
 
