@@ -114,10 +114,8 @@ impl Compressed {
     /// What came out of a portion.
     fn came_out(&mut self, encoder: Option<Encoder>, bytes: Vec<u8>) {
         self.length += bytes.len();
-        if let Some(collecting) = &mut self.collecting
-            && !collecting.push(&bytes)
-        {
-            self.collecting = None;
+        if let Some(collecting) = self.collecting.take() {
+            self.collecting = collecting.with(&bytes);
         }
         self.encoder = encoder;
         if self.encoder.is_none()
@@ -290,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_coding_gives_the_file_back_in_portions_of_any_size() {
-        let results = Results::new(1 << 20);
+        let results = Results::new(8 << 20);
         for content in [text(20_000), text(1), vec![]] {
             let (_named, ready) = ready(&content);
             for coding in Coding::ALL {

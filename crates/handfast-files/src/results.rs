@@ -14,6 +14,13 @@ use crate::open::FileFacts;
 /// What an entry takes beside its content, about.
 const ENTRY: usize = 256;
 
+/// The share of the limit that one result may have: a larger one would take the place of too many others.
+const SHARE: usize = 8;
+
+/// The share of the limit that may be reserved for what is being compressed: that lasts as long as a client takes to read it, and
+/// the rest is for results.
+const RESERVED_SHARE: usize = 2;
+
 /// A state of a file, in a coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -56,14 +63,24 @@ struct State {
 
 #[derive(Debug)]
 struct Entry {
-    /// `None` if the file does not become smaller.
-    content: Option<Bytes>,
+    outcome: Outcome,
     used: u64,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Smaller(Bytes),
+    NotSmaller,
+    /// It is not collected again, which would remove others each time.
+    TooLarge,
 }
 
 impl Entry {
     fn bytes(&self) -> usize {
-        ENTRY + self.content.as_ref().map_or(0, Bytes::len)
+        match &self.outcome {
+            Outcome::Smaller(content) => ENTRY + content.len(),
+            Outcome::NotSmaller | Outcome::TooLarge => ENTRY,
+        }
     }
 }
 
@@ -84,7 +101,17 @@ impl Results {
         state.uses += 1;
         entry.used = state.uses;
         state.order.insert(entry.used, *key);
-        Some(entry.content.clone())
+        match &entry.outcome {
+            Outcome::Smaller(content) => Some(Some(content.clone())),
+            Outcome::NotSmaller => Some(None),
+            Outcome::TooLarge => None,
+        }
+    }
+
+    fn is_too_large(&self, key: &Key) -> bool {
+        let state = self.lock();
+        let entry = state.results.get(key);
+        entry.is_some_and(|entry| matches!(entry.outcome, Outcome::TooLarge))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -95,7 +122,7 @@ impl Results {
 impl State {
     /// Reserves so many bytes if they can be had, by removing results.
     fn reserve(&mut self, bytes: usize, bytes_max: usize) -> bool {
-        if self.reserved + bytes > bytes_max {
+        if self.reserved + bytes > bytes_max / RESERVED_SHARE {
             return false;
         }
         self.reserved += bytes;
@@ -121,40 +148,49 @@ pub(crate) struct Collecting {
 impl Collecting {
     /// `None` if there is no room.
     pub(crate) fn new(results: &Arc<Results>, key: Key) -> Option<Self> {
-        results
-            .lock()
-            .reserve(ENTRY, results.bytes_max)
-            .then(|| Self {
-                results: Arc::clone(results),
-                key,
-                content: Vec::new(),
-                reserved: ENTRY,
-            })
+        let bytes_max = results.bytes_max;
+        let has_room = ENTRY <= bytes_max / SHARE
+            && !results.is_too_large(&key)
+            && results.lock().reserve(ENTRY, bytes_max);
+        has_room.then(|| Self {
+            results: Arc::clone(results),
+            key,
+            content: Vec::new(),
+            reserved: ENTRY,
+        })
     }
 
-    /// Adds a piece; `false` if there is no room for it.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> bool {
-        let has_room = self
-            .results
-            .lock()
-            .reserve(piece.len(), self.results.bytes_max);
-        if has_room {
-            self.reserved += piece.len();
-            self.content.extend_from_slice(piece);
+    /// Adds a piece; gives it up if there is no room for it.
+    pub(crate) fn with(mut self, piece: &[u8]) -> Option<Self> {
+        let bytes_max = self.results.bytes_max;
+        if self.reserved + piece.len() > bytes_max / SHARE {
+            self.end(Outcome::TooLarge);
+            return None;
         }
-        has_room
+        if !self.results.lock().reserve(piece.len(), bytes_max) {
+            return None;
+        }
+        self.reserved += piece.len();
+        self.content.extend_from_slice(piece);
+        Some(self)
     }
 
     /// Keeps it as the result, if it is worth while.
     pub(crate) fn keep(mut self, gains: bool) {
         let mut content = std::mem::take(&mut self.content);
         content.shrink_to_fit();
-        let content = gains.then(|| Bytes::from(content));
+        self.end(match gains {
+            true => Outcome::Smaller(content.into()),
+            false => Outcome::NotSmaller,
+        });
+    }
+
+    fn end(mut self, outcome: Outcome) {
         let mut state = self.results.lock();
         let state = &mut *state;
         state.uses += 1;
         let entry = Entry {
-            content,
+            outcome,
             used: state.uses,
         };
         // In place of what was reserved for it.
@@ -190,45 +226,78 @@ mod tests {
     }
 
     fn keep(results: &Arc<Results>, number: u64, length: usize) -> bool {
-        let Some(mut collecting) = Collecting::new(results, key(number)) else {
-            return false;
-        };
-        let pushed = collecting.push(&vec![0; length]);
-        if pushed {
-            collecting.keep(true);
+        let collecting = Collecting::new(results, key(number));
+        match collecting.and_then(|collecting| collecting.with(&vec![0; length])) {
+            Some(collecting) => {
+                collecting.keep(true);
+                true
+            }
+            None => false,
         }
-        pushed
     }
 
     #[test]
     fn results_are_kept_within_the_limit_and_the_least_used_goes_first() {
-        let results = Results::new(4 * (ENTRY + 1000));
-        for number in 0..4 {
+        let results = Results::new(8 * (ENTRY + 1000));
+        for number in 0..8 {
             assert!(keep(&results, number, 1000));
         }
         assert_eq!(results.lock().kept, results.bytes_max);
         assert!(results.find(&key(0)).is_some(), "used now");
-        assert!(keep(&results, 4, 1000));
+        assert!(keep(&results, 8, 1000));
         assert!(results.find(&key(1)).is_none());
         assert!(results.find(&key(0)).is_some());
-        assert!(keep(&results, 4, 500), "again");
-        assert!(!keep(&results, 5, 1_000_000), "larger than the limit");
-        assert!(results.find(&key(4)).is_some(), "nothing made room for it");
+        assert!(keep(&results, 8, 500), "again");
 
-        // What is being collected counts, too.
-        let mut collecting = Collecting::new(&results, key(6)).unwrap();
-        assert!(collecting.push(&[0; 3000]));
-        assert!(!keep(&results, 7, 3000));
-        drop(collecting);
-        assert!(keep(&results, 7, 3000));
-
-        let nothing = Collecting::new(&results, key(8)).unwrap();
+        let nothing = Collecting::new(&results, key(9)).unwrap();
         nothing.keep(false);
-        assert_eq!(results.find(&key(8)), Some(None));
+        assert_eq!(results.find(&key(9)), Some(None));
+        assert_is_consistent(&results);
+    }
+
+    #[test]
+    fn one_result_has_its_share_at_most() {
+        let results = Results::new(8 * (ENTRY + 1000));
+        for number in 0..8 {
+            assert!(keep(&results, number, 1000));
+        }
+        assert!(!keep(&results, 8, 1001), "more than its share");
+        let collecting = Collecting::new(&results, key(9)).unwrap();
+        let half = collecting.with(&[0; 600]).unwrap();
+        assert!(half.with(&[0; 600]).is_none(), "in pieces, too");
+        assert!(results.find(&key(9)).is_none());
+        assert!(Collecting::new(&results, key(9)).is_none(), "it is known");
+        let kept = (0..8).filter(|number| results.find(&key(*number)).is_some());
+        assert!(kept.count() >= 6, "others made room for the rest only");
+        assert_is_consistent(&results);
+    }
+
+    /// A client that reads slowly has its reply compressed for as long.
+    #[test]
+    fn what_is_being_compressed_leaves_half_of_the_room_to_results() {
+        let results = Results::new(8 * (ENTRY + 1000));
+        let mut slow = Vec::new();
+        let begin = |number| Collecting::new(&results, key(number))?.with(&[0; 1000]);
+        while let Some(collecting) = begin(100 + slow.len() as u64) {
+            slow.push(collecting);
+        }
+        assert_eq!(slow.len(), 4);
+        assert!(!keep(&results, 1, 1000), "it counts");
+        slow.pop();
+        for number in 0..4 {
+            assert!(keep(&results, number, 1000));
+        }
+        assert!((0..4).all(|number| results.find(&key(number)).is_some()));
+        drop(slow);
+        assert_is_consistent(&results);
+    }
+
+    fn assert_is_consistent(results: &Arc<Results>) {
         let state = results.lock();
         let sum: usize = state.results.values().map(Entry::bytes).sum();
         assert_eq!((state.kept, state.reserved), (sum, 0));
         assert_eq!(state.order.len(), state.results.len());
+        assert!(sum <= results.bytes_max);
     }
 
     #[test]
