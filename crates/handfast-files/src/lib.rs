@@ -35,7 +35,8 @@
 //! # The public interface is
 //!
 //! - [`Files`], and of its options [`Charset`];
-//! - for services beside it: [`error_page`] and [`html_page`]; [`entity_tag`] and [`condition_holds`].
+//! - for services beside it: [`error_page`], [`html_page`] and [`escape_html`]; [`accepts_html`] and [`prefers_html`]; [`entity_tag`] and
+//!   [`condition_holds`]; [`encode_segment`] and [`decode_segment`].
 
 mod accept;
 mod background;
@@ -77,8 +78,10 @@ use std::sync::Arc;
 use handfast_https::server::{ConnectionInfo, Handler, Request, Response};
 use http::header::HeaderValue;
 
+pub use self::accept::{accepts_html, prefers_html};
 pub use self::charset::Charset;
-pub use self::page::{error_page, html_page};
+pub use self::page::{error_page, escape_html, html_page};
+pub use self::path::{decode_segment, encode_segment};
 pub use self::state::{condition_holds, entity_tag};
 
 use self::open::Links;

@@ -11,7 +11,7 @@ use handfast_https::server::{Body, Response};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::accept::{Form, preferred};
+use crate::accept::prefers_html;
 
 /// How pages look: in the colours of the reader's system, on every width.
 const STYLE: &str = include_str!("page/style.css");
@@ -24,6 +24,9 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy("'none'"));
 
 /// Of a page with a form, which leads back to the same site.
 static POLICY_OF_FORMS: LazyLock<HeaderValue> = LazyLock::new(|| policy("'self'"));
+
+/// Browsers get pages, programs get text.
+const BY_ACCEPT: HeaderValue = HeaderValue::from_static("Accept");
 
 fn policy(form_action: &str) -> HeaderValue {
     let [style, script] =
@@ -65,7 +68,7 @@ pub(crate) fn put_head(page: &mut String, title: &str) {
 /// assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
 /// ```
 pub fn error_page(status: StatusCode, request: &HeaderMap, text: &str) -> Response {
-    let is_html = preferred(request, &[Form::Text, Form::Html]) == Form::Html;
+    let is_html = prefers_html(request);
     let body = match is_html {
         true => {
             let reason = status.canonical_reason().unwrap_or("Error");
@@ -74,7 +77,7 @@ pub fn error_page(status: StatusCode, request: &HeaderMap, text: &str) -> Respon
             let _ = write!(
                 page,
                 "<main><h1>{reason}</h1>\n<p>{}</p>\n<p class=dim>Status {}</p></main>\n</body></html>\n",
-                escape(text),
+                escape_html(text),
                 status.as_u16(),
             );
             Body::from(page)
@@ -91,14 +94,14 @@ pub fn error_page(status: StatusCode, request: &HeaderMap, text: &str) -> Respon
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
     }
-    fields.insert(VARY, HeaderValue::from_static("Accept"));
+    fields.insert(VARY, BY_ACCEPT);
     response
 }
 
 /// A page in the same style, with HTML beneath its heading: a form, which may lead back to the same site, or a list. It runs no script
 /// but ours.
 pub fn html_page(heading: &str, content: &str) -> Response {
-    let heading = escape(heading);
+    let heading = escape_html(heading);
     let mut page = String::with_capacity(STYLE.len() + content.len() + 512);
     put_head(&mut page, &heading);
     let _ = write!(
@@ -133,21 +136,26 @@ pub(crate) fn for_people(reply: Response, request: &HeaderMap) -> Response {
         }
         _ => return reply,
     };
-    if preferred(request, &[Form::Text, Form::Html]) != Form::Html {
-        return reply;
+    if !prefers_html(request) {
+        let mut text = reply;
+        text.headers_mut().append(VARY, BY_ACCEPT);
+        return text;
     }
     let mut page = error_page(status, request, text);
     for (name, value) in reply.headers() {
-        if !page.headers().contains_key(name) {
-            page.headers_mut().insert(name, value.clone());
+        let fields = page.headers_mut();
+        if name == VARY {
+            fields.append(VARY, value.clone());
+        } else if !fields.contains_key(name) {
+            fields.insert(name, value.clone());
         }
     }
     page
 }
 
-/// For text and for attribute values in quotes. Control characters, and those that turn the direction
+/// Text for HTML, in elements and in quoted attribute values. Control characters, and those that turn the direction
 /// of writing, are made visible.
-pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+pub fn escape_html(text: &str) -> Cow<'_, str> {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if text.bytes().all(harmless) {
         return Cow::Borrowed(text);
@@ -172,6 +180,7 @@ mod tests {
     use http::header::ACCEPT;
 
     use super::*;
+    use crate::respond::{not_acceptable, not_found};
 
     #[test]
     fn errors_are_pages_for_browsers_and_text_for_programs() {
@@ -187,6 +196,35 @@ mod tests {
             assert_eq!(fields[X_CONTENT_TYPE_OPTIONS], "nosniff");
             let text = format!("{:?}", response.body());
             assert!(!is_html || !text.contains("<here>"), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_say_what_their_form_depends_on() {
+        for accept in ["text/html", "*/*"] {
+            let mut request = HeaderMap::new();
+            request.insert(ACCEPT, HeaderValue::from_static(accept));
+            for (reply, expected) in [
+                (not_acceptable(), &["Accept", "accept-encoding"][..]),
+                (not_found(), &["Accept"]),
+            ] {
+                let reply = for_people(reply, &request);
+                let mut vary: Vec<_> = reply.headers().get_all(VARY).iter().collect();
+                vary.sort_unstable();
+                assert_eq!(vary, expected, "{accept}");
+            }
+        }
+        let whole = for_people(Response::default(), &HeaderMap::new());
+        assert!(!whole.headers().contains_key(VARY));
+    }
+
+    #[test]
+    fn text_in_html_is_text() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("<a b='c\">&\u{1b}", "&lt;a b=&#39;c&quot;&gt;&amp;\\u{1b}"),
+        ] {
+            assert_eq!(escape_html(text), expected);
         }
     }
 

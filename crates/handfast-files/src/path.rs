@@ -52,7 +52,7 @@ impl Target {
                 directory = segments.peek().is_none();
                 continue;
             }
-            let name = decode(segment)?;
+            let name = decode_segment(segment).ok_or(Refusal::Malformed)?;
             check(&name, names.is_empty())?;
             names.push(name);
         }
@@ -114,15 +114,31 @@ impl Target {
         let mut path = String::new();
         for name in &self.names {
             path.push('/');
-            path.push_str(&encode(name));
+            path.push_str(&encode_segment(name));
         }
         path
     }
 }
 
-/// A name as a segment of a URL's path.
-pub(crate) fn encode(name: &[u8]) -> String {
+/// A name as a segment of a URL's path: everything but unreserved characters (RFC 3986, section 2.3) is percent-encoded.
+pub fn encode_segment(name: &[u8]) -> String {
     percent_encode(name, ENCODED).to_string()
+}
+
+/// The name that a segment of a URL's path stands for, decoded once; `None` for a `%` without two digits, and for what is in no name: a
+/// slash, NUL.
+pub fn decode_segment(segment: &str) -> Option<Vec<u8>> {
+    let bytes = segment.as_bytes();
+    // `percent_decode` lets a stray `%` pass; a path that is wrong must not become another one.
+    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
+        let digits = bytes.get(at + 1..at + 3).unwrap_or_default();
+        if digits.len() != 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+    }
+    let name: Vec<u8> = percent_decode(bytes).collect();
+    // An encoded slash is part of a name, and no file has it in its name.
+    (!name.iter().any(|byte| matches!(byte, 0 | b'/'))).then_some(name)
 }
 
 /// May a name be shown, at the top of the served directory or further down?
@@ -130,23 +146,7 @@ pub(crate) fn is_hidden(name: &[u8], top: bool) -> bool {
     name.first() == Some(&b'.') && !(top && name == WELL_KNOWN)
 }
 
-fn decode(segment: &str) -> Result<Vec<u8>, Refusal> {
-    let bytes = segment.as_bytes();
-    // `percent_decode` lets a stray `%` pass; a path that is wrong must not become another one.
-    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
-        let digits = bytes.get(at + 1..at + 3).unwrap_or_default();
-        if digits.len() != 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(Refusal::Malformed);
-        }
-    }
-    Ok(percent_decode(bytes).collect())
-}
-
 fn check(name: &[u8], top: bool) -> Result<(), Refusal> {
-    // An encoded slash is part of a name, and no file has it in its name.
-    if name.iter().any(|byte| matches!(byte, 0 | b'/')) {
-        return Err(Refusal::Malformed);
-    }
     if cfg!(windows) && name.iter().any(|byte| matches!(byte, b'\\' | b':')) {
         return Err(Refusal::NotFound);
     }

@@ -3,16 +3,7 @@
 //! Rules compare what names a file, not how a client spells it: `%70rivate`, `//private` and `private` are the same name
 //! to the file system, so they are the same to rules.
 
-use std::borrow::Cow;
-
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
-
-/// What stands for itself in a path: the unreserved characters of RFC 3986, section 2.3.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+use handfast_files::{decode_segment, encode_segment};
 
 /// A decoded path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,30 +78,14 @@ pub(crate) fn join(names: &[Vec<u8>]) -> String {
         if at > 0 {
             text.push('/');
         }
-        text.push_str(&encode(name));
+        text.push_str(&encode_segment(name));
     }
     text
 }
 
-/// A name as a segment of a URL's path.
-pub(crate) fn encode(name: &[u8]) -> Cow<'_, str> {
-    percent_encode(name, ENCODED).into()
-}
-
 /// Decodes one segment.
 pub(crate) fn decode(segment: &str) -> Result<Vec<u8>, PathProblem> {
-    let bytes = segment.as_bytes();
-    // `percent_decode` lets a stray `%` pass; a path that is wrong must not become another one.
-    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
-        let digits = bytes.get(at + 1..at + 3).unwrap_or_default();
-        if digits.len() != 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(PathProblem::Malformed);
-        }
-    }
-    let name: Vec<u8> = percent_decode(bytes).collect();
-    if name.iter().any(|byte| matches!(byte, 0 | b'/')) {
-        return Err(PathProblem::Malformed);
-    }
+    let name = decode_segment(segment).ok_or(PathProblem::Malformed)?;
     if matches!(name.as_slice(), b"." | b"..") {
         return Err(PathProblem::Unresolved);
     }

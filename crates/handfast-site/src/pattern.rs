@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use handfast_files::encode_segment;
 use http::Uri;
 
 use crate::path::{self, Path};
@@ -72,7 +73,7 @@ impl Capture<'_> {
     /// In a URL. A part has no slash, and none is empty between two of a rest.
     fn encoded(&self) -> String {
         match self {
-            Self::Part(part) => path::encode(part).into_owned(),
+            Self::Part(part) => encode_segment(part),
             Self::Rest(names, slash) => {
                 let mut text = path::join(names);
                 if *slash && !names.is_empty() {

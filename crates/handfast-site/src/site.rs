@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use handfast_files::Files;
+use handfast_files::{Files, accepts_html};
 use handfast_https::server::{ConnectionInfo, Request, Response, User};
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, ORIGIN,
-    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
+    ETAG, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, ORIGIN, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, Method, StatusCode};
@@ -473,68 +473,9 @@ fn is_navigation(request: &Request) -> bool {
     accepts_html(headers)
 }
 
-/// RFC 9110, section 12.5.1.
-fn accepts_html(headers: &HeaderMap) -> bool {
-    let mut fields = headers.get_all(ACCEPT).iter().peekable();
-    if fields.peek().is_none() {
-        return true;
-    }
-    // The most specific range decides.
-    let mut best = (0, false);
-    for field in fields {
-        for range in field.to_str().unwrap_or_default().split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let kind = parts.next().unwrap_or_default();
-            let rank = if kind.eq_ignore_ascii_case("text/html") {
-                3
-            } else if kind.eq_ignore_ascii_case("text/*") {
-                2
-            } else if kind == "*/*" {
-                1
-            } else {
-                continue;
-            };
-            let refused = parts
-                .filter_map(|part| part.split_once('='))
-                .any(|(name, value)| {
-                    name.trim().eq_ignore_ascii_case("q")
-                        && value
-                            .trim()
-                            .parse::<f32>()
-                            .is_ok_and(|weight| weight <= 0.0)
-                });
-            if rank > best.0 {
-                best = (rank, !refused);
-            }
-        }
-    }
-    best.1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn html_is_accepted_as_the_field_says() {
-        for (accept, expected) in [
-            (None, true),
-            (Some("*/*"), true),
-            (Some("text/html"), true),
-            (Some("text/html;q=0, */*"), false),
-            (Some("*/*;q=0.1, text/html;q=0.0"), false),
-            (Some("text/*"), true),
-            (Some("application/json"), false),
-            (Some("application/json, TEXT/HTML ;q=0.5"), true),
-            (Some(""), false),
-        ] {
-            let mut headers = HeaderMap::new();
-            if let Some(accept) = accept {
-                headers.insert(ACCEPT, HeaderValue::from_static(accept));
-            }
-            assert_eq!(accepts_html(&headers), expected, "{accept:?}");
-        }
-    }
 
     #[test]
     fn pages_are_paths_of_this_site() {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::open::{FileFacts, Kind};
-use crate::page::{self, SCRIPT, escape};
-use crate::path::{Target, encode};
+use crate::page::{self, SCRIPT, escape_html};
+use crate::path::{Target, encode_segment};
 
 /// Seconds of what ages are told in, with the name of one.
 const AGES: [(i64, &str); 6] = [
@@ -26,7 +26,7 @@ pub(super) fn put_head(page: &mut String, target: &Target) {
         .map(|name| String::from_utf8_lossy(name))
         .collect();
     let title = format!("/{}", names.join("/"));
-    page::put_head(page, &escape(&title));
+    page::put_head(page, &escape_html(&title));
     // Each step of the way here, by a reference that is relative to here.
     page.push_str("<nav aria-label=Path><h1>");
     put_step(page, names.len(), "Files");
@@ -47,7 +47,7 @@ pub(super) fn put_head(page: &mut String, target: &Target) {
 
 /// The directory that is so many levels above this one.
 fn put_step(page: &mut String, up: usize, name: &str) {
-    let name = escape(name);
+    let name = escape_html(name);
     let _ = match up {
         0 => write!(page, "<span aria-current=page>{name}</span>"),
         _ => write!(page, "<a href=\"{}\">{name}</a>", "../".repeat(up)),
@@ -57,7 +57,7 @@ fn put_step(page: &mut String, up: usize, name: &str) {
 /// `now` in seconds since 1970.
 pub(super) fn put_row(page: &mut String, name: &[u8], kind: &Kind, now: i64) {
     let text = String::from_utf8_lossy(name);
-    let (reference, text) = (encode(name), escape(&text));
+    let (reference, text) = (encode_segment(name), escape_html(&text));
     // "./" keeps a name with a colon from being read as a scheme.
     let _ = match kind {
         Kind::Directory => writeln!(

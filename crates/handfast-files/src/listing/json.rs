@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::html::modified;
 use crate::open::Kind;
-use crate::path::{Target, encode};
+use crate::path::{Target, encode_segment};
 
 pub(super) fn put_head(text: &mut String, target: &Target) {
     let names = target.names().iter();
@@ -25,7 +25,7 @@ pub(super) fn put_row(text: &mut String, name: &[u8], kind: &Kind, first: bool) 
         ",\n{\"name\":"
     });
     put_string(text, &String::from_utf8_lossy(name));
-    let reference = encode(name);
+    let reference = encode_segment(name);
     let _ = match kind {
         Kind::Directory => write!(
             text,

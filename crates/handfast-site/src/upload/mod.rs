@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use handfast_files::{escape_html, prefers_html};
 use handfast_https::server::{Body, Request, RequestBody, Response};
 use http::header::{
     ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, LOCATION, ORIGIN,
@@ -36,7 +37,7 @@ use self::refused::Refused;
 use self::store::{Draft, Policy, Store, StoreError, Stored};
 use crate::cors::Cors;
 use crate::name::host_of;
-use crate::page::{escape, html, names_html, status_page};
+use crate::page::{html, status_page};
 use crate::path::Path;
 use crate::pattern::TargetProblem;
 use crate::rule::RuleError;
@@ -434,7 +435,7 @@ impl Uploads {
             match result {
                 Ok(_) => {
                     let _ = writeln!(lines, "{}", url_of(name));
-                    let shown = escape(name);
+                    let shown = escape_html(name);
                     let _ = if self.reading {
                         write!(list, "<li><a href=\"{}\">{shown}</a></li>", url_of(name))
                     } else {
@@ -448,13 +449,14 @@ impl Uploads {
                     let _ = write!(
                         list,
                         "<li><strong>Not stored: {}.</strong> {}</li>",
-                        escape(name),
-                        escape(&text)
+                        escape_html(name),
+                        escape_html(&text)
                     );
                 }
             }
         }
-        let back = escape(&self.back(path));
+        let back = self.back(path);
+        let back = escape_html(&back);
         let _ = write!(
             list,
             "</ul>\n<p><a href=\"{back}\">Upload more files</a></p>"
@@ -464,7 +466,7 @@ impl Uploads {
             StatusCode::CREATED => "The files are stored",
             _ => "Some files are not stored",
         };
-        let mut response = match names_html(request) {
+        let mut response = match prefers_html(request) {
             true => html(heading, &list),
             false => {
                 let text = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -503,7 +505,7 @@ impl Uploads {
              <input id=\"files\" type=\"file\" name=\"files\" multiple required aria-describedby=\"limits\">\n\
              <p id=\"limits\">At most {count} files of {size} each. {replacing}</p>\n\
              <button>Upload</button>\n</form>",
-            action = escape(&path.to_url()),
+            action = escape_html(&path.to_url()),
             count = self.limits.files_max,
             size = size(self.limits.file_bytes_max),
         );
