@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
+use handfast_testbed::launch::Program;
 use handfast_testbed::skipped;
 
-use crate::serving::{PATIENCE, Place, Serving, signal};
+use crate::serving::{HANDFAST, PATIENCE, Place, Serving, signal};
 
 /// A field of the status of each thread, but for those of the allocator where `own`.
 fn statuses(server: &Serving, field: &str, own: bool) -> Vec<String> {
@@ -128,6 +129,114 @@ fn a_server_of_root_becomes_another_user_once_everything_is_open() {
         }
         fs::set_permissions(place.path("public/f"), fs::Permissions::from_mode(0o644)).unwrap();
     }
+}
+
+#[test]
+fn a_server_of_another_user_reloads_without_the_authority_and_says_what_it_cannot_read() {
+    if fs::read_to_string("/proc/self/status").is_ok_and(|status| !status.contains("\nUid:\t0\t0"))
+    {
+        skipped::note("only root can become another user");
+        return;
+    }
+    let place = Place::new();
+    fs::write(
+        place.path("handfast.toml"),
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[site]]\nroot = \"public\"\n",
+    )
+    .unwrap();
+    let config = place.text("handfast.toml");
+    let server = place.serve(&["--config", &config, "--user", "nobody"]);
+    let warning = "nobody cannot read the local authority in";
+    server.running.expect_output(warning, PATIENCE);
+    let output = server.running.output();
+    let line = output.lines().find(|line| line.contains(warning)).unwrap();
+    assert!(line.contains("which expires on 20"), "{line}");
+    signal(&server.running, "-HUP");
+    server.running.expect_output("reloaded\n", PATIENCE);
+    assert_eq!(get(&place, &server), "content");
+
+    // The same of a key, without which nothing can be read again.
+    let issued = place.program("ca").args(["issue", "localhost", "--out"]);
+    assert!(issued.arg(place.path("")).run().succeeded());
+    let (cert, key) = (place.text("localhost.pem"), place.text("localhost.key"));
+    let server = serve(
+        &place,
+        &["--user", "nobody", "--cert", &cert, "--key", &key],
+    );
+    let expected = format!("nobody cannot read {key}: nothing can be read again");
+    server.running.expect_output(&expected, PATIENCE);
+    signal(&server.running, "-HUP");
+    let expected = "since its start the server is nobody, who must be able to read it";
+    server.running.expect_output(expected, PATIENCE);
+    assert_eq!(get(&place, &server), "content");
+}
+
+#[test]
+fn what_comes_from_pipes_is_served_within_the_sandbox() {
+    let place = Place::new();
+    let issued = place.program("ca").args(["issue", "localhost", "--out"]);
+    assert!(issued.arg(place.path("")).run().succeeded());
+    let Some(shell) = Program::new("bash") else {
+        return;
+    };
+    let script = format!(
+        "cd {} && exec {HANDFAST} serve --log /dev/stdout --config <(cat handfast.toml) \
+         --listen 127.0.0.1:0 --cert <(cat localhost.pem) --key <(cat localhost.key) public",
+        place.text("")
+    );
+    fs::write(place.path("handfast.toml"), "threads = 1\n").unwrap();
+    let server = place.started(
+        shell
+            .env("HANDFAST_CA_DIR", place.path("ca"))
+            .args(["-c", &script]),
+    );
+    server.running.expect_output("confined: ", PATIENCE);
+    for _ in 0..2 {
+        assert_eq!(get(&place, &server), "content");
+        signal(&server.running, "-HUP");
+        server.running.expect_output("reloaded\n", PATIENCE);
+    }
+    server.running.expect_output("GET /f HTTP/2.0", PATIENCE);
+    assert!(!server.running.output().contains("cannot"));
+}
+
+#[test]
+fn a_file_in_a_directory_that_is_not_kept_is_told_before_and_after_it_is_replaced() {
+    let place = Place::new();
+    let issued = place.program("ca").args(["issue", "localhost", "--out"]);
+    assert!(issued.arg(place.path("")).run().succeeded());
+    let (cert, key, log) = (
+        place.text("localhost.pem"),
+        place.text("localhost.key"),
+        place.text("access.log"),
+    );
+    let public = place.text("public");
+    fs::create_dir(place.path("sub")).unwrap();
+    let arguments = [
+        "-p", "0", "--cert", &cert, "--key", &key, "--log", &log, &public,
+    ];
+    // A directory for temporary files holds much else.
+    let program = place.program("serve").args(arguments);
+    let server = place.started(program.env("TMPDIR", place.path("")));
+    let expected = format!("the server cannot create the log again: {log}; ");
+    server.running.expect_output(&expected, PATIENCE);
+    let expected = format!("cannot be read: {key}, {cert}, {public}; ");
+    server.running.expect_output(&expected, PATIENCE);
+    for path in [&cert, &log] {
+        let beside = format!("{path}.1");
+        fs::copy(path, &beside).unwrap();
+        fs::rename(beside, path).unwrap();
+    }
+    signal(&server.running, "-HUP");
+    for expected in [
+        "the access log cannot be reopened, the old file is still used: Permission denied",
+        "the right to create it (--user, --no-sandbox)",
+        "what was in force before stays in force",
+        "since its start the server can read only what it read then",
+    ] {
+        server.running.expect_output(expected, PATIENCE);
+    }
+    assert_eq!(get(&place, &server), "content");
 }
 
 #[test]

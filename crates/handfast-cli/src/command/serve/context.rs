@@ -206,11 +206,15 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
     problems
 }
 
-/// Does the local authority sign for a site, or are its clients accepted?
+/// Does the local authority sign for a site, or are its clients accepted? To be asked while its files can be read.
 pub(super) fn has_local_authority(settings: &Settings) -> bool {
     let of_clients = |site: &Site| {
-        let ca = site.clients.ca.as_ref();
-        ca.is_some_and(|ca| ca.value.as_os_str() == data_dir::LOCAL)
+        let clients = &site.clients;
+        let ca = clients.ca.as_ref();
+        let ca = ca.filter(|_| clients.demand != Demand::None);
+        // `local` is it, whether or not it can be opened.
+        let own = ca.map(|ca| data_dir::own_authority(&ca.value, settings.ca_dir.clone()));
+        own.is_some_and(|own| own.map_or(true, |own| own.is_some()))
     };
     signs_locally(settings) || settings.sites.iter().any(of_clients)
 }

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::answers;
 use super::config::{At, Source};
+use super::identities;
 use super::lists::Lists;
 use super::settings::{Certificate, Clients, FileSettings, Settings, Site};
 use crate::failure::Failure;
@@ -34,6 +35,7 @@ pub(super) struct Held {
     /// By the clients that they are for: lists are read again one by one, and never replaced by older ones.
     lists: Vec<(Clients, Rc<RefCell<Lists>>)>,
     pub(super) answers: answers::Kept,
+    pub(super) local: identities::Kept,
 }
 
 impl Held {

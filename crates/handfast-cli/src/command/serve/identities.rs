@@ -1,5 +1,8 @@
 //! The certificates of each site: read from files, or made by the local authority; and whether they are fit for it.
 
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -38,6 +41,40 @@ pub(super) enum Origin {
     Given(PathBuf),
     /// The local authority.
     Local,
+    /// The local authority, when this process could still use it.
+    LocalBefore,
+}
+
+/// What the local authority issued, by what it was issued for.
+#[derive(Default)]
+pub(super) struct Kept(HashMap<IssuedFor, Identity>);
+
+#[derive(PartialEq, Eq, Hash)]
+struct IssuedFor {
+    directory: Option<PathBuf>,
+    site: Vec<String>,
+    further: Vec<String>,
+}
+
+impl Kept {
+    fn key(settings: &Settings, site: &Site) -> IssuedFor {
+        let names = site.names.iter().map(|name| name.value.clone());
+        IssuedFor {
+            directory: settings.ca_dir.clone(),
+            site: names.collect(),
+            further: settings.certificate_names.clone(),
+        }
+    }
+
+    /// The identity from before, if this process became a user that may not use the authority: it is good until it expires, and
+    /// other changes are not held up.
+    fn instead(&self, settings: &Settings, site: &Site) -> Option<Identity> {
+        let directory = data_dir::ca_dir(settings.ca_dir.clone()).ok()?;
+        let opened = File::open(directory.join("ca.pem"));
+        let is_refused = opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+        let kept = self.0.get(&Self::key(settings, site));
+        kept.filter(|_| is_refused).cloned()
+    }
 }
 
 /// The certificates of all sites, in the order of the settings.
@@ -109,12 +146,21 @@ pub(super) fn gather(
                 origin: one.origin.clone(),
             };
             fitting.into_iter().map(shown).collect()
+        } else if let Some(identity) = held.local.instead(settings, site) {
+            vec![Shown {
+                identity,
+                origin: Origin::LocalBefore,
+            }]
         } else {
             match local.identity(settings, site, purpose, remarks) {
-                Ok(Some(identity)) => vec![Shown {
-                    identity,
-                    origin: Origin::Local,
-                }],
+                Ok(Some(identity)) => {
+                    let key = Kept::key(settings, site);
+                    held.local.0.insert(key, identity.clone());
+                    vec![Shown {
+                        identity,
+                        origin: Origin::Local,
+                    }]
+                }
                 Ok(None) => Vec::new(),
                 Err(failure) => {
                     let place = site.names.first().map(|name| &name.place);

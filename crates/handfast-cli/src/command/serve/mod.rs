@@ -185,7 +185,7 @@ fn serve(
     }
     let supervisor = Supervisor::from_environment();
     // Everything is open, and there is one thread.
-    sandbox::enter(&args, &settings)?;
+    sandbox::enter(&args, &settings, &prepared.identities)?;
     logs.begin()?;
     let status = status.map(status::start).transpose()?.map(Arc::new);
     // Created before clients can connect, while descriptors are available.

@@ -21,6 +21,7 @@ use super::held::{Held, is_pipe};
 use super::identities::{Origin, Remarks, SiteIdentities};
 use super::names;
 use super::numbers::{self, Numbers};
+use super::sandbox;
 use super::settings::{self, Settings};
 use super::watch::{Change, Watch};
 use crate::clock::unix_now;
@@ -217,7 +218,9 @@ impl Reload {
             Err(failures) => {
                 self.numbers.reloaded(false);
                 output::warning("not reloaded, what was in force before stays in force:");
-                failures.iter().for_each(output::failure);
+                for failure in failures {
+                    output::failure(&sandbox::explained(failure, &self.settings));
+                }
                 self.watch.refuse(before);
             }
         }

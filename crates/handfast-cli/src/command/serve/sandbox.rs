@@ -3,28 +3,59 @@
 //!
 //! It keeps what it reads again: the roots, certificates and the configuration, each with the directory that holds it, because
 //! a directory that is built again, or a link that is switched, leads to something new in there. A holder that holds much more than
-//! that (`/`, `/etc`, a home directory) is not kept, but for the user's own home if a root lies directly in it: that is told.
+//! that (`/`, `/etc`, a home directory) is not kept, but for the user's own home if a root lies directly in it. What this means for a
+//! file in such a directory is shown at the start: the file is kept, another one in its place is not.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use handfast::Explanation;
+use handfast::{Explanation, format_utc};
 use handfast_confine::{ConfineError, Confined, Confinement, Enforcement};
 
 use super::args::Args;
-use super::config::{Address, LogTarget};
+use super::config::Address;
 use super::context;
+use super::identities::{Origin, SiteIdentities};
 use super::settings::Settings;
 use crate::data_dir;
 use crate::failure::{Failure, code};
 use crate::output;
 
-/// Directories that hold far more than what is served from them.
-const BROAD: [&str; 9] = [
-    "/", "/etc", "/home", "/media", "/mnt", "/root", "/srv", "/usr", "/var",
+/// Directories that hold far more than what is served from them, or logged to.
+const BROAD: [&str; 22] = [
+    "/",
+    "/dev",
+    "/etc",
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/usr/local",
+    "/usr/local/etc",
+    "/usr/share",
+    "/var",
+    "/var/cache",
+    "/var/lib",
+    "/var/log",
+    "/var/tmp",
 ];
+
+/// In these, names stand for devices and open descriptors (`/dev/stdout`, `/proc/self/fd/3`): another file never takes their place.
+const OF_THE_SYSTEM: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+/// The most paths in a message.
+const PATHS_SHOWN_MAX: usize = 5;
 
 /// Threads of the allocator, which begin with the process and run nothing of ours.
 const ALLOCATOR: &str = "jemalloc_bg_thd";
@@ -33,9 +64,19 @@ const ALLOCATOR: &str = "jemalloc_bg_thd";
 const ENDING: Duration = Duration::from_secs(2);
 
 /// Confines the process, before it has threads that serve.
-pub(super) fn enter(args: &Args, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn enter(
+    args: &Args,
+    settings: &Settings,
+    identities: &SiteIdentities,
+) -> Result<(), Failure> {
+    // Looked at while everything can be read.
+    let has_authority = context::has_local_authority(settings);
     let confinement = match settings.sandbox {
-        true => kept(args, settings),
+        true => {
+            let kept = Kept::of(args, settings);
+            kept.tell(settings);
+            kept.confinement()
+        }
         false => Confinement::unrestricted(),
     };
     if !settings.sandbox && settings.user.is_none() {
@@ -52,7 +93,31 @@ pub(super) fn enter(args: &Args, settings: &Settings) -> Result<(), Failure> {
         }
     };
     tell(settings, &confined);
+    if let Some(user) = &settings.user {
+        let authority = data_dir::ca_dir(settings.ca_dir.clone()).ok();
+        let authority = authority.filter(|_| has_authority);
+        tell_of_user(user, authority.as_deref(), args, settings, identities);
+    }
     Ok(())
+}
+
+/// A failure to read something again, with what it may be due to.
+pub(super) fn explained(mut failure: Failure, settings: &Settings) -> Failure {
+    let is_refused = |line: &String| line.contains("ermission denied");
+    let explanation = &failure.explanation;
+    if !is_refused(&explanation.what) && !explanation.evidence.iter().any(is_refused) {
+        return failure;
+    }
+    if let Some(user) = &settings.user {
+        let fix = format!("since its start the server is {user}, who must be able to read it");
+        failure.explanation = failure.explanation.with_fix(fix);
+    }
+    if settings.sandbox {
+        failure.explanation = failure.explanation.with_fix(
+            "since its start the server can read only what it read then, and what is beside that: restart it, or use --no-sandbox",
+        );
+    }
+    failure
 }
 
 #[cfg(unix)]
@@ -74,71 +139,166 @@ fn with_user(confinement: Confinement, settings: &Settings) -> Result<Confinemen
 }
 
 /// What the server reads and writes as long as it runs.
-fn kept(args: &Args, settings: &Settings) -> Confinement {
-    let mut read = BTreeSet::new();
-    for site in &settings.sites {
-        if site.files.follow_links {
-            read.insert(PathBuf::from("/"));
-        }
-        add_with_holders(&mut read, &site.root.value);
-        // Otherwise a root that is built again could not be served.
-        if let Some(home) = home_that_holds(&site.root.value) {
-            if !settings.log.is_quiet() {
-                output::note(format!(
-                    "the server can read all of {}, which holds {}: in a directory of its own it is confined to that",
-                    handfast::escape_control(&home.display().to_string()),
-                    handfast::escape_control(&site.root.value.display().to_string())
-                ));
-            }
-            read.insert(home);
-        }
-    }
-    for path in context::watched(settings)
-        .iter()
-        .chain(&args.configuration.config)
-    {
-        add_with_holders(&mut read, path);
-    }
-    for site in &settings.sites {
-        for list in &site.clients.crl {
-            add_with_holders(&mut read, &list.value);
-        }
-    }
-    let mut write = BTreeSet::new();
-    // For rotation: the file is opened again after it was renamed.
-    let logs = match &settings.log.to {
-        LogTarget::File(path) => Some(path),
-        _ => None,
-    };
-    let key_log = settings.key_log.as_ref().map(|path| &path.value);
-    for path in logs.into_iter().chain(&settings.log.audit).chain(key_log) {
-        write.insert(path.clone());
-        write.extend(holders(path));
-    }
-    // Certificates and lists of the local authority are renewed.
-    if context::has_local_authority(settings)
-        && let Ok(directory) = data_dir::ca_dir(settings.ca_dir.clone())
-    {
-        write.insert(directory);
-    }
-    // The file of a Unix socket is removed at the end.
-    for listener in &settings.listeners {
-        if let Address::Unix(path) = &listener.address.value {
-            write.extend(holders(path));
-        }
-    }
-    let uploads = settings.sites.iter().flat_map(|site| &site.answers.upload);
-    write.extend(uploads.map(|table| table.value.directory.value.0.clone()));
-    let exists = |path: &PathBuf| path.exists();
-    let read = read.into_iter().filter(exists);
-    let confinement = read.fold(Confinement::new(), Confinement::read);
-    let write = write.into_iter().filter(exists);
-    write.fold(confinement, Confinement::write)
+#[derive(Debug, Default)]
+struct Kept {
+    read: BTreeSet<PathBuf>,
+    write: BTreeSet<PathBuf>,
+    /// Home directories that can be read because of a root in them.
+    homes: Vec<(PathBuf, PathBuf)>,
+    /// What is read again, while another one in its place could not be.
+    fixed: BTreeSet<PathBuf>,
+    /// Logs that could not be opened again.
+    fixed_logs: BTreeSet<PathBuf>,
+    /// Unix sockets whose file cannot be removed.
+    fixed_sockets: BTreeSet<PathBuf>,
 }
 
-fn add_with_holders(paths: &mut BTreeSet<PathBuf>, path: &Path) {
-    paths.insert(path.to_owned());
-    paths.extend(holders(path));
+impl Kept {
+    fn of(args: &Args, settings: &Settings) -> Self {
+        let mut kept = Self::default();
+        for site in &settings.sites {
+            if site.files.follow_links {
+                kept.read.insert(PathBuf::from("/"));
+            }
+            let root = &site.root.value;
+            kept.reads(root);
+            // Otherwise a root that is built again could not be served.
+            if let Some(home) = home_that_holds(root) {
+                kept.read.insert(home.clone());
+                kept.homes.push((home, root.clone()));
+            }
+        }
+        for path in read_again(args, settings) {
+            kept.reads(&path);
+        }
+        for path in logs(settings) {
+            kept.write.insert(path.clone());
+            // For rotation: the file is opened again after it was renamed.
+            let holders = holders(&path);
+            kept.write.extend(holders.kept);
+            if holders.is_broad {
+                kept.fixed_logs.insert(path);
+            }
+        }
+        if let Some(path) = &settings.key_log {
+            kept.write.insert(path.value.clone());
+        }
+        // Certificates and lists of the local authority are renewed.
+        if context::has_local_authority(settings)
+            && let Ok(directory) = data_dir::ca_dir(settings.ca_dir.clone())
+        {
+            kept.write.insert(directory);
+        }
+        // The file of a Unix socket is removed at the end.
+        for listener in &settings.listeners {
+            if let Address::Unix(path) = &listener.address.value {
+                let holders = holders(path);
+                kept.write.extend(holders.kept);
+                if holders.is_broad {
+                    kept.fixed_sockets.insert(path.clone());
+                }
+            }
+        }
+        let uploads = settings.sites.iter().flat_map(|site| &site.answers.upload);
+        let uploads = uploads.map(|table| table.value.directory.value.0.clone());
+        kept.write.extend(uploads);
+        // What holds them may be kept for something else.
+        let is_kept = |path: &Path, by: &BTreeSet<PathBuf>| {
+            let holder = std::path::absolute(path).ok();
+            let holder = holder.and_then(|path| path.parent()?.canonicalize().ok());
+            holder.is_some_and(|holder| by.iter().any(|kept| is_in(&holder, kept)))
+        };
+        let Self { read, write, .. } = &kept;
+        let (read, write) = (read.clone(), write.clone());
+        kept.fixed
+            .retain(|path| !is_kept(path, &read) && !is_kept(path, &write));
+        kept.fixed_logs.retain(|path| !is_kept(path, &write));
+        kept.fixed_sockets.retain(|path| !is_kept(path, &write));
+        kept
+    }
+
+    fn reads(&mut self, path: &Path) {
+        let holders = holders(path);
+        self.read.insert(path.to_owned());
+        self.read.extend(holders.kept);
+        if holders.is_broad {
+            self.fixed.insert(path.to_owned());
+        }
+    }
+
+    fn confinement(self) -> Confinement {
+        let exists = |path: &PathBuf| path.exists();
+        let read = self.read.into_iter().filter(exists);
+        let confinement = read.fold(Confinement::new(), Confinement::read);
+        let write = self.write.into_iter().filter(exists);
+        write.fold(confinement, Confinement::write)
+    }
+
+    /// What the operator would not expect of a server.
+    fn tell(&self, settings: &Settings) {
+        if !self.fixed_logs.is_empty() {
+            output::warning(format!(
+                "once it was renamed, as log rotation does, the server cannot create the log again: {}; log to a file in a directory that holds little else, or use --no-sandbox",
+                list(&self.fixed_logs)
+            ));
+        }
+        if settings.log.is_quiet() {
+            return;
+        }
+        for (home, root) in &self.homes {
+            output::note(format!(
+                "the server can read all of {}, which holds {}: in a directory of its own it is confined to that",
+                shown(home),
+                shown(root)
+            ));
+        }
+        if !self.fixed.is_empty() {
+            output::note(format!(
+                "what takes the place of these while the server runs cannot be read: {}; keep them in a directory that holds little else, or use --no-sandbox",
+                list(&self.fixed)
+            ));
+        }
+        if !self.fixed_sockets.is_empty() {
+            output::note(format!(
+                "these files stay when the server ends: {}; keep them in a directory that holds little else, or use --no-sandbox",
+                list(&self.fixed_sockets)
+            ));
+        }
+    }
+}
+
+/// What is read again by its name, besides the roots.
+fn read_again(args: &Args, settings: &Settings) -> BTreeSet<PathBuf> {
+    let mut paths: BTreeSet<_> = context::watched(settings).into_iter().collect();
+    paths.extend(args.configuration.config.iter().cloned());
+    for site in &settings.sites {
+        paths.extend(site.clients.crl.iter().map(|list| list.value.clone()));
+    }
+    paths
+}
+
+/// The files that SIGHUP reopens.
+fn logs(settings: &Settings) -> Vec<PathBuf> {
+    let logs = settings.log.file().into_iter().chain(&settings.log.audit);
+    logs.cloned().collect()
+}
+
+fn shown(path: &Path) -> String {
+    handfast::escape_control(&path.display().to_string()).into_owned()
+}
+
+fn list(paths: &BTreeSet<PathBuf>) -> String {
+    let mut text = paths.iter().take(PATHS_SHOWN_MAX).map(|path| shown(path));
+    let text = text.by_ref().collect::<Vec<_>>().join(", ");
+    match paths.len().saturating_sub(PATHS_SHOWN_MAX) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+fn is_in(path: &Path, directory: &Path) -> bool {
+    let directory = directory.canonicalize();
+    directory.is_ok_and(|directory| path.starts_with(directory))
 }
 
 /// This user's home directory, if the path lies directly in it.
@@ -151,23 +311,97 @@ fn home_that_holds(path: &Path) -> Option<PathBuf> {
 }
 
 /// The directories that hold what a path names, and what it leads to.
-fn holders(path: &Path) -> Vec<PathBuf> {
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Holders {
+    kept: Vec<PathBuf>,
+    /// One of them holds much else, and is not kept.
+    is_broad: bool,
+}
+
+fn holders(path: &Path) -> Holders {
+    let mut found = Holders::default();
     // "." and "/" are in nothing that could hold another of the name.
     if !matches!(path.components().next_back(), Some(Component::Normal(_))) {
-        return Vec::new();
+        return found;
     }
-    let absolute = std::path::absolute(path).ok();
+    let Ok(absolute) = std::path::absolute(path) else {
+        return found;
+    };
+    if OF_THE_SYSTEM.iter().any(|root| absolute.starts_with(root)) {
+        return found;
+    }
     let target = path.canonicalize().ok();
+    let target = target.filter(|target| !OF_THE_SYSTEM.iter().any(|root| target.starts_with(root)));
+    for path in [Some(absolute), target].into_iter().flatten() {
+        let Some(holder) = path.parent().and_then(|holder| holder.canonicalize().ok()) else {
+            continue;
+        };
+        if is_broad(&holder) {
+            found.is_broad = true;
+        } else if !found.kept.contains(&holder) {
+            found.kept.push(holder);
+        }
+    }
+    found
+}
+
+fn is_broad(directory: &Path) -> bool {
     let home = std::env::home_dir();
-    let holders = absolute.into_iter().chain(target);
-    let holders = holders.filter_map(|path| path.parent()?.canonicalize().ok());
-    holders
-        .filter(|holder| {
-            let is_home = holder.parent() == Some(Path::new("/home"));
-            let is_own = home.as_ref().is_some_and(|home| home.starts_with(holder));
-            !is_home && !is_own && !BROAD.iter().any(|broad| holder == Path::new(broad))
+    let is_home = directory.parent() == Some(Path::new("/home"));
+    let is_own = home.is_some_and(|home| home.starts_with(directory));
+    let temporary = std::env::temp_dir().canonicalize();
+    is_home
+        || is_own
+        || temporary.is_ok_and(|temporary| temporary == directory)
+        || BROAD.iter().any(|broad| directory == Path::new(broad))
+}
+
+/// What the user that the server became cannot read again.
+fn tell_of_user(
+    user: &str,
+    authority: Option<&Path>,
+    args: &Args,
+    settings: &Settings,
+    identities: &SiteIdentities,
+) {
+    let user = handfast::escape_control(user);
+    let is_refused = |path: &Path| {
+        let refused = File::open(path).map_err(|error| error.kind());
+        refused.is_err_and(|kind| kind == io::ErrorKind::PermissionDenied)
+    };
+    if let Some(directory) = authority.filter(|directory| is_refused(directory)) {
+        let local = identities.sites.iter().flatten();
+        let local = local.filter(|one| one.origin == Origin::Local);
+        let until = local.map(|one| one.facts().not_after).min();
+        let what = match until {
+            Some(until) => format!(
+                "the server's certificate, which expires on {},",
+                format_utc(until)
+            ),
+            None => "its revocation list".to_owned(),
+        };
+        output::warning(format!(
+            "{user} cannot read the local authority in {}: {what} is not renewed while the server runs; restart it in time, or let {user} read and write there",
+            shown(directory)
+        ));
+    }
+    // Something else than a file is not read again; opening it might wait.
+    let files = read_again(args, settings).into_iter();
+    let certificate = authority.map(|directory| directory.join("ca.pem"));
+    let is_for_clients = settings.sites.iter().any(|site| site.clients.ca.is_some());
+    let refused: BTreeSet<_> = files
+        .filter(|path| is_for_clients || certificate.as_ref() != Some(path))
+        .filter(|path| match path.metadata() {
+            Ok(found) => found.is_file() && is_refused(path),
+            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
         })
-        .collect()
+        .collect();
+    if !refused.is_empty() {
+        output::warning(format!(
+            "{user} cannot read {}: nothing can be read again while the server runs; let {user} read these files",
+            list(&refused)
+        ));
+    }
 }
 
 fn tell(settings: &Settings, confined: &Confined) {
@@ -199,7 +433,7 @@ fn failure(error: &ConfineError) -> Failure {
     Failure::new(code::OTHER, explanation)
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
@@ -212,14 +446,105 @@ mod tests {
         }
         std::os::unix::fs::symlink(place.join("releases/1"), place.join("site/current")).unwrap();
         let current = place.join("site/current");
-        assert_eq!(
-            holders(&current),
-            [place.join("site"), place.join("releases")]
-        );
-        for broad in ["/etc/passwd", "/", ".", "/srv/www", "/home/someone/public"] {
-            assert!(holders(Path::new(broad)).is_empty(), "{broad}");
+        let found = holders(&current);
+        assert_eq!(found.kept, [place.join("site"), place.join("releases")]);
+        assert!(!found.is_broad);
+        let home = std::env::home_dir().unwrap().join("public");
+        let temporary = std::env::temp_dir().join("public");
+        for broad in [
+            "/etc/passwd",
+            "/srv/www",
+            "/home/someone/public",
+            "/tmp/site",
+            "/var/log/access.log",
+            "/var/lib/site",
+            "/opt/site",
+            home.to_str().unwrap(),
+            temporary.to_str().unwrap(),
+        ] {
+            let path = Path::new(broad);
+            let found = holders(path);
+            assert!(found.kept.is_empty(), "{broad}: {found:?}");
+            let exists = path.parent().unwrap().exists();
+            assert_eq!(found.is_broad, exists, "{broad}");
         }
-        let home = std::env::home_dir().unwrap();
-        assert!(holders(&home.join("public")).is_empty());
+        for alone in ["/", ".", "/dev/stdout", "/dev/fd/0", "/proc/self/fd/0"] {
+            assert_eq!(holders(Path::new(alone)), Holders::default(), "{alone}");
+        }
+        // A link to a device is replaced where it is.
+        std::os::unix::fs::symlink("/dev/full", place.join("full")).unwrap();
+        assert_eq!(holders(&place.join("full")).kept, [place]);
+    }
+
+    /// What is kept of a server with these arguments, which has its authority there.
+    fn kept(arguments: &[&str], authority: &Path) -> Kept {
+        #[derive(Debug, clap::Parser)]
+        struct Serve {
+            #[command(flatten)]
+            args: Args,
+        }
+        let arguments = ["serve"].iter().chain(arguments);
+        let args = <Serve as clap::Parser>::parse_from(arguments).args;
+        let mut settings = crate::command::serve::settings::resolve(&args, None).unwrap();
+        settings.ca_dir = Some(authority.to_owned());
+        Kept::of(&args, &settings)
+    }
+
+    #[test]
+    fn the_local_authority_can_renew_its_list_however_it_was_named() {
+        let place = tempfile::tempdir().unwrap();
+        let (authority, root) = (place.path().join("ca"), place.path().join("public"));
+        std::fs::create_dir(&root).unwrap();
+        let options = handfast_ca::InitOptions::default();
+        handfast_ca::Authority::init(&authority, &options).unwrap();
+        let (certificate, copy) = (authority.join("ca.pem"), place.path().join("copy.pem"));
+        std::fs::copy(&certificate, &copy).unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let (certificate, copy, root) = (text(&certificate), text(&copy), text(&root));
+        for (client_ca, demand, expected) in [
+            ("local", "required", true),
+            (&*certificate, "optional", true),
+            (&*certificate, "none", false),
+            (&*copy, "required", false),
+        ] {
+            let clients = ["--client-ca", client_ca, "--client-auth", demand];
+            let arguments = [&["--cert", &*copy, &*root], &clients[..]].concat();
+            let kept = kept(&arguments, &authority);
+            assert_eq!(kept.write.contains(&authority), expected, "{arguments:?}");
+        }
+        assert!(kept(&[&root], &authority).write.contains(&authority));
+    }
+
+    #[test]
+    fn what_another_file_may_take_the_place_of_unseen_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("public");
+        std::fs::create_dir(&root).unwrap();
+        let root = root.to_str().unwrap();
+        let arguments = [
+            root,
+            "--cert",
+            "/etc/chain.pem",
+            "--key",
+            "/etc/keys/key.pem",
+            "--log",
+            "/var/log/access.log",
+            "--audit",
+            "/dev/stdout",
+            "--listen",
+            "unix:/run/handfast",
+        ];
+        let kept = kept(&arguments, place.path());
+        let paths = |set: &BTreeSet<PathBuf>| {
+            let exists = set.iter().filter(|path| path.parent().unwrap().exists());
+            exists.map(|path| shown(path)).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(&kept.fixed), ["/etc/chain.pem"]);
+        assert_eq!(paths(&kept.fixed_logs), ["/var/log/access.log"]);
+        assert_eq!(paths(&kept.fixed_sockets), ["/run/handfast"]);
+        assert!(kept.read.contains(place.path()), "the holder of the root");
+        for broad in ["/dev", "/etc", "/run", "/var/log"].map(PathBuf::from) {
+            assert!(!kept.read.contains(&broad) && !kept.write.contains(&broad));
+        }
     }
 }

@@ -62,10 +62,18 @@ impl Target for ToFile {
     fn reopen(&mut self) {
         match append_to(&self.path) {
             Ok((file, torn)) => self.lines.replace(file, torn),
-            Err(error) => output::warning(format!(
-                "{} cannot be reopened, the old file is still used: {error}",
-                self.what
-            )),
+            Err(error) => {
+                let why = match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "; the server may have given up the right to create it (--user, --no-sandbox)"
+                    }
+                    _ => "",
+                };
+                output::warning(format!(
+                    "{} cannot be reopened, the old file is still used: {error}{why}",
+                    self.what
+                ));
+            }
         }
     }
 
