@@ -234,7 +234,9 @@ impl Reload {
                 self.numbers.reloaded(false);
                 if self.is_new_failure(&failures) {
                     output::warning("not renewed, what was in force before stays in force:");
-                    failures.iter().for_each(output::failure);
+                    for failure in failures {
+                        output::failure(&sandbox::explained(failure, &self.settings));
+                    }
                 }
             }
         }
