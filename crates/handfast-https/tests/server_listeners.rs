@@ -426,6 +426,42 @@ mod unix {
     }
 
     #[test]
+    fn a_successor_that_does_not_start_leaves_the_sockets_file() {
+        let first = server();
+        let path = first.directory.path().join("s");
+        first.running().listen(&Listener::path(&path)).unwrap();
+        let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+        let busy = Listener::address(busy.local_addr().unwrap());
+        let config = |listeners: Vec<Listener>| {
+            let identity = identity(&first.issued);
+            let context = handfast::ServerContext::builder()
+                .identity(identity)
+                .build();
+            let listeners = listeners.into_iter();
+            listeners.fold(ServerConfig::new(context.unwrap()), ServerConfig::listener)
+        };
+        // One that cannot bind another address, and one that is not started.
+        let mut listeners = first.running().hand_over();
+        listeners.push(busy.clone());
+        Server::bind(config(listeners), addresses).unwrap_err();
+        drop(Server::bind(config(first.running().hand_over()), addresses).unwrap());
+        // In another process: it is told to remove the file.
+        let descriptors = first.running().hand_over().into_iter();
+        let descriptors: Vec<_> = descriptors
+            .flat_map(|one| one.into_fds().unwrap())
+            .collect();
+        let listeners = Listener::from_fds(descriptors).unwrap().into_iter();
+        let mut listeners: Vec<_> = listeners.map(|one| one.removes_file(true)).collect();
+        listeners.push(busy);
+        Server::bind(config(listeners), addresses).unwrap_err();
+        ask(&first.client(), connect(&path)).unwrap();
+        // There is no successor: it is removed by who has made it.
+        first.running().accept_again().unwrap();
+        drop(first.running);
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn a_unix_socket_that_was_given_keeps_its_file() {
         let first = server();
         let path = first.directory.path().join("s");

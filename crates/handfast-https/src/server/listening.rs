@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::accept::{Command, Role};
 use super::address::LocalAddress;
-use super::listener::{BindError, Bound, Listener};
+use super::listener::{BindError, Bound, Listener, Socket};
 
 /// One listener among those of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +32,10 @@ pub struct Listening {
 #[derive(Debug)]
 pub(super) struct Listeners {
     threads: Vec<UnboundedSender<Command>>,
+    /// Held during a change, which waits for the serving threads. Stopping and looking do not take it: they must be possible from
+    /// a serving thread, as in a handler.
+    changes: Mutex<()>,
+    /// Never held while waiting.
     state: Mutex<State>,
 }
 
@@ -49,6 +53,7 @@ impl Listeners {
     pub(super) fn new(threads: Vec<UnboundedSender<Command>>) -> Self {
         Self {
             threads,
+            changes: Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -63,29 +68,46 @@ impl Listeners {
     }
 
     pub(super) fn listen(&self, listener: &Listener) -> Result<ListenerId, BindError> {
-        let mut state = self.lock();
+        let _change = self.change();
         let bound = listener.bind(self.threads.len())?;
         let address = Some(bound.address.clone());
-        self.add(&mut state, bound)
-            .map_err(|source| BindError { address, source })
+        let id = self
+            .add(bound)
+            .map_err(|source| BindError { address, source })?;
+        self.own_files(|added| added == id);
+        Ok(id)
     }
 
-    /// Adds what listens already.
-    pub(super) fn add_bound(&self, bound: Bound) -> io::Result<ListenerId> {
-        self.add(&mut self.lock(), bound)
-    }
-
-    fn add(&self, state: &mut State, bound: Bound) -> io::Result<ListenerId> {
-        if state.stopped {
-            return Err(io::Error::other("the server is stopping"));
+    /// Adds all of these, which listen already, to a server that has none yet.
+    pub(super) fn add_all(&self, bound: Vec<Bound>) -> io::Result<()> {
+        let _change = self.change();
+        for one in bound {
+            self.add(one)?;
         }
-        let id = ListenerId(state.ever);
-        state.ever += 1;
-        if !state.paused
-            && let Err(error) = self.accept_from(id, &bound)
-        {
+        // Not before the last one: when it fails, a predecessor goes on with all of them.
+        self.own_files(|_| true);
+        Ok(())
+    }
+
+    /// During a change.
+    fn add(&self, bound: Bound) -> io::Result<ListenerId> {
+        let (id, paused) = {
+            let mut state = self.lock();
+            if state.stopped {
+                return Err(stopping());
+            }
+            let id = ListenerId(state.ever);
+            state.ever += 1;
+            (id, state.paused)
+        };
+        if !paused && let Err(error) = self.accept_from(id, &bound) {
             self.stop(id, false);
             return Err(error);
+        }
+        let mut state = self.lock();
+        if state.stopped {
+            drop(state);
+            return Err(stopping());
         }
         state.bound.push((id, bound));
         Ok(id)
@@ -93,12 +115,15 @@ impl Listeners {
 
     /// Whether there was such a listener.
     pub(super) fn stop_listening(&self, id: ListenerId) -> bool {
-        let mut state = self.lock();
-        let Some(at) = state.bound.iter().position(|(known, _)| *known == id) else {
-            return false;
+        let _change = self.change();
+        let removed = {
+            let mut state = self.lock();
+            let Some(at) = state.bound.iter().position(|(known, _)| *known == id) else {
+                return false;
+            };
+            state.bound.remove(at)
         };
         // Its file first, so that no further connection is queued while the threads empty the queue.
-        let removed = state.bound.remove(at);
         #[cfg(unix)]
         drop(removed.1.file);
         self.stop(id, true);
@@ -114,7 +139,7 @@ impl Listeners {
             let listener = bound.to_listener();
             #[cfg(unix)]
             if let Some(file) = &bound.file {
-                file.set_handed_over(true);
+                file.set_left(true);
             }
             listener
         });
@@ -122,50 +147,85 @@ impl Listeners {
     }
 
     pub(super) fn pause(&self) {
-        let mut state = self.lock();
-        if !std::mem::replace(&mut state.paused, true) {
-            for (id, _) in &state.bound {
-                self.stop(*id, false);
+        let _change = self.change();
+        let ids: Vec<_> = {
+            let mut state = self.lock();
+            if std::mem::replace(&mut state.paused, true) {
+                return;
             }
+            state.bound.iter().map(|(id, _)| *id).collect()
+        };
+        for id in ids {
+            self.stop(id, false);
         }
     }
 
     pub(super) fn resume(&self) -> io::Result<()> {
-        let mut state = self.lock();
-        #[cfg(unix)]
-        for file in state.bound.iter().filter_map(|(_, one)| one.file.as_ref()) {
-            file.set_handed_over(false);
-        }
-        if state.stopped || !state.paused {
-            return Ok(());
-        }
-        for (id, bound) in &state.bound {
-            if let Err(error) = self.accept_from(*id, bound) {
-                for (id, _) in &state.bound {
-                    self.stop(*id, false);
+        let _change = self.change();
+        self.own_files(|_| true);
+        let spread: Vec<_> = {
+            let state = self.lock();
+            if state.stopped || !state.paused {
+                return Ok(());
+            }
+            let bound = state.bound.iter();
+            let spread = bound.map(|(id, one)| Ok((*id, self.spread(one)?)));
+            spread.collect::<io::Result<_>>()?
+        };
+        let ids: Vec<_> = spread.iter().map(|(id, _)| *id).collect();
+        for (id, accepted) in spread {
+            if let Err(error) = self.have_accepted(id, accepted) {
+                for id in ids {
+                    self.stop(id, false);
                 }
                 return Err(error);
             }
         }
-        state.paused = false;
+        self.lock().paused = false;
         Ok(())
     }
 
-    /// Closes all, and takes no more.
+    /// Closes all, and takes no more. Does not wait: neither for a thread nor for a change, which then fails.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
-        state.stopped = true;
-        state.bound.clear();
+        let bound = {
+            let mut state = self.lock();
+            state.stopped = true;
+            std::mem::take(&mut state.bound)
+        };
+        drop(bound);
+    }
+
+    /// From now on this server removes the files of these Unix sockets at the end, unless they are to stay.
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "there are no files"))]
+    fn own_files(&self, of: impl Fn(ListenerId) -> bool) {
+        #[cfg(unix)]
+        for (_, bound) in self.lock().bound.iter().filter(|(id, _)| of(*id)) {
+            if let Some(file) = &bound.file {
+                file.set_left(false);
+            }
+        }
     }
 
     /// Has every thread accept from it.
     fn accept_from(&self, id: ListenerId, bound: &Bound) -> io::Result<()> {
+        self.have_accepted(id, self.spread(bound)?)
+    }
+
+    /// What each thread is to accept from.
+    fn spread(&self, bound: &Bound) -> io::Result<(Role, Vec<Vec<Socket>>)> {
         let role = Role {
             local: bound.address.clone(),
             redirect: bound.redirect.clone(),
         };
+        Ok((role, bound.spread(self.threads.len())?))
+    }
+
+    fn have_accepted(
+        &self,
+        id: ListenerId,
+        (role, spread): (Role, Vec<Vec<Socket>>),
+    ) -> io::Result<()> {
         let (done, all_done) = mpsc::channel();
-        let spread = bound.spread(self.threads.len())?;
         for (thread, sockets) in self.threads.iter().zip(spread) {
             let command = Command::Accept {
                 id: id.0,
@@ -196,7 +256,59 @@ impl Listeners {
         let _ = all_done.recv();
     }
 
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn stopping() -> io::Error {
+    io::Error::other("the server is stopping")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+    use std::time::Duration;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    /// Longer than anything takes.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// What `act` returns, if it returns while the serving thread does not answer.
+    fn without_waiting<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+        let (sender, result) = mpsc::channel();
+        thread::spawn(move || sender.send(act()));
+        result
+            .recv_timeout(PATIENCE)
+            .expect("it waits for the serving thread")
+    }
+
+    #[test]
+    fn nothing_but_a_change_waits_for_a_serving_thread() {
+        let (sender, mut commands) = unbounded_channel();
+        let listeners = Arc::new(Listeners::new(vec![sender]));
+        let listener = Listener::address("127.0.0.1:0".parse().unwrap());
+        let changing = Arc::clone(&listeners);
+        let change = thread::spawn(move || changing.listen(&listener));
+        // Now the change waits, and goes on doing so as long as the command is not carried out.
+        let command = commands.blocking_recv().unwrap();
+        let looking = Arc::clone(&listeners);
+        assert!(without_waiting(move || looking.list()).is_empty());
+        let handing_over = Arc::clone(&listeners);
+        assert!(without_waiting(move || handing_over.hand_over()).is_empty());
+        let closing = Arc::clone(&listeners);
+        without_waiting(move || closing.close());
+        drop((command, commands));
+        let error = change.join().unwrap().unwrap_err();
+        assert_eq!(error.source.to_string(), stopping().to_string());
+        assert!(listeners.list().is_empty());
     }
 }

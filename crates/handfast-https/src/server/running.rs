@@ -103,9 +103,7 @@ impl<H: Handler> Server<H> {
                 .recv()
                 .unwrap_or_else(|_| Err(io::Error::other("a serving thread ended at once")))?;
         }
-        for bound in self.bound {
-            running.listeners.add_bound(bound)?;
-        }
+        running.listeners.add_all(self.bound)?;
         Ok(running)
     }
 }
@@ -145,7 +143,8 @@ impl Running {
 
     /// Listens on one more. On return clients can connect.
     ///
-    /// This and the other methods that concern listeners wait for the serving threads, each of which has at most one turn of other
+    /// This, [`stop_listening`](Self::stop_listening), [`stop_accepting`](Self::stop_accepting) and
+    /// [`accept_again`](Self::accept_again) wait for the serving threads, each of which has at most one turn of other
     /// work before: do not call them on one of those, as from a handler.
     ///
     /// # Errors
@@ -174,7 +173,7 @@ impl Running {
     /// accept from all of them.
     ///
     /// The files of Unix sockets are no longer removed by this server, but by a successor in this process, or by one that is
-    /// told [to do so](Listener::removes_file).
+    /// told [to do so](Listener::removes_file), once it has started. One that cannot start does not remove them.
     pub fn hand_over(&self) -> Vec<Listener> {
         self.listeners.hand_over()
     }
@@ -226,7 +225,8 @@ impl Running {
         self.stopper().stop(grace, Drain::Retire);
     }
 
-    /// Stops it from elsewhere, also while another thread is waiting in [`join`](Self::join).
+    /// Stops it from elsewhere, also while another thread is waiting in [`join`](Self::join), and also from a handler: it does not
+    /// wait for anything.
     pub fn stopper(&self) -> Stopper {
         Stopper {
             listeners: Arc::clone(&self.listeners),
@@ -296,6 +296,7 @@ mod tests {
     use std::fs::File;
     use std::net::TcpListener;
     use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixListener;
 
     use handfast::{Identity, Passphrase};
     use handfast_testbed::pki::Pki;
@@ -308,23 +309,47 @@ mod tests {
         plain(http::StatusCode::OK, "served\n")
     }
 
-    #[test]
-    fn a_listener_that_cannot_be_watched_is_an_error_of_the_start() {
+    fn config() -> ServerConfig {
         let issued = Pki::new().server(&["localhost"]);
         let (chain, key) = (issued.cert_pem(), issued.key_pem());
         let identity =
             Identity::from_bytes(chain.as_bytes(), key.as_bytes(), Passphrase::none()).unwrap();
         let context = ServerContext::builder().identity(identity).build().unwrap();
-        let config = ServerConfig::new(context)
-            .listen("127.0.0.1:0".parse().unwrap())
-            .threads(std::num::NonZero::new(2).unwrap());
-        let mut server = Server::bind(config, answer).unwrap();
-        // The system has no events for a file.
+        ServerConfig::new(context).threads(std::num::NonZero::new(2).unwrap())
+    }
+
+    /// The system has no events for a file.
+    fn unwatchable() -> TcpListener {
         let file = OwnedFd::from(File::open("/dev/null").unwrap());
         let file = TcpListener::from(file);
         file.set_nonblocking(true).unwrap();
-        server.bound[0].replace_socket(1, file);
+        file
+    }
+
+    #[test]
+    fn a_listener_that_cannot_be_watched_is_an_error_of_the_start() {
+        let config = config().listen("127.0.0.1:0".parse().unwrap());
+        let mut server = Server::bind(config, answer).unwrap();
+        server.bound[0].replace_socket(1, unwatchable());
         let error = server.start().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_start_that_fails_at_the_last_listener_leaves_the_file_of_a_socket_that_was_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let given = UnixListener::bind(&path).unwrap();
+        let given = Listener::unix_socket(given).removes_file(true);
+        let with_both = || {
+            let config = config().listener(given.clone());
+            config.listen("127.0.0.1:0".parse().unwrap())
+        };
+        let mut server = Server::bind(with_both(), answer).unwrap();
+        server.bound[1].replace_socket(1, unwatchable());
+        server.start().unwrap_err();
+        assert!(path.exists());
+        drop(Server::bind(with_both(), answer).unwrap().start().unwrap());
+        assert!(!path.exists());
     }
 }

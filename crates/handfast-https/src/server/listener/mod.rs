@@ -109,7 +109,7 @@ impl Listener {
     }
 
     /// Whether the file of a given Unix socket is removed at the end: for a successor that takes over a socket, not for
-    /// what systemd has made.
+    /// what systemd has made. A server that does not start leaves it to its predecessor.
     #[cfg(unix)]
     pub fn removes_file(mut self, removes: bool) -> Self {
         if let Place::Sockets { removes_file, .. } = &mut self.place {
@@ -224,7 +224,7 @@ impl Listener {
                 #[cfg(unix)]
                 let bound = match &bound.address {
                     LocalAddress::Unix(path) if path.as_os_str() != "" => Bound {
-                        file: SocketFile::at(path, *removes_file).ok(),
+                        file: SocketFile::given(path, *removes_file).ok(),
                         ..bound
                     },
                     _ => bound,

@@ -36,7 +36,7 @@ pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFi
         }
         result => result?,
     }
-    let file = SocketFile::at(path, true)?;
+    let file = SocketFile::made(path)?;
     // Before it listens: until then connecting is refused to all.
     fs::set_permissions(path, Permissions::from_mode(mode & 0o777))?;
     socket.listen(BACKLOG)?;
@@ -78,19 +78,29 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     }
 }
 
-/// The file of a Unix socket. It is removed when this is dropped, if it is ours and still the same file.
+/// The file of a Unix socket. It is removed when this is dropped, if it is ours, not left to another server, and still the same file.
 #[derive(Debug)]
 pub(in crate::server) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
     ours: bool,
-    /// A successor has it.
-    handed_over: AtomicBool,
+    /// A predecessor has it still, or a successor has it.
+    left: AtomicBool,
 }
 
 impl SocketFile {
-    pub(super) fn at(path: &Path, ours: bool) -> io::Result<Self> {
+    /// Of a socket that we have bound.
+    fn made(path: &Path) -> io::Result<Self> {
+        Self::at(path, true, false)
+    }
+
+    /// Of a socket that another has bound, who keeps the file until we have started.
+    pub(super) fn given(path: &Path, ours: bool) -> io::Result<Self> {
+        Self::at(path, ours, true)
+    }
+
+    fn at(path: &Path, ours: bool, left: bool) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
         Ok(Self {
             // The working directory may be another by the time that the file is removed.
@@ -98,7 +108,7 @@ impl SocketFile {
             device: metadata.dev(),
             inode: metadata.ino(),
             ours,
-            handed_over: AtomicBool::new(false),
+            left: AtomicBool::new(left),
         })
     }
 
@@ -107,9 +117,9 @@ impl SocketFile {
         self.ours
     }
 
-    /// Leaves it to a successor, or does so no more.
-    pub(in crate::server) fn set_handed_over(&self, handed_over: bool) {
-        self.handed_over.store(handed_over, Ordering::Relaxed);
+    /// Leaves it to another server, or does so no more.
+    pub(in crate::server) fn set_left(&self, left: bool) {
+        self.left.store(left, Ordering::Relaxed);
     }
 }
 
@@ -117,7 +127,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let is_same =
             |metadata: fs::Metadata| metadata.dev() == self.device && metadata.ino() == self.inode;
-        let is_left = self.handed_over.load(Ordering::Relaxed);
+        let is_left = self.left.load(Ordering::Relaxed);
         if self.ours && !is_left && fs::symlink_metadata(&self.path).is_ok_and(is_same) {
             // What cannot be removed is replaced by the next server.
             let _ = fs::remove_file(&self.path);
@@ -142,7 +152,7 @@ mod tests {
         );
         drop(living);
         // As if it had been killed.
-        file.set_handed_over(true);
+        file.set_left(true);
         drop(file);
         assert!(path.exists());
         let (_living, file) = bind(&path, 0o620).unwrap();
