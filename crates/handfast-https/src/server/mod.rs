@@ -61,6 +61,7 @@ mod date;
 mod delivery;
 mod engine;
 mod gauges;
+mod guard;
 mod handler;
 mod handshake;
 mod housekeeping;

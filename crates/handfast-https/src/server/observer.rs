@@ -12,7 +12,7 @@ use http::{Method, StatusCode, Uri, Version};
 use super::address::{LocalAddress, PeerAddress};
 use super::handler::ConnectionInfo;
 
-/// Receives events, on the serving threads: it must not block for long.
+/// Receives events, on the serving threads: it must not block for long. One that panics loses the event, and the server goes on.
 ///
 /// What a client sent (targets, names, first bytes) is given as it was sent; before it goes to a
 /// terminal or a line-based log it must be escaped ([`handfast::escape_control`]).
@@ -63,7 +63,7 @@ pub trait Observer: Send + Sync + 'static {
     }
 
     /// The system refused to hand out a connection (no descriptors, no memory). The server goes on
-    /// after `pause`.
+    /// after `pause`; if that is zero, it closes the listener, and connections in its queue are reset.
     fn accept_failed(&self, error: &io::Error, pause: Duration) {
         let _ = (error, pause);
     }

@@ -9,6 +9,7 @@ use handfast::{ClosePolicy, ServerContext};
 use super::address::PeerAddress;
 use super::budget::Budget;
 use super::config::{Limits, ServerConfig};
+use super::guard::Guarded;
 use super::observer::{AddressLimit, Observer};
 use super::places::Places;
 use super::sources::{Admitted, Sources};
@@ -37,7 +38,7 @@ impl<H> Shared<H> {
             limits: config.limits,
             budget: Budget::new(config.limits.held_bytes_max),
             close: config.close,
-            observer: config.observer,
+            observer: Arc::new(Guarded(config.observer)),
             places: Places::new(config.limits.connections_max),
             sources: Sources::new(&config.limits),
             threads,
