@@ -73,7 +73,8 @@ pub(super) async fn shake_hands<H: Handler, T: Transport>(
             let HandshakeFailure {
                 channel, received, ..
             } = &mut failure;
-            plain_http::answer(channel, received, local.port(), deadline).await
+            let leave = || worker.until_wanted_away();
+            plain_http::answer(channel, received, local.port(), deadline, leave).await
         }
         false => None,
     };

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use handfast::LingerLimits;
 use http::StatusCode;
 use http::uri::{Authority, PathAndQuery};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::engine::Transport;
 
@@ -20,6 +21,9 @@ const FIELDS_MAX: usize = 64;
 
 /// How long the client has to take the reply and leave: it fits one segment.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes that are discarded meanwhile: as many as of other clients that are turned away.
+const DISCARD_MAX: u64 = LingerLimits::AFTER_REFUSAL.bytes_max;
 
 /// Where clients of plain HTTP are redirected to: the same host, path and query, by https.
 ///
@@ -69,12 +73,15 @@ pub(super) struct Answered {
 /// Answers one request on a listener for plain HTTP. `None`: no request came by the deadline or before the server stops, or
 /// the client has gone.
 ///
+/// Once it is answered the client is waited for no longer than until `leave` is ready.
+///
 /// A path below `/.well-known/acme-challenge/` is redirected as all are, which authorities follow (RFC 8555, section 8.3).
 pub(super) async fn redirect<T: Transport>(
     channel: &mut T,
     redirect: &Redirect,
     deadline: Instant,
     stopping: impl Future<Output = ()>,
+    leave: impl Future<Output = ()>,
 ) -> Option<Answered> {
     let mut head = Vec::new();
     let read = timeout_at(deadline, read_on(channel, &mut head, redirect.port));
@@ -105,7 +112,7 @@ pub(super) async fn redirect<T: Transport>(
             (StatusCode::BAD_REQUEST, None, reply)
         }
     };
-    send(channel, &reply).await.then_some(Answered {
+    send(channel, &reply, leave).await.then_some(Answered {
         status,
         location,
         head,
@@ -117,12 +124,13 @@ const NO_HOST: &str = "the request names no host that it could be redirected to\
 const NOT_HTTPS: &str = "this port speaks https; the request was not it\n";
 
 /// Answers what began with `received`, if it looks like HTTP: 308 to the https URL on this port, or 400, also if the port
-/// is not known, which is 0. Returns the status that was sent.
+/// is not known, which is 0. Returns the status that was sent. The client is waited for no longer than until `leave` is ready.
 pub(super) async fn answer<T: Transport>(
     channel: &mut T,
     received: &[u8],
     port: u16,
     deadline: Instant,
+    leave: impl AsyncFn(),
 ) -> Option<StatusCode> {
     if !looks_like_http(received) {
         return None;
@@ -131,10 +139,11 @@ pub(super) async fn answer<T: Transport>(
     let mut target = https_target(&head, port);
     if target.is_none() && port != 0 {
         // Whatever keeps the rest of the head from coming, what is there is answered.
-        target = timeout_at(deadline, read_on(channel, &mut head, port))
-            .await
-            .ok()
-            .flatten();
+        target = tokio::select! {
+            biased;
+            target = timeout_at(deadline, read_on(channel, &mut head, port)) => target.ok().flatten(),
+            () = leave() => None,
+        };
     }
     let (status, reply) = match target {
         Some(Target { url, .. }) => {
@@ -147,24 +156,30 @@ pub(super) async fn answer<T: Transport>(
             (StatusCode::BAD_REQUEST, reply)
         }
     };
-    send(channel, &reply).await.then_some(status)
+    send(channel, &reply, leave()).await.then_some(status)
 }
 
-/// Sends a reply and waits a moment until the client has taken it. Whether it was sent.
-async fn send<T: Transport>(channel: &mut T, reply: &str) -> bool {
-    let sent = timeout(LINGER, async {
+/// Sends a reply and waits a moment until the client has taken it, or until `leave` is ready. Whether it was sent.
+async fn send<T: Transport>(channel: &mut T, reply: &str, leave: impl Future<Output = ()>) -> bool {
+    let deadline = Instant::now() + LINGER;
+    let sent = timeout_at(deadline, async {
         channel.write_all(reply.as_bytes()).await?;
         channel.shutdown().await
     });
     if !matches!(sent.await, Ok(Ok(()))) {
         return false;
     }
-    // Unread bytes would turn the close into a reset that destroys the reply.
+    // Unread bytes would turn the close into a reset that destroys the reply. What has come already is read in any case.
     let mut discarded = [0; 1024];
-    let _ = timeout(LINGER, async {
-        while matches!(channel.read(&mut discarded).await, Ok(count) if count > 0) {}
-    })
-    .await;
+    let mut rest = channel.take(DISCARD_MAX);
+    let discard = timeout_at(deadline, async {
+        while matches!(rest.read(&mut discarded).await, Ok(count) if count > 0) {}
+    });
+    tokio::select! {
+        biased;
+        _ = discard => {}
+        () = leave => {}
+    }
     true
 }
 
@@ -276,7 +291,75 @@ fn https_target(head: &[u8], port: u16) -> Option<Target> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+    use std::io;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, Waker};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
     use super::*;
+
+    /// A client that takes every reply and never stops to send, up to so many bytes.
+    struct Sends {
+        sent: u64,
+        max: u64,
+    }
+
+    impl AsyncRead for Sends {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.sent >= self.max {
+                return Poll::Pending;
+            }
+            let count = buffer.remaining().min(1000);
+            buffer.put_slice(&[b'x'; 1000][..count]);
+            self.sent += count as u64;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Sends {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_client_sends_after_its_reply_is_discarded_up_to_a_limit() {
+        let (sent, max) = (0, 4 * DISCARD_MAX);
+        let mut client = Sends { sent, max };
+        assert!(send(&mut client, "reply", pending()).await);
+        assert_eq!(client.sent, DISCARD_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_only_stays_is_not_waited_for_when_it_is_wanted_away() {
+        // What it has sent already is read first: left unread, it would make the close a reset.
+        let mut client = Sends { sent: 0, max: 5000 };
+        let is_sent = {
+            let mut sending = pin!(send(&mut client, "reply", ready(())));
+            let mut context = Context::from_waker(Waker::noop());
+            sending.as_mut().poll(&mut context)
+        };
+        assert_eq!(is_sent, Poll::Ready(true));
+        assert!(client.sent >= 5000);
+    }
 
     #[test]
     fn plain_http_is_told_apart_from_other_things_that_are_not_tls() {

@@ -22,7 +22,9 @@ pub(super) async fn run<H: Handler, T: Transport>(
 ) {
     let deadline = accepted.at + worker.shared.limits.head;
     let stopping = worker.stopping();
-    let answered = plain_http::redirect(&mut channel, redirect, deadline.into(), stopping).await;
+    let leave = worker.until_wanted_away();
+    let answered =
+        plain_http::redirect(&mut channel, redirect, deadline.into(), stopping, leave).await;
     // Closed before it is reported: an observer may take its time.
     drop(channel);
     let line = answered.as_ref().map_or(&[][..], |one| line(&one.head));

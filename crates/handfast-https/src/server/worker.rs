@@ -163,6 +163,16 @@ impl<H> Worker<H> {
         self.until_drained(|how| how == Drain::Stop).await;
     }
 
+    /// Ready once a connection that has been answered, and only waits for its client, is to go: the server stops, or places are
+    /// wanted.
+    pub(super) async fn until_wanted_away(&self) {
+        tokio::select! {
+            biased;
+            () = self.stopping() => {}
+            () = self.shared.places.until_wanted() => {}
+        }
+    }
+
     /// Does it still take the first request of a connection?
     pub(super) fn takes_first_requests(&self) -> bool {
         self.draining.get() != Some(Drain::Stop)
