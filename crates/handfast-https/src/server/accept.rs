@@ -24,6 +24,7 @@ use super::handler::Handler;
 use super::handshake::Accepted;
 use super::housekeeping::{keep_house, make_room};
 use super::listener::Socket;
+use super::observer::Observer;
 use super::places::Place;
 use super::plain_http::Redirect;
 use super::redirect;
@@ -42,6 +43,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Connections that are taken from a queue before it is closed: as many as it may hold, so that this ends.
 const DRAINED_MAX: usize = 4096;
+
+/// Pauses for want of descriptors or memory while a queue is emptied, 630 ms in all: who closes the listener waits meanwhile.
+const DRAIN_PAUSES: usize = 6;
 
 /// Blocking file reads at once, for each thread.
 const BLOCKING_THREADS: usize = 16;
@@ -259,22 +263,45 @@ impl Stopping {
     }
 
     /// Closes a socket, and gives what was in its queue if that is to be served: the system would reset it.
-    fn close(&self, acceptor: Acceptor) -> Vec<(TcpStream, PeerAddress)> {
+    async fn close(
+        &self,
+        acceptor: Acceptor,
+        observer: &dyn Observer,
+    ) -> Vec<(TcpStream, PeerAddress)> {
         let mut left = Vec::new();
-        if self.drains.get()
-            && let Ok(queue) = acceptor.into_queue()
-        {
-            for _ in 0..DRAINED_MAX {
-                match queue.accept() {
-                    Ok(accepted) => left.push(accepted),
-                    Err(error) if concerns_one_connection(&error) => {}
-                    Err(_) => break,
-                }
+        if self.drains.get() {
+            match acceptor.into_queue() {
+                Ok(queue) => left = drained(|| queue.accept(), observer).await,
+                Err(error) => observer.accept_failed(&error, Duration::ZERO),
             }
         }
         self.done.take();
         left
     }
+}
+
+/// What is in a queue, until nothing is. An error is one of the next connection alone, or passes when descriptors or memory are
+/// free again: then what is left is waited for, not for long.
+async fn drained<T>(mut accept: impl FnMut() -> io::Result<T>, observer: &dyn Observer) -> Vec<T> {
+    let (mut taken, mut pause, mut pauses) = (Vec::new(), PAUSE_MIN, 0);
+    for _ in 0..DRAINED_MAX {
+        match accept() {
+            Ok(accepted) => taken.push(accepted),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) if pauses < DRAIN_PAUSES => {
+                observer.accept_failed(&error, pause);
+                sleep(pause).await;
+                pauses += 1;
+                pause *= 2;
+            }
+            Err(error) => {
+                observer.accept_failed(&error, Duration::ZERO);
+                break;
+            }
+        }
+    }
+    taken
 }
 
 /// When to be gone, once that has been ordered. A server whose owner is gone stops at once.
@@ -327,7 +354,7 @@ async fn accept<H: Handler>(
                     biased;
                     place = &mut place => place,
                     () = stopping.until_stopped() => {
-                        let left = stopping.close(acceptor);
+                        let left = stopping.close(acceptor, &*worker.shared.observer).await;
                         begin(&worker, &role, socket, peer, admitted, place.await);
                         return begin_all(&worker, &role, left).await;
                     }
@@ -347,7 +374,7 @@ async fn accept<H: Handler>(
         }
         in_a_row = rest(in_a_row).await;
     }
-    let left = stopping.close(acceptor);
+    let left = stopping.close(acceptor, &*worker.shared.observer).await;
     begin_all(&worker, &role, left).await;
 }
 
@@ -444,4 +471,65 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// The pauses that were told.
+    #[derive(Default)]
+    struct Pauses(Mutex<Vec<Duration>>);
+
+    impl Observer for Pauses {
+        fn accept_failed(&self, _: &io::Error, pause: Duration) {
+            self.0.lock().unwrap().push(pause);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_error_but_an_empty_queue_ends_emptying_it() {
+        use io::ErrorKind::{ConnectionAborted, Interrupted, OutOfMemory, WouldBlock};
+        let enough = vec![Err(OutOfMemory); DRAIN_PAUSES + 1];
+        type Accepts = Vec<Result<u8, io::ErrorKind>>;
+        // What accepting gives, what is taken, how many pauses are told.
+        let cases: [(Accepts, &[u8], usize); 4] = [
+            (vec![Ok(1), Ok(2)], &[1, 2], 0),
+            (
+                vec![Err(ConnectionAborted), Ok(1), Err(Interrupted), Ok(2)],
+                &[1, 2],
+                0,
+            ),
+            (
+                vec![Ok(1), Err(OutOfMemory), Err(OutOfMemory), Ok(2)],
+                &[1, 2],
+                2,
+            ),
+            // It is given up in the end.
+            (
+                [vec![Ok(1)], enough, vec![Ok(2)]].concat(),
+                &[1],
+                DRAIN_PAUSES + 1,
+            ),
+        ];
+        for (results, expected, told) in cases {
+            let pauses = Pauses::default();
+            let mut queue = results.clone().into_iter();
+            let accept = || {
+                queue
+                    .next()
+                    .unwrap_or(Err(WouldBlock))
+                    .map_err(io::Error::from)
+            };
+            assert_eq!(drained(accept, &pauses).await, expected, "{results:?}");
+            let pauses = pauses.0.into_inner().unwrap();
+            assert_eq!(pauses.len(), told, "{results:?}");
+            let is_last = |number| number == DRAIN_PAUSES;
+            for (number, pause) in pauses.iter().enumerate() {
+                assert_eq!(pause.is_zero(), is_last(number), "{pauses:?}");
+            }
+        }
+    }
 }
