@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
 use handfast::Explanation;
 
@@ -96,9 +97,31 @@ pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// One line on stderr. Errors are ignored.
+/// Takes text for stderr, whole lines, without making its caller wait.
+type Sink = Box<dyn Fn(&str) + Send + Sync>;
+
+static SINK: RwLock<Option<Sink>> = RwLock::new(None);
+
+/// Gives notes, warnings and failures to `sink` from now on; with `None` they are written to stderr by the caller, as at first. A terminal
+/// that is stopped, or a pipe that is not read, must not hold up a server.
+pub(crate) fn divert(sink: Option<Sink>) {
+    *SINK.write().unwrap_or_else(PoisonError::into_inner) = sink;
+}
+
+/// Whole lines on stderr. Errors are ignored: there is nowhere left to report them.
+fn write_stderr(lines: &str) {
+    let sink = SINK.read().unwrap_or_else(PoisonError::into_inner);
+    match &*sink {
+        Some(sink) => sink(lines),
+        None => {
+            let _ = io::stderr().lock().write_all(lines.as_bytes());
+        }
+    }
+}
+
+/// One line on stderr.
 pub(crate) fn note(text: impl AsRef<str>) {
-    let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+    write_stderr(&format!("{}\n", text.as_ref()));
 }
 
 /// A line on stderr, a terminal, that replaces the previous one; an empty text removes it.
@@ -158,5 +181,5 @@ pub(crate) fn failure(failure: &Failure) {
     for line in &explanation.fix {
         text.push_str(&format!("  {} {line}\n", palette.paint(Tone::Good, "fix:")));
     }
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    write_stderr(&text);
 }

@@ -1,9 +1,15 @@
 //! What `handfast serve` tells a service manager, and when.
 
+use std::io::{self, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use handfast_testbed::launch::Program;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::serving::{HANDFAST, PATIENCE, Place, signal};
 
@@ -68,6 +74,82 @@ fn a_service_manager_is_told_of_the_start_of_reloads_and_of_the_end() {
             running.output()
         );
     }
+}
+
+/// A pipe that nothing reads, and that takes nothing more.
+struct Stalled {
+    writer: io::PipeWriter,
+    reader: io::PipeReader,
+}
+
+impl Stalled {
+    fn new() -> Self {
+        let (reader, writer) = io::pipe().unwrap();
+        Self { writer, reader }
+    }
+
+    /// Writes until it is full; the writing thread ends with the pipe.
+    fn fill(&self) {
+        let mut writer = self.writer.try_clone().unwrap();
+        thread::spawn(move || {
+            let _ = writer.write_all(&[b'x'; 8 << 20]);
+        });
+        let deadline = Instant::now() + PATIENCE;
+        let no_wait = Timespec::default();
+        while poll(
+            &mut [PollFd::new(&self.writer, PollFlags::OUT)],
+            Some(&no_wait),
+        )
+        .unwrap()
+            > 0
+        {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_server_whose_output_is_not_read_starts_reloads_and_stops() {
+    let place = Place::new();
+    let path = place.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (out, err) = (Stalled::new(), Stalled::new());
+    out.fill();
+    let mut server = Command::new(HANDFAST)
+        .args(["serve", "--listen", "127.0.0.1:0", "--log", "off"])
+        .arg(place.path("public"))
+        .env("HANDFAST_CA_DIR", place.path("ca"))
+        .env("NOTIFY_SOCKET", &path)
+        .stdin(Stdio::null())
+        .stdout(out.writer.try_clone().unwrap())
+        .stderr(err.writer.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    assert!(next(&socket).starts_with("READY=1\n"));
+    err.fill();
+    let pid = Pid::from_child(&server);
+    for _ in 0..2 {
+        kill_process(pid, Signal::HUP).unwrap();
+        assert!(next(&socket).starts_with("RELOADING=1\n"));
+        assert!(next(&socket).starts_with("READY=1\n"));
+    }
+    kill_process(pid, Signal::TERM).unwrap();
+    assert!(next(&socket).starts_with("STOPPING=1\n"));
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match server.try_wait().unwrap() {
+            Some(status) => break status,
+            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            None => {
+                server.kill().unwrap();
+                panic!("it does not end");
+            }
+        }
+    };
+    assert!(status.success(), "{status}");
+    drop((out.reader, err.reader));
 }
 
 /// As systemd does it: the sockets stay open in the process that made them, and clients that connect while no server runs wait.

@@ -1,8 +1,11 @@
 //! What is printed at the start: addresses, and commands that reach the server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use handfast::{CertificateFacts, SubjectAltName};
+use handfast::{CertificateFacts, Explanation, SubjectAltName};
 
 use handfast_https::server::LocalAddress;
 
@@ -11,10 +14,38 @@ use super::desk;
 use super::identities::{Origin, Shown, SiteIdentities, Trusted};
 use super::settings::{Settings, Site};
 use crate::data_dir;
+use crate::failure::{Failure, code};
 use crate::output;
 
 /// The most sites for which commands are shown.
 const SITES_SHOWN_MAX: usize = 3;
+
+/// How long printing is waited for. A reader that takes longer gets it later; until then signals would not be answered.
+const PRINTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Prints text on stdout.
+///
+/// # Errors
+/// If standard output cannot be written. Not if it is not read.
+pub(super) fn print(text: String) -> Result<(), Failure> {
+    let (done, result) = mpsc::channel();
+    let print = move || {
+        // Without a receiver it took too long.
+        let _ = done.send(output::write_stdout(text.as_bytes()));
+    };
+    let thread = thread::Builder::new().name("handfast-stdout".into());
+    match thread.spawn(print) {
+        Ok(_) => result.recv_timeout(PRINTED_WITHIN).unwrap_or(Ok(())),
+        Err(error) => {
+            let what = "the addresses cannot be printed: the system gives no thread";
+            let explanation = Explanation::new("output-unwritable", what);
+            Err(Failure::new(
+                code::WRITE,
+                explanation.with_evidence(error.to_string()),
+            ))
+        }
+    }
+}
 
 /// The addresses at which plain HTTP is redirected.
 pub(super) fn redirects(addresses: &[LocalAddress]) -> String {

@@ -215,7 +215,7 @@ fn serve(
     };
     let reload = Reload::new(start, prepared, sites, &remarks);
     // Clients can connect now. Where the reader has closed the pipe, the server is still of use.
-    output::write_stdout(announcement.as_bytes())?;
+    announce::print(announcement)?;
     let log = logs.handle();
     let result = until_stopped(runtime, running, signals, log, reload, supervisor);
     drop(status);

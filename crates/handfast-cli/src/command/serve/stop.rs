@@ -59,6 +59,8 @@ pub(super) fn until_stopped(
         }
         let (stopper, grace) = (running.stopper(), reload.settings().grace);
         let connections = running.connections();
+        // Before anything is said of it.
+        stopper.shutdown(grace);
         supervisor.stopping(connections);
         if connections > 0 && !reload.settings().log.is_quiet() {
             output::note(format!(
@@ -66,7 +68,6 @@ pub(super) fn until_stopped(
                 grace.as_secs()
             ));
         }
-        stopper.shutdown(grace);
         let mut stopped = tokio::task::spawn_blocking(move || running.join());
         tokio::select! {
             _ = &mut stopped => Ok::<_, Failure>(false),

@@ -7,7 +7,8 @@
 //!                +-> values: JSON of failures      -> Output                       -> writing thread -> audit file
 //! ```
 //!
-//! Each output has a thread: a terminal that is stopped does not delay the audit file.
+//! Each output has a thread: a terminal that is stopped does not delay the audit file. What the program itself says on stderr is given to
+//! such a thread, too, as long as the server runs.
 
 mod events;
 mod journal;
@@ -40,6 +41,7 @@ use super::numbers::Numbers;
 use super::settings::LogSettings;
 use crate::advice::Advised as _;
 use crate::failure::{Failure, code};
+use crate::output;
 
 /// How long a file is waited for when the server ends: a disk that is busy with other things.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -53,6 +55,8 @@ pub(super) struct Logs {
     /// For events that the format of the access log cannot express.
     aside: Option<Output>,
     audit: Option<Output>,
+    /// Stderr, for what the program itself says.
+    messages: Option<Output>,
     /// Outputs that are open, and not written yet: threads begin once the process is confined.
     waiting: Vec<writer::Waiting>,
     writers: Vec<Writer>,
@@ -92,6 +96,7 @@ impl Logs {
             access: None,
             aside: None,
             audit: None,
+            messages: None,
             waiting: Vec::new(),
             writers: Vec::new(),
             format: match settings.format {
@@ -106,10 +111,17 @@ impl Logs {
             Format::Json => values::lines_lost,
             _ => events::lines_lost,
         };
+        let stderr_report = match settings.to {
+            LogTarget::Stderr => report,
+            _ => events::lines_lost,
+        };
+        // The first, which ends last: others may report what they lost.
+        let stderr = ToStderr::new(stderr_report);
+        let stderr = logs.start("handfast-stderr", stderr, LAST_LINES_OF_STDERR);
         let access = match &settings.to {
             LogTarget::Off => None,
             LogTarget::Stderr if settings.is_quiet() => None,
-            LogTarget::Stderr => Some(logs.stderr(report)),
+            LogTarget::Stderr => Some(stderr.clone()),
             LogTarget::File(path) => {
                 let file = ToFile::open(path, "the access log", report)
                     .map_err(|error| unusable("the access log", path, &error))?;
@@ -118,25 +130,17 @@ impl Logs {
             LogTarget::Journal(path) => Some(logs.journal(path.as_deref())?),
         };
         logs.aside = match (&access, logs.format) {
-            (Some(access), Format::Combined) if settings.to == LogTarget::Stderr => {
-                Some(access.clone())
-            }
-            (Some(_), Format::Combined) if !settings.is_quiet() => {
-                Some(logs.stderr(events::lines_lost))
-            }
+            (Some(_), Format::Combined) if !settings.is_quiet() => Some(stderr.clone()),
             _ => None,
         };
         logs.access = access;
+        logs.messages = Some(stderr);
         if let Some(path) = &settings.audit {
             let file = ToFile::open(path, "the audit file", values::lines_lost)
                 .map_err(|error| audit_unusable(path, &error))?;
             logs.audit = Some(logs.start("handfast-audit", file, LAST_LINES));
         }
         Ok(logs)
-    }
-
-    fn stderr(&mut self, report: target::Report) -> Output {
-        self.start("handfast-log", ToStderr::new(report), LAST_LINES_OF_STDERR)
     }
 
     #[cfg(unix)]
@@ -180,6 +184,11 @@ impl Logs {
             })?;
             self.writers.push(writer);
         }
+        if let Some(stderr) = self.messages.clone() {
+            output::divert(Some(Box::new(move |lines| {
+                stderr.put(|out| out.extend_from_slice(lines.as_bytes()));
+            })));
+        }
         Ok(())
     }
 
@@ -206,7 +215,18 @@ impl Logs {
 
     /// Writes queued lines and ends, within limits.
     pub(super) fn finish(self) {
-        self.writers.into_iter().for_each(Writer::finish);
+        drop(self);
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        let stderr = (!self.writers.is_empty()).then(|| self.writers.remove(0));
+        self.writers.drain(..).for_each(Writer::finish);
+        output::divert(None);
+        if let Some(stderr) = stderr {
+            stderr.finish();
+        }
     }
 }
 
