@@ -216,6 +216,11 @@ impl Cors {
                 .any(|allowed| allowed == method.as_str())
     }
 
+    /// May origins use the user's credentials?
+    pub(crate) fn allows_credentials(&self) -> bool {
+        self.credentials
+    }
+
     /// May this origin read?
     fn allows(&self, origin: &HeaderValue) -> bool {
         self.origins

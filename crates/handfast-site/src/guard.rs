@@ -9,19 +9,18 @@ use handfast::{SubjectAltName, VerifiedPeer};
 use handfast_https::server::{ConnectionInfo, Response, User};
 use http::{HeaderMap, StatusCode};
 
-use crate::page::status_page;
+use crate::page::{refusal_page, status_page};
 use crate::passwords::Passwords;
-use crate::path::Path;
+use crate::path::{IGNORES_CASE, Path};
 use crate::pattern::Pattern;
-use crate::rule::{self, RuleError};
-
-/// Where names with other case are the same file.
-const IGNORES_CASE: bool = cfg!(any(windows, target_os = "macos"));
+use crate::rule::{self, Rule, RuleError};
 
 /// Demands something of clients for the paths that a pattern matches and everything beneath them.
 ///
 /// Patterns are those of a [`Rule`](crate::Rule), with or without a slash at the end. A guard holds for the names of files: it
-/// knows nothing of symbolic links that lead to the same file by another name.
+/// knows nothing of symbolic links that lead to the same file by another name. On Windows and macOS it holds for names in upper and
+/// lower case alike. Elsewhere case counts: what is guarded must not lie on a file system, or in a directory of one, that ignores it
+/// (vfat, ntfs, ext4 with casefold).
 #[derive(Debug, Clone)]
 pub struct Guard {
     pattern: Pattern,
@@ -57,7 +56,7 @@ impl Guard {
         let pattern = rule::pattern(pattern)?;
         Ok(Self {
             pattern: if IGNORES_CASE {
-                pattern.to_lowercase()
+                pattern.folded()
             } else {
                 pattern
             },
@@ -99,29 +98,55 @@ impl Guard {
     }
 }
 
-/// Is everything satisfied that is demanded for a path?
-///
-/// # Errors
-/// The refusal.
-pub(crate) async fn admit(
-    guards: &[Guard],
-    indexes: &[&[u8]],
-    path: &Path,
-    request: &HeaderMap,
-    connection: &ConnectionInfo,
-    user: &mut Option<User>,
-) -> Result<(), Response> {
-    let lower;
-    let path = if IGNORES_CASE {
-        lower = path.to_lowercase();
-        &lower
-    } else {
-        path
-    };
-    for guard in guards.iter().filter(|guard| guard.covers(path, indexes)) {
-        guard.check(request, connection, user).await?;
+/// What a request has to satisfy at each path that it takes: the one that was asked for, those that it is rewritten to, and those that
+/// the files of a form are stored at.
+pub(crate) struct Gate<'g> {
+    pub(crate) guards: &'g [Guard],
+    /// Redirects, rewrites, errors.
+    pub(crate) routes: &'g [Rule],
+    /// The names of what a directory may be served as.
+    pub(crate) indexes: Vec<&'g [u8]>,
+    pub(crate) connection: &'g ConnectionInfo,
+    /// Who it turned out to be.
+    pub(crate) user: &'g mut Option<User>,
+}
+
+impl Gate<'_> {
+    /// Is everything satisfied that is demanded for a path?
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(crate) async fn admit(&mut self, path: &Path, request: &HeaderMap) -> Result<(), Response> {
+        let folded;
+        let path = if IGNORES_CASE {
+            folded = path.folded();
+            &folded
+        } else {
+            path
+        };
+        for guard in self.guards {
+            if guard.covers(path, &self.indexes) {
+                guard.check(request, self.connection, self.user).await?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// May a file be stored at a path? What a rule answers with an error is not there to be written, either.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(crate) async fn admit_file(
+        &mut self,
+        path: &Path,
+        request: &HeaderMap,
+    ) -> Result<(), Response> {
+        self.admit(path, request).await?;
+        match self.routes.iter().find_map(|rule| rule.refuses(path)) {
+            Some(status) => Err(refusal_page(request, status)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Which clients are allowed: by their verified certificate.

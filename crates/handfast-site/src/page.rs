@@ -12,6 +12,19 @@ pub(crate) fn status_page(request: &HeaderMap, status: StatusCode, text: &str) -
     response
 }
 
+pub(crate) const NOT_FOUND: &str = "There is nothing at this URL.";
+
+/// The page for a path that a rule answers with an error.
+pub(crate) fn refusal_page(request: &HeaderMap, status: StatusCode) -> Response {
+    let text = match status {
+        StatusCode::GONE => "What was here is gone for good.",
+        StatusCode::NOT_FOUND => NOT_FOUND,
+        StatusCode::FORBIDDEN => "This is not for you to see.",
+        _ => "This is not available.",
+    };
+    status_page(request, status, text)
+}
+
 /// A page with this heading, and HTML beneath it.
 pub(crate) fn html(heading: &str, content: &str) -> Response {
     let mut response = html_page(heading, content);

@@ -5,6 +5,9 @@
 
 use handfast_files::{decode_segment, encode_segment};
 
+/// Where names that differ in case are the same file.
+pub(crate) const IGNORES_CASE: bool = cfg!(any(windows, target_os = "macos"));
+
 /// A decoded path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Path {
@@ -58,17 +61,24 @@ impl Path {
                 .is_some_and(|rest| rest.contains(&b'.'))
     }
 
-    /// In lower case, for file systems that ignore case.
-    pub(crate) fn to_lowercase(&self) -> Self {
+    /// In the one spelling that stands for all that differ in case, for file systems that ignore it.
+    pub(crate) fn folded(&self) -> Self {
         Self {
-            segments: self.segments.iter().map(|name| lowercase(name)).collect(),
+            segments: self.segments.iter().map(|name| fold(name)).collect(),
             directory: self.directory,
         }
     }
 }
 
-pub(crate) fn lowercase(name: &[u8]) -> Vec<u8> {
-    String::from_utf8_lossy(name).to_lowercase().into_bytes()
+/// A name without regard to case. By way of upper case, which brings together what only differs in lower case: `ſ` and `s`, `ß` and
+/// `ss`.
+pub(crate) fn fold(name: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(name)
+        .chars()
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect::<String>()
+        .into_bytes()
 }
 
 /// Names as segments of a URL's path, with slashes between them.
@@ -137,6 +147,22 @@ mod tests {
                 expected,
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn names_that_differ_in_case_are_folded_to_one() {
+        for (one, other) in [
+            ("/Private/x", "/pRIVATE/X"),
+            ("/\u{c9}t\u{e9}", "/\u{e9}T\u{c9}"),
+            ("/secret", "/\u{17f}ecret"),
+            ("/Stra\u{df}e", "/STRASSE"),
+            ("/\u{212a}elvin", "/kelvin"),
+            ("/\u{3c3}\u{3c2}", "/\u{3a3}\u{3a3}"),
+        ] {
+            let [one, other] = [one, other].map(|path| Path::parse(path).unwrap());
+            assert_ne!(one, other);
+            assert_eq!(one.folded(), other.folded(), "{one:?}");
         }
     }
 

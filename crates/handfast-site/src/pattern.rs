@@ -178,17 +178,11 @@ impl Pattern {
         }
     }
 
-    /// In lower case, for file systems that ignore case.
-    pub(crate) fn to_lowercase(&self) -> Self {
+    /// For paths that are [folded](Path::folded).
+    pub(crate) fn folded(&self) -> Self {
         let lower = |segments: &[Segment]| -> Vec<Segment> {
             let pieces = |segment: &Segment| {
-                Segment(
-                    segment
-                        .0
-                        .iter()
-                        .map(|piece| path::lowercase(piece))
-                        .collect(),
-                )
+                Segment(segment.0.iter().map(|piece| path::fold(piece)).collect())
             };
             segments.iter().map(pieces).collect()
         };

@@ -259,6 +259,14 @@ impl Rule {
         &self.pattern
     }
 
+    /// The status of the error that this path is answered with.
+    pub(crate) fn refuses(&self, path: &Path) -> Option<StatusCode> {
+        match self.action {
+            Action::Status(status) => self.pattern.matches(path).then_some(status),
+            _ => None,
+        }
+    }
+
     /// Changes the header fields of a response to this path.
     pub(crate) fn apply(&self, path: &Path, status: StatusCode, headers: &mut HeaderMap) {
         if !self.pattern.matches(path) {

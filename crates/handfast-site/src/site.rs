@@ -18,13 +18,16 @@ use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::cors::Cors;
-use crate::guard::{self, Guard};
+use crate::guard::{Gate, Guard};
 use crate::hsts::Hsts;
 use crate::name::{NameError, SiteName};
-use crate::page::status_page;
+use crate::page::{NOT_FOUND, refusal_page, status_page};
 use crate::path::{Path, PathProblem};
 use crate::rule::{Action, Rule, RuleError};
 use crate::upload::Uploads;
+
+/// The policy of what clients have uploaded.
+const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
 
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -43,6 +46,8 @@ pub struct Site {
     pub(crate) names: Vec<SiteName>,
     pub(crate) needs_server_name: bool,
     files: Option<Files>,
+    /// The same where clients store files: what they put beside a file is not sent in place of it.
+    uploaded: Option<Files>,
     guards: Vec<Guard>,
     /// Redirects, rewrites, errors.
     routes: Vec<Rule>,
@@ -61,6 +66,8 @@ struct Passage {
     /// The path that is answered in the end.
     path: Option<Path>,
     user: Option<User>,
+    /// The answer is a file that a client has uploaded.
+    is_uploaded: bool,
 }
 
 impl Site {
@@ -102,6 +109,7 @@ impl Site {
 
     /// The files that are served. Default: none.
     pub fn with_files(mut self, files: Files) -> Self {
+        self.uploaded = Some(files.clone().with_precompressed(false));
         self.files = Some(files);
         self
     }
@@ -204,6 +212,12 @@ impl Site {
             for rule in &self.fields {
                 rule.apply(path, status, response.headers_mut());
             }
+            // Beside what a rule says of it, and after the rules: browsers enforce every policy.
+            if passage.is_uploaded && !(status.is_client_error() || status.is_server_error()) {
+                response
+                    .headers_mut()
+                    .append(CONTENT_SECURITY_POLICY, SANDBOX);
+            }
         }
         if let Some(cors) = &self.cors {
             cors.apply(origin.as_ref(), response.headers_mut());
@@ -260,7 +274,15 @@ impl Site {
         if let Some(path) = &passage.path
             && let Some(uploads) = self.uploads.iter().find(|uploads| uploads.covers(path))
         {
-            return Ok(self.upload(uploads, path, request).await);
+            let mut gate = self.gate(connection, &mut passage.user);
+            let cors = self.cors.as_ref();
+            if let Some(response) = uploads.answer(request, path, cors, &mut gate).await {
+                return Ok(response);
+            }
+            let response = answer_by(self.uploaded.as_ref(), request).await;
+            // A page of ours has a policy. What someone has uploaded does nothing in the name of this site.
+            passage.is_uploaded = !response.headers().contains_key(CONTENT_SECURITY_POLICY);
+            return Ok(response);
         }
         let response = self.content(request).await;
         match &self.fallback {
@@ -284,9 +306,19 @@ impl Site {
         if self.guards.is_empty() {
             return Ok(());
         }
-        let indexes: Vec<&[u8]> = self.files.iter().flat_map(Files::indexes).collect();
-        let (headers, user) = (request.headers(), &mut passage.user);
-        guard::admit(&self.guards, &indexes, path, headers, connection, user).await
+        self.gate(connection, &mut passage.user)
+            .admit(path, request.headers())
+            .await
+    }
+
+    fn gate<'g>(&'g self, connection: &'g ConnectionInfo, user: &'g mut Option<User>) -> Gate<'g> {
+        Gate {
+            guards: &self.guards,
+            routes: &self.routes,
+            indexes: self.files.iter().flat_map(Files::indexes).collect(),
+            connection,
+            user,
+        }
     }
 
     async fn follow(
@@ -321,38 +353,13 @@ impl Site {
                 *request.uri_mut() = Uri::from(to);
                 self.enter(path, request, connection, passage).await
             }
-            Action::Status(status) => {
-                let text = match *status {
-                    StatusCode::GONE => "What was here is gone for good.",
-                    StatusCode::NOT_FOUND => NOT_FOUND,
-                    StatusCode::FORBIDDEN => "This is not for you to see.",
-                    _ => "This is not available.",
-                };
-                Err(status_page(request.headers(), *status, text))
-            }
+            Action::Status(status) => Err(refusal_page(request.headers(), *status)),
             _ => Ok(()),
         }
     }
 
     async fn content(&self, request: &Request) -> Response {
-        match &self.files {
-            Some(files) => files.answer(request).await,
-            None => not_found(request.headers()),
-        }
-    }
-
-    /// Answers by uploads, or with what was uploaded.
-    async fn upload(&self, uploads: &Uploads, path: &Path, request: &mut Request) -> Response {
-        if let Some(response) = uploads.answer(request, path, self.cors.as_ref()).await {
-            return response;
-        }
-        let mut response = self.content(request).await;
-        // A page that someone has uploaded does nothing in the name of this site.
-        response
-            .headers_mut()
-            .entry(CONTENT_SECURITY_POLICY)
-            .or_insert(HeaderValue::from_static("sandbox"));
-        response
+        answer_by(self.files.as_ref(), request).await
     }
 
     /// Answers a navigation with the application's page.
@@ -428,7 +435,12 @@ impl Site {
     }
 }
 
-const NOT_FOUND: &str = "There is nothing at this URL.";
+async fn answer_by(files: Option<&Files>, request: &Request) -> Response {
+    match files {
+        Some(files) => files.answer(request).await,
+        None => not_found(request.headers()),
+    }
+}
 
 fn not_found(request: &HeaderMap) -> Response {
     status_page(request, StatusCode::NOT_FOUND, NOT_FOUND)

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use handfast::ClosePolicy;
 use handfast_files::Files;
-use handfast_site::{Clients, Cors, Guard, Site, UploadLimits, Uploads};
+use handfast_site::{Clients, Cors, Guard, Rule, Site, SiteTable, Sites, UploadLimits, Uploads};
 use proptest::prelude::*;
 use site_common::server_common::PATIENCE;
 use site_common::{Fixture, Got, VERSIONS, curl, setup, site};
@@ -473,15 +473,21 @@ fn forms_store_their_files() {
 #[test]
 fn pages_of_other_sites_upload_nothing() {
     let server = start(|uploads| uploads);
-    let with_cors = site(|site, directory| {
-        let up = directory.join("up");
-        fs::create_dir(&up).unwrap();
-        let cors = Cors::origins(["https://app.example"])
-            .unwrap()
-            .with_methods(["PUT"])
-            .unwrap();
-        site.with_uploads(Uploads::new(up).unwrap()).with_cors(cors)
-    });
+    let start_with_cors = |credentials| {
+        site(|site, directory| {
+            let up = directory.join("up");
+            fs::create_dir(&up).unwrap();
+            let cors = Cors::origins(["https://app.example"])
+                .unwrap()
+                .with_methods(["PUT"])
+                .unwrap()
+                .with_credentials(credentials)
+                .unwrap();
+            site.with_uploads(Uploads::new(up).unwrap()).with_cors(cors)
+        })
+    };
+    let with_cors = start_with_cors(false);
+    let with_credentials = start_with_cors(true);
     let own = format!("Origin: https://localhost:{}", server.address.port());
     for version in VERSIONS {
         for (fields, allowed) in [
@@ -536,27 +542,33 @@ fn pages_of_other_sites_upload_nothing() {
             403,
             "a form needs the method, too"
         );
+        let certificate = client_certificate(&with_cors);
+        let certificate: Vec<&str> = certificate.iter().map(String::as_str).collect();
+        for credentials in [&["-u", "ann:secret"][..], &certificate] {
+            let more = [&origin[..], credentials].concat();
+            let got = put(&with_cors, version, "/upload/h", "x", &more).unwrap();
+            assert_eq!(got.status, 403, "{credentials:?}");
+            assert_eq!(
+                put(&with_cors, version, "/upload/h", "x", credentials)
+                    .unwrap()
+                    .status,
+                201,
+                "its own client may"
+            );
+            fs::remove_file(with_cors.directory.path().join("up/h")).unwrap();
+        }
+        let more = [&origin[..], &["-u", "ann:secret"]].concat();
+        let _ = fs::remove_file(with_credentials.directory.path().join("up/h"));
+        let got = put(&with_credentials, version, "/upload/h", "x", &more).unwrap();
+        assert_eq!(got.status, 201);
     }
 }
 
 #[test]
 fn what_is_uploaded_is_read_only_where_that_is_allowed() {
     let closed = start(|uploads| uploads);
-    let open = Fixture::start(setup(), |directory| {
-        let public = directory.join("public");
-        fs::create_dir_all(public.join("in")).unwrap();
-        let uploads = Uploads::new(public.join("in"))
-            .unwrap()
-            .with_path("/in")
-            .unwrap()
-            .with_reading(true);
-        assert_eq!(uploads.page(), "/in/?upload");
-        let site = Site::new()
-            .with_files(Files::new(&public).unwrap())
-            .with_uploads(uploads)
-            .with_guard(Guard::clients("/in/private", Clients::any()).unwrap());
-        handfast_site::Sites::new(handfast_site::SiteTable::new().with_default(site).unwrap())
-    });
+    let open =
+        start_open(|site| site.with_guard(Guard::clients("/in/private", Clients::any()).unwrap()));
     for version in VERSIONS {
         let get = |server: &Fixture, path: &str, more: &[&str]| {
             let url = server.url(path);
@@ -626,6 +638,164 @@ fn what_is_uploaded_is_read_only_where_that_is_allowed() {
             put(&open, version, "/in/private", "x", &[]).unwrap().status,
             403
         );
+    }
+}
+
+/// The arguments by which curl presents a certificate that the server verifies.
+fn client_certificate(server: &Fixture) -> Vec<String> {
+    let files = server
+        .pki
+        .client("ann")
+        .write(server.directory.path(), "ann", &[]);
+    let [certificate, key] =
+        [files.chain_pem, files.key_pem].map(|path| path.display().to_string());
+    vec!["--cert".to_owned(), certificate, "--key".to_owned(), key]
+}
+
+/// A server that serves what is stored in `public/in`, at `/in/`.
+fn start_open(adjust: impl FnOnce(Site) -> Site) -> Fixture {
+    Fixture::start(setup(), |directory| {
+        let public = directory.join("public");
+        fs::create_dir_all(public.join("in/sub")).unwrap();
+        let uploads = Uploads::new(public.join("in"))
+            .unwrap()
+            .with_path("/in")
+            .unwrap()
+            .with_reading(true);
+        assert_eq!(uploads.page(), "/in/?upload");
+        let site = Site::new()
+            .with_files(Files::new(&public).unwrap())
+            .with_uploads(uploads);
+        Sites::new(SiteTable::new().with_default(adjust(site)).unwrap())
+    })
+}
+
+#[test]
+fn a_form_stores_nothing_where_a_put_is_refused() {
+    let server = start_open(|site| {
+        site.with_guard(Guard::clients("/in/private*", Clients::any()).unwrap())
+            .with_guard(Guard::clients("/in/sub/x", Clients::any()).unwrap())
+            .with_rule(Rule::status("/in/*.php", 410).unwrap())
+    });
+    for version in VERSIONS {
+        for (to, name, status) in [
+            ("/in/", "open", 201),
+            ("/in/", "private.txt", 403),
+            ("/in/", "a.php", 410),
+            // The path that a browser sends with the name is not the one that counts.
+            ("/in/", "sub/private.txt", 403),
+            ("/in/sub/", "private.txt", 201),
+            ("/in/sub", "x", 403),
+            ("//in//sub//", "x", 403),
+        ] {
+            let part = format!("f=content;filename={name}");
+            let url = server.url(to);
+            let Some(got) = curl(
+                &server,
+                &[version, &url, "-F", "f=a;filename=first", "-F", &part],
+            ) else {
+                return;
+            };
+            assert_eq!(got.status, status, "{version} {to} {name}: {}", got.body);
+            let stored = tree(&server.public().join("in"));
+            let expected = match status {
+                201 => 3,
+                // The files before it are not stored, either.
+                _ => 1,
+            };
+            assert_eq!(stored.len(), expected, "{to} {name}: {stored:?}");
+            for name in stored.keys().filter(|name| *name != "/sub") {
+                fs::remove_file(server.public().join(format!("in{name}"))).unwrap();
+            }
+            let path = format!("{}/{name}", to.trim_end_matches('/'));
+            if !name.contains('/') {
+                let put = put(&server, version, &path, "content", &[]).unwrap();
+                assert_eq!(put.status, status, "PUT {path}");
+                let _ = fs::remove_file(server.public().join(path.trim_start_matches('/')));
+                let _ = fs::remove_file(server.public().join("in/sub/private.txt"));
+            }
+        }
+    }
+}
+
+#[test]
+fn no_rule_takes_what_was_uploaded_out_of_its_sandbox() {
+    let server = start_open(|site| {
+        site.with_rule(
+            Rule::set_header("/**", "Content-Security-Policy", "default-src 'self'").unwrap(),
+        )
+        .with_rule(Rule::remove_header("/in/bare*", "Content-Security-Policy").unwrap())
+        .with_rule(Rule::rewrite("/short/*", "/in/$1").unwrap())
+    });
+    server.put("index.html", "<p>ours");
+    for version in VERSIONS {
+        let policies = |path: &str, more: &[&str]| {
+            let url = server.url(path);
+            let mut args = vec![version, &url];
+            args.extend(more);
+            let got = curl(&server, &args).unwrap();
+            let policies = got.fields("content-security-policy");
+            let policies: Vec<String> = policies.into_iter().map(str::to_owned).collect();
+            (got.status, policies)
+        };
+        for name in ["page.html", "bare.html"] {
+            let _ = fs::remove_file(server.public().join("in").join(name));
+            let path = format!("/in/{name}");
+            let Some(got) = put(&server, version, &path, "<script>", &[]) else {
+                return;
+            };
+            assert_eq!(got.status, 201);
+        }
+        let own = "default-src 'self'";
+        for (path, more, expected) in [
+            ("/in/page.html", &[][..], (200, vec![own, "sandbox"])),
+            ("/in/page.html", &["-r", "0-1"], (206, vec![own, "sandbox"])),
+            ("/in/bare.html", &[], (200, vec!["sandbox"])),
+            ("/short/bare.html", &[], (200, vec!["sandbox"])),
+            ("/index.html", &[], (200, vec![own])),
+            // Ours, with a script of its own.
+            ("/in/", &[], (200, vec![own])),
+        ] {
+            let (status, policies) = policies(path, more);
+            let policies = policies.iter().map(String::as_str).collect();
+            assert_eq!((status, policies), expected, "{version} {path}");
+        }
+    }
+}
+
+#[test]
+fn no_upload_is_sent_in_place_of_the_file_beside_it() {
+    let server = start_open(|site| site);
+    server.put("a.csv", "one,two");
+    server.put("a.csv.gz", "compressed");
+    for version in VERSIONS {
+        let get = |path: &str| {
+            let url = server.url(path);
+            let got = curl(
+                &server,
+                &[version, "-H", "Accept-Encoding: br, gzip, zstd", &url],
+            );
+            got.map(|got| {
+                let coding = got.field("content-encoding").map(str::to_owned);
+                (got.body, coding)
+            })
+        };
+        let gzip = Some("gzip".to_owned());
+        let Some(got) = get("/a.csv") else {
+            return;
+        };
+        assert_eq!(got, ("compressed".to_owned(), gzip), "the operator's");
+        for name in ["a.csv", "a.csv.gz", "a.csv.br", "a.csv.zst"] {
+            let _ = fs::remove_file(server.public().join("in").join(name));
+            let stored = put(&server, version, &format!("/in/{name}"), name, &[]).unwrap();
+            assert_eq!(stored.status, 201, "{name}");
+        }
+        for name in ["a.csv", "a.csv.gz", "a.csv.br", "a.csv.zst"] {
+            assert_eq!(
+                get(&format!("/in/{name}")).unwrap(),
+                (name.to_owned(), None)
+            );
+        }
     }
 }
 

@@ -26,7 +26,8 @@ use bytes::Bytes;
 use handfast_files::{escape_html, prefers_html};
 use handfast_https::server::{Body, Request, RequestBody, Response};
 use http::header::{
-    ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, LOCATION, ORIGIN,
+    ALLOW, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue,
+    LOCATION, ORIGIN,
 };
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Body as _;
@@ -36,9 +37,10 @@ use self::multipart::Event;
 use self::refused::Refused;
 use self::store::{Draft, Policy, Store, StoreError, Stored};
 use crate::cors::Cors;
+use crate::guard::Gate;
 use crate::name::host_of;
 use crate::page::{html, status_page};
-use crate::path::Path;
+use crate::path::{IGNORES_CASE, Path};
 use crate::pattern::TargetProblem;
 use crate::rule::RuleError;
 
@@ -94,7 +96,9 @@ impl Default for UploadLimits {
 /// - A file is there when all of it is on the disk, and otherwise not at all.
 /// - No file is replaced, unless [allowed](Self::with_replacing); `If-Match` and `If-None-Match` hold (RFC 9110, section 13.1).
 /// - Names that begin with a dot, or have characters that cannot be seen, are refused.
-/// - Requests that a page of another site makes are refused, unless [`Cors`] allows that origin the method.
+/// - Requests that a page of another site makes are refused, unless [`Cors`] allows that origin the method; with a password or a client
+///   certificate, unless it allows credentials, too.
+/// - Where a file of a form is stored, [guards](crate::Guard) and errors by [rules](crate::Rule) hold as for a PUT there.
 ///
 /// Every client that the site's [guards](crate::Guard) accept may upload. What is uploaded is not served, unless
 /// [reading](Self::with_reading) is on. Only on Unix.
@@ -174,7 +178,7 @@ impl Uploads {
 
     /// Is the path one of these files, or of their directory?
     pub(crate) fn covers(&self, path: &Path) -> bool {
-        path.segments.starts_with(&self.mount.segments)
+        is_beneath(path, &self.mount, IGNORES_CASE)
     }
 
     /// Answers a request for a path that it covers; `None` if that is a matter of the site's files.
@@ -183,6 +187,7 @@ impl Uploads {
         request: &mut Request,
         path: &Path,
         cors: Option<&Cors>,
+        gate: &mut Gate<'_>,
     ) -> Option<Response> {
         let result = match *request.method() {
             Method::GET | Method::HEAD => {
@@ -204,7 +209,8 @@ impl Uploads {
                 };
             }
             Method::PUT | Method::POST => {
-                if !has_own_origin(request, cors) {
+                let has_certificate = gate.connection.client().is_some();
+                if !may_upload(request, cors, has_certificate) {
                     let text = "A page of another site may not upload files here.";
                     return Some(status_page(request.headers(), StatusCode::FORBIDDEN, text));
                 }
@@ -216,7 +222,7 @@ impl Uploads {
                 if *request.method() == Method::PUT {
                     self.put(request, path).await
                 } else {
-                    self.take_form(request, path).await
+                    self.take_form(request, path, gate).await
                 }
             }
             Method::OPTIONS => {
@@ -291,7 +297,12 @@ impl Uploads {
     }
 
     /// Stores the files of a form in the directory of this path: all, or none as far as can be known before.
-    async fn take_form(&self, request: &mut Request, path: &Path) -> Result<Response, Refused> {
+    async fn take_form(
+        &self,
+        request: &mut Request,
+        path: &Path,
+        gate: &mut Gate<'_>,
+    ) -> Result<Response, Refused> {
         let (mut parents, name) = self.names(path)?;
         parents.extend(name);
         let kind = request.headers().get(CONTENT_TYPE);
@@ -304,7 +315,7 @@ impl Uploads {
         if announced > self.limits.request_bytes_max {
             return Err(Refused::TooLarge);
         }
-        let conditions = HeaderMap::new();
+        let (conditions, fields) = (HeaderMap::new(), request.headers().clone());
         let mut body = Incoming::new(request.body_mut(), self.limits.duration_max);
         let mut drafts: Vec<(String, Writer)> = Vec::new();
         let (mut parts, mut bytes) = (0_usize, 0_u64);
@@ -328,6 +339,9 @@ impl Uploads {
                                 return Err(Refused::TooManyFiles(files_max));
                             }
                             let name = checked(name::last_of(&file_name).as_bytes())?;
+                            gate.admit_file(&file_in(path, &name), &fields)
+                                .await
+                                .map_err(|refusal| Refused::Answered(Box::new(refusal)))?;
                             let writer = self.begin(&parents, &name, 0, &conditions).await;
                             let writer = writer.map_err(|refused| refused.of(&name))?;
                             current = Some((name, writer));
@@ -423,12 +437,7 @@ impl Uploads {
         path: &Path,
         stored: &[(String, Result<Stored, Refused>)],
     ) -> Response {
-        let url_of = |name: &str| {
-            let mut file = path.clone();
-            file.segments.push(name.as_bytes().to_vec());
-            file.directory = false;
-            file.to_url()
-        };
+        let url_of = |name: &str| file_in(path, name).to_url();
         let (mut list, mut lines) = (String::from("<ul>"), String::new());
         let mut status = StatusCode::CREATED;
         for (name, result) in stored {
@@ -530,6 +539,21 @@ fn size(bytes: u64) -> String {
     format!("{bytes} bytes")
 }
 
+/// A file of a form that was sent to this path.
+fn file_in(path: &Path, name: &str) -> Path {
+    let mut file = path.clone();
+    file.segments.push(name.as_bytes().to_vec());
+    file.directory = false;
+    file
+}
+
+fn is_beneath(path: &Path, mount: &Path, ignores_case: bool) -> bool {
+    match ignores_case {
+        true => path.folded().segments.starts_with(&mount.folded().segments),
+        false => path.segments.starts_with(&mount.segments),
+    }
+}
+
 fn checked(name: &[u8]) -> Result<String, Refused> {
     name::check(name).map(str::to_owned).map_err(Refused::Name)
 }
@@ -551,9 +575,10 @@ fn see(request: &HeaderMap, location: &str) -> Response {
     response
 }
 
-/// Is it not a page of another site that sends this? A browser adds the user's password and certificate to it, and sends forms
-/// without asking first. Clients that are no browsers name no origin.
-fn has_own_origin(request: &Request, cors: Option<&Cors>) -> bool {
+/// Is it not a page of another site that sends this, or one that may? A browser adds the user's password and certificate to it, and sends
+/// forms without asking first. So where [`Cors`] allows an origin no credentials, a request with some is refused. Clients that are no
+/// browsers name no origin.
+fn may_upload(request: &Request, cors: Option<&Cors>, has_certificate: bool) -> bool {
     let headers = request.headers();
     let origin = headers.get(ORIGIN);
     let is_own = match headers.get(FETCH_SITE) {
@@ -563,9 +588,11 @@ fn has_own_origin(request: &Request, cors: Option<&Cors>) -> bool {
             None => true,
         },
     };
+    let has_credentials = has_certificate || headers.contains_key(AUTHORIZATION);
     let is_allowed = || {
-        origin.is_some_and(|origin| {
-            cors.is_some_and(|cors| cors.allows_method(origin, request.method()))
+        origin.zip(cors).is_some_and(|(origin, cors)| {
+            cors.allows_method(origin, request.method())
+                && (cors.allows_credentials() || !has_credentials)
         })
     };
     is_own || is_allowed()
@@ -685,6 +712,22 @@ async fn off_thread<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_spellings_of_the_directory_are_beneath_it_where_case_is_ignored() {
+        let mount = Path::parse("/In/Box/").unwrap();
+        for (path, exactly, without_case) in [
+            ("/In/Box/x", true, true),
+            ("//In/%42ox", true, true),
+            ("/in/BOX/x", false, true),
+            ("/In", false, false),
+            ("/In/Boxes", false, false),
+        ] {
+            let path = Path::parse(path).unwrap();
+            assert_eq!(is_beneath(&path, &mount, false), exactly, "{path:?}");
+            assert_eq!(is_beneath(&path, &mount, true), without_case, "{path:?}");
+        }
+    }
 
     #[test]
     fn sizes_are_for_people() {

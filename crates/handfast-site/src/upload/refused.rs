@@ -24,6 +24,8 @@ pub(super) enum Refused {
     TooLarge,
     TooManyFiles(usize),
     TooSlow,
+    /// By a guard or a rule for the path of a file.
+    Answered(Box<Response>),
     /// The client broke off, or was silent for too long: it may still be there.
     Cut,
 }
@@ -74,6 +76,7 @@ impl Refused {
                 StatusCode::REQUEST_TIMEOUT,
                 "The upload took too long. Nothing was stored.".to_owned(),
             ),
+            Self::Answered(response) => (response.status(), String::new()),
             Self::Cut => (
                 StatusCode::BAD_REQUEST,
                 "The upload broke off. Nothing was stored.".to_owned(),
@@ -81,7 +84,10 @@ impl Refused {
         }
     }
 
-    pub(super) fn response(&self, request: &HeaderMap) -> Response {
+    pub(super) fn response(self, request: &HeaderMap) -> Response {
+        if let Self::Answered(response) = self {
+            return *response;
+        }
         let (status, text) = self.told();
         let mut response = status_page(request, status, &text);
         if status == StatusCode::SERVICE_UNAVAILABLE {
