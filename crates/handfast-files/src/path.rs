@@ -147,7 +147,7 @@ pub(crate) fn is_hidden(name: &[u8], top: bool) -> bool {
 }
 
 fn check(name: &[u8], top: bool) -> Result<(), Refusal> {
-    if cfg!(windows) && name.iter().any(|byte| matches!(byte, b'\\' | b':')) {
+    if cfg!(windows) && is_alias_on_windows(name) {
         return Err(Refusal::NotFound);
     }
     // `.` and `..` among them: clients resolve those before they ask (RFC 3986, section 5.2.4).
@@ -155,6 +155,28 @@ fn check(name: &[u8], top: bool) -> Result<(), Refusal> {
         return Err(Refusal::NotFound);
     }
     Ok(())
+}
+
+/// May Windows take a name for that of another file, which is hidden or guarded? Backslashes separate names there, what follows a colon
+/// is a stream of a file, dots and spaces at the end are ignored, and `GIT~1` is the short name (8.3) of `.git`.
+fn is_alias_on_windows(name: &[u8]) -> bool {
+    let is_short = || {
+        let (base, extension) = match memchr::memchr(b'.', name) {
+            Some(at) => (name.get(..at), name.get(at + 1..)),
+            None => (Some(name), None),
+        };
+        let base = base.unwrap_or_default();
+        let digits = base.rsplit(|byte| *byte == b'~').next();
+        let is_number = |digits: &[u8]| {
+            !digits.is_empty() && digits.len() < base.len() && digits.iter().all(u8::is_ascii_digit)
+        };
+        base.len() <= 8
+            && extension.is_none_or(|extension| extension.len() <= 3)
+            && digits.is_some_and(is_number)
+    };
+    name.iter().any(|byte| matches!(byte, b'\\' | b':'))
+        || matches!(name.last(), Some(b'.' | b' '))
+        || is_short()
 }
 
 #[cfg(unix)]
@@ -223,6 +245,32 @@ mod tests {
             let expected = expected.map(|(relative, directory)| (relative.into(), directory));
             let parsed = parsed.map(|target| (target.relative().unwrap(), target.is_directory()));
             assert_eq!(parsed, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_that_windows_takes_for_others_are_known() {
+        for (name, expected) in [
+            ("index.html", false),
+            ("GIT~1", true),
+            ("htacce~1", true),
+            ("PASSWO~2.TXT", true),
+            ("ab~12.c", true),
+            ("~1", true),
+            ("a~b", false),
+            ("a~", false),
+            ("a~1b", false),
+            ("12345678.txt", false),
+            ("report~1.html", false),
+            ("long-name~1.txt", false),
+            ("archive.tar~1.gz", false),
+            (".git.", true),
+            (".git ", true),
+            ("a::$DATA", true),
+            ("a\\b", true),
+            ("a.b.c", false),
+        ] {
+            assert_eq!(is_alias_on_windows(name.as_bytes()), expected, "{name}");
         }
     }
 
