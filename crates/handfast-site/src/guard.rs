@@ -3,8 +3,6 @@
 //! Guards are not rules in an order: each that covers the path is satisfied, or the request is refused. They see every path
 //! that a request takes, the one that was asked for and those that it is rewritten to.
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use handfast::{SubjectAltName, VerifiedPeer};
 use handfast_https::server::{ConnectionInfo, Response, User};
 use http::{HeaderMap, StatusCode};
@@ -88,9 +86,7 @@ impl Guard {
                 None => Ok(()),
             },
             Demand::Passwords(passwords) => {
-                // Without an address all are counted as one client.
                 let address = connection.peer.socket().map(|address| address.ip());
-                let address = address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
                 *user = Some(passwords.check(request, address).await?);
                 Ok(())
             }

@@ -2,7 +2,8 @@
 //!
 //! A check of a good hash takes 50 ms and more of a core, and browsers send the password with every request. So each pair of
 //! user and password is checked once, and the result is remembered under a keyed hash of both: the password itself is not kept.
-//! Requests with the same pair wait for the one check. Wrong ones are limited for each address.
+//! Requests with the same pair wait for the one check. Wrong ones are limited for each address: a check counts from its beginning, so
+//! that it makes no difference whether the client waits for the result, or how many it asks for at once.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -31,16 +32,23 @@ const PAIRS_MAX: usize = 4096;
 /// Different wrong passwords from one address in [`WINDOW`]: more than a person mistypes, and a dictionary takes years.
 const FAILURES_MAX: u32 = 10;
 
+/// The same for all channels without an address, such as a Unix socket behind a proxy: many clients share it, and a dictionary still takes
+/// years.
+const FAILURES_MAX_WITHOUT_ADDRESS: u32 = 100;
+
 /// See [`FAILURES_MAX`].
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Addresses whose failures are counted.
-const ADDRESSES_MAX: usize = 4096;
+const SOURCES_MAX: usize = 4096;
 
 /// Checks that wait for a core. Beyond them a client is asked to come again.
 const WAITING_MAX: usize = 64;
 
 type Key = [u8; 32];
+
+/// Whose failures are counted together; `None`: those of channels without an address.
+type Source = Option<IpAddr>;
 
 /// A password that a client sent, and what it is checked against.
 pub(super) struct Attempt<'a> {
@@ -65,7 +73,7 @@ pub(super) struct Checks {
     /// Random, so that what is in memory tells nothing of the passwords.
     key: hmac::Key,
     pairs: Mutex<HashMap<Key, Pair>>,
-    failures: Mutex<HashMap<IpAddr, Failures>>,
+    failures: Arc<Mutex<HashMap<Source, Failures>>>,
     cores: Arc<Semaphore>,
     waiting: AtomicUsize,
     #[cfg(test)]
@@ -81,7 +89,15 @@ struct Pair {
 #[derive(Debug, Clone, Copy)]
 struct Failures {
     count: u32,
+    /// Checks that have not ended.
+    running: u32,
     since: Instant,
+}
+
+impl Failures {
+    fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < WINDOW
+    }
 }
 
 impl Checks {
@@ -94,7 +110,7 @@ impl Checks {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             pairs: Mutex::default(),
-            failures: Mutex::default(),
+            failures: Arc::default(),
             // The others serve meanwhile.
             cores: Arc::new(Semaphore::new((cores / 2).max(1))),
             waiting: AtomicUsize::new(0),
@@ -107,7 +123,7 @@ impl Checks {
     pub(super) async fn check(
         &self,
         attempt: &Attempt<'_>,
-        address: IpAddr,
+        address: Option<IpAddr>,
     ) -> Result<bool, Refused> {
         let pair = self.pair(attempt, Instant::now());
         if let Some(result) = pair.result.get() {
@@ -115,27 +131,15 @@ impl Checks {
         }
         let checked = pair
             .result
-            .get_or_try_init(|| self.check_now(attempt, address));
+            .get_or_try_init(|| self.check_now(attempt, address.map(network_of)));
         checked.await.copied()
     }
 
-    async fn check_now(&self, attempt: &Attempt<'_>, address: IpAddr) -> Result<bool, Refused> {
-        let address = network_of(address);
-        if let Some(wait) = self.blocked(address, Instant::now()) {
-            return Err(Refused::Failures(wait));
-        }
-        let right = self.verify(attempt).await? && attempt.known;
-        if !right {
-            self.failed(address, Instant::now());
-        }
-        Ok(right)
-    }
-
-    async fn verify(&self, attempt: &Attempt<'_>) -> Result<bool, Refused> {
-        #[cfg(test)]
-        self.done.fetch_add(1, Ordering::Relaxed);
+    async fn check_now(&self, attempt: &Attempt<'_>, source: Source) -> Result<bool, Refused> {
+        let counted = self.begin(source, Instant::now())?;
+        let known = attempt.known;
         if attempt.hash.is_quick() {
-            return Ok(attempt.hash.verify(attempt.password));
+            return Ok(counted.end(attempt.hash.verify(attempt.password) && known));
         }
         let waiting = Waiting::new(&self.waiting).ok_or(Refused::Busy)?;
         let Ok(core) = Arc::clone(&self.cores).acquire_owned().await else {
@@ -145,9 +149,9 @@ impl Checks {
         let hash = attempt.hash.clone();
         let password = Zeroizing::new(attempt.password.to_vec());
         let work = spawn_blocking(move || {
-            // Also if the client has gone: the work goes on.
+            // Also if the client has gone: the work goes on, and counts.
             let _core = core;
-            hash.verify(&password)
+            counted.end(hash.verify(&password) && known)
         });
         work.await.map_err(|_| Refused::Busy)
     }
@@ -203,40 +207,74 @@ impl Checks {
         key
     }
 
-    /// For how long no more passwords from this address are checked.
-    fn blocked(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let failures = lock(&self.failures).get(&address).copied()?;
-        let left = WINDOW.checked_sub(now.saturating_duration_since(failures.since))?;
-        (failures.count >= FAILURES_MAX).then_some(left)
-    }
-
-    fn failed(&self, address: IpAddr, now: Instant) {
-        // A channel without an address, such as a Unix socket, is not one client.
-        if address.is_unspecified() {
-            return;
-        }
+    /// Begins a check, unless there were too many failures, or there would be if all that run were wrong.
+    fn begin(&self, source: Source, now: Instant) -> Result<Counted, Refused> {
+        #[cfg(test)]
+        self.done.fetch_add(1, Ordering::Relaxed);
         let mut failures = lock(&self.failures);
-        let is_recent = |of: &Failures| now.saturating_duration_since(of.since) < WINDOW;
-        if failures.len() >= ADDRESSES_MAX && !failures.contains_key(&address) {
-            failures.retain(|_, of| is_recent(of));
-            if failures.len() >= ADDRESSES_MAX {
-                failures.retain(|_, of| of.count > 1);
-            }
-            if failures.len() >= ADDRESSES_MAX {
-                failures.clear();
-            }
+        if failures.len() >= SOURCES_MAX && !failures.contains_key(&source) {
+            make_room(&mut failures, now);
         }
-        let of_address = failures.entry(address).or_insert(Failures {
+        let of_source = failures.entry(source).or_insert(Failures {
             count: 0,
+            running: 0,
             since: now,
         });
-        if !is_recent(of_address) {
-            *of_address = Failures {
-                count: 0,
-                since: now,
-            };
+        if !of_source.is_recent(now) {
+            (of_source.count, of_source.since) = (0, now);
         }
-        of_address.count += 1;
+        let most = match source {
+            Some(_) => FAILURES_MAX,
+            None => FAILURES_MAX_WITHOUT_ADDRESS,
+        };
+        if of_source.count >= most {
+            let age = now.saturating_duration_since(of_source.since);
+            return Err(Refused::Failures(WINDOW.saturating_sub(age)));
+        }
+        if of_source.count.saturating_add(of_source.running) >= most {
+            return Err(Refused::Busy);
+        }
+        of_source.running += 1;
+        Ok(Counted {
+            failures: Arc::clone(&self.failures),
+            source,
+            failed: false,
+        })
+    }
+}
+
+/// Forgets what is over, then who failed once, then everyone.
+fn make_room(failures: &mut HashMap<Source, Failures>, now: Instant) {
+    failures.retain(|_, of| of.running > 0 || of.is_recent(now));
+    if failures.len() >= SOURCES_MAX {
+        failures.retain(|_, of| of.running > 0 || of.count > 1);
+    }
+    if failures.len() >= SOURCES_MAX {
+        failures.clear();
+    }
+}
+
+/// A check that runs. One that is given up before it has begun is no failure.
+struct Counted {
+    failures: Arc<Mutex<HashMap<Source, Failures>>>,
+    source: Source,
+    failed: bool,
+}
+
+impl Counted {
+    /// With its result, which is returned.
+    fn end(mut self, right: bool) -> bool {
+        self.failed = !right;
+        right
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(of_source) = lock(&self.failures).get_mut(&self.source) {
+            of_source.running = of_source.running.saturating_sub(1);
+            of_source.count = of_source.count.saturating_add(u32::from(self.failed));
+        }
     }
 }
 
@@ -273,9 +311,12 @@ fn network_of(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::Poll;
+
     use super::*;
 
-    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const ADDRESS: Source = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     fn sha(password: &str) -> Hash {
         use base64ct::{Base64, Encoding as _};
@@ -338,15 +379,118 @@ mod tests {
             checks.check(&attempt("right", &hash), ADDRESS).await,
             Ok(true)
         );
-        let other = "192.0.2.7".parse().unwrap();
+        let other = Some("192.0.2.7".parse().unwrap());
         assert_eq!(
             checks.check(&attempt("another", &hash), other).await,
             Ok(false)
         );
-        assert_eq!(
-            checks.blocked(ADDRESS, Instant::now() + WINDOW + Duration::from_secs(1)),
-            None
+        let later = Instant::now() + WINDOW + Duration::from_secs(1);
+        assert!(checks.begin(ADDRESS, later).is_ok());
+    }
+
+    #[tokio::test]
+    async fn every_source_of_guesses_has_a_limit() {
+        let checks = Checks::new();
+        let hash = sha("right");
+        for (source, most) in [
+            (Some("::1".parse().unwrap()), FAILURES_MAX),
+            // The same network.
+            (Some("::".parse().unwrap()), 0),
+            (None, FAILURES_MAX_WITHOUT_ADDRESS),
+        ] {
+            let mut failed = 0;
+            let refused = loop {
+                let guess = format!("{source:?} {failed}");
+                match checks.check(&attempt(&guess, &hash), source).await {
+                    Ok(right) => assert!(!right && failed < 1000, "{source:?}"),
+                    Err(refused) => break refused,
+                }
+                failed += 1;
+            };
+            assert_eq!(failed, most, "{source:?}");
+            assert!(matches!(refused, Refused::Failures(_)), "{source:?}");
+        }
+    }
+
+    /// A hash that takes some milliseconds.
+    fn slow(password: &str) -> Hash {
+        Hash::parse(&bcrypt::hash(password, 6).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn guesses_at_once_are_no_more_than_one_after_the_other() {
+        let checks = Arc::new(Checks::new());
+        let hash = slow("right");
+        let guesses = (0..40).map(|number| {
+            let (checks, hash) = (Arc::clone(&checks), hash.clone());
+            tokio::spawn(async move {
+                let guess = number.to_string();
+                checks.check(&attempt(&guess, &hash), ADDRESS).await
+            })
+        });
+        let mut checked = 0;
+        for guess in guesses.collect::<Vec<_>>() {
+            match guess.await.unwrap() {
+                Ok(right) => {
+                    assert!(!right);
+                    checked += 1;
+                }
+                // Those that run could all be wrong; once they were, it is certain.
+                Err(Refused::Busy | Refused::Failures(_)) => {}
+            }
+        }
+        assert_eq!(checked, FAILURES_MAX);
+        let refused = checks.check(&attempt("late", &hash), ADDRESS).await;
+        assert!(matches!(refused, Err(Refused::Failures(_))), "{refused:?}");
+        // Right ones do not count, however many run at once.
+        let other = Some("192.0.2.7".parse().unwrap());
+        for _ in 0..3 {
+            let hash = slow("right");
+            let right = checks.check(&attempt("right", &hash), other).await;
+            assert_eq!(right, Ok(true));
+        }
+        let of_other = lock(&checks.failures)[&other];
+        assert_eq!((of_other.count, of_other.running), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_guess_counts_though_its_client_is_gone() {
+        let checks = Checks::new();
+        let hash = slow("right");
+        let (cores, deadline) = (
+            checks.cores.available_permits(),
+            Instant::now() + Duration::from_secs(30),
         );
+        for number in 0..FAILURES_MAX {
+            let guess = number.to_string();
+            let attempt = attempt(&guess, &hash);
+            {
+                let mut checked = std::pin::pin!(checks.check(&attempt, ADDRESS));
+                // Begun, and given up. On a busy machine it may be over by then.
+                let _ = poll_once(checked.as_mut()).await;
+            }
+            while lock(&checks.failures)[&ADDRESS].count <= number
+                || checks.cores.available_permits() < cores
+            {
+                assert!(Instant::now() < deadline, "{number} is not counted");
+                tokio::task::yield_now().await;
+            }
+        }
+        let refused = checks.check(&attempt("late", &hash), ADDRESS).await;
+        assert!(matches!(refused, Err(Refused::Failures(_))), "{refused:?}");
+    }
+
+    /// Polls once.
+    async fn poll_once<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+        let mut future = Some(future);
+        std::future::poll_fn(move |cx| {
+            let polled = future.take().map(|future| future.poll(cx));
+            Poll::Ready(match polled {
+                Some(Poll::Ready(output)) => Some(output),
+                _ => None,
+            })
+        })
+        .await
     }
 
     #[tokio::test]
@@ -369,10 +513,12 @@ mod tests {
             Some(&true)
         );
         let now = Instant::now();
-        for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() + 10 {
-            checks.failed(IpAddr::V4(std::net::Ipv4Addr::from_bits(number + 1)), now);
+        for number in 0..u32::try_from(SOURCES_MAX).unwrap() + 10 {
+            let address = std::net::Ipv4Addr::from_bits(number + 1);
+            let counted = checks.begin(Some(address.into()), now).unwrap();
+            assert!(!counted.end(false));
         }
-        assert!(lock(&checks.failures).len() <= ADDRESSES_MAX);
+        assert!(lock(&checks.failures).len() <= SOURCES_MAX);
     }
 
     #[test]

@@ -37,7 +37,7 @@ const BUSY_SECONDS: u64 = 1;
 ///
 /// Slow hashes are checked on other threads than those that serve, a few at a time, and once for each pair of user and password in
 /// ten minutes. After ten different wrong passwords within a minute no more are checked from that address until the minute is over
-/// (429). A clone is the same.
+/// (429); of channels without an address, such as Unix sockets, after a hundred. A clone is the same.
 #[derive(Clone)]
 pub struct Passwords {
     users: Arc<HashMap<Box<str>, Hash>>,
@@ -164,7 +164,7 @@ impl Passwords {
     pub(crate) async fn check(
         &self,
         request: &HeaderMap,
-        address: IpAddr,
+        address: Option<IpAddr>,
     ) -> Result<User, Response> {
         let Some(credentials) = Credentials::of(request) else {
             return Err(self.demand(request));
