@@ -237,6 +237,71 @@ fn what_cannot_be_done_is_explained() {
     }
 }
 
+/// The advice is about what was to listen: another one does not help.
+#[test]
+fn what_cannot_be_listened_on_is_explained_by_what_it_is() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let public = place.path("public").display().to_string();
+    let socket = place.path("socket");
+    let _listens = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let unix = |name: &str| format!("unix:{}", place.path(name).display());
+    let (file, used, none, long) = (
+        unix("public/f.txt"),
+        unix("socket"),
+        unix("none/socket"),
+        unix(&"x".repeat(200)),
+    );
+    let free = "127.0.0.1:0";
+    let cases: &[(&[&str], &[&str])] = &[
+        (
+            &["--listen", free, "--status", &address],
+            &["[address-in-use]", "with --status ADDR:PORT"],
+        ),
+        (
+            &["--listen", &address],
+            &["[address-in-use]", "with --listen ADDR:PORT"],
+        ),
+        (
+            &["--listen", free, "--status", "10.255.255.1:0"],
+            &["[address-not-available]", "--status PORT"],
+        ),
+        (
+            &["--listen", &file],
+            &[
+                "[cannot-listen]",
+                "which is not a socket",
+                "remove the file",
+            ],
+        ),
+        (
+            &["--listen", &used],
+            &["[address-in-use]", "with --listen unix:PATH"],
+        ),
+        (
+            &["--listen", &none],
+            &["[cannot-listen]", "no directory", "create the directory"],
+        ),
+        (&["--listen", &long], &["[cannot-listen]", "a shorter path"]),
+    ];
+    for (args, expected) in cases {
+        let finished = handfast()
+            .arg("serve")
+            .args(args.iter())
+            .arg(&public)
+            .env("HANDFAST_CA_DIR", place.path("ca"))
+            .run();
+        assert_eq!(finished.code, Some(1), "{args:?}: {finished}");
+        for text in *expected {
+            assert!(
+                finished.err().contains(text),
+                "{args:?}: {text}: {finished}"
+            );
+        }
+    }
+}
+
 /// A connection that comes when all places are taken is served once one is free, and not before.
 #[test]
 fn connections_beyond_the_number_allowed_wait_their_turn() {

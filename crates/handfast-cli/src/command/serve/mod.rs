@@ -12,6 +12,7 @@
 mod announce;
 mod answers;
 mod args;
+mod bind;
 mod check;
 mod config;
 mod context;
@@ -36,13 +37,12 @@ mod warnings;
 mod watch;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use handfast::Explanation;
-use handfast_https::server::{BindError, Listener, Redirect, Server, ServerConfig};
+use handfast_https::server::{Listener, Redirect, Server, ServerConfig};
 use handfast_site::Sites;
 
 pub(crate) use self::args::Args;
@@ -149,7 +149,8 @@ fn serve(
         server = server.threads(threads);
     }
     let sites = Sites::new(prepared.sites.clone());
-    let server = Server::bind(server, sites.clone()).map_err(bind_failure)?;
+    let server = Server::bind(server, sites.clone())
+        .map_err(|error| bind::failure(&error, bind::Listens::Sites))?;
     let status = settings.status.map(|address| {
         if status::is_public(&address) && settings.sites.iter().any(|site| site.clients.demand != Demand::Required) {
             output::warning(
@@ -162,7 +163,9 @@ fn serve(
             log: logs.handle(),
         };
         let context = prepared.context.clone();
-        status::bind(&address, context, sources, bind_failure)
+        status::bind(&address, context, sources, |error| {
+            bind::failure(&error, bind::Listens::Status)
+        })
     });
     let status = status.transpose()?;
     let addresses = server.local_addrs();
@@ -292,25 +295,4 @@ fn say(remarks: &Remarks, text: Option<&Text>) {
     for warning in remarks.shown(text) {
         output::warning(warning);
     }
-}
-
-fn bind_failure(error: BindError) -> Failure {
-    let explanation = match error.source.kind() {
-        io::ErrorKind::AddrInUse => Explanation::new("address-in-use", error.to_string())
-            .with_evidence("another program already listens on this address")
-            .with_fix("stop that program, or choose another address with --listen ADDR:PORT"),
-        io::ErrorKind::PermissionDenied => {
-            Explanation::new("address-not-permitted", error.to_string())
-                .with_evidence("ports below 1024 are privileged on this system")
-                .with_fix("choose a higher port with --listen ADDR:PORT")
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            Explanation::new("address-not-available", error.to_string())
-                .with_evidence("this machine does not have that address")
-                .with_fix("--listen 0.0.0.0:PORT listens on all addresses")
-        }
-        _ => Explanation::new("cannot-listen", error.to_string())
-            .with_evidence(error.source.to_string()),
-    };
-    Failure::new(code::OTHER, explanation)
 }
