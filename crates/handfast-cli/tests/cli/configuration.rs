@@ -191,6 +191,66 @@ fn a_check_of_what_is_right_creates_nothing() {
 }
 
 #[test]
+fn a_check_says_what_a_start_says_and_neither_makes_a_file() {
+    let place = sites();
+    let site = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[site]]\nroot = \"public\"\n";
+    let certificate = "[[site.certificate]]\nchain = \"shop.pem\"\nkey = \"shop.key\"\n";
+    let key_log = "[tls]\nkey_log = \"keys.log\"\n";
+    let audit = "[log]\naudit = \"audit.jsonl\"\n";
+    let upload = "[[site.upload]]\ndirectory = \"none\"\n";
+    for (text, expected) in [
+        (
+            format!("{key_log}{audit}{site}{certificate}{upload}"),
+            &["none cannot be uploaded to"][..],
+        ),
+        (
+            format!("{key_log}{audit}{site}{certificate}{upload}").replace("public", "nowhere"),
+            &["nowhere does not exist", "none cannot be uploaded to"],
+        ),
+        // The certificate has *.shop.example.
+        (
+            format!("{key_log}{audit}{site}names = [\"a!b.shop.example\"]\n{certificate}"),
+            &["a!b.shop.example is not a DNS name"],
+        ),
+        (
+            format!("user = \"no-such-user\"\n{site}{certificate}"),
+            &["there is no user or group \"no-such-user\""],
+        ),
+    ] {
+        place.configure(&text);
+        let (checked, started) = (place.run(&["--check"]), place.run(&[]));
+        for finished in [&checked, &started] {
+            assert!(!finished.succeeded(), "{finished}");
+            for problem in expected {
+                assert!(finished.err().contains(problem), "{problem}: {finished}");
+            }
+            for name in ["keys.log", "audit.jsonl"] {
+                assert!(!place.path(name).exists(), "{name}: {finished}");
+            }
+        }
+        let last = format!("handfast: the check found {}", expected.len());
+        assert!(
+            checked.err().contains(&last) || expected.len() == 1,
+            "{checked}"
+        );
+    }
+}
+
+#[test]
+fn a_check_does_not_renew_the_list_of_the_local_authority() {
+    let place = sites();
+    let program =
+        || Program::at(env!("CARGO_BIN_EXE_handfast")).env("HANDFAST_CA_DIR", place.path("ca"));
+    assert!(program().args(["ca", "init"]).run().succeeded());
+    let list = place.path("ca/crl.pem");
+    let _ = fs::remove_file(&list);
+    place.configure("[[site]]\nroot = \"public\"\n[site.client_auth]\nca = \"local\"\n");
+    let checked = place.run(&["--check"]);
+    assert!(checked.succeeded(), "{checked}");
+    assert!(!list.exists());
+}
+
+#[test]
 fn a_check_finds_everything_that_is_wrong() {
     let place = sites();
     let expired = Spec::server(&["old.example"]).expired();

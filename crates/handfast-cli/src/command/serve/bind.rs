@@ -74,7 +74,10 @@ fn of_path(error: &BindError, path: &Path) -> Explanation {
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new(".")).display().to_string();
+    let directory = directory
+        .unwrap_or_else(|| Path::new("."))
+        .display()
+        .to_string();
     let directory = escape_control(&directory);
     match error.source.kind() {
         ErrorKind::AddrInUse => Explanation::new("address-in-use", what)

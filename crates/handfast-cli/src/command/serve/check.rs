@@ -10,6 +10,7 @@ use super::config;
 use super::context;
 use super::held::Held;
 use super::identities::Remarks;
+use super::sandbox;
 use crate::failure::{Failure, code};
 use crate::output;
 
@@ -22,9 +23,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut held = Held::default();
     let mut remarks = Remarks::default();
     let problems = context::check(&settings, &mut held, &mut remarks);
+    let user = sandbox::check(&settings).err();
     super::say(&remarks, text);
     let refused = remarks.warnings.iter().filter(|warning| warning.is_fatal);
-    let (failures, refused) = (config::shown(problems, text), refused.count());
+    let (mut failures, refused) = (config::shown(problems, text), refused.count());
+    failures.extend(user);
     if failures.is_empty() && refused == 0 {
         let sites = match settings.sites.len() {
             1 => "one site".to_owned(),

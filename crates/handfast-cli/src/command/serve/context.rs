@@ -131,42 +131,31 @@ pub(super) fn prepare(
     remarks: &mut Remarks,
 ) -> Result<Prepared, Vec<Problem>> {
     let mut problems = Vec::new();
-    let files = roots(settings, held, open_files_max, &mut problems);
-    let identities = identities::gather(settings, held, Purpose::Serve, &mut problems, remarks);
-    let groups = groups(settings, held, &mut problems, remarks);
+    let read = read(
+        settings,
+        held,
+        open_files_max,
+        Purpose::Serve,
+        &mut problems,
+        remarks,
+    );
     if !problems.is_empty() {
         return Err(problems);
     }
+    let at_once = |error| vec![Problem::of(&Place::Unset, error)];
+    let mut template = read.template;
+    let mut context = template.build(predecessor).map_err(at_once)?;
     // Last: it creates the file.
-    let key_log = match &settings.key_log {
-        Some(path) => {
-            remarks.warnings.push(Warning {
-                place: path.place.clone(),
-                text: "with this file, all traffic from now on can be decrypted".to_owned(),
-                is_fatal: false,
-            });
-            let log = held.key_log(path);
-            Some(log.map_err(|failure| vec![Problem::of(&path.place, failure)])?)
-        }
-        None => None,
-    };
-    let sites = sites(settings, held, &groups, files)?;
-    let (table, fallback) = table(settings, &identities);
-    let template = Template {
-        identities: table,
-        fallback,
-        versions: settings.tls_versions(),
-        groups,
-        key_log,
-    };
-    let context = template
-        .build(predecessor)
-        .map_err(|error| vec![Problem::of(&Place::Unset, error)])?;
+    if let Some(path) = &settings.key_log {
+        let log = held.key_log(path);
+        template.key_log = Some(log.map_err(|failure| vec![Problem::of(&path.place, failure)])?);
+        context = template.build(predecessor).map_err(at_once)?;
+    }
     Ok(Prepared {
         context,
         template,
-        identities,
-        sites,
+        identities: read.identities,
+        sites: read.sites,
     })
 }
 
@@ -174,16 +163,14 @@ pub(super) fn prepare(
 pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks) -> Vec<Problem> {
     let mut problems = Vec::new();
     // No files are kept open.
-    let _ = roots(settings, held, 0, &mut problems);
-    let _ = identities::gather(settings, held, Purpose::Check, &mut problems, remarks);
-    let _ = groups(settings, held, &mut problems, remarks);
-    for site in &settings.sites {
-        let _ = answers::add(
-            handfast_site::Site::new(),
-            site,
-            &held.answers,
-            &mut problems,
-        );
+    let read = read(settings, held, 0, Purpose::Check, &mut problems, remarks);
+    // Certificates that the local authority would make are missing.
+    let is_complete = read.identities.sites.iter().all(|shown| !shown.is_empty());
+    if problems.is_empty()
+        && is_complete
+        && let Err(error) = read.template.build(None)
+    {
+        problems.push(Problem::of(&Place::Unset, error));
     }
     let written = [
         settings.key_log.as_ref().map(|path| &path.value),
@@ -204,6 +191,49 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
         }
     }
     problems
+}
+
+/// What was read, for either purpose.
+struct Read {
+    identities: SiteIdentities,
+    /// Without the key log.
+    template: Template,
+    sites: SiteTable,
+}
+
+/// Reads everything. What is wrong is added to `problems`: then the rest is of no use but to find more of it.
+fn read(
+    settings: &Settings,
+    held: &mut Held,
+    open_files_max: usize,
+    purpose: Purpose,
+    problems: &mut Vec<Problem>,
+    remarks: &mut Remarks,
+) -> Read {
+    let files = roots(settings, held, open_files_max, problems);
+    let identities = identities::gather(settings, held, purpose, problems, remarks);
+    let groups = groups(settings, held, purpose, problems, remarks);
+    let sites = sites(settings, held, &groups, files, problems);
+    if let Some(path) = &settings.key_log {
+        remarks.warnings.push(Warning {
+            place: path.place.clone(),
+            text: "with this file, all traffic from now on can be decrypted".to_owned(),
+            is_fatal: false,
+        });
+    }
+    let (table, fallback) = table(settings, &identities);
+    let template = Template {
+        identities: table,
+        fallback,
+        versions: settings.tls_versions(),
+        groups,
+        key_log: None,
+    };
+    Read {
+        identities,
+        template,
+        sites,
+    }
 }
 
 /// Does the local authority sign for a site, or are its clients accepted? To be asked while its files can be read.
@@ -263,43 +293,49 @@ fn sites(
     settings: &Settings,
     held: &Held,
     groups: &[Group],
-    files: Vec<Files>,
-) -> Result<SiteTable, Vec<Problem>> {
+    files: Vec<Option<Files>>,
+    problems: &mut Vec<Problem>,
+) -> SiteTable {
     let mut table = SiteTable::new();
-    let mut problems = Vec::new();
     let default = groups.iter().find(|group| group.is_default);
     for (site, files) in settings.sites.iter().zip(files) {
         let place = match site.names.first() {
-            Some(name) => name.place.clone(),
-            None => site.root.place.clone(),
+            Some(name) => &name.place,
+            None => &site.root.place,
         };
-        let unusable = |why: String| vec![Problem::new(place.clone(), why)];
         // Without a server name a handshake is done by the default site's rules.
         let differs = default.is_some_and(|group| group.clients != site.clients);
-        let served = handfast_site::Site::new()
-            .with_names(site.names.iter().map(|name| &name.value))
-            .map_err(|error| unusable(error.to_string()))?
-            .with_server_name_needed(differs)
-            .with_files(files);
-        // Connections that began before clients had to show a certificate.
-        let served = match site.clients.demand {
-            Demand::Required => {
-                let guard = Guard::clients("/**", handfast_site::Clients::any());
-                served.with_guard(guard.map_err(|error| unusable(error.to_string()))?)
+        let mut served = handfast_site::Site::new().with_server_name_needed(differs);
+        if let Some(files) = files {
+            served = served.with_files(files);
+        }
+        let names = site.names.iter().map(|name| &name.value);
+        match served.with_names(names) {
+            Ok(named) => served = named,
+            Err(error) => {
+                problems.push(Problem::new(place.clone(), error.to_string()));
+                continue;
             }
-            _ => served,
-        };
-        let served = answers::add(served, site, &held.answers, &mut problems);
+        }
+        // Connections that began before clients had to show a certificate.
+        if site.clients.demand == Demand::Required {
+            match Guard::clients("/**", handfast_site::Clients::any()) {
+                Ok(guard) => served = served.with_guard(guard),
+                Err(error) => problems.push(Problem::new(place.clone(), error.to_string())),
+            }
+        }
+        let served = answers::add(served, site, &held.answers, problems);
+        let before = table.clone();
         let added = match site.names.is_empty() {
             true => table.with_default(served),
             false => table.with(served),
         };
-        table = added.map_err(|error| unusable(error.to_string()))?;
+        table = added.unwrap_or_else(|error| {
+            problems.push(Problem::new(place.clone(), error.to_string()));
+            before
+        });
     }
-    match problems.is_empty() {
-        true => Ok(table),
-        false => Err(problems),
-    }
+    table
 }
 
 /// By name; and those of the default site for all others.
@@ -331,6 +367,7 @@ fn add(table: &Identities, shown: &[Shown]) {
 fn groups(
     settings: &Settings,
     held: &mut Held,
+    purpose: Purpose,
     problems: &mut Vec<Problem>,
     remarks: &mut Remarks,
 ) -> Vec<Group> {
@@ -338,7 +375,7 @@ fn groups(
     for site in &settings.sites {
         let is_same = |group: &Group| group.clients == site.clients;
         if !groups.iter().any(is_same) {
-            match group(settings, site, held, remarks) {
+            match group(settings, site, held, purpose, remarks) {
                 Ok(group) => groups.push(group),
                 Err(problem) => problems.push(*problem),
             }
@@ -357,6 +394,7 @@ fn group(
     settings: &Settings,
     site: &Site,
     held: &mut Held,
+    purpose: Purpose,
     remarks: &mut Remarks,
 ) -> Result<Group, Box<Problem>> {
     let clients = site.clients.clone();
@@ -391,6 +429,8 @@ fn group(
         Some(lists) => Some(lists),
         None => {
             let files = clients.crl.iter().map(|file| file.value.clone()).collect();
+            // Its list is made, or renewed, when it is read.
+            let own = own.filter(|_| purpose == Purpose::Serve);
             let read = Lists::read(files, own, clients.crl_expired.into());
             let (lists, look) = read.map_err(|(number, failure)| {
                 let file = number.and_then(|number| clients.crl.get(number));
@@ -422,15 +462,16 @@ fn roots(
     held: &mut Held,
     open_files_max: usize,
     problems: &mut Vec<Problem>,
-) -> Vec<Files> {
+) -> Vec<Option<Files>> {
     let mut roots = Vec::new();
     for site in &settings.sites {
         match held.files(site, open_files_max) {
-            Ok(files) => roots.push(files),
-            Err(error) => problems.push(Problem::of(
-                &site.root.place,
-                directory_failure(&site.root.value, &error),
-            )),
+            Ok(files) => roots.push(Some(files)),
+            Err(error) => {
+                roots.push(None);
+                let failure = directory_failure(&site.root.value, &error);
+                problems.push(Problem::of(&site.root.place, failure));
+            }
         }
     }
     roots

@@ -101,6 +101,11 @@ pub(super) fn enter(
     Ok(())
 }
 
+/// Whether the user that the server is to become exists.
+pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
+    with_user(Confinement::unrestricted(), settings).map(drop)
+}
+
 /// A failure to read something again, with what it may be due to.
 pub(super) fn explained(mut failure: Failure, settings: &Settings) -> Failure {
     let is_refused = |line: &String| line.contains("ermission denied");
