@@ -155,18 +155,19 @@ impl Store {
         conditions: &HeaderMap,
     ) -> Result<Stored, StoreError> {
         draft.file.sync_all()?;
-        let stored = {
+        let existed = {
             let _one_at_a_time = self.commit.lock().unwrap_or_else(PoisonError::into_inner);
             let existed = judge(&draft.directory, name, conditions, draft.policy)?;
             draft.take_name(name, existed)?;
-            Stored {
-                created: !existed,
-                etag: handfast_files::entity_tag(&draft.file).ok(),
-            }
+            existed
         };
         // The name, too, survives a loss of power.
         rustix::fs::fsync(&draft.directory)?;
-        Ok(stored)
+        Ok(Stored {
+            created: !existed,
+            // May wait, which no other upload should.
+            etag: handfast_files::entity_tag(&draft.file).ok(),
+        })
     }
 }
 
@@ -246,7 +247,7 @@ impl Draft {
             rustix::fs::renameat(&self.directory, temporary, &self.directory, name)?;
             self.temporary = None;
         } else {
-            // Fails where there is a file; renaming would replace it. The temporary name is removed at the end.
+            // Fails where there is a file; renaming would replace it.
             rustix::fs::linkat(
                 &self.directory,
                 temporary,
@@ -254,6 +255,9 @@ impl Draft {
                 name,
                 AtFlags::empty(),
             )?;
+            // Changes the file's times, of which its tag is made: before that.
+            rustix::fs::unlinkat(&self.directory, temporary, AtFlags::empty())?;
+            self.temporary = None;
         }
         Ok(())
     }
@@ -364,6 +368,29 @@ mod tests {
             .collect();
         names.sort_unstable();
         names
+    }
+
+    /// As a request for it gives, whose tag is made when all is over.
+    fn tag(path: &Path) -> Option<HeaderValue> {
+        handfast_files::entity_tag(&File::open(path).unwrap()).ok()
+    }
+
+    #[test]
+    fn the_tag_of_a_stored_file_is_the_one_that_it_has_from_then_on() {
+        for unnamed in [true, false] {
+            let directory = tempfile::tempdir().unwrap();
+            let mut store = Store::open(directory.path()).unwrap();
+            store.unnamed &= unnamed;
+            let none = HeaderMap::new();
+            for replace in [false, true] {
+                let policy = Policy { replace, ..POLICY };
+                let mut draft = store.begin(&[], "f", 3, &none, policy).unwrap();
+                draft.write(b"one").unwrap();
+                let stored = store.commit(draft, "f", &none).unwrap();
+                let path = directory.path().join("f");
+                assert_eq!(stored.etag, tag(&path), "{unnamed} {replace}");
+            }
+        }
     }
 
     /// With and without a name while it is written, the result is the same.
