@@ -272,7 +272,7 @@ impl Uploads {
         let mut writer = self.begin(&parents, &name, announced, &conditions).await?;
         let mut body = Incoming::new(request.body_mut(), self.limits.duration_max);
         while let Some(piece) = body.next().await? {
-            writer.write(piece, self.limits.file_bytes_max).await?;
+            writer.write(&piece, self.limits.file_bytes_max).await?;
         }
         let stored = self.commit(writer, &name, &conditions).await?;
         let mut response = if stored.created {
@@ -349,10 +349,16 @@ impl Uploads {
                     }
                     Event::Data(data) => {
                         if let Some((_, writer)) = &mut current {
-                            writer.write(data, self.limits.file_bytes_max).await?;
+                            writer.write(&data, self.limits.file_bytes_max).await?;
                         }
                     }
-                    Event::End => drafts.extend(current.take()),
+                    Event::End => {
+                        if let Some((name, mut writer)) = current.take() {
+                            // It may wait for many others.
+                            writer.flush().await?;
+                            drafts.push((name, writer));
+                        }
+                    }
                 }
             }
         }
@@ -400,7 +406,6 @@ impl Uploads {
         Ok(Writer {
             draft: Some(draft.await?),
             waiting: Vec::new(),
-            waiting_bytes: 0,
             bytes: 0,
         })
     }
@@ -417,11 +422,10 @@ impl Uploads {
             draft,
             waiting,
             bytes,
-            ..
         } = writer;
         let stored = off_thread(move || {
             let mut draft = draft.ok_or(StoreError::Failed)?;
-            write_all(&mut draft, &waiting)?;
+            draft.write(&waiting)?;
             if draft.written() != bytes {
                 return Err(StoreError::Failed);
             }
@@ -671,33 +675,50 @@ impl<'a> Incoming<'a> {
 struct Writer {
     /// With the thread that writes, for that time.
     draft: Option<Draft>,
-    waiting: Vec<Bytes>,
-    waiting_bytes: usize,
+    /// A copy: a piece may be one byte, and hold a buffer of many.
+    waiting: Vec<u8>,
     bytes: u64,
 }
 
 impl Writer {
-    async fn write(&mut self, piece: Bytes, bytes_max: u64) -> Result<(), Refused> {
+    async fn write(&mut self, piece: &[u8], bytes_max: u64) -> Result<(), Refused> {
         self.bytes = self.bytes.saturating_add(piece.len() as u64);
         if self.bytes > bytes_max {
             return Err(Refused::TooLarge);
         }
-        self.waiting_bytes += piece.len();
-        self.waiting.push(piece);
-        if self.waiting_bytes < BATCH {
-            return Ok(());
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let room = BATCH.saturating_sub(self.waiting.len());
+            let (fits, after) = rest.split_at(room.min(rest.len()));
+            self.waiting.extend_from_slice(fits);
+            rest = after;
+            if self.waiting.len() >= BATCH {
+                let mut emptied = self.written().await?;
+                emptied.clear();
+                self.waiting = emptied;
+            }
         }
-        let mut draft = self.draft.take().ok_or(StoreError::Failed)?;
-        let waiting = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        let written = off_thread(move || write_all(&mut draft, &waiting).map(|()| draft));
-        self.draft = Some(written.await?);
         Ok(())
     }
-}
 
-fn write_all(draft: &mut Draft, pieces: &[Bytes]) -> Result<(), StoreError> {
-    pieces.iter().try_for_each(|piece| draft.write(piece))
+    /// Writes what is collected, and keeps no memory for more.
+    async fn flush(&mut self) -> Result<(), Refused> {
+        if !self.waiting.is_empty() {
+            self.written().await?;
+        }
+        self.waiting = Vec::new();
+        Ok(())
+    }
+
+    /// Writes what is collected. Returns its memory.
+    async fn written(&mut self) -> Result<Vec<u8>, Refused> {
+        let mut draft = self.draft.take().ok_or(StoreError::Failed)?;
+        let waiting = std::mem::take(&mut self.waiting);
+        let written = off_thread(move || draft.write(&waiting).map(|()| (draft, waiting)));
+        let (draft, waiting) = written.await?;
+        self.draft = Some(draft);
+        Ok(waiting)
+    }
 }
 
 /// Runs what may wait for a disk. What is given up ends by itself, and its draft with it.
@@ -726,6 +747,33 @@ mod tests {
             let path = Path::parse(path).unwrap();
             assert_eq!(is_beneath(&path, &mount, false), exactly, "{path:?}");
             assert_eq!(is_beneath(&path, &mount, true), without_case, "{path:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn however_small_the_pieces_are_no_more_than_a_batch_of_them_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let uploads = Uploads::new(directory.path()).unwrap();
+        let none = HeaderMap::new();
+        for (name, piece, count) in [("a", 1, BATCH + 7), ("b", 4096, 200), ("c", 3 * BATCH, 1)] {
+            let piece = vec![b'x'; piece];
+            let mut writer = uploads.begin(&[], name, 0, &none).await.unwrap();
+            for _ in 0..count {
+                writer.write(&piece, u64::MAX).await.unwrap();
+                assert!(writer.waiting.len() < BATCH && writer.waiting.capacity() <= 2 * BATCH);
+            }
+            writer.flush().await.unwrap();
+            assert_eq!(
+                writer.waiting.capacity(),
+                0,
+                "a file that is whole waits without memory"
+            );
+            writer.write(b"end", u64::MAX).await.unwrap();
+            uploads.commit(writer, name, &none).await.unwrap();
+            let stored = std::fs::read(directory.path().join(name)).unwrap();
+            let expected = [piece.repeat(count).as_slice(), b"end"].concat();
+            assert!(stored == expected, "{name}");
         }
     }
 
