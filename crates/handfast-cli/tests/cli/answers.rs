@@ -276,6 +276,10 @@ fn mistakes_are_shown_before_anything_is_served() {
         (&["--basic-auth", &missing], "cannot be read"),
         (&["--basic-auth", "ann:password"], "belongs in a file"),
         (&["--upload", &text("none")], "cannot be uploaded to"),
+        (
+            &["--upload", &text(".")],
+            "the site's root lies beneath the directory for uploads",
+        ),
         (&["--cors=app.example"], "app.example is not an origin"),
         (&["--add-header", "X-Extra"], "a header field is written as"),
         (

@@ -360,16 +360,20 @@ fn uploads(table: &UploadTable, root: &Path, problems: &mut Vec<Problem>) -> Opt
         )
     });
     let mut uploads = taken(opened, &directory.place, problems)?;
-    let beneath = beneath(&directory.value.0, root);
-    if let Some(path) = &beneath {
-        uploads = uploads.with_reading(true);
-        uploads = taken(uploads.with_path(path), &directory.place, problems)?;
+    let served = beneath(&directory.value.0, root);
+    if served.is_none() && beneath(root, &directory.value.0).is_some() {
+        let what =
+            "the site's root lies beneath the directory for uploads: clients could change the site";
+        let fix = "take a directory beside the root or beneath it";
+        problems.push(Problem::new(directory.place.clone(), what).with_fix(fix));
+        return None;
     }
-    if let Some(path) = &table.path {
-        // Where it is read is where it is in the root.
-        uploads = uploads.with_reading(beneath.is_some_and(|at| at == path.value));
-        uploads = taken(uploads.with_path(&path.value), &path.place, problems)?;
-    }
+    let place = table
+        .path
+        .as_ref()
+        .map_or(&directory.place, |path| &path.place);
+    let path = table.path.as_ref().map(|path| path.value.as_str());
+    uploads = taken(at_path(uploads, served.as_deref(), path), place, problems)?;
     let mut limits = UploadLimits::default();
     if let Some(size) = &table.file_bytes_max {
         limits.file_bytes_max = size.value.0;
@@ -391,6 +395,32 @@ fn uploads(table: &UploadTable, root: &Path, problems: &mut Vec<Problem>) -> Opt
     }
     let replace = table.replace.as_ref().is_some_and(|on| on.value);
     Some(uploads.with_limits(limits).with_replacing(replace))
+}
+
+/// At their path in URLs. What is beneath the root is served at one path: clients store files at no other, where they would not be known
+/// as theirs, and be served without a sandbox.
+fn at_path(
+    mut uploads: Uploads,
+    served: Option<&str>,
+    path: Option<&str>,
+) -> Result<Uploads, String> {
+    if let Some(served) = served {
+        uploads = uploads.with_reading(true);
+        uploads = uploads
+            .with_path(served)
+            .map_err(|error| error.to_string())?;
+    }
+    let Some(path) = path else {
+        return Ok(uploads);
+    };
+    let page = uploads.page();
+    uploads = uploads.with_path(path).map_err(|error| error.to_string())?;
+    match served {
+        Some(served) if uploads.page() != page => Err(format!(
+            "the directory is beneath the root and served at {served}: uploads to it have the same path"
+        )),
+        _ => Ok(uploads),
+    }
 }
 
 /// The path in URLs of a directory that is beneath the root.
@@ -427,6 +457,27 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(lines_of(text, "ann"), expected, "{text:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_served_is_uploaded_at_the_same_path() {
+        for (served, path, expected) in [
+            (None, None, Ok("/upload/")),
+            (None, Some("/drop"), Ok("/drop/")),
+            (Some("/in/"), None, Ok("/in/?upload")),
+            (Some("/in/"), Some("/in"), Ok("/in/?upload")),
+            (Some("/a%20b/"), Some("/a b/"), Ok("/a%20b/?upload")),
+            (Some("/in/"), Some("/drop/"), Err("served at /in/")),
+            (Some("/"), Some("/upload/"), Err("served at /")),
+        ] {
+            let uploads = Uploads::new(".").unwrap();
+            match (at_path(uploads, served, path), expected) {
+                (Ok(uploads), Ok(page)) => assert_eq!(uploads.page(), page),
+                (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
+                other => panic!("{served:?} {path:?}: {other:?}"),
+            }
         }
     }
 

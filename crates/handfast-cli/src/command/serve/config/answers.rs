@@ -162,7 +162,7 @@ pub(crate) struct UploadTable {
     /// Directory to store files in. If it is beneath `root`, they can be fetched as well.
     #[schemars(extend("examples" = ["incoming"]))]
     pub(crate) directory: At<FilePath>,
-    /// Path in URLs. Default: where the directory is beneath `root`, or `/upload/`.
+    /// Path in URLs. Default: `/upload/`. A directory beneath `root` has the path at which it is served, and no other.
     #[serde(default)]
     #[schemars(extend("examples" = ["/upload/"]))]
     pub(crate) path: Option<At<String>>,
