@@ -311,6 +311,40 @@ fn wait_empty(server: &Fixture) {
 }
 
 #[test]
+fn uploads_count_those_that_run_since_before_them() {
+    let mut limits = UploadLimits::default();
+    limits.uploads_max = 1;
+    let server = site(|site, directory| {
+        let up = directory.join("up");
+        fs::create_dir(&up).unwrap();
+        let uploads = || Uploads::new(&up).unwrap().with_limits(limits);
+        let before = uploads();
+        let after = uploads().with_path("/after/").unwrap();
+        let other = uploads().with_path("/other/").unwrap();
+        let after = after.succeeding(&before);
+        site.with_uploads(before)
+            .with_uploads(after)
+            .with_uploads(other)
+    });
+    let mut running = server.connect();
+    let head = "PUT /upload/f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
+    running.write_all(head.as_bytes()).unwrap();
+    running.flush().unwrap();
+    let mut asked = [0; 12];
+    running.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
+    let put = |path| put(&server, VERSIONS[0], path, "x", &[]);
+    let Some(other) = put("/other/o") else {
+        return;
+    };
+    assert_eq!(other.status, 201);
+    assert_eq!(put("/after/a").unwrap().status, 503);
+    running.close(ClosePolicy::Send);
+    server.wait_idle();
+    assert_eq!(put("/after/a").unwrap().status, 201);
+}
+
+#[test]
 fn what_breaks_off_leaves_nothing() {
     let server = start(|uploads| uploads);
     let half = vec![b'x'; 500_000];

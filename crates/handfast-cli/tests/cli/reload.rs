@@ -316,6 +316,76 @@ fn both_addresses_of_localhost_stay_the_same_listener() {
     assert_eq!(server.count("changed"), 0, "{}", server.running.output());
 }
 
+/// A pipe holds nothing when it is read again, and who opens it waits for a writer.
+#[test]
+fn what_was_read_from_a_pipe_is_kept_and_no_pipe_is_opened_later() {
+    let place = Place::new();
+    place.certificate("live");
+    let pipes = ["users", "clients", "later"].map(|name| place.path(name));
+    for pipe in &pipes {
+        assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    }
+    let contents = [
+        "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n".to_owned(),
+        place.pki.root.cert_pem(),
+    ];
+    let site = |users: &str| {
+        format!(
+            "{ONE_SITE}[[site.basic_auth]]\nfile = \"{users}\"\n\
+             [site.client_auth]\ndemand = \"optional\"\nca = \"clients\"\n"
+        )
+    };
+    place.configure(&site("users"));
+    let server = std::thread::scope(|scope| {
+        for (pipe, content) in pipes.iter().zip(contents) {
+            scope.spawn(move || fs::write(pipe, content).unwrap());
+        }
+        place.serve(&[])
+    });
+    server.hang_up();
+    server.wait_for("reloaded\n");
+    assert_eq!(
+        server.count("not reloaded"),
+        0,
+        "{}",
+        server.running.output()
+    );
+    let body = server.get(&place.client(), "localhost").0;
+    assert!(body.starts_with("401"), "{body}");
+    place.configure(&site("later"));
+    server.wait_for("not reloaded");
+    server.wait_for("such are read at the start only: give a file, or restart");
+    // It goes on, and with what it has.
+    place.configure(&format!("grace = \"1s\"\n{}", site("users")));
+    server.wait_for("the configuration in force has changed");
+}
+
+#[test]
+fn uploads_that_run_count_after_a_reload() {
+    use std::io::{Read as _, Write as _};
+    let place = Place::new();
+    place.certificate("live");
+    fs::create_dir(place.path("up")).unwrap();
+    place.configure(&format!(
+        "{ONE_SITE}[[site.upload]]\ndirectory = \"up\"\nuploads_max = 1\n"
+    ));
+    let server = place.serve(&[]);
+    let client = place.client();
+    let put = |name: &str| {
+        let mut stream = server.connect(&client, "localhost");
+        write!(stream, "PUT /upload/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n").unwrap();
+        stream.flush().unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        (stream, String::from_utf8_lossy(&status[9..]).into_owned())
+    };
+    let (_running, status) = put("one");
+    assert_eq!(status, "100");
+    server.hang_up();
+    server.wait_for("reloaded\n");
+    assert_eq!(put("two").1, "503");
+}
+
 /// Certificates, keys and configuration are replaced again and again, while clients make connections and requests.
 #[test]
 fn no_connection_is_refused_reset_or_cut_by_a_thousand_reloads() {

@@ -170,6 +170,17 @@ impl Uploads {
         self
     }
 
+    /// Goes on with the uploads that these have running, towards the same limit: for the same directory with other settings. A file is
+    /// given its name by one of the two at a time.
+    #[must_use]
+    pub fn succeeding(mut self, previous: &Self) -> Self {
+        self.running = Arc::clone(&previous.running);
+        if self.store.has_place_of(&previous.store) {
+            self.store = Arc::clone(&previous.store);
+        }
+        self
+    }
+
     /// The path of the page with the form.
     pub fn page(&self) -> String {
         let query = if self.reading { "?upload" } else { "" };

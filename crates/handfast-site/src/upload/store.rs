@@ -121,6 +121,11 @@ impl Store {
         })
     }
 
+    /// Whether files are stored in the same place.
+    pub(crate) fn has_place_of(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+
     /// Begins with a file of which `announced` bytes will come, and judges whether it can be stored. `parents` and `name` were
     /// checked.
     pub(crate) fn begin(

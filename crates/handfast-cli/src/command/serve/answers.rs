@@ -1,10 +1,10 @@
 //! What a site answers besides plain files, built from its settings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use handfast_site::{
     ClientName, Clients, Cors, Guard, Hsts, Passwords, Rule, RuleError, Site, UploadLimits, Uploads,
@@ -16,6 +16,7 @@ use super::config::answers::{
 use super::config::choices::Demand;
 use super::config::problem::shown_path;
 use super::config::{At, Place, Problem};
+use super::once::Once;
 use super::settings;
 
 /// Of a password file, in bytes: more than the library accepts, so that it says so.
@@ -24,9 +25,56 @@ const FILE_MAX: u64 = 16 * 1024 * 1024;
 /// The default status of a redirect: it is not kept by browsers, so that a mistake can be undone.
 const REDIRECT: u16 = 302;
 
-/// What goes on from one configuration to the next: which passwords were checked lately, and who has failed.
+/// What goes on from one configuration to the next: which passwords were checked lately, and who has failed; how many uploads run.
+#[derive(Debug)]
+pub(super) struct Kept {
+    once: Once,
+    state: Mutex<State>,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<HashMap<(PathBuf, Option<String>), Passwords>>);
+struct State {
+    /// By the first file, and the user of it.
+    passwords: HashMap<(PathBuf, Option<String>), Passwords>,
+    /// By the directory, and the path in URLs.
+    uploads: HashMap<(PathBuf, Option<String>), Uploads>,
+}
+
+impl Kept {
+    /// Nothing yet; pipes are read with this.
+    pub(super) fn new(once: Once) -> Self {
+        Self {
+            once,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Forgets what these sites do not have.
+    pub(super) fn forget_unused(&self, sites: &[settings::Site]) {
+        let mut state = self.lock();
+        let all = || sites.iter().map(|site| &site.answers);
+        let users = all().flat_map(|answers| &answers.basic_auth);
+        let users: HashSet<_> = users.map(|table| password_key(&table.value)).collect();
+        state.passwords.retain(|key, _| users.contains(key));
+        let uploads = all().flat_map(|answers| &answers.upload);
+        let uploads: HashSet<_> = uploads.map(|table| upload_key(&table.value)).collect();
+        state.uploads.retain(|key, _| uploads.contains(key));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn password_key(table: &BasicAuthTable) -> (PathBuf, Option<String>) {
+    let user = table.user.as_ref().map(|user| user.value.clone());
+    (table.file.value.0.clone(), user)
+}
+
+fn upload_key(table: &UploadTable) -> (PathBuf, Option<String>) {
+    let path = table.path.as_ref().map(|path| path.value.clone());
+    (table.directory.value.0.clone(), path)
+}
 
 /// Users who have one guard together: those given by options have a file each.
 type Group<'t> = (Option<&'t str>, &'t str, Vec<&'t At<BasicAuthTable>>);
@@ -100,7 +148,7 @@ pub(super) fn add(
         site = taken(with, &table.value.file.place, problems).unwrap_or(site);
     }
     for table in &answers.upload {
-        if let Some(uploads) = uploads(&table.value, &settings.root.value, problems) {
+        if let Some(uploads) = uploads(&table.value, &settings.root.value, kept, problems) {
             site = site.with_uploads(uploads);
         }
     }
@@ -174,7 +222,7 @@ fn passwords(
     let first = tables.first()?;
     for table in tables {
         let file = &table.value.file;
-        let text = match read(&file.value.0) {
+        let text = match read(&file.value.0, &kept.once) {
             Ok(text) => text,
             Err(error) => {
                 let what = format!("{} cannot be read: {error}", shown_path(&file.value.0));
@@ -204,16 +252,13 @@ fn passwords(
         all.push('\n');
     }
     let passwords = taken(Passwords::parse(&all), &first.place, problems)?;
-    let key = (
-        first.value.file.value.0.clone(),
-        first.value.user.as_ref().map(|user| user.value.clone()),
-    );
-    let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let passwords = match kept.get(&key) {
+    let key = password_key(&first.value);
+    let known = &mut kept.lock().passwords;
+    let passwords = match known.get(&key) {
         Some(previous) => passwords.succeeding(previous),
         None => passwords,
     };
-    kept.insert(key, passwords.clone());
+    known.insert(key, passwords.clone());
     Some(passwords)
 }
 
@@ -230,7 +275,11 @@ fn lines_of(text: &str, user: &str) -> String {
     text.lines().filter(of_user).collect::<Vec<_>>().join("\n")
 }
 
-fn read(path: &Path) -> io::Result<String> {
+fn read(path: &Path, once: &Once) -> io::Result<String> {
+    if let Some(content) = once.content(path)? {
+        let text = String::from_utf8(content.to_vec());
+        return text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"));
+    }
     let mut text = String::new();
     std::fs::File::open(path)?
         .take(FILE_MAX)
@@ -351,7 +400,12 @@ fn url_path(file: &str) -> String {
     format!("/{}", file.trim_start_matches(['.', '/']))
 }
 
-fn uploads(table: &UploadTable, root: &Path, problems: &mut Vec<Problem>) -> Option<Uploads> {
+fn uploads(
+    table: &UploadTable,
+    root: &Path,
+    kept: &Kept,
+    problems: &mut Vec<Problem>,
+) -> Option<Uploads> {
     let directory = &table.directory;
     let opened = Uploads::new(&directory.value.0).map_err(|error| {
         format!(
@@ -394,7 +448,15 @@ fn uploads(table: &UploadTable, root: &Path, problems: &mut Vec<Problem>) -> Opt
         limits.duration_max = time.value.0;
     }
     let replace = table.replace.as_ref().is_some_and(|on| on.value);
-    Some(uploads.with_limits(limits).with_replacing(replace))
+    let uploads = uploads.with_limits(limits).with_replacing(replace);
+    let key = upload_key(table);
+    let known = &mut kept.lock().uploads;
+    let uploads = match known.get(&key) {
+        Some(previous) => uploads.succeeding(previous),
+        None => uploads,
+    };
+    known.insert(key, uploads.clone());
+    Some(uploads)
 }
 
 /// At their path in URLs. What is beneath the root is served at one path: clients store files at no other, where they would not be known

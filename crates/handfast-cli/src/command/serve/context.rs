@@ -7,7 +7,6 @@ use std::rc::Rc;
 
 use handfast::{
     ClientAuth, ClientPolicy, Explanation, Identities, Identity, KeyLog, ServerContext, TlsVersion,
-    TrustAnchors,
 };
 use handfast_ca::Authority;
 use handfast_files::Files;
@@ -413,9 +412,9 @@ fn group(
     let own = data_dir::own_authority(&ca.value, settings.ca_dir.clone())
         .map_err(|failure| Box::new(Problem::of(&ca.place, failure)))?;
     let certificate = own.as_ref().map(Authority::certificate_file);
-    let anchors = TrustAnchors::empty()
-        .with_file(certificate.as_ref().unwrap_or(&ca.value))
-        .map_err(|error| Box::new(Problem::of(&ca.place, handfast::Error::from(error))))?;
+    let anchors = held
+        .anchors(certificate.as_ref().unwrap_or(&ca.value))
+        .map_err(|error| Box::new(Problem::of(&ca.place, error)))?;
     let told = trust_problems(anchors.added_sources()).into_iter();
     remarks
         .notes
@@ -428,6 +427,7 @@ fn group(
         // They look after themselves: what cannot be used changes nothing.
         Some(lists) => Some(lists),
         None => {
+            held.check_lists(&clients)?;
             let files = clients.crl.iter().map(|file| file.value.clone()).collect();
             // Its list is made, or renewed, when it is read.
             let own = own.filter(|_| purpose == Purpose::Serve);

@@ -8,23 +8,25 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use handfast::{Identity, KeyLog, Passphrase};
+use handfast::{Explanation, Identity, KeyLog, Passphrase, TrustAnchors};
 use handfast_files::Files;
 use zeroize::Zeroizing;
 
 use super::answers;
-use super::config::{At, Source};
+use super::config::problem::shown_path;
+use super::config::{At, Problem, Source};
 use super::identities;
 use super::lists::Lists;
+use super::once::{Once, is_pipe};
 use super::settings::{Certificate, Clients, FileSettings, Settings, Site};
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::passphrase::{self, PassphraseSource};
 
 /// Kept by one server.
-#[derive(Default)]
 pub(super) struct Held {
     /// Once the server runs, there is no prompt for a passphrase.
     is_running: bool,
+    once: Once,
     /// From terminals and descriptors, by key file.
     passphrases: Arc<Mutex<HashMap<PathBuf, Zeroizing<String>>>>,
     /// From pipes, by their files.
@@ -38,10 +40,41 @@ pub(super) struct Held {
     pub(super) local: identities::Kept,
 }
 
+impl Default for Held {
+    fn default() -> Self {
+        let once = Once::default();
+        Self {
+            is_running: false,
+            answers: answers::Kept::new(once.clone()),
+            once,
+            passphrases: Arc::default(),
+            identities: HashMap::new(),
+            files: HashMap::new(),
+            key_logs: HashMap::new(),
+            lists: Vec::new(),
+            local: identities::Kept::default(),
+        }
+    }
+}
+
 impl Held {
     /// From now on nothing can be asked.
     pub(super) fn runs(&mut self) {
         self.is_running = true;
+        self.once.runs();
+    }
+
+    /// The CAs in a file.
+    pub(super) fn anchors(&self, path: &Path) -> Result<TrustAnchors, Failure> {
+        let content = self.once.content(path);
+        let anchors = match content.map_err(|error| unreadable(path, &error))? {
+            Some(content) => TrustAnchors::empty().with_pem(&content),
+            None => TrustAnchors::empty().with_file(path),
+        };
+        anchors.map_err(|mut error| {
+            error.path = Some(path.to_owned());
+            Failure::from(handfast::Error::from(error))
+        })
     }
 
     /// The identity in these files.
@@ -53,6 +86,10 @@ impl Held {
         let place = (chain, key);
         if let Some(identity) = self.identities.get(&place) {
             return Ok(identity.clone());
+        }
+        for path in [&place.0, &place.1] {
+            let unreadable = |error| unreadable(path, &error);
+            self.once.check(path).map_err(unreadable)?;
         }
         let is_read_once = [&place.0, &place.1].into_iter().any(|path| is_pipe(path));
         let passphrase = self.passphrase(certificate.passphrase.as_ref(), &place.1);
@@ -84,14 +121,11 @@ impl Held {
         }
         let what = key.display().to_string();
         Passphrase::ask(move |_| {
-            let can_be_read_again = matches!(
-                source,
-                Some(
-                    PassphraseSource::File(_)
-                        | PassphraseSource::Environment(_)
-                        | PassphraseSource::Text(_)
-                )
-            );
+            let can_be_read_again = match &source {
+                Some(PassphraseSource::File(path)) => !is_pipe(path),
+                Some(PassphraseSource::Environment(_) | PassphraseSource::Text(_)) => true,
+                _ => false,
+            };
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             match &source {
                 Some(source) if can_be_read_again => source.read(&what),
@@ -135,6 +169,7 @@ impl Held {
         });
         self.lists
             .retain(|(clients, _)| sites.iter().any(|site| site.clients == *clients));
+        self.answers.forget_unused(sites);
     }
 
     /// The lists that are in use for these clients.
@@ -142,6 +177,15 @@ impl Held {
         let mut known = self.lists.iter();
         let (_, lists) = known.find(|(known, _)| known == clients)?;
         Some(Rc::clone(lists))
+    }
+
+    /// Can the lists for these clients be opened now?
+    pub(super) fn check_lists(&self, clients: &Clients) -> Result<(), Box<Problem>> {
+        for file in &clients.crl {
+            let unreadable = |error| Problem::of(&file.place, unreadable(&file.value, &error));
+            self.once.check(&file.value).map_err(unreadable)?;
+        }
+        Ok(())
     }
 
     pub(super) fn keep_lists(&mut self, clients: &Clients, lists: Lists) -> Rc<RefCell<Lists>> {
@@ -160,7 +204,8 @@ impl Held {
     }
 }
 
-/// Whether this is something that can be read once only.
-pub(super) fn is_pipe(path: &Path) -> bool {
-    path.metadata().is_ok_and(|found| !found.is_file())
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let what = format!("{} cannot be read", shown_path(path));
+    let explanation = Explanation::new("configuration-invalid", what);
+    Failure::new(code::READ, explanation.with_evidence(error.to_string()))
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use handfast::{CrlSummary, ExpiredLists, RevocationLists};
 use handfast_ca::Authority;
 
+use super::once::is_pipe;
 use super::stamp::Stamp;
 use crate::clock::unix_now;
 use crate::failure::Failure;
@@ -163,6 +164,10 @@ impl ListFile {
     }
 
     fn look(&mut self, look: &mut Look) {
+        // A pipe has nothing more, or would let us wait.
+        if is_pipe(&self.path) {
+            return;
+        }
         let stamp = Stamp::of(&self.path).unwrap_or_else(Stamp::none);
         if stamp == self.stamp {
             self.refused = None;

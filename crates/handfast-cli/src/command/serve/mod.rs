@@ -24,6 +24,7 @@ mod lists;
 mod log;
 mod names;
 mod numbers;
+mod once;
 mod print;
 mod reload;
 mod room;
