@@ -190,6 +190,87 @@ fn listeners_come_and_go_and_no_client_of_the_others_notices() {
 }
 
 #[test]
+fn a_listener_that_was_opened_before_is_served_later() {
+    let first = server();
+    let opened = Listener::address("127.0.0.1:0".parse().unwrap())
+        .open(2)
+        .unwrap();
+    #[cfg(unix)]
+    let opened = {
+        let descriptors = opened.into_fds().unwrap();
+        Listener::from_fds(descriptors).unwrap().remove(0)
+    };
+    let id = first.running().listen(&opened).unwrap();
+    let address = first.running().local_addrs()[1];
+    assert!(ask_at(&first.client(), address).is_ok());
+    let taken = Listener::address(address).open(2).unwrap_err();
+    assert_eq!(taken.source.kind(), std::io::ErrorKind::AddrInUse);
+    drop(opened);
+    assert!(first.running().stop_listening(id));
+    TcpStream::connect(address).unwrap_err();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn all_addresses_take_the_place_of_one_without_a_moment_of_none() {
+    let first = server();
+    let client = first.client();
+    let ask = || ask_at(&client, first.address).unwrap();
+    for threads in [1, 2] {
+        let everywhere: SocketAddr = ([0, 0, 0, 0], first.address.port()).into();
+        let taken = Listener::address(everywhere).open(threads).unwrap_err();
+        assert_eq!(taken.source.kind(), std::io::ErrorKind::AddrInUse);
+        let beside = Listener::address(everywhere).beside_own();
+        let beside = beside.open(threads).unwrap();
+        let one = first.running().listeners()[0].id;
+        ask();
+        first.running().listen(&beside).unwrap();
+        ask();
+        assert!(first.running().stop_listening(one));
+        ask();
+        // And back.
+        let one = Listener::address(first.address).beside_own();
+        let everywhere = first.running().listeners()[0].id;
+        first.running().listen(&one).unwrap();
+        assert!(first.running().stop_listening(everywhere));
+        ask();
+    }
+}
+
+#[test]
+fn a_listener_redirects_from_now_on_or_no_more() {
+    let first = server();
+    let load = Load::on(&first);
+    let listener = Listener::address("127.0.0.1:0".parse().unwrap());
+    let listener = listener.redirecting(Redirect::to_port(1));
+    let id = first.running().listen(&listener).unwrap();
+    let address = first.running().listeners()[1].address.socket().unwrap();
+    let location = || {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(HEAD).unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        let text = text.to_ascii_lowercase();
+        let line = text.lines().find(|line| line.starts_with("location: "));
+        line.map(str::to_owned)
+    };
+    assert_eq!(location().unwrap(), "location: https://localhost:1/");
+    let running = first.running();
+    let redirect = Redirect::to_port(2);
+    assert!(running.set_redirect(id, Some(redirect)).unwrap());
+    assert_eq!(location().unwrap(), "location: https://localhost:2/");
+    assert!(running.set_redirect(id, None).unwrap());
+    assert!(!running.listeners()[1].redirects);
+    assert!(ask_at(&first.client(), address).is_ok());
+    // It is the same listener.
+    assert!(running.stop_listening(id));
+    TcpStream::connect(address).unwrap_err();
+    assert!(!running.set_redirect(id, None).unwrap());
+    load.end();
+}
+
+#[test]
 fn clients_wait_while_nothing_is_accepted() {
     let first = server();
     first.running().stop_accepting();

@@ -4,13 +4,14 @@
 //! stop to accept while the sockets stay open, and a successor can be given what is here.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::accept::{Command, Role};
 use super::address::LocalAddress;
 use super::listener::{BindError, Bound, Listener, Socket};
+use super::plain_http::Redirect;
 
 /// One listener among those of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,6 +131,45 @@ impl Listeners {
         #[cfg(not(unix))]
         drop(removed);
         true
+    }
+
+    /// Whether there was such a listener.
+    pub(super) fn set_redirect(
+        &self,
+        id: ListenerId,
+        redirect: Option<Arc<Redirect>>,
+    ) -> io::Result<bool> {
+        let _change = self.change();
+        let (before, now) = {
+            let mut state = self.lock();
+            let State { bound, paused, .. } = &mut *state;
+            let Some((_, bound)) = bound.iter_mut().find(|(known, _)| *known == id) else {
+                return Ok(false);
+            };
+            if *paused {
+                bound.redirect = redirect;
+                return Ok(true);
+            }
+            // Duplicates are all that can be wanting; meanwhile clients wait in the queues.
+            let before = self.spread(bound)?;
+            let mut now = self.spread(bound)?;
+            now.0.redirect.clone_from(&redirect);
+            bound.redirect = redirect;
+            (before, now)
+        };
+        self.stop(id, false);
+        let Err(error) = self.have_accepted(id, now) else {
+            return Ok(true);
+        };
+        self.stop(id, false);
+        let mut state = self.lock();
+        let mut bound = state.bound.iter_mut();
+        if let Some((_, bound)) = bound.find(|(known, _)| *known == id) {
+            bound.redirect.clone_from(&before.0.redirect);
+        }
+        drop(state);
+        let _ = self.have_accepted(id, before);
+        Err(error)
     }
 
     /// Duplicates of all, for a successor; the files of Unix sockets are left to it.
@@ -271,7 +311,6 @@ fn stopping() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::thread;
     use std::time::Duration;
 

@@ -19,6 +19,7 @@ use super::handler::Handler;
 use super::listener::{self, BindError, Bound, Listener};
 use super::listening::{ListenerId, Listeners, Listening};
 use super::places::Places;
+use super::plain_http::Redirect;
 use super::shared::Shared;
 use super::worker::Drain;
 
@@ -161,6 +162,15 @@ impl Running {
     /// as it would have been refused a moment later.
     pub fn stop_listening(&self, id: ListenerId) -> bool {
         self.listeners.stop_listening(id)
+    }
+
+    /// What connects there from now on is [redirected](Listener::redirecting), or with `None` served over TLS. The sockets stay, and so do
+    /// connections that were accepted. `false`: there is no such listener.
+    ///
+    /// # Errors
+    /// When there are no descriptors left, or the system does not watch a listener; nothing has changed then.
+    pub fn set_redirect(&self, id: ListenerId, redirect: Option<Redirect>) -> io::Result<bool> {
+        self.listeners.set_redirect(id, redirect.map(Arc::new))
     }
 
     /// The listening sockets, in the order of [`listeners`](Self::listeners), for a successor: pass them to the

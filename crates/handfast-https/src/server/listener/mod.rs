@@ -48,7 +48,10 @@ pub struct Listener {
 
 #[derive(Debug, Clone)]
 enum Place {
-    Address(SocketAddr),
+    Address {
+        address: SocketAddr,
+        beside: bool,
+    },
     #[cfg(unix)]
     Path {
         path: PathBuf,
@@ -67,7 +70,20 @@ impl Listener {
     /// Where the system spreads connections over several sockets of one address (`SO_REUSEPORT` on Linux), each serving
     /// thread has its own.
     pub fn address(address: SocketAddr) -> Self {
-        Self::at(Place::Address(address))
+        Self::at(Place::Address {
+            address,
+            beside: false,
+        })
+    }
+
+    /// The port of this address may be that of another listener of this user that a [`Server`](super::Server) has bound, as of `0.0.0.0:443`
+    /// which takes the place of `127.0.0.1:443`. While both are there, the system gives connections to the one with the more
+    /// special address. Where the system does not spread connections it is of no effect, and in use is in use.
+    pub fn beside_own(mut self) -> Self {
+        if let Place::Address { beside, .. } = &mut self.place {
+            *beside = true;
+        }
+        self
     }
 
     /// A TCP socket that listens already, as from systemd.
@@ -160,6 +176,23 @@ impl Listener {
             .collect()
     }
 
+    /// Listens now, for so many serving threads, and accepts nothing yet: clients that connect wait. What comes of it is
+    /// the same listener with sockets, for a server, or as [descriptors](Self::into_fds) for a process that may not listen itself.
+    ///
+    /// The file of a Unix socket is left to the server, which removes it at the end.
+    ///
+    /// # Errors
+    /// When it cannot be bound.
+    pub fn open(&self, threads: usize) -> Result<Self, BindError> {
+        let bound = self.bind(threads)?;
+        let opened = bound.to_listener();
+        #[cfg(unix)]
+        if let Some(file) = &bound.file {
+            file.set_left(true);
+        }
+        Ok(opened)
+    }
+
     /// It does not speak TLS: clients that speak plain HTTP are redirected to https, and nothing else is answered.
     pub fn redirecting(mut self, redirect: Redirect) -> Self {
         self.redirect = Some(Arc::new(redirect));
@@ -184,7 +217,7 @@ impl Listener {
     pub(super) fn bind(&self, threads: usize) -> Result<Bound, BindError> {
         self.sockets_for(threads).map_err(|source| BindError {
             address: match &self.place {
-                Place::Address(address) => Some((*address).into()),
+                Place::Address { address, .. } => Some((*address).into()),
                 #[cfg(unix)]
                 Place::Path { path, .. } => Some(LocalAddress::Unix(path.as_path().into())),
                 Place::Sockets { sockets, .. } => {
@@ -198,8 +231,8 @@ impl Listener {
     fn sockets_for(&self, threads: usize) -> io::Result<Bound> {
         let redirect = self.redirect.clone();
         match &self.place {
-            Place::Address(address) => {
-                let sockets: Vec<_> = tcp::bind(*address, threads)?
+            Place::Address { address, beside } => {
+                let sockets: Vec<_> = tcp::bind(*address, threads, *beside)?
                     .into_iter()
                     .map(|socket| Arc::new(Socket::Tcp(socket)))
                     .collect();

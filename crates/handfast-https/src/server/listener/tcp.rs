@@ -20,17 +20,24 @@ const SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 /// Do accepted connections inherit `TCP_NODELAY` from their listener?
 pub(in crate::server) const INHERITS_NODELAY: bool = SPREADS;
 
-/// Listens on an address with a socket for each thread; where the system does not spread connections, with one.
-pub(super) fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
-    // Alone at first: sharing would also let another process of the same user take half of our
-    // connections, or us take half of its, unnoticed.
-    let first = listen(address, false)?;
-    let address = first.local_addr()?;
-    if threads <= 1 || !SPREADS {
-        return Ok(vec![first]);
+/// Listens on an address with a socket for each thread; where the system does not spread connections, with one. `beside`: its port may be
+/// that of another listener of ours.
+pub(super) fn bind(
+    address: SocketAddr,
+    threads: usize,
+    beside: bool,
+) -> io::Result<Vec<TcpListener>> {
+    if !SPREADS {
+        return Ok(vec![listen(address, false)?]);
     }
-    drop(first);
-    (0..threads).map(|_| listen(address, true)).collect()
+    let mut address = address;
+    if !beside {
+        // Alone at first: sharing would also let another process of the same user take half of our
+        // connections, or us take half of its, unnoticed.
+        address = listen(address, false)?.local_addr()?;
+    }
+    // Also of a single thread, so that another listener can take its place.
+    (0..threads.max(1)).map(|_| listen(address, true)).collect()
 }
 
 fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
