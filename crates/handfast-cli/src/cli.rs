@@ -46,6 +46,10 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Serve a directory over HTTPS
     Serve(serve::Args),
+    /// Listen for a server that may not: started by `serve`
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    OpenListeners(serve::HelperArgs),
     /// Manage a local certificate authority that can sign only for the names it was made for
     Ca(ca::Args),
     /// Print a completion script for a shell
@@ -65,6 +69,8 @@ impl Command {
             Self::Inspect(_) => Some("inspect"),
             Self::Serve(_) => Some("serve"),
             Self::Ca(_) => Some("ca"),
+            #[cfg(target_os = "linux")]
+            Self::OpenListeners(_) => None,
             Self::Demo(_) | Self::Explain(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }

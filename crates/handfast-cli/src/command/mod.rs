@@ -42,6 +42,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Get(args) => get::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Serve(args) => serve::run(args),
+        #[cfg(target_os = "linux")]
+        Command::OpenListeners(args) => serve::run_helper(&args),
         Command::Ca(args) => ca::run(args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Man(args) => man::run(&args, Cli::command()),

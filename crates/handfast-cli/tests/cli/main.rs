@@ -21,6 +21,8 @@ mod documents;
 mod faults;
 mod get;
 mod inspect;
+#[cfg(target_os = "linux")]
+mod listeners;
 #[cfg(unix)]
 mod lists;
 #[cfg(unix)]

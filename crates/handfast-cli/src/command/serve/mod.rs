@@ -20,6 +20,7 @@ mod desk;
 mod held;
 mod identities;
 mod inherited;
+mod listen;
 mod lists;
 mod log;
 mod names;
@@ -37,21 +38,21 @@ mod supervisor;
 mod warnings;
 mod watch;
 
-use std::collections::HashMap;
-use std::net::{IpAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use handfast::Explanation;
-use handfast_https::server::{Listener, Redirect, Server, ServerConfig};
+use handfast_https::server::{Server, ServerConfig};
 use handfast_site::Sites;
 
 pub(crate) use self::args::Args;
-use self::config::choices::{Demand, Kind};
-use self::config::{Address, Config, Text};
+use self::config::choices::Demand;
+use self::config::{Config, Text};
 use self::held::Held;
 use self::identities::Remarks;
-use self::inherited::Inherited;
+use self::listen::{Beginning, Listeners};
+#[cfg(target_os = "linux")]
+pub(crate) use self::listen::{HelperArgs, run_helper};
 use self::log::Logs;
 use self::numbers::Numbers;
 use self::reload::{Reload, Start};
@@ -144,7 +145,8 @@ fn serve(
         .limits(limits)
         .close_policy(settings.close.into())
         .observer(logs.observer(Arc::clone(&numbers)));
-    let (listeners, redirects_from) = listeners(&settings)?;
+    let beginning = Beginning::of(&settings)?;
+    let (listeners, redirects_from) = (beginning.listeners, beginning.redirects_from);
     server = listeners.into_iter().fold(server, ServerConfig::listener);
     if let Some(threads) = settings.threads {
         server = server.threads(threads);
@@ -188,6 +190,7 @@ fn serve(
         desk::open(&addresses);
     }
     let supervisor = Supervisor::from_environment();
+    let opener = listen::opener(&args, &settings, threads);
     // Everything is open, and there is one thread.
     sandbox::enter(&args, &settings, &prepared.identities)?;
     logs.begin()?;
@@ -216,6 +219,7 @@ fn serve(
         addresses: own_addresses,
         numbers,
         status: status.clone(),
+        listeners: Listeners::new(beginning.counts, &running, opener),
     };
     let reload = Reload::new(start, prepared, sites, &remarks);
     // Clients can connect now. Where the reader has closed the pipe, the server is still of use.
@@ -225,67 +229,6 @@ fn serve(
     drop(status);
     logs.finish();
     result
-}
-
-/// What is listened on, and from which position on plain HTTP is redirected.
-fn listeners(settings: &Settings) -> Result<(Vec<Listener>, usize), Failure> {
-    let mut inherited = Inherited::from_environment()?;
-    // Those that ask for a name come before those that take what is left.
-    let mut taken: HashMap<usize, Vec<Listener>> = HashMap::new();
-    for by_name in [true, false] {
-        for (index, one) in settings.listeners.iter().enumerate() {
-            if let Address::Systemd(name) = &one.address.value
-                && name.is_some() == by_name
-            {
-                taken.insert(index, inherited.take(name.as_deref())?);
-            }
-        }
-    }
-    for name in inherited.unused() {
-        output::warning(format!(
-            "nothing listens on the socket \"{}\" that systemd hands over: add --listen systemd",
-            handfast::escape_control(name)
-        ));
-    }
-    let port = settings
-        .listeners
-        .iter()
-        .find(|one| one.kind == Kind::Https);
-    let port = port
-        .and_then(|https| https.address.value.port())
-        .unwrap_or(443);
-    let (mut https, mut redirecting) = (Vec::new(), Vec::new());
-    for (index, one) in settings.listeners.iter().enumerate() {
-        let these = match &one.address.value {
-            Address::Ip(address) => vec![Listener::address(*address)],
-            address @ (Address::Loopback(_) | Address::Everywhere(_)) => {
-                let ips = address.ips().into_iter();
-                let here = ips.filter(|address| address.is_ipv4() || has_ipv6(address.ip()));
-                here.map(Listener::address).collect()
-            }
-            #[cfg(unix)]
-            Address::Unix(path) => vec![Listener::path(path)],
-            #[cfg(not(unix))]
-            Address::Unix(_) => Vec::new(),
-            Address::Systemd(_) => taken.remove(&index).unwrap_or_default(),
-        };
-        match one.kind {
-            Kind::Https => https.extend(these),
-            Kind::Redirect => redirecting.extend(
-                these
-                    .into_iter()
-                    .map(|one| one.redirecting(Redirect::to_port(port))),
-            ),
-        }
-    }
-    let redirects_from = https.len();
-    https.extend(redirecting);
-    Ok((https, redirects_from))
-}
-
-/// Whether this machine has IPv6 and this address, of which another port is free.
-fn has_ipv6(address: IpAddr) -> bool {
-    TcpListener::bind((address, 0)).is_ok()
 }
 
 /// Warnings and notes about what was read.

@@ -19,6 +19,7 @@ use super::config::{self, Config};
 use super::context::{self, Prepared, Template};
 use super::held::Held;
 use super::identities::{Origin, Remarks, SiteIdentities};
+use super::listen::{Listeners, Plan};
 use super::names;
 use super::numbers::{self, Numbers};
 use super::once::is_pipe;
@@ -50,6 +51,7 @@ pub(super) struct Reload {
     numbers: Arc<Numbers>,
     /// The status listener, which has the same context.
     status: Option<Arc<Running>>,
+    listeners: Listeners,
     /// The addresses of this machine when certificates were made.
     addresses: Vec<IpAddr>,
     asked: Instant,
@@ -71,6 +73,7 @@ pub(super) struct Start {
     pub(super) addresses: Vec<IpAddr>,
     pub(super) numbers: Arc<Numbers>,
     pub(super) status: Option<Arc<Running>>,
+    pub(super) listeners: Listeners,
 }
 
 /// The configuration file, to be looked at before it is read.
@@ -94,6 +97,7 @@ struct Next {
     prepared: Prepared,
     remarks: Remarks,
     addresses: Vec<IpAddr>,
+    listeners: Plan,
 }
 
 /// Why everything is read.
@@ -128,6 +132,7 @@ impl Reload {
             watch: start.watch,
             numbers: start.numbers,
             status: start.status,
+            listeners: start.listeners,
             addresses: start.addresses,
             asked: Instant::now(),
             renewal_failed: None,
@@ -278,12 +283,16 @@ impl Reload {
         );
         let text = config.as_ref().map(|config| &config.text);
         let prepared = prepared.map_err(|problems| config::shown(problems, text))?;
+        // Last, because clients can connect from now on.
+        let listeners = self.listeners.open(&settings);
+        let listeners = listeners.map_err(|problems| config::shown(problems, text))?;
         Ok(Next {
             config,
             settings,
             prepared,
             remarks,
             addresses,
+            listeners,
         })
     }
 
@@ -294,9 +303,12 @@ impl Reload {
             prepared,
             remarks,
             addresses,
+            listeners,
         } = next;
         self.sites.replace(prepared.sites);
         self.replace_context(running, prepared.context);
+        // Not before: they are served by what is in force now.
+        let listeners = self.listeners.put_in_place(listeners, running);
         self.numbers.reloaded(true);
         self.numbers
             .set_certificates(numbers::certificates(&prepared.identities));
@@ -310,7 +322,7 @@ impl Reload {
         self.config = config;
         self.renewal_failed = None;
         self.held.forget_unused(&self.settings);
-        for change in &changes {
+        for change in changes.iter().chain(&listeners.notes) {
             self.note(change);
         }
         if is_other {
@@ -323,6 +335,9 @@ impl Reload {
                 "{} changed: this takes effect with the next start",
                 needs_restart.join(", ")
             ));
+        }
+        for warning in &listeners.warnings {
+            output::warning(warning);
         }
         let text = self.config.as_ref().map(|config| &config.text);
         for warning in remarks.shown(text) {
@@ -381,6 +396,7 @@ mod tests {
     use clap::Parser as _;
     use handfast_https::server::{Server, ServerConfig};
 
+    use super::super::listen::{Beginning, Opener};
     use super::*;
 
     #[derive(Debug, clap::Parser)]
@@ -394,7 +410,8 @@ mod tests {
         let text = |name: &str| place.join(name).display().to_string();
         std::fs::create_dir(place.join("public")).unwrap();
         let content = format!(
-            "ca_dir = {:?}\n[log]\nevents = \"none\"\n[[site]]\nroot = {:?}\n",
+            "ca_dir = {:?}\n[log]\nevents = \"none\"\n[[site]]\nroot = {:?}\n\
+             [[listener]]\naddress = \"127.0.0.1:0\"\n",
             text("ca"),
             text("public")
         );
@@ -408,9 +425,13 @@ mod tests {
         let prepared = context::prepare(&settings, &mut held, 0, None, &mut remarks).unwrap();
         watch.complete();
         let sites = Sites::new(prepared.sites.clone());
-        let server = ServerConfig::new(prepared.context.clone())
-            .listen("127.0.0.1:0".parse().unwrap())
-            .threads(std::num::NonZero::<usize>::MIN);
+        let beginning = Beginning::of(&settings).unwrap();
+        let server =
+            ServerConfig::new(prepared.context.clone()).threads(std::num::NonZero::<usize>::MIN);
+        let server = beginning
+            .listeners
+            .into_iter()
+            .fold(server, ServerConfig::listener);
         let running = Server::bind(server, sites.clone())
             .unwrap()
             .start()
@@ -425,6 +446,7 @@ mod tests {
             addresses: Vec::new(),
             numbers: Numbers::new(),
             status: None,
+            listeners: Listeners::new(beginning.counts, &running, Opener::Here(1)),
         };
         (running, Reload::new(start, prepared, sites, &remarks))
     }

@@ -293,6 +293,13 @@ pub struct BindError {
     pub source: io::Error,
 }
 
+impl BindError {
+    /// For those who bind otherwise, or have others bind.
+    pub fn new(address: Option<LocalAddress>, source: io::Error) -> Self {
+        Self { address, source }
+    }
+}
+
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {

@@ -59,6 +59,28 @@ impl Address {
         }
     }
 
+    /// Each address by itself; what comes after the first is for those machines that have it.
+    pub(crate) fn parts(&self) -> Vec<Self> {
+        match self {
+            Self::Loopback(_) | Self::Everywhere(_) => {
+                self.ips().into_iter().map(Self::Ip).collect()
+            }
+            Self::Ip(_) | Self::Unix(_) | Self::Systemd(_) => vec![self.clone()],
+        }
+    }
+
+    /// Does listening on the one keep others from the other, because it is among all addresses of its family?
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let (own, others) = (self.ips(), other.ips());
+        let is_beside = |one: &SocketAddr, other: &SocketAddr| {
+            one.port() == other.port()
+                && one.is_ipv4() == other.is_ipv4()
+                && one.ip().is_unspecified() != other.ip().is_unspecified()
+        };
+        own.iter()
+            .any(|one| others.iter().any(|other| is_beside(one, other)))
+    }
+
     /// The port, if it is known before anything listens.
     pub(crate) fn port(&self) -> Option<u16> {
         let port = self.ips().first().map(SocketAddr::port);
@@ -179,6 +201,22 @@ mod tests {
         let ips = ["127.0.0.1:8443", "[::1]:8443"].map(|text| text.parse().unwrap());
         assert_eq!(typed.ips(), ips);
         assert_eq!(typed.port(), Some(8443));
+    }
+
+    #[test]
+    fn one_address_is_among_all_of_its_family() {
+        for (one, other, expected) in [
+            ("127.0.0.1:1", "0.0.0.0:1", true),
+            ("127.0.0.1:1", "0.0.0.0:2", false),
+            ("127.0.0.1:1", "[::]:1", false),
+            ("[::1]:1", ":1", true),
+            ("0.0.0.0:1", "0.0.0.0:1", false),
+            ("unix:/s", ":1", false),
+        ] {
+            let (one, other): (Address, Address) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(one.overlaps(&other), expected, "{one} {other}");
+            assert_eq!(other.overlaps(&one), expected, "{one} {other}");
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod tests;
 mod types;
 mod write;
 
+#[cfg(target_os = "linux")]
+pub(super) use self::resolve::listener_addresses;
 pub(super) use self::resolve::resolve;
 pub(super) use self::restart::needs_restart;
 pub(super) use self::types::{Certificate, Clients, FileSettings, LogSettings, Settings, Site};

@@ -49,6 +49,18 @@ pub(in crate::command::serve) fn resolve(
     }
 }
 
+#[cfg(target_os = "linux")]
+/// What a file names to listen on, each address by itself.
+pub(in crate::command::serve) fn listener_addresses(config: &Config) -> Vec<Address> {
+    let directory = config.directory();
+    let resolve = Resolve {
+        directory: &directory,
+    };
+    let tables = config.file.listener.iter();
+    let addresses = tables.map(|table| resolve.address(&table.value.address).value);
+    addresses.flat_map(|address| address.parts()).collect()
+}
+
 /// Everything is relative to the directory of the configuration file.
 struct Resolve<'d> {
     directory: &'d Path,

@@ -9,7 +9,7 @@ pub(in crate::command::serve) fn needs_restart(
 ) -> Vec<&'static str> {
     // Whatever is added to the settings is considered here, too.
     let Settings {
-        listeners,
+        listeners: _,
         sites: _,
         certificates: _,
         versions: _,
@@ -26,7 +26,6 @@ pub(in crate::command::serve) fn needs_restart(
         status,
     } = now;
     let changed = [
-        ("[[listener]]", *listeners != before.listeners),
         ("[limits]", *limits != before.limits),
         ("threads", *threads != before.threads),
         ("user", *user != before.user),

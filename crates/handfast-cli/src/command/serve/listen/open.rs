@@ -1,0 +1,75 @@
+//! From an address to sockets that listen.
+
+use std::io;
+use std::net::TcpListener;
+
+use handfast_https::server::{BindError, Listener};
+
+use crate::command::serve::config::Address;
+
+/// Who opens what is listened on while the server runs.
+pub(in crate::command::serve) enum Opener {
+    /// The server itself, for so many threads.
+    Here(usize),
+    /// A process that may, as the server may not any more.
+    #[cfg(target_os = "linux")]
+    Helper(super::helper::Helper),
+}
+
+impl Opener {
+    /// Listens on an address. `beside`: it takes the place of one of ours, which still has the port.
+    pub(super) fn open(
+        &mut self,
+        address: &Address,
+        beside: bool,
+    ) -> Result<Vec<Listener>, BindError> {
+        match self {
+            Self::Here(threads) => open(address, beside, *threads),
+            #[cfg(target_os = "linux")]
+            Self::Helper(helper) => helper.open(address, beside),
+        }
+    }
+}
+
+/// Listens here and now.
+pub(super) fn open(
+    address: &Address,
+    beside: bool,
+    threads: usize,
+) -> Result<Vec<Listener>, BindError> {
+    let unopened = unopened(address).into_iter();
+    let opened = unopened.map(|listener| match beside {
+        true => listener.beside_own().open(threads),
+        false => listener.open(threads),
+    });
+    opened.collect()
+}
+
+/// What will listen there; nothing for addresses that stand for others.
+pub(super) fn unopened(address: &Address) -> Option<Listener> {
+    match address {
+        Address::Ip(address) => Some(Listener::address(*address)),
+        #[cfg(unix)]
+        Address::Unix(path) => Some(Listener::path(path)),
+        #[cfg(not(unix))]
+        Address::Unix(_) => None,
+        Address::Loopback(_) | Address::Everywhere(_) | Address::Systemd(_) => None,
+    }
+}
+
+/// Whether this machine has the address, of which another port is free.
+pub(super) fn is_here(address: &Address) -> bool {
+    match address {
+        Address::Ip(address) => TcpListener::bind((address.ip(), 0)).is_ok(),
+        _ => true,
+    }
+}
+
+/// Whether this machine does not have the address, or its family.
+pub(super) fn is_unavailable(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) {
+        return true;
+    }
+    error.kind() == io::ErrorKind::AddrNotAvailable
+}
