@@ -1,13 +1,16 @@
 //! Bodies of HTTP/1, by length and in chunks: cut anywhere, the reader finds the same body and the same end as one that
-//! sees everything at once and goes by RFC 9112, section 7.1, letter by letter.
+//! sees everything at once and goes by RFC 9112, section 7.1, letter by letter. The same for trailer fields.
 #![no_main]
 
 use handfast_fuzz::{Input, Pieces};
 use handfast_http::h1::{Body, Found, Framing};
 use libfuzzer_sys::fuzz_target;
 
-/// What follows the body, in bytes; `None` while it has not ended.
-type Read = Result<(Vec<u8>, Option<usize>), ()>;
+/// Trailer fields in the order of their names.
+type Fields = Vec<(String, Vec<u8>)>;
+
+/// The body; what follows it, in bytes, `None` while it has not ended; its trailer fields.
+type Read = Result<(Vec<u8>, Option<usize>, Fields), ()>;
 
 fn read(strict: bool, framing: Framing, bytes: &[u8], sizes: &[u8]) -> Read {
     let mut reader = match strict {
@@ -22,6 +25,7 @@ fn read(strict: bool, framing: Framing, bytes: &[u8], sizes: &[u8]) -> Read {
             let before = rest.len();
             match reader.read(&mut rest) {
                 Ok(Found::Piece(part)) => {
+                    assert!(reader.take_trailers().is_none());
                     assert!(!part.is_empty() && before > rest.len());
                     body.extend_from_slice(part);
                 }
@@ -36,7 +40,14 @@ fn read(strict: bool, framing: Framing, bytes: &[u8], sizes: &[u8]) -> Read {
                     assert_eq!(reader.read(&mut rest), Ok(Found::End));
                     assert_eq!(left, rest);
                     used += piece.len() - rest.len();
-                    return Ok((body, Some(bytes.len() - used)));
+                    let mut fields: Fields = reader
+                        .take_trailers()
+                        .iter()
+                        .flatten()
+                        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+                        .collect();
+                    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+                    return Ok((body, Some(bytes.len() - used), fields));
                 }
                 Err(malformed) => {
                     assert!(malformed.line.len() <= 48);
@@ -47,7 +58,7 @@ fn read(strict: bool, framing: Framing, bytes: &[u8], sizes: &[u8]) -> Read {
         }
         used += piece.len();
     }
-    Ok((body, None))
+    Ok((body, None, Vec::new()))
 }
 
 /// One line without its CR LF, and the rest; `Ok(None)` where it is not complete and could still be one.
@@ -112,19 +123,23 @@ fn chunks(mut rest: &[u8], strict: bool) -> Option<Read> {
             .and_then(|length| after.split_at_checked(length))
         else {
             body.extend_from_slice(after);
-            return Some(Ok((body, None)));
+            return Some(Ok((body, None, Vec::new())));
         };
         body.extend_from_slice(data);
         rest = match after {
             [b'\r', b'\n', after @ ..] => after,
-            [] | [b'\r'] => return Some(Ok((body, None))),
+            [] | [b'\r'] => return Some(Ok((body, None, Vec::new()))),
             _ => return Some(Err(())),
         };
     }
     let trailers = rest.len();
+    let mut fields = Fields::new();
     loop {
         match line(rest) {
-            Ok(Some(([], after))) => return Some(Ok((body, Some(after.len())))),
+            Ok(Some(([], after))) => {
+                fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+                return Some(Ok((body, Some(after.len()), fields)));
+            }
             Ok(Some((field, after))) => {
                 let colon = field.iter().position(|byte| *byte == b':');
                 let Some((name, value)) = colon.map(|at| field.split_at(at)) else {
@@ -136,10 +151,16 @@ fn chunks(mut rest: &[u8], strict: bool) -> Option<Read> {
                 if name.is_empty() || !name.iter().all(is_token) || !value.iter().all(is_text) {
                     return Some(Err(()));
                 }
+                let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+                fields.push((name, value[1..].trim_ascii().to_vec()));
                 rest = after;
             }
             Ok(None) => return None,
             Err(()) => return Some(Err(())),
+        }
+        // Beyond these bounds it may be refused.
+        if fields.len() > 100 {
+            return None;
         }
         if trailers - rest.len() > 8000 {
             return None;
@@ -165,7 +186,7 @@ fuzz_target!(|bytes: &[u8]| {
             if let Some(expected) = chunks(bytes, strict) {
                 assert_eq!(whole, expected);
             }
-            if let Ok((body, Some(_))) = &whole {
+            if let Ok((body, Some(_), _)) = &whole {
                 let mut spelled = format!("{:x}\r\n", body.len()).into_bytes();
                 spelled.extend_from_slice(body);
                 spelled.extend_from_slice(if body.is_empty() {
@@ -175,20 +196,20 @@ fuzz_target!(|bytes: &[u8]| {
                 });
                 assert_eq!(
                     read(strict, framing, &spelled, sizes),
-                    Ok((body.clone(), Some(0)))
+                    Ok((body.clone(), Some(0), Vec::new()))
                 );
             }
         }
-        Framing::UntilClose => assert_eq!(whole, Ok((bytes.to_vec(), None))),
+        Framing::UntilClose => assert_eq!(whole, Ok((bytes.to_vec(), None, Vec::new()))),
         _ => {
             let length = usize::from(length.unwrap_or_default());
             let expected = match bytes.split_at_checked(length) {
-                Some((body, rest)) => (body.to_vec(), Some(rest.len())),
-                None => (bytes.to_vec(), None),
+                Some((body, rest)) => (body.to_vec(), Some(rest.len()), Vec::new()),
+                None => (bytes.to_vec(), None, Vec::new()),
             };
             // The end is found by the next read, where there is one.
             match whole {
-                Ok((body, end)) if end.is_none() => assert_eq!(body, expected.0),
+                Ok((body, end, _)) if end.is_none() => assert_eq!(body, expected.0),
                 found => assert_eq!(found, Ok(expected)),
             }
         }

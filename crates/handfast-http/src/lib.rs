@@ -31,5 +31,7 @@
 pub mod h1;
 pub mod h2;
 mod number;
+mod trailer;
 
 pub use number::decimal;
+pub use trailer::may_trail;

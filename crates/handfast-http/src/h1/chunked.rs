@@ -2,9 +2,11 @@
 //!
 //! It parses byte by byte without buffering, so that input may be split anywhere. Other parsers of the
 //! same bytes may be lax about what ends a line or a size, which makes request smuggling possible. So
-//! this one is strict: lines end with CR LF, and a size consists of hexadecimal digits only.
+//! this one is strict: lines end with CR LF, and a size consists of hexadecimal digits only. Trailer fields are kept, within limits.
 
 use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::piece::{Found, take};
 
@@ -13,6 +15,10 @@ const LINE_MAX: usize = 4096;
 
 /// The largest trailer section, in bytes.
 const TRAILERS_MAX: usize = 8 * 1024;
+
+/// The most trailer fields: as many as header fields that servers accept by default. Each takes a hundred bytes of memory, however
+/// short it is.
+const TRAILER_FIELDS_MAX: usize = 100;
 
 /// Bytes of a line that are kept for errors.
 const EXCERPT_MAX: usize = 48;
@@ -53,6 +59,9 @@ pub(super) struct Chunks {
     /// Bytes of the current line or trailer section.
     length: usize,
     excerpt: Excerpt,
+    /// The lines of the trailer section.
+    trailers: Vec<u8>,
+    trailer_fields: usize,
     /// Allow blanks after a size, without extensions after them: old servers pad lines with them. The grammar
     /// does not allow it.
     padded: bool,
@@ -67,6 +76,8 @@ impl Default for Chunks {
             },
             length: 0,
             excerpt: Excerpt::default(),
+            trailers: Vec::new(),
+            trailer_fields: 0,
             padded: true,
         }
     }
@@ -126,6 +137,23 @@ impl Chunks {
                 line: self.excerpt.bytes().to_vec(),
             })?;
         }
+    }
+
+    /// The trailer fields, if there are any. They are complete when the body has ended.
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        let section = std::mem::take(&mut self.trailers);
+        let mut fields = HeaderMap::with_capacity(self.trailer_fields);
+        for line in section.split(|byte| *byte == b'\n') {
+            let mut parts = line.splitn(2, |byte| *byte == b':');
+            if let (Some(name), Some(value)) = (parts.next(), parts.next())
+                // The grammar was checked while they arrived.
+                && let Ok(name) = HeaderName::from_bytes(name)
+                && let Ok(value) = HeaderValue::from_bytes(value.trim_ascii())
+            {
+                fields.append(name, value);
+            }
+        }
+        (!fields.is_empty()).then_some(fields)
     }
 
     fn step(&mut self, byte: u8) -> Result<State, &'static str> {
@@ -189,6 +217,9 @@ impl Chunks {
             },
             State::Trailer | State::TrailerName | State::TrailerValue => {
                 self.bound(TRAILERS_MAX, "the trailer fields are too long")?;
+                if byte != b'\r' {
+                    self.trailers.push(byte);
+                }
                 match (self.state, byte) {
                     (State::Trailer, b'\r') => State::LastLf,
                     (State::TrailerName, b':') => State::TrailerValue,
@@ -205,6 +236,11 @@ impl Chunks {
                     return Err(TRAILER);
                 }
                 self.excerpt = Excerpt::default();
+                self.trailers.push(byte);
+                self.trailer_fields += 1;
+                if self.trailer_fields > TRAILER_FIELDS_MAX {
+                    return Err("there are too many trailer fields");
+                }
                 State::Trailer
             }
             State::LastLf => {
@@ -404,9 +440,53 @@ mod tests {
         let endless = format!("{}\r\n", "1;".repeat(LINE_MAX));
         let error = all(Framing::Chunked, endless.as_bytes(), 0).unwrap_err();
         assert_eq!(error.what, "a chunk's size is too long");
-        let trailers = format!("0\r\n{}", "A: b\r\n".repeat(TRAILERS_MAX));
+        let long = "b".repeat(TRAILERS_MAX / TRAILER_FIELDS_MAX);
+        let trailers = format!("0\r\n{}", format!("A: {long}\r\n").repeat(100));
         let error = all(Framing::Chunked, trailers.as_bytes(), 0).unwrap_err();
         assert_eq!(error.what, "the trailer fields are too long");
+        let trailers = format!("0\r\n{}", "A: b\r\n".repeat(TRAILER_FIELDS_MAX + 1));
+        let error = all(Framing::Chunked, trailers.as_bytes(), 0).unwrap_err();
+        assert_eq!(error.what, "there are too many trailer fields");
+    }
+
+    #[test]
+    fn trailer_fields_are_those_that_were_sent_however_input_is_split() {
+        for (bytes, expected) in [
+            ("3\r\nabc\r\n0\r\n\r\n", None),
+            (
+                "0\r\nX-Sum: 12\r\n\r\nnext: request",
+                Some(vec![("x-sum", "12")]),
+            ),
+            (
+                "1\r\nx\r\n0\r\nA:1\r\nEmpty:\r\nb: \t2 : 3\t \r\na: 4\r\n\r\n",
+                Some(vec![("a", "1"), ("a", "4"), ("empty", ""), ("b", "2 : 3")]),
+            ),
+        ] {
+            for cut in 0..=bytes.len() {
+                let mut body = Body::of_request(Framing::Chunked);
+                let (front, back) = bytes.split_at(cut);
+                let mut end = Found::More;
+                for mut rest in [front, back].map(str::as_bytes) {
+                    while end != Found::End {
+                        assert_eq!(body.take_trailers(), None);
+                        end = body.read(&mut rest).unwrap();
+                        if end == Found::More {
+                            break;
+                        }
+                    }
+                }
+                assert!(body.is_done(), "{bytes:?} cut at {cut}");
+                let found = body.take_trailers();
+                let found: Option<Vec<_>> = found.as_ref().map(|fields| {
+                    let fields = fields.iter();
+                    fields
+                        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+                        .collect()
+                });
+                assert_eq!(found, expected, "{bytes:?} cut at {cut}");
+                assert!(body.is_done() && body.take_trailers().is_none());
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! received bytes -> receive() -> Head, Data, Trailers, Lost …        release(): opens the window
-//! turn() -> which stream may send how much -> put_data(), fill() -> output() -> bytes to be sent
+//! turn() -> which stream may send how much -> put_data(), fill(), put_trailers() -> output() -> bytes to be sent
 //! due(), expire(): deadlines of streams that the peer's windows block
 //! ```
 //!

@@ -174,6 +174,31 @@ impl<R: Role, T> Connection<R, T> {
         filling
     }
 
+    /// Sends the fields behind a body, which ends the message. Those that [must not be sent there](crate::may_trail) are left
+    /// out. It needs no turn, because header blocks are not subject to flow control.
+    pub fn put_trailers(&mut self, stream: u32, fields: &HeaderMap) {
+        if !self.is_sending(stream) {
+            return;
+        }
+        let mut allowed = fields
+            .iter()
+            .filter(|(name, _)| crate::may_trail(name))
+            .peekable();
+        if allowed.peek().is_none() {
+            // An empty block would say the same in a form that fewer peers have seen.
+            frame::put_data(self.out.bytes(), stream, &[], true);
+        } else {
+            let start = self.begin_block();
+            let out = self.out.bytes();
+            for (name, value) in allowed {
+                encode::put_map_field(out, name, value);
+            }
+            self.finish_block(start, stream, true);
+        }
+        self.flood.progress();
+        self.sent_all(stream);
+    }
+
     /// When the rate of a stream that waits to send is to be checked next.
     pub fn due(&self) -> Option<Instant> {
         self.earliest

@@ -2,7 +2,7 @@
 //! protect (RFC 7541, section 4.2, allows it). A connection signals that once, with
 //! [`NO_TABLE`] before its first block.
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::primitive::put_integer;
@@ -51,13 +51,18 @@ pub fn put_request_line(block: &mut Vec<u8>, method: &Method, authority: &[u8], 
 /// All fields of a map. Its names are in lower case, as HTTP/2 requires.
 pub fn put_fields(block: &mut Vec<u8>, fields: &HeaderMap) {
     for (name, value) in fields {
-        put_field(
-            block,
-            name.as_str(),
-            value.as_bytes(),
-            is_secret(name.as_str(), value),
-        );
+        put_map_field(block, name, value);
     }
+}
+
+/// One field of a map.
+pub fn put_map_field(block: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    put_field(
+        block,
+        name.as_str(),
+        value.as_bytes(),
+        is_secret(name.as_str(), value),
+    );
 }
 
 /// Credentials must not enter a table, also not at an intermediary (RFC 7541, section 7.1.3).
