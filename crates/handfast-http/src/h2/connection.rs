@@ -246,6 +246,14 @@ impl<R: Role, T> Connection<R, T> {
         self.window > 0 && !self.queue.is_empty()
     }
 
+    /// Whether a stream may send no data now, because its window or the connection's is used up. The end of a body without
+    /// data, and trailer fields, need none.
+    pub fn is_blocked(&mut self, stream: u32) -> bool {
+        let window = self.window;
+        let stream = self.streams.get(stream);
+        stream.is_some_and(|stream| stream.window.min(window) <= 0)
+    }
+
     /// Whether the peer sent GOAWAY.
     pub fn is_going(&self) -> bool {
         self.going.is_some() || self.ended || self.state != State::Open

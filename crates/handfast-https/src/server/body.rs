@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 
 /// What went wrong with a body. Breaks off the answer, so that the client sees it is not whole.
@@ -47,9 +48,15 @@ pub trait Pull: 'static {
 }
 
 /// The body of an answer: nothing, bytes at hand, one that is [pulled](Pull), or any other
-/// [`http_body::Body`].
+/// [`http_body::Body`]. Trailer fields may follow it.
 #[derive(Default)]
-pub struct Body(Kind);
+pub struct Body {
+    kind: Kind,
+    /// Makes the fields that follow it.
+    trailers: Option<MakeTrailers>,
+}
+
+type MakeTrailers = Box<dyn FnOnce() -> HeaderMap>;
 
 #[derive(Default)]
 enum Kind {
@@ -62,6 +69,8 @@ enum Kind {
         /// What it gave and was not asked for any more.
         rest: Bytes,
     },
+    /// It has ended, with these fields.
+    Trailers(Box<HeaderMap>),
 }
 
 impl Body {
@@ -75,7 +84,7 @@ impl Body {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + 'static,
     {
-        Self(Kind::Boxed {
+        Self::of(Kind::Boxed {
             body: Box::pin(Converted(Box::pin(body))),
             rest: Bytes::new(),
         })
@@ -83,7 +92,76 @@ impl Body {
 
     /// A body that makes what it is asked for. An error in it breaks off the answer.
     pub fn pulled(body: impl Pull) -> Self {
-        Self(Kind::Pulled(Box::new(body)))
+        Self::of(Kind::Pulled(Box::new(body)))
+    }
+
+    /// Followed by trailer fields (RFC 9110, section 6.5), made when the rest was sent: a checksum, for one. An
+    /// [`http_body::Body`] may have a frame of them instead.
+    ///
+    /// Over HTTP/2 they are always sent. Over HTTP/1.1 they are sent to clients that say `TE: trailers`, and only behind chunks: if the
+    /// body's length is known, the response needs a `Trailer` field that names them, so that chunks are used. Otherwise they
+    /// are left out, and so are fields that [must not be sent there](handfast_http::may_trail).
+    ///
+    /// ```
+    /// use handfast_https::server::Body;
+    /// use http::{HeaderMap, HeaderName, HeaderValue};
+    ///
+    /// let body = Body::from("hello\n").with_trailers(|| {
+    ///     let sum = HeaderValue::from_static("sha-256=:WJG5tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6EZyqp8=:");
+    ///     HeaderMap::from_iter([(HeaderName::from_static("repr-digest"), sum)])
+    /// });
+    /// # drop(body);
+    /// ```
+    pub fn with_trailers(mut self, make: impl FnOnce() -> HeaderMap + 'static) -> Self {
+        self.trailers = Some(Box::new(make));
+        self
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            trailers: None,
+        }
+    }
+
+    /// The fields that follow it, once all else was taken.
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        if let Kind::Trailers(fields) = &mut self.kind {
+            let fields = std::mem::take(fields);
+            self.kind = Kind::Empty;
+            self.trailers = None;
+            return Some(*fields);
+        }
+        if !self.is_data_end() {
+            return None;
+        }
+        self.trailers.take().map(|make| make())
+    }
+
+    /// Looks whether something follows, where only the body itself knows: so that the last piece is sent as such, and does
+    /// not wait for what might follow.
+    pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        if let Kind::Boxed { body, rest } = &mut self.kind
+            && rest.is_empty()
+            && let Poll::Ready(found) = body.as_mut().poll_frame(cx)
+        {
+            match found.transpose()?.map(Frame::into_data) {
+                Some(Ok(data)) => *rest = data,
+                Some(Err(frame)) => self.kind = Kind::of_trailers(frame),
+                None => self.kind = Kind::Empty,
+            }
+        }
+        Ok(())
+    }
+
+    /// Is there no more of it, but perhaps trailer fields?
+    fn is_data_end(&self) -> bool {
+        match &self.kind {
+            Kind::Empty | Kind::Trailers(_) => true,
+            Kind::Whole(_) => false,
+            Kind::Pulled(body) => body.is_end(),
+            Kind::Boxed { body, rest } => rest.is_empty() && body.is_end_stream(),
+        }
     }
 
     /// The next piece, of at most `max` bytes; `None` after the last. It may be empty. Nothing of a file is
@@ -93,24 +171,29 @@ impl Body {
         cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
-        match &mut self.0 {
-            Kind::Empty => Poll::Ready(None),
+        match &mut self.kind {
+            Kind::Empty | Kind::Trailers(_) => Poll::Ready(None),
             Kind::Whole(bytes) => {
                 let piece = bytes.split_to(max.min(bytes.len()));
                 if bytes.is_empty() {
-                    self.0 = Kind::Empty;
+                    self.kind = Kind::Empty;
                 }
                 Poll::Ready(Some(Ok(piece)))
             }
             Kind::Pulled(body) => body.poll_piece(cx, max),
             Kind::Boxed { body, rest } => {
                 if rest.is_empty() {
-                    match ready!(body.as_mut().poll_frame(cx)) {
-                        // Trailers are not supported.
-                        Some(Ok(frame)) => *rest = frame.into_data().unwrap_or_default(),
-                        Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    match ready!(body.as_mut().poll_frame(cx))
+                        .transpose()?
+                        .map(Frame::into_data)
+                    {
+                        Some(Ok(data)) => *rest = data,
+                        Some(Err(frame)) => {
+                            self.kind = Kind::of_trailers(frame);
+                            return Poll::Ready(None);
+                        }
                         None => {
-                            self.0 = Kind::Empty;
+                            self.kind = Kind::Empty;
                             return Poll::Ready(None);
                         }
                     }
@@ -129,7 +212,7 @@ impl Body {
         out: &mut Vec<u8>,
         max: usize,
     ) -> Poll<Result<usize, BodyError>> {
-        if let Kind::Pulled(body) = &mut self.0 {
+        if let Kind::Pulled(body) = &mut self.kind {
             return body.poll_fill(cx, out, max);
         }
         let Some(piece) = ready!(self.poll_piece(cx, max)).transpose()? else {
@@ -140,13 +223,22 @@ impl Body {
     }
 }
 
+impl Kind {
+    /// What a frame that is no data makes of a body: its end. Frames of another kind do not exist.
+    fn of_trailers(frame: Frame<Bytes>) -> Self {
+        frame
+            .into_trailers()
+            .map_or(Self::Empty, |fields| Self::Trailers(Box::new(fields)))
+    }
+}
+
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
         let bytes = bytes.into();
         if bytes.is_empty() {
             Self::empty()
         } else {
-            Self(Kind::Whole(bytes))
+            Self::of(Kind::Whole(bytes))
         }
     }
 }
@@ -159,23 +251,23 @@ impl http_body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.get_mut()
-            .poll_piece(cx, usize::MAX)
-            .map(|piece| piece.map(|result| result.map(Frame::data)))
+        let this = self.get_mut();
+        Poll::Ready(match ready!(this.poll_piece(cx, usize::MAX)) {
+            Some(result) => Some(result.map(Frame::data)),
+            None => this
+                .take_trailers()
+                .map(|fields| Ok(Frame::trailers(fields))),
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Empty => true,
-            Kind::Whole(_) => false,
-            Kind::Pulled(body) => body.is_end(),
-            Kind::Boxed { body, rest } => rest.is_empty() && body.is_end_stream(),
-        }
+        let has_trailers = self.trailers.is_some() || matches!(self.kind, Kind::Trailers(_));
+        !has_trailers && self.is_data_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Kind::Empty => SizeHint::with_exact(0),
+        match &self.kind {
+            Kind::Empty | Kind::Trailers(_) => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Pulled(body) => body
                 .remaining()

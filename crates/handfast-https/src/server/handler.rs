@@ -133,9 +133,9 @@ impl RequestBody {
         }
     }
 
-    /// The trailer fields of a request over HTTP/2, when [`next`](Self::next) has returned the last piece and then `None`; of
-    /// one over HTTP/1.1 they are checked and discarded. `None`: there are none, or they were taken. Readers of frames get them as a
-    /// frame.
+    /// The trailer fields of the request, when [`next`](Self::next) has returned the last piece and then `None`. `None`: there are
+    /// none, or they were taken. Readers of frames get them as a frame. They are what the client says behind the content, and no header
+    /// fields: do not add them to those.
     pub fn take_trailers(&mut self) -> Option<HeaderMap> {
         self.trailers.take()
     }

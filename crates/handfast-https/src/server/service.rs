@@ -179,6 +179,27 @@ impl Tracked {
         Poll::Ready(filled)
     }
 
+    /// As [`Body::take_trailers`].
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        let fields = self.body.take_trailers();
+        if fields.is_some() {
+            self.note(Ok(0));
+        }
+        fields
+    }
+
+    /// As [`Body::look_ahead`].
+    pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        let looked = self.body.look_ahead(cx);
+        self.note(looked.as_ref().map(|()| 0).map_err(|_| ()));
+        looked
+    }
+
+    /// All that the head announces was handed over; whatever else the body would give is not sent.
+    pub(super) fn complete(mut self) {
+        self.flight.record(|record| record.whole = true);
+    }
+
     fn note(&mut self, handed_over: Result<usize, ()>) {
         let ended = self.body.is_end_stream();
         self.flight.record(|record| match handed_over {
@@ -202,9 +223,13 @@ impl http_body::Body for Tracked {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.get_mut()
-            .poll_piece(cx, usize::MAX)
-            .map(|piece| piece.map(|result| result.map(Frame::data)))
+        let this = self.get_mut();
+        Poll::Ready(match ready!(this.poll_piece(cx, usize::MAX)) {
+            Some(result) => Some(result.map(Frame::data)),
+            None => this
+                .take_trailers()
+                .map(|fields| Ok(Frame::trailers(fields))),
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -418,6 +418,75 @@ fn the_trailer_fields_of_a_request_can_be_read() {
     assert_eq!(client.reply(5), Ok((OK, b"ignored".to_vec())));
 }
 
+/// The client opens no window beyond those that it begins with: the end of a body needs none.
+#[test]
+fn a_reply_ends_also_when_the_window_is_used_up() {
+    // What it is sent comes back while it comes, trailer fields included.
+    let server = Fixture::start(Setup::default(), |_| {
+        |request: Request, _: Arc<ConnectionInfo>| async move {
+            Response::new(Body::new(request.into_body()))
+        }
+    });
+    let sum = |stream| {
+        let block = literal("x-sum", "12");
+        frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)
+    };
+    let pieces = |stream| -> Vec<u8> {
+        let piece = frame(DATA, 0, stream, &[b'x'; 13_107]);
+        piece.repeat(65_535 / 13_107)
+    };
+    let empty = |stream| frame(DATA, END_STREAM, stream, b"");
+    for (end, is_late) in [
+        (sum(1), false),
+        (sum(1), true),
+        (empty(1), false),
+        (empty(1), true),
+    ] {
+        let mut client = Client::new(&server);
+        client.send(&[post(1, "/", &[]), pieces(1)].concat());
+        if !is_late {
+            client.send(&end);
+        }
+        let mut received = 0;
+        let last = loop {
+            let frame = client.next().unwrap();
+            if frame.stream != 1 {
+                continue;
+            }
+            if frame.kind == DATA {
+                received += frame.payload.len();
+            }
+            if frame.flags & END_STREAM != 0 {
+                break frame;
+            }
+            if is_late && received == 65_535 {
+                client.send(&end);
+            }
+        };
+        assert_eq!(received, 65_535);
+        match end[3] {
+            HEADERS => assert_eq!((last.kind, last.payload), (HEADERS, literal("x-sum", "12"))),
+            _ => assert_eq!(last.kind, DATA),
+        }
+    }
+    // Nothing but trailer fields, to a client that allows no data at all.
+    let mut client = Client::silent(&server);
+    let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    client.send(&[PREFACE, &settings, &post(1, "/", &[]), &sum(1)].concat());
+    let (mut last, mut heads) = (client.next().unwrap(), 0);
+    while last.flags & END_STREAM == 0 || last.stream != 1 {
+        heads += u32::from(last.kind == HEADERS);
+        last = client.next().unwrap();
+    }
+    assert_eq!((last.kind, heads), (HEADERS, 1));
+    let events = server
+        .witness
+        .wait("all requests", |events| events.requests.len() == 5);
+    for request in &events.requests {
+        assert_eq!(request.end, TransferEnd::Complete, "{request:?}");
+    }
+}
+
 #[test]
 fn an_urgent_reply_overtakes_others_on_the_wire() {
     let server = echo(Setup::default());

@@ -14,7 +14,8 @@ use std::task::{Context, Poll, ready};
 use handfast::AsyncStream;
 use handfast_http::h1::request::{self, Bounds, Head, Refusal};
 use handfast_http::h1::{Body as Decoder, Found, Framing};
-use http::{Method, StatusCode, Version};
+use http::header::TE;
+use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::io::AsyncWrite as _;
 
 use self::reply::{Reply, Terms};
@@ -61,6 +62,8 @@ struct Exchange {
     version: Version,
     is_head: bool,
     persistent: bool,
+    /// The client takes trailer fields.
+    trails: bool,
 }
 
 /// A request body that is arriving.
@@ -116,6 +119,7 @@ impl<H: Handler> Http1<H> {
             Framing::Length(length) => Some(length),
             Framing::None | Framing::Chunked | Framing::UntilClose => None,
         };
+        let trails = takes_trailers(&head.fields);
         let incoming = (!decoder.is_done()).then(|| Incoming::new(announced));
         let body = RequestBody::new(incoming.clone(), self.shared.limits.read);
         let mut request = http::Request::new(body);
@@ -127,6 +131,7 @@ impl<H: Handler> Http1<H> {
             version: head.version,
             is_head: request.method() == Method::HEAD,
             persistent: head.persistent,
+            trails,
             answer: Some(Box::pin(answer(
                 Arc::clone(&self.shared),
                 Rc::clone(&self.link),
@@ -154,6 +159,7 @@ impl<H: Handler> Http1<H> {
             version: Version::HTTP_11,
             is_head: false,
             persistent: false,
+            trails: false,
         }));
     }
 
@@ -180,6 +186,7 @@ impl<H: Handler> Http1<H> {
                 let terms = Terms {
                     version: exchange.version,
                     is_head: exchange.is_head,
+                    trails: exchange.trails,
                     persistent: exchange.persistent
                         && !self.winding_up
                         && !self.closing
@@ -364,6 +371,9 @@ impl Body {
                 }
                 Ok(Found::End) => {
                     received.consume(used);
+                    if let Some(fields) = self.decoder.take_trailers() {
+                        self.incoming.put_trailers(fields);
+                    }
                     self.incoming.finish(Ok(()));
                     return Ok(BodyState::Done);
                 }
@@ -416,6 +426,14 @@ impl Body {
         }
         Ok(true)
     }
+}
+
+/// Does the client say that it does not discard trailer fields (RFC 9110, section 10.1.4)?
+fn takes_trailers(fields: &HeaderMap) -> bool {
+    fields.get_all(TE).iter().any(|value| {
+        let mut members = value.as_bytes().split(|byte| *byte == b',');
+        members.any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
 }
 
 /// Flushes; what was handed over before is then on its way.

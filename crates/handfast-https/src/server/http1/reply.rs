@@ -9,7 +9,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use handfast::AsyncStream;
 use handfast_http::h1::request::Refusal;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use handfast_http::may_trail;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING,
+};
 use http::{StatusCode, Version};
 use http_body::Body as _;
 use tokio::io::AsyncWrite as _;
@@ -46,6 +49,8 @@ pub(super) struct Reply {
     piece: Bytes,
     body: Option<Tracked>,
     framing: Framing,
+    /// Trailer fields are sent.
+    trails: bool,
     /// Something was written since the last flush.
     unflushed: bool,
     /// The connection ends with this reply.
@@ -57,6 +62,8 @@ pub(super) struct Reply {
 pub(super) struct Terms {
     pub(super) version: Version,
     pub(super) is_head: bool,
+    /// The client takes trailer fields.
+    pub(super) trails: bool,
     /// May the connection go on afterwards?
     pub(super) persistent: bool,
 }
@@ -71,9 +78,12 @@ impl Reply {
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let mut before = Vec::with_capacity(HEAD_ROOM);
         // How the message is framed is decided here, whatever a handler says.
-        let said = put_head(&mut before, status, &fields, !bodiless);
+        let trails = terms.trails && terms.version == Version::HTTP_11;
+        let said = put_head(&mut before, status, &fields, !bodiless, trails);
         let framing = match (bodiless, size.or(said.length)) {
             (true, _) => Framing::None,
+            // What follows the body is announced, and can follow nothing but chunks.
+            (false, _) if trails && fields.contains_key(TRAILER) => Framing::Chunked,
             (false, Some(length)) => Framing::Length(length),
             (false, None) if terms.version == Version::HTTP_11 => Framing::Chunked,
             (false, None) => Framing::Close,
@@ -100,6 +110,7 @@ impl Reply {
             piece: Bytes::new(),
             body: Some(body),
             framing,
+            trails,
             unflushed: false,
             closes,
         };
@@ -117,6 +128,7 @@ impl Reply {
             refusal.status,
             &plain_fields(refusal.status),
             true,
+            false,
         );
         let length = refusal.what.len() + 1;
         let _ = write!(
@@ -131,6 +143,7 @@ impl Reply {
             piece: Bytes::new(),
             body: None,
             framing: Framing::None,
+            trails: false,
             unflushed: false,
             closes: true,
         }
@@ -199,8 +212,9 @@ impl Reply {
             Some(Ok(piece)) => piece,
             Some(Err(error)) => return Poll::Ready(Err(Failure::body(&*error))),
             None => {
+                let trailers = body.take_trailers();
                 self.body = None;
-                return Poll::Ready(self.finish());
+                return Poll::Ready(self.finish(trailers.unwrap_or_default()));
             }
         };
         match &mut self.framing {
@@ -219,12 +233,19 @@ impl Reply {
         Poll::Ready(Ok(()))
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
+    fn finish(&mut self, trailers: HeaderMap) -> Result<(), Failure> {
         match self.framing {
             Framing::Length(1..) => {
                 return Err(Failure::server("the body is shorter than announced"));
             }
-            Framing::Chunked => self.before.extend_from_slice(b"\r\n0\r\n\r\n"),
+            Framing::Chunked => {
+                self.before.extend_from_slice(b"\r\n0\r\n");
+                let sent = trailers.iter().filter(|(name, _)| may_trail(name));
+                for (name, value) in sent.filter(|_| self.trails) {
+                    put_field(&mut self.before, name.as_str(), value.as_bytes());
+                }
+                self.before.extend_from_slice(b"\r\n");
+            }
             _ => {}
         }
         Ok(())
@@ -256,8 +277,10 @@ impl Reply {
             self.piece.advance(count - of_before);
         }
         // The last piece was handed over: the reply is complete as far as its body goes.
-        if self.framing == Framing::Length(0) {
-            self.body = None;
+        if self.framing == Framing::Length(0)
+            && let Some(body) = self.body.take()
+        {
+            body.complete();
         }
         Poll::Ready(Ok(()))
     }
@@ -271,8 +294,15 @@ struct Said {
 }
 
 /// Status line and fields, without the line that ends the head and without what says how the message is
-/// framed, which is given back. The length stays where there is no body that has one (RFC 9110, section 8.6).
-fn put_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, has_body: bool) -> Said {
+/// framed, which is given back. The length stays where there is no body that has one (RFC 9110, section 8.6), and what is said of
+/// trailer fields where they are sent.
+fn put_head(
+    out: &mut Vec<u8>,
+    status: StatusCode,
+    fields: &HeaderMap,
+    has_body: bool,
+    trails: bool,
+) -> Said {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
@@ -282,6 +312,7 @@ fn put_head(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, has_body:
     for (name, value) in fields {
         match *name {
             TRANSFER_ENCODING => continue,
+            TRAILER if !trails => continue,
             CONNECTION => {
                 said.close |= says_close(value);
                 continue;

@@ -237,7 +237,7 @@ impl<H: Handler> Http2<H> {
         if ends {
             self.replied_to(id);
         } else {
-            self.core.want(id, self.now);
+            self.go_on(id);
         }
     }
 
@@ -270,12 +270,44 @@ impl<H: Handler> Http2<H> {
             }
             match filling {
                 Filling::Data { end: true } => self.replied_to(id),
-                Filling::Data { end: false } => self.core.want(id, self.now),
+                Filling::Data { end: false } => self.go_on(id),
                 // Woken, it comes back.
                 Filling::Waits => {}
                 // What was cut must look cut.
                 Filling::Failed => self.reset(id, code::INTERNAL_ERROR),
             }
+        }
+    }
+
+    /// A reply that has not ended wants a turn. Its end, and trailer fields, need none.
+    fn go_on(&mut self, id: u32) {
+        let is_blocked = self.core.is_blocked(id);
+        let Some(own) = self.core.own(id) else {
+            return;
+        };
+        let waker = is_blocked.then(|| own.waker(|| self.woken.waker(id)));
+        let Some(reply) = &mut own.reply else {
+            return;
+        };
+        let mut ahead = Filling::Data { end: false };
+        if let Some(waker) = waker.filter(|_| reply.trailers.is_none()) {
+            ahead = reply.look_ahead(&mut Context::from_waker(&waker));
+        }
+        match (ahead, reply.trailers.take()) {
+            (Filling::Data { end: true }, _) => {
+                let none = Turn {
+                    stream: id,
+                    room: 0,
+                };
+                self.core.put_data(none, &[], true);
+                self.replied_to(id);
+            }
+            (Filling::Data { end: false }, Some(fields)) => {
+                self.core.put_trailers(id, &fields);
+                self.replied_to(id);
+            }
+            (Filling::Data { end: false } | Filling::Waits, _) => self.core.want(id, self.now),
+            (Filling::Failed, _) => self.reset(id, code::INTERNAL_ERROR),
         }
     }
 
@@ -340,9 +372,7 @@ impl<H: Handler> Http2<H> {
         for id in woken.drain(..) {
             self.poll_answer(cx, id);
             self.tend_body(id);
-            if self.core.own(id).is_some_and(|own| own.reply.is_some()) {
-                self.core.want(id, self.now);
-            }
+            self.go_on(id);
         }
         self.woken_now = woken;
     }

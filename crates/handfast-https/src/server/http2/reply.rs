@@ -17,6 +17,8 @@ pub(super) struct Reply {
     text: &'static [u8],
     /// What was announced and not yet taken out of the body.
     left: Option<u64>,
+    /// The fields that follow the body, which has ended.
+    pub(super) trailers: Option<HeaderMap>,
 }
 
 /// A reply's status and fields, its length if no field has it, and its body, unless it ends with
@@ -38,6 +40,7 @@ pub(super) fn begin(
         body: Some(body),
         text: b"",
         left: announced.or(size),
+        trailers: None,
     });
     (parts.status, fields, untold, reply)
 }
@@ -49,6 +52,7 @@ impl Reply {
             body: None,
             text: text.as_bytes(),
             left: None,
+            trailers: None,
         }
     }
 
@@ -60,7 +64,7 @@ impl Reply {
     }
 
     /// Puts what the body has now behind what is in `out`, at most `room` bytes of it. Nothing is asked for ahead
-    /// of what may be sent.
+    /// of what may be sent. Trailer fields that end the body are put into `trailers`.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, room: usize) -> Filling {
         let Some(body) = &mut self.body else {
             let (now, later) = self.text.split_at(room.min(self.text.len()));
@@ -75,6 +79,26 @@ impl Reply {
             Poll::Ready(Err(_)) => return Filling::Failed,
             Poll::Pending => return Filling::Waits,
         };
+        self.took(count)
+    }
+
+    /// For a stream that may send no more data now: has the body ended all the same?
+    pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) -> Filling {
+        match &mut self.body {
+            Some(body) => match body.look_ahead(cx) {
+                Ok(()) => self.took(0),
+                Err(_) => Filling::Failed,
+            },
+            None => Filling::Data { end: false },
+        }
+    }
+
+    /// So many bytes were taken out of the body.
+    fn took(&mut self, count: usize) -> Filling {
+        let Some(body) = &mut self.body else {
+            return Filling::Failed;
+        };
+        self.trailers = body.take_trailers();
         let end = body.is_end_stream();
         if let Some(left) = &mut self.left {
             match left.checked_sub(count as u64) {
@@ -82,6 +106,8 @@ impl Reply {
                 _ => return Filling::Failed,
             }
         }
-        Filling::Data { end }
+        Filling::Data {
+            end: end && self.trailers.is_none(),
+        }
     }
 }
