@@ -118,6 +118,18 @@ async fn fetch(
         Ok(finished) => finished,
         Err(error) => return Err(sink.keep(explained(error))),
     };
+    if args.includes_head()
+        && let Some(trailers) = &finished.trailers
+    {
+        // As curl: behind the body, as they came.
+        let text = watch::fields_text(trailers, sink.is_terminal());
+        match sink.write(&text) {
+            Ok(Written::All) => {}
+            Ok(Written::ReaderGone) => return Ok(Written::ReaderGone),
+            Ok(Written::Unread(limit)) => return Err(outcome::unread(limit)),
+            Err(error) => return Err(sink.keep(explained(error))),
+        }
+    }
     sink.complete(&finished.whole).map_err(explained)?;
     part.replace(None);
     if !args.is_silent() {

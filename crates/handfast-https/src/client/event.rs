@@ -98,6 +98,8 @@ pub enum Event<'e> {
     Completed {
         /// The proof, with a remark where there is one.
         whole: &'e Whole,
+        /// The fields that came behind its body.
+        trailers: Option<&'e HeaderMap>,
         /// What went over the connection since it was made.
         traffic: Traffic,
         /// How the connection ended; `None` while it goes on.

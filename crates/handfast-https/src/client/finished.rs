@@ -24,7 +24,8 @@ use super::shared::Shared;
 pub struct Finished {
     /// The proof that the response is whole.
     pub whole: Whole,
-    /// Trailer fields, if any came.
+    /// The trailer fields, if any came (RFC 9110, section 6.5): what the server said behind the content. Servers may send them
+    /// over HTTP/1.1 only to clients that say `TE: trailers`.
     pub trailers: Option<HeaderMap>,
     /// How the connection's incoming direction ended; `None` while it goes on.
     pub ending: Option<Ending>,
@@ -50,6 +51,7 @@ impl Finished {
         limit: Duration,
     ) {
         let began = Instant::now();
+        self.trailers = http1.take_trailers();
         if persistent {
             poll_fn(|cx| {
                 http1.look(cx);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use handfast::{CloseOutcome, Ending, NetworkCause, Phase, ReadOutcome, Traffic};
 use handfast_http::h1::{self, Found, response};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::io::AsyncWrite as _;
 
 use super::error::{Error, Truncation};
@@ -373,6 +373,11 @@ impl Http1 {
     /// Has all of the body come?
     pub(super) fn is_body_done(&self) -> bool {
         self.body.is_done()
+    }
+
+    /// The fields that came behind the body, when all of it has come.
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        self.body.take_trailers()
     }
 
     /// Lends `take` the next pieces of the body, and says how many bytes they had: at most `limit`, or none

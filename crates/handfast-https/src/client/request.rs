@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use handfast_http::h2;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use url::{Host, Url};
 
@@ -274,6 +276,10 @@ impl Target {
             head.extend_from_slice(b": ");
             head.extend_from_slice(value.as_bytes());
         }
+        // What is said of the connection to the next server (RFC 9110, section 10.1.4).
+        if self.fields.contains_key(TE) && !has_option(&self.fields, "te") {
+            head.extend_from_slice(b"\r\nconnection: TE");
+        }
         let mut tail: &[u8] = b"";
         if self.is_chunked {
             head.extend_from_slice(b"\r\ntransfer-encoding: chunked\r\n\r\n");
@@ -323,6 +329,14 @@ impl Target {
             self.fields.remove(TE);
         }
     }
+}
+
+/// Does a `Connection` field have this option?
+fn has_option(fields: &HeaderMap, option: &str) -> bool {
+    fields.get_all(CONNECTION).iter().any(|value| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|it| it.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+    })
 }
 
 /// Bytes of a usual head.
@@ -452,8 +466,11 @@ mod tests {
         assert_eq!(request.origin().host, "::1");
         assert_eq!(
             http1(&request),
-            "GET /a%20b?x=%7C HTTP/1.1\r\nhost: [::1]:8443\r\nte: gzip\r\nx-y: z\r\n\r\n"
+            "GET /a%20b?x=%7C HTTP/1.1\r\nhost: [::1]:8443\r\nte: gzip\r\nx-y: z\r\nconnection: TE\r\n\r\n"
         );
+        let told = request.clone();
+        let told = told.with_header(CONNECTION, HeaderValue::from_static("close, Te"));
+        assert_eq!(http1(&told).matches("connection").count(), 1);
         let mut target = request.target().unwrap();
         target.for_http2();
         let second = target.to_http2(&request.method, &request.body);

@@ -475,6 +475,7 @@ impl Response {
         }
         shared.settings.tell(&Event::Completed {
             whole: &finished.whole,
+            trailers: finished.trailers.as_ref(),
             traffic: finished.traffic,
             ending: finished.ending,
             request_cut_short: finished.request_cut_short,

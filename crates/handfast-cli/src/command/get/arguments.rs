@@ -60,7 +60,7 @@ struct Output {
     /// Request only the head (HEAD), and show it
     #[arg(short = 'I', long, conflicts_with = "data")]
     head: bool,
-    /// Also show the response's head
+    /// Also show the response's head, and the trailer fields behind its body
     #[arg(short, long)]
     include: bool,
     /// If the status is 400 or more, write no output and exit with 22

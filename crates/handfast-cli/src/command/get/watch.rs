@@ -121,10 +121,15 @@ pub(super) fn event(event: &Event<'_>) {
         Event::Redirecting { url, method } => print(format!("redirected: {method} {url}")),
         Event::Completed {
             whole,
+            trailers,
             traffic,
             ending,
             request_cut_short,
         } => {
+            if let Some(trailers) = trailers {
+                print("response: fields behind the body (trailers):");
+                fields('<', trailers);
+            }
             let remark = match whole.remark() {
                 None => String::new(),
                 Some(remark) => format!(", although the connection ended by {remark}"),
@@ -227,7 +232,15 @@ fn secured(report: &Report) {
 pub(super) fn head_text(response: &Response, for_terminal: bool) -> Vec<u8> {
     let mut text = status_line(response.version(), response.status()).into_bytes();
     text.extend_from_slice(b"\r\n");
-    for (name, value) in response.headers() {
+    text.extend(fields_text(response.headers(), for_terminal));
+    text.extend_from_slice(b"\r\n");
+    text
+}
+
+/// Header or trailer fields, a line for each, as [`head_text`].
+pub(super) fn fields_text(fields: &HeaderMap, for_terminal: bool) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (name, value) in fields {
         text.extend_from_slice(name.as_str().as_bytes());
         text.extend_from_slice(b": ");
         match for_terminal {
@@ -239,7 +252,6 @@ pub(super) fn head_text(response: &Response, for_terminal: bool) -> Vec<u8> {
         }
         text.extend_from_slice(b"\r\n");
     }
-    text.extend_from_slice(b"\r\n");
     text
 }
 

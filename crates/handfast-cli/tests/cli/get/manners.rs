@@ -101,6 +101,38 @@ fn a_terminal_gets_no_control_characters_of_a_server_s() {
 }
 
 #[test]
+fn fields_behind_the_body_are_shown_with_the_head() {
+    let bench = Bench::new();
+    let serve = || {
+        bench.serve([
+            Step::ReadHead,
+            Step::send(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\
+                 X-Sum: 12\r\nx-auth-token: s3cret\r\nx-evil: a\u{9b}2Jb\r\n\r\n",
+            ),
+        ])
+    };
+    let server = serve();
+    let finished = bench.get([&server.url("/")]);
+    assert_eq!(finished.out(), "body", "{finished}");
+    let server = serve();
+    let finished = bench.get(["-i", &server.url("/")]);
+    let rest = "\r\n\r\nbodyx-sum: 12\r\nx-auth-token: s3cret\r\nx-evil: a\u{9b}2Jb\r\n";
+    assert!(finished.out().ends_with(rest), "{finished}");
+    let server = serve();
+    let finished = bench.get(["-v", &server.url("/")]);
+    assert_eq!(finished.out(), "body", "{finished}");
+    assert!(!finished.printed("s3cret"), "{finished}");
+    for shown in ["< x-sum: 12\n", "< x-auth-token: (hidden)\n"] {
+        assert!(finished.err().contains(shown), "{finished}");
+    }
+    let server = serve();
+    let seen = bench.on_a_terminal(&["-i", "-v", &server.url("/")]);
+    let bad = |c: char| c.is_control() && !matches!(c, '\r' | '\n');
+    assert!(!seen.chars().any(bad), "{seen:?}");
+}
+
+#[test]
 fn interim_responses_without_end_are_given_up() {
     let bench = Bench::new();
     let interim = b"HTTP/1.1 100 Continue\r\nx-filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
