@@ -85,6 +85,7 @@ mod fuzzing;
 pub mod fuzzing;
 mod hex;
 mod identity;
+mod idn;
 mod key_log;
 mod line;
 mod names;

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use pki_types::DnsName;
 
+use crate::idn;
+
 /// Why a DNS name of a certificate never matches; `None` for a valid name, and
 /// for a wildcard that covers something.
 pub(crate) fn never_matches(name: &str) -> Option<String> {
@@ -61,9 +63,9 @@ fn why(name: &str, rest: &str) -> String {
         return "a wildcard directly below a top-level name covers nothing".into();
     }
     if !name.is_ascii() {
-        return match idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY) {
-            Ok(ascii) => format!("in a certificate it is written {ascii}"),
-            Err(_) => "a DNS name in a certificate is ASCII".into(),
+        return match idn::to_ascii(name) {
+            Some(ascii) => format!("in a certificate it is written {ascii}"),
+            None => "a DNS name in a certificate is ASCII".into(),
         };
     }
     if rest.split('.').any(str::is_empty) {
@@ -97,8 +99,7 @@ fn has_port(name: &str) -> bool {
 pub(crate) fn means(name: &str, expected: &str) -> bool {
     let name = meant(name);
     name.eq_ignore_ascii_case(expected)
-        || idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY)
-            .is_ok_and(|ascii| ascii.eq_ignore_ascii_case(expected))
+        || idn::to_ascii(name).is_some_and(|ascii| ascii.eq_ignore_ascii_case(expected))
 }
 
 /// The name without the invalid parts.

@@ -118,6 +118,7 @@ const PAGES: &[(&str, &str)] = pages![
     "ip-address-not-listed",
     "issuer-distrusted-by-client",
     "issuer-not-a-ca",
+    "key-format-left-out",
     "key-mismatch",
     "key-parameters-only",
     "key-size-refused",

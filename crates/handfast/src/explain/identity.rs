@@ -89,6 +89,9 @@ fn fix(error: &IdentityError) -> Option<&'static str> {
         IdentityProblem::UnsupportedEncryption { .. } => {
             "encrypt it again: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW"
         }
+        IdentityProblem::FormatLeftOut { .. } => {
+            "convert it into PEM without encryption, or use a build that reads it"
+        }
         IdentityProblem::UnsupportedKey { .. } => {
             "use an EC key (P-256, P-384, P-521), an Ed25519 key, or RSA"
         }

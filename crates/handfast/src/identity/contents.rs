@@ -13,7 +13,10 @@ use zeroize::Zeroizing;
 use super::der::{self, Kind};
 use super::error::{IdentityError, IdentityPart, IdentityProblem};
 use super::key::Key;
+#[cfg(not(feature = "pkcs12"))]
+use super::left_out as pkcs12;
 use super::passphrase::Passphrase;
+#[cfg(feature = "pkcs12")]
 use super::pkcs12;
 use crate::certificates::before_settings;
 use crate::{pem, pkcs7};

@@ -186,6 +186,7 @@ fn name_key(id: &str) -> String {
 
 /// Every object identifier in a blob, in order, including octet strings that contain DER: to name an
 /// algorithm that the parser does not support.
+#[cfg(feature = "encrypted-keys")]
 pub(super) fn object_identifiers(der: &[u8]) -> Vec<String> {
     // Deep enough for PKCS#12, which nests most, without exhausting the stack.
     const DEPTH_MAX: u8 = 24;
@@ -244,6 +245,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "encrypted-keys")]
     #[test]
     fn deep_nesting_is_limited() {
         let mut bytes = vec![0x06, 1, 0x2a];

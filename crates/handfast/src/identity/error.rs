@@ -111,6 +111,13 @@ pub enum IdentityProblem {
         /// The algorithm: its name, or its object identifier.
         encryption: String,
     },
+    /// The format is supported by a feature of this crate that is off in this build.
+    FormatLeftOut {
+        /// The format: `a PKCS#12 file`.
+        format: &'static str,
+        /// The feature that reads it.
+        feature: &'static str,
+    },
     /// A type of key that cannot sign in TLS or is not supported.
     UnsupportedKey {
         /// The algorithm: its name, or its object identifier.
@@ -201,6 +208,7 @@ impl IdentityProblem {
             Self::PassphraseUnavailable(_) => "passphrase-unavailable",
             Self::WrongPassphrase { .. } => "wrong-passphrase",
             Self::UnsupportedEncryption { .. } => "unsupported-key-encryption",
+            Self::FormatLeftOut { .. } => "key-format-left-out",
             Self::UnsupportedKey { .. } => "unsupported-key-type",
             Self::KeySize { .. } => "key-size-refused",
             Self::KeyMismatch { .. } => "key-mismatch",
@@ -294,6 +302,10 @@ impl fmt::Display for IdentityProblem {
             Self::UnsupportedEncryption { encryption } => write!(
                 f,
                 "the key is encrypted with an unsupported algorithm: {encryption}"
+            ),
+            Self::FormatLeftOut { format, feature } => write!(
+                f,
+                "it is {format}, which this program was built without (feature `{feature}` of the crate handfast)"
             ),
             Self::UnsupportedKey { algorithm } => {
                 write!(f, "keys of this type are not supported: {algorithm}")

@@ -6,7 +6,10 @@ use zeroize::Zeroizing;
 
 use super::der::Kind;
 use super::error::IdentityProblem;
+#[cfg(not(feature = "encrypted-keys"))]
+use super::left_out as unlock;
 use super::passphrase::Passphrase;
+#[cfg(feature = "encrypted-keys")]
 use super::unlock;
 
 /// A private key, encrypted or not.

@@ -12,9 +12,13 @@ mod contents;
 pub(crate) mod der;
 mod error;
 mod key;
+#[cfg(not(feature = "pkcs12"))]
+mod left_out;
 mod passphrase;
+#[cfg(feature = "pkcs12")]
 mod pkcs12;
 mod remote;
+#[cfg(feature = "encrypted-keys")]
 mod unlock;
 
 use std::fmt;

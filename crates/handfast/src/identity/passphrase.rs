@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
+#[cfg(feature = "encrypted-keys")]
 use super::error::IdentityProblem;
 
 type Ask = dyn FnMut(&PassphraseRequest) -> io::Result<Zeroizing<String>> + Send;
@@ -30,6 +31,10 @@ type Ask = dyn FnMut(&PassphraseRequest) -> io::Result<Zeroizing<String>> + Send
 /// ```
 pub struct Passphrase(Source);
 
+#[cfg_attr(
+    not(feature = "encrypted-keys"),
+    expect(dead_code, reason = "asked for by encrypted formats only")
+)]
 enum Source {
     None,
     Given(Zeroizing<Vec<u8>>),
@@ -55,7 +60,7 @@ impl Passphrase {
     /// Calls `ask` if a key is encrypted, at most once for each file.
     ///
     /// An error of the callback becomes
-    /// [`IdentityProblem::PassphraseUnavailable`].
+    /// [`IdentityProblem::PassphraseUnavailable`](crate::IdentityProblem::PassphraseUnavailable).
     pub fn ask<F>(ask: F) -> Self
     where
         F: FnMut(&PassphraseRequest) -> io::Result<Zeroizing<String>> + Send + 'static,
@@ -64,6 +69,7 @@ impl Passphrase {
     }
 
     /// The passphrase for what `request` describes.
+    #[cfg(feature = "encrypted-keys")]
     pub(super) fn reveal(
         &mut self,
         request: &PassphraseRequest,

@@ -7,11 +7,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use idna::AsciiDenyList;
 use pki_types::{CertificateDer, DnsName};
 use webpki::EndEntityCert;
 
 use super::error::VerifyCause;
+use crate::idn;
 use crate::x509::{CertificateFacts, SubjectAltName, escape_control};
 
 /// The reference identifier of a server (RFC 9525, 2.1): a DNS name or an IP address.
@@ -32,7 +32,8 @@ pub struct ServerName {
 impl ServerName {
     /// Parses a name in the forms that users and URIs use.
     ///
-    /// Labels in other scripts become A-labels (IDNA, UTS 46 without transitional processing), upper
+    /// Labels in other scripts become A-labels (IDNA, UTS 46 without transitional processing; refused in a
+    /// build without the feature `idna`), upper
     /// case becomes lower, one trailing dot is removed: in TLS every name is fully qualified. IPv6
     /// addresses may be in brackets and may have a zone, which is local to this machine and so not
     /// part of the server's identity.
@@ -58,8 +59,7 @@ impl ServerName {
         if bracketed.is_some() {
             return Err(invalid());
         }
-        let ascii = idna::domain_to_ascii_cow(text.as_bytes(), AsciiDenyList::EMPTY)
-            .map_err(|_| invalid())?;
+        let ascii = idn::to_ascii(text).ok_or_else(invalid)?;
         let name = ascii.strip_suffix('.').unwrap_or(&ascii);
         // `DnsName` would remove a second one.
         if name.ends_with('.') {
@@ -92,7 +92,7 @@ impl ServerName {
         if self.ip_address().is_some() {
             return self.text.clone();
         }
-        escape_control(&idna::domain_to_unicode(&self.text).0).into_owned()
+        escape_control(&idn::to_unicode(&self.text)).into_owned()
     }
 
     pub(crate) fn to_rustls(&self) -> pki_types::ServerName<'static> {

@@ -209,6 +209,14 @@ pub(super) fn identities() -> Vec<Row> {
             },
         ),
         (
+            "key-format-left-out",
+            IdentityPart::Both,
+            P::FormatLeftOut {
+                format: "a PKCS#12 file",
+                feature: "pkcs12",
+            },
+        ),
+        (
             "unsupported-key-type",
             IdentityPart::Key,
             P::UnsupportedKey {
