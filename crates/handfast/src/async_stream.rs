@@ -4,6 +4,7 @@
 //! waits, it holds no buffers: the thread lends them while bytes are transferred.
 
 mod handshake;
+mod raw;
 mod split;
 mod waiting;
 
@@ -18,7 +19,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::time::timeout;
 
 pub use self::handshake::AsyncHandshake;
-use self::handshake::{close_failed, discard_raw};
+use self::raw::{close_failed, discard_raw, io_error, poll_receive, poll_transmit};
 pub use self::split::{AsyncReadHalf, AsyncWriteHalf};
 use self::waiting::{ProgressLimit, Sender, Senders};
 use crate::alert::Alert;
@@ -26,7 +27,7 @@ use crate::blocking::{HandshakeFailure, ending_as_io, too_much};
 use crate::close::{CloseOutcome, ClosePolicy, Ending, Lingering};
 use crate::connection::{Connection, ReadOutcome};
 use crate::context::{ClientContext, ServerContext, Timeouts};
-use crate::error::{Error, NetworkCause};
+use crate::error::Error;
 use crate::exporter::ExportError;
 use crate::phase::Phase;
 use crate::report::{Report, Ticket, Traffic};
@@ -518,78 +519,4 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AsyncStream<C> {
             result => Poll::Ready(result),
         }
     }
-}
-
-/// Sends until all is sent or the channel is full.
-fn poll_transmit<C: AsyncRead + AsyncWrite + Unpin>(
-    channel: &mut C,
-    connection: &mut Connection,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), Error>> {
-    while !connection.outgoing().is_empty() {
-        match ready!(Pin::new(&mut *channel).poll_write(cx, connection.outgoing())) {
-            Ok(0) => return Poll::Ready(Err(io_error(io::ErrorKind::WriteZero.into()))),
-            Ok(count) => connection.sent(count),
-            Err(error) if NetworkCause::is_reset(&error) => {
-                return Poll::Ready(Err(last_words(channel, connection, cx)));
-            }
-            Err(error) => return Poll::Ready(Err(io_error(error))),
-        }
-    }
-    Poll::Ready(Ok(()))
-}
-
-fn poll_receive<C: AsyncRead + Unpin>(
-    channel: &mut C,
-    connection: &mut Connection,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), Error>> {
-    match ready!(poll_raw_read(channel, cx, connection.receive_room())) {
-        Ok(0) => connection.received_end(),
-        Ok(count) => connection.received(count),
-        Err(error) if NetworkCause::is_reset(&error) => connection.received_reset(),
-        Err(error) => {
-            return Poll::Ready(Err(Error::new(Phase::Response, NetworkCause::from(error))));
-        }
-    }
-    Poll::Ready(Ok(()))
-}
-
-fn poll_raw_read<C: AsyncRead + Unpin>(
-    channel: &mut C,
-    cx: &mut Context<'_>,
-    room: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(room);
-    ready!(Pin::new(channel).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(buffer.filled().len()))
-}
-
-/// The connection is lost; the data before that may contain an alert with the reason. Other data, such as an early
-/// answer, can still be read afterwards.
-fn last_words<C: AsyncRead + Unpin>(
-    channel: &mut C,
-    connection: &mut Connection,
-    cx: &mut Context<'_>,
-) -> Error {
-    connection.note_reset();
-    for _ in 0..64 {
-        let before = connection.traffic().bytes_received;
-        // Pending does not mean that no data arrived: the reactor may not have reported it yet.
-        let read = poll_receive(channel, connection, cx);
-        if !matches!(read, Poll::Ready(Ok(()))) {
-            break;
-        }
-        if let Err(error) = connection.look_ahead() {
-            return error;
-        }
-        if connection.traffic().bytes_received == before {
-            break;
-        }
-    }
-    Error::new(Phase::Request, NetworkCause::Reset)
-}
-
-fn io_error(error: io::Error) -> Error {
-    Error::new(Phase::Request, NetworkCause::from(error))
 }

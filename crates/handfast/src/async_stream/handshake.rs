@@ -1,18 +1,17 @@
 //! Handshakes over a tokio channel, and how failed ones are closed.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::task::{JoinHandle, spawn_blocking};
-use ::tokio::time::{Sleep, sleep, timeout};
+use ::tokio::time::{Sleep, sleep};
 
+use super::AsyncStream;
+use super::raw::{close_failed, poll_receive, poll_transmit};
 use super::waiting::{ProgressLimit, Senders};
-use super::{AsyncStream, poll_raw_read, poll_receive, poll_transmit};
 use crate::blocking::HandshakeFailure;
-use crate::close::{CloseOutcome, ClosePolicy, LingerLimits, Lingering};
+use crate::close::{CloseOutcome, LingerLimits};
 use crate::connection::Connection;
 use crate::context::Timeouts;
 use crate::error::{Error, LocalCause, NetworkCause};
@@ -187,52 +186,6 @@ impl<C: AsyncRead + AsyncWrite + Unpin> HandshakeFailure<C> {
             None => CloseOutcome::PeerGone,
         }
     }
-}
-
-/// Sends the alert of a failed connection, half-closes, and discards further data.
-pub(super) async fn close_failed<C: AsyncRead + AsyncWrite + Unpin>(
-    channel: &mut C,
-    connection: &mut Connection,
-    limits: Option<LingerLimits>,
-) -> CloseOutcome {
-    if connection.alert_sent().is_none() {
-        return CloseOutcome::PeerGone;
-    }
-    let limit = limits.unwrap_or(LingerLimits::AFTER_REFUSAL).silence;
-    let sent = timeout(limit, async {
-        poll_fn(|cx| poll_transmit(channel, connection, cx)).await?;
-        poll_fn(|cx| Pin::new(&mut *channel).poll_flush(cx)).await?;
-        poll_fn(|cx| Pin::new(&mut *channel).poll_shutdown(cx)).await
-    });
-    if !matches!(sent.await, Ok(Ok(()))) {
-        return CloseOutcome::PeerGone;
-    }
-    let outcome = match limits.map(ClosePolicy::Linger).and_then(Lingering::new) {
-        Some(lingering) => discard_raw(channel, lingering, Instant::now()).await,
-        None => CloseOutcome::SentOnly,
-    };
-    match outcome {
-        CloseOutcome::PeerGone => CloseOutcome::PeerGone,
-        _ => CloseOutcome::AlertSent,
-    }
-}
-
-pub(super) async fn discard_raw<C: AsyncRead + Unpin>(
-    channel: &mut C,
-    mut lingering: Lingering,
-    began: Instant,
-) -> CloseOutcome {
-    let mut discarded = [0; 4096];
-    while let Some(limit) = lingering.next_limit() {
-        let read = poll_fn(|cx| poll_raw_read(channel, cx, &mut discarded));
-        match timeout(limit, read).await {
-            Ok(Ok(0)) => break,
-            Ok(Ok(count)) => lingering.progressed(began.elapsed(), count as u64),
-            Ok(Err(error)) if NetworkCause::is_reset(&error) => return CloseOutcome::PeerGone,
-            Ok(Err(_)) | Err(_) => break,
-        }
-    }
-    CloseOutcome::SentOnly
 }
 
 fn poll_handshake<C: AsyncRead + AsyncWrite + Unpin>(

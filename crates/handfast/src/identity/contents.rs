@@ -13,8 +13,6 @@ use zeroize::Zeroizing;
 use super::der::{self, Kind};
 use super::error::{IdentityError, IdentityPart, IdentityProblem};
 use super::key::Key;
-#[cfg(not(feature = "pkcs12"))]
-use super::left_out as pkcs12;
 use super::passphrase::Passphrase;
 #[cfg(feature = "pkcs12")]
 use super::pkcs12;
@@ -233,11 +231,22 @@ impl Contents {
         let Some(der) = self.pkcs12.take() else {
             return Ok(());
         };
-        let opened = pkcs12::open(&der, path, passphrase)?;
-        self.is_unordered = true;
-        self.certificates = opened.certificates;
-        self.keys = opened.keys;
-        Ok(())
+        #[cfg(feature = "pkcs12")]
+        {
+            let opened = pkcs12::open(&der, path, passphrase)?;
+            self.is_unordered = true;
+            self.certificates = opened.certificates;
+            self.keys = opened.keys;
+            Ok(())
+        }
+        #[cfg(not(feature = "pkcs12"))]
+        {
+            let _ = (der, path, passphrase);
+            Err(IdentityProblem::FormatLeftOut {
+                format: "a PKCS#12 file",
+                feature: "pkcs12",
+            })
+        }
     }
 
     pub(super) fn is_pkcs12(&self) -> bool {

@@ -12,8 +12,6 @@ mod contents;
 pub(crate) mod der;
 mod error;
 mod key;
-#[cfg(not(feature = "pkcs12"))]
-mod left_out;
 mod passphrase;
 #[cfg(feature = "pkcs12")]
 mod pkcs12;

@@ -5,6 +5,7 @@
 //! the client, prints both views and checks whether each exchange is as expected.
 
 mod stage;
+mod words;
 
 use std::io::{self, Write};
 #[cfg(unix)]
@@ -24,6 +25,7 @@ use crate::columns::side_by_side;
 use crate::failure::{Failure, code};
 use crate::output::{self, Palette, Tone};
 use stage::Stage;
+use words::{agreed, cannot};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -238,24 +240,6 @@ fn handshake_lines(report: &Report) -> Vec<String> {
     lines
 }
 
-/// One line about a handshake; the same for both ends.
-fn agreed(report: &Report) -> String {
-    let group = report
-        .group
-        .map(|group| format!(", {group}"))
-        .unwrap_or_default();
-    let kind = if report.resumed {
-        "resumed session"
-    } else {
-        "full handshake"
-    };
-    let millis = report.handshake.as_secs_f64() * 1e3;
-    format!(
-        "{}, {kind} in {millis:.1} ms: {}{group}",
-        report.version, report.cipher_suite
-    )
-}
-
 fn reply_line(path: &str, response: &Response) -> String {
     let version = format!("{:?}", response.version());
     format!(
@@ -369,10 +353,4 @@ impl Printer {
             result => result.map_err(|error| cannot("write to stdout", &error)),
         }
     }
-}
-
-fn cannot(what: &str, error: &io::Error) -> Failure {
-    let explanation = Explanation::new("demo-failed", format!("the demonstration cannot {what}"))
-        .with_evidence(error.to_string());
-    Failure::new(code::OTHER, explanation)
 }

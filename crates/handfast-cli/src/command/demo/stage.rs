@@ -22,7 +22,7 @@ use handfast_https::server::{
 };
 use tempfile::TempDir;
 
-use super::{agreed, cannot};
+use super::words::{agreed, cannot};
 use crate::advice::Advised as _;
 use crate::failure::Failure;
 

@@ -1,6 +1,6 @@
 //! Verifying a chain in a file, without a network.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use handfast::{
     CertificateDer, CertificateFacts, ConfigurationCause, Error, Explanation, Identity, Passphrase,
@@ -8,39 +8,11 @@ use handfast::{
     escape_control,
 };
 
+use super::arguments::{Args, PurposeArg};
 use super::findings::Findings;
-use super::{Args, PurposeArg};
 use crate::clock::unix_now;
 use crate::failure::{Failure, code};
 use crate::passphrase::or_prompt;
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Files instead of a server")]
-pub(super) struct FileArgs {
-    /// Examine the chain in FILE, offline
-    #[arg(long, value_name = "CHAIN")]
-    pub(super) file: Option<PathBuf>,
-    /// Server name to verify [default: the first in the certificate]
-    #[arg(long, value_name = "NAME", requires = "file")]
-    name: Option<String>,
-    /// Verify as of this time, such as 2027-01-31T12:00:00Z [default: now]
-    #[arg(long, value_name = "TIME", requires = "file", value_parser = time)]
-    at: Option<i64>,
-    /// Purpose to verify it for
-    #[arg(
-        long,
-        value_name = "PURPOSE",
-        requires = "file",
-        default_value = "server"
-    )]
-    purpose: PurposeArg,
-}
-
-fn time(text: &str) -> Result<i64, String> {
-    text.parse::<jiff::Timestamp>()
-        .map(jiff::Timestamp::as_second)
-        .map_err(|_| "expected a time such as 2027-01-31T12:00:00Z".to_owned())
-}
 
 pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
     let chain = certificates_from_file(path).map_err(|error| {

@@ -17,10 +17,11 @@ use handfast_dial::proxy::Proxy;
 use handfast_dial::{ConnectError, StartTls};
 use handfast_probe::{self as probe, WireVersion, with_unverified_reply};
 
+use super::arguments::Args;
 use super::findings::{Closing, Findings, Live, OtherChain, Resumption, VersionTried};
 use super::probing::Progress;
 use super::route::{Route, Target, split};
-use super::{Args, fetch, probing};
+use super::{fetch, probing};
 use crate::clock::unix_now;
 use crate::failure::Failure;
 

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use super::super::numbers::{CLASSES, DURATIONS_MS, ENDS, PROTOCOLS, TLS_VERSIONS};
-use super::Snapshot;
+use super::snapshot::Snapshot;
 use crate::version;
 
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -254,7 +254,7 @@ impl Text {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::tests::example;
+    use super::super::snapshot::tests::example;
     use super::*;
 
     /// Reads OpenMetrics text as strictly as its specification demands of those who write it.

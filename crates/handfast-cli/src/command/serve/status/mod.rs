@@ -6,15 +6,14 @@
 
 mod metrics;
 mod page;
+mod snapshot;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use handfast::{Explanation, ServerContext};
 use handfast_https::server::{
-    Body, ConnectionInfo, Gauges, Handler, Limits, Request, Response, Running, Server,
-    ServerConfig, plain,
+    Body, ConnectionInfo, Handler, Limits, Request, Response, Running, Server, ServerConfig, plain,
 };
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
@@ -22,9 +21,9 @@ use http::header::{
 };
 use http::{Method, StatusCode};
 
+pub(super) use snapshot::Sources;
+
 use super::config::StatusAddress;
-use super::log::Handle;
-use super::numbers::{Certificate, Numbers, Sums};
 use crate::failure::{Failure, code};
 
 /// Connections at once: some browsers and collectors. A flood of this port takes nothing from the other.
@@ -36,51 +35,6 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Can this address be reached from elsewhere?
 pub(super) fn is_public(address: &StatusAddress) -> bool {
     !address.0.ip().to_canonical().is_loopback()
-}
-
-/// What the status is made of.
-#[derive(Clone)]
-pub(super) struct Sources {
-    pub(super) numbers: Arc<Numbers>,
-    pub(super) gauges: Gauges,
-    pub(super) log: Handle,
-}
-
-/// Everything at one moment.
-struct Snapshot {
-    sums: Sums,
-    certificates: Vec<Certificate>,
-    /// Unix seconds.
-    now: f64,
-    started: f64,
-    uptime: f64,
-    connections: usize,
-    connections_max: usize,
-    held: usize,
-    held_max: usize,
-    /// Of the access log, of the audit file.
-    lines_lost: [u64; 2],
-}
-
-impl Sources {
-    fn snapshot(&self) -> Snapshot {
-        let unix = |time: SystemTime| {
-            time.duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0.0, |since| since.as_secs_f64())
-        };
-        Snapshot {
-            sums: self.numbers.sums(),
-            certificates: self.numbers.certificates(),
-            now: unix(SystemTime::now()),
-            started: unix(self.numbers.started()),
-            uptime: self.numbers.uptime().as_secs_f64(),
-            connections: self.gauges.connections(),
-            connections_max: self.gauges.connections_max(),
-            held: self.gauges.held_bytes(),
-            held_max: self.gauges.held_bytes_max(),
-            lines_lost: self.log.lost(),
-        }
-    }
 }
 
 /// Listens for those who watch the server.
@@ -164,49 +118,6 @@ fn set(response: &mut Response, name: HeaderName, value: &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Numbers that differ, so that none can stand for another.
-    pub(super) fn example() -> Snapshot {
-        let mut sums = Sums {
-            aborted: 7,
-            bytes: 123_456_789,
-            microseconds: 9_000_000,
-            full: 3,
-            accept_failures: 4,
-            reloads: [11, 2],
-            wire: [5_000, 6_000],
-            ..Sums::default()
-        };
-        sums.requests[0] = [0, 900, 20, 30, 1, 2];
-        sums.requests[1] = [0, 8_000, 40, 5, 0, 0];
-        sums.handshakes = [[10, 3], [200, 70]];
-        sums.durations = [8_000, 900, 50, 30, 10, 5, 2, 1, 0];
-        sums.ends = [100, 50, 1, 2, 3, 4, 5, 6];
-        sums.failures.insert("not-tls", 12);
-        sums.failures.insert("closed-without-a-byte", 34);
-        let certificate = |name: &str, not_after| Certificate {
-            names: vec![name.to_owned(), "127.0.0.1".to_owned()],
-            issuer: "CN=\"a\\b\"<&>".to_owned(),
-            serial: "0a1b".to_owned(),
-            not_after,
-        };
-        Snapshot {
-            sums,
-            certificates: vec![
-                certificate("localhost", 1_800_000_000),
-                certificate("soon.test", 1_796_000_000),
-                certificate("over.test", 1_795_000_000),
-            ],
-            now: 1_795_959_681.0,
-            started: 1_795_859_681.0,
-            uptime: 100_000.0,
-            connections: 17,
-            connections_max: 8192,
-            held: 1_048_576,
-            held_max: 134_217_728,
-            lines_lost: [0, 9],
-        }
-    }
 
     #[test]
     fn loopback_is_not_public() {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::numbers::{CLASSES, DURATIONS_MS, ENDS, PROTOCOLS, TLS_VERSIONS};
-use super::Snapshot;
+use super::snapshot::Snapshot;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -387,7 +387,7 @@ fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::example;
+    use super::super::snapshot::tests::example;
     use super::*;
 
     #[test]
