@@ -45,6 +45,7 @@ const KEPT: [HeaderName; 5] = [ALLOW, CONTENT_RANGE, RETRY_AFTER, VARY, WWW_AUTH
 pub struct Site {
     pub(crate) names: Vec<SiteName>,
     pub(crate) needs_server_name: bool,
+    pub(crate) label: Option<u32>,
     files: Option<Files>,
     /// The same where clients store files: what they put beside a file is not sent in place of it.
     uploaded: Option<Files>,
@@ -104,6 +105,12 @@ impl Site {
     /// requests are answered.
     pub fn with_server_name_needed(mut self, on: bool) -> Self {
         self.needs_server_name = on;
+        self
+    }
+
+    /// A number by which the program knows the site again ([`Sites::label`](crate::Sites::label)). Default: none.
+    pub fn with_label(mut self, label: u32) -> Self {
+        self.label = Some(label);
         self
     }
 

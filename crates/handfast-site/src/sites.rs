@@ -47,6 +47,12 @@ impl Sites {
     pub fn replace(&self, table: SiteTable) {
         self.table.store(Arc::new(table));
     }
+
+    /// The [label](Site::with_label) of the site that a request with this authority is for, over a connection with this server
+    /// name; for logs. `None` also where the answer is 421.
+    pub fn label(&self, authority: Option<&str>, server_name: Option<&str>) -> Option<u32> {
+        self.table.load().choose(authority, server_name)?.label
+    }
 }
 
 impl Handler for Sites {
@@ -250,6 +256,21 @@ mod tests {
                 "{authority:?} {server_name:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_request_is_known_by_the_label_of_its_site() {
+        let table = SiteTable::new()
+            .with_default(site(&["default.example"]))
+            .and_then(|table| table.with(site(&["a.example"]).with_label(7)))
+            .unwrap();
+        let sites = Sites::new(table);
+        let name = Some("a.example");
+        assert_eq!(sites.label(name, name), Some(7));
+        assert_eq!(sites.label(Some("b.example"), None), None);
+        assert_eq!(sites.label(name, Some("default.example")), None);
+        sites.replace(SiteTable::new());
+        assert_eq!(sites.label(name, name), None);
     }
 
     #[test]

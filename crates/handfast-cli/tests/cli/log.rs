@@ -54,14 +54,7 @@ impl Place {
     }
 
     fn serve(&self, more: &[&str]) -> Serving {
-        let running = self.program(more).start();
-        let port = running
-            .wait_until(PATIENCE, |output| {
-                let (_, rest) = output.split_once("listening on https://127.0.0.1:")?;
-                rest.split_once("/\n")?.0.parse().ok()
-            })
-            .unwrap_or_else(|| panic!("{}", running.output()));
-        Serving { running, port }
+        serving(self.program(more).start())
     }
 
     /// curl with these arguments, to a path of the server.
@@ -93,6 +86,17 @@ impl Serving {
         let status = self.running.wait(PATIENCE).unwrap();
         assert_eq!(status.code(), Some(0), "{}", self.running.output());
     }
+}
+
+/// Once clients can connect to it.
+fn serving(running: Running) -> Serving {
+    let port = running
+        .wait_until(PATIENCE, |output| {
+            let (_, rest) = output.split_once("listening on https://127.0.0.1:")?;
+            rest.split_once("/\n")?.0.parse().ok()
+        })
+        .unwrap_or_else(|| panic!("{}", running.output()));
+    Serving { running, port }
 }
 
 /// Waits until a file is as it should be.
@@ -447,6 +451,104 @@ fn the_journal_gets_an_entry_with_fields_for_each_event() {
         text.contains("HANDFAST_EVENT=lines-lost") && text.contains("HANDFAST_COUNT=1"),
         "{text}"
     );
+    assert!(!server.running.output().contains("GET /"));
+}
+
+/// As with other servers: requests of a site are in its log and not in the common one.
+#[test]
+fn a_site_can_have_a_log_of_its_own() {
+    let place = Place::new();
+    let issued = place
+        .bench
+        .pki
+        .server(&["a.example", "b.example", "c.example", "d.example"]);
+    let files = issued.write(place.bench.directory(), "sites", &[]);
+    fs::create_dir(place.path("logs")).unwrap();
+    let configure = |sites: &[(&str, &str)]| {
+        let mut text = format!(
+            "[log]\nto = \"logs/common\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+             [[tls.certificate]]\nchain = \"{}\"\nkey = \"{}\"\n",
+            files.chain_pem.display(),
+            files.key_pem.display()
+        );
+        for (name, log) in sites {
+            text += &format!("[[site]]\nnames = [\"{name}.example\"]\nroot = \"public\"\n{log}");
+        }
+        fs::write(place.path("next.toml"), text).unwrap();
+        fs::rename(place.path("next.toml"), place.path("handfast.toml")).unwrap();
+    };
+    configure(&[
+        ("a", "[site.log]\nto = \"logs/a\"\nformat = \"combined\"\n"),
+        ("b", "[site.log]\nto = \"off\"\n"),
+        ("c", "[site.log]\nformat = \"json\"\n"),
+        ("d", ""),
+    ]);
+    let config = place.text("handfast.toml");
+    let program = place.bench.program("serve").args(["--config", &config]);
+    let mut server = serving(program.start());
+    let ask = |server: &Serving, name: &str, query: &str, version: &str| {
+        let host = format!("{name}.example");
+        let resolve = format!("{host}:{}:127.0.0.1", server.port);
+        let finished = Program::new("curl")?
+            .args(["-sS", "-o", "/dev/null", "--resolve", &resolve, version])
+            .arg("--cacert")
+            .arg(&place.bench.ca)
+            .arg(format!("https://{host}:{}/f.txt?{query}", server.port))
+            .run();
+        assert!(finished.succeeded(), "{finished}");
+        Some(())
+    };
+    for name in ["a", "b", "c", "d"] {
+        for version in ["--http1.1", "--http2"] {
+            if ask(&server, name, &format!("{name}1"), version).is_none() {
+                return;
+            }
+        }
+    }
+    let (common, own) = (place.path("logs/common"), place.path("logs/a"));
+    wait_for(&own, |text| text.lines().count() == 2);
+    wait_for(&common, |text| text.lines().count() == 4);
+    // Rotated; and the second site has a log from now on, the first has none.
+    fs::rename(&own, place.path("logs/a.1")).unwrap();
+    fs::rename(&common, place.path("logs/common.1")).unwrap();
+    configure(&[
+        ("a", "[site.log]\nto = \"logs/a\"\nformat = \"combined\"\n"),
+        ("b", "[site.log]\nto = \"logs/b\"\n"),
+        ("c", ""),
+        ("d", ""),
+    ]);
+    server.signal("HUP");
+    server.running.expect_output("has changed\n", PATIENCE);
+    wait_for(&own, |_| own.exists() && common.exists());
+    for name in ["a", "b", "c", "d"] {
+        ask(&server, name, &format!("{name}2"), "--http2");
+    }
+    configure(&[("a", ""), ("b", "[site.log]\nto = \"none/b\"\n")]);
+    server.signal("HUP");
+    server.running.expect_output("[log-unusable]", PATIENCE);
+    ask(&server, "b", "b3", "--http1.1");
+    server.stop();
+    let text = |name: &str| fs::read_to_string(place.path("logs").join(name)).unwrap();
+    for (name, expected) in [
+        ("a.1", &["?a1", "?a1"][..]),
+        ("a", &["?a2"]),
+        ("b", &["?b2", "?b3"]),
+        ("common", &["?c2", "?d2"]),
+    ] {
+        let text = text(name);
+        assert_eq!(text.lines().count(), expected.len(), "{name}: {text}");
+        for (line, query) in text.lines().zip(expected) {
+            assert!(line.contains(query), "{name}: {text}");
+        }
+    }
+    assert!(text("a").contains("\"curl/"));
+    let common = text("common.1");
+    assert_eq!(
+        common.matches("\"target\":\"/f.txt?c1\"").count(),
+        2,
+        "{common}"
+    );
+    assert_eq!(common.matches("GET /f.txt?d1 HTTP").count(), 2, "{common}");
     assert!(!server.running.output().contains("GET /"));
 }
 

@@ -144,7 +144,8 @@ pub(super) fn prepare(
     let at_once = |error| vec![Problem::of(&Place::Unset, error)];
     let mut template = read.template;
     let mut context = template.build(predecessor).map_err(at_once)?;
-    // Last: it creates the file.
+    // Last: these create files.
+    held.logs.open(settings).map_err(|problem| vec![*problem])?;
     if let Some(path) = &settings.key_log {
         let log = held.key_log(path);
         template.key_log = Some(log.map_err(|failure| vec![Problem::of(&path.place, failure)])?);
@@ -171,12 +172,8 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
     {
         problems.push(Problem::of(&Place::Unset, error));
     }
-    let written = [
-        settings.key_log.as_ref().map(|path| &path.value),
-        settings.log.audit.as_ref(),
-        settings.log.file(),
-    ];
-    for path in written.into_iter().flatten() {
+    let key_log = settings.key_log.as_ref().map(|path| path.value.clone());
+    for path in settings.log_files().iter().chain(&key_log) {
         let directory = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
@@ -307,6 +304,9 @@ fn sites(
         let mut served = handfast_site::Site::new().with_server_name_needed(differs);
         if let Some(files) = files {
             served = served.with_files(files);
+        }
+        if let Some(log) = &site.log {
+            served = served.with_label(held.logs.label(log));
         }
         let names = site.names.iter().map(|name| &name.value);
         match served.with_names(names) {

@@ -17,6 +17,7 @@ use super::config::problem::shown_path;
 use super::config::{At, Problem, Source};
 use super::identities;
 use super::lists::Lists;
+use super::log;
 use super::once::{Once, is_pipe};
 use super::settings::{Certificate, Clients, FileSettings, Settings, Site};
 use crate::failure::{Failure, code};
@@ -38,6 +39,7 @@ pub(super) struct Held {
     lists: Vec<(Clients, Rc<RefCell<Lists>>)>,
     pub(super) answers: answers::Kept,
     pub(super) local: identities::Kept,
+    pub(super) logs: log::SiteLogs,
 }
 
 impl Default for Held {
@@ -53,6 +55,7 @@ impl Default for Held {
             key_logs: HashMap::new(),
             lists: Vec::new(),
             local: identities::Kept::default(),
+            logs: log::SiteLogs::default(),
         }
     }
 }
@@ -167,6 +170,7 @@ impl Held {
             let serves = |site: &Site| site.root.value == *root && site.files == *files;
             sites.iter().any(serves)
         });
+        self.logs.forget_unused(settings);
         self.lists
             .retain(|(clients, _)| sites.iter().any(|site| site.clients == *clients));
         self.answers.forget_unused(sites);

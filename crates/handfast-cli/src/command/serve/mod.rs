@@ -138,20 +138,20 @@ fn serve(
     say(&remarks, text);
     let prepared = prepared.map_err(|problems| all_but_one(config::shown(problems, text)))?;
     watch.complete();
-    let mut logs = Logs::open(&settings.log)?;
+    let logs = Logs::open(&settings.log, held.logs.clone())?;
+    let sites = Sites::new(prepared.sites.clone());
     let numbers = Numbers::new();
     numbers.set_certificates(numbers::certificates(&prepared.identities));
     let mut server = ServerConfig::new(prepared.context.clone())
         .limits(limits)
         .close_policy(settings.close.into())
-        .observer(logs.observer(Arc::clone(&numbers)));
+        .observer(logs.observer(Arc::clone(&numbers), sites.clone()));
     let beginning = Beginning::of(&settings)?;
     let (listeners, redirects_from) = (beginning.listeners, beginning.redirects_from);
     server = listeners.into_iter().fold(server, ServerConfig::listener);
     if let Some(threads) = settings.threads {
         server = server.threads(threads);
     }
-    let sites = Sites::new(prepared.sites.clone());
     let server = Server::bind(server, sites.clone())
         .map_err(|error| bind::failure(&error, bind::Listens::Sites))?;
     let status = settings.status.map(|address| {

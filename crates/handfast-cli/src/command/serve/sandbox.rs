@@ -176,7 +176,7 @@ impl Kept {
         for path in read_again(args, settings) {
             kept.reads(&path);
         }
-        for path in logs(settings) {
+        for path in settings.log_files() {
             kept.write.insert(path.clone());
             // For rotation: the file is opened again after it was renamed.
             let holders = holders(&path);
@@ -280,12 +280,6 @@ fn read_again(args: &Args, settings: &Settings) -> BTreeSet<PathBuf> {
         paths.extend(site.clients.crl.iter().map(|list| list.value.clone()));
     }
     paths
-}
-
-/// The files that SIGHUP reopens.
-fn logs(settings: &Settings) -> Vec<PathBuf> {
-    let logs = settings.log.file().into_iter().chain(&settings.log.audit);
-    logs.cloned().collect()
 }
 
 fn shown(path: &Path) -> String {

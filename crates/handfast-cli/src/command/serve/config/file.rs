@@ -214,6 +214,9 @@ pub(crate) struct SiteTable {
     /// Strict transport security.
     #[serde(default)]
     pub(crate) hsts: Option<At<HstsTable>>,
+    /// The access log for requests of this site, in place of the common one. Events of handshakes and connections stay in the common log.
+    #[serde(default)]
+    pub(crate) log: Option<At<SiteLogTable>>,
     /// Which clients are accepted.
     #[serde(default)]
     pub(crate) client_auth: Option<At<ClientAuthTable>>,
@@ -236,6 +239,20 @@ pub(crate) struct SiteTable {
     /// local authority.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) certificate: Vec<At<CertificateTable>>,
+}
+
+/// The access log of a site.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SiteLogTable {
+    /// Where it goes: `stderr`, `journal`, `off`, or a file to append to, which SIGHUP reopens. Default: where the common log goes.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["example.org.log"]))]
+    pub(crate) to: Option<At<LogTarget>>,
+    /// How it is written. Default: as the common log.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["combined"]))]
+    pub(crate) format: Option<At<LogFormat>>,
 }
 
 /// A certificate and its key.

@@ -4,6 +4,7 @@
 //! ```text
 //!                +-> numbers (counters of the thread)
 //! event -> Log --+-> request, events, values: text -> Output (sheet of the thread) -> writing thread -> Target
+//!                +-> request, to the log of its site (sites)  -> Output              -> writing thread -> Target
 //!                +-> values: JSON of failures      -> Output                       -> writing thread -> audit file
 //! ```
 //!
@@ -13,53 +14,47 @@
 mod events;
 mod journal;
 mod lines;
+mod outputs;
 mod request;
+mod sites;
 mod spell;
 mod target;
 mod values;
 mod writer;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use handfast::{Explanation, escape_control};
 use handfast_https::server::{
     CloseEvent, ConnectionInfo, HandshakeEvent, LimitEvent, Observer, RedirectEvent, RequestEvent,
 };
+use handfast_site::Sites;
 use serde_json::Value;
 
+use self::outputs::Outputs;
 use self::request::Format;
+pub(super) use self::sites::SiteLogs;
+use self::sites::State;
 use self::spell::Clock;
-use self::target::{Target, ToFile, ToStderr};
-use self::writer::{Output, Writer};
+use self::writer::Output;
 use super::config::LogTarget;
-use super::config::choices::LogFormat;
 use super::numbers::Numbers;
 use super::settings::LogSettings;
 use crate::advice::Advised as _;
-use crate::failure::{Failure, code};
+use crate::failure::Failure;
 use crate::output;
 
-/// How long a file is waited for when the server ends: a disk that is busy with other things.
-const LAST_LINES: Duration = Duration::from_secs(2);
-
-/// How long a terminal or a pipe is waited for: what is not read by then is not being read.
-const LAST_LINES_OF_STDERR: Duration = Duration::from_millis(300);
-
-/// All outputs, from the start to the end.
+/// All logs, from the start to the end.
 pub(super) struct Logs {
     access: Option<Output>,
     /// For events that the format of the access log cannot express.
     aside: Option<Output>,
     audit: Option<Output>,
     /// Stderr, for what the program itself says.
-    messages: Option<Output>,
-    /// Outputs that are open, and not written yet: threads begin once the process is confined.
-    waiting: Vec<writer::Waiting>,
-    writers: Vec<Writer>,
+    messages: Output,
+    of_sites: SiteLogs,
     format: Format,
     verbose: bool,
 }
@@ -67,149 +62,83 @@ pub(super) struct Logs {
 /// What a signal handler and the status page need of the logs.
 #[derive(Clone)]
 pub(super) struct Handle {
-    access: Option<Output>,
-    audit: Option<Output>,
+    outputs: Outputs,
 }
 
 impl Handle {
     /// Reopens files, after log rotation.
     pub(super) fn reopen(&self) {
-        self.access
-            .iter()
-            .chain(&self.audit)
-            .for_each(Output::reopen);
+        self.outputs.reopen();
     }
 
-    /// Lines that were lost since the start: of the access log, of the audit file.
+    /// Lines that were lost since the start: of access logs, of the audit file.
     pub(super) fn lost(&self) -> [u64; 2] {
-        [&self.access, &self.audit].map(|output| output.as_ref().map_or(0, Output::lost))
+        self.outputs.lost()
     }
 }
 
 impl Logs {
-    /// Opens every output.
+    /// Opens every output; those of sites are open.
     ///
     /// # Errors
     /// If one cannot be written: a server that is to be logged does not run without.
-    pub(super) fn open(settings: &LogSettings) -> Result<Self, Failure> {
-        let mut logs = Self {
-            access: None,
-            aside: None,
-            audit: None,
-            messages: None,
-            waiting: Vec::new(),
-            writers: Vec::new(),
-            format: match settings.format {
-                _ if matches!(settings.to, LogTarget::Journal(_)) => Format::Journal,
-                LogFormat::Handfast => Format::Handfast,
-                LogFormat::Combined => Format::Combined,
-                LogFormat::Json => Format::Json,
-            },
-            verbose: settings.is_verbose(),
-        };
-        let report = match logs.format {
-            Format::Json => values::lines_lost,
-            _ => events::lines_lost,
-        };
-        let stderr_report = match settings.to {
-            LogTarget::Stderr => report,
-            _ => events::lines_lost,
-        };
-        // The first, which ends last: others may report what they lost.
-        let stderr = ToStderr::new(stderr_report);
-        let stderr = logs.start("handfast-stderr", stderr, LAST_LINES_OF_STDERR);
+    pub(super) fn open(settings: &LogSettings, of_sites: SiteLogs) -> Result<Self, Failure> {
+        let outputs = &of_sites.outputs;
+        let format = Format::of(&settings.to, settings.format);
         let access = match &settings.to {
-            LogTarget::Off => None,
             LogTarget::Stderr if settings.is_quiet() => None,
-            LogTarget::Stderr => Some(stderr.clone()),
-            LogTarget::File(path) => {
-                let file = ToFile::open(path, "the access log", report)
-                    .map_err(|error| unusable("the access log", path, &error))?;
-                Some(logs.start("handfast-log", file, LAST_LINES))
-            }
-            LogTarget::Journal(path) => Some(logs.journal(path.as_deref())?),
+            to => outputs.access(to, report(format))?,
         };
-        logs.aside = match (&access, logs.format) {
-            (Some(_), Format::Combined) if !settings.is_quiet() => Some(stderr.clone()),
+        of_sites.keep(&settings.to);
+        let messages = outputs.stderr(events::lines_lost)?;
+        let aside = match (&access, format) {
+            (Some(_), Format::Combined) if !settings.is_quiet() => Some(messages.clone()),
             _ => None,
         };
-        logs.access = access;
-        logs.messages = Some(stderr);
-        if let Some(path) = &settings.audit {
-            let file = ToFile::open(path, "the audit file", values::lines_lost)
-                .map_err(|error| audit_unusable(path, &error))?;
-            logs.audit = Some(logs.start("handfast-audit", file, LAST_LINES));
-        }
-        Ok(logs)
-    }
-
-    #[cfg(unix)]
-    fn journal(&mut self, path: Option<&Path>) -> Result<Output, Failure> {
-        let path = path.unwrap_or_else(|| Path::new(target::ToJournal::DEFAULT));
-        let journal =
-            target::ToJournal::open(path).map_err(|error| unusable("the journal", path, &error))?;
-        Ok(self.start("handfast-log", journal, LAST_LINES))
-    }
-
-    // As on Unix, where it is used mutably.
-    #[cfg(not(unix))]
-    #[allow(clippy::needless_pass_by_ref_mut)]
-    fn journal(&mut self, path: Option<&Path>) -> Result<Output, Failure> {
-        let path = path.unwrap_or_else(|| Path::new("journal"));
-        Err(unusable(
-            "the journal",
-            path,
-            &io::ErrorKind::Unsupported.into(),
-        ))
-    }
-
-    fn start(&mut self, name: &str, target: impl Target, patience: Duration) -> Output {
-        let (output, writer) = writer::prepare(name, target, patience);
-        self.waiting.push(writer);
-        output
+        let audit = settings.audit.as_ref();
+        let audit = audit.map(|path| outputs.audit(path)).transpose()?;
+        Ok(Self {
+            access,
+            aside,
+            audit,
+            messages,
+            of_sites,
+            format,
+            verbose: settings.is_verbose(),
+        })
     }
 
     /// Starts to write what was logged since, and what will be.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn begin(&mut self) -> Result<(), Failure> {
-        for writer in self.waiting.drain(..) {
-            let writer = writer.start().map_err(|error| {
-                let what = "the log cannot be written: the system gives no thread";
-                Failure::new(
-                    code::OTHER,
-                    Explanation::new("log-unusable", what).with_evidence(error.to_string()),
-                )
-            })?;
-            self.writers.push(writer);
-        }
-        if let Some(stderr) = self.messages.clone() {
-            output::divert(Some(Box::new(move |lines| {
-                stderr.put(|out| out.extend_from_slice(lines.as_bytes()));
-            })));
-        }
+    pub(super) fn begin(&self) -> Result<(), Failure> {
+        self.of_sites.outputs.begin()?;
+        let stderr = self.messages.clone();
+        output::divert(Some(Box::new(move |lines| {
+            stderr.put(|out| out.extend_from_slice(lines.as_bytes()));
+        })));
         Ok(())
     }
 
-    /// Receives a server's events.
-    pub(super) fn observer(&self, numbers: Arc<Numbers>) -> Log {
-        static LOGS: AtomicU64 = AtomicU64::new(1);
+    /// Receives the events of a server of these sites.
+    pub(super) fn observer(&self, numbers: Arc<Numbers>, sites: Sites) -> Log {
         Log {
             access: self.access.clone(),
             aside: self.aside.clone(),
             audit: self.audit.clone(),
+            of_sites: self.of_sites.clone(),
+            sites,
             format: self.format,
             verbose: self.verbose,
-            number: LOGS.fetch_add(1, Ordering::Relaxed),
+            number: next_number(),
             numbers,
         }
     }
 
     pub(super) fn handle(&self) -> Handle {
         Handle {
-            access: self.access.clone(),
-            audit: self.audit.clone(),
+            outputs: self.of_sites.outputs.clone(),
         }
     }
 
@@ -221,37 +150,22 @@ impl Logs {
 
 impl Drop for Logs {
     fn drop(&mut self) {
-        let stderr = (!self.writers.is_empty()).then(|| self.writers.remove(0));
-        self.writers.drain(..).for_each(Writer::finish);
-        output::divert(None);
-        if let Some(stderr) = stderr {
-            stderr.finish();
-        }
+        self.of_sites.outputs.finish();
     }
 }
 
-fn unusable(what: &str, path: &Path, error: &io::Error) -> Failure {
-    let name = escape_control(&path.display().to_string()).into_owned();
-    let explanation = Explanation::new("log-unusable", format!("{what} {name} cannot be written"))
-        .with_evidence(error.to_string());
-    Failure::new(
-        code::WRITE,
-        match what {
-            "the journal" => explanation
-                .with_fix("log to stderr, which systemd's services have in the journal anyway"),
-            _ => explanation
-                .with_fix("give a file in a directory that exists and that this user may write to"),
-        },
-    )
+/// A number that no other log has.
+fn next_number() -> u64 {
+    static LOGS: AtomicU64 = AtomicU64::new(1);
+    LOGS.fetch_add(1, Ordering::Relaxed)
 }
 
-fn audit_unusable(path: &Path, error: &io::Error) -> Failure {
-    let name = escape_control(&path.display().to_string()).into_owned();
-    let what = format!("the audit file {name} cannot be opened for writing");
-    let explanation = Explanation::new("audit-file-unusable", what)
-        .with_evidence(error.to_string())
-        .with_fix("give a file in a directory that exists and that this user may write to");
-    Failure::new(code::WRITE, explanation)
+/// How a log reports lines that were lost.
+fn report(format: Format) -> target::Report {
+    match format {
+        Format::Json => values::lines_lost,
+        _ => events::lines_lost,
+    }
 }
 
 /// Turns events into lines, and counts them.
@@ -259,6 +173,9 @@ pub(super) struct Log {
     access: Option<Output>,
     aside: Option<Output>,
     audit: Option<Output>,
+    of_sites: SiteLogs,
+    /// By which a request's site is known.
+    sites: Sites,
     format: Format,
     verbose: bool,
     /// Distinguishes logs in what each thread keeps.
@@ -300,6 +217,27 @@ impl Log {
         }
     }
 
+    /// Writes a request to the log of its site. Has that one of its own?
+    fn put_to_site(&self, event: &RequestEvent<'_>) -> bool {
+        let host = request::host(event).and_then(|host| str::from_utf8(host).ok());
+        let server_name = event.connection.report.server_name.as_deref();
+        let Some(label) = self.sites.label(host, server_name) else {
+            return false;
+        };
+        let all = self.of_sites.all();
+        let Some(log) = usize::try_from(label).ok().and_then(|at| all.get(at)) else {
+            return false;
+        };
+        match &log.state {
+            State::Unused => return false,
+            State::Off => {}
+            State::Open(output) => {
+                output.put(|out| request::put(out, log.format, log.number, event));
+            }
+        }
+        true
+    }
+
     fn audit(&self, value: impl FnOnce() -> Value) {
         if let Some(audit) = &self.audit {
             let line = values::line(&value());
@@ -310,11 +248,15 @@ impl Log {
 
 impl Observer for Log {
     fn wants_fields(&self) -> bool {
-        self.access.is_some() && self.format != Format::Handfast
+        // The site of a request is known by its host.
+        (self.access.is_some() && self.format != Format::Handfast) || self.of_sites.has_any()
     }
 
     fn request(&self, event: &RequestEvent<'_>) {
         self.numbers.request(event);
+        if self.of_sites.has_any() && self.put_to_site(event) {
+            return;
+        }
         if let Some(access) = &self.access {
             access.put(|out| request::put(out, self.format, self.number, event));
         }

@@ -8,6 +8,8 @@ use http::Version;
 
 use super::spell::{self, Clock};
 use super::values;
+use crate::command::serve::config::LogTarget;
+use crate::command::serve::config::choices::LogFormat;
 
 /// How requests are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,18 @@ pub(super) enum Format {
     Combined,
     Json,
     Journal,
+}
+
+impl Format {
+    /// That of a log which goes there.
+    pub(super) fn of(to: &LogTarget, chosen: LogFormat) -> Self {
+        match chosen {
+            _ if matches!(to, LogTarget::Journal(_)) => Self::Journal,
+            LogFormat::Handfast => Self::Handfast,
+            LogFormat::Combined => Self::Combined,
+            LogFormat::Json => Self::Json,
+        }
+    }
 }
 
 /// Connections whose part of a line a thread keeps: those that are busy at the same moment. A kept part has up to
@@ -365,7 +379,7 @@ fn put_target(event: &RequestEvent<'_>, put: impl FnOnce(&str)) {
 }
 
 /// The authority that was asked for.
-fn host<'e>(event: &'e RequestEvent<'_>) -> Option<&'e [u8]> {
+pub(super) fn host<'e>(event: &'e RequestEvent<'_>) -> Option<&'e [u8]> {
     let of_target = event
         .target
         .authority()

@@ -150,11 +150,16 @@ impl Output {
 }
 
 impl Writer {
-    /// Writes what was put before, and ends; if the output takes nothing, it waits until its limit.
-    pub(super) fn finish(self) {
+    /// It is to write what was put before, and to end.
+    pub(super) fn ask_to_end(&self) {
         self.shared.ending.store(true, Ordering::Release);
         self.shared.wake();
-        let deadline = Instant::now() + self.patience;
+    }
+
+    /// Writes what was put before, and ends; if the output takes nothing, it waits until its limit, counted from `began`.
+    pub(super) fn finish(self, began: Instant) {
+        self.ask_to_end();
+        let deadline = began + self.patience;
         while !self.thread.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
@@ -328,7 +333,7 @@ mod tests {
             })
             .collect();
         threads.into_iter().for_each(|one| one.join().unwrap());
-        fixture.writer.finish();
+        fixture.writer.finish(Instant::now());
         let text = String::from_utf8(lock(&fixture.seen).clone()).unwrap();
         for thread in 0..4 {
             let its: Vec<usize> = text
@@ -358,7 +363,7 @@ mod tests {
         fixture
             .output
             .put(|text| text.extend_from_slice(b"three\n"));
-        fixture.writer.finish();
+        fixture.writer.finish(Instant::now());
         let text = lock(&fixture.seen).clone();
         assert!(text.starts_with(b"one\ntwo\n"));
         assert!(String::from_utf8(text).unwrap().contains("reopened\n"));
@@ -378,7 +383,7 @@ mod tests {
         let lost = fixture.output.lost();
         assert!(lost > 0 && lost < LINES);
         drop(fixture.permits);
-        fixture.writer.finish();
+        fixture.writer.finish(Instant::now());
         let written = lock(&fixture.seen).len() as u64 / 8192;
         assert_eq!(written + lost, LINES);
         assert_eq!(fixture.dropped.load(Ordering::Relaxed), lost);
@@ -389,7 +394,7 @@ mod tests {
     fn an_output_that_takes_nothing_does_not_keep_the_server_from_ending() {
         let fixture = fixture(Duration::from_millis(20));
         fixture.output.put(|text| text.extend_from_slice(b"line\n"));
-        fixture.writer.finish();
+        fixture.writer.finish(Instant::now());
         assert!(lock(&fixture.seen).is_empty());
         drop(fixture.permits);
     }

@@ -23,5 +23,7 @@ mod write;
 pub(super) use self::resolve::listener_addresses;
 pub(super) use self::resolve::resolve;
 pub(super) use self::restart::needs_restart;
-pub(super) use self::types::{Certificate, Clients, FileSettings, LogSettings, Settings, Site};
+pub(super) use self::types::{
+    Certificate, Clients, FileSettings, LogSettings, Settings, Site, SiteLog,
+};
 pub(super) use self::write::file;

@@ -9,11 +9,13 @@ use handfast_https::server::{Limits, Rate};
 
 use super::answers;
 use super::flags::override_by;
-use super::types::{Certificate, Clients, FileSettings, Listener, LogSettings, Settings, Site};
+use super::types::{
+    Certificate, Clients, FileSettings, Listener, LogSettings, Settings, Site, SiteLog,
+};
 use crate::command::serve::args::Args;
 use crate::command::serve::config::choices::{Close, Demand, Events, Kind, LogFormat, Version};
 use crate::command::serve::config::file::{
-    CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteTable,
+    CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, SiteLogTable, SiteTable,
 };
 use crate::command::serve::config::{
     Address, At, Config, FilePath, LogTarget, Often, Place, Problem, Size, Source, Time,
@@ -69,10 +71,16 @@ struct Resolve<'d> {
 impl Resolve<'_> {
     fn all(&self, file: &File, problems: &mut Vec<Problem>) -> Option<Settings> {
         let listeners = self.listeners(&file.listener, problems);
+        let log = LogSettings {
+            to: self.log_target(&file.log.to, &file.log.format, problems),
+            format: or(&file.log.format, LogFormat::default()),
+            events: or(&file.log.events, Events::default()),
+            audit: file.log.audit.as_ref().map(|path| self.path(path).value),
+        };
         let sites: Vec<Site> = file
             .site
             .iter()
-            .map(|site| self.site(site, problems))
+            .map(|site| self.site(site, &log, problems))
             .collect();
         names_are_unique(&sites, problems);
         let versions = match &file.tls.versions {
@@ -101,12 +109,7 @@ impl Resolve<'_> {
             grace: or(&file.grace, Time(GRACE_DEFAULT)).0,
             close: or(&file.close, Close::default()),
             status: file.status.address.as_ref().map(|address| address.value),
-            log: LogSettings {
-                to: self.log_target(&file.log, problems),
-                format: or(&file.log.format, LogFormat::default()),
-                events: or(&file.log.events, Events::default()),
-                audit: file.log.audit.as_ref().map(|path| self.path(path).value),
-            },
+            log,
         })
     }
 
@@ -182,16 +185,21 @@ impl Resolve<'_> {
         })
     }
 
-    fn log_target(&self, table: &LogTable, problems: &mut Vec<Problem>) -> LogTarget {
-        let to = or(&table.to, LogTarget::default());
-        if let (LogTarget::Journal(_), Some(format)) = (&to, &table.format) {
+    fn log_target(
+        &self,
+        given: &Option<At<LogTarget>>,
+        format: &Option<At<LogFormat>>,
+        problems: &mut Vec<Problem>,
+    ) -> LogTarget {
+        let to = or(given, LogTarget::default());
+        if let (LogTarget::Journal(_), Some(format)) = (&to, format) {
             let what = "the journal has fields, and no format";
             problems.push(
                 Problem::new(format.place.clone(), what)
                     .with_fix("leave out the format, or log to a file"),
             );
         }
-        match (to, table.to.as_ref().map(|to| &to.place)) {
+        match (to, given.as_ref().map(|to| &to.place)) {
             (LogTarget::File(path), Some(Place::File(_))) => {
                 LogTarget::File(self.directory.join(path))
             }
@@ -199,7 +207,28 @@ impl Resolve<'_> {
         }
     }
 
-    fn site(&self, table: &At<SiteTable>, problems: &mut Vec<Problem>) -> Site {
+    /// What is not given is as in the common log.
+    fn site_log(
+        &self,
+        table: &At<SiteLogTable>,
+        common: &LogSettings,
+        problems: &mut Vec<Problem>,
+    ) -> SiteLog {
+        let (place, table) = (&table.place, &table.value);
+        let to = match &table.to {
+            Some(given) => given.with(self.log_target(&table.to, &table.format, problems)),
+            None => At {
+                value: common.to.clone(),
+                place: place.clone(),
+            },
+        };
+        SiteLog {
+            to,
+            format: or(&table.format, common.format),
+        }
+    }
+
+    fn site(&self, table: &At<SiteTable>, log: &LogSettings, problems: &mut Vec<Problem>) -> Site {
         let site = &table.value;
         let names = site.names.iter().flatten();
         let names = names.filter_map(|name| match host_name(&name.value) {
@@ -226,6 +255,10 @@ impl Resolve<'_> {
                 follow_links: or(&site.follow_links, false),
             },
             answers: answers::of_table(site, |path| self.path(path)),
+            log: site
+                .log
+                .as_ref()
+                .map(|table| self.site_log(table, log, problems)),
             certificates: self.certificates(&site.certificate),
             clients: self.clients(site.client_auth.as_ref(), problems),
         }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::flags::KEYS;
 use super::{Settings, file, resolve};
 use crate::command::serve::args::Args;
-use crate::command::serve::config::{self, Config, Text, schema};
+use crate::command::serve::config::choices::LogFormat;
+use crate::command::serve::config::{self, Config, LogTarget, Text, schema};
 
 #[derive(Debug, Parser)]
 struct Serve {
@@ -224,6 +225,34 @@ fn paths_are_relative_to_the_file() {
     )
     .unwrap();
     assert_eq!(of_options.log.audit.as_deref(), Some(Path::new("log")));
+}
+
+#[test]
+fn the_log_of_a_site_is_the_common_one_but_for_what_is_given() {
+    let content = "[log]\nto = \"/all.log\"\nformat = \"json\"\n\
+        [[site]]\nroot = \"a\"\nnames = [\"a.example\"]\n[site.log]\nto = \"/a.log\"\n\
+        [[site]]\nroot = \"b\"\nnames = [\"b.example\"]\n[site.log]\nformat = \"combined\"\n\
+        [[site]]\nroot = \"c\"\n";
+    let first = settings(content, "--config x").unwrap();
+    let logs: Vec<_> = first.sites.iter().map(|site| site.log.clone()).collect();
+    let file = |path: &str| LogTarget::File(path.into());
+    let expected = [
+        (file("/a.log"), LogFormat::Json),
+        (file("/all.log"), LogFormat::Combined),
+    ];
+    for (log, (to, format)) in logs.iter().zip(expected) {
+        let log = log.as_ref().unwrap();
+        assert_eq!((&log.to.value, log.format), (&to, format));
+    }
+    assert_eq!(logs[2], None);
+    assert_eq!(first.log_files().len(), 3);
+    let printed = crate::command::serve::print::text(&first);
+    let again = settings(&printed, "--config x").unwrap_or_else(|said| panic!("{said}{printed}"));
+    let logs_again: Vec<_> = again.sites.iter().map(|site| site.log.clone()).collect();
+    assert_eq!(logs_again, logs);
+    let journal = "[[site]]\nroot = \"a\"\n[site.log]\nto = \"journal\"\nformat = \"json\"\n";
+    let said = settings(journal, "--config x").unwrap_err();
+    assert!(said.contains("the journal has fields"), "{said}");
 }
 
 #[test]

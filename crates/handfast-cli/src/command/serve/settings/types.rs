@@ -53,17 +53,16 @@ impl LogSettings {
         self.events == Events::None
     }
 
-    /// The file that the access log goes to.
-    pub(in crate::command::serve) fn file(&self) -> Option<&PathBuf> {
-        match &self.to {
-            LogTarget::File(path) => Some(path),
-            _ => None,
-        }
-    }
-
     pub(in crate::command::serve) fn is_verbose(&self) -> bool {
         self.events == Events::Connections
     }
+}
+
+/// The access log of a site.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::command::serve) struct SiteLog {
+    pub(in crate::command::serve) to: At<LogTarget>,
+    pub(in crate::command::serve) format: LogFormat,
 }
 
 /// Where to listen.
@@ -81,6 +80,8 @@ pub(in crate::command::serve) struct Site {
     pub(in crate::command::serve) root: At<PathBuf>,
     pub(in crate::command::serve) files: FileSettings,
     pub(in crate::command::serve) answers: Answers,
+    /// None: that of all sites.
+    pub(in crate::command::serve) log: Option<SiteLog>,
     /// None: those for all sites, or one from the local authority.
     pub(in crate::command::serve) certificates: Vec<Certificate>,
     pub(in crate::command::serve) clients: Clients,
@@ -157,6 +158,17 @@ impl Settings {
             .copied()
             .map(TlsVersion::from)
             .collect()
+    }
+
+    /// The files that are logged to, which SIGHUP reopens.
+    pub(in crate::command::serve) fn log_files(&self) -> Vec<PathBuf> {
+        let of_sites = self.sites.iter().filter_map(|site| site.log.as_ref());
+        let to = of_sites.map(|log| &log.to.value).chain([&self.log.to]);
+        let files = to.filter_map(|to| match to {
+            LogTarget::File(path) => Some(path),
+            _ => None,
+        });
+        files.chain(&self.log.audit).cloned().collect()
     }
 
     /// IP addresses of listeners that speak HTTPS, or that redirect.

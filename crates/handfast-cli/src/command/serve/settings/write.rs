@@ -7,9 +7,10 @@ use handfast_https::server::Rate;
 
 use super::answers;
 use super::types::{Certificate, Clients, Listener, Settings, Site};
+use crate::command::serve::config::choices::LogFormat;
 use crate::command::serve::config::file::{
-    CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteTable,
-    StatusTable, TlsTable,
+    CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, LogTable, SiteLogTable,
+    SiteTable, StatusTable, TlsTable,
 };
 use crate::command::serve::config::{
     Address, At, FilePath, LogTarget, Often, Place, Size, Source, Time,
@@ -81,6 +82,14 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
             kind: set(listener.kind),
         })
     };
+    let target = |to: &LogTarget| match to {
+        LogTarget::File(file) => LogTarget::File(path(file).0),
+        other => other.clone(),
+    };
+    let format = |to: &LogTarget, format: LogFormat| match to {
+        LogTarget::Journal(_) => None,
+        _ => set(format),
+    };
     let site = |site: &Site| {
         let names = &site.names;
         let mut table = SiteTable {
@@ -91,6 +100,12 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
             precompressed: set(site.files.precompressed),
             compression: set(site.files.compression),
             follow_links: set(site.files.follow_links),
+            log: site.log.as_ref().map(|log| {
+                at(SiteLogTable {
+                    to: set(target(&log.to.value)),
+                    format: format(&log.to.value, log.format),
+                })
+            }),
             client_auth: (site.clients != Clients::default()).then(|| at(clients(&site.clients))),
             certificate: site.certificates.iter().map(certificate).collect(),
             ..SiteTable::default()
@@ -134,14 +149,8 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
             address: settings.status.map(at),
         },
         log: LogTable {
-            to: set(match &settings.log.to {
-                LogTarget::File(file) => LogTarget::File(path(file).0),
-                other => other.clone(),
-            }),
-            format: match settings.log.to {
-                LogTarget::Journal(_) => None,
-                _ => set(settings.log.format),
-            },
+            to: set(target(&settings.log.to)),
+            format: format(&settings.log.to, settings.log.format),
             events: set(settings.log.events),
             audit: settings.log.audit.as_deref().map(|file| at(path(file))),
         },
