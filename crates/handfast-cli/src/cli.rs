@@ -80,7 +80,7 @@ impl Command {
 mod tests {
     use std::collections::BTreeMap;
 
-    use clap::{Command, CommandFactory};
+    use clap::{Command, CommandFactory, Parser as _};
 
     /// Flags that mean one thing here and another there, and why they may.
     const ALLOWED: &[(&str, &str)] = &[
@@ -154,6 +154,24 @@ mod tests {
             .filter(|(flag, meanings)| meanings.len() > 1 && !allowed(flag))
             .collect();
         assert!(differing.is_empty(), "{differing:#?}");
+    }
+
+    #[test]
+    fn a_limit_on_connecting_takes_the_same_values_in_every_command() {
+        for command in ["get", "connect"] {
+            for (value, is_right) in [
+                ("0", true),
+                ("1.5", true),
+                ("1e19", true),
+                ("-1", false),
+                ("x", false),
+            ] {
+                let given = format!("--connect-timeout={value}");
+                let parsed =
+                    super::Cli::try_parse_from(["handfast", command, &given, "localhost:1"]);
+                assert_eq!(parsed.is_ok(), is_right, "{command} {given}");
+            }
+        }
     }
 
     #[test]

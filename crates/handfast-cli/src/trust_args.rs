@@ -104,12 +104,20 @@ pub(crate) struct SessionArgs {
     pub(crate) alpn: Vec<String>,
     #[command(flatten)]
     pub(crate) versions: VersionArgs,
-    /// Time limit for connecting and the handshake
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) connect_timeout: Option<Duration>,
+    /// Time limit for connecting and the handshake, 0 for none [default: 10 for each step]
+    #[arg(long, value_name = "SECONDS", value_parser = limit)]
+    connect_timeout: Option<Limit>,
     /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
     #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE")]
     pub(crate) key_log: Option<PathBuf>,
+}
+
+impl SessionArgs {
+    /// The limit that was asked for; none is so long that nothing reaches it.
+    pub(crate) fn connect_limit(&self) -> Option<Duration> {
+        let asked = self.connect_timeout?;
+        Some(asked.0.unwrap_or(SECONDS_MAX).min(SECONDS_MAX))
+    }
 }
 
 /// TLS versions: as in curl, and as a list.

@@ -154,7 +154,7 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
         builder = builder.expected_name(expected);
     }
     let context = builder.build()?;
-    let deadline = args.session.connect_timeout.map(Deadline::after);
+    let deadline = args.session.connect_limit().map(Deadline::after);
     let channel = PolledChannel::connect(target, &context, args.starttls)?;
     let signals = Signals::install().map_err(no_signals)?;
     args.over(channel, |channel| {
@@ -202,7 +202,7 @@ fn listen(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
         let Some(mut channel) = listener.accept(target, &signals)? else {
             return Ok(ExitCode::from(INTERRUPTED));
         };
-        let deadline = args.session.connect_timeout.map(Deadline::after);
+        let deadline = args.session.connect_limit().map(Deadline::after);
         let deadline = deadline.unwrap_or_else(|| Deadline::after(handshake_limit()));
         let mut connection = context.connection()?;
         match handshake(&channel, &mut connection, deadline, &signals) {
@@ -304,7 +304,7 @@ impl Args {
 
     fn timeouts(&self) -> Timeouts {
         let mut timeouts = Timeouts::default();
-        if let Some(limit) = self.session.connect_timeout {
+        if let Some(limit) = self.session.connect_limit() {
             timeouts.resolve = Some(limit);
             timeouts.connect = Some(limit);
         }
