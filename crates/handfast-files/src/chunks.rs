@@ -61,9 +61,9 @@ pub(crate) struct FileBody {
 
 impl FileBody {
     /// `length` bytes of a file from `start` on.
-    pub(crate) fn new(ready: &Rc<Ready>, start: u64, length: u64) -> Self {
+    pub(crate) fn new(ready: Rc<Ready>, start: u64, length: u64) -> Self {
         Self {
-            ready: Rc::clone(ready),
+            ready,
             at: start,
             left: length,
             began: false,
@@ -116,9 +116,9 @@ impl FileBody {
         usize::try_from(self.left).map_or(max, |left| left.min(max))
     }
 
-    /// Keeps the content of a small file that was read in one piece, for the next request.
+    /// Keeps the content of a small file that was read in one piece, for the next request, if that may find it.
     fn keep(&self, length: usize, bytes: &Bytes) {
-        if self.at == 0 && bytes.len() == length {
+        if self.at == 0 && bytes.len() == length && self.ready.is_shared() {
             self.ready.keep_content(bytes, |_| bytes.clone());
         }
     }
@@ -255,7 +255,7 @@ impl Pull for FileBody {
             let result =
                 read_nowait(&self.ready.file, part, self.at, &mut tail).and_then(|count| {
                     let bytes = part.get(..count).unwrap_or_default();
-                    if self.at == 0 {
+                    if self.at == 0 && self.ready.is_shared() {
                         self.ready.keep_content(bytes, Bytes::copy_from_slice);
                     }
                     self.account(bytes, tail)?;
@@ -407,7 +407,7 @@ mod tests {
         let facts = look_at(&file).unwrap();
         let target = Target::parse("/f").unwrap();
         let ready = Ready::new(Arc::new(file), facts, target, plain());
-        let body = FileBody::new(&ready, 0, content.len() as u64);
+        let body = FileBody::new(ready, 0, content.len() as u64);
         (named, body)
     }
 

@@ -92,7 +92,7 @@ impl Compressed {
         let key = Key::new(&ready.facts, coding);
         Some(Self {
             ready: Rc::clone(ready),
-            source: FileBody::new(ready, 0, size),
+            source: FileBody::new(Rc::clone(ready), 0, size),
             encoder: Some(Encoder::new(coding, size).ok()?),
             work: None,
             text: Bytes::new(),

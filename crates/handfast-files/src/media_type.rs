@@ -3,7 +3,8 @@
 /// What is not known.
 pub(crate) const UNKNOWN: &str = "application/octet-stream";
 
-/// Types that the general table does not have, has by an old name, or takes for something else; by extension, sorted.
+/// Types that the general table does not have, has by an old name, or takes for something else, and those that are asked for most, which
+/// take it several times as long; by extension, sorted.
 const OURS: &[(&str, &str)] = &[
     ("3mf", "model/3mf"),
     ("appimage", "application/vnd.appimage"),
@@ -11,16 +12,24 @@ const OURS: &[(&str, &str)] = &[
     ("br", "application/x-brotli"),
     ("cjs", "text/javascript"),
     ("csr", "application/pkcs10"),
+    ("css", "text/css"),
     ("deb", "application/vnd.debian.binary-package"),
     ("diff", "text/x-diff"),
     ("dmg", "application/x-apple-diskimage"),
     ("exe", "application/vnd.microsoft.portable-executable"),
     ("exr", "image/x-exr"),
     ("flatpak", "application/vnd.flatpak"),
+    ("gif", "image/gif"),
     ("go", "text/plain"),
+    ("html", "text/html"),
+    ("ico", "image/x-icon"),
     ("ipynb", "application/x-ipynb+json"),
     ("iso", "application/x-iso9660-image"),
     ("java", "text/plain"),
+    ("jpeg", "image/jpeg"),
+    ("jpg", "image/jpeg"),
+    ("js", "text/javascript"),
+    ("json", "application/json"),
     ("jsonl", "application/jsonl"),
     ("jsx", "text/javascript"),
     ("ktx2", "image/ktx2"),
@@ -34,6 +43,7 @@ const OURS: &[(&str, &str)] = &[
     ("mjs", "text/javascript"),
     ("mka", "audio/matroska"),
     ("mkv", "video/matroska"),
+    ("mp4", "video/mp4"),
     ("msi", "application/x-msi"),
     ("mtl", "model/mtl"),
     ("mts", "video/mp2t"),
@@ -42,7 +52,9 @@ const OURS: &[(&str, &str)] = &[
     ("org", "text/plain"),
     ("otf", "font/otf"),
     ("patch", "text/x-diff"),
+    ("pdf", "application/pdf"),
     ("plist", "application/xml"),
+    ("png", "image/png"),
     ("proto", "text/plain"),
     ("psd", "image/vnd.adobe.photoshop"),
     ("pub", "text/plain"),
@@ -54,19 +66,26 @@ const OURS: &[(&str, &str)] = &[
     ("step", "model/step"),
     ("stl", "model/stl"),
     ("stp", "model/step"),
+    ("svg", "image/svg+xml"),
     ("tgz", "application/gzip"),
     ("toml", "application/toml"),
     ("topojson", "application/json"),
     // Segments of HTTP live streaming; TypeScript is compiled before it is published.
     ("ts", "video/mp2t"),
+    ("txt", "text/plain"),
     ("usdz", "model/vnd.usdz+zip"),
     ("vcf", "text/vcard"),
+    ("wasm", "application/wasm"),
+    ("webp", "image/webp"),
     ("wgsl", "text/wgsl"),
     ("whl", "application/zip"),
     ("woff", "font/woff"),
+    ("woff2", "font/woff2"),
+    ("xml", "text/xml"),
     // RFC 9512.
     ("yaml", "application/yaml"),
     ("yml", "application/yaml"),
+    ("zip", "application/zip"),
     // RFC 8878.
     ("zst", "application/zstd"),
 ];
@@ -188,6 +207,17 @@ mod tests {
             assert_eq!(of(name.as_bytes()), expected, "{name}");
         }
         assert_eq!(of(b"\xff\xfe.html"), UNKNOWN);
+    }
+
+    #[test]
+    fn types_that_are_here_for_speed_are_those_of_the_general_table() {
+        for extension in [
+            "css", "gif", "html", "ico", "jpeg", "jpg", "js", "json", "mp4", "pdf", "png", "svg",
+            "txt", "wasm", "webp", "woff2", "xml", "zip",
+        ] {
+            let general = mime_guess::from_ext(extension).first_raw();
+            assert_eq!(Some(of(format!("a.{extension}").as_bytes())), general);
+        }
     }
 
     #[test]

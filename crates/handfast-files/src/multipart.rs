@@ -73,7 +73,7 @@ impl Multipart {
         match self.parts.next() {
             Some(part) => {
                 self.text = self.head(part, is_first).into();
-                let body = FileBody::new(&self.ready, part.start, part.length);
+                let body = FileBody::new(Rc::clone(&self.ready), part.start, part.length);
                 self.file = Some(if is_first { body } else { body.continued() });
             }
             None => self.text = self.foot().into(),

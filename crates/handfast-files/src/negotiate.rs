@@ -50,15 +50,15 @@ pub(crate) struct Negotiation<'n> {
 }
 
 impl Negotiation<'_> {
-    pub(crate) async fn reply(&self, ready: &Rc<Ready>) -> Response {
+    pub(crate) async fn reply(&self, ready: Rc<Ready>) -> Response {
         let fields = self.request.headers();
         let accepted = Accepted::of(fields);
         let has_ranges = !self.head && fields.contains_key(RANGE);
         for group in accepted.groups() {
             if ready.labels.varies && self.options.precompressed {
                 for coding in group.clone() {
-                    if let Some(beside) = self.beside(ready, coding).await {
-                        return respond::file(&beside, fields, self.head);
+                    if let Some(beside) = self.beside(&ready, coding).await {
+                        return respond::file(beside, fields, self.head);
                     }
                 }
             }
@@ -70,7 +70,7 @@ impl Negotiation<'_> {
             if wanted
                 && self.options.compression
                 && let Some(coding) = compress::fastest(group)
-                && let Some(response) = self.compressed(ready, coding, &accepted).await
+                && let Some(response) = self.compressed(&ready, coding, &accepted).await
             {
                 return response;
             }

@@ -31,6 +31,9 @@ const CONTENTS_MAX: usize = 4 * 1024 * 1024;
 /// would last as long as the file is hot.
 const CALM: Duration = Duration::from_secs(3);
 
+/// The fields that a reply with a file has, at most: room is made for them once.
+const FIELDS_MAX: usize = 9;
+
 thread_local! {
     /// Bytes of content that are kept.
     static CONTENTS: Cell<usize> = const { Cell::new(0) };
@@ -93,14 +96,14 @@ impl Ready {
         labels: Labels,
     ) -> Rc<Self> {
         let validators = Validators::new(&facts, labels.coding, SystemTime::now());
-        let fields = [
+        let mut fields = HeaderMap::with_capacity(FIELDS_MAX);
+        fields.extend([
             (ETAG, validators.etag.clone()),
             (LAST_MODIFIED, validators.last_modified.clone()),
             (CONTENT_TYPE, labels.content_type.clone()),
             (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
             (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        ];
-        let mut fields = HeaderMap::from_iter(fields);
+        ]);
         if let Some(value) = &labels.cache_control {
             fields.insert(CACHE_CONTROL, value.clone());
         }
@@ -139,6 +142,19 @@ impl Ready {
         if let Some(absent) = self.absent.get(coding as usize) {
             absent.set(Some(now));
         }
+    }
+
+    /// The fields for a reply: they are moved out of a file that nothing else will reply with.
+    pub(crate) fn fields_for_reply(self: &mut Rc<Self>) -> HeaderMap {
+        match Rc::get_mut(self) {
+            Some(only) => std::mem::take(&mut only.fields),
+            None => self.fields.clone(),
+        }
+    }
+
+    /// Whether another reply may use it: there is a further reference, as that of the table of hot files.
+    pub(crate) fn is_shared(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) > 1
     }
 
     /// A part of the content, if it is kept.
@@ -202,6 +218,25 @@ pub(crate) mod tests {
         assert_eq!(settled.content(1, 2).as_deref(), Some(&b"ne"[..]));
         assert_eq!(settled.content(1, 3), None);
         assert_eq!(settled.content(u64::MAX, 2), None);
+    }
+
+    #[test]
+    fn the_fields_of_a_file_are_there_for_every_reply() {
+        let facts = FileFacts {
+            identity: (1, 2),
+            size: 3,
+            modified_ns: 1,
+            changed_ns: 1,
+        };
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let mut ready = Ready::new(file, facts, Target::parse("/a").unwrap(), plain());
+        let kept = Rc::clone(&ready);
+        assert!(ready.is_shared());
+        let fields = ready.fields_for_reply();
+        assert!(fields.contains_key(ETAG) && fields == kept.fields);
+        drop(kept);
+        assert!(!ready.is_shared());
+        assert_eq!(ready.fields_for_reply(), fields);
     }
 
     #[test]

@@ -44,20 +44,30 @@ pub(crate) struct Validators {
 
 impl Validators {
     pub(crate) fn new(facts: &FileFacts, coding: Option<Coding>, now: SystemTime) -> Self {
-        let weak = if facts.is_settled(now) { "" } else { "W/" };
-        let (dash, coding) = coding.map_or(("", ""), |coding| ("-", coding.name()));
-        let etag = format!(
-            "{weak}\"{:x}-{:x}-{:x}{dash}{coding}\"",
-            facts.size, facts.modified_ns, facts.changed_ns
-        );
+        let mut etag = Vec::with_capacity(ETAG_MAX);
+        etag.extend_from_slice(if facts.is_settled(now) {
+            b"\""
+        } else {
+            b"W/\""
+        });
+        put_hex(&mut etag, facts.size.into());
+        for time_ns in [facts.modified_ns, facts.changed_ns] {
+            etag.push(b'-');
+            put_hex(&mut etag, time_ns);
+        }
+        if let Some(coding) = coding {
+            etag.push(b'-');
+            etag.extend_from_slice(coding.name().as_bytes());
+        }
+        etag.push(b'"');
         // A date in the future would never be earlier than a client's: the time of the reply is sent (section 8.8.2.1).
         let modified = whole_second(facts.modified().min(now));
-        let value = |text: String| {
-            HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        let value = |text: &[u8]| {
+            HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static(""))
         };
         Self {
-            etag: value(etag),
-            last_modified: value(httpdate::fmt_http_date(modified)),
+            etag: value(&etag),
+            last_modified: value(httpdate::fmt_http_date(modified).as_bytes()),
             modified,
         }
     }
@@ -77,6 +87,25 @@ impl Validators {
     pub(crate) fn is_weak(&self) -> bool {
         Tag::new(self.etag.as_bytes()).weak
     }
+}
+
+/// Room for an entity tag: three numbers of at most 16 digits as a rule, and what is around them.
+const ETAG_MAX: usize = 64;
+
+/// A number in hexadecimal digits. A tag is made for each file that is opened, and the general formatter takes several times as long.
+fn put_hex(out: &mut Vec<u8>, number: u128) {
+    let mut digits = [b'0'; 32];
+    let (mut rest, mut used) = (number, 0);
+    for digit in digits.iter_mut().rev() {
+        let value = (rest & 15) as u8;
+        *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
+        (rest, used) = (rest >> 4, used + 1);
+        if rest == 0 {
+            break;
+        }
+    }
+    let unused = digits.len() - used;
+    out.extend_from_slice(digits.get(unused..).unwrap_or_default());
 }
 
 fn whole_second(time: SystemTime) -> SystemTime {
@@ -246,6 +275,15 @@ mod tests {
     const AT: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
     const BEFORE: &str = "Tue, 14 Nov 2023 22:13:19 GMT";
     const FUTURE: &str = "Fri, 14 Nov 2223 22:13:20 GMT";
+
+    #[test]
+    fn numbers_in_tags_are_hexadecimal() {
+        for number in [0, 1, 9, 10, 15, 16, 0xabc, u128::from(u64::MAX), u128::MAX] {
+            let mut made = Vec::new();
+            put_hex(&mut made, number);
+            assert_eq!(String::from_utf8(made).unwrap(), format!("{number:x}"));
+        }
+    }
 
     fn facts() -> FileFacts {
         FileFacts {

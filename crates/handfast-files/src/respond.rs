@@ -20,12 +20,12 @@ use crate::ready::Ready;
 use crate::reply::{self, Validators, Verdict};
 
 /// The response with a file, a part of it, or an error.
-pub(crate) fn file(ready: &Rc<Ready>, request: &HeaderMap, head: bool) -> Response {
+pub(crate) fn file(mut ready: Rc<Ready>, request: &HeaderMap, head: bool) -> Response {
     let size = ready.facts.size;
     let span = match reply::judge(request, &ready.validators, size, head) {
         Verdict::Whole => None,
         Verdict::Part(span) => Some(span),
-        Verdict::Parts(spans) => return parts(ready, spans),
+        Verdict::Parts(spans) => return parts(&ready, spans),
         Verdict::NotModified => return not_modified(&ready.fields),
         Verdict::PreconditionFailed => return precondition_failed(),
         Verdict::OutOfRange => {
@@ -36,6 +36,7 @@ pub(crate) fn file(ready: &Rc<Ready>, request: &HeaderMap, head: bool) -> Respon
         }
     };
     let (start, length) = span.map_or((0, size), |span| (span.start, span.length));
+    let fields = ready.fields_for_reply();
     let mut response = Response::new(if head {
         Body::empty()
     } else {
@@ -45,7 +46,7 @@ pub(crate) fn file(ready: &Rc<Ready>, request: &HeaderMap, head: bool) -> Respon
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     let headers = response.headers_mut();
-    headers.clone_from(&ready.fields);
+    *headers = fields;
     if head {
         headers.insert(CONTENT_LENGTH, length.into());
     }

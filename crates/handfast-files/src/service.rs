@@ -50,9 +50,9 @@ impl Service {
         match kept.filter(|ready| !ready.is_outdated()) {
             None => Box::pin(self.find(&root, request, head)).await,
             Some(ready) if has_one_form(&ready, request) => {
-                respond::file(&ready, request.headers(), head)
+                respond::file(ready, request.headers(), head)
             }
-            Some(ready) => Box::pin(self.choose(&root, &ready, request, head)).await,
+            Some(ready) => Box::pin(self.choose(&root, ready, request, head)).await,
         }
     }
 
@@ -62,7 +62,7 @@ impl Service {
         let kept = hot::find(root, &self.options, request.uri().path(), Instant::now());
         match kept.filter(|ready| !ready.is_outdated()) {
             None => self.find(root, request, head).await,
-            Some(ready) => self.choose(root, &ready, request, head).await,
+            Some(ready) => self.choose(root, ready, request, head).await,
         }
     }
 
@@ -106,18 +106,18 @@ impl Service {
             Err(error) => return refused(&error),
         };
         hot::keep(root, &self.options, request.uri().path(), &ready);
-        self.choose(root, &ready, request, head).await
+        self.choose(root, ready, request, head).await
     }
 
     /// Chooses the representation of a file.
     async fn choose(
         &self,
         root: &Arc<Root>,
-        ready: &Rc<Ready>,
+        ready: Rc<Ready>,
         request: &Request,
         head: bool,
     ) -> Response {
-        if has_one_form(ready, request) {
+        if has_one_form(&ready, request) {
             return respond::file(ready, request.headers(), head);
         }
         let negotiation = Negotiation {
