@@ -191,7 +191,23 @@ impl Site {
     }
 
     /// Answers a request that is for this site.
+    ///
+    /// With files alone it is answered at once. Everything else is in a future of its own, so that this one stays small: it is made,
+    /// and moved, for every request.
     pub(crate) async fn answer(
+        &self,
+        request: Request,
+        connection: &Arc<ConnectionInfo>,
+    ) -> Response {
+        if self.has_files_alone() {
+            let mut response = self.content(&request).await;
+            self.add_hsts(response.headers_mut());
+            return response;
+        }
+        Box::pin(self.answer_by_rules(request, connection)).await
+    }
+
+    async fn answer_by_rules(
         &self,
         mut request: Request,
         connection: &Arc<ConnectionInfo>,
@@ -212,7 +228,7 @@ impl Site {
             Ok(response) | Err(response) => response,
         };
         if response.status().is_client_error() || response.status().is_server_error() {
-            response = self.error_page(response, &mut request).await;
+            response = Box::pin(self.error_page(response, &mut request)).await;
         }
         if let Some(path) = &passage.path {
             let status = response.status();
@@ -240,6 +256,11 @@ impl Site {
         if let Some(hsts) = &self.hsts {
             headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
+    }
+
+    /// Is a request answered by the files, whatever it is?
+    fn has_files_alone(&self) -> bool {
+        self.cors.is_none() && self.error_pages.is_empty() && !self.looks_at_paths()
     }
 
     /// Does anything depend on the path besides the files?
@@ -283,7 +304,8 @@ impl Site {
         {
             let mut gate = self.gate(connection, &mut passage.user);
             let cors = self.cors.as_ref();
-            if let Some(response) = uploads.answer(request, path, cors, &mut gate).await {
+            let answer = Box::pin(uploads.answer(request, path, cors, &mut gate)).await;
+            if let Some(response) = answer {
                 return Ok(response);
             }
             let response = answer_by(self.uploaded.as_ref(), request).await;
@@ -294,8 +316,7 @@ impl Site {
         let response = self.content(request).await;
         match &self.fallback {
             Some(fallback) if response.status() == StatusCode::NOT_FOUND && !has_extension => {
-                self.fall_back(fallback, response, request, connection, passage)
-                    .await
+                Box::pin(self.fall_back(fallback, response, request, connection, passage)).await
             }
             _ => Ok(response),
         }
@@ -313,9 +334,8 @@ impl Site {
         if self.guards.is_empty() {
             return Ok(());
         }
-        self.gate(connection, &mut passage.user)
-            .admit(path, request.headers())
-            .await
+        let mut gate = self.gate(connection, &mut passage.user);
+        Box::pin(gate.admit(path, request.headers())).await
     }
 
     fn gate<'g>(&'g self, connection: &'g ConnectionInfo, user: &'g mut Option<User>) -> Gate<'g> {
@@ -495,6 +515,23 @@ fn is_navigation(request: &Request) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of the future that a function makes.
+    fn size_of_future<'a, F: Future>(
+        _: impl FnOnce(&'a Site, Request, &'a Arc<ConnectionInfo>) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    /// It is moved several times for each request.
+    #[test]
+    fn what_is_made_for_every_request_is_small() {
+        let size = size_of_future(|site, request, connection| site.answer(request, connection));
+        assert!(size < 2 * size_of::<Request>() + 512, "{size}");
+        let size =
+            size_of_future(|site, request, connection| site.answer_by_rules(request, connection));
+        assert!(size < 2 * size_of::<Request>() + 1280, "{size}");
+    }
 
     #[test]
     fn pages_are_paths_of_this_site() {

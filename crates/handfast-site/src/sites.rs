@@ -58,13 +58,18 @@ impl Sites {
 impl Handler for Sites {
     async fn handle(&self, request: Request, connection: &Arc<ConnectionInfo>) -> Response {
         let table = self.table.load();
-        let authority = request
-            .uri()
-            .authority()
-            .map(http::uri::Authority::as_str)
-            .or_else(|| request.headers().get(HOST)?.to_str().ok());
         let server_name = connection.report.server_name.as_deref();
-        match table.choose(authority, server_name) {
+        let site = if table.has_no_names() {
+            table.only(server_name)
+        } else {
+            let authority = request
+                .uri()
+                .authority()
+                .map(http::uri::Authority::as_str)
+                .or_else(|| request.headers().get(HOST)?.to_str().ok());
+            table.choose(authority, server_name)
+        };
+        match site {
             Some(site) => site.answer(request, connection).await,
             None => plain(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -163,16 +168,26 @@ impl SiteTable {
             (None, Some(server_name)) => self.find(&name::plain(server_name))?,
             (None, None) => self.default?,
         };
+        self.allowed(at, server_name)
+    }
+
+    /// With one site for all names there is nothing to look up.
+    fn has_no_names(&self) -> bool {
+        self.exact.is_empty() && self.beneath.is_empty()
+    }
+
+    /// The site of every request, whatever the names.
+    fn only(&self, server_name: Option<&str>) -> Option<&Site> {
+        self.allowed(self.default?, server_name)
+    }
+
+    fn allowed(&self, at: usize, server_name: Option<&str>) -> Option<&Site> {
         self.sites
             .get(at)
             .filter(|site| !(site.needs_server_name && server_name.is_none()))
     }
 
     fn find(&self, name: &str) -> Option<usize> {
-        // With a single site there is nothing to look up.
-        if self.exact.is_empty() && self.beneath.is_empty() {
-            return self.default;
-        }
         self.exact
             .get(name)
             .or_else(|| {
@@ -196,9 +211,12 @@ mod tests {
     }
 
     fn chosen(table: &SiteTable, authority: Option<&str>, server_name: Option<&str>) -> String {
-        table
-            .choose(authority, server_name)
-            .map_or_else(|| "421".to_owned(), |site| site.names().next().unwrap())
+        let site = if table.has_no_names() {
+            table.only(server_name)
+        } else {
+            table.choose(authority, server_name)
+        };
+        site.map_or_else(|| "421".to_owned(), |site| site.names().next().unwrap())
     }
 
     #[test]
