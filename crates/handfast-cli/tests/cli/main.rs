@@ -7,6 +7,8 @@ mod answers;
 #[cfg(unix)]
 mod audit;
 mod bench;
+#[cfg(target_os = "linux")]
+mod beside_nginx;
 mod ca;
 mod causes;
 mod common;
