@@ -45,6 +45,11 @@ const CLIENT_SERVERS_MAX: usize = 256;
 const CLIENT_TICKETS_MAX: usize = 8;
 
 const KEY_NAME_LEN: usize = 16;
+const SECRET_LEN: usize = 32;
+
+/// The form of exported keys: this byte; for each key, the newest first, its name, when it was made (8 bytes) and its secret.
+const EXPORTED: u8 = 1;
+const EXPORTED_LEN: usize = KEY_NAME_LEN + 8 + SECRET_LEN;
 const NONCE_LEN: usize = 12;
 
 /// Identifies the verification policy under which a session was established. Sessions are never resumed
@@ -84,6 +89,8 @@ struct Ring {
 struct TicketKey {
     name: [u8; KEY_NAME_LEN],
     key: RandomizedNonceKey,
+    /// What the key is made of, for [`TicketKeys::export`].
+    secret: Zeroizing<[u8; SECRET_LEN]>,
     made: u64,
 }
 
@@ -106,6 +113,43 @@ impl TicketKeys {
             keys: Mutex::default(),
             changes: AtomicU64::new(0),
         }))
+    }
+
+    /// The keys, for a process that succeeds this one. They are secret: who has them can decrypt recorded tickets, and with those the
+    /// traffic of TLS 1.2 sessions that were resumed. Resumed TLS 1.3 sessions agree on a new key.
+    pub fn export(&self) -> Zeroizing<Vec<u8>> {
+        let ring = self.0.lock();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(1 + ring.len() * EXPORTED_LEN));
+        bytes.push(EXPORTED);
+        for key in &*ring {
+            bytes.extend_from_slice(&key.name);
+            bytes.extend_from_slice(&key.made.to_be_bytes());
+            bytes.extend_from_slice(&*key.secret);
+        }
+        bytes
+    }
+
+    /// Adds what a predecessor has [exported](Self::export): its tickets are accepted, and its current key is used until it is due.
+    /// `false`: it is of another form, and nothing was changed.
+    pub fn import(&self, exported: &[u8]) -> bool {
+        let Some((&EXPORTED, keys)) = exported.split_first() else {
+            return false;
+        };
+        let keys = keys.chunks(EXPORTED_LEN).map(TicketKey::imported);
+        let Some(keys) = keys.collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        let mut ring = self.0.lock();
+        for key in keys {
+            if ring.iter().all(|known| known.name != key.name) {
+                ring.push_back(Arc::new(key));
+            }
+        }
+        ring.make_contiguous()
+            .sort_by_key(|key| std::cmp::Reverse(key.made));
+        ring.truncate(1 + KEYS_BEFORE);
+        self.0.changes.fetch_add(1, Ordering::Release);
+        true
     }
 
     /// Calls `look` with the keys, the current one first.
@@ -187,14 +231,30 @@ impl TicketKey {
     fn draw(now: u64) -> Option<Self> {
         let random = SystemRandom::new();
         let mut name = [0; KEY_NAME_LEN];
-        let mut secret = Zeroizing::new([0; 32]);
+        let mut secret = Zeroizing::new([0; SECRET_LEN]);
         random.fill(&mut name).ok()?;
         random.fill(secret.as_mut()).ok()?;
+        Self::of(name, secret, now)
+    }
+
+    fn imported(bytes: &[u8]) -> Option<Self> {
+        let (name, rest) = bytes.split_first_chunk()?;
+        let (made, rest) = rest.split_first_chunk()?;
+        let secret = Zeroizing::new(rest.try_into().ok()?);
+        Self::of(*name, secret, u64::from_be_bytes(*made))
+    }
+
+    fn of(
+        name: [u8; KEY_NAME_LEN],
+        secret: Zeroizing<[u8; SECRET_LEN]>,
+        made: u64,
+    ) -> Option<Self> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, secret.as_ref()).ok()?;
         Some(Self {
             name,
             key,
-            made: now,
+            secret,
+            made,
         })
     }
 }
@@ -608,6 +668,40 @@ mod tests {
 
     fn ticketer(keys: &TicketKeys, policy: &[u8], at: &Arc<AtomicU64>) -> Ticketer {
         Ticketer::new(keys.clone(), PolicyId::of(&[policy]), clock(at), None)
+    }
+
+    #[test]
+    fn a_successor_decrypts_tickets_once_it_has_the_keys() {
+        let at = Arc::new(AtomicU64::new(1_000_000));
+        let keys = TicketKeys::new();
+        let before = ticketer(&keys, b"policy", &at);
+        callback_data::begin(&Session::default());
+        let mut tickets = Vec::new();
+        for _ in 0..3 {
+            tickets.push(before.encrypt(b"session").unwrap());
+            at.fetch_add(ROTATION.as_secs(), Ordering::Relaxed);
+        }
+        at.fetch_sub(ROTATION.as_secs(), Ordering::Relaxed);
+        let succeeding = TicketKeys::new();
+        let after = ticketer(&succeeding, b"policy", &at);
+        // Keys of its own, which were made at the same time.
+        let own = after.encrypt(b"own").unwrap();
+        assert_eq!(after.decrypt(&tickets[2]), None);
+        let exported = keys.export();
+        for broken in [&[][..], &[2], &exported[..exported.len() - 1]] {
+            assert!(!succeeding.import(broken));
+        }
+        assert!(succeeding.import(&exported));
+        assert!(succeeding.import(&exported), "twice is once");
+        for ticket in &tickets[1..] {
+            assert_eq!(after.decrypt(ticket).as_deref(), Some(&b"session"[..]));
+        }
+        assert_eq!(after.decrypt(&own).as_deref(), Some(&b"own"[..]));
+        // The other way round: what the successor issues.
+        assert_eq!(succeeding.0.lock().len(), 1 + KEYS_BEFORE);
+        let nothing = TicketKeys::new().export();
+        assert!(succeeding.import(&nothing));
+        assert_eq!(succeeding.0.lock().len(), 1 + KEYS_BEFORE);
     }
 
     #[test]

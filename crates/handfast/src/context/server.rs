@@ -61,6 +61,11 @@ impl ServerContext {
         ServerContextBuilder::default()
     }
 
+    /// The keys for session tickets: of this context, and of those that it [succeeds](ServerContextBuilder::succeeding).
+    pub fn ticket_keys(&self) -> TicketKeys {
+        self.0.tickets.clone()
+    }
+
     /// A connection without I/O to a client.
     ///
     /// # Errors
