@@ -191,6 +191,7 @@ const PAGES: &[(&str, &str)] = pages![
     "starttls-refused",
     "starttls-unexpected-answer",
     "stream-reset",
+    "takeover-failed",
     "timed-out",
     "too-many-open-files",
     "too-many-redirects",

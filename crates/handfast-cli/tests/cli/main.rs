@@ -45,6 +45,8 @@ mod status;
 mod strangers;
 #[cfg(target_os = "linux")]
 mod supervisor;
+#[cfg(target_os = "linux")]
+mod takeover;
 #[cfg(unix)]
 mod terminal;
 #[cfg(unix)]

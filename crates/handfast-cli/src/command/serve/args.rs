@@ -196,6 +196,9 @@ pub(super) struct RunningArgs {
     /// After SIGINT or SIGTERM, time for running replies to finish; a second signal stops at once [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=GRACE_SECS_MAX))]
     pub(super) grace: Option<u64>,
+    /// Take over from the server with this control socket, without a refused connection; make the socket if there is none
+    #[arg(long, value_name = "PATH")]
+    pub(super) takeover: Option<PathBuf>,
     /// How to close connections [default: linger]
     #[arg(long, value_name = "POLICY")]
     pub(super) close: Option<Close>,

@@ -35,6 +35,7 @@ mod stamp;
 mod status;
 mod stop;
 mod supervisor;
+mod takeover;
 mod warnings;
 mod watch;
 
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use handfast::Explanation;
-use handfast_https::server::{Server, ServerConfig};
+use handfast_https::server::{Listener, Server, ServerConfig};
 use handfast_site::Sites;
 
 pub(crate) use self::args::Args;
@@ -60,6 +61,7 @@ use self::room::{connections_room, open_files_max, too_few_descriptors};
 use self::settings::Settings;
 use self::stop::{Signals, no_signals, until_stopped};
 use self::supervisor::Supervisor;
+use self::takeover::Claim;
 use self::watch::Watch;
 use crate::failure::{Failure, code};
 use crate::output;
@@ -146,7 +148,10 @@ fn serve(
         .limits(limits)
         .close_policy(settings.close.into())
         .observer(logs.observer(Arc::clone(&numbers), sites.clone()));
-    let beginning = Beginning::of(&settings)?;
+    // The process that runs goes on until this one serves.
+    let mut claim = Claim::begin(settings.takeover.as_deref())?;
+    claim.give_tickets(&prepared.context);
+    let beginning = Beginning::of(&settings, &mut claim)?;
     let (listeners, redirects_from) = (beginning.listeners, beginning.redirects_from);
     server = listeners.into_iter().fold(server, ServerConfig::listener);
     if let Some(threads) = settings.threads {
@@ -166,11 +171,15 @@ fn serve(
             log: logs.handle(),
         };
         let context = prepared.context.clone();
-        status::bind(&address, context, sources, |error| {
+        let key = takeover::key_of_status(&address);
+        let listener = claim.take(&key);
+        let listener = listener.unwrap_or_else(|| Listener::address(address.0));
+        let server = status::bind(listener, context, sources, |error| {
             bind::failure(&error, bind::Listens::Status)
-        })
+        })?;
+        Ok::<_, Failure>((key, server))
     });
-    let status = status.transpose()?;
+    let (status_key, status) = status.transpose()?.unzip();
     let addresses = server.local_addrs();
     let of_status = status.as_ref().map(Server::local_addrs).unwrap_or_default();
     let mut all = server.addresses();
@@ -209,6 +218,8 @@ fn serve(
         let _guard = runtime.enter();
         Signals::new().map_err(no_signals)?
     };
+    let listeners = Listeners::new(beginning.counts, &running, opener);
+    let keys = listeners.keys();
     let start = Start {
         args,
         config,
@@ -219,13 +230,16 @@ fn serve(
         addresses: own_addresses,
         numbers,
         status: status.clone(),
-        listeners: Listeners::new(beginning.counts, &running, opener),
+        listeners,
     };
+    let context = prepared.context.clone();
     let reload = Reload::new(start, prepared, sites, &remarks);
     // Clients can connect now. Where the reader has closed the pipe, the server is still of use.
     announce::print(announcement)?;
     let log = logs.handle();
-    let result = until_stopped(runtime, running, signals, log, reload, supervisor);
+    let is_quiet = reload.settings().log.is_quiet();
+    let control = claim.complete(keys, status_key.zip(status.clone()), &context, is_quiet);
+    let result = until_stopped(runtime, running, signals, log, reload, supervisor, control);
     drop(status);
     logs.finish();
     result

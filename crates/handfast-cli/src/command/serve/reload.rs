@@ -397,6 +397,7 @@ mod tests {
     use handfast_https::server::{Server, ServerConfig};
 
     use super::super::listen::{Beginning, Opener};
+    use super::super::takeover::Claim;
     use super::*;
 
     #[derive(Debug, clap::Parser)]
@@ -425,7 +426,7 @@ mod tests {
         let prepared = context::prepare(&settings, &mut held, 0, None, &mut remarks).unwrap();
         watch.complete();
         let sites = Sites::new(prepared.sites.clone());
-        let beginning = Beginning::of(&settings).unwrap();
+        let beginning = Beginning::of(&settings, &mut Claim::default()).unwrap();
         let server =
             ServerConfig::new(prepared.context.clone()).threads(std::num::NonZero::<usize>::MIN);
         let server = beginning

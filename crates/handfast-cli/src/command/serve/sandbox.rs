@@ -195,13 +195,16 @@ impl Kept {
             kept.write.insert(directory);
         }
         // The file of a Unix socket is removed at the end.
-        for listener in &settings.listeners {
-            if let Address::Unix(path) = &listener.address.value {
-                let holders = holders(path);
-                kept.write.extend(holders.kept);
-                if holders.is_broad {
-                    kept.fixed_sockets.insert(path.clone());
-                }
+        let listeners = settings.listeners.iter();
+        let listeners = listeners.filter_map(|listener| match &listener.address.value {
+            Address::Unix(path) => Some(path),
+            _ => None,
+        });
+        for path in listeners.chain(&settings.takeover) {
+            let holders = holders(path);
+            kept.write.extend(holders.kept);
+            if holders.is_broad {
+                kept.fixed_sockets.insert(path.clone());
             }
         }
         let uploads = settings.sites.iter().flat_map(|site| &site.answers.upload);

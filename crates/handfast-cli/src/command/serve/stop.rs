@@ -11,6 +11,7 @@ use super::log;
 use super::reload::Reload;
 use super::stamp::LOOK_EVERY;
 use super::supervisor::Supervisor;
+use super::takeover::{Control, Taken};
 use crate::failure::{Failure, code};
 use crate::heap::{self, Peak};
 use crate::output;
@@ -18,8 +19,18 @@ use crate::output;
 /// How long the cutting of connections is waited for: a thread may be waiting for a disk.
 const CUT: Duration = Duration::from_secs(1);
 
-/// Waits for a signal, then for running replies; a second signal stops it at once. In the meantime checks whether
-/// something is to be read again, and releases memory after peaks.
+/// How long replies may run on once another process serves: nothing waits for the end of this one, and a large download takes its time.
+const TAKEN_GRACE: Duration = Duration::from_secs(15 * 60);
+
+/// Why it ends.
+enum End {
+    Signal,
+    /// Another process serves.
+    Taken(Taken),
+}
+
+/// Waits for a signal, or for another process that takes over, then for running replies; a second signal stops it at once. In the
+/// meantime checks whether something is to be read again, and releases memory after peaks.
 pub(super) fn until_stopped(
     runtime: tokio::runtime::Runtime,
     running: Running,
@@ -27,6 +38,7 @@ pub(super) fn until_stopped(
     log: log::Handle,
     mut reload: Reload,
     supervisor: Supervisor,
+    control: Control,
 ) -> Result<ExitCode, Failure> {
     let hurried = runtime.block_on(async {
         let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -37,10 +49,11 @@ pub(super) fn until_stopped(
         let mut alive = tokio::time::interval(alive_every.unwrap_or(heap::LOOK_EVERY));
         alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         supervisor.ready(running.listeners().len());
-        loop {
+        let mut taken = Box::pin(control.until_taken(&running));
+        let end = loop {
             tokio::select! {
                 signal = signals.next() => match signal {
-                    Signal::Stop => break,
+                    Signal::Stop => break End::Signal,
                     Signal::Hangup => {
                         supervisor.reloading();
                         log.reopen();
@@ -48,6 +61,7 @@ pub(super) fn until_stopped(
                         supervisor.ready(running.listeners().len());
                     }
                 },
+                taken = &mut taken => break End::Taken(taken),
                 _ = alive.tick(), if alive_every.is_some() => supervisor.alive(),
                 _ = looks.tick() => reload.look(&running),
                 _ = peaks.tick() => {
@@ -56,21 +70,47 @@ pub(super) fn until_stopped(
                     }
                 }
             }
-        }
+        };
+        drop(taken);
         let (stopper, grace) = (running.stopper(), reload.settings().grace);
         let connections = running.connections();
-        // Before anything is said of it.
-        stopper.shutdown(grace);
+        let is_taken = matches!(end, End::Taken(_));
+        let time = match &end {
+            // Before anything is said of it.
+            End::Signal => {
+                stopper.shutdown(grace);
+                grace
+            }
+            End::Taken(taken) => {
+                let time = grace.max(TAKEN_GRACE);
+                control.leave(taken, &running);
+                stopper.retire(time);
+                time
+            }
+        };
         supervisor.stopping(connections);
         if connections > 0 && !reload.settings().log.is_quiet() {
-            output::note(format!(
-                "stopping: {connections} connections are open; replies get {} s to end, a second signal ends them at once",
-                grace.as_secs()
-            ));
+            let time = time.as_secs();
+            output::note(match &end {
+                End::Signal => format!(
+                    "stopping: {connections} connections are open; replies get {time} s to end, a second signal ends them at once"
+                ),
+                End::Taken(taken) => format!(
+                    "process {} serves now: {connections} connections are open here; replies get {time} s to end, a signal shortens that to {} s",
+                    taken.pid.unwrap_or_default(),
+                    grace.as_secs()
+                ),
+            });
         }
         let mut stopped = tokio::task::spawn_blocking(move || running.join());
+        if is_taken {
+            tokio::select! {
+                _ = &mut stopped => return Ok::<_, Failure>(false),
+                () = signals.stop() => stopper.shutdown(grace),
+            }
+        }
         tokio::select! {
-            _ = &mut stopped => Ok::<_, Failure>(false),
+            _ = &mut stopped => Ok(false),
             () = signals.stop() => {
                 // Replies that are still running are cut, and the log says so.
                 stopper.shutdown(Duration::ZERO);

@@ -27,6 +27,10 @@ pub(crate) struct File {
     /// After SIGINT or SIGTERM, time for running replies to finish; a second signal stops at once.
     #[schemars(extend("default" = "10s"))]
     pub(crate) grace: Option<At<Time>>,
+    /// Control socket of a running server. A server that is started with the same path takes over its listening sockets: no connection
+    /// is refused or reset, and the running one answers what it has accepted, and ends. Without one there, it is made.
+    #[schemars(extend("examples" = ["/run/handfast/takeover"]))]
+    pub(crate) takeover: Option<At<FilePath>>,
     /// How connections are closed.
     #[schemars(extend("default" = "linger"))]
     pub(crate) close: Option<At<Close>>,

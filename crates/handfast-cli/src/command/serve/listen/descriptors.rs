@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{
@@ -11,7 +11,7 @@ use rustix::net::{
 };
 
 /// As many as Linux takes with one message (`SCM_MAX_FD`).
-pub(super) const DESCRIPTORS_MAX: usize = 253;
+pub(in crate::command::serve) const DESCRIPTORS_MAX: usize = 253;
 
 /// Of a line, in bytes: a path has at most 4096, of which each may be escaped with six characters.
 pub(super) const LINE_MAX: usize = 32 * 1024;
@@ -20,7 +20,11 @@ pub(super) const LINE_MAX: usize = 32 * 1024;
 ///
 /// # Errors
 /// Of the socket; also if there are too many descriptors.
-pub(super) fn send(to: &UnixStream, line: &str, descriptors: &[OwnedFd]) -> io::Result<()> {
+pub(in crate::command::serve) fn send(
+    to: impl AsFd,
+    line: &str,
+    descriptors: &[OwnedFd],
+) -> io::Result<()> {
     let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
     let text = format!("{line}\n");
     let mut rest = text.as_bytes();
@@ -30,7 +34,12 @@ pub(super) fn send(to: &UnixStream, line: &str, descriptors: &[OwnedFd]) -> io::
         return Err(io::ErrorKind::InvalidInput.into());
     }
     while !rest.is_empty() {
-        let sent = sendmsg(to, &[IoSlice::new(rest)], &mut control, SendFlags::NOSIGNAL)?;
+        let sent = sendmsg(
+            &to,
+            &[IoSlice::new(rest)],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        )?;
         rest = rest.get(sent..).unwrap_or_default();
         control.clear();
     }
@@ -41,7 +50,7 @@ pub(super) fn send(to: &UnixStream, line: &str, descriptors: &[OwnedFd]) -> io::
 ///
 /// # Errors
 /// Of the socket, also its time limit; `UnexpectedEof` if the other end is gone; `InvalidData` if the line is too long.
-pub(super) fn receive(from: &UnixStream) -> io::Result<(String, Vec<OwnedFd>)> {
+pub(in crate::command::serve) fn receive(from: &UnixStream) -> io::Result<(String, Vec<OwnedFd>)> {
     let mut line = Vec::new();
     let mut descriptors = Vec::new();
     loop {

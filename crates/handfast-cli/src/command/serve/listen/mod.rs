@@ -9,12 +9,13 @@
 //! ```
 
 #[cfg(target_os = "linux")]
-mod descriptors;
+pub(super) mod descriptors;
 #[cfg(target_os = "linux")]
 mod helper;
 mod open;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use handfast::escape_control;
 use handfast_https::server::{Listener, ListenerId, Redirect, Running};
@@ -31,6 +32,7 @@ use super::inherited::Inherited;
 #[cfg(target_os = "linux")]
 use super::once::is_pipe;
 use super::settings::Settings;
+use super::takeover::{self, Claim, Keys};
 use crate::failure::Failure;
 use crate::output;
 
@@ -87,8 +89,8 @@ pub(super) struct Beginning {
 }
 
 impl Beginning {
-    /// Takes what systemd has handed over. Nothing is bound yet.
-    pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
+    /// Takes what the process before this one and systemd have handed over. Nothing is bound yet.
+    pub(super) fn of(settings: &Settings, claim: &mut Claim) -> Result<Self, Failure> {
         let wanted = wanted(settings);
         let mut inherited = Inherited::from_environment()?;
         // Those that ask for a name come before those that take what is left.
@@ -98,7 +100,12 @@ impl Beginning {
                 if let Address::Systemd(name) = &one.address.value
                     && name.is_some() == by_name
                 {
-                    taken.insert(index, inherited.take(name.as_deref())?);
+                    let key = takeover::key(&one.address.value);
+                    let mut these: Vec<_> = std::iter::from_fn(|| claim.take(&key)).collect();
+                    if these.is_empty() {
+                        these = inherited.take(name.as_deref())?;
+                    }
+                    taken.insert(index, these);
                 }
             }
         }
@@ -117,7 +124,13 @@ impl Beginning {
             let these = match &one.address.value {
                 Address::Systemd(_) => taken.remove(&index).unwrap_or_default(),
                 address if one.is_optional && !open::is_here(address) => Vec::new(),
-                address => open::unopened(address).into_iter().collect(),
+                address => {
+                    let given = claim.take(&takeover::key(address));
+                    given
+                        .or_else(|| open::unopened(address))
+                        .into_iter()
+                        .collect()
+                }
             };
             if one.redirect.is_none() {
                 beginning.redirects_from += these.len();
@@ -155,6 +168,7 @@ pub(super) fn opener(args: &Args, settings: &Settings, threads: usize) -> Opener
 pub(super) struct Listeners {
     served: Vec<Served>,
     opener: Opener,
+    keys: Keys,
 }
 
 /// Something that is listened on.
@@ -188,10 +202,27 @@ impl Listeners {
             wanted,
             ids: ids.by_ref().take(count).collect(),
         });
-        Self {
+        let listeners = Self {
             served: served.collect(),
             opener,
-        }
+            keys: Keys::default(),
+        };
+        listeners.note_keys();
+        listeners
+    }
+
+    /// By what a process that takes over finds them, also after changes.
+    pub(super) fn keys(&self) -> Keys {
+        Rc::clone(&self.keys)
+    }
+
+    fn note_keys(&self) {
+        let served = self.served.iter();
+        let keys = served.flat_map(|one| {
+            let key = takeover::key(&one.wanted.address.value);
+            one.ids.iter().map(move |id| (*id, key.clone()))
+        });
+        self.keys.replace(keys.collect());
     }
 
     /// Opens what these settings listen on and the server does not yet.
@@ -322,6 +353,7 @@ impl Listeners {
             }
         }
         self.served.extend(added);
+        self.note_keys();
         changes
     }
 }

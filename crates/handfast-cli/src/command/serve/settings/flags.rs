@@ -29,6 +29,9 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
     if running.no_sandbox {
         file.sandbox = Some(At::flag("--no-sandbox", false));
     }
+    if let Some(path) = &running.takeover {
+        file.takeover = Some(At::flag("--takeover", typed(path)));
+    }
     if let Some(close) = running.close {
         file.close = Some(At::flag("--close", close));
     }
@@ -261,6 +264,7 @@ pub(super) const KEYS: &[(&str, Option<&str>)] = &[
     ("--crl-expired", Some("site.client_auth.crl_expired")),
     ("--depth", Some("site.client_auth.depth")),
     ("--grace", Some("grace")),
+    ("--takeover", Some("takeover")),
     ("--close", Some("close")),
     ("--threads", Some("threads")),
     ("--name", Some("certificate_names")),

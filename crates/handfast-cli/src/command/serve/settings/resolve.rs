@@ -108,6 +108,7 @@ impl Resolve<'_> {
             threads: file.threads.as_ref().map(|count| count.value),
             grace: or(&file.grace, Time(GRACE_DEFAULT)).0,
             close: or(&file.close, Close::default()),
+            takeover: file.takeover.as_ref().map(|path| self.path(path).value),
             status: file.status.address.as_ref().map(|address| address.value),
             log,
         })

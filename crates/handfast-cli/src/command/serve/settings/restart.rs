@@ -24,6 +24,7 @@ pub(in crate::command::serve) fn needs_restart(
         close,
         log,
         status,
+        takeover,
     } = now;
     let changed = [
         ("[limits]", *limits != before.limits),
@@ -33,6 +34,7 @@ pub(in crate::command::serve) fn needs_restart(
         ("close", *close != before.close),
         ("[log]", *log != before.log),
         ("[status]", *status != before.status),
+        ("takeover", *takeover != before.takeover),
     ];
     let changed = changed.into_iter().filter(|(_, changed)| *changed);
     changed.map(|(key, _)| key).collect()

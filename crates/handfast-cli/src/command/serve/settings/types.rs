@@ -37,6 +37,8 @@ pub(in crate::command::serve) struct Settings {
     pub(in crate::command::serve) close: Close,
     pub(in crate::command::serve) log: LogSettings,
     pub(in crate::command::serve) status: Option<StatusAddress>,
+    /// The control socket, by which a new process takes over.
+    pub(in crate::command::serve) takeover: Option<PathBuf>,
 }
 
 /// What is logged, and where.

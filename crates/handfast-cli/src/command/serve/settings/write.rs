@@ -123,6 +123,7 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
         sandbox: set(settings.sandbox),
         grace: set(Time(settings.grace)),
         close: set(settings.close),
+        takeover: settings.takeover.as_deref().map(|file| at(path(file))),
         ca_dir: settings.ca_dir.as_deref().map(|dir| at(path(dir))),
         limits: LimitsTable {
             connections_max: NonZeroUsize::new(limits.connections_max).map(at),

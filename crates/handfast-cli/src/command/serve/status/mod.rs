@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use handfast::{Explanation, ServerContext};
 use handfast_https::server::{
-    Body, ConnectionInfo, Handler, Limits, Request, Response, Running, Server, ServerConfig, plain,
+    Body, ConnectionInfo, Handler, Limits, Listener, Request, Response, Running, Server,
+    ServerConfig, plain,
 };
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
@@ -42,7 +43,7 @@ pub(super) fn is_public(address: &StatusAddress) -> bool {
 /// # Errors
 /// If an address cannot be bound.
 pub(super) fn bind(
-    address: &StatusAddress,
+    listener: Listener,
     context: ServerContext,
     sources: Sources,
     bind_failure: impl FnOnce(handfast_https::server::BindError) -> Failure,
@@ -53,7 +54,7 @@ pub(super) fn bind(
     let config = ServerConfig::new(context)
         .threads(NonZeroUsize::MIN)
         .limits(limits)
-        .listen(address.0);
+        .listener(listener);
     Server::bind(config, Status { sources }).map_err(bind_failure)
 }
 

@@ -1,0 +1,69 @@
+//! One process of `handfast serve` takes over from another, which runs: the same listening sockets, so that no connection is refused
+//! or reset.
+//!
+//! ```text
+//! new process                                running process
+//!   reads configuration, certificates          serves
+//!   connects to the control socket ----------> hello, checked: same user, or root
+//!   <------------------------------------------ sockets (SCM_RIGHTS), ticket keys; goes on serving
+//!   confines itself, serves
+//!   ready -----------------------------------> accepts no more, answers what it has accepted, ends
+//! ```
+//!
+//! The control socket is handed over with the others: its path is that of whichever process serves. Until the new one is ready, its
+//! failure changes nothing: the connection ends, and the running process goes on. It never executes anything: its confinement
+//! forbids that, and needs no exception for this.
+
+#[cfg(target_os = "linux")]
+mod claim;
+#[cfg(target_os = "linux")]
+mod offer;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+#[cfg(target_os = "linux")]
+mod wire;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use handfast::Explanation;
+use handfast_https::server::ListenerId;
+
+#[cfg(target_os = "linux")]
+pub(super) use self::claim::Claim;
+#[cfg(target_os = "linux")]
+pub(super) use self::offer::{Control, Taken};
+#[cfg(not(target_os = "linux"))]
+pub(super) use self::unsupported::{Claim, Control, Taken};
+use super::config::{Address, StatusAddress};
+use crate::failure::{Failure, code};
+
+/// A listener of a server as its successor finds it: by what was configured.
+pub(super) type Key = String;
+
+/// Those of the listeners that there are, which a reload may change.
+pub(super) type Keys = Rc<RefCell<HashMap<ListenerId, Key>>>;
+
+/// Of an address that stands for one listener, or for what systemd hands over.
+pub(super) fn key(address: &Address) -> Key {
+    match address {
+        // The other process may have another working directory.
+        Address::Unix(path) => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            Address::Unix(path).to_string()
+        }
+        _ => address.to_string(),
+    }
+}
+
+pub(super) fn key_of_status(address: &StatusAddress) -> Key {
+    format!("status:{}", address.0)
+}
+
+fn failure(what: String, evidence: String, fix: &'static str) -> Failure {
+    let explanation = Explanation::new("takeover-failed", what)
+        .with_evidence(evidence)
+        .with_fix(fix);
+    Failure::new(code::OTHER, explanation)
+}

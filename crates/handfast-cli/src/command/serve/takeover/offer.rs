@@ -1,0 +1,252 @@
+//! The running process: it waits at its control socket for one that takes over.
+
+use std::fs;
+use std::future::pending;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use handfast::TicketKeys;
+use handfast_https::server::{ListenerId, Running};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
+
+use super::wire::{self, DONE, HELLO, Offer, Offered, Ready};
+use super::{Key, Keys};
+use crate::output;
+
+/// How long the new process has for its first words and to take what it gets.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long it has, with the sockets in its hands, until it serves: it has read everything before.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// After a control socket that cannot be accepted from, for want of descriptors.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How this process can be taken over.
+pub(in crate::command::serve) struct Control {
+    socket: Option<(UnixListener, ControlFile)>,
+    /// Of the server's listeners.
+    keys: Keys,
+    status: Option<(Key, Arc<Running>)>,
+    ticket_keys: TicketKeys,
+}
+
+/// Another process serves.
+#[derive(Debug)]
+pub(in crate::command::serve) struct Taken {
+    pub(in crate::command::serve) pid: Option<u32>,
+    /// What it does not listen on.
+    unused: Vec<ListenerId>,
+}
+
+impl Control {
+    pub(super) fn new(
+        socket: Option<(UnixListener, ControlFile)>,
+        keys: Keys,
+        status: Option<(Key, Arc<Running>)>,
+        ticket_keys: TicketKeys,
+    ) -> Self {
+        Self {
+            socket,
+            keys,
+            status,
+            ticket_keys,
+        }
+    }
+
+    /// Ready once another process has taken over; without a control socket never.
+    pub(in crate::command::serve) async fn until_taken(&self, running: &Running) -> Taken {
+        let Some((socket, file)) = &self.socket else {
+            return pending().await;
+        };
+        let listener = socket
+            .set_nonblocking(true)
+            .and_then(|()| socket.try_clone())
+            .and_then(tokio::net::UnixListener::from_std);
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => {
+                output::warning(format!("no process can take over from this one: {error}"));
+                return pending().await;
+            }
+        };
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+            let pid = pid.and_then(|pid| u32::try_from(pid).ok());
+            file.set_left(true);
+            match self.converse(stream, running).await {
+                Ok(unused) => return Taken { pid, unused },
+                Err(error) => {
+                    self.take_back(running);
+                    file.set_left(false);
+                    let who = match pid {
+                        Some(pid) => format!("process {pid}"),
+                        None => "the process".to_owned(),
+                    };
+                    let why = match error.kind() {
+                        io::ErrorKind::UnexpectedEof => "it ended before it served".to_owned(),
+                        _ => error.to_string(),
+                    };
+                    output::warning(format!(
+                        "{who} that was to take over has not: {why}; this one goes on"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Stops to listen: the other process has all of it, and what it does not use is closed.
+    pub(in crate::command::serve) fn leave(&self, taken: &Taken, running: &Running) {
+        if !taken.unused.is_empty() {
+            // Theirs are this process' files again, and what waits in their queues is served.
+            self.take_back(running);
+            for id in &taken.unused {
+                running.stop_listening(*id);
+            }
+            drop(running.hand_over());
+        }
+        if let Some((_, status)) = &self.status {
+            status.retire(ANSWER_WITHIN);
+        }
+    }
+
+    /// Hands everything over, and waits until the other process serves. Returns what it does not listen on.
+    async fn converse(
+        &self,
+        mut stream: UnixStream,
+        running: &Running,
+    ) -> io::Result<Vec<ListenerId>> {
+        check_user(&stream)?;
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let mut hello = [0; HELLO.len()];
+        timeout(ANSWER_WITHIN, stream.read_exact(&mut hello))
+            .await
+            .map_err(late)??;
+        if hello != *HELLO {
+            return Err(wire::invalid("it is of another version"));
+        }
+        let sent = timeout(ANSWER_WITHIN, self.hand_over(&mut stream, running)).await;
+        let ids = sent.map_err(late)??;
+        let ready = timeout(READY_WITHIN, ready(&mut stream)).await;
+        let ready = ready.map_err(late)??;
+        let unused = ready.unused.iter();
+        let unused = unused.filter_map(|position| ids.get(*position).copied());
+        // The connection ends when this is dropped, which the other one does not need to wait for.
+        let _ = stream.write_all(DONE).await;
+        Ok(unused.collect())
+    }
+
+    /// Returns which listeners these are; those of the status page come behind them.
+    async fn hand_over(
+        &self,
+        stream: &mut UnixStream,
+        running: &Running,
+    ) -> io::Result<Vec<ListenerId>> {
+        let mut offered = Vec::new();
+        let mut sockets: Vec<OwnedFd> = Vec::new();
+        let ids: Vec<_> = running.listeners().iter().map(|one| one.id).collect();
+        let own = ids.iter().map(|id| self.keys.borrow().get(id).cloned());
+        let own: Vec<_> = own.zip(running.hand_over()).collect();
+        let status = self.status.iter().flat_map(|(key, status)| {
+            let listeners = status.hand_over().into_iter();
+            listeners.map(|listener| (Some(key.clone()), listener))
+        });
+        for (key, listener) in own.into_iter().chain(status) {
+            let these = listener.into_fds()?;
+            offered.push(Offered {
+                key: key.unwrap_or_default(),
+                sockets: these.len(),
+            });
+            sockets.extend(these);
+        }
+        if let Some((control, _)) = &self.socket {
+            sockets.push(control.try_clone()?.into());
+        }
+        let ticket_keys = self.ticket_keys.export();
+        let offer = Offer {
+            pid: std::process::id(),
+            listeners: offered,
+            ticket_keys: ticket_keys.len(),
+        };
+        stream.write_all(&wire::message(&offer)?).await?;
+        stream.write_all(&ticket_keys).await?;
+        wire::send(stream, &sockets).await?;
+        Ok(ids)
+    }
+
+    /// There is no successor: the files of Unix sockets are this process' again.
+    fn take_back(&self, running: &Running) {
+        let status = self.status.iter().map(|(_, status)| &**status);
+        for one in status.chain([running]) {
+            if let Err(error) = one.accept_again() {
+                output::warning(format!("a listener is lost: {error}"));
+            }
+        }
+    }
+}
+
+async fn ready(stream: &mut UnixStream) -> io::Result<Ready> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await?;
+    let mut text = vec![0; wire::length(length)?];
+    stream.read_exact(&mut text).await?;
+    wire::parse(&text)
+}
+
+/// The mode of the control socket's file says the same; not every system looks at it.
+fn check_user(stream: &UnixStream) -> io::Result<()> {
+    let peer = stream.peer_cred()?.uid();
+    match peer == 0 || peer == rustix::process::geteuid().as_raw() {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "it is a process of another user",
+        )),
+    }
+}
+
+/// The file of the control socket. It is removed when this is dropped, unless another process has it.
+#[derive(Debug)]
+pub(super) struct ControlFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    is_left: std::cell::Cell<bool>,
+}
+
+impl ControlFile {
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: std::path::absolute(path)?,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            is_left: std::cell::Cell::new(false),
+        })
+    }
+
+    pub(super) fn set_left(&self, is_left: bool) {
+        self.is_left.set(is_left);
+    }
+}
+
+impl Drop for ControlFile {
+    fn drop(&mut self) {
+        let is_same = |found: fs::Metadata| found.dev() == self.device && found.ino() == self.inode;
+        if !self.is_left.get() && fs::symlink_metadata(&self.path).is_ok_and(is_same) {
+            // What cannot be removed is replaced by the next process.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Systems on which no process can give its sockets to another.
+
+use std::future::pending;
+use std::path::Path;
+use std::sync::Arc;
+
+use handfast::ServerContext;
+use handfast_https::server::{Listener, Running};
+
+use super::{Key, Keys, failure};
+use crate::failure::Failure;
+
+#[derive(Default)]
+pub(in crate::command::serve) struct Claim(());
+
+pub(in crate::command::serve) struct Control(());
+
+#[derive(Debug)]
+pub(in crate::command::serve) struct Taken {
+    pub(in crate::command::serve) pid: Option<u32>,
+}
+
+impl Claim {
+    pub(in crate::command::serve) fn begin(path: Option<&Path>) -> Result<Self, Failure> {
+        match path {
+            None => Ok(Self::default()),
+            Some(path) => Err(failure(
+                format!("the control socket {} cannot be used", path.display()),
+                "this system has no sockets that a process could give to another".to_owned(),
+                "leave out --takeover",
+            )),
+        }
+    }
+
+    pub(in crate::command::serve) fn give_tickets(&self, _: &ServerContext) {}
+
+    // As on Unix.
+    #[allow(clippy::needless_pass_by_ref_mut)]
+    pub(in crate::command::serve) fn take(&mut self, _: &str) -> Option<Listener> {
+        None
+    }
+
+    pub(in crate::command::serve) fn complete(
+        self,
+        _: Keys,
+        _: Option<(Key, Arc<Running>)>,
+        _: &ServerContext,
+        _: bool,
+    ) -> Control {
+        Control(self.0)
+    }
+}
+
+impl Control {
+    pub(in crate::command::serve) async fn until_taken(&self, _: &Running) -> Taken {
+        let () = self.0;
+        pending().await
+    }
+
+    pub(in crate::command::serve) fn leave(&self, _: &Taken, _: &Running) {}
+}

@@ -1,0 +1,327 @@
+//! `handfast serve --takeover`: one process takes over from another, and no client notices.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use handfast::{Channel, ClientContext, ClosePolicy, ReadOutcome, Stream, TrustAnchors};
+use handfast_testbed::launch::Running;
+use handfast_testbed::skipped;
+
+use crate::serving::{PATIENCE, Place, Serving, signal};
+
+/// How many processes follow each other.
+const GENERATIONS: usize = 20;
+
+const LARGE: usize = 20_000_000;
+
+fn place() -> Place {
+    let place = Place::new();
+    fs::create_dir(place.path("run")).unwrap();
+    fs::write(place.path("public/large"), vec![b'x'; LARGE]).unwrap();
+    place
+}
+
+/// A server with the control socket of this place, on a free port unless it takes over another.
+fn serve(place: &Place, more: &[&str]) -> Serving {
+    let (control, public) = (place.text("run/control"), place.text("public"));
+    let listen = ["--listen", "127.0.0.1:0", "--takeover", &control, &public];
+    place.serve(&[&listen, more].concat())
+}
+
+/// The next one, once it has taken over.
+fn successor(place: &Place, before: &Serving, more: &[&str]) -> Serving {
+    let next = serve(place, more);
+    let pid = before.running.id();
+    let expected = format!("listeners from process {pid}, which answers");
+    next.running.expect_output(&expected, PATIENCE);
+    assert_eq!(next.port, before.port);
+    next
+}
+
+fn client(place: &Place) -> ClientContext {
+    let root = fs::read(place.path("ca/ca.pem")).unwrap();
+    let anchors = TrustAnchors::empty().with_pem(&root).unwrap();
+    ClientContext::builder().trust(anchors).build().unwrap()
+}
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+}
+
+/// Asks for `f` on a connection of its own, and says whether the session was resumed.
+fn ask<C: Channel>(client: &ClientContext, channel: C) -> Result<bool, String> {
+    let text = |error: handfast::Error| format!("{error}: {:?}", error.cause());
+    let mut stream = client
+        .secure("localhost", channel)
+        .map_err(|failure| text(failure.error))?;
+    let is_resumed = stream.report().resumed;
+    stream
+        .write_all(request("/f").as_bytes())
+        .map_err(|error| error.to_string())?;
+    let (reply, ending) = stream.read_to_ending().map_err(text)?;
+    stream.close(ClosePolicy::Send);
+    match reply.starts_with(b"HTTP/1.1 200 ") && reply.ends_with(b"content") {
+        true => Ok(is_resumed),
+        false => Err(format!("{ending:?}: {}", String::from_utf8_lossy(&reply))),
+    }
+}
+
+fn ask_at(client: &ClientContext, port: u16) -> Result<bool, String> {
+    let socket = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    ask(client, socket)
+}
+
+/// Clients that ask for as long as it lives.
+struct Load {
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
+    clients: Vec<thread::JoinHandle<Vec<String>>>,
+}
+
+impl Load {
+    fn on(place: &Place, port: u16) -> Self {
+        let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let clients = (0..4).map(|_| {
+            let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
+            let client = client(place);
+            thread::spawn(move || {
+                let mut failures = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    match ask_at(&client, port) {
+                        Ok(_) => _ = AtomicUsize::fetch_add(&served, 1, Ordering::Relaxed),
+                        Err(failure) => failures.push(failure),
+                    }
+                }
+                failures
+            })
+        });
+        let clients = clients.collect();
+        Self {
+            stop,
+            served,
+            clients,
+        }
+    }
+
+    /// Waits until so many more were served.
+    fn wait(&self, count: usize) {
+        let enough = self.served.load(Ordering::Relaxed) + count;
+        let deadline = Instant::now() + PATIENCE;
+        while self.served.load(Ordering::Relaxed) < enough {
+            assert!(Instant::now() < deadline, "nothing is served");
+            thread::yield_now();
+        }
+    }
+
+    /// What failed.
+    fn end(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        let clients = self.clients.into_iter();
+        clients.flat_map(|one| one.join().unwrap()).collect()
+    }
+}
+
+fn ends_well(mut running: Running) {
+    let status = running.wait(PATIENCE);
+    let output = running.output();
+    assert!(status.is_some_and(|status| status.success()), "{output}");
+}
+
+/// Reads on, to this size at least.
+fn read_to(stream: &mut Stream<TcpStream>, read: &mut Vec<u8>, size: usize) {
+    let mut buffer = vec![0; 65536];
+    while read.len() < size {
+        match stream.read_some(&mut buffer).unwrap() {
+            ReadOutcome::Data(count) => read.extend_from_slice(&buffer[..count]),
+            other => panic!("{other:?} after {} bytes", read.len()),
+        }
+    }
+}
+
+#[test]
+fn twenty_processes_take_over_from_each_other_and_no_client_is_refused_or_reset() {
+    let place = place();
+    let mut server = serve(&place, &["--log", "off"]);
+    let port = server.port;
+    let load = Load::on(&place, port);
+    load.wait(10);
+    // A download that lasts as long as all of them together is answered by the first.
+    let client = client(&place);
+    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut download = client.secure("localhost", socket).unwrap();
+    download.write_all(request("/large").as_bytes()).unwrap();
+    let mut downloaded = Vec::new();
+    let mut first = None;
+    for generation in 1..=GENERATIONS {
+        let next = successor(&place, &server, &["--log", "off"]);
+        let before = std::mem::replace(&mut server, next);
+        read_to(
+            &mut download,
+            &mut downloaded,
+            LARGE / 2 * generation / GENERATIONS,
+        );
+        match generation {
+            1 => first = Some(before.running),
+            _ => ends_well(before.running),
+        }
+        load.wait(10);
+    }
+    assert_eq!(load.end(), [""; 0]);
+    let (rest, _) = download.read_to_ending().unwrap();
+    downloaded.extend(rest);
+    let head = memchr::memmem::find(&downloaded, b"\r\n\r\n").unwrap();
+    assert_eq!(downloaded.len() - head - 4, LARGE);
+    ends_well(first.unwrap());
+    signal(&server.running, "-TERM");
+    ends_well(server.running);
+    assert!(!place.path("run/control").exists());
+}
+
+#[test]
+fn sessions_unix_sockets_and_the_status_page_are_taken_over() {
+    let place = place();
+    let unix = place.path("run/socket");
+    let listen = format!("unix:{}", unix.display());
+    let more = ["--listen", &listen, "--status", "127.0.0.1:0"];
+    let first = serve(&place, &more);
+    let client = client(&place);
+    assert_eq!(ask_at(&client, first.port), Ok(false));
+    assert_eq!(ask_at(&client, first.port), Ok(true));
+    let status = |server: &Serving| {
+        let output = server.running.output();
+        let (_, rest) = output.split_once("/metrics on https://127.0.0.1:").unwrap();
+        rest.split_once('/').unwrap().0.parse::<u16>().unwrap()
+    };
+    let second = successor(&place, &first, &more);
+    ends_well(first.running);
+    // A session that the first began.
+    assert_eq!(ask_at(&client, second.port), Ok(true));
+    ask(&client, UnixStream::connect(&unix).unwrap()).unwrap();
+    let port = status(&second);
+    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.secure("localhost", socket).unwrap();
+    // What the next one does not listen on is closed, and what waited there is served.
+    let third = successor(&place, &second, &["--grace", "0"]);
+    ends_well(second.running);
+    assert!(!unix.exists());
+    TcpStream::connect(("127.0.0.1", port)).unwrap_err();
+    assert_eq!(ask_at(&client, third.port), Ok(true));
+
+    // A signal ends one that still answers.
+    let socket = TcpStream::connect(("127.0.0.1", third.port)).unwrap();
+    let mut download = client.secure("localhost", socket).unwrap();
+    download.write_all(request("/large").as_bytes()).unwrap();
+    read_to(&mut download, &mut Vec::new(), 1);
+    let fourth = successor(&place, &third, &[]);
+    let pid = fourth.running.id();
+    let expected = format!("process {pid} serves now: 1 connections are open here");
+    third.running.expect_output(&expected, PATIENCE);
+    signal(&third.running, "-TERM");
+    ends_well(third.running);
+}
+
+#[test]
+fn a_process_that_does_not_start_changes_nothing() {
+    let place = place();
+    let unix = place.path("run/socket");
+    let listen = format!("unix:{}", unix.display());
+    let first = serve(&place, &["--listen", &listen]);
+    let client = client(&place);
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = busy.local_addr().unwrap().to_string();
+    let finished = place
+        .program("serve")
+        .args(["--listen", "127.0.0.1:0", "--listen", &listen])
+        .args(["--listen", &busy])
+        .arg("--takeover")
+        .arg(place.path("run/control"))
+        .arg(place.path("public"))
+        .run();
+    assert_eq!(finished.code, Some(1), "{finished}");
+    assert!(finished.err().contains("[address-in-use]"), "{finished}");
+    let expected = "that was to take over has not: it ended before it served; this one goes on";
+    first.running.expect_output(expected, PATIENCE);
+
+    // A stranger, and one that says nothing more.
+    let mut stranger = UnixStream::connect(place.path("run/control")).unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n    ").unwrap();
+    assert_eq!(stranger.read(&mut [0; 1]).unwrap_or(0), 0);
+    let expected = "has not: it is of another version; this one goes on";
+    first.running.expect_output(expected, PATIENCE);
+
+    ask_at(&client, first.port).unwrap();
+    ask(&client, UnixStream::connect(&unix).unwrap()).unwrap();
+    let second = successor(&place, &first, &["--listen", &listen]);
+    ends_well(first.running);
+    ask(&client, UnixStream::connect(&unix).unwrap()).unwrap();
+    signal(&second.running, "-TERM");
+    ends_well(second.running);
+    assert!(!unix.exists() && !place.path("run/control").exists());
+}
+
+/// How a start with this control socket fails.
+fn refused(place: &Place, control: &Path) -> String {
+    let finished = place
+        .program("serve")
+        .args(["--listen", "127.0.0.1:0", "--takeover"])
+        .arg(control)
+        .arg(place.path("public"))
+        .run();
+    assert_eq!(finished.code, Some(1), "{finished}");
+    assert!(finished.err().contains("[takeover-failed]"), "{finished}");
+    finished.err()
+}
+
+#[test]
+fn a_control_socket_of_a_dead_process_is_replaced_and_of_another_program_it_is_told() {
+    let place = place();
+    let control = place.path("run/control");
+    drop(UnixListener::bind(&control).unwrap());
+    let server = serve(&place, &[]);
+    ask_at(&client(&place), server.port).unwrap();
+    drop(server);
+
+    let other = place.path("run/other");
+    let listener = UnixListener::bind(&other).unwrap();
+    let answers = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"SSH-2.0-other\r\n").unwrap();
+    });
+    let told = refused(&place, &other);
+    assert!(told.contains("does not hand over its sockets"), "{told}");
+    answers.join().unwrap();
+
+    let file = place.path("public/f");
+    let told = refused(&place, &file);
+    assert!(told.contains("cannot be used"), "{told}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "content");
+    refused(&place, &place.path("none/control"));
+}
+
+#[test]
+fn a_server_that_has_become_another_user_is_taken_over() {
+    if fs::read_to_string("/proc/self/status").is_ok_and(|status| !status.contains("\nUid:\t0\t0"))
+    {
+        skipped::note("only root can become another user");
+        return;
+    }
+    let place = place();
+    let first = serve(&place, &["--user", "nobody"]);
+    let client = client(&place);
+    ask_at(&client, first.port).unwrap();
+    let second = successor(&place, &first, &["--user", "nobody"]);
+    ends_well(first.running);
+    ask_at(&client, second.port).unwrap();
+    let third = successor(&place, &second, &["--no-sandbox"]);
+    ends_well(second.running);
+    ask_at(&client, third.port).unwrap();
+}
