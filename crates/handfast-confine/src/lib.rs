@@ -32,6 +32,7 @@
 
 #[cfg(unix)]
 mod account;
+mod enforcement;
 mod error;
 #[cfg(target_os = "linux")]
 mod files;
@@ -43,6 +44,7 @@ use std::path::PathBuf;
 
 #[cfg(unix)]
 pub use account::Account;
+pub use enforcement::Enforcement;
 pub use error::ConfineError;
 
 /// What a process keeps.
@@ -138,20 +140,6 @@ impl Confinement {
             account: self.account.clone(),
         })
     }
-}
-
-/// How far the system can do what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Enforcement {
-    /// All of it.
-    Full,
-    /// The system is too old for a part of it.
-    Partial,
-    /// The system cannot do it.
-    Unsupported,
-    /// It was not asked for.
-    Unwanted,
 }
 
 /// What is in force.

@@ -20,10 +20,6 @@ use crate::ready::{Ready, VALID};
 /// How often unused files are closed: in small portions, which do not delay replies.
 const SWEEP: Duration = Duration::from_millis(125);
 
-/// The default limit on files kept by a thread. Each uses a descriptor, of which a process often
-/// has only 1024.
-pub(crate) const KEPT_MAX_DEFAULT: usize = 128;
-
 thread_local! {
     static KEPT: RefCell<HashMap<Key, Hot, BuildHasherDefault<AddressHasher>>> = RefCell::default();
     static SWEPT: Cell<Option<Instant>> = const { Cell::new(None) };

@@ -3,7 +3,10 @@
 use http::header::HeaderValue;
 
 use crate::charset::Charset;
-use crate::hot::KEPT_MAX_DEFAULT;
+
+/// The default limit on files kept by a thread. Each uses a descriptor, of which a process often
+/// has only 1024.
+const KEPT_MAX_DEFAULT: usize = 128;
 
 /// A cache may keep a reply, and asks each time whether it is still good.
 pub(crate) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
