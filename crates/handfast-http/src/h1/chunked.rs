@@ -504,5 +504,30 @@ mod tests {
             let pieces = all(Framing::Chunked, bytes.as_bytes(), cut);
             prop_assert_eq!(whole, pieces);
         }
+
+        #[test]
+        fn any_trailer_fields_arrive_as_they_were_sent(
+            sent in proptest::collection::vec(("[!#$%&'*+.^_`|~0-9a-z-]{1,9}", "([!-~\u{e9}]([ -~\t\u{e9}]{0,20}[!-~])?)?"), 0..20),
+            cut in 0usize..400,
+        ) {
+            let mut bytes = b"1\r\nx\r\n0\r\n".to_vec();
+            for (name, value) in &sent {
+                bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            }
+            bytes.extend_from_slice(b"\r\nrest");
+            let mut body = Body::of_request(Framing::Chunked);
+            let (front, back) = bytes.split_at(cut.min(bytes.len()));
+            for mut rest in [front, back] {
+                while let Found::Piece(_) = body.read(&mut rest).unwrap() {}
+            }
+            let found = body.take_trailers().unwrap_or_default();
+            prop_assert_eq!(found.len(), sent.len());
+            for (name, _) in &sent {
+                let expected = sent.iter().filter(|(other, _)| other == name);
+                let expected: Vec<&[u8]> = expected.map(|(_, value)| value.as_bytes()).collect();
+                let got: Vec<&[u8]> = found.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+                prop_assert_eq!(got, expected);
+            }
+        }
     }
 }
