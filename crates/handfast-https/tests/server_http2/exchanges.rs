@@ -418,6 +418,35 @@ fn the_trailer_fields_of_a_request_can_be_read() {
     assert_eq!(client.reply(5), Ok((OK, b"ignored".to_vec())));
 }
 
+#[test]
+fn what_a_handler_says_of_a_connection_of_http1_is_left_out() {
+    let server = Fixture::start(Setup::default(), |_| {
+        |_: Request, _: Arc<ConnectionInfo>| async move {
+            let mut response = Response::new(Body::from("whole"));
+            for (name, value) in [
+                ("connection", "keep-alive"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("x-kept", "1"),
+            ] {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            response
+        }
+    });
+    let mut client = Client::new(&server);
+    client.send(&get(1, "/"));
+    let head = client.next_of(HEADERS).payload;
+    let has = |text: &str| head.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(has("x-kept"));
+    for value in ["keep-alive", "timeout=5", "chunked", "h2c"] {
+        assert!(!has(value), "{value}: {}", head.escape_ascii());
+    }
+    assert_eq!(client.next_of(DATA).payload, b"whole");
+}
+
 /// The client opens no window beyond those that it begins with: the end of a body needs none.
 #[test]
 fn a_reply_ends_also_when_the_window_is_used_up() {

@@ -3,8 +3,8 @@
 use std::task::{Context, Poll};
 
 use handfast_http::h2::Filling;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::Body as _;
 
 use super::super::service::Tracked;
@@ -21,6 +21,15 @@ pub(super) struct Reply {
     pub(super) trailers: Option<HeaderMap>,
 }
 
+/// Fields of a connection of HTTP/1.1: with one of them a response is malformed (RFC 9113, section 8.2.2).
+static OF_HTTP1: [HeaderName; 5] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
 /// A reply's status and fields, its length if no field has it, and its body, unless it ends with
 /// its head.
 pub(super) fn begin(
@@ -28,9 +37,9 @@ pub(super) fn begin(
 ) -> (StatusCode, HeaderMap, Option<u64>, Option<Reply>) {
     let (parts, body) = response.into_parts();
     let mut fields = parts.headers;
-    // What belongs to a connection of HTTP/1.1 (RFC 9113, section 8.2.2).
-    fields.remove(CONNECTION);
-    fields.remove(TRANSFER_ENCODING);
+    for name in &OF_HTTP1 {
+        fields.remove(name);
+    }
     let announced = fields
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
