@@ -24,20 +24,20 @@ pub(super) enum Listens {
 }
 
 pub(super) fn failure(error: &BindError, listens: Listens) -> Failure {
-    let explanation = match &error.address {
-        #[cfg(unix)]
-        Some(LocalAddress::Unix(path)) => of_path(error, path),
-        address => of_address(error, address.as_ref(), listens),
-    };
-    Failure::new(code::OTHER, explanation)
+    #[cfg(unix)]
+    if let Some(LocalAddress::Unix(path)) = &error.address {
+        return Failure::new(code::OTHER, of_path(error, path));
+    }
+    Failure::new(code::OTHER, of_address(error, listens))
 }
 
-fn of_address(error: &BindError, address: Option<&LocalAddress>, listens: Listens) -> Explanation {
+fn of_address(error: &BindError, listens: Listens) -> Explanation {
     let option = match listens {
         Listens::Sites => "--listen",
         Listens::Status => "--status",
     };
     let what = error.to_string();
+    let address = error.address.as_ref();
     let port = address
         .and_then(LocalAddress::socket)
         .map(|socket| socket.port());

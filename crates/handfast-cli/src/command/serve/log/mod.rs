@@ -87,7 +87,7 @@ impl Logs {
         let format = Format::of(&settings.to, settings.format);
         let access = match &settings.to {
             LogTarget::Stderr if settings.is_quiet() => None,
-            to => outputs.access(to, report(format))?,
+            to => outputs.access(to, report(format), true)?,
         };
         of_sites.keep(&settings.to);
         let messages = outputs.stderr(events::lines_lost)?;

@@ -13,6 +13,7 @@ use super::target::{self, ToFile, ToStderr};
 use super::values;
 use super::writer::{self, Output, Waiting, Writer};
 use crate::command::serve::config::LogTarget;
+use crate::command::serve::config::problem::shown_path;
 use crate::failure::{Failure, code};
 use crate::output;
 
@@ -70,18 +71,23 @@ impl Outputs {
         })
     }
 
-    /// Where an access log goes; nothing if it is off.
+    /// Where an access log goes, the common one or that of a site; nothing if it is off.
     pub(super) fn access(
         &self,
         to: &LogTarget,
         report: target::Report,
+        is_common: bool,
     ) -> Result<Option<Output>, Failure> {
         let key = Key::Access(to.clone());
         let output = match to {
             LogTarget::Off => return Ok(None),
             LogTarget::Stderr => self.stderr(report),
             LogTarget::File(path) => self.get(key, || {
-                let file = ToFile::open(path, "the access log", report);
+                let what = match is_common {
+                    true => "the access log".to_owned(),
+                    false => format!("the access log {}", shown_path(path)),
+                };
+                let file = ToFile::open(path, what, report);
                 let file = file.map_err(|error| unusable("the access log", path, &error))?;
                 Ok(writer::prepare("handfast-log", file, LAST_LINES))
             }),

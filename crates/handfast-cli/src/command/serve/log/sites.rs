@@ -83,7 +83,7 @@ impl SiteLogs {
             let state = match &log.to.value {
                 LogTarget::Stderr if settings.log.is_quiet() => State::Off,
                 to => {
-                    let output = self.outputs.access(to, report(format));
+                    let output = self.outputs.access(to, report(format), false);
                     let output =
                         output.map_err(|failure| Box::new(Problem::of(&log.to.place, failure)))?;
                     output.map_or(State::Off, State::Open)

@@ -28,7 +28,7 @@ pub(super) struct ToFile {
     lines: Lines<File>,
     path: PathBuf,
     /// `the access log`, for messages.
-    what: &'static str,
+    what: String,
     report: Report,
     warned: Warned,
 }
@@ -36,12 +36,12 @@ pub(super) struct ToFile {
 impl ToFile {
     /// Lines are appended. A new file is readable by its owner only, because it contains clients' addresses and
     /// names; one that exists keeps its mode, so that who rotates files decides who reads them.
-    pub(super) fn open(path: &Path, what: &'static str, report: Report) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, what: impl Into<String>, report: Report) -> io::Result<Self> {
         let (file, torn) = append_to(path)?;
         Ok(Self {
             lines: Lines::new(file, torn),
             path: path.to_owned(),
-            what,
+            what: what.into(),
             report,
             warned: Warned::default(),
         })
@@ -53,8 +53,8 @@ impl Target for ToFile {
         let unreported = self.lines.lost();
         let before = self.lines.lost_ever();
         match self.lines.write(text, dropped, self.report) {
-            Ok(()) => self.warned.succeeded(self.what, unreported + dropped),
-            Err(error) => self.warned.failed(self.what, &error),
+            Ok(()) => self.warned.succeeded(&self.what, unreported + dropped),
+            Err(error) => self.warned.failed(&self.what, &error),
         }
         self.lines.lost_ever() - before - dropped
     }
