@@ -43,11 +43,30 @@ pub(crate) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<Enforcemen
         }
     }
     let status = rules.restrict_self().map_err(refused)?;
-    Ok(match status.ruleset {
+    Ok(enforcement(status.ruleset))
+}
+
+fn enforcement(status: RulesetStatus) -> Enforcement {
+    match status {
         RulesetStatus::FullyEnforced => Enforcement::Full,
         RulesetStatus::PartiallyEnforced => Enforcement::Partial,
         RulesetStatus::NotEnforced => Enforcement::Unsupported,
-    })
+    }
+}
+
+/// No TCP connections; everything else is as before.
+pub(crate) fn refuse_connections() -> Result<Enforcement, ConfineError> {
+    let refused = |error: landlock::RulesetError| ConfineError::Files(error.to_string());
+    let rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessNet::ConnectTcp)
+        .map_err(refused)?
+        .scope(Scope::from_all(RIGHTS))
+        .map_err(refused)?
+        .create()
+        .map_err(refused)?;
+    let status = rules.restrict_self().map_err(refused)?;
+    Ok(enforcement(status.ruleset))
 }
 
 /// `None` for what is in no directory, such as a pipe that is reached by a descriptor's name (`/dev/stdin`, `/proc/self/fd/3`): Landlock

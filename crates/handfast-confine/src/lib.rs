@@ -53,6 +53,8 @@ pub use error::ConfineError;
 pub struct Confinement {
     /// Everything: only the user changes.
     unrestricted: bool,
+    /// Stream sockets, and files.
+    listens: bool,
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
     harmless: Vec<String>,
@@ -70,6 +72,15 @@ impl Confinement {
     pub fn unrestricted() -> Self {
         Self {
             unrestricted: true,
+            ..Self::default()
+        }
+    }
+
+    /// For a process that opens listeners for another one: sockets for TCP and Unix streams can be made and bound, and files are as before, because
+    /// the directories of Unix sockets are not known beforehand. Given up are TCP connections, other sockets, programs and processes.
+    pub fn listening() -> Self {
+        Self {
+            listens: true,
             ..Self::default()
         }
     }
@@ -116,6 +127,7 @@ impl Confinement {
         #[cfg(target_os = "linux")]
         let files = match self.unrestricted {
             true => Enforcement::Unwanted,
+            false if self.listens => files::refuse_connections()?,
             false => files::restrict(&self.read, &self.write)?,
         };
         // Not before: paths may be closed to that user.
@@ -126,7 +138,7 @@ impl Confinement {
         #[cfg(target_os = "linux")]
         let system_calls = match self.unrestricted {
             true => Enforcement::Unwanted,
-            false => system_calls::restrict()?,
+            false => system_calls::restrict(self.listens)?,
         };
         #[cfg(not(target_os = "linux"))]
         let (files, system_calls) = match self.unrestricted {
@@ -138,6 +150,7 @@ impl Confinement {
             system_calls,
             #[cfg(unix)]
             account: self.account.clone(),
+            listens: self.listens,
         })
     }
 }
@@ -153,6 +166,8 @@ pub struct Confined {
     /// The user that the process now belongs to, if it was changed.
     #[cfg(unix)]
     pub account: Option<Account>,
+    /// It opens listeners, and files are as before.
+    listens: bool,
 }
 
 impl Confined {
@@ -166,6 +181,7 @@ impl Confined {
 impl fmt::Display for Confined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.files {
+            _ if self.listens => "files: all",
             Enforcement::Full => "files: only those given",
             Enforcement::Partial => {
                 "files: only those given, as far as this kernel can (it is old)"

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use libc::SYS_kexec_file_load;
 use libc::{
-    AF_NETLINK, AF_UNIX, CLONE_THREAD, ENOSYS, EPERM, SYS_acct, SYS_add_key, SYS_bpf, SYS_chroot,
-    SYS_clone, SYS_clone3, SYS_connect, SYS_delete_module, SYS_execve, SYS_execveat,
-    SYS_fanotify_init, SYS_finit_module, SYS_fsconfig, SYS_fsmount, SYS_fsopen, SYS_fspick,
-    SYS_init_module, SYS_io_uring_setup, SYS_kexec_load, SYS_keyctl, SYS_mount, SYS_mount_setattr,
-    SYS_move_mount, SYS_open_by_handle_at, SYS_open_tree, SYS_perf_event_open, SYS_personality,
-    SYS_pidfd_getfd, SYS_pivot_root, SYS_process_vm_readv, SYS_process_vm_writev, SYS_ptrace,
-    SYS_quotactl, SYS_reboot, SYS_request_key, SYS_setns, SYS_socket, SYS_swapoff, SYS_swapon,
-    SYS_umount2, SYS_unshare, SYS_userfaultfd,
+    AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, CLONE_THREAD, ENOSYS, EPERM, SYS_acct, SYS_add_key,
+    SYS_bpf, SYS_chroot, SYS_clone, SYS_clone3, SYS_connect, SYS_delete_module, SYS_execve,
+    SYS_execveat, SYS_fanotify_init, SYS_finit_module, SYS_fsconfig, SYS_fsmount, SYS_fsopen,
+    SYS_fspick, SYS_init_module, SYS_io_uring_setup, SYS_kexec_load, SYS_keyctl, SYS_mount,
+    SYS_mount_setattr, SYS_move_mount, SYS_open_by_handle_at, SYS_open_tree, SYS_perf_event_open,
+    SYS_personality, SYS_pidfd_getfd, SYS_pivot_root, SYS_process_vm_readv, SYS_process_vm_writev,
+    SYS_ptrace, SYS_quotactl, SYS_reboot, SYS_request_key, SYS_setns, SYS_socket, SYS_swapoff,
+    SYS_swapon, SYS_umount2, SYS_unshare, SYS_userfaultfd,
 };
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
@@ -84,13 +84,17 @@ const NEVER_HERE: &[i64] = &[];
 /// On x86-64, numbers from here on are those of x32: the same calls by other numbers, which the rules do not name.
 const X32: u32 = 0x4000_0000;
 
+/// The bits of a socket's type that are no flags (`SOCK_TYPE_MASK`).
+const TYPES: u32 = 0xf;
+
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-pub(crate) fn restrict() -> Result<Enforcement, ConfineError> {
+/// `listens`: stream sockets may be made.
+pub(crate) fn restrict(listens: bool) -> Result<Enforcement, ConfineError> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else {
         return Ok(Enforcement::Unsupported);
     };
-    let programs = programs(arch);
+    let programs = programs(arch, listens);
     let programs = programs.map_err(|error| ConfineError::SystemCalls(error.to_string()))?;
     for program in programs {
         match apply_filter_all_threads(&program) {
@@ -109,11 +113,17 @@ pub(crate) fn restrict() -> Result<Enforcement, ConfineError> {
 
 /// The filters, all of which have to allow a call. Each one ends the process at a call of another architecture, such as those of
 /// 32-bit programs, whose numbers mean something else.
-fn programs(arch: TargetArch) -> Result<Vec<BpfProgram>, BackendError> {
+fn programs(arch: TargetArch, listens: bool) -> Result<Vec<BpfProgram>, BackendError> {
     // Its flags are in memory, where a filter cannot read them. The C library then uses `clone`.
     let clone3 = Rules::from([(SYS_clone3, Vec::new())]);
     let mut programs = Vec::new();
-    for (rules, error) in [(never()?, EPERM), (clone3, ENOSYS)] {
+    let mut never = never()?;
+    if listens {
+        never.insert(SYS_socket, other_than_streams()?);
+        // Whether a process listens at a Unix socket is found out by connecting; TCP is refused by Landlock.
+        never.remove(&SYS_connect);
+    }
+    for (rules, error) in [(never, EPERM), (clone3, ENOSYS)] {
         let filter = SeccompFilter::new(
             rules,
             SeccompAction::Allow,
@@ -144,10 +154,28 @@ fn without_x32() -> BpfProgram {
     ]
 }
 
+/// The argument of a call, of 32 bits.
+fn argument(index: u8, test: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(index, SeccompCmpArgLen::Dword, test, value)
+}
+
+/// All sockets but streams of TCP and Unix.
+fn other_than_streams() -> Result<Vec<SeccompRule>, BackendError> {
+    let families = [AF_UNIX, AF_INET, AF_INET6].into_iter();
+    let other = |family: i32| argument(0, SeccompCmpOp::Ne, family.unsigned_abs().into());
+    let other_family = SeccompRule::new(families.map(other).collect::<Result<_, _>>()?)?;
+    let mut rules = vec![other_family];
+    // By type, without its flags.
+    for kind in 0..=TYPES {
+        if kind != libc::SOCK_STREAM.unsigned_abs() {
+            let kind = argument(1, SeccompCmpOp::MaskedEq(TYPES.into()), kind.into())?;
+            rules.push(SeccompRule::new(vec![kind])?);
+        }
+    }
+    Ok(rules)
+}
+
 fn never() -> Result<Rules, BackendError> {
-    let argument = |index, test, value: u64| {
-        SeccompCondition::new(index, SeccompCmpArgLen::Dword, test, value)
-    };
     let never = NEVER.iter().chain(NEVER_HERE);
     let mut rules: Rules = never.map(|call| (*call, Vec::new())).collect();
     // A thread is no new process.
@@ -167,7 +195,11 @@ fn never() -> Result<Rules, BackendError> {
     let other_type = |kind: i32| {
         SeccompRule::new(vec![
             argument(0, SeccompCmpOp::Eq, unix)?,
-            argument(1, SeccompCmpOp::MaskedEq(0xf), kind.unsigned_abs().into())?,
+            argument(
+                1,
+                SeccompCmpOp::MaskedEq(TYPES.into()),
+                kind.unsigned_abs().into(),
+            )?,
         ])
     };
     rules.insert(
@@ -205,7 +237,7 @@ mod tests {
             _ => 0,
         };
         let mut strictest = Verdict::Allowed;
-        for program in programs(TargetArch::x86_64).unwrap() {
+        for program in programs(TargetArch::x86_64, false).unwrap() {
             match run(&program, data) {
                 0x7fff_0000 => {}
                 0x8000_0000 => return Verdict::Ended,
@@ -272,7 +304,7 @@ mod tests {
         ] {
             assert_eq!(verdict(X86_64, number(call), [0, 0]), Verdict::Allowed);
         }
-        let (unix, netlink, inet) = (AF_UNIX, AF_NETLINK, libc::AF_INET);
+        let (unix, netlink, inet) = (AF_UNIX, AF_NETLINK, AF_INET);
         for (call, arguments, expected) in [
             (SYS_clone, [CLONE_THREAD, 0], Verdict::Allowed),
             (SYS_clone, [0, 0], Verdict::Refused(EPERM)),

@@ -27,10 +27,14 @@ fn main() {
 }
 
 fn tests() {
-    let all: [(&str, fn()); 5] = [
+    let all: [(&str, fn()); 6] = [
         (
             "a_confined_process_can_do_what_it_is_for_and_nothing_else",
             a_confined_process_can_do_what_it_is_for_and_nothing_else,
+        ),
+        (
+            "a_process_that_listens_for_another_connects_to_none",
+            a_process_that_listens_for_another_connects_to_none,
         ),
         (
             "a_process_with_several_threads_is_not_confined_in_part",
@@ -276,6 +280,44 @@ fn confined(place: &Path, scenario: &str) {
                 }
             }
         }
+        "listening" => {
+            let confined = Confinement::listening().apply().unwrap();
+            if !confined.is_complete() {
+                println!("unsupported: {confined}");
+                return;
+            }
+            println!("{confined}");
+            let port = fs::read_to_string(at("port")).map_err(io::Error::other);
+            let tcp = TcpListener::bind("127.0.0.1:0");
+            let attempts = [
+                ("listens by TCP", tcp.map(drop)),
+                (
+                    "listens by a Unix socket",
+                    UnixListener::bind(at("beside/listening")).map(drop),
+                ),
+                ("reads a file", fs::read(at("beside/secret")).map(drop)),
+                (
+                    "connects by TCP",
+                    port.and_then(|port| TcpStream::connect(format!("127.0.0.1:{port}")))
+                        .map(drop),
+                ),
+                (
+                    "opens a UDP socket",
+                    UdpSocket::bind("127.0.0.1:0").map(drop),
+                ),
+                ("sends a local datagram", UnixDatagram::unbound().map(drop)),
+                (
+                    "executes a program",
+                    Command::new("/bin/true").status().map(drop),
+                ),
+            ];
+            for (attempt, result) in attempts {
+                match result {
+                    Ok(()) => println!("{attempt}: done"),
+                    Err(error) => println!("{attempt}: {error}"),
+                }
+            }
+        }
         "several threads" => {
             let (held, gate) = std::sync::mpsc::channel::<()>();
             let other = thread::spawn(move || gate.recv().is_err());
@@ -330,6 +372,41 @@ fn confined(place: &Path, scenario: &str) {
             println!("done");
         }
         other => panic!("{other}"),
+    }
+}
+
+fn a_process_that_listens_for_another_connects_to_none() {
+    let place = place();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = tcp.local_addr().unwrap().port();
+    fs::write(place.path().join("port"), port.to_string()).unwrap();
+    let mut child = start(place.path(), "listening");
+    let mut told = lines(&mut child);
+    let first = told.next().unwrap();
+    if first.starts_with("unsupported") {
+        skipped::note(&format!("this system cannot confine processes: {first}"));
+        return;
+    }
+    let told: Vec<_> = told.collect();
+    assert!(child.wait().unwrap().success(), "{told:?}");
+    for (attempt, expected) in [
+        ("listens by TCP", true),
+        ("listens by a Unix socket", true),
+        ("reads a file", true),
+        ("connects by TCP", false),
+        ("opens a UDP socket", false),
+        ("sends a local datagram", false),
+        ("executes a program", false),
+    ] {
+        let found = told.iter().find_map(|line| {
+            let (name, result) = line.split_once(": ")?;
+            (name == attempt).then_some(result)
+        });
+        assert_eq!(
+            found.map(|found| found == "done"),
+            Some(expected),
+            "{attempt}: {found:?}"
+        );
     }
 }
 

@@ -273,6 +273,53 @@ fn a_server_that_is_no_longer_root_gets_a_new_port_of_root() {
     assert_eq!(get(&place, address.port()), "content");
 }
 
+/// A server that was killed leaves its file, at which no process listens any more.
+#[test]
+fn a_unix_socket_of_a_dead_server_is_replaced_by_the_helper() {
+    let place = Place::new();
+    configure(&place, &[("127.0.0.1:0", "https")]);
+    let server = serve(&place, &[]);
+    drop(std::os::unix::net::UnixListener::bind(place.path("socket")).unwrap());
+    let unix = format!("unix:{}", place.text("socket"));
+    configure(&place, &[("127.0.0.1:0", "https"), (&unix, "https")]);
+    wait_for(&server, &format!("listening on {unix} from now on"));
+    let socket = UnixStream::connect(place.path("socket")).unwrap();
+    assert_eq!(ask(&mut secure(&place, socket)), "content");
+}
+
+#[test]
+fn the_helper_of_a_confined_server_is_confined_and_no_other_server_has_one() {
+    let place = Place::new();
+    configure(&place, &[("127.0.0.1:0", "https")]);
+    let children = |server: &Serving| {
+        let id = server.running.id();
+        let listed = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        listed.unwrap_or_default().trim().to_owned()
+    };
+    let server = serve(&place, &[]);
+    let helper = children(&server);
+    if helper.is_empty() {
+        skipped::note("this system does not list children");
+        return;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let status = || fs::read_to_string(format!("/proc/{helper}/status")).unwrap();
+    while !status().contains("\nSeccomp:\t2\n") {
+        assert!(Instant::now() < deadline, "{}", status());
+        std::thread::yield_now();
+    }
+    let public = place.text("public");
+    let config = place.text("handfast.toml");
+    for arguments in [
+        &["-p", "0", &public][..],
+        &["--config", &config, "-p", "0"],
+        &["--config", &config, "--no-sandbox"],
+    ] {
+        let server = place.serve(arguments);
+        assert_eq!(children(&server), "", "{arguments:?}");
+    }
+}
+
 /// What a server that is out of control could ask for: nothing but what its operator has written.
 #[test]
 fn the_helper_opens_what_the_configuration_names_and_ends_with_the_server() {

@@ -82,16 +82,8 @@ pub(super) fn enter(
     if !settings.sandbox && settings.user.is_none() {
         return Ok(());
     }
-    let confinement = with_user(confinement.with_harmless_threads(ALLOCATOR), settings)?;
-    let deadline = Instant::now() + ENDING;
-    let confined = loop {
-        match confinement.apply() {
-            Err(ConfineError::SeveralThreads(_)) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            result => break result.map_err(|error| failure(&error))?,
-        }
-    };
+    let confined = apply(with_user(confinement, settings)?);
+    let confined = confined.map_err(|error| failure(&error))?;
     tell(settings, &confined);
     if let Some(user) = &settings.user {
         let authority = data_dir::ca_dir(settings.ca_dir.clone()).ok();
@@ -99,6 +91,20 @@ pub(super) fn enter(
         tell_of_user(user, authority.as_deref(), args, settings, identities);
     }
     Ok(())
+}
+
+/// Applies it once threads that are about to end have ended.
+pub(super) fn apply(confinement: Confinement) -> Result<Confined, ConfineError> {
+    let confinement = confinement.with_harmless_threads(ALLOCATOR);
+    let deadline = Instant::now() + ENDING;
+    loop {
+        match confinement.apply() {
+            Err(ConfineError::SeveralThreads(_)) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Whether the user that the server is to become exists.

@@ -2,7 +2,8 @@
 //!
 //! It begins before the server gives up its rights, and only if a configuration file could name other listeners while the server
 //! runs. It decides for itself: it reads the configuration file, whose path it was given at its start, and opens what that names,
-//! and nothing else. So a server that is out of control gets from it what its operator listens on anyway. It ends with the server.
+//! and nothing else. So a server that is out of control gets from it what its operator listens on anyway. It gives up connections and
+//! programs itself, and ends with the server.
 //!
 //! Over a socket pair: a [`Request`] in a line, and a [`Reply`] with the sockets.
 
@@ -15,13 +16,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use handfast_confine::Confinement;
 use handfast_https::server::{BindError, Listener, LocalAddress};
 use serde::{Deserialize, Serialize};
 
 use super::descriptors::{DESCRIPTORS_MAX, receive, send};
 use super::open::open;
 use crate::command::serve::config::{Address, Config};
-use crate::command::serve::settings;
+use crate::command::serve::{sandbox, settings};
 use crate::failure::Failure;
 
 /// The command; it is not for people.
@@ -37,6 +39,9 @@ pub(crate) struct Args {
     config: PathBuf,
     /// How many threads serve
     threads: NonZeroUsize,
+    /// Give up nothing, as the server
+    #[arg(long)]
+    unconfined: bool,
 }
 
 /// Listen on this.
@@ -64,7 +69,11 @@ pub(in crate::command::serve) struct Helper {
 
 impl Helper {
     /// Starts the process.
-    pub(in crate::command::serve) fn start(config: &Path, threads: usize) -> io::Result<Self> {
+    pub(in crate::command::serve) fn start(
+        config: &Path,
+        threads: usize,
+        confines: bool,
+    ) -> io::Result<Self> {
         let (ours, its) = UnixStream::pair()?;
         ours.set_read_timeout(Some(PATIENCE))?;
         ours.set_write_timeout(Some(PATIENCE))?;
@@ -73,6 +82,7 @@ impl Helper {
         let process = Command::new("/proc/self/exe")
             .arg0("handfast")
             .arg(NAME)
+            .args((!confines).then_some("--unconfined"))
             .arg("--")
             .arg(config)
             .arg(threads)
@@ -143,6 +153,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::FAILURE);
     };
     let socket = UnixStream::from(socket);
+    if !args.unconfined && sandbox::apply(Confinement::listening()).is_err() {
+        return Ok(ExitCode::FAILURE);
+    }
     while let Ok((line, _)) = receive(&socket) {
         let Ok(request) = serde_json::from_str(&line) else {
             break;

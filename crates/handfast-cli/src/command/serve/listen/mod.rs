@@ -153,7 +153,7 @@ pub(super) fn opener(args: &Args, settings: &Settings, threads: usize) -> Opener
         && args.listen.is_empty()
         && args.port.is_none()
     {
-        match helper::Helper::start(config, threads) {
+        match helper::Helper::start(config, threads, settings.sandbox) {
             Ok(helper) => return Opener::Helper(helper),
             Err(error) => output::warning(format!(
                 "listeners that are added to the configuration take effect with the next start: the process that would open them does not start: {error}"
