@@ -355,6 +355,9 @@ fn what_was_read_from_a_pipe_is_kept_and_no_pipe_is_opened_later() {
     place.configure(&site("later"));
     server.wait_for("not reloaded");
     server.wait_for("such are read at the start only: give a file, or restart");
+    // One that would wait for its reader.
+    place.configure(&format!("[tls]\nkey_log = \"later\"\n{}", site("users")));
+    server.wait_for_count("not reloaded", 2);
     // It goes on, and with what it has.
     place.configure(&format!("grace = \"1s\"\n{}", site("users")));
     server.wait_for("the configuration in force has changed");

@@ -70,7 +70,7 @@ impl Held {
     /// The CAs in a file.
     pub(super) fn anchors(&self, path: &Path) -> Result<TrustAnchors, Failure> {
         let content = self.once.content(path);
-        let anchors = match content.map_err(|error| unreadable(path, &error))? {
+        let anchors = match content.map_err(|error| unopened(path, &error))? {
             Some(content) => TrustAnchors::empty().with_pem(&content),
             None => TrustAnchors::empty().with_file(path),
         };
@@ -91,8 +91,8 @@ impl Held {
             return Ok(identity.clone());
         }
         for path in [&place.0, &place.1] {
-            let unreadable = |error| unreadable(path, &error);
-            self.once.check(path).map_err(unreadable)?;
+            let unopened = |error| unopened(path, &error);
+            self.once.check(path).map_err(unopened)?;
         }
         let is_read_once = [&place.0, &place.1].into_iter().any(|path| is_pipe(path));
         let passphrase = self.passphrase(certificate.passphrase.as_ref(), &place.1);
@@ -186,8 +186,8 @@ impl Held {
     /// Can the lists for these clients be opened now?
     pub(super) fn check_lists(&self, clients: &Clients) -> Result<(), Box<Problem>> {
         for file in &clients.crl {
-            let unreadable = |error| Problem::of(&file.place, unreadable(&file.value, &error));
-            self.once.check(&file.value).map_err(unreadable)?;
+            let unopened = |error| Problem::of(&file.place, unopened(&file.value, &error));
+            self.once.check(&file.value).map_err(unopened)?;
         }
         Ok(())
     }
@@ -202,14 +202,17 @@ impl Held {
         if let Some(log) = self.key_logs.get(&path.value) {
             return Ok(log.clone());
         }
+        // A pipe would let us wait for its reader.
+        let unopened = |error| unopened(&path.value, &error);
+        self.once.check(&path.value).map_err(unopened)?;
         let log = KeyLog::to_file(&path.value)?;
         self.key_logs.insert(path.value.clone(), log.clone());
         Ok(log)
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    let what = format!("{} cannot be read", shown_path(path));
+fn unopened(path: &Path, error: &io::Error) -> Failure {
+    let what = format!("{} cannot be opened", shown_path(path));
     let explanation = Explanation::new("configuration-invalid", what);
     Failure::new(code::READ, explanation.with_evidence(error.to_string()))
 }
