@@ -316,32 +316,47 @@ fn a_successor_takes_over_and_no_client_notices() {
 }
 
 #[test]
-fn who_retires_answers_the_first_request_of_each_connection_and_no_other() {
+fn who_retires_answers_one_more_request_of_each_connection() {
     let mut first = server();
     let client = first.client();
     let connect = || {
         let socket = TcpStream::connect(first.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         client.secure("localhost", socket).unwrap()
     };
     let kept_head = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let (mut fresh, mut kept) = (connect(), connect());
-    kept.write_all(kept_head).unwrap();
-    kept.flush().unwrap();
-    first
-        .witness
-        .wait("the reply", |events| events.requests.len() == 1);
+    let ask = |stream: &mut Stream<TcpStream>| {
+        stream.write_all(kept_head).unwrap();
+        stream.flush().unwrap();
+    };
+    let (mut fresh, mut kept, mut idle) = (connect(), connect(), connect());
+    let mut replies = Vec::new();
+    for (number, stream) in [&mut kept, &mut idle].into_iter().enumerate() {
+        ask(stream);
+        first
+            .witness
+            .wait("the reply", |events| events.requests.len() == number + 1);
+        let mut buffer = [0; 1000];
+        let Ok(handfast::ReadOutcome::Data(count)) = stream.read_some(&mut buffer) else {
+            panic!("no reply");
+        };
+        replies.push(buffer[..count].to_vec());
+    }
+    assert!(!String::from_utf8_lossy(&replies[0]).contains("connection: close"));
     let running = first.running.take().unwrap();
     running.retire(PATIENCE);
-    // Idle, it is closed; after the reply, which is whole.
-    let (bytes, ending) = kept.read_to_ending().unwrap();
-    assert_eq!(Reply::parse(&bytes, ending).status, 200);
-    fresh.write_all(kept_head).unwrap();
-    let (bytes, ending) = fresh.read_to_ending().unwrap();
-    let reply = Reply::parse(&bytes, ending);
-    assert_eq!(
-        (reply.status, reply.field("connection")),
-        (200, Some("close"))
-    );
+    // One that is kept, and one that has not asked for anything yet.
+    for stream in [&mut kept, &mut fresh] {
+        ask(stream);
+        let (bytes, ending) = stream.read_to_ending().unwrap();
+        let reply = Reply::parse(&bytes, ending);
+        assert_eq!(
+            (reply.status, reply.field("connection")),
+            (200, Some("close"))
+        );
+    }
+    // One that idles is closed.
+    assert_eq!(idle.read_to_ending().unwrap().0, b"");
     running.join();
     // A stop has no use for a connection that has asked for nothing.
     let second = server();

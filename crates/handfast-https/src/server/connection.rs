@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use handfast::{AsyncStream, CloseOutcome, ClosePolicy, LingerLimits, Timeouts};
 use tokio::time::{Sleep, sleep_until};
@@ -22,11 +22,16 @@ use super::http1::Http1;
 use super::http2::Http2;
 use super::link::Link;
 use super::observer::CloseReason;
+use super::places;
 use super::worker::Worker;
 
 /// Records that are gathered before they are sent: a reply of up to four full ones, head included,
 /// leaves with one system call, and a long body with one for each 128 KiB.
 const SEND_AT: usize = 96 * 1024;
+
+/// When a successor serves, a kept HTTP/1 connection that idles for so long is closed; before, its next reply says that it is the last. Closed
+/// at once, it would often be closed while a request is on its way, which the client cannot tell from one that was lost.
+const LAST_REQUEST: Duration = places::IDLE_MIN;
 
 /// The address at which a connection is known to the kernel, which may be another than the one that is listened on.
 pub(super) type LocalOf<T> = fn(&T) -> Option<SocketAddr>;
@@ -133,18 +138,22 @@ async fn drive<H: Handler, T: Transport, E: Engine<T>>(
         drains = drains || draining.as_mut().poll(cx).is_ready();
         loop {
             if drains && !drained {
-                drained = link.activity.requests() > 0
+                let is_served = link.activity.requests() > 0;
+                drained = is_served && link.info.is_http2()
                     || !worker.takes_first_requests()
                     || stopping.as_mut().poll(cx).is_ready();
                 match drained {
                     true => engine.wind_up(),
                     false => link.retire(),
                 }
+                if is_served && !drained {
+                    watchdog.retired.get_or_insert_with(Instant::now);
+                }
             }
             if let Poll::Ready(result) = engine.poll(cx, stream) {
                 return Poll::Ready(judge(result, stream, &link, &watchdog));
             }
-            if drains && !drained && link.activity.requests() > 0 {
+            if drains && !drained && link.info.is_http2() && link.activity.requests() > 0 {
                 continue;
             }
             let due = match is_to_leave(&link) {
@@ -162,6 +171,10 @@ async fn drive<H: Handler, T: Transport, E: Engine<T>>(
                 }
                 Poll::Ready(Due::Idle) if link.is_leaving() => {
                     return Poll::Ready(CloseReason::MadeRoom);
+                }
+                Poll::Ready(Due::Idle) if watchdog.retired.is_some() && !drained => {
+                    drained = true;
+                    engine.wind_up();
                 }
                 Poll::Ready(Due::Discard) => engine.give_up_discarding(),
                 Poll::Ready(Due::Stream) => engine.expire(),
@@ -259,10 +272,12 @@ struct Watchdog {
     /// An end was announced: by then it must have come.
     deadline: Option<Instant>,
     winding_up: bool,
+    /// Since when it has been kept for one request more.
+    retired: Option<Instant>,
 }
 
 impl Watchdog {
-    fn wind_up(&mut self, limit: std::time::Duration) {
+    fn wind_up(&mut self, limit: Duration) {
         self.winding_up = true;
         self.deadline = Some(Instant::now() + limit);
     }
@@ -280,6 +295,11 @@ impl Watchdog {
             let connection = match self.deadline {
                 Some(deadline) if link.activity.is_idle() => (deadline, Due::Idle),
                 _ => link.activity.due(limits, !link.is_settled()),
+            };
+            let last = self.retired.zip(link.idle_since());
+            let connection = match last.map(|(since, idle)| since.max(idle) + LAST_REQUEST) {
+                Some(last) if last < connection.0 => (last, Due::Idle),
+                _ => connection,
             };
             let (at, what) = match engine_due {
                 Some(at) if at < connection.0 => (at, Due::Stream),

@@ -230,7 +230,7 @@ impl Running {
 
     /// As [`shutdown`](Self::shutdown), once a successor accepts from the same sockets: also those clients are served that
     /// this server has accepted and that have not sent their first request yet, since the successor would have served them.
-    /// Kept connections close when they are idle, as over HTTP/1.1 they may at any time.
+    /// Kept HTTP/1.1 connections get one reply more, which says that it is the last; those that idle for 5 s are closed.
     pub fn retire(&self, grace: Duration) {
         self.stopper().stop(grace, Drain::Retire);
     }

@@ -18,7 +18,7 @@ use super::shared::Shared;
 pub(super) enum Drain {
     /// What was asked for is answered.
     Stop,
-    /// The first request of each connection is answered, too: a successor would have answered it.
+    /// The next request of each connection is answered, too: a successor would have answered it.
     Retire,
 }
 
