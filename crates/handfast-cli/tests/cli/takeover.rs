@@ -79,7 +79,40 @@ fn ask_at(client: &ClientContext, port: u16) -> Result<bool, String> {
     ask(client, socket)
 }
 
-/// Clients that ask for as long as it lives.
+/// Asks for `f` on one connection, until the server says that a reply is the last. Returns how many it has answered.
+fn ask_on(client: &ClientContext, port: u16, stop: &AtomicBool) -> Result<usize, String> {
+    let text = |error: handfast::Error| format!("{error}: {:?}", error.cause());
+    let socket = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = client
+        .secure("localhost", socket)
+        .map_err(|failure| text(failure.error))?;
+    let mut answered = 0;
+    while !stop.load(Ordering::Relaxed) {
+        stream
+            .write_all(b"GET /f HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .and_then(|()| stream.flush())
+            .map_err(|error| format!("after {answered} requests: {error}"))?;
+        let (mut reply, mut buffer) = (Vec::new(), [0; 4096]);
+        while !reply.ends_with(b"content") {
+            match stream.read_some(&mut buffer).map_err(text)? {
+                ReadOutcome::Data(count) => reply.extend_from_slice(&buffer[..count]),
+                other => return Err(format!("after {answered} requests: {other:?}")),
+            }
+        }
+        answered += 1;
+        if String::from_utf8_lossy(&reply)
+            .to_ascii_lowercase()
+            .contains("connection: close")
+        {
+            break;
+        }
+    }
+    stream.close(ClosePolicy::Send);
+    Ok(answered)
+}
+
+/// Clients that ask for as long as it lives: half of them on a connection for each request, the others on connections that are kept.
 struct Load {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicUsize>,
@@ -89,14 +122,18 @@ struct Load {
 impl Load {
     fn on(place: &Place, port: u16) -> Self {
         let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let clients = (0..4).map(|_| {
+        let clients = (0..4).map(|number| {
             let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
             let client = client(place);
             thread::spawn(move || {
                 let mut failures = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
-                    match ask_at(&client, port) {
-                        Ok(_) => _ = AtomicUsize::fetch_add(&served, 1, Ordering::Relaxed),
+                    let answered = match number % 2 {
+                        0 => ask_at(&client, port).map(|_| 1),
+                        _ => ask_on(&client, port, &stop),
+                    };
+                    match answered {
+                        Ok(count) => _ = AtomicUsize::fetch_add(&served, count, Ordering::Relaxed),
                         Err(failure) => failures.push(failure),
                     }
                 }
@@ -266,6 +303,43 @@ fn a_process_that_does_not_start_changes_nothing() {
     signal(&second.running, "-TERM");
     ends_well(second.running);
     assert!(!unix.exists() && !place.path("run/control").exists());
+}
+
+#[test]
+fn listeners_that_a_reload_has_added_are_taken_over() {
+    let place = place();
+    let [one, other] = ["run/one", "run/other"].map(|name| place.path(name));
+    let configure = |sockets: &[&Path]| {
+        let sockets = sockets.iter().map(|path| {
+            let path = path.display();
+            format!("[[listener]]\naddress = \"unix:{path}\"\n")
+        });
+        let text = format!(
+            "takeover = \"run/control\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n{}[[site]]\nroot = \"public\"\n",
+            sockets.collect::<String>()
+        );
+        fs::write(place.path("handfast.toml"), text).unwrap();
+    };
+    configure(&[&one]);
+    let config = place.text("handfast.toml");
+    let first = place.serve(&["--config", &config]);
+    configure(&[&other]);
+    signal(&first.running, "-HUP");
+    let expected = format!("no longer listening on unix:{}", one.display());
+    first.running.expect_output(&expected, PATIENCE);
+    let client = client(&place);
+    ask(&client, UnixStream::connect(&other).unwrap()).unwrap();
+    let second = place.serve(&["--config", &config]);
+    let pid = first.running.id();
+    let expected = format!("took over 2 listeners from process {pid}");
+    second.running.expect_output(&expected, PATIENCE);
+    ends_well(first.running);
+    assert_eq!(second.port, first.port);
+    ask(&client, UnixStream::connect(&other).unwrap()).unwrap();
+    ask_at(&client, second.port).unwrap();
+    signal(&second.running, "-TERM");
+    ends_well(second.running);
+    assert!(!other.exists());
 }
 
 /// How a start with this control socket fails.
