@@ -41,6 +41,18 @@ impl Path {
         })
     }
 
+    /// What the client wrote, where that [names nothing](PathProblem): what cannot be decoded is a name as it stands, and so are `.` and
+    /// `..`. For what holds beneath a path whether or not anything is there: guards and header fields.
+    pub(crate) fn as_spelled(path: &str) -> Self {
+        let segments = path.split('/').filter(|segment| !segment.is_empty());
+        Self {
+            segments: segments
+                .map(|segment| decode(segment).unwrap_or_else(|_| segment.as_bytes().to_vec()))
+                .collect(),
+            directory: path.ends_with('/'),
+        }
+    }
+
     /// As the path of a URL. It begins with one slash, so that it cannot lead to another host.
     pub(crate) fn to_url(&self) -> String {
         let mut url = join(&self.segments);
@@ -128,6 +140,22 @@ mod tests {
         ] {
             let parsed = Path::parse(path).map(|path| path.to_url());
             assert_eq!(parsed, expected.map(str::to_owned), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_names_nothing_has_the_names_that_are_written() {
+        for (path, expected) in [
+            ("/%61/../b/", &["a", "..", "b"][..]),
+            ("/a%2fb//%zz", &["a%2fb", "%zz"]),
+            ("*", &["*"]),
+            ("", &[]),
+        ] {
+            assert!(Path::parse(path).is_err());
+            let spelled = Path::as_spelled(path);
+            let expected: Vec<_> = expected.iter().map(|name| name.as_bytes()).collect();
+            assert_eq!(spelled.segments, expected, "{path}");
+            assert_eq!(spelled.directory, path.ends_with('/'));
         }
     }
 

@@ -283,17 +283,14 @@ impl Site {
         if !self.looks_at_paths() {
             return Ok(self.content(request).await);
         }
-        // `*` has no path, and is no file.
-        if request.uri().path() == "*" {
-            return Ok(self.content(request).await);
-        }
-        let path = Path::parse(request.uri().path()).map_err(|problem| match problem {
-            PathProblem::Malformed => {
-                let text = "The path of this URL is malformed.";
-                status_page(request.headers(), StatusCode::BAD_REQUEST, text)
+        let path = match Path::parse(request.uri().path()) {
+            Ok(path) => path,
+            Err(problem) => {
+                let spelled = Path::as_spelled(request.uri().path());
+                self.enter(spelled, request, connection, passage).await?;
+                return Ok(self.without_path(problem, request).await);
             }
-            PathProblem::Unresolved => not_found(request.headers()),
-        })?;
+        };
         let has_extension = path.has_extension();
         self.enter(path, request, connection, passage).await?;
         for rule in &self.routes {
@@ -319,6 +316,19 @@ impl Site {
                 Box::pin(self.fall_back(fallback, response, request, connection, passage)).await
             }
             _ => Ok(response),
+        }
+    }
+
+    /// Answers a request whose path names nothing.
+    async fn without_path(&self, problem: PathProblem, request: &Request) -> Response {
+        match problem {
+            // `*` is no path (RFC 9110, section 7.1), and no file.
+            PathProblem::Malformed if request.uri().path() == "*" => self.content(request).await,
+            PathProblem::Malformed => {
+                let text = "The path of this URL is malformed.";
+                status_page(request.headers(), StatusCode::BAD_REQUEST, text)
+            }
+            PathProblem::Unresolved => not_found(request.headers()),
         }
     }
 
