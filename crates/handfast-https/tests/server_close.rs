@@ -209,6 +209,12 @@ fn plain_http_is_sent_to_https() {
     assert!(reply.starts_with("HTTP/1.1 308 "), "{reply}");
     let location = format!("Location: {}\r\n", server.url("/a?b"));
     assert!(reply.contains(&location), "{reply}");
+    for field in [
+        "x-content-type-options: nosniff\r\n",
+        "content-security-policy: default-src 'none'",
+    ] {
+        assert!(reply.contains(field), "{reply}");
+    }
     let reply = ask("GET / HTTP/1.0\r\n\r\n");
     assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
     let events = server

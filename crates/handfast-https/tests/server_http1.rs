@@ -156,9 +156,15 @@ fn read_to(stream: &mut Stream<TcpStream>, end: &str) -> String {
 fn rest(stream: &mut Stream<TcpStream>) -> (String, Ending) {
     let (bytes, ending) = stream.read_to_ending().unwrap();
     let text = String::from_utf8(bytes).unwrap();
+    let beside_framing = [
+        "date: ",
+        "content-type: ",
+        "x-content-type-options: ",
+        "content-security-policy: ",
+    ];
     let kept: Vec<&str> = text
         .split_inclusive("\r\n")
-        .filter(|line| !line.starts_with("date: ") && !line.starts_with("content-type: "))
+        .filter(|line| !beside_framing.iter().any(|name| line.starts_with(name)))
         .collect();
     (kept.concat(), ending)
 }
@@ -251,6 +257,9 @@ fn what_is_no_request_for_this_server_is_answered_as_that() {
         assert_eq!(reply.status.to_string(), status, "{}", reply.head);
         assert_eq!(reply.field("connection"), Some("close"), "{}", reply.head);
         assert_eq!(reply.field("allow").is_some(), status == "405");
+        assert_eq!(reply.field("x-content-type-options"), Some("nosniff"));
+        let policy = reply.field("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
         assert_eq!(reply.ending, Ending::CloseNotify);
     }
     // A later minor version is HTTP/1.1, and its connection goes on.

@@ -7,7 +7,7 @@ mod site_common;
 
 use std::time::Duration;
 
-use handfast_site::{ClientName, Clients, Cors, Guard, Hsts, Rule};
+use handfast_site::{ClientName, Clients, Cors, Guard, Hsts, Rule, Uploads};
 use site_common::{Fixture, Got, VERSIONS, curl, site};
 
 fn get(server: &Fixture, version: &str, path: &str, more: &[&str]) -> Option<Got> {
@@ -94,6 +94,68 @@ fn rules_answer_in_their_order() {
         );
         assert_eq!(got.status, 404);
     }
+}
+
+#[test]
+fn what_is_ours_is_what_its_type_says_and_loads_nothing() {
+    let server = site(|site, directory| {
+        let up = directory.join("up");
+        std::fs::create_dir(&up).unwrap();
+        site.with_rule(Rule::redirect("/old", "/new", 301).unwrap())
+            .with_rule(Rule::status("/gone", 410).unwrap())
+            .with_guard(Guard::clients("/private", Clients::any()).unwrap())
+            .with_uploads(Uploads::new(up).unwrap())
+    });
+    server.put("f", "content");
+    server.put("sub/f", "content");
+    let (parts, other) = ("multipart/form-data; boundary=b", "If-Match: \"x\"");
+    let kind = format!("Content-Type: {parts}");
+    let form = |name: &str| {
+        format!(
+            "--b\r\nContent-Disposition: form-data; name=f; filename={name}\r\n\r\nx\r\n--b--\r\n"
+        )
+    };
+    for version in VERSIONS {
+        for accept in [
+            "Accept: */*",
+            "Accept: text/html",
+            "Accept: application/json",
+        ] {
+            // Of each name one is made.
+            let name = format!("{version}{}", accept.len()).replace('-', "");
+            let form = form(&name);
+            for (path, more, status) in [
+                ("/none", &[][..], 404),
+                ("/a/../b", &[], 404),
+                ("/%zz", &[], 400),
+                ("/sub", &[], 308),
+                ("/sub/", &[], 200),
+                ("/f", &["-X", "DELETE"], 405),
+                ("/f", &["-H", other], 412),
+                ("/f", &["-r", "100-"], 416),
+                ("/f", &["-H", "Accept-Encoding: identity;q=0"], 406),
+                ("/old", &[], 301),
+                ("/gone", &[], 410),
+                ("/private/", &[], 403),
+                ("/upload/", &[], 200),
+                ("/upload", &[], 308),
+                ("/upload/x", &[], 404),
+                ("/upload/", &["-X", "DELETE"], 405),
+                ("/upload/", &["-H", &kind, "--data-binary", &form], 201),
+                ("/upload/", &["-H", &kind, "--data-binary", &form], 409),
+                ("/upload/", &["-d", "x"], 415),
+            ] {
+                let more = [&["-H", accept][..], more].concat();
+                let Some(got) = get(&server, version, path, &more) else {
+                    return;
+                };
+                assert_eq!(got.status, status, "{version} {path} {}", got.body);
+                assert!(got.is_harmless(), "{version} {path} {}", got.head);
+            }
+        }
+    }
+    let got = get(&server, VERSIONS[0], "/f", &[]).unwrap();
+    assert!(!got.is_harmless(), "a file is not ours");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::engine::Transport;
+use super::service::PLAIN_FIELDS;
 
 /// A head that does not show its Host within so many bytes gets a 400.
 const HEAD_MAX: usize = 8 * 1024;
@@ -188,10 +189,13 @@ fn reply(status: StatusCode, location: Option<&str>, body: &str) -> String {
     if let Some(url) = location {
         let _ = write!(reply, "Location: {url}\r\n");
     }
+    for (name, value) in PLAIN_FIELDS {
+        let _ = write!(reply, "{name}: {value}\r\n");
+    }
     let length = body.len();
     let _ = write!(
         reply,
-        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     reply
 }

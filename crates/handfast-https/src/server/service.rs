@@ -7,7 +7,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ALLOW, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Method, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
@@ -69,25 +72,39 @@ fn headless(mut response: Response) -> Response {
     response.map(|_| Body::empty())
 }
 
-/// A short answer in plain text.
-pub fn plain(status: StatusCode, text: &'static str) -> Response {
-    let mut response = Response::new(Body::from(text));
+/// A short answer in plain text. A browser takes it for nothing else, and lets nothing in it act.
+pub fn plain(status: StatusCode, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, plain);
+    put_plain_fields(response.headers_mut());
     response
 }
 
 /// The fields of a short answer in plain text that no handler gave.
 pub(super) fn plain_fields(status: StatusCode) -> HeaderMap {
     let mut fields = HeaderMap::new();
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    fields.insert(CONTENT_TYPE, plain);
+    put_plain_fields(&mut fields);
     if status == StatusCode::METHOD_NOT_ALLOWED {
         // What CONNECT asks for is no resource that has methods (RFC 9110, sections 9.3.6 and 15.5.6).
         fields.insert(ALLOW, HeaderValue::from_static(""));
     }
     fields
+}
+
+/// What every text of ours has: its type, which is not guessed from what stands in it, and the strictest policy.
+pub(super) const PLAIN_FIELDS: [(HeaderName, &str); 3] = [
+    (CONTENT_TYPE, "text/plain; charset=utf-8"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+
+fn put_plain_fields(fields: &mut HeaderMap) {
+    for (name, value) in PLAIN_FIELDS {
+        fields.insert(name, HeaderValue::from_static(value));
+    }
 }
 
 /// A request under way: its record is entered into the ledger when it is dropped, however that comes.

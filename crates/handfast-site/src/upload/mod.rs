@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use handfast_files::{escape_html, prefers_html};
-use handfast_https::server::{Body, Request, RequestBody, Response};
+use handfast_https::server::{Request, RequestBody, Response, plain};
 use http::header::{
     ALLOW, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue,
     LOCATION, ORIGIN,
@@ -492,12 +492,7 @@ impl Uploads {
         };
         let mut response = match prefers_html(request) {
             true => html(heading, &list),
-            false => {
-                let text = HeaderValue::from_static("text/plain; charset=utf-8");
-                let mut response = Response::new(Body::from(lines));
-                response.headers_mut().insert(CONTENT_TYPE, text);
-                response
-            }
+            false => plain(status, lines),
         };
         *response.status_mut() = status;
         if let ([(name, Ok(_))], StatusCode::CREATED) = (stored, status) {

@@ -80,6 +80,14 @@ impl Got {
             .collect()
     }
 
+    /// Whether a browser takes it for what its type says, and lets it load and run nothing.
+    pub fn is_harmless(&self) -> bool {
+        let policy = self.field("content-security-policy").unwrap_or_default();
+        self.field("x-content-type-options") == Some("nosniff")
+            && policy.starts_with("default-src 'none'")
+            && !policy.contains("unsafe")
+    }
+
     /// The value of a header field that is there once.
     pub fn field(&self, name: &str) -> Option<&str> {
         match self.fields(name)[..] {
