@@ -22,6 +22,8 @@ use crate::rule::{self, Rule, RuleError};
 #[derive(Debug, Clone)]
 pub struct Guard {
     pattern: Pattern,
+    /// The pattern is [folded](Pattern::folded), and so is what it is compared with.
+    ignores_case: bool,
     demand: Demand,
 }
 
@@ -51,25 +53,34 @@ impl Guard {
     }
 
     fn new(pattern: &str, demand: Demand) -> Result<Self, RuleError> {
-        let pattern = rule::pattern(pattern)?;
         Ok(Self {
-            pattern: if IGNORES_CASE {
-                pattern.folded()
-            } else {
-                pattern
-            },
+            pattern: rule::pattern(pattern)?,
+            ignores_case: false,
             demand,
-        })
+        }
+        .with_case_ignored(IGNORES_CASE))
+    }
+
+    fn with_case_ignored(mut self, on: bool) -> Self {
+        if on {
+            self.pattern = self.pattern.folded();
+        }
+        self.ignores_case = on;
+        self
     }
 
     /// `indexes` are the names of what a directory may be served as.
-    fn covers(&self, path: &Path, indexes: &[&[u8]]) -> bool {
-        let is_covered = |index: &&[u8]| {
+    pub(crate) fn covers(&self, path: &Path, indexes: &[&[u8]]) -> bool {
+        let is_covered = |path: &Path| match self.ignores_case {
+            true => self.pattern.covers(&path.folded()),
+            false => self.pattern.covers(path),
+        };
+        let is_index_covered = |index: &&[u8]| {
             let mut path = path.clone();
             path.segments.push(index.to_vec());
-            self.pattern.covers(&path)
+            is_covered(&path)
         };
-        self.pattern.covers(path) || (path.directory && indexes.iter().any(is_covered))
+        is_covered(path) || (path.directory && indexes.iter().any(is_index_covered))
     }
 
     /// # Errors
@@ -113,13 +124,6 @@ impl Gate<'_> {
     /// # Errors
     /// The refusal.
     pub(crate) async fn admit(&mut self, path: &Path, request: &HeaderMap) -> Result<(), Response> {
-        let folded;
-        let path = if IGNORES_CASE {
-            folded = path.folded();
-            &folded
-        } else {
-            path
-        };
         for guard in self.guards {
             if guard.covers(path, &self.indexes) {
                 guard.check(request, self.connection, self.user).await?;
@@ -277,6 +281,26 @@ mod tests {
         ] {
             let path = Path::parse(path).unwrap();
             assert_eq!(guard.covers(&path, &[b"index.html"]), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn where_case_is_ignored_a_guard_holds_for_every_spelling() {
+        let of = |pattern| Guard::clients(pattern, Clients::any()).unwrap();
+        for (pattern, path, without_case) in [
+            ("/Private", "/pRIVATE/x", true),
+            ("/private", "/Private", true),
+            ("/a/Default.htm", "/A/", true),
+            ("/a/default.htm", "/a/", true),
+            ("/secret/*.txt", "/\u{17f}ecret/X.TXT", true),
+            ("/private", "/public", false),
+        ] {
+            let path = Path::parse(path).unwrap();
+            let covers = |guard: Guard| guard.covers(&path, &[b"Default.htm"]);
+            assert_eq!(covers(of(pattern).with_case_ignored(true)), without_case);
+            if !IGNORES_CASE {
+                assert!(!covers(of(pattern)), "{pattern} {path:?}");
+            }
         }
     }
 }

@@ -25,7 +25,8 @@ const RESERVED: [HeaderName; 8] = [
 ///
 /// A pattern begins with a slash and is matched segment by segment against the decoded path. `*` stands for anything within
 /// a segment, `**`, a segment of its own, for any number of segments. `/a` and `/a/` are different paths; `/a/**` matches both
-/// and everything beneath. Doubled slashes count as one, `%2A` is a star.
+/// and everything beneath. Doubled slashes count as one, `%2A` is a star. Case counts, also where the file system ignores it: what some
+/// clients must not reach is for a [`Guard`](crate::Guard).
 ///
 /// ```
 /// # use handfast_site::{Rule, RuleError, Site};
