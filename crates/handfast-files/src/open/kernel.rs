@@ -1,6 +1,6 @@
 //! Resolution by the kernel (`openat2`, since Linux 5.6; without blocking on a disk, since 5.12).
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
@@ -44,11 +44,24 @@ impl Abilities {
         links: Links,
         waiting: Waiting,
     ) -> Option<Result<Metadata, NotOpened>> {
-        let path = match self.walk(directory, target, links, PATH, waiting)? {
-            Ok(path) => path,
+        let Some(path) = target.relative() else {
+            return Some(Err(NotOpened::Missing));
+        };
+        self.metadata(directory, &path, links, waiting)
+    }
+
+    fn metadata(
+        &self,
+        directory: &OwnedFd,
+        path: &OsStr,
+        links: Links,
+        waiting: Waiting,
+    ) -> Option<Result<Metadata, NotOpened>> {
+        let found = match self.walk(directory, path, links, PATH, waiting)? {
+            Ok(found) => found,
             Err(error) => return Some(Err(error)),
         };
-        Some(path.metadata().map_err(|_| NotOpened::Failed))
+        Some(found.metadata().map_err(|_| NotOpened::Failed))
     }
 
     /// `None` when the kernel has no `openat2`.
@@ -59,15 +72,18 @@ impl Abilities {
         links: Links,
         waiting: Waiting,
     ) -> Option<Result<(File, Metadata), NotOpened>> {
+        let Some(path) = target.relative() else {
+            return Some(Err(NotOpened::Missing));
+        };
         for _ in 0..ATTEMPTS {
-            let seen = match self.look_up(directory, target, links, waiting)? {
+            let seen = match self.metadata(directory, &path, links, waiting)? {
                 Ok(seen) => seen,
                 Err(error) => return Some(Err(error)),
             };
             if let Err(error) = check_kind(FileType::from_raw_mode(seen.mode())) {
                 return Some(Err(error));
             }
-            let file = match self.walk(directory, target, links, FLAGS, waiting)? {
+            let file = match self.walk(directory, &path, links, FLAGS, waiting)? {
                 Ok(file) => file,
                 Err(error) => return Some(Err(error)),
             };
@@ -85,32 +101,29 @@ impl Abilities {
     fn walk(
         &self,
         directory: &OwnedFd,
-        target: &Target,
+        path: &OsStr,
         links: Links,
         flags: OFlags,
         waiting: Waiting,
     ) -> Option<Result<File, NotOpened>> {
         match waiting {
-            Waiting::Never => Some(self.walk_cached(directory, target, links, flags)),
-            Waiting::Allowed => self.walk_blocking(directory, target, links, flags),
+            Waiting::Never => Some(self.walk_cached(directory, path, links, flags)),
+            Waiting::Allowed => self.walk_blocking(directory, path, links, flags),
         }
     }
 
     fn walk_cached(
         &self,
         directory: &OwnedFd,
-        target: &Target,
+        path: &OsStr,
         links: Links,
         flags: OFlags,
     ) -> Result<File, NotOpened> {
         if self.no_cached.load(Ordering::Relaxed) {
             return Err(NotOpened::WouldBlock);
         }
-        let Some(path) = target.relative() else {
-            return Err(NotOpened::Missing);
-        };
         let how = resolve(links) | ResolveFlags::CACHED;
-        match open(directory, &path, flags, how) {
+        match open(directory, path, flags, how) {
             Ok(file) => Ok(file.into()),
             Err(Errno::AGAIN) => Err(NotOpened::WouldBlock),
             // Before Linux 5.12, or no openat2 at all: the other way finds out which.
@@ -125,18 +138,15 @@ impl Abilities {
     fn walk_blocking(
         &self,
         directory: &OwnedFd,
-        target: &Target,
+        path: &OsStr,
         links: Links,
         flags: OFlags,
     ) -> Option<Result<File, NotOpened>> {
         if self.no_openat2.load(Ordering::Relaxed) {
             return None;
         }
-        let Some(path) = target.relative() else {
-            return Some(Err(NotOpened::Missing));
-        };
         for _ in 0..ATTEMPTS {
-            match open(directory, &path, flags, resolve(links)) {
+            match open(directory, path, flags, resolve(links)) {
                 Ok(file) => return Some(Ok(file.into())),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::NOSYS) => {
@@ -158,9 +168,9 @@ pub(super) fn open_cached(path: &Path) -> Result<OwnedFd, Errno> {
 
 fn open(
     directory: &OwnedFd,
-    path: &OsString,
+    path: &OsStr,
     flags: OFlags,
     how: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
-    openat2(directory, path.as_os_str(), flags, Mode::empty(), how)
+    openat2(directory, path, flags, Mode::empty(), how)
 }
