@@ -614,10 +614,14 @@ fn is_origin_of(request: &Request, origin: &HeaderValue) -> bool {
         .authority()
         .map(http::uri::Authority::as_str)
         .or_else(|| request.headers().get(HOST)?.to_str().ok());
-    let origin = origin
-        .to_str()
-        .ok()
-        .and_then(|text| text.strip_prefix("https://"));
+    match (authority, origin.to_str()) {
+        (Some(authority), Ok(origin)) => is_same_origin(authority, origin),
+        _ => false,
+    }
+}
+
+/// Is the origin, as browsers send it, this authority with https?
+fn is_same_origin(authority: &str, origin: &str) -> bool {
     let parts = |authority: &str| {
         let host = host_of(authority).into_owned();
         let port = authority
@@ -626,10 +630,9 @@ fn is_origin_of(request: &Request, origin: &HeaderValue) -> bool {
             .unwrap_or(443);
         (host, port)
     };
-    match (authority, origin) {
-        (Some(authority), Some(origin)) => parts(authority) == parts(origin),
-        _ => false,
-    }
+    origin
+        .strip_prefix("https://")
+        .is_some_and(|origin| parts(authority) == parts(origin))
 }
 
 /// One of the uploads that may run at once.
@@ -739,6 +742,27 @@ async fn off_thread<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_the_authority_with_https() {
+        for (authority, origin, expected) in [
+            ("a.example", "https://a.example", true),
+            ("a.example:443", "https://a.example", true),
+            ("A.Example.:8443", "https://a.example:8443", true),
+            ("[0:0::1]:8443", "https://[::1]:8443", true),
+            ("[::1]", "https://[::1]", true),
+            ("a.example:8443", "https://a.example", false),
+            ("a.example", "https://a.example:8443", false),
+            ("a.example", "http://a.example", false),
+            ("a.example", "https://b.example", false),
+            ("a.example", "https://a.example.evil.example", false),
+            ("a.example", "https://a.example@evil.example", false),
+            ("a.example", "null", false),
+        ] {
+            let is_same = is_same_origin(authority, origin);
+            assert_eq!(is_same, expected, "{authority} {origin}");
+        }
+    }
 
     #[test]
     fn other_spellings_of_the_directory_are_beneath_it_where_case_is_ignored() {
