@@ -44,6 +44,118 @@ fn main() {
     connections();
     files();
     redirects();
+    uploads();
+    site_requests();
+}
+
+fn uploads() {
+    let mut seeds = Seeds::new("upload");
+    let part = |disposition: &str, content: &str| {
+        format!(
+            "--b\r\nContent-Disposition: {disposition}\r\nContent-Type: text/plain\r\n\r\n{content}\r\n"
+        )
+    };
+    let forms = [
+        part(
+            "form-data; name=\"f\"; filename=\"a.txt\"",
+            "one\r\n--not\r\n-",
+        ),
+        part("form-data; name=text", "value") + &part("form-data; name=f; filename=\"\"", ""),
+        part(
+            "Form-Data; filename=\"C:\\x\\a%22\\\"b.txt\"; name=f",
+            "\r\n",
+        ),
+        part("form-data; name=f; filename=../.x", "x"),
+        "--b\r\nContent-Disposition: form-data\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\r\n"
+            .to_owned(),
+        "preamble\r\n".to_owned(),
+    ];
+    for form in forms {
+        seeds.add(&[&[6, 0], form.as_bytes(), b"--b--\r\nepilogue"]);
+    }
+    let kind = b" charset=utf-8; Boundary=\"a b\"";
+    let count = u8::try_from(kind.len()).expect("a short string");
+    seeds.add(&[
+        &[0, count],
+        kind,
+        b"--a b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--a b--",
+    ]);
+}
+
+fn site_requests() {
+    let mut seeds = Seeds::new("site_request");
+    let cases: [[&str; 8]; 6] = [
+        [
+            "/go/**",
+            "/$1",
+            "/go//evil.example/",
+            "a.example",
+            "a.example",
+            "https://a.example",
+            "text/html,*/*;q=0.8",
+            "Basic YW5uOnNlY3JldA==",
+        ],
+        [
+            "/private/*",
+            "/",
+            "/%70rivate//x",
+            "x.b.example:8443",
+            "X.B.Example.",
+            "https://x.b.example:8443",
+            "application/json, text/*;q=0",
+            "basic  Ojo=",
+        ],
+        [
+            "/**/a*b/c",
+            "https://other.example/$1",
+            "/x/y/a%2Ab/c/",
+            "[::1]:443",
+            "",
+            "https://[0:0::1]",
+            "*/*",
+            "Bearer x",
+        ],
+        [
+            "/a/index.html",
+            "/b",
+            "/a/",
+            "127.0.0.1:80",
+            "",
+            "null",
+            "",
+            "Basic /////w==",
+        ],
+        [
+            "/*",
+            "/x?$1",
+            "/.well-known/x",
+            "A.EXAMPLE:",
+            "a.example",
+            "http://a.example",
+            "TEXT/HTML ; q=0.5",
+            "Basic ",
+        ],
+        [
+            "/x",
+            "/y#z",
+            "/a/../b%00",
+            "b.example",
+            "b.example",
+            "https://b.example:443",
+            ";;q=,,",
+            "",
+        ],
+    ];
+    for case in cases {
+        let mut seed = Vec::new();
+        for (at, text) in case.iter().enumerate() {
+            if at < 7 {
+                seed.push(u8::try_from(text.len()).expect("a short string"));
+            }
+            seed.extend_from_slice(text.as_bytes());
+        }
+        seeds.add(&[&seed]);
+    }
 }
 
 fn requests() {

@@ -154,7 +154,11 @@ impl SiteTable {
     }
 
     /// The site of a request; `None` if this connection must not be used for it.
-    fn choose(&self, authority: Option<&str>, server_name: Option<&str>) -> Option<&Site> {
+    pub(crate) fn choose(
+        &self,
+        authority: Option<&str>,
+        server_name: Option<&str>,
+    ) -> Option<&Site> {
         let at = match (authority, server_name) {
             (Some(authority), Some(server_name)) => {
                 let at = self.find(&name::host_of(authority))?;

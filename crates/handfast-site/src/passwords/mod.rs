@@ -242,6 +242,16 @@ fn challenge(realm: &str) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("Basic realm=\"restricted\""))
 }
 
+/// For fuzz targets: user and password of a request.
+#[cfg(fuzzing)]
+pub(crate) fn credentials(request: &HeaderMap) -> Option<(String, Vec<u8>)> {
+    let credentials = Credentials::of(request)?;
+    Some((
+        credentials.user().to_owned(),
+        credentials.password().to_vec(),
+    ))
+}
+
 /// A user name and a password, as they were sent.
 struct Credentials {
     text: Zeroizing<Vec<u8>>,

@@ -19,6 +19,10 @@ const FIELDS_MAX: usize = 16;
 /// RFC 2046, section 5.1.1.
 const BOUNDARY_MAX: usize = 70;
 
+/// What is kept of a form at most, in bytes: the head of a part, and a delimiter.
+#[cfg(fuzzing)]
+pub(crate) const WAITING_MAX: usize = HEAD_MAX + BOUNDARY_MAX + 8;
+
 /// What comes in a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -185,6 +189,12 @@ impl Form {
                 State::Over => return Ok(None),
             }
         }
+    }
+
+    /// Bytes that are kept until more comes.
+    #[cfg(fuzzing)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Nothing more comes.
