@@ -239,6 +239,96 @@ fn the_status_is_for_the_clients_that_are_let_in() {
     assert!(text.ends_with("# EOF\n"), "{text}");
 }
 
+/// A server whose sites all have names, with a status listener; `more` is for its site.
+fn serve_by_name(place: &Place, more: &str) -> (Running, u16) {
+    let configuration = format!(
+        "ca_dir = \"ca\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[status]\naddress = \"0\"\n\
+         [[site]]\nnames = [\"www.test\"]\nroot = \"public\"\n{more}\
+         [[site.certificate]]\nchain = \"site.pem\"\nkey = \"site.key\"\n"
+    );
+    place.bench.write("handfast.toml", &configuration);
+    let running = place
+        .bench
+        .program("serve")
+        .arg("--config")
+        .arg(place.path("handfast.toml"))
+        .start();
+    let port = running.wait_until(PATIENCE, |output| {
+        let (_, rest) = output.split_once("status page and /metrics on https://127.0.0.1:")?;
+        rest.split_once("/\n")?.0.parse().ok()
+    });
+    let port = port.unwrap_or_else(|| panic!("{}", running.output()));
+    (running, port)
+}
+
+/// Requests `/metrics` by this name.
+fn metrics(place: &Place, ca: &std::path::Path, name: &str, port: u16, more: &[&str]) -> Finished {
+    place
+        .bench
+        .program("get")
+        .args(["--no-probe", "--only-cacert", "--cacert"])
+        .arg(ca)
+        .args(more)
+        .arg(format!("--resolve={name}:{port}:127.0.0.1"))
+        .arg(format!("https://{name}:{port}/metrics"))
+        .run()
+}
+
+#[test]
+fn the_status_of_a_server_whose_sites_have_names_is_at_its_address() {
+    let place = Place::new();
+    let pki = Pki::new();
+    let directory = place.bench.directory();
+    let site = pki.server(&["www.test"]).write(directory, "site", &[]);
+    fs::rename(site.chain_pem, place.path("site.pem")).unwrap();
+    fs::rename(site.key_pem, place.path("site.key")).unwrap();
+    let root = place.bench.write("clients.pem", pki.root.cert_pem());
+    // Without a local authority: the certificate of the first site.
+    let (running, port) = serve_by_name(&place, "");
+    let by_name = metrics(&place, &root, "www.test", port, &[]);
+    assert!(by_name.out().ends_with("# EOF\n"), "{by_name}");
+    for name in ["localhost", "127.0.0.1"] {
+        let other = metrics(&place, &root, name, port, &["--insecure"]);
+        assert!(other.out().ends_with("# EOF\n"), "{other}");
+    }
+    drop(running);
+    // With one: a certificate for the address.
+    let made = place.bench.program("ca").args(["init", "--ca-dir"]);
+    let made = made.arg(place.path("ca")).run();
+    assert!(made.succeeded(), "{made}");
+    let authority = place.path("ca/ca.pem");
+    let (running, port) = serve_by_name(&place, "");
+    for (name, ca) in [
+        ("localhost", &authority),
+        ("127.0.0.1", &authority),
+        ("www.test", &root),
+    ] {
+        let found = metrics(&place, ca, name, port, &[]);
+        assert!(found.out().ends_with("# EOF\n"), "{found}");
+    }
+    drop(running);
+    // Not a way around the certificates that clients must show.
+    let (running, port) = serve_by_name(&place, "[site.client_auth]\nca = \"clients.pem\"\n");
+    for name in ["localhost", "www.test"] {
+        let refused = metrics(&place, &root, name, port, &["--insecure"]);
+        assert!(
+            !refused.succeeded() && refused.out().is_empty(),
+            "{refused}"
+        );
+    }
+    let alice = pki.client("alice").write(directory, "alice", &[]);
+    let [cert, key] = [alice.chain_pem, alice.key_pem].map(|path| path.display().to_string());
+    let found = metrics(
+        &place,
+        &authority,
+        "localhost",
+        port,
+        &["--cert", &cert, "--key", &key],
+    );
+    assert!(found.out().ends_with("# EOF\n"), "{found}");
+    drop(running);
+}
+
 #[test]
 fn a_status_that_others_can_reach_is_warned_of() {
     let place = Place::new();

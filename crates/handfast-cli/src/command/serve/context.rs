@@ -17,7 +17,7 @@ use super::answers;
 use super::config::choices::Demand;
 use super::config::{Place, Problem};
 use super::held::Held;
-use super::identities::{self, Purpose, Remarks, Shown, SiteIdentities};
+use super::identities::{self, Purpose, Remarks, Shown, SiteIdentities, needs_name_for_status};
 use super::lists::{Lists, Look};
 use super::settings::{Clients, Settings, Site};
 use super::warnings::Warning;
@@ -29,6 +29,8 @@ use crate::trust_args::trust_problems;
 /// Everything that was read.
 pub(super) struct Prepared {
     pub(super) context: ServerContext,
+    /// That of the status listener.
+    pub(super) of_status: ServerContext,
     /// The template for the next context, when a list has changed.
     pub(super) template: Template,
     pub(super) identities: SiteIdentities,
@@ -40,6 +42,8 @@ pub(super) struct Template {
     identities: Identities,
     /// For clients that ask for another name, or for none.
     fallback: Option<Identity>,
+    /// The same for the status listener, if the sites have none.
+    of_status: Option<Identity>,
     versions: Vec<TlsVersion>,
     groups: Vec<Group>,
     key_log: Option<KeyLog>,
@@ -75,15 +79,39 @@ impl Template {
         &self,
         predecessor: Option<&ServerContext>,
     ) -> Result<ServerContext, handfast::Error> {
+        let default = self.groups.iter().find(|group| group.is_default);
+        self.build_with(self.fallback.as_ref(), default, predecessor)
+    }
+
+    /// The context of the status listener beside that of the sites. It has an identity for every name that is asked for: whoever
+    /// watches a server connects to its address, which no site may have among its names.
+    pub(super) fn build_for_status(
+        &self,
+        sites: &ServerContext,
+    ) -> Result<ServerContext, handfast::Error> {
+        match &self.of_status {
+            None => Ok(sites.clone()),
+            // Otherwise this way in would be open to clients that the sites refuse.
+            Some(identity) => self.build_with(Some(identity), self.groups.first(), Some(sites)),
+        }
+    }
+
+    /// `default`: whose clients are accepted under names that no site has.
+    fn build_with(
+        &self,
+        fallback: Option<&Identity>,
+        default: Option<&Group>,
+        predecessor: Option<&ServerContext>,
+    ) -> Result<ServerContext, handfast::Error> {
         let mut builder = ServerContext::builder()
             .identities(&self.identities)
             .alpn(ALPN)
             .versions(self.versions.clone());
-        if let Some(fallback) = &self.fallback {
+        if let Some(fallback) = fallback {
             builder = builder.identity(fallback.clone());
         }
         for group in &self.groups {
-            if group.is_default {
+            if default.is_some_and(|default| std::ptr::eq(default, group)) {
                 builder = builder.client_auth(group.auth.clone());
                 if let Some(lists) = &group.lists {
                     builder = builder.revocation_lists(lists.borrow().in_use());
@@ -151,8 +179,10 @@ pub(super) fn prepare(
         template.key_log = Some(log.map_err(|failure| vec![Problem::of(&path.place, failure)])?);
         context = template.build(predecessor).map_err(at_once)?;
     }
+    let of_status = template.build_for_status(&context).map_err(at_once)?;
     Ok(Prepared {
         context,
+        of_status,
         template,
         identities: read.identities,
         sites: read.sites,
@@ -221,6 +251,7 @@ fn read(
     let template = Template {
         identities: table,
         fallback,
+        of_status: identities.status.as_ref().map(|one| one.identity.clone()),
         versions: settings.tls_versions(),
         groups,
         key_log: None,
@@ -242,7 +273,10 @@ pub(super) fn has_local_authority(settings: &Settings) -> bool {
         let own = ca.map(|ca| data_dir::own_authority(&ca.value, settings.ca_dir.clone()));
         own.is_some_and(|own| own.map_or(true, |own| own.is_some()))
     };
-    signs_locally(settings) || settings.sites.iter().any(of_clients)
+    let of_status = needs_name_for_status(settings)
+        && data_dir::ca_dir(settings.ca_dir.clone())
+            .is_ok_and(|directory| directory.join("ca.pem").exists());
+    signs_locally(settings) || of_status || settings.sites.iter().any(of_clients)
 }
 
 fn signs_locally(settings: &Settings) -> bool {
@@ -264,7 +298,7 @@ pub(super) fn watched(settings: &Settings) -> Vec<PathBuf> {
             paths.push(path.clone());
         }
     }
-    if signs_locally(settings) {
+    if signs_locally(settings) || needs_name_for_status(settings) {
         let directory = data_dir::ca_dir(settings.ca_dir.clone());
         paths.extend(directory.map(|directory| directory.join("ca.pem")));
     }

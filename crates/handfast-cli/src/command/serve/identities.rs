@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use handfast::{CertificateFacts, Identity, Passphrase, SubjectAltName};
-use handfast_ca::{Authority, Constraints, InitOptions, IssueRequest};
+use handfast_ca::{Authority, Constraints, InitOptions, IssueRequest, Issued};
 
 use super::config::choices::Kind;
-use super::config::{Place, Problem, Text};
+use super::config::{At, Place, Problem, Text};
 use super::held::Held;
 use super::names::{OwnNames, own_names};
 use super::settings::{Certificate, Settings, Site};
@@ -23,6 +23,7 @@ use crate::failure::Failure;
 const NAMES_SHOWN_MAX: usize = 5;
 
 /// A site's certificate, and where it is from.
+#[derive(Clone)]
 pub(super) struct Shown {
     pub(super) identity: Identity,
     pub(super) origin: Origin,
@@ -57,8 +58,9 @@ struct IssuedFor {
 }
 
 impl Kept {
-    fn key(settings: &Settings, site: &Site) -> IssuedFor {
-        let names = site.names.iter().map(|name| name.value.clone());
+    /// `names`: those of a site, if it has some.
+    fn key(settings: &Settings, names: &[At<String>]) -> IssuedFor {
+        let names = names.iter().map(|name| name.value.clone());
         IssuedFor {
             directory: settings.ca_dir.clone(),
             site: names.collect(),
@@ -68,11 +70,11 @@ impl Kept {
 
     /// The identity from before, if this process became a user that may not use the authority: it is good until it expires, and
     /// other changes are not held up.
-    fn instead(&self, settings: &Settings, site: &Site) -> Option<Identity> {
+    fn instead(&self, settings: &Settings, names: &[At<String>]) -> Option<Identity> {
         let directory = data_dir::ca_dir(settings.ca_dir.clone()).ok()?;
         let opened = File::open(directory.join("ca.pem"));
         let is_refused = opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
-        let kept = self.0.get(&Self::key(settings, site));
+        let kept = self.0.get(&Self::key(settings, names));
         kept.filter(|_| is_refused).cloned()
     }
 }
@@ -81,6 +83,8 @@ impl Kept {
 #[derive(Default)]
 pub(super) struct SiteIdentities {
     pub(super) sites: Vec<Vec<Shown>>,
+    /// For those who ask the status listener for a name that no site has, if all sites have names.
+    pub(super) status: Option<Shown>,
     /// The local authority, if it issued one of them.
     pub(super) authority: Option<Trusted>,
     /// Those of this machine that the local certificate of the default site names.
@@ -120,6 +124,11 @@ impl Remarks {
     }
 }
 
+/// Whether the status listener needs a certificate besides those of the sites, all of which have names.
+pub(super) fn needs_name_for_status(settings: &Settings) -> bool {
+    settings.status.is_some() && settings.sites.iter().all(|site| !site.names.is_empty())
+}
+
 /// The certificates of every site. What is wrong is added to `problems`.
 pub(super) fn gather(
     settings: &Settings,
@@ -141,12 +150,8 @@ pub(super) fn gather(
             shown
         } else if !settings.certificates.is_empty() {
             let fitting = check_names(site, common.iter().collect(), problems);
-            let shown = |one: &Shown| Shown {
-                identity: one.identity.clone(),
-                origin: one.origin.clone(),
-            };
-            fitting.into_iter().map(shown).collect()
-        } else if let Some(identity) = held.local.instead(settings, site) {
+            fitting.into_iter().cloned().collect()
+        } else if let Some(identity) = held.local.instead(settings, &site.names) {
             vec![Shown {
                 identity,
                 origin: Origin::LocalBefore,
@@ -154,7 +159,7 @@ pub(super) fn gather(
         } else {
             match local.identity(settings, site, purpose, remarks) {
                 Ok(Some(identity)) => {
-                    let key = Kept::key(settings, site);
+                    let key = Kept::key(settings, &site.names);
                     held.local.0.insert(key, identity.clone());
                     vec![Shown {
                         identity,
@@ -170,6 +175,11 @@ pub(super) fn gather(
             }
         };
         all.sites.push(shown);
+    }
+    if let Some(status) = settings.status.filter(|_| needs_name_for_status(settings)) {
+        let of_first = all.sites.iter().flatten().next().cloned();
+        let own = local.for_status(settings, status.0, held, purpose, remarks);
+        all.status = own.or(of_first);
     }
     all.authority = local.trusted;
     all.own_names = local.own_names;
@@ -270,6 +280,11 @@ fn covers(facts: &CertificateFacts, name: &str) -> bool {
     })
 }
 
+fn of_files(issued: &Issued) -> Result<Identity, Failure> {
+    Identity::from_files(&issued.chain_file, &issued.key_file, Passphrase::none())
+        .map_err(|error| Failure::from(handfast::Error::from(error)))
+}
+
 /// The local authority, opened when it is needed.
 #[derive(Default)]
 struct Local {
@@ -333,9 +348,66 @@ impl Local {
         let Some(issued) = issued? else {
             return Ok(None);
         };
-        Identity::from_files(&issued.chain_file, &issued.key_file, Passphrase::none())
-            .map(Some)
-            .map_err(|error| Failure::from(handfast::Error::from(error)))
+        of_files(&issued).map(Some)
+    }
+
+    /// A certificate for the address of the status listener, if there is an authority: none is made for that.
+    fn for_status(
+        &mut self,
+        settings: &Settings,
+        address: SocketAddr,
+        held: &mut Held,
+        purpose: Purpose,
+        remarks: &mut Remarks,
+    ) -> Option<Shown> {
+        if let Some(identity) = held.local.instead(settings, &[]) {
+            let origin = Origin::LocalBefore;
+            return Some(Shown { identity, origin });
+        }
+        let directory = data_dir::ca_dir(settings.ca_dir.clone()).ok()?;
+        if purpose == Purpose::Check || !directory.join("ca.pem").exists() {
+            return None;
+        }
+        match self.issue_for_status(settings, address, &directory) {
+            Ok(identity) => {
+                let key = Kept::key(settings, &[]);
+                held.local.0.insert(key, identity.clone());
+                let origin = Origin::Local;
+                Some(Shown { identity, origin })
+            }
+            // The sites do not need it.
+            Err(failure) => {
+                remarks.warnings.push(Warning {
+                    place: Place::Unset,
+                    text: format!(
+                        "the status page has a certificate of a site, not one for localhost: {}",
+                        failure.explanation.what
+                    ),
+                    is_fatal: false,
+                });
+                None
+            }
+        }
+    }
+
+    fn issue_for_status(
+        &mut self,
+        settings: &Settings,
+        address: SocketAddr,
+        directory: &Path,
+    ) -> Result<Identity, Failure> {
+        let authority = match self.authority.take() {
+            Some(authority) => authority,
+            None => Authority::open(directory)?,
+        };
+        let names = own_names(
+            &[address],
+            &settings.certificate_names,
+            authority.permitted(),
+        );
+        let issued = authority.issue_or_reuse(&IssueRequest::server(names.permitted));
+        self.authority = Some(authority);
+        of_files(&issued?.0)
     }
 
     fn names(

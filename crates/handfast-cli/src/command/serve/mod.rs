@@ -170,7 +170,7 @@ fn serve(
             gauges: server.gauges(),
             log: logs.handle(),
         };
-        let context = prepared.context.clone();
+        let context = prepared.of_status.clone();
         let key = takeover::key_of_status(&address);
         let listener = claim.take(&key);
         let listener = listener.unwrap_or_else(|| Listener::address(address.0));

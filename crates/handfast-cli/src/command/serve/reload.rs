@@ -177,7 +177,8 @@ impl Reload {
         match self.template.build(Some(&self.context)) {
             Ok(context) => {
                 self.numbers.reloaded(true);
-                self.replace_context(running, context);
+                let of_status = self.template.build_for_status(&context);
+                self.replace_context(running, context, of_status.ok());
                 look.notes.iter().for_each(|note| self.note(note));
             }
             Err(error) => {
@@ -190,9 +191,14 @@ impl Reload {
         }
     }
 
-    fn replace_context(&mut self, running: &Running, context: ServerContext) {
-        if let Some(status) = &self.status {
-            status.replace_context(context.clone());
+    fn replace_context(
+        &mut self,
+        running: &Running,
+        context: ServerContext,
+        of_status: Option<ServerContext>,
+    ) {
+        if let (Some(status), Some(context)) = (&self.status, of_status) {
+            status.replace_context(context);
         }
         running.replace_context(context.clone());
         self.context = context;
@@ -205,7 +211,8 @@ impl Reload {
             return false;
         }
         let now = unix_now();
-        let local = self.identities.sites.iter().flatten();
+        let sites = self.identities.sites.iter().flatten();
+        let local = sites.chain(&self.identities.status);
         let is_old = local
             .filter(|one| one.origin == Origin::Local)
             .map(|one| one.facts())
@@ -306,7 +313,7 @@ impl Reload {
             listeners,
         } = next;
         self.sites.replace(prepared.sites);
-        self.replace_context(running, prepared.context);
+        self.replace_context(running, prepared.context, Some(prepared.of_status));
         // Not before: they are served by what is in force now.
         let listeners = self.listeners.put_in_place(listeners, running);
         self.numbers.reloaded(true);

@@ -154,7 +154,7 @@ pub(crate) struct LogTable {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StatusTable {
-    /// Serve a status page and `/metrics` there, over TLS with the same certificates; a port alone is one of loopback.
+    /// Serve a status page and `/metrics` there, over TLS with the same certificates; a port alone is one of loopback. If all sites have names, it has in addition a certificate for `localhost` from the local authority, where there is one, and answers other names with the first site's.
     /// Default: nowhere.
     #[schemars(extend("examples" = ["127.0.0.1:9443"]))]
     pub(crate) address: Option<At<StatusAddress>>,

@@ -1,7 +1,8 @@
 //! The status listener: a page for people and `/metrics` for programs, away from what is served.
 //!
 //! It is a server like the other one, over TLS with the same certificate and the same demands on clients, with one
-//! thread. Plain HTTP on loopback would be simpler to read, but any page in a browser of this machine could
+//! thread. Its address is the name by which it is found, so it has a certificate for every name that is asked for, also where
+//! all sites have names: then by the demands of the first site. Plain HTTP on loopback would be simpler to read, but any page in a browser of this machine could
 //! read it then, by a name of its own that resolves to 127.0.0.1; over TLS the certificate is not for that name.
 
 mod metrics;
