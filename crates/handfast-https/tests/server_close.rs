@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use handfast::{CloseOutcome, ClosePolicy, Ending};
 use handfast_https::server::{
-    Body, CloseReason, ConnectionInfo, Limits, Request, Response, TransferEnd,
+    AbortReason, Body, CloseReason, ConnectionInfo, Limits, Request, Response, TransferEnd,
 };
 use handfast_testbed::launch::Program;
 use server_common::{Fixture, Reply, Setup, read_plain};
@@ -512,8 +512,9 @@ fn a_client_that_takes_nothing_is_dropped_and_one_that_takes_little_is_served() 
         .requests
         .iter()
         .filter(|seen| seen.end == TransferEnd::Aborted)
-        .count();
-    assert_eq!(aborted, 1, "{events:#?}");
+        .map(|seen| seen.abort);
+    let aborted: Vec<_> = aborted.collect();
+    assert_eq!(aborted, [Some(AbortReason::Stalled)], "{events:#?}");
     drop(stalled);
 }
 
@@ -610,5 +611,6 @@ fn a_stop_without_grace_cuts_what_runs() {
     let events = server.witness.events();
     assert_eq!(events.requests[0].end, TransferEnd::Aborted);
     assert_eq!(events.requests[0].status, None);
+    assert_eq!(events.requests[0].abort, Some(AbortReason::Stopped));
     assert_eq!(events.closes[0].reason, CloseReason::Stopped);
 }

@@ -712,3 +712,91 @@ fn the_second_signal_loses_no_line() {
     );
     let _ = client.wait(PATIENCE);
 }
+
+/// Starts curl on a large file and waits until some of it has come. `None`: it is not installed.
+fn downloading(place: &Place, server: &Serving, version: &str) -> Option<Running> {
+    let target = place.path("partial");
+    let _ = fs::remove_file(&target);
+    let client = Program::new("curl")?
+        .args(["-sS", "-N", "--limit-rate", "1M", version, "--cacert"])
+        .arg(&place.bench.ca)
+        .arg("-o")
+        .arg(&target)
+        .arg(server.url("/large"))
+        .start();
+    let deadline = Instant::now() + PATIENCE;
+    while fs::metadata(&target).map_or(0, |metadata| metadata.len()) == 0 {
+        assert!(Instant::now() < deadline, "{}", client.output());
+        std::thread::yield_now();
+    }
+    Some(client)
+}
+
+/// Sends a signal to a client.
+fn signal(client: &Running, name: &str) {
+    let id = client.id().to_string();
+    let sent = Command::new("kill").args(["-s", name, &id]).status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn what_is_cut_is_logged_with_its_reason() {
+    let place = Place::new();
+    let large = fs::File::create(place.path("public/large")).unwrap();
+    large.set_len(1 << 30).unwrap();
+    place
+        .bench
+        .write("handfast.toml", "[limits]\nwrite = \"1s\"\n");
+    let config = place.text("handfast.toml");
+    for format in ["handfast", "combined", "json"] {
+        let file = place.text(&format!("{format}.log"));
+        let arguments = ["--config", &config, "--log", &file, "--log-format", format];
+        let mut server = place.serve(&arguments);
+        // One that reads nothing more, one that is gone, one whose server stops.
+        let Some(slow) = downloading(&place, &server, "--http1.1") else {
+            return;
+        };
+        signal(&slow, "STOP");
+        let gone = downloading(&place, &server, "--http1.1").unwrap();
+        signal(&gone, "KILL");
+        let logged = |server: &Serving| {
+            fs::read_to_string(&file).unwrap_or_default() + &server.running.output()
+        };
+        let expected: &[&str] = match format {
+            "json" => &[
+                "\"abort\":\"stalled\"",
+                "\"cause\":\"stalled\"",
+                "\"cause\":\"broken-off\"",
+            ],
+            "combined" => &[
+                "connection closed: the client took",
+                "connection closed: aborted: ",
+            ],
+            _ => &[
+                "ABORTED: the client took too little\n",
+                "connection closed: aborted: ",
+            ],
+        };
+        let deadline = Instant::now() + PATIENCE;
+        for what in expected {
+            while !logged(&server).contains(what) {
+                let missing = Instant::now() > deadline;
+                assert!(!missing, "{format}: {what}: {}", logged(&server));
+                std::thread::yield_now();
+            }
+        }
+        signal(&slow, "KILL");
+        let stopped = downloading(&place, &server, "--http2").unwrap();
+        server.signal("TERM");
+        server.signal("TERM");
+        assert_eq!(server.running.wait(PATIENCE).unwrap().code(), Some(0));
+        let what = match format {
+            "json" => "\"abort\":\"stopped\"",
+            "combined" => "connection closed: server stopped",
+            _ => "ABORTED: the server stopped",
+        };
+        let text = logged(&server);
+        assert!(text.contains(what), "{format}: {what}: {text}");
+        drop(stopped);
+    }
+}

@@ -108,6 +108,7 @@ struct Live<'w, H: Handler, T: Transport> {
 impl<H: Handler, T: Transport> Drop for Live<'_, H, T> {
     fn drop(&mut self) {
         self.worker.remove(self.number);
+        self.link.ends(&CloseReason::Stopped);
         self.link.settle(false);
         self.link
             .report(self.stream.as_deref(), CloseReason::Stopped, None);
@@ -227,6 +228,7 @@ async fn end<H: Handler, T: Transport>(
     live: &mut Live<'_, H, T>,
     reason: CloseReason,
 ) {
+    live.link.ends(&reason);
     let policy = match &reason {
         CloseReason::Finished | CloseReason::Idle | CloseReason::BadRequest(_) => {
             Some(worker.shared.close)

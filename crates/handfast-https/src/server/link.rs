@@ -46,6 +46,8 @@ pub(super) struct Link {
     pub(super) wants_fields: bool,
     /// Why the exchange that is being dropped ends, while it is being dropped.
     cutting: Cell<Option<AbortReason>>,
+    /// Why what is under way breaks off with the connection.
+    ends_by: Cell<Option<AbortReason>>,
     reported: Cell<bool>,
 }
 
@@ -92,6 +94,7 @@ impl Link {
             wants_fields: observer.wants_fields(),
             observer,
             cutting: Cell::new(None),
+            ends_by: Cell::new(None),
             reported: Cell::new(false),
         })
     }
@@ -144,6 +147,17 @@ impl Link {
         self.cutting.set(None);
     }
 
+    /// The connection ends. The first reason is the one that counts.
+    pub(super) fn ends(&self, reason: &CloseReason) {
+        if self.ends_by.get().is_none() {
+            self.ends_by.set(Some(match reason {
+                CloseReason::Stalled => AbortReason::Stalled,
+                CloseReason::Stopped => AbortReason::Stopped,
+                _ => AbortReason::Connection,
+            }));
+        }
+    }
+
     /// A reply was handed over, or given up.
     pub(super) fn enter(&self, mut record: Record) {
         if !record.whole {
@@ -181,7 +195,8 @@ impl Link {
             let (end, abort) = match flushed && record.whole {
                 true => (TransferEnd::Complete, None),
                 false => {
-                    let reason = record.abort.unwrap_or(AbortReason::Connection);
+                    let reason = record.abort.or_else(|| self.ends_by.get());
+                    let reason = reason.unwrap_or(AbortReason::Connection);
                     (TransferEnd::Aborted, Some(reason))
                 }
             };

@@ -123,8 +123,8 @@ pub enum TransferEnd {
     Aborted,
 }
 
-/// Why the transfer of a reply broke off, as far as that is known of the exchange alone. What happened to its
-/// connection is told when that ends ([`CloseEvent::reason`]).
+/// Why the transfer of a reply broke off. What else happened to its connection is told when that ends
+/// ([`CloseEvent::reason`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AbortReason {
@@ -132,16 +132,18 @@ pub enum AbortReason {
     Reset(u32),
     /// The client violated HTTP/2 on this stream.
     Malformed,
-    /// The client opened the HTTP/2 stream's window too slowly.
+    /// The client took less than [`Limits::write_rate_min`](super::Limits::write_rate_min), of this reply or of all.
     Stalled,
     /// The reply's body failed: a file shrank, or reading it failed.
     Body,
     /// The connection ended before the reply was sent.
     Connection,
+    /// The server stopped, and the time for running replies was over.
+    Stopped,
 }
 
 impl AbortReason {
-    /// A word for it: `reset`, `malformed`, `stalled`, `body`, `connection`.
+    /// A word for it: `reset`, `malformed`, `stalled`, `body`, `connection`, `stopped`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Reset(_) => "reset",
@@ -149,6 +151,7 @@ impl AbortReason {
             Self::Stalled => "stalled",
             Self::Body => "body",
             Self::Connection => "connection",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -164,6 +167,7 @@ impl fmt::Display for AbortReason {
             Self::Stalled => f.write_str("the client took too little"),
             Self::Body => f.write_str("the content could not be read to its end"),
             Self::Connection => f.write_str("the connection ended"),
+            Self::Stopped => f.write_str("the server stopped"),
         }
     }
 }

@@ -82,15 +82,12 @@ pub(super) fn connection_closed(event: &CloseEvent<'_>, verbose: bool) -> Option
     let reason = match &event.reason {
         CloseReason::HeadTimedOut => "no request head within the time limit".to_owned(),
         CloseReason::BadRequest(why) => format!("bad request: {why}"),
-        // The request's own line already says that it was aborted.
-        CloseReason::Stalled if verbose || event.requests == 0 => "stalled".to_owned(),
-        CloseReason::BrokenOff(why) if verbose || event.requests == 0 => {
-            format!("aborted: {why}")
-        }
+        CloseReason::Stalled => "the client took too little of its replies".to_owned(),
+        CloseReason::BrokenOff(why) => format!("aborted: {why}"),
         CloseReason::Idle if verbose => "idle".to_owned(),
         CloseReason::MadeRoom if verbose => "idle, closed for another client".to_owned(),
         CloseReason::Finished if verbose => "finished".to_owned(),
-        CloseReason::Stopped if verbose => "server stopped".to_owned(),
+        CloseReason::Stopped => "server stopped".to_owned(),
         _ => return None,
     };
     Some(text(|text| {

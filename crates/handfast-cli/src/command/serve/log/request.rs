@@ -122,7 +122,7 @@ fn put_own(out: &mut Vec<u8>, event: &RequestEvent<'_>) {
     spell::tenths(out, event.duration);
     if let Some(reason) = event.abort {
         out.extend_from_slice(b" ABORTED");
-        // Otherwise the connection's own line has more to say.
+        // Of that the connection's own line, which follows, has the reason.
         if reason != AbortReason::Connection {
             out.extend_from_slice(b": ");
             out.extend_from_slice(reason.to_string().as_bytes());
