@@ -345,10 +345,35 @@ fn a_signal_that_comes_with_the_first_line_stops_it_in_order() {
     }
 }
 
+#[test]
+fn other_signals_end_nothing_and_usr1_reopens_the_log() {
+    let place = Place::new();
+    let (log, rotated) = (place.path("access.log"), place.path("access.log.1"));
+    let mut server = place.serve(&["--log", log.to_str().unwrap()]);
+    let url = server.url("/f.txt");
+    let ca = place.path("ca/ca.pem");
+    let get = || curl(&ca, &url).map(|program| program.run());
+    for name in ["USR2", "ALRM", "USR1"] {
+        server.signal(name);
+        let Some(served) = get() else { return };
+        assert!(served.succeeded(), "{name}: {served}");
+    }
+    fs::rename(&log, &rotated).unwrap();
+    server.signal("USR1");
+    let deadline = Instant::now() + PATIENCE;
+    while !fs::read_to_string(&log).is_ok_and(|text| text.contains("GET /f.txt")) {
+        assert!(Instant::now() < deadline, "{}", server.running.output());
+        assert!(get().unwrap().succeeded());
+    }
+    // As a web server of other make does it.
+    server.signal("QUIT");
+    assert_eq!(server.code(), Some(0), "{}", server.running.output());
+}
+
 /// A second signal does not wait for what the first would have waited for.
 #[test]
 fn the_second_signal_ends_it_at_once() {
-    for name in ["TERM", "INT"] {
+    for name in ["TERM", "INT", "QUIT"] {
         the_second_signal_ends_it(name);
     }
 }

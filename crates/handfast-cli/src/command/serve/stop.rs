@@ -54,12 +54,15 @@ pub(super) fn until_stopped(
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break End::Signal,
+                    #[cfg(unix)]
                     Signal::Hangup => {
                         supervisor.reloading();
                         log.reopen();
                         reload.ask(&running);
                         supervisor.ready(running.listeners().len());
                     }
+                    #[cfg(unix)]
+                    Signal::Reopen => log.reopen(),
                 },
                 taken = &mut taken => break End::Taken(taken),
                 _ = alive.tick(), if alive_every.is_some() => supervisor.alive(),
@@ -139,25 +142,38 @@ pub(super) fn no_signals(error: io::Error) -> Failure {
 enum Signal {
     Stop,
     /// Reopen files, and read everything again.
+    #[cfg(unix)]
     Hangup,
+    /// Reopen files.
+    #[cfg(unix)]
+    Reopen,
 }
 
-/// SIGINT, SIGTERM and SIGHUP; on other systems than Unix, Ctrl-C.
+/// SIGINT, SIGTERM, SIGQUIT, SIGHUP and SIGUSR1; on other systems than Unix, Ctrl-C. SIGUSR2 and SIGALRM do nothing: without a handler they
+/// would end the process and cut its replies.
 #[cfg(unix)]
 pub(super) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    quit: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
+    user1: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        // The handler stays when what receives from it is dropped.
+        for ignored in [SignalKind::user_defined2(), SignalKind::alarm()] {
+            drop(signal(ignored)?);
+        }
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -165,7 +181,9 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.terminate.recv() => Signal::Stop,
+            _ = self.quit.recv() => Signal::Stop,
             _ = self.hangup.recv() => Signal::Hangup,
+            _ = self.user1.recv() => Signal::Reopen,
         }
     }
 }
