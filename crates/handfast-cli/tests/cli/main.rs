@@ -53,5 +53,7 @@ mod terminal;
 mod trust_stores;
 #[cfg(unix)]
 mod trusted;
+#[cfg(target_os = "linux")]
+mod unit_file;
 #[cfg(unix)]
 mod verdicts;
