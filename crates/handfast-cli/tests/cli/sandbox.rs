@@ -155,7 +155,7 @@ fn a_server_of_another_user_reloads_without_the_authority_and_says_what_it_canno
     server.running.expect_output("reloaded\n", PATIENCE);
     assert_eq!(get(&place, &server), "content");
 
-    // The same of a key, without which nothing can be read again.
+    // The same of a key, which stays in use as long as it is the same.
     let issued = place.program("ca").args(["issue", "localhost", "--out"]);
     assert!(issued.arg(place.path("")).run().succeeded());
     let (cert, key) = (place.text("localhost.pem"), place.text("localhost.key"));
@@ -163,12 +163,106 @@ fn a_server_of_another_user_reloads_without_the_authority_and_says_what_it_canno
         &place,
         &["--user", "nobody", "--cert", &cert, "--key", &key],
     );
-    let expected = format!("nobody cannot read {key}: nothing can be read again");
+    let expected = format!("nobody cannot read {key}: what they hold stays in use");
     server.running.expect_output(&expected, PATIENCE);
+    signal(&server.running, "-HUP");
+    server.running.expect_output("reloaded\n", PATIENCE);
+    assert_eq!(get(&place, &server), "content");
+    fs::copy(&key, place.path("other.key")).unwrap();
+    fs::rename(place.path("other.key"), &key).unwrap();
     signal(&server.running, "-HUP");
     let expected = "since its start the server is nobody, who must be able to read it";
     server.running.expect_output(expected, PATIENCE);
     assert_eq!(get(&place, &server), "content");
+}
+
+/// As keys of public authorities and their links are kept: in directories that only root may enter.
+#[test]
+fn a_key_in_a_directory_that_is_closed_to_the_user_keeps_nothing_else_from_being_read_again() {
+    if fs::read_to_string("/proc/self/status").is_ok_and(|status| !status.contains("\nUid:\t0\t0"))
+    {
+        skipped::note("only root can become another user");
+        return;
+    }
+    let place = Place::new();
+    fs::create_dir(place.path("closed")).unwrap();
+    let issued = place.program("ca").args(["issue", "localhost", "--out"]);
+    assert!(issued.arg(place.path("closed")).run().succeeded());
+    fs::create_dir(place.path("logs")).unwrap();
+    let configuration = |more: &str| {
+        let text = format!(
+            "user = \"nobody\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[log]\nto = \"logs/access.log\"\n\
+             [[tls.certificate]]\nchain = \"closed/localhost.pem\"\nkey = \"closed/localhost.key\"\n\
+             [[site]]\nroot = \"public\"\n{more}"
+        );
+        fs::write(place.path("handfast.toml"), text).unwrap();
+    };
+    configuration("");
+    for (name, mode) in [("closed", 0o700), ("handfast.toml", 0o644)] {
+        fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let config = place.text("handfast.toml");
+    let checked = place
+        .program("serve")
+        .args(["--check", "--config", &config])
+        .run();
+    assert!(!checked.succeeded(), "{checked}");
+    let closed = format!(
+        "nobody cannot read {}, {}: what they hold stays in use",
+        place.text("closed/localhost.key"),
+        place.text("closed/localhost.pem")
+    );
+    let log = format!(
+        "nobody cannot create {} again",
+        place.text("logs/access.log")
+    );
+    for expected in [&closed, &log] {
+        assert!(checked.err().contains(expected), "{checked}");
+    }
+    let server = place.serve(&["--config", &config]);
+    for expected in [&closed, &log] {
+        server.running.expect_output(expected, PATIENCE);
+    }
+    // It takes effect by itself.
+    configuration("listing = false\n");
+    server.running.expect_output("reloaded", PATIENCE);
+    assert_eq!(get(&place, &server), "content");
+    let output = server.running.output();
+    assert_eq!(output.matches("reloaded").count(), 1, "{output}");
+    // What cannot be read by the user itself is wrong, too.
+    fs::set_permissions(place.path("closed"), fs::Permissions::from_mode(0o755)).unwrap();
+    let key = place.path("closed/localhost.key");
+    fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(place.path("public"), fs::Permissions::from_mode(0o700)).unwrap();
+    let checked = place
+        .program("serve")
+        .args(["--check", "--config", &config])
+        .run();
+    let expected = format!(
+        "nobody cannot read {}: nothing is found",
+        place.text("public")
+    );
+    assert!(checked.err().contains(&expected), "{checked}");
+}
+
+#[test]
+fn a_root_that_lies_beside_much_else_can_be_made_again() {
+    let place = Place::new();
+    let public = place.text("public");
+    let program = place.program("serve").args(["-p", "0", &public]);
+    // A directory for temporary files holds much else.
+    let server = place.started(program.env("TMPDIR", place.path("")));
+    let expected = format!("which holds {public}: in a directory of its own");
+    server.running.expect_output(&expected, PATIENCE);
+    for (number, content) in ["second", "third"].into_iter().enumerate() {
+        fs::rename(&public, place.path(&number.to_string())).unwrap();
+        fs::create_dir(&public).unwrap();
+        fs::write(place.path("public/f"), content).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while get(&place, &server) != content {
+            assert!(Instant::now() < deadline, "{}", server.running.output());
+        }
+    }
 }
 
 #[test]
@@ -210,8 +304,9 @@ fn a_file_in_a_directory_that_is_not_kept_is_told_before_and_after_it_is_replace
         place.text("localhost.key"),
         place.text("access.log"),
     );
-    let public = place.text("public");
     fs::create_dir(place.path("sub")).unwrap();
+    fs::rename(place.path("public"), place.path("sub/public")).unwrap();
+    let public = place.text("sub/public");
     let arguments = [
         "-p", "0", "--cert", &cert, "--key", &key, "--log", &log, &public,
     ];
@@ -220,7 +315,7 @@ fn a_file_in_a_directory_that_is_not_kept_is_told_before_and_after_it_is_replace
     let server = place.started(program.env("TMPDIR", place.path("")));
     let expected = format!("the server cannot create the log again: {log}; ");
     server.running.expect_output(&expected, PATIENCE);
-    let expected = format!("cannot be read: {key}, {cert}, {public}; ");
+    let expected = format!("cannot be read: {key}, {cert}; ");
     server.running.expect_output(&expected, PATIENCE);
     for path in [&cert, &log] {
         let beside = format!("{path}.1");

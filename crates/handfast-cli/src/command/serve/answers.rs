@@ -16,6 +16,7 @@ use super::config::answers::{
 use super::config::choices::Demand;
 use super::config::problem::shown_path;
 use super::config::{At, Place, Problem};
+use super::last_read::LastRead;
 use super::once::Once;
 use super::settings;
 
@@ -29,6 +30,7 @@ const REDIRECT: u16 = 302;
 #[derive(Debug)]
 pub(super) struct Kept {
     once: Once,
+    texts: Mutex<LastRead<String>>,
     state: Mutex<State>,
 }
 
@@ -45,12 +47,14 @@ impl Kept {
     pub(super) fn new(once: Once) -> Self {
         Self {
             once,
+            texts: Mutex::default(),
             state: Mutex::default(),
         }
     }
 
     /// Forgets what these sites do not have.
     pub(super) fn forget_unused(&self, sites: &[settings::Site]) {
+        self.texts().forget_unused();
         let mut state = self.lock();
         let all = || sites.iter().map(|site| &site.answers);
         let users = all().flat_map(|answers| &answers.basic_auth);
@@ -59,6 +63,26 @@ impl Kept {
         let uploads = all().flat_map(|answers| &answers.upload);
         let uploads: HashSet<_> = uploads.map(|table| upload_key(&table.value)).collect();
         state.uploads.retain(|key, _| uploads.contains(key));
+    }
+
+    /// What password files held.
+    fn texts(&self) -> MutexGuard<'_, LastRead<String>> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The text of a password file.
+    fn read(&self, path: &Path) -> io::Result<String> {
+        if let Some(content) = self.once.content(path)? {
+            let text = String::from_utf8(content.to_vec());
+            return text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"));
+        }
+        self.texts().read(vec![path.to_owned()], || {
+            let mut text = String::new();
+            std::fs::File::open(path)?
+                .take(FILE_MAX)
+                .read_to_string(&mut text)?;
+            Ok(text)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -222,7 +246,7 @@ fn passwords(
     let first = tables.first()?;
     for table in tables {
         let file = &table.value.file;
-        let text = match read(&file.value.0, &kept.once) {
+        let text = match kept.read(&file.value.0) {
             Ok(text) => text,
             Err(error) => {
                 let what = format!("{} cannot be read: {error}", shown_path(&file.value.0));
@@ -273,18 +297,6 @@ fn lines_of(text: &str, user: &str) -> String {
     }
     let of_user = |line: &&str| line.split_once(':').is_some_and(|(name, _)| name == user);
     text.lines().filter(of_user).collect::<Vec<_>>().join("\n")
-}
-
-fn read(path: &Path, once: &Once) -> io::Result<String> {
-    if let Some(content) = once.content(path)? {
-        let text = String::from_utf8(content.to_vec());
-        return text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"));
-    }
-    let mut text = String::new();
-    std::fs::File::open(path)?
-        .take(FILE_MAX)
-        .read_to_string(&mut text)?;
-    Ok(text)
 }
 
 fn rules(table: &At<RuleTable>, problems: &mut Vec<Problem>) -> Vec<Rule> {

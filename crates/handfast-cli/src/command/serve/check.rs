@@ -23,7 +23,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut held = Held::default();
     let mut remarks = Remarks::default();
     let problems = context::check(&settings, &mut held, &mut remarks);
-    let user = sandbox::check(&settings).err();
+    // Last: it gives up rights.
+    let user = sandbox::check(args, &settings, &mut remarks).err();
     super::say(&remarks, text);
     let refused = remarks.warnings.iter().filter(|warning| warning.is_fatal);
     let (mut failures, refused) = (config::shown(problems, text), refused.count());

@@ -16,6 +16,7 @@ use super::answers;
 use super::config::problem::shown_path;
 use super::config::{At, Problem, Source};
 use super::identities;
+use super::last_read::LastRead;
 use super::lists::Lists;
 use super::log;
 use super::once::{Once, is_pipe};
@@ -32,6 +33,8 @@ pub(super) struct Held {
     passphrases: Arc<Mutex<HashMap<PathBuf, Zeroizing<String>>>>,
     /// From pipes, by their files.
     identities: HashMap<(PathBuf, PathBuf), Identity>,
+    last_identities: LastRead<Identity>,
+    last_anchors: LastRead<TrustAnchors>,
     /// By directory, whether it is listed, and how many files may be open.
     files: HashMap<(PathBuf, FileSettings, usize), Files>,
     key_logs: HashMap<PathBuf, KeyLog>,
@@ -51,6 +54,8 @@ impl Default for Held {
             once,
             passphrases: Arc::default(),
             identities: HashMap::new(),
+            last_identities: LastRead::default(),
+            last_anchors: LastRead::default(),
             files: HashMap::new(),
             key_logs: HashMap::new(),
             lists: Vec::new(),
@@ -68,11 +73,13 @@ impl Held {
     }
 
     /// The CAs in a file.
-    pub(super) fn anchors(&self, path: &Path) -> Result<TrustAnchors, Failure> {
+    pub(super) fn anchors(&mut self, path: &Path) -> Result<TrustAnchors, Failure> {
         let content = self.once.content(path);
         let anchors = match content.map_err(|error| unopened(path, &error))? {
             Some(content) => TrustAnchors::empty().with_pem(&content),
-            None => TrustAnchors::empty().with_file(path),
+            None => self.last_anchors.read(vec![path.to_owned()], || {
+                TrustAnchors::empty().with_file(path)
+            }),
         };
         anchors.map_err(|mut error| {
             error.path = Some(path.to_owned());
@@ -96,8 +103,15 @@ impl Held {
         }
         let is_read_once = [&place.0, &place.1].into_iter().any(|path| is_pipe(path));
         let passphrase = self.passphrase(certificate.passphrase.as_ref(), &place.1);
-        let identity = Identity::from_files(&place.0, &place.1, passphrase)
-            .map_err(|error| Failure::from(handfast::Error::from(error)))?;
+        let mut files = vec![place.0.clone(), place.1.clone()];
+        let source = certificate.passphrase.as_ref().map(|source| &source.0);
+        if let Some(PassphraseSource::File(path)) = source {
+            files.push(path.clone());
+        }
+        let identity = self.last_identities.read(files, || {
+            Identity::from_files(&place.0, &place.1, passphrase)
+        });
+        let identity = identity.map_err(|error| Failure::from(handfast::Error::from(error)))?;
         if is_read_once {
             self.identities.insert(place, identity.clone());
         }
@@ -170,6 +184,8 @@ impl Held {
             let serves = |site: &Site| site.root.value == *root && site.files == *files;
             sites.iter().any(serves)
         });
+        self.last_identities.forget_unused();
+        self.last_anchors.forget_unused();
         self.logs.forget_unused(settings);
         self.lists
             .retain(|(clients, _)| sites.iter().any(|site| site.clients == *clients));

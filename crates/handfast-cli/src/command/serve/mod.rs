@@ -20,6 +20,7 @@ mod desk;
 mod held;
 mod identities;
 mod inherited;
+mod last_read;
 mod listen;
 mod lists;
 mod log;
@@ -202,6 +203,7 @@ fn serve(
     let opener = listen::opener(&args, &settings, threads);
     // Everything is open, and there is one thread.
     sandbox::enter(&args, &settings, &prepared.identities)?;
+    watch.lose_sight();
     logs.begin()?;
     let status = status.map(status::start).transpose()?.map(Arc::new);
     // Created before clients can connect, while descriptors are available.

@@ -3,12 +3,11 @@
 //!
 //! It keeps what it reads again: the roots, certificates and the configuration, each with the directory that holds it, because
 //! a directory that is built again, or a link that is switched, leads to something new in there. A holder that holds much more than
-//! that (`/`, `/etc`, a home directory) is not kept, but for the user's own home if a root lies directly in it. What this means for a
-//! file in such a directory is shown at the start: the file is kept, another one in its place is not.
+//! that (`/`, `/etc`, a home directory) is not kept. What this means for a file in such a directory is shown at the start: the file is
+//! kept, another one in its place is not. Roots are built again as a matter of course, so what holds one is kept also if it holds
+//! other sites or other files that are not the system's (`/srv`, the user's own home), and that is shown.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,10 +16,12 @@ use handfast::{Explanation, format_utc};
 use handfast_confine::{ConfineError, Confined, Confinement, Enforcement};
 
 use super::args::Args;
-use super::config::Address;
+use super::config::{Address, Place};
 use super::context;
-use super::identities::{Origin, SiteIdentities};
+use super::identities::{Origin, Remarks, SiteIdentities};
+use super::last_read::is_closed;
 use super::settings::Settings;
+use super::warnings::Warning;
 use crate::data_dir;
 use crate::failure::{Failure, code};
 use crate::output;
@@ -48,6 +49,19 @@ const BROAD: [&str; 22] = [
     "/var/cache",
     "/var/lib",
     "/var/log",
+    "/var/tmp",
+];
+
+/// Those of them in which a root lies that is built again: what holds it is kept for that.
+const HOLDS_ROOTS: [&str; 9] = [
+    "/media",
+    "/mnt",
+    "/opt",
+    "/srv",
+    "/tmp",
+    "/usr/local",
+    "/usr/share",
+    "/var/lib",
     "/var/tmp",
 ];
 
@@ -86,9 +100,10 @@ pub(super) fn enter(
     let confined = confined.map_err(|error| failure(&error))?;
     tell(settings, &confined);
     if let Some(user) = &settings.user {
-        let authority = data_dir::ca_dir(settings.ca_dir.clone()).ok();
-        let authority = authority.filter(|_| has_authority);
-        tell_of_user(user, authority.as_deref(), args, settings, identities);
+        let all = closed_to(user, has_authority, args, settings, Some(identities));
+        for warning in all {
+            output::warning(warning.text);
+        }
     }
     Ok(())
 }
@@ -107,9 +122,27 @@ pub(super) fn apply(confinement: Confinement) -> Result<Confined, ConfineError> 
     }
 }
 
-/// Whether the user that the server is to become exists.
-pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
-    with_user(Confinement::unrestricted(), settings).map(drop)
+/// Judges as the user that the server is to become. This process becomes it for that: nothing else can be read afterwards.
+pub(super) fn check(
+    args: &Args,
+    settings: &Settings,
+    remarks: &mut Remarks,
+) -> Result<(), Failure> {
+    let Some(user) = &settings.user else {
+        return Ok(());
+    };
+    let has_authority = context::has_local_authority(settings);
+    let confinement = with_user(Confinement::unrestricted(), settings)?;
+    if !is_root() {
+        let user = handfast::escape_control(user);
+        let note = format!("what {user} can read was not checked: only root can become {user}");
+        remarks.notes.push(note);
+        return Ok(());
+    }
+    apply(confinement).map_err(|error| failure(&error))?;
+    let all = closed_to(user, has_authority, args, settings, None);
+    remarks.warnings.extend(all);
+    Ok(())
 }
 
 /// A failure to read something again, with what it may be due to.
@@ -141,6 +174,16 @@ fn with_user(confinement: Confinement, settings: &Settings) -> Result<Confinemen
     Ok(confinement.user(account))
 }
 
+#[cfg(unix)]
+fn is_root() -> bool {
+    handfast_confine::Account::is_possible()
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
 #[cfg(not(unix))]
 fn with_user(confinement: Confinement, settings: &Settings) -> Result<Confinement, Failure> {
     match &settings.user {
@@ -154,8 +197,8 @@ fn with_user(confinement: Confinement, settings: &Settings) -> Result<Confinemen
 struct Kept {
     read: BTreeSet<PathBuf>,
     write: BTreeSet<PathBuf>,
-    /// Home directories that can be read because of a root in them.
-    homes: Vec<(PathBuf, PathBuf)>,
+    /// Directories that hold much else and can be read because of a root in them, which comes second.
+    broad: Vec<(PathBuf, PathBuf)>,
     /// What is read again, while another one in its place could not be.
     fixed: BTreeSet<PathBuf>,
     /// Logs that could not be opened again.
@@ -174,9 +217,13 @@ impl Kept {
             let root = &site.root.value;
             kept.reads(root);
             // Otherwise a root that is built again could not be served.
-            if let Some(home) = home_that_holds(root) {
-                kept.read.insert(home.clone());
-                kept.homes.push((home, root.clone()));
+            for holder in holders(root)
+                .broad
+                .into_iter()
+                .filter(|one| holds_roots(one))
+            {
+                kept.read.insert(holder.clone());
+                kept.broad.push((holder, root.clone()));
             }
         }
         for path in read_again(args, settings) {
@@ -187,7 +234,7 @@ impl Kept {
             // For rotation: the file is opened again after it was renamed.
             let holders = holders(&path);
             kept.write.extend(holders.kept);
-            if holders.is_broad {
+            if !holders.broad.is_empty() {
                 kept.fixed_logs.insert(path);
             }
         }
@@ -209,7 +256,7 @@ impl Kept {
         for path in listeners.chain(&settings.takeover) {
             let holders = holders(path);
             kept.write.extend(holders.kept);
-            if holders.is_broad {
+            if !holders.broad.is_empty() {
                 kept.fixed_sockets.insert(path.clone());
             }
         }
@@ -235,7 +282,7 @@ impl Kept {
         let holders = holders(path);
         self.read.insert(path.to_owned());
         self.read.extend(holders.kept);
-        if holders.is_broad {
+        if !holders.broad.is_empty() {
             self.fixed.insert(path.to_owned());
         }
     }
@@ -259,10 +306,10 @@ impl Kept {
         if settings.log.is_quiet() {
             return;
         }
-        for (home, root) in &self.homes {
+        for (holder, root) in &self.broad {
             output::note(format!(
                 "the server can read all of {}, which holds {}: in a directory of its own it is confined to that",
-                shown(home),
+                shown(holder),
                 shown(root)
             ));
         }
@@ -309,21 +356,25 @@ fn is_in(path: &Path, directory: &Path) -> bool {
     directory.is_ok_and(|directory| path.starts_with(directory))
 }
 
-/// This user's home directory, if the path lies directly in it.
-fn home_that_holds(path: &Path) -> Option<PathBuf> {
-    let home = std::env::home_dir()?.canonicalize().ok()?;
-    let is_name = matches!(path.components().next_back(), Some(Component::Normal(_)));
-    let absolute = std::path::absolute(path).ok()?;
-    let holder = absolute.parent()?.canonicalize().ok()?;
-    (is_name && holder == home && home.parent().is_some()).then_some(home)
+/// Whether a directory that holds much else is kept because of a root in it: not one of the system's.
+fn holds_roots(directory: &Path) -> bool {
+    let is = |found: Option<PathBuf>| {
+        let found = found.and_then(|found| found.canonicalize().ok());
+        found.is_some_and(|found| found == directory && found.parent().is_some())
+    };
+    is(std::env::home_dir())
+        || is(Some(std::env::temp_dir()))
+        || HOLDS_ROOTS
+            .iter()
+            .any(|known| directory == Path::new(known))
 }
 
 /// The directories that hold what a path names, and what it leads to.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Holders {
     kept: Vec<PathBuf>,
-    /// One of them holds much else, and is not kept.
-    is_broad: bool,
+    /// Those that hold much else, and are not kept.
+    broad: Vec<PathBuf>,
 }
 
 fn holders(path: &Path) -> Holders {
@@ -344,10 +395,12 @@ fn holders(path: &Path) -> Holders {
         let Some(holder) = path.parent().and_then(|holder| holder.canonicalize().ok()) else {
             continue;
         };
-        if is_broad(&holder) {
-            found.is_broad = true;
-        } else if !found.kept.contains(&holder) {
-            found.kept.push(holder);
+        let list = match is_broad(&holder) {
+            true => &mut found.broad,
+            false => &mut found.kept,
+        };
+        if !list.contains(&holder) {
+            list.push(holder);
         }
     }
     found
@@ -364,21 +417,29 @@ fn is_broad(directory: &Path) -> bool {
         || BROAD.iter().any(|broad| directory == Path::new(broad))
 }
 
-/// What the user that the server became cannot read again.
-fn tell_of_user(
+/// What is closed to the user that this process has become. `identities`: of a server.
+fn closed_to(
     user: &str,
-    authority: Option<&Path>,
+    has_authority: bool,
     args: &Args,
     settings: &Settings,
-    identities: &SiteIdentities,
-) {
+    identities: Option<&SiteIdentities>,
+) -> Vec<Warning> {
     let user = handfast::escape_control(user);
-    let is_refused = |path: &Path| {
-        let refused = File::open(path).map_err(|error| error.kind());
-        refused.is_err_and(|kind| kind == io::ErrorKind::PermissionDenied)
+    let mut warnings = Vec::new();
+    let mut add = |is_fatal, text| {
+        warnings.push(Warning {
+            place: Place::Unset,
+            text,
+            is_fatal,
+        });
     };
-    if let Some(directory) = authority.filter(|directory| is_refused(directory)) {
-        let local = identities.sites.iter().flatten();
+    let authority = data_dir::ca_dir(settings.ca_dir.clone()).ok();
+    let authority = authority.filter(|_| has_authority);
+    if let Some(directory) = authority.as_ref().filter(|directory| is_closed(directory)) {
+        let local = identities
+            .into_iter()
+            .flat_map(|all| all.sites.iter().flatten().chain(&all.status));
         let local = local.filter(|one| one.origin == Origin::Local);
         let until = local.map(|one| one.facts().not_after).min();
         let what = match until {
@@ -386,30 +447,73 @@ fn tell_of_user(
                 "the server's certificate, which expires on {},",
                 format_utc(until)
             ),
-            None => "its revocation list".to_owned(),
+            None => "what it has issued".to_owned(),
         };
-        output::warning(format!(
+        let text = format!(
             "{user} cannot read the local authority in {}: {what} is not renewed while the server runs; restart it in time, or let {user} read and write there",
             shown(directory)
-        ));
+        );
+        add(false, text);
     }
-    // Something else than a file is not read again; opening it might wait.
-    let files = read_again(args, settings).into_iter();
+    let roots = settings.sites.iter().map(|site| site.root.value.clone());
+    let roots: BTreeSet<_> = roots.filter(|root| is_closed(root)).collect();
+    if !roots.is_empty() {
+        let text = format!(
+            "{user} cannot read {}: nothing is found there; let {user} read these directories",
+            list(&roots)
+        );
+        add(true, text);
+    }
     let certificate = authority.map(|directory| directory.join("ca.pem"));
     let is_for_clients = settings.sites.iter().any(|site| site.clients.ca.is_some());
-    let refused: BTreeSet<_> = files
+    let closed: BTreeSet<_> = read_again(args, settings)
+        .into_iter()
         .filter(|path| is_for_clients || certificate.as_ref() != Some(path))
-        .filter(|path| match path.metadata() {
-            Ok(found) => found.is_file() && is_refused(path),
-            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
-        })
+        .filter(|path| is_closed(path))
         .collect();
-    if !refused.is_empty() {
-        output::warning(format!(
-            "{user} cannot read {}: nothing can be read again while the server runs; let {user} read these files",
-            list(&refused)
-        ));
+    let config = args.configuration.config.as_ref();
+    let (config, files): (BTreeSet<_>, BTreeSet<_>) =
+        closed.into_iter().partition(|path| config == Some(path));
+    if !config.is_empty() {
+        let text = format!(
+            "{user} cannot read {}: nothing can be read again while the server runs; let {user} read this file",
+            list(&config)
+        );
+        add(true, text);
     }
+    if !files.is_empty() {
+        let text = format!(
+            "{user} cannot read {}: what they hold stays in use, and once one of them has changed, nothing is read again before the server is restarted; let {user} read these files, or restart the server when they change",
+            list(&files)
+        );
+        add(true, text);
+    }
+    let logs = settings.log_files().into_iter().filter(|log| {
+        let is_of_system = OF_THE_SYSTEM.iter().any(|root| log.starts_with(root));
+        let holder = log.parent().filter(|holder| !holder.as_os_str().is_empty());
+        !is_of_system && !may_create_in(holder.unwrap_or_else(|| Path::new(".")))
+    });
+    let logs: BTreeSet<_> = logs.collect();
+    if !logs.is_empty() {
+        let text = format!(
+            "{user} cannot create {} again once it was renamed, as log rotation does: let the rotation create it for {user} (logrotate: create, or copytruncate), or log to a directory in which {user} may write",
+            list(&logs)
+        );
+        add(false, text);
+    }
+    warnings
+}
+
+/// May this process create files in the directory?
+#[cfg(unix)]
+fn may_create_in(directory: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    access(directory, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+fn may_create_in(_: &Path) -> bool {
+    true
 }
 
 fn tell(settings: &Settings, confined: &Confined) {
@@ -456,7 +560,7 @@ mod tests {
         let current = place.join("site/current");
         let found = holders(&current);
         assert_eq!(found.kept, [place.join("site"), place.join("releases")]);
-        assert!(!found.is_broad);
+        assert!(found.broad.is_empty());
         let home = std::env::home_dir().unwrap().join("public");
         let temporary = std::env::temp_dir().join("public");
         for broad in [
@@ -474,7 +578,21 @@ mod tests {
             let found = holders(path);
             assert!(found.kept.is_empty(), "{broad}: {found:?}");
             let exists = path.parent().unwrap().exists();
-            assert_eq!(found.is_broad, exists, "{broad}");
+            assert_eq!(!found.broad.is_empty(), exists, "{broad}");
+        }
+        for (directory, expected) in [
+            ("/srv", true),
+            ("/var/lib", true),
+            ("/opt", true),
+            ("/", false),
+            ("/etc", false),
+            ("/home", false),
+            ("/home/someone", false),
+        ] {
+            let directory = Path::new(directory);
+            let is_own = std::env::home_dir().is_some_and(|home| home == directory);
+            assert!(is_broad(directory));
+            assert_eq!(holds_roots(directory), expected || is_own, "{directory:?}");
         }
         for alone in ["/", ".", "/dev/stdout", "/dev/fd/0", "/proc/self/fd/0"] {
             assert_eq!(holders(Path::new(alone)), Holders::default(), "{alone}");

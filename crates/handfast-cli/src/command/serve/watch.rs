@@ -4,6 +4,7 @@
 //! its key one after the other, and editors write a file in pieces. What was refused is looked at again only when it
 //! changes.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::stamp::Stamp;
@@ -57,6 +58,16 @@ impl Watch {
         for (path, known) in self.paths.iter().zip(&mut self.in_use) {
             if *known == Stamp::none() {
                 *known = stamp(path);
+            }
+        }
+    }
+
+    /// The process has become another user: what it cannot look at any more has not changed.
+    pub(super) fn lose_sight(&mut self) {
+        for (path, known) in self.paths.iter().zip(&mut self.in_use) {
+            let looked = path.metadata();
+            if looked.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+                *known = Stamp::none();
             }
         }
     }
