@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// Examine a TLS server, or a certificate chain in a file
     Inspect(inspect::Args),
     /// Serve a directory over HTTPS
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Listen for a server that may not: started by `serve`
     #[cfg(target_os = "linux")]
     #[command(hide = true)]

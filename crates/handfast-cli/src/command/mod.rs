@@ -41,7 +41,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Explain(args) => explain::run(args),
         Command::Get(args) => get::run(args),
         Command::Inspect(args) => inspect::run(args),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         #[cfg(target_os = "linux")]
         Command::OpenListeners(args) => serve::run_helper(&args),
         Command::Ca(args) => ca::run(args),

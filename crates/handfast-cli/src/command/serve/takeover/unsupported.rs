@@ -11,10 +11,11 @@ use super::{Key, Keys, failure};
 use crate::failure::Failure;
 
 #[derive(Default)]
-pub(in crate::command::serve) struct Claim(());
+pub(in crate::command::serve) struct Claim;
 
-pub(in crate::command::serve) struct Control(());
+pub(in crate::command::serve) struct Control;
 
+#[allow(dead_code, reason = "as on Linux; there is none here")]
 #[derive(Debug)]
 pub(in crate::command::serve) struct Taken {
     pub(in crate::command::serve) pid: Option<u32>,
@@ -23,7 +24,7 @@ pub(in crate::command::serve) struct Taken {
 impl Claim {
     pub(in crate::command::serve) fn begin(path: Option<&Path>) -> Result<Self, Failure> {
         match path {
-            None => Ok(Self::default()),
+            None => Ok(Self),
             Some(path) => Err(failure(
                 format!("the control socket {} cannot be used", path.display()),
                 "this system has no sockets that a process could give to another".to_owned(),
@@ -47,13 +48,12 @@ impl Claim {
         _: &ServerContext,
         _: bool,
     ) -> Control {
-        Control(self.0)
+        Control
     }
 }
 
 impl Control {
     pub(in crate::command::serve) async fn until_taken(&self, _: &Running) -> Taken {
-        let () = self.0;
         pending().await
     }
 
