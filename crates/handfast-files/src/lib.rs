@@ -113,7 +113,7 @@ impl Files {
     /// The files beneath `directory`.
     ///
     /// The directory is open while it is served. When the path leads to another one, because it was made again or a link was
-    /// switched, that one is opened: the path is looked at on request, at most once a second.
+    /// switched, that one is opened: the path is looked at on request, at most once a second, and sooner if something is not found.
     ///
     /// # Errors
     /// If it is not a directory or cannot be opened.

@@ -1,7 +1,8 @@
 //! The directory that is served, found by its path: when the path leads to another directory, that one is opened.
 //!
 //! A build removes `dist/` and makes it again; a deployment switches the link `current`. The open directory remains
-//! the old one, so that the path is looked at again, on request, at most once in [`LOOK`]. A request has one directory from its
+//! the old one, so that the path is looked at again, on request, at most once in [`LOOK`], and if something is not found, in
+//! [`LOOK_AFTER_MISS`]. A request has one directory from its
 //! beginning to its end. Until another one is open, the previous one is served.
 
 use std::io;
@@ -16,6 +17,10 @@ use crate::open::{Links, Root};
 /// How long the path is assumed to lead to the same directory, as the names beneath it are (`hot.rs`).
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The same after a file was not found: a build that has just made the directory again is seen at once. 20 more looks a second are the
+/// most that requests for what does not exist can cause.
+const LOOK_AFTER_MISS: Duration = Duration::from_millis(50);
+
 /// A directory and its path.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -26,6 +31,8 @@ pub(crate) struct Place {
     began: Instant,
     /// When the path is to be looked at again, in milliseconds since `began`.
     due_ms: AtomicU64,
+    /// The same after a file was not found.
+    due_after_miss_ms: AtomicU64,
 }
 
 impl Place {
@@ -38,6 +45,7 @@ impl Place {
             current: RwLock::new(Arc::new(root)),
             began: Instant::now(),
             due_ms: AtomicU64::new(milliseconds(LOOK)),
+            due_after_miss_ms: AtomicU64::new(milliseconds(LOOK_AFTER_MISS)),
         })
     }
 
@@ -49,6 +57,7 @@ impl Place {
             current: RwLock::new(Arc::new(self.current().with_links(links))),
             began: self.began,
             due_ms: AtomicU64::new(self.due_ms.load(Ordering::Relaxed)),
+            due_after_miss_ms: AtomicU64::new(self.due_after_miss_ms.load(Ordering::Relaxed)),
         }
     }
 
@@ -83,12 +92,28 @@ impl Place {
 
     /// Whether the path must be [looked at](Self::look): true for one of those who ask at the same time.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.is_time(&self.due_ms, LOOK, now)
+    }
+
+    /// Another directory, if there is one and it is time to look, for those who did not find what they asked for in this one.
+    pub(crate) async fn look_after_miss(
+        self: &Arc<Self>,
+        root: &Arc<Root>,
+        now: Instant,
+    ) -> Option<Arc<Root>> {
+        if !self.is_time(&self.due_after_miss_ms, LOOK_AFTER_MISS, now) {
+            return None;
+        }
+        let other = self.look(Arc::clone(root)).await;
+        (!Arc::ptr_eq(root, &other)).then_some(other)
+    }
+
+    fn is_time(&self, due: &AtomicU64, every: Duration, now: Instant) -> bool {
         let now_ms = milliseconds(now.saturating_duration_since(self.began));
-        let due_ms = self.due_ms.load(Ordering::Relaxed);
-        let next_ms = now_ms.saturating_add(milliseconds(LOOK));
+        let due_ms = due.load(Ordering::Relaxed);
+        let next_ms = now_ms.saturating_add(milliseconds(every));
         now_ms >= due_ms
-            && self
-                .due_ms
+            && due
                 .compare_exchange(due_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
     }
@@ -122,6 +147,23 @@ mod tests {
     /// As if a second had passed.
     fn expire(place: &Place) {
         place.due_ms.store(0, Ordering::Relaxed);
+    }
+
+    #[tokio::test]
+    async fn who_finds_nothing_looks_whether_the_directory_was_made_again() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("dist");
+        fs::create_dir(&path).unwrap();
+        let place = Arc::new(Place::open(&path).unwrap());
+        let before = place.current();
+        fs::rename(&path, base.path().join("before")).unwrap();
+        fs::create_dir(&path).unwrap();
+        let (now, due) = (place.began, place.began + LOOK_AFTER_MISS);
+        assert!(place.look_after_miss(&before, now).await.is_none());
+        let other = place.look_after_miss(&before, due).await.unwrap();
+        assert!(Arc::ptr_eq(&other, &place.current()));
+        let due = due + LOOK_AFTER_MISS;
+        assert!(place.look_after_miss(&other, due).await.is_none());
     }
 
     #[tokio::test]

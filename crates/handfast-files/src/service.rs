@@ -72,7 +72,16 @@ impl Service {
             Err(Refusal::Malformed) => return plain(StatusCode::BAD_REQUEST, "malformed path\n"),
             Err(Refusal::NotFound) => return not_found(),
         };
-        let found = match open(root, &target).await {
+        let found = open(root, &target).await;
+        let is_missing = match &found {
+            Ok(found) => matches!(found.kind, Kind::Directory),
+            Err(error) => matches!(error, NotOpened::Missing),
+        };
+        // In a directory that was removed nothing is found, and it seems to be empty.
+        if is_missing && let Some(other) = self.place.look_after_miss(root, Instant::now()).await {
+            return Box::pin(self.find(&other, request, head)).await;
+        }
+        let found = match found {
             Ok(found) => found,
             Err(error) => return refused(&error),
         };
