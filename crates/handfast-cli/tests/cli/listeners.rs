@@ -273,6 +273,23 @@ fn a_server_that_is_no_longer_root_gets_a_new_port_of_root() {
     assert_eq!(get(&place, address.port()), "content");
 }
 
+#[test]
+fn sockets_of_systemd_are_no_matter_of_a_reload() {
+    let place = Place::new();
+    configure(&place, &[("127.0.0.1:0", "https")]);
+    let server = serve(&place, &[]);
+    configure(
+        &place,
+        &[("127.0.0.1:0", "https"), ("systemd:https", "https")],
+    );
+    wait_for(
+        &server,
+        "handfast.toml:8:11: systemd:https: sockets from systemd are taken at the start only",
+    );
+    wait_for(&server, "restart the server");
+    assert_eq!(get(&place, server.port), "content");
+}
+
 /// A server that was killed leaves its file, at which no process listens any more.
 #[test]
 fn a_unix_socket_of_a_dead_server_is_replaced_by_the_helper() {

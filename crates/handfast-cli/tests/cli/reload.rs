@@ -316,7 +316,7 @@ fn both_addresses_of_localhost_stay_the_same_listener() {
     assert_eq!(server.count("changed"), 0, "{}", server.running.output());
 }
 
-/// A pipe holds nothing when it is read again, and who opens it waits for a writer.
+/// A pipe is empty when it is read again, and opening it blocks until a process writes to it.
 #[test]
 fn what_was_read_from_a_pipe_is_kept_and_no_pipe_is_opened_later() {
     let place = Place::new();
@@ -355,7 +355,7 @@ fn what_was_read_from_a_pipe_is_kept_and_no_pipe_is_opened_later() {
     place.configure(&site("later"));
     server.wait_for("not reloaded");
     server.wait_for("such are read at the start only: give a file, or restart");
-    // One that would wait for its reader.
+    // Opening it for writing would block, too.
     place.configure(&format!("[tls]\nkey_log = \"later\"\n{}", site("users")));
     server.wait_for_count("not reloaded", 2);
     // It goes on, and with what it has.

@@ -218,7 +218,7 @@ impl Held {
         if let Some(log) = self.key_logs.get(&path.value) {
             return Ok(log.clone());
         }
-        // A pipe would let us wait for its reader.
+        // Opening a pipe blocks until a process reads from it.
         let unopened = |error| unopened(&path.value, &error);
         self.once.check(&path.value).map_err(unopened)?;
         let log = KeyLog::to_file(&path.value)?;

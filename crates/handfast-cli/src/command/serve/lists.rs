@@ -164,7 +164,7 @@ impl ListFile {
     }
 
     fn look(&mut self, look: &mut Look) {
-        // A pipe has nothing more, or would let us wait.
+        // A pipe is empty after it was read, or opening it blocks.
         if is_pipe(&self.path) {
             return;
         }

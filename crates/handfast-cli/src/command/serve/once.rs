@@ -1,6 +1,7 @@
 //! Files that can be read once only: pipes, as shells make them for `<(...)`. They are read at the start, and what they held is kept.
 //!
-//! A pipe that is opened once more holds nothing, or lets everything wait for a writer: never done on the thread that waits for signals.
+//! A pipe that is opened again is empty, or opening it blocks until a process writes to it. While the server runs, the thread that would
+//! block is the one that handles signals: so no pipe is opened then.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,7 +20,7 @@ pub(super) struct Once(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Nothing more is waited for.
+    /// No pipe is opened any more.
     is_running: bool,
     contents: HashMap<PathBuf, Arc<Zeroizing<Vec<u8>>>>,
 }
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(held("file"), None);
         assert_eq!(held("missing"), None);
         once.clone().runs();
-        // Nobody writes into it any more: opened again, it would let us wait.
+        // No process writes to it any more: opening it again would block.
         assert_eq!(held("pipe").unwrap(), b"content");
         assert_eq!(held("file"), None);
         let refused = content("other").unwrap_err();

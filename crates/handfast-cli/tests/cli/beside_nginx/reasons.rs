@@ -228,12 +228,12 @@ pub(super) const REASONS: &[Reason] = &[
     },
     Reason {
         title: "Conditions of a listing",
-        text: "A listing is made for each request and has no validator. A client cannot have one that is still current.",
+        text: "A listing is made for each request and has no validator, so a client cannot know that its copy is current.",
         fits: |asked, one| has(asked, "/dir/; If-None-Match: *") && statuses(one, "304", "200"),
     },
     Reason {
         title: "Clients that accept no coding at all",
-        text: "Who refuses the file as it is and does not accept it compressed either gets 406 (RFC 9110, section 12.5.3). nginx sends what was refused.",
+        text: "A client that refuses the file as it is and does not accept it compressed gets 406 (RFC 9110, section 12.5.3). nginx sends what was refused.",
         fits: |asked, one| has(asked, "q=0") && becomes(one, "406"),
     },
     Reason {
