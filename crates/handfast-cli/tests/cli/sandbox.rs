@@ -313,9 +313,9 @@ fn a_file_in_a_directory_that_is_not_kept_is_told_before_and_after_it_is_replace
     // A directory for temporary files holds much else.
     let program = place.program("serve").args(arguments);
     let server = place.started(program.env("TMPDIR", place.path("")));
-    let expected = format!("the server cannot create the log again: {log}; ");
+    let expected = format!("after log rotation the server cannot create its log again: {log}; ");
     server.running.expect_output(&expected, PATIENCE);
-    let expected = format!("cannot be read: {key}, {cert}; ");
+    let expected = format!("the new one cannot be read: {key}, {cert}; ");
     server.running.expect_output(&expected, PATIENCE);
     for path in [&cert, &log] {
         let beside = format!("{path}.1");

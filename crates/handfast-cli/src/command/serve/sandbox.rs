@@ -299,7 +299,7 @@ impl Kept {
     fn tell(&self, settings: &Settings) {
         if !self.fixed_logs.is_empty() {
             output::warning(format!(
-                "once it was renamed, as log rotation does, the server cannot create the log again: {}; log to a file in a directory that holds little else, or use --no-sandbox",
+                "after log rotation the server cannot create its log again: {}; log to a file in a directory that holds little else, or use --no-sandbox",
                 list(&self.fixed_logs)
             ));
         }
@@ -315,13 +315,13 @@ impl Kept {
         }
         if !self.fixed.is_empty() {
             output::note(format!(
-                "what takes the place of these while the server runs cannot be read: {}; keep them in a directory that holds little else, or use --no-sandbox",
+                "if one of these is replaced while the server runs, the new one cannot be read: {}; keep them in a directory that holds little else, or use --no-sandbox",
                 list(&self.fixed)
             ));
         }
         if !self.fixed_sockets.is_empty() {
             output::note(format!(
-                "these files stay when the server ends: {}; keep them in a directory that holds little else, or use --no-sandbox",
+                "the server cannot remove its socket when it ends: {}; keep it in a directory that holds little else, or use --no-sandbox",
                 list(&self.fixed_sockets)
             ));
         }
