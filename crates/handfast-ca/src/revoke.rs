@@ -25,6 +25,7 @@ const CRL_DAYS: i64 = 30;
 
 /// Which certificate to revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RevokeTarget {
     /// By its serial number: hexadecimal, upper or lower case, with or without colons.
     Serial(String),

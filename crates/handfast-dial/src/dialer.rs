@@ -38,6 +38,7 @@ pub struct Dialer {
 
 /// A channel to a server.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Dialled<S> {
     /// The channel to the server, possibly through a proxy.
     pub channel: S,

@@ -18,6 +18,7 @@ const DECLARATION_MAX: usize = 4 * 1024;
 
 /// The `charset` parameter of texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Charset {
     /// `utf-8` for texts that declare no encoding themselves and are valid UTF-8; none for others. The file is looked at,
     /// up to 64 KiB of it.

@@ -102,6 +102,7 @@ impl Distribution {
 /// The results of the requests. They add up: `started` is the sum of `complete`, `truncated`,
 /// `failed` and `unfinished`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Requests {
     /// Requests started.
     pub started: u64,
@@ -125,6 +126,7 @@ pub struct Requests {
 
 /// How the connections ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ends {
     /// The server sent `close_notify`.
     pub close_notify: u64,
@@ -138,6 +140,7 @@ pub struct Ends {
 
 /// The negotiated parameters of handshakes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Agreed {
     /// The protocol version.
     pub version: TlsVersion,
@@ -153,6 +156,7 @@ pub struct Agreed {
 
 /// One cause of failures.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Failure {
     /// The number of affected requests.
     pub count: u64,
@@ -164,6 +168,7 @@ pub struct Failure {
 
 /// A second of the test.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Second {
     /// Its index, from 0.
     pub index: u64,
@@ -191,6 +196,7 @@ pub struct Second {
 
 /// All measurements.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Measurements {
     /// From the start of the clock to the last thread's end.
     pub elapsed: Duration,

@@ -23,6 +23,7 @@ pub struct Target {
 
 /// A URL that cannot be tested.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidTarget {
     /// What was given.
     pub text: String,

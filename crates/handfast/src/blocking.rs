@@ -57,6 +57,7 @@ impl ServerContext {
 
 /// A failed handshake, with its channel.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct HandshakeFailure<C> {
     /// Why it failed.
     pub error: Error,

@@ -99,6 +99,7 @@ impl Whole {
 
 /// What is to be thought of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// All of it arrived.
     Whole(Whole),

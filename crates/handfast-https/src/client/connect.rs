@@ -53,7 +53,9 @@ pub(super) async fn reach(
     let mut setup = SetupTimes::default();
     let mut through = None;
     let dialer = Dialer::clone(&settings.dialer).with_limits(&settings.context.timeouts());
-    let Dialled { channel, address } = dialer
+    let Dialled {
+        channel, address, ..
+    } = dialer
         .dial_async_observed(&origin.host, origin.port, |progress| match progress {
             Progress::Resolved {
                 host,

@@ -106,6 +106,7 @@ impl fmt::Display for LocalAddress {
 
 /// Where a connection comes from, for handlers and observers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Addresses {
     /// The client's address.
     pub peer: PeerAddress,

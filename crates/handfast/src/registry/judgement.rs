@@ -25,6 +25,7 @@ impl fmt::Display for Grade {
 
 /// A grade and the reason for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Judgement {
     /// How much protection it gives.
     pub grade: Grade,

@@ -6,6 +6,7 @@ use super::judgement::Judgement;
 
 /// A protocol version as it stands on the wire, from the one that POODLE broke to today's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum WireVersion {
     /// SSL 3 (RFC 6101).
     Ssl3,

@@ -63,7 +63,9 @@ impl Target {
             _ => {}
         });
         live.resolved_in.get_or_insert_with(|| began.elapsed());
-        let Dialled { channel, address } = dialled?;
+        let Dialled {
+            channel, address, ..
+        } = dialled?;
         let route = Route {
             target: self,
             address,
