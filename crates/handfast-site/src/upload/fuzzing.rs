@@ -1,7 +1,8 @@
 //! Entry points for fuzz targets: forms, the names of files in them, and origins.
 
 use super::multipart::{Event, Form, FormError};
-use super::{is_same_origin, name};
+use super::name;
+use super::origin::is_same_origin;
 
 /// A part of a form: its file's name, and its content.
 type Part = (Option<String>, Vec<u8>);

@@ -1,19 +1,21 @@
 //! Uploads: files that clients store beneath a directory, by PUT or with a form.
 //!
-//! `store.rs` writes files whole or not at all, beneath the directory; `name.rs` checks names; `multipart.rs` reads forms. This file
-//! owns the exchange: limits, answers, pages. Files are written on other threads than those that serve, one piece after the
+//! `store.rs` writes files whole or not at all, beneath the directory, by way of `writer.rs`; `name.rs` checks names; `multipart.rs` reads
+//! forms; `origin.rs` says whose page a request comes from. This file owns the exchange: limits, answers, pages. Files are written on other threads than those that serve, one piece after the
 //! other, and a client sends no faster than that.
 
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod multipart;
 mod name;
+mod origin;
 mod refused;
 #[cfg(not(unix))]
 #[path = "no_store.rs"]
 mod store;
 #[cfg(unix)]
 mod store;
+mod writer;
 
 use std::fmt::Write as _;
 use std::io;
@@ -25,27 +27,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use handfast_files::{escape_html, prefers_html};
 use handfast_https::server::{Request, RequestBody, Response, plain};
-use http::header::{
-    ALLOW, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue,
-    LOCATION, ORIGIN,
-};
+use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Body as _;
-use tokio::task::spawn_blocking;
 
 use self::multipart::Event;
+use self::origin::may_upload;
 use self::refused::Refused;
-use self::store::{Draft, Policy, Store, StoreError, Stored};
+use self::store::{Policy, Store, Stored};
+use self::writer::Writer;
 use crate::cors::Cors;
 use crate::guard::Gate;
-use crate::name::host_of;
 use crate::page::{html, status_page};
 use crate::path::{IGNORES_CASE, Path};
 use crate::pattern::TargetProblem;
 use crate::rule::RuleError;
-
-/// What is collected before it is written, in bytes: a switch to another thread costs some 20 us, in which a disk writes 20 KiB.
-const BATCH: usize = 256 * 1024;
 
 /// A time limit that never ends and that every clock can represent.
 const FOREVER: Duration = Duration::from_secs(365 * 86_400);
@@ -55,8 +51,6 @@ const OTHER_PARTS_MAX: usize = 64;
 
 /// What the page with the form is asked for by.
 const PAGE_QUERY: &str = "upload";
-
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Bounds on uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,7 +279,7 @@ impl Uploads {
         while let Some(piece) = body.next().await? {
             writer.write(&piece, self.limits.file_bytes_max).await?;
         }
-        let stored = self.commit(writer, &name, &conditions).await?;
+        let stored = writer.commit(&self.store, &name, &conditions).await?;
         let mut response = if stored.created {
             let mut response = status_page(
                 request.headers(),
@@ -382,7 +376,7 @@ impl Uploads {
         }
         let mut stored = Vec::with_capacity(drafts.len());
         for (name, writer) in drafts {
-            let result = self.commit(writer, &name, &conditions).await;
+            let result = writer.commit(&self.store, &name, &conditions).await;
             stored.push((name, result));
         }
         Ok(self.receipt(request.headers(), path, &stored))
@@ -409,40 +403,12 @@ impl Uploads {
         announced: u64,
         conditions: &HeaderMap,
     ) -> Result<Writer, Refused> {
-        let (store, policy) = (Arc::clone(&self.store), self.policy());
-        let (parents, name) = (parents.to_vec(), name.to_owned());
+        let (parents, name, policy) = (parents.to_vec(), name.to_owned(), self.policy());
         let conditions = conditions.clone();
-        let draft =
-            off_thread(move || store.begin(&parents, &name, announced, &conditions, policy));
-        Ok(Writer {
-            draft: Some(draft.await?),
-            waiting: Vec::new(),
-            bytes: 0,
+        Writer::begin(&self.store, move |store| {
+            store.begin(&parents, &name, announced, &conditions, policy)
         })
-    }
-
-    async fn commit(
-        &self,
-        writer: Writer,
-        name: &str,
-        conditions: &HeaderMap,
-    ) -> Result<Stored, Refused> {
-        let (store, name) = (Arc::clone(&self.store), name.to_owned());
-        let conditions = conditions.clone();
-        let Writer {
-            draft,
-            waiting,
-            bytes,
-        } = writer;
-        let stored = off_thread(move || {
-            let mut draft = draft.ok_or(StoreError::Failed)?;
-            draft.write(&waiting)?;
-            if draft.written() != bytes {
-                return Err(StoreError::Failed);
-            }
-            store.commit(draft, &name, &conditions)
-        });
-        Ok(stored.await?)
+        .await
     }
 
     /// What became of the files of a form.
@@ -585,56 +551,6 @@ fn see(request: &HeaderMap, location: &str) -> Response {
     response
 }
 
-/// Is it not a page of another site that sends this, or one that may? A browser adds the user's password and certificate to it, and sends
-/// forms without asking first. So where [`Cors`] allows an origin no credentials, a request with some is refused. Clients that are no
-/// browsers name no origin.
-fn may_upload(request: &Request, cors: Option<&Cors>, has_certificate: bool) -> bool {
-    let headers = request.headers();
-    let origin = headers.get(ORIGIN);
-    let is_own = match headers.get(FETCH_SITE) {
-        Some(site) => site == "same-origin" || site == "none",
-        None => match origin {
-            Some(origin) => is_origin_of(request, origin),
-            None => true,
-        },
-    };
-    let has_credentials = has_certificate || headers.contains_key(AUTHORIZATION);
-    let is_allowed = || {
-        origin.zip(cors).is_some_and(|(origin, cors)| {
-            cors.allows_method(origin, request.method())
-                && (cors.allows_credentials() || !has_credentials)
-        })
-    };
-    is_own || is_allowed()
-}
-
-fn is_origin_of(request: &Request, origin: &HeaderValue) -> bool {
-    let authority = request
-        .uri()
-        .authority()
-        .map(http::uri::Authority::as_str)
-        .or_else(|| request.headers().get(HOST)?.to_str().ok());
-    match (authority, origin.to_str()) {
-        (Some(authority), Ok(origin)) => is_same_origin(authority, origin),
-        _ => false,
-    }
-}
-
-/// Is the origin, as browsers send it, this authority with https?
-fn is_same_origin(authority: &str, origin: &str) -> bool {
-    let parts = |authority: &str| {
-        let host = host_of(authority).into_owned();
-        let port = authority
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse::<u16>().ok())
-            .unwrap_or(443);
-        (host, port)
-    };
-    origin
-        .strip_prefix("https://")
-        .is_some_and(|origin| parts(authority) == parts(origin))
-}
-
 /// One of the uploads that may run at once.
 struct Running<'a>(&'a AtomicUsize);
 
@@ -680,89 +596,9 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// A draft, and what is collected for it.
-struct Writer {
-    /// With the thread that writes, for that time.
-    draft: Option<Draft>,
-    /// A copy: a piece may be one byte, and hold a buffer of many.
-    waiting: Vec<u8>,
-    bytes: u64,
-}
-
-impl Writer {
-    async fn write(&mut self, piece: &[u8], bytes_max: u64) -> Result<(), Refused> {
-        self.bytes = self.bytes.saturating_add(piece.len() as u64);
-        if self.bytes > bytes_max {
-            return Err(Refused::TooLarge);
-        }
-        let mut rest = piece;
-        while !rest.is_empty() {
-            let room = BATCH.saturating_sub(self.waiting.len());
-            let (fits, after) = rest.split_at(room.min(rest.len()));
-            self.waiting.extend_from_slice(fits);
-            rest = after;
-            if self.waiting.len() >= BATCH {
-                let mut emptied = self.written().await?;
-                emptied.clear();
-                self.waiting = emptied;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what is collected, and keeps no memory for more.
-    async fn flush(&mut self) -> Result<(), Refused> {
-        if !self.waiting.is_empty() {
-            self.written().await?;
-        }
-        self.waiting = Vec::new();
-        Ok(())
-    }
-
-    /// Writes what is collected. Returns its memory.
-    async fn written(&mut self) -> Result<Vec<u8>, Refused> {
-        let mut draft = self.draft.take().ok_or(StoreError::Failed)?;
-        let waiting = std::mem::take(&mut self.waiting);
-        let written = off_thread(move || draft.write(&waiting).map(|()| (draft, waiting)));
-        let (draft, waiting) = written.await?;
-        self.draft = Some(draft);
-        Ok(waiting)
-    }
-}
-
-/// Runs what may wait for a disk. What is given up ends by itself, and its draft with it.
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    spawn_blocking(work)
-        .await
-        .unwrap_or(Err(StoreError::Failed))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_origin_is_the_authority_with_https() {
-        for (authority, origin, expected) in [
-            ("a.example", "https://a.example", true),
-            ("a.example:443", "https://a.example", true),
-            ("A.Example.:8443", "https://a.example:8443", true),
-            ("[0:0::1]:8443", "https://[::1]:8443", true),
-            ("[::1]", "https://[::1]", true),
-            ("a.example:8443", "https://a.example", false),
-            ("a.example", "https://a.example:8443", false),
-            ("a.example", "http://a.example", false),
-            ("a.example", "https://b.example", false),
-            ("a.example", "https://a.example.evil.example", false),
-            ("a.example", "https://a.example@evil.example", false),
-            ("a.example", "null", false),
-        ] {
-            let is_same = is_same_origin(authority, origin);
-            assert_eq!(is_same, expected, "{authority} {origin}");
-        }
-    }
 
     #[test]
     fn other_spellings_of_the_directory_are_beneath_it_where_case_is_ignored() {
@@ -777,33 +613,6 @@ mod tests {
             let path = Path::parse(path).unwrap();
             assert_eq!(is_beneath(&path, &mount, false), exactly, "{path:?}");
             assert_eq!(is_beneath(&path, &mount, true), without_case, "{path:?}");
-        }
-    }
-
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn however_small_the_pieces_are_no_more_than_a_batch_of_them_waits() {
-        let directory = tempfile::tempdir().unwrap();
-        let uploads = Uploads::new(directory.path()).unwrap();
-        let none = HeaderMap::new();
-        for (name, piece, count) in [("a", 1, BATCH + 7), ("b", 4096, 200), ("c", 3 * BATCH, 1)] {
-            let piece = vec![b'x'; piece];
-            let mut writer = uploads.begin(&[], name, 0, &none).await.unwrap();
-            for _ in 0..count {
-                writer.write(&piece, u64::MAX).await.unwrap();
-                assert!(writer.waiting.len() < BATCH && writer.waiting.capacity() <= 2 * BATCH);
-            }
-            writer.flush().await.unwrap();
-            assert_eq!(
-                writer.waiting.capacity(),
-                0,
-                "a file that is whole waits without memory"
-            );
-            writer.write(b"end", u64::MAX).await.unwrap();
-            uploads.commit(writer, name, &none).await.unwrap();
-            let stored = std::fs::read(directory.path().join(name)).unwrap();
-            let expected = [piece.repeat(count).as_slice(), b"end"].concat();
-            assert!(stored == expected, "{name}");
         }
     }
 
