@@ -54,14 +54,12 @@ pub(super) fn until_stopped(
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break End::Signal,
-                    #[cfg(unix)]
                     Signal::Hangup => {
                         supervisor.reloading();
                         log.reopen();
                         reload.ask(&running);
                         supervisor.ready(running.listeners().len());
                     }
-                    #[cfg(unix)]
                     Signal::Reopen => log.reopen(),
                 },
                 taken = &mut taken => break End::Taken(taken),
@@ -138,14 +136,14 @@ pub(super) fn no_signals(error: io::Error) -> Failure {
     )
 }
 
+// Where there are no such signals, only one of them is ever made.
+#[cfg_attr(not(unix), expect(dead_code))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signal {
     Stop,
     /// Reopen files, and read everything again.
-    #[cfg(unix)]
     Hangup,
     /// Reopen files.
-    #[cfg(unix)]
     Reopen,
 }
 
