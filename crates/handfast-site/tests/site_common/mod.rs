@@ -4,6 +4,8 @@
 
 #[path = "../../../handfast-https/tests/server_common/mod.rs"]
 pub mod server_common;
+#[cfg(unix)]
+pub mod uploads;
 
 use std::fs;
 use std::path::Path;
