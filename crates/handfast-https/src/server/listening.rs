@@ -10,8 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::accept::{Command, Role};
 use super::address::LocalAddress;
-use super::listener::{BindError, Bound, Listener, Socket};
-use super::plain_http::Redirect;
+use super::listener::{BindError, Bound, Listener, Redirect, Socket};
 
 /// One listener among those of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

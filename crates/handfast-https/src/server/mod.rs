@@ -91,13 +91,12 @@ pub use config::{ALPN, Limits, Rate, ServerConfig};
 pub use connections::{ConnectionPermit, Connections};
 pub use gauges::Gauges;
 pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response, User};
-pub use listener::{BindError, Listener};
+pub use listener::{BindError, Listener, Redirect};
 pub use listening::{ListenerId, Listening};
 pub use observer::{
     AbortReason, AddressLimit, CloseEvent, CloseReason, HandshakeEvent, LimitEvent, Observer,
     RedirectEvent, RequestEvent, RequestFields, Silent, TransferEnd,
 };
-pub use plain_http::Redirect;
 pub use running::{Running, Server, Stopper};
 pub use service::plain;
 #[cfg(feature = "tower")]

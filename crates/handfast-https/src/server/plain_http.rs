@@ -1,8 +1,6 @@
 //! Plain HTTP, on the TLS port and on listeners for it: the response has the https URL.
 
-use std::fmt;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use handfast::LingerLimits;
@@ -12,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::engine::Transport;
+use super::listener::Redirect;
 use super::service::PLAIN_FIELDS;
 
 /// A head that does not show its Host within so many bytes gets a 400.
@@ -25,43 +24,6 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Bytes that are discarded meanwhile: as many as of other clients that are turned away.
 const DISCARD_MAX: u64 = LingerLimits::AFTER_REFUSAL.bytes_max;
-
-/// Where clients of plain HTTP are redirected to: the same host, path and query, by https.
-///
-/// The reply is 308 (Permanent Redirect), which keeps the method. The host is the one in the request's Host field,
-/// if it is one that can be in a URL; a target cannot lead elsewhere. A request without a usable Host gets 400.
-#[derive(Clone)]
-#[must_use]
-pub struct Redirect {
-    port: u16,
-    hosts: Option<Hosts>,
-}
-
-type Hosts = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-
-impl Redirect {
-    /// To this port, as clients reach it: with a packet filter in between it may not be the one that is listened on.
-    /// 443 is not spelled in URLs.
-    pub fn to_port(port: u16) -> Self {
-        Self { port, hosts: None }
-    }
-
-    /// Only for hosts that are served: others get 421 (Misdirected Request). `is_served` is given the host in lower case,
-    /// without a port, an IPv6 address in brackets. Default: for every host, since the one that a client names is the one
-    /// that it is sent to.
-    pub fn only_for(mut self, is_served: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        self.hosts = Some(Arc::new(is_served));
-        self
-    }
-}
-
-impl fmt::Debug for Redirect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redirect")
-            .field("port", &self.port)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What was answered to a client of a redirecting listener.
 pub(super) struct Answered {

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use super::engine::Transport;
 use super::handler::Handler;
 use super::handshake::Accepted;
+use super::listener::Redirect;
 use super::observer::RedirectEvent;
-use super::plain_http::{self, Redirect};
+use super::plain_http;
 use super::worker::Worker;
 
 /// Bytes of a request line that an event has.

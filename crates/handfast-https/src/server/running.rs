@@ -16,10 +16,9 @@ use super::budget::Budget;
 use super::config::ServerConfig;
 use super::gauges::Gauges;
 use super::handler::Handler;
-use super::listener::{self, BindError, Bound, Listener};
+use super::listener::{self, BindError, Bound, Listener, Redirect};
 use super::listening::{ListenerId, Listeners, Listening};
 use super::places::Places;
-use super::plain_http::Redirect;
 use super::shared::Shared;
 use super::worker::Drain;
 

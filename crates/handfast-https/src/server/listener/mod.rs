@@ -1,5 +1,6 @@
 //! Where a server listens: values, and the sockets that they become.
 
+mod redirect;
 mod tcp;
 #[cfg(unix)]
 mod unix;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use socket2::SockRef;
 
 use super::address::LocalAddress;
-use super::plain_http::Redirect;
+pub use redirect::Redirect;
 pub(super) use tcp::INHERITS_NODELAY;
 #[cfg(unix)]
 pub(super) use unix::SocketFile;
