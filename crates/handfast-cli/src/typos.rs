@@ -74,8 +74,21 @@ fn parse_from(args: &[OsString]) -> Result<Cli, clap::Error> {
     Ok(cli)
 }
 
+/// The origin after `--cors` without the equals sign that an option with an optional value needs.
+fn separate_origin<'w>(words: &[&'w str]) -> Option<&'w str> {
+    let mut pairs = words.windows(2);
+    pairs.find_map(|pair| match pair {
+        ["--cors", origin] if origin.contains("://") => Some(*origin),
+        _ => None,
+    })
+}
+
 /// The same error with our own suggestions.
 fn better(mut error: clap::Error, words: &[&str]) -> clap::Error {
+    if let (ErrorKind::UnknownArgument, Some(origin)) = (error.kind(), separate_origin(words)) {
+        let message = format!("--cors and its origin are one word: use --cors={origin}");
+        return Cli::command().error(ErrorKind::UnknownArgument, message);
+    }
     let kinds = match error.kind() {
         ErrorKind::UnknownArgument => (ContextKind::InvalidArg, ContextKind::SuggestedArg),
         ErrorKind::InvalidSubcommand => (

@@ -23,15 +23,45 @@ fn a_port_is_enough_to_listen_on_this_machine() {
         let server = serve(&place, arguments);
         assert_eq!(place.get(&server, "localhost", "/f"), "content");
     }
-    let refused = place
-        .program("serve")
-        .args(["--listen", "127.0.0.1", "."])
-        .run();
-    assert_eq!(refused.code, Some(2), "{refused}");
-    assert!(
-        refused.err().contains("a port is missing: 127.0.0.1:8443"),
-        "{refused}"
-    );
+    // Without one it is the default.
+    for (typed, expected) in [
+        ("0.0.0.0", "0.0.0.0:8443"),
+        ("localhost", "localhost:8443"),
+        ("8443", "localhost:8443"),
+    ] {
+        let arguments = ["--listen", typed, "--print-config"];
+        let printed = place
+            .program("serve")
+            .args(arguments)
+            .arg(place.path("public"));
+        let printed = printed.run();
+        let line = format!("address = \"{expected}\"\n");
+        assert!(printed.out().contains(&line), "{typed}: {printed}");
+    }
+}
+
+#[test]
+fn options_are_understood_as_they_are_written_elsewhere() {
+    let place = Place::new();
+    let run = |arguments: &[&str]| {
+        let program = place.program("serve").args(arguments);
+        program.arg(place.path("public")).run()
+    };
+    for time in ["10", "10s"] {
+        let printed = run(&["--print-config", "--grace", time]);
+        assert!(printed.out().contains("grace = \"10s\"\n"), "{printed}");
+    }
+    for (arguments, expected) in [
+        (&["--log", "-"][..], "/dev/stdout is standard output"),
+        (
+            &["--cors", "https://app.test"],
+            "use --cors=https://app.test",
+        ),
+    ] {
+        let refused = run(arguments);
+        assert_eq!(refused.code, Some(2), "{refused}");
+        assert!(refused.err().contains(expected), "{refused}");
+    }
 }
 
 #[test]

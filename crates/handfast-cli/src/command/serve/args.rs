@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::config::Address;
 use super::config::choices::{Close, Demand, LogFormat, Version};
@@ -31,10 +32,10 @@ Every option has a key in the configuration file, and takes its place: docs/conf
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory to serve; files outside it and names that begin with a dot are never served
-    #[arg(value_name = "DIR", required_unless_present_any = ["config", "schema"])]
+    #[arg(value_name = "DIR", required_unless_present_any = ["config", "schema"], value_parser = directory)]
     pub(super) directory: Option<PathBuf>,
-    /// Address to listen on (repeatable): PORT or localhost:PORT for this machine alone, :PORT for all of its addresses; port 0 picks a
-    /// free one [default: 8443]
+    /// Address to listen on (repeatable): PORT or localhost:PORT for this machine alone, :PORT for all of its addresses, 0.0.0.0 for
+    /// those of IPv4; port 0 picks a free one [default: 8443]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) listen: Vec<Address>,
     /// Port to listen on, for this machine alone
@@ -193,9 +194,9 @@ pub(super) struct Clients {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Running")]
 pub(super) struct RunningArgs {
-    /// After SIGINT or SIGTERM, time for running replies to finish; a second signal stops at once [default: 10]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=GRACE_SECS_MAX))]
-    pub(super) grace: Option<u64>,
+    /// After SIGINT, SIGTERM or SIGQUIT, time for running replies to finish, such as 30s; a second signal stops at once [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = grace)]
+    pub(super) grace: Option<Time>,
     /// Take over from the server with this control socket, without a refused connection; make the socket if there is none
     #[arg(long, value_name = "PATH")]
     pub(super) takeover: Option<PathBuf>,
@@ -220,7 +221,7 @@ pub(super) struct RunningArgs {
     /// How the access log is written; the journal has fields instead [default: handfast]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
-    /// Status page and /metrics, over TLS with the same certificate; a port alone is one of loopback
+    /// Status page and /metrics, over TLS with the same certificate; PORT and, unlike for --listen, :PORT are of this machine alone
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) status: Option<StatusAddress>,
     /// Append failed handshakes and connections to FILE, a line of JSON each; SIGHUP reopens it
@@ -246,6 +247,28 @@ pub(super) struct Tls {
     /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
     #[arg(long, value_name = "FILE")]
     pub(super) key_log: Option<PathBuf>,
+}
+
+/// A time, or seconds alone.
+fn grace(text: &str) -> Result<Time, String> {
+    let time = match text.parse() {
+        Ok(seconds) => Time(Duration::from_secs(seconds)),
+        Err(_) => text.parse::<Time>()?,
+    };
+    match time.0.as_secs() <= GRACE_SECS_MAX {
+        true => Ok(time),
+        false => Err("expected at most 30 years".to_owned()),
+    }
+}
+
+/// A directory. An origin in its place belongs to the option before it.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    match text.starts_with("https://") || text.starts_with("http://") {
+        true => Err(format!(
+            "this is an origin, not a directory; to allow it to read, use --cors={text}"
+        )),
+        false => Ok(text.into()),
+    }
 }
 
 impl Tls {

@@ -51,10 +51,8 @@ pub(super) fn own_names(
                 names.add_address(address, constraints);
             }
         }
-        if let Some(name) = host_name()
-            && constraints.permits_domain(&name)
-        {
-            names.add(name, true);
+        if let Some(name) = host_name() {
+            names.add_host(&name, constraints);
         }
     }
     names
@@ -63,6 +61,16 @@ pub(super) fn own_names(
 impl OwnNames {
     fn add_address(&mut self, address: IpAddr, constraints: &Constraints) {
         self.add(address.to_string(), constraints.permits_address(address));
+    }
+
+    /// A machine's name, and the one by which others on the network find it without a name server (RFC 6762).
+    fn add_host(&mut self, name: &str, constraints: &Constraints) {
+        self.add(name.to_owned(), constraints.permits_domain(name));
+        let label = name.split('.').next().unwrap_or(name);
+        let local = format!("{label}.local");
+        if constraints.permits_domain(&local) {
+            self.add(local, true);
+        }
     }
 
     fn add(&mut self, name: String, is_permitted: bool) {
@@ -132,6 +140,22 @@ mod tests {
             ["localhost", "127.0.0.1", "::1", "dev.localhost", "10.0.0.7"]
         );
         assert_eq!(names.refused, ["example.org", "192.0.2.1"]);
+    }
+
+    #[test]
+    fn a_machine_is_named_as_others_find_it_and_what_may_not_be_signed_is_told() {
+        let constraints = Constraints::local();
+        for (name, permitted, refused) in [
+            ("box", &["box.local"][..], &["box"][..]),
+            ("box.local", &["box.local"], &[]),
+            ("box.lan", &["box.lan", "box.local"], &[]),
+            ("www.example.org", &["www.local"], &["www.example.org"]),
+        ] {
+            let mut names = OwnNames::default();
+            names.add_host(name, &constraints);
+            assert_eq!(names.permitted, permitted, "{name}");
+            assert_eq!(names.refused, refused, "{name}");
+        }
     }
 
     #[test]

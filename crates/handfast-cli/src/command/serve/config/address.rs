@@ -12,6 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::value::{Form, as_string};
 
+/// The port where none is given.
+pub(crate) const PORT_DEFAULT: u16 = 8443;
+
 /// What to listen on: `127.0.0.1:8443`, `[::1]:8443`; `8443` and `localhost:8443`, `:8443` and `*:8443`; `unix:PATH`; `systemd` and
 /// `systemd:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -114,12 +117,18 @@ impl FromStr for Address {
             None if text == "systemd" => return Ok(Self::Systemd(None)),
             _ => {}
         }
-        if text.parse::<IpAddr>().is_ok() {
-            let host = match text.contains(':') {
-                true => format!("[{text}]"),
-                false => text.to_owned(),
-            };
-            return Err(format!("a port is missing: {host}:8443"));
+        let in_brackets = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
+        if let Ok(address) = in_brackets.unwrap_or(text).parse::<IpAddr>() {
+            return Ok(Self::Ip((address, PORT_DEFAULT).into()));
+        }
+        match text {
+            "*" => return Ok(Self::everywhere(PORT_DEFAULT)),
+            name if name.eq_ignore_ascii_case("localhost") => {
+                return Ok(Self::loopback(PORT_DEFAULT));
+            }
+            _ => {}
         }
         let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
         let Ok(port) = port.parse() else {
@@ -167,6 +176,11 @@ mod tests {
             ("8443", "localhost:8443"),
             ("localhost:8443", "localhost:8443"),
             ("LOCALHOST:0", "127.0.0.1:0"),
+            ("0.0.0.0", "0.0.0.0:8443"),
+            ("::1", "[::1]:8443"),
+            ("[::]", "[::]:8443"),
+            ("localhost", "localhost:8443"),
+            ("*", "*:8443"),
             (":8443", "*:8443"),
             ("*:8443", "*:8443"),
             (":0", "0.0.0.0:0"),
@@ -179,8 +193,6 @@ mod tests {
             assert_eq!(again.as_deref(), Ok(expected), "{typed}");
         }
         for (typed, told) in [
-            ("127.0.0.1", "127.0.0.1:8443"),
-            ("::1", "[::1]:8443"),
             ("", "is not a port"),
             ("x", "is not a port"),
             ("99999", "is not a port"),

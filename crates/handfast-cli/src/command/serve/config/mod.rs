@@ -25,7 +25,7 @@ use handfast::{Explanation, escape_control};
 use serde::Deserialize as _;
 use toml::de::{DeTable, Deserializer};
 
-pub(super) use self::address::Address;
+pub(super) use self::address::{Address, PORT_DEFAULT};
 pub(super) use self::file::File;
 pub(super) use self::problem::{Problem, Text};
 pub(super) use self::value::{

@@ -277,6 +277,12 @@ impl FromStr for LogTarget {
     fn from_str(text: &str) -> Result<Self, String> {
         Ok(match text {
             "" | "journal:" => return Err("expected a file, stderr, journal or off".to_owned()),
+            "-" => {
+                return Err(
+                    "expected a file, stderr, journal or off; /dev/stdout is standard output"
+                        .to_owned(),
+                );
+            }
             "stderr" => Self::Stderr,
             "off" => Self::Off,
             "journal" => Self::Journal(None),

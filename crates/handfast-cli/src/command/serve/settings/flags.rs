@@ -1,7 +1,6 @@
 //! Options take the place of keys.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::answers;
 use crate::command::serve::args::Args;
@@ -9,7 +8,7 @@ use crate::command::serve::config::choices::Events;
 use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, ListenerTable, SiteTable,
 };
-use crate::command::serve::config::{Address, At, FilePath, Place, Problem, Source, Time};
+use crate::command::serve::config::{Address, At, FilePath, Place, Problem, Source};
 
 /// Options take the place of keys.
 pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Problem>) {
@@ -17,8 +16,8 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
     if let Some(threads) = running.threads {
         file.threads = Some(At::flag("--threads", threads));
     }
-    if let Some(seconds) = running.grace {
-        file.grace = Some(At::flag("--grace", Time(Duration::from_secs(seconds))));
+    if let Some(time) = running.grace {
+        file.grace = Some(At::flag("--grace", time));
     }
     if !args.identity.name.is_empty() {
         file.certificate_names = Some(At::flag("--name", args.identity.name.clone()));

@@ -18,14 +18,12 @@ use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, SiteLogTable, SiteTable,
 };
 use crate::command::serve::config::{
-    Address, At, Config, FilePath, LogTarget, Often, Place, Problem, Size, Source, Time,
+    Address, At, Config, FilePath, LogTarget, Often, PORT_DEFAULT, Place, Problem, Size, Source,
+    Time,
 };
 use crate::data_dir::LOCAL;
 use crate::passphrase::PassphraseSource;
 use crate::trust_args::CrlExpired;
-
-/// The default port, on both loopback addresses.
-const PORT_DEFAULT: u16 = 8443;
 
 /// How long replies may run on after a signal, by default.
 const GRACE_DEFAULT: Duration = Duration::from_secs(10);
