@@ -483,3 +483,75 @@ fn the_schema_that_is_printed_is_the_documented_one() {
     );
     assert_eq!(printed.out(), fs::read_to_string(path).unwrap());
 }
+
+/// What serves and will not do what was meant.
+#[test]
+fn a_check_finds_pages_that_are_missing_keys_that_others_change_and_logs_without_a_directory() {
+    let place = Place::new();
+    place.certificate("main", &["localhost"]);
+    let certificate = "[[tls.certificate]]\nchain = \"main.pem\"\nkey = \"main.key\"\n";
+    let page = |text: &str| format!("[[site]]\nroot = \"public\"\n{text}{certificate}");
+    let fallback = page("fallback = \"/index.html\"\n");
+    let error = page("[[site.error_page]]\nfile = \"nope.html\"\n");
+    let outside = page("[[site.error_page]]\nstatus = 404\nfile = \"../root.pem\"\n");
+    let log = format!("[log]\nto = \"nolog/x\"\naudit = \"nolog/y\"\n{}", page(""));
+    for (text, expected) in [
+        (
+            &fallback,
+            &["handfast.toml:3:12: there is no file", "navigations"][..],
+        ),
+        (
+            &error,
+            &["handfast.toml:4:8: there is no file", "public/nope.html"],
+        ),
+        (&outside, &["handfast.toml:5:8: ../root.pem is not beneath"]),
+        (&log, &["handfast.toml:2:6: ", "handfast.toml:3:9: "]),
+    ] {
+        place.configure(text);
+        let checked = place.run(&["--check"]);
+        assert!(!checked.succeeded(), "{checked}");
+        for expected in expected {
+            assert!(checked.err().contains(expected), "{expected}: {checked}");
+        }
+    }
+    // A start says it, too, and serves.
+    place.configure(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n{fallback}"
+    ));
+    let (server, _) = place.serve();
+    server.expect_output("navigations to paths where nothing is get 404", PATIENCE);
+    drop(server);
+    place.configure(&log);
+    let refused = place.run(&[]);
+    assert!(refused.err().contains("handfast.toml:2:6: "), "{refused}");
+
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        place.configure(&page(""));
+        for (mode, succeeds, expected) in [
+            (0o600, true, ""),
+            (0o640, true, ""),
+            (
+                0o644,
+                true,
+                "every user of this machine can read the private key",
+            ),
+            (
+                0o666,
+                false,
+                "other users of this machine can change the private key",
+            ),
+        ] {
+            let permissions = fs::Permissions::from_mode(mode);
+            fs::set_permissions(place.path("main.key"), permissions).unwrap();
+            let checked = place.run(&["--check"]);
+            assert_eq!(checked.succeeded(), succeeds, "{checked}");
+            assert!(checked.err().contains(expected), "{checked}");
+            assert!(
+                !expected.is_empty() || checked.err().is_empty(),
+                "{checked}"
+            );
+        }
+    }
+}

@@ -15,9 +15,10 @@ use handfast_site::{Guard, SiteTable};
 
 use super::answers;
 use super::config::choices::Demand;
-use super::config::{Place, Problem};
+use super::config::{At, Place, Problem};
 use super::held::Held;
 use super::identities::{self, Purpose, Remarks, Shown, SiteIdentities, needs_name_for_status};
+use super::judge;
 use super::lists::{Lists, Look};
 use super::settings::{Clients, Settings, Site};
 use super::warnings::Warning;
@@ -202,8 +203,10 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
     {
         problems.push(Problem::of(&Place::Unset, error));
     }
-    let key_log = settings.key_log.as_ref().map(|path| path.value.clone());
-    for path in settings.log_files().iter().chain(&key_log) {
+    let of_sites = settings.sites.iter().flat_map(|site| &site.certificates);
+    let keys = settings.certificates.iter().chain(of_sites);
+    remarks.warnings.extend(keys.filter_map(judge::key));
+    for At { value: path, place } in settings.log_files().iter().chain(&settings.key_log) {
         let directory = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
@@ -213,7 +216,7 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
                 "{} cannot be written: its directory does not exist",
                 super::config::problem::shown_path(path)
             );
-            problems.push(Problem::new(Place::Unset, what));
+            problems.push(Problem::new(place.clone(), what));
         }
     }
     problems
@@ -240,6 +243,8 @@ fn read(
     let identities = identities::gather(settings, held, purpose, problems, remarks);
     let groups = groups(settings, held, purpose, problems, remarks);
     let sites = sites(settings, held, &groups, files, problems);
+    let pages = settings.sites.iter().flat_map(judge::pages);
+    remarks.warnings.extend(pages);
     if let Some(path) = &settings.key_log {
         remarks.warnings.push(Warning {
             place: path.place.clone(),

@@ -20,6 +20,7 @@ mod desk;
 mod held;
 mod identities;
 mod inherited;
+mod judge;
 mod last_read;
 mod listen;
 mod lists;
@@ -141,7 +142,8 @@ fn serve(
     say(&remarks, text);
     let prepared = prepared.map_err(|problems| all_but_one(config::shown(problems, text)))?;
     watch.complete();
-    let logs = Logs::open(&settings.log, held.logs.clone())?;
+    let logs = Logs::open(&settings.log, held.logs.clone());
+    let logs = logs.map_err(|problem| all_but_one(config::shown(vec![*problem], text)))?;
     let sites = Sites::new(prepared.sites.clone());
     let numbers = Numbers::new();
     numbers.set_certificates(numbers::certificates(&prepared.identities));

@@ -39,7 +39,7 @@ pub(super) use self::sites::SiteLogs;
 use self::sites::State;
 use self::spell::Clock;
 use self::writer::Output;
-use super::config::LogTarget;
+use super::config::{LogTarget, Place, Problem};
 use super::numbers::Numbers;
 use super::settings::LogSettings;
 use crate::advice::Advised as _;
@@ -82,21 +82,30 @@ impl Logs {
     ///
     /// # Errors
     /// If one cannot be written: a server that is to be logged does not run without.
-    pub(super) fn open(settings: &LogSettings, of_sites: SiteLogs) -> Result<Self, Failure> {
-        let outputs = &of_sites.outputs;
-        let format = Format::of(&settings.to, settings.format);
-        let access = match &settings.to {
-            LogTarget::Stderr if settings.is_quiet() => None,
-            to => outputs.access(to, report(format), true)?,
+    pub(super) fn open(settings: &LogSettings, of_sites: SiteLogs) -> Result<Self, Box<Problem>> {
+        let at = |place: &Place| {
+            let place = place.clone();
+            move |failure: Failure| Box::new(Problem::of(&place, failure))
         };
-        of_sites.keep(&settings.to);
-        let messages = outputs.stderr(events::lines_lost)?;
+        let outputs = &of_sites.outputs;
+        let format = Format::of(&settings.to.value, settings.format);
+        let access = match &settings.to.value {
+            LogTarget::Stderr if settings.is_quiet() => None,
+            to => {
+                let opened = outputs.access(to, report(format), true);
+                opened.map_err(at(&settings.to.place))?
+            }
+        };
+        of_sites.keep(&settings.to.value);
+        let messages = outputs.stderr(events::lines_lost);
+        let messages = messages.map_err(at(&Place::Unset))?;
         let aside = match (&access, format) {
             (Some(_), Format::Combined) if !settings.is_quiet() => Some(messages.clone()),
             _ => None,
         };
         let audit = settings.audit.as_ref();
-        let audit = audit.map(|path| outputs.audit(path)).transpose()?;
+        let audit = audit.map(|path| outputs.audit(&path.value).map_err(at(&path.place)));
+        let audit = audit.transpose()?;
         Ok(Self {
             access,
             aside,

@@ -70,10 +70,17 @@ impl Resolve<'_> {
     fn all(&self, file: &File, problems: &mut Vec<Problem>) -> Option<Settings> {
         let listeners = self.listeners(&file.listener, problems);
         let log = LogSettings {
-            to: self.log_target(&file.log.to, &file.log.format, problems),
+            to: At {
+                value: self.log_target(&file.log.to, &file.log.format, problems),
+                place: file
+                    .log
+                    .to
+                    .as_ref()
+                    .map_or(Place::Unset, |to| to.place.clone()),
+            },
             format: or(&file.log.format, LogFormat::default()),
             events: or(&file.log.events, Events::default()),
-            audit: file.log.audit.as_ref().map(|path| self.path(path).value),
+            audit: file.log.audit.as_ref().map(|path| self.path(path)),
         };
         let sites: Vec<Site> = file
             .site
@@ -102,7 +109,7 @@ impl Resolve<'_> {
             certificate_names: certificate_names(&file.certificate_names, problems),
             user: file.user.as_ref().map(|user| user.value.clone()),
             sandbox: or(&file.sandbox, true),
-            limits: limits(&file.limits),
+            limits: limits(&file.limits, problems),
             threads: file.threads.as_ref().map(|count| count.value),
             grace: or(&file.grace, Time(GRACE_DEFAULT)).0,
             close: or(&file.close, Close::default()),
@@ -217,7 +224,7 @@ impl Resolve<'_> {
         let to = match &table.to {
             Some(given) => given.with(self.log_target(&table.to, &table.format, problems)),
             None => At {
-                value: common.to.clone(),
+                value: common.to.value.clone(),
                 place: place.clone(),
             },
         };
@@ -365,7 +372,14 @@ fn certificate_names(given: &Option<At<Vec<String>>>, problems: &mut Vec<Problem
 }
 
 /// The limits, each by its key.
-fn limits(table: &LimitsTable) -> Limits {
+fn limits(table: &LimitsTable, problems: &mut Vec<Problem>) -> Limits {
+    for given in [&table.head, &table.idle, &table.write, &table.read] {
+        if let Some(none) = given.as_ref().filter(|given| given.value.0.is_zero()) {
+            let what = format!("{} is too short: every client would be cut off", none.value);
+            let problem = Problem::new(none.place.clone(), what);
+            problems.push(problem.with_fix("leave it out for the default, or give more"));
+        }
+    }
     let mut limits = Limits::default();
     let count = |given: &Option<At<NonZeroUsize>>, default: usize| {
         given.as_ref().map_or(default, |count| count.value.get())

@@ -224,7 +224,8 @@ fn paths_are_relative_to_the_file() {
         Some(&config),
     )
     .unwrap();
-    assert_eq!(of_options.log.audit.as_deref(), Some(Path::new("log")));
+    let audit = of_options.log.audit.as_ref().map(|file| &*file.value);
+    assert_eq!(audit, Some(Path::new("log")));
 }
 
 #[test]

@@ -44,10 +44,10 @@ pub(in crate::command::serve) struct Settings {
 /// What is logged, and where.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::command::serve) struct LogSettings {
-    pub(in crate::command::serve) to: LogTarget,
+    pub(in crate::command::serve) to: At<LogTarget>,
     pub(in crate::command::serve) format: LogFormat,
     pub(in crate::command::serve) events: Events,
-    pub(in crate::command::serve) audit: Option<PathBuf>,
+    pub(in crate::command::serve) audit: Option<At<PathBuf>>,
 }
 
 impl LogSettings {
@@ -163,14 +163,14 @@ impl Settings {
     }
 
     /// The files that are logged to, which SIGHUP reopens.
-    pub(in crate::command::serve) fn log_files(&self) -> Vec<PathBuf> {
+    pub(in crate::command::serve) fn log_files(&self) -> Vec<At<PathBuf>> {
         let of_sites = self.sites.iter().filter_map(|site| site.log.as_ref());
-        let to = of_sites.map(|log| &log.to.value).chain([&self.log.to]);
-        let files = to.filter_map(|to| match to {
-            LogTarget::File(path) => Some(path),
+        let to = of_sites.map(|log| &log.to).chain([&self.log.to]);
+        let files = to.filter_map(|to| match &to.value {
+            LogTarget::File(path) => Some(to.with(path.clone())),
             _ => None,
         });
-        files.chain(&self.log.audit).cloned().collect()
+        files.chain(self.log.audit.clone()).collect()
     }
 
     /// IP addresses of listeners that speak HTTPS, or that redirect.

@@ -150,10 +150,14 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
             address: settings.status.map(at),
         },
         log: LogTable {
-            to: set(target(&settings.log.to)),
-            format: format(&settings.log.to, settings.log.format),
+            to: set(target(&settings.log.to.value)),
+            format: format(&settings.log.to.value, settings.log.format),
             events: set(settings.log.events),
-            audit: settings.log.audit.as_deref().map(|file| at(path(file))),
+            audit: settings
+                .log
+                .audit
+                .as_ref()
+                .map(|file| at(path(&file.value))),
         },
         listener: settings.listeners.iter().map(listener).collect(),
         site: settings.sites.iter().map(site).collect(),
