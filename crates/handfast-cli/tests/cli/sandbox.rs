@@ -47,6 +47,9 @@ fn a_server_gives_up_what_serving_does_not_need_and_goes_on_serving() {
         "confined: files: only those given; no programs, no connections to others\n",
         PATIENCE,
     );
+    let holder = place.path("").canonicalize().unwrap();
+    let beside = format!("it can read everything in {}, so that", holder.display());
+    server.running.expect_output(&beside, PATIENCE);
     for (field, expected, own) in [("NoNewPrivs", "1", true), ("Seccomp", "2", false)] {
         let found = statuses(&server, field, own);
         assert!(found.len() > 1, "{found:?}");

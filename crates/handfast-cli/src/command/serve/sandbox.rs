@@ -85,10 +85,12 @@ pub(super) fn enter(
 ) -> Result<(), Failure> {
     // Looked at while everything can be read.
     let has_authority = context::has_local_authority(settings);
+    let mut beside = BTreeSet::new();
     let confinement = match settings.sandbox {
         true => {
             let kept = Kept::of(args, settings);
             kept.tell(settings);
+            beside = kept.beside();
             kept.confinement()
         }
         false => Confinement::unrestricted(),
@@ -98,7 +100,7 @@ pub(super) fn enter(
     }
     let confined = apply(with_user(confinement, settings)?);
     let confined = confined.map_err(|error| failure(&error))?;
-    tell(settings, &confined);
+    tell(settings, &confined, &beside);
     if let Some(user) = &settings.user {
         let all = closed_to(user, has_authority, args, settings, Some(identities));
         for warning in all {
@@ -197,6 +199,8 @@ fn with_user(confinement: Confinement, settings: &Settings) -> Result<Confinemen
 struct Kept {
     read: BTreeSet<PathBuf>,
     write: BTreeSet<PathBuf>,
+    /// Those of `read` that hold what is read.
+    holders: BTreeSet<PathBuf>,
     /// Directories that hold much else and can be read because of a root in them, which comes second.
     broad: Vec<(PathBuf, PathBuf)>,
     /// What is read again, while another one in its place could not be.
@@ -229,7 +233,7 @@ impl Kept {
         for path in read_again(args, settings) {
             kept.reads(&path);
         }
-        for path in settings.log_files() {
+        for path in settings.log_files().into_iter().map(|log| log.value) {
             kept.write.insert(path.clone());
             // For rotation: the file is opened again after it was renamed.
             let holders = holders(&path);
@@ -281,10 +285,19 @@ impl Kept {
     fn reads(&mut self, path: &Path) {
         let holders = holders(path);
         self.read.insert(path.to_owned());
+        self.holders.extend(holders.kept.iter().cloned());
         self.read.extend(holders.kept);
         if !holders.broad.is_empty() {
             self.fixed.insert(path.to_owned());
         }
+    }
+
+    /// The directories that can be read because of what they hold; not those in others of them.
+    fn beside(&self) -> BTreeSet<PathBuf> {
+        let all = || self.read.iter().chain(&self.write);
+        let beside = self.holders.iter();
+        let beside = beside.filter(|one| !all().any(|kept| kept != *one && is_in(one, kept)));
+        beside.cloned().collect()
     }
 
     fn confinement(self) -> Confinement {
@@ -488,7 +501,8 @@ fn closed_to(
         );
         add(true, text);
     }
-    let logs = settings.log_files().into_iter().filter(|log| {
+    let logs = settings.log_files().into_iter().map(|log| log.value);
+    let logs = logs.filter(|log| {
         let is_of_system = OF_THE_SYSTEM.iter().any(|root| log.starts_with(root));
         let holder = log.parent().filter(|holder| !holder.as_os_str().is_empty());
         !is_of_system && !may_create_in(holder.unwrap_or_else(|| Path::new(".")))
@@ -516,7 +530,8 @@ fn may_create_in(_: &Path) -> bool {
     true
 }
 
-fn tell(settings: &Settings, confined: &Confined) {
+/// `beside`: the directories that can be read because of what they hold.
+fn tell(settings: &Settings, confined: &Confined, beside: &BTreeSet<PathBuf>) {
     let is_quiet = settings.log.is_quiet();
     match confined.files {
         // Other systems have nothing of the kind.
@@ -527,7 +542,15 @@ fn tell(settings: &Settings, confined: &Confined) {
             ));
         }
         _ if is_quiet => {}
-        _ => output::note(format!("confined: {confined}")),
+        _ => {
+            output::note(format!("confined: {confined}"));
+            if !beside.is_empty() && confined.files != Enforcement::Unsupported {
+                output::note(format!(
+                    "beside the given files it can read everything in {}, so that it finds those that take their place",
+                    list(beside)
+                ));
+            }
+        }
     }
 }
 
