@@ -132,6 +132,21 @@ impl Files {
         self
     }
 
+    /// How many entries a listing shows; it says how many more there are. Default: 10,000.
+    ///
+    /// ```
+    /// # use handfast_files::Files;
+    /// # fn main() -> std::io::Result<()> {
+    /// let files = Files::new(".")?.with_entries_max(1000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_entries_max(mut self, entries: usize) -> Self {
+        self.options_mut().entries_max = entries;
+        self
+    }
+
     /// How many files each thread may keep open for the next request, for a second each. Default: 128.
     /// Each uses a descriptor; a higher limit avoids opening if many files are requested in turn.
     ///

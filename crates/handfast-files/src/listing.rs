@@ -28,9 +28,6 @@ use crate::open::{Kind, Root, glance};
 use crate::path::Target;
 use crate::quota::Quota;
 
-/// More entries than this are not shown: a longer page is of no use.
-const ENTRIES_MAX: usize = 10_000;
-
 /// The largest portion of a page, in bytes, however much may be sent.
 const PORTION_MAX: usize = 64 * 1024;
 
@@ -55,13 +52,21 @@ pub(crate) struct ListingBody {
 }
 
 impl ListingBody {
-    pub(crate) fn new(root: &Arc<Root>, directory: File, target: Target, form: Form) -> Self {
+    /// Shows at most `entries_max` entries.
+    pub(crate) fn new(
+        root: &Arc<Root>,
+        directory: File,
+        target: Target,
+        form: Form,
+        entries_max: usize,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let page = Page {
             root: Arc::clone(root),
             directory,
             target,
             form,
+            entries_max,
             now: unix_now(),
             part: Part::Head,
             batch: None,
@@ -150,6 +155,7 @@ struct Page {
     directory: File,
     target: Target,
     form: Form,
+    entries_max: usize,
     /// When it was requested, in seconds since 1970.
     now: i64,
     part: Part,
@@ -197,7 +203,7 @@ impl Page {
                 }
             };
             let (left, beyond, cut) = (batch.left(), batch.beyond, batch.cut);
-            if left > 0 && self.shown < ENTRIES_MAX {
+            if left > 0 && self.shown < self.entries_max {
                 if let Some((is_file, name)) = batch.next() {
                     self.last = Some((is_file, name.to_vec()));
                     let found = find(&self.root, &self.directory, &self.target, name);
@@ -212,7 +218,7 @@ impl Page {
                 continue;
             }
             self.batch = None;
-            if left == 0 && beyond > 0 && self.shown < ENTRIES_MAX {
+            if left == 0 && beyond > 0 && self.shown < self.entries_max {
                 continue;
             }
             match self.form {
@@ -249,6 +255,8 @@ mod tests {
     use super::*;
     use crate::open::Links;
 
+    const ENTRIES_MAX: usize = 10_000;
+
     fn listing(base: &std::path::Path) -> ListingBody {
         listing_as(base, Form::Html)
     }
@@ -257,7 +265,7 @@ mod tests {
         let root = Arc::new(Root::open(base, Links::Beneath).unwrap());
         let target = Target::parse("/").unwrap();
         let directory = root.find(&target).unwrap().file;
-        ListingBody::new(&root, directory, target, form)
+        ListingBody::new(&root, directory, target, form, ENTRIES_MAX)
     }
 
     async fn all(mut body: ListingBody, max: usize) -> String {

@@ -8,6 +8,9 @@ use crate::charset::Charset;
 /// has only 1024.
 const KEPT_MAX_DEFAULT: usize = 128;
 
+/// The default limit on the entries of a listing: a longer page is of no use to people.
+const ENTRIES_MAX_DEFAULT: usize = 10_000;
+
 /// A cache may keep a reply, and asks each time whether it is still good.
 pub(crate) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -15,6 +18,7 @@ pub(crate) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) listing: bool,
+    pub(crate) entries_max: usize,
     pub(crate) indexes: Vec<Vec<u8>>,
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) charset: Charset,
@@ -27,6 +31,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listing: true,
+            entries_max: ENTRIES_MAX_DEFAULT,
             indexes: vec![b"index.html".to_vec()],
             cache_control: Some(NO_CACHE),
             charset: Charset::default(),

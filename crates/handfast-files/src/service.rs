@@ -164,7 +164,9 @@ impl Service {
         let mut response = Response::new(if head {
             Body::empty()
         } else {
-            Body::pulled(ListingBody::new(root, directory, target.clone(), form))
+            let entries_max = self.options.entries_max;
+            let body = ListingBody::new(root, directory, target.clone(), form, entries_max);
+            Body::pulled(body)
         });
         let fields = response.headers_mut();
         page::put_fields(fields);

@@ -555,3 +555,32 @@ fn a_check_finds_pages_that_are_missing_keys_that_others_change_and_logs_without
         }
     }
 }
+
+#[test]
+fn a_listing_shows_as_many_entries_as_are_configured() {
+    let place = Place::new();
+    place.certificate("main", &["localhost"]);
+    for number in 0..7 {
+        fs::write(place.path("public").join(format!("{number}.txt")), "").unwrap();
+    }
+    place.configure(
+        "[limits]\nlisting_entries_max = 5\ncompressed_bytes_max = \"1MiB\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[tls.certificate]]\nchain = \"main.pem\"\nkey = \"main.key\"\n[[site]]\nroot = \"public\"\n",
+    );
+    let (_server, port) = place.serve();
+    let url = format!("https://localhost:{port}/");
+    let fetched = Program::at(env!("CARGO_BIN_EXE_handfast"))
+        .args(["get", "--only-cacert", "--cacert"])
+        .arg(place.path("root.pem"))
+        .arg(url)
+        .run();
+    assert!(fetched.out().contains("and 3 more"), "{fetched}");
+    let printed = place.run(&["--print-config"]);
+    for key in [
+        "listing_entries_max = 5\n",
+        "compressed_bytes_max = \"1MiB\"\n",
+    ] {
+        assert!(printed.out().contains(key), "{printed}");
+    }
+}

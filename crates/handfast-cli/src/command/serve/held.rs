@@ -172,7 +172,9 @@ impl Held {
             .with_precompressed(site.files.precompressed)
             .with_compression(site.files.compression)
             .with_follow_links(site.files.follow_links)
-            .with_open_files_max(open_files_max);
+            .with_open_files_max(open_files_max)
+            .with_entries_max(site.files.limits.entries_max)
+            .with_compressed_bytes_max(site.files.limits.compressed_bytes_max);
         self.files.insert(place, files.clone());
         Ok(files)
     }

@@ -115,6 +115,12 @@ pub(crate) struct LimitsTable {
     /// Replies that were made and are not taken yet, of all connections together.
     #[schemars(extend("default" = "128MiB"))]
     pub(crate) held_bytes_max: Option<At<Size>>,
+    /// Entries that the listing of a directory shows.
+    #[schemars(extend("default" = 10000))]
+    pub(crate) listing_entries_max: Option<At<NonZeroUsize>>,
+    /// Of each site, what is kept of files that were compressed while they were sent.
+    #[schemars(extend("default" = "32MiB"))]
+    pub(crate) compressed_bytes_max: Option<At<Size>>,
 }
 
 /// TLS for all sites.
@@ -154,7 +160,7 @@ pub(crate) struct LogTable {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StatusTable {
-    /// Serve a status page and `/metrics` there, over TLS with the same certificates; a port alone is one of loopback. If all sites have names, it has in addition a certificate for `localhost` from the local authority, where there is one, and answers other names with the first site's.
+    /// Serve a status page and `/metrics` there, over TLS with the same certificates; a port alone, also as `:PORT`, is one of loopback. If all sites have names, it has in addition a certificate for `localhost` from the local authority, where there is one, and answers other names with the first site's.
     /// Default: nowhere.
     #[schemars(extend("examples" = ["127.0.0.1:9443"]))]
     pub(crate) address: Option<At<StatusAddress>>,
@@ -164,7 +170,7 @@ pub(crate) struct StatusTable {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListenerTable {
-    /// IP address and port, port 0 picks a free one; or `localhost:PORT` for both loopback addresses, `*:PORT` for all addresses of this
+    /// IP address and port, 8443 if none is given, 0 for a free one; or `localhost:PORT` for both loopback addresses, `*:PORT` for all addresses of this
     /// machine; or `unix:PATH`; or `systemd` for the sockets that systemd hands over, `systemd:NAME` for those of this
     /// `FileDescriptorName`.
     #[schemars(extend("examples" = ["0.0.0.0:443"]))]

@@ -10,7 +10,7 @@ use handfast_https::server::{Limits, Rate};
 use super::answers;
 use super::flags::override_by;
 use super::types::{
-    Certificate, Clients, FileSettings, Listener, LogSettings, Settings, Site, SiteLog,
+    Certificate, Clients, FileLimits, FileSettings, Listener, LogSettings, Settings, Site, SiteLog,
 };
 use crate::command::serve::args::Args;
 use crate::command::serve::config::choices::{Close, Demand, Events, Kind, LogFormat, Version};
@@ -82,10 +82,11 @@ impl Resolve<'_> {
             events: or(&file.log.events, Events::default()),
             audit: file.log.audit.as_ref().map(|path| self.path(path)),
         };
+        let file_limits = file_limits(&file.limits);
         let sites: Vec<Site> = file
             .site
             .iter()
-            .map(|site| self.site(site, &log, problems))
+            .map(|site| self.site(site, &log, file_limits, problems))
             .collect();
         names_are_unique(&sites, problems);
         let versions = match &file.tls.versions {
@@ -110,6 +111,7 @@ impl Resolve<'_> {
             user: file.user.as_ref().map(|user| user.value.clone()),
             sandbox: or(&file.sandbox, true),
             limits: limits(&file.limits, problems),
+            file_limits,
             threads: file.threads.as_ref().map(|count| count.value),
             grace: or(&file.grace, Time(GRACE_DEFAULT)).0,
             close: or(&file.close, Close::default()),
@@ -234,7 +236,13 @@ impl Resolve<'_> {
         }
     }
 
-    fn site(&self, table: &At<SiteTable>, log: &LogSettings, problems: &mut Vec<Problem>) -> Site {
+    fn site(
+        &self,
+        table: &At<SiteTable>,
+        log: &LogSettings,
+        limits: FileLimits,
+        problems: &mut Vec<Problem>,
+    ) -> Site {
         let site = &table.value;
         let names = site.names.iter().flatten();
         let names = names.filter_map(|name| match host_name(&name.value) {
@@ -254,6 +262,7 @@ impl Resolve<'_> {
             names: names.collect(),
             root: self.path(&site.root),
             files: FileSettings {
+                limits,
                 listing: or(&site.listing, true),
                 index: index(&site.index, problems),
                 precompressed: or(&site.precompressed, true),
@@ -405,6 +414,17 @@ fn limits(table: &LimitsTable, problems: &mut Vec<Problem>) -> Limits {
     limits.requests_per_address = rate(&table.requests_per_address);
     limits.held_bytes_max = size(&table.held_bytes_max, limits.held_bytes_max);
     limits
+}
+
+fn file_limits(table: &LimitsTable) -> FileLimits {
+    /// As the library has it.
+    const COMPRESSED_DEFAULT: usize = 32 << 20;
+    const ENTRIES_DEFAULT: usize = 10_000;
+    let entries = table.listing_entries_max.as_ref();
+    FileLimits {
+        entries_max: entries.map_or(ENTRIES_DEFAULT, |entries| entries.value.get()),
+        compressed_bytes_max: size(&table.compressed_bytes_max, COMPRESSED_DEFAULT),
+    }
 }
 
 fn size(given: &Option<At<Size>>, default: usize) -> usize {

@@ -16,6 +16,8 @@ pub(in crate::command::serve) fn needs_restart(
         key_log: _,
         ca_dir: _,
         limits,
+        // Sites have them, too.
+        file_limits: _,
         threads,
         certificate_names: _,
         user,

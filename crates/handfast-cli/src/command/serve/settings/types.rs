@@ -31,6 +31,7 @@ pub(in crate::command::serve) struct Settings {
     pub(in crate::command::serve) user: Option<String>,
     pub(in crate::command::serve) sandbox: bool,
     pub(in crate::command::serve) limits: Limits,
+    pub(in crate::command::serve) file_limits: FileLimits,
     /// As many as there are cores, if not given.
     pub(in crate::command::serve) threads: Option<NonZeroUsize>,
     pub(in crate::command::serve) grace: Duration,
@@ -89,9 +90,17 @@ pub(in crate::command::serve) struct Site {
     pub(in crate::command::serve) clients: Clients,
 }
 
+/// Limits on what is made of directories and files, the same for every site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::command::serve) struct FileLimits {
+    pub(in crate::command::serve) entries_max: usize,
+    pub(in crate::command::serve) compressed_bytes_max: usize,
+}
+
 /// How a site's files are served.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::command::serve) struct FileSettings {
+    pub(in crate::command::serve) limits: FileLimits,
     pub(in crate::command::serve) listing: bool,
     pub(in crate::command::serve) index: Vec<String>,
     pub(in crate::command::serve) precompressed: bool,

@@ -140,6 +140,8 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
             handshakes_per_address: limits.handshakes_per_address.map(often),
             requests_per_address: limits.requests_per_address.map(often),
             held_bytes_max: bytes(limits.held_bytes_max),
+            listing_entries_max: NonZeroUsize::new(settings.file_limits.entries_max).map(at),
+            compressed_bytes_max: bytes(settings.file_limits.compressed_bytes_max),
         },
         tls: TlsTable {
             versions: set(settings.versions.clone()),
