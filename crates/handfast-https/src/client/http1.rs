@@ -3,6 +3,7 @@
 //! Owns the stream, what of the request is still to be sent, and where in the response the connection
 //! is. How long to wait is `patience.rs`, what an end means is `completeness.rs`.
 
+use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,6 +13,7 @@ use handfast::{CloseOutcome, Ending, NetworkCause, Phase, ReadOutcome, Traffic};
 use handfast_http::h1::{self, Found, response};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::io::AsyncWrite as _;
+use tokio::time::{Sleep, sleep};
 
 use super::error::{Error, Truncation};
 use super::patience::Moving;
@@ -28,6 +30,9 @@ pub(super) const HEAD_FIELDS_MAX: usize = 1000;
 
 /// How much may come before the head of a response, interim responses included: real ones are a few.
 const BEFORE_HEAD_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How long a server may take to agree to a body: many never answer the question. As curl.
+const AGREES_WITHIN: Duration = Duration::from_secs(1);
 
 /// How much is read at a time while a head is awaited: a record. Of what follows the head, so much is
 /// copied at most.
@@ -65,6 +70,8 @@ pub(super) struct Http1 {
 struct Outgoing {
     written: Written,
     sent: usize,
+    /// The server was asked before the body, and has not answered.
+    asking: Option<Asking>,
     /// What is left of a body that is made while it is sent.
     outflow: Option<Outflow>,
     /// It is sent in chunks.
@@ -74,6 +81,28 @@ struct Outgoing {
     flushed: bool,
     /// The rest is not sent: the response has made it pointless.
     stopped: bool,
+}
+
+/// A body that waits for the server's `100 Continue`.
+#[derive(Debug)]
+struct Asking {
+    body: Written,
+    /// From when the head was sent.
+    until: Option<Pin<Box<Sleep>>>,
+    is_agreed: bool,
+}
+
+impl Asking {
+    /// Ready when the body may be sent.
+    fn poll_agreed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_agreed {
+            return Poll::Ready(());
+        }
+        let until = self
+            .until
+            .get_or_insert_with(|| Box::pin(sleep(AGREES_WITHIN)));
+        until.as_mut().poll(cx)
+    }
 }
 
 impl Outgoing {
@@ -146,6 +175,7 @@ impl Http1 {
     /// The rest of the request is not sent.
     pub(super) fn stop_sending(&mut self) {
         self.request.stopped |= !self.request.flushed;
+        self.request.asking = None;
         self.request.outflow = None;
         self.request.held = false;
         self.upload_failure = None;
@@ -166,11 +196,23 @@ impl Http1 {
             && self.taken == self.ahead.len()
     }
 
-    /// Begins an exchange: the request is sent while the response is awaited.
-    pub(super) fn begin(&mut self, written: Written, outflow: Option<Outflow>, is_chunked: bool) {
+    /// Begins an exchange: the request is sent while the response is awaited, its body when the server agrees if `asks`.
+    pub(super) fn begin(
+        &mut self,
+        mut written: Written,
+        outflow: Option<Outflow>,
+        is_chunked: bool,
+        asks: bool,
+    ) {
         self.before = self.stream.traffic();
+        let asking = asks.then(|| Asking {
+            body: written.split_body(),
+            until: None,
+            is_agreed: false,
+        });
         self.request = Outgoing {
             written,
+            asking,
             outflow,
             is_chunked,
             ..Outgoing::default()
@@ -205,6 +247,16 @@ impl Http1 {
         let sent = loop {
             let slices = request.written.slices(request.sent);
             if slices.iter().all(|slice| slice.is_empty()) {
+                if let Some(asking) = &mut request.asking {
+                    if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+                        break Err(error);
+                    }
+                    ready!(asking.poll_agreed(cx));
+                    request.written = std::mem::take(&mut asking.body);
+                    request.asking = None;
+                    request.sent = 0;
+                    continue;
+                }
                 let Some(outflow) = &mut request.outflow else {
                     break ready!(Pin::new(&mut self.stream).poll_flush(cx));
                 };
@@ -314,7 +366,16 @@ impl Http1 {
                                 .to_owned(),
                     }));
                 }
+                if head.status == StatusCode::CONTINUE
+                    && let Some(asking) = &mut self.request.asking
+                {
+                    asking.is_agreed = true;
+                }
                 if !head.status.is_informational() {
+                    if self.request.asking.is_some() && !head.status.is_success() {
+                        // The server does not want the body.
+                        self.stop_sending();
+                    }
                     self.taken = start;
                     self.body = h1::Body::new(head.framing);
                     if self.body.is_done() {
@@ -327,6 +388,8 @@ impl Http1 {
             }
             self.ahead.drain(..start);
             seen = self.ahead.len();
+            // The server may have agreed to the body.
+            let _ = self.poll_send(cx);
             if self.received() > BEFORE_HEAD_BYTES_MAX as u64 {
                 return Poll::Ready(Err(Error::Malformed {
                     problem: format!(

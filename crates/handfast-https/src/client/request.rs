@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use handfast_http::h2;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderValue, Method, Version};
 use url::{Host, Url};
@@ -25,6 +25,8 @@ pub struct Request {
     pub(super) body: Bytes,
     /// A body that is made while it is sent, in place of `body`.
     pub(super) upload: Option<Upload>,
+    /// Over HTTP/1.1 the server is asked before a body of more bytes is sent.
+    pub(super) asks_above: Option<u64>,
 }
 
 /// Secrets are not shown.
@@ -69,6 +71,7 @@ impl Request {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             upload: None,
+            asks_above: None,
         };
         request.move_credentials();
         Ok(request)
@@ -89,7 +92,17 @@ impl Request {
         self
     }
 
-    /// With a body that is made while it is sent. It can be sent once.
+    /// Over HTTP/1.1, asks the server (`Expect: 100-continue`; RFC 9110, section 10.1.1) before a body of more than `bytes`,
+    /// or of unknown length, is sent. It is sent when the server agrees, or has not answered for a second; if the server
+    /// answers with an error, it is not sent. After 417 the request is sent again without asking. Default: does not ask,
+    /// unless there is such a header field.
+    #[must_use]
+    pub fn with_expect_continue(mut self, bytes: u64) -> Self {
+        self.asks_above = Some(bytes);
+        self
+    }
+
+    /// With a body that is made while it is sent. It can be sent once, unless it is [`Upload::repeatable`].
     #[must_use]
     pub fn with_upload(mut self, upload: Upload) -> Self {
         self.body = Bytes::new();
@@ -115,6 +128,19 @@ impl Request {
     /// Its header fields, to be changed.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.headers
+    }
+
+    /// Does it ask the server before its body is sent over HTTP/1.1?
+    pub(super) fn asks_before_body(&self) -> bool {
+        let has_body = self.upload.is_some() || !self.body.is_empty();
+        let is_large = |above| self.body_bytes().is_none_or(|bytes| bytes > above);
+        has_body && (asks(&self.headers) || self.asks_above.is_some_and(is_large))
+    }
+
+    /// It does not ask any more.
+    pub(super) fn stop_asking(&mut self) {
+        self.headers.remove(EXPECT);
+        self.asks_above = None;
     }
 
     /// Its body, where that is in memory.
@@ -281,13 +307,14 @@ impl Target {
             head.extend_from_slice(b"\r\nconnection: TE");
         }
         let mut tail: &[u8] = b"";
+        let mut size = Vec::new();
         if self.is_chunked {
             head.extend_from_slice(b"\r\ntransfer-encoding: chunked\r\n\r\n");
             if !self.is_upload {
                 tail = b"0\r\n\r\n";
             }
             if !body.is_empty() {
-                head.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
+                size = format!("{:x}\r\n", body.len()).into_bytes();
                 tail = b"\r\n0\r\n\r\n";
             }
         } else {
@@ -298,6 +325,7 @@ impl Target {
         }
         Written {
             head,
+            size,
             body: body.clone(),
             tail,
         }
@@ -320,6 +348,14 @@ impl Target {
         self.is_chunked
     }
 
+    /// Asks before the body is sent.
+    pub(super) fn ask(&mut self) {
+        if !asks(&self.fields) {
+            let ask = HeaderValue::from_static(CONTINUE);
+            self.fields.insert(EXPECT, ask);
+        }
+    }
+
     /// Takes out what belongs to a connection of HTTP/1.1.
     pub(super) fn for_http2(&mut self) {
         for name in CONNECTION_FIELDS {
@@ -329,6 +365,15 @@ impl Target {
             self.fields.remove(TE);
         }
     }
+}
+
+/// The one expectation that there is (RFC 9110, section 10.1.1).
+const CONTINUE: &str = "100-continue";
+
+/// Does an `Expect` field ask for `100 Continue`?
+fn asks(fields: &HeaderMap) -> bool {
+    let value = fields.get(EXPECT);
+    value.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CONTINUE.as_bytes()))
 }
 
 /// Does a `Connection` field have this option?
@@ -346,6 +391,8 @@ const HEAD_USUAL: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Written {
     head: Vec<u8>,
+    /// Before a body in chunks: the size of its only one.
+    size: Vec<u8>,
     body: Bytes,
     /// Behind a body in chunks.
     tail: &'static [u8],
@@ -360,9 +407,10 @@ impl Written {
                 ..Self::default()
             },
             true => Self {
-                head: format!("{:x}\r\n", piece.len()).into_bytes(),
+                size: format!("{:x}\r\n", piece.len()).into_bytes(),
                 body: piece,
                 tail: b"\r\n",
+                ..Self::default()
             },
         }
     }
@@ -375,10 +423,20 @@ impl Written {
         }
     }
 
+    /// Takes off what comes behind the head.
+    pub(super) fn split_body(&mut self) -> Self {
+        Self {
+            head: Vec::new(),
+            size: std::mem::take(&mut self.size),
+            body: std::mem::take(&mut self.body),
+            tail: std::mem::take(&mut self.tail),
+        }
+    }
+
     /// What is left when so many bytes were sent.
-    pub(super) fn slices(&self, sent: usize) -> [&[u8]; 3] {
+    pub(super) fn slices(&self, sent: usize) -> [&[u8]; 4] {
         let mut skipped = sent;
-        [&self.head[..], &self.body[..], self.tail].map(|part| {
+        [&self.head[..], &self.size[..], &self.body[..], self.tail].map(|part| {
             let skip = skipped.min(part.len());
             skipped -= skip;
             part.get(skip..).unwrap_or_default()

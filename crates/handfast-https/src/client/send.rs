@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use handfast::{ClientContext, CloseOutcome, Phase};
-use http::Version;
+use http::{StatusCode, Version};
 use tokio::task::JoinSet;
 
 use super::error::Error;
@@ -84,6 +84,15 @@ impl Client {
                 headers: response.headers(),
                 framing: response.framing(),
             });
+            if response.status() == StatusCode::EXPECTATION_FAILED
+                && response.version() < Version::HTTP_2
+                && request.asks_before_body()
+                && request.is_repeatable()
+            {
+                request.stop_asking();
+                response.discard().await;
+                continue;
+            }
             let Some(limit) = settings.redirects_max else {
                 return Ok(response);
             };
@@ -296,9 +305,13 @@ impl Client {
         let facts = opened.begin();
         match link.speaks {
             Speaks::Http1(mut http1) => {
+                let asks = request.asks_before_body();
+                if asks {
+                    target.ask();
+                }
                 self.tell_request(request, &target, Version::HTTP_11);
                 let written = target.to_http1(&request.method, &request.body);
-                http1.begin(written, outflow.take(), target.is_chunked());
+                http1.begin(written, outflow.take(), target.is_chunked(), asks);
                 let head = patience
                     .wait_on(&mut *http1, Phase::Response, |http1, cx| {
                         http1.poll_head(cx, &request.method)

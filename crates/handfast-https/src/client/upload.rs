@@ -21,9 +21,9 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// A request's body that is made while it is sent.
 ///
-/// The one who makes it is held back while the server does not take it. It can be sent once: where a server asks
-/// for the request again after some of it was sent (a redirect with status 307 or 308, a connection that is
-/// lost), the exchange fails.
+/// The one who makes it is held back while the server does not take it. Unless it is
+/// [`repeatable`](Self::repeatable), it can be sent once: where a server asks for the request again after some of it
+/// was sent (a redirect with status 307 or 308, a connection that is lost), the exchange fails.
 ///
 /// Over HTTP/1.1 it is sent in chunks (RFC 9112, section 7.1), unless it has a length. A body that fails, or is
 /// given up before its end, breaks the exchange off, so that no server takes a part for the whole.
@@ -39,7 +39,11 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub struct Upload {
     shared: Arc<Mutex<Shared>>,
     length: Option<u64>,
+    again: Option<Again>,
 }
+
+/// Makes the body once more.
+type Again = Arc<dyn Fn() -> Source + Send + Sync>;
 
 /// The end of an [`Upload`] that pieces are put into.
 ///
@@ -70,6 +74,22 @@ impl Upload {
             reader: Box::pin(reader),
             buffer: BytesMut::new(),
         })
+    }
+
+    /// What the readers that `make` returns give, until their end. It is called once for each time that the body
+    /// is sent.
+    pub fn repeatable<R>(make: impl Fn() -> R + Send + Sync + 'static) -> Self
+    where
+        R: AsyncRead + Send + 'static,
+    {
+        let again = move || Source::Reader {
+            reader: Box::pin(make()),
+            buffer: BytesMut::new(),
+        };
+        Self {
+            again: Some(Arc::new(again)),
+            ..Self::new(Source::Over)
+        }
     }
 
     /// What is put into the sender, until it is finished.
@@ -109,11 +129,22 @@ impl Upload {
                 stage: Stage::Untouched,
             })),
             length: None,
+            again: None,
         }
     }
 
     /// Takes it for an exchange; `None` when another has it, or some of it was sent.
     pub(super) fn begin(&self) -> Option<Outflow> {
+        if let Some(again) = &self.again {
+            return Some(Outflow {
+                shared: Arc::new(Mutex::new(Shared {
+                    source: again(),
+                    stage: Stage::Taken,
+                })),
+                length: self.length,
+                sent: 0,
+            });
+        }
         let mut shared = lock(&self.shared);
         if shared.stage != Stage::Untouched {
             return None;
@@ -128,7 +159,7 @@ impl Upload {
 
     /// Could it be sent from its beginning?
     pub(super) fn is_untouched(&self) -> bool {
-        lock(&self.shared).stage == Stage::Untouched
+        self.again.is_some() || lock(&self.shared).stage == Stage::Untouched
     }
 }
 
