@@ -1,9 +1,14 @@
 //! `handfast get`: fetches, and reports whether the response is complete. Flags and exit codes are curl's.
 
 mod arguments;
+mod body;
 mod context;
+mod data;
+mod fields;
+mod form;
 mod interrupt;
 mod outcome;
+mod pieces;
 mod sink;
 mod watch;
 

@@ -1,16 +1,16 @@
 //! The arguments, and the requests that result from them.
 
-use std::fs;
-use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use handfast_https::client::Request;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
+use http::header::EXPECT;
 
+use super::body::{Body, BodyArgs};
+use super::fields::{Defaults, FieldArgs};
 use super::outcome::explained;
 use super::sink::Target;
 use crate::failure::{Failure, code};
@@ -29,6 +29,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
+    fields: FieldArgs,
+    #[command(flatten)]
+    body: BodyArgs,
+    #[command(flatten)]
     pub(super) trust: TrustArgs,
     #[command(flatten)]
     pub(super) connection: ConnectionArgs,
@@ -41,7 +45,9 @@ Examples:
   handfast get https://localhost:8443/               the body to stdout
   handfast get -O https://localhost:8443/page.html   to page.html
   handfast get -v https://example.org/               what happened, phase by phase, on stderr
-  handfast get -d @order.json -H 'Content-Type: application/json' https://api.internal/orders
+  handfast get --json @order.json https://api.internal/orders
+  handfast get -F name=Ann -F photo=@ann.jpg https://forms.internal/
+  handfast get -T backup.tar https://files.internal/incoming/
   handfast get --cacert ca.pem --cert me.pem --key me.key https://db.internal:8443/
 
 Exit codes are curl's: 0 complete, 6 name not resolved, 7 connection failed, 18 or 56 truncated,
@@ -58,7 +64,7 @@ struct Output {
     #[arg(short = 'O', long, conflicts_with = "output")]
     remote_name: bool,
     /// Request only the head (HEAD), and show it
-    #[arg(short = 'I', long, conflicts_with = "data")]
+    #[arg(short = 'I', long)]
     head: bool,
     /// Also show the response's head, and the trailer fields behind its body
     #[arg(short, long)]
@@ -80,15 +86,9 @@ struct Output {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Request")]
 struct RequestArgs {
-    /// Request method [default: GET, or POST with a body]
+    /// Request method [default: GET; POST with a body, PUT with -T]
     #[arg(short = 'X', long, value_name = "METHOD")]
     request: Option<String>,
-    /// Send this header field; `Name:` removes a default field, `Name;` sends it empty
-    #[arg(short = 'H', long, value_name = "NAME: VALUE")]
-    header: Vec<String>,
-    /// Body to send (POST); @FILE reads it from a file, @- from stdin; several are joined by `&`
-    #[arg(short, long, value_name = "DATA")]
-    data: Vec<String>,
     /// Follow redirects, but not to plain HTTP
     #[arg(short = 'L', long)]
     location: bool,
@@ -200,11 +200,19 @@ impl Args {
         self.request.location.then_some(self.request.max_redirs)
     }
 
-    /// The requests. Reads the files of `-d @FILE`.
+    /// The requests. Reads the files of `-d @FILE` and `-H @FILE`.
     pub(super) fn jobs(&self) -> Result<Vec<Job>, Failure> {
-        let body = body(&self.request.data)?;
-        let method = self.method(body.is_some())?;
-        let headers = headers(&self.request.header, body.is_some())?;
+        let body = self.body.body()?;
+        if self.output.head && body.is_sent() {
+            return Err(Failure::usage(
+                "-I asks for the head alone, and cannot send a body",
+                "leave out -I, or with -d put the data into the URL (-G)",
+            ));
+        }
+        let headers = self.fields.fields(&Defaults {
+            content_type: body.content_type(),
+            accepts_json: self.body.is_json(),
+        })?;
         let outputs = self
             .output
             .output
@@ -213,10 +221,12 @@ impl Args {
             .chain(std::iter::repeat(None));
         self.urls
             .iter()
+            .enumerate()
             .zip(outputs)
-            .map(|(url, output)| {
-                let url = with_scheme(url);
-                let mut request = Request::new(method.clone(), &url).map_err(explained)?;
+            .map(|((number, url), output)| {
+                let url = body.url(with_scheme(url), number);
+                let method = self.method(&body, number)?;
+                let mut request = Request::new(method, &url).map_err(explained)?;
                 let credentials = std::mem::replace(request.headers_mut(), headers.clone());
                 for (name, value) in &credentials {
                     // A given field takes precedence over credentials in the URL.
@@ -224,8 +234,9 @@ impl Args {
                         request.headers_mut().insert(name, value.clone());
                     }
                 }
-                if let Some(body) = &body {
-                    request = request.with_body(body.clone());
+                request = body.put_into(request, number)?;
+                if !self.fields.names(&EXPECT) {
+                    request = request.with_expect_continue(ASKS_ABOVE);
                 }
                 let target = match output {
                     Some(path) if path == Path::new("-") => Target::Stdout,
@@ -238,7 +249,7 @@ impl Args {
             .collect()
     }
 
-    fn method(&self, has_body: bool) -> Result<Method, Failure> {
+    fn method(&self, body: &Body, number: usize) -> Result<Method, Failure> {
         match &self.request.request {
             Some(text) => Method::from_bytes(text.as_bytes()).map_err(|_| {
                 Failure::usage(
@@ -247,11 +258,14 @@ impl Args {
                 )
             }),
             None if self.output.head => Ok(Method::HEAD),
-            None if has_body => Ok(Method::POST),
-            None => Ok(Method::GET),
+            None => Ok(body.method(number)),
         }
     }
 }
+
+/// Bytes of a body above which the server is asked first (`Expect: 100-continue`), as curl has it: below, waiting for
+/// an answer costs more than a body in vain.
+const ASKS_ABOVE: u64 = 1024 * 1024;
 
 fn with_scheme(url: &str) -> String {
     if url.contains("://") {
@@ -276,98 +290,9 @@ fn remote_name(request: &Request) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The body from all `-d` options.
-fn body(data: &[String]) -> Result<Option<Vec<u8>>, Failure> {
-    if data.is_empty() {
-        return Ok(None);
-    }
-    let pieces: Vec<Vec<u8>> = data
-        .iter()
-        .map(|one| piece(one))
-        .collect::<Result<_, _>>()?;
-    Ok(Some(pieces.join(&b'&')))
-}
-
-fn piece(text: &str) -> Result<Vec<u8>, Failure> {
-    let Some(name) = text.strip_prefix('@') else {
-        return Ok(text.as_bytes().to_vec());
-    };
-    let read = if name == "-" {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        fs::read(name)
-    };
-    let mut bytes = read.map_err(|error| {
-        let what = format!("cannot read {}: {error}", name.escape_debug());
-        Failure::new(
-            code::READ,
-            handfast::Explanation::new("file-unusable", what),
-        )
-    })?;
-    // As curl for forms: line ends belong to the file, not to the value.
-    bytes.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
-    Ok(bytes)
-}
-
-fn headers(given: &[String], has_body: bool) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::new();
-    let agent = concat!("handfast/", env!("CARGO_PKG_VERSION"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    if has_body {
-        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-        headers.insert(CONTENT_TYPE, form);
-    }
-    let mut typed = HeaderMap::new();
-    for text in given {
-        let usage = |problem: &str| {
-            // Not quoted: the value may be a secret.
-            Failure::usage(
-                format!("one of the -H cannot be sent: {problem}"),
-                "write it as 'Name: value', 'Name;' for an empty one, 'Name:' to omit it",
-            )
-        };
-        let (name, value) = match (text.split_once(':'), text.strip_suffix(';')) {
-            (Some((name, value)), _) => (name, Some(value.trim()).filter(|v| !v.is_empty())),
-            (None, Some(name)) => (name, Some("")),
-            (None, None) => return Err(usage("it has no colon")),
-        };
-        let name: HeaderName = name.trim().parse().map_err(|_| usage("not a field name"))?;
-        headers.remove(&name);
-        let Some(value) = value else { continue };
-        let mut value = HeaderValue::try_from(value).map_err(|_| usage("not a field value"))?;
-        value.set_sensitive(super::watch::is_secret(&name));
-        typed.append(name, value);
-    }
-    headers.extend(typed);
-    Ok(headers)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_have_curls_syntax() {
-        let given = [
-            "X-One: 1",
-            "x-one: 2",
-            "Accept:",
-            "X-Empty;",
-            "user-agent: me",
-        ];
-        let headers = headers(&given.map(str::to_owned), true).unwrap();
-        let ones: Vec<_> = headers.get_all("x-one").iter().collect();
-        assert_eq!(ones, ["1", "2"]);
-        assert!(!headers.contains_key(ACCEPT));
-        assert_eq!(headers["x-empty"], "");
-        assert_eq!(headers[USER_AGENT], "me");
-        assert_eq!(headers[CONTENT_TYPE], "application/x-www-form-urlencoded");
-        for bad in ["no colon", "bad name: x", "x: a\u{1}b"] {
-            assert!(super::headers(&[bad.to_owned()], false).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn addresses_have_curls_syntax() {

@@ -403,6 +403,6 @@ fn a_request_that_cannot_be_sent_is_an_error() {
     let body = bench.write("upload", vec![b'x'; 8 * 1024 * 1024]);
     let server = bench.misbehaving().serve([Step::ReadHead, Step::Reset]);
     let data = format!("@{}", body.display());
-    let finished = bench.get(["-d", &data, &server.url("/")]);
+    let finished = bench.get(["-H", "Expect:", "-d", &data, &server.url("/")]);
     assert_eq!(code(&finished), 55, "{finished}");
 }

@@ -6,6 +6,8 @@ use handfast_testbed::launch::Finished;
 
 use crate::common::Bench;
 
+mod as_curl;
+mod bodies;
 mod codes;
 mod endings;
 mod faults;

@@ -1,0 +1,159 @@
+//! Requests beside curl's: the same arguments, and the same bytes from both.
+
+use handfast_testbed::launch::Program;
+use handfast_testbed::misbehaving::Step;
+
+use crate::common::Bench;
+
+/// What both send, and do not need to agree on: the client's name, and the port.
+const APART: [&str; 2] = ["user-agent: handfast", "user-agent: curl"];
+
+/// curl 7 asks before every upload of a file, also of a small one.
+const NO_QUESTION: &str = "Expect:";
+
+/// A request in a form that can be compared: the line, the fields sorted and in lower case, the body without chunks.
+fn comparable(request: &str, port: u16) -> String {
+    let (head, body) = request.split_once("\r\n\r\n").unwrap_or((request, ""));
+    let mut lines = head.split("\r\n");
+    let line = lines.next().unwrap_or_default();
+    let mut body = body.to_owned();
+    let mut fields: Vec<String> = lines
+        .map(|field| match field.split_once(": ") {
+            Some((name, value)) => format!("{}: {value}", name.to_lowercase())
+                .trim_end()
+                .to_owned(),
+            None => field.to_lowercase(),
+        })
+        .filter(|field| !APART.iter().any(|start| field.starts_with(start)))
+        .collect();
+    fields.sort();
+    if fields
+        .iter()
+        .any(|field| field == "transfer-encoding: chunked")
+    {
+        body = without_chunks(&body);
+    }
+    let mut text = format!("{line}\n{}\n\n{body}", fields.join("\n"));
+    if let Some((_, boundary)) = text.split_once("boundary=") {
+        let boundary = boundary.lines().next().unwrap_or_default().to_owned();
+        // The boundaries are not of the same length.
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| !line.starts_with("content-length"))
+            .collect();
+        text = lines.join("\n").replace(&boundary, "BOUNDARY");
+    }
+    text.replace(&format!(":{port}"), ":PORT")
+}
+
+fn without_chunks(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, behind)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        body.push_str(&behind[..size]);
+        rest = behind[size..].trim_start_matches("\r\n");
+    }
+    body
+}
+
+/// What `get` sends, and what curl sends; `None` without curl.
+fn both(bench: &Bench, args: &[&str], path: &str, stdin: &str) -> Option<(String, String)> {
+    let curl = Program::new("curl")?
+        .args(["-q", "-sS", "--cacert"])
+        .arg(&bench.ca);
+    let ours = bench.program("get").args(bench.trust());
+    let sent = [curl, ours].map(|program| {
+        let server = bench.misbehaving().serve([
+            Step::ReadRequest,
+            Step::send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+        ]);
+        let finished = program.args(args).arg(server.url(path)).stdin(stdin).run();
+        assert!(finished.succeeded(), "{args:?}: {finished}");
+        comparable(&server.received_text(), server.address().port())
+    });
+    let [curl, ours] = sent;
+    Some((ours, curl))
+}
+
+#[test]
+fn bodies_are_those_of_curl() {
+    let bench = Bench::new();
+    let file = |name: &str, text: &str| bench.write(name, text).display().to_string();
+    let data = file("data.txt", "one\r\ntwo & three\n");
+    let page = file("page.html", "<p>\n");
+    let odd = file("a;b,c \"d\".bin", "odd\n");
+    let fields = file("fields", "X-One: 1\nX-Two: 2\n\n");
+    let at = |name: &str| format!("@{name}");
+    let odd = format!("f=@\"{}\"", odd.replace('"', "\\\""));
+    let f_data = format!("f=@{data}");
+    let f_page = format!("f=<{page}");
+    let f_text = format!("f=<{data}");
+    let f_named = format!("f=@{page};type=text/x;charset=utf-8;filename=\"o;ther\"");
+    let encoded = format!("n@{data}");
+    let table: &[(&[&str], &str)] = &[
+        (&["-d", "a=1", "-d", "b=2"], "/"),
+        (&["-d", "", "--data-raw", "@x", "-d", "c"], "/"),
+        (&["-d", &at(&data)], "/"),
+        (
+            &["--data-ascii", &at(&data), "--data-binary", &at(&data)],
+            "/",
+        ),
+        (
+            &["--data-binary", "@-", "-H", "content-type: text/plain"],
+            "/",
+        ),
+        (
+            &["--data-urlencode", "a b/ü~*", "--data-urlencode", "=x=y"],
+            "/",
+        ),
+        (
+            &["--data-urlencode", "n=1&2", "--data-urlencode", &encoded],
+            "/",
+        ),
+        (&["--data-urlencode", &at(&data)], "/"),
+        (&["-G", "-d", "a=1", "--data-urlencode", "b=2 3"], "/p?q=0"),
+        (&["-G", "-d", "a=1"], "/p"),
+        (&["-I", "-G", "-d", "a=1"], "/p"),
+        (&["--json", "{\"a\":", "--json", "1}"], "/"),
+        (&["--json", &at(&data), "-H", "Accept: text/plain"], "/"),
+        (&["--json", "1", "-H", "Content-Type: application/x"], "/"),
+        (&["-X", "PATCH", "--json", "1"], "/"),
+        (&["-X", "DELETE"], "/"),
+        (
+            &["-H", &at(&fields), "-H", "X-Three;", "-H", "Accept:"],
+            "/",
+        ),
+        (&["-H", "Expect: 100-continue", "-d", "a"], "/"),
+        (&["-H", NO_QUESTION, "-T", &data], "/"),
+        (&["-H", NO_QUESTION, "-T", &data], "/dir/"),
+        (&["-H", NO_QUESTION, "-T", &data], "/dir/name"),
+        (
+            &[
+                "-H",
+                NO_QUESTION,
+                "-T",
+                &data,
+                "-X",
+                "POST",
+                "-H",
+                "Content-Type: text/plain",
+            ],
+            "/n",
+        ),
+        (&["-T", "-"], "/from-stdin"),
+        (&["-F", "a=1", "-F", "b=2;type=application/json"], "/"),
+        (&["-F", &f_data, "-F", &f_page, "-F", &f_text], "/"),
+        (&["-F", &f_named, "-F", &odd], "/"),
+        (
+            &["-F", "a=\"x;y\"", "--form-string", "b=@x;y", "-F", "c\"=<-"],
+            "/",
+        ),
+        (&["-F", "a=1;filename=b.png", "-F", "c=;filename=d"], "/"),
+    ];
+    for (args, path) in table {
+        let Some((ours, curl)) = both(&bench, args, path, "from stdin\n") else {
+            return;
+        };
+        assert_eq!(ours, curl, "{args:?}");
+    }
+}
