@@ -9,9 +9,9 @@ use handfast::{CertificateFacts, Explanation, SubjectAltName};
 
 use handfast_https::server::LocalAddress;
 
+use super::certificates::{Origin, Shown, SiteIdentities, Trusted};
 use super::config::choices::Demand;
 use super::desk;
-use super::identities::{Origin, Shown, SiteIdentities, Trusted};
 use super::settings::{Settings, Site};
 use crate::data_dir;
 use crate::failure::{Failure, code};

@@ -6,16 +6,17 @@ use std::process::ExitCode;
 use handfast::Explanation;
 
 use super::args::Args;
+use super::certificates::Remarks;
 use super::config;
 use super::context;
 use super::held::Held;
-use super::identities::Remarks;
+use super::reading::{read, say};
 use super::sandbox;
 use crate::failure::{Failure, code};
 use crate::output;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let (settings, config) = match super::read(args) {
+    let (settings, config) = match read(args) {
         Ok(read) => read,
         Err(failures) => return Err(end(failures, 0)),
     };
@@ -25,7 +26,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let problems = context::check(&settings, &mut held, &mut remarks);
     // Last: it gives up rights.
     let user = sandbox::check(args, &settings, &mut remarks).err();
-    super::say(&remarks, text);
+    say(&remarks, text);
     let refused = remarks.warnings.iter().filter(|warning| warning.is_fatal);
     let (mut failures, refused) = (config::shown(problems, text), refused.count());
     failures.extend(user);

@@ -14,10 +14,11 @@ use handfast_https::server::ALPN;
 use handfast_site::{Guard, SiteTable};
 
 use super::answers;
+use super::certificates::{Remarks, Shown, SiteIdentities};
 use super::config::choices::Demand;
 use super::config::{At, Place, Problem};
 use super::held::Held;
-use super::identities::{self, Purpose, Remarks, Shown, SiteIdentities, needs_name_for_status};
+use super::identities::{self, Purpose, needs_name_for_status};
 use super::judge;
 use super::lists::{Lists, Look};
 use super::settings::{Clients, Settings, Site};

@@ -13,9 +13,9 @@ use handfast_files::Files;
 use zeroize::Zeroizing;
 
 use super::answers;
+use super::certificates;
 use super::config::problem::shown_path;
 use super::config::{At, Problem, Source};
-use super::identities;
 use super::last_read::LastRead;
 use super::lists::Lists;
 use super::log;
@@ -41,7 +41,7 @@ pub(super) struct Held {
     /// By the clients that they are for: lists are read again one by one, and never replaced by older ones.
     lists: Vec<(Clients, Rc<RefCell<Lists>>)>,
     pub(super) answers: answers::Kept,
-    pub(super) local: identities::Kept,
+    pub(super) local: certificates::Kept,
     pub(super) logs: log::SiteLogs,
 }
 
@@ -59,7 +59,7 @@ impl Default for Held {
             files: HashMap::new(),
             key_logs: HashMap::new(),
             lists: Vec::new(),
-            local: identities::Kept::default(),
+            local: certificates::Kept::default(),
             logs: log::SiteLogs::default(),
         }
     }

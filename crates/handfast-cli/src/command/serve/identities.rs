@@ -1,16 +1,14 @@
 //! The certificates of each site: read from files, or made by the local authority; and whether they are fit for it.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use handfast::{CertificateFacts, Identity, Passphrase, SubjectAltName};
 use handfast_ca::{Authority, Constraints, InitOptions, IssueRequest, Issued};
 
+use super::certificates::{Kept, Origin, Remarks, Shown, SiteIdentities, Trusted};
 use super::config::choices::Kind;
-use super::config::{At, Place, Problem, Text};
+use super::config::{Place, Problem};
 use super::held::Held;
 use super::names::{OwnNames, own_names};
 use super::settings::{Certificate, Settings, Site};
@@ -22,84 +20,6 @@ use crate::failure::Failure;
 /// The most names of a certificate in a message.
 const NAMES_SHOWN_MAX: usize = 5;
 
-/// A site's certificate, and where it is from.
-#[derive(Clone)]
-pub(super) struct Shown {
-    pub(super) identity: Identity,
-    pub(super) origin: Origin,
-}
-
-impl Shown {
-    pub(super) fn facts(&self) -> &CertificateFacts {
-        self.identity.facts()
-    }
-}
-
-/// Where a certificate is from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// This file.
-    Given(PathBuf),
-    /// The local authority.
-    Local,
-    /// The local authority, when this process could still use it.
-    LocalBefore,
-}
-
-/// What the local authority issued, by what it was issued for.
-#[derive(Default)]
-pub(super) struct Kept(HashMap<IssuedFor, Identity>);
-
-#[derive(PartialEq, Eq, Hash)]
-struct IssuedFor {
-    directory: Option<PathBuf>,
-    site: Vec<String>,
-    further: Vec<String>,
-}
-
-impl Kept {
-    /// `names`: those of a site, if it has some.
-    fn key(settings: &Settings, names: &[At<String>]) -> IssuedFor {
-        let names = names.iter().map(|name| name.value.clone());
-        IssuedFor {
-            directory: settings.ca_dir.clone(),
-            site: names.collect(),
-            further: settings.certificate_names.clone(),
-        }
-    }
-
-    /// The identity from before, if this process became a user that may not use the authority: it is good until it expires, and
-    /// other changes are not held up.
-    fn instead(&self, settings: &Settings, names: &[At<String>]) -> Option<Identity> {
-        let directory = data_dir::ca_dir(settings.ca_dir.clone()).ok()?;
-        let opened = File::open(directory.join("ca.pem"));
-        let is_refused = opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
-        let kept = self.0.get(&Self::key(settings, names));
-        kept.filter(|_| is_refused).cloned()
-    }
-}
-
-/// The certificates of all sites, in the order of the settings.
-#[derive(Default)]
-pub(super) struct SiteIdentities {
-    pub(super) sites: Vec<Vec<Shown>>,
-    /// For those who ask the status listener for a name that no site has, if all sites have names.
-    pub(super) status: Option<Shown>,
-    /// The local authority, if it issued one of them.
-    pub(super) authority: Option<Trusted>,
-    /// Those of this machine that the local certificate of the default site names.
-    pub(super) own_names: OwnNames,
-    /// Whether it names addresses that this machine may lose.
-    pub(super) names_addresses: bool,
-}
-
-/// The local authority's certificate.
-pub(super) struct Trusted {
-    pub(super) file: PathBuf,
-    /// Whether `handfast get` trusts it by default.
-    pub(super) is_default: bool,
-}
-
 /// Whether something may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -107,21 +27,6 @@ pub(super) enum Purpose {
     Serve,
     /// To check: nothing is made.
     Check,
-}
-
-/// What was found besides what is wrong.
-#[derive(Default)]
-pub(super) struct Remarks {
-    pub(super) warnings: Vec<Warning>,
-    pub(super) notes: Vec<String>,
-}
-
-impl Remarks {
-    /// The warnings, with their places.
-    pub(super) fn shown(&self, text: Option<&Text>) -> Vec<String> {
-        let warnings = self.warnings.iter();
-        warnings.map(|warning| warning.shown(text)).collect()
-    }
 }
 
 /// Whether the status listener needs a certificate besides those of the sites, all of which have names.

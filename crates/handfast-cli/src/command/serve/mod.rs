@@ -13,6 +13,7 @@ mod announce;
 mod answers;
 mod args;
 mod bind;
+mod certificates;
 mod check;
 mod config;
 mod context;
@@ -29,6 +30,7 @@ mod names;
 mod numbers;
 mod once;
 mod print;
+mod reading;
 mod reload;
 mod room;
 mod sandbox;
@@ -49,15 +51,16 @@ use handfast_https::server::{Listener, Server, ServerConfig};
 use handfast_site::Sites;
 
 pub(crate) use self::args::Args;
+use self::certificates::Remarks;
+use self::config::Config;
 use self::config::choices::Demand;
-use self::config::{Config, Text};
 use self::held::Held;
-use self::identities::Remarks;
 use self::listen::{Beginning, Listeners};
 #[cfg(target_os = "linux")]
 pub(crate) use self::listen::{HelperArgs, run_helper};
 use self::log::Logs;
 use self::numbers::Numbers;
+use self::reading::{read, say};
 use self::reload::{Reload, Start};
 use self::room::{connections_room, open_files_max, too_few_descriptors};
 use self::settings::Settings;
@@ -83,19 +86,6 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     serve(args, settings, config, watch)
-}
-
-/// What was asked for, by arguments and file.
-fn read(args: &Args) -> Result<(Settings, Option<Config>), Vec<Failure>> {
-    let config = args.configuration.config.as_deref();
-    let config = config.map(Config::read).transpose()?;
-    match settings::resolve(args, config.as_ref()) {
-        Ok(settings) => Ok((settings, config)),
-        Err(problems) => {
-            let text = config.as_ref().map(|config| &config.text);
-            Err(config::shown(problems, text))
-        }
-    }
 }
 
 /// Prints failures; the last one is left to the caller.
@@ -247,14 +237,4 @@ fn serve(
     drop(status);
     logs.finish();
     result
-}
-
-/// Warnings and notes about what was read.
-fn say(remarks: &Remarks, text: Option<&Text>) {
-    for note in &remarks.notes {
-        output::note(note);
-    }
-    for warning in remarks.shown(text) {
-        output::warning(warning);
-    }
 }

@@ -13,7 +13,7 @@ use handfast::{CertificateFacts, TlsVersion};
 use handfast_https::server::{CloseEvent, CloseReason, ConnectionInfo, RequestEvent};
 use http::Version;
 
-use super::identities::SiteIdentities;
+use super::certificates::SiteIdentities;
 
 /// Protocol versions of requests, as they are named.
 pub(super) const PROTOCOLS: [&str; 2] = ["1.1", "2"];

@@ -15,10 +15,10 @@ use handfast_https::server::Running;
 use handfast_site::Sites;
 
 use super::args::Args;
+use super::certificates::{Origin, Remarks, SiteIdentities};
 use super::config::{self, Config};
 use super::context::{self, Prepared, Template};
 use super::held::Held;
-use super::identities::{Origin, Remarks, SiteIdentities};
 use super::listen::{Listeners, Plan};
 use super::names;
 use super::numbers::{self, Numbers};
@@ -427,7 +427,7 @@ mod tests {
         let args = ["serve", "--config", &text("handfast.toml")];
         let args = Serve::try_parse_from(args).unwrap().args;
         let mut watch = watch_configuration(&args);
-        let (settings, config) = super::super::read(&args).unwrap();
+        let (settings, config) = super::super::reading::read(&args).unwrap();
         watch.add(watched(&settings));
         let (mut held, mut remarks) = (Held::default(), Remarks::default());
         let prepared = context::prepare(&settings, &mut held, 0, None, &mut remarks).unwrap();

@@ -16,9 +16,9 @@ use handfast::{Explanation, format_utc};
 use handfast_confine::{ConfineError, Confined, Confinement, Enforcement};
 
 use super::args::Args;
+use super::certificates::{Origin, Remarks, SiteIdentities};
 use super::config::{Address, Place};
 use super::context;
-use super::identities::{Origin, Remarks, SiteIdentities};
 use super::last_read::is_closed;
 use super::settings::Settings;
 use super::warnings::Warning;

@@ -13,6 +13,7 @@ pub(super) mod descriptors;
 #[cfg(target_os = "linux")]
 mod helper;
 mod open;
+mod opener;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -22,8 +23,8 @@ use handfast_https::server::{Listener, ListenerId, Redirect, Running};
 
 #[cfg(target_os = "linux")]
 pub(crate) use self::helper::{Args as HelperArgs, run as run_helper};
-pub(super) use self::open::Opener;
 use self::open::is_unavailable;
+pub(super) use self::opener::Opener;
 use super::args::Args;
 use super::bind::{self, Listens};
 use super::config::choices::Kind;

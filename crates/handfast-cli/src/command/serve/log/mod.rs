@@ -24,7 +24,6 @@ mod writer;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use handfast_https::server::{
@@ -33,7 +32,7 @@ use handfast_https::server::{
 use handfast_site::Sites;
 use serde_json::Value;
 
-use self::outputs::Outputs;
+use self::outputs::{Outputs, next_number};
 use self::request::Format;
 pub(super) use self::sites::SiteLogs;
 use self::sites::State;
@@ -92,7 +91,7 @@ impl Logs {
         let access = match &settings.to.value {
             LogTarget::Stderr if settings.is_quiet() => None,
             to => {
-                let opened = outputs.access(to, report(format), true);
+                let opened = outputs.access(to, format, true);
                 opened.map_err(at(&settings.to.place))?
             }
         };
@@ -160,20 +159,6 @@ impl Logs {
 impl Drop for Logs {
     fn drop(&mut self) {
         self.of_sites.outputs.finish();
-    }
-}
-
-/// A number that no other log has.
-fn next_number() -> u64 {
-    static LOGS: AtomicU64 = AtomicU64::new(1);
-    LOGS.fetch_add(1, Ordering::Relaxed)
-}
-
-/// How a log reports lines that were lost.
-fn report(format: Format) -> target::Report {
-    match format {
-        Format::Json => values::lines_lost,
-        _ => events::lines_lost,
     }
 }
 

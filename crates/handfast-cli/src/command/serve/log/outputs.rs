@@ -4,11 +4,14 @@ use std::io;
 #[cfg(not(unix))]
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use handfast::{Explanation, escape_control};
 
+use super::events;
+use super::request::Format;
 use super::target::{self, ToFile, ToStderr};
 use super::values;
 use super::writer::{self, Output, Waiting, Writer};
@@ -75,9 +78,10 @@ impl Outputs {
     pub(super) fn access(
         &self,
         to: &LogTarget,
-        report: target::Report,
+        format: Format,
         is_common: bool,
     ) -> Result<Option<Output>, Failure> {
+        let report = report(format);
         let key = Key::Access(to.clone());
         let output = match to {
             LogTarget::Off => return Ok(None),
@@ -235,6 +239,20 @@ fn journal(path: Option<&Path>) -> Result<(Output, Waiting), Failure> {
         path,
         &ErrorKind::Unsupported.into(),
     ))
+}
+
+/// How a log reports lines that were lost.
+fn report(format: Format) -> target::Report {
+    match format {
+        Format::Json => values::lines_lost,
+        _ => events::lines_lost,
+    }
+}
+
+/// A number that no other log has.
+pub(super) fn next_number() -> u64 {
+    static LOGS: AtomicU64 = AtomicU64::new(1);
+    LOGS.fetch_add(1, Ordering::Relaxed)
 }
 
 fn unusable(what: &str, path: &Path, error: &io::Error) -> Failure {

@@ -8,10 +8,9 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::outputs::Outputs;
+use super::outputs::{Outputs, next_number};
 use super::request::Format;
 use super::writer::Output;
-use super::{next_number, report};
 use crate::command::serve::config::choices::LogFormat;
 use crate::command::serve::config::{LogTarget, Problem};
 use crate::command::serve::settings::{Settings, SiteLog};
@@ -83,7 +82,7 @@ impl SiteLogs {
             let state = match &log.to.value {
                 LogTarget::Stderr if settings.log.is_quiet() => State::Off,
                 to => {
-                    let output = self.outputs.access(to, report(format), false);
+                    let output = self.outputs.access(to, format, false);
                     let output =
                         output.map_err(|failure| Box::new(Problem::of(&log.to.place, failure)))?;
                     output.map_or(State::Off, State::Open)
