@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Explain an error's id: meaning, how to confirm it, how to fix it
     Explain(explain::Args),
     /// Fetch URLs; verify the server and that the response is complete
-    Get(get::Args),
+    Get(Box<get::Args>),
     /// Examine a TLS server, or a certificate chain in a file
     Inspect(inspect::Args),
     /// Serve a directory over HTTPS

@@ -124,7 +124,8 @@ pub(crate) fn or_prompt(source: Option<PassphraseSource>) -> Option<PassphraseSo
     })
 }
 
-fn prompt(text: &str) -> io::Result<Zeroizing<String>> {
+/// Asks on the terminal, without echo.
+pub(crate) fn prompt(text: &str) -> io::Result<Zeroizing<String>> {
     rpassword::prompt_password(text).map(Zeroizing::new)
 }
 

@@ -3,6 +3,7 @@
 mod arguments;
 mod body;
 mod context;
+mod credentials;
 mod data;
 mod fields;
 mod form;
@@ -29,8 +30,8 @@ use crate::output;
 
 pub(crate) use self::arguments::Args;
 
-pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let result = fetch_all(&args);
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let result = fetch_all(args);
     match result {
         Err(failure) if args.is_silent() => Ok(failure.exit_code()),
         other => other,
@@ -106,6 +107,10 @@ async fn fetch(
         response.discard().await;
         return Err(explained(error));
     }
+    let refused = match args.fails_with_body() {
+        true => response.error_for_status().err(),
+        false => None,
+    };
     let mut sink = Sink::open(job.target, deadline).map_err(explained)?;
     part.replace(sink.part());
     let written = copy(args, &method, &mut response, &mut sink).await;
@@ -140,7 +145,10 @@ async fn fetch(
     if !args.is_silent() {
         outcome::remark(&finished);
     }
-    Ok(Written::All)
+    match refused {
+        Some(error) => Err(explained(error)),
+        None => Ok(Written::All),
+    }
 }
 
 async fn copy(

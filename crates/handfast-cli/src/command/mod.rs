@@ -39,7 +39,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Connect(args) => connect::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Explain(args) => explain::run(args),
-        Command::Get(args) => get::run(args),
+        Command::Get(args) => get::run(&args),
         Command::Inspect(args) => inspect::run(args),
         Command::Serve(args) => serve::run(*args),
         #[cfg(target_os = "linux")]

@@ -14,7 +14,7 @@ pub(crate) fn next(
     status: StatusCode,
     fields: &HeaderMap,
 ) -> Result<Option<Request>, Error> {
-    redirect::next(request, status, fields)
+    redirect::next(request, status, fields, &redirect::Rules::default())
 }
 
 /// All bytes that HTTP/1.1 sends of a request; authority and path, as HTTP/2 sends them.

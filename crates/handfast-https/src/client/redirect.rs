@@ -2,18 +2,30 @@
 
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION, REFERER, TRANSFER_ENCODING,
 };
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::error::Error;
 use super::request::{Request, check_scheme};
+
+/// What redirects do apart from what RFC 9110 says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    /// Credentials go along to other origins.
+    pub(super) keeps_credentials: bool,
+    /// With these a POST stays one.
+    pub(super) keeps_post: Vec<StatusCode>,
+    /// The URL that redirects becomes the `Referer`.
+    pub(super) sets_referer: bool,
+}
 
 /// The request that a response redirects to; `None` when it does not redirect.
 pub(super) fn next(
     request: &Request,
     status: StatusCode,
     headers: &HeaderMap,
+    rules: &Rules,
 ) -> Result<Option<Request>, Error> {
     if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -41,7 +53,9 @@ pub(super) fn next(
         url,
         ..request.clone()
     };
+    let stays_post = next.method == Method::POST && rules.keeps_post.contains(&status);
     let becomes_get = match status {
+        _ if stays_post => false,
         StatusCode::SEE_OTHER => next.method != Method::HEAD,
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => next.method == Method::POST,
         _ => false,
@@ -62,8 +76,18 @@ pub(super) fn next(
         }
     }
     if next.url.origin() != request.url.origin() {
-        for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
-            next.headers.remove(name);
+        next.headers.remove(HOST);
+        if !rules.keeps_credentials {
+            for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
+                next.headers.remove(name);
+            }
+        }
+    }
+    if rules.sets_referer {
+        // Neither credentials nor a fragment (RFC 9110, section 10.1.3): the first are not in it.
+        let from = &request.url[..url::Position::AfterQuery];
+        if let Ok(from) = HeaderValue::try_from(from) {
+            next.headers.insert(REFERER, from);
         }
     }
     Ok(Some(next))
@@ -87,7 +111,6 @@ fn as_text(location: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     /// Method, URL, bytes of body, names of the fields.
     type Next = (String, String, usize, Vec<String>);
@@ -102,16 +125,18 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, HeaderValue::try_from(location).unwrap());
         let status = StatusCode::from_u16(status).unwrap();
-        Ok(next(&request, status, &headers)?.map(|next| {
-            let mut names: Vec<_> = next.headers.keys().map(ToString::to_string).collect();
-            names.sort();
-            (
-                next.method.to_string(),
-                next.url.to_string(),
-                next.body.len(),
-                names,
-            )
-        }))
+        Ok(
+            next(&request, status, &headers, &Rules::default())?.map(|next| {
+                let mut names: Vec<_> = next.headers.keys().map(ToString::to_string).collect();
+                names.sort();
+                (
+                    next.method.to_string(),
+                    next.url.to_string(),
+                    next.body.len(),
+                    names,
+                )
+            }),
+        )
     }
 
     #[test]
@@ -149,7 +174,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(LOCATION, HeaderValue::from_bytes(location).unwrap());
-            let next = next(&request, StatusCode::FOUND, &headers)
+            let next = next(&request, StatusCode::FOUND, &headers, &Rules::default())
                 .unwrap()
                 .unwrap();
             assert_eq!(next.url.as_str(), expected);

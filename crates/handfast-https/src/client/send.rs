@@ -96,7 +96,12 @@ impl Client {
             let Some(limit) = settings.redirects_max else {
                 return Ok(response);
             };
-            let Some(next) = redirect::next(&request, response.status(), response.headers())?
+            let Some(next) = redirect::next(
+                &request,
+                response.status(),
+                response.headers(),
+                &settings.redirects,
+            )?
             else {
                 return Ok(response);
             };

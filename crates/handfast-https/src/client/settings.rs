@@ -7,9 +7,11 @@ use std::time::Duration;
 use handfast::ClientContext;
 use handfast_dial::Dialer;
 use handfast_dial::proxy::Proxy;
+use http::StatusCode;
 
 use super::event::{Event, Observer};
 use super::places::PoolLimits;
+use super::redirect;
 
 /// How long to wait for the peer's part of a close. The caller waits meanwhile, and all that is
 /// to be had is the knowledge that the server closed in order.
@@ -25,6 +27,7 @@ const REDIRECTS_MAX: usize = 50;
 pub(super) struct Settings {
     pub(super) context: ClientContext,
     pub(super) redirects_max: Option<usize>,
+    pub(super) redirects: redirect::Rules,
     /// Not chosen: the default, unless there is a limit on all of it.
     silence_max: Option<Option<Duration>>,
     pub(super) total_max: Option<Duration>,
@@ -72,6 +75,7 @@ impl ClientBuilder {
         Self(Settings {
             context,
             redirects_max: None,
+            redirects: redirect::Rules::default(),
             silence_max: None,
             total_max: None,
             connect_max: None,
@@ -92,6 +96,26 @@ impl ClientBuilder {
     /// Follows at most so many redirects. Default when following: 50.
     pub fn redirects_max(mut self, limit: usize) -> Self {
         self.0.redirects_max = Some(limit);
+        self
+    }
+
+    /// Redirects with these statuses leave a POST a POST, with its body. Default: none; after 301, 302 and 303 it becomes
+    /// a GET (RFC 9110, section 15.4), after 307 and 308 it always stays what it was.
+    pub fn redirects_keep_post(mut self, statuses: impl Into<Vec<StatusCode>>) -> Self {
+        self.0.redirects.keeps_post = statuses.into();
+        self
+    }
+
+    /// Also sends credentials (`Authorization`, `Cookie`, `Proxy-Authorization`) to other origins that a redirect leads
+    /// to: any of them may then use them. Default: off.
+    pub fn redirects_keep_credentials(mut self, on: bool) -> Self {
+        self.0.redirects.keeps_credentials = on;
+        self
+    }
+
+    /// Following a redirect, sends the URL that it came from as `Referer`. Default: off.
+    pub fn redirects_set_referer(mut self, on: bool) -> Self {
+        self.0.redirects.sets_referer = on;
         self
     }
 

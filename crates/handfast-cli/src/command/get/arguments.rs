@@ -6,10 +6,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use handfast_https::client::Request;
-use http::Method;
 use http::header::EXPECT;
+use http::{Method, StatusCode};
 
 use super::body::{Body, BodyArgs};
+use super::credentials::CredentialArgs;
 use super::fields::{Defaults, FieldArgs};
 use super::outcome::explained;
 use super::sink::Target;
@@ -32,6 +33,8 @@ pub(crate) struct Args {
     fields: FieldArgs,
     #[command(flatten)]
     body: BodyArgs,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     #[command(flatten)]
     pub(super) trust: TrustArgs,
     #[command(flatten)]
@@ -72,6 +75,9 @@ struct Output {
     /// If the status is 400 or more, write no output and exit with 22
     #[arg(short, long)]
     fail: bool,
+    /// If the status is 400 or more, write the output and exit with 22
+    #[arg(long, conflicts_with = "fail")]
+    fail_with_body: bool,
     /// Print nothing on stderr, not even errors (with -S: errors are shown)
     #[arg(short, long)]
     silent: bool,
@@ -95,6 +101,15 @@ struct RequestArgs {
     /// Maximum number of redirects
     #[arg(long, value_name = "N", default_value_t = 50)]
     max_redirs: usize,
+    /// A redirect with status 301 leaves a POST a POST
+    #[arg(long)]
+    post301: bool,
+    /// The same for status 302
+    #[arg(long)]
+    post302: bool,
+    /// The same for status 303
+    #[arg(long)]
+    post303: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -196,8 +211,33 @@ impl Args {
         self.output.fail
     }
 
+    pub(super) fn fails_with_body(&self) -> bool {
+        self.output.fail_with_body
+    }
+
     pub(super) fn redirects_max(&self) -> Option<usize> {
-        self.request.location.then_some(self.request.max_redirs)
+        let follows = self.request.location || self.credentials.location_trusted;
+        follows.then_some(self.request.max_redirs)
+    }
+
+    /// The statuses of redirects that leave a POST a POST.
+    pub(super) fn redirects_with_post(&self) -> Vec<StatusCode> {
+        let request = &self.request;
+        let rules = [
+            (request.post301, StatusCode::MOVED_PERMANENTLY),
+            (request.post302, StatusCode::FOUND),
+            (request.post303, StatusCode::SEE_OTHER),
+        ];
+        let kept = rules.into_iter().filter(|(is_kept, _)| *is_kept);
+        kept.map(|(_, status)| status).collect()
+    }
+
+    pub(super) fn trusts_redirects(&self) -> bool {
+        self.credentials.location_trusted
+    }
+
+    pub(super) fn sets_referer(&self) -> bool {
+        self.fields.sets_referer()
     }
 
     /// The requests. Reads the files of `-d @FILE` and `-H @FILE`.
@@ -213,6 +253,7 @@ impl Args {
             content_type: body.content_type(),
             accepts_json: self.body.is_json(),
         })?;
+        let credentials = self.credentials.credentials()?;
         let outputs = self
             .output
             .output
@@ -227,8 +268,9 @@ impl Args {
                 let url = body.url(with_scheme(url), number);
                 let method = self.method(&body, number)?;
                 let mut request = Request::new(method, &url).map_err(explained)?;
-                let credentials = std::mem::replace(request.headers_mut(), headers.clone());
-                for (name, value) in &credentials {
+                credentials.put_into(&mut request)?;
+                let secrets = std::mem::replace(request.headers_mut(), headers.clone());
+                for (name, value) in &secrets {
                     // A given field takes precedence over credentials in the URL.
                     if !headers.contains_key(name) {
                         request.headers_mut().insert(name, value.clone());

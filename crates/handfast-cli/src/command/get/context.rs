@@ -38,6 +38,10 @@ pub(super) fn client(args: &Args) -> Result<Client, Failure> {
     if let Some(limit) = args.redirects_max() {
         client = client.redirects_max(limit);
     }
+    client = client
+        .redirects_keep_post(args.redirects_with_post())
+        .redirects_keep_credentials(args.trusts_redirects())
+        .redirects_set_referer(args.sets_referer());
     for fixed in &connection.resolve {
         for address in &fixed.addresses {
             client = client.resolve(&fixed.host, fixed.port, *address);

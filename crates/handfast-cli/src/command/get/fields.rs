@@ -1,7 +1,7 @@
-//! The header fields of requests: `-H`.
+//! The header fields of requests: `-H`, `-A`, `-e`.
 
 use handfast::Explanation;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
 use super::data::read;
@@ -14,6 +14,12 @@ pub(super) struct FieldArgs {
     /// Send this header field; `Name:` removes a default field, `Name;` sends it empty; @FILE has one on each line
     #[arg(short = 'H', long, value_name = "NAME: VALUE")]
     header: Vec<String>,
+    /// Send this User-Agent; empty for none
+    #[arg(short = 'A', long, value_name = "NAME")]
+    user_agent: Option<String>,
+    /// Send this Referer; with `;auto` behind it, redirects send the URL they came from
+    #[arg(short = 'e', long, value_name = "URL")]
+    referer: Option<String>,
 }
 
 /// The fields that are sent unless they are given or removed.
@@ -23,7 +29,17 @@ pub(super) struct Defaults {
     pub(super) accepts_json: bool,
 }
 
+/// Behind a referer: redirects set it.
+const AUTO: &str = ";auto";
+
 impl FieldArgs {
+    /// Do redirects send the URL that they came from?
+    pub(super) fn sets_referer(&self) -> bool {
+        self.referer
+            .as_deref()
+            .is_some_and(|text| text.ends_with(AUTO))
+    }
+
     /// Is there one of this name among those that were typed, even to remove it?
     pub(super) fn names(&self, name: &HeaderName) -> bool {
         let is_it = |text: &String| {
@@ -37,7 +53,21 @@ impl FieldArgs {
     pub(super) fn fields(&self, defaults: &Defaults) -> Result<HeaderMap, Failure> {
         let mut fields = HeaderMap::new();
         let agent = concat!("handfast/", env!("CARGO_PKG_VERSION"));
-        fields.insert(USER_AGENT, HeaderValue::from_static(agent));
+        let agent = self.user_agent.as_deref().unwrap_or(agent);
+        let referer = self.referer.as_deref().unwrap_or_default();
+        let referer = referer.strip_suffix(AUTO).unwrap_or(referer);
+        for (name, option, text) in [(USER_AGENT, "-A", agent), (REFERER, "-e", referer)] {
+            if text.is_empty() {
+                continue;
+            }
+            let value = HeaderValue::try_from(text).map_err(|_| {
+                Failure::usage(
+                    format!("the text of {option} cannot be sent: it has control characters"),
+                    "give it on one line",
+                )
+            })?;
+            fields.insert(name, value);
+        }
         let accept = match defaults.accepts_json {
             true => "application/json",
             false => "*/*",
@@ -101,7 +131,11 @@ mod tests {
     fn fields_have_curls_syntax() {
         let fields = |given: &[&str]| {
             let header = given.iter().map(ToString::to_string).collect();
-            FieldArgs { header }.fields(&Defaults {
+            let args = FieldArgs {
+                header,
+                ..FieldArgs::default()
+            };
+            args.fields(&Defaults {
                 content_type: Some("text/plain".into()),
                 accepts_json: false,
             })

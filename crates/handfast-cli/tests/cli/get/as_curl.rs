@@ -76,6 +76,34 @@ fn both(bench: &Bench, args: &[&str], path: &str, stdin: &str) -> Option<(String
 }
 
 #[test]
+fn credentials_and_names_are_those_of_curl() {
+    let bench = Bench::new();
+    let netrc = bench.write(
+        "netrc",
+        "machine other login x password y\nmachine localhost login ann password \"p w\"\n",
+    );
+    let netrc = netrc.display().to_string();
+    let table: &[&[&str]] = &[
+        &["-u", "ann:p:w"],
+        &["-u", ":", "--basic"],
+        &["-u", "ann:", "-H", "Authorization: Custom x"],
+        &["--oauth2-bearer", "t0ken"],
+        &["--netrc-file", &netrc],
+        &["--netrc-file", &netrc, "--netrc-optional"],
+        &["--netrc-file", &netrc, "-u", "bob:x"],
+        &["-A", "me/1", "-e", "https://from.example/"],
+        &["-A", "", "-e", ";auto"],
+        &["-A", "me/1", "-H", "User-Agent: other"],
+    ];
+    for args in table {
+        let Some((ours, curl)) = both(&bench, args, "/", "") else {
+            return;
+        };
+        assert_eq!(ours, curl, "{args:?}");
+    }
+}
+
+#[test]
 fn bodies_are_those_of_curl() {
     let bench = Bench::new();
     let file = |name: &str, text: &str| bench.write(name, text).display().to_string();

@@ -91,6 +91,79 @@ fn redirects_are_followed_and_secrets_stay_behind() {
 }
 
 #[test]
+fn credentials_are_sent_to_other_origins_only_if_they_are_trusted() {
+    let bench = Bench::new();
+    let netrc = bench.write("netrc", "default login ann password s3cret\n");
+    let netrc = netrc.display().to_string();
+    for (args, trusted) in [
+        (&["-L", "-u", "ann:s3cret"][..], false),
+        (&["-L", "-n", "--netrc-file", &netrc], false),
+        (&["-L", "--oauth2-bearer", "s3cret"], false),
+        (&["--location-trusted", "-u", "ann:s3cret"], true),
+    ] {
+        let other = bench.misbehaving().serve([
+            Step::ReadHead,
+            Step::send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"),
+        ]);
+        let server = bench.misbehaving().serve([
+            Step::ReadHead,
+            Step::send(format!(
+                "HTTP/1.1 302 X\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n",
+                other.url("/")
+            )),
+        ]);
+        let url = server.url("/from?a#b");
+        let finished = bench.get([args, &["-v", "-e", ";auto", &url]].concat());
+        assert_eq!((code(&finished), finished.out()), (0, "other".into()));
+        assert!(server.received_text().contains("\r\nauthorization: "));
+        let seen = other.received_text();
+        assert_eq!(seen.contains("authorization"), trusted, "{args:?} {seen}");
+        assert!(seen.contains("/from?a\r\n"), "{seen}");
+        for secret in ["s3cret", "YW5uOnMzY3JldA"] {
+            assert!(!finished.err().contains(secret), "{finished}");
+        }
+    }
+}
+
+#[test]
+fn a_post_stays_one_if_asked() {
+    let bench = Bench::new();
+    for status in ["301", "302", "303"] {
+        let option = format!("--post{status}");
+        for (args, expected) in [
+            (&["-L", "-d", "a"][..], "GET /b"),
+            (&["-L", "-d", "a", &option], "POST /b"),
+        ] {
+            let server = bench.misbehaving().serve([
+                Step::ReadRequest,
+                Step::send(format!(
+                    "HTTP/1.1 {status} X\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n"
+                )),
+                Step::ReadRequest,
+                Step::send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+            ]);
+            let finished = bench.get([args, &[&server.url("/a")]].concat());
+            assert_eq!(code(&finished), 0, "{finished}");
+            let seen = server.received_text();
+            assert!(seen.contains(expected), "{args:?} {seen}");
+        }
+    }
+}
+
+#[test]
+fn the_body_of_an_error_is_written_if_asked() {
+    let bench = Bench::new();
+    for (option, out) in [("--fail", ""), ("--fail-with-body", "sorry")] {
+        let server = bench.misbehaving().serve([
+            Step::ReadHead,
+            Step::send("HTTP/1.1 404 X\r\ncontent-length: 5\r\n\r\nsorry"),
+        ]);
+        let finished = bench.get([option, &server.url("/")]);
+        assert_eq!((code(&finished), finished.out()), (22, out.into()));
+    }
+}
+
+#[test]
 fn redirects_in_a_circle_or_out_of_tls_end() {
     let bench = Bench::new();
     let again = "HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 0\r\n\r\n";

@@ -1,0 +1,329 @@
+//! Credentials of requests: `-u`, bearer tokens, and what `.netrc` has for a host.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use directories::BaseDirs;
+use handfast::escape_control;
+use handfast_https::client::Request;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use zeroize::Zeroizing;
+
+use super::data::unreadable;
+use crate::failure::Failure;
+use crate::passphrase::prompt;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Credentials")]
+pub(super) struct CredentialArgs {
+    /// Send user name and password (Basic); without `:` the password is asked for
+    #[arg(
+        short,
+        long,
+        value_name = "USER[:PASSWORD]",
+        allow_hyphen_values = true
+    )]
+    user: Option<Secret>,
+    /// Use Basic authentication with -u (the default)
+    #[arg(long)]
+    basic: bool,
+    /// Send this token (Bearer)
+    #[arg(long, value_name = "TOKEN", conflicts_with = "user")]
+    oauth2_bearer: Option<Secret>,
+    /// Without -u, take user name and password for the URL's host from ~/.netrc
+    #[arg(short, long)]
+    netrc: bool,
+    /// As -n, but credentials in the URL take precedence
+    #[arg(long, conflicts_with = "netrc")]
+    netrc_optional: bool,
+    /// As -n, from FILE
+    #[arg(long, value_name = "FILE")]
+    netrc_file: Option<PathBuf>,
+    /// With -L, also send credentials and cookies to other origins that a redirect leads to
+    #[arg(long)]
+    pub(super) location_trusted: bool,
+}
+
+/// Text that is never shown, and does not stay in memory.
+#[derive(Clone)]
+struct Secret(Zeroizing<String>);
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// The credentials, once they are known.
+#[derive(Debug, Default)]
+pub(super) struct Credentials {
+    given: Option<HeaderValue>,
+    netrc: Option<Netrc>,
+    /// Those of the URL take precedence over those of the file.
+    is_optional: bool,
+}
+
+impl CredentialArgs {
+    /// Reads `.netrc`, and asks for a password.
+    pub(super) fn credentials(&self) -> Result<Credentials, Failure> {
+        let given = match (&self.user, &self.oauth2_bearer) {
+            (Some(Secret(user)), _) => Some(match user.split_once(':') {
+                Some((user, password)) => basic(user, password)?,
+                None => {
+                    let shown = escape_control(user);
+                    let password = prompt(&format!("Password for user {shown}: "))
+                        .map_err(|error| no_password(&error))?;
+                    basic(user, &password)?
+                }
+            }),
+            (None, Some(Secret(token))) => {
+                Some(field(Zeroizing::new(format!("Bearer {}", &**token)))?)
+            }
+            (None, None) => None,
+        };
+        let wants_file = self.netrc || self.netrc_optional || self.netrc_file.is_some();
+        let netrc = match wants_file && given.is_none() {
+            true => self.read_netrc()?,
+            false => None,
+        };
+        Ok(Credentials {
+            given,
+            netrc,
+            is_optional: self.netrc_optional,
+        })
+    }
+
+    /// The file; `None` when there is none, and none was named.
+    fn read_netrc(&self) -> Result<Option<Netrc>, Failure> {
+        let (path, is_named) = match &self.netrc_file {
+            Some(path) => (path.clone(), true),
+            None => match BaseDirs::new() {
+                Some(dirs) => (dirs.home_dir().join(NETRC), false),
+                None => return Ok(None),
+            },
+        };
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(None),
+            Err(error) => return Err(unreadable(&path.display().to_string(), &error)),
+        };
+        Ok(Some(Netrc::parse(&text)))
+    }
+}
+
+const NETRC: &str = if cfg!(windows) { "_netrc" } else { ".netrc" };
+
+impl Credentials {
+    /// Puts them into a request that has those of its URL.
+    pub(super) fn put_into(&self, request: &mut Request) -> Result<(), Failure> {
+        let fields = request.headers();
+        let value = match (&self.given, &self.netrc) {
+            (Some(given), _) => given.clone(),
+            (None, Some(_)) if self.is_optional && fields.contains_key(AUTHORIZATION) => {
+                return Ok(());
+            }
+            (None, Some(netrc)) => {
+                let host = url::Url::parse(request.url()).ok();
+                let host = host.as_ref().and_then(url::Url::host_str);
+                let Some(login) = host.and_then(|host| netrc.find(host)) else {
+                    return Ok(());
+                };
+                basic(&login.user, &login.password)?
+            }
+            (None, None) => return Ok(()),
+        };
+        request.headers_mut().insert(AUTHORIZATION, value);
+        Ok(())
+    }
+}
+
+fn no_password(error: &io::Error) -> Failure {
+    Failure::usage(
+        format!(
+            "no password can be asked for: {}",
+            crate::failure::plain(error)
+        ),
+        "run it on a terminal, or put the password into a file for --netrc-file",
+    )
+}
+
+/// RFC 7617.
+fn basic(user: &str, password: &str) -> Result<HeaderValue, Failure> {
+    let both = Zeroizing::new(format!("{user}:{password}"));
+    let coded = Zeroizing::new(STANDARD.encode(both.as_bytes()));
+    field(Zeroizing::new(format!("Basic {}", &*coded)))
+}
+
+fn field(text: Zeroizing<String>) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::try_from(text.as_str()).map_err(|_| {
+        Failure::usage(
+            "the token cannot be sent: it has control characters",
+            "give the token alone, without line ends",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A `.netrc`: who logs in where.
+#[derive(Debug)]
+struct Netrc(Vec<Login>);
+
+struct Login {
+    /// `None` for every host that is not named before.
+    host: Option<String>,
+    user: String,
+    password: Zeroizing<String>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Netrc {
+    fn parse(text: &str) -> Self {
+        let mut logins: Vec<Login> = Vec::new();
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let mut words = words(line).into_iter();
+            while let Some(word) = words.next() {
+                let mut begin = |host| {
+                    logins.push(Login {
+                        host,
+                        user: String::new(),
+                        password: Zeroizing::default(),
+                    });
+                };
+                match word.as_str() {
+                    "machine" => begin(Some(words.next().unwrap_or_default())),
+                    "default" => begin(None),
+                    "login" => {
+                        if let (Some(login), Some(user)) = (logins.last_mut(), words.next()) {
+                            login.user = user;
+                        }
+                    }
+                    "password" => {
+                        if let (Some(login), Some(password)) = (logins.last_mut(), words.next()) {
+                            login.password = Zeroizing::new(password);
+                        }
+                    }
+                    "account" => drop(words.next()),
+                    // Commands for FTP, up to an empty line.
+                    "macdef" => {
+                        for line in lines.by_ref() {
+                            if line.trim().is_empty() {
+                                break;
+                            }
+                        }
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Self(logins)
+    }
+
+    fn find(&self, host: &str) -> Option<&Login> {
+        let is_it = |login: &&Login| match &login.host {
+            Some(named) => named.eq_ignore_ascii_case(host),
+            None => true,
+        };
+        self.0.iter().find(is_it)
+    }
+}
+
+/// The words of a line, up to a comment. A word in double quotes may have spaces; in it `\` stands before `"` and `\`.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut chars = line.chars().peekable();
+    loop {
+        while chars.next_if(|char| char.is_whitespace()).is_some() {}
+        let mut word = String::new();
+        match chars.peek() {
+            None | Some('#') => return words,
+            Some('"') => {
+                chars.next();
+                while let Some(char) = chars.next() {
+                    match char {
+                        '"' => break,
+                        '\\' => word.extend(chars.next().map(|char| match char {
+                            'n' => '\n',
+                            'r' => '\r',
+                            't' => '\t',
+                            other => other,
+                        })),
+                        other => word.push(other),
+                    }
+                }
+            }
+            Some(_) => {
+                while let Some(char) = chars.next_if(|char| !char.is_whitespace()) {
+                    word.push(char);
+                }
+            }
+        }
+        words.push(word);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn netrc_has_the_usual_syntax() {
+        let netrc = Netrc::parse(
+            "# comment\nmachine a.example login ann password p#1\n\
+             machine b.example\n  login \"bob b\"\n  password \"q \\\"w\\\\\" account x\n\
+             macdef init\nmachine evil login e password e\n\n\
+             machine empty\n\
+             default login anonymous password guest\nmachine late login l password l\n",
+        );
+        for (host, user, password) in [
+            ("a.example", "ann", "p#1"),
+            ("A.EXAMPLE", "ann", "p#1"),
+            ("b.example", "bob b", "q \"w\\"),
+            ("evil", "anonymous", "guest"),
+            ("empty", "", ""),
+            ("late", "anonymous", "guest"),
+        ] {
+            let login = netrc.find(host).unwrap();
+            assert_eq!(
+                (login.user.as_str(), login.password.as_str()),
+                (user, password),
+                "{host}"
+            );
+        }
+        assert!(Netrc::parse("machine a login b").find("c").is_none());
+        assert!(!format!("{netrc:?}").contains("guest"));
+        for cut in [
+            "machine",
+            "machine a login",
+            "machine a password",
+            "login x",
+            "\"",
+            "macdef",
+        ] {
+            let _ = Netrc::parse(cut);
+        }
+    }
+}
