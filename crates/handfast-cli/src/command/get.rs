@@ -10,6 +10,7 @@ mod form;
 mod interrupt;
 mod outcome;
 mod pieces;
+mod retry;
 mod sink;
 mod watch;
 
@@ -21,9 +22,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use handfast_https::client::{Client, Response};
-use http::Method;
+use http::{Method, StatusCode};
 
 use self::outcome::explained;
+use self::retry::Retries;
 use self::sink::{Sink, Written};
 use crate::failure::{Failure, code};
 use crate::output;
@@ -59,7 +61,7 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
                 }
             }
             began = Instant::now();
-            match fetch(args, &client, job, &part).await {
+            match fetch_with_retries(args, &client, &job, &part).await {
                 Ok(Written::All) => {}
                 // The reader has closed the pipe: stop.
                 Ok(Written::ReaderGone | Written::Unread(_)) => return Ok(()),
@@ -89,18 +91,59 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     fetched
 }
 
+/// What came of an attempt.
+enum Attempt {
+    Done(Written),
+    /// The server answered with this status, and is asked again after a while.
+    Again(StatusCode, Duration),
+}
+
+async fn fetch_with_retries(
+    args: &Args,
+    client: &Client,
+    job: &arguments::Job,
+    part: &RefCell<Option<PathBuf>>,
+) -> Result<Written, Failure> {
+    let mut retries = args.retry.begin();
+    loop {
+        let (why, wait) = match fetch(args, client, job, part, &mut retries).await {
+            Ok(Attempt::Done(written)) => return Ok(written),
+            Ok(Attempt::Again(status, wait)) => (format!("the server answered {status}"), wait),
+            Err(failure) => match retries.after_failure(&failure) {
+                Some(wait) if job.request.is_repeatable() => (failure.explanation.what, wait),
+                _ => return Err(failure),
+            },
+        };
+        if !args.is_silent() {
+            output::warning(format!(
+                "{why}; trying again in {wait:?}, {} retries left",
+                retries.left()
+            ));
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
 async fn fetch(
     args: &Args,
     client: &Client,
-    job: arguments::Job,
+    job: &arguments::Job,
     part: &RefCell<Option<PathBuf>>,
-) -> Result<Written, Failure> {
+    retries: &mut Retries<'_>,
+) -> Result<Attempt, Failure> {
     let deadline = args
         .total_max()
         .and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
     part.replace(None);
     let method = job.request.method().clone();
-    let mut response = client.send(job.request).await.map_err(explained)?;
+    let mut response = client.send(job.request.clone()).await.map_err(explained)?;
+    if job.request.is_repeatable()
+        && let Some(wait) = retries.after_reply(response.status(), response.headers())
+    {
+        let status = response.status();
+        response.discard().await;
+        return Ok(Attempt::Again(status, wait));
+    }
     if args.fails_on_error()
         && let Err(error) = response.error_for_status()
     {
@@ -111,16 +154,19 @@ async fn fetch(
         true => response.error_for_status().err(),
         false => None,
     };
-    let mut sink = Sink::open(job.target, deadline).map_err(explained)?;
+    let mut sink = Sink::open(job.target.clone(), deadline).map_err(explained)?;
     part.replace(sink.part());
     let written = copy(args, &method, &mut response, &mut sink).await;
     if sink.is_mid_line() && (args.is_verbose() || written.is_err()) && io::stderr().is_terminal() {
         // Otherwise the next message would follow the last byte of the body.
         output::note("");
     }
+    if sink.is_spent() {
+        retries.forbid();
+    }
     match written {
         Ok(Written::All) => {}
-        Ok(Written::ReaderGone) => return Ok(Written::ReaderGone),
+        Ok(Written::ReaderGone) => return Ok(Attempt::Done(Written::ReaderGone)),
         Ok(Written::Unread(limit)) => return Err(outcome::unread(limit)),
         Err(failure) => return Err(sink.keep(failure)),
     }
@@ -135,7 +181,7 @@ async fn fetch(
         let text = watch::fields_text(trailers, sink.is_terminal());
         match sink.write(&text) {
             Ok(Written::All) => {}
-            Ok(Written::ReaderGone) => return Ok(Written::ReaderGone),
+            Ok(Written::ReaderGone) => return Ok(Attempt::Done(Written::ReaderGone)),
             Ok(Written::Unread(limit)) => return Err(outcome::unread(limit)),
             Err(error) => return Err(sink.keep(explained(error))),
         }
@@ -147,7 +193,7 @@ async fn fetch(
     }
     match refused {
         Some(error) => Err(explained(error)),
-        None => Ok(Written::All),
+        None => Ok(Attempt::Done(Written::All)),
     }
 }
 

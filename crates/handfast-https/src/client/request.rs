@@ -161,8 +161,9 @@ impl Request {
         }
     }
 
-    /// Can all of it be sent, for the first time or again?
-    pub(super) fn is_repeatable(&self) -> bool {
+    /// Can all of it be sent, for the first time or again? Not after a part of an [`Upload`] was sent that can be sent
+    /// once.
+    pub fn is_repeatable(&self) -> bool {
         self.upload.as_ref().is_none_or(Upload::is_untouched)
     }
 

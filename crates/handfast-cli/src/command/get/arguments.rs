@@ -13,6 +13,7 @@ use super::body::{Body, BodyArgs};
 use super::credentials::CredentialArgs;
 use super::fields::{Defaults, FieldArgs};
 use super::outcome::explained;
+use super::retry::RetryArgs;
 use super::sink::Target;
 use crate::failure::{Failure, code};
 use crate::proxy_args::ProxyArgs;
@@ -35,6 +36,8 @@ pub(crate) struct Args {
     body: BodyArgs,
     #[command(flatten)]
     credentials: CredentialArgs,
+    #[command(flatten)]
+    pub(super) retry: RetryArgs,
     #[command(flatten)]
     pub(super) trust: TrustArgs,
     #[command(flatten)]

@@ -9,7 +9,7 @@ use handfast_https::client::{Download, Error, Whole};
 use super::outcome;
 use crate::failure::Failure;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Target {
     Stdout,
     File(PathBuf),
@@ -58,6 +58,11 @@ impl Sink {
         }
     }
 
+    /// Whether something was written that cannot be taken back.
+    pub(super) fn is_spent(&self) -> bool {
+        matches!(self, Self::Stdout(screen) if screen.is_spent)
+    }
+
     /// The file with the part that arrived.
     pub(super) fn part(&self) -> Option<PathBuf> {
         match self {
@@ -100,6 +105,7 @@ pub(super) struct Screen {
     out: Box<dyn Write>,
     is_terminal: bool,
     mid_line: bool,
+    is_spent: bool,
     deadline: Option<Deadline>,
 }
 
@@ -115,6 +121,7 @@ impl Screen {
             is_terminal: io::stdout().is_terminal(),
             out: out(),
             mid_line: false,
+            is_spent: false,
         }
     }
 
@@ -167,6 +174,7 @@ impl Screen {
     fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(last) = bytes.last() {
             self.mid_line = *last != b'\n';
+            self.is_spent = true;
         }
         self.out.write_all(bytes)?;
         self.out.flush()

@@ -18,6 +18,7 @@ mod manners;
 mod proxy;
 mod replies;
 mod requests;
+mod retries;
 mod servers;
 
 impl Bench {
