@@ -2,7 +2,6 @@
 
 use std::path::{Component, Path};
 
-use super::config::At;
 use super::settings::{Certificate, Site};
 use super::warnings::Warning;
 
@@ -62,11 +61,10 @@ pub(super) fn key(certificate: &Certificate) -> Option<Warning> {
     };
     let path = handfast::escape_control(&path.display().to_string()).into_owned();
     Some(Warning {
-        place: certificate
-            .key
-            .as_ref()
-            .map_or(&certificate.chain.place, |key: &At<_>| &key.place)
-            .clone(),
+        place: match &certificate.key {
+            Some(key) => key.place.clone(),
+            None => certificate.chain.place.clone(),
+        },
         text: format!(
             "{who} the private key {path} (mode {:o}): chmod 600",
             mode & 0o7777
