@@ -384,7 +384,8 @@ fn the_second_signal_ends_it(name: &str) {
         .unwrap()
         .set_len(1 << 30)
         .unwrap();
-    let mut server = place.serve(&["--grace", "600"]);
+    let (log, rotated) = (place.path("access.log"), place.path("access.log.1"));
+    let mut server = place.serve(&["--grace", "600", "--log", log.to_str().unwrap()]);
     let url = server.url("/large");
     let Some(client) = curl(&place.path("ca/ca.pem"), &url) else {
         return;
@@ -405,8 +406,16 @@ fn the_second_signal_ends_it(name: &str) {
         assert!(Instant::now() < deadline, "it still accepts");
     }
     assert!(!server.running.has_ended() && !client.has_ended());
+    // Logs are rotated also while it waits.
+    fs::rename(&log, &rotated).unwrap();
+    server.signal("USR1");
+    while !log.exists() {
+        assert!(Instant::now() < deadline, "{}", server.running.output());
+    }
     server.signal(name);
     assert_eq!(server.code(), Some(0));
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("\"GET /large HTTP/"), "{text}");
     // curl sees that it was cut off.
     let status = client.wait(PATIENCE);
     assert!(status.is_some_and(|status| !status.success()));

@@ -107,12 +107,12 @@ pub(super) fn until_stopped(
         if is_taken {
             tokio::select! {
                 _ = &mut stopped => return Ok::<_, Failure>(false),
-                () = signals.stop() => stopper.shutdown(grace),
+                () = signals.stop(&log) => stopper.shutdown(grace),
             }
         }
         tokio::select! {
             _ = &mut stopped => Ok(false),
-            () = signals.stop() => {
+            () = signals.stop(&log) => {
                 // Replies that are still running are cut, and the log says so.
                 stopper.shutdown(Duration::ZERO);
                 let _ = tokio::time::timeout(CUT, stopped).await;
@@ -204,8 +204,10 @@ impl Signals {
 }
 
 impl Signals {
-    /// Waits for one that ends the server.
-    async fn stop(&mut self) {
-        while self.next().await != Signal::Stop {}
+    /// Waits for one that ends the server. Replies that still run may do so for long: logs are rotated in the meantime.
+    async fn stop(&mut self, log: &log::Handle) {
+        while self.next().await != Signal::Stop {
+            log.reopen();
+        }
     }
 }
