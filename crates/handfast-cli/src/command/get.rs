@@ -12,6 +12,7 @@ mod outcome;
 mod pieces;
 mod retry;
 mod sink;
+mod urls;
 mod watch;
 
 use std::cell::RefCell;

@@ -15,6 +15,7 @@ use super::fields::{Defaults, FieldArgs};
 use super::outcome::explained;
 use super::retry::RetryArgs;
 use super::sink::Target;
+use super::urls::{ProtocolArgs, UrlArgs};
 use crate::failure::{Failure, code};
 use crate::proxy_args::ProxyArgs;
 use crate::trust_args::{Limit, TrustArgs, limit};
@@ -22,14 +23,14 @@ use crate::trust_args::{Limit, TrustArgs, limit};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// URLs to fetch; https if there is no scheme
-    #[arg(required = true, value_name = "URL")]
-    urls: Vec<String>,
-
+    #[command(flatten)]
+    urls: UrlArgs,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
     request: RequestArgs,
+    #[command(flatten)]
+    protocols: ProtocolArgs,
     #[command(flatten)]
     fields: FieldArgs,
     #[command(flatten)]
@@ -245,6 +246,7 @@ impl Args {
 
     /// The requests. Reads the files of `-d @FILE` and `-H @FILE`.
     pub(super) fn jobs(&self) -> Result<Vec<Job>, Failure> {
+        self.protocols.check(self.redirects_max().is_some())?;
         let body = self.body.body()?;
         if self.output.head && body.is_sent() {
             return Err(Failure::usage(

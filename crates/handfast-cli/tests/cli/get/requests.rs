@@ -126,6 +126,39 @@ fn credentials_are_sent_to_other_origins_only_if_they_are_trusted() {
 }
 
 #[test]
+fn urls_are_fetched_in_the_order_in_which_they_are_typed() {
+    let bench = Bench::new();
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let step = || [Step::ReadHead, Step::send(answer)];
+    let server = bench
+        .misbehaving()
+        .serve([step(), step(), step()].into_iter().flatten());
+    let [one, two, three] = ["/1", "/2", "/3"].map(|path| server.url(path));
+    let finished = bench.get([
+        "-q", "--url", &one, &two, "--url", &three, "--proto", "=https",
+    ]);
+    assert_eq!(code(&finished), 0, "{finished}");
+    let seen = server.received_text();
+    let asked: Vec<_> = seen
+        .lines()
+        .filter(|line| line.starts_with("GET"))
+        .collect();
+    assert_eq!(
+        asked,
+        ["GET /1 HTTP/1.1", "GET /2 HTTP/1.1", "GET /3 HTTP/1.1"]
+    );
+    for (args, expected) in [
+        (&["--proto", "=http", &one][..], 1),
+        (&["-L", "--proto-redir", "-all", &one], 1),
+        (&["--proto", "?", &one], 2),
+        (&["-q"], 2),
+    ] {
+        let finished = bench.get(args);
+        assert_eq!(code(&finished), expected, "{args:?}: {finished}");
+    }
+}
+
+#[test]
 fn a_post_stays_one_if_asked() {
     let bench = Bench::new();
     for status in ["301", "302", "303"] {
