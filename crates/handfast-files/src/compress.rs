@@ -18,7 +18,7 @@ use handfast_https::server::{BodyError, Pull};
 
 use crate::background::{Work, behind};
 use crate::chunks::FileBody;
-use crate::coding::Coding;
+use crate::coding::{Accepted, Coding};
 use crate::quota::Quota;
 use crate::ready::Ready;
 use crate::results::{Collecting, Key, Results};
@@ -31,7 +31,7 @@ const COMPRESSING_MAX: usize = 16;
 const PORTION_MAX: usize = 64 * 1024;
 
 /// The smallest portion: of less, hardly anything comes out.
-const PORTION_MIN: usize = 4 * 1024;
+pub(crate) const PORTION_MIN: usize = 4 * 1024;
 
 /// zlib's levels above give 1 to 2% for twice the time.
 const GZIP_LEVEL: u32 = 4;
@@ -93,7 +93,7 @@ impl Compressed {
         Some(Self {
             ready: Rc::clone(ready),
             source: FileBody::new(Rc::clone(ready), 0, size),
-            encoder: Some(Encoder::new(coding, size).ok()?),
+            encoder: Some(Encoder::new(coding, Some(size)).ok()?),
             work: None,
             text: Bytes::new(),
             collecting: Collecting::new(results, key).filter(|_| may_keep),
@@ -180,14 +180,42 @@ impl Pull for Compressed {
     }
 }
 
-enum Encoder {
+/// How a text that is made while it is sent is compressed; one of those that a thread compresses at a time.
+pub(crate) struct Encoding {
+    coding: Coding,
+    encoder: Encoder,
+    place: Quota,
+}
+
+impl Encoding {
+    /// `None` if the client prefers the text as it is, or if too much is being compressed.
+    pub(crate) fn fastest(accepted: &Accepted) -> Option<Self> {
+        let coding = accepted.groups().find_map(fastest)?;
+        Some(Self {
+            coding,
+            place: Quota::take(&COMPRESSING, COMPRESSING_MAX)?,
+            encoder: Encoder::new(coding, None).ok()?,
+        })
+    }
+
+    pub(crate) fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// The encoder may go to another thread, and its place may not.
+    pub(crate) fn into_parts(self) -> (Encoder, Quota) {
+        (self.encoder, self.place)
+    }
+}
+
+pub(crate) enum Encoder {
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
 }
 
 impl Encoder {
-    fn new(coding: Coding, size: u64) -> io::Result<Self> {
+    fn new(coding: Coding, size: Option<u64>) -> io::Result<Self> {
         let out = Vec::new();
         Ok(match coding {
             Coding::Gzip => {
@@ -204,7 +232,7 @@ impl Encoder {
                 let mut encoder = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?;
                 encoder.window_log(WINDOW_LOG)?;
                 // So that little is reserved for a small file.
-                encoder.set_pledged_src_size(Some(size))?;
+                encoder.set_pledged_src_size(size)?;
                 Self::Zstd(encoder)
             }
         })
@@ -227,6 +255,23 @@ impl Encoder {
         })
     }
 
+    /// Compresses a part of a text. What comes out can be decoded as it arrives.
+    pub(crate) fn part(&mut self, text: &[u8]) -> io::Result<Vec<u8>> {
+        self.write_all(text)?;
+        match self {
+            Self::Gzip(encoder) => encoder.flush(),
+            Self::Brotli(encoder) => encoder.flush(),
+            Self::Zstd(encoder) => encoder.flush(),
+        }?;
+        Ok(self.take())
+    }
+
+    /// Compresses the last part of a text.
+    pub(crate) fn last(mut self, text: &[u8]) -> io::Result<Vec<u8>> {
+        self.write_all(text)?;
+        self.finish()
+    }
+
     fn finish(self) -> io::Result<Vec<u8>> {
         match self {
             Self::Gzip(encoder) => encoder.finish(),
@@ -247,7 +292,7 @@ impl fmt::Debug for Encoder {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Read as _;
 
     use super::*;
@@ -273,7 +318,7 @@ mod tests {
             .collect()
     }
 
-    fn decode(coding: Coding, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn decode(coding: Coding, bytes: &[u8]) -> Vec<u8> {
         let mut content = Vec::new();
         match coding {
             Coding::Gzip => flate2::read::GzDecoder::new(bytes).read_to_end(&mut content),

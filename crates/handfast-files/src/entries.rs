@@ -77,7 +77,7 @@ impl Batch {
                 Hint::Neither => return Ok(true),
                 // Its target is looked up, and not opened.
                 Hint::Unknown => match root.kind_of(&target.entry(name)) {
-                    Some(kind) => kind != Kind::Directory,
+                    Some(kind) => matches!(kind, Kind::File(_)),
                     None => return Ok(true),
                 },
             };

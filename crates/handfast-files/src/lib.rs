@@ -85,7 +85,7 @@ pub use self::path::{decode_segment, encode_segment};
 pub use self::state::{condition_holds, entity_tag};
 
 use self::open::Links;
-use self::options::Options;
+use self::options::{Link, Options};
 use self::place::Place;
 use self::results::Results;
 use self::service::Service;
@@ -144,6 +144,25 @@ impl Files {
     #[must_use]
     pub fn with_entries_max(mut self, entries: usize) -> Self {
         self.options_mut().entries_max = entries;
+        self
+    }
+
+    /// A link above each listing for people, for example to a form. The URL may be relative to the directory that is listed.
+    /// Default: none.
+    ///
+    /// ```
+    /// # use handfast_files::Files;
+    /// # fn main() -> std::io::Result<()> {
+    /// let files = Files::new(".")?.with_listing_link("/upload/", "Upload files");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_listing_link(mut self, url: impl Into<String>, text: impl Into<String>) -> Self {
+        self.options_mut().listing_link = Some(Link {
+            url: url.into(),
+            text: text.into(),
+        });
         self
     }
 

@@ -23,8 +23,10 @@ use handfast_https::server::{BodyError, Pull};
 
 use crate::accept::Form;
 use crate::background::{Work, behind};
+use crate::compress::{Encoder, Encoding, PORTION_MIN};
 use crate::entries::Batch;
 use crate::open::{Kind, Root, glance};
+use crate::options::{Link, Options};
 use crate::path::Target;
 use crate::quota::Quota;
 
@@ -43,43 +45,27 @@ thread_local! {
 pub(crate) struct ListingBody {
     /// At rest; at work it is elsewhere.
     page: Option<Box<Page>>,
-    work: Option<Work<(Box<Page>, io::Result<String>)>>,
+    work: Option<Work<(Box<Page>, io::Result<Bytes>)>>,
     /// Leave to keep a batch, from before it is read: without it nothing is kept.
     kept: Option<Quota>,
-    /// What was made and not yet asked for: little more than one entry.
+    /// What was made and not yet asked for: little more than one entry, or what came out of a portion.
     text: Bytes,
     stop: Arc<AtomicBool>,
+    /// Leave to compress, if it does.
+    coded: Option<Quota>,
 }
 
 impl ListingBody {
-    /// Shows at most `entries_max` entries.
-    pub(crate) fn new(
-        root: &Arc<Root>,
-        directory: File,
-        target: Target,
-        form: Form,
-        entries_max: usize,
-    ) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let page = Page {
-            root: Arc::clone(root),
-            directory,
-            target,
-            form,
-            entries_max,
-            now: unix_now(),
-            part: Part::Head,
-            batch: None,
-            last: None,
-            shown: 0,
-            stop: Arc::clone(&stop),
-        };
+    pub(crate) fn new(mut page: Page, encoding: Option<Encoding>) -> Self {
+        let (encoder, coded) = encoding.map(Encoding::into_parts).unzip();
+        page.encoder = encoder;
         Self {
+            stop: Arc::clone(&page.stop),
             page: Some(Box::new(page)),
             work: None,
             kept: None,
             text: Bytes::new(),
-            stop,
+            coded,
         }
     }
 }
@@ -110,7 +96,7 @@ impl Pull for ListingBody {
                 self.work = None;
                 match done {
                     Ok((page, Ok(text))) => {
-                        self.text = text.into();
+                        self.text = text;
                         if page.batch.is_none() {
                             self.kept = None;
                         }
@@ -128,12 +114,13 @@ impl Pull for ListingBody {
             let Some(mut page) = self.page.take() else {
                 return Poll::Ready(None);
             };
-            let portion = max.clamp(1, PORTION_MAX);
+            let least = if self.coded.is_some() { PORTION_MIN } else { 1 };
+            let portion = max.clamp(least, PORTION_MAX);
             let kept = self.kept.take();
             self.kept = kept.or_else(|| Quota::take(&BATCHES, BATCHES_MAX));
             let may_keep = self.kept.is_some();
             self.work = Some(behind(move || {
-                let text = page.go_on(portion);
+                let text = page.next_portion(portion);
                 if !may_keep {
                     page.batch = None;
                 }
@@ -150,12 +137,13 @@ impl Drop for ListingBody {
 }
 
 /// How far a page has been made, and what is needed to go on.
-struct Page {
+pub(crate) struct Page {
     root: Arc<Root>,
     directory: File,
     target: Target,
     form: Form,
     entries_max: usize,
+    link: Option<Link>,
     /// When it was requested, in seconds since 1970.
     now: i64,
     part: Part,
@@ -164,6 +152,7 @@ struct Page {
     last: Option<(bool, Vec<u8>)>,
     shown: usize,
     stop: Arc<AtomicBool>,
+    encoder: Option<Encoder>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,21 +163,52 @@ enum Part {
 }
 
 impl Page {
+    pub(crate) fn new(
+        root: &Arc<Root>,
+        directory: File,
+        target: Target,
+        form: Form,
+        options: &Options,
+    ) -> Self {
+        Self {
+            root: Arc::clone(root),
+            directory,
+            target,
+            form,
+            entries_max: options.entries_max,
+            link: options.listing_link.clone(),
+            now: unix_now(),
+            part: Part::Head,
+            batch: None,
+            last: None,
+            shown: 0,
+            stop: Arc::new(AtomicBool::new(false)),
+            encoder: None,
+        }
+    }
+
     fn is_done(&self) -> bool {
         self.part == Part::Done
+    }
+
+    /// Makes the next portion in its coding. May block.
+    fn next_portion(&mut self, portion: usize) -> io::Result<Bytes> {
+        let text = self.go_on(portion)?;
+        let Some(mut encoder) = self.encoder.take() else {
+            return Ok(text.into());
+        };
+        if self.is_done() {
+            return Ok(encoder.last(text.as_bytes())?.into());
+        }
+        let part = encoder.part(text.as_bytes())?;
+        self.encoder = Some(encoder);
+        Ok(part.into())
     }
 
     /// Makes the next portion, of `portion` bytes and at most one entry more. May block.
     fn go_on(&mut self, portion: usize) -> io::Result<String> {
         let mut text = String::with_capacity(portion.min(PORTION_MAX));
-        if self.part == Part::Head {
-            match self.form {
-                Form::Json => json::put_head(&mut text, &self.target),
-                _ => html::put_head(&mut text, &self.target),
-            }
-            self.part = Part::Entries;
-        }
-        while self.part == Part::Entries && text.len() < portion {
+        while !self.is_done() && text.len() < portion {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
@@ -203,6 +223,20 @@ impl Page {
                 }
             };
             let (left, beyond, cut) = (batch.left(), batch.beyond, batch.cut);
+            if self.part == Part::Head {
+                let more = html::More {
+                    shown: self.entries_max,
+                    all: left + beyond,
+                    cut,
+                };
+                let more = (more.all > self.entries_max || cut).then_some(more);
+                match self.form {
+                    Form::Json => json::put_head(&mut text, &self.target),
+                    _ => html::put_head(&mut text, &self.target, self.link.as_ref(), more),
+                }
+                self.part = Part::Entries;
+                continue;
+            }
             if left > 0 && self.shown < self.entries_max {
                 if let Some((is_file, name)) = batch.next() {
                     self.last = Some((is_file, name.to_vec()));
@@ -250,9 +284,12 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
     use tokio::time::timeout;
 
     use super::*;
+    use crate::coding::{Accepted, Coding};
+    use crate::compress::tests::decode;
     use crate::open::Links;
 
     const ENTRIES_MAX: usize = 10_000;
@@ -265,10 +302,17 @@ mod tests {
         let root = Arc::new(Root::open(base, Links::Beneath).unwrap());
         let target = Target::parse("/").unwrap();
         let directory = root.find(&target).unwrap().file;
-        ListingBody::new(&root, directory, target, form, ENTRIES_MAX)
+        ListingBody::new(
+            Page::new(&root, directory, target, form, &Options::default()),
+            None,
+        )
     }
 
-    async fn all(mut body: ListingBody, max: usize) -> String {
+    async fn all(body: ListingBody, max: usize) -> String {
+        String::from_utf8(all_bytes(body, max).await).unwrap()
+    }
+
+    async fn all_bytes(mut body: ListingBody, max: usize) -> Vec<u8> {
         let mut text = Vec::new();
         while let Some(piece) = poll_fn(|cx| body.poll_piece(cx, max)).await {
             let piece = piece.unwrap();
@@ -276,7 +320,51 @@ mod tests {
             text.extend_from_slice(&piece);
         }
         assert!(body.is_end());
-        String::from_utf8(text).unwrap()
+        text
+    }
+
+    #[tokio::test]
+    async fn a_compressed_page_is_the_page_and_much_smaller() {
+        let base = tempfile::tempdir().unwrap();
+        for number in 0..2000 {
+            fs::write(base.path().join(format!("file{number:05}.txt")), "").unwrap();
+        }
+        let whole = all(listing(base.path()), usize::MAX).await;
+        for (name, coding) in [
+            ("gzip", Coding::Gzip),
+            ("br", Coding::Brotli),
+            ("zstd", Coding::Zstd),
+        ] {
+            let mut request = HeaderMap::new();
+            request.insert(ACCEPT_ENCODING, HeaderValue::from_static(name));
+            for max in [1000, usize::MAX] {
+                let encoding = Encoding::fastest(&Accepted::of(&request)).unwrap();
+                assert_eq!(encoding.coding(), coding);
+                let mut body = listing(base.path());
+                let page = body.page.take().unwrap();
+                let body = ListingBody::new(*page, Some(encoding));
+                let bytes = all_bytes(body, max).await;
+                assert!(bytes.len() * 4 < whole.len(), "{name}: {}", bytes.len());
+                assert!(decode(coding, &bytes) == whole.as_bytes(), "{name} {max}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listing_is_compressed_while_few_others_are() {
+        let mut request = HeaderMap::new();
+        request.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, br, zstd"));
+        let accepted = Accepted::of(&request);
+        let base = tempfile::tempdir().unwrap();
+        let coded = || {
+            let encoding = Encoding::fastest(&accepted)?;
+            let page = listing(base.path()).page.take()?;
+            Some(ListingBody::new(*page, Some(encoding)))
+        };
+        let all: Vec<_> = std::iter::from_fn(coded).collect();
+        assert_eq!(all.len(), 16);
+        drop(all);
+        assert!(coded().is_some());
     }
 
     /// Whatever is asked for at a time, and with or without the names kept between portions.
@@ -335,7 +423,12 @@ mod tests {
             (&entries[2]["size"], &entries[2]["href"]),
             (&5.into(), &"./f2".into())
         );
-        assert!(entries[2]["modified"].as_str().unwrap().ends_with('Z'));
+        for entry in entries {
+            assert!(
+                entry["modified"].as_str().unwrap().ends_with('Z'),
+                "{entry}"
+            );
+        }
         let empty = tempfile::tempdir().unwrap();
         let text = all(listing_as(empty.path(), Form::Json), 4000).await;
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -352,6 +445,8 @@ mod tests {
         let page = all(listing(base.path()), usize::MAX).await;
         assert!(page.contains("href=\"./zz-sub/\""));
         assert_eq!(page.matches("<tr>").count(), ENTRIES_MAX);
+        let (head, _) = page.split_once("<table>").unwrap();
+        assert!(head.contains("The first 10000 of 10501 entries are shown."));
         assert!(
             page.contains("and 501 more</p>"),
             "{}",

@@ -42,13 +42,7 @@ pub(crate) struct FileFacts {
 
 impl FileFacts {
     pub(crate) fn modified(&self) -> SystemTime {
-        let seconds = u64::try_from(self.modified_ns / 1_000_000_000).unwrap_or(u64::MAX);
-        let nanos = u32::try_from(self.modified_ns % 1_000_000_000).unwrap_or(0);
-        UNIX_EPOCH
-            .checked_add(Duration::new(seconds, nanos))
-            // Not representable in HTTP: the file has no such field.
-            .filter(|_| seconds < 253_402_300_800)
-            .unwrap_or(UNIX_EPOCH)
+        time_of(self.modified_ns)
     }
 
     /// Whether another change from now on would give it other times: the last one is older than the file system's clock
@@ -80,6 +74,17 @@ impl FileFacts {
     }
 }
 
+/// A time in nanoseconds since 1970.
+fn time_of(ns: u128) -> SystemTime {
+    let seconds = u64::try_from(ns / 1_000_000_000).unwrap_or(u64::MAX);
+    let nanos = u32::try_from(ns % 1_000_000_000).unwrap_or(0);
+    UNIX_EPOCH
+        .checked_add(Duration::new(seconds, nanos))
+        // Not representable in HTTP: the file has no such field.
+        .filter(|_| seconds < 253_402_300_800)
+        .unwrap_or(UNIX_EPOCH)
+}
+
 /// An opened file or directory.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -91,7 +96,19 @@ pub(crate) struct Found {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     File(FileFacts),
-    Directory,
+    Directory {
+        /// Nanoseconds since 1970.
+        modified_ns: u128,
+    },
+}
+
+impl Kind {
+    pub(crate) fn modified(&self) -> SystemTime {
+        match self {
+            Self::File(facts) => facts.modified(),
+            Self::Directory { modified_ns } => time_of(*modified_ns),
+        }
+    }
 }
 
 /// The type of an entry according to the directory.
@@ -228,6 +245,8 @@ fn kind(metadata: &Metadata) -> Option<Kind> {
     if metadata.is_file() {
         Some(Kind::File(platform::facts(metadata)))
     } else {
-        metadata.is_dir().then_some(Kind::Directory)
+        metadata.is_dir().then(|| Kind::Directory {
+            modified_ns: platform::facts(metadata).modified_ns,
+        })
     }
 }

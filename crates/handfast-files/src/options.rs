@@ -14,11 +14,19 @@ const ENTRIES_MAX_DEFAULT: usize = 10_000;
 /// A cache may keep a reply, and asks each time whether it is still good.
 pub(crate) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
+/// A link above listings.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub(crate) url: String,
+    pub(crate) text: String,
+}
+
 /// See the methods of [`Files`](crate::Files).
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) listing: bool,
     pub(crate) entries_max: usize,
+    pub(crate) listing_link: Option<Link>,
     pub(crate) indexes: Vec<Vec<u8>>,
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) charset: Charset,
@@ -32,6 +40,7 @@ impl Default for Options {
         Self {
             listing: true,
             entries_max: ENTRIES_MAX_DEFAULT,
+            listing_link: None,
             indexes: vec![b"index.html".to_vec()],
             cache_control: Some(NO_CACHE),
             charset: Charset::default(),

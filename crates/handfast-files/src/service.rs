@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use handfast_https::server::{Body, Request, Response, plain};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY};
-use http::{Method, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use http::{Method, StatusCode, Version};
 
 use crate::accept::{self, Form};
+use crate::coding::Accepted;
+use crate::compress::Encoding;
 use crate::hot;
-use crate::listing::ListingBody;
+use crate::listing::{ListingBody, Page};
 use crate::negotiate::{Negotiation, has_one_form};
 use crate::open::{Found, Kind, NotOpened, Root};
 use crate::opening::{open, prepare};
@@ -20,7 +22,7 @@ use crate::page;
 use crate::path::{Refusal, Target};
 use crate::place::Place;
 use crate::ready::Ready;
-use crate::respond::{self, not_found, refused, to_directory};
+use crate::respond::{self, not_acceptable, not_found, refused, to_directory};
 use crate::results::Results;
 
 /// A directory, how it is served, and what was compressed of it.
@@ -74,7 +76,7 @@ impl Service {
         };
         let found = open(root, &target).await;
         let is_missing = match &found {
-            Ok(found) => matches!(found.kind, Kind::Directory),
+            Ok(found) => matches!(found.kind, Kind::Directory { .. }),
             Err(error) => matches!(error, NotOpened::Missing),
         };
         // In a directory that was removed nothing is found, and it seems to be empty.
@@ -91,11 +93,11 @@ impl Service {
             }
             // "file.html/" is never found.
             Kind::File(_) => not_found(),
-            Kind::Directory if target.is_directory() => {
+            Kind::Directory { .. } if target.is_directory() => {
                 self.directory(root, found.file, &target, request, head)
                     .await
             }
-            Kind::Directory => to_directory(&target, request.uri().query()),
+            Kind::Directory { .. } => to_directory(&target, request.uri().query()),
         }
     }
 
@@ -161,19 +163,30 @@ impl Service {
             return not_found();
         }
         let form = accept::preferred(request.headers(), &[Form::Html, Form::Json]);
+        let accepted = Accepted::of(request.headers());
+        let encoding = match self.options.compression && request.version() >= Version::HTTP_11 {
+            true => Encoding::fastest(&accepted),
+            false => None,
+        };
+        if encoding.is_none() && !accepted.accepts_identity() {
+            return not_acceptable();
+        }
+        let coding = encoding.as_ref().map(Encoding::coding);
         let mut response = Response::new(if head {
             Body::empty()
         } else {
-            let entries_max = self.options.entries_max;
-            let body = ListingBody::new(root, directory, target.clone(), form, entries_max);
-            Body::pulled(body)
+            let page = Page::new(root, directory, target.clone(), form, &self.options);
+            Body::pulled(ListingBody::new(page, encoding))
         });
         let fields = response.headers_mut();
         page::put_fields(fields);
         if form == Form::Json {
             fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        fields.insert(VARY, HeaderValue::from_static("Accept"));
+        if let Some(coding) = coding {
+            fields.insert(CONTENT_ENCODING, coding.field());
+        }
+        fields.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
         fields.insert(CACHE_CONTROL, NO_CACHE);
         response
     }

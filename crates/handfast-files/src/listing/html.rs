@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::open::{FileFacts, Kind};
+use crate::open::Kind;
+use crate::options::Link;
 use crate::page::{self, SCRIPT, escape_html};
 use crate::path::{Target, encode_segment};
 
@@ -19,7 +20,21 @@ const AGES: [(i64, &str); 6] = [
 /// A file whose time is this far ahead is new all the same: clocks differ.
 const CLOCKS_DIFFER: i64 = 60;
 
-pub(super) fn put_head(page: &mut String, target: &Target) {
+/// What there is besides the entries that are shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct More {
+    pub(super) shown: usize,
+    /// All entries, or those that were read.
+    pub(super) all: usize,
+    pub(super) cut: bool,
+}
+
+pub(super) fn put_head(
+    page: &mut String,
+    target: &Target,
+    link: Option<&Link>,
+    more: Option<More>,
+) {
     let names: Vec<_> = target
         .names()
         .iter()
@@ -34,8 +49,21 @@ pub(super) fn put_head(page: &mut String, target: &Target) {
         page.push_str("<i>/</i>");
         put_step(page, names.len() - index - 1, name);
     }
+    page.push_str("</h1></nav>\n");
+    if let Some(Link { url, text }) = link {
+        let (url, text) = (escape_html(url), escape_html(text));
+        let _ = writeln!(page, "<p><a href=\"{url}\">{text}</a></p>");
+    }
+    // Where it is read before the entries, and not only after thousands of them.
+    if let Some(More { shown, all, cut }) = more {
+        let at_least = if cut { "more than " } else { "" };
+        let _ = writeln!(
+            page,
+            "<p class=dim id=more>The first {shown} of {at_least}{all} entries are shown. The filter searches only these.</p>"
+        );
+    }
     page.push_str(
-        "</h1></nav>\n<form hidden><label>Filter<input type=search name=filter autocomplete=off></label>\
+        "<form hidden><label>Filter<input type=search name=filter autocomplete=off></label>\
          <output aria-live=polite></output></form>\n\
          <main><table><caption>Files in this directory</caption>\n\
          <thead><tr><th scope=col>Name</th><th scope=col>Size</th><th scope=col>Modified</th></tr></thead>\n<tbody>\n",
@@ -60,14 +88,18 @@ pub(super) fn put_row(page: &mut String, name: &[u8], kind: &Kind, now: i64) {
     let (reference, text) = (encode_segment(name), escape_html(&text));
     // "./" keeps a name with a colon from being read as a scheme.
     let _ = match kind {
-        Kind::Directory => writeln!(
-            page,
-            "<tr class=d><td><a href=\"./{reference}/\">{text}/</a><td><td>"
-        ),
+        Kind::Directory { .. } => {
+            let _ = write!(
+                page,
+                "<tr class=d><td><a href=\"./{reference}/\">{text}/</a><td>"
+            );
+            put_time(page, modified(kind), now);
+            writeln!(page)
+        }
         Kind::File(facts) => {
             let _ = write!(page, "<tr><td><a href=\"./{reference}\">{text}</a>");
             put_size(page, facts.size);
-            put_time(page, modified(facts), now);
+            put_time(page, modified(kind), now);
             writeln!(page)
         }
     };
@@ -123,8 +155,8 @@ pub(super) fn put_foot(page: &mut String, left_out: usize, cut: bool) {
 }
 
 /// In seconds since 1970.
-pub(super) fn modified(facts: &FileFacts) -> i64 {
-    let unix = facts.modified().duration_since(std::time::UNIX_EPOCH);
+pub(super) fn modified(kind: &Kind) -> i64 {
+    let unix = kind.modified().duration_since(std::time::UNIX_EPOCH);
     unix.map_or(0, |since| {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     })
@@ -133,6 +165,7 @@ pub(super) fn modified(facts: &FileFacts) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::open::FileFacts;
 
     #[test]
     fn names_are_escaped() {
@@ -144,16 +177,25 @@ mod tests {
             changed_ns: 0,
         };
         let mut page = String::new();
-        put_head(&mut page, &target);
+        let link = Link {
+            url: "/up?a&b".to_owned(),
+            text: "Upload <files>".to_owned(),
+        };
+        put_head(&mut page, &target, Some(&link), None);
         let file = Kind::File(facts);
         let now = 1_700_000_000 + 3 * 86_400;
-        put_row(&mut page, b"sub", &Kind::Directory, now);
+        let directory = Kind::Directory {
+            modified_ns: 1_700_000_000_000_000_000,
+        };
+        put_row(&mut page, b"sub", &directory, now);
         put_row(&mut page, b"<script>alert('x')</script>&\".txt", &file, now);
         put_row(&mut page, b"javascript:\xff\x1b[2J", &file, now);
         for expected in [
             "<title>/a&lt;b/c</title>",
             "<a href=\"../../\">Files</a><i>/</i><a href=\"../\">a&lt;b</a><i>/</i><span aria-current=page>c</span>",
-            "<tr class=d><td><a href=\"./sub/\">sub/</a><td><td>\n",
+            "<p><a href=\"/up?a&amp;b\">Upload &lt;files&gt;</a></p>",
+            "<tr class=d><td><a href=\"./sub/\">sub/</a><td><td data-v=1700000000>\
+             <time datetime=2023-11-14T22:13:20Z title=\"2023-11-14 22:13:20 UTC\">3 days ago</time>\n",
             "href=\"./%3Cscript%3E",
             "href=\"./javascript%3A%FF%1B%5B2J\"",
             "<td data-v=5 title=\"5 bytes\">5 B<td data-v=1700000000>\

@@ -26,16 +26,16 @@ pub(super) fn put_row(text: &mut String, name: &[u8], kind: &Kind, first: bool) 
     });
     put_string(text, &String::from_utf8_lossy(name));
     let reference = encode_segment(name);
+    let modified = handfast::format_utc(modified(kind));
     let _ = match kind {
-        Kind::Directory => write!(
+        Kind::Directory { .. } => write!(
             text,
-            ",\"href\":\"./{reference}/\",\"type\":\"directory\"}}"
+            ",\"href\":\"./{reference}/\",\"type\":\"directory\",\"modified\":\"{modified}\"}}"
         ),
         Kind::File(facts) => write!(
             text,
-            ",\"href\":\"./{reference}\",\"type\":\"file\",\"size\":{},\"modified\":\"{}\"}}",
-            facts.size,
-            handfast::format_utc(modified(facts))
+            ",\"href\":\"./{reference}\",\"type\":\"file\",\"size\":{},\"modified\":\"{modified}\"}}",
+            facts.size
         ),
     };
 }

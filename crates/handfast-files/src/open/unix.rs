@@ -190,7 +190,9 @@ pub(crate) fn glance(directory: &File, name: &[u8]) -> Option<Kind> {
     let everybody = |bits: u32| mode & bits == bits;
     match FileType::from_raw_mode(mode) {
         FileType::RegularFile if everybody(0o444) => Some(Kind::File(facts_of(&seen))),
-        FileType::Directory if everybody(0o555) => Some(Kind::Directory),
+        FileType::Directory if everybody(0o555) => Some(Kind::Directory {
+            modified_ns: facts_of(&seen).modified_ns,
+        }),
         _ => None,
     }
 }

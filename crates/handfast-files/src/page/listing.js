@@ -14,12 +14,12 @@ heads.forEach((head,index)=>{
   button.onclick=()=>{sign=index===column?-sign:index?-1:1;column=index;sort()};
 });
 heads[0].setAttribute("aria-sort","ascending");
-const form=document.querySelector("form"),input=form.elements.filter,count=form.querySelector("output");
+const form=document.querySelector("form"),input=form.elements.filter,count=form.querySelector("output"),more=document.getElementById("more");
 form.onsubmit=event=>event.preventDefault();
 input.oninput=()=>{
   const wanted=input.value.toLowerCase();let shown=0;
   rows.forEach(row=>{row.hidden=!name(row).toLowerCase().includes(wanted);shown+=!row.hidden});
-  count.value=wanted?`${shown} of ${rows.length}`:"";
+  count.value=wanted?`${shown} of ${more?"the first ":""}${rows.length}`:"";
 };
 form.hidden=false;
 })();

@@ -102,8 +102,8 @@ pub(super) const REASONS: &[Reason] = &[
     },
     Reason {
         title: "Listings vary by Accept",
-        text: "A listing is a page or JSON, as the client prefers, and is not compressed. nginx may compress it.",
-        fits: |_, one| one.aspect == "Vary" && one.ours == "accept",
+        text: "A listing is a page or JSON, as the client prefers. Both may compress it.",
+        fits: |_, one| one.aspect == "Vary" && one.ours == "accept, accept-encoding",
     },
     Reason {
         title: "Vary, wherever a client may get something else",
