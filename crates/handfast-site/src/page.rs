@@ -1,8 +1,8 @@
 //! The pages that a site makes itself, in the style of the listings of `handfast-files`: errors and forms.
 
-use handfast_files::{error_page, html_page};
+use handfast_files::{error_page, escape_html, html_page, prefers_html};
 use handfast_https::server::Response;
-use http::header::{CACHE_CONTROL, HeaderValue, REFERRER_POLICY};
+use http::header::{CACHE_CONTROL, HeaderValue, REFERRER_POLICY, VARY};
 use http::{HeaderMap, StatusCode};
 
 /// A page, or for programs a line, for a status.
@@ -29,6 +29,29 @@ pub(crate) fn refusal_page(request: &HeaderMap, status: StatusCode) -> Response 
 pub(crate) fn html(heading: &str, content: &str) -> Response {
     let mut response = html_page(heading, content);
     harden(response.headers_mut());
+    response
+}
+
+/// As [`status_page`], with a link back to a form for people.
+pub(crate) fn form_refused(
+    request: &HeaderMap,
+    status: StatusCode,
+    text: &str,
+    form: &str,
+) -> Response {
+    if !prefers_html(request) {
+        return status_page(request, status, text);
+    }
+    let content = format!(
+        "<p>{}</p>\n<p><a href=\"{}\">Back to the form</a></p>\n<p class=dim>Status {}</p>",
+        escape_html(text),
+        escape_html(form),
+        status.as_u16(),
+    );
+    let mut response = html(status.canonical_reason().unwrap_or("Error"), &content);
+    *response.status_mut() = status;
+    let by_accept = HeaderValue::from_static("Accept");
+    response.headers_mut().insert(VARY, by_accept);
     response
 }
 

@@ -29,6 +29,10 @@ use crate::upload::Uploads;
 /// The policy of what clients have uploaded.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
 
+/// The link in listings to the form for uploads; where uploads are read, of the same directory.
+const UPLOAD: &str = "Upload files";
+const HERE: &str = "?upload";
+
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// What else than HTML an application's page is not for.
@@ -116,9 +120,20 @@ impl Site {
 
     /// The files that are served. Default: none.
     pub fn with_files(mut self, files: Files) -> Self {
-        self.uploaded = Some(files.clone().with_precompressed(false));
         self.files = Some(files);
+        self.complete_files();
         self
+    }
+
+    fn complete_files(&mut self) {
+        let Some(files) = &mut self.files else {
+            return;
+        };
+        if let Some(uploads) = self.uploads.first() {
+            *files = files.clone().with_listing_link(uploads.page(), UPLOAD);
+        }
+        let uploaded = files.clone().with_precompressed(false);
+        self.uploaded = Some(uploaded.with_listing_link(HERE, UPLOAD));
     }
 
     /// Adds a guard. All that cover a path are satisfied before anything of it is answered.
@@ -151,7 +166,8 @@ impl Site {
     }
 
     /// Answers with this file, and 200, where nothing is found: for applications that choose their page in the browser. Only to
-    /// navigations (GET and HEAD that accept HTML), and only for paths whose last name has no extension: a script that is
+    /// navigations: GET and HEAD that accept HTML. A browser says whether it navigates (`Sec-Fetch-Mode`), and gets the page for any
+    /// path, `/users/john.doe` as well. Of other clients only paths whose last name has no extension are answered so: a script that is
     /// missing is missing. Default: none.
     ///
     /// # Errors
@@ -184,10 +200,16 @@ impl Site {
         Ok(self)
     }
 
-    /// Adds a directory that files are stored beneath. Default: none.
+    /// Adds a directory that files are stored beneath. Listings link to its form. Default: none.
     pub fn with_uploads(mut self, uploads: Uploads) -> Self {
         self.uploads.push(uploads);
+        self.complete_files();
         self
+    }
+
+    /// The paths of the pages with a form for uploads.
+    pub fn upload_pages(&self) -> impl Iterator<Item = String> + '_ {
+        self.uploads.iter().map(Uploads::page)
     }
 
     /// Answers a request that is for this site.
@@ -312,8 +334,9 @@ impl Site {
         }
         let response = self.content(request).await;
         match &self.fallback {
-            Some(fallback) if response.status() == StatusCode::NOT_FOUND && !has_extension => {
-                Box::pin(self.fall_back(fallback, response, request, connection, passage)).await
+            Some(fallback) if response.status() == StatusCode::NOT_FOUND => {
+                let fallen = is_navigation(request, has_extension).then_some(fallback);
+                Box::pin(self.fall_back(fallen, response, request, connection, passage)).await
             }
             _ => Ok(response),
         }
@@ -399,20 +422,20 @@ impl Site {
         answer_by(self.files.as_ref(), request).await
     }
 
-    /// Answers a navigation with the application's page.
+    /// Answers with the application's page, if there is to be one, and otherwise that nothing is there.
     async fn fall_back(
         &self,
-        fallback: &PathAndQuery,
+        fallback: Option<&PathAndQuery>,
         mut missing: Response,
         request: &mut Request,
         connection: &ConnectionInfo,
         passage: &mut Passage,
     ) -> Result<Response, Response> {
         let vary = HeaderValue::from_static("accept, sec-fetch-mode");
-        if !is_navigation(request) {
+        let Some(fallback) = fallback else {
             missing.headers_mut().append(VARY, vary);
             return Ok(missing);
-        }
+        };
         let path = Path::parse(fallback.path()).map_err(|_| not_found(request.headers()))?;
         *request.uri_mut() = Uri::from(fallback.clone());
         self.enter(path, request, connection, passage).await?;
@@ -511,7 +534,7 @@ fn local(text: &str) -> Result<PathAndQuery, RuleError> {
 }
 
 /// Does a person go to this URL? Browsers say so, and do not for what a page loads; others accept anything.
-fn is_navigation(request: &Request) -> bool {
+fn is_navigation(request: &Request, has_extension: bool) -> bool {
     let headers = request.headers();
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return false;
@@ -519,7 +542,7 @@ fn is_navigation(request: &Request) -> bool {
     if let Some(mode) = headers.get(FETCH_MODE) {
         return mode == "navigate" && accepts_html(headers);
     }
-    accepts_html(headers)
+    !has_extension && accepts_html(headers)
 }
 
 #[cfg(test)]

@@ -116,6 +116,10 @@ fn what_is_ours_is_what_its_type_says_and_loads_nothing() {
         )
     };
     for version in VERSIONS {
+        let listing = get(&server, version, "/sub/", &[]);
+        assert!(
+            listing.is_none_or(|got| got.body.contains("<a href=\"/upload/\">Upload files</a>"))
+        );
         for accept in [
             "Accept: */*",
             "Accept: text/html",
@@ -151,6 +155,9 @@ fn what_is_ours_is_what_its_type_says_and_loads_nothing() {
                 };
                 assert_eq!(got.status, status, "{version} {path} {}", got.body);
                 assert!(got.is_harmless(), "{version} {path} {}", got.head);
+                if accept.ends_with("html") && more.contains(&"--data-binary") {
+                    assert!(got.body.contains("<a href=\"/upload/\">"), "{}", got.body);
+                }
             }
         }
     }
@@ -175,6 +182,18 @@ fn the_applications_page_is_for_navigations() {
             ("/users/7/", &["-H", HTML], 200, "<p>app"),
             ("/users/7", &[], 200, "<p>app"),
             ("/users/v1.2", &["-H", HTML], 404, ""),
+            (
+                "/users/john.doe",
+                &["-H", HTML, "-H", "Sec-Fetch-Mode: navigate"],
+                200,
+                "<p>app",
+            ),
+            (
+                "/assets/gone.js",
+                &["-H", "Accept: */*", "-H", "Sec-Fetch-Mode: no-cors"],
+                404,
+                "",
+            ),
             ("/assets/a.js", &["-H", HTML], 200, "script"),
             ("/assets/gone.js", &["-H", HTML], 404, ""),
             ("/users/7", &["-H", "Accept: application/json"], 404, ""),

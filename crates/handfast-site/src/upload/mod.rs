@@ -194,6 +194,7 @@ impl Uploads {
         cors: Option<&Cors>,
         gate: &mut Gate<'_>,
     ) -> Option<Response> {
+        let form;
         let result = match *request.method() {
             Method::GET | Method::HEAD => {
                 let is_page = request.uri().query() == Some(PAGE_QUERY)
@@ -214,6 +215,7 @@ impl Uploads {
                 };
             }
             Method::PUT | Method::POST => {
+                form = (*request.method() == Method::POST).then(|| self.back(path));
                 let has_certificate = gate.connection.client().is_some();
                 if !may_upload(request, cors, has_certificate) {
                     let text = "A page of another site may not upload files here.";
@@ -222,7 +224,7 @@ impl Uploads {
                 let Some(_running) = Running::new(&self.running, self.limits.uploads_max) else {
                     let text = "Too many uploads are running. Try again in a moment.";
                     let refused = Refused::Status(StatusCode::SERVICE_UNAVAILABLE, text);
-                    return Some(refused.response(request.headers()));
+                    return Some(refused.response(request.headers(), form.as_deref()));
                 };
                 if *request.method() == Method::PUT {
                     self.put(request, path).await
@@ -244,7 +246,7 @@ impl Uploads {
                 return Some(response);
             }
         };
-        Some(result.unwrap_or_else(|refused| refused.response(request.headers())))
+        Some(result.unwrap_or_else(|refused| refused.response(request.headers(), form.as_deref())))
     }
 
     fn policy(&self) -> Policy {

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use super::multipart::FormError;
 use super::name::NameProblem;
 use super::store::StoreError;
-use crate::page::status_page;
+use crate::page::{form_refused, status_page};
 
 /// When a client that was one too many may come again, in seconds.
 const RETRY_SECONDS: u64 = 5;
@@ -84,12 +84,16 @@ impl Refused {
         }
     }
 
-    pub(super) fn response(self, request: &HeaderMap) -> Response {
+    /// `form` is the URL of the form that the client has sent, if it did.
+    pub(super) fn response(self, request: &HeaderMap, form: Option<&str>) -> Response {
         if let Self::Answered(response) = self {
             return *response;
         }
         let (status, text) = self.told();
-        let mut response = status_page(request, status, &text);
+        let mut response = match form {
+            Some(form) => form_refused(request, status, &text, form),
+            None => status_page(request, status, &text),
+        };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use handfast::{CertificateFacts, Explanation, SubjectAltName};
 
 use handfast_https::server::LocalAddress;
+use handfast_site::SiteTable;
 
 use super::certificates::{Origin, Shown, SiteIdentities, Trusted};
 use super::config::choices::Demand;
@@ -71,6 +72,7 @@ pub(super) fn text(
     identities: &SiteIdentities,
     addresses: &[SocketAddr],
     status: &[SocketAddr],
+    sites: &SiteTable,
 ) -> String {
     let mut text = String::new();
     for address in addresses {
@@ -84,6 +86,11 @@ pub(super) fn text(
     }
     for address in status {
         text.push_str(&format!("status page and /metrics on https://{address}/\n"));
+    }
+    if let Some(address) = addresses.first() {
+        for site in sites.sites().iter().take(SITES_SHOWN_MAX) {
+            text.extend(upload_forms(site, *address));
+        }
     }
     let mut lines: Vec<String> = Vec::new();
     let sites = settings.sites.iter().zip(&identities.sites);
@@ -107,6 +114,18 @@ pub(super) fn text(
         ));
     }
     text
+}
+
+/// Where people upload files to a site, a line each.
+fn upload_forms(site: &handfast_site::Site, address: SocketAddr) -> impl Iterator<Item = String> {
+    let host = match site.names().next() {
+        // Any name that the wildcard stands for.
+        Some(name) => name.replacen('*', "www", 1),
+        None => reachable(address.ip()),
+    };
+    let port = address.port();
+    let pages = site.upload_pages();
+    pages.map(move |page| format!("upload form at https://{host}:{port}{page}\n"))
 }
 
 /// Commands to reach a site at each address; addresses with the same name and port are listed once.

@@ -184,6 +184,7 @@ fn serve(
         &prepared.identities,
         &addresses,
         &of_status,
+        &prepared.sites,
     ));
     if args.qr {
         announcement.extend(desk::qr(&addresses));
