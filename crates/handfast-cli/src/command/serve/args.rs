@@ -31,7 +31,7 @@ Every option has a key in the configuration file, and takes its place: docs/conf
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Directory to serve; files outside it and names that begin with a dot are never served
+    /// Directory to serve; files outside it are never served, nor names that begin with a dot, except /.well-known/
     #[arg(value_name = "DIR", required_unless_present_any = ["config", "schema"], value_parser = directory)]
     pub(super) directory: Option<PathBuf>,
     /// Address to listen on (repeatable): PORT or localhost:PORT for this machine alone, :PORT for all of its addresses, 0.0.0.0 for
@@ -76,7 +76,8 @@ pub(super) struct AnswersArgs {
     /// Follow symbolic links out of DIR, to whatever this user may read
     #[arg(long)]
     pub(super) follow_links: bool,
-    /// Answer navigations to paths where nothing is with /index.html, for single-page applications
+    /// Answer navigations to paths where nothing is with /index.html, for single-page applications; a browser's to any path, of other clients
+    /// only those without an extension
     #[arg(long)]
     pub(super) spa: bool,
     /// Allow other origins to read (CORS): any, or only ORIGIN (repeatable)

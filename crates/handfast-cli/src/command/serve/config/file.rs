@@ -190,7 +190,7 @@ pub(crate) struct SiteTable {
     #[serde(default)]
     #[schemars(extend("examples" = [["example.org", "*.example.org"]]))]
     pub(crate) names: Option<Vec<At<String>>>,
-    /// Directory to serve; files outside it and names that begin with a dot are never served.
+    /// Directory to serve; files outside it are never served, nor names that begin with a dot, except `/.well-known/`.
     #[schemars(extend("examples" = ["public"]))]
     pub(crate) root: At<FilePath>,
     /// List directories that have no index.html.
