@@ -106,6 +106,13 @@ mod tests {
         ),
         ("--listen", "a session's channel, or a server's addresses"),
         ("--days", "of the authority, or of a certificate"),
+        ("--json", "get: curl's body; elsewhere what is printed"),
+        (
+            "--user",
+            "get: curl's credentials; serve: an account, as in every server",
+        ),
+        ("-n", "get: curl's --netrc; bench: as in wrk and h2load"),
+        ("-q", "get: curl's; elsewhere --quiet"),
         (
             "--data",
             "get joins several and takes line ends away, as curl does; bench sends it as it is",
