@@ -15,7 +15,7 @@ use crate::rule::{self, Rule, RuleError};
 
 /// Demands something of clients for the paths that a pattern matches and everything beneath them.
 ///
-/// Patterns are those of a [`Rule`](crate::Rule), with or without a slash at the end. A guard holds for the names of files: it
+/// Patterns are those of a [`Rule`], with or without a slash at the end. A guard holds for the names of files: it
 /// knows nothing of symbolic links that lead to the same file by another name. On Windows and macOS it holds for names in upper and
 /// lower case alike. Elsewhere case counts: what is guarded must not lie on a file system, or in a directory of one, that ignores it
 /// (vfat, ntfs, ext4 with casefold).

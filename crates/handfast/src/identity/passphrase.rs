@@ -60,7 +60,7 @@ impl Passphrase {
     /// Calls `ask` if a key is encrypted, at most once for each file.
     ///
     /// An error of the callback becomes
-    /// [`IdentityProblem::PassphraseUnavailable`](crate::IdentityProblem::PassphraseUnavailable).
+    /// [`PassphraseUnavailable`](crate::IdentityProblem::PassphraseUnavailable).
     pub fn ask<F>(ask: F) -> Self
     where
         F: FnMut(&PassphraseRequest) -> io::Result<Zeroizing<String>> + Send + 'static,
