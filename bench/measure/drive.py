@@ -229,6 +229,38 @@ def listing(pages):
     return measure
 
 
+def compressed(path, *extra):
+    """Text of 64 KiB, compressed with gzip for a client that asks for it; wrk."""
+    def measure(server, options):
+        require(server, "compression")
+        field = "Accept-Encoding: gzip"
+        got = subprocess.run(["curl", "-sS", "--http1.1", "--cacert", server.certificate.ca, "-H", field, "-o", "/dev/null",
+                              "-w", "%{size_download} %header{content-encoding}", server.url("/texts/0000.json")],
+                             capture_output=True, text=True, timeout=10).stdout.split()
+        if got[1:] != ["gzip"]:
+            raise DoesNotFit(f"answers {got}")
+        more = [part(options) if callable(part) else part for part in extra]
+        return charged(server, wrk_run, path, options.seconds, 32, ["-H", field, *more])
+
+    return measure
+
+
+def first_time():
+    """10,000 files, each asked for once, one after the other over one connection; curl."""
+    def measure(server, options):
+        require(server, "files")
+        before, began = server.cpu(), time.monotonic()
+        done = system.run(["curl", "-sS", "--http1.1", "--cacert", server.certificate.ca, "-o", "/dev/null", "-w",
+                           "%{stderr}%{http_code}\\n", server.url(f"/many/[00000-{options.place.many - 1:05}].bin")])
+        cpu, wall = server.cpu() - before, time.monotonic() - began
+        if done.out.split() != ["200"] * options.place.many:
+            raise RuntimeError(f"curl: {done.out[-300:]}")
+        return {"count": options.place.many, "cpu_us": cpu / options.place.many * 1e6,
+                "per_s": options.place.many / wall}
+
+    return measure
+
+
 def idle(count):
     """Memory for each keep-alive connection that has made one request and waits."""
     def measure(server, options):

@@ -14,6 +14,7 @@ BENCH = Path(__file__).resolve().parent.parent
 HANDFAST = BENCH.parent / "target" / "release" / "handfast"
 
 EVERYTHING = frozenset({"small", "files", "listing"})
+COMPRESSION = EVERYTHING | {"compression"}
 
 
 def short_version(line):
@@ -147,17 +148,18 @@ class Running:
 PEERS = [
     Peer("handfast", str(HANDFAST),
          [str(HANDFAST), "serve", "{ROOT}", "--listen", "127.0.0.1:{PORT}", "--cert", "{CERT}", "--key", "{KEY}",
-          "--threads", "{THREADS}", "--connections-max", "12000"], hybrid=True,
+          "--threads", "{THREADS}", "--connections-max", "12000"], hybrid=True, does=COMPRESSION,
          access_log=(["--log", "{DIR}/access.log", "--log-format", "combined"], ["--quiet"])),
     # Buffered, as is recommended where there is much to be logged.
-    Peer("nginx", "nginx", ["nginx", "-p", "{DIR}", "-c", "{CONFIG}"], "nginx.conf",
+    Peer("nginx", "nginx", ["nginx", "-p", "{DIR}", "-c", "{CONFIG}"], "nginx.conf", does=COMPRESSION,
          access_log=("{DIR}/access.log combined buffer=64k flush=1s", "")),
-    Peer("h2o", "h2o", ["h2o", "-c", "{CONFIG}"], "h2o.yaml", access_log=("access-log: {DIR}/access.log", "")),
+    Peer("h2o", "h2o", ["h2o", "-c", "{CONFIG}"], "h2o.yaml", does=COMPRESSION,
+         access_log=("access-log: {DIR}/access.log", "")),
     Peer("httpd", "apache2", ["apache2", "-f", "{CONFIG}", "-DFOREGROUND"], "httpd.conf"),
     Peer("haproxy", "haproxy", ["haproxy", "-db", "-f", "{CONFIG}"], "haproxy.cfg", does=frozenset({"small"}),
          remark="a front end without files of its own: one reply of 4 KiB, from memory"),
     Peer("caddy", "caddy", ["caddy", "run", "--adapter", "caddyfile", "--config", "{CONFIG}"], "Caddyfile",
-         hybrid=True),
+         hybrid=True, does=COMPRESSION),
     Peer("static-web-server", "static-web-server",
          ["static-web-server", "-a", "127.0.0.1", "-p", "{PORT}", "-d", "{ROOT}", "--http2", "--http2-tls-cert",
           "{CERT}", "--http2-tls-key", "{KEY}", "-n", "{THREADS}", "-z", "-g", "error"]),

@@ -1,6 +1,8 @@
 """The files and certificates that every peer is given alike."""
 
+import json
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -9,6 +11,7 @@ MIB = 1 << 20
 
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 BUNDLE_CERTIFICATES = 140
+WORDS = ["red", "green", "blue", "small", "large", "round", "old", "new", "spare", "sold out", "reduced", "on order"]
 
 
 def openssl(*arguments):
@@ -57,6 +60,14 @@ class Place:
         self.many = 10_000
         for number in range(self.many):
             (self.files / "many" / f"{number:05}.bin").write_bytes(block[: (1 << 10) << (number % 7)])
+        # Text as an interface answers it, each file another: 64 KiB.
+        self.texts = 2_000
+        (self.files / "texts").mkdir()
+        for number in range(self.texts):
+            random.seed(number)
+            rows = ({"id": number * 1000 + row, "name": "".join(random.choices("aeionrst", k=12)),
+                     "price": random.randrange(10_000) / 100, "tags": random.sample(WORDS, 4)} for row in range(600))
+            (self.files / "texts" / f"{number:04}.json").write_text(json.dumps(list(rows))[: 64 << 10])
         self.ecdsa = Certificate(directory, "ecdsa", ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"])
         self.rsa = Certificate(directory, "rsa", ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
         self.mixed = directory / "mixed.lua"
@@ -64,6 +75,10 @@ class Place:
         self.mixed.write_text(
             "local n = 0\nrequest = function()\n  n = (n + 7919) %% %d\n"
             "  return wrk.format('GET', string.format('/many/%%05d.bin', n))\nend\n" % self.many)
+        self.mixed_texts = directory / "texts.lua"
+        self.mixed_texts.write_text(
+            "local n = 0\nrequest = function()\n  n = (n + 769) %% %d\n"
+            "  return wrk.format('GET', string.format('/texts/%%04d.json', n))\nend\n" % self.texts)
         self.bundle = directory / "bundle.pem"
         self.bundle.write_text(self.authorities() + self.ecdsa.ca.read_text())
         self.bundle_count = self.bundle.read_text().count("BEGIN CERTIFICATE")
