@@ -24,7 +24,7 @@ use crate::output;
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How long a terminal or a pipe is waited for: what is not read by then is not being read.
-const LAST_LINES_OF_STDERR: Duration = Duration::from_millis(300);
+const LAST_LINES_OF_STDERR: Duration = Duration::from_secs(1);
 
 /// Opened for a server, and shared by its logs. Clones are the same.
 #[derive(Clone, Default)]
