@@ -26,6 +26,7 @@ mod output;
 mod passphrase;
 mod proxy_args;
 mod runtime;
+mod secret;
 mod tls_at_once;
 mod trust_args;
 mod typos;

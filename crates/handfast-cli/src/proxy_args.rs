@@ -2,15 +2,13 @@
 //! environment that everybody's tools read.
 
 use std::env;
-use std::fmt;
-use std::str::FromStr;
 
 use handfast::Explanation;
 use handfast_dial::proxy::{Credentials, Proxy};
-use zeroize::Zeroizing;
 
 use crate::failure::{Failure, code};
 use crate::passphrase::{PassphraseSource, or_prompt};
+use crate::secret::Secret;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Proxy")]
@@ -27,24 +25,6 @@ pub(crate) struct ProxyArgs {
     /// Source of the proxy password: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
     #[arg(long, value_name = "SOURCE", requires = "proxy_user")]
     proxy_pass: Option<PassphraseSource>,
-}
-
-/// A secret from the command line; `Debug` does not show it.
-#[derive(Clone)]
-struct Secret(Zeroizing<String>);
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Zeroizing::new(text.to_owned())))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
 }
 
 impl ProxyArgs {

@@ -1,9 +1,10 @@
 //! Trust, identity and session flags that several commands share, and their conversion into a
 //! context builder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use handfast::{
     ClientContext, ClientContextBuilder, ExpiredLists, Identity, KeyLog, Passphrase,
     RevocationLists, SpkiSha256, TlsVersion, TrustAnchors, TrustSource, VerificationPolicy,
@@ -108,8 +109,8 @@ pub(crate) struct SessionArgs {
     #[arg(long, value_name = "SECONDS", value_parser = limit)]
     connect_timeout: Option<Limit>,
     /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
-    #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE")]
-    pub(crate) key_log: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE", value_parser = key_log_file())]
+    key_log: Option<PathBuf>,
 }
 
 impl SessionArgs {
@@ -235,8 +236,19 @@ impl IdentityArgs {
 
 impl SessionArgs {
     pub(crate) fn key_log(&self) -> Result<Option<KeyLog>, Failure> {
-        Ok(self.key_log.as_ref().map(KeyLog::to_file).transpose()?)
+        key_log(self.key_log.as_deref())
     }
+}
+
+/// Opens the log of TLS secrets. An empty name is none: so the variable is switched off for one command.
+pub(crate) fn key_log(file: Option<&Path>) -> Result<Option<KeyLog>, Failure> {
+    let file = file.filter(|file| !file.as_os_str().is_empty());
+    Ok(file.map(KeyLog::to_file).transpose()?)
+}
+
+/// Parses the name of that file, which may be empty.
+pub(crate) fn key_log_file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// Problems shown of each source; a directory can have hundreds.

@@ -678,22 +678,10 @@ fn the_second_signal_loses_no_line() {
         .unwrap();
     let file = place.text("access.log");
     let mut server = place.serve(&["--grace", "600", "--log", &file]);
-    let Some(curl) = Program::new("curl") else {
+    let Some(mut client) = downloading(&place, &server, "--http1.1") else {
         return;
     };
-    let target = place.path("partial");
-    let mut client = curl
-        .args(["-sS", "--limit-rate", "100k", "--cacert"])
-        .arg(&place.bench.ca)
-        .arg("-o")
-        .arg(&target)
-        .arg(server.url("/large"))
-        .start();
     let deadline = Instant::now() + PATIENCE;
-    while fs::metadata(&target).map_or(0, |metadata| metadata.len()) == 0 {
-        assert!(Instant::now() < deadline, "{}", client.output());
-        std::thread::yield_now();
-    }
     for number in 0..20 {
         place.curl(&server, &format!("/f.txt?{number}"), &[]);
     }

@@ -21,7 +21,7 @@ const LOOK_EVERY: u64 = 64 * 1024 * 1024;
 /// Names that are tried for a temporary file: each is random, so one is enough.
 const ATTEMPTS: usize = 4;
 
-/// Everybody may read, as the umask allows.
+/// Everyone may read, as the umask allows.
 const MODE: Mode = Mode::from_raw_mode(0o666);
 
 /// The fields of a request that say on which condition a file is changed (RFC 9110, section 13.1).

@@ -147,7 +147,7 @@ pub(super) struct ConnectionArgs {
     #[arg(long)]
     pub(super) no_probe: bool,
     /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
-    #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE")]
+    #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE", value_parser = crate::trust_args::key_log_file())]
     pub(super) key_log: Option<PathBuf>,
 }
 

@@ -1,12 +1,12 @@
 //! From arguments to a client: trust, identity, versions, limits.
 
-use handfast::{KeyLog, Timeouts, TlsVersion, TrustAnchors};
+use handfast::{Timeouts, TlsVersion, TrustAnchors};
 use handfast_https::client::{ALPN, Client};
 
 use super::arguments::Args;
 use super::watch;
 use crate::failure::Failure;
-use crate::trust_args::Limit;
+use crate::trust_args::{Limit, key_log};
 
 pub(super) fn client(args: &Args) -> Result<Client, Failure> {
     let connection = &args.connection;
@@ -21,8 +21,8 @@ pub(super) fn client(args: &Args) -> Result<Client, Failure> {
     } else {
         builder.alpn(ALPN)
     };
-    if let Some(path) = &connection.key_log {
-        builder = builder.key_log(KeyLog::to_file(path)?);
+    if let Some(log) = key_log(connection.key_log.as_deref())? {
+        builder = builder.key_log(log);
     }
     if connection.connect_timeout == Some(Limit(None)) {
         builder = builder.timeouts(Timeouts::NONE);

@@ -4,7 +4,6 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +17,7 @@ use zeroize::Zeroizing;
 use super::data::unreadable;
 use crate::failure::Failure;
 use crate::passphrase::prompt;
+use crate::secret::Secret;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Credentials")]
@@ -48,24 +48,6 @@ pub(super) struct CredentialArgs {
     /// With -L, also send credentials and cookies to other origins that a redirect leads to
     #[arg(long)]
     pub(super) location_trusted: bool,
-}
-
-/// Text that is never shown, and does not stay in memory.
-#[derive(Clone)]
-struct Secret(Zeroizing<String>);
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Zeroizing::new(text.to_owned())))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
 }
 
 /// The credentials, once they are known.

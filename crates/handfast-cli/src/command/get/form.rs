@@ -65,8 +65,8 @@ impl FormArgs {
 
     /// The form. Looks at its files.
     pub(super) fn form(&self) -> Result<Form, Failure> {
-        // 128 bits of chance: no file has them by accident, and nobody can guess them in order to put a part of his
-        // own into a file.
+        // 128 random bits: no file contains them by accident, and who writes a file cannot guess them, so that it cannot
+        // contain a part of its own.
         let mut random = [0; 16];
         aws_lc_rs::rand::fill(&mut random)
             .map_err(|_| Failure::usage("no random bytes can be had", "try again"))?;

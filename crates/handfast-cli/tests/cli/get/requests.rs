@@ -40,6 +40,26 @@ fn requests_are_sent_as_typed() {
     }
 }
 
+/// As in curl and browsers: how one command is left out of a log that a whole shell has.
+#[test]
+fn an_empty_name_of_the_log_of_secrets_is_none() {
+    let bench = Bench::new();
+    for (command, input) in [("get", ""), ("connect", "GET / HTTP/1.0\r\n\r\n")] {
+        let server = bench.misbehaving().serve([
+            Step::ReadHead,
+            Step::send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody"),
+            Step::CloseNotify,
+        ]);
+        let program = bench.program(command).env("SSLKEYLOGFILE", "");
+        let program = program.args(bench.trust()).stdin(input);
+        let finished = match command {
+            "get" => program.arg(server.url("/")).run(),
+            _ => program.arg(server.address().to_string()).run(),
+        };
+        assert!(finished.out().ends_with("body"), "{command}: {finished}");
+    }
+}
+
 #[test]
 fn a_password_in_a_text_that_is_no_url_is_not_shown() {
     let bench = Bench::new();
