@@ -243,6 +243,17 @@ impl<T: Into<Bytes>> From<T> for Body {
     }
 }
 
+/// A piece of a body as a frame; after the last one, its trailer fields.
+pub(super) fn frame(
+    piece: Option<Result<Bytes, BodyError>>,
+    take_trailers: impl FnOnce() -> Option<HeaderMap>,
+) -> Option<Result<Frame<Bytes>, BodyError>> {
+    match piece {
+        Some(piece) => Some(piece.map(Frame::data)),
+        None => take_trailers().map(|fields| Ok(Frame::trailers(fields))),
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -252,12 +263,8 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        Poll::Ready(match ready!(this.poll_piece(cx, usize::MAX)) {
-            Some(result) => Some(result.map(Frame::data)),
-            None => this
-                .take_trailers()
-                .map(|fields| Ok(Frame::trailers(fields))),
-        })
+        let piece = ready!(this.poll_piece(cx, usize::MAX));
+        Poll::Ready(frame(piece, || this.take_trailers()))
     }
 
     fn is_end_stream(&self) -> bool {

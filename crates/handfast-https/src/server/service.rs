@@ -14,7 +14,7 @@ use http::header::{
 use http::{Method, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::body::{Body, BodyError};
+use super::body::{self, Body, BodyError};
 use super::handler::{Handler, Request, Response, User};
 use super::link::{Link, Record};
 use super::observer::{AbortReason, RequestFields};
@@ -241,12 +241,8 @@ impl http_body::Body for Tracked {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        Poll::Ready(match ready!(this.poll_piece(cx, usize::MAX)) {
-            Some(result) => Some(result.map(Frame::data)),
-            None => this
-                .take_trailers()
-                .map(|fields| Ok(Frame::trailers(fields))),
-        })
+        let piece = ready!(this.poll_piece(cx, usize::MAX));
+        Poll::Ready(body::frame(piece, || this.take_trailers()))
     }
 
     fn is_end_stream(&self) -> bool {
