@@ -519,7 +519,7 @@ fn a_check_finds_pages_that_are_missing_keys_that_others_change_and_logs_without
         "[[listener]]\naddress = \"127.0.0.1:0\"\n{fallback}"
     ));
     let (server, _) = place.serve();
-    server.expect_output("navigations to paths where nothing is get 404", PATIENCE);
+    server.expect_output("navigations to paths that do not exist get 404", PATIENCE);
     drop(server);
     place.configure(&log);
     let refused = place.run(&[]);

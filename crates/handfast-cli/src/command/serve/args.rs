@@ -76,7 +76,7 @@ pub(super) struct AnswersArgs {
     /// Follow symbolic links out of DIR, to whatever this user may read
     #[arg(long)]
     pub(super) follow_links: bool,
-    /// Answer navigations to paths where nothing is with /index.html, for single-page applications; a browser's to any path, of other clients
+    /// For single-page applications: answer navigations to paths that do not exist with /index.html; a browser's to any path, of other clients
     /// only those without an extension
     #[arg(long)]
     pub(super) spa: bool,

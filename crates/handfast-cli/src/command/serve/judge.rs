@@ -8,7 +8,7 @@ use super::warnings::Warning;
 /// Pages that a site is to answer with, and that its directory does not have.
 pub(super) fn pages(site: &Site) -> Vec<Warning> {
     let fallback = site.answers.fallback.iter();
-    let fallback = fallback.map(|file| (file, "navigations to paths where nothing is get 404"));
+    let fallback = fallback.map(|file| (file, "navigations to paths that do not exist get 404"));
     let pages = site.answers.error_page.iter();
     let pages = pages.map(|table| (&table.value.file, "errors are answered without it"));
     let all = fallback.chain(pages).filter_map(|(file, until)| {
