@@ -4,6 +4,7 @@
 //! HTTP/1.1, by the windows of stream and connection over HTTP/2 (RFC 9113, section 5.2). A server that does not read
 //! holds back the producer of the body, and what is in memory is bounded by two of its pieces.
 
+use std::cmp;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -136,25 +137,20 @@ impl Upload {
     /// Takes it for an exchange; `None` when another has it, or some of it was sent.
     pub(super) fn begin(&self) -> Option<Outflow> {
         if let Some(again) = &self.again {
-            return Some(Outflow {
-                shared: Arc::new(Mutex::new(Shared {
+            return Some(Outflow::new(
+                Arc::new(Mutex::new(Shared {
                     source: again(),
                     stage: Stage::Taken,
                 })),
-                length: self.length,
-                sent: 0,
-            });
+                self.length,
+            ));
         }
         let mut shared = lock(&self.shared);
         if shared.stage != Stage::Untouched {
             return None;
         }
         shared.stage = Stage::Taken;
-        Some(Outflow {
-            shared: Arc::clone(&self.shared),
-            length: self.length,
-            sent: 0,
-        })
+        Some(Outflow::new(Arc::clone(&self.shared), self.length))
     }
 
     /// Could it be sent from its beginning?
@@ -258,31 +254,70 @@ impl Source {
 pub(super) struct Outflow {
     shared: Arc<Mutex<Shared>>,
     length: Option<u64>,
-    sent: u64,
+    taken: u64,
+    last: Last,
+}
+
+/// The piece that completes the announced length.
+#[derive(Debug)]
+enum Last {
+    NotReached,
+    /// Whether more follows is not known yet.
+    Held(Bytes),
+    Given,
 }
 
 impl Outflow {
+    fn new(shared: Arc<Mutex<Shared>>, length: Option<u64>) -> Self {
+        Self {
+            shared,
+            length,
+            taken: 0,
+            last: Last::NotReached,
+        }
+    }
+
     /// The next piece; `None` at its end.
+    ///
+    /// The piece that completes an announced length is given once the end behind it was seen. Otherwise a server
+    /// could answer before we know that the request is sent, and the connection would serve no other.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let mut shared = lock(&self.shared);
         shared.stage = Stage::Begun;
-        let piece = ready!(shared.source.poll_piece(cx))?;
-        let count = piece.as_ref().map_or(0, Bytes::len);
-        self.sent = self.sent.saturating_add(count as u64);
-        let is_wrong = self.length.is_some_and(|length| match &piece {
-            Some(_) => self.sent > length,
-            None => self.sent < length,
-        });
-        if is_wrong {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                match piece {
-                    Some(_) => "it is longer than its announced length",
-                    None => "it is shorter than its announced length",
-                },
-            )));
+        let fail = |problem| Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, problem)));
+        loop {
+            if matches!(self.last, Last::Given) {
+                return Poll::Ready(Ok(None));
+            }
+            let piece = match shared.source.poll_piece(cx)? {
+                Poll::Ready(piece) => piece,
+                // Its sender may wait for the response before it finishes.
+                Poll::Pending
+                    if matches!(self.last, Last::Held(_))
+                        && matches!(shared.source, Source::Channel { .. }) =>
+                {
+                    None
+                }
+                Poll::Pending => return Poll::Pending,
+            };
+            let Some(piece) = piece else {
+                return match std::mem::replace(&mut self.last, Last::Given) {
+                    Last::Held(last) => Poll::Ready(Ok(Some(last))),
+                    _ if self.length.is_some_and(|length| self.taken < length) => {
+                        fail("it is shorter than its announced length")
+                    }
+                    _ => Poll::Ready(Ok(None)),
+                };
+            };
+            self.taken = self.taken.saturating_add(piece.len() as u64);
+            match self.length.map(|length| self.taken.cmp(&length)) {
+                Some(cmp::Ordering::Greater) => {
+                    return fail("it is longer than its announced length");
+                }
+                Some(cmp::Ordering::Equal) => self.last = Last::Held(piece),
+                _ => return Poll::Ready(Ok(Some(piece))),
+            }
         }
-        Poll::Ready(Ok(piece))
     }
 }
 
@@ -302,4 +337,40 @@ impl Drop for Outflow {
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    fn poll(outflow: &mut Outflow) -> Poll<io::Result<Option<Bytes>>> {
+        outflow.poll_piece(&mut Context::from_waker(std::task::Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn the_last_byte_leaves_when_the_end_is_known() {
+        let (reader, mut writer) = tokio::io::duplex(1024);
+        let upload = Upload::from_reader(reader).with_length(7);
+        let mut outflow = upload.begin().expect("untouched");
+        writer.write_all(b"content").await.expect("room");
+        assert!(poll(&mut outflow).is_pending());
+        drop(writer);
+        let last = poll(&mut outflow);
+        assert!(matches!(&last, Poll::Ready(Ok(Some(piece))) if piece == "content"));
+        assert!(matches!(poll(&mut outflow), Poll::Ready(Ok(None))));
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_gave_all_may_finish_later() {
+        let (mut sender, upload) = Upload::channel();
+        let upload = upload.with_length(7);
+        let mut outflow = upload.begin().expect("untouched");
+        sender.send("content").await.expect("room");
+        let last = poll(&mut outflow);
+        assert!(matches!(&last, Poll::Ready(Ok(Some(piece))) if piece == "content"));
+        assert!(matches!(poll(&mut outflow), Poll::Ready(Ok(None))));
+        sender.finish();
+    }
 }
