@@ -54,7 +54,7 @@ pub use self::plan::{Handshake, InvalidTarget, Pacing, Plan, Protocol, Request, 
 
 use self::desk::Shared;
 use self::measure::Sample;
-use self::worker::{Gate, Told};
+use self::worker::{Gate, Progress};
 
 /// How often [`run`] checks whether it was stopped.
 const LOOK: Duration = Duration::from_millis(20);
@@ -138,16 +138,16 @@ pub fn run(
         base: Instant::now(),
     };
     let gate = Gate::default();
-    let (told, reports) = mpsc::channel();
+    let (progress, reports) = mpsc::channel();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..shared.plan.threads)
             .map(|thread| {
-                let told = told.clone();
+                let progress = progress.clone();
                 let (shared, gate) = (&shared, &gate);
-                scope.spawn(move || worker::run(shared, gate, thread, &told))
+                scope.spawn(move || worker::run(shared, gate, thread, &progress))
             })
             .collect();
-        drop(told);
+        drop(progress);
         let mut coordinator = Coordinator {
             shared: &shared,
             gate: &gate,
@@ -189,11 +189,11 @@ struct Coordinator<'r> {
 }
 
 impl Coordinator<'_> {
-    fn run(&mut self, reports: &mpsc::Receiver<Told>) {
+    fn run(&mut self, reports: &mpsc::Receiver<Progress>) {
         self.start_clock();
         loop {
             match reports.recv_timeout(LOOK) {
-                Ok(told) => self.take(told),
+                Ok(progress) => self.take(progress),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -224,14 +224,14 @@ impl Coordinator<'_> {
         self.observer.started();
     }
 
-    fn take(&mut self, told: Told) {
-        let Told {
+    fn take(&mut self, progress: Progress) {
+        let Progress {
             thread,
             second,
             length,
             sample,
             last,
-        } = told;
+        } = progress;
         let (longest, sum) = self.seconds.entry(second).or_default();
         *longest = length.max(*longest);
         sum.merge(*sample);

@@ -47,7 +47,7 @@ impl Gate {
 
 /// What a thread saw in one second, or in what was left of it at the end.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Progress {
     pub(super) thread: usize,
     pub(super) second: u64,
     pub(super) length: Duration,
@@ -59,9 +59,9 @@ pub(super) fn run(
     shared: &Shared,
     gate: &Gate,
     thread: usize,
-    told: &Sender<Told>,
+    progress: &Sender<Progress>,
 ) -> io::Result<()> {
-    Worker::new(shared, gate, thread)?.run(told)
+    Worker::new(shared, gate, thread)?.run(progress)
 }
 
 struct Worker<'s> {
@@ -102,7 +102,7 @@ impl<'s> Worker<'s> {
         })
     }
 
-    fn run(mut self, told: &Sender<Told>) -> io::Result<()> {
+    fn run(mut self, progress: &Sender<Progress>) -> io::Result<()> {
         self.warm_up()?;
         self.start_clock();
         let plan = &self.desk.shared.plan;
@@ -125,7 +125,7 @@ impl<'s> Worker<'s> {
             }
             if now >= next_second {
                 let second = (now - self.start) / SECOND;
-                self.tell(told, second - 1, Duration::from_secs(1), false);
+                self.tell(progress, second - 1, Duration::from_secs(1), false);
                 next_second = self.start + (second + 1) * SECOND;
             }
             self.hand_out();
@@ -135,7 +135,7 @@ impl<'s> Worker<'s> {
             let limit = next_tick.min(next_second).saturating_sub(now);
             self.wait(Duration::from_nanos(limit))?;
         }
-        self.finish(told);
+        self.finish(progress);
         Ok(())
     }
 
@@ -287,7 +287,7 @@ impl<'s> Worker<'s> {
         self.desk.work.waiting(self.desk.now) == 0 && !self.slots.iter().any(Slot::is_busy)
     }
 
-    fn tell(&mut self, told: &Sender<Told>, second: u64, length: Duration, last: bool) {
+    fn tell(&mut self, progress: &Sender<Progress>, second: u64, length: Duration, last: bool) {
         let mut sample = std::mem::take(&mut self.desk.sample);
         sample.waiting = self.desk.work.waiting(self.desk.now);
         let cpu = thread_cpu();
@@ -296,7 +296,7 @@ impl<'s> Worker<'s> {
             .map(|(now, before)| now.saturating_sub(before));
         self.cpu = cpu;
         // A coordinator that is gone wants to know nothing more.
-        let _ = told.send(Told {
+        let _ = progress.send(Progress {
             thread: self.thread,
             second,
             length,
@@ -305,7 +305,7 @@ impl<'s> Worker<'s> {
         });
     }
 
-    fn finish(&mut self, told: &Sender<Told>) {
+    fn finish(&mut self, progress: &Sender<Progress>) {
         self.desk.look_at_the_clock();
         let now = self.desk.now;
         self.desk.sample.requests.unsent = self.desk.work.waiting(now);
@@ -315,7 +315,7 @@ impl<'s> Worker<'s> {
         }
         let since = now.saturating_sub(self.start);
         let length = Duration::from_nanos(since % SECOND);
-        self.tell(told, since / SECOND, length, true);
+        self.tell(progress, since / SECOND, length, true);
     }
 }
 

@@ -16,12 +16,12 @@ mod golden;
 mod identity;
 mod negotiation;
 mod peer;
-mod told;
+mod text;
 
 use std::fmt;
 
 pub use self::first_bytes::{PlainProtocol, quote_bytes};
-use self::told::{Seen, Told};
+use self::text::{Seen, Text};
 use crate::error::{Cause, Error, LocalCause, NetworkCause};
 use crate::explanation::{Explanation, plain_io_error};
 use crate::x509::escape_control;
@@ -45,14 +45,14 @@ impl fmt::Display for Cause {
     }
 }
 
-fn explain(cause: &Cause, seen: &Seen<'_>) -> Told {
+fn explain(cause: &Cause, seen: &Seen<'_>) -> Text {
     match cause {
         Cause::Configuration(cause) => configuration::explain(cause),
         Cause::Peer(cause) => peer::explain(cause, seen),
         Cause::Network(cause) => match cause {
             NetworkCause::TimedOut { limit } => ended::timed_out(*limit, seen),
             NetworkCause::Reset => ended::reset(seen),
-            NetworkCause::Io(error) => Told::new(
+            NetworkCause::Io(error) => Text::new(
                 "transport-error",
                 match error.kind() {
                     std::io::ErrorKind::UnexpectedEof => {
@@ -67,18 +67,18 @@ fn explain(cause: &Cause, seen: &Seen<'_>) -> Told {
     }
 }
 
-fn local(cause: &LocalCause) -> Told {
+fn local(cause: &LocalCause) -> Text {
     match cause {
-        LocalCause::RandomUnavailable => Told::new(
+        LocalCause::RandomUnavailable => Text::new(
             "no-randomness",
             "the operating system provides no random bytes, so TLS cannot be used",
         )
         .fix("allow the program to call getrandom or to read /dev/urandom"),
         LocalCause::AfterEnd => {
-            Told::new("used-after-end", "the connection was used after its end")
+            Text::new("used-after-end", "the connection was used after its end")
                 .fix("this is a bug in the program: it must not use a connection after its end")
         }
-        LocalCause::KeyWornOut => Told::new(
+        LocalCause::KeyWornOut => Text::new(
             "key-worn-out",
             "the connection has sent as much as one key may protect, and TLS 1.2 cannot change the key",
         )
@@ -91,19 +91,19 @@ fn local(cause: &LocalCause) -> Told {
                     quote_bytes(begins)
                 )],
             };
-            Told::new(
+            Text::new(
                 "unrecognised",
                 format!("an unknown error: {}", escape_control(said)),
             )
             .evidence(evidence)
             .fix("please report this with the lines above")
         }
-        LocalCause::Stopping => Told::new(
+        LocalCause::Stopping => Text::new(
             "server-stopping",
             "the handshake was ended because the server is stopping",
         )
         .fix("none needed: the client can connect again when the server is back"),
-        LocalCause::SigningFailed(said) => Told::new(
+        LocalCause::SigningFailed(said) => Text::new(
             "signing-failed",
             format!(
                 "the private key did not sign the handshake: {}",
@@ -114,7 +114,7 @@ fn local(cause: &LocalCause) -> Told {
             "check the device or agent that holds the private key: is it there, unlocked, and does it allow this signature?",
         ),
         LocalCause::Internal(what) => {
-            Told::new("internal", format!("an internal error: {what}"))
+            Text::new("internal", format!("an internal error: {what}"))
                 .fix("please report this, and what led to it")
         }
     }

@@ -12,13 +12,13 @@ use handfast_testbed::launch::{Program, Running};
 use handfast_testbed::pki::{ExtendedKeyUsagePurpose, Issued, Pki, Spec};
 use serde_json::Value;
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A bench with a directory to serve, and the root of another PKI.
+/// A fixture with a directory to serve, and the root of another PKI.
 struct Place {
-    bench: Bench,
+    fixture: Fixture,
 }
 
 struct Serving {
@@ -29,29 +29,29 @@ struct Serving {
 
 impl Place {
     fn new() -> Self {
-        let bench = Bench::new();
-        fs::create_dir(bench.path("public")).unwrap();
-        bench.write("other.pem", Pki::new().root.cert_pem());
-        Self { bench }
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.path("public")).unwrap();
+        fixture.write("other.pem", Pki::new().root.cert_pem());
+        Self { fixture }
     }
 
     fn text(&self, name: &str) -> String {
-        self.bench.path(name).display().to_string()
+        self.fixture.path(name).display().to_string()
     }
 
     fn serve(&self, name: &str, more: &[&str]) -> Serving {
-        let audit = self.bench.path(&format!("{name}.jsonl"));
+        let audit = self.fixture.path(&format!("{name}.jsonl"));
         let running = self
-            .bench
+            .fixture
             .program("serve")
             .args(["--listen", "127.0.0.1:0", "--audit"])
             .arg(&audit)
             .arg("--cert")
-            .arg(&self.bench.chain)
+            .arg(&self.fixture.chain)
             .arg("--key")
-            .arg(&self.bench.key)
+            .arg(&self.fixture.key)
             .args(more)
-            .arg(self.bench.path("public"))
+            .arg(self.fixture.path("public"))
             .start();
         let port = running
             .wait_until(PATIENCE, |output| {
@@ -68,7 +68,7 @@ impl Place {
 
     /// A client's certificate in two files.
     fn client(&self, name: &str, issued: &Issued) -> [String; 4] {
-        let files = self.bench.files(name, issued);
+        let files = self.fixture.files(name, issued);
         let [cert, key] = [files.chain_pem, files.key_pem].map(|path| path.display().to_string());
         ["-cert".into(), cert, "-key".into(), key]
     }
@@ -365,7 +365,7 @@ fn sockets_that_do_not_shake_hands() {
     }
     assert_eq!(server.lines()[3]["plain_http_status"], 400);
     // Renamed, reopened; and the last line is written before the end.
-    let moved = place.bench.path("moved.jsonl");
+    let moved = place.fixture.path("moved.jsonl");
     fs::rename(&server.audit, &moved).unwrap();
     server.signal("HUP");
     let deadline = Instant::now() + PATIENCE;
@@ -388,10 +388,10 @@ fn sockets_that_do_not_shake_hands() {
 #[test]
 fn clients_whose_certificates_do_not_pass() {
     let place = Place::new();
-    let root = &place.bench.pki.root;
-    let revoked = place.bench.pki.client("revoked");
+    let root = &place.fixture.pki.root;
+    let revoked = place.fixture.pki.client("revoked");
     fs::write(
-        place.bench.path("crl.pem"),
+        place.fixture.path("crl.pem"),
         handfast_testbed::pki::pem("X509 CRL", root.crl(&[&revoked]).as_ref()),
     )
     .unwrap();
@@ -466,16 +466,16 @@ fn clients_whose_certificates_do_not_pass() {
 #[test]
 fn a_path_that_cannot_be_written_is_an_error_before_listening() {
     let place = Place::new();
-    let bench = &place.bench;
-    let finished = bench
+    let fixture = &place.fixture;
+    let finished = fixture
         .program("serve")
         .args(["--listen", "127.0.0.1:0", "--audit"])
-        .arg(bench.path("no/such/audit.jsonl"))
+        .arg(fixture.path("no/such/audit.jsonl"))
         .arg("--cert")
-        .arg(&bench.chain)
+        .arg(&fixture.chain)
         .arg("--key")
-        .arg(&bench.key)
-        .arg(bench.path("public"))
+        .arg(&fixture.key)
+        .arg(fixture.path("public"))
         .run();
     assert_eq!(finished.out(), "", "{finished}");
     assert_eq!(finished.code, Some(23), "{finished}");

@@ -12,11 +12,11 @@ use handfast::{ClientAuth, ClosePolicy, Identity, Passphrase, ServerContext, Tru
 use handfast_testbed::launch::free_address;
 use serde_json::Value;
 
-use crate::common::{Bench, localhost};
+use crate::common::{Fixture, localhost};
 
 /// A server that answers every request with `hello`, and the PKI that it and its clients trust.
 struct Server {
-    bench: Bench,
+    fixture: Fixture,
     url: String,
     /// Every request that was answered, as it came.
     answers: mpsc::Receiver<Vec<u8>>,
@@ -24,20 +24,20 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        Self::start_asking(Bench::new(), ClientAuth::None)
+        Self::start_asking(Fixture::new(), ClientAuth::None)
     }
 
-    fn start_asking(bench: Bench, clients: ClientAuth) -> Self {
-        Self::start_answering(bench, clients, &["200 OK"])
+    fn start_asking(fixture: Fixture, clients: ClientAuth) -> Self {
+        Self::start_answering(fixture, clients, &["200 OK"])
     }
 
     /// Each connection gets these statuses in turn.
     fn start_answering(
-        bench: Bench,
+        fixture: Fixture,
         clients: ClientAuth,
         statuses: &'static [&'static str],
     ) -> Self {
-        let identity = Identity::from_files(&bench.chain, &bench.key, Passphrase::none());
+        let identity = Identity::from_files(&fixture.chain, &fixture.key, Passphrase::none());
         let context = ServerContext::builder()
             .identity(identity.unwrap())
             .client_auth(clients);
@@ -73,7 +73,7 @@ impl Server {
             }
         });
         Self {
-            bench,
+            fixture,
             url,
             answers,
         }
@@ -81,13 +81,13 @@ impl Server {
 
     fn command(&self) -> Command {
         let mut command = self.trusting_nobody();
-        command.args(self.bench.trust());
+        command.args(self.fixture.trust());
         command
     }
 
     /// As it is for who has heard of no authority.
     fn trusting_nobody(&self) -> Command {
-        let mut command = self.bench.command("bench");
+        let mut command = self.fixture.command("bench");
         command.stdin(Stdio::null());
         command
     }
@@ -118,7 +118,7 @@ fn text_json_and_page() {
     // The live view is for terminals.
     assert!(output.stderr.is_empty(), "{output:?}");
 
-    let page = server.bench.path("report.html");
+    let page = server.fixture.path("report.html");
     let mut command = server.command();
     command.args(["-n", "50", "--rate", "1000", "--json", "--html"]);
     let output = command.arg(&page).arg(&server.url).output().unwrap();
@@ -140,7 +140,7 @@ fn json(command: &mut Command) -> Value {
 #[test]
 fn the_request_is_the_one_that_was_asked_for() {
     let server = Server::start();
-    let file = server.bench.write("body", "from a file");
+    let file = server.fixture.write("body", "from a file");
     let from_file = format!("@{}", file.display());
     let cases: &[(&[&str], &[&str])] = &[
         (&[], &["GET / HTTP/1.1\r\n", "\r\n\r\n"]),
@@ -228,10 +228,10 @@ fn versions_groups_suites_and_handshakes_are_chosen_and_told() {
 
 #[test]
 fn a_client_certificate_is_shown_where_one_is_given() {
-    let bench = Bench::new();
-    let files = bench.files("loader", &bench.pki.client("loader"));
-    let anchors = TrustAnchors::empty().with_file(&bench.ca);
-    let server = Server::start_asking(bench, ClientAuth::Required(anchors.unwrap()));
+    let fixture = Fixture::new();
+    let files = fixture.files("loader", &fixture.pki.client("loader"));
+    let anchors = TrustAnchors::empty().with_file(&fixture.ca);
+    let server = Server::start_asking(fixture, ClientAuth::Required(anchors.unwrap()));
     let mut command = server.command();
     command.arg("--cert").arg(&files.chain_pem);
     command.arg("--key").arg(&files.key_pem);
@@ -299,9 +299,9 @@ fn a_status_that_says_failure_is_one_in_text_json_page_and_exit_code() {
             0,
         ),
     ] {
-        let server = Server::start_answering(Bench::new(), ClientAuth::None, statuses);
+        let server = Server::start_answering(Fixture::new(), ClientAuth::None, statuses);
         let code = if failed > 0 { 22 } else { 0 };
-        let page = server.bench.path("report.html");
+        let page = server.fixture.path("report.html");
         let mut command = server.command();
         command
             .args(["-n", "20", "-c", "1"])
@@ -336,8 +336,8 @@ fn the_soft_limit_of_open_files_is_raised_and_the_hard_one_is_told_as_ours() {
     let run = |limit: &str, connections: &str| {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"]);
-        let bench = server.command();
-        command.arg(bench.get_program()).args(bench.get_args());
+        let fixture = server.command();
+        command.arg(fixture.get_program()).args(fixture.get_args());
         command.args(["-n", "100", "-c", connections, "-t", "1"]);
         command
             .arg(&server.url)

@@ -38,25 +38,25 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Told {
+    fn run(&self, arguments: &[&str]) -> Outcome {
         self.command(arguments).output().unwrap().into()
     }
 
     fn show(&self) -> serde_json::Value {
-        let told = self.run(&["show", "--json"]);
-        assert_eq!(told.code, 0, "{told:?}");
-        serde_json::from_str(&told.stdout).unwrap()
+        let output = self.run(&["show", "--json"]);
+        assert_eq!(output.code, 0, "{output:?}");
+        serde_json::from_str(&output.stdout).unwrap()
     }
 }
 
 #[derive(Debug)]
-struct Told {
+struct Outcome {
     code: i32,
     stdout: String,
     stderr: String,
 }
 
-impl From<Output> for Told {
+impl From<Output> for Outcome {
     fn from(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
@@ -66,7 +66,7 @@ impl From<Output> for Told {
     }
 }
 
-impl Told {
+impl Outcome {
     #[track_caller]
     fn expect(self, code: i32, in_stderr: &[&str]) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
@@ -77,7 +77,7 @@ impl Told {
     }
 }
 
-fn openssl(place: &Place, arguments: &[&str]) -> Option<Told> {
+fn openssl(place: &Place, arguments: &[&str]) -> Option<Outcome> {
     let program = peers::require("openssl")?;
     let output = Command::new(program)
         .args(arguments)
@@ -89,14 +89,14 @@ fn openssl(place: &Place, arguments: &[&str]) -> Option<Told> {
 
 const VERIFY: [&str; 4] = ["verify", "-x509_strict", "-CAfile", "ca/ca.pem"];
 
-fn verify(place: &Place, more: &[&str]) -> Option<Told> {
+fn verify(place: &Place, more: &[&str]) -> Option<Outcome> {
     openssl(place, &[&VERIFY[..], more].concat())
 }
 
 #[test]
 fn from_nothing_to_a_certificate_in_one_command() {
     let place = Place::new();
-    let told = place
+    let output = place
         .run(&["issue", "localhost", "127.0.0.1", "::1"])
         .expect(
             0,
@@ -106,7 +106,7 @@ fn from_nothing_to_a_certificate_in_one_command() {
                 "handfast serve --cert",
             ],
         );
-    assert!(told.stdout.contains("localhost.pem"), "{told:?}");
+    assert!(output.stdout.contains("localhost.pem"), "{output:?}");
     if let Some(verdict) = verify(
         &place,
         &[
@@ -156,7 +156,7 @@ fn each_kind_of_key() {
         "rsa-2048",
         "rsa-3072",
     ] {
-        let told = place.run(&[
+        let output = place.run(&[
             "issue",
             "localhost",
             "--key-type",
@@ -166,7 +166,7 @@ fn each_kind_of_key() {
             "--days",
             "30",
         ]);
-        told.expect(0, &[]);
+        output.expect(0, &[]);
         let file = format!("{key_type}/localhost.pem");
         if let Some(verdict) = verify(&place, &[&file]) {
             verdict.expect(0, &[]);
@@ -228,10 +228,10 @@ fn names_outside_are_refused_and_the_way_is_told() {
 #[test]
 fn made_once() {
     let place = Place::new();
-    let told = place.run(&["init", "--name", "Our CA"]).expect(0, &[]);
+    let output = place.run(&["init", "--name", "Our CA"]).expect(0, &[]);
     assert!(
-        told.stdout.contains("Our CA") && told.stdout.contains("home.arpa"),
-        "{told:?}"
+        output.stdout.contains("Our CA") && output.stdout.contains("home.arpa"),
+        "{output:?}"
     );
     let before = fs::read(place.path("ca/ca.pem")).unwrap();
     // Asking for what is there changes nothing, and is no error.
@@ -246,8 +246,8 @@ fn made_once() {
             "10.1.0.0/16",
         ],
     ] {
-        let told = place.run(same).expect(0, &["nothing was changed"]);
-        assert!(told.stdout.contains("Our CA"), "{told:?}");
+        let output = place.run(same).expect(0, &["nothing was changed"]);
+        assert!(output.stdout.contains("Our CA"), "{output:?}");
     }
     for (other, says) in [
         (["init", "--name", "Their CA"], "its name is Our CA"),
@@ -305,7 +305,7 @@ fn show_tells_everything() {
     assert_eq!(json["issued"][1]["purpose"], "client");
     assert!(json["issued"][1]["revoked_at"].is_string());
     assert_eq!(json["crl"]["number"], 2);
-    if let Some(told) = openssl(
+    if let Some(output) = openssl(
         &place,
         &[
             "x509",
@@ -316,7 +316,7 @@ fn show_tells_everything() {
             "-sha256",
         ],
     ) {
-        let fingerprint = told.stdout.trim().split_once('=').unwrap().1.to_owned();
+        let fingerprint = output.stdout.trim().split_once('=').unwrap().1.to_owned();
         assert!(
             text.contains(&fingerprint),
             "{fingerprint} is not in {text}"
@@ -343,8 +343,8 @@ fn revoked_by_file_or_serial() {
         ("b.test.pem", 2, "certificate revoked"),
         ("c.test.pem", 0, ""),
     ] {
-        if let Some(told) = verify(&place, &["-crl_check", "-CRLfile", "ca/crl.pem", file]) {
-            told.expect(code, &[words]);
+        if let Some(output) = verify(&place, &["-crl_check", "-CRLfile", "ca/crl.pem", file]) {
+            output.expect(code, &[words]);
         }
     }
     // Of a certificate that only the file is left of, and of one that not even that is left of.
@@ -354,11 +354,11 @@ fn revoked_by_file_or_serial() {
     place
         .run(&["revoke", "lost.test.pem"])
         .expect(0, &["not in the ledger"]);
-    if let Some(told) = verify(
+    if let Some(output) = verify(
         &place,
         &["-crl_check", "-CRLfile", "ca/crl.pem", "lost.test.pem"],
     ) {
-        told.expect(2, &["certificate revoked"]);
+        output.expect(2, &["certificate revoked"]);
     }
     place.run(&["revoke", "--lost", "bad0cafe"]).expect(0, &[]);
     let unrecorded = &place.show()["revoked_unrecorded"];
@@ -422,17 +422,17 @@ fn the_passphrase_comes_from_anywhere_but_is_never_told() {
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(b"hunter2\n").ok();
-        let told = Told::from(child.wait_with_output().unwrap()).expect(0, &[]);
-        assert!(!told.stdout.contains("hunter2") && !told.stderr.contains("hunter2"));
+        let output = Outcome::from(child.wait_with_output().unwrap()).expect(0, &[]);
+        assert!(!output.stdout.contains("hunter2") && !output.stderr.contains("hunter2"));
         let key = fs::read_to_string(place.path(&format!("{name}.key"))).unwrap();
         assert!(key.contains("ENCRYPTED PRIVATE KEY"), "{source}");
         let file = format!("{name}.key");
         for (passphrase, code) in [("pass:hunter2", 0), ("pass:hunter3", 1)] {
-            if let Some(told) = openssl(
+            if let Some(output) = openssl(
                 &place,
                 &["pkey", "-in", &file, "-noout", "-passin", passphrase],
             ) {
-                told.expect(code, &[]);
+                output.expect(code, &[]);
             }
         }
     }
@@ -526,8 +526,8 @@ fn many_at_once_are_all_recorded() {
     assert_eq!(place.show()["issued"].as_array().unwrap().len(), 12);
     // One authority, though all of them found none.
     for number in 0..12 {
-        if let Some(told) = verify(&place, &[&format!("out/host-{number}.test.pem")]) {
-            told.expect(0, &[]);
+        if let Some(output) = verify(&place, &[&format!("out/host-{number}.test.pem")]) {
+            output.expect(0, &[]);
         }
     }
 }
@@ -543,9 +543,9 @@ fn ed25519_for_a_server_is_warned_about_and_for_a_client_is_not() {
         ),
         (&["issue", "b.test"], false),
     ] {
-        let told = place.run(args).expect(0, &[]);
-        let found = told.stderr.contains("browsers refuse");
-        assert_eq!(found, warned, "{args:?} {told:?}");
+        let output = place.run(args).expect(0, &[]);
+        let found = output.stderr.contains("browsers refuse");
+        assert_eq!(found, warned, "{args:?} {output:?}");
     }
 }
 
@@ -553,13 +553,13 @@ fn ed25519_for_a_server_is_warned_about_and_for_a_client_is_not() {
 #[test]
 fn the_commands_that_are_printed_quote_their_files() {
     let place = Place::new();
-    let told = place
+    let output = place
         .run(&["issue", "--out", "with space", "a.test"])
         .expect(0, &[]);
     assert!(
-        told.stderr.contains("with space/a.test.pem' --key '"),
-        "{told:?}"
+        output.stderr.contains("with space/a.test.pem' --key '"),
+        "{output:?}"
     );
-    let told = place.run(&["issue", "--client", "ada"]).expect(0, &[]);
-    assert!(told.stderr.contains("curl --cacert "), "{told:?}");
+    let output = place.run(&["issue", "--client", "ada"]).expect(0, &[]);
+    assert!(output.stderr.contains("curl --cacert "), "{output:?}");
 }

@@ -14,7 +14,7 @@ use handfast_testbed::pki::{Issued, IssuedFiles, Pki};
 const HANDFAST: &str = env!("CARGO_BIN_EXE_handfast");
 
 /// A PKI, a server's identity, and a directory with their files.
-pub(crate) struct Bench {
+pub(crate) struct Fixture {
     pub(crate) pki: Pki,
     /// The file with the trust anchors: the PKI's root, unless a test writes others.
     pub(crate) ca: PathBuf,
@@ -25,7 +25,7 @@ pub(crate) struct Bench {
     directory: tempfile::TempDir,
 }
 
-impl Bench {
+impl Fixture {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let pki = Pki::new();

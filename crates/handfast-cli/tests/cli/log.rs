@@ -13,12 +13,12 @@ use handfast_testbed::peers;
 use handfast_testbed::pki::Pki;
 use serde_json::Value;
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Place {
-    bench: Bench,
+    fixture: Fixture,
 }
 
 struct Serving {
@@ -28,14 +28,14 @@ struct Serving {
 
 impl Place {
     fn new() -> Self {
-        let bench = Bench::new();
-        fs::create_dir(bench.path("public")).unwrap();
-        bench.write("public/f.txt", "served\n");
-        Self { bench }
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.path("public")).unwrap();
+        fixture.write("public/f.txt", "served\n");
+        Self { fixture }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.bench.path(name)
+        self.fixture.path(name)
     }
 
     fn text(&self, name: &str) -> String {
@@ -43,12 +43,12 @@ impl Place {
     }
 
     fn program(&self, more: &[&str]) -> Program {
-        self.bench
+        self.fixture
             .program("serve")
             .args(["--listen", "127.0.0.1:0", "--cert"])
-            .arg(&self.bench.chain)
+            .arg(&self.fixture.chain)
             .arg("--key")
-            .arg(&self.bench.key)
+            .arg(&self.fixture.key)
             .args(more)
             .arg(self.path("public"))
     }
@@ -61,7 +61,7 @@ impl Place {
     fn curl(&self, server: &Serving, path: &str, more: &[&str]) -> Option<()> {
         let finished = Program::new("curl")?
             .args(["-sS", "-o", "/dev/null", "--path-as-is", "--cacert"])
-            .arg(&self.bench.ca)
+            .arg(&self.fixture.ca)
             .args(more)
             .arg(server.url(path))
             .run();
@@ -221,10 +221,10 @@ fn a_full_disk_delays_nothing_and_what_it_loses_is_counted() {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let metrics = place
-            .bench
+            .fixture
             .program("get")
             .args(["--only-cacert", "--cacert"])
-            .arg(&place.bench.ca)
+            .arg(&place.fixture.ca)
             .arg(format!("https://localhost:{port}/metrics"))
             .run();
         if metrics
@@ -262,8 +262,8 @@ fn json_lines_are_the_documented_ones() {
     let alice = Pki::new();
     let files = alice
         .client("alice")
-        .write(place.bench.directory(), "alice", &[]);
-    let root = alice.root.write(place.bench.directory(), "clients", &[]);
+        .write(place.fixture.directory(), "alice", &[]);
+    let root = alice.root.write(place.fixture.directory(), "clients", &[]);
     let (file, root) = (
         place.text("log.jsonl"),
         root.chain_pem.display().to_string(),
@@ -459,10 +459,10 @@ fn the_journal_gets_an_entry_with_fields_for_each_event() {
 fn a_site_can_have_a_log_of_its_own() {
     let place = Place::new();
     let issued = place
-        .bench
+        .fixture
         .pki
         .server(&["a.example", "b.example", "c.example", "d.example"]);
-    let files = issued.write(place.bench.directory(), "sites", &[]);
+    let files = issued.write(place.fixture.directory(), "sites", &[]);
     fs::create_dir(place.path("logs")).unwrap();
     let configure = |sites: &[(&str, &str)]| {
         let mut text = format!(
@@ -484,7 +484,7 @@ fn a_site_can_have_a_log_of_its_own() {
         ("d", ""),
     ]);
     let config = place.text("handfast.toml");
-    let program = place.bench.program("serve").args(["--config", &config]);
+    let program = place.fixture.program("serve").args(["--config", &config]);
     let mut server = serving(program.start());
     let ask = |server: &Serving, name: &str, query: &str, version: &str| {
         let host = format!("{name}.example");
@@ -492,7 +492,7 @@ fn a_site_can_have_a_log_of_its_own() {
         let finished = Program::new("curl")?
             .args(["-sS", "-o", "/dev/null", "--resolve", &resolve, version])
             .arg("--cacert")
-            .arg(&place.bench.ca)
+            .arg(&place.fixture.ca)
             .arg(format!("https://{host}:{}/f.txt?{query}", server.port))
             .run();
         assert!(finished.succeeded(), "{finished}");
@@ -589,9 +589,9 @@ fn a_reader_that_stops_delays_nothing_and_is_told_what_was_lost() {
             "1",
             "--cert",
         ])
-        .arg(&place.bench.chain)
+        .arg(&place.fixture.chain)
         .arg("--key")
-        .arg(&place.bench.key)
+        .arg(&place.fixture.key)
         .arg(place.path("public"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -609,7 +609,7 @@ fn a_reader_that_stops_delays_nothing_and_is_told_what_was_lost() {
     // Each line has 8 KiB: 12 MiB in all.
     let long = format!("{url}f.txt?{}", "x".repeat(8192));
     let load = place
-        .bench
+        .fixture
         .program("bench")
         .args([
             "--quiet",
@@ -620,7 +620,7 @@ fn a_reader_that_stops_delays_nothing_and_is_told_what_was_lost() {
             &REQUESTS.to_string(),
             "--cacert",
         ])
-        .arg(&place.bench.ca)
+        .arg(&place.fixture.ca)
         .arg(&long)
         .run();
     assert!(load.succeeded(), "{load}");
@@ -635,10 +635,10 @@ fn a_reader_that_stops_delays_nothing_and_is_told_what_was_lost() {
     // Once it is read again: the line that says so, and those after it.
     let deadline = Instant::now() + PATIENCE;
     let finished = place
-        .bench
+        .fixture
         .program("get")
         .arg("--cacert")
-        .arg(&place.bench.ca)
+        .arg(&place.fixture.ca)
         .arg(format!("{url}f.txt?last"))
         .run();
     assert!(finished.succeeded(), "{finished}");
@@ -711,7 +711,7 @@ fn downloading(place: &Place, server: &Serving, version: &str) -> Option<Running
     let _ = fs::remove_file(&target);
     let client = Program::new("curl")?
         .args(["-sS", "-N", "--limit-rate", "1M", version, "--cacert"])
-        .arg(&place.bench.ca)
+        .arg(&place.fixture.ca)
         .arg("-o")
         .arg(&target)
         .arg(server.url("/large"))
@@ -737,7 +737,7 @@ fn what_is_cut_is_logged_with_its_reason() {
     let large = fs::File::create(place.path("public/large")).unwrap();
     large.set_len(1 << 30).unwrap();
     place
-        .bench
+        .fixture
         .write("handfast.toml", "[limits]\nwrite = \"1s\"\n");
     let config = place.text("handfast.toml");
     for format in ["handfast", "combined", "json"] {

@@ -10,12 +10,12 @@ use handfast_testbed::launch::{Finished, Program, Running};
 use handfast_testbed::peers;
 use handfast_testbed::pki::Pki;
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Place {
-    bench: Bench,
+    fixture: Fixture,
 }
 
 struct Serving {
@@ -26,24 +26,24 @@ struct Serving {
 
 impl Place {
     fn new() -> Self {
-        let bench = Bench::new();
-        fs::create_dir(bench.path("public")).unwrap();
-        bench.write("public/f.txt", "served\n");
-        Self { bench }
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.path("public")).unwrap();
+        fixture.write("public/f.txt", "served\n");
+        Self { fixture }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.bench.path(name)
+        self.fixture.path(name)
     }
 
     fn serve(&self, more: &[&str]) -> Serving {
         let running = self
-            .bench
+            .fixture
             .program("serve")
             .args(["--listen", "127.0.0.1:0", "--status", "0", "--cert"])
-            .arg(&self.bench.chain)
+            .arg(&self.fixture.chain)
             .arg("--key")
-            .arg(&self.bench.key)
+            .arg(&self.fixture.key)
             .args(more)
             .arg(self.path("public"))
             .start();
@@ -63,10 +63,10 @@ impl Place {
     }
 
     fn program(&self, port: u16, path: &str, more: &[&str]) -> Finished {
-        self.bench
+        self.fixture
             .program("get")
             .args(["--no-probe", "--only-cacert", "--cacert"])
-            .arg(&self.bench.ca)
+            .arg(&self.fixture.ca)
             .args(more)
             .arg(format!("https://localhost:{port}{path}"))
             .run()
@@ -224,7 +224,7 @@ fn a_browser_shows_the_status_page_and_refreshes_it() {
 fn the_status_is_for_the_clients_that_are_let_in() {
     let place = Place::new();
     let pki = Pki::new();
-    let directory = place.bench.directory();
+    let directory = place.fixture.directory();
     let root = pki.root.write(directory, "clients", &[]).chain_pem;
     let server = place.serve(&["--quiet", "--client-ca", root.to_str().unwrap()]);
     let [_, status] = server.ports;
@@ -246,9 +246,9 @@ fn serve_by_name(place: &Place, more: &str) -> (Running, u16) {
          [[site]]\nnames = [\"www.test\"]\nroot = \"public\"\n{more}\
          [[site.certificate]]\nchain = \"site.pem\"\nkey = \"site.key\"\n"
     );
-    place.bench.write("handfast.toml", &configuration);
+    place.fixture.write("handfast.toml", &configuration);
     let running = place
-        .bench
+        .fixture
         .program("serve")
         .arg("--config")
         .arg(place.path("handfast.toml"))
@@ -264,7 +264,7 @@ fn serve_by_name(place: &Place, more: &str) -> (Running, u16) {
 /// Requests `/metrics` by this name.
 fn metrics(place: &Place, ca: &std::path::Path, name: &str, port: u16, more: &[&str]) -> Finished {
     place
-        .bench
+        .fixture
         .program("get")
         .args(["--no-probe", "--only-cacert", "--cacert"])
         .arg(ca)
@@ -278,11 +278,11 @@ fn metrics(place: &Place, ca: &std::path::Path, name: &str, port: u16, more: &[&
 fn the_status_of_a_server_whose_sites_have_names_is_at_its_address() {
     let place = Place::new();
     let pki = Pki::new();
-    let directory = place.bench.directory();
+    let directory = place.fixture.directory();
     let site = pki.server(&["www.test"]).write(directory, "site", &[]);
     fs::rename(site.chain_pem, place.path("site.pem")).unwrap();
     fs::rename(site.key_pem, place.path("site.key")).unwrap();
-    let root = place.bench.write("clients.pem", pki.root.cert_pem());
+    let root = place.fixture.write("clients.pem", pki.root.cert_pem());
     // Without a local authority: the certificate of the first site.
     let (running, port) = serve_by_name(&place, "");
     let by_name = metrics(&place, &root, "www.test", port, &[]);
@@ -293,7 +293,7 @@ fn the_status_of_a_server_whose_sites_have_names_is_at_its_address() {
     }
     drop(running);
     // With one: a certificate for the address.
-    let made = place.bench.program("ca").args(["init", "--ca-dir"]);
+    let made = place.fixture.program("ca").args(["init", "--ca-dir"]);
     let made = made.arg(place.path("ca")).run();
     assert!(made.succeeded(), "{made}");
     let authority = place.path("ca/ca.pem");
@@ -334,7 +334,7 @@ fn a_status_that_others_can_reach_is_warned_of() {
     let place = Place::new();
     let port = handfast_testbed::launch::free_address().port().to_string();
     let server = place
-        .bench
+        .fixture
         .program("serve")
         .args([
             "--listen",
@@ -343,9 +343,9 @@ fn a_status_that_others_can_reach_is_warned_of() {
             &format!("0.0.0.0:{port}"),
             "--cert",
         ])
-        .arg(&place.bench.chain)
+        .arg(&place.fixture.chain)
         .arg("--key")
-        .arg(&place.bench.key)
+        .arg(&place.fixture.key)
         .arg(place.path("public"))
         .start();
     server.expect_output("everyone who can connect to its address", PATIENCE);

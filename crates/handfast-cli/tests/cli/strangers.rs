@@ -14,7 +14,7 @@ use handfast_testbed::pki::{Issued, Spec};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::common::{Bench, localhost};
+use crate::common::{Fixture, localhost};
 
 /// The limits given to the programs, each for one phase.
 const LIMIT: &str = "1";
@@ -24,7 +24,7 @@ const WITHIN: Duration = Duration::from_secs(20);
 /// Longer than every limit; a session of `connect` that is secured waits for its peer as long.
 const STALL: Duration = Duration::from_secs(5);
 
-impl Bench {
+impl Fixture {
     fn run_cleanly(&self, command: &str, args: &[&str]) -> Finished {
         let began = Instant::now();
         let finished = self.run(command, args);
@@ -202,21 +202,21 @@ fn whole(identity: &Issued, tls12: bool, response: Vec<u8>) -> Served {
 
 #[test]
 fn bytes_of_any_kind_at_any_point_of_a_handshake() {
-    let bench = Bench::new();
-    let identity = bench.pki.server(&["localhost"]);
+    let fixture = Fixture::new();
+    let identity = fixture.pki.server(&["localhost"]);
     let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec();
     let servers = [false, true].map(|tls12| whole(&identity, tls12, response.clone()));
     let strategy = (0usize..1800, any::<bool>(), fault());
     check(24, &strategy, |(at, tls12, fault)| {
         let server = servers[usize::from(tls12)].address();
-        bench.run_all(between(server, at, fault));
+        fixture.run_all(between(server, at, fault));
     });
 }
 
 #[test]
 fn responses_of_any_kind() {
-    let bench = Bench::new();
-    let identity = bench.pki.server(&["localhost"]);
+    let fixture = Fixture::new();
+    let identity = fixture.pki.server(&["localhost"]);
     let field = "(location|set-cookie|content-length|transfer-encoding|date|x-[a-z]{1,5}|[\\x00-\\x7f]{1,5}): (https://|//|/|)[ -~\\x00-\\x1f\u{9b}\u{202e}é]{0,40}\r\n";
     let strategy = (
         prop_oneof![Just("HTTP/1.1 ".to_owned()), "[ -~\\x00-\\x1f]{0,12}"],
@@ -229,14 +229,14 @@ fn responses_of_any_kind() {
         let head = format!("{start}{status} {reason}\r\n{}\r\n", fields.concat());
         let server = whole(&identity, false, [head.as_bytes(), &body].concat());
         let url = server.url("/");
-        bench.run_cleanly("get", &["-v", "-L", "-m", "5", &url]);
-        bench.run_cleanly("get", &["-f", "-o", "/dev/null", "-m", "5", &url]);
+        fixture.run_cleanly("get", &["-v", "-L", "-m", "5", &url]);
+        fixture.run_cleanly("get", &["-f", "-o", "/dev/null", "-m", "5", &url]);
     });
 }
 
 #[test]
 fn certificates_with_fields_of_any_kind() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let text = "[ -~\\x00-\\x1f\u{7f}\u{9b}\u{202e}\u{2066}éя漢]{1,40}";
     check(
         12,
@@ -246,12 +246,12 @@ fn certificates_with_fields_of_any_kind() {
                 .common_name(Some(&name))
                 .ca_issuers(&url.replace(|c: char| !c.is_ascii(), "?"));
             let issued = match is_trusted {
-                true => bench.pki.root.issue(spec),
+                true => fixture.pki.root.issue(spec),
                 false => Spec::authority(&name).self_signed().issue(spec),
             };
             for protocol in [&version::TLS12, &version::TLS13] {
                 let careless = Careless::new(issued.chain_with(&[]), &issued.key_der());
-                bench.run_all(careless.serve(protocol, 40));
+                fixture.run_all(careless.serve(protocol, 40));
             }
         },
     );

@@ -90,15 +90,15 @@ fn commands_name_what_of_the_trusted_files_vouches_for_nobody() {
     says(&finished);
     let finished = handfast(place, None, &[&get[..], &trust].concat());
     assert!(!finished.err().contains("certificate 2"), "{finished}");
-    let bench = ["bench", "--no-progress", "-n", "1", &url];
-    let bench = match handfast(place, None, &["bench", "--help"])
+    let fixture = ["bench", "--no-progress", "-n", "1", &url];
+    let fixture = match handfast(place, None, &["bench", "--help"])
         .out()
         .contains("--no-progress")
     {
-        true => bench.to_vec(),
+        true => fixture.to_vec(),
         false => vec!["bench", "-n", "1", &url],
     };
-    says(&handfast(place, None, &[&bench[..], &trust].concat()));
+    says(&handfast(place, None, &[&fixture[..], &trust].concat()));
 }
 
 /// Each way in which the certificate of the issuer can be at hand and of no use.

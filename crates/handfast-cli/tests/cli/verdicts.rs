@@ -8,14 +8,17 @@ use std::time::Duration;
 use handfast_testbed::launch::{Finished, OpensslServer, Program};
 use handfast_testbed::pki::{Issued, Spec};
 
-use crate::common::{Bench, localhost};
+use crate::common::{Fixture, localhost};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A certificate below so many intermediates, and those, lowest first.
-fn below(bench: &Bench, spec: Spec, count: usize) -> (Issued, Vec<Issued>) {
-    let mut intermediates = bench.pki.intermediates(count);
-    let end = intermediates.last().unwrap_or(&bench.pki.root).issue(spec);
+fn below(fixture: &Fixture, spec: Spec, count: usize) -> (Issued, Vec<Issued>) {
+    let mut intermediates = fixture.pki.intermediates(count);
+    let end = intermediates
+        .last()
+        .unwrap_or(&fixture.pki.root)
+        .issue(spec);
     intermediates.reverse();
     (end, intermediates)
 }
@@ -28,11 +31,11 @@ fn fix(finished: &Finished) -> String {
 
 #[test]
 fn depth_is_limited_in_every_command_that_verifies_a_server() {
-    let bench = Bench::new();
-    let (end, above) = below(&bench, Spec::server(&["localhost"]), 2);
+    let fixture = Fixture::new();
+    let (end, above) = below(&fixture, Spec::server(&["localhost"]), 2);
     let above: Vec<&Issued> = above.iter().collect();
-    let files = end.write(bench.directory(), "deep", &above);
-    let Some(server) = bench.openssl(
+    let files = end.write(fixture.directory(), "deep", &above);
+    let Some(server) = fixture.openssl(
         &end,
         &[
             OsStr::new("-www"),
@@ -57,7 +60,7 @@ fn depth_is_limited_in_every_command_that_verifies_a_server() {
                 _ => {}
             }
             args.push(target.clone().into());
-            bench.run(command, args)
+            fixture.run(command, args)
         };
         let refused = run("1");
         let told = refused.out() + &refused.err();
@@ -73,15 +76,15 @@ fn depth_is_limited_in_every_command_that_verifies_a_server() {
 
 #[test]
 fn the_depth_that_is_advised_can_be_set_and_helps() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (intermediates, depth, advised) in [(3, "1", Some("--depth 3")), (8, "6", None)] {
-        let (end, above) = below(&bench, Spec::server(&["shop.example"]), intermediates);
+        let (end, above) = below(&fixture, Spec::server(&["shop.example"]), intermediates);
         let above: Vec<&Issued> = above.iter().collect();
-        let files = end.write(bench.directory(), "deep", &above);
+        let files = end.write(fixture.directory(), "deep", &above);
         let judge = |more: &[&OsStr]| {
             let mut args = vec![OsStr::new("--file"), files.chain_pem.as_os_str()];
             args.extend(more);
-            bench.run("inspect", args)
+            fixture.run("inspect", args)
         };
         let refused = judge(&["--depth".as_ref(), depth.as_ref()]);
         assert!(refused.printed("[chain-too-deep]"), "{refused}");
@@ -97,7 +100,7 @@ fn the_depth_that_is_advised_can_be_set_and_helps() {
                 assert!(!fix.contains("--depth"), "{refused}");
                 assert!(fix.contains("--cacert"), "{refused}");
                 // What is advised instead: to trust one of the intermediates.
-                let nearer = bench.write("nearer.pem", above[2].cert_pem());
+                let nearer = fixture.write("nearer.pem", above[2].cert_pem());
                 let accepted = judge(&["--cacert".as_ref(), nearer.as_ref()]);
                 assert_eq!(accepted.code, Some(0), "{accepted}");
             }
@@ -107,18 +110,18 @@ fn the_depth_that_is_advised_can_be_set_and_helps() {
 
 #[test]
 fn a_server_limits_the_depth_of_its_clients_chains() {
-    let bench = Bench::new();
-    let (end, above) = below(&bench, Spec::client("alice"), 1);
+    let fixture = Fixture::new();
+    let (end, above) = below(&fixture, Spec::client("alice"), 1);
     let above: Vec<&Issued> = above.iter().collect();
-    let alice = end.write(bench.directory(), "alice", &above);
-    std::fs::create_dir(bench.path("public")).unwrap();
+    let alice = end.write(fixture.directory(), "alice", &above);
+    std::fs::create_dir(fixture.path("public")).unwrap();
     let serve = |depth: &str| {
         Program::at(env!("CARGO_BIN_EXE_handfast"))
             .args(["serve", "--listen", "127.0.0.1:0", "--depth", depth])
-            .args(["--cert".as_ref(), bench.chain.as_os_str()])
-            .args(["--key".as_ref(), bench.key.as_os_str()])
-            .args(["--client-ca".as_ref(), bench.ca.as_os_str()])
-            .arg(bench.path("public"))
+            .args(["--cert".as_ref(), fixture.chain.as_os_str()])
+            .args(["--key".as_ref(), fixture.key.as_os_str()])
+            .args(["--client-ca".as_ref(), fixture.ca.as_os_str()])
+            .arg(fixture.path("public"))
             .start()
     };
     for (depth, code, says) in [("0", 56, "[chain-too-deep]"), ("1", 0, "200")] {
@@ -131,7 +134,7 @@ fn a_server_limits_the_depth_of_its_clients_chains() {
                 rest.split_once('/').map(|(port, _)| port.to_owned())
             })
             .unwrap_or(line);
-        let finished = bench.run(
+        let finished = fixture.run(
             "get",
             [
                 OsStr::new("--no-probe"),
@@ -150,23 +153,23 @@ fn a_server_limits_the_depth_of_its_clients_chains() {
 /// Every kind of advice that speaks of one end only, and the words of the other end.
 #[test]
 fn advice_about_a_client_s_chain_in_a_file_does_not_speak_of_servers() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (end, _) = below(
-        &bench,
+        &fixture,
         Spec::client("alice").ca_issuers("http://ca.example/1"),
         1,
     );
-    let ca = bench.pki.root.issue(Spec::authority("Office"));
+    let ca = fixture.pki.root.issue(Spec::authority("Office"));
     let own = Spec::client("alice").self_signed();
-    let server = bench.pki.server(&["shop.example"]);
+    let server = fixture.pki.server(&["shop.example"]);
     for (issued, id) in [
         (&end, "missing-intermediate"),
         (&own, "self-signed"),
         (&ca, "ca-used-as-end-entity"),
         (&server, "wrong-purpose"),
     ] {
-        let file = bench.files("judged", issued).chain_pem;
-        let judged = bench.run(
+        let file = fixture.files("judged", issued).chain_pem;
+        let judged = fixture.run(
             "inspect",
             [
                 OsStr::new("--purpose"),
@@ -209,8 +212,8 @@ const FOREIGN_KEYS: [(&[&str], &str, bool); 6] = [
 ];
 
 /// A certificate for `localhost` that vouches for itself, with a key of this kind: two files.
-fn of_a_foreign_key(bench: &Bench, key: &[&str]) -> Option<(PathBuf, PathBuf)> {
-    let (chain, file) = (bench.path("foreign.pem"), bench.path("foreign.key"));
+fn of_a_foreign_key(fixture: &Fixture, key: &[&str]) -> Option<(PathBuf, PathBuf)> {
+    let (chain, file) = (fixture.path("foreign.pem"), fixture.path("foreign.key"));
     let made = Program::new("openssl")?
         .args([
             "req",
@@ -234,14 +237,14 @@ fn of_a_foreign_key(bench: &Bench, key: &[&str]) -> Option<(PathBuf, PathBuf)> {
 
 #[test]
 fn a_key_of_a_kind_that_is_not_supported_is_told_as_that_wherever_it_is_met() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (key, kind, is_for_tls13) in FOREIGN_KEYS {
-        let Some((chain, file)) = of_a_foreign_key(&bench, key) else {
+        let Some((chain, file)) = of_a_foreign_key(&fixture, key) else {
             return;
         };
         let trust = |program: Program| program.args(["--only-cacert", "--cacert"]).arg(&chain);
         // In a file.
-        let judged = trust(bench.program("inspect"))
+        let judged = trust(fixture.program("inspect"))
             .arg("--file")
             .arg(&chain)
             .run();
@@ -253,13 +256,13 @@ fn a_key_of_a_kind_that_is_not_supported_is_told_as_that_wherever_it_is_met() {
         assert!(judged.printed(kind), "{kind}: {judged}");
         // As a server's own, in a line.
         if !kind.is_empty() && kind != "EC P-224" {
-            let served = bench
+            let served = fixture
                 .program("serve")
                 .arg("--cert")
                 .arg(&chain)
                 .arg("--key")
                 .arg(&file)
-                .arg(bench.directory())
+                .arg(fixture.directory())
                 .run();
             assert!(served.printed("[unsupported-key-type]"), "{kind}: {served}");
         }
@@ -277,7 +280,7 @@ fn a_key_of_a_kind_that_is_not_supported_is_told_as_that_wherever_it_is_met() {
                 return;
             };
             let url = format!("https://{}/", localhost(server.address()));
-            let got = trust(bench.program("get")).arg(url).run();
+            let got = trust(fixture.program("get")).arg(url).run();
             if kind.is_empty() {
                 assert!(got.succeeded(), "{version}: {got}");
             } else if version == "-tls1_2" || is_for_tls13 {
@@ -302,7 +305,7 @@ fn a_key_of_a_kind_that_is_not_supported_is_told_as_that_wherever_it_is_met() {
 /// Without --name a file is judged for a name of its own: one that can be asked for, or the one that was meant.
 #[test]
 fn names_that_match_nothing_are_told_in_a_file_and_of_a_server_s_own_certificate() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (names, verified, says) in [
         (
             &["https://shop.example", "www.shop.example"][..],
@@ -316,8 +319,8 @@ fn names_that_match_nothing_are_told_in_a_file_and_of_a_server_s_own_certificate
         ),
         (&["*.com"], false, "top-level name covers nothing"),
     ] {
-        let file = bench.files("named", &bench.pki.server(names));
-        let judged = bench.run("inspect", [OsStr::new("--file"), file.chain_pem.as_ref()]);
+        let file = fixture.files("named", &fixture.pki.server(names));
+        let judged = fixture.run("inspect", [OsStr::new("--file"), file.chain_pem.as_ref()]);
         assert_eq!(judged.code == Some(0), verified, "{names:?}: {judged}");
         assert!(judged.printed(says), "{names:?}: {judged}");
         assert!(judged.printed("never matches"), "{names:?}: {judged}");
@@ -326,7 +329,7 @@ fn names_that_match_nothing_are_told_in_a_file_and_of_a_server_s_own_certificate
             .arg(&file.chain_pem)
             .arg("--key")
             .arg(&file.key_pem)
-            .arg(bench.directory())
+            .arg(fixture.directory())
             .start();
         let warned = format!("the name \"{}\" in the certificate never matches", names[0]);
         server.expect_output(&warned, PATIENCE);

@@ -22,7 +22,7 @@ use super::address::{LocalAddress, PeerAddress};
 use super::connection;
 use super::handler::Handler;
 use super::handshake::Accepted;
-use super::housekeeping::{keep_house, make_room};
+use super::housekeeping::{make_room, release_periodically};
 use super::listener::{Redirect, Socket};
 use super::observer::Observer;
 use super::places::Place;
@@ -126,7 +126,7 @@ async fn serve<H: Handler>(
     let worker = Worker::new(shared);
     let mut accepting = Accepting::default();
     let making_room = spawn_local(make_room(Rc::clone(&worker)));
-    let releasing = spawn_local(keep_house(Rc::clone(&worker)));
+    let releasing = spawn_local(release_periodically(Rc::clone(&worker)));
     let (mut deadline, how) = loop {
         tokio::select! {
             biased;

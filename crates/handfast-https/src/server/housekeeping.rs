@@ -22,7 +22,7 @@ pub(super) async fn make_room<H>(worker: Rc<Worker<H>>) -> Infallible {
 }
 
 /// Keeps no more buffers than are used, and forgets addresses that take nothing.
-pub(super) async fn keep_house<H>(worker: Rc<Worker<H>>) -> Infallible {
+pub(super) async fn release_periodically<H>(worker: Rc<Worker<H>>) -> Infallible {
     loop {
         sleep(RELEASE_EVERY).await;
         release_now(&worker);

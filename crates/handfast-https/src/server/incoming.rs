@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_keeps_what_nobody_reads() {
+    fn unread_bodies_are_not_kept() {
         let body = Incoming::new(None);
         body.push(b"abc");
         body.give_up();

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 const RESERVED_OF: usize = 16;
 const RESERVE_MAX: usize = 64;
 
-/// A full house is over when one place in so many is free. What fills up again before that is no news.
+/// Full means over again when one place in so many is free: filling up before that is not reported again.
 const RELIEF_OF: usize = 8;
 
 /// How long a kept connection has been idle before it is closed to make room: the requests of one page come within
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_house_is_told_once_until_it_is_over() {
+    fn being_full_is_reported_once_until_places_are_free() {
         let places = Places::new(16);
         let mut held: Vec<_> = (0..16).map(|_| take(&places).unwrap()).collect();
         let full = |expected: bool| {

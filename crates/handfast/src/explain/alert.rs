@@ -1,13 +1,13 @@
 //! Alerts that the peer ended with: what a client thinks of our certificate only a server is told.
 
-use super::told::{Seen, Told};
+use super::text::{Seen, Text};
 use crate::alert::Alert;
 
-pub(super) fn explain(alert: Alert, seen: &Seen<'_>) -> Told {
+pub(super) fn explain(alert: Alert, seen: &Seen<'_>) -> Text {
     if seen.by_server() {
         return of_client(alert);
     }
-    Told::new(
+    Text::new(
         "alert-received",
         format!("the peer ended the connection with the alert {alert}"),
     )
@@ -29,7 +29,7 @@ pub(super) fn explain(alert: Alert, seen: &Seen<'_>) -> Told {
     })
 }
 
-fn of_client(alert: Alert) -> Told {
+fn of_client(alert: Alert) -> Text {
     const REFUSED: &str = "certificate-refused-by-client";
     let evidence = [format!("the client's alert {alert}")];
     let (id, what, fix) = match alert {
@@ -64,16 +64,16 @@ fn of_client(alert: Alert) -> Told {
             "check that the certificates of the chain are unchanged copies of those that were issued",
         ),
         Alert::USER_CANCELED => {
-            return Told::of_client("alert-received", "the client cancelled the handshake")
+            return Text::of_client("alert-received", "the client cancelled the handshake")
                 .evidence(evidence);
         }
         _ => {
-            return Told::of_client(
+            return Text::of_client(
                 "alert-received",
                 format!("the client ended the handshake with the alert {alert}"),
             )
             .fix("see the client's log");
         }
     };
-    Told::of_client(id, what).evidence(evidence).fix(fix)
+    Text::of_client(id, what).evidence(evidence).fix(fix)
 }

@@ -6,14 +6,14 @@ mod names;
 
 use pki_types::CertificateDer;
 
-use super::told::{Seen, Told};
+use super::text::{Seen, Text};
 use crate::verify::{Purpose, RevokedBy, VerifyCause, VerifyError};
 use crate::x509::{CertificateFacts, escape_control, format_utc};
 
 /// The limit on names and URLs shown.
 const SHOWN_MAX: usize = 4;
 
-pub(super) fn explain(refused: &VerifyError, seen: &Seen<'_>) -> Told {
+pub(super) fn explain(refused: &VerifyError, seen: &Seen<'_>) -> Text {
     let id = refused.cause.id();
     let holder = match refused.purpose {
         Purpose::ServerAuth => "server",
@@ -24,8 +24,8 @@ pub(super) fn explain(refused: &VerifyError, seen: &Seen<'_>) -> Told {
         refused.cause
     );
     let told = match seen.by_server() {
-        true => Told::of_client(id, what),
-        false => Told::new(id, what),
+        true => Text::of_client(id, what),
+        false => Text::new(id, what),
     };
     told.evidence(evidence(refused))
         .fix(advice::fix(refused, seen.phase))

@@ -1,24 +1,24 @@
 //! Faults of our own configuration.
 
 use super::identity;
-use super::told::Told;
+use super::text::Text;
 use crate::error::ConfigurationCause;
 use crate::explanation::plain_io_error;
 use crate::trust::{TrustError, TrustProblem};
 use crate::x509::escape_control;
 
-pub(super) fn explain(cause: &ConfigurationCause) -> Told {
+pub(super) fn explain(cause: &ConfigurationCause) -> Text {
     match cause {
         ConfigurationCause::Identity(error) => identity::explain(error),
-        ConfigurationCause::Trust(error) => Told::new(error.problem.id(), error.to_string())
+        ConfigurationCause::Trust(error) => Text::new(error.problem.id(), error.to_string())
             .evidence(sources(error))
             .fix(trust_fix(error)),
-        ConfigurationCause::IdentityMissing => Told::new(
+        ConfigurationCause::IdentityMissing => Text::new(
             "identity-missing",
             "a server needs a certificate and its key",
         )
         .fix("give a certificate chain and its private key"),
-        ConfigurationCause::ServerName { text, problem } => Told::new(
+        ConfigurationCause::ServerName { text, problem } => Text::new(
             "invalid-server-name",
             format!(
                 "`{}` is not the name of a server: {problem}",
@@ -26,17 +26,17 @@ pub(super) fn explain(cause: &ConfigurationCause) -> Told {
             ),
         )
         .fix("give a DNS name such as example.org, or an IP address"),
-        ConfigurationCause::UnknownName { what, name, known } => Told::new(
+        ConfigurationCause::UnknownName { what, name, known } => Text::new(
             "unknown-name",
             format!("unknown {what} `{}`", escape_control(name)),
         )
         .fix(format!("choose among {}", known.join(", "))),
-        ConfigurationCause::NothingLeft { what } => Told::new(
+        ConfigurationCause::NothingLeft { what } => Text::new(
             "nothing-left-to-negotiate",
             format!("there is no {what} left to use"),
         )
         .fix("allow more, or choose values that fit together"),
-        ConfigurationCause::File { path, source } => Told::new(
+        ConfigurationCause::File { path, source } => Text::new(
             "file-unusable",
             format!(
                 "the file {} cannot be opened",

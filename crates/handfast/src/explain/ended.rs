@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::told::{Seen, Told};
+use super::text::{Seen, Text};
 use crate::offer::ClientOffer;
 use crate::phase::Phase;
 
 const LEFT_FIX: &str =
     "see the client's log: a client that rejects the certificate may close without an alert";
 
-pub(super) fn closed_in_handshake(bytes_received: u64, seen: &Seen<'_>) -> Told {
+pub(super) fn closed_in_handshake(bytes_received: u64, seen: &Seen<'_>) -> Text {
     match (seen.by_server(), bytes_received) {
-        (true, 0) => Told::of_client(
+        (true, 0) => Text::of_client(
             "closed-without-a-byte",
             "the client connected and closed without sending anything: a port scan or a health check",
         )
@@ -23,12 +23,12 @@ pub(super) fn closed_in_handshake(bytes_received: u64, seen: &Seen<'_>) -> Told 
             };
             left(id, "closed the connection", bytes_received, seen.offer)
         }
-        (false, 0) => Told::new(
+        (false, 0) => Text::new(
             "closed-without-a-byte",
             "the peer closed the connection without sending any data",
         )
         .fix("check the port, and see the server's log; a middlebox that filters by name also causes this"),
-        (false, _) => Told::new(
+        (false, _) => Text::new(
             "closed-in-handshake",
             "the peer closed the connection during the handshake",
         )
@@ -37,20 +37,20 @@ pub(super) fn closed_in_handshake(bytes_received: u64, seen: &Seen<'_>) -> Told 
     }
 }
 
-pub(super) fn reset_in_handshake(bytes_received: u64, seen: &Seen<'_>) -> Told {
+pub(super) fn reset_in_handshake(bytes_received: u64, seen: &Seen<'_>) -> Text {
     const ID: &str = "reset-in-handshake";
     match seen.by_server() {
         true => left(ID, "reset the connection", bytes_received, seen.offer),
-        false => Told::new(ID, "the connection was reset during the handshake")
+        false => Text::new(ID, "the connection was reset during the handshake")
             .evidence([after(bytes_received)])
             .fix("see the peer's log; a firewall or a crashed process causes this"),
     }
 }
 
-pub(super) fn timed_out(limit: Duration, seen: &Seen<'_>) -> Told {
+pub(super) fn timed_out(limit: Duration, seen: &Seen<'_>) -> Text {
     const ID: &str = "timed-out";
     if seen.by_server() {
-        return Told::of_client(
+        return Text::of_client(
             ID,
             format!("the client did not finish its handshake within {limit:?}"),
         )
@@ -59,9 +59,9 @@ pub(super) fn timed_out(limit: Duration, seen: &Seen<'_>) -> Told {
     }
     let what = format!("the time limit of {limit:?} passed");
     let Some(phase) = seen.phase else {
-        return Told::new(ID, what);
+        return Text::new(ID, what);
     };
-    Told::new(ID, format!("{what} during the {phase}")).fix(match phase {
+    Text::new(ID, format!("{what} during the {phase}")).fix(match phase {
         Phase::Resolve => "check this machine's DNS",
         Phase::Connect => {
             "check the address and the port; a firewall that drops packets causes this"
@@ -76,19 +76,19 @@ pub(super) fn timed_out(limit: Duration, seen: &Seen<'_>) -> Told {
     })
 }
 
-pub(super) fn reset(seen: &Seen<'_>) -> Told {
+pub(super) fn reset(seen: &Seen<'_>) -> Text {
     const ID: &str = "reset";
     match seen.by_server() {
-        true => Told::of_client(ID, "the client reset the connection during the handshake")
+        true => Text::of_client(ID, "the client reset the connection during the handshake")
             .evidence([progress(seen.offer)])
             .fix(LEFT_FIX),
-        false => Told::new(ID, "the connection was reset")
+        false => Text::new(ID, "the connection was reset")
             .fix("try again; if it persists, see the peer's log: its process may have crashed"),
     }
 }
 
 /// A client that went away in a handshake.
-fn left(id: &'static str, ended: &str, bytes_received: u64, offer: Option<&ClientOffer>) -> Told {
+fn left(id: &'static str, ended: &str, bytes_received: u64, offer: Option<&ClientOffer>) -> Text {
     let what = match offer {
         None => format!("the client {ended} before it sent a ClientHello"),
         Some(offer) if !offer.complete => {
@@ -97,7 +97,7 @@ fn left(id: &'static str, ended: &str, bytes_received: u64, offer: Option<&Clien
         Some(_) => format!("the client {ended} after our answer, without saying why"),
     };
     let is_no_hello = offer.is_none() && bytes_received > 0;
-    Told::of_client(id, what)
+    Text::of_client(id, what)
         .evidence([after(bytes_received)])
         .evidence(is_no_hello.then(|| "these are not the start of a ClientHello".to_owned()))
         .fix(match offer {

@@ -1,12 +1,12 @@
 //! Explanations of certificate chains and keys that cannot be used.
 
-use super::told::Told;
+use super::text::Text;
 use crate::explanation::plain_io_error;
 use crate::identity::{IdentityError, IdentityPart, IdentityProblem};
 use crate::x509::escape_control;
 
-pub(super) fn explain(error: &IdentityError) -> Told {
-    let told = Told::new(error.id(), what(error)).evidence(evidence(error));
+pub(super) fn explain(error: &IdentityError) -> Text {
+    let told = Text::new(error.id(), what(error)).evidence(evidence(error));
     match fix(error) {
         Some(fix) => told.fix(fix),
         None => told,

@@ -1,6 +1,6 @@
 //! What two ends do not have in common: on a server, with what the client offered.
 
-use super::told::{Seen, Told};
+use super::text::{Seen, Text};
 use crate::alert::Alert;
 use crate::error::Negotiated;
 use crate::offer::ClientOffer;
@@ -8,10 +8,10 @@ use crate::offer::ClientOffer;
 /// Names shown of a list.
 const SHOWN_MAX: usize = 8;
 
-pub(super) fn version(alert: Option<Alert>, seen: &Seen<'_>) -> Told {
+pub(super) fn version(alert: Option<Alert>, seen: &Seen<'_>) -> Text {
     const ID: &str = "protocol-version";
     if !seen.by_server() {
-        return Told::new(ID, "client and server have no TLS version in common")
+        return Text::new(ID, "client and server have no TLS version in common")
             .evidence(alert.map(|alert| format!("the peer's alert {alert}")))
             .fix("enable TLS 1.2 or 1.3 on the peer; older versions are insecure");
     }
@@ -28,7 +28,7 @@ pub(super) fn version(alert: Option<Alert>, seen: &Seen<'_>) -> Told {
         [one] => format!("the client speaks {one} at most"),
         many => format!("the client speaks {} only", many.join(", ")),
     };
-    Told::of_client(ID, what)
+    Text::of_client(ID, what)
         .evidence([offered("versions", versions)])
         .fix(
             "use a client that supports TLS 1.2 or 1.3, and check that its version is enabled here; older versions are insecure",
@@ -38,14 +38,14 @@ pub(super) fn version(alert: Option<Alert>, seen: &Seen<'_>) -> Told {
 /// TLS 1.0 on the wire. Below it there is SSL.
 const TLS10: u16 = 0x0301;
 
-pub(super) fn nothing_in_common(what: Negotiated, seen: &Seen<'_>) -> Told {
+pub(super) fn nothing_in_common(what: Negotiated, seen: &Seen<'_>) -> Text {
     let id = match what {
         Negotiated::CipherSuite => "no-shared-cipher-suite",
         Negotiated::KeyExchangeGroup => "no-shared-group",
         Negotiated::SignatureScheme => "no-shared-signature-scheme",
     };
     if !seen.by_server() {
-        return Told::new(id, format!("client and server have no {what} in common")).fix(match what {
+        return Text::new(id, format!("client and server have no {what} in common")).fix(match what {
             Negotiated::CipherSuite => {
                 "allow a current cipher suite on the peer, such as TLS_AES_128_GCM_SHA256"
             }
@@ -68,7 +68,7 @@ pub(super) fn nothing_in_common(what: Negotiated, seen: &Seen<'_>) -> Told {
             seen.offer.map(ClientOffer::signature_scheme_names),
         ),
     };
-    Told::of_client(id, format!("the client offers no {what} that is allowed here"))
+    Text::of_client(id, format!("the client offers no {what} that is allowed here"))
         .evidence([offered(kind, names.unwrap_or_default())])
         .fix(match what {
             Negotiated::SignatureScheme => {
@@ -80,17 +80,17 @@ pub(super) fn nothing_in_common(what: Negotiated, seen: &Seen<'_>) -> Told {
         })
 }
 
-pub(super) fn application_protocol(seen: &Seen<'_>) -> Told {
+pub(super) fn application_protocol(seen: &Seen<'_>) -> Text {
     const ID: &str = "no-application-protocol";
     if !seen.by_server() {
-        return Told::new(
+        return Text::new(
             ID,
             "the peer speaks none of the application protocols offered (ALPN)",
         )
         .fix("offer a protocol that the server speaks, or none");
     }
     let names = seen.offer.map(ClientOffer::alpn_names).unwrap_or_default();
-    Told::of_client(
+    Text::of_client(
         ID,
         "the client offers no application protocol that is spoken here (ALPN)",
     )

@@ -1,7 +1,7 @@
 //! What the peer did, sent or lacks: the whole match; what has many words is told in files of its own.
 
 use super::first_bytes::{PlainProtocol, is_portal, not_tls_fix, quote_bytes};
-use super::told::{Seen, Told};
+use super::text::{Seen, Text};
 use super::{alert, certificate, ended, negotiation};
 use crate::error::{LongMessage, PeerCause};
 use crate::side::Side;
@@ -10,7 +10,7 @@ use crate::x509::{describe_name_der, escape_control};
 /// Issuers shown of those that a server accepts.
 const ISSUERS_SHOWN_MAX: usize = 5;
 
-pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Told {
+pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Text {
     match cause {
         PeerCause::Certificate(refused) => certificate::explain(refused, seen),
         PeerCause::Alert(alert) => alert::explain(*alert, seen),
@@ -26,19 +26,19 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Told {
             if more > 0 {
                 lines.push(format!("and from {more} more"));
             }
-            Told::new(
+            Text::new(
                 "client-certificate-required",
                 "the server requires a client certificate, and none was sent",
             )
             .evidence(lines)
             .fix("give a certificate that the server accepts, and its key")
         }
-        PeerCause::ClientCertificateRefused { alert } => Told::new(
+        PeerCause::ClientCertificateRefused { alert } => Text::new(
             "client-certificate-refused",
             format!("the server did not accept our client certificate: alert {alert}"),
         )
         .fix("check that it is valid, not revoked, and from an issuer that the server trusts"),
-        PeerCause::ClientCertificateMissing => Told::new(
+        PeerCause::ClientCertificateMissing => Text::new(
             "client-certificate-missing",
             "the client sent no certificate, and one is required",
         )
@@ -52,7 +52,7 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Told {
         PeerCause::ResetInHandshake { bytes_received } => {
             ended::reset_in_handshake(*bytes_received, seen)
         }
-        PeerCause::PrematureEnd { bytes_received } => Told::new(
+        PeerCause::PrematureEnd { bytes_received } => Text::new(
             "premature-end",
             "the connection ended without close_notify: the data may be truncated",
         )
@@ -61,7 +61,7 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Told {
         PeerCause::ProtocolVersion { alert } => negotiation::version(*alert, seen),
         PeerCause::NothingInCommon { what } => negotiation::nothing_in_common(*what, seen),
         PeerCause::NoApplicationProtocol => negotiation::application_protocol(seen),
-        PeerCause::EchRejected { retry_configs } => Told::new(
+        PeerCause::EchRejected { retry_configs } => Text::new(
             "ech-rejected",
             "the server could not decrypt the ClientHello: it has other configurations for Encrypted Client Hello, or none",
         )
@@ -85,11 +85,11 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Told {
                         .to_owned()
                 }
             };
-            Told::of_client("name-unrecognised", what).fix(
+            Text::of_client("name-unrecognised", what).fix(
                 "add a certificate for this name, or a default one; scanners ask for any name",
             )
         }
-        PeerCause::NameUnrecognised if seen.asked_by_address() => Told::new(
+        PeerCause::NameUnrecognised if seen.asked_by_address() => Text::new(
             "name-needed",
             "the server requires a DNS name, and the request was for an IP address",
         )
@@ -97,7 +97,7 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Told {
             "use the server's DNS name: TLS does not send an IP address as the server name (RFC 6066, section 3)",
         ),
         PeerCause::NameUnrecognised => {
-            Told::new("name-unrecognised", "the server has no site of this name")
+            Text::new("name-unrecognised", "the server has no site of this name")
                 .fix("use a name that the server is configured for")
         }
         PeerCause::ProtocolViolation { what } => protocol_violation(what, seen),
@@ -112,7 +112,7 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Told {
                     "the peer requested renegotiation again, although it is not supported"
                 }
             };
-            Told::new("renegotiation-refused", what)
+            Text::new("renegotiation-refused", what)
                 .evidence(alert.map(|alert| format!("the peer's alert {alert}")))
                 .fix(match seen.side {
                     Some(Side::Server) => {
@@ -126,7 +126,7 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Told {
     }
 }
 
-fn not_tls(first_bytes: &[u8], seen: &Seen<'_>) -> Told {
+fn not_tls(first_bytes: &[u8], seen: &Seen<'_>) -> Text {
     let evidence = [format!("its first bytes: {}", quote_bytes(first_bytes))];
     let protocol = PlainProtocol::of(first_bytes);
     if seen.by_server() {
@@ -134,12 +134,12 @@ fn not_tls(first_bytes: &[u8], seen: &Seen<'_>) -> Told {
             Some(protocol) => format!("the client speaks {protocol} on this port, not TLS"),
             None => "what the client sent is not TLS".to_owned(),
         };
-        return Told::of_client("not-tls", what)
+        return Text::of_client("not-tls", what)
             .evidence(evidence)
             .fix("use https:// in the client, or another port");
     }
     if is_portal(first_bytes, seen.server_name) {
-        return Told::new(
+        return Text::new(
             "captive-portal",
             "a network's login page answered instead of the server, in plain HTTP",
         )
@@ -150,31 +150,31 @@ fn not_tls(first_bytes: &[u8], seen: &Seen<'_>) -> Told {
         Some(protocol) => format!("the peer speaks {protocol} here, not TLS"),
         None => "the peer's data is not TLS".to_owned(),
     };
-    Told::new("not-tls", what)
+    Text::new("not-tls", what)
         .evidence(evidence)
         .fix(not_tls_fix(protocol))
 }
 
-fn protocol_violation(what: &str, seen: &Seen<'_>) -> Told {
+fn protocol_violation(what: &str, seen: &Seen<'_>) -> Text {
     const ID: &str = "protocol-violation";
     let what = escape_control(what);
     match seen.by_server() {
-        true => Told::of_client(ID, format!("the client violated the TLS protocol: {what}"))
+        true => Text::of_client(ID, format!("the client violated the TLS protocol: {what}"))
             .fix("see the client's log: it has a bug, or is a scanner"),
-        false => Told::new(ID, format!("the peer violated the TLS protocol: {what}"))
+        false => Text::new(ID, format!("the peer violated the TLS protocol: {what}"))
             .fix("try another network; if it persists, the peer's software has a bug"),
     }
 }
 
-fn bad_record(seen: &Seen<'_>) -> Told {
+fn bad_record(seen: &Seen<'_>) -> Text {
     const ID: &str = "bad-record";
     match seen.by_server() {
-        true => Told::of_client(
+        true => Text::of_client(
             ID,
             "a record from the client failed its integrity check: it was changed in transit, or encrypted with other keys",
         )
         .fix("try another network: a middlebox that changes traffic causes this"),
-        false => Told::new(
+        false => Text::new(
             ID,
             "a record from the peer failed its integrity check: it was changed in transit, or encrypted with other keys",
         )
@@ -182,16 +182,16 @@ fn bad_record(seen: &Seen<'_>) -> Told {
     }
 }
 
-fn message_too_large(message: LongMessage, limit: usize) -> Told {
+fn message_too_large(message: LongMessage, limit: usize) -> Text {
     // A limit is a byte short of it.
     let kib = limit.div_ceil(1024);
     match message {
-        LongMessage::Certificate => Told::new(
+        LongMessage::Certificate => Text::new(
             "chain-too-large",
             format!("the peer's certificate chain is longer than the {kib} KiB that are accepted"),
         )
         .fix("the peer must send its own certificate and its intermediates only"),
-        other => Told::new(
+        other => Text::new(
             "message-too-large",
             format!(
                 "the peer's {} message is longer than the {kib} KiB that are accepted",

@@ -8,16 +8,16 @@ use handfast_testbed::pki::{
 };
 
 use super::{Case, NAME, PEER, Peer};
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// Checks a chain, with the key of its first certificate, under both protocol versions.
-fn chain(bench: &Bench, end_entity: &Issued, issuers: &[&Issued], case: &Case) {
+fn chain(fixture: &Fixture, end_entity: &Issued, issuers: &[&Issued], case: &Case) {
     let told = [&version::TLS12, &version::TLS13].map(|protocol| {
         let careless = Careless::new(end_entity.chain_with(issuers), &end_entity.key_der());
         let peer = Peer::at(careless.serve(protocol, 40));
         let what = format!("{} {:?}", case.library, protocol.version);
         // A second that went by may show in how long something is overdue, and nowhere else.
-        without_seconds(&bench.check(&what, &peer, case))
+        without_seconds(&fixture.check(&what, &peer, case))
     });
     assert_eq!(told[0], told[1], "the same is told under both versions");
 }
@@ -39,8 +39,8 @@ fn refused(id: &'static str) -> Case {
 
 #[test]
 fn issuers_that_are_missing_unknown_or_no_issuers() {
-    let bench = Bench::new();
-    let root = &bench.pki.root;
+    let fixture = Fixture::new();
+    let root = &fixture.pki.root;
     let server = || Spec::server(&[NAME]);
     let middle = root.issue(Spec::authority("Middle"));
     let foreign = Pki {
@@ -48,33 +48,33 @@ fn issuers_that_are_missing_unknown_or_no_issuers() {
     };
 
     let forgot = middle.issue(server().ca_issuers("http://ca.example/middle.der"));
-    chain(&bench, &forgot, &[], &refused("missing-intermediate"));
+    chain(&fixture, &forgot, &[], &refused("missing-intermediate"));
     chain(
-        &bench,
+        &fixture,
         &foreign.server(&[NAME]),
         &[],
         &refused("unknown-issuer"),
     );
     chain(
-        &bench,
+        &fixture,
         &server().self_signed(),
         &[],
         &refused("self-signed"),
     );
     let openssl_req = Spec::openssl_req(&[NAME]).self_signed();
-    chain(&bench, &openssl_req, &[], &refused("self-signed"));
+    chain(&fixture, &openssl_req, &[], &refused("self-signed"));
     let stranger = foreign.server(&[NAME]);
     chain(
-        &bench,
+        &fixture,
         &stranger,
         &[&foreign.root],
         &refused("untrusted-root"),
     );
     let proxy = Spec::authority("Zscaler Root CA").self_signed();
     let intercepted = proxy.issue(server());
-    chain(&bench, &intercepted, &[], &refused("likely-interception"));
+    chain(&fixture, &intercepted, &[], &refused("likely-interception"));
     chain(
-        &bench,
+        &fixture,
         &intercepted,
         &[&proxy],
         &refused("likely-interception"),
@@ -82,21 +82,21 @@ fn issuers_that_are_missing_unknown_or_no_issuers() {
 
     let impostor = root.issue(Spec::server(&["evil.example"]));
     let forged = impostor.issue(server());
-    chain(&bench, &forged, &[&impostor], &refused("issuer-not-a-ca"));
+    chain(&fixture, &forged, &[&impostor], &refused("issuer-not-a-ca"));
     let authority = root.issue(server().basic(Basic::Authority));
-    chain(&bench, &authority, &[], &refused("ca-used-as-end-entity"));
+    chain(&fixture, &authority, &[], &refused("ca-used-as-end-entity"));
     let narrow = root.issue(Spec::authority("Narrow").basic(Basic::AuthorityWithin(0)));
     let below = narrow.issue(Spec::authority("Below"));
     let too_long = below.issue(server());
     chain(
-        &bench,
+        &fixture,
         &too_long,
         &[&below, &narrow],
         &refused("path-too-long"),
     );
     let bound = root.issue(Spec::authority("Bound").permitting(&["other.example"]));
     chain(
-        &bench,
+        &fixture,
         &bound.issue(server()),
         &[&bound],
         &refused("name-constraint"),
@@ -106,21 +106,21 @@ fn issuers_that_are_missing_unknown_or_no_issuers() {
     let strict =
         root.issue(Spec::authority("Strict").extension(&[2, 5, 29, 36], &constraints, false));
     chain(
-        &bench,
+        &fixture,
         &strict.issue(server()),
         &[&strict],
         &refused("no-valid-policy"),
     );
-    let many = bench.pki.intermediates(7);
+    let many = fixture.pki.intermediates(7);
     let deep = many.last().unwrap().issue(server());
     let above: Vec<&Issued> = many.iter().rev().collect();
-    chain(&bench, &deep, &above, &refused("chain-too-deep"));
+    chain(&fixture, &deep, &above, &refused("chain-too-deep"));
     let crowd: Vec<Issued> = (0..33)
         .map(|_| root.issue(Spec::authority("One of many")))
         .collect();
     let crowd: Vec<&Issued> = crowd.iter().collect();
     chain(
-        &bench,
+        &fixture,
         &root.issue(server()),
         &crowd,
         &refused("chain-too-large"),
@@ -129,55 +129,55 @@ fn issuers_that_are_missing_unknown_or_no_issuers() {
 
 #[test]
 fn times_names_and_purposes() {
-    let bench = Bench::new();
-    let root = &bench.pki.root;
+    let fixture = Fixture::new();
+    let root = &fixture.pki.root;
     let server = || Spec::server(&[NAME]);
     let now = now_secs();
 
     chain(
-        &bench,
+        &fixture,
         &root.issue(server().expired()),
         &[],
         &refused("certificate-expired"),
     );
     let late = root.issue(Spec::authority("Late").expired());
     chain(
-        &bench,
+        &fixture,
         &late.issue(server()),
         &[&late],
         &refused("certificate-expired"),
     );
     let early = root.issue(server().not_yet_valid());
-    chain(&bench, &early, &[], &refused("certificate-not-yet-valid"));
+    chain(&fixture, &early, &[], &refused("certificate-not-yet-valid"));
     let reversed = root.issue(server().valid_between(now + DAY_SECS, now - DAY_SECS));
     chain(
-        &bench,
+        &fixture,
         &reversed,
         &[],
         &refused("certificate-validity-reversed"),
     );
 
     let other = root.issue(Spec::server(&["www.shop.example"]));
-    chain(&bench, &other, &[], &refused("name-mismatch"));
+    chain(&fixture, &other, &[], &refused("name-mismatch"));
     let nameless = root.issue(Spec::server(&[]).common_name(Some(NAME)));
-    chain(&bench, &nameless, &[], &refused("no-subject-alt-name"));
+    chain(&fixture, &nameless, &[], &refused("no-subject-alt-name"));
     let by_name = root.issue(server());
     chain(
-        &bench,
+        &fixture,
         &by_name,
         &[],
         &refused("ip-address-not-listed").name("127.0.0.1"),
     );
 
     let client = root.issue(server().extended_key_usage(&[ExtendedKeyUsagePurpose::ClientAuth]));
-    chain(&bench, &client, &[], &refused("wrong-purpose"));
+    chain(&fixture, &client, &[], &refused("wrong-purpose"));
     let cannot_sign = root.issue(server().key_usage(&[KeyUsagePurpose::KeyAgreement]));
-    chain(&bench, &cannot_sign, &[], &refused("wrong-key-usage"));
+    chain(&fixture, &cannot_sign, &[], &refused("wrong-key-usage"));
 
     let old_root = Spec::authority("Old Root").expired().self_signed();
-    bench.write("ca.pem", old_root.cert_pem());
+    fixture.write("ca.pem", old_root.cert_pem());
     chain(
-        &bench,
+        &fixture,
         &old_root.issue(server()),
         &[],
         &refused("certificate-expired"),
@@ -186,8 +186,8 @@ fn times_names_and_purposes() {
 
 #[test]
 fn keys_signatures_and_encodings() {
-    let bench = Bench::new();
-    let root = &bench.pki.root;
+    let fixture = Fixture::new();
+    let root = &fixture.pki.root;
     let server = || Spec::server(&[NAME]);
     for (spec, id) in [
         (Spec::authority("A").key(Key::ShownAsRsa1024), "weak-key"),
@@ -217,11 +217,11 @@ fn keys_signatures_and_encodings() {
         ),
     ] {
         let spoilt = root.issue(spec);
-        chain(&bench, &spoilt.issue(server()), &[&spoilt], &refused(id));
+        chain(&fixture, &spoilt.issue(server()), &[&spoilt], &refused(id));
     }
     let old = root.issue(server().fault(Fault::Version1));
     chain(
-        &bench,
+        &fixture,
         &old,
         &[],
         &refused("unsupported-certificate-version"),
@@ -230,12 +230,12 @@ fn keys_signatures_and_encodings() {
 
 #[test]
 fn revocation_and_pins() {
-    let bench = Bench::new();
-    let root = &bench.pki.root;
+    let fixture = Fixture::new();
+    let root = &fixture.pki.root;
     let server = root.issue(Spec::server(&[NAME]));
     let now = now_secs();
     let list = |name: &str, der: &[u8]| {
-        let file = bench.write(name, pem("X509 CRL", der));
+        let file = fixture.write(name, pem("X509 CRL", der));
         file.display().to_string()
     };
     let revoking = list("revoking.pem", &root.crl(&[&server]));
@@ -250,11 +250,11 @@ fn revocation_and_pins() {
         (&foreign, "revocation-unknown"),
         (&overdue, "crl-expired"),
     ] {
-        chain(&bench, &server, &[], &refused(id).args(&["--crl", file]));
+        chain(&fixture, &server, &[], &refused(id).args(&["--crl", file]));
     }
     let pin = SpkiSha256::from_bytes([7; 32]).to_string();
     chain(
-        &bench,
+        &fixture,
         &server,
         &[],
         &refused("pin-mismatch").args(&["--pin", &pin]),

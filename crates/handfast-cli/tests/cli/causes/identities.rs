@@ -4,22 +4,22 @@ use handfast_testbed::launch::Program;
 use handfast_testbed::pki::{Issued, Pki, Spec};
 
 use super::{Case, HANDSHAKE, NAME, Peer};
-use crate::common::Bench;
+use crate::common::Fixture;
 
 #[test]
 fn client_certificates_and_our_own_mistakes() {
-    let bench = Bench::new();
-    let server = bench.pki.root.issue(Spec::server(&[NAME]));
+    let fixture = Fixture::new();
+    let server = fixture.pki.root.issue(Spec::server(&[NAME]));
     let write = |name, issued: &Issued| {
-        let files = issued.write(bench.directory(), name, &[]);
+        let files = issued.write(fixture.directory(), name, &[]);
         (
             files.chain_pem.display().to_string(),
             files.key_pem.display().to_string(),
         )
     };
     let (stranger, stranger_key) = write("stranger", &Pki::new().client("mallory"));
-    let (own, _) = write("own", &bench.pki.client("alice"));
-    let ca = bench.ca.display().to_string();
+    let (own, _) = write("own", &fixture.pki.client("alice"));
+    let ca = fixture.ca.display().to_string();
     for version in ["-tls1_2", "-tls1_3"] {
         let args = [
             version,
@@ -30,27 +30,27 @@ fn client_certificates_and_our_own_mistakes() {
             "-CAfile",
             &ca,
         ];
-        let Some(peer) = bench.openssl(&server, &args).map(Peer::openssl) else {
+        let Some(peer) = fixture.openssl(&server, &args).map(Peer::openssl) else {
             return;
         };
         let required = Case::new("client-certificate-required", HANDSHAKE);
-        bench.check(version, &peer, &required);
+        fixture.check(version, &peer, &required);
         let refused = Case::new("client-certificate-refused", HANDSHAKE);
         let refused = refused.args(&["--cert", &stranger, "--key", &stranger_key]);
-        bench.check(version, &peer, &refused);
+        fixture.check(version, &peer, &refused);
         let mixed = Case::new("key-mismatch", 58).args(&["--cert", &own, "--key", &stranger_key]);
-        bench.check(version, &peer, &mixed);
+        fixture.check(version, &peer, &mixed);
     }
 }
 
 #[test]
 fn a_wrong_passphrase_says_so() {
-    let bench = Bench::new();
-    let files = bench
+    let fixture = Fixture::new();
+    let files = fixture
         .pki
         .client("alice")
-        .write(bench.directory(), "alice", &[]);
-    let locked = bench.path("locked.pem");
+        .write(fixture.directory(), "alice", &[]);
+    let locked = fixture.path("locked.pem");
     let Some(openssl) = Program::new("openssl") else {
         return;
     };
@@ -69,7 +69,7 @@ fn a_wrong_passphrase_says_so() {
     for (command, target) in [("get", "https://localhost:1/"), ("inspect", "localhost:1")] {
         let mut args = args("wrong");
         args.push(target.to_owned());
-        let finished = bench.run(command, &args);
+        let finished = fixture.run(command, &args);
         assert_eq!(finished.code, Some(58), "{finished}");
         assert!(finished.err().contains("[wrong-passphrase]"), "{finished}");
         assert!(!finished.printed("pass:wrong"), "{finished}");

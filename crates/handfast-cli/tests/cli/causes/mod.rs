@@ -23,7 +23,7 @@ use handfast::{
 use handfast_testbed::launch::OpensslServer;
 use serde_json::Value;
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 const NAME: &str = "shop.example";
 /// What curl's exit codes mean here.
@@ -116,7 +116,7 @@ impl Case {
     }
 }
 
-impl Bench {
+impl Fixture {
     /// The id that the library gives, through its blocking stream.
     fn library(&self, peer: &Peer, case: &Case) -> Option<&'static str> {
         let mut builder = ClientContext::builder()

@@ -11,11 +11,11 @@ use handfast_testbed::launch::{Nginx, OpensslServer, Program};
 use handfast_testbed::pki::{Key, Spec};
 
 use super::{Case, HANDSHAKE, NAME, Peer, fin, serve};
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// What the library says with the questions of a probe behind it.
-fn clarified(bench: &Bench, peer: &Peer, case: &Case) -> handfast::Error {
-    let anchors = TrustAnchors::empty().with_file(&bench.ca).unwrap();
+fn clarified(fixture: &Fixture, peer: &Peer, case: &Case) -> handfast::Error {
+    let anchors = TrustAnchors::empty().with_file(&fixture.ca).unwrap();
     let context = ClientContext::builder().trust(anchors).build().unwrap();
     let again = || TcpStream::connect(peer.address);
     let failed = context.secure(case.name, again().unwrap()).unwrap_err();
@@ -25,8 +25,8 @@ fn clarified(bench: &Bench, peer: &Peer, case: &Case) -> handfast::Error {
 
 #[test]
 fn nothing_in_common_with_openssl() {
-    let bench = Bench::new();
-    let root = &bench.pki.root;
+    let fixture = Fixture::new();
+    let root = &fixture.pki.root;
     let rsa = root.issue(Spec::server(&[NAME]).key(Key::Rsa2048));
     let failed = |id| Case::new(id, HANDSHAKE);
     let alert = |id| failed("alert-received").probed(id);
@@ -65,7 +65,7 @@ fn nothing_in_common_with_openssl() {
         ),
     ] {
         let mut args = args.to_vec();
-        let files = rsa.write(bench.directory(), "second", &[]);
+        let files = rsa.write(fixture.directory(), "second", &[]);
         let (second, key) = (
             files.chain_pem.display().to_string(),
             files.key_pem.display().to_string(),
@@ -74,12 +74,12 @@ fn nothing_in_common_with_openssl() {
             args.extend(["-cert2", &second, "-key2", &key]);
         }
         let what = args.join(" ");
-        let Some(peer) = bench.openssl(&rsa, &args).map(Peer::openssl) else {
+        let Some(peer) = fixture.openssl(&rsa, &args).map(Peer::openssl) else {
             return;
         };
-        bench.check(&what, &peer, &case);
+        fixture.check(&what, &peer, &case);
         if case.probed != case.library || what.contains("-tls1") {
-            let told = clarified(&bench, &peer, &case).explain();
+            let told = clarified(&fixture, &peer, &case).explain();
             assert_eq!(told.id, case.probed, "{what} {told}");
             assert!(told.to_string().contains(says), "{what} {told}");
         }
@@ -87,8 +87,8 @@ fn nothing_in_common_with_openssl() {
 }
 
 /// A certificate and its key for kinds of keys that the testbed does not make.
-fn odd_identity(bench: &Bench, algorithm: &[&str]) -> Option<[String; 2]> {
-    let [cert, key] = ["odd.pem", "odd.key"].map(|name| bench.path(name).display().to_string());
+fn odd_identity(fixture: &Fixture, algorithm: &[&str]) -> Option<[String; 2]> {
+    let [cert, key] = ["odd.pem", "odd.key"].map(|name| fixture.path(name).display().to_string());
     let made = Program::new("openssl")?
         .args([
             "req", "-x509", "-nodes", "-subj", "/CN=odd", "-days", "3", "-newkey",
@@ -109,10 +109,10 @@ fn names_a_server(hello: &[u8]) -> bool {
 
 #[test]
 fn servers_that_go_by_name() {
-    let bench = Bench::new();
-    let server = bench.pki.root.issue(Spec::server(&["other.example"]));
-    let files = server.write(bench.directory(), "named", &[]);
-    let nginx = Nginx::launch(bench.directory(), |port| {
+    let fixture = Fixture::new();
+    let server = fixture.pki.root.issue(Spec::server(&["other.example"]));
+    let files = server.write(fixture.directory(), "named", &[]);
+    let nginx = Nginx::launch(fixture.directory(), |port| {
         format!(
             "server {{ listen 127.0.0.1:{port} ssl default_server; ssl_reject_handshake on; }}\n\
              server {{ listen 127.0.0.1:{port} ssl; server_name other.example;\n\
@@ -124,7 +124,7 @@ fn servers_that_go_by_name() {
     if let Some(nginx) = nginx {
         let peer = Peer::at(nginx.address());
         for (name, id) in [(NAME, "name-unrecognised"), ("127.0.0.1", "name-needed")] {
-            bench.check(id, &peer, &Case::new(id, HANDSHAKE).name(name));
+            fixture.check(id, &peer, &Case::new(id, HANDSHAKE).name(name));
         }
     }
 
@@ -143,14 +143,14 @@ fn servers_that_go_by_name() {
         fin(socket);
     });
     let case = Case::new("alert-received", HANDSHAKE).probed("name-unrecognised");
-    bench.check("shy", &shy, &case);
-    let told = clarified(&bench, &shy, &case).explain().to_string();
+    fixture.check("shy", &shy, &case);
+    let told = clarified(&fixture, &shy, &case).explain().to_string();
     assert!(told.contains("without the server name"), "{told}");
 }
 
 #[test]
 fn probes_are_few_and_can_be_forbidden() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let refusal: &[u8] = &[0x15, 3, 3, 0, 2, 2, 40];
     let counted = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&counted);
@@ -170,7 +170,7 @@ fn probes_are_few_and_can_be_forbidden() {
         ("inspect", &["--connect-to", &place, NAME]),
     ] {
         counted.store(0, Ordering::SeqCst);
-        let told = bench.run(command, args);
+        let told = fixture.run(command, args);
         assert!(told.err().contains("each version from SSL 3"), "{told}");
         assert!(told.err().contains("[alert-received]"), "{told}");
         assert!(
@@ -178,7 +178,7 @@ fn probes_are_few_and_can_be_forbidden() {
             "{command} {counted:?}"
         );
         counted.store(0, Ordering::SeqCst);
-        let told = bench.run(command, [&["--no-probe"], args].concat());
+        let told = fixture.run(command, [&["--no-probe"], args].concat());
         assert!(!told.err().contains("a probe"), "{told}");
         assert_eq!(counted.load(Ordering::SeqCst), 1, "{command}");
     }
@@ -186,7 +186,7 @@ fn probes_are_few_and_can_be_forbidden() {
 
 #[test]
 fn signature_schemes_that_nobody_checks_here() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (algorithm, says) in [
         (&["ed448"][..], "a key of type Ed448"),
         (
@@ -194,7 +194,7 @@ fn signature_schemes_that_nobody_checks_here() {
             "a key of type RSA-PSS",
         ),
     ] {
-        let Some([cert, key]) = odd_identity(&bench, algorithm) else {
+        let Some([cert, key]) = odd_identity(&fixture, algorithm) else {
             return;
         };
         for version in ["-tls1_2", "-tls1_3"] {
@@ -204,8 +204,8 @@ fn signature_schemes_that_nobody_checks_here() {
             };
             let case = Case::new("alert-received", HANDSHAKE).probed("no-shared-signature-scheme");
             let what = format!("{algorithm:?} {version}");
-            bench.check(&what, &peer, &case);
-            let told = clarified(&bench, &peer, &case).explain().to_string();
+            fixture.check(&what, &peer, &case);
+            let told = clarified(&fixture, &peer, &case).explain().to_string();
             assert!(told.contains(says), "{what} {told}");
         }
     }

@@ -5,15 +5,15 @@ use handfast_https::client::{ALPN, Client, Error, Request};
 use handfast_testbed::misbehaving::{Served, Step};
 use serde_json::Value;
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 const EMPTY_REPLY: i32 = 52;
 const SHORT_BODY: i32 = 18;
 const RECEIVE: i32 = 56;
 
 /// The id that the library gives.
-fn library(bench: &Bench, server: &Served) -> &'static str {
-    let anchors = TrustAnchors::empty().with_file(&bench.ca).unwrap();
+fn library(fixture: &Fixture, server: &Served) -> &'static str {
+    let anchors = TrustAnchors::empty().with_file(&fixture.ca).unwrap();
     let context = ClientContext::builder().trust(anchors).alpn(ALPN);
     let client = Client::new(context.build().unwrap());
     let fetch = async {
@@ -29,15 +29,15 @@ fn library(bench: &Bench, server: &Served) -> &'static str {
 }
 
 /// Asks all three, and compares.
-fn check(bench: &Bench, what: &str, server: &Served, id: &str, code: i32) {
-    assert_eq!(library(bench, server), id, "library: {what}");
+fn check(fixture: &Fixture, what: &str, server: &Served, id: &str, code: i32) {
+    assert_eq!(library(fixture, server), id, "library: {what}");
 
-    let got = bench.run("get", [server.url("/")]);
+    let got = fixture.run("get", [server.url("/")]);
     let told = format!("[{id}]");
     assert!(got.err().contains(&told), "get: {what}: {id} {got}");
     assert_eq!(got.code, Some(code), "get: {what} {got}");
 
-    let measured = bench.run("bench", ["-n", "3", "-c", "1", "--json", &server.url("/")]);
+    let measured = fixture.run("bench", ["-n", "3", "-c", "1", "--json", &server.url("/")]);
     let document: Value = serde_json::from_slice(&measured.stdout).unwrap();
     let failures = document["failures"].as_array().unwrap();
     let ids: Vec<&str> = failures
@@ -57,7 +57,7 @@ fn check(bench: &Bench, what: &str, server: &Served, id: &str, code: i32) {
 
 #[test]
 fn replies_that_are_empty_or_cut_short() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let close_notify = || vec![Step::CloseNotify, Step::Fin];
     let fin = || vec![Step::Fin];
     let reset = || vec![Step::Reset];
@@ -109,9 +109,9 @@ fn replies_that_are_empty_or_cut_short() {
             script.push(Step::send(said));
         }
         script.extend(end);
-        let tls13 = bench.misbehaving().serve(script.clone());
-        check(&bench, what, &tls13, id, code);
-        let tls12 = bench.misbehaving().tls12().serve(script);
-        check(&bench, &format!("{what}, TLS 1.2"), &tls12, id, code);
+        let tls13 = fixture.misbehaving().serve(script.clone());
+        check(&fixture, what, &tls13, id, code);
+        let tls12 = fixture.misbehaving().tls12().serve(script);
+        check(&fixture, &format!("{what}, TLS 1.2"), &tls12, id, code);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use handfast_testbed::launch::free_address;
 
 use super::{Case, HANDSHAKE, NAME, Peer, fin, serve};
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// A server that reads a ClientHello, says this, and does that.
 fn stranger(greeting: &'static [u8], then: impl Fn(TcpStream) + Send + Sync + 'static) -> Peer {
@@ -21,7 +21,7 @@ fn stranger(greeting: &'static [u8], then: impl Fn(TcpStream) + Send + Sync + 's
 /// Every alert that there is, as the answer to a ClientHello.
 #[test]
 fn no_alert_is_taken_for_another_cause() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for code in 0..=255u8 {
         let peer = serve(move |mut socket| {
             let _ = socket.read(&mut [0; 64 * 1024]);
@@ -38,13 +38,17 @@ fn no_alert_is_taken_for_another_cause() {
             _ => "alert-received",
         };
         let case = Case::new(expected, HANDSHAKE);
-        assert_eq!(bench.library(&peer, &case), Some(expected), "alert {code}");
+        assert_eq!(
+            fixture.library(&peer, &case),
+            Some(expected),
+            "alert {code}"
+        );
     }
 }
 
 #[test]
 fn peers_that_do_not_speak_tls_or_stop() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let failed = |id| Case::new(id, HANDSHAKE);
     for (greeting, says) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "plain HTTP"),
@@ -67,26 +71,26 @@ fn peers_that_do_not_speak_tls_or_stop() {
             "login page" => "captive-portal",
             _ => "not-tls",
         };
-        bench.check(says, &peer, &failed(id));
+        fixture.check(says, &peer, &failed(id));
         let args = [
             "--connect-to".to_owned(),
             peer.address.to_string(),
             NAME.to_owned(),
         ];
-        let told = bench.run("inspect", &args);
+        let told = fixture.run("inspect", &args);
         assert!(told.err().contains(says), "{says} {told}");
         assert!(told.err().contains("its first bytes: "), "{told}");
     }
-    bench.check(
+    fixture.check(
         "closed",
         &stranger(b"", fin),
         &failed("closed-without-a-byte"),
     );
     // The head of a record, and of a ServerHello in it.
     let begun = stranger(&[0x16, 3, 3, 0, 0x5a, 2, 0, 0, 0x56, 3, 3], fin);
-    bench.check("begun", &begun, &failed("closed-in-handshake"));
+    fixture.check("begun", &begun, &failed("closed-in-handshake"));
     // A close with bytes unread is a reset.
-    bench.check(
+    fixture.check(
         "reset",
         &serve(|mut socket| drop(socket.read(&mut [0; 1]))),
         &failed("reset-in-handshake"),
@@ -95,11 +99,11 @@ fn peers_that_do_not_speak_tls_or_stop() {
         let _ = socket.set_read_timeout(Some(Duration::from_secs(20)));
         let _ = socket.read(&mut [0; 1024]);
     });
-    bench.check("silent", &silent, &Case::new("timed-out", 28).seconds(1));
+    fixture.check("silent", &silent, &Case::new("timed-out", 28).seconds(1));
     let garbage = stranger(&[0x16, 3, 3, 0, 4, 2, 0, 0, 0], fin);
-    bench.check("garbage", &garbage, &failed("protocol-violation"));
+    fixture.check("garbage", &garbage, &failed("protocol-violation"));
     let alert = stranger(&[0x15, 3, 3, 0, 2, 2, 80], fin);
-    bench.check("internal_error", &alert, &failed("alert-received"));
+    fixture.check("internal_error", &alert, &failed("alert-received"));
     let unused = Peer::at(free_address());
-    bench.check("unused-port", &unused, &Case::new("connection-refused", 7));
+    fixture.check("unused-port", &unused, &Case::new("connection-refused", 7));
 }

@@ -6,7 +6,7 @@ use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
 use handfast_testbed::pki::{DAY_SECS, Issued, Spec, now_secs};
 
 use super::{Case, NAME, PEER, Peer};
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// A server that answers every request so, and keeps what it was asked.
 fn answering(identity: &Issued, response: String) -> Served {
@@ -20,8 +20,8 @@ fn answering(identity: &Issued, response: String) -> Served {
 
 #[test]
 fn a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
-    let bench = Bench::new();
-    let root = &bench.pki.root;
+    let fixture = Fixture::new();
+    let root = &fixture.pki.root;
     let server = || Spec::server(&[NAME]);
     let now = now_secs();
     let http_date = |at: u64| {
@@ -111,7 +111,7 @@ fn a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
         let served = answering(&identity, response);
         let peer = Peer::at(served.address());
         let case = Case::new(library, PEER);
-        assert_eq!(bench.library(&peer, &case), Some(library), "{id}");
+        assert_eq!(fixture.library(&peer, &case), Some(library), "{id}");
         let port = peer.address.port();
         let url = format!("https://alice:s3cret@{NAME}:{port}/private");
         let resolve = format!("{NAME}:{port}:127.0.0.1");
@@ -123,7 +123,7 @@ fn a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
             ),
             ("inspect", &["--connect-to", &place, NAME]),
         ] {
-            let told = bench.run(command, args);
+            let told = fixture.run(command, args);
             assert_eq!(told.code, Some(PEER), "{command} {id} {told}");
             assert!(
                 told.err().contains(&format!("[{id}]")),
@@ -131,7 +131,7 @@ fn a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
             );
             assert!(told.err().contains(says), "{command} {id} {told}");
             assert!(!told.err().contains('\x1b'), "{told}");
-            let forbidden = bench.run(command, [&["--no-probe"], args].concat());
+            let forbidden = fixture.run(command, [&["--no-probe"], args].concat());
             assert!(
                 forbidden.err().contains(&format!("[{library}]")),
                 "{forbidden}"
@@ -143,8 +143,8 @@ fn a_wrong_clock_and_a_captive_portal_are_told_apart_as_unproven() {
 
 #[test]
 fn nothing_of_the_user_s_reaches_a_server_that_is_not_verified() {
-    let bench = Bench::new();
-    let identity = bench.pki.root.issue(Spec::server(&[NAME]).expired());
+    let fixture = Fixture::new();
+    let identity = fixture.pki.root.issue(Spec::server(&[NAME]).expired());
     let served = answering(&identity, "HTTP/1.1 200 OK\r\n\r\n".to_owned());
     let port = served.address().port();
     let url = format!("https://alice:s3cret@{NAME}:{port}/private?q=s3cret");
@@ -157,7 +157,7 @@ fn nothing_of_the_user_s_reaches_a_server_that_is_not_verified() {
         "s3cret",
         &url,
     ];
-    let told = bench.run("get", args);
+    let told = fixture.run("get", args);
     assert!(told.err().contains("[certificate-expired]"), "{told}");
     let expected = format!("HEAD / HTTP/1.1\r\nHost: {NAME}:{port}\r\nConnection: close\r\n\r\n");
     assert_eq!(served.received_text(), expected);

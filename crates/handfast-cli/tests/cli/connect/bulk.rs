@@ -8,7 +8,7 @@ use std::thread;
 use handfast_testbed::launch::Program;
 
 use super::support::{PATIENCE, Talk};
-use crate::common::Bench;
+use crate::common::Fixture;
 
 const BYTES: usize = 64 * 1024 * 1024;
 
@@ -27,10 +27,10 @@ fn noise(mut seed: u64, count: usize) -> Vec<u8> {
 
 #[test]
 fn both_directions_at_once_arrive_byte_for_byte_through_pipes() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (up, down) = (noise(1, BYTES), noise(2, BYTES));
-    let mut server = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
-    let mut client = Talk::start(&mut bench.connect([server.address().to_string()]));
+    let mut server = Talk::start(&mut fixture.listen("127.0.0.1:0", [""; 0]));
+    let mut client = Talk::start(&mut fixture.connect([server.address().to_string()]));
     let feed = |talk: &mut Talk, bytes: Vec<u8>| {
         let mut stdin = talk.take_stdin();
         thread::spawn(move || stdin.write_all(&bytes).unwrap())
@@ -58,17 +58,17 @@ fn both_directions_at_once_arrive_byte_for_byte_through_pipes() {
 
 #[test]
 fn both_directions_at_once_arrive_byte_for_byte_through_files_and_a_unix_socket() {
-    let bench = Bench::new();
-    let target = format!("unix:{}", bench.path("socket").display());
+    let fixture = Fixture::new();
+    let target = format!("unix:{}", fixture.path("socket").display());
     let (up, down) = (noise(3, BYTES / 4), noise(4, BYTES / 4));
     let files = |name: &str, bytes: &[u8]| {
-        std::fs::write(bench.path(name), bytes).unwrap();
-        let input = File::open(bench.path(name)).unwrap();
-        let output = File::create(bench.path(&format!("{name}.got"))).unwrap();
+        std::fs::write(fixture.path(name), bytes).unwrap();
+        let input = File::open(fixture.path(name)).unwrap();
+        let output = File::create(fixture.path(&format!("{name}.got"))).unwrap();
         (input, output)
     };
     let (input, output) = files("down", &down);
-    let mut command = bench.listen(&target, [""; 0]);
+    let mut command = fixture.listen(&target, [""; 0]);
     command.stdin(input).stdout(output).stderr(Stdio::piped());
     let mut server = command.spawn().unwrap();
     // It says that it listens before anything else.
@@ -79,7 +79,7 @@ fn both_directions_at_once_arrive_byte_for_byte_through_files_and_a_unix_socket(
         .read_exact(&mut [0; 9])
         .unwrap();
     let (input, output) = files("up", &up);
-    let mut command = bench.connect(["-q", "--servername", "localhost", &target]);
+    let mut command = fixture.connect(["-q", "--servername", "localhost", &target]);
     assert!(
         command
             .stdin(input)
@@ -89,15 +89,15 @@ fn both_directions_at_once_arrive_byte_for_byte_through_files_and_a_unix_socket(
             .success()
     );
     assert!(server.wait().unwrap().success());
-    let got = |name: &str| std::fs::read(bench.path(name)).unwrap();
+    let got = |name: &str| std::fs::read(fixture.path(name)).unwrap();
     assert!(got("up.got") == down && got("down.got") == up);
 }
 
 #[test]
 fn openssl_sends_and_gets_much() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (up, down) = (noise(5, BYTES / 4), noise(6, BYTES / 4));
-    let mut server = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
+    let mut server = Talk::start(&mut fixture.listen("127.0.0.1:0", [""; 0]));
     let address = server.address().to_string();
     let Some(client) = Program::new("openssl") else {
         return;
@@ -110,7 +110,7 @@ fn openssl_sends_and_gets_much() {
     });
     let mut client = client
         .args(["s_client", "-quiet", "-connect", &address, "-CAfile"])
-        .arg(&bench.ca)
+        .arg(&fixture.ca)
         .stdin(up.clone())
         .start();
     // OpenSSL knows no half-closing: it goes when it sees our end, so that must come last.

@@ -9,7 +9,7 @@ use handfast_testbed::peers;
 use rustix::termios::{LocalModes, tcgetattr};
 
 use super::support::{PATIENCE, Talk, run, serve};
-use crate::common::Bench;
+use crate::common::Fixture;
 use crate::terminal::terminal;
 
 /// Copies between its standard input and output and a socket, as `nc` would.
@@ -34,9 +34,9 @@ while open_ends:
 ";
 
 /// The command that relays to there, for `exec:`.
-fn relay(bench: &Bench, kind: &str, target: &str) -> Option<String> {
+fn relay(fixture: &Fixture, kind: &str, target: &str) -> Option<String> {
     let python = peers::require("python3")?;
-    let script = bench.path("relay.py");
+    let script = fixture.path("relay.py");
     std::fs::write(&script, RELAY).unwrap();
     let (python, script) = (python.display(), script.display());
     Some(format!("exec:exec {python} {script} {kind} {target}"))
@@ -44,13 +44,13 @@ fn relay(bench: &Bench, kind: &str, target: &str) -> Option<String> {
 
 #[test]
 fn both_sides_meet_over_a_unix_socket_whose_name_is_gone_afterwards() {
-    let bench = Bench::new();
-    let path = bench.path("socket");
+    let fixture = Fixture::new();
+    let path = fixture.path("socket");
     let target = format!("unix:{}", path.display());
-    let mut server = Talk::start(&mut bench.listen(&target, [""; 0]));
+    let mut server = Talk::start(&mut fixture.listen(&target, [""; 0]));
     server.told("listening on unix:");
     let args = ["--servername", "localhost", &target];
-    let mut client = Talk::start(&mut bench.connect(args));
+    let mut client = Talk::start(&mut fixture.connect(args));
     client.write("from the client\n");
     server.heard("from the client");
     server.write("from the server\n");
@@ -65,8 +65,8 @@ fn both_sides_meet_over_a_unix_socket_whose_name_is_gone_afterwards() {
 
 #[test]
 fn a_command_is_the_channel_and_is_reaped() {
-    let bench = Bench::new();
-    let context = bench.server_context();
+    let fixture = Fixture::new();
+    let context = fixture.server_context();
     let (address, server) = serve(move |socket| {
         let mut stream = context.accept(socket).unwrap();
         stream.write_all(b"answer").unwrap();
@@ -74,10 +74,10 @@ fn a_command_is_the_channel_and_is_reaped() {
         stream.close(ClosePolicy::default());
         (bytes, ending)
     });
-    let Some(command) = relay(&bench, "tcp", &address.to_string()) else {
+    let Some(command) = relay(&fixture, "tcp", &address.to_string()) else {
         return;
     };
-    let mut command = bench.connect(["--servername", "localhost", &command]);
+    let mut command = fixture.connect(["--servername", "localhost", &command]);
     let finished = run(&mut command, b"question").expect(0, &["exec:exec", "close: complete"]);
     assert_eq!(finished.out(), "answer");
     let came = server.join().unwrap();
@@ -86,10 +86,10 @@ fn a_command_is_the_channel_and_is_reaped() {
 
 #[test]
 fn a_server_runs_over_a_command_too() {
-    let bench = Bench::new();
-    let path = bench.path("socket");
+    let fixture = Fixture::new();
+    let path = fixture.path("socket");
     let listener = UnixListener::bind(&path).unwrap();
-    let context = bench.client_context();
+    let context = fixture.client_context();
     let client = thread::spawn(move || {
         let (socket, _) = listener.accept().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -98,10 +98,10 @@ fn a_server_runs_over_a_command_too() {
         stream.finish().unwrap();
         stream.read_to_ending().unwrap()
     });
-    let Some(command) = relay(&bench, "unix", &path.display().to_string()) else {
+    let Some(command) = relay(&fixture, "unix", &path.display().to_string()) else {
         return;
     };
-    let finished = run(&mut bench.listen(&command, [""; 0]), b"answer");
+    let finished = run(&mut fixture.listen(&command, [""; 0]), b"answer");
     let finished = finished.expect(0, &["server name localhost", "close: complete"]);
     assert_eq!(finished.out(), "question");
     let came = client.join().unwrap();
@@ -110,8 +110,8 @@ fn a_server_runs_over_a_command_too() {
 
 #[test]
 fn a_command_that_fails_is_told_and_one_that_stays_is_killed() {
-    let bench = Bench::new();
-    let connect = |command: &str| bench.connect(["--servername", "localhost", command]);
+    let fixture = Fixture::new();
+    let connect = |command: &str| fixture.connect(["--servername", "localhost", command]);
     run(&mut connect("exec:exit 3"), b"").expect(35, &["closed-without-a-byte", "exit status: 3"]);
     run(&mut connect("exec:echo 'no such host'"), b"").expect(35, &["not-tls", "no such host"]);
     let stays = "exec:exec >&-; exec sleep 1000";
@@ -120,11 +120,11 @@ fn a_command_that_fails_is_told_and_one_that_stays_is_killed() {
 
 #[test]
 fn a_serial_line_is_raw_during_the_session_and_as_before_afterwards() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (ours, theirs, name) = terminal();
     let before = tcgetattr(&theirs).unwrap();
     assert!(before.local_modes.contains(LocalModes::ICANON));
-    let context = bench.server_context();
+    let context = fixture.server_context();
     // Every byte there is, the ones that a terminal would swallow or change included.
     let all: Vec<u8> = (0..=255).cycle().take(20_000).collect();
     let expected = all.clone();
@@ -139,7 +139,7 @@ fn a_serial_line_is_raw_during_the_session_and_as_before_afterwards() {
         (ending, stream)
     });
     let target = format!("serial:{name},115200");
-    let mut command = bench.connect(["--servername", "localhost", &target]);
+    let mut command = fixture.connect(["--servername", "localhost", &target]);
     let finished = run(&mut command, &all).expect(0, &["at 115200 bit/s", "close: complete"]);
     assert!(finished.stdout == expected);
     let (ending, _line) = server.join().unwrap();
@@ -150,13 +150,13 @@ fn a_serial_line_is_raw_during_the_session_and_as_before_afterwards() {
 
 #[test]
 fn a_server_on_a_serial_line() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let (ours, theirs, name) = terminal();
     let before = tcgetattr(&theirs).unwrap();
-    let mut server = Talk::start(&mut bench.listen(&format!("serial:{name}"), [""; 0]));
+    let mut server = Talk::start(&mut fixture.listen(&format!("serial:{name}"), [""; 0]));
     // From here on the line is raw.
     server.told("listening on serial:");
-    let context = bench.client_context();
+    let context = fixture.client_context();
     let mut stream = context.secure("localhost", Device::new(ours)).unwrap();
     stream.write_all(b"question\n").unwrap();
     stream.flush().unwrap();
@@ -175,7 +175,7 @@ fn a_server_on_a_serial_line() {
 
 #[test]
 fn what_is_no_serial_line_is_refused() {
-    let bench = Bench::new();
-    let mut command = bench.connect(["--servername", "x", "serial:/dev/null"]);
+    let fixture = Fixture::new();
+    let mut command = fixture.connect(["--servername", "x", "serial:/dev/null"]);
     run(&mut command, b"").expect(7, &["channel-unusable", "serial line"]);
 }

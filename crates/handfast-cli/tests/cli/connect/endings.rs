@@ -13,13 +13,13 @@ use handfast_testbed::misbehaving::Step;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::support::{Talk, run, serve};
-use crate::common::Bench;
+use crate::common::Fixture;
 use crate::terminal::terminal;
 
 #[test]
 fn end_of_input_half_closes_and_reading_goes_on() {
-    let bench = Bench::new();
-    let context = bench.server_context();
+    let fixture = Fixture::new();
+    let context = fixture.server_context();
     let (address, server) = serve(move |socket| {
         let mut stream = context.accept(socket).unwrap();
         let (asked, ending) = stream.read_to_ending().unwrap();
@@ -30,7 +30,7 @@ fn end_of_input_half_closes_and_reading_goes_on() {
         stream.close(ClosePolicy::default());
         (asked, ending, fin)
     });
-    let finished = run(&mut bench.connect([address.to_string()]), b"question");
+    let finished = run(&mut fixture.connect([address.to_string()]), b"question");
     let finished = finished.expect(0, &["close: complete; 22 bytes received, 8 sent"]);
     assert_eq!(finished.out(), "the answer, afterwards");
     let came = server.join().unwrap();
@@ -39,8 +39,8 @@ fn end_of_input_half_closes_and_reading_goes_on() {
 
 #[test]
 fn keep_open_says_nothing_at_the_end_of_input() {
-    let bench = Bench::new();
-    let context = bench.server_context();
+    let fixture = Fixture::new();
+    let context = fixture.server_context();
     let (address, server) = serve(move |socket| {
         let mut stream = context.accept(socket).unwrap();
         let mut bytes = [0; 16];
@@ -53,7 +53,7 @@ fn keep_open_says_nothing_at_the_end_of_input() {
         let outcome = stream.close(ClosePolicy::Wait(Duration::from_secs(20)));
         (silent, outcome)
     });
-    let mut command = bench.connect(["--keep-open", &address.to_string()]);
+    let mut command = fixture.connect(["--keep-open", &address.to_string()]);
     let finished = run(&mut command, b"question").expect(0, &["close: complete"]);
     assert_eq!(finished.out(), "answer");
     assert_eq!(server.join().unwrap(), (true, CloseOutcome::Complete));
@@ -61,15 +61,15 @@ fn keep_open_says_nothing_at_the_end_of_input() {
 
 #[test]
 fn a_premature_end_is_an_error_after_all_that_came_was_passed_on() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for steps in [
         vec![Step::send("half of"), Step::Fin],
         vec![Step::Read(8), Step::send("half of"), Step::Fin],
         vec![Step::ReadToEnd, Step::send("half of"), Step::Fin],
     ] {
-        let served = bench.misbehaving().serve(steps);
+        let served = fixture.misbehaving().serve(steps);
         let finished = run(
-            &mut bench.connect([served.address().to_string()]),
+            &mut fixture.connect([served.address().to_string()]),
             b"question",
         );
         let finished = finished.expect(
@@ -86,35 +86,35 @@ fn a_premature_end_is_an_error_after_all_that_came_was_passed_on() {
 
 #[test]
 fn a_reset_is_told_as_one() {
-    let bench = Bench::new();
-    let served = bench.misbehaving().serve([Step::Read(8), Step::Reset]);
-    let mut talk = Talk::start(&mut bench.connect([served.address().to_string()]));
+    let fixture = Fixture::new();
+    let served = fixture.misbehaving().serve([Step::Read(8), Step::Reset]);
+    let mut talk = Talk::start(&mut fixture.connect([served.address().to_string()]));
     talk.write("question");
     talk.wait().expect(56, &["[reset]"]);
 }
 
 #[test]
 fn the_peers_end_ends_the_session_although_the_input_stays_open() {
-    let bench = Bench::new();
-    let served = bench
+    let fixture = Fixture::new();
+    let served = fixture
         .misbehaving()
         .serve([Step::send("bye"), Step::CloseNotify, Step::Fin]);
-    let talk = Talk::start(&mut bench.connect([served.address().to_string()]));
+    let talk = Talk::start(&mut fixture.connect([served.address().to_string()]));
     let finished = talk.wait().expect(0, &["close: complete", "still open"]);
     assert_eq!(finished.out(), "bye");
 }
 
 #[test]
 fn input_flows_on_to_a_peer_that_has_ended_its_own_direction() {
-    let bench = Bench::new();
-    let context = bench.server_context();
+    let fixture = Fixture::new();
+    let context = fixture.server_context();
     let (address, server) = serve(move |socket| {
         let mut stream = context.accept(socket).unwrap();
         stream.finish().unwrap();
         stream.read_to_ending().unwrap()
     });
     let input = vec![b'x'; 3_000_000];
-    run(&mut bench.connect([address.to_string()]), &input).expect(0, &["close: complete"]);
+    run(&mut fixture.connect([address.to_string()]), &input).expect(0, &["close: complete"]);
     let (bytes, ending) = server.join().unwrap();
     assert!(bytes == input, "{} bytes came", bytes.len());
     assert_eq!(ending, Ending::CloseNotify);
@@ -122,15 +122,15 @@ fn input_flows_on_to_a_peer_that_has_ended_its_own_direction() {
 
 #[test]
 fn keep_open_waits_for_slow_input_after_the_peer_has_ended() {
-    let bench = Bench::new();
-    let context = bench.server_context();
+    let fixture = Fixture::new();
+    let context = fixture.server_context();
     let (address, server) = serve(move |socket| {
         let mut stream = context.accept(socket).unwrap();
         stream.write_all(b"ended\n").unwrap();
         stream.finish().unwrap();
         stream.read_to_ending().unwrap()
     });
-    let mut talk = Talk::start(&mut bench.connect(["--keep-open", &address.to_string()]));
+    let mut talk = Talk::start(&mut fixture.connect(["--keep-open", &address.to_string()]));
     talk.heard("ended");
     // Longer than the silence that ends a session without the option.
     thread::sleep(Duration::from_millis(1500));
@@ -144,13 +144,13 @@ fn keep_open_waits_for_slow_input_after_the_peer_has_ended() {
 
 #[test]
 fn input_that_the_peer_did_not_take_is_not_passed_over() {
-    let bench = Bench::new();
-    let context = bench.server_context();
+    let fixture = Fixture::new();
+    let context = fixture.server_context();
     let (address, server) = serve(move |socket| {
         let mut stream = context.accept(socket).unwrap();
         stream.close(ClosePolicy::Send);
     });
-    let mut talk = Talk::start(&mut bench.connect([address.to_string()]));
+    let mut talk = Talk::start(&mut fixture.connect([address.to_string()]));
     server.join().unwrap();
     let mut stdin = talk.take_stdin();
     let endless = thread::spawn(move || while stdin.write_all(&[b'x'; 65536]).is_ok() {});
@@ -165,9 +165,9 @@ fn input_that_the_peer_did_not_take_is_not_passed_over() {
 
 #[test]
 fn an_interrupt_says_close_notify() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for signal in [Signal::INT, Signal::TERM] {
-        let context = bench.server_context();
+        let context = fixture.server_context();
         let (sender, receiver) = mpsc::channel();
         let (address, server) = serve(move |socket| {
             let mut stream = context.accept(socket).unwrap();
@@ -175,7 +175,7 @@ fn an_interrupt_says_close_notify() {
             sender.send(()).unwrap();
             stream.read_to_ending().unwrap().1
         });
-        let mut talk = Talk::start(&mut bench.connect([address.to_string()]));
+        let mut talk = Talk::start(&mut fixture.connect([address.to_string()]));
         talk.write("x");
         receiver.recv().unwrap();
         kill_process(Pid::from_child(&talk.child), signal).unwrap();
@@ -185,10 +185,10 @@ fn an_interrupt_says_close_notify() {
 }
 
 #[test]
-fn nobody_listening_any_more_ends_quietly_whether_or_not_anything_comes() {
-    let bench = Bench::new();
+fn a_reader_that_has_gone_ends_the_session_quietly() {
+    let fixture = Fixture::new();
     for idle in [true, false] {
-        let context = bench.server_context();
+        let context = fixture.server_context();
         let (address, server) = serve(move |socket| {
             let mut stream = context.accept(socket).unwrap();
             if !idle {
@@ -197,7 +197,7 @@ fn nobody_listening_any_more_ends_quietly_whether_or_not_anything_comes() {
             stream.read_to_ending().map(|(_, ending)| ending)
         });
         let (reader, writer) = std::io::pipe().unwrap();
-        let mut command = bench.connect([address.to_string()]);
+        let mut command = fixture.connect([address.to_string()]);
         let talk = Talk::with_stdout(command.stdout(writer));
         drop(command);
         talk.told("secured");
@@ -213,8 +213,8 @@ fn nobody_listening_any_more_ends_quietly_whether_or_not_anything_comes() {
 
 #[test]
 fn a_standard_output_that_nobody_reads_does_not_stop_the_input() {
-    let bench = Bench::new();
-    let context = bench.server_context();
+    let fixture = Fixture::new();
+    let context = fixture.server_context();
     let (address, server) = serve(move |socket| {
         let mut stream = context.accept(socket).unwrap();
         // Fills the pipe several times over; the sockets and the program hold the rest.
@@ -225,7 +225,7 @@ fn a_standard_output_that_nobody_reads_does_not_stop_the_input() {
         (bytes.len(), ending)
     });
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let mut command = bench.connect([address.to_string()]);
+    let mut command = fixture.connect([address.to_string()]);
     let mut talk = Talk::with_stdout(command.stdout(writer));
     drop(command);
     let input = vec![b'x'; 2_000_000];
@@ -243,16 +243,16 @@ fn a_standard_output_that_nobody_reads_does_not_stop_the_input() {
 
 #[test]
 fn an_idle_session_costs_nothing() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for keep_open in [false, true] {
-        let context = bench.server_context();
+        let context = fixture.server_context();
         let (sender, receiver) = mpsc::channel::<()>();
         let (address, server) = serve(move |socket| {
             let mut stream = context.accept(socket).unwrap();
             let _ = receiver.recv();
             stream.close(ClosePolicy::default())
         });
-        let mut command = bench.connect([address.to_string()]);
+        let mut command = fixture.connect([address.to_string()]);
         if keep_open {
             command.arg("--keep-open");
         }
@@ -292,10 +292,10 @@ fn cpu_ticks(talk: &Talk) -> u64 {
 
 #[test]
 fn on_a_terminal_the_session_ends_with_either_end() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     // What is typed at the end, and what of it the server gets.
     for (typed, ends_first) in [("line\n", false), ("line\n\u{4}", true)] {
-        let context = bench.server_context();
+        let context = fixture.server_context();
         let (address, server) = serve(move |socket| {
             let mut stream = context.accept(socket).unwrap();
             stream.write_all(b"hello\n").unwrap();
@@ -307,7 +307,7 @@ fn on_a_terminal_the_session_ends_with_either_end() {
             (line, ending)
         });
         let (mut ours, theirs, _) = terminal();
-        let mut command = bench.connect([address.to_string()]);
+        let mut command = fixture.connect([address.to_string()]);
         command.stdin(theirs.try_clone().unwrap()).stdout(theirs);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         drop(command);
@@ -338,21 +338,21 @@ fn on_a_terminal_the_session_ends_with_either_end() {
 
 #[test]
 fn an_output_that_cannot_be_written_and_an_input_that_cannot_be_read_are_failures() {
-    let bench = Bench::new();
-    let served = bench
+    let fixture = Fixture::new();
+    let served = fixture
         .misbehaving()
         .serve([Step::send("data"), Step::ReadToEnd]);
     let full = fs::OpenOptions::new().write(true).open("/dev/full");
-    let mut command = bench.connect([served.address().to_string()]);
+    let mut command = fixture.connect([served.address().to_string()]);
     let talk = Talk::with_stdout(command.stdout(full.unwrap()));
     talk.wait().expect(23, &["output-unwritable"]);
 
     // The peer must not take what it got for all of it.
-    let context = bench.server_context();
+    let context = fixture.server_context();
     let (address, server) =
         serve(move |socket| context.accept(socket).unwrap().read_to_ending().unwrap().1);
-    let mut command = bench.connect([address.to_string()]);
-    let directory = fs::File::open(bench.directory()).unwrap();
+    let mut command = fixture.connect([address.to_string()]);
+    let directory = fs::File::open(fixture.directory()).unwrap();
     let status = command
         .stdin(directory)
         .stdout(Stdio::null())

@@ -5,9 +5,9 @@ use std::io::{Read as _, Write as _};
 use handfast_testbed::launch::{Finished, Program};
 
 use super::support::{PATIENCE, Talk, run};
-use crate::common::Bench;
+use crate::common::Fixture;
 
-fn s_client(bench: &Bench, talk: &Talk, args: &[&str]) -> Option<Program> {
+fn s_client(fixture: &Fixture, talk: &Talk, args: &[&str]) -> Option<Program> {
     let address = talk.address().to_string();
     Program::new("openssl").map(|openssl| {
         openssl
@@ -19,18 +19,18 @@ fn s_client(bench: &Bench, talk: &Talk, args: &[&str]) -> Option<Program> {
                 &address,
                 "-CAfile",
             ])
-            .arg(&bench.ca)
+            .arg(&fixture.ca)
             .args(args)
     })
 }
 
 #[test]
 fn openssl_is_served_in_every_version() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for flag in ["-tls1_2", "-tls1_3"] {
-        let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", ["--alpn", "x,y"]));
+        let mut talk = Talk::start(&mut fixture.listen("127.0.0.1:0", ["--alpn", "x,y"]));
         let args = [flag, "-servername", "localhost", "-alpn", "y"];
-        let Some(client) = s_client(&bench, &talk, &args) else {
+        let Some(client) = s_client(&fixture, &talk, &args) else {
             return;
         };
         let mut client = client.stdin("from the client\n").start();
@@ -54,8 +54,8 @@ fn openssl_is_served_in_every_version() {
 
 #[test]
 fn gnutls_and_curl_are_served() {
-    let bench = Bench::new();
-    let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
+    let fixture = Fixture::new();
+    let mut talk = Talk::start(&mut fixture.listen("127.0.0.1:0", [""; 0]));
     let address = talk.address();
     talk.write("hello\n");
     let Some(client) = Program::new("gnutls-cli") else {
@@ -63,41 +63,44 @@ fn gnutls_and_curl_are_served() {
     };
     let client = client
         .args(["--port", &address.port().to_string(), "--x509cafile"])
-        .arg(&bench.ca)
+        .arg(&fixture.ca)
         .arg("127.0.0.1")
         .stdin("from GnuTLS\n")
         .start();
     talk.heard("from GnuTLS");
     drop(client);
 
-    let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
+    let mut talk = Talk::start(&mut fixture.listen("127.0.0.1:0", [""; 0]));
     let url = format!("https://{}/", talk.address());
     talk.write("HTTP/1.0 200 OK\r\n\r\nhello");
     talk.end_input();
     let Some(curl) = Program::new("curl") else {
         return;
     };
-    let curl = curl.args(["-sS", &url, "--cacert"]).arg(&bench.ca).run();
+    let curl = curl.args(["-sS", &url, "--cacert"]).arg(&fixture.ca).run();
     assert!(curl.succeeded() && curl.out() == "hello", "{curl}");
     assert!(talk.wait().out().starts_with("GET / HTTP/1.1\r\n"));
 }
 
 #[test]
 fn clients_are_verified_when_that_is_demanded() {
-    let bench = Bench::new();
-    let directory = bench.directory();
-    let files = bench.pki.client("somebody").write(directory, "client", &[]);
+    let fixture = Fixture::new();
+    let directory = fixture.directory();
+    let files = fixture
+        .pki
+        .client("somebody")
+        .write(directory, "client", &[]);
     let cert = files.chain_pem.to_str().unwrap();
     let key = files.key_pem.to_str().unwrap();
-    let ca = bench.ca.to_str().unwrap();
+    let ca = fixture.ca.to_str().unwrap();
     let session =
         |auth: &[&str], client: &[&str]| -> Option<(super::support::Finished, Finished)> {
             let mut args = vec!["--client-ca", ca];
             args.extend(auth);
-            let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", args));
+            let mut talk = Talk::start(&mut fixture.listen("127.0.0.1:0", args));
             talk.write("secret\n");
             talk.end_input();
-            let client = s_client(&bench, &talk, client)?.stdin("x\n").run();
+            let client = s_client(&fixture, &talk, client)?.stdin("x\n").run();
             Some((talk.wait(), client))
         };
     let Some((server, client)) = session(&[], &["-cert", cert, "-key", key]) else {
@@ -121,13 +124,13 @@ fn clients_are_verified_when_that_is_demanded() {
 
 #[test]
 fn a_client_that_does_not_speak_tls_or_does_not_trust_us_is_told_of() {
-    let bench = Bench::new();
-    let talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
+    let fixture = Fixture::new();
+    let talk = Talk::start(&mut fixture.listen("127.0.0.1:0", [""; 0]));
     let mut socket = std::net::TcpStream::connect(talk.address()).unwrap();
     socket.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     talk.wait().expect(35, &["not-tls", "plain HTTP"]);
 
-    let talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
+    let talk = Talk::start(&mut fixture.listen("127.0.0.1:0", [""; 0]));
     let Some(curl) = Program::new("curl") else {
         return;
     };
@@ -142,8 +145,8 @@ fn a_client_that_does_not_speak_tls_or_does_not_trust_us_is_told_of() {
 /// What connects and goes, or says something else, was no client: the next one is served.
 #[test]
 fn a_port_scan_does_not_take_the_place_of_the_client() {
-    let bench = Bench::new();
-    let mut talk = Talk::start(&mut bench.listen("127.0.0.1:0", [""; 0]));
+    let fixture = Fixture::new();
+    let mut talk = Talk::start(&mut fixture.listen("127.0.0.1:0", [""; 0]));
     for said in [
         &b""[..],
         b"\r\n\r\n",
@@ -155,7 +158,7 @@ fn a_port_scan_does_not_take_the_place_of_the_client() {
     }
     talk.write("hello\n");
     let address = talk.address();
-    let stream = handfast_dial::connect(&bench.client_context(), &address.to_string());
+    let stream = handfast_dial::connect(&fixture.client_context(), &address.to_string());
     let mut stream = stream.unwrap();
     let mut line = [0; 6];
     stream.read_exact(&mut line).unwrap();
@@ -168,9 +171,9 @@ fn a_port_scan_does_not_take_the_place_of_the_client() {
 
 #[test]
 fn usage_of_listen() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let fails = |args: &[&str], code, says| {
-        let mut command = bench.command("connect");
+        let mut command = fixture.command("connect");
         run(command.args(args), b"").expect(code, &[says]);
     };
     fails(&["--listen", "127.0.0.1:0"], 1, "identity-missing");
@@ -181,8 +184,8 @@ fn usage_of_listen() {
     );
     fails(&["--listen", "x:1", "--starttls", "smtp"], 2, "for clients");
     fails(&[], 2, "required");
-    run(&mut bench.listen("127.0.0.1", [""; 0]), b"").expect(2, &["needs a port"]);
+    run(&mut fixture.listen("127.0.0.1", [""; 0]), b"").expect(2, &["needs a port"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    run(&mut bench.listen(&address, [""; 0]), b"").expect(7, &["already in use"]);
+    run(&mut fixture.listen(&address, [""; 0]), b"").expect(7, &["already in use"]);
 }

@@ -9,7 +9,7 @@ use handfast_testbed::launch::{Running, free_address};
 use handfast_testbed::peers;
 
 use super::support::{PATIENCE, Talk, run};
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// As the user nobody if we are root: PostgreSQL refuses to run as root.
 fn unprivileged(program: &Path) -> Command {
@@ -36,15 +36,15 @@ fn postgresql_begins_tls_and_answers_under_it() {
     let Some(initdb) = peers::require("initdb") else {
         return;
     };
-    let bench = Bench::new();
-    give(bench.directory(), 0o700);
-    give(&bench.key, 0o600);
-    give(&bench.chain, 0o644);
-    let data = bench.path("data");
+    let fixture = Fixture::new();
+    give(fixture.directory(), 0o700);
+    give(&fixture.key, 0o600);
+    give(&fixture.chain, 0o644);
+    let data = fixture.path("data");
     let made = unprivileged(&initdb)
         .args(["-A", "trust", "-U", "somebody", "--no-sync", "-D"])
         .arg(&data)
-        .current_dir(bench.directory())
+        .current_dir(fixture.directory())
         .output()
         .unwrap();
     assert!(
@@ -58,19 +58,19 @@ fn postgresql_begins_tls_and_answers_under_it() {
     command.arg("-D").arg(&data);
     for setting in [
         "ssl=on".to_owned(),
-        setting("ssl_cert_file", &bench.chain),
-        setting("ssl_key_file", &bench.key),
-        setting("unix_socket_directories", bench.directory()),
+        setting("ssl_cert_file", &fixture.chain),
+        setting("ssl_key_file", &fixture.key),
+        setting("unix_socket_directories", fixture.directory()),
         format!("port={port}"),
         "listen_addresses=127.0.0.1".to_owned(),
         "fsync=off".to_owned(),
     ] {
         command.arg("-c").arg(setting);
     }
-    let mut server = Running::start(command.current_dir(bench.directory()));
+    let mut server = Running::start(command.current_dir(fixture.directory()));
     let target = format!("127.0.0.1:{port}");
     let args = ["--starttls", "postgres", target.as_str()];
-    let mut command = bench.connect(args);
+    let mut command = fixture.connect(args);
     // A StartupMessage of protocol 3.0 for this user and database, then Terminate.
     let mut startup = b"\0\0\0\0\0\x03\0\0user\0somebody\0database\0postgres\0\0".to_vec();
     startup[3] = startup.len().try_into().unwrap();
@@ -102,16 +102,16 @@ fn postgresql_begins_tls_and_answers_under_it() {
     let port = free_address().port();
     let mut command = unprivileged(&initdb.with_file_name("postgres"));
     command.arg("-D").arg(&data).args(["-c", "ssl=off", "-c"]);
-    command.arg(setting("unix_socket_directories", bench.directory()));
+    command.arg(setting("unix_socket_directories", fixture.directory()));
     command.args([
         "-c",
         "listen_addresses=127.0.0.1",
         "-c",
         &format!("port={port}"),
     ]);
-    let _server = Running::start(command.current_dir(bench.directory()));
+    let _server = Running::start(command.current_dir(fixture.directory()));
     let target = format!("127.0.0.1:{port}");
-    let mut command = bench.connect(["--starttls", "postgres", &target]);
+    let mut command = fixture.connect(["--starttls", "postgres", &target]);
     let finished = (0..400)
         .map(|_| {
             std::thread::sleep(std::time::Duration::from_millis(25));
@@ -142,16 +142,16 @@ fn a_real_mail_server_begins_tls_and_takes_a_message() {
     let Some(python) = peers::require_python_with("aiosmtpd") else {
         return;
     };
-    let bench = Bench::new();
-    let script = bench.path("mail.py");
+    let fixture = Fixture::new();
+    let script = fixture.path("mail.py");
     fs::write(&script, MAIL_SERVER).unwrap();
     let mut command = Command::new(python);
-    command.arg(script).arg(&bench.chain).arg(&bench.key);
+    command.arg(script).arg(&fixture.chain).arg(&fixture.key);
     let server = Running::start(&mut command);
     let said = server.wait_for("port ", PATIENCE).unwrap();
     let port = said.rsplit(' ').next().unwrap();
     let target = format!("localhost:{port}");
-    let mut talk = Talk::start(&mut bench.connect(["--crlf", "--starttls", "smtp", &target]));
+    let mut talk = Talk::start(&mut fixture.connect(["--crlf", "--starttls", "smtp", &target]));
     talk.told("verified for localhost");
     for (said, answer) in [
         ("EHLO client.example\n", "250 HELP"),

@@ -8,14 +8,14 @@ use std::time::Duration;
 use handfast::{ClosePolicy, Ending, ReadOutcome, Timeouts};
 
 use super::support::{PATIENCE, run, serve};
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// A server that answers what has come only if its client has not ended by then, as mail servers do.
 #[test]
 fn a_script_gets_its_answers_before_the_end_of_the_input_ends_the_session() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for starttls in [false, true] {
-        let context = bench.server_context();
+        let context = fixture.server_context();
         let (address, server) = serve(move |mut socket| {
             if starttls {
                 for (said, asked) in [
@@ -43,7 +43,7 @@ fn a_script_gets_its_answers_before_the_end_of_the_input_ends_the_session() {
             script
         });
         let target = format!("localhost:{}", address.port());
-        let mut command = bench.connect([&target]);
+        let mut command = fixture.connect([&target]);
         if starttls {
             command.args(["--starttls", "smtp"]);
         }
@@ -55,16 +55,16 @@ fn a_script_gets_its_answers_before_the_end_of_the_input_ends_the_session() {
 
 #[test]
 fn a_script_that_nobody_answers_ends_and_is_told_of_and_a_transfer_ends_at_once() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (length, told) in [(10, true), (0, false), (64 * 1024 + 1, false)] {
-        let context = bench.server_context();
+        let context = fixture.server_context();
         let (address, server) = serve(move |socket| {
             let mut stream = context.accept(socket).unwrap();
             let (bytes, ending) = stream.read_to_ending().unwrap();
             stream.close(ClosePolicy::default());
             (bytes.len(), ending)
         });
-        let mut command = bench.connect([address.to_string()]);
+        let mut command = fixture.connect([address.to_string()]);
         let finished = run(&mut command, &vec![b'x'; length]).expect(0, &["close: complete"]);
         assert_eq!(server.join().unwrap(), (length, Ending::CloseNotify));
         assert_eq!(
@@ -78,10 +78,10 @@ fn a_script_that_nobody_answers_ends_and_is_told_of_and_a_transfer_ends_at_once(
 
 #[test]
 fn targets_are_understood_as_people_type_them_or_refused() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let context = bench.server_context();
+    let context = fixture.server_context();
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             if let Ok(mut stream) = context.accept(socket) {
@@ -96,7 +96,7 @@ fn targets_are_understood_as_people_type_them_or_refused() {
         vec![format!("https://localhost:{port}")],
         vec![format!("https://localhost:{port}/")],
     ] {
-        run(&mut bench.connect(&args), b"").expect(0, &["verified for localhost"]);
+        run(&mut fixture.connect(&args), b"").expect(0, &["verified for localhost"]);
     }
     for (args, code, says) in [
         (vec!["localhost"], 2, "localhost:443"),
@@ -108,6 +108,6 @@ fn targets_are_understood_as_people_type_them_or_refused() {
         (vec!["8443", "443"], 3, "localhost:8443"),
         (vec!["127.1:443"], 3, "invalid-server-name"),
     ] {
-        run(&mut bench.connect(&args), b"").expect(code, &[says]);
+        run(&mut fixture.connect(&args), b"").expect(code, &[says]);
     }
 }

@@ -9,14 +9,14 @@ use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
 use handfast_testbed::pki::{Pki, Spec};
 
 use super::support::{PATIENCE, Talk, run, serve};
-use crate::common::Bench;
+use crate::common::Fixture;
 
-fn openssl(bench: &Bench, args: &[&str]) -> Option<OpensslServer> {
+fn openssl(fixture: &Fixture, args: &[&str]) -> Option<OpensslServer> {
     let mut all = vec![
         OsStr::new("-cert"),
-        bench.chain.as_os_str(),
+        fixture.chain.as_os_str(),
         OsStr::new("-key"),
-        bench.key.as_os_str(),
+        fixture.key.as_os_str(),
     ];
     all.extend(args.iter().map(OsStr::new));
     OpensslServer::launch(&all)
@@ -24,13 +24,13 @@ fn openssl(bench: &Bench, args: &[&str]) -> Option<OpensslServer> {
 
 #[test]
 fn a_session_with_openssl_carries_both_directions_in_every_version() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (version, flag) in [("1.3", "-tls1_3"), ("1.2", "-tls1_2")] {
-        let Some(mut server) = openssl(&bench, &[flag]) else {
+        let Some(mut server) = openssl(&fixture, &[flag]) else {
             return;
         };
         let address = server.address().to_string();
-        let mut talk = Talk::start(&mut bench.connect([&address]));
+        let mut talk = Talk::start(&mut fixture.connect([&address]));
         talk.told(&format!("TLS {version}"));
         talk.write("from the client\n");
         server
@@ -58,12 +58,12 @@ fn a_session_with_openssl_carries_both_directions_in_every_version() {
 
 #[test]
 fn end_of_input_ends_the_session_with_openssl_in_order() {
-    let bench = Bench::new();
-    let Some(mut server) = openssl(&bench, &[]) else {
+    let fixture = Fixture::new();
+    let Some(mut server) = openssl(&fixture, &[]) else {
         return;
     };
     let finished = run(
-        &mut bench.connect([server.address().to_string()]),
+        &mut fixture.connect([server.address().to_string()]),
         b"all of it\n",
     );
     finished.expect(0, &["the peer sent close_notify; close: complete"]);
@@ -72,19 +72,19 @@ fn end_of_input_ends_the_session_with_openssl_in_order() {
 
 #[test]
 fn gnutls_echoes_what_is_typed() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let Some(server) = GnutlsServer::launch(&[
         OsStr::new("--echo"),
         OsStr::new("--x509certfile"),
-        bench.chain.as_os_str(),
+        fixture.chain.as_os_str(),
         OsStr::new("--x509keyfile"),
-        bench.key.as_os_str(),
+        fixture.key.as_os_str(),
     ]) else {
         return;
     };
     let target = format!("127.0.0.1:{}", server.address().port());
     for version in ["1.2", "1.3"] {
-        let mut talk = Talk::start(&mut bench.connect([&target, "--tls", version]));
+        let mut talk = Talk::start(&mut fixture.connect([&target, "--tls", version]));
         talk.told(&format!("TLS {version}"));
         talk.write("one line\n");
         talk.heard("one line");
@@ -97,8 +97,8 @@ fn gnutls_echoes_what_is_typed() {
 
 #[test]
 fn quiet_is_quiet_and_crlf_is_sent() {
-    let bench = Bench::new();
-    let context = bench.server_context();
+    let fixture = Fixture::new();
+    let context = fixture.server_context();
     let (address, server) = serve(move |socket| {
         let mut stream = context.accept(socket).unwrap();
         let (bytes, _) = stream.read_to_ending().unwrap();
@@ -106,7 +106,7 @@ fn quiet_is_quiet_and_crlf_is_sent() {
         stream.close(ClosePolicy::default());
         bytes
     });
-    let mut command = bench.connect(["-q", "--crlf", &address.to_string()]);
+    let mut command = fixture.connect(["-q", "--crlf", &address.to_string()]);
     let finished = run(&mut command, b"EHLO x\nQUIT\r\n").expect(0, &[]);
     assert_eq!(finished.stderr, "");
     assert_eq!(finished.out(), "bye");
@@ -115,9 +115,9 @@ fn quiet_is_quiet_and_crlf_is_sent() {
 
 #[test]
 fn options_shape_the_handshake() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let context = handfast::ServerContext::builder()
-        .identity(bench.identity())
+        .identity(fixture.identity())
         .alpn(["two"])
         .build()
         .unwrap();
@@ -128,8 +128,8 @@ fn options_shape_the_handshake() {
         stream.close(ClosePolicy::default());
         report
     });
-    let log = bench.path("keys");
-    let mut command = bench.connect([
+    let log = fixture.path("keys");
+    let mut command = fixture.connect([
         "--alpn",
         "one,two",
         "--tls",
@@ -150,9 +150,9 @@ fn options_shape_the_handshake() {
 
 #[test]
 fn who_is_not_verified_is_not_talked_to() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let server = || -> Served {
-        bench.misbehaving().serve([
+        fixture.misbehaving().serve([
             Step::send("hello"),
             Step::ReadToEnd,
             Step::CloseNotify,
@@ -161,7 +161,7 @@ fn who_is_not_verified_is_not_talked_to() {
     };
     let rejected = |args: &[&str], says| {
         let served = server();
-        let mut command = bench.connect(args);
+        let mut command = fixture.connect(args);
         let finished = run(command.arg(served.address().to_string()), b"secret\n");
         assert_eq!(finished.expect(60, &[says]).stdout, b"");
         assert_eq!(served.received(), b"");
@@ -169,11 +169,11 @@ fn who_is_not_verified_is_not_talked_to() {
     rejected(&["--servername", "other.example"], "name-mismatch");
     let pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     rejected(&["--pin", pin], "pin-mismatch");
-    let stranger = bench.path("stranger.pem");
+    let stranger = fixture.path("stranger.pem");
     // Of the same name, which is all that a stranger needs to copy.
     std::fs::write(&stranger, Pki::new().root.cert_pem()).unwrap();
     let served = server();
-    let mut command = bench.command("connect");
+    let mut command = fixture.command("connect");
     command.args(["--only-cacert", "--cacert"]).arg(&stranger);
     let finished = run(command.arg(served.address().to_string()), b"secret");
     assert_eq!(
@@ -185,21 +185,21 @@ fn who_is_not_verified_is_not_talked_to() {
 
     // Only by a name that shouts, and then it is said, even quietly.
     let served = server();
-    let mut command = bench.command("connect");
+    let mut command = fixture.command("connect");
     command.args(["-q", "--insecure", &served.address().to_string()]);
     run(&mut command, b"x").expect(0, &["warning:", "NOT verified"]);
     let served = server();
-    let mut command = bench.command("connect");
+    let mut command = fixture.command("connect");
     command.args(["-k", &served.address().to_string()]);
     run(&mut command, b"x").expect(0, &["server: NOT VERIFIED, its identity is unknown"]);
 }
 
 #[test]
 fn a_server_that_asks_gets_our_certificate() {
-    let bench = Bench::new();
-    let ca = bench.ca.to_str().unwrap();
+    let fixture = Fixture::new();
+    let ca = fixture.ca.to_str().unwrap();
     let Some(server) = openssl(
-        &bench,
+        &fixture,
         &[
             "-Verify",
             "1",
@@ -212,9 +212,12 @@ fn a_server_that_asks_gets_our_certificate() {
         return;
     };
     let address = server.address().to_string();
-    let directory = bench.directory();
-    let client = bench.pki.client("somebody").write(directory, "client", &[]);
-    let mut command = bench.connect([&address]);
+    let directory = fixture.directory();
+    let client = fixture
+        .pki
+        .client("somebody")
+        .write(directory, "client", &[]);
+    let mut command = fixture.connect([&address]);
     command.arg("--cert").arg(&client.chain_pem);
     command.arg("--key").arg(&client.key_pem);
     let mut talk = Talk::start(&mut command);
@@ -223,20 +226,20 @@ fn a_server_that_asks_gets_our_certificate() {
     talk.heard("cba");
     talk.finish().expect(0, &[]);
     // Without one, TLS 1.3 says so only after the handshake.
-    let finished = run(&mut bench.connect([&address]), b"");
+    let finished = run(&mut fixture.connect([&address]), b"");
     finished.expect(35, &["client-certificate-required"]);
 }
 
 #[test]
 fn what_the_peer_says_of_itself_is_escaped_and_its_data_is_not() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let spec = Spec::server(&["localhost", "127.0.0.1"]).common_name(Some("\u{1b}[2Jevil\r\n"));
-    let served = Misbehaving::new(&bench.pki.root.issue(spec), &[]).serve([
+    let served = Misbehaving::new(&fixture.pki.root.issue(spec), &[]).serve([
         Step::send("\u{1b}[31mred\n"),
         Step::CloseNotify,
         Step::Fin,
     ]);
-    let talk = Talk::start(&mut bench.connect([served.address().to_string()]));
+    let talk = Talk::start(&mut fixture.connect([served.address().to_string()]));
     talk.heard("red");
     let finished = talk.finish().expect(0, &["evil"]);
     assert_eq!(finished.out(), "\u{1b}[31mred\n");
@@ -244,9 +247,9 @@ fn what_the_peer_says_of_itself_is_escaped_and_its_data_is_not() {
 
 #[test]
 fn failures_before_the_session_have_their_own_codes() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let fails = |args: &[&str], code, says: &[&str]| {
-        run(&mut bench.connect(args), b"").expect(code, says);
+        run(&mut fixture.connect(args), b"").expect(code, says);
     };
     fails(&[&free_address().to_string()], 7, &["connection-refused"]);
     fails(&["no-such-host.invalid:443"], 6, &["name-not-resolved"]);

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use handfast::{ClosePolicy, Ending, ServerContext};
 
 use super::support::{Finished, run, serve};
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// One turn of a server: what it waits for (nothing, for a greeting), and what it says.
 type Turn = (&'static [u8], &'static [u8]);
@@ -112,7 +112,7 @@ type Came = Result<(Vec<u8>, Ending), Vec<u8>>;
 
 /// Plays the turns, then TLS with `then`, if it is to come to that.
 fn connect(
-    bench: &Bench,
+    fixture: &Fixture,
     protocol: &str,
     turns: Vec<(Vec<u8>, Vec<u8>)>,
     then: Option<ServerContext>,
@@ -140,7 +140,7 @@ fn connect(
     });
     let port = address.port();
     let target = format!("localhost:{port}");
-    let mut command = bench.connect(["--starttls", protocol, &target]);
+    let mut command = fixture.connect(["--starttls", protocol, &target]);
     let finished = run(&mut command, b"typed");
     (finished, server.join().unwrap())
 }
@@ -154,10 +154,10 @@ fn owned(turns: &[Turn]) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 #[test]
 fn every_protocol_leads_to_a_session() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (protocol, turns) in WAYS {
-        let context = bench.server_context();
-        let (finished, came) = connect(&bench, protocol, owned(turns), Some(context));
+        let context = fixture.server_context();
+        let (finished, came) = connect(&fixture, protocol, owned(turns), Some(context));
         let finished = finished.expect(0, &["verified for localhost", "close: complete"]);
         assert_eq!(finished.out(), "secured", "{protocol}");
         assert_eq!(
@@ -171,12 +171,12 @@ fn every_protocol_leads_to_a_session() {
 
 #[test]
 fn plain_text_injected_behind_the_answer_is_refused_in_every_protocol() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (protocol, turns) in WAYS {
         let mut turns = owned(turns);
         let (_, last) = turns.last_mut().unwrap();
         last.extend_from_slice(b"a OK \x1b[2Jinjected\r\n");
-        let (finished, said) = connect(&bench, protocol, turns, None);
+        let (finished, said) = connect(&fixture, protocol, turns, None);
         let finished = finished.expect(8, &["starttls-injection", "injected", "another network"]);
         assert_eq!(finished.stdout, b"", "{protocol}");
         // Neither a ClientHello nor any input was sent to that peer.
@@ -186,7 +186,7 @@ fn plain_text_injected_behind_the_answer_is_refused_in_every_protocol() {
 
 #[test]
 fn who_refuses_or_does_not_offer_tls_gets_nothing() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     // The protocol, how many of its turns go as they should, what is said instead of the next.
     let cases: &[(&str, usize, &[u8], i32, &str)] = &[
         ("smtp", 0, b"554 go away\r\n", 64, "starttls-client-refused"),
@@ -276,7 +276,7 @@ fn who_refuses_or_does_not_offer_tls_gets_nothing() {
         let mut turns = owned(turns);
         turns.truncate(good + 1);
         turns[*good].1 = instead.to_vec();
-        let (finished, said) = connect(&bench, protocol, turns, None);
+        let (finished, said) = connect(&fixture, protocol, turns, None);
         let finished = finished.expect(*code, &[id]);
         assert_eq!(finished.stdout, b"", "{protocol}");
         assert_eq!(said, Err(Vec::new()), "{protocol}");
@@ -286,10 +286,10 @@ fn who_refuses_or_does_not_offer_tls_gets_nothing() {
 /// It waits for a ClientHello, so both ends wait.
 #[test]
 fn a_server_that_speaks_tls_from_the_first_byte_is_told_as_that() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let target = format!("localhost:{}", listener.local_addr().unwrap().port());
-    let context = bench.server_context();
+    let context = fixture.server_context();
     std::thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             let context = context.clone();
@@ -297,34 +297,34 @@ fn a_server_that_speaks_tls_from_the_first_byte_is_told_as_that() {
         }
     });
     for (protocol, _) in WAYS {
-        let mut command = bench.connect(["--starttls", protocol, &target]);
+        let mut command = fixture.connect(["--starttls", protocol, &target]);
         let finished = run(&mut command, b"").expect(8, &["starttls-already-tls"]);
         assert_eq!(finished.stdout, b"", "{protocol}");
     }
-    let mut command = bench.command("inspect");
-    command.args(bench.trust());
+    let mut command = fixture.command("inspect");
+    command.args(fixture.trust());
     command.args(["--starttls", "imap", &target]);
     run(&mut command, b"").expect(8, &["starttls-already-tls"]);
     // Not asked when it was not to be.
-    let mut command = bench.connect(["--starttls", "imap", "--no-probe", &target]);
+    let mut command = fixture.connect(["--starttls", "imap", "--no-probe", &target]);
     command.args(["--connect-timeout", "2.5"]);
     run(&mut command, b"").expect(28, &["timed-out"]);
 }
 
 #[test]
 fn a_server_that_hangs_up_or_says_nothing_is_not_waited_for() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (protocol, turns) in WAYS {
         let (awaited, _) = turns[0];
         let (address, _server) = serve(move |mut socket| expect(&mut socket, awaited));
         let target = format!("localhost:{}", address.port());
-        let mut command = bench.connect(["--starttls", protocol, &target]);
+        let mut command = fixture.connect(["--starttls", protocol, &target]);
         run(&mut command, b"").expect(8, &["starttls-ended"]);
     }
     let (address, _server) = serve(|mut socket| drop(socket.read_to_end(&mut Vec::new())));
     let target = format!("localhost:{}", address.port());
-    let mut command = bench.connect(["--starttls", "smtp", "--connect-timeout", "0.2", &target]);
+    let mut command = fixture.connect(["--starttls", "smtp", "--connect-timeout", "0.2", &target]);
     run(&mut command, b"").expect(28, &["timed-out"]);
-    let mut command = bench.connect(["--starttls", "gopher", "localhost"]);
+    let mut command = fixture.connect(["--starttls", "gopher", "localhost"]);
     run(&mut command, b"").expect(2, &["gopher", "sieve"]);
 }

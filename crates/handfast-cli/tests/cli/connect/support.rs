@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use handfast::{ClientContext, Identity, Passphrase, ServerContext, TrustAnchors};
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// A machine under load is not the program's fault.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-impl Bench {
+impl Fixture {
     /// `handfast connect` that trusts the PKI alone.
     pub(crate) fn connect<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.command("connect");

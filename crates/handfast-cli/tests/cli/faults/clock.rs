@@ -19,7 +19,7 @@ struct Clock {
 impl Clock {
     fn new(place: &Place) -> Option<Self> {
         let faketime = peers::require("faketime")?;
-        let file = place.bench.path("clock");
+        let file = place.fixture.path("clock");
         // The program of this name stays in between and would be the one that is ended.
         let output = Command::new(faketime)
             .args(["-f", "+0", "printenv", "LD_PRELOAD"])

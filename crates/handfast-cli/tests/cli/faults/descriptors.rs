@@ -24,7 +24,7 @@ fn a_crowd_leaves_descriptors_for_files() {
     server.wait_for("connections are open");
     assert_eq!(ask(&mut kept, "/second").1, b"second");
     drop(crowd);
-    let finished = place.bench.run("get", [server.url("/third")]);
+    let finished = place.fixture.run("get", [server.url("/third")]);
     assert_eq!(finished.out(), "third", "{finished}");
     let output = server.running.output();
     assert!(!output.contains("panicked"), "{output}");
@@ -41,10 +41,10 @@ fn serve_without_descriptors_says_so_or_serves() {
         let mut running = Program::at("sh")
             .args(["-c", &script, "sh", HANDFAST, "serve", "--threads", "1"])
             .args(["--listen", "127.0.0.1:0", "--cert"])
-            .arg(&place.bench.chain)
+            .arg(&place.fixture.chain)
             .arg("--key")
-            .arg(&place.bench.key)
-            .arg(place.bench.path("public"))
+            .arg(&place.fixture.key)
+            .arg(place.fixture.path("public"))
             .start();
         wait_until("it listens or ends", || {
             running.has_ended() || running.output().contains("\n\n")
@@ -66,7 +66,7 @@ fn serve_without_descriptors_says_so_or_serves() {
         let port = output.split_once("127.0.0.1:").unwrap().1;
         let port = port.split_once('/').unwrap().0;
         let finished = place
-            .bench
+            .fixture
             .run("get", [format!("https://localhost:{port}/f")]);
         assert_eq!(
             finished.out(),
@@ -88,7 +88,7 @@ fn get_without_descriptors_says_so() {
     let url = format!("https://127.0.0.1:{}/f", server.port);
     let mut enough = None;
     for limit in 4..32 {
-        let out = place.bench.path("out");
+        let out = place.fixture.path("out");
         let arguments = [OsStr::new("-o"), out.as_os_str(), OsStr::new(&url)];
         let finished = place.get_after(&format!("ulimit -n {limit}"), &arguments);
         let text = finished.err();

@@ -86,7 +86,7 @@ fn a_download_onto_a_full_file_system_gets_no_name() {
          {HANDFAST} get --no-probe --only-cacert --cacert '{1}' -o '{0}/out' {2}; \
          code=$?; echo left: $(ls -A '{0}'); exit $code",
         small.path().display(),
-        place.bench.ca.display(),
+        place.fixture.ca.display(),
         server.url("/large"),
     );
     let output = Command::new("unshare")
@@ -115,7 +115,7 @@ fn an_audit_file_goes_on_with_a_whole_line_when_there_is_room_again() {
         return;
     };
     let place = Place::new();
-    let audit = place.bench.path("audit.jsonl");
+    let audit = place.fixture.path("audit.jsonl");
     let arguments = ["--threads", "1", "--audit", audit.to_str().unwrap()];
     let server = place.serve_after(&files_up_to(2), &arguments);
     // No handshake at all: a line each.

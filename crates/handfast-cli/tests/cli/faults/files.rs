@@ -95,9 +95,9 @@ fn a_file_that_changes_under_way_arrives_as_it_was_or_is_known_to_be_cut_off() {
             let path = place.public(&name).join("f");
             fs::write(&path, &first).unwrap();
             let mut get = place
-                .bench
+                .fixture
                 .command("get")
-                .args(place.bench.trust())
+                .args(place.fixture.trust())
                 .args([version, &server.url(&format!("/{name}/f"))])
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
@@ -124,6 +124,6 @@ fn a_file_that_changes_under_way_arrives_as_it_was_or_is_known_to_be_cut_off() {
     }
     // It goes on, with the files as they are now.
     place.put("after", "served\n");
-    let finished = place.bench.run("get", [server.url("/after")]);
+    let finished = place.fixture.run("get", [server.url("/after")]);
     assert_eq!(finished.out(), "served\n", "{finished}");
 }

@@ -44,9 +44,9 @@ fn moments(whole: Duration) -> impl Iterator<Item = Duration> {
 }
 
 fn get(place: &Place, version: &str, out: &Path, more: &[&str]) -> Command {
-    let mut command = place.bench.command("get");
+    let mut command = place.fixture.command("get");
     command
-        .args(place.bench.trust())
+        .args(place.fixture.trust())
         .args([version, "--no-probe", "-o"])
         .arg(out)
         .args(more);
@@ -98,7 +98,7 @@ fn a_download_that_is_killed_anywhere_leaves_nothing_half_under_its_name() {
 }
 
 fn still_serves(place: &Place, server: &Serving) {
-    let finished = place.bench.run("get", ["-I", &server.url("/f")]);
+    let finished = place.fixture.run("get", ["-I", &server.url("/f")]);
     assert!(finished.succeeded(), "{finished}");
 }
 
@@ -111,8 +111,8 @@ struct Seen {
 
 /// A server that takes uploads over HTTP/1.1 and answers each when all of it is there.
 fn takes_uploads(place: &Place) -> (u16, Receiver<Seen>) {
-    let chain = fs::read(&place.bench.chain).unwrap();
-    let key = fs::read(&place.bench.key).unwrap();
+    let chain = fs::read(&place.fixture.chain).unwrap();
+    let key = fs::read(&place.fixture.key).unwrap();
     let identity = Identity::from_bytes(&chain, &key, Passphrase::none()).unwrap();
     let context = ServerContext::builder()
         .identity(identity)
@@ -180,7 +180,7 @@ fn takes_uploads(place: &Place) -> (u16, Receiver<Seen>) {
 fn an_upload_that_is_killed_anywhere_is_whole_or_known_to_be_cut_off() {
     let place = Place::new();
     let whole = content(8 << 20, 3);
-    let source = place.bench.write("upload", &whole);
+    let source = place.fixture.write("upload", &whole);
     let (port, seen) = takes_uploads(&place);
     let url = format!("https://localhost:{port}/");
     let data = format!("@{}", source.display());

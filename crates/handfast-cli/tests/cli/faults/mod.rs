@@ -20,7 +20,7 @@ use handfast::{ClientContext, ReadOutcome, Stream, TrustAnchors};
 use handfast_testbed::launch::{Finished, Program, Running};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 const HANDFAST: &str = env!("CARGO_BIN_EXE_handfast");
 
@@ -29,19 +29,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A PKI, and a directory to serve.
 struct Place {
-    bench: Bench,
+    fixture: Fixture,
 }
 
 impl Place {
     fn new() -> Self {
-        let bench = Bench::new();
-        fs::create_dir(bench.path("public")).unwrap();
-        Self { bench }
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.path("public")).unwrap();
+        Self { fixture }
     }
 
     /// Where a served file is.
     fn public(&self, name: &str) -> PathBuf {
-        self.bench.path("public").join(name)
+        self.fixture.path("public").join(name)
     }
 
     fn put(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -63,13 +63,13 @@ impl Place {
     fn serve_by(&self, launcher: &[&str], more: &[&str]) -> Serving {
         let mut words: Vec<OsString> = launcher.iter().map(OsString::from).collect();
         words.extend([HANDFAST, "serve", "--listen", "127.0.0.1:0"].map(OsString::from));
-        words.extend(["--cert".into(), self.bench.chain.clone().into()]);
-        words.extend(["--key".into(), self.bench.key.clone().into()]);
+        words.extend(["--cert".into(), self.fixture.chain.clone().into()]);
+        words.extend(["--key".into(), self.fixture.key.clone().into()]);
         words.extend(more.iter().map(OsString::from));
-        words.push(self.bench.path("public").into());
+        words.push(self.fixture.path("public").into());
         let running = Program::at(words.remove(0))
             .args(words)
-            .env("HANDFAST_CA_DIR", self.bench.path("no-such-ca"))
+            .env("HANDFAST_CA_DIR", self.fixture.path("no-such-ca"))
             .start();
         let port = running
             .wait_until(PATIENCE, |output| {
@@ -85,16 +85,16 @@ impl Place {
         let script = format!("{script}; exec \"$@\"");
         let finished = Program::at("sh")
             .args(["-c", &script, "sh", HANDFAST, "get", "--no-probe"])
-            .args(self.bench.trust())
+            .args(self.fixture.trust())
             .args(arguments)
-            .env("HANDFAST_CA_DIR", self.bench.path("no-such-ca"))
+            .env("HANDFAST_CA_DIR", self.fixture.path("no-such-ca"))
             .run();
         assert!(!finished.timed_out, "{finished}");
         finished
     }
 
     fn client(&self) -> ClientContext {
-        let root = self.bench.pki.root.cert_pem();
+        let root = self.fixture.pki.root.cert_pem();
         let anchors = TrustAnchors::empty().with_pem(root.as_bytes()).unwrap();
         ClientContext::builder().trust(anchors).build().unwrap()
     }

@@ -17,8 +17,8 @@ fn a_download_from_a_server_that_is_stopped_ends_with_the_limit_and_no_file() {
     for limit in [["--connect-timeout", "1"], ["-m", "1"]] {
         // The kernel accepts the connection; no handshake follows.
         let began = Instant::now();
-        let out = place.bench.path("out");
-        let finished = place.bench.run(
+        let out = place.fixture.path("out");
+        let finished = place.fixture.run(
             "get",
             [
                 &limit[..],
@@ -31,7 +31,7 @@ fn a_download_from_a_server_that_is_stopped_ends_with_the_limit_and_no_file() {
     }
     // Those that went meanwhile do not keep it from serving.
     server.signal(Signal::CONT);
-    let finished = place.bench.run("get", ["-I", &server.url("/f")]);
+    let finished = place.fixture.run("get", ["-I", &server.url("/f")]);
     assert!(finished.succeeded(), "{finished}");
 }
 
@@ -44,9 +44,9 @@ fn a_server_that_is_stopped_in_the_middle_of_a_reply_and_goes_on_delivers_all() 
         for client_too in [false, true] {
             let server = place.serve(&["--quiet"]);
             let mut get = place
-                .bench
+                .fixture
                 .command("get")
-                .args(place.bench.trust())
+                .args(place.fixture.trust())
                 .args([version, &server.url("/f")])
                 .stdout(Stdio::piped())
                 .spawn()
@@ -79,9 +79,9 @@ fn a_client_that_is_stopped_holds_up_nobody() {
     let server = place.serve(&["--threads", "1", "--quiet"]);
     for version in ["--http1.1", "--http2"] {
         let mut get = place
-            .bench
+            .fixture
             .command("get")
-            .args(place.bench.trust())
+            .args(place.fixture.trust())
             .args([version, &server.url("/f")])
             .stdout(Stdio::piped())
             .spawn()
@@ -90,7 +90,7 @@ fn a_client_that_is_stopped_holds_up_nobody() {
         let mut got = take(&mut output, 1 << 20);
         send(get.id(), Signal::STOP);
         for _ in 0..3 {
-            let finished = place.bench.run("get", [server.url("/small")]);
+            let finished = place.fixture.run("get", [server.url("/small")]);
             assert_eq!(finished.out(), "served\n", "{finished}");
         }
         send(get.id(), Signal::CONT);

@@ -3,7 +3,7 @@
 use handfast_testbed::launch::Program;
 use handfast_testbed::misbehaving::Step;
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// What both send, and do not need to agree on: the client's name, and the port.
 const APART: [&str; 2] = ["user-agent: handfast", "user-agent: curl"];
@@ -57,13 +57,13 @@ fn without_chunks(mut rest: &str) -> String {
 }
 
 /// What `get` sends, and what curl sends; `None` without curl.
-fn both(bench: &Bench, args: &[&str], path: &str, stdin: &str) -> Option<(String, String)> {
+fn both(fixture: &Fixture, args: &[&str], path: &str, stdin: &str) -> Option<(String, String)> {
     let curl = Program::new("curl")?
         .args(["-q", "-sS", "--cacert"])
-        .arg(&bench.ca);
-    let ours = bench.program("get").args(bench.trust());
+        .arg(&fixture.ca);
+    let ours = fixture.program("get").args(fixture.trust());
     let sent = [curl, ours].map(|program| {
-        let server = bench.misbehaving().serve([
+        let server = fixture.misbehaving().serve([
             Step::ReadRequest,
             Step::send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
         ]);
@@ -77,8 +77,8 @@ fn both(bench: &Bench, args: &[&str], path: &str, stdin: &str) -> Option<(String
 
 #[test]
 fn credentials_and_names_are_those_of_curl() {
-    let bench = Bench::new();
-    let netrc = bench.write(
+    let fixture = Fixture::new();
+    let netrc = fixture.write(
         "netrc",
         "machine other login x password y\nmachine localhost login ann password \"p w\"\n",
     );
@@ -96,7 +96,7 @@ fn credentials_and_names_are_those_of_curl() {
         &["-A", "me/1", "-H", "User-Agent: other"],
     ];
     for args in table {
-        let Some((ours, curl)) = both(&bench, args, "/", "") else {
+        let Some((ours, curl)) = both(&fixture, args, "/", "") else {
             return;
         };
         assert_eq!(ours, curl, "{args:?}");
@@ -105,8 +105,8 @@ fn credentials_and_names_are_those_of_curl() {
 
 #[test]
 fn bodies_are_those_of_curl() {
-    let bench = Bench::new();
-    let file = |name: &str, text: &str| bench.write(name, text).display().to_string();
+    let fixture = Fixture::new();
+    let file = |name: &str, text: &str| fixture.write(name, text).display().to_string();
     let data = file("data.txt", "one\r\ntwo & three\n");
     let page = file("page.html", "<p>\n");
     let odd = file("a;b,c \"d\".bin", "odd\n");
@@ -179,7 +179,7 @@ fn bodies_are_those_of_curl() {
         (&["-F", "a=1;filename=b.png", "-F", "c=;filename=d"], "/"),
     ];
     for (args, path) in table {
-        let Some((ours, curl)) = both(&bench, args, path, "from stdin\n") else {
+        let Some((ours, curl)) = both(&fixture, args, path, "from stdin\n") else {
             return;
         };
         assert_eq!(ours, curl, "{args:?}");

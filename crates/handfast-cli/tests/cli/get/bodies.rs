@@ -3,7 +3,7 @@
 use handfast_testbed::misbehaving::Step;
 
 use super::code;
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// More than is sent without asking.
 const LARGE: usize = 1024 * 1024 + 1;
@@ -12,66 +12,67 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 #[test]
 fn a_large_body_waits_for_the_servers_answer() {
-    let bench = Bench::new();
-    let file = bench
+    let fixture = Fixture::new();
+    let file = fixture
         .write("large", vec![b'x'; LARGE])
         .display()
         .to_string();
     let data = format!("@{file}");
     for args in [["-T", &file], ["-d", &data]] {
-        let refused = bench.misbehaving().serve([
+        let refused = fixture.misbehaving().serve([
             Step::ReadHead,
             Step::send("HTTP/1.1 401 X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
             Step::ReadToEnd,
         ]);
-        let finished = bench.get([&args[..], &["-f", &refused.url("/")]].concat());
+        let finished = fixture.get([&args[..], &["-f", &refused.url("/")]].concat());
         assert_eq!(code(&finished), 22, "{finished}");
         let seen = refused.received_text();
         assert!(seen.contains("expect: 100-continue\r\n"), "{args:?}");
         assert!(seen.ends_with("\r\n\r\n") && seen.len() < LARGE, "{args:?}");
 
         // One that does not know the question.
-        let silent = bench
-            .misbehaving()
-            .serve([Step::ReadHead, Step::Read(LARGE), Step::send(OK)]);
-        let finished = bench.get([args[0], args[1], &silent.url("/")]);
+        let silent =
+            fixture
+                .misbehaving()
+                .serve([Step::ReadHead, Step::Read(LARGE), Step::send(OK)]);
+        let finished = fixture.get([args[0], args[1], &silent.url("/")]);
         assert_eq!(code(&finished), 0, "{finished}");
 
         // One that refuses the question.
-        let refuses = bench.misbehaving().serve_each([
+        let refuses = fixture.misbehaving().serve_each([
             vec![
                 Step::ReadHead,
                 Step::send("HTTP/1.1 417 X\r\ncontent-length: 0\r\n\r\n"),
             ],
             vec![Step::ReadHead, Step::Read(LARGE), Step::send(OK)],
         ]);
-        let finished = bench.get([args[0], args[1], &refuses.url("/")]);
+        let finished = fixture.get([args[0], args[1], &refuses.url("/")]);
         assert_eq!(code(&finished), 0, "{finished}");
         let seen = refuses.received_text();
         assert_eq!(seen.matches("expect: 100-continue").count(), 1, "{args:?}");
     }
     // Asked not to ask.
-    let server = bench
+    let server = fixture
         .misbehaving()
         .serve([Step::ReadRequest, Step::send(OK)]);
-    let finished = bench.get(["-H", "Expect:", "-T", &file, &server.url("/")]);
+    let finished = fixture.get(["-H", "Expect:", "-T", &file, &server.url("/")]);
     assert_eq!(code(&finished), 0, "{finished}");
     assert!(!server.received_text().contains("expect"));
 }
 
 #[test]
 fn files_are_sent_again_after_a_redirect_that_keeps_the_method() {
-    let bench = Bench::new();
-    let file = bench.write("file", "content").display().to_string();
+    let fixture = Fixture::new();
+    let file = fixture.write("file", "content").display().to_string();
     let form = format!("f=@{file}");
     for args in [["-T", &file], ["-F", &form]] {
-        let server = bench.misbehaving().serve([
+        let server = fixture.misbehaving().serve([
             Step::ReadRequest,
             Step::send("HTTP/1.1 307 X\r\nlocation: /again\r\ncontent-length: 0\r\n\r\n"),
             Step::ReadRequest,
             Step::send(OK),
         ]);
-        let finished = bench.get(["-L", args[0], args[1], &server.url("/once")]);
+        let finished = fixture.get(["-L", args[0], args[1], &server.url("/once")]);
         assert_eq!(code(&finished), 0, "{finished}");
         let seen = server.received_text();
         assert_eq!(seen.matches("content-length: ").count(), 2, "{seen}");
@@ -83,14 +84,14 @@ fn files_are_sent_again_after_a_redirect_that_keeps_the_method() {
 #[test]
 fn files_are_uploaded_over_http2() {
     use handfast_testbed::misbehaving::http2;
-    let bench = Bench::new();
-    let file = bench.write("file", "content").display().to_string();
-    let server = bench.misbehaving().alpn(&["h2"]).serve([
+    let fixture = Fixture::new();
+    let file = fixture.write("file", "content").display().to_string();
+    let server = fixture.misbehaving().alpn(&["h2"]).serve([
         Step::Send(http2::settings()),
         Step::ReadHttp2Request,
         Step::Send(http2::headers(1, &[], true)),
     ]);
-    let finished = bench.get(["-T", &file, &server.url("/")]);
+    let finished = fixture.get(["-T", &file, &server.url("/")]);
     assert_eq!(code(&finished), 0, "{finished}");
     let seen = server.received();
     assert!(seen.windows(7).any(|some| some == b"content"));
@@ -98,7 +99,7 @@ fn files_are_uploaded_over_http2() {
 
 #[test]
 fn bodies_that_cannot_be_made_are_refused_before_anything_is_sent() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (args, expected) in [
         (&["-d", "a", "-F", "b=c"][..], 2),
         (&["-I", "-d", "a"], 2),
@@ -110,7 +111,7 @@ fn bodies_that_cannot_be_made_are_refused_before_anything_is_sent() {
         (&["-H", "@/nowhere/at/all"], 26),
     ] {
         // Nothing listens there: 7 would say that it was asked.
-        let finished = bench.get([args, &["https://127.0.0.1:1/"]].concat());
+        let finished = fixture.get([args, &["https://127.0.0.1:1/"]].concat());
         assert_eq!(code(&finished), expected, "{args:?}: {finished}");
     }
 }

@@ -7,18 +7,20 @@ use handfast_testbed::misbehaving::{Misbehaving, Step};
 use handfast_testbed::pki::Spec;
 
 use super::code;
-use crate::common::{Bench, localhost};
+use crate::common::{Fixture, localhost};
 
 #[test]
 fn exit_codes_are_curls() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let good = bench.misbehaving().serve([Step::ReadHead, Step::send(ok)]);
-    let not_found = bench.misbehaving().serve([
+    let good = fixture
+        .misbehaving()
+        .serve([Step::ReadHead, Step::send(ok)]);
+    let not_found = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\ngone"),
     ]);
-    let issue = |spec: Spec| Misbehaving::new(&bench.pki.root.issue(spec), &[]);
+    let issue = |spec: Spec| Misbehaving::new(&fixture.pki.root.issue(spec), &[]);
     let script = || [Step::ReadHead, Step::send(ok)];
     let wrong_name = issue(Spec::server(&["other.example"])).serve(script());
     let expired = issue(Spec::server(&["localhost"]).expired()).serve(script());
@@ -27,7 +29,7 @@ fn exit_codes_are_curls() {
     let untrusted = Misbehaving::new(&stranger, &[]).serve(script());
     let plain = plain_server();
     let unused = free_address();
-    let empty = bench.write("empty.pem", "");
+    let empty = fixture.write("empty.pem", "");
 
     let good_url = good.url("/");
     let url = |address: SocketAddr| format!("https://{}/", localhost(address));
@@ -106,7 +108,7 @@ fn exit_codes_are_curls() {
             "no CA file",
             vec![
                 "--cacert".into(),
-                bench.path("nothing").display().to_string(),
+                fixture.path("nothing").display().to_string(),
                 good_url.clone(),
             ],
             77,
@@ -126,7 +128,7 @@ fn exit_codes_are_curls() {
             "own certificate",
             vec![
                 "--cert".into(),
-                bench.path("nothing").display().to_string(),
+                fixture.path("nothing").display().to_string(),
                 good_url.clone(),
             ],
             58,
@@ -136,7 +138,7 @@ fn exit_codes_are_curls() {
             "no such directory",
             vec![
                 "-o".into(),
-                bench.path("no/such").display().to_string(),
+                fixture.path("no/such").display().to_string(),
                 good_url.clone(),
             ],
             23,
@@ -156,14 +158,14 @@ fn exit_codes_are_curls() {
         ),
     ];
     for (name, args, expected, id) in cases {
-        let finished = bench.get(&args);
+        let finished = fixture.get(&args);
         assert_eq!(code(&finished), expected, "{name}: {finished}");
         assert!(finished.err().contains(id), "{name}: {finished}");
         if expected > 2 {
             // -s says nothing, -sS says it.
             let mut silent = vec!["-s".to_owned()];
             silent.extend(args.clone());
-            let finished = bench.get(&silent);
+            let finished = fixture.get(&silent);
             assert_eq!(
                 (code(&finished), finished.err()),
                 (expected, String::new()),

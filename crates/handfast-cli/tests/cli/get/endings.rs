@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use handfast_testbed::misbehaving::{Served, Step, http2};
 
 use super::code;
-use crate::common::Bench;
+use crate::common::Fixture;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -38,14 +38,14 @@ enum Expected {
 }
 
 /// Fetches into a file and onto stdout, and checks everything that can be seen.
-fn check(bench: &Bench, what: &str, server: &Served, body: &[u8], expected: Expected) {
+fn check(fixture: &Fixture, what: &str, server: &Served, body: &[u8], expected: Expected) {
     let url = server.url("/file");
-    let target = bench.path("file");
-    let part = bench.path("file.part");
+    let target = fixture.path("file");
+    let part = fixture.path("file.part");
     let _ = fs::remove_file(&target);
     let _ = fs::remove_file(&part);
-    let to_file = bench.get([OsStr::new("-o"), target.as_os_str(), OsStr::new(&url)]);
-    let to_stdout = bench.get([&url]);
+    let to_file = fixture.get([OsStr::new("-o"), target.as_os_str(), OsStr::new(&url)]);
+    let to_stdout = fixture.get([&url]);
     let wanted = match expected {
         Expected::Whole | Expected::Remark => 0,
         Expected::Cut(code) => code,
@@ -76,7 +76,7 @@ fn check(bench: &Bench, what: &str, server: &Served, body: &[u8], expected: Expe
 #[test]
 fn http1_table_of_endings_cell_by_cell() {
     use Expected::{Cut, Remark, Whole};
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let closing = "HTTP/1.1 200 OK\r\nconnection: close\r\n";
     let length = format!("{closing}content-length: 10\r\n\r\n");
     let chunked = format!("{closing}transfer-encoding: chunked\r\n\r\n");
@@ -149,15 +149,21 @@ fn http1_table_of_endings_cell_by_cell() {
         {
             let mut script = vec![Step::ReadHead, Step::send(format!("{head}{sent}"))];
             script.extend(end.steps());
-            let server = bench.misbehaving().serve(script);
-            check(&bench, &format!("{name}, {end:?}"), &server, body, expected);
+            let server = fixture.misbehaving().serve(script);
+            check(
+                &fixture,
+                &format!("{name}, {end:?}"),
+                &server,
+                body,
+                expected,
+            );
         }
     }
 }
 
 #[test]
 fn tls12_ends_are_judged_alike() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (end, expected) in [
         (End::CloseNotify, Expected::Whole),
         (End::Fin, Expected::Cut(56)),
@@ -168,9 +174,9 @@ fn tls12_ends_are_judged_alike() {
             Step::send("HTTP/1.1 200 OK\r\n\r\n0123456789"),
         ];
         script.extend(end.steps());
-        let server = bench.misbehaving().tls12().serve(script);
+        let server = fixture.misbehaving().tls12().serve(script);
         check(
-            &bench,
+            &fixture,
             &format!("{end:?}"),
             &server,
             b"0123456789",
@@ -181,8 +187,8 @@ fn tls12_ends_are_judged_alike() {
 
 #[test]
 fn after_a_whole_body_on_a_kept_connection_nobody_waits() {
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve([
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
         Step::ReadToEnd,
@@ -190,14 +196,14 @@ fn after_a_whole_body_on_a_kept_connection_nobody_waits() {
         Step::Fin,
     ]);
     let began = Instant::now();
-    check(&bench, "kept", &server, b"ok", Expected::Whole);
+    check(&fixture, "kept", &server, b"ok", Expected::Whole);
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
 fn http2_end_stream_decides() {
     use Expected::{Cut, Whole};
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let body: &[u8] = b"0123456789";
     let plain = http2::headers(1, &[], false);
     let with_length = http2::headers(1, &[("content-length", "10")], false);
@@ -251,26 +257,32 @@ fn http2_end_stream_decides() {
                 Step::send(frames.clone()),
             ];
             script.extend(end.steps());
-            let server = bench.misbehaving().alpn(&["h2"]).serve(script);
-            check(&bench, &format!("{name}, {end:?}"), &server, body, expected);
+            let server = fixture.misbehaving().alpn(&["h2"]).serve(script);
+            check(
+                &fixture,
+                &format!("{name}, {end:?}"),
+                &server,
+                body,
+                expected,
+            );
         }
     }
 }
 
 #[test]
 fn a_shorter_http2_body_than_announced_is_not_whole() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let frames = [
         http2::headers(1, &[("content-length", "10")], false),
         http2::data(1, b"01234", true),
     ];
-    let server = bench.misbehaving().alpn(&["h2"]).serve([
+    let server = fixture.misbehaving().alpn(&["h2"]).serve([
         Step::send(http2::settings()),
         Step::ReadHttp2Request,
         Step::send(frames.concat()),
     ]);
-    let target = bench.path("file");
-    let finished = bench.get([
+    let target = fixture.path("file");
+    let finished = fixture.get([
         OsStr::new("-o"),
         target.as_os_str(),
         server.url("/").as_ref(),
@@ -281,8 +293,8 @@ fn a_shorter_http2_body_than_announced_is_not_whole() {
 
 #[test]
 fn what_follows_close_notify_is_ignored() {
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve([
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\n\r\nall of it"),
         Step::CloseNotify,
@@ -290,19 +302,19 @@ fn what_follows_close_notify_is_ignored() {
         Step::Raw(b"not even a record".to_vec()),
         Step::Fin,
     ]);
-    check(&bench, "garbage", &server, b"all of it", Expected::Whole);
+    check(&fixture, "garbage", &server, b"all of it", Expected::Whole);
 }
 
 #[test]
 fn a_record_altered_on_the_way_ends_the_response() {
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve([
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\n\r\nso far"),
         Step::Raw(b"\x17\x03\x03\x00\x20garbage garbage garbage garbage.".to_vec()),
         Step::Fin,
     ]);
-    let finished = bench.get([server.url("/")]);
+    let finished = fixture.get([server.url("/")]);
     assert_eq!(code(&finished), 56, "{finished}");
     assert_eq!(finished.out(), "so far");
     assert!(finished.err().contains("bad-record"), "{finished}");
@@ -310,26 +322,26 @@ fn a_record_altered_on_the_way_ends_the_response() {
 
 #[test]
 fn a_body_that_drips_arrives_and_one_that_stalls_runs_into_the_limit() {
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve([
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n"),
         Step::ByteByByte(b"01234567890123456789".to_vec(), Duration::from_millis(20)),
     ]);
     check(
-        &bench,
+        &fixture,
         "drips",
         &server,
         b"01234567890123456789",
         Expected::Whole,
     );
 
-    let server = bench.misbehaving().serve([
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n0123"),
     ]);
-    let target = bench.path("stalled");
-    let finished = bench.get([
+    let target = fixture.path("stalled");
+    let finished = fixture.get([
         OsStr::new("--max-time"),
         OsStr::new("0.5"),
         OsStr::new("-o"),
@@ -338,17 +350,17 @@ fn a_body_that_drips_arrives_and_one_that_stalls_runs_into_the_limit() {
     ]);
     assert_eq!(code(&finished), 28, "{finished}");
     assert!(!target.exists());
-    assert_eq!(fs::read(bench.path("stalled.part")).unwrap(), b"0123");
+    assert_eq!(fs::read(fixture.path("stalled.part")).unwrap(), b"0123");
 
-    let silent = bench.misbehaving().serve([Step::ReadHead]);
-    let finished = bench.get(["--max-time", "0.5", &silent.url("/")]);
+    let silent = fixture.misbehaving().serve([Step::ReadHead]);
+    let finished = fixture.get(["--max-time", "0.5", &silent.url("/")]);
     assert_eq!(code(&finished), 28, "{finished}");
 }
 
 #[test]
 fn an_answer_that_comes_before_the_request_is_read_is_not_lost() {
-    let bench = Bench::new();
-    let body = bench.write("upload", vec![b'x'; 8 * 1024 * 1024]);
+    let fixture = Fixture::new();
+    let body = fixture.write("upload", vec![b'x'; 8 * 1024 * 1024]);
     let data = format!("@{}", body.display());
     for end in [End::CloseNotify, End::Reset] {
         for attempt in 0..5 {
@@ -366,8 +378,8 @@ fn an_answer_that_comes_before_the_request_is_read_is_not_lost() {
                 script.push(Step::Pause(Duration::from_millis(50)));
                 script.push(Step::Reset);
             }
-            let server = bench.misbehaving().serve(script);
-            let finished = bench.get(["-d", &data, &server.url("/")]);
+            let server = fixture.misbehaving().serve(script);
+            let finished = fixture.get(["-d", &data, &server.url("/")]);
             assert_eq!(code(&finished), 0, "{end:?} {attempt}: {finished}");
             assert_eq!(finished.out(), answer, "{end:?} {attempt}");
         }
@@ -376,8 +388,8 @@ fn an_answer_that_comes_before_the_request_is_read_is_not_lost() {
 
 #[test]
 fn the_same_over_http2() {
-    let bench = Bench::new();
-    let body = bench.write("upload", vec![b'x'; 8 * 1024 * 1024]);
+    let fixture = Fixture::new();
+    let body = fixture.write("upload", vec![b'x'; 8 * 1024 * 1024]);
     let data = format!("@{}", body.display());
     for (end_stream, expected) in [(true, 0), (false, 18)] {
         // RFC 9113, section 8.1: the whole answer, then a reset with NO_ERROR: send no more.
@@ -386,12 +398,12 @@ fn the_same_over_http2() {
             http2::data(1, b"enough", end_stream),
             http2::reset(1, 0),
         ];
-        let server = bench.misbehaving().alpn(&["h2"]).serve([
+        let server = fixture.misbehaving().alpn(&["h2"]).serve([
             Step::send(http2::settings()),
             Step::Read(10_000),
             Step::send(frames.concat()),
         ]);
-        let finished = bench.get(["-d", &data, &server.url("/")]);
+        let finished = fixture.get(["-d", &data, &server.url("/")]);
         assert_eq!(code(&finished), expected, "{finished}");
         assert_eq!(finished.out(), "enough");
     }
@@ -399,10 +411,10 @@ fn the_same_over_http2() {
 
 #[test]
 fn a_request_that_cannot_be_sent_is_an_error() {
-    let bench = Bench::new();
-    let body = bench.write("upload", vec![b'x'; 8 * 1024 * 1024]);
-    let server = bench.misbehaving().serve([Step::ReadHead, Step::Reset]);
+    let fixture = Fixture::new();
+    let body = fixture.write("upload", vec![b'x'; 8 * 1024 * 1024]);
+    let server = fixture.misbehaving().serve([Step::ReadHead, Step::Reset]);
     let data = format!("@{}", body.display());
-    let finished = bench.get(["-H", "Expect:", "-d", &data, &server.url("/")]);
+    let finished = fixture.get(["-H", "Expect:", "-d", &data, &server.url("/")]);
     assert_eq!(code(&finished), 55, "{finished}");
 }

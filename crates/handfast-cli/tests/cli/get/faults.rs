@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use handfast_testbed::misbehaving::Step;
 
 use super::code;
-use crate::common::Bench;
+use crate::common::Fixture;
 
 /// A body of so many bytes, in pieces that take some time.
 fn slow_download(size: usize) -> Vec<Step> {
@@ -27,26 +27,26 @@ fn slow_download(size: usize) -> Vec<Step> {
 fn a_download_that_is_killed_at_any_moment_leaves_nothing_half_under_its_name() {
     const SIZE: usize = 200_000;
     const KILLS: u32 = 200;
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve(slow_download(SIZE));
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve(slow_download(SIZE));
     // How long a whole one takes here: kills are spread over it and a bit more.
     let began = Instant::now();
-    let whole = bench.get([
+    let whole = fixture.get([
         OsStr::new("-o"),
-        bench.path("first").as_os_str(),
+        fixture.path("first").as_os_str(),
         server.url("/").as_ref(),
     ]);
     assert_eq!(code(&whole), 0, "{whole}");
     let span = began.elapsed() + Duration::from_millis(20);
-    let target = bench.path("file");
-    let part = bench.path("file.part");
+    let target = fixture.path("file");
+    let part = fixture.path("file.part");
     let (mut whole, mut halves) = (0, 0);
     for kill in 0..KILLS {
         let _ = fs::remove_file(&target);
         let _ = fs::remove_file(&part);
-        let mut child = bench
+        let mut child = fixture
             .command("get")
-            .args(bench.trust())
+            .args(fixture.trust())
             .args([
                 OsStr::new("-o"),
                 target.as_os_str(),
@@ -69,7 +69,7 @@ fn a_download_that_is_killed_at_any_moment_leaves_nothing_half_under_its_name() 
     }
     assert!(halves > 0, "no kill met a download: {whole} whole");
     // What a killed download has left hinders no other.
-    let again = bench.get([
+    let again = fixture.get([
         OsStr::new("-o"),
         target.as_os_str(),
         server.url("/").as_ref(),
@@ -81,20 +81,20 @@ fn a_download_that_is_killed_at_any_moment_leaves_nothing_half_under_its_name() 
 #[test]
 fn an_upload_that_is_killed_never_looks_whole() {
     const SIZE: usize = 3_000_000;
-    let bench = Bench::new();
-    let upload = bench.write("upload", vec![b'x'; SIZE]);
+    let fixture = Fixture::new();
+    let upload = fixture.write("upload", vec![b'x'; SIZE]);
     let data = format!("@{}", upload.display());
     let mut cut = 0;
     for kill in 0..50 {
-        let server = bench.misbehaving().serve([
+        let server = fixture.misbehaving().serve([
             Step::ReadHead,
             Step::Read(1_000_000),
             Step::Pause(Duration::from_millis(5)),
             Step::ReadToEnd,
         ]);
-        let mut child = bench
+        let mut child = fixture
             .command("get")
-            .args(bench.trust())
+            .args(fixture.trust())
             .args(["-d", &data, &server.url("/")])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -116,13 +116,13 @@ fn an_upload_that_is_killed_never_looks_whole() {
 #[cfg(unix)]
 #[test]
 fn a_disk_that_is_full_is_told_and_leaves_no_file() {
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve(slow_download(200_000));
-    let target = bench.path("file");
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve(slow_download(200_000));
+    let target = fixture.path("file");
     // A file may have 64 blocks of 512 bytes; writing beyond fails as it does on a full disk.
     let script = "trap '' XFSZ; ulimit -f 64; exec \"$@\"";
-    let mut get = bench.command("get");
-    get.args(bench.trust());
+    let mut get = fixture.command("get");
+    get.args(fixture.trust());
     let mut limited = std::process::Command::new("sh");
     limited
         .args(["-c", script, "sh"])
@@ -134,7 +134,7 @@ fn a_disk_that_is_full_is_told_and_leaves_no_file() {
             target.as_os_str(),
             server.url("/").as_ref(),
         ])
-        .env("HANDFAST_CA_DIR", bench.path("no-such-ca"))
+        .env("HANDFAST_CA_DIR", fixture.path("no-such-ca"))
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
@@ -144,7 +144,7 @@ fn a_disk_that_is_full_is_told_and_leaves_no_file() {
 
     // A device that is always full.
     if fs::metadata("/dev/full").is_ok() {
-        let full = bench.get(["-o", "/dev/full", &server.url("/")]);
+        let full = fixture.get(["-o", "/dev/full", &server.url("/")]);
         assert_eq!(code(&full), 23, "{full}");
     }
 }
@@ -153,18 +153,18 @@ fn a_disk_that_is_full_is_told_and_leaves_no_file() {
 #[test]
 fn a_server_that_is_stopped_is_waited_for_as_long_as_was_said() {
     use rustix::process::{Pid, Signal, kill_process};
-    let bench = Bench::new();
-    let public = bench.path("public");
+    let fixture = Fixture::new();
+    let public = fixture.path("public");
     fs::create_dir(&public).unwrap();
     // More than fits the buffers of the kernel.
     fs::write(public.join("large"), vec![b'x'; 64 << 20]).unwrap();
     let identity = [
         OsStr::new("--cert"),
-        bench.chain.as_os_str(),
+        fixture.chain.as_os_str(),
         OsStr::new("--key"),
-        bench.key.as_os_str(),
+        fixture.key.as_os_str(),
     ];
-    let mut server = bench
+    let mut server = fixture
         .program("serve")
         .args(["--listen", "127.0.0.1:0"])
         .args(identity)
@@ -179,11 +179,11 @@ fn a_server_that_is_stopped_is_waited_for_as_long_as_was_said() {
         .unwrap();
     let pid = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
     let url = format!("https://localhost:{port}/large");
-    let target = bench.path("large");
+    let target = fixture.path("large");
     // In the middle of a download that a slow reader holds up.
-    let reading = bench
+    let reading = fixture
         .command("get")
-        .args(bench.trust())
+        .args(fixture.trust())
         .args(["-m", "1", "-o"])
         .args([target.as_os_str(), url.as_ref()])
         .stderr(Stdio::piped())
@@ -197,10 +197,10 @@ fn a_server_that_is_stopped_is_waited_for_as_long_as_was_said() {
         assert_eq!(output.status.code(), Some(28), "{told}");
         assert!(!target.exists());
     }
-    let silent = bench.get(["-m", "0.5", "-o", "other", &url]);
+    let silent = fixture.get(["-m", "0.5", "-o", "other", &url]);
     assert_eq!(code(&silent), 28, "{silent}");
     kill_process(pid, Signal::CONT).unwrap();
-    let whole = bench.get([OsStr::new("-o"), target.as_os_str(), url.as_ref()]);
+    let whole = fixture.get([OsStr::new("-o"), target.as_os_str(), url.as_ref()]);
     assert_eq!(code(&whole), 0, "{whole}");
     assert_eq!(fs::metadata(&target).unwrap().len(), 64 << 20);
     kill_process(pid, Signal::TERM).unwrap();

@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use handfast_testbed::misbehaving::Step;
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// More than is gathered before it is written.
 const SENT: usize = 100_000;
 
-fn start<S: AsRef<OsStr>>(bench: &Bench, args: &[S]) -> Child {
-    let mut command = bench.command("get");
+fn start<S: AsRef<OsStr>>(fixture: &Fixture, args: &[S]) -> Child {
+    let mut command = fixture.command("get");
     command
-        .args(bench.trust())
+        .args(fixture.trust())
         .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -67,13 +67,13 @@ fn half_of_a_body() -> Vec<Step> {
 
 #[test]
 fn a_download_that_is_interrupted_says_what_it_left() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (name, code) in [("INT", 130), ("TERM", 143)] {
-        let server = bench.misbehaving().serve(half_of_a_body());
-        let (target, part) = (bench.path("file"), bench.path("file.part"));
+        let server = fixture.misbehaving().serve(half_of_a_body());
+        let (target, part) = (fixture.path("file"), fixture.path("file.part"));
         let _ = fs::remove_file(&part);
         let url = server.url("/file");
-        let mut child = start(&bench, &[OsStr::new("-o"), target.as_ref(), url.as_ref()]);
+        let mut child = start(&fixture, &[OsStr::new("-o"), target.as_ref(), url.as_ref()]);
         let deadline = Instant::now() + PATIENCE;
         while fs::metadata(&part).map_or(0, |found| found.len()) < SENT as u64 / 2 {
             assert!(Instant::now() < deadline, "nothing arrives");
@@ -93,11 +93,11 @@ fn a_download_that_is_interrupted_says_what_it_left() {
 
 #[test]
 fn one_that_was_interrupted_before_anything_came_has_left_nothing() {
-    let bench = Bench::new();
-    let server = bench
+    let fixture = Fixture::new();
+    let server = fixture
         .misbehaving()
         .serve(vec![Step::ReadHead, Step::ReadToEnd]);
-    let target = bench.path("file");
+    let target = fixture.path("file");
     let url = server.url("/file");
     let args = [
         OsStr::new("-v"),
@@ -105,7 +105,7 @@ fn one_that_was_interrupted_before_anything_came_has_left_nothing() {
         target.as_ref(),
         url.as_ref(),
     ];
-    let mut child = start(&bench, &args);
+    let mut child = start(&fixture, &args);
     // It has sent its request.
     let mut line = String::new();
     let mut byte = [0];
@@ -122,13 +122,13 @@ fn one_that_was_interrupted_before_anything_came_has_left_nothing() {
         told.contains("interrupted") && !told.contains("kept"),
         "{told}"
     );
-    assert!(!target.exists() && !bench.path("file.part").exists());
+    assert!(!target.exists() && !fixture.path("file.part").exists());
 }
 
 /// Nothing is kept of a body on stdout, and a blocked write must not delay the signal.
 #[test]
 fn output_that_nobody_reads_keeps_neither_a_signal_nor_the_limit_on_time_waiting() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let forever = || {
         vec![
             Step::ReadHead,
@@ -136,16 +136,16 @@ fn output_that_nobody_reads_keeps_neither_a_signal_nor_the_limit_on_time_waiting
             Step::Forever(vec![b'x'; 16_384]),
         ]
     };
-    let server = bench.misbehaving().serve(forever());
+    let server = fixture.misbehaving().serve(forever());
     let url = server.url("/file");
-    let mut child = start(&bench, &["-m", "1", &url]);
+    let mut child = start(&fixture, &["-m", "1", &url]);
     let (status, told) = ended(&mut child);
     assert_eq!(status.code(), Some(28), "{told}");
     assert!(told.contains("standard output was not read"), "{told}");
 
-    let server = bench.misbehaving().serve(forever());
+    let server = fixture.misbehaving().serve(forever());
     let url = server.url("/file");
-    let mut child = start(&bench, &[&url]);
+    let mut child = start(&fixture, &[&url]);
     let mut first = [0];
     let mut out = child.stdout.take().unwrap();
     out.read_exact(&mut first).unwrap();

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use handfast_testbed::misbehaving::{Served, Step};
 
-use crate::common::Bench;
+use crate::common::Fixture;
 use crate::terminal::terminal;
 
-impl Bench {
+impl Fixture {
     fn serve(&self, script: impl IntoIterator<Item = Step>) -> Served {
         self.misbehaving().serve(script)
     }
@@ -54,11 +54,11 @@ fn whole(head: &str) -> [Step; 4] {
 
 #[test]
 fn no_secret_is_shown() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let head = "location: https://alice:s3cret@other.example/\r\n\
                 link: <https://bob:s3cret@x.example/>; rel=next\r\n\
                 set-cookie: id=s3cret\r\nx-auth-token: s3cret\r\n";
-    let server = bench.serve(whole(head));
+    let server = fixture.serve(whole(head));
     let port = server.address().port();
     let url = format!("https://carol:s3cret@localhost:{port}/");
     let args = [
@@ -69,7 +69,7 @@ fn no_secret_is_shown() {
         "X-Api-Key: s3cret",
         &url,
     ];
-    let finished = bench.get(args);
+    let finished = fixture.get(args);
     assert_eq!(finished.code, Some(0), "{finished}");
     assert!(!finished.printed("s3cret"), "{finished}");
     for shown in ["https://(hidden)@other.example/", "x-auth-token: (hidden)"] {
@@ -77,17 +77,17 @@ fn no_secret_is_shown() {
     }
     let circle =
         "HTTP/1.1 302 X\r\nlocation: https://u:s3cret@[nonsense/\r\ncontent-length: 0\r\n\r\n";
-    let server = bench.serve([Step::ReadHead, Step::send(circle)]);
-    let finished = bench.get(["-L", "-v", &server.url("/")]);
+    let server = fixture.serve([Step::ReadHead, Step::send(circle)]);
+    let finished = fixture.get(["-L", "-v", &server.url("/")]);
     assert!(finished.err().contains("[invalid-redirect]"), "{finished}");
     assert!(!finished.printed("s3cret"), "{finished}");
 }
 
 #[test]
 fn a_terminal_gets_no_control_characters_of_a_server_s() {
-    let bench = Bench::new();
-    let server = bench.serve(whole("x-evil: a\u{9b}2Jb\r\n"));
-    let seen = bench.on_a_terminal(&["-i", "-v", &server.url("/")]);
+    let fixture = Fixture::new();
+    let server = fixture.serve(whole("x-evil: a\u{9b}2Jb\r\n"));
+    let seen = fixture.on_a_terminal(&["-i", "-v", &server.url("/")]);
     let bad = |c: char| c.is_control() && !matches!(c, '\r' | '\n');
     assert!(!seen.chars().any(bad), "{seen:?}");
     assert!(seen.contains("x-evil: a"), "{seen}");
@@ -95,16 +95,16 @@ fn a_terminal_gets_no_control_characters_of_a_server_s() {
     assert!(seen.contains("body\r\n"), "{seen}");
     assert!(!seen.contains("body*"), "{seen}");
     // Elsewhere the head is what came, to the byte.
-    let server = bench.serve(whole("x-evil: a\u{9b}2Jb\r\n"));
-    let piped = bench.get(["-i", &server.url("/")]);
+    let server = fixture.serve(whole("x-evil: a\u{9b}2Jb\r\n"));
+    let piped = fixture.get(["-i", &server.url("/")]);
     assert!(piped.out().contains("x-evil: a\u{9b}2Jb"), "{piped}");
 }
 
 #[test]
 fn fields_behind_the_body_are_shown_with_the_head() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let serve = || {
-        bench.serve([
+        fixture.serve([
             Step::ReadHead,
             Step::send(
                 "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\
@@ -113,32 +113,32 @@ fn fields_behind_the_body_are_shown_with_the_head() {
         ])
     };
     let server = serve();
-    let finished = bench.get([&server.url("/")]);
+    let finished = fixture.get([&server.url("/")]);
     assert_eq!(finished.out(), "body", "{finished}");
     let server = serve();
-    let finished = bench.get(["-i", &server.url("/")]);
+    let finished = fixture.get(["-i", &server.url("/")]);
     let rest = "\r\n\r\nbodyx-sum: 12\r\nx-auth-token: s3cret\r\nx-evil: a\u{9b}2Jb\r\n";
     assert!(finished.out().ends_with(rest), "{finished}");
     let server = serve();
-    let finished = bench.get(["-v", &server.url("/")]);
+    let finished = fixture.get(["-v", &server.url("/")]);
     assert_eq!(finished.out(), "body", "{finished}");
     assert!(!finished.printed("s3cret"), "{finished}");
     for shown in ["< x-sum: 12\n", "< x-auth-token: (hidden)\n"] {
         assert!(finished.err().contains(shown), "{finished}");
     }
     let server = serve();
-    let seen = bench.on_a_terminal(&["-i", "-v", &server.url("/")]);
+    let seen = fixture.on_a_terminal(&["-i", "-v", &server.url("/")]);
     let bad = |c: char| c.is_control() && !matches!(c, '\r' | '\n');
     assert!(!seen.chars().any(bad), "{seen:?}");
 }
 
 #[test]
 fn interim_responses_without_end_are_given_up() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let interim = b"HTTP/1.1 100 Continue\r\nx-filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
-    let server = bench.serve([Step::ReadHead, Step::Forever(interim.repeat(100))]);
+    let server = fixture.serve([Step::ReadHead, Step::Forever(interim.repeat(100))]);
     let began = Instant::now();
-    let finished = bench.get([&server.url("/")]);
+    let finished = fixture.get([&server.url("/")]);
     assert!(
         finished.err().contains("[malformed-response]"),
         "{finished}"
@@ -151,13 +151,13 @@ fn interim_responses_without_end_are_given_up() {
         "{}HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody",
         String::from_utf8_lossy(&interim.repeat(20))
     );
-    let server = bench.serve([Step::ReadHead, Step::send(few)]);
-    assert_eq!(bench.get([&server.url("/")]).out(), "body");
+    let server = fixture.serve([Step::ReadHead, Step::send(few)]);
+    assert_eq!(fixture.get([&server.url("/")]).out(), "body");
 }
 
 #[test]
 fn what_http_does_not_allow_is_remarked_on() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let chunks = "4\r\nbody\r\n0\r\n\r\n";
     for (response, code, says) in [
         (
@@ -189,13 +189,13 @@ fn what_http_does_not_allow_is_remarked_on() {
             "[malformed-response]",
         ),
     ] {
-        let server = bench.serve([
+        let server = fixture.serve([
             Step::ReadHead,
             Step::send(response.clone()),
             Step::CloseNotify,
             Step::Fin,
         ]);
-        let finished = bench.get([&server.url("/")]);
+        let finished = fixture.get([&server.url("/")]);
         assert_eq!(finished.code, Some(code), "{response:?} {finished}");
         assert!(finished.err().contains(says), "{response:?} {finished}");
         if code == 0 {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use handfast_testbed::launch::Finished;
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
 mod as_curl;
 mod bodies;
@@ -21,7 +21,7 @@ mod requests;
 mod retries;
 mod servers;
 
-impl Bench {
+impl Fixture {
     /// `handfast get` that trusts the PKI alone.
     fn get<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
         self.run("get", args)

@@ -10,9 +10,9 @@ use std::time::Duration;
 use handfast_testbed::launch::{Finished, Microsocks, Program, Tinyproxy, free_address};
 use handfast_testbed::misbehaving::{Served, Step};
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
-impl Bench {
+impl Fixture {
     fn hello(&self) -> Served {
         self.misbehaving().serve([
             Step::ReadHead,
@@ -48,14 +48,14 @@ impl Bench {
 
 #[test]
 fn a_real_proxy_leads_to_the_server() {
-    let bench = Bench::new();
-    let server = bench.hello();
+    let fixture = Fixture::new();
+    let server = fixture.hello();
     let url = server.url("/");
-    let Some(mut open) = Tinyproxy::launch(bench.directory(), "") else {
+    let Some(mut open) = Tinyproxy::launch(fixture.directory(), "") else {
         return;
     };
     let proxy = format!("http://{}", open.address());
-    let by_flag = bench.get_by(&[], ["-v", "-x", &proxy, &url]);
+    let by_flag = fixture.get_by(&[], ["-v", "-x", &proxy, &url]);
     assert_eq!(
         (by_flag.code, by_flag.out().as_str()),
         (Some(0), "hello"),
@@ -68,7 +68,7 @@ fn a_real_proxy_leads_to_the_server() {
         .wait_for(&format!("CONNECT {target} "), Duration::from_secs(5));
     assert!(log.is_some(), "{}", open.process().output());
 
-    let by_environment = bench.get_by(&[("https_proxy", &proxy)], ["-v", &url]);
+    let by_environment = fixture.get_by(&[("https_proxy", &proxy)], ["-v", &url]);
     assert!(by_environment.err().contains("proxy: "), "{by_environment}");
     assert_eq!(by_environment.out(), "hello");
     for (environment, args) in [
@@ -82,7 +82,7 @@ fn a_real_proxy_leads_to_the_server() {
         (&[("https_proxy", proxy.as_str())], &["--noproxy", "*"]),
         (&[("https_proxy", proxy.as_str())], &["-x", ""]),
     ] {
-        let direct = bench.get_by(
+        let direct = fixture.get_by(
             environment,
             ["-v"].iter().chain(args).chain([&url.as_str()]),
         );
@@ -93,10 +93,10 @@ fn a_real_proxy_leads_to_the_server() {
 
 #[test]
 fn a_real_proxy_that_wants_a_password() {
-    let bench = Bench::new();
-    let server = bench.hello();
+    let fixture = Fixture::new();
+    let server = fixture.hello();
     let url = server.url("/");
-    let Some(locked) = Tinyproxy::launch(bench.directory(), "BasicAuth alice s3cret") else {
+    let Some(locked) = Tinyproxy::launch(fixture.directory(), "BasicAuth alice s3cret") else {
         return;
     };
     let proxy = locked.address().to_string();
@@ -113,7 +113,7 @@ fn a_real_proxy_that_wants_a_password() {
         ],
         &["-x", &with_name],
     ] {
-        let got = bench.get_by(&[], ["-v"].iter().chain(args).chain([&url.as_str()]));
+        let got = fixture.get_by(&[], ["-v"].iter().chain(args).chain([&url.as_str()]));
         assert_eq!(got.out(), "hello", "{got}");
         assert!(
             !got.printed("s3cret") && !got.printed("YWxpY2U6czNjcmV0"),
@@ -127,7 +127,7 @@ fn a_real_proxy_that_wants_a_password() {
             "did not accept the user name",
         ),
     ] {
-        let got = bench.get_by(&[], args.iter().chain([&url.as_str()]));
+        let got = fixture.get_by(&[], args.iter().chain([&url.as_str()]));
         assert_eq!(got.code, Some(56), "{got}");
         assert!(
             got.err().contains("[proxy-authentication-required]"),
@@ -172,8 +172,8 @@ fn scripted(answer: &'static [u8], stays: bool) -> SocketAddr {
 
 #[test]
 fn a_socks5_proxy_leads_to_the_server() {
-    let bench = Bench::new();
-    let server = bench.hello();
+    let fixture = Fixture::new();
+    let server = fixture.hello();
     let url = server.url("/");
     let Some(proxy) = Microsocks::launch(Some(("al", "s3cret"))) else {
         return;
@@ -181,19 +181,19 @@ fn a_socks5_proxy_leads_to_the_server() {
     let address = proxy.address();
     for scheme in ["socks5", "socks5h"] {
         let proxy = format!("{scheme}://al:s3cret@{address}");
-        let got = bench.get_by(&[("https_proxy", &proxy)], ["-v", &url]);
+        let got = fixture.get_by(&[("https_proxy", &proxy)], ["-v", &url]);
         assert_eq!((got.code, got.out().as_str()), (Some(0), "hello"), "{got}");
         assert!(got.err().contains("proxy: 127.0.0.1:"), "{got}");
         assert!(!got.printed("s3cret"), "{got}");
     }
-    let got = bench.get_by(&[], ["-x", &format!("socks5h://{address}"), &url]);
+    let got = fixture.get_by(&[], ["-x", &format!("socks5h://{address}"), &url]);
     assert_eq!(got.code, Some(56), "{got}");
     assert!(got.printed("[proxy-authentication-required]"), "{got}");
 }
 
 #[test]
 fn a_proxy_s_failures_are_its_own() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let unused = free_address().to_string();
     let at = |answer, stays| scripted(answer, stays).to_string();
     for (proxy, id, code, says) in [
@@ -257,7 +257,7 @@ fn a_proxy_s_failures_are_its_own() {
             &proxy,
             "https://shop.example/",
         ];
-        let got = bench.get_by(&[], args);
+        let got = fixture.get_by(&[], args);
         assert!(got.err().contains(&format!("[{id}]")), "{id} {got}");
         assert!(got.err().contains(says), "{id} {got}");
         assert_eq!(got.code, Some(code), "{id} {got}");
@@ -267,7 +267,7 @@ fn a_proxy_s_failures_are_its_own() {
         );
     }
     for bad in ["socks4://p:1", "http://u:s3cret@"] {
-        let got = bench.get_by(&[], ["-x", bad, "https://shop.example/"]);
+        let got = fixture.get_by(&[], ["-x", bad, "https://shop.example/"]);
         assert_eq!(got.code, Some(2), "{got}");
         assert!(!got.printed("s3cret"), "{got}");
     }

@@ -5,11 +5,11 @@ use std::ffi::OsStr;
 use handfast_testbed::misbehaving::Step;
 
 use super::code;
-use crate::common::Bench;
+use crate::common::Fixture;
 
 #[test]
 fn replies_that_are_none() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let head = "HTTP/1.1 200 OK\r\ncontent-le";
     for (name, steps, expected, id) in [
         (
@@ -80,9 +80,9 @@ fn replies_that_are_none() {
     ] {
         let mut script = vec![Step::ReadHead];
         script.extend(steps);
-        let server = bench.misbehaving().serve(script);
-        let target = bench.path("none");
-        let finished = bench.get([
+        let server = fixture.misbehaving().serve(script);
+        let target = fixture.path("none");
+        let finished = fixture.get([
             OsStr::new("-o"),
             target.as_os_str(),
             server.url("/").as_ref(),
@@ -95,7 +95,7 @@ fn replies_that_are_none() {
 
 #[test]
 fn responses_without_a_body_end_with_their_head() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (args, head) in [
         (&["-I"][..], "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n"),
         (&[], "HTTP/1.1 204 No Content\r\n\r\n"),
@@ -108,13 +108,13 @@ fn responses_without_a_body_end_with_their_head() {
             "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
         ),
     ] {
-        let server = bench
+        let server = fixture
             .misbehaving()
             .serve([Step::ReadHead, Step::send(head)]);
         let mut all: Vec<&str> = args.to_vec();
         let url = server.url("/");
         all.push(&url);
-        let finished = bench.get(&all);
+        let finished = fixture.get(&all);
         assert_eq!(code(&finished), 0, "{head}: {finished}");
         if args.is_empty() {
             assert_eq!(finished.out(), "");

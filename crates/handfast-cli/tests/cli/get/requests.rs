@@ -4,23 +4,23 @@ use handfast_testbed::misbehaving::{Misbehaving, Step};
 use handfast_testbed::pki::Pki;
 
 use super::code;
-use crate::common::Bench;
+use crate::common::Fixture;
 
 #[test]
 fn requests_are_sent_as_typed() {
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve([
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
     ]);
-    let file = bench.write("data", "two\nlines\n");
+    let file = fixture.write("data", "two\nlines\n");
     let data = format!("@{}", file.display());
     let port = server.address().port();
     let url = format!("https://user:s3cret@localhost:{port}/a%20b?q=1");
     let args = [
         "-d", "one", "-d", &data, "-H", "X-Two: 2", "-H", "Accept:", "-v", &url,
     ];
-    let finished = bench.get(args);
+    let finished = fixture.get(args);
     assert_eq!(code(&finished), 0, "{finished}");
     let seen = server.received_text();
     assert!(seen.starts_with("POST /a%20b?q=1 HTTP/1.1\r\n"), "{seen}");
@@ -43,15 +43,15 @@ fn requests_are_sent_as_typed() {
 /// As in curl and browsers: how one command is left out of a log that a whole shell has.
 #[test]
 fn an_empty_name_of_the_log_of_secrets_is_none() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (command, input) in [("get", ""), ("connect", "GET / HTTP/1.0\r\n\r\n")] {
-        let server = bench.misbehaving().serve([
+        let server = fixture.misbehaving().serve([
             Step::ReadHead,
             Step::send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody"),
             Step::CloseNotify,
         ]);
-        let program = bench.program(command).env("SSLKEYLOGFILE", "");
-        let program = program.args(bench.trust()).stdin(input);
+        let program = fixture.program(command).env("SSLKEYLOGFILE", "");
+        let program = program.args(fixture.trust()).stdin(input);
         let finished = match command {
             "get" => program.arg(server.url("/")).run(),
             _ => program.arg(server.address().to_string()).run(),
@@ -62,14 +62,14 @@ fn an_empty_name_of_the_log_of_secrets_is_none() {
 
 #[test]
 fn a_password_in_a_text_that_is_no_url_is_not_shown() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for url in [
         "https://user:s3cret/rest@127.0.0.1/",
         "https://user:s3cret?rest@127.0.0.1/",
         "https://user:s3cret#rest@127.0.0.1/",
         "user:s3cret/rest@127.0.0.1/",
     ] {
-        let finished = bench.get([url]);
+        let finished = fixture.get([url]);
         assert_eq!(code(&finished), 3, "{finished}");
         assert!(finished.err().contains("127.0.0.1"), "{finished}");
         assert!(!finished.err().contains("s3cret"), "{finished}");
@@ -78,13 +78,13 @@ fn a_password_in_a_text_that_is_no_url_is_not_shown() {
 
 #[test]
 fn redirects_are_followed_and_secrets_stay_behind() {
-    let bench = Bench::new();
-    let other = bench.misbehaving().serve([
+    let fixture = Fixture::new();
+    let other = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"),
     ]);
     let location = other.url("/there");
-    let server = bench.misbehaving().serve([
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 307 X\r\nlocation: /again\r\ncontent-length: 4\r\n\r\ngone"),
         Step::ReadHead,
@@ -94,7 +94,7 @@ fn redirects_are_followed_and_secrets_stay_behind() {
     ]);
     let secret = "Authorization: Bearer s3cret";
     let url = server.url("/");
-    let finished = bench.get(["-L", "-H", secret, "-d", "", &url]);
+    let finished = fixture.get(["-L", "-H", secret, "-d", "", &url]);
     assert_eq!(code(&finished), 0, "{finished}");
     assert_eq!(finished.out(), "other");
     // The second request went over the same connection.
@@ -112,8 +112,8 @@ fn redirects_are_followed_and_secrets_stay_behind() {
 
 #[test]
 fn credentials_are_sent_to_other_origins_only_if_they_are_trusted() {
-    let bench = Bench::new();
-    let netrc = bench.write("netrc", "default login ann password s3cret\n");
+    let fixture = Fixture::new();
+    let netrc = fixture.write("netrc", "default login ann password s3cret\n");
     let netrc = netrc.display().to_string();
     for (args, trusted) in [
         (&["-L", "-u", "ann:s3cret"][..], false),
@@ -121,11 +121,11 @@ fn credentials_are_sent_to_other_origins_only_if_they_are_trusted() {
         (&["-L", "--oauth2-bearer", "s3cret"], false),
         (&["--location-trusted", "-u", "ann:s3cret"], true),
     ] {
-        let other = bench.misbehaving().serve([
+        let other = fixture.misbehaving().serve([
             Step::ReadHead,
             Step::send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"),
         ]);
-        let server = bench.misbehaving().serve([
+        let server = fixture.misbehaving().serve([
             Step::ReadHead,
             Step::send(format!(
                 "HTTP/1.1 302 X\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n",
@@ -133,7 +133,7 @@ fn credentials_are_sent_to_other_origins_only_if_they_are_trusted() {
             )),
         ]);
         let url = server.url("/from?a#b");
-        let finished = bench.get([args, &["-v", "-e", ";auto", &url]].concat());
+        let finished = fixture.get([args, &["-v", "-e", ";auto", &url]].concat());
         assert_eq!((code(&finished), finished.out()), (0, "other".into()));
         assert!(server.received_text().contains("\r\nauthorization: "));
         let seen = other.received_text();
@@ -147,14 +147,14 @@ fn credentials_are_sent_to_other_origins_only_if_they_are_trusted() {
 
 #[test]
 fn urls_are_fetched_in_the_order_in_which_they_are_typed() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     let step = || [Step::ReadHead, Step::send(answer)];
-    let server = bench
+    let server = fixture
         .misbehaving()
         .serve([step(), step(), step()].into_iter().flatten());
     let [one, two, three] = ["/1", "/2", "/3"].map(|path| server.url(path));
-    let finished = bench.get([
+    let finished = fixture.get([
         "-q", "--url", &one, &two, "--url", &three, "--proto", "=https",
     ]);
     assert_eq!(code(&finished), 0, "{finished}");
@@ -173,21 +173,21 @@ fn urls_are_fetched_in_the_order_in_which_they_are_typed() {
         (&["--proto", "?", &one], 2),
         (&["-q"], 2),
     ] {
-        let finished = bench.get(args);
+        let finished = fixture.get(args);
         assert_eq!(code(&finished), expected, "{args:?}: {finished}");
     }
 }
 
 #[test]
 fn a_post_stays_one_if_asked() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for status in ["301", "302", "303"] {
         let option = format!("--post{status}");
         for (args, expected) in [
             (&["-L", "-d", "a"][..], "GET /b"),
             (&["-L", "-d", "a", &option], "POST /b"),
         ] {
-            let server = bench.misbehaving().serve([
+            let server = fixture.misbehaving().serve([
                 Step::ReadRequest,
                 Step::send(format!(
                     "HTTP/1.1 {status} X\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n"
@@ -195,7 +195,7 @@ fn a_post_stays_one_if_asked() {
                 Step::ReadRequest,
                 Step::send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
             ]);
-            let finished = bench.get([args, &[&server.url("/a")]].concat());
+            let finished = fixture.get([args, &[&server.url("/a")]].concat());
             assert_eq!(code(&finished), 0, "{finished}");
             let seen = server.received_text();
             assert!(seen.contains(expected), "{args:?} {seen}");
@@ -205,48 +205,48 @@ fn a_post_stays_one_if_asked() {
 
 #[test]
 fn the_body_of_an_error_is_written_if_asked() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (option, out) in [("--fail", ""), ("--fail-with-body", "sorry")] {
-        let server = bench.misbehaving().serve([
+        let server = fixture.misbehaving().serve([
             Step::ReadHead,
             Step::send("HTTP/1.1 404 X\r\ncontent-length: 5\r\n\r\nsorry"),
         ]);
-        let finished = bench.get([option, &server.url("/")]);
+        let finished = fixture.get([option, &server.url("/")]);
         assert_eq!((code(&finished), finished.out()), (22, out.into()));
     }
 }
 
 #[test]
 fn redirects_in_a_circle_or_out_of_tls_end() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let again = "HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 0\r\n\r\n";
     let mut script = Vec::new();
     for _ in 0..10 {
         script.extend([Step::ReadHead, Step::send(again)]);
     }
-    let server = bench.misbehaving().serve(script);
-    let finished = bench.get(["-L", "--max-redirs", "5", &server.url("/")]);
+    let server = fixture.misbehaving().serve(script);
+    let finished = fixture.get(["-L", "--max-redirs", "5", &server.url("/")]);
     assert_eq!(code(&finished), 47, "{finished}");
 
-    let server = bench.misbehaving().serve([
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 302 X\r\nlocation: http://localhost/\r\ncontent-length: 0\r\n\r\n"),
     ]);
-    let finished = bench.get(["-L", &server.url("/")]);
+    let finished = fixture.get(["-L", &server.url("/")]);
     assert_eq!(code(&finished), 1, "{finished}");
     assert!(
         finished.err().contains("[redirect-to-plain-http]"),
         "{finished}"
     );
     // Without -L it is a response like any other.
-    assert_eq!(code(&bench.get([server.url("/")])), 0);
+    assert_eq!(code(&fixture.get([server.url("/")])), 0);
 }
 
 #[test]
 fn a_kept_connection_that_had_gone_is_replaced() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let server = bench.misbehaving().serve_each([
+    let server = fixture.misbehaving().serve_each([
         // Announces nothing, and closes when the second request comes.
         vec![
             Step::ReadHead,
@@ -257,7 +257,7 @@ fn a_kept_connection_that_had_gone_is_replaced() {
         vec![Step::ReadHead, Step::send(answer)],
     ]);
     let url = server.url("/");
-    let finished = bench.get(["-v", &url, &url]);
+    let finished = fixture.get(["-v", &url, &url]);
     assert_eq!(code(&finished), 0, "{finished}");
     assert_eq!(finished.out(), "okok");
     assert_eq!(server.connections(), 2);
@@ -267,15 +267,15 @@ fn a_kept_connection_that_had_gone_is_replaced() {
 
 #[test]
 fn resolve_leads_elsewhere_and_the_name_still_counts() {
-    let bench = Bench::new();
-    let shop = Misbehaving::new(&bench.pki.server(&["shop.example"]), &[]);
+    let fixture = Fixture::new();
+    let shop = Misbehaving::new(&fixture.pki.server(&["shop.example"]), &[]);
     let server = shop.serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
     ]);
     let port = server.address().port();
     for (name, expected) in [("shop.example", 0), ("bank.example", 60)] {
-        let finished = bench.get([
+        let finished = fixture.get([
             "--resolve",
             &format!("{name}:{port}:127.0.0.1"),
             &format!("https://{name}:{port}/"),
@@ -286,13 +286,13 @@ fn resolve_leads_elsewhere_and_the_name_still_counts() {
 
 #[test]
 fn insecure_warns_loudly_even_when_silent() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let stranger = Pki::new().server(&["other.example"]);
     let server = Misbehaving::new(&stranger, &[]).serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
     ]);
-    let finished = bench.get(["-s", "--insecure", &server.url("/")]);
+    let finished = fixture.get(["-s", "--insecure", &server.url("/")]);
     assert_eq!(code(&finished), 0, "{finished}");
     assert_eq!(finished.out(), "ok");
     assert!(finished.err().contains("NOT verified"), "{finished}");
@@ -302,15 +302,15 @@ fn insecure_warns_loudly_even_when_silent() {
 fn a_reader_that_has_enough_is_no_failure() {
     use std::io::Read;
     use std::process::Stdio;
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve([
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\n\r\n"),
         Step::Forever(vec![b'x'; 16 * 1024]),
     ]);
-    let mut child = bench
+    let mut child = fixture
         .command("get")
-        .args(bench.trust())
+        .args(fixture.trust())
         .arg(server.url("/"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -329,14 +329,14 @@ fn a_reader_that_has_enough_is_no_failure() {
 
 #[test]
 fn verbose_tells_every_phase() {
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve([
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve([
         Step::ReadHead,
         Step::send("HTTP/1.1 200 OK\r\nset-cookie: s3cret\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"),
         Step::CloseNotify,
         Step::Fin,
     ]);
-    let finished = bench.get(["-v", &server.url("/path")]);
+    let finished = fixture.get(["-v", &server.url("/path")]);
     assert_eq!(code(&finished), 0, "{finished}");
     let said = finished.err();
     let mut rest = said.as_str();

@@ -3,7 +3,7 @@
 use handfast_testbed::misbehaving::Step;
 
 use super::code;
-use crate::common::Bench;
+use crate::common::Fixture;
 
 const BUSY: &str = "HTTP/1.1 503 X\r\ncontent-length: 4\r\n\r\nbusy";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -24,8 +24,8 @@ fn scripts(replies: &[&str]) -> Vec<Vec<Step>> {
 
 #[test]
 fn replies_that_may_pass_are_asked_for_again() {
-    let bench = Bench::new();
-    let file = bench.write("file", "content").display().to_string();
+    let fixture = Fixture::new();
+    let file = fixture.write("file", "content").display().to_string();
     for (args, replies, expected, out) in [
         (&["--retry", "2"][..], &[BUSY, BUSY, OK][..], 0, "ok"),
         (&["--retry", "2", "-f"], &[BUSY, BUSY, OK], 0, "ok"),
@@ -43,10 +43,10 @@ fn replies_that_may_pass_are_asked_for_again() {
         // The rest of stdin is not there any more.
         (&["--retry", "1", "-f", "-T", "-"], &[BUSY, OK], 22, ""),
     ] {
-        let server = bench.misbehaving().serve_each(scripts(replies));
+        let server = fixture.misbehaving().serve_each(scripts(replies));
         let url = server.url("/");
         let args = [args, &["--retry-delay", "0.01", &url]].concat();
-        let finished = bench.get(&args);
+        let finished = fixture.get(&args);
         assert_eq!(
             (code(&finished), finished.out()),
             (expected, out.into()),
@@ -59,9 +59,9 @@ fn replies_that_may_pass_are_asked_for_again() {
 
 #[test]
 fn a_file_that_was_cut_off_is_fetched_again() {
-    let bench = Bench::new();
-    let server = bench.misbehaving().serve_each(scripts(&[CUT, OK]));
-    let file = bench.path("out");
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve_each(scripts(&[CUT, OK]));
+    let file = fixture.path("out");
     let url = server.url("/");
     let name = file.display().to_string();
     let args = [
@@ -74,17 +74,17 @@ fn a_file_that_was_cut_off_is_fetched_again() {
         &name,
         &url,
     ];
-    let finished = bench.get(args);
+    let finished = fixture.get(args);
     assert_eq!(code(&finished), 0, "{finished}");
     assert_eq!(std::fs::read_to_string(file).unwrap(), "ok");
 }
 
 #[test]
 fn refused_connections_are_retried_only_if_asked() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let url = format!("https://{}/", handfast_testbed::launch::free_address());
     for (option, tries) in [("--fail", 0), ("--retry-connrefused", 2)] {
-        let finished = bench.get(["--retry", "2", "--retry-delay", "0.01", option, &url]);
+        let finished = fixture.get(["--retry", "2", "--retry-delay", "0.01", option, &url]);
         assert_eq!(code(&finished), 7, "{finished}");
         assert_eq!(
             finished.err().matches("trying again").count(),

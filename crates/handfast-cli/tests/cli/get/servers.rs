@@ -6,13 +6,13 @@ use std::fs;
 use handfast_testbed::launch::{GnutlsServer, Nginx, OpensslServer, Program};
 
 use super::code;
-use crate::common::{Bench, localhost};
+use crate::common::{Fixture, localhost};
 
 #[test]
 fn client_certificates_with_and_without_a_passphrase() {
-    let bench = Bench::new();
-    let client = bench.files("client", &bench.pki.client("ada"));
-    let locked = bench.path("locked.key");
+    let fixture = Fixture::new();
+    let client = fixture.files("client", &fixture.pki.client("ada"));
+    let locked = fixture.path("locked.key");
     let Some(openssl) = Program::new("openssl") else {
         return;
     };
@@ -23,14 +23,14 @@ fn client_certificates_with_and_without_a_passphrase() {
         .arg(&locked)
         .run();
     assert!(made.succeeded(), "{made}");
-    let Some(server) = Nginx::launch(bench.directory(), |port| {
+    let Some(server) = Nginx::launch(fixture.directory(), |port| {
         format!(
             "server {{ listen 127.0.0.1:{port} ssl http2; server_name localhost; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {};\
              ssl_certificate_key {}; ssl_client_certificate {}; ssl_verify_client on;\
              return 200 $ssl_client_s_dn; }}",
-            bench.chain.display(),
-            bench.key.display(),
-            bench.ca.display()
+            fixture.chain.display(),
+            fixture.key.display(),
+            fixture.ca.display()
         )
     }) else {
         return;
@@ -42,7 +42,7 @@ fn client_certificates_with_and_without_a_passphrase() {
         for extra in [&[][..], &["--http1.1"]] {
             let mut base = vec!["--tls-max", tls, "--cert", cert];
             base.extend_from_slice(extra);
-            let with = |more: &[&str]| bench.get(base.iter().chain(more));
+            let with = |more: &[&str]| fixture.get(base.iter().chain(more));
             let plain = with(&["--key", key, &url]);
             assert_eq!(
                 (code(&plain), plain.out().as_str()),
@@ -56,35 +56,35 @@ fn client_certificates_with_and_without_a_passphrase() {
             assert!(wrong.err().contains("wrong-passphrase"), "{wrong}");
         }
         // nginx shakes hands all the same, and answers 400.
-        let without = bench.get(["--tls-max", tls, "-f", &url]);
+        let without = fixture.get(["--tls-max", tls, "-f", &url]);
         assert_eq!(code(&without), 22, "{without}");
     }
 }
 
 #[test]
 fn nginx_over_both_versions_of_http_and_tls() {
-    let bench = Bench::new();
-    let root = bench.path("www");
+    let fixture = Fixture::new();
+    let root = fixture.path("www");
     fs::create_dir(&root).unwrap();
     let big: Vec<u8> = (0..5_000_000u32).map(|n| (n % 251) as u8).collect();
     fs::write(root.join("big"), &big).unwrap();
-    let Some(server) = Nginx::launch(bench.directory(), |port| {
+    let Some(server) = Nginx::launch(fixture.directory(), |port| {
         format!(
             "server {{ listen 127.0.0.1:{port} ssl http2; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {}; ssl_certificate_key {};\
              root {}; location /moved {{ return 301 /big; }} location /echo {{ return 200 $request_method; }} }}",
-            bench.chain.display(),
-            bench.key.display(),
+            fixture.chain.display(),
+            fixture.key.display(),
             root.display()
         )
     }) else {
         return;
     };
     let base = format!("https://{}", localhost(server.address()));
-    let target = bench.path("big");
+    let target = fixture.path("big");
     for tls in ["1.2", "1.3"] {
         for (http, name) in [("--http1.1", "HTTP/1.1"), ("--http2", "HTTP/2.0")] {
             let _ = fs::remove_file(&target);
-            let finished = bench.get([
+            let finished = fixture.get([
                 OsStr::new("-vL"),
                 OsStr::new("--tls-max"),
                 OsStr::new(tls),
@@ -101,13 +101,13 @@ fn nginx_over_both_versions_of_http_and_tls() {
             assert!(said.contains("is reused"), "{said}");
             // nginx ends idle connections without close_notify, and the program says so.
             assert!(said.contains(": sent only"), "{said}");
-            let posted = bench.get(["--tls-max", tls, http, "-d", "x", &format!("{base}/echo")]);
+            let posted = fixture.get(["--tls-max", tls, http, "-d", "x", &format!("{base}/echo")]);
             assert_eq!(
                 (code(&posted), posted.out().as_str()),
                 (0, "POST"),
                 "{posted}"
             );
-            let missing = bench.get(["-f", &format!("{base}/no")]);
+            let missing = fixture.get(["-f", &format!("{base}/no")]);
             assert_eq!(code(&missing), 22, "{missing}");
         }
     }
@@ -115,8 +115,11 @@ fn nginx_over_both_versions_of_http_and_tls() {
 
 #[test]
 fn openssl_and_gnutls_serve_pages() {
-    let bench = Bench::new();
-    let (chain, key) = (bench.chain.to_str().unwrap(), bench.key.to_str().unwrap());
+    let fixture = Fixture::new();
+    let (chain, key) = (
+        fixture.chain.to_str().unwrap(),
+        fixture.key.to_str().unwrap(),
+    );
     let openssl = OpensslServer::launch(&["-www", "-cert", chain, "-key", key]);
     let gnutls = GnutlsServer::launch(&["--http", "--x509certfile", chain, "--x509keyfile", key]);
     let pages = [
@@ -128,7 +131,7 @@ fn openssl_and_gnutls_serve_pages() {
     for (address, text) in pages.into_iter().flatten() {
         for tls in ["1.2", "1.3"] {
             let url = format!("https://{}/", localhost(address));
-            let finished = bench.get(["-v", "--tls-max", tls, &url]);
+            let finished = fixture.get(["-v", "--tls-max", tls, &url]);
             assert_eq!(code(&finished), 0, "{finished}");
             assert!(finished.out().contains(text), "{finished}");
             assert!(
@@ -141,8 +144,11 @@ fn openssl_and_gnutls_serve_pages() {
 
 #[test]
 fn a_session_is_taken_up_again_and_said_to_be() {
-    let bench = Bench::new();
-    let (chain, key) = (bench.chain.to_str().unwrap(), bench.key.to_str().unwrap());
+    let fixture = Fixture::new();
+    let (chain, key) = (
+        fixture.chain.to_str().unwrap(),
+        fixture.key.to_str().unwrap(),
+    );
     // Closes after every response; serves files of the directory that the tests run in.
     let Some(server) = OpensslServer::launch(&["-WWW", "-cert", chain, "-key", key]) else {
         return;
@@ -150,7 +156,7 @@ fn a_session_is_taken_up_again_and_said_to_be() {
     let url = format!("https://{}/Cargo.toml", localhost(server.address()));
     let file = fs::read_to_string("Cargo.toml").unwrap();
     for tls in ["1.2", "1.3"] {
-        let finished = bench.get(["-v", "--tls-max", tls, &url, &url]);
+        let finished = fixture.get(["-v", "--tls-max", tls, &url, &url]);
         assert_eq!(code(&finished), 0, "{finished}");
         assert_eq!(finished.out(), file.repeat(2));
         assert_eq!(finished.err().matches(", resumed").count(), 1, "{finished}");

@@ -10,9 +10,9 @@ use std::ffi::{OsStr, OsString};
 use handfast_testbed::launch::Finished;
 use serde_json::Value;
 
-use crate::common::Bench;
+use crate::common::Fixture;
 
-impl Bench {
+impl Fixture {
     /// `handfast inspect` that trusts the PKI alone, and prints nothing that could disturb a terminal.
     #[track_caller]
     fn inspect<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {

@@ -13,9 +13,9 @@ use handfast_testbed::launch::{Program, Tinyproxy, free_address};
 use handfast_testbed::pki::{Spec, pem};
 use serde_json::Value;
 
-use crate::common::{Bench, localhost};
+use crate::common::{Fixture, localhost};
 
-impl Bench {
+impl Fixture {
     /// A server that sends its own certificate alone.
     fn alone(&self) -> SocketAddr {
         let server = self.pki.server(&["localhost"]);
@@ -60,11 +60,11 @@ fn http(body: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_chain_is_completed_for_its_file_and_never_for_trust() {
-    let bench = Bench::new();
-    let issuer = bench.pki.root.issue(Spec::authority("Issuer"));
+    let fixture = Fixture::new();
+    let issuer = fixture.pki.root.issue(Spec::authority("Issuer"));
     let stranger = Spec::authority("Issuer").self_signed();
     let pkcs7 = |form: &str| {
-        let files = issuer.write(bench.directory(), "issuer", &[&stranger]);
+        let files = issuer.write(fixture.directory(), "issuer", &[&stranger]);
         let made = Program::new("openssl")?
             .args(["crl2pkcs7", "-nocrl", "-outform", form, "-certfile"])
             .arg(&files.chain_pem)
@@ -122,10 +122,10 @@ fn a_chain_is_completed_for_its_file_and_never_for_trust() {
         let server = issuer.issue(Spec::server(&["localhost"]).ca_issuers(&url));
         let address =
             Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS13, 20);
-        let saved = bench.path("saved.pem");
+        let saved = fixture.path("saved.pem");
         let args = ["--fetch-missing", "--timeout", "1", "--pem"].map(OsStr::new);
         let host = localhost(address);
-        let finished = bench.inspect(
+        let finished = fixture.inspect(
             args.into_iter()
                 .chain([saved.as_os_str(), OsStr::new(&host)]),
         );
@@ -156,9 +156,9 @@ fn a_chain_is_completed_for_its_file_and_never_for_trust() {
 
 #[test]
 fn two_missing_certificates_are_found_and_the_root_is_left_where_it_belongs() {
-    let bench = Bench::new();
-    let root = answering(http(&bench.pki.root.der), Then::Close);
-    let upper = bench
+    let fixture = Fixture::new();
+    let root = answering(http(&fixture.pki.root.der), Then::Close);
+    let upper = fixture
         .pki
         .root
         .issue(Spec::authority("Upper").ca_issuers(&format!("http://{root}/root")));
@@ -169,10 +169,10 @@ fn two_missing_certificates_are_found_and_the_root_is_left_where_it_belongs() {
         lower.issue(Spec::server(&["localhost"]).ca_issuers(&format!("http://{lower_at}/l")));
     let address =
         Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS12, 20);
-    let saved = bench.path("saved.pem");
+    let saved = fixture.path("saved.pem");
     let host = localhost(address);
     let args = ["--json", "--fetch-missing", "--pem"].map(OsStr::new);
-    let finished = bench.inspect(
+    let finished = fixture.inspect(
         args.into_iter()
             .chain([saved.as_os_str(), OsStr::new(&host)]),
     );
@@ -191,11 +191,11 @@ fn two_missing_certificates_are_found_and_the_root_is_left_where_it_belongs() {
 
 #[test]
 fn many_hosts_are_inspected_at_once_and_told_in_their_order() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     // Twelve that never say a word, a second each, and a good one between them.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = localhost(mute.local_addr().map(|address| (address, mute)).unwrap().0);
-    let good = localhost(bench.alone());
+    let good = localhost(fixture.alone());
     let silent = answering(Vec::new(), Then::Stall);
     let silent = localhost(silent);
     let mut hosts = vec![silent; 12];
@@ -203,7 +203,7 @@ fn many_hosts_are_inspected_at_once_and_told_in_their_order() {
     hosts.push(mute);
     let began = Instant::now();
     let args = ["--timeout", "1", "--no-probe"].map(str::to_owned);
-    let finished = bench.inspect(args.into_iter().chain(hosts.clone()));
+    let finished = fixture.inspect(args.into_iter().chain(hosts.clone()));
     // One after the other they would take twelve seconds and more.
     assert!(
         began.elapsed() < Duration::from_secs(9),
@@ -226,8 +226,8 @@ fn many_hosts_are_inspected_at_once_and_told_in_their_order() {
 
 #[test]
 fn a_broken_host_outweighs_one_that_ends_soon() {
-    let bench = Bench::new();
-    let good = localhost(bench.alone());
+    let fixture = Fixture::new();
+    let good = localhost(fixture.alone());
     let unused = localhost(free_address());
     let within = ["--expires-within", "5000d"];
     for (hosts, code) in [
@@ -236,20 +236,20 @@ fn a_broken_host_outweighs_one_that_ends_soon() {
         (vec![unused, good], 7),
     ] {
         let args = within.iter().map(ToString::to_string).chain(hosts.clone());
-        let finished = bench.inspect(args);
+        let finished = fixture.inspect(args);
         assert_eq!(finished.code, Some(code), "{hosts:?} {finished}");
     }
 }
 
 #[test]
 fn a_server_behind_a_proxy_is_inspected_and_scanned() {
-    let bench = Bench::new();
-    let Some(proxy) = Tinyproxy::launch(bench.directory(), "Allow 127.0.0.1") else {
+    let fixture = Fixture::new();
+    let Some(proxy) = Tinyproxy::launch(fixture.directory(), "Allow 127.0.0.1") else {
         return;
     };
-    let host = localhost(bench.alone());
+    let host = localhost(fixture.alone());
     let proxy = format!("http://{}", proxy.address());
-    let finished = bench.inspect(["--proxy", &proxy, "--scan", &host]);
+    let finished = fixture.inspect(["--proxy", &proxy, "--scan", &host]);
     assert_eq!(finished.code, Some(0), "{finished}");
     for says in [
         "connected to the server in ",
@@ -261,10 +261,10 @@ fn a_server_behind_a_proxy_is_inspected_and_scanned() {
     }
     // A proxy that is not there is told as such.
     let unused = format!("http://{}", free_address());
-    let finished = bench.inspect(["--proxy", &unused, &host]);
+    let finished = fixture.inspect(["--proxy", &unused, &host]);
     assert!(finished.printed("[proxy-unreachable]"), "{finished}");
     // And a host that is to be reached without it is.
-    let finished = bench.inspect(["--proxy", &unused, "--noproxy", "localhost", &host]);
+    let finished = fixture.inspect(["--proxy", &unused, "--noproxy", "localhost", &host]);
     assert_eq!(finished.code, Some(0), "{finished}");
 }
 
@@ -300,10 +300,10 @@ fn limited(to: SocketAddr, clients: usize, per: Duration) -> SocketAddr {
 
 #[test]
 fn a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_half() {
-    let bench = Bench::new();
-    let server = bench.alone();
+    let fixture = Fixture::new();
+    let server = fixture.alone();
     let scan = |address: SocketAddr| {
-        let finished = bench.inspect(["--json", "--scan", &localhost(address)]);
+        let finished = fixture.inspect(["--json", "--scan", &localhost(address)]);
         let document: Value = serde_json::from_slice(&finished.stdout).unwrap();
         document["inspected"][0]["connection"]["scan"].clone()
     };
@@ -321,9 +321,9 @@ fn a_scan_is_patient_with_a_server_that_limits_connections_and_never_tells_half(
 
 #[test]
 fn names_places_and_protocols_are_asked_for_as_told() {
-    let bench = Bench::new();
-    let server = bench.pki.server(&["shop.example", "*.shop.example"]);
-    let Some(running) = bench.openssl(&server, &["-www", "-alpn", "http/1.1,h2"]) else {
+    let fixture = Fixture::new();
+    let server = fixture.pki.server(&["shop.example", "*.shop.example"]);
+    let Some(running) = fixture.openssl(&server, &["-www", "-alpn", "http/1.1,h2"]) else {
         return;
     };
     let place = localhost(running.address());
@@ -351,7 +351,7 @@ fn names_places_and_protocols_are_asked_for_as_told() {
         ),
     ] {
         let fixed = ["--json", "--connect-to", &place];
-        let finished = bench.inspect(fixed.iter().chain(args));
+        let finished = fixture.inspect(fixed.iter().chain(args));
         assert_eq!(finished.code, Some(code), "{args:?} {finished}");
         let document: Value = serde_json::from_slice(&finished.stdout).unwrap();
         let found = &document["inspected"][0];

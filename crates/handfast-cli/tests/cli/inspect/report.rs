@@ -12,11 +12,14 @@ use handfast_testbed::launch::{GnutlsServer, free_address};
 use handfast_testbed::pki::{DAY_SECS, Issued, Key, Spec, now_secs};
 use serde_json::Value;
 
-use crate::common::{Bench, localhost};
+use crate::common::{Fixture, localhost};
 
 /// A certificate for `localhost` with a key of this kind.
-fn localhost_by(bench: &Bench, key: Key) -> Issued {
-    bench.pki.root.issue(Spec::server(&["localhost"]).key(key))
+fn localhost_by(fixture: &Fixture, key: Key) -> Issued {
+    fixture
+        .pki
+        .root
+        .issue(Spec::server(&["localhost"]).key(key))
 }
 
 fn os<const N: usize>(args: [&str; N]) -> [&OsStr; N] {
@@ -32,9 +35,9 @@ fn strings(list: &Value, field: &str) -> Vec<String> {
 
 #[test]
 fn everything_about_a_server_of_one_version_and_one_suite() {
-    let bench = Bench::new();
-    let Some(server) = bench.openssl(
-        &localhost_by(&bench, Key::P256),
+    let fixture = Fixture::new();
+    let Some(server) = fixture.openssl(
+        &localhost_by(&fixture, Key::P256),
         &os([
             "-tls1_3",
             "-www",
@@ -44,7 +47,7 @@ fn everything_about_a_server_of_one_version_and_one_suite() {
     ) else {
         return;
     };
-    let finished = bench.inspect([localhost(server.address())]);
+    let finished = fixture.inspect([localhost(server.address())]);
     assert_eq!(finished.code, Some(0), "{finished}");
     for line in [
         "  session      TLS 1.3, TLS_CHACHA20_POLY1305_SHA256, x25519 (not post-quantum), secured in ",
@@ -71,7 +74,7 @@ fn everything_about_a_server_of_one_version_and_one_suite() {
 
 #[test]
 fn resumption_is_really_tried() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (args, tls12, tls13) in [
         (&os(["-www"])[..], true, true),
         (
@@ -80,10 +83,10 @@ fn resumption_is_really_tried() {
             false,
         ),
     ] {
-        let Some(server) = bench.openssl(&localhost_by(&bench, Key::P256), args) else {
+        let Some(server) = fixture.openssl(&localhost_by(&fixture, Key::P256), args) else {
             return;
         };
-        let (found, code) = bench.inspect_json([localhost(server.address())]);
+        let (found, code) = fixture.inspect_json([localhost(server.address())]);
         assert_eq!(code, Some(0), "{found:#}");
         let resumption = &found["connection"]["resumption"];
         assert_eq!(resumption["TLS 1.2"]["resumed"], tls12, "{found:#}");
@@ -93,8 +96,8 @@ fn resumption_is_really_tried() {
 
 #[test]
 fn a_demanded_client_certificate_is_explained_alike_in_both_versions() {
-    let bench = Bench::new();
-    let client = bench.files("client", &bench.pki.client("alice"));
+    let fixture = Fixture::new();
+    let client = fixture.files("client", &fixture.pki.client("alice"));
     for version in ["-tls1_2", "-tls1_3"] {
         let args = [
             OsStr::new(version),
@@ -103,12 +106,12 @@ fn a_demanded_client_certificate_is_explained_alike_in_both_versions() {
             OsStr::new("1"),
             OsStr::new("-verify_return_error"),
             OsStr::new("-CAfile"),
-            bench.ca.as_os_str(),
+            fixture.ca.as_os_str(),
         ];
-        let Some(server) = bench.openssl(&localhost_by(&bench, Key::P256), &args) else {
+        let Some(server) = fixture.openssl(&localhost_by(&fixture, Key::P256), &args) else {
             return;
         };
-        let (found, code) = bench.inspect_json([localhost(server.address())]);
+        let (found, code) = fixture.inspect_json([localhost(server.address())]);
         assert_eq!(
             found["failure"]["id"], "client-certificate-required",
             "{found:#}"
@@ -117,7 +120,7 @@ fn a_demanded_client_certificate_is_explained_alike_in_both_versions() {
         let evidence = found["failure"]["evidence"].to_string();
         assert!(evidence.contains("CN=Test Root"), "{evidence}");
 
-        let (found, code) = bench.inspect_json([
+        let (found, code) = fixture.inspect_json([
             OsStr::new(&localhost(server.address())),
             OsStr::new("--cert"),
             client.chain_pem.as_os_str(),
@@ -134,12 +137,12 @@ fn a_demanded_client_certificate_is_explained_alike_in_both_versions() {
 
 #[test]
 fn a_chain_that_fails_is_shown_all_the_same_and_its_culprit_marked() {
-    let bench = Bench::new();
-    let middle = bench.pki.root.issue(Spec::authority("Late").expired());
+    let fixture = Fixture::new();
+    let middle = fixture.pki.root.issue(Spec::authority("Late").expired());
     let server = middle.issue(Spec::server(&["localhost"]));
     let chain = server.chain_with(&[&middle]);
     let address = Careless::new(chain, &server.key_der()).serve(&version::TLS13, 20);
-    let finished = bench.inspect([localhost(address)]);
+    let finished = fixture.inspect([localhost(address)]);
     assert_eq!(finished.code, Some(60), "{finished}");
     for text in [
         "NOT verified for localhost: the certificate of O=handfast tests, CN=Late expired on ",
@@ -155,7 +158,7 @@ fn a_chain_that_fails_is_shown_all_the_same_and_its_culprit_marked() {
         "{finished}"
     );
     assert!(finished.err().contains("fix: "), "{finished}");
-    let (found, _) = bench.inspect_json([localhost(address)]);
+    let (found, _) = fixture.inspect_json([localhost(address)]);
     assert_eq!(found["ok"], false);
     assert_eq!(found["verified"], false);
     assert_eq!(found["refused"]["at"], 1);
@@ -169,15 +172,15 @@ fn a_scan_shows_on_a_terminal_that_it_goes_on() {
     use std::io::Read as _;
     use std::process::Stdio;
 
-    let bench = Bench::new();
-    let Some(server) = bench.openssl(&localhost_by(&bench, Key::Rsa2048), &os(["-www"])) else {
+    let fixture = Fixture::new();
+    let Some(server) = fixture.openssl(&localhost_by(&fixture, Key::Rsa2048), &os(["-www"])) else {
         return;
     };
     for (quiet, shown) in [(false, true), (true, false)] {
         let (mut ours, theirs, _) = crate::terminal::terminal();
-        let mut command = bench.command("inspect");
+        let mut command = fixture.command("inspect");
         command
-            .args(bench.trust())
+            .args(fixture.trust())
             .args(["--scan", &localhost(server.address())]);
         if quiet {
             command.arg("--quiet");
@@ -197,9 +200,9 @@ fn a_scan_shows_on_a_terminal_that_it_goes_on() {
 
 #[test]
 fn a_scan_judges_versions_suites_and_groups() {
-    let bench = Bench::new();
-    let Some(server) = bench.openssl(
-        &localhost_by(&bench, Key::Rsa2048),
+    let fixture = Fixture::new();
+    let Some(server) = fixture.openssl(
+        &localhost_by(&fixture, Key::Rsa2048),
         &os([
             "-www",
             "-serverpref",
@@ -211,7 +214,7 @@ fn a_scan_judges_versions_suites_and_groups() {
     ) else {
         return;
     };
-    let (found, code) = bench.inspect_json(["--scan".to_owned(), localhost(server.address())]);
+    let (found, code) = fixture.inspect_json(["--scan".to_owned(), localhost(server.address())]);
     assert_eq!(code, Some(0));
     let scan = &found["connection"]["scan"];
     assert_eq!(scan["complete"], true, "{scan:#}");
@@ -241,7 +244,7 @@ fn a_scan_judges_versions_suites_and_groups() {
         strings(&scan["versions"][4]["groups"], "name"),
         ["secp256r1", "x25519"]
     );
-    let finished = bench.inspect(["--scan".to_owned(), localhost(server.address())]);
+    let finished = fixture.inspect(["--scan".to_owned(), localhost(server.address())]);
     for text in [
         "weak    TLS_RSA_WITH_AES_128_CBC_SHA: no forward secrecy: who gets the key later reads it all (the server's order)",
         "fine    TLS 1.3: the current version",
@@ -253,14 +256,14 @@ fn a_scan_judges_versions_suites_and_groups() {
 
 #[test]
 fn whose_order_the_groups_are_in_does_not_hang_on_the_certificate_s_curve() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (preference, order) in [(&["-serverpref"][..], "server"), (&[], "client")] {
         let args = [&["-www", "-tls1_2", "-groups", "P-384:X25519"], preference].concat();
         let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
-        let Some(server) = bench.openssl(&localhost_by(&bench, Key::P256), &args) else {
+        let Some(server) = fixture.openssl(&localhost_by(&fixture, Key::P256), &args) else {
             return;
         };
-        let (found, _) = bench.inspect_json(["--scan".to_owned(), localhost(server.address())]);
+        let (found, _) = fixture.inspect_json(["--scan".to_owned(), localhost(server.address())]);
         let offer = &found["connection"]["scan"]["versions"][3];
         assert_eq!(offer["group_order"], order, "{offer:#}");
         let mut groups = strings(&offer["groups"], "name");
@@ -273,14 +276,14 @@ fn whose_order_the_groups_are_in_does_not_hang_on_the_certificate_s_curve() {
 
 #[test]
 fn where_nothing_is_in_common_a_probe_says_what_the_server_has() {
-    let bench = Bench::new();
-    let Some(server) = bench.openssl(
-        &localhost_by(&bench, Key::Rsa2048),
+    let fixture = Fixture::new();
+    let Some(server) = fixture.openssl(
+        &localhost_by(&fixture, Key::Rsa2048),
         &os(["-www", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]),
     ) else {
         return;
     };
-    let finished = bench.inspect([localhost(server.address())]);
+    let finished = fixture.inspect([localhost(server.address())]);
     assert_eq!(finished.code, Some(35), "{finished}");
     assert!(finished.err().contains("[protocol-version]"), "{finished}");
     for part in [
@@ -293,8 +296,8 @@ fn where_nothing_is_in_common_a_probe_says_what_the_server_has() {
 
 #[test]
 fn gnutls_is_inspected() {
-    let bench = Bench::new();
-    let files = bench.files("server", &bench.pki.server(&["localhost"]));
+    let fixture = Fixture::new();
+    let files = fixture.files("server", &fixture.pki.server(&["localhost"]));
     let Some(server) = GnutlsServer::launch(&[
         OsStr::new("--http"),
         OsStr::new("--x509certfile"),
@@ -304,7 +307,7 @@ fn gnutls_is_inspected() {
     ]) else {
         return;
     };
-    let (found, code) = bench.inspect_json(["--scan".to_owned(), localhost(server.address())]);
+    let (found, code) = fixture.inspect_json(["--scan".to_owned(), localhost(server.address())]);
     assert_eq!(code, Some(0), "{found:#}");
     assert_eq!(found["verified"], true);
     assert_eq!(found["connection"]["scan"]["complete"], true, "{found:#}");
@@ -316,12 +319,12 @@ fn gnutls_is_inspected() {
 
 #[test]
 fn several_hosts_end_with_the_first_failure_s_code() {
-    let bench = Bench::new();
-    let server = bench.pki.server(&["localhost"]);
+    let fixture = Fixture::new();
+    let server = fixture.pki.server(&["localhost"]);
     let address =
         Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS13, 20);
     let unused = localhost(free_address());
-    let finished = bench.inspect([
+    let finished = fixture.inspect([
         localhost(address),
         unused.clone(),
         "no.such.invalid".to_owned(),
@@ -344,17 +347,17 @@ fn several_hosts_end_with_the_first_failure_s_code() {
 
 #[test]
 fn chains_are_saved_judged_offline_and_compared_with_keys() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let now = now_secs();
     let spec =
         Spec::server(&["localhost"]).valid_between(now - DAY_SECS, now + 10 * DAY_SECS + 3600);
-    let server = bench.pki.root.issue(spec);
-    let files = bench.files("own", &server);
-    let other = bench.files("other", &bench.pki.server(&["localhost"]));
+    let server = fixture.pki.root.issue(spec);
+    let files = fixture.files("own", &server);
+    let other = fixture.files("other", &fixture.pki.server(&["localhost"]));
     let address =
         Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS13, 20);
-    let saved = bench.path("saved.pem");
-    let finished = bench.inspect([
+    let saved = fixture.path("saved.pem");
+    let finished = fixture.inspect([
         OsStr::new("--pem"),
         saved.as_os_str(),
         OsStr::new("--expires-within"),
@@ -371,8 +374,8 @@ fn chains_are_saved_judged_offline_and_compared_with_keys() {
         fs::read(&files.chain_pem).unwrap()
     );
 
-    let crl = bench.path("crl.pem");
-    let list = bench.pki.root.crl(&[&server]);
+    let crl = fixture.path("crl.pem");
+    let list = fixture.pki.root.crl(&[&server]);
     fs::write(&crl, handfast_testbed::pki::pem("X509 CRL", &list)).unwrap();
     let later = handfast::format_utc(i64::try_from(now + 20 * DAY_SECS).unwrap());
     let own_key = files.key_pem.to_str().unwrap();
@@ -401,7 +404,7 @@ fn chains_are_saved_judged_offline_and_compared_with_keys() {
         (&["--key", own_key], 0, "key          belongs to the chain"),
         (&["--key", other_key], 58, "[key-mismatch]"),
     ] {
-        let finished = bench.inspect(
+        let finished = fixture.inspect(
             [OsStr::new("--file"), saved.as_os_str()]
                 .into_iter()
                 .chain(args.iter().map(OsStr::new)),
@@ -409,14 +412,14 @@ fn chains_are_saved_judged_offline_and_compared_with_keys() {
         assert_eq!(finished.code, Some(code), "{args:?} {finished}");
         assert!(finished.printed(says), "{args:?} {says} {finished}");
     }
-    let finished = bench.inspect([OsStr::new("--file"), bench.path("none.pem").as_os_str()]);
+    let finished = fixture.inspect([OsStr::new("--file"), fixture.path("none.pem").as_os_str()]);
     assert_eq!(finished.code, Some(26), "{finished}");
 }
 
 #[test]
 fn tls_that_begins_inside_smtp() {
-    let bench = Bench::new();
-    let files = bench.files("mail", &bench.pki.server(&["localhost"]));
+    let fixture = Fixture::new();
+    let files = fixture.files("mail", &fixture.pki.server(&["localhost"]));
     let identity = Identity::from_pem_files(
         &files.chain_pem,
         &files.key_pem,
@@ -451,7 +454,7 @@ fn tls_that_begins_inside_smtp() {
             });
         }
     });
-    let (found, code) = bench.inspect_json(["--starttls", "smtp", "--scan", &localhost(address)]);
+    let (found, code) = fixture.inspect_json(["--starttls", "smtp", "--scan", &localhost(address)]);
     assert_eq!(code, Some(0), "{found:#}");
     assert_eq!(found["connection"]["starttls"], "smtp");
     assert_eq!(found["connection"]["session"]["version"], "TLS 1.3");
@@ -465,7 +468,7 @@ fn tls_that_begins_inside_smtp() {
 
 #[test]
 fn no_stranger_makes_it_hang_or_print_control_characters() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let babble: Vec<Vec<u8>> = vec![
@@ -491,7 +494,7 @@ fn no_stranger_makes_it_hang_or_print_control_characters() {
         }
     });
     for _ in 0..count {
-        let finished = bench.inspect([localhost(address)]);
+        let finished = fixture.inspect([localhost(address)]);
         assert_eq!(finished.code, Some(35), "{finished}");
     }
     // And a certificate that is hostile to terminals.
@@ -501,7 +504,7 @@ fn no_stranger_makes_it_hang_or_print_control_characters() {
         .self_signed();
     let address =
         Careless::new(server.chain_with(&[]), &server.key_der()).serve(&version::TLS12, 20);
-    let finished = bench.inspect([localhost(address)]);
+    let finished = fixture.inspect([localhost(address)]);
     assert_eq!(finished.code, Some(60), "{finished}");
     assert!(
         finished.out().contains("CN=a\\u{1b}[2J\\u{202e}b"),
@@ -512,7 +515,7 @@ fn no_stranger_makes_it_hang_or_print_control_characters() {
 
 #[test]
 fn arguments_that_make_no_sense_together_say_so() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for args in [
         &["--key", "k.pem", "localhost"][..],
         &["--pem", "x.pem", "a.example", "b.example"],
@@ -521,7 +524,7 @@ fn arguments_that_make_no_sense_together_say_so() {
         &["--starttls", "gopher", "localhost"],
         &[],
     ] {
-        assert_eq!(bench.inspect(args).code, Some(2), "{args:?}");
+        assert_eq!(fixture.inspect(args).code, Some(2), "{args:?}");
     }
-    assert_eq!(bench.inspect(["a:b:c"]).code, Some(3));
+    assert_eq!(fixture.inspect(["a:b:c"]).code, Some(3));
 }

@@ -9,19 +9,19 @@ use handfast_testbed::ocsp::{Status, respond};
 use handfast_testbed::pki::{ExtendedKeyUsagePurpose, Issued, KeyUsagePurpose, Spec, der};
 use serde_json::Value;
 
-use crate::common::{Bench, localhost};
+use crate::common::{Fixture, localhost};
 
 /// An issuer below the root of a PKI.
 struct Below {
-    bench: Bench,
+    fixture: Fixture,
     issuer: Issued,
 }
 
 impl Below {
     fn new() -> Self {
-        let bench = Bench::new();
-        let issuer = bench.pki.root.issue(Spec::authority("Issuer"));
-        Self { bench, issuer }
+        let fixture = Fixture::new();
+        let issuer = fixture.pki.root.issue(Spec::authority("Issuer"));
+        Self { fixture, issuer }
     }
 
     fn staple(
@@ -31,15 +31,15 @@ impl Below {
         about: &Issued,
         status: Status,
     ) -> Option<PathBuf> {
-        let directory = self.bench.directory();
+        let directory = self.fixture.directory();
         let response = respond(directory, &self.issuer, signer, about, status, &[])?;
-        Some(self.bench.write(name, &response))
+        Some(self.fixture.write(name, &response))
     }
 
     /// `openssl s_server` with this certificate and its issuer's.
     fn openssl(&self, server: &Issued, args: &[OsString]) -> Option<OpensslServer> {
-        let files = self.bench.files("server", server);
-        let above = self.bench.files("issuer", &self.issuer);
+        let files = self.fixture.files("server", server);
+        let above = self.fixture.files("issuer", &self.issuer);
         let mut all: Vec<OsString> = vec![
             "-cert".into(),
             files.chain_pem.into(),
@@ -125,7 +125,7 @@ fn a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
             let Some(running) = below.openssl(&server, &args) else {
                 return;
             };
-            let finished = below.bench.run("inspect", [localhost(running.address())]);
+            let finished = below.fixture.run("inspect", [localhost(running.address())]);
             let line = finished.out();
             let line = line.lines().find(|line| line.starts_with("  revocation "));
             assert!(
@@ -149,19 +149,19 @@ fn a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
                     None if status == Status::Good => "good, signed by O=handfast tests".to_owned(),
                     None => "unknown, signed by O=handfast tests".to_owned(),
                 };
-                let got = below.bench.run("get", ["-v", &url]);
+                let got = below.fixture.run("get", ["-v", &url]);
                 assert_eq!(got.code, Some(0), "{version} {got}");
                 assert!(
                     got.printed(&format!("  stapled: {shown}")),
                     "{version} {shown} {got}"
                 );
-                let talked = below.bench.run("connect", [localhost(running.address())]);
+                let talked = below.fixture.run("connect", [localhost(running.address())]);
                 assert!(
                     talked.printed(&format!("  stapled: {shown}")),
                     "{version} {shown} {talked}"
                 );
             } else {
-                let refused = below.bench.run("get", [&url]);
+                let refused = below.fixture.run("get", [&url]);
                 assert_eq!(refused.code, Some(60), "{version} {refused}");
                 assert!(refused.printed("[certificate-revoked]"), "{refused}");
                 assert!(
@@ -177,12 +177,12 @@ fn a_stapled_response_is_judged_and_a_revocation_ends_every_handshake() {
 fn what_nginx_and_gnutls_staple_counts_alike() {
     let below = Below::new();
     let server = below.issuer.issue(Spec::server(&["localhost"]));
-    let files = server.write(below.bench.directory(), "server", &[&below.issuer]);
+    let files = server.write(below.fixture.directory(), "server", &[&below.issuer]);
     for (status, expected, code) in [(Status::Good, "good", 0), (Status::Revoked, "revoked", 60)] {
         let Some(staple) = below.staple("staple.der", &below.issuer, &server, status) else {
             return;
         };
-        let nginx = Nginx::launch(below.bench.directory(), |port| {
+        let nginx = Nginx::launch(below.fixture.directory(), |port| {
             format!(
                 "server {{ listen 127.0.0.1:{port} ssl; server_name localhost;\n\
                  ssl_certificate {}; ssl_certificate_key {};\n\
@@ -211,7 +211,7 @@ fn what_nginx_and_gnutls_staple_counts_alike() {
             gnutls.as_ref().map(GnutlsServer::address),
         ];
         for address in addresses.into_iter().flatten() {
-            let (found, exit) = below.bench.inspect_json([localhost(address)]);
+            let (found, exit) = below.fixture.inspect_json([localhost(address)]);
             assert_eq!(exit, Some(code), "{found:#}");
             if status == Status::Good {
                 assert_eq!(
@@ -238,13 +238,13 @@ fn a_certificate_that_demands_a_staple_and_gets_none_is_told_of() {
     let Some(running) = below.openssl(&server, &[]) else {
         return;
     };
-    let finished = below.bench.run("inspect", [localhost(running.address())]);
+    let finished = below.fixture.run("inspect", [localhost(running.address())]);
     assert_eq!(finished.code, Some(0), "{finished}");
     assert!(
         finished.printed("requires a stapled OCSP response, and none was sent"),
         "{finished}"
     );
-    let (found, _) = below.bench.inspect_json([localhost(running.address())]);
+    let (found, _) = below.fixture.inspect_json([localhost(running.address())]);
     assert_eq!(found["revocation"]["must_staple"], true);
     assert_eq!(found["revocation"]["staple"], Value::Null);
 }
@@ -285,7 +285,7 @@ fn certificate_timestamps_are_counted_wherever_they_come() {
     );
     let server = below.issuer.issue(spec);
     // OpenSSL reads the same in it.
-    let files = server.write(below.bench.directory(), "read", &[]);
+    let files = server.write(below.fixture.directory(), "read", &[]);
     let Some(openssl) = Program::new("openssl") else {
         return;
     };
@@ -306,12 +306,12 @@ fn certificate_timestamps_are_counted_wherever_they_come() {
     ]
     .concat();
     let info = handfast_testbed::pki::pem("SERVERINFO FOR timestamps", &extension);
-    let info = below.bench.write("serverinfo.pem", info);
+    let info = below.fixture.write("serverinfo.pem", info);
     let args = [os(&["-serverinfo"]), vec![info.into()]].concat();
     let Some(running) = below.openssl(&server, &args) else {
         return;
     };
-    let finished = below.bench.run("inspect", [localhost(running.address())]);
+    let finished = below.fixture.run("inspect", [localhost(running.address())]);
     assert_eq!(finished.code, Some(0), "{finished}");
     for line in [
         "  SCTs         2 in the certificate, 1 in the handshake; signatures not verified"
@@ -330,7 +330,7 @@ fn certificate_timestamps_are_counted_wherever_they_come() {
             "{line}\n{finished}"
         );
     }
-    let (found, _) = below.bench.inspect_json([localhost(running.address())]);
+    let (found, _) = below.fixture.inspect_json([localhost(running.address())]);
     let places: Vec<_> = found["timestamps"]
         .as_array()
         .unwrap()
@@ -363,7 +363,7 @@ fn tickets_are_counted_and_early_data_is_told() {
         let Some(running) = below.openssl(&server, &os(args)) else {
             return;
         };
-        let (found, code) = below.bench.inspect_json([localhost(running.address())]);
+        let (found, code) = below.fixture.inspect_json([localhost(running.address())]);
         assert_eq!(code, Some(0), "{found:#}");
         let resumption = &found["connection"]["resumption"];
         for (version, count) in [("TLS 1.2", tls12), ("TLS 1.3", tls13)] {
@@ -379,7 +379,7 @@ fn tickets_are_counted_and_early_data_is_told() {
                 );
             }
         }
-        let finished = below.bench.run("inspect", [localhost(running.address())]);
+        let finished = below.fixture.run("inspect", [localhost(running.address())]);
         assert_eq!(
             finished.printed("3 tickets given for 2 hours, early data of up to 4096 bytes offered"),
             early > 0,

@@ -42,7 +42,7 @@ impl<'e> Seen<'e> {
 }
 
 /// What is told of a cause.
-pub(super) struct Told {
+pub(super) struct Text {
     id: &'static str,
     pub(super) what: String,
     evidence: Vec<String>,
@@ -51,7 +51,7 @@ pub(super) struct Told {
     is_client_s: bool,
 }
 
-impl Told {
+impl Text {
     pub(super) fn new(id: &'static str, what: impl Into<String>) -> Self {
         Self {
             id,
